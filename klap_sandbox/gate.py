@@ -1,0 +1,160 @@
+"""The gate before the API: logs each request, and carries out the fault that it meets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from klap_sandbox import faults
+from klap_sandbox.server import TRANSPORT
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from klap_sandbox.faults import Fault, FaultBook
+
+CONTROL = "/_sandbox"
+WEB_PAGE = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1><hr>nginx"
+
+
+@dataclass
+class LoggedRequest:
+    """One request. ``status`` is None until the answer begins, and stays None without an answer."""
+
+    method: str
+    path: str
+    query: str
+    on_behalf_of: str | None
+    at: float
+    fault: str | None
+    status: int | None = None
+    seconds: float | None = None
+
+
+class Gate:
+    """ASGI middleware around everything but ``/_sandbox``."""
+
+    def __init__(self, app: ASGIApp, *, book: FaultBook, log: deque[LoggedRequest]) -> None:
+        self._app = app
+        self._book = book
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or not."""
+        if scope["type"] != "http" or scope["path"].startswith(CONTROL):
+            await self._app(scope, receive, send)
+            return
+        method, path = scope["method"], scope["path"].removeprefix("/v2")
+        fault = self._book.take(method, path)
+        await self._serve(fault, scope, receive, _logging(send, self._enter(scope, path, fault)))
+
+    def _enter(self, scope: Scope, path: str, fault: Fault | None) -> LoggedRequest:
+        entry = LoggedRequest(
+            method=scope["method"],
+            path=path,
+            query=scope["query_string"].decode("latin-1"),
+            on_behalf_of=Headers(scope=scope).get("x-on-behalf-of"),
+            at=time.time(),
+            fault=fault.action if fault else None,
+        )
+        self._log.append(entry)
+        return entry
+
+    async def _serve(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+        if isinstance(fault, faults.Drop):
+            await _read_body(receive)
+            await _disconnect(scope, receive)
+        elif isinstance(fault, faults.AcceptThenDrop):
+            await self._app(scope, receive, _into_the_void)
+            await _disconnect(scope, receive)
+        elif isinstance(fault, faults.Delay):
+            await self._app(scope, receive, _held_back(send, fault.seconds))
+        elif isinstance(fault, faults.Truncate):
+            await self._app(scope, receive, _cut_off(send, fault.bytes, scope))
+        elif (answer := canned_answer(fault)) is not None:
+            await _read_body(receive)
+            await answer(scope, receive, send)
+        else:
+            scope.setdefault("state", {})["fault"] = fault
+            await self._app(scope, receive, send)
+
+
+def canned_answer(fault: Fault | None) -> Response | None:
+    """The whole answer of a fault that keeps the request from being handled; None for any other fault."""
+    if isinstance(fault, faults.Status):
+        if isinstance(fault.body, str) or fault.body is None:
+            return Response(fault.body, fault.code, fault.headers)
+        return JSONResponse(fault.body, fault.code, fault.headers)
+    if isinstance(fault, faults.Empty):
+        return Response(status_code=fault.code)
+    if isinstance(fault, faults.Html):
+        return HTMLResponse(WEB_PAGE, fault.code)
+    if isinstance(fault, faults.NotAVideo):
+        return HTMLResponse(WEB_PAGE)
+    if isinstance(fault, faults.Redirect):
+        return RedirectResponse(fault.location, fault.code)
+    return None
+
+
+def _logging(send: Send, entry: LoggedRequest) -> Send:
+    async def logged(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            entry.status = message["status"]
+            entry.seconds = time.time() - entry.at
+        await send(message)
+
+    return logged
+
+
+def _held_back(send: Send, seconds: float) -> Send:
+    async def held_back(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await asyncio.sleep(seconds)
+        await send(message)
+
+    return held_back
+
+
+def _cut_off(send: Send, limit: int, scope: Scope) -> Send:
+    left = limit
+    over = False
+
+    async def cut_off(message: Message) -> None:
+        nonlocal left, over
+        if over:
+            return
+        if message["type"] == "http.response.body":
+            body = message.get("body", b"")
+            over = len(body) > left
+            if over:
+                await send({**message, "body": body[:left], "more_body": True})
+                scope[TRANSPORT].close()
+                return
+            left -= len(body)
+        await send(message)
+
+    return cut_off
+
+
+async def _into_the_void(message: Message) -> None:
+    """Send nothing."""
+
+
+async def _read_body(receive: Receive) -> None:
+    message: Any = await receive()
+    while message.get("more_body"):
+        message = await receive()
+
+
+async def _disconnect(scope: Scope, receive: Receive) -> None:
+    """Close the connection, and wait until the server has noticed: then it does not answer by itself."""
+    scope[TRANSPORT].abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass

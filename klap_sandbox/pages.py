@@ -1,0 +1,79 @@
+"""Web pages, as functions of what they show."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from klap_sandbox.plan import Short
+
+_STYLE = """
+:root { color-scheme: light dark; --line: light-dark(#d8dce3, #333943); --soft: light-dark(#5c6675, #9aa4b2);
+  --card: light-dark(#fff, #1b1f26); --page: light-dark(#f4f5f8, #111418);
+  --accent: light-dark(#5b3df5, #a493ff); }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 24px;
+  background: var(--page); font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 760px; width: 100%; background: var(--card); border: 1px solid var(--line);
+  border-radius: 16px; padding: 28px; }
+h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 12px; overflow-wrap: anywhere; }
+p, dl { margin: 0 0 12px; } .soft { color: var(--soft); }
+a { color: var(--accent); } code { overflow-wrap: anywhere; }
+.player { display: grid; grid-template-columns: minmax(0, 280px) minmax(0, 1fr); gap: 28px; }
+video, .empty { width: 100%; border-radius: 12px; background: #000; max-height: 80vh; }
+.empty { aspect-ratio: 9 / 16; display: grid; place-items: center; text-align: center; padding: 24px;
+  background: none; border: 1px dashed var(--line); color: var(--soft); }
+.score { font-size: 2.2rem; font-weight: 700; color: var(--accent); line-height: 1; }
+dt { font-weight: 600; } dd { margin: 0 0 8px; color: var(--soft); }
+@media (max-width: 560px) { .player { grid-template-columns: 1fr; } }
+"""
+
+
+def index_page(root: str) -> str:
+    """What the sandbox is, on one screen.
+
+    :param root: its address, without a slash at the end.
+    """
+    return _page(
+        "Klap sandbox",
+        f"""<main><h1>Klap sandbox</h1>
+<p>A local stand-in for the <a href="https://docs.klap.app">Klap API</a>: same calls, real clips, no account.
+Nothing here costs anything.</p>
+<dl>
+<dt>Base URL</dt><dd><code>{escape(root)}/v2</code></dd>
+<dt>API key</dt><dd>any text, as <code>Authorization: Bearer &lt;key&gt;</code></dd>
+<dt><a href="/sample.mp4">Sample video</a></dt>
+<dd>a source for a first try: <code>{escape(root)}/sample.mp4</code></dd>
+<dt><a href="/openapi.json">All calls</a></dt><dd>as OpenAPI, to load into an API client</dd>
+<dt><a href="/_sandbox/ledger">Ledger</a></dt><dd>what the real Klap would have billed</dd>
+<dt><a href="/_sandbox/requests">Requests</a></dt><dd>what clients asked, and what they were answered</dd>
+<dt><a href="/_sandbox/faults">Faults</a></dt><dd>the misbehaviour in force; POST a list to order some</dd>
+</dl></main>""",
+    )
+
+
+def player_page(short: Short, video_url: str | None) -> str:
+    """A short with its score.
+
+    :param video_url: the newest finished export, if there is one.
+    """
+    if video_url:
+        video = f'<video src="{escape(video_url)}" controls playsinline preload="metadata"></video>'
+    else:
+        video = '<div class="empty">Not exported yet: the video appears here when an export is ready.</div>'
+    return _page(
+        short.name,
+        f"""<main class="player"><div>{video}</div><div><h1>{escape(short.name)}</h1>
+<p><span class="score">{short.score}</span> <span class="soft">/ 100 virality score</span></p>
+<p>{escape(short.explanation)}</p>
+<p class="soft">{short.seconds:.1f} s, from second {short.start:.1f} of the source</p></div></main>""",
+    )
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
+    )

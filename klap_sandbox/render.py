@@ -1,0 +1,115 @@
+"""Real clips: cut, reframed and marked by ffmpeg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klap_sandbox.ffmpeg import FfmpegError
+from klap_sandbox.source import SourceError, SourceLibrary, download
+from klap_sandbox.studio import Rendered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from klap_sandbox.ffmpeg import Ffmpeg
+    from klap_sandbox.plan import Short
+    from klap_sandbox.schemas import Dimensions, VideoToVideo, Watermark
+    from klap_sandbox.source import SampleVideo, Source
+
+MARK_MAX_BYTES = 10 * 1024**2
+MARK_FETCH_SECONDS = 6
+MAX_FPS = 30
+
+
+class FfmpegStudio:
+    """Fetches sources, and makes clips when they are exported."""
+
+    def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo) -> None:
+        self._folder = folder
+        self._ffmpeg = ffmpeg
+        self._sample = sample
+        self._library = SourceLibrary(folder, ffmpeg, sample)
+
+    async def prepare(self) -> None:
+        """Begin with the sample video, so that the first task need not wait for it."""
+        self._library.begin(self._sample.url)
+
+    async def length(self, source_url: str) -> float:
+        """Length of a source video in seconds."""
+        return (await self._library.get(source_url)).seconds
+
+    async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
+        """Make the file ``name`` of a short."""
+        source = await self._library.get(request.source_video_url)
+        file = self._folder / f"{name}.mp4"
+        mark, remark = None, None
+        if watermark:
+            mark = self._folder / f"{name}.png"
+            remark = await self._make_mark(watermark, mark)
+        picture = picture_filter(request.dimensions, request.editing_options.reframe, watermark)
+        try:
+            await self._ffmpeg.run(*_arguments(source, short, mark, picture), str(file))
+        finally:
+            if mark:
+                mark.unlink(missing_ok=True)
+        return Rendered(file, remark)
+
+    def discard(self, name: str) -> None:
+        """Throw the file ``name`` away."""
+        (self._folder / f"{name}.mp4").unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Stop fetching."""
+        await self._library.close()
+
+    async def _make_mark(self, watermark: Watermark, mark: Path) -> str | None:
+        """Write the watermark's image as PNG; a plain mark if it cannot be had, and then say so."""
+        raw = mark.with_suffix(".raw")
+        try:
+            await download(watermark.src_url, raw, max_bytes=MARK_MAX_BYTES, seconds=MARK_FETCH_SECONDS)
+            await self._ffmpeg.run(
+                *("-protocol_whitelist", "file", "-i", str(raw), "-frames:v", "1", "-pix_fmt", "rgba"),
+                str(mark),
+            )
+        except (SourceError, FfmpegError):
+            await self._ffmpeg.run(
+                *("-f", "lavfi", "-i", "color=c=white:s=240x72,drawbox=color=black:t=6,format=rgba"),
+                *("-frames:v", "1", str(mark)),
+            )
+            return f"[The watermark image {watermark.src_url} could not be used: a plain mark stands in for it.]"
+        finally:
+            raw.unlink(missing_ok=True)
+        return None
+
+
+def picture_filter(frame: Dimensions, reframe: bool, watermark: Watermark | None) -> str:
+    """The ffmpeg filter from source ``[0:v]``, and the mark ``[1:v]`` if there is one, to ``[picture]``.
+
+    :param reframe: fill the frame and crop what stands over, instead of showing all between bars.
+    """
+    size = f"{frame.width}:{frame.height}"
+    if reframe:
+        fit = f"scale={size}:force_original_aspect_ratio=increase,crop={size}"
+    else:
+        fit = f"scale={size}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={size}:-1:-1"
+    clip = f"[0:v:0]{fit},setsar=1,format=yuv420p"
+    if watermark is None:
+        return f"{clip}[picture]"
+    scaled = (
+        f"scale='min({frame.width},iw*{watermark.scale})':'min({frame.height},ih*{watermark.scale})'"
+        ":force_original_aspect_ratio=decrease"
+    )
+    place = f"overlay=x='W*{watermark.pos_x}-w/2':y='H*{watermark.pos_y}-h/2'"
+    return f"{clip}[clip];[1:v]{scaled}[mark];[clip][mark]{place},format=yuv420p[picture]"
+
+
+def _arguments(source: Source, short: Short, mark: Path | None, picture: str) -> list[str]:
+    return [
+        *("-protocol_whitelist", "file", "-ss", str(short.start), "-t", str(short.seconds)),
+        *("-i", str(source.file)),
+        *(("-i", str(mark)) if mark else ()),
+        *("-filter_complex", picture, "-map", "[picture]"),
+        *(("-map", "0:a:0", "-c:a", "aac", "-b:a", "96k", "-ac", "2") if source.has_audio else ()),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-fpsmax", str(MAX_FPS)),
+        *("-movflags", "+faststart"),
+    ]

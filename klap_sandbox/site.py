@@ -1,0 +1,54 @@
+"""What people look at and download, without a key: index, player, sample video and finished clips."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse
+
+from klap_sandbox.api import BaseUrl, TheDesk  # noqa: TC001 FastAPI evaluates it
+from klap_sandbox.pages import index_page, player_page
+from klap_sandbox.source import SAMPLE_PATH
+from klap_sandbox.store import READY
+from klap_sandbox.views import render_path
+
+router = APIRouter(include_in_schema=False)
+_FILE_METHODS = ["GET", "HEAD"]
+
+
+@router.get("/")
+async def get_index(base: BaseUrl) -> HTMLResponse:
+    """The index."""
+    return HTMLResponse(index_page(base.rstrip("/")))
+
+
+@router.get("/player/{project_id}")
+@router.get("/embed/{project_id}")
+async def get_player(project_id: str, desk: TheDesk) -> HTMLResponse:
+    """A short with its score, and its newest finished export."""
+    project = desk.store.projects.get(project_id)
+    if project is None:
+        raise HTTPException(404, f"There is no project {project_id} here.")
+    now = time.time()
+    finished = [
+        render_path(export)
+        for export in desk.store.exports.values()
+        if export.project is project and export.status(now) == READY
+    ]
+    return HTMLResponse(player_page(project.short, f"/{finished[-1]}" if finished else None))
+
+
+@router.api_route(SAMPLE_PATH, methods=_FILE_METHODS)
+async def get_sample(request: Request) -> FileResponse:
+    """The sample video."""
+    return FileResponse(await request.app.state.sample.file(), media_type="video/mp4")
+
+
+@router.api_route("/renders/{render_id}.mp4", methods=_FILE_METHODS)
+async def get_render(render_id: str, desk: TheDesk) -> FileResponse:
+    """A finished clip; public, like Klap's own."""
+    export = desk.store.renders.get(render_id)
+    if export is None or export.file is None:
+        raise HTTPException(404, f"There is no clip {render_id} here.")
+    return FileResponse(export.file, media_type="video/mp4")

@@ -1,0 +1,180 @@
+"""Source videos: any public file, fetched once, and the sandbox's own sample."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from klap_sandbox.ffmpeg import Ffmpeg, Probe
+
+SAMPLE_PATH = "/sample.mp4"
+SAMPLE_SECONDS = 80.0
+_FPS = 20
+MAX_SECONDS = 5 * 3600
+MAX_BYTES = 2 * 1024**3
+FETCH_SECONDS = 600
+
+
+class SourceError(Exception):
+    """A source video cannot be used. ``code`` is Klap's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video on disk."""
+
+    file: Path
+    seconds: float
+    has_audio: bool
+
+
+async def download(url: str, file: Path, *, max_bytes: int, seconds: float) -> None:
+    """Stream a public file to disk.
+
+    :param seconds: how long the whole may take; connecting may take 3 s of it.
+    :raises SourceError: it cannot be had, is a web page, or is too big.
+    """
+    try:
+        await asyncio.wait_for(_stream(url, file, max_bytes), seconds)
+    except asyncio.TimeoutError as problem:
+        raise SourceError("source_unreachable", f"{url} took longer than {seconds:.0f} s.") from problem
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        reason = str(problem) or type(problem).__name__
+        raise SourceError("source_unreachable", f"{url} could not be fetched: {reason}") from problem
+
+
+async def _stream(url: str, file: Path, max_bytes: int) -> None:
+    timeout = httpx.Timeout(15, connect=3)
+    async with (
+        httpx.AsyncClient(timeout=timeout, follow_redirects=True, max_redirects=5) as client,
+        client.stream("GET", url) as answer,
+    ):
+        if not answer.is_success:
+            raise SourceError("source_unreachable", f"{url} answered with HTTP {answer.status_code}.")
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            raise SourceError(
+                "source_not_a_video",
+                f"{url} is a web page, not a video file. The sandbox takes direct links to files alone; "
+                "YouTube pages need the real Klap.",
+            )
+        size = 0
+        with file.open("wb") as target:
+            async for chunk in answer.aiter_bytes(256 * 1024):
+                size += len(chunk)
+                if size > max_bytes:
+                    raise SourceError("source_too_big", f"{url} is bigger than {max_bytes} bytes.")
+                target.write(chunk)
+
+
+def check(url: str, probe: Probe) -> float:
+    """The length of a probed video in seconds.
+
+    :raises SourceError: it is no video, or too long.
+    """
+    if probe.width is None or probe.seconds is None:
+        raise SourceError("source_not_a_video", f"{url} is not a video that can be read.")
+    if probe.seconds > MAX_SECONDS:
+        raise SourceError("video_too_long", f"{url} is longer than 5 hours.")
+    return probe.seconds
+
+
+class SampleVideo:
+    """The sandbox's own video: a moving picture with a counter of seconds, and a beep in every one."""
+
+    def __init__(self, folder: Path, ffmpeg: Ffmpeg, port: int) -> None:
+        self._file = folder / "sample.mp4"
+        self._ffmpeg = ffmpeg
+        self._port = port
+        self._making = asyncio.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        return f"http://127.0.0.1:{self._port}{SAMPLE_PATH}"
+
+    def is_at(self, url: str) -> bool:
+        """Whether this URL means the sample of this sandbox."""
+        parts = urlsplit(url)
+        here = parts.hostname in ("127.0.0.1", "localhost", "::1") and parts.port == self._port
+        return here and parts.path == SAMPLE_PATH
+
+    async def file(self) -> Path:
+        """The file; made the first time it is asked for."""
+        async with self._making:
+            if not self._file.exists():
+                draft = self._file.with_suffix(".draft.mp4")
+                await self._ffmpeg.run(*_sample_arguments(), str(draft))
+                draft.rename(self._file)
+        return self._file
+
+
+def _sample_arguments() -> list[str]:
+    """A drifting gradient, and on it the counter cut out of ffmpeg's own test picture: this needs no font."""
+    gradient = f"gradients=s=320x180:r={_FPS}:d={SAMPLE_SECONDS}:speed=0.02:n=4:seed=11:x0=0:y0=0:x1=320:y1=180"
+    colours = ":c0=0x1d2b64:c1=0xf8cdda:c2=0x0f9b8e:c3=0xff9966"
+    counter = (
+        "crop=64:52:224:64,drawbox=w=32:color=black:t=fill:enable='lt(t,10)',"
+        "pad=72:60:4:4,scale=216:180:flags=neighbor,format=yuv420p"
+    )
+    ground = "format=yuv420p,scale=1280:720:flags=fast_bilinear"
+    picture = f"[0:v]{ground}[ground];[1:v]{counter}[counter];[ground][counter]overlay=(W-w)/2:(H-h)/2[picture]"
+    return [
+        *("-f", "lavfi", "-i", gradient + colours),
+        *("-f", "lavfi", "-i", f"testsrc=s=320x180:r={_FPS}:d={SAMPLE_SECONDS}"),
+        *("-f", "lavfi", "-i", f"sine=frequency=220:beep_factor=4:duration={SAMPLE_SECONDS}"),
+        *("-filter_complex", picture, "-map", "[picture]", "-map", "2:a"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-g", "40"),
+        *("-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart"),
+    ]
+
+
+class SourceLibrary:
+    """Sources by URL: fetched once in the life of the process, however many tasks ask for them."""
+
+    def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo) -> None:
+        self._folder = folder
+        self._ffmpeg = ffmpeg
+        self._sample = sample
+        self._numbers = itertools.count(1)
+        self._sources: dict[str, asyncio.Task[Source]] = {}
+
+    async def get(self, url: str) -> Source:
+        """The video at this URL.
+
+        :raises SourceError: it cannot be fetched, or is not a video, or too long.
+        """
+        return await asyncio.shield(self.begin(url))
+
+    def begin(self, url: str) -> asyncio.Task[Source]:
+        """Begin to fetch a video; what was fetched before is kept, what failed before is tried again."""
+        known = self._sources.get(url)
+        if known is None or (known.done() and known.exception()):
+            known = self._sources[url] = asyncio.create_task(self._fetch(url))
+        return known
+
+    async def close(self) -> None:
+        """Give up what is still being fetched."""
+        for fetching in self._sources.values():
+            fetching.cancel()
+        await asyncio.gather(*self._sources.values(), return_exceptions=True)
+
+    async def _fetch(self, url: str) -> Source:
+        if self._sample.is_at(url):
+            file = await self._sample.file()
+        else:
+            file = self._folder / f"source-{next(self._numbers)}"
+            await download(url, file, max_bytes=MAX_BYTES, seconds=FETCH_SECONDS)
+        probe = await self._ffmpeg.probe(file)
+        return Source(file=file, seconds=check(url, probe), has_audio=probe.has_audio)

@@ -1,0 +1,69 @@
+"""Finished clips are served as a file store would: whole, in ranges, without a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def clip() -> Iterator[str]:
+    with Sandbox() as sandbox:
+        body = {"source_video_url": sandbox.sample}
+        task = sandbox.call("POST", "/tasks/video-to-video", json=body).json()
+        project = sandbox.outcome(f"/tasks/{task['id']}")["output_id"]
+        export = sandbox.call("POST", f"/projects/{project}/exports").json()
+        yield sandbox.outcome(f"/projects/{project}/exports/{export['id']}")["src_url"]
+
+
+def test_a_clip_is_an_mp4_with_its_length_and_a_tag(clip: str) -> None:
+    answer = requests.get(clip, timeout=5)
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["ETag"]
+    assert answer.content[4:8] == b"ftyp"
+
+
+def test_head_tells_the_same_without_the_bytes(clip: str) -> None:
+    head, whole = requests.head(clip, timeout=5), requests.get(clip, timeout=5)
+    assert head.content == b""
+    for header in ("Content-Length", "ETag", "Content-Type"):
+        assert head.headers[header] == whole.headers[header]
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("bytes=0-99", slice(0, 100)),
+        ("bytes=100-199", slice(100, 200)),
+        ("bytes=1000-", slice(1000, None)),
+        ("bytes=-50", slice(-50, None)),
+    ],
+)
+def test_a_range_yields_that_part(clip: str, asked: str, part: slice) -> None:
+    whole = requests.get(clip, timeout=5).content
+    answer = requests.get(clip, headers={"Range": asked}, timeout=5)
+    assert answer.status_code == 206
+    assert answer.content == whole[part]
+    assert answer.headers["Content-Range"].endswith(f"/{len(whole)}")
+
+
+def test_a_range_of_an_older_version_yields_the_whole_clip(clip: str) -> None:
+    headers = {"Range": "bytes=0-99", "If-Range": '"another"'}
+    assert requests.get(clip, headers=headers, timeout=5).status_code == 200
+
+
+def test_a_range_beyond_the_end_cannot_be_had(clip: str) -> None:
+    assert requests.get(clip, headers={"Range": "bytes=99999999-"}, timeout=5).status_code == 416
+
+
+def test_an_unknown_clip_is_not_found(clip: str) -> None:
+    assert requests.get(clip.replace(".mp4", "x.mp4"), timeout=5).status_code == 404

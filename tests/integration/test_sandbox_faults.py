@@ -1,0 +1,253 @@
+"""The sandbox misbehaves when told to, and only then."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from klap_sandbox.faults import Delay, Drop, decide
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BODY = {"source_video_url": "https://example.com/talk.mp4"}
+TASKS = "^/tasks/video-to-shorts$"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(server: Sandbox) -> Sandbox:
+    server.reset()
+    return server
+
+
+def post_task(sandbox: Sandbox) -> requests.Response:
+    return sandbox.call("POST", "/tasks/video-to-shorts", json=BODY)
+
+
+def make_project(sandbox: Sandbox) -> str:
+    task = sandbox.call("POST", "/tasks/video-to-video", json=BODY).json()
+    return str(sandbox.outcome(f"/tasks/{task['id']}")["output_id"])
+
+
+def make_clip(sandbox: Sandbox) -> str:
+    project = make_project(sandbox)
+    export = sandbox.call("POST", f"/projects/{project}/exports").json()
+    return str(sandbox.outcome(f"/projects/{project}/exports/{export['id']}")["src_url"])
+
+
+def test_the_first_fault_that_matches_is_met_and_counted() -> None:
+    slow = Delay(method="GET", path="^/tasks/", action="delay", seconds=1, times=2)
+    drop = Drop(method="*", path="/", action="drop", times=None)
+
+    met, left = decide([slow, drop], "GET", "/tasks/a")
+    assert met is slow
+    assert [fault.times for fault in left] == [1, None]
+
+    met, left = decide(left, "GET", "/tasks/a")
+    assert isinstance(met, Delay)
+    assert left == [drop]
+
+    met, left = decide(left, "POST", "/projects/a")
+    assert met is drop
+    assert left == [drop]
+
+
+def test_a_fault_with_something_to_skip_lets_the_next_one_be_met() -> None:
+    late = Drop(method="get", path="x", action="drop", skip=1)
+    met, left = decide([late], "GET", "/x")
+    assert met is None
+    met, left = decide(left, "GET", "/x")
+    assert met is not None
+    assert left == []
+
+
+def test_a_fault_leaves_other_methods_and_paths_alone() -> None:
+    drop = Drop(method="GET", path="^/tasks/", action="drop")
+    assert decide([drop], "POST", "/tasks/a") == (None, [drop])
+    assert decide([drop], "GET", "/projects/tasks/a") == (None, [drop])
+
+
+def test_status_answers_with_code_headers_and_body(sandbox: Sandbox) -> None:
+    body = {"message": "slow down"}
+    sandbox.fault("POST", TASKS, "status", code=429, headers={"Retry-After": "7"}, body=body)
+    answer = post_task(sandbox)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert answer.json() == body
+    assert sandbox.ledger() == []
+    assert post_task(sandbox).ok
+
+
+def test_status_can_answer_with_plain_text(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "status", code=503, body="upstream is down")
+    answer = post_task(sandbox)
+    assert (answer.status_code, answer.text) == (503, "upstream is down")
+
+
+def test_drop_closes_the_connection_and_nothing_is_paid(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "drop")
+    with pytest.raises(requests.ConnectionError):
+        post_task(sandbox)
+    assert sandbox.ledger() == []
+    assert [(r["status"], r["fault"]) for r in sandbox.requests()] == [(None, "drop")]
+
+
+def test_accept_then_drop_closes_the_connection_after_the_task_was_paid(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "accept_then_drop")
+    with pytest.raises(requests.ConnectionError):
+        post_task(sandbox)
+    assert len(sandbox.ledger("task")) == 1
+    assert [r["status"] for r in sandbox.requests()] == [None]
+
+
+def test_delay_handles_at_once_and_answers_late_without_blocking_others(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "delay", seconds=1)
+    with ThreadPoolExecutor(1) as pool:
+        before = time.monotonic()
+        late = pool.submit(post_task, sandbox)
+        while not sandbox.ledger():
+            assert time.monotonic() - before < 0.9
+        assert sandbox.call("GET", "/exports").ok
+        assert time.monotonic() - before < 0.9
+        assert late.result().ok
+        assert time.monotonic() - before >= 1
+
+
+def test_html_answers_with_a_web_page(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "html")
+    sandbox.fault("POST", TASKS, "html", code=502)
+    for code in (200, 502):
+        answer = post_task(sandbox)
+        assert answer.status_code == code
+        assert answer.headers["Content-Type"].startswith("text/html")
+    assert sandbox.ledger() == []
+
+
+def test_empty_answers_with_nothing(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "empty")
+    answer = post_task(sandbox)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert sandbox.ledger() == []
+
+
+def test_redirect_sends_the_client_elsewhere(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "redirect", location="https://login.example.com/")
+    answer = sandbox.call("POST", "/tasks/video-to-shorts", json=BODY, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://login.example.com/")
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_job_error_ends_a_task_in_error(sandbox: Sandbox, method: str) -> None:
+    sandbox.fault(method, "^/tasks/", "job_error", error_code="no_speech", message="Nobody speaks.")
+    task = sandbox.outcome(f"/tasks/{post_task(sandbox).json()['id']}")
+    assert (task["status"], task["output_id"]) == ("error", None)
+    assert (task["error_code"], task["message"]) == ("no_speech", "Nobody speaks.")
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_job_error_ends_an_export_in_error(sandbox: Sandbox, method: str) -> None:
+    project = make_project(sandbox)
+    sandbox.fault(method, "/exports", "job_error", error_code="boom")
+    export = sandbox.call("POST", f"/projects/{project}/exports").json()
+    export = sandbox.outcome(f"/projects/{project}/exports/{export['id']}")
+    assert (export["status"], export["src_url"], export["error_code"]) == ("error", None, "boom")
+
+
+def test_unknown_status_gives_a_job_a_word_that_klap_does_not_have(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "unknown_status", word="paused")
+    path = f"/tasks/{post_task(sandbox).json()['id']}"
+    assert [sandbox.call("GET", path).json()["status"] for _ in range(2)] == ["paused", "paused"]
+
+
+def test_stuck_keeps_a_job_processing(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "stuck")
+    stuck, sound = (post_task(sandbox).json()["id"] for _ in range(2))
+    assert sandbox.outcome(f"/tasks/{sound}")["status"] == "ready"
+    assert sandbox.call("GET", f"/tasks/{stuck}").json()["status"] == "processing"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", TASKS), ("GET", "^/projects/")])
+def test_late_list_hides_the_shorts_for_some_looks(sandbox: Sandbox, method: str, path: str) -> None:
+    sandbox.fault(method, path, "late_list", looks=2)
+    task = sandbox.outcome(f"/tasks/{post_task(sandbox).json()['id']}")
+    looks = [len(sandbox.call("GET", f"/projects/{task['output_id']}").json()) for _ in range(4)]
+    assert looks == [0, 0, 10, 10]
+
+
+@pytest.mark.parametrize("sent", [0, 1000])
+def test_truncate_announces_a_whole_clip_and_sends_a_part(sandbox: Sandbox, sent: int) -> None:
+    clip = make_clip(sandbox)
+    whole = requests.get(clip, timeout=5).content
+    sandbox.fault("GET", "^/renders/", "truncate", bytes=sent)
+    part = requests.get(clip, stream=True, timeout=5)
+    assert (part.status_code, part.headers["Content-Length"]) == (200, str(len(whole)))
+    got: list[bytes] = []
+    with pytest.raises(requests.RequestException):
+        got.extend(part.iter_content(100))
+    assert b"".join(got) == whole[:sent]
+    assert requests.get(clip, timeout=5).content == whole
+
+
+def test_truncate_counts_from_the_start_of_a_range(sandbox: Sandbox) -> None:
+    clip = make_clip(sandbox)
+    whole = requests.get(clip, timeout=5).content
+    sandbox.fault("GET", "^/renders/", "truncate", bytes=10**9)
+    tail = requests.get(clip, headers={"Range": "bytes=1000-"}, timeout=5)
+    assert (tail.status_code, tail.content) == (206, whole[1000:])
+
+
+def test_not_a_video_downloads_a_web_page(sandbox: Sandbox) -> None:
+    clip = make_clip(sandbox)
+    sandbox.fault("GET", "^/renders/", "not_a_video")
+    answer = requests.get(clip, timeout=5)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+
+
+def test_a_fault_holds_as_often_as_asked(sandbox: Sandbox) -> None:
+    sandbox.fault("GET", "^/exports$", "status", code=500, times=2, skip=1)
+    assert [sandbox.call("GET", "/exports").status_code for _ in range(5)] == [200, 500, 500, 200, 200]
+
+
+def test_a_fault_without_a_number_holds_until_it_is_deleted(sandbox: Sandbox) -> None:
+    sandbox.fault("GET", "^/exports$", "status", code=500, times=None)
+    faults = f"{sandbox.root}/_sandbox/faults"
+    assert [sandbox.call("GET", "/exports").status_code for _ in range(3)] == [500, 500, 500]
+    assert [fault["action"] for fault in requests.get(faults, timeout=5).json()] == ["status"]
+    assert requests.delete(faults, timeout=5).ok
+    assert requests.get(faults, timeout=5).json() == []
+    assert sandbox.call("GET", "/exports").ok
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"action": "explode"}, "explode"),
+        ({"path": "("}, "path"),
+        ({"times": 0}, "times"),
+        ({"action": "delay"}, "seconds"),
+        ({"action": "status", "code": 99}, "code"),
+        ({"second": 1}, "second"),
+        ({"method": None}, "method"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused_by_name(sandbox: Sandbox, wrong: dict[str, Any], named: str) -> None:
+    fault = {"method": "GET", "path": "/", "action": "drop", **wrong}
+    answer = requests.post(f"{sandbox.root}/_sandbox/faults", json=[fault], timeout=5)
+    assert answer.status_code == 422
+    assert named in answer.text
+
+
+def test_control_requests_meet_no_faults(sandbox: Sandbox) -> None:
+    sandbox.fault("*", "", "drop", times=None)
+    assert sandbox.ledger() == []

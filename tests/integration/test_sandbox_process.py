@@ -1,0 +1,68 @@
+"""The sandbox starts with one command and ends without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.support.sandbox import REPOSITORY, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "klap_sandbox"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_at_once_with_its_ffmpeg_processes_and_files(
+    end: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with Sandbox(render=True) as sandbox:
+        sandbox.call("POST", "/tasks/video-to-shorts", json={"source_video_url": sandbox.sample})
+        deadline = time.monotonic() + 5
+        while not (children := psutil.Process(sandbox.process.pid).children()):
+            assert time.monotonic() < deadline, "no ffmpeg was started"
+        assert list(tmp_path.iterdir())
+
+        began = time.monotonic()
+        os.kill(sandbox.process.pid, end)
+        assert sandbox.process.wait(timeout=5) == 0
+        assert time.monotonic() - began < 3
+    assert not any(child.is_running() for child in children)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_ends_while_an_answer_is_held_back() -> None:
+    with Sandbox() as sandbox:
+        sandbox.fault("GET", "^/exports", "delay", seconds=60)
+        with socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2]))) as client:
+            client.sendall(b"GET /v2/exports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n\r\n")
+            while not sandbox.requests(path="^/exports"):
+                pass
+            began = time.monotonic()
+            sandbox.stop()
+            assert time.monotonic() - began < 4
+
+
+def test_a_taken_port_is_named() -> None:
+    with Sandbox() as sandbox:
+        port = sandbox.root.rpartition(":")[2]
+        second = subprocess.run([*COMMAND, "--port", port], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1
+    assert f"Port {port}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_help_names_every_option() -> None:
+    said = subprocess.run([*COMMAND, "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+    for option in ("--port", "--task-seconds", "--export-seconds", "--no-render", "--verbose"):
+        assert option in said.stdout

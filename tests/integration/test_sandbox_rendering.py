@@ -1,0 +1,208 @@
+"""With rendering on, the sandbox makes real clips of real sources."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import imageio_ffmpeg  # type: ignore[import-untyped]
+import pytest
+import requests
+
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WIDTH, HEIGHT = 270, 480
+FRAME = {"width": WIDTH, "height": HEIGHT}
+RED, GREEN, BLUE, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)
+Colour = tuple[int, int, int]
+
+
+def ffmpeg(*arguments: str | Path) -> bytes:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def describe(file: Path) -> str:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(file)]
+    return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+class Picture:
+    """A frame of a clip, one second in."""
+
+    def __init__(self, file: Path) -> None:
+        self._bytes = ffmpeg("-ss", "1", "-i", file, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+        assert len(self._bytes) == WIDTH * HEIGHT * 3
+
+    def shows(self, colour: Colour, x: int, y: int) -> bool:
+        at = (y * WIDTH + x) * 3
+        return all(abs(seen - meant) < 60 for seen, meant in zip(self._bytes[at : at + 3], colour, strict=True))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A web server with sources and images; its address."""
+    folder = tmp_path_factory.mktemp("files")
+    stripes = "color=red:s=640x360:d=6:r=10,drawbox=x=160:w=320:color=lime:t=fill,drawbox=x=480:color=blue:t=fill"
+    sound = ("-f", "lavfi", "-i", "sine=duration=6")
+    quick = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+    ffmpeg("-f", "lavfi", "-i", stripes, *sound, *quick, "-c:a", "aac", folder / "stripes.mp4")
+    ffmpeg("-f", "lavfi", "-i", "color=green:s=64x64:d=6:r=10", *quick, folder / "silent.mp4")
+    ffmpeg("-f", "lavfi", "-i", "color=green:s=16x16:d=18002:r=0.1", *quick, folder / "endless.mp4")
+    ffmpeg("-f", "lavfi", "-i", "color=blue:s=60x40", "-frames:v", "1", folder / "logo.png")
+    ffmpeg(*sound, folder / "sound.wav")
+    (folder / "page.html").write_text("<title>A page</title>", encoding="utf-8")
+    (folder / "broken.mp4").write_bytes(b"not a video" * 100)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(render=True) as running:
+        yield running
+
+
+def finish_task(sandbox: Sandbox, source: str, kind: str = "shorts", **asked: Any) -> dict[str, Any]:
+    body = {"source_video_url": source, **asked}
+    task = sandbox.call("POST", f"/tasks/video-to-{kind}", json=body).json()
+    return sandbox.outcome(f"/tasks/{task['id']}")
+
+
+def export(
+    sandbox: Sandbox, to: Path, source: str, watermark: dict[str, Any] | None = None, **asked: Any
+) -> dict[str, Any]:
+    project = finish_task(sandbox, source, "video", dimensions=FRAME, **asked)["output_id"]
+    body = {"watermark": watermark} if watermark else {}
+    posted = sandbox.call("POST", f"/projects/{project}/exports", json=body).json()
+    done = sandbox.outcome(f"/projects/{project}/exports/{posted['id']}")
+    assert done["status"] == "ready", done
+    to.write_bytes(requests.get(done["src_url"], timeout=10).content)
+    return done
+
+
+def test_a_clip_has_the_asked_frame_and_length_and_keeps_its_sound(
+    sandbox: Sandbox, files: str, tmp_path: Path
+) -> None:
+    task = finish_task(
+        sandbox, f"{files}/stripes.mp4", dimensions=FRAME, min_duration=3, max_duration=3, max_clip_count=1
+    )
+    [short] = sandbox.call("GET", f"/projects/{task['output_id']}").json()
+    path = f"/projects/{task['output_id']}/{short['id']}/exports"
+    done = sandbox.outcome(f"{path}/{sandbox.call('POST', path).json()['id']}")
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(requests.get(done["src_url"], timeout=10).content)
+
+    said = describe(clip)
+    assert re.search(r"Video: h264.*yuv420p.*270x480", said), said
+    assert "Audio: aac" in said
+    length = re.search(r"Duration: 00:00:(\d\d\.\d\d)", said)
+    assert length
+    assert float(length[1]) == pytest.approx(short["duration"], abs=0.15)
+    assert clip.read_bytes().index(b"moov") < clip.read_bytes().index(b"mdat")
+
+
+def test_reframing_fills_the_frame_with_the_middle_of_the_source(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
+    export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4")
+    picture = Picture(tmp_path / "clip.mp4")
+    assert all(picture.shows(GREEN, x, y) for x in (5, 135, 265) for y in (5, 240, 475))
+
+
+def test_without_reframing_the_whole_source_stands_between_bars(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
+    export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4", editing_options={"reframe": False})
+    picture = Picture(tmp_path / "clip.mp4")
+    assert picture.shows(BLACK, 135, 20)
+    assert picture.shows(BLACK, 135, 460)
+    assert picture.shows(RED, 20, 240)
+    assert picture.shows(GREEN, 135, 240)
+    assert picture.shows(BLUE, 250, 240)
+
+
+@pytest.mark.parametrize(("x", "y", "scale"), [(0.5, 0.5, 1), (0.25, 0.1, 1), (0.7, 0.8, 2)])
+def test_a_watermark_has_its_centre_where_it_was_asked(
+    sandbox: Sandbox, files: str, tmp_path: Path, x: float, y: float, scale: float
+) -> None:
+    watermark = {"src_url": f"{files}/logo.png", "pos_x": x, "pos_y": y, "scale": scale}
+    export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4", watermark)
+    picture = Picture(tmp_path / "clip.mp4")
+    centre_x, centre_y = round(WIDTH * x), round(HEIGHT * y)
+    half_width, half_height = round(30 * scale), round(20 * scale)
+    assert picture.shows(BLUE, centre_x, centre_y)
+    for side in (-1, 1):
+        assert picture.shows(BLUE, centre_x + side * (half_width - 4), centre_y)
+        assert picture.shows(BLUE, centre_x, centre_y + side * (half_height - 4))
+        assert picture.shows(GREEN, centre_x + side * (half_width + 4), centre_y)
+        assert picture.shows(GREEN, centre_x, centre_y + side * (half_height + 4))
+
+
+@pytest.mark.parametrize("image", ["missing.png", "broken.mp4"])
+def test_a_watermark_that_cannot_be_had_becomes_a_plain_mark_and_is_named(
+    sandbox: Sandbox, files: str, tmp_path: Path, image: str
+) -> None:
+    done = export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4", {"src_url": f"{files}/{image}"})
+    assert f"{files}/{image}" in done["descriptions"]
+    assert Picture(tmp_path / "clip.mp4").shows(WHITE, WIDTH // 2, HEIGHT // 2)
+
+
+def test_a_source_without_sound_becomes_a_clip_without_sound(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
+    export(sandbox, tmp_path / "clip.mp4", f"{files}/silent.mp4")
+    assert "Audio" not in describe(tmp_path / "clip.mp4")
+
+
+def test_a_source_too_short_for_one_clip_yields_an_empty_list(sandbox: Sandbox, files: str) -> None:
+    task = finish_task(sandbox, f"{files}/stripes.mp4", min_duration=7)
+    assert task["status"] == "ready"
+    assert sandbox.call("GET", f"/projects/{task['output_id']}").json() == []
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("missing.mp4", "source_unreachable"),
+        ("page.html", "source_not_a_video"),
+        ("broken.mp4", "source_not_a_video"),
+        ("sound.wav", "source_not_a_video"),
+        ("endless.mp4", "video_too_long"),
+    ],
+)
+def test_a_source_that_cannot_be_used_ends_the_task_in_error(
+    sandbox: Sandbox, files: str, file: str, code: str
+) -> None:
+    task = finish_task(sandbox, f"{files}/{file}")
+    assert (task["status"], task["output_id"], task["error_code"]) == ("error", None, code)
+    assert f"{files}/{file}" in task["message"]
+
+
+def test_a_host_that_does_not_answer_ends_the_task_in_error(sandbox: Sandbox) -> None:
+    assert finish_task(sandbox, "http://127.0.0.1:9/talk.mp4")["error_code"] == "source_unreachable"
+
+
+def test_the_sample_video_is_a_source_that_can_be_downloaded_too(sandbox: Sandbox, tmp_path: Path) -> None:
+    task = finish_task(sandbox, sandbox.sample)
+    shorts = sandbox.call("GET", f"/projects/{task['output_id']}").json()
+    assert len(shorts) == 5
+    assert sandbox.requests(path="sample") == []
+
+    sample = tmp_path / "sample.mp4"
+    sample.write_bytes(requests.get(sandbox.sample, timeout=30).content)
+    said = describe(sample)
+    assert "Duration: 00:01:20" in said
+    assert "1280x720" in said
+    assert "Audio: aac" in said
