@@ -1,0 +1,174 @@
+"""One video URL in, delivered shorts out. See the README for parameters and for running it on a schedule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param, task_group
+
+from klap_provider.delivery import DeliverShortOperator
+from klap_provider.form import form_fields
+from klap_provider.manifest import PublishShortsOperator
+from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, Watermark
+from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
+from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+
+VIDEO = ("source_video_url", "name", "language", "translate_to", "transcription_context")
+CLIPS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
+LOOK = ("style_preset_id",)
+
+DOC = """
+### Klap: generate shorts
+Give it the address of a long video. Klap finds the best moments and cuts them into short vertical clips; the best of
+these are exported as video files and stored where you say.
+
+**Klap bills** the video, each generated short and each export. Nothing is paid twice: a failed run can be cleared, and
+goes on where it stopped. `manifest.json`, beside the videos, lists what was delivered, and what is missing and why.
+"""
+
+
+def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any = None, **defaults: Any) -> DAG:
+    """
+    Return the DAG.
+
+    :param dag_id: another id makes another DAG, such as one for a schedule.
+    :param schedule: as for any DAG; needs a default for ``source_video_url``.
+    :param defaults: defaults of the trigger form, by field name.
+    """
+    fields = {
+        **form_fields(ShortsRequest, VIDEO, section="Video"),
+        **form_fields(ShortsRequest, CLIPS, section="Clips"),
+        **form_fields(Dimensions, section="Look"),
+        **form_fields(EditingOptions, section="Look"),
+        **form_fields(ShortsRequest, LOOK, section="Look"),
+        **form_fields(Watermark, section="Watermark", prefix="watermark_", src_url=None),
+        **form_fields(Selection, section="Export", limit=3),
+        "allow_empty": Param(
+            False,
+            type="boolean",
+            title="No shorts is fine",
+            description="Succeed, rather than fail, if Klap finds nothing worth a short.",
+            section="Export",
+        ),
+        "destination": Param(
+            None,
+            type=["string", "null"],
+            title="Destination",
+            description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
+            "Empty: klap_shorts in Airflow's home on the worker.",
+            section="Delivery",
+        ),
+        "klap_conn_id": Param(
+            "klap_default",
+            type="string",
+            minLength=1,
+            title="Klap connection",
+            description="Id of the Airflow connection that holds the API key.",
+            section="Account",
+        ),
+        "klap_task_id": Param(
+            None,
+            type=["string", "null"],
+            title="Existing Klap task",
+            description="Go on with this task of Klap instead of submitting, and paying for, the video.",
+            section="Account",
+        ),
+        "allow_new_submission": Param(
+            False,
+            type="boolean",
+            title="Submit again",
+            description="Only after an error that says so: submit although an earlier request may have been billed.",
+            section="Account",
+        ),
+    }
+    if unknown := defaults.keys() - fields.keys():
+        raise ValueError(f"no such field of the trigger form: {', '.join(sorted(unknown))}")
+    for name, value in defaults.items():
+        fields[name].value = value
+
+    with DAG(
+        dag_id,
+        schedule=schedule,
+        catchup=False,
+        doc_md=DOC,
+        dag_display_name="Klap: generate shorts" if dag_id == "klap_generate_shorts" else None,
+        tags=["klap", "video"],
+        params=fields,
+        default_args={"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0},
+    ) as dag:
+        klap_conn_id = dag.param("klap_conn_id")
+        submit = SubmitShortsOperator(
+            task_id="submit",
+            klap_conn_id=klap_conn_id,
+            **{name: dag.param(name) for name in (*VIDEO, *CLIPS, *LOOK)},
+            dimensions={name: dag.param(name) for name in Dimensions.model_fields},
+            editing_options={name: dag.param(name) for name in EditingOptions.model_fields},
+            klap_task_id=dag.param("klap_task_id"),
+            allow_new_submission=dag.param("allow_new_submission"),
+        )
+        wait_for_shorts = TaskStatusSensor(
+            task_id="wait_for_shorts",
+            klap_conn_id=klap_conn_id,
+            klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
+            submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
+            end_from_trigger=True,
+        )
+        select_shorts = ListShortsOperator(
+            task_id="select_shorts",
+            klap_conn_id=klap_conn_id,
+            folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
+            min_virality_score=dag.param("min_virality_score"),
+            limit=dag.param("limit"),
+            allow_empty=dag.param("allow_empty"),
+        )
+        storage = {
+            "destination": dag.param("destination"),
+            "subfolder": "{{ (ti.xcom_pull('submit') or {}).get('klap_task_id', '') }}",
+        }
+
+        @task_group(group_id="short")
+        def one_short(project_id: str, folder_id: str, short_name: str, virality_score: int | None) -> None:
+            short = {"project_id": project_id, "folder_id": folder_id, "short_name": short_name}
+            export = ExportShortOperator(
+                task_id="export",
+                klap_conn_id=klap_conn_id,
+                **short,
+                watermark={name: dag.param(f"watermark_{name}") for name in Watermark.model_fields},
+            )
+            wait_for_export = ExportStatusSensor(
+                task_id="wait_for_export",
+                klap_conn_id=klap_conn_id,
+                **short,
+                export_id="{{ ti.xcom_pull('short.export', map_indexes=ti.map_index).export_id }}",
+                submitted_at="{{ ti.xcom_pull('short.export', map_indexes=ti.map_index).submitted_at }}",
+                end_from_trigger=True,
+            )
+            deliver = DeliverShortOperator(
+                task_id="deliver",
+                klap_conn_id=klap_conn_id,
+                **short,
+                export_id="{{ ti.xcom_pull('short.export', map_indexes=ti.map_index).export_id }}",
+                virality_score=virality_score,
+                **storage,
+            )
+            export >> wait_for_export >> deliver
+
+        publish = PublishShortsOperator(
+            task_id="publish",
+            klap_conn_id=klap_conn_id,
+            trigger_rule="all_done",
+            steps=["short.export", "short.wait_for_export", "short.deliver"],
+            shorts=select_shorts.output,
+            source_video_url=dag.param("source_video_url"),
+            klap_task_id="{{ (ti.xcom_pull('submit') or {}).get('klap_task_id', '') }}",
+            folder_id="{{ (ti.xcom_pull('wait_for_shorts') or {}).get('output_id', '') }}",
+            **storage,
+        )
+        shorts = one_short.expand_kwargs(select_shorts.output)
+        submit >> wait_for_shorts >> select_shorts >> shorts >> publish
+        [submit, wait_for_shorts] >> publish
+    return dag
+
+
+klap_generate_shorts()

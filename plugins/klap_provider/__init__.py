@@ -1,0 +1,63 @@
+"""Klap (https://klap.app) for Apache Airflow: one long video in, several short vertical clips out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return what Airflow's provider manager asks for: the connection type with its form, and where things are."""
+    return {
+        "package-name": "airflow-provider-klap",
+        "name": "Klap",
+        "description": "Klap turns one long video into several short vertical clips.",
+        "versions": [__version__],
+        "integrations": [
+            {"integration-name": "Klap", "external-doc-url": "https://docs.klap.app/", "tags": ["service"]}
+        ],
+        "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hook"]}],
+        "operators": [
+            {
+                "integration-name": "Klap",
+                "python-modules": ["klap_provider.operators", "klap_provider.delivery", "klap_provider.manifest"],
+            }
+        ],
+        "sensors": [{"integration-name": "Klap", "python-modules": ["klap_provider.sensors"]}],
+        "triggers": [{"integration-name": "Klap", "python-modules": ["klap_provider.triggers"]}],
+        "connection-types": [
+            {
+                "connection-type": "klap",
+                "hook-class-name": "klap_provider.hook.KlapHook",
+                "hook-name": "Klap",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema", "port", "extra"],
+                    "relabeling": {"host": "Base URL", "password": "API key"},
+                    "placeholders": {"host": "https://api.klap.app/v2", "password": "kak_…"},
+                },
+                "conn-fields": {
+                    "connect_timeout": {
+                        "label": "Connect timeout",
+                        "description": "Seconds to wait for a connection to Klap.",
+                        "schema": {"type": ["number", "null"], "default": 10, "minimum": 1, "maximum": 3600},
+                    },
+                    "read_timeout": {
+                        "label": "Read timeout",
+                        "description": "Seconds to wait for an answer of Klap.",
+                        "schema": {"type": ["number", "null"], "default": 60, "minimum": 1, "maximum": 3600},
+                    },
+                    "player_url": {
+                        "label": "Player URL",
+                        "description": "Address to which a short's project id is appended for its preview.",
+                        "schema": {"type": ["string", "null"], "default": "https://klap.app/player"},
+                    },
+                    "on_behalf_of": {
+                        "label": "On behalf of",
+                        "description": "Id of a managed user to act for (X-On-Behalf-Of). Usually empty.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,157 @@
+"""What the operators and sensors have in common: the connection, the retries, and a failure that can be read."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+
+from klap_provider.connection import DEFAULT_CONN_ID
+from klap_provider.errors import KlapError, KlapInputError
+from klap_provider.models import JobStatus
+from klap_provider.retry_policy import KlapRetryPolicy
+from klap_provider.submission import Submission, Submitter, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import Context, RetryPolicy
+
+    from klap_provider.api import Call
+    from klap_provider.hook import KlapHook
+    from klap_provider.models import Export, Task
+
+#: XCom key under which a failed task says why: ``{"error": str, "type": str, "project_id": str | None}``.
+ERROR_KEY = "klap_error"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+SelfT = TypeVar("SelfT", bound="KlapOperator")
+
+
+class KlapOperator(BaseOperator):
+    """
+    Base of the operators and sensors.
+
+    :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``. Templated.
+    :param retry_policy: default :class:`~klap_provider.retry_policy.KlapRetryPolicy`.
+    """
+
+    ui_color = "#ece4ff"
+
+    #: The short that a task is about, if it is about one; shown as the map index and named in the manifest.
+    project_id: str | None = None
+    short_name: str | None = None
+
+    def __init__(
+        self,
+        *,
+        klap_conn_id: str = DEFAULT_CONN_ID,
+        retry_policy: RetryPolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retry_policy=retry_policy or KlapRetryPolicy(), **kwargs)
+        self.klap_conn_id = klap_conn_id
+
+    @functools.cached_property
+    def hook(self) -> KlapHook:
+        """The hook of this task's connection."""
+        # Not at the top: requests and aiohttp would be loaded at every parse of the DAG file.
+        from klap_provider.hook import KlapHook
+
+        return KlapHook(self.klap_conn_id)
+
+
+class KlapSubmitOperator(KlapOperator):
+    """Base of the operators that cost money: whatever crashes, one POST per task instance and set of inputs."""
+
+    def submit_once(
+        self,
+        context: Context,
+        call: Call[Task] | Call[Export],
+        *,
+        status: Callable[[str], str],
+        find_orphan: Callable[[Submission], str | None] | None = None,
+        allow_new: bool = False,
+    ) -> Submission:
+        """
+        Send the call unless it was sent before, and return the submission, with its id.
+
+        :param status: returns the status word of the job with the given id.
+        :param find_orphan: looks for the job of a POST whose answer got lost, if the API has a way.
+        :param allow_new: send although the fate of an earlier POST is unknown.
+        :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
+        """
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+        store = context["task_state_store"]
+
+        class Forever:
+            """The state store, keeping what was paid for as long as the task instance exists."""
+
+            get = staticmethod(store.get)
+            delete = staticmethod(store.delete)
+
+            @staticmethod
+            def set(key: str, value: dict[str, Any]) -> None:
+                store.set(key, value, retention=NEVER_EXPIRE)
+
+        connection = self.hook.connection
+        send: Callable[[Call[Any]], Any] = self.hook.call
+        submitter = Submitter(
+            store=Forever(),
+            post=lambda: send(call).id,
+            has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
+            find_orphan=find_orphan,
+            clock=time.time,
+        )
+        submission, fresh = submitter.submit(
+            fingerprint(
+                path=call.path,
+                body=call.body,
+                conn_id=self.klap_conn_id,
+                api_url=connection.api_url,
+                user=connection.on_behalf_of,
+            ),
+            allow_new=allow_new,
+        )
+        verb = "Submitted" if fresh else "Nothing paid: reattached to what was submitted before,"
+        self.log.info("%s %s → %s", verb, call, submission.job_id)
+        return submission
+
+
+def is_static(value: Any) -> bool:
+    """Whether a constructor argument is its final value: plain data, with nothing to template or to resolve."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, dict):
+        return all(map(is_static, value.values()))
+    return value is None or isinstance(value, bool | int | float)
+
+
+def check_now(check: Callable[[], Any]) -> None:
+    """Run a check in a constructor, where Airflow's users expect a ``ValueError``."""
+    try:
+        check()
+    except KlapInputError as wrong:
+        raise ValueError(str(wrong)) from None
+
+
+def reports_failure(
+    execute: Callable[Concatenate[SelfT, Context, P], R],
+) -> Callable[Concatenate[SelfT, Context, P], R]:
+    """Leave an XCom that says why the task failed, so that who joins behind it can name the reason."""
+
+    @functools.wraps(execute)
+    def wrapper(self: SelfT, context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return execute(self, context, *args, **kwargs)
+        except (KlapError, AirflowSensorTimeout, AirflowFailException, OSError) as failure:
+            facts = {"error": str(failure), "type": type(failure).__name__, "project_id": self.project_id}
+            context["ti"].xcom_push(key=ERROR_KEY, value=facts)
+            raise
+
+    return cast("Callable[Concatenate[SelfT, Context, P], R]", wrapper)

@@ -1,0 +1,111 @@
+"""What an Airflow connection of type ``klap`` says. No look-up here: the hooks bring the connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from klap_provider.addresses import DEFAULT_PLAYER_URL, api_url
+from klap_provider.errors import KlapConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONN_TYPE = "klap"
+DEFAULT_CONN_ID = "klap_default"
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+
+
+class AirflowConnection(Protocol):
+    """The fields that are read of ``airflow.sdk.Connection``."""
+
+    host: str | None
+    schema: str | None
+    port: int | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class KlapConnection:
+    """
+    A connection, checked.
+
+    :param conn_id: its Airflow id, for messages.
+    :param api_url: base URL, without a slash at the end.
+    :param api_key: secret; not part of the representation.
+    :param connect_timeout: seconds to wait for a connection.
+    :param read_timeout: seconds to wait for an answer, or between two pieces of one.
+    :param player_url: address to which a project id is appended for a preview.
+    :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
+    """
+
+    conn_id: str
+    api_url: str
+    api_key: str = field(repr=False)
+    connect_timeout: float = CONNECT_TIMEOUT
+    read_timeout: float = READ_TIMEOUT
+    player_url: str = DEFAULT_PLAYER_URL
+    on_behalf_of: str | None = None
+
+    @classmethod
+    def read(cls, conn_id: str, conn: AirflowConnection, extra: Mapping[str, Any]) -> KlapConnection:
+        """
+        Check a connection as Airflow stores it.
+
+        :param extra: its decoded Extra. Only the fields of the connection form are read; no other becomes
+            anything, in particular no HTTP header.
+        :raises KlapConfigError: names the setting that is missing or wrong.
+        """
+        key = (conn.password or "").strip()
+        if not key:
+            raise KlapConfigError(
+                f"The connection {conn_id!r} has no API key. Put the key from Klap into its Password field."
+            )
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise KlapConfigError(
+                f"The API key of the connection {conn_id!r} (its Password) has characters that no key has."
+            )
+        return cls(
+            conn_id=conn_id,
+            api_url=api_url(conn.host, schema=conn.schema, port=conn.port),
+            api_key=key,
+            connect_timeout=_seconds(conn_id, extra, "connect_timeout", CONNECT_TIMEOUT),
+            read_timeout=_seconds(conn_id, extra, "read_timeout", READ_TIMEOUT),
+            player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
+            on_behalf_of=str(extra["on_behalf_of"]) if extra.get("on_behalf_of") else None,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of every API call."""
+        headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
+        if self.on_behalf_of:
+            headers["X-On-Behalf-Of"] = self.on_behalf_of
+        return headers
+
+    def scrub(self, body: bytes) -> bytes:
+        """Return an answer without the API key, should it repeat it: its words end up in errors and XComs."""
+        return body.replace(self.api_key.encode(), b"***")
+
+
+def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name)
+    if value in (None, ""):
+        return default
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 3600:
+        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
+    return seconds
+
+
+def missing_connection(conn_id: str, reason: BaseException) -> KlapConfigError:
+    """Return the error for a connection that Airflow does not have."""
+    return KlapConfigError(
+        f"There is no Airflow connection {conn_id!r} ({reason}). Create one of type Klap with your API key as its "
+        f"Password, or name another one with klap_conn_id."
+    )

@@ -1,0 +1,130 @@
+"""DeliverShortOperator: bytes from Klap to the team's storage."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from klap_provider import api
+from klap_provider.base import KlapOperator, reports_failure
+from klap_provider.errors import KlapDownloadError
+from klap_provider.models import JobStatus
+from klap_provider.naming import file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from klap_provider.download import Fetched
+
+#: Task state store key of what was delivered: ``{"path": str, "size": int, "sha256": str}``.
+DELIVERED_KEY = "klap_delivered"
+
+
+class DeliverShortOperator(KlapOperator):
+    """
+    Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
+
+    The file name is made of the score, the short's name and the export's id (:func:`~klap_provider.naming.file_name`).
+    A file that is there already was delivered whole, and is not fetched again.
+
+    :param export_id: id of the export, which must be ready. Templated.
+    :param project_id: id of the short. Templated.
+    :param folder_id: its folder; None after video-to-video. Templated.
+    :param destination: folder to deliver to: an absolute path, or a URL that Airflow's ``ObjectStoragePath``
+        understands, such as ``s3://aws_default@bucket/shorts``. Default: ``klap_shorts`` in Airflow's home on this
+        machine. Templated.
+    :param subfolder: folder below it. Templated.
+    :param short_name: name of the short, for the file name and shown as the map index. Templated.
+    :param virality_score: 0–100, for the file name. Templated.
+    :param max_bytes: size at which a download is given up. Default 5 GiB.
+    :param download_timeout: seconds after which a download is given up. Default 1800.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str}``.
+    :raises KlapDownloadError: the file could not be fetched whole.
+    """
+
+    template_fields: Sequence[str] = (
+        "export_id",
+        "project_id",
+        "folder_id",
+        "destination",
+        "subfolder",
+        "short_name",
+        "virality_score",
+        "klap_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        export_id: str,
+        project_id: str,
+        folder_id: str | None = None,
+        destination: str | None = None,
+        subfolder: str | None = None,
+        short_name: str | None = None,
+        virality_score: float | None = None,
+        max_bytes: int = 5 * 1024**3,
+        download_timeout: float = 1800,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        super().__init__(**kwargs)
+        self.export_id = export_id
+        self.project_id = project_id
+        self.folder_id = folder_id
+        self.destination = destination
+        self.subfolder = subfolder
+        self.short_name = short_name
+        self.virality_score = virality_score
+        self.max_bytes = max_bytes
+        self.download_timeout = download_timeout
+
+    @reports_failure
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Deliver, or find that it was delivered before."""
+        from klap_provider.storage import folder_at
+
+        path = folder_at(self.destination, self.subfolder) / file_name(
+            export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
+        )
+        record = self._delivered_before(path, context["task_state_store"].get(DELIVERED_KEY))
+        if record is None:
+            fetched = self._fetch(path)
+            record = {"path": str(path), "size": fetched.size, "sha256": fetched.sha256}
+            self.log.info("Delivered %s (%d bytes)", path, fetched.size)
+        else:
+            self.log.info("%s is there already", path)
+        context["task_state_store"].set(DELIVERED_KEY, record)
+        return {"project_id": self.project_id, "export_id": self.export_id, **record}
+
+    def _delivered_before(self, path: ObjectStoragePath, record: Any) -> dict[str, Any] | None:
+        if not path.exists():
+            return None
+        if record is not None and record["path"] == str(path) and record["size"] == path.stat().st_size:
+            return dict(record)
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1024 * 1024):
+                digest.update(chunk)
+        return {"path": str(path), "size": path.stat().st_size, "sha256": digest.hexdigest()}
+
+    def _fetch(self, path: ObjectStoragePath) -> Fetched:
+        from klap_provider.download import Limits, download
+        from klap_provider.storage import whole_file
+
+        export = self.hook.call(
+            api.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
+        )
+        if export.status != JobStatus.READY or not export.src_url:
+            raise KlapDownloadError(
+                f"Klap export {export.id} is {export.status!r} and has no video to deliver; wait for it with "
+                "ExportStatusSensor.",
+                passing=export.status != JobStatus.ERROR,
+            )
+        connection = self.hook.connection
+        limits = Limits(self.max_bytes, self.download_timeout, connection.connect_timeout, connection.read_timeout)
+        with whole_file(path) as sink:
+            return download(export.src_url, sink, limits)

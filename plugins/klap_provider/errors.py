@@ -1,0 +1,195 @@
+"""
+What can go wrong, as a tree.
+
+.. code-block:: text
+
+    KlapError
+    ├── KlapConfigError            the Airflow connection is missing something
+    ├── KlapInputError             what was asked for cannot be right; nothing was sent
+    ├── KlapTransportError
+    │   ├── KlapConnectionError    no connection to Klap was ever made
+    │   └── KlapNoAnswerError      the request may have arrived, its answer did not
+    ├── KlapResponseError          Klap answered, and the answer is not the one asked for
+    │   ├── KlapAuthError          401, 403
+    │   ├── KlapCreditsError       402
+    │   ├── KlapNotFoundError      404
+    │   ├── KlapRejectedError      400, 422 and every other 4xx
+    │   ├── KlapRateLimitError     429
+    │   ├── KlapServerError        5xx
+    │   └── KlapAnswerError        2xx or 3xx with something that is not the API's JSON
+    ├── KlapJobError
+    │   ├── KlapJobFailedError     a task or an export ended with the status "error"
+    │   ├── KlapUnknownStatusError a status word that the API does not have
+    │   └── KlapTimeoutError       the deadline of a wait has passed
+    ├── KlapNoShortsError          the video yielded no shorts
+    ├── KlapSubmitUncertainError   a paid request went out and nobody knows whether it arrived
+    ├── KlapDownloadError          an exported file could not be fetched whole
+    └── KlapIncompleteError        the run ended and some shorts are missing
+
+Two questions decide what happens after a failure, and both are answered by the exception itself:
+``passing``, may the same request succeed a little later, and ``refused``, is it certain that Klap did not
+take the request, so that a paid one may be sent again.
+"""
+
+from __future__ import annotations
+
+
+class KlapError(Exception):
+    """Base of everything this package raises on purpose. The message says what to do."""
+
+    #: A later try of the same thing may succeed.
+    passing: bool = False
+    #: Klap certainly did not take the request: nothing was started and nothing was billed.
+    refused: bool = False
+    #: Seconds that Klap asked to wait before the next try, if it did.
+    retry_after: float | None = None
+
+
+class KlapConfigError(KlapError):
+    """The Airflow connection is missing, incomplete or wrong; the message names the setting."""
+
+    refused = True
+
+
+class KlapInputError(KlapError):
+    """A parameter cannot be right; the message names it. Raised before anything is sent."""
+
+    refused = True
+
+
+class KlapTransportError(KlapError):
+    """No HTTP answer was received."""
+
+    passing = True
+
+
+class KlapConnectionError(KlapTransportError):
+    """No connection was made (DNS, refused, connect timeout, TLS), so nothing was sent."""
+
+    refused = True
+
+
+class KlapNoAnswerError(KlapTransportError):
+    """The connection broke or timed out after the request may have been sent."""
+
+
+class KlapResponseError(KlapError):
+    """
+    Klap answered with something other than what was asked for.
+
+    :param message: what happened and what to do, for a person.
+    :param status: the HTTP status code.
+    :param error_code: Klap's ``error_code``, if the body had one.
+    :param retry_after: seconds from the ``Retry-After`` header, if there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        error_code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+        self.retry_after = retry_after
+
+
+class KlapAuthError(KlapResponseError):
+    """401 or 403: the API key is wrong or may not do this."""
+
+    refused = True
+
+
+class KlapCreditsError(KlapResponseError):
+    """402: the Klap account is out of credits."""
+
+    refused = True
+
+
+class KlapNotFoundError(KlapResponseError):
+    """404: Klap does not know the id, or not for this key."""
+
+    refused = True
+
+
+class KlapRejectedError(KlapResponseError):
+    """400, 422 and other 4xx: Klap does not accept the request as it is."""
+
+    refused = True
+
+
+class KlapRateLimitError(KlapResponseError):
+    """429: too many requests."""
+
+    passing = True
+    refused = True
+
+
+class KlapServerError(KlapResponseError):
+    """5xx. Only a 503 with ``Retry-After`` says for certain that the request was not taken."""
+
+    passing = True
+
+    @property
+    def refused(self) -> bool:  # type: ignore[override]  # a fact of this answer, not of the class
+        """Whether Klap said that it turned the request away."""
+        return self.status == 503 and self.retry_after is not None
+
+
+class KlapAnswerError(KlapResponseError):
+    """A success code or a redirect, but not the API's JSON: an HTML page, an empty body, missing fields."""
+
+    passing = True
+
+
+class KlapJobError(KlapError):
+    """Something about a task or an export, rather than about a request."""
+
+
+class KlapJobFailedError(KlapJobError):
+    """
+    A task or an export ended with the status ``error``.
+
+    :param message: what happened and what to do, for a person.
+    :param error_code: Klap's ``error_code``, if it gave one.
+    """
+
+    def __init__(self, message: str, *, error_code: str | None = None) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+
+
+class KlapUnknownStatusError(KlapJobError):
+    """Klap reported a status word that its API does not have, and went on doing so."""
+
+
+class KlapTimeoutError(KlapJobError):
+    """The wait's deadline has passed. Sensors raise it as ``AirflowSensorTimeout``."""
+
+
+class KlapNoShortsError(KlapError):
+    """The task is ready but its folder holds no shorts."""
+
+
+class KlapSubmitUncertainError(KlapError):
+    """A paid request was sent and its fate is unknown. Never raised where it could be found out."""
+
+
+class KlapDownloadError(KlapError):
+    """
+    An exported file could not be fetched whole.
+
+    :param message: what happened and what to do, for a person.
+    :param passing: whether another try may succeed.
+    """
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class KlapIncompleteError(KlapError):
+    """Some of the selected shorts were not delivered; the message and the manifest name them."""

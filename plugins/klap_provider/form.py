@@ -1,0 +1,51 @@
+"""Fields of a trigger form, made from the fields of the request models, so that each is declared once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+
+def form_fields(
+    model: type[BaseModel], names: Sequence[str] | None = None, *, section: str, prefix: str = "", **defaults: Any
+) -> dict[str, Param]:
+    """
+    Return Airflow ``Param`` objects for fields of a model: title, help, type, bounds and default.
+
+    :param names: which fields, in the order of the form; default: all.
+    :param section: heading to show them under.
+    :param prefix: put before each name.
+    :param defaults: other defaults than the model's, by field name. A required field without one stays required.
+    """
+    properties = model.model_json_schema()["properties"]
+    return {
+        f"{prefix}{name}": _param(properties[name], section, defaults.get(name, properties[name].get("default", ...)))
+        for name in names or properties
+    }
+
+
+def _param(schema: dict[str, Any], section: str, default: Any) -> Param:
+    variants = schema.get("anyOf", [schema])
+    rules = {
+        key: value
+        for variant in variants
+        for key, value in variant.items()
+        if key not in ("type", "title", "description", "default")
+    }
+    types = [variant["type"] for variant in variants]
+    if default is None and "null" not in types:
+        types.append("null")
+    return Param(
+        **({} if default is ... else {"default": default}),
+        type=types[0] if len(types) == 1 else types,
+        title=schema["title"],
+        description=schema.get("description"),
+        section=section,
+        **rules,
+    )

@@ -1,0 +1,150 @@
+"""PublishShortsOperator: what was delivered, what is missing and why."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.base import ERROR_KEY, KlapOperator, reports_failure
+from klap_provider.errors import KlapIncompleteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+MANIFEST = "manifest.json"
+GOOD_STATES = ("success", "skipped")
+
+
+class PublishShortsOperator(KlapOperator):
+    """
+    Write ``manifest.json`` beside the delivered shorts, and fail if any selected short is missing.
+
+    Meant as the last task, with ``trigger_rule="all_done"``, so that it runs whatever happened before it. It makes
+    no API call.
+
+    :param steps: ids of the tasks that each selected short goes through, in order; they are mapped over ``shorts``, and
+        the last one is a :class:`~klap_provider.delivery.DeliverShortOperator`.
+    :param shorts: the selected shorts, as :class:`~klap_provider.operators.ListShortsOperator` returns them; None if
+        it did not come to that. Templated.
+    :param source_video_url: the video. Templated.
+    :param klap_task_id: Klap's task; None if it did not come to that. Templated.
+    :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
+    :param destination: as given to the delivering task. Templated.
+    :param subfolder: as given to the delivering task. Templated.
+    :return: ``{"manifest": str, "delivered": int, "paths": list[str]}``.
+    :raises KlapIncompleteError: a step before the shorts failed, or shorts are missing. The manifest has been written
+        then too, unless the video was never submitted.
+    """
+
+    template_fields: Sequence[str] = (
+        "shorts",
+        "source_video_url",
+        "klap_task_id",
+        "folder_id",
+        "destination",
+        "subfolder",
+    )
+
+    def __init__(
+        self,
+        *,
+        steps: Sequence[str],
+        shorts: list[dict[str, Any]] | None,
+        source_video_url: str,
+        klap_task_id: str | None = None,
+        folder_id: str | None = None,
+        destination: str | None = None,
+        subfolder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.steps = list(steps)
+        self.shorts = shorts
+        self.source_video_url = source_video_url
+        self.klap_task_id = klap_task_id
+        self.folder_id = folder_id
+        self.destination = destination
+        self.subfolder = subfolder
+
+    @reports_failure
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Gather, write, and give the verdict."""
+        ti = context["ti"]
+        states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        problem = self._problem(context, states)
+        if not self.klap_task_id:
+            raise KlapIncompleteError(
+                f"Nothing was made of {self.source_video_url}. {problem or 'No task was submitted.'}"
+            )
+        delivered, missing = self._take_stock(context, states)
+        path = self._write(
+            {
+                "source_video_url": self.source_video_url,
+                "klap_task_id": self.klap_task_id,
+                "folder_id": self.folder_id,
+                "dag_id": ti.dag_id,
+                "run_id": ti.run_id,
+                "written_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "delivered": delivered,
+                "missing": missing,
+                "problem": problem,
+            }
+        )
+        for short in missing:
+            self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
+        if problem or missing:
+            first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
+            raise KlapIncompleteError(
+                f"{len(delivered)} of {len(delivered) + len(missing)} shorts delivered, see {path}. {first} "
+                "Clear the failed tasks to go on; what was paid for is not paid again."
+            )
+        self.log.info("Delivered all of %d shorts, see %s", len(delivered), path)
+        return {"manifest": path, "delivered": len(delivered), "paths": [short["path"] for short in delivered]}
+
+    def _problem(self, context: Context, states: Mapping[str, Any]) -> str | None:
+        """Return what failed before there were shorts to go through the steps."""
+        upstream = sorted(self.upstream_task_ids - set(self.steps))
+        failed = [task_id for task_id in upstream if str(states.get(task_id, "success")) not in GOOD_STATES]
+        # The one that failed by itself rather than for another's sake.
+        failed.sort(key=lambda task_id: str(states[task_id]) == "upstream_failed")
+        if not failed:
+            return None
+        said = context["ti"].xcom_pull(task_ids=[failed[0]], key=ERROR_KEY, map_indexes=None)[0]
+        return f"{failed[0]}: {said['error'] if said else _unsaid(states[failed[0]])}"
+
+    def _take_stock(
+        self, context: Context, states: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the delivered and the missing shorts."""
+        ti = context["ti"]
+        # One request for each of these: all map indexes of a task at once, told apart by their project_id.
+        files = {f["project_id"]: f for f in ti.xcom_pull(task_ids=self.steps[-1:]) if f}
+        errors = {e["project_id"]: e for e in ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY) if e}
+        delivered, missing = [], []
+        for index, short in enumerate(self.shorts or []):
+            file = files.get(short["project_id"])
+            if file is not None:
+                delivered.append({**short, **file})
+                continue
+            step = next((s for s in self.steps if str(states.get(f"{s}_{index}")) != "success"), self.steps[-1])
+            said = errors.get(short["project_id"])
+            state = states.get(f"{step}_{index}")
+            missing.append(
+                {**short, "step": step.rpartition(".")[2], "error": said["error"] if said else _unsaid(state)}
+            )
+        return delivered, missing
+
+    def _write(self, manifest: dict[str, Any]) -> str:
+        from klap_provider.storage import folder_at, whole_file
+
+        path = folder_at(self.destination, self.subfolder) / MANIFEST
+        with whole_file(path) as sink:
+            sink.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+        return str(path)
+
+
+def _unsaid(state: Any) -> str:
+    return f"the task ended as {getattr(state, 'value', state) or 'not run'} and left no reason; see its log"

@@ -1,0 +1,298 @@
+"""
+What goes over the wire: requests, answers and status words.
+
+Requests are strict, so that a mistake is named before anything is paid for: unknown fields, ranges and
+contradictions are errors here. Answers are lenient, because the API's documents and its answers differ:
+unknown fields are kept, and a field that only some answers carry is optional.
+
+Titles, descriptions, bounds and defaults of the request fields are also those of the trigger form
+(:mod:`klap_provider.form`). A default is what Klap itself assumes; fields that were not set are not sent.
+
+API: https://docs.klap.app/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from klap_provider.errors import KlapInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class JobStatus(str, Enum):
+    """The status words of tasks and exports. There are no others: ``done`` or ``success`` never come."""
+
+    PROCESSING = "processing"
+    READY = "ready"
+    ERROR = "error"
+
+
+def _check_http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a complete http:// or https:// address")
+    return url
+
+
+HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_check_http_url)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object to send: only what was set, and nothing that is None."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+class Dimensions(_Request):
+    """Size of the finished clips in pixels."""
+
+    width: int = Field(1080, ge=2, le=7680, title="Width", description="Width of the clips in pixels.")
+    height: int = Field(1920, ge=2, le=7680, title="Height", description="Height of the clips in pixels.")
+
+
+class EditingOptions(_Request):
+    """What Klap does to each clip."""
+
+    captions: bool = Field(True, title="Captions", description="Burn animated captions into the picture.")
+    reframe: bool = Field(
+        True, title="Reframe", description="Follow the speaker when the picture is cut to the new shape."
+    )
+    emojis: bool = Field(True, title="Emojis", description="Put emojis into the captions.")
+    intro_title: bool = Field(True, title="Intro title", description="Open each clip with a title.")
+    remove_silences: bool = Field(False, title="Remove silences", description="Cut out pauses.")
+
+
+class VideoRequest(_Request):
+    """Body of ``POST /tasks/video-to-video``: caption and reframe one video as a whole."""
+
+    source_video_url: HttpUrl = Field(
+        title="Video URL",
+        description="A YouTube link or a public http(s) address of a video file, at most 5 hours long. "
+        "Klap must be able to reach it from the internet.",
+    )
+    language: str | None = Field(
+        None,
+        title="Language",
+        description="Spoken language as a code such as en or es. Empty: Klap detects it.",
+    )
+    translate_to: str | None = Field(
+        None, title="Translate to", description="Language code to translate the captions to."
+    )
+    transcription_context: str | None = Field(
+        None,
+        max_length=1000,
+        title="Names and jargon",
+        description="Names and special words that are spoken, to help the transcription.",
+    )
+    name: str | None = Field(None, title="Name", description="Name of the upload in Klap.")
+    dimensions: Dimensions | None = None
+    style_preset_id: str | None = Field(
+        None, title="Style preset", description="Id of a caption style that was made in Klap."
+    )
+    editing_options: EditingOptions | None = None
+
+    @field_validator("language", "translate_to", "transcription_context", "name", "style_preset_id")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class ShortsRequest(VideoRequest):
+    """Body of ``POST /tasks/video-to-shorts``: cut one long video into several short clips."""
+
+    target_clip_count: int | None = Field(
+        None, ge=1, title="Clips wanted", description="How many clips Klap aims for. Empty: 10."
+    )
+    max_clip_count: int | None = Field(
+        10, ge=1, title="Clips at most", description="Klap generates, and bills, no more clips than this."
+    )
+    min_duration: int | None = Field(
+        1, ge=1, le=120, title="Shortest clip", description="Seconds that a clip lasts at least."
+    )
+    max_duration: int | None = Field(
+        180, ge=1, le=180, title="Longest clip", description="Seconds that a clip lasts at most."
+    )
+    target_duration: int | None = Field(
+        None, ge=1, le=120, title="Typical clip", description="Seconds that Klap aims for. Empty: 60."
+    )
+
+    @model_validator(mode="after")
+    def _durations_make_sense(self) -> ShortsRequest:
+        if self.min_duration and self.max_duration and self.min_duration > self.max_duration:
+            raise ValueError(
+                f"min_duration ({self.min_duration} s) is longer than max_duration ({self.max_duration} s)"
+            )
+        return self
+
+
+class Watermark(_Request):
+    """A picture laid over an exported clip."""
+
+    src_url: HttpUrl = Field(
+        title="Watermark picture", description="Public address of a picture. Empty: no watermark of yours."
+    )
+    pos_x: float = Field(
+        0.5, ge=0, le=1, title="Horizontal position", description="Centre: 0 is the left edge, 1 the right."
+    )
+    pos_y: float = Field(
+        0.5, ge=0, le=1, title="Vertical position", description="Centre: 0 is the top edge, 1 the bottom."
+    )
+    scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the picture's own size.")
+
+
+class ExportRequest(_Request):
+    """Body of ``POST /projects/…/exports``. Without a watermark an empty object is sent."""
+
+    watermark: Watermark | None = None
+
+
+class Selection(_Request):
+    """Which of the generated shorts to go on with. Not sent to Klap."""
+
+    limit: int | None = Field(
+        None, ge=1, title="Shorts to export", description="How many to export at most, best first. Empty: all."
+    )
+    min_virality_score: float = Field(
+        0,
+        ge=0,
+        le=100,
+        title="Lowest score",
+        description="Shorts with a lower virality score (0 to 100) are not exported.",
+    )
+
+
+RequestT = TypeVar("RequestT", bound=_Request)
+
+
+def build_request(model: type[RequestT], fields: dict[str, Any]) -> RequestT:
+    """
+    Validate the fields of a request; None counts as not set, in nested objects too.
+
+    :raises KlapInputError: names every field that is wrong and what it was given.
+    """
+    try:
+        return model.model_validate(_without_none(fields))
+    except ValidationError as invalid:
+        problems = [
+            f"{'.'.join(map(str, p['loc'])) or 'the request'}: {p['msg'].removeprefix('Value error, ')}"
+            + (f" (got {p['input']!r})" if p["type"] != "missing" and p["loc"] else "")
+            for p in invalid.errors(include_url=False)
+        ]
+        raise KlapInputError("Nothing was sent to Klap. " + "; ".join(problems)) from None
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _Job(_Answer):
+    id: str = Field(min_length=1)
+    # A plain string: a word that is not known is a case of its own, not a parsing failure.
+    status: str
+    error_code: str | None = None
+    error: Any = None
+    error_message: Any = None
+    message: Any = None
+
+    @property
+    def failure(self) -> str:
+        """Klap's own words on why the job failed, as far as there are any."""
+        words = [w for w in (self.error_code, self.error_message, self.error, self.message) if w]
+        return " · ".join(dict.fromkeys(str(w) for w in words)) or "Klap gave no reason"
+
+
+class Task(_Job):
+    """Answer of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
+
+    type: str | None = None
+    output_type: str | None = None
+    #: Folder id (video-to-shorts) or project id (video-to-video). Only to be trusted when ``ready``.
+    output_id: str | None = None
+
+    @property
+    def output(self) -> str | None:
+        """What the job was for; a job that is ready without it is not quite ready."""
+        return self.output_id
+
+
+class Export(_Job):
+    """Answer of ``POST`` and ``GET /projects/…/exports``."""
+
+    project_id: str | None = None
+    folder_id: str | None = None
+    created_at: datetime | None = None
+    name: str | None = None
+    #: Public address of the finished MP4; None until ``ready``. How long it lives is not documented.
+    src_url: str | None = None
+    descriptions: Any = None
+
+    @property
+    def output(self) -> str | None:
+        """What the job was for; a job that is ready without it is not quite ready."""
+        return self.src_url
+
+
+class Project(_Answer):
+    """One generated short, as in ``GET /projects/{folder_id}``."""
+
+    id: str = Field(min_length=1)
+    folder_id: str | None = None
+    name: str | None = None
+    virality_score: float | None = Field(None, allow_inf_nan=False)
+    virality_score_explanation: str | None = None
+
+    @field_validator("virality_score", mode="before")
+    @classmethod
+    def _score_or_none(cls, value: Any) -> Any:
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+class User(_Answer):
+    """Answer of ``POST /users``: a managed user, to act for with ``X-On-Behalf-Of``."""
+
+    id: str = Field(min_length=1)
+    email: str | None = None
+
+
+class UserToken(_Answer):
+    """Answer of ``POST /users/{user_id}/tokens``. The token is a secret."""
+
+    external_access_token: str = Field(min_length=1, repr=False)
+
+
+def virality_percentages(projects: Iterable[Project]) -> list[int | None]:
+    """
+    Return the virality score of each project as a whole number from 0 to 100, or None where it has none.
+
+    The documents say 0–1, real answers say 0–100. No single number tells which scale it is on, a folder does:
+    on a scale of 0–100 not every short of a video scores 1 or less.
+    """
+    scores = [p.virality_score for p in projects]
+    known = [s for s in scores if s is not None]
+    factor = 100 if known and max(known) <= 1 else 1
+    return [None if s is None else max(0, min(100, round(s * factor))) for s in scores]

@@ -1,0 +1,28 @@
+"""File names for shorts. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Characters of the short's name that are kept: with the rest of the name well below 255 bytes in any script.
+NAME_LENGTH = 40
+
+
+def file_name(*, export_id: str, short_name: str | None = None, virality_score: float | None = None) -> str:
+    """
+    Return the file name of an exported short, such as ``087_why-we-sleep_x3Fp….mp4``.
+
+    It sorts by score, reads as the short's name, and is safe on every file system: letters, digits, ``-`` and ``_``
+    only, no reserved device name, at most 255 bytes. Klap's export id makes it unique, so that the same short
+    exported anew, say with another watermark, is another file.
+
+    :param export_id: Klap's id of the export; characters that ids do not have are spelled out in hex.
+    :param short_name: any text, as a language model wrote it.
+    :param virality_score: 0–100; left out of the name if None.
+    """
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", short_name or "").lower())
+    slug = "-".join(words)[:NAME_LENGTH].strip("-") or "short"
+    score = "" if virality_score is None else f"{round(virality_score):03d}_"
+    unique = re.sub(r"[^A-Za-z0-9-]", lambda odd: f"_{ord(odd[0]):x}_", export_id)[:64]
+    return f"{score}{slug}_{unique}.mp4"

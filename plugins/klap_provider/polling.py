@@ -1,0 +1,236 @@
+"""
+When to look at a job next, and what a look means. Pure: no clock, no sleep, no Airflow.
+
+Sensors and triggers hand each look to the same :class:`Target`, so that every mode decides alike.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from klap_provider import api
+from klap_provider.errors import (
+    KlapError,
+    KlapJobFailedError,
+    KlapNoShortsError,
+    KlapNotFoundError,
+    KlapTimeoutError,
+    KlapUnknownStatusError,
+)
+from klap_provider.models import Export, JobStatus, Project, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from klap_provider.api import Call
+
+#: Seconds for which a status word that is not known is taken for a passing state.
+UNKNOWN_GRACE = 120.0
+
+T = TypeVar("T")
+JobT = TypeVar("JobT", Task, Export)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """
+    How the time between two looks grows: quick for a job that just began, slow for a long one.
+
+    The next look comes after a fixed fraction of the time waited so far, so a job is noticed within that fraction
+    of its length, at a number of looks that grows with the logarithm of it.
+
+    :param shortest: seconds between looks at the start.
+    :param longest: seconds between looks at most.
+    :param fraction: of the time waited so far.
+    """
+
+    shortest: float
+    longest: float
+    fraction: float = 0.1
+
+    def delay(self, waited: float, draw: Callable[[], float] = random.random) -> float:
+        """
+        Return the seconds until the next look.
+
+        :param waited: seconds since the job was submitted.
+        :param draw: uniform random number from 0 to 1; spreads looks by ±10 %, so that waits that started
+            together do not beat together.
+        """
+        spread = 0.9 + 0.2 * draw()
+        return min(self.longest, max(self.shortest, waited * self.fraction) * spread)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """
+    A wait in progress.
+
+    :param started_at: when the job was submitted, in seconds since the epoch.
+    :param deadline: when to give up, in seconds since the epoch; nothing extends it.
+    :param pace: when to look.
+    :param unknown_since: since when the status has been a word that the API does not have; None if it is not.
+    """
+
+    started_at: float
+    deadline: float
+    pace: Pace
+    unknown_since: float | None = None
+
+
+@dataclass(frozen=True)
+class Ready(Generic[T]):
+    """What was waited for is there; ``value`` is the answer that says so."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again after ``seconds``, and judge that look with ``watch``."""
+
+    seconds: float
+    watch: Watch
+
+
+class Target(Protocol[T]):
+    """Something to wait for. A dataclass of ids, so that it can be rebuilt in a triggerer."""
+
+    def call(self) -> Call[T]:
+        """Return the API call that looks at it."""
+
+    def judge(self, look: T | KlapError, watch: Watch, *, now: float) -> Ready[T] | Wait:
+        """Decide what a look means; raises a :class:`~klap_provider.errors.KlapError` where the wait is over."""
+
+    def xcom(self, value: T) -> Any:
+        """Return what the wait's task returns, of the value of :class:`Ready`."""
+
+
+@dataclass(frozen=True)
+class TaskTarget:
+    """A task, until it is ready."""
+
+    klap_task_id: str
+
+    def call(self) -> Call[Task]:
+        """``GET /tasks/{task_id}``."""
+        return api.get_task(self.klap_task_id)
+
+    def judge(self, look: Task | KlapError, watch: Watch, *, now: float) -> Ready[Task] | Wait:
+        """See :func:`judge_job`."""
+        return judge_job(look, watch, now=now)
+
+    def xcom(self, value: Task) -> dict[str, Any]:
+        """Return the task's ids; ``output_id`` is the folder of the shorts."""
+        return {"klap_task_id": value.id, "output_type": value.output_type, "output_id": value.output_id}
+
+
+@dataclass(frozen=True)
+class ExportTarget:
+    """An export, until it is ready."""
+
+    export_id: str
+    project_id: str
+    folder_id: str | None = None
+
+    def call(self) -> Call[Export]:
+        """``GET /projects/…/exports/{export_id}``."""
+        return api.get_export(self.export_id, project_id=self.project_id, folder_id=self.folder_id)
+
+    def judge(self, look: Export | KlapError, watch: Watch, *, now: float) -> Ready[Export] | Wait:
+        """See :func:`judge_job`."""
+        return judge_job(look, watch, now=now)
+
+    def xcom(self, value: Export) -> dict[str, Any]:
+        """Return the export's ids and the public address of its video."""
+        return {
+            "export_id": value.id,
+            "project_id": self.project_id,
+            "folder_id": self.folder_id,
+            "src_url": value.src_url,
+        }
+
+
+@dataclass(frozen=True)
+class ShortsTarget:
+    """
+    The list of a folder's shorts, until there are any.
+
+    Just after a task is ready, its list can be empty, or the call fail, for some minutes.
+    """
+
+    folder_id: str
+
+    def call(self) -> Call[list[Project]]:
+        """``GET /projects/{folder_id}``."""
+        return api.list_projects(self.folder_id)
+
+    def judge(self, look: list[Project] | KlapError, watch: Watch, *, now: float) -> Ready[list[Project]] | Wait:
+        """
+        Decide what a look at the list means.
+
+        :raises KlapError: ``look`` itself, where waiting does not mend it or has not until the deadline.
+        :raises KlapNoShortsError: the list was still empty at the deadline.
+        """
+        if isinstance(look, KlapError):
+            if now >= watch.deadline or not (look.passing or isinstance(look, KlapNotFoundError)):
+                raise look
+            return _wait(str(look), watch, now=now, asked=look.retry_after)
+        if look:
+            return Ready(look)
+        if now >= watch.deadline:
+            raise KlapNoShortsError(
+                f"Klap made no shorts of this video: the folder {self.folder_id} is still empty "
+                f"{now - watch.started_at:.0f} s after the first look. A video without speech yields none. "
+                "With allow_empty this counts as a success."
+            )
+        return _wait("the folder is empty", watch, now=now)
+
+    def xcom(self, value: list[Project]) -> None:
+        """Nothing: the operator that waited lists the shorts itself."""
+
+
+def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT] | Wait:
+    """
+    Decide what a look at a task or an export means.
+
+    :param look: the task or export as Klap answered, or what the request failed with.
+    :param now: seconds since the epoch.
+    :raises KlapJobFailedError: the job ended with ``error``.
+    :raises KlapUnknownStatusError: the status has been an unknown word for two minutes.
+    :raises KlapTimeoutError: the deadline has passed.
+    :raises KlapError: ``look`` itself, if it is a failure that waiting does not mend.
+    """
+    if isinstance(look, KlapError):
+        if not look.passing:
+            raise look
+        return _wait(f"the last look failed: {look}", watch, now=now, asked=look.retry_after)
+    what = f"Klap {type(look).__name__.lower()} {look.id}"
+    if look.status == JobStatus.READY and look.output:
+        return Ready(look)
+    if look.status == JobStatus.ERROR:
+        raise KlapJobFailedError(f"{what} failed: {look.failure}.", error_code=look.error_code)
+    unknown_since = watch.unknown_since
+    if look.status in (JobStatus.PROCESSING, JobStatus.READY):
+        unknown_since = None
+    elif unknown_since is None:
+        unknown_since = now
+    elif now - unknown_since >= UNKNOWN_GRACE:
+        raise KlapUnknownStatusError(
+            f"{what} has reported the status {look.status!r} for {now - unknown_since:.0f} s. The API has "
+            f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to go on "
+            "waiting."
+        )
+    return _wait(f"{what} is {look.status!r}", replace(watch, unknown_since=unknown_since), now=now)
+
+
+def _wait(state: str, watch: Watch, *, now: float, asked: float | None = None) -> Wait:
+    if now >= watch.deadline:
+        raise KlapTimeoutError(
+            f"Gave up {now - watch.started_at:.0f} s after the job was submitted "
+            f"(timeout {watch.deadline - watch.started_at:.0f} s); {state}. Klap may still finish it: to wait "
+            "longer, raise the timeout and clear this task. Nothing is paid for again by that."
+        )
+    seconds = max(watch.pace.delay(now - watch.started_at), asked or 0.0)
+    return Wait(min(seconds, watch.deadline - now), watch)

@@ -1,0 +1,261 @@
+"""Sensors for the status of a task and of an export."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from airflow.sdk import timezone
+from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+
+from klap_provider.base import KlapOperator, reports_failure
+from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError
+from klap_provider.polling import ExportTarget, Pace, Ready, Target, TaskTarget, Wait, Watch
+from klap_provider.retry import ONCE
+from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, TaskStatusTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+#: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
+BACKSTOP = 600
+
+#: Task state store key of what a wait must remember: ``{"started_at": float, "unknown_since": float | None}``.
+WATCH_KEY = "klap_watch"
+
+
+class KlapJobSensor(KlapOperator, BaseSensorOperator):
+    """
+    Wait until a job of Klap is ready. Base of :class:`TaskStatusSensor` and :class:`ExportStatusSensor`.
+
+    Every mode takes a first look at once, gives up at the same moment, and has the same result and exceptions.
+    A look that fails in passing (no connection, 429, 5xx, an HTML page) never ends the wait.
+
+    :param submitted_at: when the job was submitted: an ISO 8601 time or seconds since the epoch, as the submitting
+        operators return it. The deadline counts from it, whatever retries or clears come between. Default: the
+        first look of this task. Templated.
+    :param timeout: seconds, or a timedelta, from ``submitted_at`` until the wait is given up.
+    :param poke_interval: seconds between looks at the start; later looks come after a tenth of the time waited.
+        Default 2, and 60 in ``reschedule`` mode.
+    :param max_wait: seconds between looks at most.
+    :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each look.
+    :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
+    :param end_from_trigger: when deferred, finish from the triggerer, without a second worker start. The task's
+        success callbacks and outlets, which only a worker runs, are then left out. Default false.
+    :raises AirflowSensorTimeout: the deadline has passed (no retries; with ``soft_fail`` the task is skipped).
+    :raises KlapJobFailedError: Klap gave up on the job, with Klap's reason.
+    :raises KlapUnknownStatusError: Klap went on reporting a status that its API does not have.
+    :raises KlapError: a look failed for good, such as with 401 or 404.
+    """
+
+    trigger_type: ClassVar[type[KlapTrigger]]
+
+    #: Seconds between looks at most, by default; Klap's documents poll at this interval from the start.
+    default_max_wait: ClassVar[float]
+
+    def __init__(
+        self,
+        *,
+        submitted_at: str | float | None = None,
+        poke_interval: timedelta | float | None = None,
+        max_wait: timedelta | float | None = None,
+        mode: str | None = None,
+        deferrable: bool | None = None,
+        end_from_trigger: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if mode is not None and deferrable:
+            raise ValueError(f"deferrable=True leaves no use for mode={mode!r}; give one of them")
+        if kwargs.get("silent_fail"):
+            raise ValueError("silent_fail is not supported: passing faults never end the wait, lasting ones must")
+        if poke_interval is None:
+            poke_interval = 60 if mode == "reschedule" else 2
+        super().__init__(
+            poke_interval=poke_interval,
+            max_wait=self.default_max_wait if max_wait is None else max_wait,
+            mode=mode or "poke",
+            **kwargs,
+        )
+        self.submitted_at = submitted_at
+        self.deferrable = mode is None if deferrable is None else deferrable
+        self.end_from_trigger = end_from_trigger
+        self._wait: Wait | None = None
+
+    def target(self) -> Target[Any]:
+        """Return what is waited for, from the rendered fields."""
+        raise NotImplementedError
+
+    @reports_failure
+    def execute(self, context: Context) -> Any:
+        """Wait, and return what :meth:`target` makes of the answer."""
+        if not self.deferrable:
+            return super().execute(context)
+        return self._look_or_defer(self._begin(context))
+
+    @reports_failure
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Look again with what the trigger knew, and return, fail or go on waiting."""
+        return self._look_or_defer(replace(self._begin(context), unknown_since=event["unknown_since"]))
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Take one look."""
+        watch = self._begin(context) if self._wait is None else self._wait.watch
+        store = context["task_state_store"]
+        try:
+            verdict = self._look(watch)
+        except KlapUnknownStatusError:
+            store.set(WATCH_KEY, {"started_at": watch.started_at})  # a clear of the task waits anew
+            raise
+        if isinstance(verdict, Ready):
+            return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict.value))
+        if verdict.watch.unknown_since != watch.unknown_since:
+            store.set(WATCH_KEY, {"started_at": watch.started_at, "unknown_since": verdict.watch.unknown_since})
+        self._wait = verdict
+        return PokeReturnValue(is_done=False)
+
+    def _get_next_poke_interval(self, *_: Any) -> float:
+        return self.poke_interval if self._wait is None else self._wait.seconds
+
+    def _begin(self, context: Context) -> Watch:
+        """Return the watch as it stands: anchored on the submission, or else on this task's very first look."""
+        record: dict[str, Any] = {}
+        started_at = _seconds(self.submitted_at)
+        if started_at is None or not self.deferrable:
+            record = cast("dict[str, Any]", context["task_state_store"].get(WATCH_KEY) or {})
+        if started_at is None:
+            started_at = record.get("started_at")
+        if started_at is None:
+            started_at = time.time()
+            context["task_state_store"].set(WATCH_KEY, {"started_at": started_at})
+        longest = self.max_wait.total_seconds() if self.max_wait else self.poke_interval
+        return Watch(
+            started_at=started_at,
+            deadline=started_at + self.timeout,
+            pace=Pace(self.poke_interval, max(self.poke_interval, longest)),
+            unknown_since=record.get("unknown_since"),
+        )
+
+    def _look(self, watch: Watch) -> Ready[Any] | Wait:
+        target = self.target()
+        look: Any
+        try:
+            look = self.hook.call(target.call(), backoff=ONCE)
+        except KlapError as failure:
+            look = failure
+        try:
+            return target.judge(look, watch, now=time.time())
+        except KlapTimeoutError as timeout:
+            raise AirflowSensorTimeout(str(timeout)) from timeout
+
+    def _look_or_defer(self, watch: Watch) -> Any:
+        try:
+            verdict = self._look(watch)
+        except (AirflowSensorTimeout, KlapError) as failure:
+            # What BaseSensorOperator does in its other modes.
+            if self.never_fail or (self.soft_fail and isinstance(failure, AirflowSensorTimeout)):
+                raise AirflowSkipException(str(failure)) from failure
+            raise
+        if isinstance(verdict, Ready):
+            return self.target().xcom(verdict.value)
+        self.log.info("Waiting in the triggerer for %s", self.target())
+        self.defer(
+            trigger=self.trigger_type.watching(
+                self.target(), verdict.watch, klap_conn_id=self.klap_conn_id, end_from_trigger=self.end_from_trigger
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, watch.deadline - time.time()) + BACKSTOP),
+        )
+        return None
+
+
+class TaskStatusSensor(KlapJobSensor):
+    """
+    Wait until a Klap task is ready: ``GET /tasks/{task_id}``.
+
+    :param klap_task_id: id of the task, as ``SubmitShortsOperator`` returns it. Templated.
+    :param timeout: seconds or a timedelta. Default two hours; tasks take about 2 to 30 minutes.
+    :param max_wait: default 30 s.
+
+    The other parameters are those of :class:`KlapJobSensor`. Returns
+    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``.
+    """
+
+    template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id")
+    trigger_type = TaskStatusTrigger
+    default_max_wait = 30
+
+    def __init__(self, *, klap_task_id: str, timeout: timedelta | float = 2 * 60 * 60, **kwargs: Any) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.klap_task_id = klap_task_id
+
+    def target(self) -> TaskTarget:
+        """Return the task."""
+        return TaskTarget(self.klap_task_id)
+
+
+class ExportStatusSensor(KlapJobSensor):
+    """
+    Wait until an export is ready: ``GET /projects/…/exports/{export_id}``.
+
+    :param export_id: id of the export, as ``ExportShortOperator`` returns it. Templated.
+    :param project_id: id of the short. Templated.
+    :param folder_id: its folder; None after video-to-video. Templated.
+    :param short_name: name of the short, shown as the map index. Templated.
+    :param timeout: seconds or a timedelta. Default one hour; exports take about 3 to 10 minutes.
+    :param max_wait: default 15 s.
+
+    The other parameters are those of :class:`KlapJobSensor`. Returns
+    ``{"export_id": str, "project_id": str, "folder_id": str | None, "src_url": str}``.
+    """
+
+    template_fields: Sequence[str] = (
+        "export_id",
+        "project_id",
+        "folder_id",
+        "short_name",
+        "submitted_at",
+        "klap_conn_id",
+    )
+    trigger_type = ExportStatusTrigger
+    default_max_wait = 15
+
+    def __init__(
+        self,
+        *,
+        export_id: str,
+        project_id: str,
+        folder_id: str | None = None,
+        short_name: str | None = None,
+        timeout: timedelta | float = 60 * 60,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        super().__init__(timeout=timeout, **kwargs)
+        self.export_id = export_id
+        self.project_id = project_id
+        self.folder_id = folder_id
+        self.short_name = short_name
+
+    def target(self) -> ExportTarget:
+        """Return the export."""
+        return ExportTarget(self.export_id, self.project_id, self.folder_id)  # type: ignore[arg-type]
+
+
+def _seconds(submitted_at: str | float | None) -> float | None:
+    if submitted_at is None or submitted_at == "":
+        return None
+    try:
+        return float(submitted_at)
+    except ValueError:
+        pass
+    try:
+        return timezone.parse(str(submitted_at)).timestamp()
+    except ValueError:
+        raise KlapInputError(
+            f"submitted_at is {submitted_at!r}; it takes an ISO 8601 time or seconds since the epoch."
+        ) from None

@@ -1,0 +1,158 @@
+"""
+Doing a paid POST once. Klap bills every one it accepts and has no idempotency key, so the memory is ours.
+
+A record in Airflow's task state store, which outlives crashes, retries and clears, goes through two states:
+
+.. code-block:: text
+
+    nothing ──► intent (fingerprint, time) ──► POST ──► done (fingerprint, time, id)
+
+- A record with an id is reattached to, unless that job failed.
+- An intent without an id means that a POST may have gone out. For an export the job is looked for and adopted;
+  for a task there is no list to look in, so a person has to say how to go on.
+- A record with another fingerprint belongs to other work, such as the short that had this map index before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+from klap_provider.errors import KlapError, KlapSubmitUncertainError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+KEY = "klap_submission"
+
+
+class Store(Protocol):
+    """
+    What is needed of Airflow's task state store.
+
+    A store that cannot be read raises; that must never look like "there is no record".
+    """
+
+    def get(self, key: str) -> Any:
+        """Return the value, or None if there is none."""
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        """Keep the value for as long as the task instance exists."""
+
+    def delete(self, key: str) -> None:
+        """Forget the value."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """
+    A paid job and when it was asked for.
+
+    :param fingerprint: what was asked of whom, see :func:`fingerprint`.
+    :param at: when the POST was about to go out, in seconds since the epoch.
+    :param job_id: Klap's id of the task or export; None while that is not known.
+    :param known: ids that earlier submissions of this task instance got: never orphans of this one.
+    """
+
+    fingerprint: str
+    at: float
+    job_id: str | None = None
+    known: tuple[str, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the JSON form that is kept in the store."""
+        return {"fingerprint": self.fingerprint, "at": self.at, "job_id": self.job_id, "known": list(self.known)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Submission:
+        """Return what :meth:`to_record` wrote."""
+        return cls(record["fingerprint"], record["at"], record["job_id"], tuple(record["known"]))
+
+
+def fingerprint(*, path: str, body: Mapping[str, Any] | None, conn_id: str, api_url: str, user: str | None) -> str:
+    """Return a hash of everything that makes a submission the one it is: the request, the connection, the account."""
+    facts = json.dumps([path, body, conn_id, api_url, user], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """
+    Submits one job at most.
+
+    :param store: where the record lives.
+    :param post: sends the POST and returns the new job's id.
+    :param has_failed: whether the job with this id ended with ``error``; such a one is not reattached to.
+    :param find_orphan: looks for a job that was made by a POST whose answer got lost, given the intent;
+        None where the API has no way to look.
+    :param clock: returns seconds since the epoch.
+    """
+
+    store: Store
+    post: Callable[[], str]
+    has_failed: Callable[[str], bool]
+    find_orphan: Callable[[Submission], str | None] | None
+    clock: Callable[[], float]
+
+    def submit(self, fingerprint: str, *, allow_new: bool = False) -> tuple[Submission, bool]:
+        """
+        Return the submission, with its id, and whether it was made just now.
+
+        :param allow_new: submit although the fate of an earlier POST is unknown and it may have been billed.
+        :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
+        :raises KlapError: what the POST itself failed with, if Klap did not take it or an orphan can be looked for.
+        """
+        before = self._recorded()
+        if before is not None and before.fingerprint == fingerprint:
+            found = self._reattach(before, allow_new=allow_new)
+            if found is not None:
+                return found, False
+        return self._post(fingerprint, before), True
+
+    def _recorded(self) -> Submission | None:
+        record = self.store.get(KEY)
+        return None if record is None else Submission.from_record(record)
+
+    def _reattach(self, before: Submission, *, allow_new: bool) -> Submission | None:
+        if before.job_id is not None:
+            return None if self.has_failed(before.job_id) else before
+        if self.find_orphan is not None:
+            orphan = self.find_orphan(before)
+            return None if orphan is None else self._keep(replace(before, job_id=orphan))
+        if allow_new:
+            return None
+        raise _uncertain(before)
+
+    def _post(self, fingerprint: str, before: Submission | None) -> Submission:
+        known = () if before is None else (*before.known, *([before.job_id] if before.job_id else []))
+        intent = self._keep(Submission(fingerprint, self.clock(), known=known))
+        try:
+            job_id = self.post()
+        except KlapError as failure:
+            if failure.refused:
+                if before is None:
+                    self.store.delete(KEY)
+                else:
+                    self._keep(before)
+                raise
+            if self.find_orphan is None:
+                raise _uncertain(intent) from failure
+            raise
+        return self._keep(replace(intent, job_id=job_id))
+
+    def _keep(self, submission: Submission) -> Submission:
+        self.store.set(KEY, submission.to_record())
+        return submission
+
+
+def _uncertain(intent: Submission) -> KlapSubmitUncertainError:
+    when = datetime.fromtimestamp(intent.at, timezone.utc).isoformat(timespec="seconds")
+    return KlapSubmitUncertainError(
+        f"A video was sent to Klap at {when} and no task id came back: Klap may have taken and billed it, and its API "
+        "has no list of tasks to look in. Nothing is sent again by itself. Look in the Klap app for an upload made "
+        "at that time; then clear this task with either klap_task_id set to its task id, or, if there is none, "
+        "allow_new_submission set to true."
+    )

@@ -1,0 +1,150 @@
+"""Waiting without a worker. A trigger only looks: it never submits, and never cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.execution_time.xcom import XCom
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from klap_provider.errors import KlapError
+from klap_provider.polling import ExportTarget, Pace, Ready, ShortsTarget, Target, TaskTarget, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow.models.taskinstance import TaskInstance
+
+
+class KlapTrigger(BaseTrigger):
+    """
+    Look until there is something for a worker to decide, or, with ``end_from_trigger``, until the task is done.
+
+    What a look means is decided by :mod:`klap_provider.polling`. When it is over for any other reason than
+    success, the task is resumed and looks for itself, so that it fails there: with the same exception, retries and
+    callbacks as in every other mode.
+
+    :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param target: the ids of what is waited for.
+    :param started_at: when the job was submitted, in seconds since the epoch.
+    :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
+    :param shortest: seconds between looks at the start.
+    :param longest: seconds between looks at most.
+    :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
+    :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
+    """
+
+    target_type: ClassVar[type[Target[Any]]]
+
+    def __init__(
+        self,
+        *,
+        klap_conn_id: str,
+        target: dict[str, Any],
+        started_at: float,
+        deadline: float,
+        shortest: float,
+        longest: float,
+        unknown_since: float | None = None,
+        end_from_trigger: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
+        self.klap_conn_id = klap_conn_id
+        self.target = self.target_type(**target)
+        self.watch = Watch(started_at, deadline, Pace(shortest, longest), unknown_since)
+        self.end_from_trigger = end_from_trigger
+
+    @classmethod
+    def watching(
+        cls, target: Target[Any], watch: Watch, *, klap_conn_id: str, end_from_trigger: bool = False
+    ) -> KlapTrigger:
+        """Return the trigger that goes on with a watch that began on a worker."""
+        return cls(
+            klap_conn_id=klap_conn_id,
+            target=asdict(target),  # type: ignore[call-overload]  # every target is a dataclass
+            started_at=watch.started_at,
+            deadline=watch.deadline,
+            shortest=watch.pace.shortest,
+            longest=watch.pace.longest,
+            unknown_since=watch.unknown_since,
+            end_from_trigger=end_from_trigger,
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments: ids and times, no secret."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "klap_conn_id": self.klap_conn_id,
+            "target": asdict(self.target),  # type: ignore[call-overload]  # every target is a dataclass
+            "started_at": self.watch.started_at,
+            "deadline": self.watch.deadline,
+            "shortest": self.watch.pace.shortest,
+            "longest": self.watch.pace.longest,
+            "unknown_since": self.watch.unknown_since,
+            "end_from_trigger": self.end_from_trigger,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: the task's success, or ``{"unknown_since": float | None}`` to resume a worker with."""
+        from klap_provider.hook import KlapAsyncHook
+
+        # The worker has just looked; a restarted triggerer waits a moment too.
+        now = time.time()
+        pause = min(self.watch.pace.delay(now - self.watch.started_at), max(0.0, self.watch.deadline - now))
+        async with KlapAsyncHook(self.klap_conn_id) as hook:
+            while True:
+                await asyncio.sleep(pause)
+                look: Any
+                try:
+                    look = await hook.call(self.target.call())
+                except KlapError as failure:
+                    look = failure
+                try:
+                    verdict = self.target.judge(look, self.watch, now=time.time())
+                except KlapError as over:
+                    self.log.info("The wait for %s is over: %s", self.target, over)
+                    break
+                if isinstance(verdict, Ready):
+                    self.log.info("%s is ready", self.target)
+                    if self.end_from_trigger and self.task_instance is not None:  # dag.test() sets none
+                        await self._push(self.task_instance, self.target.xcom(verdict.value))
+                        yield TaskSuccessEvent()
+                        return
+                    break
+                if verdict.watch != self.watch:
+                    self.log.info("%s: %s", self.target, look)
+                self.watch, pause = verdict.watch, verdict.seconds
+        yield TriggerEvent({"unknown_since": self.watch.unknown_since})
+
+    @staticmethod
+    async def _push(ti: TaskInstance, value: Any) -> None:
+        # Not with TaskSuccessEvent(xcoms=…): Airflow 3.3 encodes those twice, and a dict arrives as a string.
+        await XCom.aset(
+            BaseXCom.XCOM_RETURN_KEY,
+            value,
+            dag_id=ti.dag_id,
+            task_id=ti.task_id,
+            run_id=ti.run_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+        )
+
+
+class TaskStatusTrigger(KlapTrigger):
+    """Wait for a task. ``target``: ``{"klap_task_id": str}``."""
+
+    target_type = TaskTarget
+
+
+class ExportStatusTrigger(KlapTrigger):
+    """Wait for an export. ``target``: ``{"export_id": str, "project_id": str, "folder_id": str | None}``."""
+
+    target_type = ExportTarget
+
+
+class ShortsListTrigger(KlapTrigger):
+    """Wait for a folder to have shorts. ``target``: ``{"folder_id": str}``."""
+
+    target_type = ShortsTarget
