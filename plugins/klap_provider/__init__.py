@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["klap_provider.operators", "klap_provider.delivery", "klap_provider.manifest"],
             }
         ],
+        "extra-links": ["klap_provider.links.PreviewShortLink"],
         "sensors": [{"integration-name": "Klap", "python-modules": ["klap_provider.sensors"]}],
         "triggers": [{"integration-name": "Klap", "python-modules": ["klap_provider.triggers"]}],
         "connection-types": [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider import api
 from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapDownloadError
+from klap_provider.links import PreviewShortLink
 from klap_provider.models import JobStatus
 from klap_provider.naming import file_name
 
@@ -55,6 +56,7 @@ class DeliverShortOperator(KlapOperator):
         "virality_score",
         "klap_conn_id",
     )
+    operator_extra_links = (PreviewShortLink(),)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from klap_provider import api
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapOperator, KlapSubmitOperator, check_now, is_static, reports_failure
 from klap_provider.errors import KlapError, KlapNoShortsError
+from klap_provider.links import PreviewShortLink
 from klap_provider.models import (
     ExportRequest,
     JobStatus,
@@ -271,6 +272,7 @@ class ExportShortOperator(KlapSubmitOperator):
     """
 
     template_fields: Sequence[str] = ("project_id", "folder_id", "watermark", "short_name", "klap_conn_id")
+    operator_extra_links = (PreviewShortLink(),)
 
     def __init__(
         self,

@@ -1,0 +1,41 @@
+# Everything runs in .venv, which is made when it is missing. Needs python3 (3.10 or newer) and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+CHECKED := plugins dags klap_sandbox demo tests
+
+.PHONY: help setup demo up test lint constraints clean
+
+help:
+	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
+	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
+	@echo "make up           Airflow's UI with the DAG in it, to click through"
+	@echo "make test         every test        make lint     ruff and mypy"
+	@echo "make setup        .venv alone       make clean    remove what these made"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv --clear .venv || (apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear .venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo up: .venv/ready
+	@$(BIN)/python -m demo $@
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy
+
+# The versions that everything was tested with, for every Python from 3.10 on.
+constraints: .venv/ready
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file constraints.txt
+
+clean:
+	rm -rf .venv .airflow shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,134 @@
+"""
+``make demo``: from nothing to finished MP4 files, with progress. ``make up``: the same Airflow, left running.
+
+Without ``KLAP_API_KEY`` a sandbox takes Klap's place, and its sample video that of ``VIDEO_URL``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.airflow import FINISHED, ROOT, LocalAirflow, kill_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAG_ID = "klap_generate_shorts"
+HOME = ROOT / ".airflow"
+SHORTS = ROOT / "shorts"
+STEPS = ("submit", "wait_for_shorts", "select_shorts", "short.export", "short.wait_for_export", "short.deliver", "publish")
+ADDRESS = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
+
+started = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Print a line with the minutes and seconds since the start."""
+    seconds = int(time.monotonic() - started)
+    print(f"{seconds // 60:02}:{seconds % 60:02}  {text}", flush=True)
+
+
+@contextmanager
+def sandbox() -> Iterator[tuple[str, str]]:
+    """Run a sandbox and give the addresses of its API and of its sample video."""
+    command = [sys.executable, "-m", "klap_sandbox", "--port", "0", "--task-seconds", "5", "--export-seconds", "3"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        line = process.stdout.readline().decode() if process.stdout else ""
+        address = ADDRESS.match(line)
+        if address is None:
+            raise RuntimeError(f"the sandbox did not start: {line!r}")
+        yield address[1], address[2]
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
+        kill_group(process)
+
+
+def run(airflow: LocalAirflow, conf: dict[str, Any]) -> str:
+    """Trigger the DAG, print each change of its tasks, and return the run's id."""
+    run_id = airflow.trigger(DAG_ID, conf)
+    say(f"Run {run_id}: {airflow.url}/dags/{DAG_ID}/runs/{run_id}")
+    shown: dict[str, str] = {}
+    while True:
+        state = airflow.run_state(DAG_ID, run_id)
+        states: dict[str, Counter[str]] = {}
+        for ti in airflow.task_instances(DAG_ID, run_id):
+            if ti["state"] not in (None, "scheduled", "queued", "removed"):
+                states.setdefault(ti["task_id"], Counter())[ti["state"]] += 1
+        for step in STEPS:
+            count = states.get(step, Counter())
+            text = ", ".join(f"{number} {word}" if step.startswith("short.") else word for word, number in count.items())
+            if text and shown.get(step) != text:
+                shown[step] = text
+                say(f"  {step.removeprefix('short.'):<16}{text}")
+        if state in FINISHED:
+            say(f"The run ended: {state}")
+            return run_id
+        time.sleep(1)
+
+
+def report(manifest: Path) -> bool:
+    """Print what was delivered and what is missing; return whether all is there."""
+    found = json.loads(manifest.read_text())
+    print(f"\n{'score':>5}  {'MB':>6}  short")
+    for short in found["delivered"]:
+        score = "–" if short["virality_score"] is None else short["virality_score"]
+        print(f"{score:>5}  {short['size'] / 1e6:>6.1f}  {short['short_name']}")
+        print(f"{'':15}{short['path'].removeprefix('file://')}")
+    for short in found["missing"]:
+        print(f"      missing  {short['short_name']}: {short['step']}: {short['error']}")
+    print(f"\nManifest: {manifest}")
+    return bool(found["delivered"]) and not found["missing"]
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("command", choices=("demo", "up"), help="demo: one run, then stop; up: leave Airflow running")
+    command = parser.parse_args().command
+    api_key, video_url = os.environ.get("KLAP_API_KEY"), os.environ.get("VIDEO_URL")
+    with ExitStack() as stack:
+        if api_key:
+            if command == "demo" and not video_url:
+                parser.error("with KLAP_API_KEY, which costs money, VIDEO_URL says which video to use")
+            connection = {"conn_type": "klap", "password": api_key}
+        else:
+            url, sample = stack.enter_context(sandbox())
+            video_url = video_url or sample
+            connection = {"conn_type": "klap", "host": url, "password": "sandbox"}
+            say(f"The sandbox is up: {url}")
+        shutil.rmtree(HOME, ignore_errors=True)
+        say("Airflow is starting, which takes about a minute …")
+        airflow = stack.enter_context(LocalAirflow(HOME, connections={"klap_default": connection}))
+        say(f"Airflow is up: {airflow.url}")
+        if command == "up":
+            print(f"\nOpen {airflow.url} and trigger {DAG_ID} with a video URL such as\n{video_url or 'your own'}\n")
+            print("Ctrl+C stops it.", flush=True)
+            while True:
+                time.sleep(3600)
+        conf = {"source_video_url": video_url, "destination": str(SHORTS)}
+        run_id = run(airflow, conf)
+        task = airflow.xcom(DAG_ID, run_id, "submit")
+        return 0 if report(SHORTS / task["klap_task_id"] / "manifest.json") else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print()

@@ -1,0 +1,98 @@
+"""What the tests share: an Airflow home of their own, a sandbox, a connection to it, and a stand-in supervisor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.sdk import BaseOperator
+
+    from tests.support.airflow_context import Played, Supervisor
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+AIRFLOW_HOME = tempfile.mkdtemp(prefix="klap-tests-airflow-")
+
+# Airflow reads these when it is imported; whatever Airflow this machine has is left alone.
+os.environ |= {
+    "AIRFLOW_HOME": AIRFLOW_HOME,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+}
+for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__DATABASE__"))]:
+    del os.environ[_name]
+
+#: The API key of the tests; the supervisor's fixture looks whether it got out.
+API_KEY = "kak_test_V3rySecretKey"
+
+
+def pytest_unconfigure() -> None:
+    """Remove the Airflow home of the tests."""
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    """One sandbox for all tests: jobs are ready at once, every export is the same tiny MP4."""
+    with Sandbox(render=False) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox) -> Sandbox:
+    """The sandbox, with nothing in it."""
+    running_sandbox.reset()
+    return running_sandbox
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the Airflow connection ``klap_default``: ``connect(host=…, password=…, **extra)``."""
+
+    def set_connection(host: str | None, password: str | None = API_KEY, **extra: Any) -> None:
+        conn = {"conn_type": "klap", "host": host, "password": password, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_KLAP_DEFAULT", json.dumps(conn))
+
+    return set_connection
+
+
+@pytest.fixture
+def klap(sandbox: Sandbox, connect: Callable[..., None]) -> Sandbox:
+    """The sandbox, with ``klap_default`` leading to it."""
+    connect(sandbox.url)
+    return sandbox
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    """What tasks and triggers talk to; at the end nothing that they told it may have had the API key in it."""
+    from airflow.sdk.execution_time import task_runner
+
+    from tests.support.airflow_context import Supervisor
+
+    stand_in = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", stand_in, raising=False)
+    yield stand_in
+    assert not [said for said in stand_in.said if API_KEY in said]
+
+
+@pytest.fixture
+def airflow(supervisor: Supervisor) -> Callable[..., Played]:
+    """Make a task instance of an operator: ``airflow(lambda: Operator(…), map_index=-1)``."""
+    from tests.support.airflow_context import Played
+
+    def instance(make: Callable[[], BaseOperator], **more: Any) -> Played:
+        return Played(supervisor, make, **more)
+
+    return instance

@@ -1,0 +1,225 @@
+"""Airflow's side of a task, without its database: plays a task to its end in whatever mode it waits.
+
+The task instance, its context, state store and XComs are Airflow's own. They talk to a supervisor; that one is
+stood in for by :class:`Supervisor`, which keeps as JSON what Airflow would keep in its database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.exceptions import AirflowRescheduleException, ErrorType, TaskDeferred
+from airflow.sdk.execution_time import comms, task_runner
+from airflow.sdk.module_loading import import_string
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+DAG_ID, RUN_ID = "videos", "monday"
+
+
+def json_copy(value: Any) -> Any:
+    """What is left of a value after it was stored as JSON."""
+    return json.loads(json.dumps(value))
+
+
+class Supervisor:
+    """Answers what tasks and triggers ask Airflow for.
+
+    :ivar states: states of the run's task instances, as ``get_task_states`` returns them.
+    :ivar said: every message as JSON, but for those that tell Airflow what to mask.
+    """
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.said: list[str] = []
+        self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
+        self._xcoms: dict[tuple[str, str], dict[int, str]] = {}
+        self.first_reschedule: dict[uuid.UUID, datetime] = {}
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """An XCom of the run, or None."""
+        found = self._xcoms.get((task_id, key), {}).get(map_index)
+        return None if found is None else json.loads(found)
+
+    def put_xcom(self, task_id: str, value: Any, key: str = "return_value", map_index: int = -1) -> None:
+        """Let a task that is not played have left an XCom."""
+        self._xcoms.setdefault((task_id, key), {})[map_index] = json.dumps(value)
+
+    def forget_xcoms(self, task_id: str, map_index: int) -> None:
+        """What Airflow does before each try."""
+        for (owner, _), values in self._xcoms.items():
+            if owner == task_id:
+                values.pop(map_index, None)
+
+    def stored(self, ti_id: uuid.UUID) -> dict[str, Any]:
+        """The task state store of a task instance."""
+        return {key: json.loads(value) for (owner, key), (value, _) in self._stored.items() if owner == ti_id}
+
+    def expires(self, ti_id: uuid.UUID, key: str) -> datetime | None:
+        """When a value of the task state store expires."""
+        return self._stored[ti_id, key][1]
+
+    def send(self, msg: Any) -> Any:
+        """Take a message, and answer it as Airflow's supervisor does."""
+        if isinstance(msg, comms.MaskSecret):
+            return None
+        self.said.append(msg.model_dump_json())
+        match msg:
+            case comms.GetTaskStateStore():
+                found = self._stored.get((msg.ti_id, msg.key))
+                if found is None:
+                    return comms.ErrorResponse(error=ErrorType.TASK_STORE_NOT_FOUND)
+                return comms.TaskStateStoreResult(value=json.loads(found[0]))
+            case comms.SetTaskStateStore():
+                self._stored[msg.ti_id, msg.key] = json.dumps(msg.value), msg.expires_at
+            case comms.DeleteTaskStateStore():
+                self._stored.pop((msg.ti_id, msg.key), None)
+            case comms.SetXCom():
+                self.put_xcom(msg.task_id, msg.value, msg.key, -1 if msg.map_index is None else msg.map_index)
+            case comms.GetXCom():
+                index = -1 if msg.map_index is None else msg.map_index
+                return comms.XComResult(key=msg.key, value=self.xcom(msg.task_id, msg.key, index))
+            case comms.GetXComSequenceSlice():
+                values = self._xcoms.get((msg.task_id, msg.key), {})
+                return comms.XComSequenceSliceResult(root=[json.loads(values[index]) for index in sorted(values)])
+            case comms.GetTaskStates():
+                return comms.TaskStatesResult(task_states={RUN_ID: dict(self.states)})
+            case comms.GetConnection():
+                return comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
+            case comms.GetTaskRescheduleStartDate():
+                return comms.TaskRescheduleStartDate(start_date=self.first_reschedule.get(msg.ti_id))
+            case _:
+                raise NotImplementedError(f"no answer to a {type(msg).__name__}")
+        return None
+
+    async def asend(self, msg: Any) -> Any:
+        """The same, for the triggerer."""
+        return self.send(msg)
+
+
+@dataclass
+class Played:
+    """A task instance of the run, and what became of its latest try.
+
+    :param make: makes the operator; called anew for each process that Airflow would start.
+    :ivar workers: how many worker starts the latest try took.
+    :ivar triggers: what Airflow stored of the triggers it deferred to: class path and arguments.
+    :ivar events: payloads of their events.
+    :ivar ended_from_trigger: whether the triggerer ended it.
+    """
+
+    supervisor: Supervisor
+    make: Callable[[], BaseOperator]
+    map_index: int = -1
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    task_id: str = ""
+    tries: int = 0
+    workers: int = 0
+    triggers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    deferral_timeouts: list[float] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+    ended_from_trigger: bool = False
+
+    def run(self) -> Any:
+        """Play one try to its end and return the XCom that it leaves; raise what it fails with."""
+        self.tries += 1
+        self.workers, self.triggers, self.events, self.deferral_timeouts = 0, [], [], []
+        self.ended_from_trigger = False
+        reschedules = 0
+        resume: tuple[str, dict[str, Any]] | None = None
+        while True:
+            task, ti, context = self._start(reschedules)
+            if resume is None:
+                self.supervisor.forget_xcoms(self.task_id, self.map_index)
+            try:
+                value = _in_a_worker(task, context, resume)
+            except TaskDeferred as deferral:
+                event = self._in_the_triggerer(deferral)
+                if isinstance(event, TaskSuccessEvent):
+                    self.ended_from_trigger = True
+                    return self.xcom()
+                resume = deferral.method_name, {**json_copy(deferral.kwargs or {}), "event": json_copy(event.payload)}
+                continue
+            except AirflowRescheduleException as later:
+                self.supervisor.first_reschedule.setdefault(self.id, datetime.now(timezone.utc))
+                time.sleep(max(0.0, later.reschedule_date.timestamp() - time.time()))
+                reschedules += 1
+                continue
+            if value is not None:
+                ti.xcom_push("return_value", value)
+            return self.xcom()
+
+    def xcom(self, key: str = "return_value") -> Any:
+        """What the task left for others."""
+        return self.supervisor.xcom(self.task_id, key, self.map_index)
+
+    @property
+    def store(self) -> dict[str, Any]:
+        """The task's state store."""
+        return self.supervisor.stored(self.id)
+
+    def _start(self, reschedules: int) -> tuple[BaseOperator, RuntimeTaskInstance, Context]:
+        self.workers += 1
+        with DAG(DAG_ID, schedule=None):
+            task = self.make()
+        self.task_id = task.task_id
+        ti = task_runner.RuntimeTaskInstance.model_construct(
+            id=self.id,
+            task_id=task.task_id,
+            dag_id=DAG_ID,
+            run_id=RUN_ID,
+            try_number=self.tries,
+            max_tries=task.retries,
+            map_index=self.map_index,
+            task=task,
+        )
+        context = ti.get_template_context()
+        context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]
+        task.render_template_fields(context)
+        return task, ti, context
+
+    def _in_the_triggerer(self, deferral: TaskDeferred) -> TriggerEvent:
+        path, kwargs = deferral.trigger.serialize()
+        self.triggers.append((path, json_copy(kwargs)))
+        if deferral.timeout is not None:
+            self.deferral_timeouts.append(deferral.timeout.total_seconds())
+        trigger = self.rebuilt_trigger()
+        (event,) = asyncio.run(all_events(trigger))
+        self.events.append(event.payload)
+        return event
+
+    def rebuilt_trigger(self) -> BaseTrigger:
+        """The latest trigger as a triggerer makes it of what is stored."""
+        path, kwargs = self.triggers[-1]
+        trigger: BaseTrigger = import_string(path)(**json_copy(kwargs))
+        trigger.task_instance = task_runner.RuntimeTaskInstance.model_construct(  # type: ignore[assignment]
+            id=self.id, task_id=self.task_id, dag_id=DAG_ID, run_id=RUN_ID, try_number=1, map_index=self.map_index
+        )
+        return trigger
+
+
+async def all_events(trigger: BaseTrigger) -> list[TriggerEvent]:
+    """Every event of a trigger until it ends. Airflow acts on the first alone, so there should be but one."""
+    return [event async for event in trigger.run()]
+
+
+def _in_a_worker(task: BaseOperator, context: Context, resume: tuple[str, dict[str, Any]] | None) -> Any:
+    def work() -> Any:
+        ExecutorSafeguard.tracker.set(task)
+        return task.execute(context) if resume is None else task.resume_execution(*resume, context)
+
+    return contextvars.copy_context().run(work)
