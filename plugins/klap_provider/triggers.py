@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -89,12 +90,13 @@ class KlapTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: the task's success, or ``{"unknown_since": float | None}`` to resume a worker with."""
-        from klap_provider.hook import KlapAsyncHook
+        # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
+        hook_module = await asyncio.to_thread(importlib.import_module, "klap_provider.hook")
 
         # The worker has just looked; a restarted triggerer waits a moment too.
         now = time.time()
         pause = min(self.watch.pace.delay(now - self.watch.started_at), max(0.0, self.watch.deadline - now))
-        async with KlapAsyncHook(self.klap_conn_id) as hook:
+        async with hook_module.KlapAsyncHook(self.klap_conn_id) as hook:
             while True:
                 await asyncio.sleep(pause)
                 look: Any

@@ -1,0 +1,136 @@
+"""The main path on a whole Airflow: scheduler, workers, triggerer, DAG processor and API server."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import DAG_ID, Stage
+from tests.support.videos import size_of
+
+pytestmark = pytest.mark.e2e
+
+
+def manifest_of(stage: Stage, run_id: str) -> dict[str, Any]:
+    folder = stage.shorts / stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"]
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found
+
+
+def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_works(stage: Stage) -> None:
+    stage.sandbox.reset(task_seconds=10, export_seconds=20)  # longer than a worker needs to start
+    before = stage.worker_starts()
+    run_id = stage.trigger(limit=3, watermark_src_url=f"{stage.sandbox.root}/nothing.png")
+    seen: set[tuple[str, str]] = set()
+
+    def ended() -> bool:
+        seen.update((ti["task_id"], ti["state"]) for ti in stage.airflow.task_instances(DAG_ID, run_id))
+        return stage.airflow.run_state(DAG_ID, run_id) in ("success", "failed")
+
+    stage.airflow.wait_for(ended, seconds=180, what="the run to end")
+
+    assert stage.airflow.run_state(DAG_ID, run_id) == "success"
+    assert {("wait_for_shorts", "deferred"), ("short.wait_for_export", "deferred")} <= seen
+    assert stage.worker_starts() - before == 4 + 3 * 3
+    manifest = manifest_of(stage, run_id)
+    assert manifest["missing"] == []
+    scores = [short["virality_score"] for short in manifest["delivered"]]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    for short in manifest["delivered"]:
+        video = Path(short["path"].removeprefix("file://"))
+        assert size_of(video) == (270, 480)
+        assert video.stat().st_size == short["size"]
+    assert Counter(entry["kind"] for entry in stage.sandbox.ledger()) == {"task": 1, "export": 3}
+    assert {entry["body"]["watermark"]["pos_x"] for entry in stage.sandbox.ledger("export")} == {0.5}
+
+
+def test_what_a_wait_returns_is_the_same_from_the_trigger_as_from_a_worker(stage: Stage) -> None:
+    run_id = stage.trigger(limit=1)
+    assert stage.end_of(run_id) == "success"
+    folder_id = manifest_of(stage, run_id)["folder_id"]
+
+    task = stage.airflow.xcom(DAG_ID, run_id, "wait_for_shorts")
+    export = stage.airflow.xcom(DAG_ID, run_id, "short.wait_for_export", map_index=0)
+
+    assert task == {
+        "klap_task_id": stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"],
+        "output_type": "folder",
+        "output_id": folder_id,
+    }
+    assert export.keys() == {"export_id", "project_id", "folder_id", "src_url"}
+    assert export["folder_id"] == folder_id
+
+
+def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alone(stage: Stage) -> None:
+    stage.sandbox.fault("POST", "/exports$", "job_error", error_code="render_failed", message="Out of colours")
+    run_id = stage.trigger(limit=3)
+
+    assert stage.end_of(run_id) == "failed"
+    manifest = manifest_of(stage, run_id)
+    assert len(manifest["delivered"]) == 2
+    [missing] = manifest["missing"]
+    assert missing["step"] == "wait_for_export"
+    assert "render_failed" in missing["error"]
+    assert "Out of colours" in missing["error"]
+    assert len(stage.sandbox.ledger("export")) == 3
+
+    clear_run(stage, run_id)  # every task of it, the paid ones too
+
+    assert stage.end_of(run_id) == "success"
+    assert len(manifest_of(stage, run_id)["delivered"]) == 3
+    assert Counter(entry["kind"] for entry in stage.sandbox.ledger()) == {"task": 1, "export": 4}
+
+
+def test_a_bad_url_is_refused_by_the_trigger_itself(stage: Stage) -> None:
+    with pytest.raises(RuntimeError, match="400 .*source_video_url"):
+        stage.trigger(source_video_url="https://")
+
+
+def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_paid(stage: Stage) -> None:
+    before = stage.worker_starts()
+    run_id = stage.trigger(min_duration=100, max_duration=50)
+
+    assert stage.end_of(run_id) == "failed"
+    said = stage.airflow.xcom(DAG_ID, run_id, "submit", key="klap_error")
+    assert "min_duration (100 s) is longer than max_duration (50 s)" in said["error"]
+    assert stage.sandbox.ledger() == []
+    assert stage.worker_starts() - before == 2, "submit without retries, and publish"
+
+
+def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_a_link_to_the_player(stage: Stage) -> None:
+    run_id = stage.trigger(limit=2)
+    assert stage.end_of(run_id) == "success"
+    names = {short["short_name"] for short in manifest_of(stage, run_id)["delivered"]}
+
+    instances = stage.airflow.task_instances(DAG_ID, run_id)
+
+    for step in ("export", "wait_for_export", "deliver"):
+        assert {ti["rendered_map_index"] for ti in instances if ti["task_id"] == f"short.{step}"} == names
+    links = stage.airflow.api(
+        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.export/links", params={"map_index": 0}
+    )
+    project_id = stage.airflow.xcom(DAG_ID, run_id, "short.export", map_index=0)["project_id"]
+    assert links["extra_links"] == {"Preview short": f"https://klap.app/player/{project_id}"}
+
+
+def test_the_api_key_is_in_nothing_that_airflow_wrote(stage: Stage) -> None:
+    stage.sandbox.fault("POST", "/tasks/", "status", code=422, body={"message": f"bad key {stage.api_key}?"})
+    assert stage.end_of(stage.trigger()) == "failed"
+
+    files = [file for file in [*stage.airflow.home.rglob("*"), *stage.shorts.rglob("*")] if file.is_file()]
+
+    assert any(file.name == "airflow.db" for file in files)
+    assert [file for file in files if stage.api_key.encode() in file.read_bytes()] == []
+
+
+def clear_run(stage: Stage, run_id: str) -> None:
+    path = f"/dags/{DAG_ID}/dagRuns/{run_id}/clear"
+    stage.airflow.api("POST", path, json={"dry_run": False, "only_failed": False})
+    stage.airflow.wait_for(
+        lambda: stage.airflow.run_state(DAG_ID, run_id) in ("queued", "running"), seconds=30, what="the clear"
+    )

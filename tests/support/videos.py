@@ -1,0 +1,22 @@
+"""Looking at video files."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import imageio_ffmpeg  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def size_of(video: Path) -> tuple[int, int]:
+    """Decode the whole file, and return the width and height of its picture; fails where a frame cannot be decoded."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-xerror", "-i", str(video), "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"Video: .*?, (\d+)x(\d+)", done.stderr)
+    assert found is not None, done.stderr
+    return int(found[1]), int(found[2])
