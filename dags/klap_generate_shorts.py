@@ -14,7 +14,8 @@ from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRe
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 
-VIDEO = ("source_video_url", "name", "language", "translate_to", "transcription_context")
+URL = ("source_video_url",)
+VIDEO = ("name", "language", "translate_to", "transcription_context")
 CLIPS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
 LOOK = ("style_preset_id",)
 
@@ -37,6 +38,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
     :param defaults: defaults of the trigger form, by field name.
     """
     fields = {
+        **form_fields(ShortsRequest, URL),
         **form_fields(ShortsRequest, VIDEO, section="Video"),
         **form_fields(ShortsRequest, CLIPS, section="Clips"),
         **form_fields(Dimensions, section="Look"),
@@ -101,7 +103,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         submit = SubmitShortsOperator(
             task_id="submit",
             klap_conn_id=klap_conn_id,
-            **{name: dag.param(name) for name in (*VIDEO, *CLIPS, *LOOK)},
+            **{name: dag.param(name) for name in (*URL, *VIDEO, *CLIPS, *LOOK)},
             dimensions={name: dag.param(name) for name in Dimensions.model_fields},
             editing_options={name: dag.param(name) for name in EditingOptions.model_fields},
             klap_task_id=dag.param("klap_task_id"),

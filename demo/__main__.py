@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 DAG_ID = "klap_generate_shorts"
 HOME = ROOT / ".airflow"
 SHORTS = ROOT / "shorts"
-STEPS = ("submit", "wait_for_shorts", "select_shorts", "short.export", "short.wait_for_export", "short.deliver", "publish")
+STEPS = (
+    "submit",
+    "wait_for_shorts",
+    "select_shorts",
+    "short.export",
+    "short.wait_for_export",
+    "short.deliver",
+    "publish",
+)
 ADDRESS = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
 
 started = time.monotonic()
@@ -72,7 +80,9 @@ def run(airflow: LocalAirflow, conf: dict[str, Any]) -> str:
                 states.setdefault(ti["task_id"], Counter())[ti["state"]] += 1
         for step in STEPS:
             count = states.get(step, Counter())
-            text = ", ".join(f"{number} {word}" if step.startswith("short.") else word for word, number in count.items())
+            text = ", ".join(
+                f"{number} {word}" if step.startswith("short.") else word for word, number in count.items()
+            )
             if text and shown.get(step) != text:
                 shown[step] = text
                 say(f"  {step.removeprefix('short.'):<16}{text}")

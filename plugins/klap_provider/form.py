@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
 
 def form_fields(
-    model: type[BaseModel], names: Sequence[str] | None = None, *, section: str, prefix: str = "", **defaults: Any
+    model: type[BaseModel],
+    names: Sequence[str] | None = None,
+    *,
+    section: str | None = None,
+    prefix: str = "",
+    **defaults: Any,
 ) -> dict[str, Param]:
     """
     Return Airflow ``Param`` objects for fields of a model: title, help, type, bounds and default.
 
     :param names: which fields, in the order of the form; default: all.
-    :param section: heading to show them under.
+    :param section: heading to show them under. None: Airflow's own, which alone is open from the start.
     :param prefix: put before each name.
     :param defaults: other defaults than the model's, by field name. A required field without one stays required.
     """
@@ -30,7 +35,7 @@ def form_fields(
     }
 
 
-def _param(schema: dict[str, Any], section: str, default: Any) -> Param:
+def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
     variants = schema.get("anyOf", [schema])
     rules = {
         key: value
@@ -46,6 +51,6 @@ def _param(schema: dict[str, Any], section: str, default: Any) -> Param:
         type=types[0] if len(types) == 1 else types,
         title=schema["title"],
         description=schema.get("description"),
-        section=section,
+        **({"section": section} if section else {}),
         **rules,
     )
