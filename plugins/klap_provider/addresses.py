@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -33,7 +34,13 @@ def api_url(host: str | None, *, schema: str | None = None, port: int | None = N
         parts = urlsplit(host)
         if port and parts.port is None:
             parts = parts._replace(netloc=f"{parts.netloc}:{port}")
-        sound = parts.scheme in ("http", "https") and parts.hostname and not parts.query
+        sound = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and not parts.query
+            and not re.search(r"\s", host)
+            and (parts.port is None or parts.port > 0)  # raises where it is no port number
+        )
     except ValueError:
         sound = False
     if not sound or "@" in parts.netloc:

@@ -158,7 +158,7 @@ def read_answer(call: Call[T], *, status: int, headers: Mapping[str, str], body:
     except ValidationError as invalid:
         problem = invalid.errors(include_url=False, include_input=False)[0]
         what = (
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
             if isinstance(document, dict | list)
             else _describe_non_json(body)
         )
@@ -220,8 +220,15 @@ def _klaps_words(document: Any) -> tuple[str | None, str]:
         return None, ""
     code = document.get("error_code")
     found = [document.get(name) for name in ("error_code", "message", "error", "detail")]
-    words = dict.fromkeys(json.dumps(w) if isinstance(w, dict | list) else str(w) for w in found if w)
+    words = dict.fromkeys(_text(w) for w in found if w)
     return (code if isinstance(code, str) else None), ": ".join(words)[:500]
+
+
+def _text(words: Any) -> str:
+    try:
+        return json.dumps(words) if isinstance(words, dict | list) else str(words)
+    except RecursionError:
+        return "a document nested too deeply to show"
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:

@@ -74,7 +74,7 @@ class KlapConnection:
             connect_timeout=_seconds(conn_id, extra, "connect_timeout", CONNECT_TIMEOUT),
             read_timeout=_seconds(conn_id, extra, "read_timeout", READ_TIMEOUT),
             player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
-            on_behalf_of=str(extra["on_behalf_of"]) if extra.get("on_behalf_of") else None,
+            on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
         )
 
     @property
@@ -101,6 +101,15 @@ def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) 
     if not 0 < seconds <= 3600:
         raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
     return seconds
+
+
+def _user(conn_id: str, value: Any) -> str | None:
+    user = str(value or "").strip()
+    if not user.isascii() or not user.isprintable():
+        raise KlapConfigError(
+            f"on_behalf_of of the connection {conn_id!r} is {value!r}; it takes the id of a managed user."
+        )
+    return user or None
 
 
 def missing_connection(conn_id: str, reason: BaseException) -> KlapConfigError:

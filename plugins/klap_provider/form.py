@@ -37,20 +37,22 @@ def form_fields(
 
 def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
     variants = schema.get("anyOf", [schema])
-    rules = {
+    types = [variant["type"] for variant in variants]
+    if default is None and "null" not in types:
+        types.append("null")
+    rules: dict[str, Any] = {
         key: value
         for variant in variants
         for key, value in variant.items()
         if key not in ("type", "title", "description", "default")
     }
-    types = [variant["type"] for variant in variants]
-    if default is None and "null" not in types:
-        types.append("null")
+    if section:
+        rules["section"] = section
+    if default is not ...:
+        rules["default"] = default
     return Param(
-        **({} if default is ... else {"default": default}),
         type=types[0] if len(types) == 1 else types,
         title=schema["title"],
         description=schema.get("description"),
-        **({"section": section} if section else {}),
         **rules,
     )

@@ -290,5 +290,5 @@ def transport_error(
         )
     return KlapConnectionError(
         f"{call}: {connection.api_url} cannot be reached ({cause}). Check the network and the Host of the "
-        f"connection {connection.conn_id!r}; Klap's API is at {DEFAULT_API_URL}; its documents also name {OTHER_API_URL}."
+        f"connection {connection.conn_id!r}: Klap's API is at {DEFAULT_API_URL}, or at {OTHER_API_URL}."
     )

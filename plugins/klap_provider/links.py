@@ -9,8 +9,8 @@ from airflow.sdk import BaseOperatorLink
 from klap_provider.errors import KlapError
 
 if TYPE_CHECKING:
-    from airflow.models.taskinstancekey import TaskInstanceKey
     from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
 
     from klap_provider.base import KlapOperator
 

@@ -219,6 +219,11 @@ class _Job(_Answer):
     error_message: Any = None
     message: Any = None
 
+    @field_validator("error_code", mode="before")
+    @classmethod
+    def _code_as_text(cls, value: Any) -> str | None:
+        return None if value is None else str(value)
+
     @property
     def failure(self) -> str:
         """Klap's own words on why the job failed, as far as there are any."""
@@ -295,4 +300,4 @@ def virality_percentages(projects: Iterable[Project]) -> list[int | None]:
     scores = [p.virality_score for p in projects]
     known = [s for s in scores if s is not None]
     factor = 100 if known and max(known) <= 1 else 1
-    return [None if s is None else max(0, min(100, round(s * factor))) for s in scores]
+    return [None if s is None else round(max(0, min(100, s * factor))) for s in scores]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
 #: Characters of the short's name that are kept: with the rest of the name well below 255 bytes in any script.
 NAME_LENGTH = 40
+
+#: Characters of the export's id that are kept; Klap's have 16. A longer one is hashed.
+ID_LENGTH = 64
 
 
 def file_name(*, export_id: str, short_name: str | None = None, virality_score: float | None = None) -> str:
@@ -24,5 +28,7 @@ def file_name(*, export_id: str, short_name: str | None = None, virality_score: 
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", short_name or "").lower())
     slug = "-".join(words)[:NAME_LENGTH].strip("-") or "short"
     score = "" if virality_score is None else f"{round(virality_score):03d}_"
-    unique = re.sub(r"[^A-Za-z0-9-]", lambda odd: f"_{ord(odd[0]):x}_", export_id)[:64]
+    unique = re.sub(r"[^A-Za-z0-9-]", lambda odd: f"_{ord(odd[0]):x}_", export_id)
+    if len(unique) > ID_LENGTH:
+        unique = hashlib.sha256(unique.encode()).hexdigest()[:ID_LENGTH]
     return f"{score}{slug}_{unique}.mp4"

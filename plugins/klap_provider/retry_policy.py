@@ -32,7 +32,8 @@ class KlapRetryPolicy(RetryPolicy):
         name = type(exception).__name__
         if not exception.passing:
             return RetryDecision.fail(reason=f"{name}: trying again would not help")
-        if exception.retry_after is None:
+        own_delay = context["task"].retry_delay if context else timedelta()
+        if exception.retry_after is None or own_delay.total_seconds() >= exception.retry_after:
             return RetryDecision.default()
         return RetryDecision.retry(
             delay=timedelta(seconds=exception.retry_after),
