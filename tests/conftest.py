@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,6 @@ os.environ |= {
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__DATABASE__"))]:
     del os.environ[_name]
 
-#: The API key of the tests; the supervisor's fixture looks whether it got out.
-API_KEY = "kak_test_V3rySecretKey"
-
 
 def pytest_unconfigure() -> None:
     """Remove the Airflow home of the tests."""
@@ -58,7 +56,8 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set the Airflow connection ``klap_default``: ``connect(host=…, password=…, **extra)``."""
+    """Set the Airflow connection ``klap_default``: ``connect(host, password=…, **extra)``."""
+    from tests.support.airflow_context import API_KEY
 
     def set_connection(host: str | None, password: str | None = API_KEY, **extra: Any) -> None:
         conn = {"conn_type": "klap", "host": host, "password": password, "extra": extra}
@@ -75,11 +74,27 @@ def klap(sandbox: Sandbox, connect: Callable[..., None]) -> Sandbox:
 
 
 @pytest.fixture
+def make_shorts(klap: Sandbox) -> Callable[..., list[dict[str, Any]]]:
+    """Let Klap make so many shorts of a video, and return them as its API does."""
+
+    def shorts(count: int = 1) -> list[dict[str, Any]]:
+        body = {"source_video_url": "https://example.com/talk.mp4", "target_clip_count": count}
+        task = klap.call("POST", "/tasks/video-to-shorts", json=body).json()
+        time.sleep(0.02)  # it is as good as done
+        folder_id = klap.outcome(f"/tasks/{task['id']}")["output_id"]
+        made: list[dict[str, Any]] = klap.call("GET", f"/projects/{folder_id}").json()
+        assert len(made) == count
+        return made
+
+    return shorts
+
+
+@pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     """What tasks and triggers talk to; at the end nothing that they told it may have had the API key in it."""
     from airflow.sdk.execution_time import task_runner
 
-    from tests.support.airflow_context import Supervisor
+    from tests.support.airflow_context import API_KEY, Supervisor
 
     stand_in = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", stand_in, raising=False)

@@ -17,6 +17,9 @@ from klap_provider.errors import KlapDownloadError
 CHUNK = 1024 * 1024
 MAX_REDIRECTS = 3
 
+#: How an MP4 file begins: the size of its first box, and that box's type.
+MP4_HEAD = b"....ftyp"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -92,11 +95,14 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
     name, announced = _shown(response.url), response.headers.get("Content-Length")
     if announced and announced.isdigit() and int(announced) > limits.max_bytes:
         raise _too_large(name, int(announced), limits)
-    size, digest = 0, hashlib.sha256()
-    for chunk in response.iter_content(CHUNK):
-        if size == 0 and chunk[4:8] != b"ftyp":
-            raise KlapDownloadError(f"{name} is not an MP4 video ({_content_type(response)}).", passing=True)
+    size, digest, head = 0, hashlib.sha256(), b""
+    # What has arrived, rather than whole chunks: a server that only drips must meet the time limit too.
+    while chunk := response.raw.read1(CHUNK):
         size += len(chunk)
+        if len(head) < len(MP4_HEAD):
+            head += chunk[: len(MP4_HEAD)]
+            if len(head) >= len(MP4_HEAD) and head[4:8] != MP4_HEAD[4:]:
+                raise KlapDownloadError(f"{name} is not an MP4 video ({_content_type(response)}).", passing=True)
         if size > limits.max_bytes:
             raise _too_large(name, size, limits)
         if time.monotonic() > deadline:
@@ -107,7 +113,7 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
             )
         digest.update(chunk)
         sink.write(chunk)
-    if size == 0 or (announced and announced.isdigit() and size != int(announced)):
+    if size < len(MP4_HEAD) or (announced and announced.isdigit() and size != int(announced)):
         raise KlapDownloadError(f"{name} ended after {size} of {announced or '?'} bytes.", passing=True)
     return Fetched(size, digest.hexdigest())
 

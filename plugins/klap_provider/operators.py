@@ -210,7 +210,7 @@ class ListShortsOperator(KlapOperator):
                 return self._select(verdict.value, selection)
             if self.deferrable:
                 self.defer(
-                    trigger=ShortsListTrigger.watching(target, watch, klap_conn_id=self.klap_conn_id),
+                    trigger=ShortsListTrigger.watching(target, verdict, klap_conn_id=self.klap_conn_id),
                     method_name="execute_complete",
                     kwargs={"started_at": watch.started_at},
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),

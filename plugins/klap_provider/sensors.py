@@ -166,7 +166,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         self.log.info("Waiting in the triggerer for %s", self.target())
         self.defer(
             trigger=self.trigger_type.watching(
-                self.target(), verdict.watch, klap_conn_id=self.klap_conn_id, end_from_trigger=self.end_from_trigger
+                self.target(), verdict, klap_conn_id=self.klap_conn_id, end_from_trigger=self.end_from_trigger
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, watch.deadline - time.time()) + BACKSTOP),

@@ -27,12 +27,13 @@ def folder_at(destination: str | None, subfolder: str | None = None) -> ObjectSt
     if not destination:
         home = os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
         destination = f"file://{os.path.join(os.path.abspath(home), 'klap_shorts')}"
-    if "://" not in destination:
-        if not destination.startswith("/"):
-            raise KlapInputError(
-                f"destination is {destination!r}; it takes an absolute path or a URL such as s3://conn_id@bucket/path."
-            )
+    if destination.startswith("/"):
         destination = f"file://{destination}"
+    scheme, _, rest = destination.partition("://")
+    if not rest or (scheme == "file" and not rest.startswith("/")):
+        raise KlapInputError(
+            f"destination is {destination!r}; it takes an absolute path or a URL such as s3://conn_id@bucket/path."
+        )
     try:
         folder = ObjectStoragePath(destination)
         folder.fs  # noqa: B018  # resolves the scheme now, so that an unknown one is named here
@@ -50,8 +51,9 @@ def whole_file(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     there is removed first, so that a try that is still alive, though given up by Airflow, fails at its own move.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.part"):
-        leftover.unlink(missing_ok=True)
+    for leftover in path.parent.iterdir():  # not glob: the folder's own name may have its special characters
+        if leftover.name.startswith(f".{path.name}.") and leftover.name.endswith(".part"):
+            leftover.unlink(missing_ok=True)
     part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
         with part.open("wb") as sink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import random
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,7 @@ from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from klap_provider.errors import KlapError
-from klap_provider.polling import ExportTarget, Pace, Ready, ShortsTarget, Target, TaskTarget, Watch
+from klap_provider.polling import ExportTarget, Pace, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +36,7 @@ class KlapTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
     :param shortest: seconds between looks at the start.
     :param longest: seconds between looks at most.
+    :param next_look: when to look next, in seconds since the epoch, as the worker's look decided.
     :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
     :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
     """
@@ -50,6 +52,7 @@ class KlapTrigger(BaseTrigger):
         deadline: float,
         shortest: float,
         longest: float,
+        next_look: float,
         unknown_since: float | None = None,
         end_from_trigger: bool = False,
     ) -> None:
@@ -57,13 +60,15 @@ class KlapTrigger(BaseTrigger):
         self.klap_conn_id = klap_conn_id
         self.target = self.target_type(**target)
         self.watch = Watch(started_at, deadline, Pace(shortest, longest), unknown_since)
+        self.next_look = next_look
         self.end_from_trigger = end_from_trigger
 
     @classmethod
     def watching(
-        cls, target: Target[Any], watch: Watch, *, klap_conn_id: str, end_from_trigger: bool = False
+        cls, target: Target[Any], wait: Wait, *, klap_conn_id: str, end_from_trigger: bool = False
     ) -> KlapTrigger:
         """Return the trigger that goes on with a watch that began on a worker."""
+        watch = wait.watch
         return cls(
             klap_conn_id=klap_conn_id,
             target=asdict(target),  # type: ignore[call-overload]  # every target is a dataclass
@@ -71,6 +76,7 @@ class KlapTrigger(BaseTrigger):
             deadline=watch.deadline,
             shortest=watch.pace.shortest,
             longest=watch.pace.longest,
+            next_look=time.time() + wait.seconds,
             unknown_since=watch.unknown_since,
             end_from_trigger=end_from_trigger,
         )
@@ -84,6 +90,7 @@ class KlapTrigger(BaseTrigger):
             "deadline": self.watch.deadline,
             "shortest": self.watch.pace.shortest,
             "longest": self.watch.pace.longest,
+            "next_look": self.next_look,
             "unknown_since": self.watch.unknown_since,
             "end_from_trigger": self.end_from_trigger,
         }
@@ -93,9 +100,9 @@ class KlapTrigger(BaseTrigger):
         # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
         hook_module = await asyncio.to_thread(importlib.import_module, "klap_provider.hook")
 
-        # The worker has just looked; a restarted triggerer waits a moment too.
-        now = time.time()
-        pause = min(self.watch.pace.delay(now - self.watch.started_at), max(0.0, self.watch.deadline - now))
+        pause = self.next_look - time.time()
+        if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
+            pause = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # only spreads them
         async with hook_module.KlapAsyncHook(self.klap_conn_id) as hook:
             while True:
                 await asyncio.sleep(pause)

@@ -39,7 +39,9 @@ class Stage:
     def worker_starts(self) -> int:
         """Return how many tasks were started on workers since the stage was set."""
         log = (self.airflow.home / "api-server.log").read_text(errors="replace")
-        return sum("method=PATCH path=/execution/task-instances/" in line and "/run " in line for line in log.splitlines())
+        return sum(
+            "method=PATCH path=/execution/task-instances/" in line and "/run " in line for line in log.splitlines()
+        )
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alo
 
 
 def test_a_bad_url_is_refused_by_the_trigger_itself(stage: Stage) -> None:
-    with pytest.raises(RuntimeError, match="400 .*source_video_url"):
+    with pytest.raises(RuntimeError, match=r"400 .*source_video_url"):
         stage.trigger(source_video_url="https://")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import AirflowRescheduleException, ErrorType, TaskDeferred
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowRuntimeError, ErrorType, TaskDeferred
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 DAG_ID, RUN_ID = "videos", "monday"
 
+#: The API key of the tests. At the end of each, nothing that the supervisor was told may have it in it.
+API_KEY = "kak_test_V3rySecretKey"
+
 
 def json_copy(value: Any) -> Any:
     """What is left of a value after it was stored as JSON."""
@@ -41,11 +44,13 @@ class Supervisor:
 
     :ivar states: states of the run's task instances, as ``get_task_states`` returns them.
     :ivar said: every message as JSON, but for those that tell Airflow what to mask.
+    :ivar broken: kinds of messages that Airflow fails on.
     """
 
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.said: list[str] = []
+        self.broken: tuple[type, ...] = ()
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
         self._xcoms: dict[tuple[str, str], dict[int, str]] = {}
         self.first_reschedule: dict[uuid.UUID, datetime] = {}
@@ -78,6 +83,8 @@ class Supervisor:
         if isinstance(msg, comms.MaskSecret):
             return None
         self.said.append(msg.model_dump_json())
+        if isinstance(msg, self.broken):
+            raise AirflowRuntimeError(comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR))
         match msg:
             case comms.GetTaskStateStore():
                 found = self._stored.get((msg.ti_id, msg.key))

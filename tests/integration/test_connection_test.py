@@ -1,0 +1,113 @@
+"""The Test button of the connection form tells a good key, a bad key and a wrong host apart."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from klap_provider.hook import KlapHook
+from tests.support.airflow_context import API_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.sandbox import Sandbox
+
+UNREACHABLE = "http://127.0.0.1:1/v2"  # a privileged port that nothing listens on
+
+
+def test_a_good_key_is_one_with_which_klap_looks_for_the_task(klap: Sandbox) -> None:
+    assert KlapHook().test_connection() == (True, f"{klap.url} accepts the API key")
+    (request,) = klap.requests()
+    assert (request["method"], request["status"]) == ("GET", 404)
+
+
+def test_the_test_costs_nothing(klap: Sandbox) -> None:
+    KlapHook().test_connection()
+    assert klap.ledger() == []
+
+
+def test_a_key_is_good_even_if_there_is_such_a_task(klap: Sandbox) -> None:
+    klap.fault("GET", "^/tasks/", "status", code=200, body={"id": "t", "status": "ready"})
+    assert KlapHook().test_connection()[0]
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int) -> None:
+    klap.fault("GET", "^/tasks/", "status", code=code)
+    assert KlapHook().test_connection() == (
+        False,
+        f"{klap.url} does not accept the API key (the connection's Password)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "more", "said"),
+    [
+        ("html", {}, "an HTML page"),
+        ("html", {"code": 502}, "HTTP 502"),
+        ("redirect", {"location": "https://login.example.com/"}, "check the connection's Host"),
+        ("empty", {}, "an empty body"),
+        ("status", {"code": 429}, "Too many requests"),
+        ("drop", {}, "no answer"),
+    ],
+)
+def test_anything_else_is_a_failure_that_says_what_came_back_and_is_not_repeated(
+    klap: Sandbox, fault: str, more: dict[str, Any], said: str
+) -> None:
+    klap.fault("GET", "^/tasks/", fault, times=None, **more)
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert said in message
+    assert len(klap.requests()) == 1
+
+
+def test_the_404_of_some_web_site_is_not_taken_for_klaps(klap: Sandbox) -> None:
+    klap.fault("GET", "^/tasks/", "html", code=404)
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert "Host" in message
+
+
+def test_an_unreachable_host_is_a_failure_that_names_it_at_once(connect: Callable[..., None]) -> None:
+    connect(UNREACHABLE)
+    started = time.monotonic()
+    good, message = KlapHook().test_connection()
+    assert not good
+    for part in (UNREACHABLE, "https://api.klap.app/v2", "Host"):
+        assert part in message
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("host", "password", "said"),
+    [
+        (None, "", "no API key"),
+        ("ftp://api.klap.app", API_KEY, "Host"),
+    ],
+)
+def test_a_connection_that_cannot_be_right_is_a_failure_that_names_the_field(
+    connect: Callable[..., None], host: str | None, password: str, said: str
+) -> None:
+    connect(host, password=password)
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert said in message
+
+
+def test_a_wrong_setting_is_a_failure_that_names_it(klap: Sandbox, connect: Callable[..., None]) -> None:
+    connect(klap.url, read_timeout="soon")
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert "read_timeout" in message
+    assert klap.requests() == []
+
+
+def test_the_message_never_holds_the_key(klap: Sandbox) -> None:
+    klap.fault("GET", "^/tasks/", "status", code=500, body={"message": f"bad key {API_KEY}"})
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert "bad key" in message
+    assert API_KEY not in message

@@ -1,0 +1,409 @@
+"""The DAG: it parses anywhere, its form is the models', and a run of it delivers what it can and names the rest.
+
+Run as a script, this file is a fresh Airflow process: it reads the DAG folder with nothing at hand, then runs the DAG
+against a sandbox, and prints JSON on its last line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.sdk import DAG
+    from pydantic import BaseModel
+
+    from tests.support.sandbox import Sandbox
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DAG_ID = "klap_generate_shorts"
+TALK = "https://example.com/talk.mp4"
+STEPS = ["submit", "wait_for_shorts", "select_shorts", "short.export", "short.wait_for_export", "short.deliver"]
+
+
+@pytest.fixture(scope="module")
+def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a fresh process found out and left behind, and what was paid for by it."""
+    from tests.support.airflow_context import API_KEY
+
+    home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
+    running_sandbox.reset(task_seconds=1)
+    conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY}
+    done = subprocess.run(
+        [sys.executable, __file__, running_sandbox.url, str(folder)],
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW_CONN_KLAP_DEFAULT": json.dumps(conn),
+            "PYTHONPATH": os.pathsep.join(str(REPOSITORY / name) for name in (".", "plugins", "dags")),
+        },
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    kept = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    return {
+        **json.loads(done.stdout.splitlines()[-1]),
+        "folder": folder,
+        "ledger": running_sandbox.ledger(),
+        "kept": {**kept, "output": (done.stdout + done.stderr).encode()},
+        "key": API_KEY,
+    }
+
+
+@pytest.fixture(scope="module")
+def parsed(process: dict[str, Any]) -> dict[str, Any]:
+    """What it found out while it could reach nothing."""
+    return dict(process["parsed"])
+
+
+@pytest.fixture(scope="module")
+def make_dag() -> Callable[..., DAG]:
+    from klap_generate_shorts import klap_generate_shorts
+
+    return klap_generate_shorts
+
+
+@pytest.fixture(scope="module")
+def dag(make_dag: Callable[..., DAG]) -> DAG:
+    return make_dag()
+
+
+# Parsing
+
+
+def test_airflow_finds_the_dag_without_an_error(parsed: dict[str, Any]) -> None:
+    assert parsed["import_errors"] == {}
+    assert parsed["dag_ids"] == [DAG_ID]
+
+
+def test_parsing_looks_up_no_connection_queries_no_database_and_opens_no_socket(parsed: dict[str, Any]) -> None:
+    assert parsed["reached_for"] == []
+
+
+def test_parsing_loads_no_http_client_of_the_hook(parsed: dict[str, Any]) -> None:
+    assert parsed["loaded"] == []
+
+
+def test_the_scheduler_gets_the_dag_as_it_is(parsed: dict[str, Any], dag: DAG) -> None:
+    assert parsed["tasks"] == {
+        task.task_id: [task.task_type, sorted(task.downstream_task_ids), list(task.template_fields), task.retries]
+        for task in dag.tasks
+    }
+    params = {name: dag.params.get_param(name) for name in dag.params}
+    assert parsed["params"] == {name: [param.description, param.schema] for name, param in params.items()}
+
+
+# Tasks
+
+
+def test_the_steps_follow_each_other_and_publish_runs_in_any_case(dag: DAG) -> None:
+    for step, following in zip(STEPS, [*STEPS[1:], "publish"], strict=True):
+        assert following in dag.get_task(step).downstream_task_ids
+    publish = dag.get_task("publish")
+    assert publish.trigger_rule == "all_done"
+    assert publish.upstream_task_ids >= {"submit", "wait_for_shorts", "short.deliver"}
+    assert publish.steps == STEPS[3:]
+
+
+def test_every_templated_field_is_a_field(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert task.template_fields
+        assert [name for name in task.template_fields if not hasattr(task, name)] == []
+
+
+def test_every_task_is_retried_with_klaps_judgement(dag: DAG) -> None:
+    from klap_provider.retry_policy import KlapRetryPolicy
+
+    assert {task.task_id: type(task.retry_policy) for task in dag.tasks} == dict.fromkeys(
+        (*STEPS, "publish"), KlapRetryPolicy
+    )
+    assert all(task.retries == 3 and task.retry_delay == timedelta(seconds=30) for task in dag.tasks)
+
+
+def test_waiting_holds_no_worker(dag: DAG) -> None:
+    for task_id in ("wait_for_shorts", "short.wait_for_export"):
+        assert (dag.get_task(task_id).deferrable, dag.get_task(task_id).end_from_trigger) == (True, True)
+    assert dag.get_task("select_shorts").deferrable
+
+
+def test_every_field_of_the_requests_is_on_the_form_and_reaches_its_task(dag: DAG) -> None:
+    from klap_provider.models import ShortsRequest, Watermark
+
+    submit, export = dag.get_task("submit"), dag.get_task("short.export")
+    for name in ShortsRequest.model_fields:
+        value = getattr(submit, name)
+        params = value if isinstance(value, dict) else {name: value}
+        assert {key: param._name for key, param in params.items()} == {key: key for key in params}
+        assert params.keys() <= dag.params.keys()
+    assert {key: param._name for key, param in export.watermark.items()} == {
+        key: f"watermark_{key}" for key in Watermark.model_fields
+    }
+
+
+def test_every_field_of_the_form_has_a_title_a_help_text_and_its_place(dag: DAG) -> None:
+    for name in dag.params:
+        schema = dag.params.get_param(name).schema
+        assert schema["title"], name
+        assert dag.params.get_param(name).description, name
+    sections = [dag.params.get_param(name).schema.get("section") for name in dag.params]
+    together = [section for place, section in enumerate(sections) if place == 0 or sections[place - 1] != section]
+    assert len(together) == len(set(together))
+
+
+# The form
+
+
+def accepts(dag: DAG, name: str, value: Any) -> bool:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    try:
+        dag.params.get_param(name).resolve(value)
+    except ParamValidationError:
+        return False
+    return True
+
+
+def test_only_the_video_must_be_given(dag: DAG) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    needed = []
+    for name in dag.params:
+        try:
+            dag.params.get_param(name).resolve()
+        except ParamValidationError:
+            needed.append(name)
+    assert needed == ["source_video_url"]
+
+
+def numbers() -> Iterator[tuple[str, type[BaseModel], str]]:
+    from klap_provider.models import Dimensions, Selection, ShortsRequest, Watermark
+
+    for model, prefix in ((ShortsRequest, ""), (Dimensions, ""), (Selection, ""), (Watermark, "watermark_")):
+        for name, schema in model.model_json_schema()["properties"].items():
+            if {"integer", "number"} & {variant.get("type") for variant in (schema, *schema.get("anyOf", []))}:
+                yield f"{prefix}{name}", model, name
+
+
+def test_the_form_takes_a_number_where_the_request_takes_it(dag: DAG) -> None:
+    from klap_provider.errors import KlapInputError
+    from klap_provider.models import build_request
+
+    needed = {"source_video_url": TALK, "src_url": TALK}
+    compared = 0
+    for param, model, name in numbers():
+        for value in (-1, 0, 0.001, 0.5, 1, 1.5, 2, 100, 100.5, 101, 120, 121, 180, 181, 7680, 7681):
+            others = {field: needed[field] for field in needed if field in model.model_fields}
+            # Alone, so that a range is judged and not how two fields go together.
+            free = {"max_duration": 180} if name == "min_duration" else {}
+            free |= {"min_duration": 1} if name == "max_duration" else {}
+            try:
+                build_request(model, {**others, **free, name: value})
+                fits = True
+            except KlapInputError:
+                fits = False
+            assert accepts(dag, param, value) is fits, f"{param}={value}"
+            compared += 1
+    assert compared > 150
+
+
+@pytest.mark.parametrize("url", ["", "talk.mp4", "ftp://example.com/talk.mp4", "https://", "http://a b/c", None])
+def test_the_form_refuses_what_is_no_address(dag: DAG, url: str | None) -> None:
+    assert not accepts(dag, "source_video_url", url)
+
+
+@pytest.mark.parametrize("url", [TALK, "http://example.com/a", "https://www.youtube.com/watch?v=abc&t=1"])
+def test_the_form_takes_addresses(dag: DAG, url: str) -> None:
+    assert accepts(dag, "source_video_url", url)
+
+
+# More DAGs
+
+
+def test_a_second_dag_can_run_on_a_schedule(make_dag: Callable[..., DAG]) -> None:
+    daily = make_dag("klap_daily", schedule="@daily", source_video_url=TALK, limit=1, min_virality_score=80)
+    daily.validate()
+    assert (daily.dag_id, daily.catchup) == ("klap_daily", False)
+    assert daily.timetable.can_be_scheduled
+    assert daily.params["source_video_url"] == TALK
+    assert (daily.params["limit"], daily.params["min_virality_score"]) == (1, 80)
+    assert daily.params["max_clip_count"] == make_dag("klap_other").params["max_clip_count"]
+
+
+def test_a_schedule_without_a_video_is_refused(make_dag: Callable[..., DAG]) -> None:
+    with pytest.raises(ValueError, match="required params"):
+        make_dag("klap_daily", schedule="@daily").validate()
+
+
+@pytest.mark.parametrize("wrong", [{"limit": 0}, {"min_duration": 121}, {"source_video_url": "talk.mp4"}])
+def test_a_default_out_of_range_is_refused(make_dag: Callable[..., DAG], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="default values are not valid"):
+        make_dag("klap_daily", schedule="@daily", **{"source_video_url": TALK, **wrong}).validate()
+
+
+def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG]) -> None:
+    with pytest.raises(ValueError, match="clip_count, sorce_url"):
+        make_dag("klap_daily", sorce_url=TALK, clip_count=3)
+
+
+# Running
+
+
+@pytest.fixture(scope="module")
+def runs(process: dict[str, Any]) -> dict[str, Any]:
+    """Two runs of the DAG in one Airflow: one in which all goes well, one in which the second export fails."""
+    return process
+
+
+def manifest(runs: dict[str, Any], run: str) -> dict[str, Any]:
+    (path,) = (runs["folder"] / run).rglob("manifest.json")
+    written: dict[str, Any] = json.loads(path.read_text())
+    return written
+
+
+def test_a_run_delivers_the_best_shorts_and_a_manifest(runs: dict[str, Any]) -> None:
+    run = runs["good"]
+    assert run["state"] == "success"
+    assert set(run["states"].values()) == {"success"}
+    assert len([task for task in run["states"] if task.startswith("short.deliver")]) == 3
+
+    written = manifest(runs, "good")
+    assert (written["missing"], written["problem"]) == ([], None)
+    assert written["source_video_url"] == TALK
+    files = {path.name: path for path in (runs["folder"] / "good" / written["klap_task_id"]).iterdir()}
+    delivered = {Path(short["path"]).name: short for short in written["delivered"]}
+    assert files.keys() == {*delivered, "manifest.json"}
+    for name, short in delivered.items():
+        assert files[name].stat().st_size == short["size"]
+        assert files[name].read_bytes()[4:8] == b"ftyp"
+    scores = [short["virality_score"] for short in written["delivered"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_run_pays_for_one_video_and_each_delivered_short_once(runs: dict[str, Any]) -> None:
+    exports = {short["export_id"] for short in manifest(runs, "good")["delivered"]}
+    assert [entry["kind"] for entry in runs["ledger"]] == ["task", "export", "export", "export"] * 2
+    assert {entry["id"] for entry in runs["ledger"][1:4]} == exports
+    assert runs["ledger"][0]["body"]["source_video_url"] == TALK
+    assert runs["ledger"][0]["body"]["max_clip_count"] == 6
+
+
+def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, Any]) -> None:
+    run = runs["bad"]
+    assert run["state"] == "failed"
+    ended = {task: state for task, state in run["states"].items() if state != "success"}
+    assert ended == {"short.wait_for_export_1": "failed", "short.deliver_1": "upstream_failed", "publish": "failed"}
+
+    written = manifest(runs, "bad")
+    assert len(written["delivered"]) == 2
+    (missing,) = written["missing"]
+    assert missing["step"] == "wait_for_export"
+    assert "render_failed" in missing["error"]
+    assert "Out of luck." in missing["error"]
+    assert missing["project_id"] == runs["ledger"][6]["project_id"]
+    folder = runs["folder"] / "bad" / written["klap_task_id"]
+    assert {path.name for path in folder.iterdir()} == {
+        "manifest.json",
+        *(Path(short["path"]).name for short in written["delivered"]),
+    }
+
+
+def test_a_run_leaves_the_api_key_nowhere(runs: dict[str, Any]) -> None:
+    kept, submitted = runs["kept"], runs["ledger"][0]["id"].encode()
+    assert submitted in kept["airflow.db"]
+    assert submitted in kept["output"]
+    assert [name for name, content in kept.items() if runs["key"].encode() in content] == []
+
+
+# The script
+
+
+def parse() -> dict[str, Any]:
+    """Read the DAG folder without a database, and note what is reached for."""
+    import socket
+
+    import sqlalchemy
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.connection import Connection as ServerConnection
+    from airflow.sdk import Connection
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    reached_for: list[str] = []
+
+    def forbidden(what: str) -> Callable[..., Any]:
+        def refuse(*_: Any, **__: Any) -> Any:
+            reached_for.append(what)
+            raise RuntimeError(f"a DAG file must not reach for {what}")
+
+        return refuse
+
+    database = sqlalchemy.Engine, "before_cursor_execute", forbidden("the database")
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", forbidden("the network"))
+        patch.setattr(socket, "getaddrinfo", forbidden("the name service"))
+        patch.setattr(Connection, "get", forbidden("a connection"))
+        patch.setattr(ServerConnection, "get_connection_from_secrets", forbidden("a connection"))
+        sqlalchemy.event.listen(*database)
+        bag = DagBag(REPOSITORY / "dags")
+        sqlalchemy.event.remove(*database)
+    clients = ("klap_provider.hook", "requests", "aiohttp", "airflow.providers.http.hooks.http")
+    loaded = [name for name in clients if name in set(sys.modules) - before]
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(bag.dags[DAG_ID]))))
+    params = {name: stored.params.get_param(name) for name in stored.params}
+    return {
+        "import_errors": bag.import_errors,
+        "dag_ids": list(bag.dags),
+        "reached_for": reached_for,
+        "loaded": loaded,
+        "tasks": {
+            task.task_id: [task.task_type, sorted(task.downstream_task_ids), list(task.template_fields), task.retries]
+            for task in stored.tasks
+        },
+        "params": {name: [param.description, param.schema] for name, param in params.items()},
+    }
+
+
+def run_twice(url: str, folder: str) -> dict[str, Any]:
+    """Run the DAG, well and badly, in a new database."""
+    import requests
+    from airflow.utils.db import initdb
+
+    from klap_generate_shorts import klap_generate_shorts
+
+    initdb()
+    dag = klap_generate_shorts()
+    for task in dag.tasks:
+        task.retries = 0
+
+    def one(name: str) -> dict[str, Any]:
+        # Klap makes six shorts of the video, the best three are exported.
+        conf = {"source_video_url": TALK, "max_clip_count": 6, "limit": 3, "destination": f"{folder}/{name}"}
+        dag_run = dag.test(run_conf=conf)
+        states = {
+            ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}": str(ti.state)
+            for ti in dag_run.get_task_instances()
+        }
+        return {"state": str(dag_run.state), "states": states}
+
+    good = one("good")
+    failing = {"method": "POST", "path": "^/projects/.*/exports$", "action": "job_error", "skip": 1}
+    fault = {**failing, "error_code": "render_failed", "message": "Out of luck."}
+    requests.post(f"{url.removesuffix('/v2')}/_sandbox/faults", json=[fault], timeout=10).raise_for_status()
+    return {"good": good, "bad": one("bad")}
+
+
+if __name__ == "__main__":
+    result = {"parsed": parse(), **run_twice(*sys.argv[1:])}
+    print(f"\n{json.dumps(result)}")

@@ -1,0 +1,503 @@
+"""Bytes from Klap to the team's storage: whole or not at all, once, and never with the API key."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+import tracemalloc
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+import requests
+from airflow.sdk.io import attach
+
+from klap_provider.delivery import DELIVERED_KEY, DeliverShortOperator
+from klap_provider.errors import KlapConnectionError, KlapDownloadError, KlapInputError, KlapNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+
+RENDER = "^/renders/"
+LOOK = "/exports/"
+MEGABYTE = 1024 * 1024
+HEAD = b"\0\0\0\x18ftypmp42"
+
+
+@pytest.fixture
+def short(klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
+    """Ids of a short with a ready export, and the export's address."""
+    made = make_shorts()[0]
+    path = f"/projects/{made['folder_id']}/{made['id']}/exports"
+    export = klap.call("POST", path).json()
+    time.sleep(0.02)
+    src_url = klap.outcome(f"{path}/{export['id']}")["src_url"]
+    return {"export_id": export["id"], "project_id": made["id"], "folder_id": made["folder_id"], "src_url": src_url}
+
+
+@pytest.fixture
+def deliver(airflow: Airflow, short: dict[str, str], tmp_path: Path) -> Callable[..., Played]:
+    """Make the delivering task of the short; its destination is ``tmp_path``."""
+    ids = {name: short[name] for name in ("export_id", "project_id", "folder_id")}
+
+    def task(**fields: Any) -> Played:
+        return airflow(
+            lambda: DeliverShortOperator(task_id="deliver", **{"destination": str(tmp_path), **ids, **fields})
+        )
+
+    return task
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A web server that is not Klap's.
+
+    ``/hops/N`` redirects N times and then serves a tiny video; ``/to?URL`` redirects to the URL; ``/slow`` is a video
+    that drips for 1.5 s; ``/endless`` one without an announced size; ``/big/N`` one of N bytes.
+    """
+
+    protocol_version = "HTTP/1.1"
+    seen: list[tuple[str, dict[str, str]]]
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        kind, _, rest = self.path.strip("/").partition("/")
+        if kind == "hops" and int(rest):
+            self.redirect(f"/hops/{int(rest) - 1}")
+        elif kind == "hops":
+            self.start(200, {"Content-Length": str(len(HEAD))})
+            self.wfile.write(HEAD)
+        elif kind.startswith("to?"):
+            self.redirect(self.path.partition("?")[2])
+        elif kind == "slow":
+            self.start(200, {"Content-Length": str(len(HEAD) + 30)})
+            self.wfile.write(HEAD)
+            for _ in range(30):
+                time.sleep(0.05)
+                self.wfile.write(b"x")
+        elif kind == "endless":
+            self.start(200, {"Connection": "close"})
+            for chunk in (HEAD, *[bytes(1000)] * 100):
+                self.wfile.write(chunk)
+            self.close_connection = True
+        else:
+            self.start(200, {"Content-Length": rest})
+            self.wfile.write(HEAD)
+            zeros, left = bytes(MEGABYTE), int(rest) - len(HEAD)
+            while left:
+                left -= self.wfile.write(zeros[: min(left, MEGABYTE)])
+
+    def redirect(self, location: str) -> None:
+        self.start(302, {"Location": location, "Content-Length": "0"})
+
+    def start(self, code: int, headers: dict[str, str]) -> None:
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:
+            """The client has seen enough."""
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """Address of a server that is not Klap's."""
+    Elsewhere.seen = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def moved(klap: Sandbox, short: dict[str, str]) -> Callable[[str], None]:
+    """Let Klap say that the export's video is at another address."""
+
+    def to(src_url: str) -> None:
+        body = {"id": short["export_id"], "status": "ready", "src_url": src_url}
+        klap.fault("GET", LOOK, "status", times=None, code=200, body=body)
+
+    return to
+
+
+def content(short: dict[str, str]) -> bytes:
+    return requests.get(short["src_url"], timeout=5).content
+
+
+def downloads(klap: Sandbox) -> int:
+    return len(klap.requests("GET", RENDER))
+
+
+def test_a_short_is_delivered_whole_with_its_size_and_hash(
+    deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    video = content(short)
+    result = deliver(short_name="Why we sleep", virality_score=87, subfolder="task1").run()
+    file = tmp_path / "task1" / f"087_why-we-sleep_{short['export_id']}.mp4"
+    assert result == {
+        "project_id": short["project_id"],
+        "export_id": short["export_id"],
+        "path": f"file://{file}",
+        "size": len(video),
+        "sha256": hashlib.sha256(video).hexdigest(),
+    }
+    assert file.read_bytes() == video
+    assert os.listdir(file.parent) == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("short_name", "score", "name"),
+    [
+        (None, None, "short_{}.mp4"),
+        ("", 0, "000_short_{}.mp4"),
+        ("../../etc/passwd", 5, "005_etc-passwd_{}.mp4"),
+        ("¿Qué? / Wie schön!", 100, "100_qué-wie-schön_{}.mp4"),
+        ("なぜ眠るのか", 50.4, "050_なぜ眠るのか_{}.mp4"),
+        ("x" * 500, 1, "001_" + "x" * 40 + "_{}.mp4"),
+        ("🔥🔥", 1, "001_short_{}.mp4"),
+    ],
+)
+def test_a_file_is_named_after_its_score_its_short_and_its_export(
+    deliver: Callable[..., Played],
+    short: dict[str, str],
+    tmp_path: Path,
+    short_name: str | None,
+    score: float | None,
+    name: str,
+) -> None:
+    deliver(short_name=short_name, virality_score=score).run()
+    assert os.listdir(tmp_path) == [name.format(short["export_id"])]
+
+
+def test_a_second_try_makes_no_request_at_all(
+    klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None]
+) -> None:
+    task = deliver()
+    first = task.run()
+    before = len(klap.requests())
+    connect("http://127.0.0.1:9/v2")
+    assert task.run() == first
+    assert len(klap.requests()) == before
+
+
+def test_a_file_that_nobody_remembers_is_hashed_and_not_fetched(klap: Sandbox, deliver: Callable[..., Played]) -> None:
+    first = deliver().run()
+    another = deliver()
+    assert another.run() == first
+    assert another.store[DELIVERED_KEY]["sha256"] == first["sha256"]
+    assert downloads(klap) == 1
+
+
+def test_a_record_that_does_not_fit_the_file_is_not_believed(deliver: Callable[..., Played], tmp_path: Path) -> None:
+    task = deliver()
+    task.run()
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"another")
+    assert task.run()["sha256"] == hashlib.sha256(b"another").hexdigest()
+
+
+def test_a_file_that_was_taken_away_is_fetched_again(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    task = deliver()
+    first = task.run()
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    assert task.run() == first
+    assert file.exists()
+    assert downloads(klap) == 2
+
+
+def test_leftovers_of_a_killed_try_are_removed(
+    deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    name = f"short_{short['export_id']}.mp4"
+    (tmp_path / f".{name}.0badcafe.part").write_bytes(b"half")
+    deliver().run()
+    assert os.listdir(tmp_path) == [name]
+
+
+FAULTS = [
+    pytest.param({"action": "truncate", "bytes": 1000}, "broke off|1000 of", id="cut short"),
+    pytest.param({"action": "truncate", "bytes": 0}, "broke off|0 of", id="cut before it began"),
+    pytest.param({"action": "drop"}, "broke off", id="dropped"),
+    pytest.param({"action": "not_a_video"}, "not an MP4 video.*text/html", id="a web page"),
+    pytest.param({"action": "empty"}, "0 of", id="an empty body"),
+    pytest.param({"action": "status", "code": 404}, "404.*afresh", id="404"),
+    pytest.param({"action": "status", "code": 403}, "403.*afresh", id="403"),
+    pytest.param({"action": "status", "code": 206, "body": "part"}, "206", id="a part that was not asked for"),
+]
+
+
+@pytest.mark.parametrize(("fault", "words"), FAULTS)
+def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_delivers(
+    klap: Sandbox,
+    deliver: Callable[..., Played],
+    short: dict[str, str],
+    tmp_path: Path,
+    fault: dict[str, Any],
+    words: str,
+) -> None:
+    others = [".other.mp4.0badcafe.part", "other.mp4"]
+    for other in others:
+        (tmp_path / other).write_bytes(b"other")
+    looks = len(klap.requests("GET", LOOK))
+    klap.fault("GET", RENDER, **fault)
+    task = deliver()
+    with pytest.raises(KlapDownloadError, match=words) as failure:
+        task.run()
+    assert failure.value.passing
+    assert task.store == {}
+    assert task.xcom("klap_error")["project_id"] == short["project_id"]
+    assert sorted(os.listdir(tmp_path)) == others
+
+    assert task.run()["size"] == len(content(short))
+    assert len(klap.requests("GET", LOOK)) - looks == 2
+    assert sorted(os.listdir(tmp_path)) == [*others, f"short_{short['export_id']}.mp4"]
+    assert all((tmp_path / other).read_bytes() == b"other" for other in others)
+
+
+def test_a_file_is_not_seen_before_it_is_whole(
+    deliver: Callable[..., Played], short: dict[str, str], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
+) -> None:
+    moved(f"{elsewhere}/slow")
+    name, sizes, over = f"short_{short['export_id']}.mp4", set(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            if (tmp_path / name).exists():
+                sizes.add((tmp_path / name).stat().st_size)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    deliver().run()
+    time.sleep(0.1)
+    over.set()
+    watcher.join()
+    assert sizes == {len(HEAD) + 30}
+
+
+def test_a_file_beyond_the_limit_is_given_up_and_not_tried_again(
+    deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    with pytest.raises(KlapDownloadError, match=r"limit is 1000.*max_bytes") as failure:
+        deliver(max_bytes=1000).run()
+    assert not failure.value.passing
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_limit_holds_for_a_file_that_does_not_tell_its_size(
+    deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
+) -> None:
+    moved(f"{elsewhere}/endless")
+    with pytest.raises(KlapDownloadError, match=r"limit is 5000.*max_bytes"):
+        deliver(max_bytes=5000).run()
+    assert os.listdir(tmp_path) == []
+    assert deliver().run()["size"] == len(HEAD) + 100_000
+
+
+def test_a_download_that_takes_too_long_is_given_up(
+    deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
+) -> None:
+    moved(f"{elsewhere}/slow")
+    before = time.monotonic()
+    with pytest.raises(KlapDownloadError, match=r"0\.3 s.*download_timeout") as failure:
+        deliver(download_timeout=0.3).run()
+    assert time.monotonic() - before < 1
+    assert failure.value.passing
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_server_that_falls_silent_is_given_up_after_the_read_timeout(
+    klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None], tmp_path: Path
+) -> None:
+    connect(klap.url, read_timeout=0.5)
+    klap.fault("GET", RENDER, "delay", seconds=2)
+    with pytest.raises(KlapDownloadError, match="broke off"):
+        deliver().run()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("hops", [0, 1, 3])
+def test_up_to_three_redirects_are_followed_and_the_key_stays_here(
+    deliver: Callable[..., Played],
+    moved: Callable[[str], None],
+    elsewhere: str,
+    tmp_path: Path,
+    hops: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    moved(f"{elsewhere}/hops/{hops}")
+    assert deliver().run()["size"] == len(HEAD)
+    assert [path for path, _ in Elsewhere.seen] == [f"/hops/{left}" for left in range(hops, -1, -1)]
+    assert not [headers for _, headers in Elsewhere.seen if "authorization" in headers or "x-on-behalf-of" in headers]
+
+
+def test_klap_redirecting_to_another_server_takes_no_key_there(
+    klap: Sandbox, deliver: Callable[..., Played], elsewhere: str
+) -> None:
+    klap.fault("GET", RENDER, "redirect", location=f"{elsewhere}/hops/0")
+    assert deliver().run()["size"] == len(HEAD)
+    ((_, headers),) = Elsewhere.seen
+    assert "authorization" not in headers
+
+
+def test_a_fourth_redirect_is_not_followed(
+    deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
+) -> None:
+    moved(f"{elsewhere}/hops/4")
+    with pytest.raises(KlapDownloadError, match="More than 3 redirects") as failure:
+        deliver().run()
+    assert not failure.value.passing
+    assert [path for path, _ in Elsewhere.seen] == [f"/hops/{left}" for left in (4, 3, 2, 1)]
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("address", ["http://files.example.com/a.mp4?signature=s3cret", "ftp://127.0.0.1/a.mp4"])
+@pytest.mark.parametrize("redirected", [False, True])
+def test_what_is_not_https_is_not_fetched_and_its_signature_not_told(
+    deliver: Callable[..., Played],
+    moved: Callable[[str], None],
+    elsewhere: str,
+    tmp_path: Path,
+    address: str,
+    redirected: bool,
+) -> None:
+    moved(f"{elsewhere}/to?{address}" if redirected else address)
+    with pytest.raises(KlapDownloadError, match="not https") as failure:
+        deliver().run()
+    assert not failure.value.passing
+    assert "s3cret" not in str(failure.value)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "/etc/passwd", "gopher://127.0.0.1/"])
+def test_an_address_that_is_none_of_the_web_is_refused(
+    deliver: Callable[..., Played], moved: Callable[[str], None], tmp_path: Path, address: str
+) -> None:
+    moved(address)
+    with pytest.raises(KlapDownloadError, match="not https"):
+        deliver().run()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("status", "passing"), [("processing", True), ("error", False), ("ready", True)])
+def test_an_export_without_a_video_is_not_delivered(
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, status: str, passing: bool
+) -> None:
+    body = {"id": short["export_id"], "status": status, "src_url": None}
+    klap.fault("GET", LOOK, "status", code=200, body=body)
+    with pytest.raises(KlapDownloadError, match=f"{short['export_id']} is '{status}'.*ExportStatusSensor") as failure:
+        deliver().run()
+    assert failure.value.passing is passing
+    assert downloads(klap) == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_export_that_klap_does_not_know_is_told(deliver: Callable[..., Played], tmp_path: Path) -> None:
+    with pytest.raises(KlapNotFoundError):
+        deliver(export_id="nosuchexport0000").run()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_big_file_takes_no_memory(
+    deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str
+) -> None:
+    size = 300 * MEGABYTE
+    moved(f"{elsewhere}/big/{size}")
+    tracemalloc.start()
+    result = deliver().run()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    digest = hashlib.sha256(HEAD)
+    zeros = bytes(MEGABYTE)
+    for _ in range(299):
+        digest.update(zeros)
+    digest.update(zeros[len(HEAD) :])
+    assert (result["size"], result["sha256"]) == (size, digest.hexdigest())
+    assert peak < 32 * MEGABYTE
+
+
+@contextmanager
+def memory_storage() -> Iterator[fsspec.AbstractFileSystem]:
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    try:
+        yield memory
+    finally:
+        memory.rm("/bucket", recursive=True)
+
+
+def test_a_short_is_delivered_to_object_storage_likewise(
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str]
+) -> None:
+    with memory_storage() as memory:
+        task = deliver(destination="memory://bucket/shorts", subfolder="task1")
+        klap.fault("GET", RENDER, "truncate", bytes=1000)
+        with pytest.raises(KlapDownloadError):
+            task.run()
+        assert memory.find("/bucket") == []
+        first = task.run()
+        file = f"/bucket/shorts/task1/short_{short['export_id']}.mp4"
+        assert first["path"] == f"memory:/{file}"
+        assert memory.find("/bucket") == [file]
+        assert memory.cat(file) == content(short)
+        fetched = downloads(klap)
+        assert task.run() == first
+        assert deliver(destination="memory://bucket/shorts", subfolder="task1").run() == first
+        assert downloads(klap) == fetched
+
+
+@pytest.mark.parametrize("destination", ["clips", "nope://bucket/clips"])
+def test_a_destination_that_makes_no_sense_is_named_before_klap_is_asked(
+    klap: Sandbox, deliver: Callable[..., Played], destination: str
+) -> None:
+    before = len(klap.requests())
+    task = deliver(destination=destination)
+    with pytest.raises(KlapInputError, match=f"destination is '{destination}'"):
+        task.run()
+    assert task.xcom("klap_error")["type"] == "KlapInputError"
+    assert len(klap.requests()) == before
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_nothing_fetched(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"not a folder")
+    task = deliver(destination=str(tmp_path / "file"), subfolder="task1")
+    with pytest.raises(OSError, match="file"):
+        task.run()
+    assert str(tmp_path / "file") in task.xcom("klap_error")["error"]
+    assert downloads(klap) == 0
+
+
+def test_a_klap_that_cannot_be_reached_is_told(
+    deliver: Callable[..., Played], connect: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    connect("http://127.0.0.1:9/v2")
+    with pytest.raises(KlapConnectionError, match="cannot be reached"):
+        deliver().run()
+    assert os.listdir(tmp_path) == []

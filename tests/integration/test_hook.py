@@ -1,0 +1,507 @@
+"""KlapHook carries out the calls of the API, and repeats only what costs nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import requests
+
+from klap_provider import api
+from klap_provider.errors import (
+    KlapAnswerError,
+    KlapAuthError,
+    KlapConfigError,
+    KlapConnectionError,
+    KlapCreditsError,
+    KlapError,
+    KlapNoAnswerError,
+    KlapNotFoundError,
+    KlapRateLimitError,
+    KlapRejectedError,
+    KlapResponseError,
+    KlapServerError,
+)
+from klap_provider.hook import KlapHook
+from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest
+from klap_provider.retry import ONCE, Backoff
+from tests.support.airflow_context import API_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+VIDEO = "https://example.com/talk.mp4"
+QUICK = Backoff(attempts=3, base=0.01, cap=0.5)
+SUBMIT = api.submit_shorts(ShortsRequest(source_video_url=VIDEO))
+
+#: What a GET can meet: the sandbox's fault, what it is told, how the call ends, whether it is repeated.
+FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
+    ("drop", {}, KlapNoAnswerError, True),
+    ("accept_then_drop", {}, KlapNoAnswerError, True),
+    ("truncate", {"bytes": 1}, KlapNoAnswerError, True),
+    ("html", {}, KlapAnswerError, True),
+    ("empty", {}, KlapAnswerError, True),
+    ("status", {"code": 200, "body": {"exports": []}}, KlapAnswerError, True),
+    ("redirect", {"location": "https://login.example.com/"}, KlapAnswerError, True),
+    ("html", {"code": 502}, KlapServerError, True),
+    ("status", {"code": 500}, KlapServerError, True),
+    ("status", {"code": 503, "headers": {"Retry-After": "0"}}, KlapServerError, True),
+    ("status", {"code": 429}, KlapRateLimitError, True),
+    ("status", {"code": 400, "body": {"detail": "no"}}, KlapRejectedError, False),
+    ("status", {"code": 401}, KlapAuthError, False),
+    ("status", {"code": 402}, KlapCreditsError, False),
+    ("status", {"code": 403}, KlapAuthError, False),
+    ("status", {"code": 404}, KlapNotFoundError, False),
+    ("status", {"code": 422, "body": {"error_code": "video_too_long"}}, KlapRejectedError, False),
+    ("html", {"code": 404}, KlapNotFoundError, False),
+]
+each_failure = pytest.mark.parametrize(
+    ("fault", "more", "kind", "passing"), FAILURES, ids=lambda value: str(value)[:30]
+)
+
+
+class Arrived(NamedTuple):
+    """A request as it came over the wire."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    client: Any
+
+
+class Listener:
+    """A server that notes all that arrives and gives each request the same answer; a context manager."""
+
+    def __init__(
+        self, *, status: int = 200, body: bytes = b"[]", headers: dict[str, str] | None = None, late: float = 0
+    ) -> None:
+        self.arrived: list[Arrived] = []
+        arrived, extra = self.arrived, headers or {}
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                arrived.append(Arrived(self.command, self.path, dict(self.headers), sent, self.client_address))
+                self.send_response(status)
+                for name, value in {**extra, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self._server.daemon_threads = True
+        self._server.server_bind()
+        self._late = late
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v2"
+
+    def _serve(self) -> None:
+        if self._late:
+            time.sleep(self._late)
+            self._server.server_activate()
+        self._server.serve_forever(poll_interval=0.02)
+
+    def __enter__(self) -> Listener:
+        if not self._late:
+            self._server.server_activate()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def deaf_url() -> Iterator[str]:
+    """The URL of a server that does not take connections: its queue is full."""
+    with socket.socket() as server, socket.socket() as first, socket.socket() as second:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for client in (first, second):
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v2"
+
+
+@pytest.fixture
+def closed_url() -> Iterator[str]:
+    """The URL of a port that refuses connections, and that nobody else takes meanwhile."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{reserved.getsockname()[1]}/v2"
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ~/.netrc with another password for the API's host."""
+    path = tmp_path / "netrc"
+    path.write_text("machine 127.0.0.1 login somebody password else\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(path))
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Return all that was logged; Airflow's own logging writes past pytest's."""
+
+    def everything() -> str:
+        KlapHook().log.error("the end of the log")
+        output = "".join(capsys.readouterr()) + caplog.text
+        assert "the end of the log" in output
+        return output
+
+    return everything
+
+
+def test_every_call_of_the_api_makes_the_round_trip(klap: Sandbox) -> None:
+    hook = KlapHook(backoff=QUICK)
+    task = hook.call(api.submit_shorts(ShortsRequest(source_video_url=VIDEO, target_clip_count=2)))
+    klap.outcome(f"/tasks/{task.id}")
+    folder = hook.call(api.get_task(task.id)).output_id
+    assert folder
+    shorts = hook.call(api.list_projects(folder))
+    assert len(shorts) == 2
+    short = hook.call(api.get_project(shorts[0].id, folder_id=folder))
+    assert short == shorts[0]
+    export = hook.call(api.create_export(ExportRequest(), project_id=short.id, folder_id=folder))
+    klap.outcome(f"/projects/{folder}/{short.id}/exports/{export.id}")
+    export = hook.call(api.get_export(export.id, project_id=short.id, folder_id=folder))
+    assert (export.status, bool(export.src_url)) == ("ready", True)
+    assert [e.id for e in hook.call(api.list_exports(folder_id=folder, project_id=short.id))] == [export.id]
+    assert hook.call(api.list_exports(project_id=shorts[1].id)) == []
+
+
+def test_the_calls_without_a_folder_make_the_round_trip(klap: Sandbox) -> None:
+    hook = KlapHook(backoff=QUICK)
+    task = hook.call(api.submit_video(VideoRequest(source_video_url=VIDEO)))
+    klap.outcome(f"/tasks/{task.id}")
+    project_id = hook.call(api.get_task(task.id)).output_id
+    assert project_id
+    assert hook.call(api.get_project(project_id)).folder_id is None
+    export = hook.call(api.create_export(ExportRequest(), project_id=project_id))
+    assert hook.call(api.get_export(export.id, project_id=project_id)).folder_id is None
+
+
+def test_the_calls_for_managed_users_make_the_round_trip(klap: Sandbox) -> None:
+    hook = KlapHook(backoff=QUICK)
+    user = hook.call(api.create_user())
+    assert hook.call(api.create_user_token(user.id)).external_access_token
+
+
+def test_a_body_goes_out_as_json_and_ids_stay_quoted(connect: Callable[..., None]) -> None:
+    with Listener(body=b'{"id": "t", "status": "processing"}') as server:
+        connect(server.url)
+        hook = KlapHook()
+        hook.call(api.submit_shorts(ShortsRequest(source_video_url=VIDEO, transcription_context="Zoë 🎬")))
+        hook.call(api.create_export(ExportRequest(), project_id="a/../b", folder_id="ü"))
+        hook.call(api.get_task("a b?c#d"))
+    posted, exported, got = server.arrived
+    assert json.loads(posted.body) == {"source_video_url": VIDEO, "transcription_context": "Zoë 🎬"}
+    assert posted.headers["Content-Type"] == "application/json"
+    assert (exported.path, exported.body) == ("/v2/projects/%C3%BC/a%2F..%2Fb/exports", b"{}")
+    assert got.path == "/v2/tasks/a%20b%3Fc%23d"
+
+
+def test_a_query_goes_out_encoded(connect: Callable[..., None]) -> None:
+    with Listener() as server:
+        connect(server.url)
+        KlapHook().call(api.list_exports(folder_id="a&b=c"))
+    assert server.arrived[0].path == "/v2/exports?folder_id=a%26b%3Dc"
+
+
+@each_failure
+def test_a_get_is_repeated_after_what_may_pass_until_it_succeeds(
+    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], passing: bool
+) -> None:
+    klap.fault("GET", "^/exports$", fault, times=2, **more)
+    hook = KlapHook(backoff=QUICK)
+    if passing:
+        assert hook.call(api.list_exports()) == []
+    else:
+        with pytest.raises(kind):
+            hook.call(api.list_exports())
+    assert len(klap.requests("GET", "^/exports$")) == (3 if passing else 1)
+
+
+@each_failure
+def test_a_get_that_keeps_failing_ends_with_its_failure_after_the_last_attempt(
+    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], passing: bool
+) -> None:
+    klap.fault("GET", "^/exports$", fault, times=None, **more)
+    with pytest.raises(kind) as failed:
+        KlapHook(backoff=QUICK).call(api.list_exports())
+    assert type(failed.value) is kind
+    assert failed.value.passing is passing
+    assert len(klap.requests("GET", "^/exports$")) == (3 if passing else 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "more", "kind", "paid"),
+    [
+        ("accept_then_drop", {}, KlapNoAnswerError, 1),
+        ("truncate", {"bytes": 5}, KlapNoAnswerError, 1),
+        ("drop", {}, KlapNoAnswerError, 0),
+        ("status", {"code": 500}, KlapServerError, 0),
+        ("status", {"code": 502, "headers": {"Retry-After": "0"}}, KlapServerError, 0),
+        ("status", {"code": 503}, KlapServerError, 0),
+        ("html", {}, KlapAnswerError, 0),
+        ("html", {"code": 504}, KlapServerError, 0),
+        ("empty", {}, KlapAnswerError, 0),
+        ("redirect", {"location": "/v2/tasks/video-to-shorts", "code": 307}, KlapAnswerError, 0),
+        ("status", {"code": 401}, KlapAuthError, 0),
+        ("status", {"code": 402}, KlapCreditsError, 0),
+        ("status", {"code": 422}, KlapRejectedError, 0),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_post_that_klap_may_have_taken_or_will_not_take_goes_out_once(
+    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], paid: int
+) -> None:
+    klap.fault("POST", "^/tasks/", fault, **more)
+    with pytest.raises(kind) as failed:
+        KlapHook(backoff=QUICK).call(SUBMIT)
+    assert type(failed.value) is kind
+    assert len(klap.requests("POST")) == 1
+    assert len(klap.ledger()) == paid
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_post_that_klap_turned_away_is_repeated_and_paid_once(klap: Sandbox, code: int) -> None:
+    klap.fault("POST", "^/tasks/", "status", times=2, code=code, headers={"Retry-After": "0"})
+    task = KlapHook(backoff=QUICK).call(SUBMIT)
+    assert len(klap.requests("POST")) == 3
+    assert [entry["id"] for entry in klap.ledger("task")] == [task.id]
+
+
+def test_a_post_is_repeated_until_there_is_a_server_to_connect_to(connect: Callable[..., None]) -> None:
+    with Listener(body=b'{"id": "t", "status": "processing"}', late=0.3) as server:
+        connect(server.url)
+        assert KlapHook(backoff=Backoff(attempts=10, base=0.2, cap=0.2)).call(SUBMIT).id == "t"
+        assert len(server.arrived) == 1
+
+
+def test_what_klap_asked_to_wait_is_waited(klap: Sandbox) -> None:
+    klap.fault("GET", "^/exports$", "status", code=429, headers={"Retry-After": "1"})
+    KlapHook(backoff=Backoff(attempts=2, base=0.01, cap=2)).call(api.list_exports())
+    first, second = klap.requests("GET", "^/exports$")
+    assert second["at"] - first["at"] >= 1
+
+
+@pytest.mark.parametrize("call", [api.list_exports(), SUBMIT], ids=str)
+def test_a_wait_beyond_the_cap_is_not_waited_out_here(klap: Sandbox, call: api.Call[Any]) -> None:
+    klap.fault(call.method, f"^{call.path}$", "status", code=429, headers={"Retry-After": "3600"})
+    started = time.monotonic()
+    with pytest.raises(KlapRateLimitError) as limited:
+        KlapHook().call(call)
+    assert limited.value.retry_after == 3600
+    assert time.monotonic() - started < 2
+    assert len(klap.requests(call.method)) == 1
+
+
+def test_a_call_may_be_made_once_although_the_hook_would_repeat_it(klap: Sandbox) -> None:
+    klap.fault("GET", "^/exports$", "status", code=500)
+    with pytest.raises(KlapServerError):
+        KlapHook(backoff=QUICK).call(api.list_exports(), backoff=ONCE)
+    assert len(klap.requests("GET")) == 1
+
+
+def test_a_backoff_without_attempts_is_a_mistake_of_the_caller(klap: Sandbox) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        KlapHook(backoff=Backoff(attempts=0)).call(api.list_exports())
+    assert klap.requests() == []
+
+
+def test_an_answer_that_does_not_come_is_given_up_after_the_read_timeout(
+    klap: Sandbox, connect: Callable[..., None]
+) -> None:
+    connect(klap.url, read_timeout=0.2)
+    klap.fault("GET", "^/exports$", "delay", seconds=1.5)
+    started = time.monotonic()
+    with pytest.raises(KlapNoAnswerError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
+        KlapHook().call(api.list_exports(), backoff=ONCE)
+    assert time.monotonic() - started < 1
+
+
+def test_a_post_that_timed_out_is_not_repeated(klap: Sandbox, connect: Callable[..., None]) -> None:
+    connect(klap.url, read_timeout=0.2)
+    klap.fault("POST", "^/tasks/", "delay", seconds=0.6)
+    with pytest.raises(KlapNoAnswerError) as lost:
+        KlapHook(backoff=QUICK).call(SUBMIT)
+    assert not lost.value.refused
+    assert len(klap.ledger("task")) == 1
+
+
+def test_a_connection_that_is_not_taken_is_given_up_after_the_connect_timeout(
+    deaf_url: str, connect: Callable[..., None]
+) -> None:
+    connect(deaf_url, connect_timeout=0.2)
+    started = time.monotonic()
+    with pytest.raises(KlapConnectionError) as failed:
+        KlapHook().call(SUBMIT, backoff=ONCE)
+    assert failed.value.refused
+    assert 0.2 <= time.monotonic() - started < 1
+
+
+def test_an_unreachable_host_is_named_with_those_that_klap_has(closed_url: str, connect: Callable[..., None]) -> None:
+    connect(closed_url)
+    with pytest.raises(KlapConnectionError) as failed:
+        KlapHook().call(SUBMIT, backoff=ONCE)
+    for part in (closed_url, "https://api.klap.app/v2", "https://api.klap.video/v2", "'klap_default'"):
+        assert part in str(failed.value)
+    assert failed.value.refused
+
+
+def test_key_and_managed_user_are_sent_and_nothing_of_the_extra(connect: Callable[..., None]) -> None:
+    extra = {"X-Evil": "1", "Authorization": "Bearer evil", "headers": {"X-Evil": "1"}, "proxies": {"http": "evil:1"}}
+    with Listener() as server:
+        connect(server.url, on_behalf_of="user-1", **extra)
+        hook = KlapHook()
+        hook.call(api.list_exports())
+        hook.run("exports")
+    assert len(server.arrived) == 2
+    for request in server.arrived:
+        assert request.headers["Authorization"] == f"Bearer {API_KEY}"
+        assert request.headers["X-On-Behalf-Of"] == "user-1"
+        assert request.headers["User-Agent"].startswith("airflow-provider-klap/")
+        assert "evil" not in str(request.headers).lower()
+
+
+def test_without_a_managed_user_there_is_no_such_header(connect: Callable[..., None]) -> None:
+    with Listener() as server:
+        connect(server.url)
+        KlapHook().call(api.list_exports())
+    assert "X-On-Behalf-Of" not in server.arrived[0].headers
+
+
+@pytest.mark.usefixtures("netrc")
+def test_a_netrc_does_not_replace_the_key(connect: Callable[..., None]) -> None:
+    with Listener() as server:
+        connect(server.url)
+        hook = KlapHook()
+        hook.call(api.list_exports())
+        hook.run("exports")
+    assert {request.headers["Authorization"] for request in server.arrived} == {f"Bearer {API_KEY}"}
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(code: int, connect: Callable[..., None]) -> None:
+    with Listener() as elsewhere, Listener(status=code, headers={"Location": elsewhere.url}) as server:
+        connect(server.url)
+        hook = KlapHook(backoff=ONCE)
+        for attempt in (
+            lambda: hook.call(api.list_exports()),
+            lambda: hook.call(SUBMIT),
+            lambda: hook.run("exports"),
+        ):
+            with pytest.raises(KlapAnswerError, match="Host"):
+                attempt()
+    assert len(server.arrived) == 3
+    assert elsewhere.arrived == []
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_key_that_klap_repeats_is_in_no_error_and_no_log(
+    status: int, connect: Callable[..., None], logged: Callable[[], str]
+) -> None:
+    with Listener(status=status, body=json.dumps({"message": f"bad key {API_KEY}"}).encode()) as server:
+        connect(server.url)
+        hook = KlapHook(backoff=QUICK)
+        for attempt in (lambda: hook.call(api.list_exports()), lambda: hook.run("exports")):
+            with pytest.raises(KlapResponseError, match=r"bad key \*\*\*") as failed:
+                attempt()
+            assert API_KEY not in "".join(traceback.format_exception(failed.value))
+    assert API_KEY not in logged()
+
+
+def test_a_repeated_attempt_is_logged_with_its_reason(klap: Sandbox, logged: Callable[[], str]) -> None:
+    klap.fault("GET", "^/exports$", "status", code=500, body={"message": "boom"})
+    KlapHook(backoff=QUICK).call(api.list_exports())
+    assert "Attempt 1 of 3: GET /exports: HTTP 500 (boom)" in logged()
+
+
+def test_one_tcp_connection_serves_many_calls(connect: Callable[..., None]) -> None:
+    with Listener() as server:
+        connect(server.url)
+        hook = KlapHook()
+        for _ in range(5):
+            hook.call(api.list_exports())
+            hook.run("exports")
+    assert len(server.arrived) == 10
+    assert len({request.client for request in server.arrived}) == 1
+
+
+def test_run_of_the_http_hook_reaches_the_api_with_the_key(klap: Sandbox) -> None:
+    hook = KlapHook()
+    hook.method = "GET"
+    assert hook.run("exports").json() == []
+    assert [r["path"] for r in klap.requests()] == ["/exports"]
+
+
+def test_run_of_the_http_hook_keeps_to_the_read_timeout(klap: Sandbox, connect: Callable[..., None]) -> None:
+    connect(klap.url, read_timeout=0.2)
+    klap.fault("*", "^/exports$", "delay", seconds=1.5)
+    started = time.monotonic()
+    hook = KlapHook()
+    hook.method = "GET"
+    with pytest.raises(requests.Timeout):
+        hook.run("exports")
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(401, KlapAuthError), (404, KlapNotFoundError), (422, KlapRejectedError), (500, KlapServerError)],
+)
+def test_run_of_the_http_hook_fails_as_a_call_does_and_logs_no_body(
+    klap: Sandbox, logged: Callable[[], str], code: int, kind: type[KlapError]
+) -> None:
+    klap.fault("*", "^/exports$", "status", code=code, body={"message": "said-by-klap"})
+    with pytest.raises(kind, match="said-by-klap"):
+        KlapHook().run("exports")
+    assert "said-by-klap" not in logged()
+
+
+def test_run_of_the_http_hook_may_leave_the_answer_to_the_caller(klap: Sandbox) -> None:
+    klap.fault("*", "^/exports$", "status", code=404)
+    assert KlapHook().run("exports", extra_options={"check_response": False}).status_code == 404
+
+
+def test_the_connection_is_looked_up_once_per_hook(klap: Sandbox, connect: Callable[..., None]) -> None:
+    hook = KlapHook()
+    hook.call(api.list_exports())
+    connect("http://127.0.0.1:1/v2")
+    hook.call(api.list_exports())
+    assert len(klap.requests("GET")) == 2
+
+
+def test_a_connection_without_a_key_fails_before_anything_is_sent(klap: Sandbox, connect: Callable[..., None]) -> None:
+    connect(klap.url, password=None)
+    with pytest.raises(KlapConfigError, match="Password"):
+        KlapHook().call(SUBMIT)
+    assert klap.requests() == []
+
+
+def test_a_connection_that_does_not_exist_is_named() -> None:
+    with pytest.raises(KlapConfigError, match=r"no Airflow connection 'nowhere'.*klap_conn_id"):
+        KlapHook("nowhere").call(SUBMIT)

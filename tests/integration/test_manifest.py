@@ -1,0 +1,274 @@
+"""The last word of a run: what was delivered, and what is missing and why."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+from klap_provider.errors import KlapIncompleteError
+from klap_provider.manifest import PublishShortsOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played, Supervisor
+
+TALK = "https://example.com/talk.mp4"
+STEPS = ["short.export", "short.wait_for_export", "short.deliver"]
+BEFORE = ["submit", "wait_for_shorts", "select_shorts"]
+
+
+def short(place: int) -> dict[str, Any]:
+    """A selected short."""
+    return {
+        "project_id": f"project{place}",
+        "folder_id": "folder01",
+        "short_name": f"Señal {place}",
+        "virality_score": 90 - place,
+        "explanation": None,
+        "preview_url": f"https://klap.app/player/project{place}",
+    }
+
+
+def file(place: int) -> dict[str, Any]:
+    """What is returned by delivering a short."""
+    return {
+        "project_id": f"project{place}",
+        "export_id": f"export{place}",
+        "path": f"file:///data/{place}.mp4",
+        "size": 1000 + place,
+        "sha256": f"{place:064x}",
+    }
+
+
+@pytest.fixture
+def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Played]:
+    """Make the publishing task of a run with so many shorts."""
+
+    def task(shorts: int | None, **fields: Any) -> Played:
+        given = {
+            "steps": STEPS,
+            "shorts": None if shorts is None else [short(place) for place in range(shorts)],
+            "source_video_url": TALK,
+            "klap_task_id": "task000000000000",
+            "folder_id": "folder01",
+            "destination": str(tmp_path),
+            "subfolder": "task000000000000",
+            **fields,
+        }
+
+        def make() -> PublishShortsOperator:
+            operator = PublishShortsOperator(task_id="publish", **given)
+            for task_id in (*BEFORE, *STEPS):
+                EmptyOperator(task_id=task_id) >> operator
+            return operator
+
+        return airflow(make)
+
+    return task
+
+
+@pytest.fixture
+def run(supervisor: Supervisor) -> Callable[[int], None]:
+    """Let everything before have gone well, for so many shorts."""
+
+    def went_well(shorts: int) -> None:
+        supervisor.states |= dict.fromkeys(BEFORE, "success")
+        for place in range(shorts):
+            supervisor.states |= {f"{step}_{place}": "success" for step in STEPS}
+            supervisor.put_xcom(STEPS[-1], file(place), map_index=place)
+
+    return went_well
+
+
+def fail(supervisor: Supervisor, place: int, step: int, error: str | None) -> None:
+    """Let a short have failed at a step, for a reason or without one."""
+    supervisor.states[f"{STEPS[step]}_{place}"] = "failed"
+    for later in STEPS[step + 1 :]:
+        supervisor.states[f"{later}_{place}"] = "upstream_failed"
+    supervisor.forget_xcoms(STEPS[-1], place)
+    if error:
+        said = {"error": error, "type": "KlapError", "project_id": f"project{place}"}
+        supervisor.put_xcom(STEPS[step], said, "klap_error", map_index=place)
+
+
+def fail_before(supervisor: Supervisor, step: int, error: str | None) -> None:
+    """Let the run have failed before there were shorts."""
+    supervisor.states[BEFORE[step]] = "failed"
+    for later in (*BEFORE[step + 1 :], *STEPS):
+        supervisor.states[later] = "upstream_failed"
+    if error:
+        said = {"error": error, "type": "KlapError", "project_id": None}
+        supervisor.put_xcom(BEFORE[step], said, "klap_error")
+
+
+def manifest(tmp_path: Path) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads((tmp_path / "task000000000000" / "manifest.json").read_text())
+    return written
+
+
+def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(2)
+    result = publish(2).run()
+    assert result == {
+        "manifest": f"file://{tmp_path}/task000000000000/manifest.json",
+        "delivered": 2,
+        "paths": ["file:///data/0.mp4", "file:///data/1.mp4"],
+    }
+    written = manifest(tmp_path)
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(written.pop("written_at"))
+    assert 0 <= age.total_seconds() < 60
+    assert written == {
+        "source_video_url": TALK,
+        "klap_task_id": "task000000000000",
+        "folder_id": "folder01",
+        "dag_id": "videos",
+        "run_id": "monday",
+        "delivered": [{**short(0), **file(0)}, {**short(1), **file(1)}],
+        "missing": [],
+        "problem": None,
+    }
+
+
+def test_the_manifest_is_readable_text_that_ends_in_a_newline(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    publish(1).run()
+    text = (tmp_path / "task000000000000" / "manifest.json").read_text(encoding="utf-8")
+    assert "Señal 0" in text
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_are_delivered(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    step: int,
+    named: str,
+    place: int,
+) -> None:
+    run(3)
+    fail(supervisor, place, step, "Klap said no.")
+    task = publish(3)
+    with pytest.raises(KlapIncompleteError, match=rf"2 of 3 .*manifest\.json\. {named} of 'Señal {place}': Klap said"):
+        task.run()
+    others = [other for other in range(3) if other != place]
+    written = manifest(tmp_path)
+    assert written["delivered"] == [{**short(other), **file(other)} for other in others]
+    assert written["missing"] == [{**short(place), "step": named, "error": "Klap said no."}]
+    assert written["problem"] is None
+    assert task.xcom("klap_error")["type"] == "KlapIncompleteError"
+
+
+@pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
+def test_a_short_whose_task_was_killed_without_a_word_is_named_all_the_same(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    step: int,
+    named: str,
+) -> None:
+    run(2)
+    fail(supervisor, 0, step, None)
+    with pytest.raises(KlapIncompleteError, match=f"{named} of 'Señal 0'.*ended as failed"):
+        publish(2).run()
+    (missing,) = manifest(tmp_path)["missing"]
+    assert (missing["step"], missing["project_id"]) == (named, "project0")
+    assert "see its log" in missing["error"]
+
+
+def test_every_missing_short_is_named_with_an_error_of_its_own(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(4)
+    fail(supervisor, 0, 2, "disk full")
+    fail(supervisor, 2, 0, "no credits")
+    fail(supervisor, 3, 1, None)
+    with pytest.raises(KlapIncompleteError, match="1 of 4"):
+        publish(4).run()
+    missing = {m["project_id"]: (m["step"], m["error"]) for m in manifest(tmp_path)["missing"]}
+    assert missing.pop("project3")[0] == "wait_for_export"
+    assert missing == {"project0": ("deliver", "disk full"), "project2": ("export", "no credits")}
+
+
+def test_a_skipped_wait_leaves_its_short_missing(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    supervisor.states |= {f"{STEPS[1]}_0": "skipped", f"{STEPS[2]}_0": "skipped"}
+    supervisor.forget_xcoms(STEPS[-1], 0)
+    with pytest.raises(KlapIncompleteError):
+        publish(1).run()
+    (missing,) = manifest(tmp_path)["missing"]
+    assert missing["step"] == "wait_for_export"
+    assert "skipped" in missing["error"]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("error", ["Klap said no.", None])
+def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    step: int,
+    error: str | None,
+) -> None:
+    run(0)
+    fail_before(supervisor, step, error)
+    problem = f"{BEFORE[step]}: {error or 'the task ended as failed and left no reason; see its log'}"
+    with pytest.raises(KlapIncompleteError, match=f"0 of 0 shorts .*{problem}"):
+        publish(None, folder_id="").run()
+    written = manifest(tmp_path)
+    assert (written["problem"], written["delivered"], written["missing"]) == (problem, [], [])
+
+
+def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
+    supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path
+) -> None:
+    fail_before(supervisor, 0, "The Klap account is out of credits.")
+    with pytest.raises(KlapIncompleteError, match=rf"Nothing was made of {TALK}\. submit: .*out of credits"):
+        publish(None, klap_task_id="", folder_id="", subfolder="").run()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("skipped", [[], STEPS])
+def test_a_run_in_which_nothing_was_worth_a_short_is_a_success(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    skipped: list[str],
+) -> None:
+    run(0)
+    supervisor.states |= dict.fromkeys(skipped, "skipped")
+    assert publish(0).run()["delivered"] == 0
+    written = manifest(tmp_path)
+    assert (written["delivered"], written["missing"], written["problem"]) == ([], [], None)
+
+
+def test_clearing_a_run_until_nothing_is_missing_rewrites_the_manifest(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(2)
+    fail(supervisor, 1, 1, "too slow")
+    task = publish(2)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    supervisor.forget_xcoms(STEPS[1], 1)
+    run(2)
+    assert task.run()["delivered"] == 2
+    assert manifest(tmp_path)["missing"] == []
+    assert [path.name for path in (tmp_path / "task000000000000").iterdir()] == ["manifest.json"]

@@ -1,0 +1,799 @@
+"""Submitting, listing and exporting: paid once, and every mistake named before anything is paid."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time import comms
+
+from klap_provider.errors import (
+    KlapAuthError,
+    KlapConfigError,
+    KlapConnectionError,
+    KlapCreditsError,
+    KlapError,
+    KlapInputError,
+    KlapNoAnswerError,
+    KlapNoShortsError,
+    KlapNotFoundError,
+    KlapRateLimitError,
+    KlapRejectedError,
+    KlapSubmitUncertainError,
+)
+from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
+from klap_provider.submission import KEY
+from tests.support.airflow_context import API_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+    Connect = Callable[..., None]
+    MakeShorts = Callable[..., list[dict[str, Any]]]
+
+TALK = "https://example.com/talk.mp4"
+POST_TASK = "^/tasks/video-to-shorts$"
+POST_EXPORT = "^/projects/.*/exports$"
+LIST = "^/projects/[^/]+$"
+
+LOST_ANSWERS = [
+    pytest.param("accept_then_drop", {}, 1, id="accepted, then dropped"),
+    pytest.param("delay", {"seconds": 2}, 1, id="accepted, answered too late"),
+    pytest.param("drop", {}, 0, id="dropped"),
+    pytest.param("status", {"code": 500}, 0, id="500"),
+    pytest.param("status", {"code": 503}, 0, id="503 that does not say when to come back"),
+    pytest.param("html", {}, 0, id="a web page"),
+    pytest.param("empty", {}, 0, id="an empty body"),
+    pytest.param("redirect", {"location": "https://login.example.com/"}, 0, id="a redirect"),
+]
+
+REFUSALS = [
+    (401, KlapAuthError, "API key"),
+    (402, KlapCreditsError, "out of credits"),
+    (403, KlapAuthError, "API key"),
+    (404, KlapNotFoundError, "does not know"),
+    (422, KlapRejectedError, "mend the parameters"),
+]
+
+
+def submit(**fields: Any) -> Callable[[], SubmitShortsOperator]:
+    return lambda: SubmitShortsOperator(task_id="submit", **{"source_video_url": TALK, **fields})
+
+
+def export(short: dict[str, Any], **fields: Any) -> Callable[[], ExportShortOperator]:
+    ids = {"project_id": short["id"], "folder_id": short["folder_id"]}
+    return lambda: ExportShortOperator(task_id="export", **{**ids, **fields})
+
+
+def listing(folder_id: str = "folder01", **fields: Any) -> Callable[[], ListShortsOperator]:
+    return lambda: ListShortsOperator(task_id="list", folder_id=folder_id, **fields)
+
+
+def posts(klap: Sandbox, path: str) -> int:
+    return len(klap.requests("POST", path))
+
+
+# SubmitShortsOperator
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"source_video_url": ""}, "source_video_url"),
+        ({"source_video_url": "talk.mp4"}, "source_video_url"),
+        ({"source_video_url": "ftp://example.com/talk.mp4"}, "source_video_url"),
+        ({"max_clip_count": 0}, "max_clip_count"),
+        ({"target_clip_count": 0}, "target_clip_count"),
+        ({"min_duration": 0}, "min_duration"),
+        ({"min_duration": 121}, "min_duration"),
+        ({"max_duration": 181}, "max_duration"),
+        ({"target_duration": 121}, "target_duration"),
+        ({"min_duration": 61, "max_duration": 60}, "min_duration.*max_duration"),
+        ({"dimensions": {"width": 1}}, "dimensions.width"),
+        ({"dimensions": {"depth": 3}}, "dimensions.depth"),
+        ({"editing_options": {"captions": "perhaps"}}, "editing_options.captions"),
+        ({"transcription_context": "x" * 1001}, "transcription_context"),
+    ],
+)
+def test_a_submission_that_cannot_be_right_is_refused_when_the_dag_is_written(
+    wrong: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        submit(**wrong)()
+
+
+@pytest.mark.parametrize(
+    "templated",
+    [
+        {"source_video_url": "{{ params.url }}"},
+        {"max_clip_count": "{{ params.clips }}"},
+        {"dimensions": {"width": "{{ params.width }}"}},
+        {"source_video_url": "{% if true %}ftp{% endif %}"},
+    ],
+)
+def test_what_a_template_will_become_is_not_judged_when_the_dag_is_written(templated: dict[str, Any]) -> None:
+    operator = submit(**templated)()
+    assert {name: getattr(operator, name) for name in templated} == templated
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"source_video_url": "{{ '' }}"}, "source_video_url"),
+        ({"source_video_url": "{{ 'ftp://example.com/talk.mp4' }}"}, "source_video_url"),
+        ({"max_clip_count": "{{ 0 }}"}, "max_clip_count"),
+        ({"max_clip_count": "{{ 'many' }}"}, "max_clip_count"),
+        ({"min_duration": "{{ 61 }}", "max_duration": 60}, "min_duration"),
+    ],
+)
+def test_a_template_that_becomes_nonsense_is_named_and_nothing_is_sent(
+    klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str
+) -> None:
+    task = airflow(submit(**wrong))
+    with pytest.raises(KlapInputError, match=named):
+        task.run()
+    assert klap.requests() == []
+    assert task.store == {}
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "192.168.0.7", "10.1.2.3", "[::1]", "nas", "nas.local", "minio.lan:9000"]
+)
+def test_a_video_that_klap_cannot_reach_is_named_before_anything_is_sent(
+    connect: Connect, airflow: Airflow, host: str
+) -> None:
+    connect("https://api.klap.app/v2")
+    task = airflow(submit(source_video_url=f"http://{host}/talk.mp4"))
+    with pytest.raises(KlapInputError, match="source_video_url"):
+        task.run()
+    assert task.store == {}
+
+
+def test_without_a_connection_its_name_is_told_and_what_to_do(airflow: Airflow) -> None:
+    with pytest.raises(KlapConfigError, match=r"no Airflow connection 'klap_studio'.*klap_conn_id"):
+        airflow(submit(klap_conn_id="klap_studio")).run()
+
+
+@pytest.mark.parametrize("password", [None, "", "  "])
+def test_a_connection_without_a_key_is_named_and_nothing_is_sent(
+    klap: Sandbox, connect: Connect, airflow: Airflow, password: str | None
+) -> None:
+    connect(klap.url, password=password)
+    with pytest.raises(KlapConfigError, match=r"'klap_default'.*Password"):
+        airflow(submit()).run()
+    assert klap.requests() == []
+
+
+def test_exactly_what_was_set_is_sent(klap: Sandbox, airflow: Airflow) -> None:
+    airflow(submit()).run()
+    fields = {
+        "language": "en",
+        "translate_to": "es",
+        "transcription_context": "Klap, Airflow",
+        "name": "Talk",
+        "target_clip_count": 3,
+        "max_clip_count": 5,
+        "min_duration": 10,
+        "max_duration": 60,
+        "target_duration": 30,
+        "dimensions": {"width": 720, "height": 1280},
+        "style_preset_id": "preset",
+        "editing_options": {"captions": False, "remove_silences": True},
+    }
+    airflow(submit(**fields)).run()
+    assert [entry["body"] for entry in klap.ledger("task")] == [
+        {"source_video_url": TALK},
+        {"source_video_url": TALK, **fields},
+    ]
+
+
+def test_numbers_and_switches_may_come_out_of_templates(klap: Sandbox, airflow: Airflow) -> None:
+    airflow(submit(max_clip_count="{{ 4 }}", editing_options={"captions": "{{ false }}"})).run()
+    (entry,) = klap.ledger("task")
+    assert entry["body"] == {"source_video_url": TALK, "max_clip_count": 4, "editing_options": {"captions": False}}
+
+
+def test_empty_fields_of_a_form_are_not_sent(klap: Sandbox, airflow: Airflow) -> None:
+    airflow(submit(language="", name=None, editing_options={"captions": None}, dimensions={"width": 720})).run()
+    (entry,) = klap.ledger("task")
+    assert set(entry["body"]) - {"editing_options"} == {"source_video_url", "dimensions"}
+    assert entry["body"]["dimensions"] == {"width": 720}
+
+
+def test_a_submission_acts_for_the_user_of_its_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
+    connect(klap.url, on_behalf_of="user-1")
+    airflow(submit()).run()
+    assert [entry["on_behalf_of"] for entry in klap.ledger()] == ["user-1"]
+
+
+def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, airflow: Airflow) -> None:
+    result = airflow(submit()).run()
+    (entry,) = klap.ledger("task")
+    assert result == {"klap_task_id": entry["id"], "submitted_at": result["submitted_at"]}
+    assert result["submitted_at"].endswith("+00:00")
+
+
+def test_retries_and_clears_return_what_was_submitted_and_pay_once(klap: Sandbox, airflow: Airflow) -> None:
+    task = airflow(submit())
+    results = [task.run() for _ in range(3)]
+    assert len(klap.ledger()) == 1
+    assert results[0] == results[1] == results[2]
+
+
+def test_what_was_paid_for_is_remembered_for_ever(supervisor: Supervisor, klap: Sandbox, airflow: Airflow) -> None:
+    task = airflow(submit())
+    task.run()
+    assert len(klap.ledger()) == 1
+    assert supervisor.expires(task.id, KEY) is None
+
+
+def test_a_worker_that_dies_before_its_xcom_is_written_has_paid_once(klap: Sandbox, airflow: Airflow) -> None:
+    dead = airflow(submit())
+    dead.run()
+    dead.supervisor.forget_xcoms("submit", -1)
+    assert dead.run()["klap_task_id"] == klap.ledger()[0]["id"]
+    assert len(klap.ledger()) == 1
+
+
+@pytest.mark.parametrize("change", [{"name": "Another"}, {"source_video_url": f"{TALK}?2"}, {"max_clip_count": 2}])
+def test_changed_inputs_are_new_work(klap: Sandbox, airflow: Airflow, change: dict[str, Any]) -> None:
+    task = airflow(submit())
+    first = task.run()
+    task.make = submit(**change)
+    second = task.run()
+    assert [entry["id"] for entry in klap.ledger()] == [first["klap_task_id"], second["klap_task_id"]]
+
+
+def test_another_managed_user_is_new_work(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
+    task = airflow(submit())
+    task.run()
+    connect(klap.url, on_behalf_of="user-1")
+    task.run()
+    assert [entry["on_behalf_of"] for entry in klap.ledger()] == [None, "user-1"]
+
+
+def test_a_task_that_failed_at_klap_is_submitted_anew(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("POST", POST_TASK, "job_error", error_code="no_speech")
+    task = airflow(submit())
+    failed, sound = task.run(), task.run()
+    assert failed["klap_task_id"] != sound["klap_task_id"]
+    assert task.run() == sound
+    assert len(klap.ledger()) == 2
+
+
+@pytest.mark.parametrize("code", [401, 404])
+def test_a_submitted_task_that_cannot_be_looked_at_is_not_submitted_again(
+    klap: Sandbox, airflow: Airflow, code: int
+) -> None:
+    task = airflow(submit())
+    first = task.run()
+    klap.fault("GET", "^/tasks/", "status", code=code)
+    with pytest.raises(KlapError):
+        task.run()
+    assert task.run() == first
+    assert len(klap.ledger()) == 1
+
+
+@pytest.mark.parametrize(("action", "more", "billed"), LOST_ANSWERS)
+def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
+    klap: Sandbox, connect: Connect, airflow: Airflow, action: str, more: dict[str, Any], billed: int
+) -> None:
+    connect(klap.url, read_timeout=1)
+    klap.fault("POST", POST_TASK, action, **more)
+    task = airflow(submit())
+    words = []
+    for _ in range(3):
+        with pytest.raises(KlapSubmitUncertainError, match=r"klap_task_id.*allow_new_submission") as stop:
+            task.run()
+        words.append(str(stop.value))
+    assert words[0] == words[1] == words[2]
+    assert posts(klap, POST_TASK) == 1
+    assert len(klap.ledger()) == billed
+
+
+def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("POST", POST_TASK, "accept_then_drop")
+    task = airflow(submit())
+    with pytest.raises(KlapSubmitUncertainError):
+        task.run()
+    (billed,) = klap.ledger()
+    task.make = submit(klap_task_id=billed["id"])
+    assert task.run()["klap_task_id"] == billed["id"]
+    assert posts(klap, POST_TASK) == 1
+
+
+def test_after_a_lost_answer_a_new_submission_is_made_once_if_allowed(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("POST", POST_TASK, "accept_then_drop")
+    task = airflow(submit())
+    with pytest.raises(KlapSubmitUncertainError):
+        task.run()
+    task.make = submit(allow_new_submission=True)
+    results = [task.run() for _ in range(2)]
+    assert results[0] == results[1]
+    assert [entry["id"] for entry in klap.ledger()][1:] == [results[0]["klap_task_id"]]
+
+
+def test_an_allowed_new_submission_that_is_refused_leaves_the_doubt_in_place(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("POST", POST_TASK, "drop")
+    task = airflow(submit())
+    with pytest.raises(KlapSubmitUncertainError):
+        task.run()
+    klap.fault("POST", POST_TASK, "status", code=402)
+    task.make = submit(allow_new_submission=True)
+    with pytest.raises(KlapCreditsError):
+        task.run()
+    task.make = submit()
+    with pytest.raises(KlapSubmitUncertainError):
+        task.run()
+    assert klap.ledger() == []
+
+
+def test_allowing_a_new_submission_alone_never_pays_twice(klap: Sandbox, airflow: Airflow) -> None:
+    task = airflow(submit(allow_new_submission=True))
+    assert task.run() == task.run()
+    assert len(klap.ledger()) == 1
+
+
+@pytest.mark.parametrize(("code", "kind", "advice"), REFUSALS)
+def test_a_refused_submission_fails_at_once_with_klaps_words(
+    klap: Sandbox, airflow: Airflow, code: int, kind: type[KlapError], advice: str
+) -> None:
+    body = {"message": "unprocessable-entity", "error_code": "video_too_long"}
+    klap.fault("POST", POST_TASK, "status", code=code, body=body)
+    task = airflow(submit())
+    with pytest.raises(kind, match=rf"HTTP {code} \(video_too_long: unprocessable-entity\).*{advice}"):
+        task.run()
+    assert posts(klap, POST_TASK) == 1
+    assert task.store == {}
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_short_request_to_wait_is_ridden_out(klap: Sandbox, airflow: Airflow, code: int) -> None:
+    klap.fault("POST", POST_TASK, "status", code=code, headers={"Retry-After": "1"})
+    result = airflow(submit()).run()
+    refused, taken = klap.requests("POST", POST_TASK)
+    assert taken["at"] - refused["at"] >= 1
+    assert [entry["id"] for entry in klap.ledger()] == [result["klap_task_id"]]
+
+
+def test_a_long_request_to_wait_is_left_to_airflows_retry(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("POST", POST_TASK, "status", code=429, headers={"Retry-After": "900"})
+    task = airflow(submit())
+    with pytest.raises(KlapRateLimitError) as asked:
+        task.run()
+    assert asked.value.retry_after == 900
+    assert task.store == {}
+    task.run()
+    assert len(klap.ledger()) == 1
+
+
+def test_a_host_that_is_not_there_is_named_and_nothing_is_recorded(
+    connect: Connect, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    connect("http://127.0.0.1:9/v2")
+    task = airflow(submit())
+    with pytest.raises(KlapConnectionError, match=r"127\.0\.0\.1:9.*api\.klap\.app"):
+        task.run()
+    assert task.store == {}
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("broken", [comms.GetTaskStateStore, comms.SetTaskStateStore])
+def test_without_the_state_store_nothing_is_submitted(
+    supervisor: Supervisor, klap: Sandbox, airflow: Airflow, broken: type
+) -> None:
+    supervisor.broken = (broken,)
+    with pytest.raises(AirflowRuntimeError):
+        airflow(submit()).run()
+    assert klap.requests("POST") == []
+
+
+def test_a_store_that_fails_after_the_post_leaves_a_doubt_and_not_a_second_post(
+    supervisor: Supervisor, klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy, writes = supervisor.send, 0
+
+    def fails_on_the_second_write(msg: Any) -> Any:
+        nonlocal writes
+        if isinstance(msg, comms.SetTaskStateStore):
+            writes += 1
+            supervisor.broken = (comms.SetTaskStateStore,) if writes == 2 else ()
+        return healthy(msg)
+
+    monkeypatch.setattr(supervisor, "send", fails_on_the_second_write)
+    task = airflow(submit())
+    with pytest.raises(AirflowRuntimeError):
+        task.run()
+    with pytest.raises(KlapSubmitUncertainError):
+        task.run()
+    assert len(klap.ledger()) == 1
+
+
+def test_a_failure_leaves_its_reason_for_those_who_join_behind(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("POST", POST_TASK, "status", code=402)
+    task = airflow(submit())
+    with pytest.raises(KlapCreditsError) as failure:
+        task.run()
+    assert task.xcom("klap_error") == {"error": str(failure.value), "type": "KlapCreditsError", "project_id": None}
+    task.run()
+    assert task.xcom("klap_error") is None
+
+
+def test_the_api_key_is_not_in_what_a_failure_says_even_if_klap_repeats_it(
+    klap: Sandbox, airflow: Airflow, capfd: pytest.CaptureFixture[str]
+) -> None:
+    klap.fault("POST", POST_TASK, "status", code=403, body={"message": f"key {API_KEY} may not"})
+    task = airflow(submit())
+    with pytest.raises(KlapAuthError, match=r"key \*\*\* may not"):
+        task.run()
+    assert API_KEY not in "".join(capfd.readouterr())
+
+
+# ListShortsOperator
+
+
+def project(project_id: str, score: Any = None, **fields: Any) -> dict[str, Any]:
+    return {"id": project_id, "folder_id": "folder01", "name": f"Short {project_id}", "virality_score": score, **fields}
+
+
+def scores(klap: Sandbox, airflow: Airflow, listed: list[dict[str, Any]], **fields: Any) -> list[tuple[str, Any]]:
+    klap.fault("GET", LIST, "status", code=200, body=listed)
+    return [(short["project_id"], short["virality_score"]) for short in airflow(listing(**fields)).run()]
+
+
+def test_shorts_are_listed_best_first_and_alike_each_time(klap: Sandbox, airflow: Airflow) -> None:
+    listed = [project("c", 40), project("a", 87), project("none"), project("b", 40), project("zero", 0)]
+    best_first = [("a", 87), ("b", 40), ("c", 40), ("none", None), ("zero", 0)]
+    assert scores(klap, airflow, listed) == best_first
+    assert scores(klap, airflow, listed[::-1]) == best_first
+
+
+@pytest.mark.parametrize(
+    ("answered", "shown"),
+    [([0.871, 0.4, None], [87, 40, None]), ([87.1, 1, 0.4], [87, 1, 0]), ([120, -3, "high"], [100, 0, None])],
+)
+def test_both_scales_of_scores_are_shown_as_whole_numbers_up_to_100(
+    klap: Sandbox, airflow: Airflow, answered: list[Any], shown: list[int | None]
+) -> None:
+    listed = [project(f"p{place}", score) for place, score in enumerate(answered)]
+    assert sorted(scores(klap, airflow, listed)) == [(f"p{place}", score) for place, score in enumerate(shown)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "chosen"),
+    [
+        ({"min_virality_score": 50}, ["a", "b"]),
+        ({"min_virality_score": 50.5}, ["a"]),
+        ({"min_virality_score": 0}, ["a", "b", "c", "none"]),
+        ({"min_virality_score": "{{ 50 }}", "limit": "{{ 1 }}"}, ["a"]),
+        ({"limit": 2}, ["a", "b"]),
+        ({"limit": 9}, ["a", "b", "c", "none"]),
+        ({"min_virality_score": 100}, []),
+    ],
+)
+def test_minimum_and_limit_leave_the_best(
+    klap: Sandbox, airflow: Airflow, fields: dict[str, Any], chosen: list[str]
+) -> None:
+    listed = [project("c", 10), project("none"), project("a", 90), project("b", 50)]
+    assert [name for name, _ in scores(klap, airflow, listed, **fields)] == chosen
+
+
+def test_a_listed_short_tells_what_the_next_steps_need(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
+    connect(klap.url, player_url="https://play.example.com/")
+    bare = {"id": "p2"}
+    full = project("p1", 87, virality_score_explanation="It has a hook.")
+    klap.fault("GET", LIST, "status", code=200, body=[bare, full])
+    assert airflow(listing()).run() == [
+        {
+            "project_id": "p1",
+            "folder_id": "folder01",
+            "short_name": "Short p1",
+            "virality_score": 87,
+            "explanation": "It has a hook.",
+            "preview_url": "https://play.example.com/p1",
+        },
+        {
+            "project_id": "p2",
+            "folder_id": "folder01",
+            "short_name": "p2",
+            "virality_score": None,
+            "explanation": None,
+            "preview_url": "https://play.example.com/p2",
+        },
+    ]
+
+
+@pytest.mark.parametrize(("deferrable", "workers"), [(True, 2), (False, 1)])
+def test_a_late_list_is_waited_for(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, deferrable: bool, workers: int
+) -> None:
+    short = make_shorts(1)[0]
+    klap.fault("GET", f"^/projects/{short['folder_id']}$", "late_list", looks=1)
+    task = airflow(listing(short["folder_id"], deferrable=deferrable))
+    assert [found["project_id"] for found in task.run()] == [short["id"]]
+    assert task.workers == workers
+    assert [path.rpartition(".")[2] for path, _ in task.triggers] == ["ShortsListTrigger"] * (workers - 1)
+
+
+def test_a_list_that_is_not_known_just_after_the_task_is_ready_is_waited_for(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    short = make_shorts(1)[0]
+    klap.fault("GET", f"^/projects/{short['folder_id']}$", "status", code=404)
+    assert [found["project_id"] for found in airflow(listing(short["folder_id"])).run()] == [short["id"]]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_no_shorts_is_an_error_when_the_time_is_up(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
+    klap.fault("GET", LIST, "status", times=None, code=200, body=[])
+    task = airflow(listing(list_timeout=0.3, deferrable=deferrable))
+    with pytest.raises(KlapNoShortsError, match=r"folder01.*without speech.*allow_empty"):
+        task.run()
+    assert task.xcom("klap_error")["type"] == "KlapNoShortsError"
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_no_shorts_is_an_empty_list_where_that_is_allowed(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
+    klap.fault("GET", LIST, "status", times=None, code=200, body=[])
+    assert airflow(listing(list_timeout=0.3, deferrable=deferrable, allow_empty=True)).run() == []
+
+
+def test_a_folder_that_klap_never_knows_is_an_error_even_where_no_shorts_is_fine(
+    klap: Sandbox, airflow: Airflow
+) -> None:
+    with pytest.raises(KlapNotFoundError):
+        airflow(listing("nowhere1", list_timeout=0.3, allow_empty=True)).run()
+    assert klap.requests("GET", "^/projects/nowhere1$")
+
+
+def test_a_list_that_may_not_be_read_fails_at_once(klap: Sandbox, airflow: Airflow) -> None:
+    klap.fault("GET", LIST, "status", code=401, times=None)
+    task = airflow(listing())
+    with pytest.raises(KlapAuthError):
+        task.run()
+    assert task.triggers == []
+    assert len(klap.requests("GET", LIST)) == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [("min_virality_score", 101), ("min_virality_score", -1), ("limit", 0)])
+def test_filters_out_of_range_are_named_before_anything_is_asked(
+    klap: Sandbox, airflow: Airflow, field: str, value: int
+) -> None:
+    with pytest.raises(ValueError, match=field):
+        listing(**{field: value})()
+    with pytest.raises(KlapInputError, match=field):
+        airflow(listing(**{field: f"{{{{ {value} }}}}"})).run()
+    assert klap.requests() == []
+
+
+@pytest.mark.parametrize("folder_id", ["", " ", ".", ".."])
+def test_a_folder_id_that_is_none_is_named_and_not_asked_for(klap: Sandbox, airflow: Airflow, folder_id: str) -> None:
+    with pytest.raises(KlapInputError, match="folder_id"):
+        airflow(listing(folder_id)).run()
+    assert klap.requests() == []
+
+
+# ExportShortOperator
+
+
+@pytest.mark.parametrize("watermark", [None, {}, {"src_url": ""}, {"src_url": None, "pos_x": 0.5}])
+def test_without_a_watermark_an_empty_object_is_sent(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, watermark: Any
+) -> None:
+    airflow(export(make_shorts()[0], watermark=watermark)).run()
+    assert [entry["body"] for entry in klap.ledger("export")] == [{}]
+
+
+@pytest.mark.parametrize(
+    "watermark",
+    [
+        {"src_url": "https://example.com/logo.png"},
+        {"src_url": "https://example.com/logo.png", "pos_x": 0.1, "pos_y": 1.0, "scale": 0.25},
+    ],
+)
+def test_a_watermark_is_sent_as_it_was_set(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, watermark: dict[str, Any]
+) -> None:
+    airflow(export(make_shorts()[0], watermark=watermark)).run()
+    assert [entry["body"] for entry in klap.ledger("export")] == [{"watermark": watermark}]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"src_url": "logo.png"}, "watermark.src_url"),
+        ({"src_url": "https://example.com/logo.png", "pos_x": 1.5}, "watermark.pos_x"),
+        ({"src_url": "https://example.com/logo.png", "pos_y": -0.1}, "watermark.pos_y"),
+        ({"src_url": "https://example.com/logo.png", "scale": 0}, "watermark.scale"),
+        ({"src_url": "https://example.com/logo.png", "position": "left"}, "watermark.position"),
+    ],
+)
+def test_a_watermark_that_cannot_be_right_is_named_and_nothing_is_sent(
+    klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str
+) -> None:
+    short = {"id": "short0000001", "folder_id": "folder01"}
+    with pytest.raises(ValueError, match=named):
+        export(short, watermark=wrong)()
+    templated = {name: f"{{{{ {value!r} }}}}" for name, value in wrong.items()}
+    with pytest.raises(KlapInputError, match=named):
+        airflow(export(short, watermark=templated)).run()
+    assert klap.requests() == []
+
+
+def test_a_watermark_that_klap_cannot_reach_is_named_before_anything_is_sent(
+    connect: Connect, airflow: Airflow
+) -> None:
+    connect("https://api.klap.app/v2")
+    short = {"id": "short0000001", "folder_id": "folder01"}
+    with pytest.raises(KlapInputError, match=r"watermark\.src_url"):
+        airflow(export(short, watermark={"src_url": "http://10.0.0.1/logo.png"})).run()
+
+
+def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts) -> None:
+    short = make_shorts()[0]
+    result = airflow(export(short)).run()
+    (entry,) = klap.ledger("export")
+    assert result == {
+        "export_id": entry["id"],
+        "project_id": short["id"],
+        "folder_id": short["folder_id"],
+        "submitted_at": result["submitted_at"],
+    }
+
+
+def test_a_video_to_video_project_is_exported_without_a_folder(klap: Sandbox, airflow: Airflow) -> None:
+    task = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}).json()
+    project_id = klap.outcome(f"/tasks/{task['id']}")["output_id"]
+    instance = airflow(export({"id": project_id, "folder_id": None}))
+    result = instance.run()
+    assert (result["project_id"], result["folder_id"]) == (project_id, None)
+    assert klap.requests("POST")[-1]["path"] == f"/projects/{project_id}/exports"
+    assert instance.run() == result
+    assert len(klap.ledger("export")) == 1
+
+
+def test_an_export_is_paid_once_across_retries_and_clears(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    task = airflow(export(make_shorts()[0]))
+    assert task.run() == task.run() == task.run()
+    assert len(klap.ledger("export")) == 1
+
+
+def test_another_watermark_is_another_export(klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts) -> None:
+    short = make_shorts()[0]
+    task = airflow(export(short))
+    plain = task.run()
+    task.make = export(short, watermark={"src_url": "https://example.com/logo.png"})
+    assert task.run()["export_id"] != plain["export_id"]
+    assert len(klap.ledger("export")) == 2
+
+
+@pytest.mark.parametrize(("action", "more", "billed"), LOST_ANSWERS)
+def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
+    klap: Sandbox,
+    connect: Connect,
+    airflow: Airflow,
+    make_shorts: MakeShorts,
+    action: str,
+    more: dict[str, Any],
+    billed: int,
+) -> None:
+    connect(klap.url, read_timeout=1)
+    short = make_shorts()[0]
+    klap.fault("POST", POST_EXPORT, action, **more)
+    task = airflow(export(short))
+    with pytest.raises(KlapError) as lost:
+        task.run()
+    assert lost.value.passing
+    assert len(klap.ledger("export")) == billed
+    adopted = task.run()
+    assert task.run() == adopted
+    assert [entry["id"] for entry in klap.ledger("export")] == [adopted["export_id"]]
+
+
+def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    short = make_shorts()[0]
+    task = airflow(export(short))
+    known = task.run()
+    klap.fault("POST", POST_EXPORT, "drop")
+    task.make = export(short, watermark={"src_url": "https://example.com/logo.png"})
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    assert task.run()["export_id"] != known["export_id"]
+    assert len(klap.ledger("export")) == 2
+
+
+def test_a_lost_export_that_failed_at_klap_is_made_anew(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    task = airflow(export(make_shorts()[0]))
+    klap.fault("POST", POST_EXPORT, "accept_then_drop")
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    (lost,) = klap.ledger("export")
+    klap.fault("GET", "^/exports$", "status", code=200, body=[{"id": lost["id"], "status": "error", **_ids(lost)}])
+    assert task.run()["export_id"] == klap.ledger("export")[1]["id"]
+
+
+def _ids(entry: dict[str, Any]) -> dict[str, Any]:
+    return {"project_id": entry["project_id"], "created_at": "2999-01-01T00:00:00Z"}
+
+
+def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    task = airflow(export(make_shorts()[0]))
+    klap.fault("POST", POST_EXPORT, "accept_then_drop")
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    klap.fault("GET", "^/exports$", "status", code=401)
+    with pytest.raises(KlapAuthError):
+        task.run()
+    assert task.run()["export_id"] == klap.ledger("export")[0]["id"]
+    assert posts(klap, POST_EXPORT) == 1
+
+
+def test_a_lost_export_of_another_short_is_not_adopted(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    one, other = make_shorts(2)
+    lost = airflow(export(one))
+    airflow(export(other)).run()
+    klap.fault("POST", POST_EXPORT, "drop")
+    with pytest.raises(KlapNoAnswerError):
+        lost.run()
+    result = lost.run()
+    assert {entry["id"]: entry["project_id"] for entry in klap.ledger("export")}[result["export_id"]] == one["id"]
+
+
+def test_two_shorts_that_swap_their_map_indexes_never_get_each_others_export(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    one, other = make_shorts(2)
+    left, right = airflow(export(one), map_index=0), airflow(export(other), map_index=1)
+    left.run()
+    right.run()
+    left.make, right.make = export(other), export(one)
+    swapped = [left.run(), right.run()]
+    projects = {entry["id"]: entry["project_id"] for entry in klap.ledger("export")}
+    assert [projects[result["export_id"]] for result in swapped] == [other["id"], one["id"]]
+    assert [result["project_id"] for result in swapped] == [other["id"], one["id"]]
+
+
+def test_an_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts) -> None:
+    klap.fault("POST", POST_EXPORT, "job_error", error_code="render_failed")
+    task = airflow(export(make_shorts()[0]))
+    failed, sound = task.run(), task.run()
+    assert [entry["id"] for entry in klap.ledger("export")] == [failed["export_id"], sound["export_id"]]
+    assert task.run() == sound
+
+
+@pytest.mark.parametrize(("code", "kind", "advice"), REFUSALS)
+def test_a_refused_export_fails_at_once_names_its_short_and_records_nothing(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, code: int, kind: type[KlapError], advice: str
+) -> None:
+    short = make_shorts()[0]
+    klap.fault("POST", POST_EXPORT, "status", code=code, body={"error": "no"})
+    task = airflow(export(short))
+    with pytest.raises(kind, match=rf"HTTP {code} \(no\).*{advice}"):
+        task.run()
+    assert task.xcom("klap_error")["project_id"] == short["id"]
+    assert task.store == {}
+    assert posts(klap, POST_EXPORT) == 1
+
+
+def test_an_export_is_shown_under_the_name_of_its_short() -> None:
+    operator = export({"id": "p1", "folder_id": "f1"}, short_name="Why we sleep")()
+    assert operator.map_index_template == "{{ task.short_name }}"
+    assert operator.short_name == "Why we sleep"

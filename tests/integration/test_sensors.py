@@ -1,0 +1,427 @@
+"""Waiting for a task and for an export: the same result, exception and XCom in every mode."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+
+from klap_provider import polling
+from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError
+from klap_provider.sensors import BACKSTOP, ExportStatusSensor, TaskStatusSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from klap_provider.sensors import KlapJobSensor
+    from tests.support.airflow_context import Played
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+    MakeShorts = Callable[..., list[dict[str, Any]]]
+    Make = Callable[..., Callable[[], KlapJobSensor]]
+
+MODES = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+    "ended from trigger": {"deferrable": True, "end_from_trigger": True},
+}
+PATIENT = 20.0
+TALK = {"source_video_url": "https://example.com/talk.mp4"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What Klap answers in turn, and what the wait ends with.
+
+    :param faults: ordered on the task's GET; the body of an answer gets the task's id.
+    :param seconds: how long the task takes.
+    :param failure: class and message of the exception, every number as N and the task's id as ID; None = success.
+    """
+
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0
+    timeout: float = PATIENT
+    failure: tuple[str, str] | None = None
+
+
+def answer(status: str, times: int | None = None, **fields: Any) -> dict[str, Any]:
+    return {"action": "status", "code": 200, "times": times, "body": {"id": "?", "status": status, **fields}}
+
+
+GAVE_UP = (
+    "Gave up N s after the job was submitted (timeout N s); {}. Klap may still finish it: to wait longer, raise "
+    "the timeout and clear this task. Nothing is paid for again by that."
+)
+KEY_IS_WRONG = (
+    "KlapAuthError",
+    "GET /tasks/ID: HTTP N (unauthorized: bad key). The API key (the connection's Password) is missing or wrong.",
+)
+BAD_KEY = {"action": "status", "code": 401, "times": None, "body": {"message": "bad key", "error_code": "unauthorized"}}
+
+CASES = {
+    "ready at once": Case(),
+    "ready after a while": Case(seconds=0.4),
+    "failed with a reason": Case(
+        [{"action": "job_error", "error_code": "no_speech", "message": "Nobody speaks."}],
+        failure=("KlapJobFailedError", "Klap task ID failed: no_speech · Nobody speaks.."),
+    ),
+    "failed after a while without a reason": Case(
+        [answer("processing", times=2), answer("error")],
+        failure=("KlapJobFailedError", "Klap task ID failed: Klap gave no reason."),
+    ),
+    "a word that passes": Case([answer("paused", times=2)]),
+    "a word that stays": Case(
+        [answer("done")],
+        failure=(
+            "KlapUnknownStatusError",
+            "Klap task ID has reported the status 'done' for N s. The API has processing, ready, error and no other. "
+            "Look at it in Klap; clear this task to go on waiting.",
+        ),
+    ),
+    "words that come and go are never unknown for long": Case(
+        [answer("paused", times=2), answer("processing", times=1)] * 3
+    ),
+    "ready without an output for two looks": Case([answer("ready", times=2, output_id=None)]),
+    "stuck until the deadline": Case(
+        [{"action": "stuck"}],
+        timeout=0.3,
+        failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID is 'processing'")),
+    ),
+    "ready without an output until the deadline": Case(
+        [answer("ready", output_id=None)],
+        timeout=0.3,
+        failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID is 'ready'")),
+    ),
+    "failing in passing until the deadline": Case(
+        [{"action": "html", "code": 502, "times": None}],
+        timeout=0.3,
+        failure=(
+            "AirflowSensorTimeout",
+            GAVE_UP.format(
+                "the last look failed: GET /tasks/ID: HTTP N (an HTML page). Klap has a problem of its own; it can be "
+                "tried again later."
+            ),
+        ),
+    ),
+    "401": Case([BAD_KEY], failure=KEY_IS_WRONG),
+    "401 after a while": Case([answer("processing", times=2), BAD_KEY], failure=KEY_IS_WRONG),
+    "404": Case(
+        [{"action": "status", "code": 404, "times": None}],
+        failure=(
+            "KlapNotFoundError",
+            "GET /tasks/ID: HTTP N (an empty body). Klap does not know this id, or not for this key and user.",
+        ),
+    ),
+    "500s in passing": Case([{"action": "status", "code": 500, "times": 2}]),
+    "web pages in passing": Case([{"action": "html", "times": 2}]),
+    "empty bodies in passing": Case([{"action": "empty", "times": 2}]),
+    "dropped connections in passing": Case([{"action": "drop", "times": 2}]),
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two minutes are too long for a test."""
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.3)
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(MODES[request.param])
+
+
+def new_task(klap: Sandbox, faults: list[dict[str, Any]], seconds: float = 0) -> str:
+    """Submit a task and order what its looks will meet."""
+    klap.reset(task_seconds=seconds)
+    klap_task_id = str(klap.call("POST", "/tasks/video-to-shorts", json=TALK).json()["id"])
+    if not seconds:
+        settled(klap, f"/tasks/{klap_task_id}")
+    for fault in faults:
+        body = {"body": {**fault["body"], "id": klap_task_id}} if "id" in fault.get("body", {}) else {}
+        klap.fault("GET", f"^/tasks/{klap_task_id}$", **{**fault, **body})
+    return klap_task_id
+
+
+def settled(klap: Sandbox, path: str) -> dict[str, Any]:
+    """The job when it is no longer processing, for one that takes no time."""
+    time.sleep(0.02)
+    return klap.outcome(path)
+
+
+def forget_faults(klap: Sandbox) -> None:
+    assert requests.delete(f"{klap.root}/_sandbox/faults", timeout=5).ok
+
+
+def waiting(klap_task_id: str, **fields: Any) -> Callable[[], TaskStatusSensor]:
+    fields = {"poke_interval": 0.05, "timeout": PATIENT, **fields}
+    return lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id, **fields)
+
+
+def failure_of(task: Played, klap_task_id: str) -> tuple[str, str] | None:
+    """Class and message of what a try fails with, in the form of :class:`Case`."""
+    try:
+        task.run()
+    except Exception as failure:
+        return type(failure).__name__, re.sub(r"\d+(\.\d+)?", "N", str(failure).replace(klap_task_id, "ID"))
+    return None
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_wait_ends_alike_in_every_mode(klap: Sandbox, airflow: Airflow, mode: dict[str, Any], case: Case) -> None:
+    klap_task_id = new_task(klap, case.faults, case.seconds)
+    task = airflow(waiting(klap_task_id, timeout=case.timeout, **mode))
+    failure = failure_of(task, klap_task_id)
+    assert failure == case.failure
+    if failure is None:
+        folder_id = klap.outcome(f"/tasks/{klap_task_id}")["output_id"]
+        assert task.xcom() == {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
+        assert task.xcom("klap_error") is None
+    else:
+        assert task.xcom() is None
+        assert task.xcom("klap_error")["type"] == failure[0]
+        assert task.xcom("klap_error")["project_id"] is None
+    assert len(klap.requests("POST")) == 1
+
+
+def test_klap_is_not_asked_before_it_wants_to_be(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+    klap_task_id = new_task(klap, [{"action": "status", "code": 429, "headers": {"Retry-After": "1"}}])
+    assert failure_of(airflow(waiting(klap_task_id, **mode)), klap_task_id) is None
+    looks = [look for look in klap.requests("GET", "^/tasks/") if look["status"] in (200, 429)]
+    (refused,) = [place for place, look in enumerate(looks) if look["status"] == 429]
+    assert looks[refused + 1]["at"] - looks[refused]["at"] >= 0.99
+
+
+def test_the_first_look_is_taken_at_once(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+    klap_task_id = new_task(klap, [])
+    task = airflow(waiting(klap_task_id, **{**mode, "poke_interval": 60}))
+    before = time.monotonic()
+    assert task.run()["klap_task_id"] == klap_task_id
+    assert time.monotonic() - before < 5
+    assert (task.workers, task.triggers) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("mode_name", "workers"), [("poke", [1]), ("deferrable", [2]), ("ended from trigger", [1]), ("reschedule", [3, 9])]
+)
+def test_a_wait_starts_as_few_workers_as_its_mode_allows(
+    klap: Sandbox, airflow: Airflow, mode_name: str, workers: list[int]
+) -> None:
+    klap_task_id = new_task(klap, [answer("processing", times=3)])
+    task = airflow(waiting(klap_task_id, **MODES[mode_name]))
+    task.run()
+    assert workers[0] <= task.workers <= workers[-1]
+    assert task.ended_from_trigger is (mode_name == "ended from trigger")
+
+
+# Exports
+
+
+@pytest.fixture
+def new_export(klap: Sandbox, make_shorts: MakeShorts) -> Callable[..., dict[str, str]]:
+    def ids(**fault: Any) -> dict[str, str]:
+        short = make_shorts()[0]
+        path = f"/projects/{short['folder_id']}/{short['id']}/exports"
+        if fault:
+            klap.fault("POST", f"^{path}$", **fault)
+        export = klap.call("POST", path).json()
+        return {"export_id": export["id"], "project_id": short["id"], "folder_id": short["folder_id"]}
+
+    return ids
+
+
+def test_a_ready_export_answers_its_ids_and_its_address(
+    klap: Sandbox, airflow: Airflow, new_export: Callable[..., dict[str, str]], mode: dict[str, Any]
+) -> None:
+    ids = new_export()
+    klap.fault("GET", "/exports/", "status", times=2, code=500)
+    task = airflow(lambda: ExportStatusSensor(task_id="wait", poke_interval=0.05, timeout=PATIENT, **ids, **mode))
+    path = f"/projects/{ids['folder_id']}/{ids['project_id']}/exports/{ids['export_id']}"
+    result = task.run()
+    assert result == {**ids, "src_url": klap.outcome(path)["src_url"]}
+    assert result["src_url"].endswith(".mp4")
+
+
+def test_a_project_without_a_folder_is_waited_for_likewise(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
+) -> None:
+    video = klap.call("POST", "/tasks/video-to-video", json=TALK).json()
+    project_id = settled(klap, f"/tasks/{video['id']}")["output_id"]
+    export = klap.call("POST", f"/projects/{project_id}/exports").json()
+    klap.fault("GET", "/exports/", "drop")
+    ids = {"export_id": export["id"], "project_id": project_id, "folder_id": None}
+    task = airflow(lambda: ExportStatusSensor(task_id="wait", poke_interval=0.05, timeout=PATIENT, **ids, **mode))
+    result = task.run()
+    assert {name: result[name] for name in ids} == ids
+
+
+def test_a_failed_export_names_its_short_to_those_who_join_behind(
+    klap: Sandbox, airflow: Airflow, new_export: Callable[..., dict[str, str]], mode: dict[str, Any]
+) -> None:
+    ids = new_export(action="job_error", error_code="render_failed", message="No luck.")
+    klap.fault("GET", "/exports/", "status", code=500)
+    task = airflow(lambda: ExportStatusSensor(task_id="wait", poke_interval=0.05, timeout=PATIENT, **ids, **mode))
+    with pytest.raises(KlapJobFailedError, match="render_failed · No luck") as failed:
+        task.run()
+    assert failed.value.error_code == "render_failed"
+    assert task.xcom("klap_error") == {
+        "error": str(failed.value),
+        "type": "KlapJobFailedError",
+        "project_id": ids["project_id"],
+    }
+
+
+# Skipping
+
+
+TIMED_OUT = Case([{"action": "stuck"}], timeout=0.2)
+
+
+def test_a_timeout_is_skipped_with_soft_fail(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+    klap_task_id = new_task(klap, TIMED_OUT.faults)
+    task = airflow(waiting(klap_task_id, timeout=TIMED_OUT.timeout, soft_fail=True, **mode))
+    with pytest.raises(AirflowSkipException):
+        task.run()
+
+
+@pytest.mark.parametrize("name", ["failed with a reason", "401"])
+def test_a_failure_is_never_hidden_by_soft_fail(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any], name: str
+) -> None:
+    klap_task_id = new_task(klap, CASES[name].faults)
+    task = airflow(waiting(klap_task_id, soft_fail=True, **mode))
+    assert failure_of(task, klap_task_id) == CASES[name].failure
+
+
+@pytest.mark.parametrize("case", [TIMED_OUT, CASES["failed with a reason"]], ids=["time", "error"])
+def test_whatever_goes_wrong_is_skipped_with_never_fail(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any], case: Case
+) -> None:
+    klap_task_id = new_task(klap, case.faults)
+    task = airflow(waiting(klap_task_id, timeout=case.timeout, never_fail=True, **mode))
+    with pytest.raises(AirflowSkipException):
+        task.run()
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize("form", ["ISO 8601", "ISO 8601 with Z", "seconds", "seconds as text"])
+def test_the_deadline_counts_from_the_submission(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any], form: str
+) -> None:
+    klap_task_id = new_task(klap, [{"action": "stuck"}])
+    at = time.time() - 100
+    iso = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+    submitted_at: Any = {
+        "ISO 8601": f"{iso}.123456+00:00",
+        "ISO 8601 with Z": f"{iso}Z",
+        "seconds": at,
+        "seconds as text": str(at),
+    }[form]
+    task = airflow(waiting(klap_task_id, timeout=99, submitted_at=submitted_at, **mode))
+    with pytest.raises(AirflowSensorTimeout, match=r"Gave up 10[01] s after .*\(timeout 99 s\)"):
+        task.run()
+    assert task.triggers == []
+
+
+def test_what_is_ready_is_taken_even_after_the_deadline(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+    klap_task_id = new_task(klap, [])
+    task = airflow(waiting(klap_task_id, timeout=10, submitted_at=time.time() - 100, **mode))
+    assert task.run()["klap_task_id"] == klap_task_id
+
+
+def test_without_a_submission_time_the_deadline_counts_from_the_first_look_of_all_tries(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
+) -> None:
+    klap_task_id = new_task(klap, [{"action": "stuck"}, BAD_KEY])
+    task = airflow(waiting(klap_task_id, timeout=0.6, **mode))
+    with pytest.raises(KlapAuthError):
+        task.run()
+    time.sleep(0.6)
+    forget_faults(klap)
+    before = time.monotonic()
+    with pytest.raises(AirflowSensorTimeout):
+        task.run()
+    assert time.monotonic() - before < 0.4
+
+
+def test_a_submission_time_that_is_none_is_named(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+    task = airflow(waiting("task000000000000", submitted_at="yesterday", **mode))
+    with pytest.raises(KlapInputError, match="submitted_at is 'yesterday'"):
+        task.run()
+    assert klap.requests() == []
+
+
+@pytest.mark.parametrize("end_from_trigger", [False, True])
+def test_airflows_own_timeout_lies_beyond_the_deadline(klap: Sandbox, airflow: Airflow, end_from_trigger: bool) -> None:
+    klap_task_id = new_task(klap, [answer("processing", times=2)])
+    task = airflow(waiting(klap_task_id, timeout=30, end_from_trigger=end_from_trigger))
+    task.run()
+    (timeout,) = task.deferral_timeouts
+    (_, kwargs) = task.triggers[0]
+    assert kwargs["deadline"] - kwargs["started_at"] == 30
+    assert 30 < timeout <= 30 + BACKSTOP
+
+
+def test_a_word_that_stays_is_given_its_grace_across_deferrals_and_reschedules_but_anew_after_a_clear(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
+) -> None:
+    klap_task_id = new_task(klap, [answer("done")])
+    task = airflow(waiting(klap_task_id, **mode))
+    for _ in range(2):
+        before = time.monotonic()
+        failure = failure_of(task, klap_task_id)
+        assert failure is not None
+        assert failure[0] == "KlapUnknownStatusError"
+        assert 0.25 < time.monotonic() - before < 1.5
+
+
+# Arguments
+
+
+@pytest.mark.parametrize("mode_name", ["poke", "reschedule"])
+def test_a_mode_and_deferrable_exclude_each_other(mode_name: str) -> None:
+    with pytest.raises(ValueError, match=f"deferrable=True.*{mode_name}"):
+        waiting("task000000000000", mode=mode_name, deferrable=True)()
+
+
+def test_silent_fail_is_refused() -> None:
+    with pytest.raises(ValueError, match="silent_fail"):
+        waiting("task000000000000", silent_fail=True)()
+
+
+@pytest.mark.parametrize(
+    ("fields", "deferrable"),
+    [
+        ({}, True),
+        ({"mode": "poke"}, False),
+        ({"mode": "reschedule"}, False),
+        ({"deferrable": False}, False),
+        ({"mode": "poke", "deferrable": False}, False),
+        ({"deferrable": True}, True),
+    ],
+)
+def test_a_wait_is_deferred_unless_a_mode_is_asked_for(fields: dict[str, Any], deferrable: bool) -> None:
+    assert waiting("task000000000000", **fields)().deferrable is deferrable
+
+
+@pytest.mark.parametrize("klap_task_id", ["", " ", ".."])
+def test_an_id_that_is_none_is_named_and_not_asked_for(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any], klap_task_id: str
+) -> None:
+    with pytest.raises(KlapInputError, match="klap_task_id"):
+        airflow(waiting(klap_task_id, **mode)).run()
+    assert klap.requests() == []
+
+
+def test_an_export_is_shown_under_the_name_of_its_short() -> None:
+    sensor = ExportStatusSensor(task_id="wait", export_id="e", project_id="p", short_name="Why we sleep")
+    assert sensor.map_index_template == "{{ task.short_name }}"
+    assert sensor.short_name == "Why we sleep"

@@ -1,0 +1,237 @@
+"""Waiting without a worker: nothing secret is stored, nothing blocks, and a restart changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.module_loading import import_string
+from airflow.triggers.base import TaskSuccessEvent
+
+from klap_provider.polling import ExportTarget, Pace, ShortsTarget, Target, TaskTarget, Wait, Watch
+from klap_provider.sensors import TaskStatusSensor
+from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, ShortsListTrigger, TaskStatusTrigger
+from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.triggers.base import TriggerEvent
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+
+TALK = {"source_video_url": "https://example.com/talk.mp4"}
+#: Airflow logs a trigger that keeps its event loop for longer.
+BLOCKED = 0.2
+
+TRIGGERS: list[tuple[type[KlapTrigger], Target[Any]]] = [
+    (TaskStatusTrigger, TaskTarget("task000000000000")),
+    (ExportStatusTrigger, ExportTarget("export0000000000", "short0000001", "folder01")),
+    (ExportStatusTrigger, ExportTarget("export0000000000", "short0000001", None)),
+    (ShortsListTrigger, ShortsTarget("folder01")),
+]
+
+
+def wait_of(watched: Watch) -> Wait:
+    return Wait(watched.pace.shortest, watched)
+
+
+def watch(seconds: float = 20, pace: float = 0.05, **more: Any) -> Watch:
+    now = time.time()
+    return Watch(now, now + seconds, Pace(pace, max(pace, 30)), **more)
+
+
+def watching(klap_task_id: str, watched: Watch | None = None, **more: Any) -> KlapTrigger:
+    return TaskStatusTrigger.watching(
+        TaskTarget(klap_task_id), wait_of(watched or watch()), klap_conn_id="klap_default", **more
+    )
+
+
+def restarted(trigger: KlapTrigger) -> KlapTrigger:
+    """The trigger as another triggerer makes it of what is stored."""
+    path, kwargs = trigger.serialize()
+    again: KlapTrigger = import_string(path)(**json_copy(kwargs))
+    return again
+
+
+def submitted(klap: Sandbox) -> str:
+    return str(klap.call("POST", "/tasks/video-to-shorts", json=TALK).json()["id"])
+
+
+def payloads(events: list[TriggerEvent]) -> list[Any]:
+    return [event.payload for event in events]
+
+
+@pytest.mark.parametrize(("kind", "target"), TRIGGERS)
+@pytest.mark.parametrize("end_from_trigger", [False, True])
+def test_a_trigger_is_the_same_after_it_was_stored(
+    kind: type[KlapTrigger], target: Target[Any], end_from_trigger: bool
+) -> None:
+    trigger = kind.watching(
+        target, wait_of(watch(unknown_since=5.5)), klap_conn_id="klap_studio", end_from_trigger=end_from_trigger
+    )
+    again = restarted(trigger)
+    assert type(again) is kind
+    assert again.serialize() == trigger.serialize()
+    assert (again.target, again.watch) == (target, trigger.watch)
+    assert (again.klap_conn_id, again.end_from_trigger) == ("klap_studio", end_from_trigger)
+
+
+@pytest.mark.parametrize("fate", ["ready", "job_error", "401"])
+@pytest.mark.parametrize("end_from_trigger", [False, True])
+async def test_one_event_ends_a_wait_and_nothing_of_it_is_secret(
+    klap: Sandbox, supervisor: Supervisor, fate: str, end_from_trigger: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    klap_task_id = submitted(klap)
+    if fate == "job_error":
+        klap.fault("GET", "^/tasks/", "job_error")
+    elif fate == "401":
+        klap.fault("GET", "^/tasks/", "status", times=None, code=401, body={"message": f"bad key {API_KEY}"})
+    trigger = watching(klap_task_id, end_from_trigger=end_from_trigger)
+    events = payloads(await all_events(trigger))
+    assert events == [{"unknown_since": None}]
+    told = [json.dumps(trigger.serialize()), repr(trigger), repr(events), *capfd.readouterr()]
+    assert not [words for words in told if API_KEY in words]
+
+
+@pytest.mark.parametrize(("map_index", "stored_as"), [(-1, -1), (2, 2), (None, -1)])
+async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
+    klap: Sandbox, supervisor: Supervisor, airflow: Airflow, map_index: int | None, stored_as: int
+) -> None:
+    klap_task_id = submitted(klap)
+    instance = airflow(
+        lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), map_index=map_index, task_id="wait"
+    )
+    instance.triggers.append(watching(klap_task_id, end_from_trigger=True).serialize())
+    seen: list[tuple[TriggerEvent, Any]] = []
+    async for event in instance.rebuilt_trigger().run():
+        seen.append((event, supervisor.xcom("wait", map_index=stored_as)))
+    ((event, xcom),) = seen
+    assert isinstance(event, TaskSuccessEvent)
+    assert event.xcoms is None
+    folder_id = klap.call("GET", f"/tasks/{klap_task_id}").json()["output_id"]
+    assert xcom == {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
+    (told,) = [json.loads(said) for said in supervisor.said if '"SetXCom"' in said]
+    assert (told["dag_id"], told["run_id"], told["task_id"]) == (DAG_ID, RUN_ID, "wait")
+
+
+async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "unknown_status", word="done")
+    before = time.time()
+    (event,) = payloads(await all_events(watching(klap_task_id, watch(seconds=0.3))))
+    assert before <= event["unknown_since"] <= before + 0.3
+
+
+async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "unknown_status", word="paused")
+    trigger = watching(klap_task_id, watch(seconds=1))
+    began, deadline = time.time(), trigger.watch.deadline
+    running = asyncio.create_task(all_events(trigger))
+    await asyncio.sleep(0.6)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await trigger.cleanup()
+    knew = trigger.watch.unknown_since
+    assert knew is not None
+
+    again = restarted(trigger)
+    assert (again.watch.deadline, again.watch.unknown_since) == (deadline, knew)
+    assert payloads(await all_events(again)) == [{"unknown_since": knew}]
+    assert 1 <= time.time() - began < 1.5
+
+
+async def test_a_trigger_restarted_after_its_deadline_looks_once_more_and_ends(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "stuck")
+    await all_events(watching(klap_task_id, watch(seconds=-5, pace=60)))
+    assert len(klap.requests("GET", "^/tasks/")) == 1
+
+
+async def test_a_trigger_only_looks_and_a_cancelled_one_does_nothing_at_all(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "stuck")
+    trigger = watching(klap_task_id)
+    running = asyncio.create_task(all_events(trigger))
+    await asyncio.sleep(0.3)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await trigger.cleanup()
+    looks = len(klap.requests())
+    await asyncio.sleep(0.3)
+    assert len(klap.requests()) == looks
+    assert {look["method"] for look in klap.requests()[1:]} == {"GET"}
+
+
+async def test_a_trigger_waits_before_its_first_look_for_the_worker_has_just_looked(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    began = time.time()
+    await all_events(watching(klap_task_id, watch(pace=0.5)))
+    (look,) = klap.requests("GET", "^/tasks/")
+    assert look["at"] - began >= 0.4
+
+
+async def test_a_connection_that_is_gone_ends_the_wait_so_that_a_worker_can_say_so(supervisor: Supervisor) -> None:
+    assert payloads(await all_events(watching("task000000000000"))) == [{"unknown_since": None}]
+
+
+async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
+    connect: Callable[..., None],
+) -> None:
+    connect("http://127.0.0.1:9/v2")
+    events = payloads(await all_events(watching("task000000000000", watch(seconds=0.4))))
+    assert events == [{"unknown_since": None}]
+
+
+async def test_fifty_triggers_leave_the_event_loop_free(klap: Sandbox) -> None:
+    klap.reset(task_seconds=1)
+    ids = [submitted(klap) for _ in range(50)]
+    longest, beating = 0.0, True
+
+    async def heartbeat() -> None:
+        nonlocal longest
+        while beating:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before - 0.01)
+
+    heart = asyncio.create_task(heartbeat())
+    events = await asyncio.gather(*(all_events(watching(klap_task_id, watch(pace=0.2))) for klap_task_id in ids))
+    beating = False
+    await heart
+    assert [payloads(each) for each in events] == [[{"unknown_since": None}]] * 50
+    assert longest < BLOCKED
+
+
+async def test_a_wait_of_many_looks_opens_one_connection(klap: Sandbox, connect: Callable[..., None]) -> None:
+    ports: list[int] = []
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ports.append(writer.get_extra_info("peername")[1])
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_pump(reader, upstream_writer), _pump(upstream_reader, writer))
+
+    port = int(klap.root.rpartition(":")[2])
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "stuck")
+    proxy = await asyncio.start_server(count, "127.0.0.1", 0)
+    async with proxy:
+        connect(f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/v2")
+        await all_events(watching(klap_task_id, watch(seconds=0.5)))
+    assert len(klap.requests("GET", "^/tasks/")) > 3
+    assert len(ports) == 1
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

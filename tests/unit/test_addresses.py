@@ -1,0 +1,164 @@
+"""Which addresses make sense, as far as their text tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from klap_provider.addresses import DEFAULT_API_URL, api_url, is_local, is_loopback, require_reachable
+from klap_provider.errors import KlapConfigError, KlapInputError
+
+PUBLIC = "https://api.klap.app/v2"
+SANDBOX = "http://127.0.0.1:8765/v2"
+
+
+@pytest.mark.parametrize(
+    ("host", "schema", "port", "url"),
+    [
+        (None, None, None, "https://api.klap.app/v2"),
+        ("", None, None, "https://api.klap.app/v2"),
+        ("  ", "http", 80, "https://api.klap.app/v2"),
+        ("api.klap.video", None, None, "https://api.klap.video/v2"),
+        (" api.klap.video ", None, None, "https://api.klap.video/v2"),
+        ("api.klap.video", "", None, "https://api.klap.video/v2"),
+        ("api.klap.video", "https", None, "https://api.klap.video/v2"),
+        ("api.klap.video", "http", None, "http://api.klap.video/v2"),
+        ("api.klap.video", "v2", None, "https://api.klap.video/v2"),
+        ("api.klap.video/", None, None, "https://api.klap.video/v2"),
+        ("api.klap.video/v3", None, None, "https://api.klap.video/v3"),
+        ("api.klap.video/v3/", "v2", None, "https://api.klap.video/v3"),
+        ("https://api.klap.video", None, None, "https://api.klap.video/v2"),
+        ("https://api.klap.video/", None, None, "https://api.klap.video/v2"),
+        ("https://api.klap.video/v2/", None, None, "https://api.klap.video/v2"),
+        ("https://example.com/klap/v2", "http", None, "https://example.com/klap/v2"),
+        ("http://127.0.0.1:8765/v2", None, None, "http://127.0.0.1:8765/v2"),
+        ("127.0.0.1", "http", 8765, "http://127.0.0.1:8765/v2"),
+        ("127.0.0.1:8765", "http", None, "http://127.0.0.1:8765/v2"),
+        ("http://127.0.0.1", None, 8765, "http://127.0.0.1:8765/v2"),
+        ("http://127.0.0.1:8765", None, 9, "http://127.0.0.1:8765/v2"),
+        ("http://127.0.0.1/v2", None, 8765, "http://127.0.0.1:8765/v2"),
+        ("[::1]", "http", 8765, "http://[::1]:8765/v2"),
+        ("HTTPS://API.KLAP.APP", None, None, "https://API.KLAP.APP/v2"),
+    ],
+)
+def test_a_base_url_is_made_of_what_a_connection_says(
+    host: str | None, schema: str | None, port: int | None, url: str
+) -> None:
+    assert api_url(host, schema=schema, port=port) == url
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ftp://api.klap.app",
+        "file:///etc/passwd",
+        "https://",
+        "https:///v2",
+        "https://kak_secret@api.klap.app",
+        "user:kak_secret@api.klap.app",
+        "https://api.klap.app/v2?key=kak_secret",
+        "[::1",
+        "https://[::1/v2",
+        "https://api klap app",
+        "api.klap.app or api.klap.video",
+        "https://api.klap.app:port/v2",
+        "https://api.klap.app:99999/v2",
+    ],
+)
+def test_a_host_that_is_no_base_url_is_refused_without_repeating_it(host: str) -> None:
+    with pytest.raises(KlapConfigError, match="Host") as refused:
+        api_url(host)
+    assert "kak_secret" not in str(refused.value)
+    assert DEFAULT_API_URL in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "app.localhost",
+        "127.0.0.1",
+        "127.8.8.8",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.0.7",
+        "169.254.169.254",
+        "100.64.0.1",
+        "[::1]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:10.0.0.1]",
+        "2130706433",
+        "0x7f000001",
+        "foo.local",
+        "foo.LOCAL",
+        "foo.lan",
+        "foo.internal",
+        "nas.home.arpa",
+        "minio",
+    ],
+)
+def test_an_address_of_this_machine_or_network_is_local(host: str) -> None:
+    assert is_local(f"http://{host}:9000/talk.mp4")
+    assert is_local(f"https://{host}")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "www.youtube.com",
+        "youtu.be",
+        "api.klap.app.",
+        "local.example.com",
+        "localhost.example.com",
+        "8.8.8.8",
+        "172.32.0.1",
+        "193.168.0.1",
+        "[2606:4700::6810:84e5]",
+        "[::ffff:8.8.8.8]",
+        "10.example.com",
+        "mylocal.com",
+        "bücher.example",
+    ],
+)
+def test_a_public_address_is_not_local(host: str) -> None:
+    assert not is_local(f"https://{host}/talk.mp4")
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://localhost/a", True),
+        ("http://app.localhost:80/a", True),
+        ("http://127.0.0.1/a", True),
+        ("http://127.1.2.3/a", True),
+        ("http://[::1]:9/a", True),
+        ("http://10.0.0.1/a", False),
+        ("http://minio/a", False),
+        ("http://localhost.example.com/a", False),
+        ("http://8.8.8.8/a", False),
+    ],
+)
+def test_only_this_machine_is_loopback(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
+
+
+def test_klap_is_not_sent_to_fetch_from_a_private_network() -> None:
+    with pytest.raises(KlapInputError, match=r"source_video_url: nas\.local .*Klap cannot fetch it"):
+        require_reachable("source_video_url", "http://nas.local/talk.mp4", api_url=PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("https://example.com/talk.mp4", PUBLIC),
+        ("https://example.com/talk.mp4", SANDBOX),
+        ("http://127.0.0.1:8765/sample.mp4", SANDBOX),
+        ("http://nas.local/talk.mp4", SANDBOX),
+    ],
+)
+def test_a_public_video_is_fine_anywhere_and_a_local_one_with_a_local_api(url: str, api: str) -> None:
+    require_reachable("source_video_url", url, api_url=api)

@@ -1,0 +1,353 @@
+"""Each call of the API as described once, and what its answer means."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from klap_provider import api
+from klap_provider.errors import (
+    KlapAnswerError,
+    KlapAuthError,
+    KlapCreditsError,
+    KlapInputError,
+    KlapNotFoundError,
+    KlapRateLimitError,
+    KlapRejectedError,
+    KlapResponseError,
+    KlapServerError,
+)
+from klap_provider.models import Export, ExportRequest, Project, ShortsRequest, Task, User, UserToken, VideoRequest
+
+URL = "https://example.com/talk.mp4"
+MARK = {"src_url": "https://example.com/logo.png"}
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+TASK = api.get_task("t1")
+LIST = api.list_projects("f1")
+POST = api.submit_shorts(ShortsRequest(source_video_url=URL))
+
+
+def answer(call: api.Call[Any], body: Any, status: int = 200, **headers: str) -> Any:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return api.read_answer(
+        call, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=raw, now=NOW
+    )
+
+
+def failure(status: int, body: Any = b"", call: api.Call[Any] = TASK, **headers: str) -> KlapResponseError:
+    with pytest.raises(KlapResponseError) as failed:
+        answer(call, body, status, **headers)
+    return failed.value
+
+
+CALLS: list[tuple[api.Call[Any], str, str, Any, Any]] = [
+    (POST, "POST", "/tasks/video-to-shorts", {"source_video_url": URL}, None),
+    (
+        api.submit_video(VideoRequest(source_video_url=URL)),
+        "POST",
+        "/tasks/video-to-video",
+        {"source_video_url": URL},
+        None,
+    ),
+    (TASK, "GET", "/tasks/t1", None, None),
+    (LIST, "GET", "/projects/f1", None, None),
+    (api.get_project("p1", folder_id="f1"), "GET", "/projects/f1/p1", None, None),
+    (api.get_project("p1"), "GET", "/projects/p1", None, None),
+    (
+        api.create_export(ExportRequest(), project_id="p1", folder_id="f1"),
+        "POST",
+        "/projects/f1/p1/exports",
+        {},
+        None,
+    ),
+    (
+        api.create_export(ExportRequest.model_validate({"watermark": MARK}), project_id="p1"),
+        "POST",
+        "/projects/p1/exports",
+        {"watermark": MARK},
+        None,
+    ),
+    (
+        api.get_export("e1", project_id="p1", folder_id="f1"),
+        "GET",
+        "/projects/f1/p1/exports/e1",
+        None,
+        None,
+    ),
+    (api.get_export("e1", project_id="p1"), "GET", "/projects/p1/exports/e1", None, None),
+    (api.list_exports(), "GET", "/exports", None, {}),
+    (
+        api.list_exports(folder_id="f1", project_id="p1"),
+        "GET",
+        "/exports",
+        None,
+        {"folder_id": "f1", "project_id": "p1"},
+    ),
+    (api.list_exports(project_id="p1"), "GET", "/exports", None, {"project_id": "p1"}),
+    (api.create_user(), "POST", "/users", {}, None),
+    (api.create_user_token("u1"), "POST", "/users/u1/tokens", {}, None),
+]
+
+
+@pytest.mark.parametrize(("call", "method", "path", "body", "query"), CALLS, ids=lambda value: str(value)[:40])
+def test_a_call_is_the_one_that_the_api_documents(
+    call: api.Call[Any], method: str, path: str, body: Any, query: Any
+) -> None:
+    assert (call.method, call.path, call.body, call.query) == (method, path, body, query)
+    assert str(call) == f"{method} {path}"
+    assert call.repeatable is (method == "GET")
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "expected"),
+    [
+        (POST, {"id": "t", "status": "processing"}, Task),
+        (TASK, {"id": "t", "status": "ready"}, Task),
+        (LIST, [{"id": "p"}], list),
+        (api.get_project("p"), {"id": "p"}, Project),
+        (api.create_export(ExportRequest(), project_id="p"), {"id": "e", "status": "processing"}, Export),
+        (api.get_export("e", project_id="p"), {"id": "e", "status": "ready"}, Export),
+        (api.list_exports(), [], list),
+        (api.create_user(), {"id": "u"}, User),
+        (api.create_user_token("u"), {"external_access_token": "x"}, UserToken),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
+def test_any_2xx_gives_the_calls_own_result(call: api.Call[Any], body: Any, expected: type, status: int) -> None:
+    assert isinstance(answer(call, body, status), expected)
+
+
+def test_lists_hold_models() -> None:
+    assert [type(item) for item in answer(LIST, [{"id": "a"}, {"id": "b"}])] == [Project, Project]
+    assert [type(item) for item in answer(api.list_exports(), [{"id": "a", "status": "ready"}])] == [Export]
+
+
+@pytest.mark.parametrize(
+    ("given", "quoted"),
+    [
+        ("a/b", "a%2Fb"),
+        ("../users", "..%2Fusers"),
+        ("a b", "a%20b"),
+        ("a?b=c#d", "a%3Fb%3Dc%23d"),
+        ("%2e%2e", "%252e%252e"),
+        ("né", "n%C3%A9"),
+        ("日", "%E6%97%A5"),
+        ("a\r\nb", "a%0D%0Ab"),
+        ("a-b_c.d~e", "a-b_c.d~e"),
+    ],
+)
+def test_an_id_is_one_segment_of_the_path_whatever_it_holds(given: str, quoted: str) -> None:
+    assert api.get_task(given).path == f"/tasks/{quoted}"
+    assert api.list_projects(given).path == f"/projects/{quoted}"
+    assert api.get_project(given, folder_id=given).path == f"/projects/{quoted}/{quoted}"
+    assert (
+        api.get_export(given, project_id=given, folder_id=given).path == f"/projects/{quoted}/{quoted}/exports/{quoted}"
+    )
+    assert api.create_export(ExportRequest(), project_id=given).path == f"/projects/{quoted}/exports"
+    assert api.create_user_token(given).path == f"/users/{quoted}/tokens"
+
+
+@pytest.mark.parametrize("wrong", ["", "  ", ".", "..", None, 7])
+def test_what_is_no_id_is_refused_by_name_before_anything_is_sent(wrong: Any) -> None:
+    for name, make in [
+        ("klap_task_id", lambda: api.get_task(wrong)),
+        ("folder_id", lambda: api.list_projects(wrong)),
+        ("project_id", lambda: api.get_project(wrong)),
+        ("project_id", lambda: api.create_export(ExportRequest(), project_id=wrong, folder_id="f")),
+        ("export_id", lambda: api.get_export(wrong, project_id="p")),
+        ("user_id", lambda: api.create_user_token(wrong)),
+    ]:
+        with pytest.raises(KlapInputError, match=rf"^{name} is .* Nothing was sent"):
+            make()
+
+
+def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
+    assert api.get_project("p", folder_id=None).path == "/projects/p"
+    with pytest.raises(KlapInputError, match="folder_id"):
+        api.get_project("p", folder_id="")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "passing", "refused", "advice"),
+    [
+        (301, KlapAnswerError, True, False, "connection's Host"),
+        (302, KlapAnswerError, True, False, "connection's Host"),
+        (304, KlapAnswerError, True, False, "connection's Host"),
+        (400, KlapRejectedError, False, True, "mend the parameters"),
+        (401, KlapAuthError, False, True, "Password"),
+        (402, KlapCreditsError, False, True, "out of credits"),
+        (403, KlapAuthError, False, True, "X-On-Behalf-Of"),
+        (404, KlapNotFoundError, False, True, "does not know this id"),
+        (405, KlapRejectedError, False, True, "mend the parameters"),
+        (409, KlapRejectedError, False, True, "mend the parameters"),
+        (413, KlapRejectedError, False, True, "mend the parameters"),
+        (422, KlapRejectedError, False, True, "mend the parameters"),
+        (429, KlapRateLimitError, True, True, "later"),
+        (500, KlapServerError, True, False, "later"),
+        (502, KlapServerError, True, False, "later"),
+        (503, KlapServerError, True, False, "later"),
+        (504, KlapServerError, True, False, "later"),
+        (599, KlapServerError, True, False, "later"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><h1>Oops</h1></html>",
+        b"{",
+        {"message": "m"},
+        {"error_code": "c", "message": "m"},
+        {"detail": [{"loc": ["body"], "msg": "m"}]},
+        [],
+        None,
+    ],
+    ids=str,
+)
+def test_a_status_code_decides_the_exception_whatever_the_body(
+    status: int, kind: type[KlapResponseError], passing: bool, refused: bool, advice: str, body: Any
+) -> None:
+    error = failure(status, body)
+    assert type(error) is kind
+    assert (error.status, error.passing, error.refused) == (status, passing, refused)
+    assert f"GET /tasks/t1: HTTP {status}" in str(error)
+    assert advice in str(error)
+
+
+def test_only_a_503_with_retry_after_says_that_a_post_was_turned_away() -> None:
+    assert failure(503, Retry_After="5", call=POST).refused
+    assert not failure(503, Retry_After="whenever", call=POST).refused
+    assert not failure(502, Retry_After="5", call=POST).refused
+
+
+@pytest.mark.parametrize(
+    ("body", "error_code", "words"),
+    [
+        (
+            {"message": "unprocessable-entity", "error_code": "video_too_long"},
+            "video_too_long",
+            ["unprocessable-entity", "video_too_long"],
+        ),
+        ({"error": "nope"}, None, ["nope"]),
+        ({"detail": "missing"}, None, ["missing"]),
+        ({"detail": [{"msg": "too short"}]}, None, ["too short"]),
+        ({"error": {"code": 5}}, None, ["code", "5"]),
+        ({"error_code": 42, "message": "m"}, None, ["42", "m"]),
+        ({"message": None}, None, []),
+        (b"<!doctype html><h1>Secret</h1>", None, ["an HTML page"]),
+        (b"", None, ["an empty body"]),
+        (b"gone fishing", None, ["not a JSON object"]),
+    ],
+    ids=str,
+)
+def test_an_error_holds_klaps_words_and_its_code(body: Any, error_code: str | None, words: list[str]) -> None:
+    error = failure(422, body)
+    assert error.error_code == error_code
+    for word in words:
+        assert word in str(error)
+    assert "Secret" not in str(error)
+
+
+def test_the_same_words_are_said_once_and_a_flood_of_them_is_cut() -> None:
+    assert str(failure(500, {"error": "boom", "message": "boom"})).count("boom") == 1
+    assert len(str(failure(500, {"message": "x" * 100_000}))) < 1000
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "what"),
+    [
+        (TASK, b"", "an empty body"),
+        (TASK, b" \n", "an empty body"),
+        (TASK, b"<html></html>", "an HTML page"),
+        (TASK, b'{"id": "t1", "sta', "not a JSON"),
+        (TASK, b"\xff\xfe\x00", "not a JSON"),
+        (TASK, b"null", "not a JSON object or list"),
+        (TASK, b'"ready"', "not a JSON object or list"),
+        (TASK, [], "valid dictionary"),
+        (TASK, [{"id": "t1", "status": "ready"}], "valid dictionary"),
+        (TASK, {}, "id: "),
+        (TASK, {"id": "t1"}, "status: "),
+        (TASK, {"id": "", "status": "ready"}, "id: "),
+        (TASK, {"id": "t1", "status": None}, "status: "),
+        (LIST, {}, "valid list"),
+        (LIST, {"projects": []}, "valid list"),
+        (LIST, [{}], "0.id: "),
+        (LIST, b"<html>", "an HTML page"),
+        (POST, b"", "an empty body"),
+        (POST, {"task_id": "t1"}, "id: "),
+        (api.create_user_token("u"), {"external_access_token": ""}, "external_access_token: "),
+    ],
+    ids=str,
+)
+def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: api.Call[Any], body: Any, what: str) -> None:
+    error = failure(200, body, call=call)
+    assert type(error) is KlapAnswerError
+    assert what in str(error)
+    assert f"Klap answered {call} with 200" in str(error)
+    assert "Host" in str(error)
+    assert error.passing
+    assert not error.refused
+    assert error.__cause__ is None
+
+
+def test_an_answer_of_the_wrong_shape_is_described_in_a_sentence_without_holes() -> None:
+    assert "promises: :" not in str(failure(200, [], call=TASK))
+    assert "promises: :" not in str(failure(200, {}, call=LIST))
+
+
+@pytest.mark.parametrize("status", [204, 205])
+def test_a_success_without_content_is_not_taken_for_a_result(status: int) -> None:
+    assert type(failure(status, b"")) is KlapAnswerError
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_json_of_any_depth_ends_in_an_error_of_ours(status: int) -> None:
+    limit = sys.getrecursionlimit()
+    for depth in (100, *range(limit - 200, limit), 100_000):
+        assert failure(status, b'{"detail":' + b"[" * depth + b"]" * depth + b"}").status == status
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("99999999999999999999", 999_999_999.0),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
+        ("Tue, 14 Nov 2023 22:13:50 -0000", 30.0),
+        ("Tue, 14 Nov 2023 23:13:50 +0100", 30.0),
+        ("Tue, 14 Nov 2023 22:13:50", 30.0),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("-5", None),
+        ("1.5", None),
+        ("+3", None),
+        ("٣", None),
+        ("", None),
+        ("soon", None),
+        ("5 s", None),
+        ("5, 7", None),
+        ("Tue, 99 Nov 2023 22:13:50 GMT", None),
+        ("Tue, 14 Nov 99999 22:13:50 GMT", None),
+        ("Tue, 14 Nov 2023 22:13:50 +9999", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms_and_anything_else_is_no_wish(
+    value: str | None, seconds: float | None
+) -> None:
+    assert api.parse_retry_after(value, now=NOW) == seconds
+
+
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
+def test_retry_after_arrives_in_the_error_however_the_header_is_written(name: str) -> None:
+    with pytest.raises(KlapRateLimitError) as limited:
+        api.read_answer(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
+    assert limited.value.retry_after == 12.0
+    assert failure(429).retry_after is None

@@ -1,0 +1,125 @@
+"""What a connection of type klap says, and what it must not let out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from klap_provider.connection import KlapConnection, missing_connection
+from klap_provider.errors import KlapConfigError
+
+KEY = "kak_0123456789abcdef"
+
+
+@dataclass
+class Stored:
+    host: str | None = None
+    schema: str | None = None
+    port: int | None = None
+    password: str | None = KEY
+
+
+def read(*, extra: dict[str, Any] | None = None, **stored: Any) -> KlapConnection:
+    return KlapConnection.read("klap_default", Stored(**stored), extra or {})
+
+
+def test_a_key_alone_is_enough() -> None:
+    connection = read()
+    assert connection.api_url == "https://api.klap.app/v2"
+    assert connection.api_key == KEY
+    assert (connection.connect_timeout, connection.read_timeout) == (10, 60)
+    assert connection.player_url == "https://klap.app/player"
+    assert connection.on_behalf_of is None
+
+
+def test_host_schema_and_port_make_the_base_url() -> None:
+    assert read(host="127.0.0.1", schema="http", port=8765).api_url == "http://127.0.0.1:8765/v2"
+
+
+@pytest.mark.parametrize("password", [None, "", "   ", "\n"])
+def test_without_a_key_the_error_names_connection_and_field(password: str | None) -> None:
+    with pytest.raises(KlapConfigError, match=r"'klap_default' has no API key.*Password"):
+        read(password=password)
+
+
+def test_blanks_around_a_pasted_key_are_dropped() -> None:
+    assert read(password=f" {KEY}\n").headers["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    "password", ["kak_ secret", "kak_\tsecret", "kak_\r\nX-Evil: secret", "kak_sécret", "kak_\x00"]
+)
+def test_a_key_with_impossible_characters_is_refused_and_not_repeated(password: str) -> None:
+    with pytest.raises(KlapConfigError, match="Password") as refused:
+        read(password=password)
+    assert "kak_" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
+@pytest.mark.parametrize(("value", "seconds"), [(5, 5.0), (0.5, 0.5), ("7", 7.0), (" 7.5 ", 7.5), (3600, 3600.0)])
+def test_timeouts_are_seconds_as_number_or_text(name: str, value: Any, seconds: float) -> None:
+    assert getattr(read(extra={name: value}), name) == seconds
+
+
+@pytest.mark.parametrize(("name", "default"), [("connect_timeout", 10), ("read_timeout", 60)])
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_timeout_of_the_form_is_the_default(name: str, default: float, empty: Any) -> None:
+    assert getattr(read(extra={name: empty}), name) == default
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
+@pytest.mark.parametrize("value", [0, -1, 3601, "soon", "nan", "inf", True, False, [10], {}, "10s"])
+def test_a_wrong_timeout_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(KlapConfigError, match=rf"{name} of the connection 'klap_default' is "):
+        read(extra={name: value})
+
+
+def test_the_player_address_loses_its_slash() -> None:
+    assert read(extra={"player_url": "https://klap.app/spaces/"}).player_url == "https://klap.app/spaces"
+    assert read(extra={"player_url": ""}).player_url == "https://klap.app/player"
+
+
+def test_the_headers_are_the_key_and_nothing_of_the_extra() -> None:
+    extra = {"X-Evil": "1", "headers": {"X-Evil": "1"}, "Authorization": "Bearer other", "verify": False}
+    assert read(extra=extra).headers == {"Authorization": f"Bearer {KEY}", "Accept": "application/json"}
+
+
+def test_a_managed_user_is_named_in_a_header() -> None:
+    assert read(extra={"on_behalf_of": "user-1"}).headers["X-On-Behalf-Of"] == "user-1"
+    assert "X-On-Behalf-Of" not in read(extra={"on_behalf_of": ""}).headers
+
+
+@pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "user\n", " user", "日本"])
+def test_a_managed_user_that_fits_no_header_is_trimmed_or_refused_by_name(user: str) -> None:
+    try:
+        outcome = read(extra={"on_behalf_of": user}).headers["X-On-Behalf-Of"]
+    except KlapConfigError as refused:
+        outcome = str(refused)
+    assert outcome == "user" or "on_behalf_of" in outcome
+
+
+def test_the_key_is_not_in_the_representation() -> None:
+    assert KEY not in repr(read())
+    assert KEY not in str(read())
+
+
+@pytest.mark.parametrize(
+    ("body", "clean"),
+    [
+        (f"bad key {KEY}!".encode(), b"bad key ***!"),
+        (f"{KEY}{KEY}".encode(), b"******"),
+        (b"nothing here", b"nothing here"),
+        (b"\xff\xfe", b"\xff\xfe"),
+        (b"", b""),
+    ],
+)
+def test_a_key_that_an_answer_repeats_is_scrubbed(body: bytes, clean: bytes) -> None:
+    assert read().scrub(body) == clean
+
+
+def test_a_missing_connection_says_how_to_make_one() -> None:
+    said = str(missing_connection("mine", LookupError("not defined")))
+    for part in ("'mine'", "not defined", "type Klap", "Password", "klap_conn_id"):
+        assert part in said

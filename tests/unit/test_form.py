@@ -1,0 +1,135 @@
+"""Fields of the trigger form come from the request models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.exceptions import ParamValidationError
+
+from klap_provider.form import form_fields
+from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, VideoRequest, Watermark
+
+if TYPE_CHECKING:
+    from airflow.sdk import Param
+    from pydantic import BaseModel
+
+NESTED = {"dimensions", "editing_options"}
+MODELS = [ShortsRequest, VideoRequest, Dimensions, EditingOptions, Watermark, Selection]
+FIELDS = [(model, name) for model in MODELS for name in model.model_fields if name not in NESTED]
+each_field = pytest.mark.parametrize(
+    ("model", "name"), FIELDS, ids=lambda value: value if isinstance(value, str) else value.__name__
+)
+
+
+def param(model: type[BaseModel], name: str, **defaults: Any) -> Param:
+    return form_fields(model, [name], section="Here", **defaults)[name]
+
+
+@each_field
+def test_title_help_and_section_arrive_in_the_form(model: type[BaseModel], name: str) -> None:
+    field = model.model_fields[name]
+    shown = param(model, name)
+    assert shown.schema["title"] == field.title
+    assert field.title
+    assert shown.description == field.description
+    assert field.description
+    assert shown.schema["section"] == "Here"
+
+
+@each_field
+def test_a_required_field_stays_required_and_the_others_keep_their_default(model: type[BaseModel], name: str) -> None:
+    field = model.model_fields[name]
+    shown = param(model, name)
+    if field.is_required():
+        with pytest.raises(ParamValidationError, match="no default value"):
+            shown.resolve()
+    else:
+        assert shown.resolve() == field.default
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "bounds"),
+    [
+        (ShortsRequest, "source_video_url", {"pattern": r"^https?://\S+$"}),
+        (ShortsRequest, "transcription_context", {"maxLength": 1000}),
+        (ShortsRequest, "target_clip_count", {"minimum": 1}),
+        (ShortsRequest, "max_clip_count", {"minimum": 1}),
+        (ShortsRequest, "min_duration", {"minimum": 1, "maximum": 120}),
+        (ShortsRequest, "max_duration", {"minimum": 1, "maximum": 180}),
+        (ShortsRequest, "target_duration", {"minimum": 1, "maximum": 120}),
+        (Dimensions, "width", {"minimum": 2, "maximum": 7680}),
+        (Watermark, "pos_x", {"minimum": 0, "maximum": 1}),
+        (Watermark, "pos_y", {"minimum": 0, "maximum": 1}),
+        (Watermark, "scale", {"exclusiveMinimum": 0, "maximum": 100}),
+        (Selection, "limit", {"minimum": 1}),
+        (Selection, "min_virality_score", {"minimum": 0, "maximum": 100}),
+    ],
+)
+def test_bounds_arrive_in_the_form(model: type[BaseModel], name: str, bounds: dict[str, Any]) -> None:
+    assert bounds.items() <= param(model, name).schema.items()
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "good", "bad"),
+    [
+        (ShortsRequest, "source_video_url", "https://example.com/a.mp4", ["", None, "ftp://a/b", "https://a b"]),
+        (ShortsRequest, "max_clip_count", 3, [0, "3", 2.5, True]),
+        (ShortsRequest, "max_duration", 180, [181, 0]),
+        (ShortsRequest, "language", None, [7]),
+        (ShortsRequest, "transcription_context", "x" * 1000, ["x" * 1001]),
+        (EditingOptions, "captions", False, ["yes", None]),
+        (Watermark, "pos_x", 0.25, [1.5, -0.1, None]),
+        (Watermark, "scale", 0.5, [0]),
+        (Selection, "min_virality_score", 100, [101, "high"]),
+    ],
+)
+def test_airflow_takes_and_refuses_what_the_model_does(
+    model: type[BaseModel], name: str, good: Any, bad: list[Any]
+) -> None:
+    assert param(model, name).resolve(good) == good
+    for value in bad:
+        with pytest.raises(ParamValidationError):
+            param(model, name).resolve(value)
+
+
+def test_an_optional_field_may_be_left_empty() -> None:
+    assert param(ShortsRequest, "max_clip_count").schema["type"] == ["integer", "null"]
+    assert param(ShortsRequest, "max_clip_count").resolve(None) is None
+
+
+def test_another_default_is_taken_and_held_to_the_same_bounds() -> None:
+    assert param(Selection, "limit", limit=3).resolve() == 3
+    with pytest.raises(ParamValidationError):
+        param(Selection, "limit", limit=0).resolve()
+
+
+def test_a_required_field_with_the_default_none_may_be_empty_and_is_still_held_to_its_pattern() -> None:
+    shown = param(Watermark, "src_url", src_url=None)
+    assert shown.schema["type"] == ["string", "null"]
+    assert shown.resolve() is None
+    assert shown.resolve("https://example.com/logo.png") == "https://example.com/logo.png"
+    with pytest.raises(ParamValidationError):
+        shown.resolve("logo.png")
+
+
+def test_fields_come_in_the_order_asked_for_and_with_the_prefix() -> None:
+    names = ["max_duration", "min_duration"]
+    assert list(form_fields(ShortsRequest, names, section="x", prefix="clip_")) == [
+        "clip_max_duration",
+        "clip_min_duration",
+    ]
+
+
+@pytest.mark.parametrize("model", [Dimensions, EditingOptions, Watermark, Selection])
+def test_without_names_all_fields_are_shown_in_the_models_order(model: type[BaseModel]) -> None:
+    assert list(form_fields(model, section="x")) == list(model.model_fields)
+
+
+def test_a_field_that_the_model_does_not_have_is_an_error() -> None:
+    with pytest.raises(KeyError, match="dimension"):
+        form_fields(ShortsRequest, ["dimension"], section="x")
+
+
+def test_without_a_section_a_field_stands_in_airflows_own() -> None:
+    assert "section" not in form_fields(Selection)["limit"].schema

@@ -1,0 +1,116 @@
+"""What the provider tells Airflow is valid, and true."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import UserDict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.triggers.base import BaseTrigger
+
+from klap_provider import __version__, get_provider_info
+from klap_provider.connection import CONN_TYPE, KlapConnection
+from klap_provider.errors import KlapConfigError
+
+INFO = get_provider_info()
+CONNECTION = INFO["connection-types"][0]
+FIELDS: dict[str, Any] = CONNECTION["conn-fields"]
+STORED = SimpleNamespace(host=None, schema=None, port=None, password="kak_test")
+
+
+def schema_of_airflow(name: str) -> dict[str, Any]:
+    return dict(json.loads((Path(airflow.__file__).parent / name).read_text()))
+
+
+def load(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+class Noting(UserDict[str, Any]):
+    """An Extra that notes which of its fields are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return default
+
+
+def test_airflow_accepts_the_provider_info() -> None:
+    jsonschema.validate(INFO, schema_of_airflow("provider_info.schema.json"))
+
+
+def test_airflow_accepts_the_connection_form() -> None:
+    schema = schema_of_airflow("provider.yaml.schema.json")["properties"]["connection-types"]
+    jsonschema.validate(INFO["connection-types"], schema)
+
+
+def test_the_version_is_the_packages() -> None:
+    assert INFO["versions"] == [__version__]
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [("hooks", BaseHook), ("operators", BaseOperator), ("sensors", BaseOperator), ("triggers", BaseTrigger)],
+)
+def test_the_named_modules_hold_what_they_are_named_for(kind: str, base: type) -> None:
+    integrations = {integration["integration-name"] for integration in INFO["integrations"]}
+    for entry in INFO[kind]:
+        assert entry["integration-name"] in integrations
+        for name in entry["python-modules"]:
+            members = vars(importlib.import_module(name)).values()
+            own = [m for m in members if isinstance(m, type) and m.__module__ == name]
+            assert any(issubclass(member, base) for member in own)
+
+
+def test_the_named_links_exist() -> None:
+    for path in INFO.get("extra-links", []):
+        assert load(path).name
+
+
+def test_the_connection_type_belongs_to_the_hook() -> None:
+    hook = load(CONNECTION["hook-class-name"])
+    assert hook.conn_type == CONN_TYPE == CONNECTION["connection-type"]
+    assert hook.hook_name == CONNECTION["hook-name"]
+    assert hook.conn_name_attr == "klap_conn_id"
+
+
+def test_the_form_has_exactly_the_extra_fields_that_are_read() -> None:
+    extra = Noting()
+    KlapConnection.read("klap_default", STORED, extra)
+    assert extra.read == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_default_in_the_form_is_what_an_empty_field_means(name: str) -> None:
+    schema = FIELDS[name]["schema"]
+    connection = KlapConnection.read("klap_default", STORED, {})
+    assert getattr(connection, name) == schema.get("default")
+    jsonschema.validate(schema.get("default"), schema)
+    jsonschema.validate(None, schema)
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if "minimum" in FIELDS[name]["schema"]])
+def test_whatever_the_form_allows_is_accepted(name: str) -> None:
+    schema = FIELDS[name]["schema"]
+    for seconds in (schema["minimum"], schema["maximum"]):
+        assert getattr(KlapConnection.read("klap_default", STORED, {name: seconds}), name) == seconds
+    with pytest.raises(KlapConfigError):
+        KlapConnection.read("klap_default", STORED, {name: schema["maximum"] + 1})
+
+
+def test_the_key_has_a_field_and_what_is_not_read_is_hidden() -> None:
+    behaviour = CONNECTION["ui-field-behaviour"]
+    assert behaviour["relabeling"]["password"] == "API key"
+    assert not {"host", "password"} & set(behaviour["hidden-fields"])
+    assert {"login", "extra"} <= set(behaviour["hidden-fields"])

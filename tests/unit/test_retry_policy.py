@@ -1,0 +1,105 @@
+"""Airflow's own retries, with our judgement."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.retry_policy import RetryAction, RetryDecision
+
+from klap_provider.errors import (
+    KlapAnswerError,
+    KlapAuthError,
+    KlapConfigError,
+    KlapConnectionError,
+    KlapCreditsError,
+    KlapDownloadError,
+    KlapError,
+    KlapIncompleteError,
+    KlapInputError,
+    KlapJobFailedError,
+    KlapNoAnswerError,
+    KlapNoShortsError,
+    KlapNotFoundError,
+    KlapRateLimitError,
+    KlapRejectedError,
+    KlapServerError,
+    KlapSubmitUncertainError,
+    KlapTimeoutError,
+    KlapUnknownStatusError,
+)
+from klap_provider.retry_policy import KlapRetryPolicy
+
+
+def decide(exception: BaseException, context: Any = None) -> RetryDecision:
+    return KlapRetryPolicy().evaluate(exception, 1, 3, context)
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        KlapConnectionError("x"),
+        KlapNoAnswerError("x"),
+        KlapRateLimitError("x", status=429),
+        KlapServerError("x", status=500),
+        KlapAnswerError("x", status=200),
+        KlapDownloadError("x", passing=True),
+    ],
+    ids=repr,
+)
+def test_what_may_pass_is_retried_as_the_task_says(exception: KlapError) -> None:
+    assert decide(exception).action is RetryAction.DEFAULT
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        KlapConfigError("x"),
+        KlapInputError("x"),
+        KlapAuthError("x", status=401),
+        KlapCreditsError("x", status=402),
+        KlapNotFoundError("x", status=404),
+        KlapRejectedError("x", status=422),
+        KlapJobFailedError("x"),
+        KlapUnknownStatusError("x"),
+        KlapTimeoutError("x"),
+        KlapNoShortsError("x"),
+        KlapSubmitUncertainError("x"),
+        KlapDownloadError("x", passing=False),
+        KlapIncompleteError("x"),
+        KlapAuthError("x", status=401, retry_after=5),
+    ],
+    ids=repr,
+)
+def test_what_no_retry_mends_fails_at_once_and_says_so(exception: KlapError) -> None:
+    decision = decide(exception)
+    assert decision.action is RetryAction.FAIL
+    assert decision.reason == f"{type(exception).__name__}: trying again would not help"
+
+
+@pytest.mark.parametrize("exception", [ValueError("x"), ConnectionError("x"), KeyboardInterrupt(), SystemExit(1)])
+def test_exceptions_of_others_are_left_to_airflow(exception: BaseException) -> None:
+    assert decide(exception) == RetryDecision.default()
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [KlapRateLimitError("x", status=429, retry_after=120.5), KlapServerError("x", status=503, retry_after=120.5)],
+    ids=repr,
+)
+def test_a_retry_comes_when_klap_asked_for_it(exception: KlapError) -> None:
+    decision = decide(exception)
+    assert decision.action is RetryAction.RETRY
+    assert decision.retry_delay == timedelta(seconds=120.5)
+    assert "Klap asked to wait" in (decision.reason or "")
+
+
+@pytest.mark.parametrize("retry_after", [0, 1])
+def test_the_tasks_own_delay_holds_where_klap_did_not_ask_for_more(retry_after: float) -> None:
+    task = BaseOperator(task_id="submit", retries=3, retry_delay=timedelta(minutes=5))
+    decision = decide(KlapRateLimitError("x", status=429, retry_after=retry_after), {"task": task})
+    delay = task.retry_delay if decision.retry_delay is None else decision.retry_delay
+    assert decision.action is not RetryAction.FAIL
+    assert delay >= timedelta(minutes=5)
