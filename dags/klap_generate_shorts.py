@@ -94,7 +94,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         schedule=schedule,
         catchup=False,
         doc_md=DOC,
-        dag_display_name="Klap: generate shorts" if dag_id == "klap_generate_shorts" else None,
+        dag_display_name="Klap: generate shorts" if dag_id == "klap_generate_shorts" else dag_id,
         tags=["klap", "video"],
         params=fields,
         default_args={"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import inet_aton
 from urllib.parse import urlsplit
 
 from klap_provider.errors import KlapConfigError, KlapInputError
@@ -53,20 +54,36 @@ def api_url(host: str | None, *, schema: str | None = None, port: int | None = N
 
 def is_local(url: str) -> bool:
     """Whether only this machine or its own network can resolve or reach the URL's host, as far as its name tells."""
-    host = (urlsplit(url).hostname or "").rstrip(".").lower()
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
+    host = _host(url)
+    address = _address(host)
+    if address is not None:
+        return not address.is_global
+    return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
 
 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this very machine."""
-    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    host = _host(url)
+    address = _address(host)
+    if address is not None:
+        return address.is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").rstrip(".").lower()
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that the host is, also in forms such as 127.1 or 0x7f000001, or None for a name."""
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host)
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        pass
+    try:
+        return ip_address(inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def require_reachable(field: str, url: str, *, api_url: str) -> None:

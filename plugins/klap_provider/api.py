@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds that a ``Retry-After`` counts for at most: a day.
+LONGEST_RETRY_AFTER = 86_400.0
+
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
@@ -211,6 +214,7 @@ def _error(
         status=status,
         error_code=error_code,
         retry_after=parse_retry_after(lowered.get("retry-after"), now=now),
+        spoke_json=document is not None,
     )
 
 
@@ -242,11 +246,11 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value[:9])
+        return min(float(value), LONGEST_RETRY_AFTER)
     try:
         when = parsedate_to_datetime(value)
     except (ValueError, IndexError, OverflowError):
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, when.timestamp() - now)
+    return min(max(0.0, when.timestamp() - now), LONGEST_RETRY_AFTER)

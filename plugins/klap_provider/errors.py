@@ -81,6 +81,7 @@ class KlapResponseError(KlapError):
     :param status: the HTTP status code.
     :param error_code: Klap's ``error_code``, if the body had one.
     :param retry_after: seconds from the ``Retry-After`` header, if there was one.
+    :param spoke_json: whether the body was JSON, as the API's are.
     """
 
     def __init__(
@@ -90,11 +91,13 @@ class KlapResponseError(KlapError):
         status: int,
         error_code: str | None = None,
         retry_after: float | None = None,
+        spoke_json: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.error_code = error_code
         self.retry_after = retry_after
+        self.spoke_json = spoke_json
 
 
 class KlapAuthError(KlapResponseError):

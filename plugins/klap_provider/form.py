@@ -23,7 +23,7 @@ def form_fields(
     """
     Return Airflow ``Param`` objects for fields of a model: title, help, type, bounds and default.
 
-    :param names: which fields, in the order of the form; default: all.
+    :param names: which fields, in the order of the form; default: all but those that are objects of their own.
     :param section: heading to show them under. None: Airflow's own, which alone is open from the start.
     :param prefix: put before each name.
     :param defaults: other defaults than the model's, by field name. A required field without one stays required.
@@ -31,8 +31,12 @@ def form_fields(
     properties = model.model_json_schema()["properties"]
     return {
         f"{prefix}{name}": _param(properties[name], section, defaults.get(name, properties[name].get("default", ...)))
-        for name in names or properties
+        for name in names or [name for name, schema in properties.items() if _is_plain(schema)]
     }
+
+
+def _is_plain(schema: dict[str, Any]) -> bool:
+    return all("type" in variant for variant in schema.get("anyOf", [schema]))
 
 
 def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:

@@ -18,6 +18,7 @@ import requests
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from klap_provider import __version__, api
@@ -173,7 +174,9 @@ class KlapHook(HttpHook):
         """
         try:
             self.call(api.get_task(NO_TASK), backoff=Backoff(attempts=1))
-        except KlapNotFoundError:
+        except KlapNotFoundError as unknown:
+            if not unknown.spoke_json:
+                return False, f"{self.connection.api_url} is some web site, not Klap's API: check the connection's Host"
             return True, f"{self.connection.api_url} accepts the API key"
         except KlapAuthError:
             return False, f"{self.connection.api_url} does not accept the API key (the connection's Password)"
@@ -239,7 +242,8 @@ class KlapAsyncHook:
                     connect=connection.connect_timeout,
                     sock_read=connection.read_timeout,
                 ),
-                trust_env=True,
+                # Not trust_env: with it, aiohttp would also take from a ~/.netrc what it has for the host.
+                proxy=select_proxy(connection.api_url, get_environ_proxies(connection.api_url)),
             )
         url = connection.api_url + call.path
         try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from sys import float_info
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ class JobStatus(str, Enum):
 
 def _check_http_url(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # .port raises where it is none
         raise ValueError("must be a complete http:// or https:// address")
     return url
 
@@ -268,13 +269,14 @@ class Project(_Answer):
     id: str = Field(min_length=1)
     folder_id: str | None = None
     name: str | None = None
-    virality_score: float | None = Field(None, allow_inf_nan=False)
+    virality_score: float | None = None
     virality_score_explanation: str | None = None
 
     @field_validator("virality_score", mode="before")
     @classmethod
     def _score_or_none(cls, value: Any) -> Any:
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        sound = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
+        return value if sound else None
 
 
 class User(_Answer):

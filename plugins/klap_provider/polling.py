@@ -210,7 +210,7 @@ def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT
     if look.status == JobStatus.READY and look.output:
         return Ready(look)
     if look.status == JobStatus.ERROR:
-        raise KlapJobFailedError(f"{what} failed: {look.failure}.", error_code=look.error_code)
+        raise KlapJobFailedError(f"{what} failed: {look.failure.rstrip('.')}.", error_code=look.error_code)
     unknown_since = watch.unknown_since
     if look.status in (JobStatus.PROCESSING, JobStatus.READY):
         unknown_since = None
