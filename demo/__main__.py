@@ -15,14 +15,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from demo.airflow import FINISHED, ROOT, LocalAirflow, kill_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DAG_ID = "klap_generate_shorts"
 HOME = ROOT / ".airflow"
@@ -60,10 +60,8 @@ def sandbox() -> Iterator[tuple[str, str]]:
         yield address[1], address[2]
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
         kill_group(process)
 
 

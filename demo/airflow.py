@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -134,10 +135,8 @@ class LocalAirflow:
             process.terminate()
         deadline = time.monotonic() + 10
         for process in self.processes.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             kill_group(process)
         self.processes.clear()
 
@@ -213,10 +212,8 @@ class LocalAirflow:
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process that was started in a session of its own, with its children."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

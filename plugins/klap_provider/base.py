@@ -12,17 +12,20 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 from klap_provider.connection import DEFAULT_CONN_ID
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.models import JobStatus
+from klap_provider.retry import ONCE
 from klap_provider.retry_policy import KlapRetryPolicy
 from klap_provider.submission import Submission, Submitter, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk import Context, RetryPolicy
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
     from klap_provider.api import Call
     from klap_provider.hook import KlapHook
     from klap_provider.models import Export, Task
+    from klap_provider.polling import Ready, Target, Wait, Watch
 
 #: XCom key under which a failed task says why: ``{"error": str, "type": str, "project_id": str | None}``.
 ERROR_KEY = "klap_error"
@@ -64,6 +67,19 @@ class KlapOperator(BaseOperator):
 
         return KlapHook(self.klap_conn_id)
 
+    def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
+        """
+        Look once at what is waited for, and decide what the look means.
+
+        :raises KlapError: the wait is over, and not well.
+        """
+        look: R | KlapError
+        try:
+            look = self.hook.call(target.call(), backoff=ONCE)
+        except KlapError as failure:
+            look = failure
+        return target.judge(look, watch, now=time.time())
+
 
 class KlapSubmitOperator(KlapOperator):
     """Base of the operators that cost money: whatever crashes, one POST per task instance and set of inputs."""
@@ -74,38 +90,24 @@ class KlapSubmitOperator(KlapOperator):
         call: Call[Task] | Call[Export],
         *,
         status: Callable[[str], str],
-        find_orphan: Callable[[Submission], str | None] | None = None,
+        find_orphans: Callable[[Submission], Sequence[str]] | None = None,
         allow_new: bool = False,
     ) -> Submission:
         """
         Send the call unless it was sent before, and return the submission, with its id.
 
         :param status: returns the status word of the job with the given id.
-        :param find_orphan: looks for the job of a POST whose answer got lost, if the API has a way.
+        :param find_orphans: lists jobs that a POST whose answer got lost may have made, if the API has a way.
         :param allow_new: send although the fate of an earlier POST is unknown.
         :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
         """
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-        store = context["task_state_store"]
-
-        class Forever:
-            """The state store, keeping what was paid for as long as the task instance exists."""
-
-            get = staticmethod(store.get)
-            delete = staticmethod(store.delete)
-
-            @staticmethod
-            def set(key: str, value: dict[str, Any]) -> None:
-                store.set(key, value, retention=NEVER_EXPIRE)
-
         connection = self.hook.connection
         send: Callable[[Call[Any]], Any] = self.hook.call
         submitter = Submitter(
-            store=Forever(),
+            store=_Forever(context["task_state_store"]),
             post=lambda: send(call).id,
             has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
-            find_orphan=find_orphan,
+            find_orphans=find_orphans,
             clock=time.time,
         )
         submission, fresh = submitter.submit(
@@ -121,6 +123,20 @@ class KlapSubmitOperator(KlapOperator):
         verb = "Submitted" if fresh else "Nothing paid: reattached to what was submitted before,"
         self.log.info("%s %s → %s", verb, call, submission.job_id)
         return submission
+
+
+class _Forever:
+    """Airflow's task state store, keeping what was paid for as long as the task instance exists."""
+
+    def __init__(self, store: TaskStateStoreAccessor) -> None:
+        self.get = store.get
+        self.delete = store.delete
+        self._set = store.set
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+        self._set(key, value, retention=NEVER_EXPIRE)
 
 
 def is_static(value: Any) -> bool:

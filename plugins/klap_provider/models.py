@@ -16,7 +16,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 from sys import float_info
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -30,9 +30,6 @@ from pydantic import (
 )
 
 from klap_provider.errors import KlapInputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class JobStatus(str, Enum):
@@ -290,16 +287,3 @@ class UserToken(_Answer):
     """Answer of ``POST /users/{user_id}/tokens``. The token is a secret."""
 
     external_access_token: str = Field(min_length=1, repr=False)
-
-
-def virality_percentages(projects: Iterable[Project]) -> list[int | None]:
-    """
-    Return the virality score of each project as a whole number from 0 to 100, or None where it has none.
-
-    The documents say 0–1, real answers say 0–100. No single number tells which scale it is on, a folder does:
-    on a scale of 0–100 not every short of a video scores 1 or less.
-    """
-    scores = [p.virality_score for p in projects]
-    known = [s for s in scores if s is not None]
-    factor = 100 if known and max(known) <= 1 else 1
-    return [None if s is None else round(max(0, min(100, s * factor))) for s in scores]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider import api
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapOperator, KlapSubmitOperator, check_now, is_static, reports_failure
-from klap_provider.errors import KlapError, KlapNoShortsError
+from klap_provider.errors import KlapNoShortsError
 from klap_provider.links import PreviewShortLink
 from klap_provider.models import (
     ExportRequest,
@@ -18,10 +18,9 @@ from klap_provider.models import (
     Selection,
     ShortsRequest,
     build_request,
-    virality_percentages,
 )
-from klap_provider.polling import Pace, Ready, ShortsTarget, Wait, Watch
-from klap_provider.retry import ONCE
+from klap_provider.polling import Pace, Ready, ShortsTarget, Watch
+from klap_provider.selection import select
 from klap_provider.triggers import ShortsListTrigger
 
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ class ListShortsOperator(KlapOperator):
         target = ShortsTarget(self.folder_id)
         while True:
             try:
-                verdict = self._look(target, watch)
+                verdict = self.look(target, watch)
             except KlapNoShortsError:
                 if self.allow_empty:
                     return []
@@ -217,28 +216,9 @@ class ListShortsOperator(KlapOperator):
                 )
             time.sleep(verdict.seconds)
 
-    def _look(self, target: ShortsTarget, watch: Watch) -> Ready[list[Project]] | Wait:
-        look: list[Project] | KlapError
-        try:
-            look = self.hook.call(target.call(), backoff=ONCE)
-        except KlapError as failure:
-            look = failure
-        return target.judge(look, watch, now=time.time())
-
     def _select(self, projects: list[Project], selection: Selection) -> list[dict[str, Any]]:
-        scored = sorted(
-            zip(projects, virality_percentages(projects), strict=True), key=lambda pair: (-(pair[1] or 0), pair[0].id)
-        )
-        worth = [(project, score) for project, score in scored if (score or 0) >= selection.min_virality_score]
-        chosen = worth[: selection.limit]
-        self.log.info(
-            "Klap made %d shorts of folder %s; %d score at least %g, %d selected",
-            len(projects),
-            self.folder_id,
-            len(worth),
-            selection.min_virality_score,
-            len(chosen),
-        )
+        chosen = select(projects, selection)
+        self.log.info("Klap made %d shorts of folder %s, %d are selected", len(projects), self.folder_id, len(chosen))
         return [
             {
                 "project_id": project.id,
@@ -313,7 +293,7 @@ class ExportShortOperator(KlapSubmitOperator):
             context,
             api.create_export(request, project_id=project_id, folder_id=folder_id),
             status=status,
-            find_orphan=self._find_orphan,
+            find_orphans=self._find_orphans,
         )
         return {
             "export_id": submission.job_id,
@@ -322,23 +302,23 @@ class ExportShortOperator(KlapSubmitOperator):
             "submitted_at": _iso(submission.at),
         }
 
-    def _find_orphan(self, intent: Submission) -> str | None:
+    def _find_orphans(self, intent: Submission) -> list[str]:
         exports = self.hook.call(api.list_exports(folder_id=self.folder_id, project_id=self.project_id))
-        candidates = [
-            export
+        found = sorted(
+            (_timestamp(export.created_at), export.id)
             for export in exports
             if export.project_id == self.project_id
-            and export.id not in intent.known
             and export.status != JobStatus.ERROR
             and export.created_at is not None
             and _timestamp(export.created_at) >= intent.at - CLOCK_SKEW
-        ]
-        if not candidates:
-            self.log.info("No export of %s was made by the request of %s", self.project_id, _iso(intent.at))
-            return None
-        orphan = min(candidates, key=lambda export: _timestamp(export.created_at or datetime.max))
-        self.log.info("Adopted export %s, whose answer had got lost", orphan.id)
-        return orphan.id
+        )
+        self.log.info(
+            "A request of %s got no answer; Klap has %d exports of %s made since",
+            _iso(intent.at),
+            len(found),
+            self.project_id,
+        )
+        return [export_id for _, export_id in found]
 
 
 def _timestamp(moment: datetime) -> float:

@@ -15,7 +15,6 @@ from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError
 from klap_provider.links import PreviewShortLink
 from klap_provider.polling import ExportTarget, Pace, Ready, Target, TaskTarget, Wait, Watch
-from klap_provider.retry import ONCE
 from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, TaskStatusTrigger
 
 if TYPE_CHECKING:
@@ -142,14 +141,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         )
 
     def _look(self, watch: Watch) -> Ready[Any] | Wait:
-        target = self.target()
-        look: Any
         try:
-            look = self.hook.call(target.call(), backoff=ONCE)
-        except KlapError as failure:
-            look = failure
-        try:
-            return target.judge(look, watch, now=time.time())
+            return self.look(self.target(), watch)
         except KlapTimeoutError as timeout:
             raise AirflowSensorTimeout(str(timeout)) from timeout
 

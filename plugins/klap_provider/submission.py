@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from klap_provider.errors import KlapError, KlapSubmitUncertainError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 KEY = "klap_submission"
 
@@ -54,7 +54,7 @@ class Submission:
     :param fingerprint: what was asked of whom, see :func:`fingerprint`.
     :param at: when the POST was about to go out, in seconds since the epoch.
     :param job_id: Klap's id of the task or export; None while that is not known.
-    :param known: ids that earlier submissions of this task instance got: never orphans of this one.
+    :param known: ids of jobs that earlier submissions of this task instance made: never orphans of this one.
     """
 
     fingerprint: str
@@ -86,15 +86,15 @@ class Submitter:
     :param store: where the record lives.
     :param post: sends the POST and returns the new job's id.
     :param has_failed: whether the job with this id ended with ``error``; such a one is not reattached to.
-    :param find_orphan: looks for a job that was made by a POST whose answer got lost, given the intent;
-        None where the API has no way to look.
+    :param find_orphans: lists the ids, oldest first, of jobs that a POST whose answer got lost may have made, given the
+        intent; None where the API has no way to look.
     :param clock: returns seconds since the epoch.
     """
 
     store: Store
     post: Callable[[], str]
     has_failed: Callable[[str], bool]
-    find_orphan: Callable[[Submission], str | None] | None
+    find_orphans: Callable[[Submission], Sequence[str]] | None
     clock: Callable[[], float]
 
     def submit(self, fingerprint: str, *, allow_new: bool = False) -> tuple[Submission, bool]:
@@ -119,16 +119,15 @@ class Submitter:
     def _reattach(self, before: Submission, *, allow_new: bool) -> Submission | None:
         if before.job_id is not None:
             return None if self.has_failed(before.job_id) else before
-        if self.find_orphan is not None:
-            orphan = self.find_orphan(before)
+        if self.find_orphans is not None:
+            orphan = next((found for found in self.find_orphans(before) if found not in before.known), None)
             return None if orphan is None else self._keep(replace(before, job_id=orphan))
         if allow_new:
             return None
         raise _uncertain(before)
 
     def _post(self, fingerprint: str, before: Submission | None) -> Submission:
-        known = () if before is None else (*before.known, *([before.job_id] if before.job_id else []))
-        intent = self._keep(Submission(fingerprint, self.clock(), known=known))
+        intent = self._keep(Submission(fingerprint, self.clock(), known=self._known(before, fingerprint)))
         try:
             job_id = self.post()
         except KlapError as failure:
@@ -138,10 +137,20 @@ class Submitter:
                 else:
                     self._keep(before)
                 raise
-            if self.find_orphan is None:
+            if self.find_orphans is None:
                 raise _uncertain(intent) from failure
             raise
         return self._keep(replace(intent, job_id=job_id))
+
+    def _known(self, before: Submission | None, fingerprint: str) -> tuple[str, ...]:
+        """Return the jobs that are not this submission's, should it have to be looked for."""
+        if before is None:
+            return ()
+        if before.job_id is not None:
+            return (*before.known, before.job_id)
+        if self.find_orphans is not None and before.fingerprint != fingerprint:
+            return (*before.known, *self.find_orphans(before))
+        return before.known
 
     def _keep(self, submission: Submission) -> Submission:
         self.store.set(KEY, submission.to_record())

@@ -100,9 +100,11 @@ class KlapTrigger(BaseTrigger):
         # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
         hook_module = await asyncio.to_thread(importlib.import_module, "klap_provider.hook")
 
-        pause = self.next_look - time.time()
+        now = time.time()
+        pause = self.next_look - now
         if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
-            pause = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # only spreads them
+            spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
+            pause = max(0.0, min(spread, self.watch.deadline - now))
         async with hook_module.KlapAsyncHook(self.klap_conn_id) as hook:
             while True:
                 await asyncio.sleep(pause)

@@ -241,6 +241,23 @@ def test_a_worker_that_dies_before_its_xcom_is_written_has_paid_once(klap: Sandb
     assert len(klap.ledger()) == 1
 
 
+def test_changed_inputs_that_are_refused_leave_no_doubt_and_what_was_paid_for_is_still_known(
+    klap: Sandbox, airflow: Airflow
+) -> None:
+    task = airflow(submit())
+    first = task.run()
+    klap.fault("POST", POST_TASK, "status", code=402, times=2)
+    task.make = submit(name="Another")
+    for _ in range(2):
+        with pytest.raises(KlapCreditsError):
+            task.run()
+    task.make = submit()
+    assert task.run() == first
+    task.make = submit(name="Another")
+    assert task.run()["klap_task_id"] != first["klap_task_id"]
+    assert len(klap.ledger()) == 2
+
+
 @pytest.mark.parametrize("change", [{"name": "Another"}, {"source_video_url": f"{TALK}?2"}, {"max_clip_count": 2}])
 def test_changed_inputs_are_new_work(klap: Sandbox, airflow: Airflow, change: dict[str, Any]) -> None:
     task = airflow(submit())
@@ -755,6 +772,38 @@ def test_a_lost_export_of_another_short_is_not_adopted(
         lost.run()
     result = lost.run()
     assert {entry["id"]: entry["project_id"] for entry in klap.ledger("export")}[result["export_id"]] == one["id"]
+
+
+def test_a_klap_that_lists_the_exports_of_all_shorts_gets_none_of_them_adopted_by_another(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    one, other = make_shorts(2)
+    task = airflow(export(one))
+    klap.fault("POST", POST_EXPORT, "drop")
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    airflow(export(other)).run()
+    everything = klap.call("GET", "/exports").json()
+    klap.fault("GET", "^/exports$", "status", code=200, body=everything)
+    assert task.run()["export_id"] not in [listed["id"] for listed in everything]
+    assert len(klap.ledger("export")) == 2
+
+
+def test_a_lost_export_of_other_settings_is_not_adopted(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    short, watermark = make_shorts()[0], {"src_url": "https://example.com/logo.png"}
+    task = airflow(export(short))
+    klap.fault("POST", POST_EXPORT, "accept_then_drop")
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    task.make = export(short, watermark=watermark)
+    klap.fault("POST", POST_EXPORT, "drop")
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    export_id = task.run()["export_id"]
+    bodies = {entry["id"]: entry["body"] for entry in klap.ledger("export")}
+    assert bodies[export_id] == {"watermark": watermark}
 
 
 def test_two_shorts_that_swap_their_map_indexes_never_get_each_others_export(

@@ -70,7 +70,7 @@ CASES = {
     "ready after a while": Case(seconds=0.4),
     "failed with a reason": Case(
         [{"action": "job_error", "error_code": "no_speech", "message": "Nobody speaks."}],
-        failure=("KlapJobFailedError", "Klap task ID failed: no_speech · Nobody speaks.."),
+        failure=("KlapJobFailedError", "Klap task ID failed: no_speech · Nobody speaks."),
     ),
     "failed after a while without a reason": Case(
         [answer("processing", times=2), answer("error")],

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from klap_provider import api
 from klap_provider.errors import KlapAnswerError, KlapError, KlapResponseError
-from klap_provider.models import ExportRequest, Project, ShortsRequest, VideoRequest, virality_percentages
+from klap_provider.models import ExportRequest, Project, ShortsRequest, VideoRequest
+from klap_provider.selection import virality_percentages
 
 URL = "https://example.com/talk.mp4"
 CALLS = [

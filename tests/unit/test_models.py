@@ -22,8 +22,8 @@ from klap_provider.models import (
     VideoRequest,
     Watermark,
     build_request,
-    virality_percentages,
 )
+from klap_provider.selection import virality_percentages
 
 VIDEO = "https://example.com/talk.mp4"
 PICTURE = "https://example.com/logo.png"

@@ -66,7 +66,7 @@ class Klap:
     def submitter(
         self,
         store: MemoryStore,
-        find_orphan: Callable[[Submission], str | None] | None = None,
+        find_orphans: Callable[[Submission], list[str]] | None = None,
         now: float = 1000.0,
     ) -> Submitter:
         def post() -> str:
@@ -77,7 +77,7 @@ class Klap:
             return f"job-{self.posts}"
 
         return Submitter(
-            store=store, post=post, has_failed=self.failed.__contains__, find_orphan=find_orphan, clock=lambda: now
+            store=store, post=post, has_failed=self.failed.__contains__, find_orphans=find_orphans, clock=lambda: now
         )
 
 
@@ -182,9 +182,9 @@ def test_an_orphan_is_adopted_and_remembered(store: MemoryStore, klap: Klap) -> 
     before = record(store, known=("job-x",))
     asked: list[Submission] = []
 
-    def find(intent: Submission) -> str | None:
+    def find(intent: Submission) -> list[str]:
         asked.append(intent)
-        return "job-9"
+        return ["job-x", "job-9", "job-10"]
 
     submission, fresh = klap.submitter(store, find).submit(PRINT)
     assert asked == [before]
@@ -196,14 +196,20 @@ def test_an_orphan_is_adopted_and_remembered(store: MemoryStore, klap: Klap) -> 
 
 def test_without_an_orphan_the_lost_post_did_not_arrive_and_is_sent_again(store: MemoryStore, klap: Klap) -> None:
     record(store, known=("job-x",))
-    submission, fresh = klap.submitter(store, lambda _: None).submit(PRINT)
+    submission, fresh = klap.submitter(store, lambda _: ["job-x"]).submit(PRINT)
     assert (submission.job_id, submission.at, submission.known, fresh) == ("job-1", 1000.0, ("job-x",), True)
+
+
+def test_the_orphans_of_another_request_are_never_taken_for_this_ones(store: MemoryStore, klap: Klap) -> None:
+    record(store, known=("job-x",))
+    submission, fresh = klap.submitter(store, lambda _: ["job-9"]).submit("another print")
+    assert (submission.job_id, submission.known, fresh) == ("job-1", ("job-x", "job-9"), True)
 
 
 def test_if_the_orphan_cannot_be_looked_for_nothing_is_sent(store: MemoryStore, klap: Klap) -> None:
     before = record(store)
 
-    def find(_: Submission) -> str | None:
+    def find(_: Submission) -> list[str]:
         raise KlapServerError("x", status=500)
 
     with pytest.raises(KlapServerError):
@@ -264,9 +270,9 @@ def test_an_export_whose_answer_got_lost_fails_as_it_did_and_is_adopted_next_tim
 ) -> None:
     klap.outcomes = [lost]
     with pytest.raises(type(lost)) as failed:
-        klap.submitter(store, lambda _: None).submit(PRINT)
+        klap.submitter(store, lambda _: ["job-x"]).submit(PRINT)
     assert failed.value is lost
-    submission, fresh = klap.submitter(store, lambda intent: f"made-at-{intent.at:.0f}").submit(PRINT)
+    submission, fresh = klap.submitter(store, lambda intent: [f"made-at-{intent.at:.0f}"]).submit(PRINT)
     assert (submission.job_id, fresh, klap.posts) == ("made-at-1000", False, 1)
 
 
