@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from pydantic import JsonValue
 
 #: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
 BACKSTOP = 600
 
-#: Task state store key of what a wait must remember: ``{"started_at": float, "unknown_since": float | None}``.
+#: Task state store key of what a wait must remember:
+#: ``{"target": str, "started_at": float, "unknown_since": float | None}``.
 WATCH_KEY = "klap_watch"
 
 
@@ -105,16 +107,15 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Take one look."""
         watch = self._begin(context) if self._wait is None else self._wait.watch
-        store = context["task_state_store"]
         try:
             verdict = self._look(watch)
         except KlapUnknownStatusError:
-            store.set(WATCH_KEY, {"started_at": watch.started_at})  # a clear of the task waits anew
+            self._remember(context, replace(watch, unknown_since=None))  # a clear of the task waits anew
             raise
         if isinstance(verdict, Ready):
             return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict.value))
         if verdict.watch.unknown_since != watch.unknown_since:
-            store.set(WATCH_KEY, {"started_at": watch.started_at, "unknown_since": verdict.watch.unknown_since})
+            self._remember(context, verdict.watch)
         self._wait = verdict
         return PokeReturnValue(is_done=False)
 
@@ -123,22 +124,27 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     def _begin(self, context: Context) -> Watch:
         """Return the watch as it stands: anchored on the submission, or else on this task's very first look."""
-        record: dict[str, Any] = {}
-        started_at = _seconds(self.submitted_at)
-        if started_at is None or not self.deferrable:
-            record = cast("dict[str, Any]", context["task_state_store"].get(WATCH_KEY) or {})
-        if started_at is None:
-            started_at = record.get("started_at")
-        if started_at is None:
-            started_at = time.time()
-            context["task_state_store"].set(WATCH_KEY, {"started_at": started_at})
+        submitted_at = _seconds(self.submitted_at)
+        record: Any = None
+        if submitted_at is None or not self.deferrable:
+            record = context["task_state_store"].get(WATCH_KEY)
+        if record is None or record["target"] != str(self.target()):  # another job, after a clear further up
+            record = {"started_at": time.time(), "unknown_since": None}
+        started_at = record["started_at"] if submitted_at is None else submitted_at
         longest = self.max_wait.total_seconds() if self.max_wait else self.poke_interval
-        return Watch(
+        watch = Watch(
             started_at=started_at,
             deadline=started_at + self.timeout,
             pace=Pace(self.poke_interval, max(self.poke_interval, longest)),
-            unknown_since=record.get("unknown_since"),
+            unknown_since=record["unknown_since"],
         )
+        if submitted_at is None and "target" not in record:
+            self._remember(context, watch)
+        return watch
+
+    def _remember(self, context: Context, watch: Watch) -> None:
+        record = {"target": str(self.target()), "started_at": watch.started_at, "unknown_since": watch.unknown_since}
+        context["task_state_store"].set(WATCH_KEY, cast("dict[str, JsonValue]", record))
 
     def _look(self, watch: Watch) -> Ready[Any] | Wait:
         try:

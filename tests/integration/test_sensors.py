@@ -352,6 +352,21 @@ def test_without_a_submission_time_the_deadline_counts_from_the_first_look_of_al
     assert time.monotonic() - before < 0.4
 
 
+def test_another_job_at_the_same_place_has_a_deadline_of_its_own(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
+) -> None:
+    task = airflow(waiting(new_task(klap, [BAD_KEY]), timeout=0.6, **mode))
+    with pytest.raises(KlapAuthError):
+        task.run()
+    time.sleep(0.6)
+    forget_faults(klap)
+    task.make = waiting(new_task(klap, [{"action": "stuck"}]), timeout=0.6, **mode)
+    before = time.monotonic()
+    with pytest.raises(AirflowSensorTimeout):
+        task.run()
+    assert time.monotonic() - before > 0.4
+
+
 def test_a_submission_time_that_is_none_is_named(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     task = airflow(waiting("task000000000000", submitted_at="yesterday", **mode))
     with pytest.raises(KlapInputError, match="submitted_at is 'yesterday'"):
