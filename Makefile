@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := plugins dags klap_sandbox demo tests
 
-.PHONY: help setup demo up test lint constraints clean
+.PHONY: help setup demo up test test-chaos lint constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
 	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
-	@echo "make test         every test        make lint     ruff and mypy"
+	@echo "make test         the tests         make lint     ruff and mypy"
+	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make setup        .venv alone       make clean    remove what these made"
 
 setup: .venv/ready
@@ -26,6 +27,9 @@ demo up: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+test-chaos: .venv/ready
+	$(BIN)/python -m pytest -m chaos
 
 lint: .venv/ready
 	$(BIN)/ruff check $(CHECKED)

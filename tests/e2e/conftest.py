@@ -44,16 +44,18 @@ class Stage:
         )
 
 
+@pytest.fixture
+def stage(standing: Stage) -> Stage:
+    """The stage, with a sandbox that has forgotten everything."""
+    standing.sandbox.reset(task_seconds=2, export_seconds=2)
+    return standing
+
+
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     api_key = f"kak_{secrets.token_hex(12)}"
     home = tmp_path_factory.mktemp("airflow")
     with Sandbox(render=True, task_seconds=2, export_seconds=2) as sandbox:
         connection = {"conn_type": "klap", "host": sandbox.url, "password": api_key}
         with LocalAirflow(home, connections={"klap_default": connection}) as airflow:
             yield Stage(airflow, sandbox, api_key, tmp_path_factory.mktemp("shorts"))
-
-
-@pytest.fixture(autouse=True)
-def _fresh_sandbox(stage: Stage) -> None:
-    stage.sandbox.reset(task_seconds=2, export_seconds=2)
