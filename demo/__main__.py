@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ STEPS = (
     "publish",
 )
 ADDRESS = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 started = time.monotonic()
 
@@ -120,9 +123,10 @@ def main() -> int:
             video_url = video_url or sample
             connection = {"conn_type": "klap", "host": url, "password": "sandbox"}
             say(f"The sandbox is up: {url}")
-        shutil.rmtree(HOME, ignore_errors=True)
+        home = HOME / command  # so that a demo does not disturb what make up left running
+        shutil.rmtree(home, ignore_errors=True)
         say("Airflow is starting, which takes about a minute …")
-        airflow = stack.enter_context(LocalAirflow(HOME, connections={"klap_default": connection}))
+        airflow = stack.enter_context(LocalAirflow(home, connections={"klap_default": connection}))
         say(f"Airflow is up: {airflow.url}")
         if command == "up":
             print(f"\nOpen {airflow.url} and trigger {DAG_ID} with a video URL such as\n{video_url or 'your own'}\n")
@@ -135,8 +139,15 @@ def main() -> int:
         return 0 if report(SHORTS / task["klap_task_id"] / "manifest.json") else 1
 
 
+def leave(signal_number: int, _frame: object) -> None:
+    """End the program by way of its cleaning up, which no further signal is to interrupt."""
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+    print("\nStopping …", flush=True)
+    sys.exit(128 + signal_number)
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print()
+    for ending in ENDINGS:
+        signal.signal(ending, leave)
+    sys.exit(main())

@@ -102,7 +102,11 @@ class LocalAirflow:
         self.home.mkdir(parents=True, exist_ok=True)
         self._log_file("migrate").unlink(missing_ok=True)
         migrate = self._spawn("migrate", "db", "migrate")
-        if migrate.wait() != 0:
+        try:
+            migrated = migrate.wait() == 0
+        finally:
+            kill_group(migrate)
+        if not migrated:
             raise RuntimeError(f"airflow db migrate failed, see {self._log_file('migrate')}")
         for component in COMPONENTS:
             self.start_component(component)
