@@ -8,11 +8,11 @@ from typing import Any
 from airflow.sdk import DAG, Param, task_group
 
 from klap_provider.delivery import DeliverShortOperator
-from klap_provider.form import form_fields
 from klap_provider.manifest import PublishShortsOperator
 from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, Watermark
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+from klap_provider.trigger_form import form_fields
 
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
@@ -31,7 +31,7 @@ goes on where it stopped. `manifest.json`, beside the videos, lists what was del
 
 def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any = None, **defaults: Any) -> DAG:
     """
-    Return the DAG.
+    Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
 
     :param dag_id: another id makes another DAG, such as one for a schedule.
     :param schedule: as for any DAG; needs a default for ``source_video_url``.
@@ -56,6 +56,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         "destination": Param(
             None,
             type=["string", "null"],
+            pattern="^(/|[a-zA-Z0-9]+://).+",
             title="Destination",
             description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
             "Empty: klap_shorts in Airflow's home on the worker.",
@@ -91,6 +92,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
 
     with DAG(
         dag_id,
+        auto_register=False,  # or importing this file would register its own DAG for the importing file as well
         schedule=schedule,
         catchup=False,
         doc_md=DOC,
@@ -108,6 +110,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             editing_options={name: dag.param(name) for name in EditingOptions.model_fields},
             klap_task_id=dag.param("klap_task_id"),
             allow_new_submission=dag.param("allow_new_submission"),
+            destination=dag.param("destination"),
         )
         wait_for_shorts = TaskStatusSensor(
             task_id="wait_for_shorts",
@@ -173,4 +176,4 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
     return dag
 
 
-klap_generate_shorts()
+dag = klap_generate_shorts()

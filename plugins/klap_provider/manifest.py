@@ -99,7 +99,8 @@ class PublishShortsOperator(KlapOperator):
             first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
             raise KlapIncompleteError(
                 f"{len(delivered)} of {len(delivered) + len(missing)} shorts delivered, see {path}. {first} "
-                "Clear the failed tasks to go on; what was paid for is not paid again."
+                "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
+                "failed at Klap is."
             )
         self.log.info("Delivered all of %d shorts, see %s", len(delivered), path)
         return {"manifest": path, "delivered": len(delivered), "paths": [short["path"] for short in delivered]}

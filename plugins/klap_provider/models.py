@@ -6,7 +6,7 @@ contradictions are errors here. Answers are lenient, because the API's documents
 unknown fields are kept, and a field that only some answers carry is optional.
 
 Titles, descriptions, bounds and defaults of the request fields are also those of the trigger form
-(:mod:`klap_provider.form`). A default is what Klap itself assumes; fields that were not set are not sent.
+(:mod:`klap_provider.trigger_form`). A default is what Klap itself assumes; fields that were not set are not sent.
 
 API: https://docs.klap.app/
 """
@@ -189,7 +189,7 @@ def build_request(model: type[RequestT], fields: dict[str, Any]) -> RequestT:
         return model.model_validate(_without_none(fields))
     except ValidationError as invalid:
         problems = [
-            f"{'.'.join(map(str, p['loc'])) or 'the request'}: {p['msg'].removeprefix('Value error, ')}"
+            ": ".join(filter(None, (".".join(map(str, p["loc"])), p["msg"].removeprefix("Value error, "))))
             + (f" (got {p['input']!r})" if p["type"] != "missing" and p["loc"] else "")
             for p in invalid.errors(include_url=False)
         ]

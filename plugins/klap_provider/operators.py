@@ -58,6 +58,7 @@ class SubmitShortsOperator(KlapSubmitOperator):
     :param klap_task_id: go on with this task of Klap instead of submitting; a way on after
         :class:`~klap_provider.errors.KlapSubmitUncertainError`.
     :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
+    :param destination: where the shorts are to be delivered later: only checked, before anything is paid for.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :return: ``{"klap_task_id": str, "submitted_at": str}``, the time in ISO 8601.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
@@ -69,6 +70,7 @@ class SubmitShortsOperator(KlapSubmitOperator):
         *ShortsRequest.model_fields,
         "klap_task_id",
         "allow_new_submission",
+        "destination",
         "klap_conn_id",
     )
 
@@ -90,6 +92,7 @@ class SubmitShortsOperator(KlapSubmitOperator):
         editing_options: dict[str, Any] | None = None,
         klap_task_id: str | None = None,
         allow_new_submission: bool = False,
+        destination: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -108,6 +111,7 @@ class SubmitShortsOperator(KlapSubmitOperator):
         self.editing_options = editing_options
         self.klap_task_id = klap_task_id
         self.allow_new_submission = allow_new_submission
+        self.destination = destination
         fields = self._fields()
         if all(map(is_static, fields.values())):
             check_now(lambda: build_request(ShortsRequest, fields))
@@ -118,6 +122,9 @@ class SubmitShortsOperator(KlapSubmitOperator):
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or reattach to what was submitted before."""
+        from klap_provider.storage import folder_at
+
+        folder_at(self.destination)
         if self.klap_task_id:
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             return {"klap_task_id": self.klap_task_id, "submitted_at": _iso(time.time())}

@@ -38,7 +38,10 @@ def folder_at(destination: str | None, subfolder: str | None = None) -> ObjectSt
         folder = ObjectStoragePath(destination)
         folder.fs  # noqa: B018  # resolves the scheme now, so that an unknown one is named here
     except (ValueError, ImportError) as unknown:
-        raise KlapInputError(f"destination is {destination!r}: {unknown}") from unknown
+        raise KlapInputError(
+            f"destination is {destination!r}: {unknown}. Install the Airflow provider of that storage, such as "
+            "apache-airflow-providers-amazon[s3fs] for s3."
+        ) from unknown
     return folder / subfolder if subfolder else folder
 
 

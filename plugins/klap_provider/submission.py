@@ -162,6 +162,6 @@ def _uncertain(intent: Submission) -> KlapSubmitUncertainError:
     return KlapSubmitUncertainError(
         f"A video was sent to Klap at {when} and no task id came back: Klap may have taken and billed it, and its API "
         "has no list of tasks to look in. Nothing is sent again by itself. Look in the Klap app for an upload made "
-        "at that time; then clear this task with either klap_task_id set to its task id, or, if there is none, "
-        "allow_new_submission set to true."
+        "at that time; then run this again (in a DAG: trigger a new run) with either klap_task_id set to its task id, "
+        "or, if there is none, allow_new_submission set to true."
     )

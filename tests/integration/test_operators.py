@@ -806,6 +806,18 @@ def test_a_lost_export_of_other_settings_is_not_adopted(
     assert bodies[export_id] == {"watermark": watermark}
 
 
+@pytest.mark.parametrize("destination", ["out/x", "nope://bucket/x"])
+def test_a_destination_that_cannot_be_is_named_before_anything_is_paid(
+    klap: Sandbox, airflow: Airflow, destination: str
+) -> None:
+    task = airflow(
+        lambda: SubmitShortsOperator(task_id="submit", source_video_url=klap.sample, destination=destination)
+    )
+    with pytest.raises(KlapInputError, match=f"destination is '{destination}'"):
+        task.run()
+    assert klap.requests() == []
+
+
 def test_two_shorts_that_swap_their_map_indexes_never_get_each_others_export(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:

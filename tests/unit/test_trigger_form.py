@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
-from klap_provider.form import form_fields
 from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, VideoRequest, Watermark
+from klap_provider.trigger_form import form_fields
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
