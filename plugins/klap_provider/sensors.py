@@ -244,7 +244,7 @@ class ExportStatusSensor(KlapJobSensor):
 
     def target(self) -> ExportTarget:
         """Return the export."""
-        return ExportTarget(self.export_id, self.project_id, self.folder_id)  # type: ignore[arg-type]
+        return ExportTarget(self.export_id, self.project_id, self.folder_id)  # type: ignore[arg-type]  # a sensor always has its project_id
 
 
 def _seconds(submitted_at: str | float | None) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 from klap_provider.connection import KlapConnection, missing_connection
 from klap_provider.errors import KlapConfigError
 
-KEY = "kak_0123456789abcdef"
+KEY = "kak_no-real-key"
 
 
 @dataclass
