@@ -25,7 +25,7 @@ class OpenHandedProtocol(H11Protocol):
     An ASGI application cannot close a connection by itself: whatever it does, the server answers something.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn is given a transport that writes
         """Note the transport for all requests of this connection."""
         super().connection_made(transport)
         inner: Any = self.app
