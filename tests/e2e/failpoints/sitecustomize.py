@@ -35,7 +35,7 @@ def armed(submitter: Submitter, moment: str) -> bool:
     return True
 
 
-def _post(self: Submitter, fingerprint: str, before: Submission | None) -> Submission:
+def _post(self: Submitter, *args: Any) -> Submission:
     def post() -> str:
         if armed(self, "before_post"):
             die()
@@ -46,7 +46,7 @@ def _post(self: Submitter, fingerprint: str, before: Submission | None) -> Submi
             die()
         return job_id
 
-    return post_once(replace(self, post=post), fingerprint, before)
+    return post_once(replace(self, post=post), *args)
 
 
 def _submit(self: Submitter, *args: Any, **kwargs: Any) -> tuple[Submission, bool]:
