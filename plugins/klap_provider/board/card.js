@@ -1,5 +1,5 @@
 /** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
-import { clock, megabytes } from "./story.js";
+import { clock, fileSize } from "./story.js";
 import { Bar, Icon, OutsideButton, StateBadge, TaskButton, h } from "./parts.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
@@ -48,11 +48,12 @@ function isSame(one, other) {
 }
 
 function Title({ short }) {
+  const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(Boolean);
   return h(
     Flex,
     { alignItems: "baseline", gap: 2, justifyContent: "space-between" },
     h(Heading, { as: "h3", dir: "auto", size: "sm", wordBreak: "break-word" }, short.name),
-    short.seconds !== null && h(Text, { color: "fg.muted", fontSize: "sm" }, clock(short.seconds)),
+    facts.length > 0 && h(Text, { color: "fg.muted", flexShrink: 0, fontSize: "sm" }, facts.join(" · ")),
   );
 }
 
@@ -104,12 +105,12 @@ function FilePath({ short }) {
 }
 
 function Buttons({ short, run }) {
-  const { name, preview, video, log, bytes } = short;
+  const { name, preview, video, log } = short;
   return h(
     HStack,
     { flexWrap: "wrap", gap: 2 },
     preview && h(OutsideButton, { href: preview, icon: "external", label: `Preview ${name} in Klap` }, "Preview"),
-    video && h(OutsideButton, { href: video, icon: "download", label: `Download ${name}` }, bytes ? megabytes(bytes) : "Download"),
+    video && h(OutsideButton, { href: video, icon: "download", label: `Download ${name}` }, "Download"),
     log && h(TaskButton, { run, place: log, icon: "log", label: `Log of ${name}` }, "Log"),
   );
 }

@@ -2,7 +2,7 @@
 import { stateName } from "./story.js";
 
 const { createElement } = globalThis.React;
-const { Badge, Box, Button } = globalThis.ChakraUI;
+const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 /** `createElement`, by a shorter name. */
@@ -77,4 +77,9 @@ export function TaskButton({ run, place, page = "", icon, label, children }) {
   const task = [...run, "tasks", place.taskId, ...(place.mapIndex >= 0 ? ["mapped", place.mapIndex] : [])];
   const to = `/${task.map(encodeURIComponent).join("/")}${page}`;
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, h(Icon, { name: icon }), children));
+}
+
+/** A message in a box, as Airflow shows its errors. */
+export function Notice({ status, children }) {
+  return h(AlertRoot, { status }, h(AlertIndicator), h(AlertContent, { display: "block", wordBreak: "break-word" }, children));
 }

@@ -157,7 +157,8 @@ export function clock(seconds) {
 }
 
 /** A number of bytes for a reader. */
-export function megabytes(bytes) {
+export function fileSize(bytes) {
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
@@ -296,7 +297,7 @@ function tellTotals(shorts, chosen, instances) {
     { label: "Selected", value: String(chosen.length) },
     { label: lastStepDone(instances), value: String(chosen.filter(isDelivered).length) },
     { label: "Failed", value: String(chosen.filter(isFailed).length) },
-    ...(bytes > 0 ? [{ label: "Size", value: megabytes(bytes) }] : []),
+    ...(bytes > 0 ? [{ label: "Size", value: fileSize(bytes) }] : []),
   ];
 }
 
