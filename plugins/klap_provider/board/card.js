@@ -1,6 +1,6 @@
 /** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
 import { clock, fileSize } from "./story.js";
-import { Bar, Icon, OutsideButton, StateBadge, TaskButton, h } from "./parts.js";
+import { Bar, Icon, OutsideButton, State, TaskButton, h } from "./parts.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
 const { Box, ClipboardIndicator, ClipboardRoot, ClipboardTrigger, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
@@ -20,7 +20,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       h(Title, { short }),
       h(Score, { short }),
       h(Explanation, { text: short.explanation }),
-      h(HStack, { flexWrap: "wrap", gap: 2 }, h(StateBadge, { state: short.state }), h(Text, { fontSize: "sm" }, short.words)),
+      h(HStack, { flexWrap: "wrap", columnGap: 2, rowGap: 0 }, h(State, { state: short.state }), h(Text, { color: "fg.muted", fontSize: "sm" }, short.words)),
       short.error && h(Text, { bg: "failed.subtle", borderRadius: "sm", color: "failed.fg", fontSize: "sm", p: 2, wordBreak: "break-word" }, short.error),
       short.path && h(FilePath, { short }),
       h(Box, { flex: 1 }),
@@ -51,8 +51,8 @@ function Title({ short }) {
   const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(Boolean);
   return h(
     Flex,
-    { alignItems: "baseline", gap: 2, justifyContent: "space-between" },
-    h(Heading, { as: "h3", dir: "auto", size: "sm", wordBreak: "break-word" }, short.name),
+    { alignItems: "baseline", columnGap: 2, flexWrap: "wrap" },
+    h(Heading, { as: "h3", dir: "auto", flex: "1 1 12rem", size: "sm", wordBreak: "break-word" }, short.name),
     facts.length > 0 && h(Text, { color: "fg.muted", flexShrink: 0, fontSize: "sm" }, facts.join(" · ")),
   );
 }
@@ -117,12 +117,13 @@ function Buttons({ short, run }) {
 
 function Player({ short }) {
   const [box, isNear] = useNear();
-  const frame = { ref: box, alignItems: "center", alignSelf: "flex-start", aspectRatio: "9 / 16", flexShrink: 0, justifyContent: "center", width: { base: "28", sm: "36" } };
+  const centre = { alignItems: "center", justifyContent: "center" };
+  const frame = { ref: box, ...centre, flexShrink: 0, minHeight: { base: "200px", sm: "256px" }, position: "relative", width: { base: "28", sm: "36" } };
   if (short.video === null) {
     return h(Flex, { ...frame, bg: "bg.muted", color: "fg.subtle" }, h(Icon, { name: "short", size: 40 }));
   }
   const video = { "aria-label": short.name, controls: true, playsInline: true, preload: "metadata", src: `${short.video}#t=0.1` };
-  const fit = { height: "100%", objectFit: "contain", width: "100%" };
+  const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
   return h(Flex, { ...frame, bg: "black" }, isNear && h("video", { ...video, style: fit }));
 }
 

@@ -41,7 +41,8 @@ function ShortsTab({ dagId, runId }) {
   const { answers, error } = seen;
   return h(
     Stack,
-    { gap: 4, p: 2, pt: 4 },
+    // Airflow's page is never narrower than 1280 px, and scrolls sideways in a window that is: stay as wide as is seen.
+    { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4 },
     error && h(Problem, { error, retry: () => setAttempt(attempt + 1) }),
     answers ? h(StoryView, { story: tell(answers, new Date()), run: ["dags", dagId, "runs", runId] }) : !error && h(Loading),
   );
@@ -58,7 +59,7 @@ function StoryView({ story, run }) {
     story.forbidden && h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where the shorts are described."),
     !story.forbidden && story.shorts.length === 0 && h(NoShorts, { story }),
     chosen.length > 0 && h(Cards, { title: "Shorts", card: ShortCard, shorts: chosen, run }),
-    leftOut.length > 0 && h(Cards, { title: "Not exported", card: LeftOutCard, shorts: leftOut, run }),
+    leftOut.length > 0 && h(Cards, { title: "Not selected", card: LeftOutCard, shorts: leftOut, run }),
   );
 }
 

@@ -2,7 +2,7 @@
 import { stateName } from "./story.js";
 
 const { createElement } = globalThis.React;
-const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button } = globalThis.ChakraUI;
+const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, HStack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 /** `createElement`, by a shorter name. */
@@ -43,11 +43,12 @@ export function Icon({ name, size = "1em" }) {
   return h("svg", { "aria-hidden": true, viewBox: "0 0 24 24", width: size, height: size, ...line }, h("path", { d: ICONS[name] }));
 }
 
-/** A state in Airflow's colour, drawing and word. */
-export function StateBadge({ state }) {
-  const look = { borderRadius: "full", fontSize: "sm", px: 2, py: 1, flexShrink: 0, variant: "solid" };
+/** A state as on Airflow's Details tab: its drawing on its colour, and its word beside it. */
+export function State({ state }) {
+  const look = { borderRadius: "full", boxSize: 6, justifyContent: "center", p: 0, variant: "solid" };
   const colours = { colorPalette: state ?? "none", color: `${state ?? "none"}.contrast` };
-  return h(Badge, { ...look, ...colours }, h(Icon, { name: ICONS[state] ? state : "no_status" }), stateName(state));
+  const drawing = h(Icon, { name: ICONS[state] ? state : "no_status" });
+  return h(HStack, { flexShrink: 0, gap: 1 }, h(Badge, { ...look, ...colours }, drawing), h(Text, { fontSize: "sm" }, stateName(state)));
 }
 
 /**

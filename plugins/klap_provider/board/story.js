@@ -132,7 +132,7 @@ export function tell(answers, now) {
     ended: ["success", "failed"].includes(run.state),
     forbidden,
     source: tellSource(run, find(instances, SUBMIT)),
-    stage: tellStage(run, instances, xcom, chosen, shorts.length, now),
+    stage: tellStage(answers, xcom, chosen, shorts.length, now),
     percent: tellPercent(run, instances, chosen.length),
     totals: tellTotals(shorts, chosen, instances),
     review: tellReview(xcom(find(instances, CHOOSE), "klap_review"), shorts.length),
@@ -164,7 +164,7 @@ export function fileSize(bytes) {
 
 const find = (instances, operators) =>
   operators.map((operator) => instances.find((each) => each.operator === operator)).find(Boolean);
-const isOver = (instance) => OVER.includes(instance?.state);
+const isOver = (instanceOrShort) => OVER.includes(instanceOrShort?.state);
 const isDelivered = (short) => short.state === "success";
 const isFailed = (short) => ["failed", "upstream_failed"].includes(short.state);
 const place = (instance) => instance && { taskId: instance.task_id, mapIndex: instance.map_index };
@@ -191,8 +191,9 @@ function tellShorts(instances, xcom) {
     };
     if (leftOut !== null) return { ...told, ...NOTHING_YET };
     const mapIndex = short.map_index ?? index++;
-    const own = steps.filter((step) => step.map_index === mapIndex);
-    if (asked && own.length === 0) return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
+    // At -1 is a step that Airflow has not mapped over the shorts yet.
+    const own = steps.filter((step) => [mapIndex, -1].includes(step.map_index));
+    if (asked && own.every((step) => step.state === null)) return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
     return { ...told, ...tellExport(own, outcome.find((each) => each.project_id === short.project_id), xcom) };
   });
 }
@@ -219,7 +220,7 @@ function tellExport(steps, outcome, xcom) {
     video: httpAddress(found.src_url),
     path: text(found.path),
     bytes: number(found.size),
-    log: step ? place(step) : null,
+    log: step?.state ? place(step) : null,
   };
 }
 
@@ -237,7 +238,8 @@ function tellSource(run, submit) {
   return address && { text: address, href: httpAddress(address) };
 }
 
-function tellStage(run, instances, xcom, chosen, generated, now) {
+function tellStage(answers, xcom, chosen, generated, now) {
+  const { run, instances } = answers;
   const [submit, wait, choose, publish] = [SUBMIT, WAIT, CHOOSE, PUBLISH].map((each) => find(instances, each));
   const stage = (instance, words, more = {}) => ({
     state: instance?.state ?? null,
@@ -250,7 +252,7 @@ function tellStage(run, instances, xcom, chosen, generated, now) {
   const failed = [submit, wait, choose].find((each) => each?.state === "failed");
   if (failed) return stage(failed, FAILED[failed.operator]);
   if (["success", "failed"].includes(run.state)) {
-    return stage(publish, endWords(instances, chosen, generated), { state: run.state });
+    return stage(publish, endWords(answers, chosen, generated), { state: run.state });
   }
   if (choose?.state === "awaiting_input") {
     return stage(choose, "A person is asked which shorts to export", { question: place(choose) });
@@ -258,17 +260,21 @@ function tellStage(run, instances, xcom, chosen, generated, now) {
   if (submit && !isOver(submit)) return stage(submit, "Submitting the video to Klap");
   if (wait && !isOver(wait)) return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
   if (choose && !isOver(choose)) return stage(choose, "Choosing the shorts");
-  const over = chosen.filter((short) => isDelivered(short) || isFailed(short)).length;
-  if (publish && over === chosen.length) return stage(publish, "Summing up");
-  return stage(null, `Exporting ${count(chosen.length)}: ${over} of ${chosen.length} done`, { state: run.state });
+  if (chosen.length > 0 && chosen.every(isOver)) return stage(publish, "Summing up");
+  return stage(null, chosen.length > 0 ? `Exporting: ${tally(instances, chosen)}` : "Exporting", { state: run.state });
 }
 
-function endWords(instances, chosen, generated) {
+function endWords({ instances, forbidden }, chosen, generated) {
+  if (forbidden) return "The run has ended";
   if (generated === 0) return "The run has ended without shorts";
   if (chosen.length === 0) return "No short was selected";
+  return tally(instances, chosen);
+}
+
+function tally(instances, chosen) {
   const failed = chosen.filter(isFailed).length;
-  const delivered = chosen.filter(isDelivered).length;
-  return `${lastStepDone(instances)} ${delivered} of ${count(chosen.length)}${failed ? `, ${failed} failed` : ""}`;
+  const delivered = `${chosen.filter(isDelivered).length} of ${count(chosen.length)} ${lastStepDone(instances).toLowerCase()}`;
+  return failed ? `${delivered}, ${failed} failed` : delivered;
 }
 
 function waitWords(since, now) {
@@ -286,14 +292,17 @@ function tellPercent(run, instances, chosen) {
   if (["success", "failed"].includes(run.state)) return 100;
   const steps = instances.filter(isOfShort);
   const all = chosen * new Set(steps.map((step) => step.task_id)).size;
-  return all === 0 ? null : Math.round((100 * steps.filter((step) => step.map_index >= 0 && isOver(step)).length) / all);
+  const hasBegun = steps.some((step) => step.state !== null);
+  return hasBegun && all > 0 ? Math.min(100, Math.round((100 * steps.filter(isOver).length) / all)) : null;
 }
 
 function tellTotals(shorts, chosen, instances) {
+  const generated = { label: "Generated", value: String(shorts.length) };
   if (shorts.length === 0) return [];
+  if (chosen.some((short) => short.state === "awaiting_input")) return [generated];
   const bytes = chosen.reduce((sum, short) => sum + (short.bytes ?? 0), 0);
   return [
-    { label: "Generated", value: String(shorts.length) },
+    generated,
     { label: "Selected", value: String(chosen.length) },
     { label: lastStepDone(instances), value: String(chosen.filter(isDelivered).length) },
     { label: "Failed", value: String(chosen.filter(isFailed).length) },

@@ -1,5 +1,5 @@
 /** What is said of the run as a whole, above the cards. */
-import { Bar, Icon, Notice, StateBadge, TaskButton, h } from "./parts.js";
+import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
 
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } = globalThis.ChakraUI;
 const { Flex, HStack, Link, Stack, Text } = globalThis.ChakraUI;
@@ -20,7 +20,7 @@ export function Summary({ story, run }) {
     h(
       HStack,
       { flexWrap: "wrap", gap: 2 },
-      h(StateBadge, { state: stage.state }),
+      h(State, { state: stage.state }),
       h(Text, { "aria-live": "polite", fontWeight: "semibold" }, stage.words),
       stage.question && h(TaskButton, { run, place: stage.question, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
       stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.taskId}` }, "Log"),
