@@ -62,7 +62,11 @@ const AT_WORK = {
   ExportStatusSensor: "Klap is exporting",
   DeliverShortOperator: "Delivering",
 };
-const DONE = { ExportShortOperator: "Export ordered", ExportStatusSensor: "Exported", DeliverShortOperator: "Delivered" };
+const DONE = {
+  ExportShortOperator: "Export ordered",
+  ExportStatusSensor: "Exported",
+  DeliverShortOperator: "Delivered",
+};
 const FAILED = {
   SubmitShortsOperator: "The video could not be submitted",
   SubmitVideoOperator: "The video could not be submitted",
@@ -110,7 +114,8 @@ export function wantedXComs(instances, known) {
     if (CHOOSE.includes(operator) && [...OVER, "awaiting_input"].includes(state)) want(instance, "klap_shorts");
     if (operator === "ReviewShortsOperator" && state === "success") want(instance, "klap_review");
     if (instance === publish && isOver(publish)) want(instance, "klap_outcome");
-    if (SUBMIT.includes(operator) && state === "success" && !isOver(find(instances, WAIT))) want(instance, "return_value");
+    if (SUBMIT.includes(operator) && state === "success" && !isOver(find(instances, WAIT)))
+      want(instance, "return_value");
   }
   return wanted;
 }
@@ -193,8 +198,16 @@ function tellShorts(instances, xcom) {
     const mapIndex = short.map_index ?? index++;
     // At -1 is a step that Airflow has not mapped over the shorts yet.
     const own = steps.filter((step) => [mapIndex, -1].includes(step.map_index));
-    if (asked && own.every((step) => step.state === null)) return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
-    return { ...told, ...tellExport(own, outcome.find((each) => each.project_id === short.project_id), xcom) };
+    if (asked && own.every((step) => step.state === null))
+      return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
+    return {
+      ...told,
+      ...tellExport(
+        own,
+        outcome.find((each) => each.project_id === short.project_id),
+        xcom,
+      ),
+    };
   });
 }
 
@@ -203,7 +216,11 @@ const NOTHING_YET = { state: null, words: "", error: null, video: null, path: nu
 /** Shorts that no list names, as where a DAG exports a project that it knows already: what their steps say. */
 function unlisted(steps) {
   const exports = steps.filter((each) => each.operator === "ExportShortOperator" && each.rendered_fields.project_id);
-  return exports.map(({ map_index, rendered_fields: { project_id, short_name } }) => ({ project_id, short_name, map_index }));
+  return exports.map(({ map_index, rendered_fields: { project_id, short_name } }) => ({
+    project_id,
+    short_name,
+    map_index,
+  }));
 }
 
 function tellExport(steps, outcome, xcom) {
@@ -258,7 +275,8 @@ function tellStage(answers, xcom, chosen, generated, now) {
     return stage(choose, "A person is asked which shorts to export", { question: place(choose) });
   }
   if (submit && !isOver(submit)) return stage(submit, "Submitting the video to Klap");
-  if (wait && !isOver(wait)) return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
+  if (wait && !isOver(wait))
+    return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
   if (choose && !isOver(choose)) return stage(choose, "Choosing the shorts");
   if (chosen.length > 0 && chosen.every(isOver)) return stage(publish, "Summing up");
   return stage(null, chosen.length > 0 ? `Exporting: ${tally(instances, chosen)}` : "Exporting", { state: run.state });
@@ -286,7 +304,8 @@ function waitWords(since, now) {
 
 const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
 
-const lastStepDone = (instances) => DONE[STEPS.findLast((step) => instances.some((each) => each.operator === step))] ?? "Delivered";
+const lastStepDone = (instances) =>
+  DONE[STEPS.findLast((step) => instances.some((each) => each.operator === step))] ?? "Delivered";
 
 function tellPercent(run, instances, chosen) {
   if (["success", "failed"].includes(run.state)) return 100;
