@@ -1,5 +1,5 @@
 /** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
-import { clock, fileSize } from "./story.js";
+import { clock, fileSize } from "./words.js";
 import { Bar, Icon, OutsideButton, State, TaskButton, h } from "./parts.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;

@@ -11,6 +11,7 @@ import { RunReader } from "./reader.js";
 import { tell } from "./story.js";
 import { NoShorts, Summary } from "./summary.js";
 import { watch } from "./watch.js";
+import "./words.js";
 
 const { Fragment, useDeferredValue, useEffect, useMemo, useState } = globalThis.React;
 const { Button, Heading, SimpleGrid, Skeleton, Stack, Text } = globalThis.ChakraUI;

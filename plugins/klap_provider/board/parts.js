@@ -1,5 +1,5 @@
 /** Small parts of the tab, after those of Airflow's own pages. */
-import { stateName } from "./story.js";
+import { stateName } from "./words.js";
 
 const { createElement } = globalThis.React;
 const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, HStack, Text } = globalThis.ChakraUI;

@@ -47,6 +47,7 @@
  * @property {string | null} review
  * @property {Short[]} shorts best first
  */
+import { DONE, FAILED, LEFT_OUT, count, fileSize, stepWords, waitWords } from "./words.js";
 
 const STEPS = ["ExportShortOperator", "ExportStatusSensor", "DeliverShortOperator"];
 const SUBMIT = ["SubmitShortsOperator", "SubmitVideoOperator"];
@@ -57,31 +58,6 @@ const PUBLISH = ["PublishShortsOperator"];
 /** The operators whose task instances make up the story. */
 export const OPERATORS = [...SUBMIT, ...WAIT, ...CHOOSE, ...STEPS, ...PUBLISH];
 
-const AT_WORK = {
-  ExportShortOperator: "Ordering the export",
-  ExportStatusSensor: "Klap is exporting",
-  DeliverShortOperator: "Delivering",
-};
-const DONE = {
-  ExportShortOperator: "Export ordered",
-  ExportStatusSensor: "Exported",
-  DeliverShortOperator: "Delivered",
-};
-const FAILED = {
-  SubmitShortsOperator: "The video could not be submitted",
-  SubmitVideoOperator: "The video could not be submitted",
-  TaskStatusSensor: "Klap did not finish the video",
-  ListShortsOperator: "The shorts could not be listed",
-  ReviewShortsOperator: "The shorts could not be chosen",
-  ExportShortOperator: "The export could not be ordered",
-  ExportStatusSensor: "The export failed",
-  DeliverShortOperator: "The delivery failed",
-};
-const LEFT_OUT = {
-  below_minimum: "Below the minimum score",
-  beyond_limit: "Beyond the limit",
-  not_picked: "Not picked",
-};
 const OVER = ["success", "failed", "upstream_failed", "skipped"];
 
 /** Whether a task instance is a step of one short, rather than of the run. */
@@ -149,22 +125,6 @@ export function tell(answers, now) {
 export function httpAddress(text) {
   const url = typeof text === "string" && URL.canParse(text) ? new URL(text) : null;
   return url !== null && ["http:", "https:"].includes(url.protocol) ? url.href : null;
-}
-
-/** A state as Airflow's own pages write it. */
-export const stateName = (state) =>
-  (state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
-
-/** Seconds as minutes and seconds. */
-export function clock(seconds) {
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
-
-/** A number of bytes for a reader. */
-export function fileSize(bytes) {
-  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
 const find = (instances, operators) =>
@@ -241,15 +201,6 @@ function tellExport(steps, outcome, xcom) {
   };
 }
 
-function stepWords({ operator, state }) {
-  if (state === "success") return DONE[operator];
-  if (state === "failed") return FAILED[operator];
-  if (state === "up_for_retry") return `${AT_WORK[operator]}: to be tried again`;
-  if (state === "upstream_failed") return "Not reached";
-  if (state === "skipped") return "Skipped";
-  return [null, "scheduled", "queued"].includes(state) ? "Waiting for its turn" : AT_WORK[operator];
-}
-
 function tellSource(run, submit) {
   const address = text(submit?.rendered_fields?.source_video_url) ?? text(run.conf?.source_video_url);
   return address && { text: address, href: httpAddress(address) };
@@ -294,15 +245,6 @@ function tally(instances, chosen) {
   const delivered = `${chosen.filter(isDelivered).length} of ${count(chosen.length)} ${lastStepDone(instances).toLowerCase()}`;
   return failed ? `${delivered}, ${failed} failed` : delivered;
 }
-
-function waitWords(since, now) {
-  const minutes = Math.floor((now - new Date(since ?? now)) / 60000);
-  if (minutes < 1) return "Waiting for Klap";
-  const hours = Math.floor(minutes / 60);
-  return `Waiting for Klap for ${hours ? `${hours} h ` : ""}${minutes % 60} min`;
-}
-
-const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
 
 const lastStepDone = (instances) =>
   DONE[STEPS.findLast((step) => instances.some((each) => each.operator === step))] ?? "Delivered";

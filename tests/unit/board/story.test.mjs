@@ -2,15 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import {
-  clock,
-  fileSize,
-  httpAddress,
-  stateName,
-  tell,
-  wantedXComs,
-  xcomKey,
-} from "../../../plugins/klap_provider/board/story.js";
+import { httpAddress, tell, wantedXComs, xcomKey } from "../../../plugins/klap_provider/board/story.js";
+import { clock, fileSize, stateName } from "../../../plugins/klap_provider/board/words.js";
 
 const NOW = new Date("2026-01-01T12:00:00Z");
 const STEPS = { export: "ExportShortOperator", wait: "ExportStatusSensor", deliver: "DeliverShortOperator" };
