@@ -76,36 +76,36 @@ def test_nothing_can_be_sent_to_it(client: TestClient) -> None:
     assert client.post("/klap/index.js").status_code == 405
 
 
-def test_loading_the_plugin_imports_no_web_framework() -> None:
-    code = "import sys, airflow.plugins_manager; had = set(sys.modules); import klap_provider.plugin; print(sorted(set(sys.modules) - had))"
+def python(code: str, **env: str) -> str:
+    """What a fresh Python prints."""
     run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+        [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=True
     )
-    assert "klap_provider.links" in run.stdout
-    assert not re.search("'(fastapi|starlette|requests|aiohttp)", run.stdout)
+    return run.stdout
 
 
-def test_a_copy_in_the_plugins_folder_gives_the_tab_as_airflow_loads_it(tmp_path: Path) -> None:
-    code = "from airflow import plugins_manager as p; print(p.get_import_errors(), [(a['url_prefix'], a['app'].__class__.__name__) for a in p.get_fastapi_plugins()[0]], [a['name'] for a in p._get_ui_plugins()[1]])"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={
-            **os.environ,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+def test_loading_the_plugin_imports_no_web_framework_and_no_http_client() -> None:
+    imported = python(
+        "import sys, airflow.plugins_manager\n"
+        "had = set(sys.modules)\n"
+        "import klap_provider.plugin\n"
+        "print(sorted(set(sys.modules) - had))",
+        PYTHONPATH=str(ROOT / "plugins"),
     )
-    assert "[('/klap', 'BoardFiles')] ['Shorts']" in run.stdout
+    assert "klap_provider.links" in imported
+    assert not re.search("'(fastapi|starlette|requests|aiohttp)", imported)
+
+
+def test_a_copy_in_the_plugins_folder_gives_the_tab_once(tmp_path: Path) -> None:
+    registered = python(
+        "from airflow import plugins_manager as manager\n"
+        "print([app['url_prefix'] for app in manager.get_fastapi_plugins()[0]])\n"
+        "print([tab['name'] for tab in manager.get_plugin_info({'react_apps'})[0]['react_apps']])",
+        AIRFLOW_HOME=str(tmp_path),
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    )
+    assert registered.splitlines()[-2:] == ["['/klap']", "['Shorts']"]
 
 
 def test_the_wheel_has_all_of_its_files(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 /** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
-import { clock, fileSize } from "./story.js";
+import { clock, fileSize } from "./words.js";
 import { Bar, Icon, OutsideButton, State, TaskButton, h } from "./parts.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
-const { Box, ClipboardIndicator, ClipboardRoot, ClipboardTrigger, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
+const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
 
 const NEARBY = "400px";
 const LONG = 180; // characters
@@ -12,7 +12,14 @@ const LONG = 180; // characters
 export const ShortCard = memo(function ShortCard({ short, run }) {
   return h(
     Flex,
-    { as: "li", borderColor: "border.emphasized", borderRadius: 8, borderWidth: 1, overflow: "hidden", css: { contentVisibility: "auto", containIntrinsicSize: "auto 260px" } },
+    {
+      as: "li",
+      borderColor: "border.emphasized",
+      borderRadius: 8,
+      borderWidth: 1,
+      overflow: "hidden",
+      css: { contentVisibility: "auto", containIntrinsicSize: "auto 260px" },
+    },
     h(Player, { short }),
     h(
       Flex,
@@ -20,8 +27,25 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       h(Title, { short }),
       h(Score, { short }),
       h(Explanation, { text: short.explanation }),
-      h(HStack, { flexWrap: "wrap", columnGap: 2, rowGap: 0 }, h(State, { state: short.state }), h(Text, { color: "fg.muted", fontSize: "sm" }, short.words)),
-      short.error && h(Text, { bg: "failed.subtle", borderRadius: "sm", color: "failed.fg", fontSize: "sm", p: 2, wordBreak: "break-word" }, short.error),
+      h(
+        HStack,
+        { flexWrap: "wrap", columnGap: 2, rowGap: 0 },
+        h(State, { state: short.state }),
+        h(Text, { color: "fg.muted", fontSize: "sm" }, short.words),
+      ),
+      short.error &&
+        h(
+          Text,
+          {
+            bg: "failed.subtle",
+            borderRadius: "sm",
+            color: "failed.fg",
+            fontSize: "sm",
+            p: 2,
+            wordBreak: "break-word",
+          },
+          short.error,
+        ),
       short.path && h(FilePath, { short }),
       h(Box, { flex: 1 }),
       h(Buttons, { short, run }),
@@ -33,7 +57,17 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
 export const LeftOutCard = memo(function LeftOutCard({ short, run }) {
   return h(
     Flex,
-    { as: "li", bg: "bg.subtle", borderColor: "border", borderRadius: 8, borderWidth: 1, color: "fg.muted", direction: "column", gap: 2, p: 3 },
+    {
+      as: "li",
+      bg: "bg.subtle",
+      borderColor: "border",
+      borderRadius: 8,
+      borderWidth: 1,
+      color: "fg.muted",
+      direction: "column",
+      gap: 2,
+      p: 3,
+    },
     h(Title, { short }),
     h(Score, { short }),
     h(Explanation, { text: short.explanation }),
@@ -48,7 +82,9 @@ function isSame(one, other) {
 }
 
 function Title({ short }) {
-  const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(Boolean);
+  const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(
+    Boolean,
+  );
   return h(
     Flex,
     { alignItems: "baseline", columnGap: 2, flexWrap: "wrap" },
@@ -83,24 +119,20 @@ function Explanation({ text }) {
 }
 
 function FilePath({ short }) {
+  const [isCopied, setCopied] = useState(false);
   const path = short.path.replace(/^file:\/\//, "");
+  const copy = () => navigator.clipboard.writeText(path).then(() => setCopied(true));
   return h(
-    ClipboardRoot,
-    { value: path },
-    h(
-      HStack,
-      { gap: 1 },
-      h(Text, { color: "fg.muted", fontSize: "xs", lineClamp: 2, title: path, wordBreak: "break-all" }, path),
+    HStack,
+    { gap: 1 },
+    h(Text, { color: "fg.muted", fontSize: "xs", lineClamp: 2, title: path, wordBreak: "break-all" }, path),
+    // Browsers give a clipboard to pages served by HTTPS, and on this machine.
+    navigator.clipboard &&
       h(
-        ClipboardTrigger,
-        { asChild: true },
-        h(
-          IconButton,
-          { "aria-label": `Copy the path of ${short.name}`, size: "2xs", variant: "ghost" },
-          h(ClipboardIndicator, { copied: h(Icon, { name: "success" }) }, h(Icon, { name: "copy" })),
-        ),
+        IconButton,
+        { "aria-label": `Copy the path of ${short.name}`, onClick: copy, size: "2xs", variant: "ghost" },
+        h(Icon, { name: isCopied ? "success" : "copy" }),
       ),
-    ),
   );
 }
 
@@ -118,11 +150,24 @@ function Buttons({ short, run }) {
 function Player({ short }) {
   const [box, isNear] = useNear();
   const centre = { alignItems: "center", justifyContent: "center" };
-  const frame = { ref: box, ...centre, flexShrink: 0, minHeight: { base: "200px", sm: "256px" }, position: "relative", width: { base: "28", sm: "36" } };
+  const frame = {
+    ref: box,
+    ...centre,
+    flexShrink: 0,
+    minHeight: { base: "200px", sm: "256px" },
+    position: "relative",
+    width: { base: "28", sm: "36" },
+  };
   if (short.video === null) {
     return h(Flex, { ...frame, bg: "bg.muted", color: "fg.subtle" }, h(Icon, { name: "short", size: 40 }));
   }
-  const video = { "aria-label": short.name, controls: true, playsInline: true, preload: "metadata", src: `${short.video}#t=0.1` };
+  const video = {
+    "aria-label": short.name,
+    controls: true,
+    playsInline: true,
+    preload: "metadata",
+    src: `${short.video}#t=0.1`,
+  };
   const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
   return h(Flex, { ...frame, bg: "black" }, isNear && h("video", { ...video, style: fit }));
 }
@@ -133,7 +178,9 @@ function useNear() {
   const [isNear, setNear] = useState(false);
   useEffect(() => {
     if (isNear) return undefined;
-    const observer = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && setNear(true), { rootMargin: NEARBY });
+    const observer = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && setNear(true), {
+      rootMargin: NEARBY,
+    });
     observer.observe(element.current);
     return () => observer.disconnect();
   }, [isNear]);

@@ -11,9 +11,12 @@ import { RunReader } from "./reader.js";
 import { tell } from "./story.js";
 import { NoShorts, Summary } from "./summary.js";
 import { watch } from "./watch.js";
+import "./words.js";
 
-const { Fragment, useEffect, useMemo, useState } = globalThis.React;
+const { Fragment, useDeferredValue, useEffect, useMemo, useState } = globalThis.React;
 const { Button, Heading, SimpleGrid, Skeleton, Stack, Text } = globalThis.ChakraUI;
+
+const FIRST = 8; // cards, about a screen of them
 
 // Airflow mounts the component anew when it likes. The run that was looked at last is shown again at once.
 let remembered = { dagId: null, runId: null, reader: null };
@@ -44,7 +47,9 @@ function ShortsTab({ dagId, runId }) {
     // Airflow's page is never narrower than 1280 px, and scrolls sideways in a window that is: stay as wide as is seen.
     { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4 },
     error && h(Problem, { error, retry: () => setAttempt(attempt + 1) }),
-    answers ? h(StoryView, { story: tell(answers, new Date()), run: ["dags", dagId, "runs", runId] }) : !error && h(Loading),
+    answers
+      ? h(StoryView, { story: tell(answers, new Date()), run: ["dags", dagId, "runs", runId] })
+      : !error && h(Loading),
   );
 }
 
@@ -56,7 +61,8 @@ function StoryView({ story, run }) {
     Fragment,
     null,
     h(Summary, { story, run }),
-    story.forbidden && h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where the shorts are described."),
+    story.forbidden &&
+      h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where the shorts are described."),
     !story.forbidden && story.shorts.length === 0 && h(NoShorts, { story }),
     chosen.length > 0 && h(Cards, { title: "Shorts", card: ShortCard, shorts: chosen, run }),
     leftOut.length > 0 && h(Cards, { title: "Not selected", card: LeftOutCard, shorts: leftOut, run }),
@@ -64,17 +70,25 @@ function StoryView({ story, run }) {
 }
 
 function Cards({ title, card, shorts, run }) {
+  // A hundred cards take a while to build: the first ones do not wait for the others.
+  const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
   const grid = { gap: 3, gridTemplateColumns: "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))" };
   return h(
     Stack,
     { as: "section", "aria-label": title, gap: 2 },
     h(Heading, { as: "h2", size: "md" }, `${title} (${shorts.length})`),
-    h(SimpleGrid, { as: "ul", role: "list", ...grid }, ...shorts.map((short) => h(card, { key: short.id, short, run }))),
+    h(SimpleGrid, { as: "ul", role: "list", ...grid }, ...shown.map((short) => h(card, { key: short.id, short, run }))),
   );
 }
 
 function Problem({ error, retry }) {
-  return h(Notice, { status: "error" }, problemWords(error), " ", h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"));
+  return h(
+    Notice,
+    { status: "error" },
+    problemWords(error),
+    " ",
+    h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
+  );
 }
 
 function problemWords(error) {
@@ -85,7 +99,9 @@ function problemWords(error) {
 }
 
 function Loading() {
-  const lines = ["40%", "100%", "100%"].map((width, line) => h(Skeleton, { key: line, height: line < 2 ? 5 : 56, width }));
+  const lines = ["40%", "100%", "100%"].map((width, line) =>
+    h(Skeleton, { key: line, height: line < 2 ? 5 : 56, width }),
+  );
   return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 3, role: "status" }, ...lines);
 }
 

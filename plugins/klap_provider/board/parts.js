@@ -1,5 +1,5 @@
 /** Small parts of the tab, after those of Airflow's own pages. */
-import { stateName } from "./story.js";
+import { stateName } from "./words.js";
 
 const { createElement } = globalThis.React;
 const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, HStack, Text } = globalThis.ChakraUI;
@@ -39,8 +39,18 @@ const ICONS = {
 
 /** A drawing in the size and colour of the text beside it; for the eye only. */
 export function Icon({ name, size = "1em" }) {
-  const line = { fill: "none", stroke: "currentColor", strokeWidth: 2, strokeLinecap: "round", strokeLinejoin: "round" };
-  return h("svg", { "aria-hidden": true, viewBox: "0 0 24 24", width: size, height: size, ...line }, h("path", { d: ICONS[name] }));
+  const line = {
+    fill: "none",
+    stroke: "currentColor",
+    strokeWidth: 2,
+    strokeLinecap: "round",
+    strokeLinejoin: "round",
+  };
+  return h(
+    "svg",
+    { "aria-hidden": true, viewBox: "0 0 24 24", width: size, height: size, ...line },
+    h("path", { d: ICONS[name] }),
+  );
 }
 
 /** A state as on Airflow's Details tab: its drawing on its colour, and its word beside it. */
@@ -48,7 +58,12 @@ export function State({ state }) {
   const look = { borderRadius: "full", boxSize: 6, justifyContent: "center", p: 0, variant: "solid" };
   const colours = { colorPalette: state ?? "none", color: `${state ?? "none"}.contrast` };
   const drawing = h(Icon, { name: ICONS[state] ? state : "no_status" });
-  return h(HStack, { flexShrink: 0, gap: 1 }, h(Badge, { ...look, ...colours }, drawing), h(Text, { fontSize: "sm" }, stateName(state)));
+  return h(
+    HStack,
+    { flexShrink: 0, gap: 1 },
+    h(Badge, { ...look, ...colours }, drawing),
+    h(Text, { fontSize: "sm" }, stateName(state)),
+  );
 }
 
 /**
@@ -59,10 +74,24 @@ export function State({ state }) {
  */
 export function Bar({ role, label, percent, color, text }) {
   const fill = percent === null ? { width: "100%", opacity: 0.4, animation: "pulse" } : { width: `${percent}%` };
-  const spoken = { "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent ?? undefined };
+  const spoken = {
+    "aria-label": label,
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+    "aria-valuenow": percent ?? undefined,
+  };
   return h(
     Box,
-    { role, ...spoken, "aria-valuetext": text, bg: "bg.emphasized", borderRadius: "full", flex: 1, height: "6px", overflow: "hidden" },
+    {
+      role,
+      ...spoken,
+      "aria-valuetext": text,
+      bg: "bg.emphasized",
+      borderRadius: "full",
+      flex: 1,
+      height: "6px",
+      overflow: "hidden",
+    },
     h(Box, { bg: color, borderRadius: "full", height: "100%", transition: "width 0.3s", ...fill }),
   );
 }
@@ -77,10 +106,19 @@ export function OutsideButton({ href, icon, label, children }) {
 export function TaskButton({ run, place, page = "", icon, label, children }) {
   const task = [...run, "tasks", place.taskId, ...(place.mapIndex >= 0 ? ["mapped", place.mapIndex] : [])];
   const to = `/${task.map(encodeURIComponent).join("/")}${page}`;
-  return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, h(Icon, { name: icon }), children));
+  return h(
+    Button,
+    { asChild: true, size: "xs", variant: "outline" },
+    h(Link, { to, "aria-label": label }, h(Icon, { name: icon }), children),
+  );
 }
 
 /** A message in a box, as Airflow shows its errors. */
 export function Notice({ status, children }) {
-  return h(AlertRoot, { status }, h(AlertIndicator), h(AlertContent, { display: "block", wordBreak: "break-word" }, children));
+  return h(
+    AlertRoot,
+    { status },
+    h(AlertIndicator),
+    h(AlertContent, { display: "block", wordBreak: "break-word" }, children),
+  );
 }

@@ -38,7 +38,10 @@ export class RunReader {
     const [run, first] = await Promise.all([this.#get(this.#run, {}, signal), this.#page(0, signal)]);
     const more = this.#morePages(first, signal);
     more.catch(() => {}); // it is awaited below, if no other request fails first
-    await this.#learn(wantedXComs(first.task_instances, this.#xcoms).filter(({ instance }) => !isOfShort(instance)), signal);
+    await this.#learn(
+      wantedXComs(first.task_instances, this.#xcoms).filter(({ instance }) => !isOfShort(instance)),
+      signal,
+    );
     if (this.#latest === null) yield this.#keep(run, first.task_instances);
 
     const instances = [...first.task_instances, ...(await more)];

@@ -47,6 +47,7 @@
  * @property {string | null} review
  * @property {Short[]} shorts best first
  */
+import { DONE, FAILED, LEFT_OUT, count, fileSize, stepWords, waitWords } from "./words.js";
 
 const STEPS = ["ExportShortOperator", "ExportStatusSensor", "DeliverShortOperator"];
 const SUBMIT = ["SubmitShortsOperator", "SubmitVideoOperator"];
@@ -57,27 +58,6 @@ const PUBLISH = ["PublishShortsOperator"];
 /** The operators whose task instances make up the story. */
 export const OPERATORS = [...SUBMIT, ...WAIT, ...CHOOSE, ...STEPS, ...PUBLISH];
 
-const AT_WORK = {
-  ExportShortOperator: "Ordering the export",
-  ExportStatusSensor: "Klap is exporting",
-  DeliverShortOperator: "Delivering",
-};
-const DONE = { ExportShortOperator: "Export ordered", ExportStatusSensor: "Exported", DeliverShortOperator: "Delivered" };
-const FAILED = {
-  SubmitShortsOperator: "The video could not be submitted",
-  SubmitVideoOperator: "The video could not be submitted",
-  TaskStatusSensor: "Klap did not finish the video",
-  ListShortsOperator: "The shorts could not be listed",
-  ReviewShortsOperator: "The shorts could not be chosen",
-  ExportShortOperator: "The export could not be ordered",
-  ExportStatusSensor: "The export failed",
-  DeliverShortOperator: "The delivery failed",
-};
-const LEFT_OUT = {
-  below_minimum: "Below the minimum score",
-  beyond_limit: "Beyond the limit",
-  not_picked: "Not picked",
-};
 const OVER = ["success", "failed", "upstream_failed", "skipped"];
 
 /** Whether a task instance is a step of one short, rather than of the run. */
@@ -110,7 +90,8 @@ export function wantedXComs(instances, known) {
     if (CHOOSE.includes(operator) && [...OVER, "awaiting_input"].includes(state)) want(instance, "klap_shorts");
     if (operator === "ReviewShortsOperator" && state === "success") want(instance, "klap_review");
     if (instance === publish && isOver(publish)) want(instance, "klap_outcome");
-    if (SUBMIT.includes(operator) && state === "success" && !isOver(find(instances, WAIT))) want(instance, "return_value");
+    if (SUBMIT.includes(operator) && state === "success" && !isOver(find(instances, WAIT)))
+      want(instance, "return_value");
   }
   return wanted;
 }
@@ -146,22 +127,6 @@ export function httpAddress(text) {
   return url !== null && ["http:", "https:"].includes(url.protocol) ? url.href : null;
 }
 
-/** A state as Airflow's own pages write it. */
-export const stateName = (state) =>
-  (state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
-
-/** Seconds as minutes and seconds. */
-export function clock(seconds) {
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
-
-/** A number of bytes for a reader. */
-export function fileSize(bytes) {
-  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
-}
-
 const find = (instances, operators) =>
   operators.map((operator) => instances.find((each) => each.operator === operator)).find(Boolean);
 const isOver = (instanceOrShort) => OVER.includes(instanceOrShort?.state);
@@ -193,8 +158,16 @@ function tellShorts(instances, xcom) {
     const mapIndex = short.map_index ?? index++;
     // At -1 is a step that Airflow has not mapped over the shorts yet.
     const own = steps.filter((step) => [mapIndex, -1].includes(step.map_index));
-    if (asked && own.every((step) => step.state === null)) return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
-    return { ...told, ...tellExport(own, outcome.find((each) => each.project_id === short.project_id), xcom) };
+    if (asked && own.every((step) => step.state === null))
+      return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
+    return {
+      ...told,
+      ...tellExport(
+        own,
+        outcome.find((each) => each.project_id === short.project_id),
+        xcom,
+      ),
+    };
   });
 }
 
@@ -203,7 +176,11 @@ const NOTHING_YET = { state: null, words: "", error: null, video: null, path: nu
 /** Shorts that no list names, as where a DAG exports a project that it knows already: what their steps say. */
 function unlisted(steps) {
   const exports = steps.filter((each) => each.operator === "ExportShortOperator" && each.rendered_fields.project_id);
-  return exports.map(({ map_index, rendered_fields: { project_id, short_name } }) => ({ project_id, short_name, map_index }));
+  return exports.map(({ map_index, rendered_fields: { project_id, short_name } }) => ({
+    project_id,
+    short_name,
+    map_index,
+  }));
 }
 
 function tellExport(steps, outcome, xcom) {
@@ -222,15 +199,6 @@ function tellExport(steps, outcome, xcom) {
     bytes: number(found.size),
     log: step?.state ? place(step) : null,
   };
-}
-
-function stepWords({ operator, state }) {
-  if (state === "success") return DONE[operator];
-  if (state === "failed") return FAILED[operator];
-  if (state === "up_for_retry") return `${AT_WORK[operator]}: to be tried again`;
-  if (state === "upstream_failed") return "Not reached";
-  if (state === "skipped") return "Skipped";
-  return [null, "scheduled", "queued"].includes(state) ? "Waiting for its turn" : AT_WORK[operator];
 }
 
 function tellSource(run, submit) {
@@ -258,7 +226,8 @@ function tellStage(answers, xcom, chosen, generated, now) {
     return stage(choose, "A person is asked which shorts to export", { question: place(choose) });
   }
   if (submit && !isOver(submit)) return stage(submit, "Submitting the video to Klap");
-  if (wait && !isOver(wait)) return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
+  if (wait && !isOver(wait))
+    return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
   if (choose && !isOver(choose)) return stage(choose, "Choosing the shorts");
   if (chosen.length > 0 && chosen.every(isOver)) return stage(publish, "Summing up");
   return stage(null, chosen.length > 0 ? `Exporting: ${tally(instances, chosen)}` : "Exporting", { state: run.state });
@@ -277,16 +246,8 @@ function tally(instances, chosen) {
   return failed ? `${delivered}, ${failed} failed` : delivered;
 }
 
-function waitWords(since, now) {
-  const minutes = Math.floor((now - new Date(since ?? now)) / 60000);
-  if (minutes < 1) return "Waiting for Klap";
-  const hours = Math.floor(minutes / 60);
-  return `Waiting for Klap for ${hours ? `${hours} h ` : ""}${minutes % 60} min`;
-}
-
-const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
-
-const lastStepDone = (instances) => DONE[STEPS.findLast((step) => instances.some((each) => each.operator === step))] ?? "Delivered";
+const lastStepDone = (instances) =>
+  DONE[STEPS.findLast((step) => instances.some((each) => each.operator === step))] ?? "Delivered";
 
 function tellPercent(run, instances, chosen) {
   if (["success", "failed"].includes(run.state)) return 100;

@@ -1,7 +1,8 @@
 /** What is said of the run as a whole, above the cards. */
 import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
 
-const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } = globalThis.ChakraUI;
+const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
+  globalThis.ChakraUI;
 const { Flex, HStack, Link, Stack, Text } = globalThis.ChakraUI;
 
 /** Source, totals, where the run stands: `props` are the `story` and the `run`'s address, in parts. */
@@ -22,10 +23,21 @@ export function Summary({ story, run }) {
       { flexWrap: "wrap", gap: 2 },
       h(State, { state: stage.state }),
       h(Text, { "aria-live": "polite", fontWeight: "semibold" }, stage.words),
-      stage.question && h(TaskButton, { run, place: stage.question, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
+      stage.question &&
+        h(TaskButton, { run, place: stage.question, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
       stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.taskId}` }, "Log"),
     ),
-    h(Flex, null, h(Bar, { role: "progressbar", label: "Progress of the run", percent, text: stage.words, color: `${stage.state ?? "none"}.solid` })),
+    h(
+      Flex,
+      null,
+      h(Bar, {
+        role: "progressbar",
+        label: "Progress of the run",
+        percent,
+        text: stage.words,
+        color: `${stage.state ?? "none"}.solid`,
+      }),
+    ),
     stage.error && h(Notice, { status: "error" }, stage.error),
   );
 }
@@ -41,7 +53,11 @@ function Fact({ label, children, ...more }) {
 
 function Source({ source: { text, href } }) {
   if (href === null) return h(Text, { wordBreak: "break-all" }, text);
-  return h(Link, { color: "fg.info", href, rel: "noopener noreferrer", target: "_blank", wordBreak: "break-all" }, text);
+  return h(
+    Link,
+    { color: "fg.info", href, rel: "noopener noreferrer", target: "_blank", wordBreak: "break-all" },
+    text,
+  );
 }
 
 /** What is shown in place of cards. */

@@ -15,7 +15,10 @@ function airflow({ state = "success", instances, xcoms = {}, page = 100 }) {
     asked.push(address.slice(RUN.length) + ("map_index" in query ? ` ${query.map_index}` : ""));
     if (address === RUN) return { state, conf: {} };
     if (address === `${RUN}/taskInstances`) {
-      return { task_instances: instances.slice(query.offset, query.offset + Math.min(query.limit, page)), total_entries: instances.length };
+      return {
+        task_instances: instances.slice(query.offset, query.offset + Math.min(query.limit, page)),
+        total_entries: instances.length,
+      };
     }
     const value = xcoms[`${path[5]}.${query.map_index}.${path[7]}`];
     if (value instanceof Error) throw value;
@@ -25,7 +28,14 @@ function airflow({ state = "success", instances, xcoms = {}, page = 100 }) {
   return { get, asked };
 }
 
-const instance = (task_id, operator, map_index = -1) => ({ id: `${task_id}${map_index}`, task_id, operator, map_index, state: "success", rendered_fields: {} });
+const instance = (task_id, operator, map_index = -1) => ({
+  id: `${task_id}${map_index}`,
+  task_id,
+  operator,
+  map_index,
+  state: "success",
+  rendered_fields: {},
+});
 
 function finished(shorts) {
   const mapped = Array.from({ length: shorts }, (_, index) => [
@@ -49,7 +59,10 @@ test("a finished run with a hundred shorts costs seven requests, and the third a
   const read = await all(new RunReader("a dag", "a run", get));
   assert.deepEqual(asked.slice(0, 2), ["", "/taskInstances"]);
   assert.equal(asked.length, 1 + 4 + 2);
-  assert.deepEqual(read.map(({ instances }) => instances.length), [100, 302]);
+  assert.deepEqual(
+    read.map(({ instances }) => instances.length),
+    [100, 302],
+  );
   assert.equal(read[0].xcoms.size, 2);
 });
 
@@ -59,7 +72,11 @@ test("a server with smaller pages is asked for all of them", async () => {
 });
 
 test("what was read once is not read again", async () => {
-  const { get, asked } = airflow({ state: "running", instances: finished(3).filter(({ task_id }) => task_id !== "publish"), xcoms: OUTCOME });
+  const { get, asked } = airflow({
+    state: "running",
+    instances: finished(3).filter(({ task_id }) => task_id !== "publish"),
+    xcoms: OUTCOME,
+  });
   const reader = new RunReader("a dag", "a run", get);
   await all(reader);
   asked.length = 0;
@@ -77,7 +94,10 @@ test("without an outcome every short is asked for what it came to", async () => 
 
 test("a user who may not read XComs is not asked for more of them", async () => {
   const forbidden = new ApiError(403, "Forbidden");
-  const { get, asked } = airflow({ instances: finished(3), xcoms: { "list.-1.klap_shorts": forbidden, "publish.-1.klap_outcome": forbidden } });
+  const { get, asked } = airflow({
+    instances: finished(3),
+    xcoms: { "list.-1.klap_shorts": forbidden, "publish.-1.klap_outcome": forbidden },
+  });
   const reader = new RunReader("a dag", "a run", get);
   assert.equal((await all(reader)).at(-1).forbidden, true);
   assert.equal(asked.filter((address) => address.includes("xcomEntries")).length, 2);
