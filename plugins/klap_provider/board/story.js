@@ -63,6 +63,10 @@ const OVER = ["success", "failed", "upstream_failed", "skipped"];
 /** Whether a task instance is a step of one short, rather than of the run. */
 export const isOfShort = (instance) => STEPS.includes(instance.operator);
 
+/** Whether a person may have been asked. Where not, asking for the answer would put a 404 into the browser's console. */
+const isReview = ({ operator, rendered_fields }) =>
+  operator === "ReviewShortsOperator" && rendered_fields.review !== false;
+
 /** Under which key an XCom is kept in {@link Answers}: it may change with the try and the state of its task. */
 export const xcomKey = (instance, key) => `${instance.id} ${instance.state} ${key}`;
 
@@ -88,7 +92,7 @@ export function wantedXComs(instances, known) {
     if (state === "failed") want(instance, "klap_error");
     if (state === "success" && STEPS.indexOf(operator) > 0) want(instance, "return_value");
     if (CHOOSE.includes(operator) && [...OVER, "awaiting_input"].includes(state)) want(instance, "klap_shorts");
-    if (operator === "ReviewShortsOperator" && state === "success") want(instance, "klap_review");
+    if (isReview(instance) && state === "success") want(instance, "klap_review");
     if (instance === publish && isOver(publish)) want(instance, "klap_outcome");
     if (SUBMIT.includes(operator) && state === "success" && !isOver(find(instances, WAIT)))
       want(instance, "return_value");

@@ -358,3 +358,11 @@ test("states, lengths and sizes read as in Airflow and as people write them", ()
   assert.deepEqual([clock(59.6), clock(125)], ["1:00", "2:05"]);
   assert.deepEqual([fileSize(15_001), fileSize(1_840_000), fileSize(2.5e9)], ["16 kB", "1.8 MB", "2.50 GB"]);
 });
+
+test("the answer of a review is asked for only where there was one", () => {
+  const wanted = (operator, rendered_fields) =>
+    wantedXComs([instance(operator, "success", { rendered_fields })], new Map()).map(({ key }) => key);
+  assert.deepEqual(wanted("ReviewShortsOperator", { review: true }), ["klap_shorts", "klap_review"]);
+  assert.deepEqual(wanted("ReviewShortsOperator", { review: false }), ["klap_shorts"]);
+  assert.deepEqual(wanted("ListShortsOperator", {}), ["klap_shorts"]);
+});
