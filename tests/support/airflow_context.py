@@ -12,12 +12,18 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowRuntimeError, ErrorType, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowRuntimeError,
+    ErrorType,
+    TaskAwaitingInput,
+    TaskDeferred,
+)
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -45,12 +51,14 @@ class Supervisor:
     :ivar states: states of the run's task instances, as ``get_task_states`` returns them.
     :ivar said: every message as JSON, but for those that tell Airflow what to mask.
     :ivar broken: kinds of messages that Airflow fails on.
+    :ivar questions: what tasks asked a person.
     """
 
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.said: list[str] = []
         self.broken: tuple[type, ...] = ()
+        self.questions: list[comms.CreateHITLDetailPayload] = []
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
         self._xcoms: dict[tuple[str, str], dict[int, str]] = {}
         self.first_reschedule: dict[uuid.UUID, datetime] = {}
@@ -111,6 +119,8 @@ class Supervisor:
                 return comms.TaskStatesResult(task_states={RUN_ID: dict(self.states)})
             case comms.GetConnection():
                 return comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
+            case comms.CreateHITLDetailPayload():
+                self.questions.append(msg)
             case comms.GetTaskRescheduleStartDate():
                 return comms.TaskRescheduleStartDate(start_date=self.first_reschedule.get(msg.ti_id))
             case _:
@@ -131,6 +141,8 @@ class Played:
     :ivar triggers: what Airflow stored of the triggers it deferred to: class path and arguments.
     :ivar events: payloads of their events.
     :ivar ended_from_trigger: whether the triggerer ended it.
+    :ivar answer: what a person says to a question: the choices, and who it was; None = nobody did in time.
+    :ivar patience: how long it waited for that person.
     """
 
     supervisor: Supervisor
@@ -144,6 +156,8 @@ class Played:
     deferral_timeouts: list[float] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     ended_from_trigger: bool = False
+    answer: tuple[list[str], str] | None = None
+    patience: timedelta | None = None
 
     def run(self) -> Any:
         """Play one try to its end and return the XCom that it leaves; raise what it fails with."""
@@ -164,6 +178,10 @@ class Played:
                     self.ended_from_trigger = True
                     return self.xcom()
                 resume = deferral.method_name, {**json_copy(deferral.kwargs or {}), "event": json_copy(event.payload)}
+                continue
+            except TaskAwaitingInput as question:
+                self.patience = question.timeout
+                resume = question.method_name, {**(question.kwargs or {}), "event": self._answered()}
                 continue
             except AirflowRescheduleException as later:
                 self.supervisor.first_reschedule.setdefault(self.id, datetime.now(timezone.utc))
@@ -202,6 +220,17 @@ class Played:
         context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]
         task.render_template_fields(context)
         return task, ti, context
+
+    def _answered(self) -> dict[str, Any]:
+        """What ``HITLDetail.as_resume_event_payload`` of Airflow gives."""
+        chosen, name = self.answer or (self.supervisor.questions[-1].defaults, None)
+        return {
+            "chosen_options": chosen,
+            "params_input": {},
+            "responded_at": datetime.now(timezone.utc),
+            "responded_by_user": name and {"id": name.lower(), "name": name},
+            "timedout": self.answer is None,
+        }
 
     def _in_the_triggerer(self, deferral: TaskDeferred) -> TriggerEvent:
         path, kwargs = deferral.trigger.serialize()

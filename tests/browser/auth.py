@@ -1,0 +1,30 @@
+"""Users who may see a run but not its XComs. None of the roles of Airflow's simple auth manager is such a one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+
+class DiscreetAuthManager(SimpleAuthManager):
+    """Lets viewers see everything but XComs."""
+
+    def is_authorized_dag(
+        self,
+        *,
+        method: ResourceMethod,
+        user: SimpleAuthManagerUser,
+        access_entity: DagAccessEntity | None = None,
+        details: DagDetails | None = None,
+    ) -> bool:
+        """Whether the user may."""
+        if user.role == "viewer" and access_entity is DagAccessEntity.XCOM:
+            return False
+        return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)

@@ -1,0 +1,141 @@
+"""What the browser tests and the pictures are made on: a whole Airflow, sandboxes, and a browser."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import requests
+from playwright.sync_api import sync_playwright
+
+from demo.airflow import ROOT, LocalAirflow, free_ports, kill_group
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+DAG_ID = "klap_generate_shorts"
+WINDOW = {"width": 1400, "height": 1000}
+
+#: Names of users and, the same, their passwords. The viewer may not read XComs.
+ADMIN, VIEWER = "ada", "vic"
+
+
+@dataclass
+class Stage:
+    """
+    A whole Airflow.
+
+    :ivar sandbox: what ``klap_default`` leads to; its clips are real.
+    :ivar shorts: where the shorts are delivered.
+    """
+
+    airflow: LocalAirflow
+    sandbox: Sandbox
+    shorts: Path
+
+    def trigger(self, **conf: Any) -> str:
+        """Start a run with the sample video and small clips, and return its id."""
+        small = {"width": 270, "height": 480, "destination": str(self.shorts)}
+        return self.airflow.trigger(DAG_ID, {"source_video_url": self.sandbox.sample, **small, **conf})
+
+    def page_of(self, run_id: str, *rest: str | int, root: str | None = None) -> str:
+        """Return the address of a page below that of a run."""
+        return "/".join(map(str, (root or self.airflow.url, "dags", DAG_ID, "runs", run_id, *rest)))
+
+    def tab_of(self, run_id: str, *, root: str | None = None) -> str:
+        """Return the address of a run's Shorts tab."""
+        return self.page_of(run_id, "plugin", "shorts", root=root)
+
+    def wait_for_success(self, run_id: str) -> str:
+        """Return the id of the run when it has ended well."""
+        assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=240) == "success"
+        return run_id
+
+    def wait_for_question(self, run_id: str) -> str:
+        """Return the id of the run when a person is asked."""
+        self.airflow.wait_for(lambda: self._asks(run_id), seconds=240, what="the question of the review")
+        return run_id
+
+    def _asks(self, run_id: str) -> bool:
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts"
+        return bool(self.airflow.api("GET", path)["state"] == "awaiting_input")
+
+
+@contextmanager
+def whole_stage(home: Path, shorts: Path, *, port: int = 0, **connections: dict[str, Any]) -> Iterator[Stage]:
+    """
+    Start an Airflow and a sandbox that makes real clips, whose pages take the place of Klap's.
+
+    :param port: of the sandbox; 0 = a free one. The shorts of a video are chosen by its address, so they are the same
+        wherever the port is.
+    :param connections: further Airflow connections.
+    """
+    with Sandbox(render=True, task_seconds=6, export_seconds=4, port=port) as sandbox:
+        connections["klap_default"] = connection_to(sandbox)
+        with LocalAirflow(home, connections=connections) as airflow:
+            yield Stage(airflow, sandbox, shorts)
+
+
+def connection_to(sandbox: Sandbox) -> dict[str, Any]:
+    """Return an Airflow connection to a sandbox."""
+    pages = {"player_url": f"{sandbox.root}/player", "app_url": f"{sandbox.root}/spaces"}
+    return {"conn_type": "klap", "host": sandbox.url, "password": "kak_sandbox", "extra": pages}
+
+
+@contextmanager
+def server_below_a_path(airflow: LocalAirflow) -> Iterator[str]:
+    """Serve the same Airflow at an address that ends in a path, and with a login; give that address."""
+    [port] = free_ports(1)
+    address = f"http://127.0.0.1:{port}/airflow"
+    passwords = airflow.home / "passwords.json"
+    passwords.write_text(f'{{"{ADMIN}": "{ADMIN}", "{VIEWER}": "{VIEWER}"}}')
+    env = {
+        **airflow.env,
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.browser.auth.DiscreetAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
+        "PYTHONPATH": str(ROOT),
+    }
+    with (airflow.home / "api-server-below-a-path.log").open("ab") as log:
+        command = [sys.executable, "-m", "airflow", "api-server"]
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        airflow.wait_for(lambda: _answers(f"{address}/api/v2/version"), seconds=180, what=f"{address} to answer")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+        kill_group(process)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=10).ok
+    except requests.RequestException:
+        return False
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the machine's own Chromium: Playwright's cannot play MP4."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        raise RuntimeError(f"There is no browser on the PATH: none of {', '.join(names)}.")
+    # --no-sandbox: Chromium needs it where the tests run as root, such as in a container.
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()

@@ -1,0 +1,54 @@
+"""Behind a path, behind a login, and for those who may not see everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.stage import ADMIN, VIEWER
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.stage import Stage
+
+pytestmark = pytest.mark.browser
+
+
+def sign_in(page: Page, address: str, name: str) -> None:
+    page.goto(address)
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(name)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Dags")).to_be_visible()
+
+
+def test_the_tab_works_where_airflow_is_served_below_a_path(
+    page: Page, stage: Stage, below_a_path: str, delivered: str
+) -> None:
+    sign_in(page, below_a_path, ADMIN)
+    page.goto(stage.page_of(delivered, root=below_a_path))
+    tab = page.get_by_role("link", name="Shorts", exact=True)
+    icon = tab.locator("img")
+    expect(icon).to_be_visible()
+    assert icon.evaluate("icon => icon.naturalWidth > 0")
+    tab.click()
+    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
+    page.get_by_role("link", name="Log of").first.click()
+    expect(page).to_have_url(stage.page_of(delivered, "tasks", "short.deliver", "mapped", 0, root=below_a_path))
+
+
+def test_a_user_who_may_not_read_xcoms_sees_no_shorts(
+    page: Page, stage: Stage, below_a_path: str, delivered: str, complaints: list[str]
+) -> None:
+    sign_in(page, below_a_path, VIEWER)
+    page.goto(stage.tab_of(delivered, root=below_a_path))
+    expect(page.get_by_text("You may not read the XComs")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has=page.get_by_role("meter"))).to_have_count(0)
+    expect(page.locator("video")).to_have_count(0)
+    # A browser writes each refusal into its console; there is no way to ask for less.
+    assert complaints
+    assert all("403 (Forbidden)" in said for said in complaints)
+    complaints.clear()

@@ -1,0 +1,100 @@
+"""The trigger form."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.stage import DAG_ID
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.stage import Stage
+
+pytestmark = pytest.mark.browser
+
+SECTIONS = ["Run Parameters", "Video", "Clips", "Look", "Watermark", "Export", "Delivery", "Account"]
+
+
+@pytest.fixture
+def form(page: Page, stage: Stage) -> Locator:
+    page.goto(f"{stage.airflow.url}/dags/{DAG_ID}")
+    page.get_by_role("button", name="Trigger Dag").click()
+    return page.get_by_role("dialog")
+
+
+def field(form: Locator, title: str) -> Locator:
+    """What is filled in under a title."""
+    row = form.get_by_role("group").filter(has=form.page.get_by_text(title, exact=True))
+    return row.locator("input:not([type=hidden]), textarea").last
+
+
+def trigger(form: Locator) -> Locator:
+    return form.get_by_role("button", name="Trigger", exact=True)
+
+
+def test_the_url_is_all_that_is_asked_for_and_the_rest_is_folded_up_in_the_order_of_thought(form: Locator) -> None:
+    sections = form.locator("[data-part=item-trigger]")
+    expect(sections).to_have_text([*SECTIONS, "Advanced Options"])
+    for section in sections.all():
+        is_first = section.inner_text() == SECTIONS[0]
+        expect(section).to_have_attribute("aria-expanded", "true" if is_first else "false")
+    expect(form.get_by_text("This field is required")).to_be_visible()
+    expect(trigger(form)).to_be_disabled()
+    field(form, "Video URL").fill("https://example.com/talk.mp4")
+    expect(trigger(form)).to_be_enabled()
+
+
+def test_a_bad_url_is_refused_in_the_form(form: Locator, stage: Stage, complaints: list[str]) -> None:
+    field(form, "Video URL").fill("talk.mp4")
+    trigger(form).click()
+    expect(form.get_by_role("alert").or_(form.get_by_text("400 Bad Request")).first).to_be_visible()
+    expect(form).to_contain_text("Invalid input for param source_video_url: 'talk.mp4' does not match")
+    runs = stage.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns")["dag_runs"]
+    assert [run for run in runs if run["conf"]["source_video_url"] == "talk.mp4"] == []
+    [refusal] = complaints
+    assert "400 (Bad Request)" in refusal
+    complaints.clear()
+
+
+def test_what_was_filled_in_is_what_klap_is_asked_for_and_the_tab_goes_from_waiting_to_delivered(
+    page: Page, form: Locator, stage: Stage
+) -> None:
+    field(form, "Video URL").fill(stage.sandbox.sample)
+    form.get_by_role("button", name="Video", exact=True).click()
+    field(form, "Name").fill("Filled in by hand")
+    form.get_by_role("combobox", name="Language").fill("Japan")
+    page.get_by_role("option", name="Japanese").click()
+    form.get_by_role("button", name="Clips", exact=True).click()
+    field(form, "Clips at most").fill("2")
+    form.get_by_role("button", name="Look", exact=True).click()
+    form.get_by_role("combobox", name="Shape").click()
+    page.get_by_role("option", name="1:1 square").click()
+    field(form, "Width").fill("240")
+    form.get_by_role("button", name="Delivery", exact=True).click()
+    field(form, "Destination").fill(str(stage.shorts))
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/dagRuns") and answer.request.method == "POST"
+    ) as sent:
+        trigger(form).click()
+    run_id = sent.value.json()["dag_run_id"]
+
+    page.goto(stage.tab_of(run_id))
+    expect(page.get_by_text(re.compile("^(Submitting the video to Klap|Waiting for Klap)$"))).to_be_visible()
+    expect(page.get_by_text("No shorts yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="Shorts (2)")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile("^Exporting 2 shorts: . of 2 done$"))).to_be_visible()
+    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    expect(page.locator("video")).to_have_count(2)
+
+    [asked] = [
+        entry["body"] for entry in stage.sandbox.ledger("task") if entry["body"].get("name") == "Filled in by hand"
+    ]
+    assert asked["language"] == "ja"
+    assert asked["max_clip_count"] == 2
+    assert asked["dimensions"] == {"width": 240, "height": 240}

@@ -1,0 +1,65 @@
+"""The buttons of task instances and of cards lead where they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.stage import DAG_ID
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.stage import Stage
+
+pytestmark = pytest.mark.browser
+
+
+def follow(page: Page, name: str) -> Page:
+    """Click on a link that opens a page of its own, and return that."""
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name=name).click()
+    opened.value.wait_for_load_state()
+    return opened.value
+
+
+@pytest.mark.parametrize("step", ["export", "wait_for_export", "deliver"])
+def test_each_step_of_each_short_leads_to_its_short(page: Page, stage: Stage, delivered: str, step: str) -> None:
+    shorts = stage.airflow.xcom(DAG_ID, delivered, "select_shorts")
+    page.goto(stage.page_of(delivered, "tasks", f"short.{step}", "mapped", 1))
+    app = follow(page, "Open in Klap")
+    expect(app).to_have_url(f"{stage.sandbox.root}/spaces/{shorts[1]['folder_id']}#{shorts[1]['project_id']}")
+    expect(app.get_by_role("link")).to_have_count(5)
+    player = follow(page, "Preview short")
+    expect(player).to_have_url(shorts[1]["preview_url"])
+    expect(player.get_by_role("heading", name=shorts[1]["short_name"])).to_be_visible()
+
+
+def test_the_exported_video_opens_from_the_delivery(page: Page, stage: Stage, delivered: str) -> None:
+    page.goto(stage.page_of(delivered, "tasks", "short.deliver", "mapped", 0))
+    video = follow(page, "Exported video")
+    expect(video).to_have_url(stage.airflow.xcom(DAG_ID, delivered, "short.deliver", map_index=0)["src_url"])
+    expect(video.locator("video")).to_be_visible()
+
+
+def test_the_folder_opens_from_the_list(page: Page, stage: Stage, delivered: str) -> None:
+    page.goto(stage.page_of(delivered, "tasks", "select_shorts"))
+    expect(follow(page, "Open in Klap").get_by_role("heading", name="Shorts")).to_be_visible()
+
+
+def test_what_is_not_known_has_no_button(page: Page, stage: Stage, failed: str) -> None:
+    page.goto(stage.page_of(failed, "tasks", "select_shorts"))
+    expect(page.get_by_role("heading", name="Select")).to_be_visible()
+    expect(page.get_by_role("link", name="Rendered Templates")).to_be_visible()
+    expect(page.get_by_role("link", name="Open in Klap")).to_have_count(0)
+
+
+def test_the_cards_lead_to_player_video_and_log(page: Page, stage: Stage, delivered: str) -> None:
+    [name, *_] = [short["short_name"] for short in stage.airflow.xcom(DAG_ID, delivered, "select_shorts")]
+    page.goto(stage.tab_of(delivered))
+    expect(follow(page, f"Preview {name} in Klap").get_by_role("heading", name=name)).to_be_visible()
+    expect(follow(page, f"Download {name}").locator("video")).to_be_visible()
+    page.get_by_role("link", name=f"Log of {name}").click()
+    expect(page.get_by_role("heading", name=f"Deliver [{name}]")).to_be_visible()

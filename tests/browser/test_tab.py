@@ -1,0 +1,144 @@
+"""The Shorts tab of a run."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.conftest import AWKWARD, MISCHIEF, TWIN
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.conftest import Open
+    from tests.browser.stage import Stage
+
+pytestmark = pytest.mark.browser
+
+
+def cards(page: Page, section: str = "Shorts") -> Locator:
+    """The cards of one section of the tab."""
+    return page.get_by_role("region", name=section).get_by_role("listitem")
+
+
+def test_the_tab_is_on_the_run_page_and_shows_what_was_delivered(page: Page, stage: Stage, delivered: str) -> None:
+    page.goto(stage.page_of(delivered))
+    page.get_by_role("link", name="Shorts", exact=True).click()
+    summary = page.get_by_role("region", name="Summary")
+    expect(summary).to_contain_text("2 of 2 shorts delivered")
+    expect(summary.get_by_role("link", name=stage.sandbox.sample)).to_be_visible()
+    expect(cards(page)).to_have_count(2)
+    expect(cards(page, "Not selected")).to_have_count(3)
+    scores = page.get_by_role("meter").all()
+    shown = [int(score.get_attribute("aria-valuenow") or -1) for score in scores]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_a_short_plays_in_the_page(page: Page, stage: Stage, delivered: str) -> None:
+    page.goto(stage.tab_of(delivered))
+    video = page.locator("video").first
+    expect(video).to_be_visible()
+    video.evaluate("video => { video.muted = true; return video.play(); }")
+    page.wait_for_function("video => video.currentTime > 0.5 && video.videoWidth === 270", arg=video.element_handle())
+    assert video.evaluate("video => video.error") is None
+
+
+def test_a_run_that_failed_says_why_and_leads_to_the_log(page: Page, stage: Stage, failed: str) -> None:
+    page.goto(stage.tab_of(failed))
+    summary = page.get_by_role("region", name="Summary")
+    expect(summary).to_contain_text("The video could not be submitted")
+    expect(summary).to_contain_text("min_duration (100 s) is longer than max_duration (50 s)")
+    summary.get_by_role("link", name="Log of submit").click()
+    expect(page).to_have_url(re.compile("/tasks/submit"))
+
+
+def test_names_are_shown_as_they_are_and_change_nothing(page: Page, stage: Stage, awkward: str) -> None:
+    page.goto(stage.tab_of(awkward))
+    expect(page.get_by_role("heading", name=MISCHIEF, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name=TWIN, exact=True)).to_have_count(2)
+    for short in AWKWARD:
+        expect(page.get_by_role("heading", name=str(short["name"]), exact=True).first).to_be_visible()
+    expect(page.locator("img[src=x]")).to_have_count(0)
+    expect(page.get_by_role("link", name="Click", exact=True)).to_have_count(0)
+    assert page.title() != "taken over"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("state", ["delivered", "asked", "failed"])
+def test_axe_finds_nothing_serious_in_either_theme(
+    new_page: Open, stage: Stage, request: pytest.FixtureRequest, state: str, theme: Any
+) -> None:
+    run_id = request.getfixturevalue(state)
+    page = new_page(color_scheme=theme)
+    page.goto(stage.tab_of(run_id))
+    expect(page.get_by_role("region", name="Summary")).to_be_visible()
+    expect(page.locator("html")).to_have_class(re.compile(theme))
+    found = Axe().run(
+        page, context={"include": [["[aria-label=Summary]"], ["[aria-label=Shorts]"], ["[aria-label='Not selected']"]]}
+    )
+    serious = [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")]
+    assert serious == []
+    assert {section for each in found.response["passes"] for section in each} or found.response["url"]
+
+
+def test_dark_mode_is_airflows_own(page: Page, stage: Stage, delivered: str) -> None:
+    page.goto(stage.tab_of(delivered))
+    title = cards(page).get_by_role("heading").first
+    colour = "heading => getComputedStyle(heading).color"
+    expect(title).to_be_visible()
+    in_the_light = title.evaluate(colour)
+    page.get_by_role("button", name="User").click()
+    page.get_by_role("menuitem", name="Appearance").click()
+    page.get_by_role("menuitemradio", name="Dark Mode").click()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    assert title.evaluate(colour) != in_the_light
+    assert title.evaluate(colour) == page.get_by_role("heading", name=delivered).evaluate(colour)
+
+
+def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(
+    new_page: Open, stage: Stage, delivered: str
+) -> None:
+    """Airflow's run page is 1,280 px wide at least and is pushed sideways; the tab keeps to what is seen at once."""
+    page = new_page(viewport={"width": 400, "height": 900})
+    page.goto(stage.tab_of(delivered))
+    expect(cards(page)).to_have_count(2)
+    boxes = [box for card in cards(page).all() if (box := card.bounding_box())]
+    assert all(box["width"] <= 400 - 64 for box in boxes), "beside Airflow's own 64 px of navigation"
+    assert len({box["x"] for box in boxes}) == 1
+    overflowing = "card => [...card.querySelectorAll('*')].filter(each => each.scrollWidth > card.clientWidth).length"
+    assert [card.evaluate(overflowing) for card in cards(page).all()] == [0, 0]
+
+
+def test_a_hundred_shorts_show_about_as_soon_as_airflows_own_details(
+    new_page: Open, stage: Stage, a_hundred: str
+) -> None:
+    def seconds(address: str, first: str) -> float:
+        page = new_page()
+        page.goto(stage.page_of(a_hundred))
+        expect(page.get_by_role("link", name="Submit")).to_be_visible()  # Airflow's own code is in the cache
+        started = time.monotonic()
+        page.goto(address, wait_until="commit")
+        page.locator(first).first.wait_for()
+        taken = time.monotonic() - started
+        page.context.close()
+        return taken
+
+    details, shorts = [], []
+    for _ in range(3):
+        details.append(seconds(stage.page_of(a_hundred, "details"), "table >> text=Run ID"))
+        shorts.append(seconds(stage.tab_of(a_hundred), "section[aria-label=Shorts] li"))
+    print(
+        f"\nuntil something is seen, median of 3: Details {statistics.median(details):.2f} s, 100 shorts {statistics.median(shorts):.2f} s"
+    )
+    assert statistics.median(shorts) < 2 * statistics.median(details) + 2
+
+    page = new_page()
+    page.goto(stage.tab_of(a_hundred))
+    expect(cards(page)).to_have_count(100)
+    assert page.locator("video").count() < 30, "videos out of sight are not fetched"

@@ -1,0 +1,201 @@
+"""A person picks the shorts that are exported."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from klap_provider.ballot import NONE_OF_THEM
+from klap_provider.errors import KlapInputError
+from klap_provider.operators import ListShortsOperator, PublishShortsOperator, ReviewShortsOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+
+LIST = "^/projects/[^/]+$"
+LISTED = [
+    {"id": "c", "name": "Third", "virality_score": 40},
+    {"id": "a", "name": "First", "virality_score": 90, "virality_score_explanation": "It has a hook.", "duration": 31.5},
+    {"id": "b", "name": "Second", "virality_score": 70},
+]
+FIRST, SECOND, THIRD = "1. First (90)", "2. Second (70)", "3. Third (40)"
+
+
+@pytest.fixture
+def review(klap: Sandbox, airflow: Airflow) -> Callable[..., Played]:
+    """Make a review of a folder with these shorts."""
+
+    def task(listed: list[dict[str, Any]] = LISTED, **fields: Any) -> Played:
+        klap.fault("GET", LIST, "status", times=None, code=200, body=listed)
+        return airflow(lambda: ReviewShortsOperator(task_id="review", folder_id="folder01", **fields))
+
+    return task
+
+
+def ids(shorts: list[dict[str, Any]]) -> list[str]:
+    return [short["project_id"] for short in shorts]
+
+
+def test_without_a_review_it_is_the_plain_list_and_costs_no_human_and_no_wait(
+    review: Callable[..., Played], airflow: Airflow, supervisor: Supervisor
+) -> None:
+    task = review(review=False, limit=2)
+    plain = airflow(lambda: ListShortsOperator(task_id="plain", folder_id="folder01", limit=2))
+    assert task.run() == plain.run()
+    assert task.xcom("klap_shorts") == plain.xcom("klap_shorts")
+    assert task.xcom("klap_review") is None
+    assert supervisor.questions == []
+    assert (task.workers, task.triggers) == (1, [])
+
+
+def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_already(
+    review: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    task = review(limit=2, response_timeout="{{ 2 * 3600 }}", assigned_users={"id": "1", "name": "Ada"})
+    task.run()
+    [question] = supervisor.questions
+    assert question.options == [FIRST, SECOND, THIRD, NONE_OF_THEM]
+    assert question.defaults == [FIRST, SECOND]
+    assert question.multiple
+    assert [user.name for user in question.assigned_users or []] == ["Ada"]
+    body = str(question.body)
+    assert "score 90" in body
+    assert "It has a hook" in body
+    assert "https://klap.app/player/a" in body
+    assert task.patience == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "picked"),
+    [([THIRD, FIRST], ["a", "c"]), ([THIRD], ["c"]), ([FIRST, SECOND, THIRD], ["a", "b", "c"])],
+)
+def test_any_number_may_be_picked_whatever_the_limits_proposed(
+    review: Callable[..., Played], chosen: list[str], picked: list[str]
+) -> None:
+    task = review(limit=1, min_virality_score=80)
+    task.answer = chosen, "Ada"
+    assert ids(task.run()) == picked
+    reasons = {short["project_id"]: short["reason"] for short in task.xcom("klap_shorts")}
+    assert reasons == {name: None if name in picked else "not_picked" for name in ("a", "b", "c")}
+    said = task.xcom("klap_review")
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(said.pop("answered_at"))
+    assert timedelta() <= age < timedelta(minutes=1)
+    assert said == {"picked": picked, "by": "Ada", "timed_out": False}
+
+
+def test_what_is_picked_has_the_form_of_the_plain_list(review: Callable[..., Played], airflow: Airflow) -> None:
+    task = review(limit=1)
+    task.answer = [FIRST, SECOND, THIRD], "Ada"
+    plain = airflow(lambda: ListShortsOperator(task_id="plain", folder_id="folder01"))
+    assert task.run() == plain.run()
+
+
+def test_without_an_answer_in_time_the_proposal_goes_on(review: Callable[..., Played]) -> None:
+    task = review(limit=2)
+    assert ids(task.run()) == ["a", "b"]
+    said = task.xcom("klap_review")
+    assert (said["picked"], said["by"], said["timed_out"]) == (["a", "b"], None, True)
+    assert task.patience == timedelta(days=1)
+
+
+def test_a_proposal_of_none_can_go_on_too(review: Callable[..., Played], supervisor: Supervisor) -> None:
+    task = review(min_virality_score=99)
+    assert task.run() == []
+    assert supervisor.questions[0].defaults == [NONE_OF_THEM]
+
+
+@pytest.mark.parametrize("chosen", [[NONE_OF_THEM], [FIRST, NONE_OF_THEM]])
+def test_picking_none_ends_well_without_shorts_and_a_clear_asks_again(
+    review: Callable[..., Played], supervisor: Supervisor, chosen: list[str]
+) -> None:
+    task = review()
+    task.answer = chosen, "Ada"
+    assert task.run() == []
+    assert task.xcom("klap_review")["picked"] == []
+    assert {short["reason"] for short in task.xcom("klap_shorts")} == {"not_picked"}
+    task.answer = [SECOND], "Ada"
+    assert ids(task.run()) == ["b"]
+    assert len(supervisor.questions) == 2
+
+
+def test_two_shorts_of_the_same_name_and_score_can_both_be_picked_or_one_of_them(
+    review: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    twins = [{"id": name, "name": "Twin", "virality_score": 50} for name in ("a", "b")]
+    task = review(twins)
+    task.answer = ["1. Twin (50)", "2. Twin (50)"], "Ada"
+    assert ids(task.run()) == ["a", "b"]
+    assert len(set(supervisor.questions[0].options)) == 3
+
+
+def test_a_clear_does_not_ask_again_about_the_same_shorts(
+    review: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    task = review(limit=1)
+    task.answer = [THIRD], "Ada"
+    first, said = task.run(), task.xcom("klap_review")
+    task.answer = None
+    assert task.run() == first
+    assert task.xcom("klap_review") == said
+    assert task.workers == 1
+    assert len(supervisor.questions) == 1
+
+
+def test_a_clear_asks_again_about_other_shorts(
+    review: Callable[..., Played], supervisor: Supervisor, klap: Sandbox
+) -> None:
+    task = review()
+    task.answer = [THIRD], "Ada"
+    task.run()
+    klap.reset()
+    klap.fault("GET", LIST, "status", times=None, code=200, body=LISTED[:2])
+    task.answer = ["2. Third (40)"], "Ada"
+    assert ids(task.run()) == ["c"]
+    assert len(supervisor.questions) == 2
+
+
+def test_a_late_list_is_waited_for_before_anybody_is_asked(
+    klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]], supervisor: Supervisor
+) -> None:
+    [short] = make_shorts(1)
+    klap.fault("GET", LIST, "late_list", looks=1)
+    task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=short["folder_id"]))
+    assert ids(task.run()) == [short["id"]]
+    assert len(supervisor.questions) == 1
+    assert task.workers == 3, "look, list and ask, go on"
+
+
+def test_nobody_is_asked_about_no_shorts(review: Callable[..., Played], supervisor: Supervisor) -> None:
+    assert review([], allow_empty=True, list_timeout=0.3).run() == []
+    assert supervisor.questions == []
+
+
+def test_a_response_time_that_is_none_is_named(review: Callable[..., Played]) -> None:
+    with pytest.raises(ValueError, match="response_timeout is 'soon'"):
+        ReviewShortsOperator(task_id="review", folder_id="folder01", response_timeout="soon")
+    task = review(response_timeout="{{ 'soon' }}")
+    with pytest.raises(KlapInputError, match="response_timeout is 'soon'"):
+        task.run()
+    assert task.xcom("klap_error")["type"] == "KlapInputError"
+
+
+def test_the_choice_who_made_it_and_when_are_in_the_manifest(
+    review: Callable[..., Played], airflow: Airflow, tmp_path: Path
+) -> None:
+    task = review()
+    task.answer = [NONE_OF_THEM], "Ada"
+    publish = {"steps": [], "shorts": task.run(), "source_video_url": "https://example.com/talk.mp4"}
+    where = {"klap_task_id": "task01", "folder_id": "folder01", "destination": str(tmp_path)}
+    airflow(lambda: PublishShortsOperator(task_id="publish", review_task_id="review", **publish, **where)).run()
+    written = json.loads((tmp_path / "manifest.json").read_text())
+    assert written["review"] == task.xcom("klap_review")
+    assert (written["delivered"], written["missing"]) == ([], [])

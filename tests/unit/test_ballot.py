@@ -1,0 +1,86 @@
+"""What a person is asked about the shorts, and what the answer means."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klap_provider import ballot
+from klap_provider.ballot import NONE_OF_THEM
+
+
+def short(project_id: str, name: str = "A name", **fields: Any) -> dict[str, Any]:
+    return {
+        "project_id": project_id,
+        "short_name": name,
+        "virality_score": 87,
+        "explanation": None,
+        "preview_url": f"https://klap.app/player/{project_id}",
+        "duration": None,
+        "reason": None,
+        **fields,
+    }
+
+
+shorts_of_any_names = st.lists(st.text(), max_size=12).map(
+    lambda names: [short(str(place), name) for place, name in enumerate(names)]
+)
+
+
+@given(shorts_of_any_names)
+def test_no_two_choices_are_alike_whatever_the_names(shorts: list[dict[str, Any]]) -> None:
+    choices = ballot.options(shorts)
+    assert len(set(choices)) == len(choices) == len(shorts) + 1
+    assert choices[-1] == NONE_OF_THEM
+
+
+@given(st.data(), shorts_of_any_names)
+def test_each_choice_stands_for_its_short(data: st.DataObject, shorts: list[dict[str, Any]]) -> None:
+    places = data.draw(st.sets(st.sampled_from(range(len(shorts))))) if shorts else set()
+    choices = [ballot.options(shorts)[place] for place in sorted(places, reverse=True)]
+    assert ballot.picked(shorts, choices) == [str(place) for place in sorted(places)]
+
+
+def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:
+    shorts = [short("a", "A  name\nin two lines"), short("b", "word " * 40, virality_score=None)]
+    first, second, _ = ballot.options(shorts)
+    assert first == "1. A name in two lines (87)"
+    assert second.endswith("word… (none)")
+    assert len(second) < 100
+
+
+def test_what_was_selected_is_picked_already_or_else_none() -> None:
+    left_out = short("b", reason="beyond_limit")
+    assert ballot.defaults([short("a"), left_out]) == ["1. A name (87)"]
+    assert ballot.defaults([left_out]) == [NONE_OF_THEM]
+
+
+def test_none_wins_over_what_else_is_picked() -> None:
+    shorts = [short("a"), short("b")]
+    assert ballot.picked(shorts, ballot.options(shorts)) == []
+
+
+def test_the_list_tells_what_is_known_of_each_short() -> None:
+    full = short("a", "Full", explanation="It has a hook", duration=31.5)
+    assert ballot.body([full, short("b", "Bare", virality_score=None)]) == (
+        "1. **Full** · score 87 · 32 s · [preview](https://klap.app/player/a)  \n"
+        "   It has a hook\n"
+        "2. **Bare** · score none · [preview](https://klap.app/player/b)"
+    )
+
+
+@given(st.text(), st.text(min_size=1))
+def test_no_mark_up_in_a_name_or_an_explanation_has_an_effect(name: str, explanation: str) -> None:
+    said = ballot.body([short("a", name, explanation=explanation)])
+    plain = said.replace("[preview](https://klap.app/player/a)", "").removeprefix("1. **").replace("** · score", "", 1)
+    assert not re.search(r"(?<!\\)(\\\\)*[<>`*_\[\]#!|~&]", plain)
+    assert said.count("\n") <= 1
+
+
+def test_a_preview_address_cannot_end_its_link() -> None:
+    odd = short("a", preview_url="https://klap.app/player/a) [more](javascript:alert(1)")
+    [link] = re.findall(r"\[preview\]\((\S+)\)$", ballot.body([odd]))
+    assert not set("() []") & set(link)

@@ -1,0 +1,39 @@
+"""Shapes of clips."""
+
+from __future__ import annotations
+
+import pytest
+
+from klap_provider.errors import KlapInputError
+from klap_provider.models import Dimensions, build_request
+from klap_provider.shapes import ASPECT_RATIOS, size_of
+
+
+@pytest.mark.parametrize("aspect_ratio", ASPECT_RATIOS)
+def test_each_shape_is_in_full_hd_and_of_its_ratio(aspect_ratio: str) -> None:
+    size = size_of(aspect_ratio)
+    wide, high = map(int, aspect_ratio.split(":"))
+    assert size["width"] * high == size["height"] * wide
+    assert min(size.values()) == 1080
+    assert build_request(Dimensions, dict(size)).model_dump() == size
+
+
+@pytest.mark.parametrize(
+    ("aspect_ratio", "given", "size"),
+    [
+        ("9:16", {"width": 720}, {"width": 720, "height": 1280}),
+        ("9:16", {"height": 480}, {"width": 270, "height": 480}),
+        ("1:1", {"height": 240}, {"width": 240, "height": 240}),
+        ("4:5", {"width": 100}, {"width": 100, "height": 124}),
+        ("16:9", {"width": 100}, {"width": 100, "height": 56}),
+        ("9:16", {"width": 640, "height": 360}, {"width": 640, "height": 360}),
+    ],
+)
+def test_the_other_side_follows_and_is_even(aspect_ratio: str, given: dict[str, int], size: dict[str, int]) -> None:
+    assert size_of(aspect_ratio, **given) == size
+    assert all(side % 2 == 0 for side in size.values())
+
+
+def test_a_shape_that_is_none_is_named_with_those_that_are() -> None:
+    with pytest.raises(KlapInputError, match=r"aspect_ratio is '3:2'; it takes one of 9:16, 4:5, 1:1, 16:9"):
+        size_of("3:2")
