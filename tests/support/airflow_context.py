@@ -196,6 +196,11 @@ class Played:
         """What the task left for others."""
         return self.supervisor.xcom(self.task_id, key, self.map_index)
 
+    def links(self) -> dict[str, str]:
+        """The addresses of its buttons, as a worker that ends or resumes it makes them out."""
+        task, ti, _ = self._start(0)
+        return {link.name: link.get_link(operator=task, ti_key=ti) for link in task.operator_extra_links}  # type: ignore[arg-type]  # as Airflow calls it
+
     @property
     def store(self) -> dict[str, Any]:
         """The task's state store."""

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
+from klap_generate_shorts import dag
+from klap_provider.languages import LANGUAGES
 from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, VideoRequest, Watermark
+from klap_provider.shapes import ASPECT_RATIOS
 from klap_provider.trigger_form import form_fields
 
 if TYPE_CHECKING:
@@ -133,3 +136,60 @@ def test_a_field_that_the_model_does_not_have_is_an_error() -> None:
 
 def test_without_a_section_a_field_stands_in_airflows_own() -> None:
     assert "section" not in form_fields(Selection)["limit"].schema
+
+
+def test_languages_are_chosen_by_name_and_sent_as_codes() -> None:
+    for name in ("language", "translate_to"):
+        shown = param(ShortsRequest, name)
+        assert shown.schema["enum"] == [None, *LANGUAGES]
+        assert shown.schema["values_display"].items() >= LANGUAGES.items()
+        assert shown.resolve("ja") == "ja"
+        with pytest.raises(ParamValidationError):
+            shown.resolve("Klingon")
+
+
+def test_the_choice_of_none_has_words_too() -> None:
+    assert param(ShortsRequest, "language").schema["values_display"]["None"] == "Klap detects it"
+    assert param(ShortsRequest, "translate_to").schema["values_display"]["None"] == "No translation"
+
+
+def test_the_form_asks_for_the_url_first_and_then_in_the_order_in_which_a_person_thinks() -> None:
+    fields = dag.params.dump()
+    schemas = {name: dag.params.get_param(name).schema for name in fields}
+    sections = list(dict.fromkeys(schema.get("section") for schema in schemas.values()))
+    assert sections == [None, "Video", "Clips", "Look", "Watermark", "Export", "Delivery", "Account"]
+    assert [name for name, schema in schemas.items() if "section" not in schema] == ["source_video_url"]
+
+
+def test_all_but_the_url_has_a_good_default_and_every_field_its_words() -> None:
+    for name in dag.params:
+        shown = dag.params.get_param(name)
+        assert shown.schema["title"], name
+        assert shown.description, name
+        if name != "source_video_url":
+            assert shown.resolve() == shown.value
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("aspect_ratio", ["9:16", "4:5", "1:1", "16:9"], ["3:2", None, ""]),
+        ("review_hours", [0.5, 24, 720], [0, -1, 721, "soon"]),
+        ("destination", [None, "/data", "s3://aws@bucket/shorts"], ["data", "C:", "s3:/bucket", ""]),
+        ("klap_conn_id", ["klap_default"], ["", None]),
+        ("width", [None, 720], [721, 0, "wide"]),
+    ],
+)
+def test_the_form_refuses_what_the_tasks_would(name: str, good: list[Any], bad: list[Any]) -> None:
+    field = dag.params.get_param(name)
+    for value in good:
+        assert field.resolve(value) == value
+    for value in bad:
+        with pytest.raises(ParamValidationError):
+            field.resolve(value)
+
+
+def test_each_shape_has_words() -> None:
+    schema = dag.params.get_param("aspect_ratio").schema
+    assert schema["enum"] == [*schema["values_display"]] == [*ASPECT_RATIOS]
+    assert all(words.startswith(f"{shape} ") for shape, words in schema["values_display"].items())

@@ -1,0 +1,97 @@
+"""Buttons on task instances: right, or absent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from klap_provider.errors import KlapAuthError
+from klap_provider.operators import DeliverShortOperator, ExportShortOperator, ReviewShortsOperator
+from klap_provider.plugin import KlapPlugin
+from klap_provider.sensors import ExportStatusSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+    Connect = Callable[..., None]
+    MakeShorts = Callable[..., list[dict[str, Any]]]
+
+APP, PREVIEW, VIDEO = "Open in Klap", "Preview short", "Exported video"
+
+
+def test_the_folder_of_a_list_opens_in_klap(klap: Sandbox, airflow: Airflow) -> None:
+    task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id="folder01"))
+    assert task.links() == {APP: "https://klap.app/spaces/folder01"}
+
+
+def test_each_map_index_leads_to_its_own_short_after_a_deferral_and_on_the_next_try(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
+) -> None:
+    for map_index, short in enumerate(make_shorts(2)):
+        which = {"project_id": short["id"], "folder_id": short["folder_id"]}
+        export = airflow(lambda which=which: ExportShortOperator(task_id="export", **which), map_index=map_index)
+        export_id = export.run()["export_id"]
+        wait = airflow(
+            lambda which=which, export_id=export_id: ExportStatusSensor(
+                task_id="wait", export_id=export_id, poke_interval=0.05, **which
+            ),
+            map_index=map_index,
+        )
+        for _ in range(2):
+            klap.fault("GET", "/exports/", "status", code=500)
+            wait.run()
+            assert wait.triggers
+            right = {
+                APP: f"https://klap.app/spaces/{short['folder_id']}#{short['id']}",
+                PREVIEW: f"https://klap.app/player/{short['id']}",
+            }
+            assert export.links() == right
+            assert wait.links() == right
+
+
+def test_the_exported_video_has_a_link_once_it_is_delivered(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, tmp_path: Path
+) -> None:
+    [short] = make_shorts(1)
+    which = {"project_id": short["id"], "folder_id": short["folder_id"]}
+    export_id = airflow(lambda: ExportShortOperator(task_id="export", **which)).run()["export_id"]
+    export = klap.outcome(f"/projects/{short['folder_id']}/{short['id']}/exports/{export_id}")
+    task = airflow(
+        lambda: DeliverShortOperator(task_id="deliver", export_id=export_id, destination=str(tmp_path), **which)
+    )
+    klap.fault("GET", "/exports/", "status", code=401)
+    with pytest.raises(KlapAuthError):
+        task.run()
+    assert task.links()[VIDEO] == ""
+    for _ in ("delivered", "there already"):
+        task.run()
+        assert task.links()[VIDEO] == export["src_url"]
+
+
+def test_links_follow_the_addresses_of_the_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
+    connect(klap.url, player_url="https://play.example.com/", app_url="https://app.example.com/s/")
+    task = airflow(lambda: ExportShortOperator(task_id="export", project_id="p1", folder_id="f1"))
+    assert task.links() == {APP: "https://app.example.com/s/f1#p1", PREVIEW: "https://play.example.com/p1"}
+
+
+@pytest.mark.parametrize("folder_id", [None, ""])
+def test_what_is_in_no_folder_has_no_link_into_klaps_app(klap: Sandbox, airflow: Airflow, folder_id: Any) -> None:
+    task = airflow(lambda: ExportShortOperator(task_id="export", project_id="p1", folder_id=folder_id))
+    assert task.links() == {APP: "", PREVIEW: "https://klap.app/player/p1"}
+
+
+def test_without_a_connection_there_are_no_links(airflow: Airflow) -> None:
+    fields = {"klap_conn_id": "nowhere", "project_id": "p1", "folder_id": "f1"}
+    assert airflow(lambda: ExportShortOperator(task_id="export", **fields)).links() == {APP: "", PREVIEW: ""}
+
+
+def test_airflow_knows_every_link_that_a_task_has() -> None:
+    registered = {type(link) for link in KlapPlugin.operator_extra_links}
+    operators = (ReviewShortsOperator, ExportShortOperator, ExportStatusSensor, DeliverShortOperator)
+    assert {type(link) for operator in operators for link in operator.operator_extra_links} == registered
