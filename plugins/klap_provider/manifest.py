@@ -86,12 +86,12 @@ class PublishShortsOperator(KlapOperator):
         ti = context["ti"]
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         problem = self._problem(context, states)
+        stock = self._take_stock(context, states) if self.klap_task_id else []
+        ti.xcom_push(key=OUTCOME_KEY, value=[{name: short.get(name) for name in OUTCOME_FIELDS} for short in stock])
         if not self.klap_task_id:
             raise KlapIncompleteError(
                 f"Nothing was made of {self.source_video_url}. {problem or 'No task was submitted.'}"
             )
-        stock = self._take_stock(context, states)
-        ti.xcom_push(key=OUTCOME_KEY, value=[{name: short.get(name) for name in OUTCOME_FIELDS} for short in stock])
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
         path = self._write(

@@ -265,9 +265,11 @@ def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
     supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path
 ) -> None:
     fail_before(supervisor, 0, "The Klap account is out of credits.")
+    task = publish(None, klap_task_id="", folder_id="", subfolder="")
     with pytest.raises(KlapIncompleteError, match=rf"Nothing was made of {TALK}\. submit: .*out of credits"):
-        publish(None, klap_task_id="", folder_id="", subfolder="").run()
+        task.run()
     assert list(tmp_path.iterdir()) == []
+    assert task.xcom("klap_outcome") == [], "the Shorts tab knows that there is none"
 
 
 @pytest.mark.parametrize("skipped", [[], STEPS])

@@ -91,7 +91,7 @@ export function wantedXComs(instances, known) {
     if (isOfShort(instance) && isSummedUp) continue;
     if (state === "failed") want(instance, "klap_error");
     if (state === "success" && STEPS.indexOf(operator) > 0) want(instance, "return_value");
-    if (CHOOSE.includes(operator) && [...OVER, "awaiting_input"].includes(state)) want(instance, "klap_shorts");
+    if (CHOOSE.includes(operator) && ["success", "awaiting_input"].includes(state)) want(instance, "klap_shorts");
     if (isReview(instance) && state === "success") want(instance, "klap_review");
     if (instance === publish && isOver(publish)) want(instance, "klap_outcome");
     if (SUBMIT.includes(operator) && state === "success" && !isOver(find(instances, WAIT)))

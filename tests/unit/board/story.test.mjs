@@ -366,3 +366,12 @@ test("the answer of a review is asked for only where there was one", () => {
   assert.deepEqual(wanted("ReviewShortsOperator", { review: false }), ["klap_shorts"]);
   assert.deepEqual(wanted("ListShortsOperator", {}), ["klap_shorts"]);
 });
+
+test("shorts are asked for only where there are some: a refusal shows in the browser's console", () => {
+  const wanted = (state) =>
+    wantedXComs([instance("ListShortsOperator", state)], new Map()).map(({ key }) => key);
+  assert.deepEqual(wanted("success"), ["klap_shorts"]);
+  assert.deepEqual(wanted("awaiting_input"), ["klap_shorts"]);
+  assert.deepEqual(wanted("failed"), ["klap_error"]);
+  assert.deepEqual(wanted("upstream_failed"), []);
+});
