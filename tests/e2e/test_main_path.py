@@ -102,7 +102,7 @@ def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_pa
     assert stage.worker_starts() - before == 2, "submit without retries, and publish"
 
 
-def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_a_link_to_the_player(stage: Stage) -> None:
+def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stage: Stage) -> None:
     run_id = stage.trigger(limit=2)
     assert stage.end_of(run_id) == "success"
     names = {short["short_name"] for short in manifest_of(stage, run_id)["delivered"]}
@@ -114,8 +114,11 @@ def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_a_link_to_the_play
     links = stage.airflow.api(
         "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.export/links", params={"map_index": 0}
     )
-    project_id = stage.airflow.xcom(DAG_ID, run_id, "short.export", map_index=0)["project_id"]
-    assert links["extra_links"] == {"Preview short": f"https://klap.app/player/{project_id}"}
+    short = stage.airflow.xcom(DAG_ID, run_id, "short.export", map_index=0)
+    assert links["extra_links"] == {
+        "Open in Klap": f"https://klap.app/spaces/{short['folder_id']}#{short['project_id']}",
+        "Preview short": f"https://klap.app/player/{short['project_id']}",
+    }
 
 
 def test_the_api_key_is_in_nothing_that_airflow_wrote(stage: Stage) -> None:
