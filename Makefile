@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := plugins dags klap_sandbox demo tests
 
-.PHONY: help setup demo up test test-chaos lint constraints clean
+.PHONY: help setup demo up test test-chaos test-browser screenshots chromium lint constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -11,6 +11,7 @@ help:
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
 	@echo "make test         the tests         make lint     ruff and mypy"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
+	@echo "make test-browser the UI in Chromium  make screenshots  the pictures of docs/, anew"
 	@echo "make setup        .venv alone       make clean    remove what these made"
 
 setup: .venv/ready
@@ -30,6 +31,17 @@ test: .venv/ready
 
 test-chaos: .venv/ready
 	$(BIN)/python -m pytest -m chaos
+
+test-browser: .venv/ready chromium
+	$(BIN)/python -m pytest -m browser
+
+screenshots: .venv/ready chromium
+	$(BIN)/python -m tests.browser.screenshots
+
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+	command -v apt-get >/dev/null || { echo "The browser tests need Chromium or Chrome on the PATH."; exit 1; }; \
+	apt-get update && apt-get install -y chromium fonts-noto-cjk fonts-noto-color-emoji
 
 lint: .venv/ready
 	$(BIN)/ruff check $(CHECKED)

@@ -13,13 +13,13 @@ from tests.support.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
     from tests.browser.stage import Stage
 
     Open = Callable[..., Page]
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=20_000)
 
 MISCHIEF = "<img src=x onerror=\"document.title='taken over'\">"
 TWIN = "Same name, other moment"
@@ -146,10 +146,14 @@ def new_page(browser: Browser, complaints: list[str]) -> Iterator[Open]:
     """Open a window; what is said of ``page`` goes for it, too."""
     contexts: list[BrowserContext] = []
 
+    def hear(said: ConsoleMessage) -> None:
+        if said.type == "error":
+            complaints.append(f"{said.text} {said.location['url']}")
+
     def open_page(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": WINDOW, **options})
         contexts.append(context)
-        context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        context.on("console", hear)
         context.on("weberror", lambda thrown: complaints.append(str(thrown.error)))
         return context.new_page()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +34,7 @@ def test_the_tab_works_where_airflow_is_served_below_a_path(
     page.get_by_role("link", name="Shorts", exact=True).click()
     expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
     page.get_by_role("link", name="Log of").first.click()
-    expect(page).to_have_url(stage.page_of(delivered, "tasks", "short.deliver", "mapped", 0, root=below_a_path))
+    expect(page).to_have_url(re.compile(f"^{below_a_path}/dags/.*/tasks/short.deliver/mapped/0$"))
 
 
 def test_a_user_who_may_not_read_xcoms_sees_no_shorts(

@@ -29,7 +29,7 @@ def form(page: Page, stage: Stage) -> Locator:
 
 def field(form: Locator, title: str) -> Locator:
     """What is filled in under a title."""
-    row = form.get_by_role("group").filter(has=form.page.get_by_text(title, exact=True))
+    row = form.get_by_role("group").filter(has_text=re.compile(f"^{title}(?![a-z])"))
     return row.locator("input:not([type=hidden]), textarea").last
 
 
@@ -87,7 +87,7 @@ def test_what_was_filled_in_is_what_klap_is_asked_for_and_the_tab_goes_from_wait
     expect(page.get_by_text(re.compile("^(Submitting the video to Klap|Waiting for Klap)$"))).to_be_visible()
     expect(page.get_by_text("No shorts yet")).to_be_visible()
     expect(page.get_by_role("heading", name="Shorts (2)")).to_be_visible(timeout=120_000)
-    expect(page.get_by_text(re.compile("^Exporting 2 shorts: . of 2 done$"))).to_be_visible()
+    expect(page.get_by_text(re.compile("^Exporting: . of 2 shorts delivered$"))).to_be_visible()
     expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible(timeout=120_000)
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
     expect(page.locator("video")).to_have_count(2)

@@ -133,10 +133,9 @@ def test_a_hundred_shorts_show_about_as_soon_as_airflows_own_details(
     for _ in range(3):
         details.append(seconds(stage.page_of(a_hundred, "details"), "table >> text=Run ID"))
         shorts.append(seconds(stage.tab_of(a_hundred), "section[aria-label=Shorts] li"))
-    print(
-        f"\nuntil something is seen, median of 3: Details {statistics.median(details):.2f} s, 100 shorts {statistics.median(shorts):.2f} s"
-    )
-    assert statistics.median(shorts) < 2 * statistics.median(details) + 2
+    own, ours = statistics.median(details), statistics.median(shorts)
+    print(f"\nUntil it shows, median of 3: Airflow's details {own:.2f} s, 100 shorts {ours:.2f} s")
+    assert ours < 2 * own + 2, "on a quiet machine it is less than 1 s more"
 
     page = new_page()
     page.goto(stage.tab_of(a_hundred))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LIST = "^/projects/[^/]+$"
 LISTED = [
     {"id": "c", "name": "Third", "virality_score": 40},
-    {"id": "a", "name": "First", "virality_score": 90, "virality_score_explanation": "It has a hook.", "duration": 31.5},
+    {"id": "a", "name": "First", "virality_score": 90, "virality_score_explanation": "A hook.", "duration": 31.5},
     {"id": "b", "name": "Second", "virality_score": 70},
 ]
 FIRST, SECOND, THIRD = "1. First (90)", "2. Second (70)", "3. Third (40)"
@@ -69,7 +69,7 @@ def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_alr
     assert [user.name for user in question.assigned_users or []] == ["Ada"]
     body = str(question.body)
     assert "score 90" in body
-    assert "It has a hook" in body
+    assert "A hook" in body
     assert "https://klap.app/player/a" in body
     assert task.patience == timedelta(hours=2)
 

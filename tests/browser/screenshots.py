@@ -1,0 +1,124 @@
+"""Takes the pictures of ``docs/images`` from real runs on a real Airflow: ``make screenshots``."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from playwright.sync_api import expect
+
+from demo.airflow import ROOT
+from tests.browser.stage import DAG_ID, chromium, whole_stage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.browser.stage import Stage
+
+IMAGES = ROOT / "docs" / "images"
+#: The shorts of a video go by its address and name: with these, the same ones are in the pictures each time.
+SANDBOX_PORT = 8899
+VIDEO_NAME = "Keynote"
+
+
+class Camera:
+    """Opens pages at a size that fits them, and keeps pictures of them."""
+
+    def __init__(self, browser: Browser, stage: Stage) -> None:
+        self.browser = browser
+        self.stage = stage
+
+    def open(self, address: str, *, height: int, width: int = 1280, theme: Any = "light") -> Page:
+        """Return a window with a page."""
+        window: Any = {"width": width, "height": height}
+        page = self.browser.new_context(viewport=window, color_scheme=theme).new_page()
+        page.goto(address)
+        return page
+
+    def take(self, page: Page, name: str) -> None:
+        """Keep what is seen, when all of it is there, and close the window."""
+        page.wait_for_load_state("networkidle")
+        page.wait_for_function("[...document.querySelectorAll('video')].every(video => video.readyState >= 2)")
+        page.mouse.move(0, 0)
+        shot = page.screenshot(animations="disabled", caret="hide")
+        page.context.close()
+        # 256 colours are enough for a user interface, and a third of the bytes.
+        picture = Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
+        path = IMAGES / f"{name}.png"
+        picture.save(path, optimize=True)
+        print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def form(camera: Camera) -> None:
+    """The trigger form, with one of its sections open."""
+    page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=940, width=1100)
+    page.get_by_role("button", name="Trigger Dag").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").first.fill("https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+    camera.take(page, "form")
+
+    page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=1280, width=1100)
+    page.get_by_role("button", name="Trigger Dag").click()
+    page.get_by_role("dialog").get_by_role("button", name="Export", exact=True).click()
+    expect(page.get_by_text("Let a person pick")).to_be_visible()
+    camera.take(page, "form-export")
+
+
+def main() -> None:
+    """Take all pictures."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    shorts = Path(tempfile.gettempdir()) / "shorts"  # it is in the pictures
+    with tempfile.TemporaryDirectory(prefix="klap-screenshots-") as home:
+        try:
+            with whole_stage(Path(home), shorts, port=SANDBOX_PORT) as stage, chromium() as browser:
+                take_all(Camera(browser, stage))
+        finally:
+            shutil.rmtree(shorts, ignore_errors=True)
+
+
+def take_all(camera: Camera) -> None:
+    """Let runs come to where they are worth a look, and take the pictures."""
+    stage = camera.stage
+    full = {"width": None, "height": None, "name": VIDEO_NAME}
+    done = stage.wait_for_success(stage.trigger(limit=3, **full))
+    asked = stage.wait_for_question(stage.trigger(limit=2, review=True, **full))
+
+    form(camera)
+
+    page = camera.open(stage.page_of(done), height=720)
+    expect(page.get_by_role("link", name="Publish").first).to_be_visible()
+    camera.take(page, "grid")
+
+    page = camera.open(stage.page_of(done), height=720)
+    page.get_by_role("button", name="Show Graph").click()
+    expect(page.get_by_text("Each short").first).to_be_visible()
+    camera.take(page, "graph")
+
+    for theme in ("light", "dark"):
+        page = camera.open(stage.tab_of(done), height=900, theme=theme)
+        expect(page.locator("video")).to_have_count(3)
+        camera.take(page, f"shorts-{theme}")
+
+    page = camera.open(stage.tab_of(asked), height=900)
+    expect(page.get_by_role("link", name="Answer")).to_be_visible()
+    camera.take(page, "shorts-asked")
+
+    page = camera.open(stage.page_of(asked, "tasks", "select_shorts", "required_actions"), height=760)
+    expect(page.get_by_role("link", name="preview")).to_have_count(5)
+    camera.take(page, "review")
+
+    page = camera.open(stage.page_of(done, "tasks", "short.deliver", "mapped", 0, "details"), height=760)
+    expect(page.get_by_role("link", name="Exported video")).to_be_visible()
+    camera.take(page, "links")
+
+    page = camera.open(stage.page_of(done, "tasks", "submit", "task-state-store"), height=600)
+    expect(page.get_by_text("klap_submission")).to_be_visible()
+    camera.take(page, "state-store")
+
+
+if __name__ == "__main__":
+    main()
