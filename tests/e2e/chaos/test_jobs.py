@@ -21,16 +21,14 @@ def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_sibli
 
     manifest = rig.settle(run_id, "failed", due=(1, 4), delivered=1, missing=3)
     assert {short["step"] for short in manifest["missing"]} == {"wait_for_export"}
-    reasons = sorted(short["error"] for short in manifest["missing"])
+    reasons = [short["error"] for short in manifest["missing"]]
     for words in ("Out of colours", "Gave up", "'daydreaming'"):
         assert sum(words in reason for reason in reasons) == 1
 
     rig.clear(run_id)  # of what was paid, the failed export alone is paid for anew
 
     manifest = rig.settle(run_id, "failed", due=(1, 5), delivered=2, missing=2)
-    reasons = sorted(short["error"] for short in manifest["missing"])
-    for words in ("Gave up", "'daydreaming'"):
-        assert sum(words in reason for reason in reasons) == 1
+    assert all("Gave up" in short["error"] for short in manifest["missing"]), "a clear extends no deadline"
     rig.patience(None)
 
 
