@@ -82,7 +82,12 @@ class KlapOperator(BaseOperator):
 
 
 class KlapSubmitOperator(KlapOperator):
-    """Base of the operators that cost money: whatever crashes, one POST per task instance and set of inputs."""
+    """
+    Base of the operators that cost money: whatever crashes, one POST per task instance and set of inputs.
+
+    To pay again on purpose, set the key ``klap_redo`` in the task instance's state store, in Airflow's UI or with its
+    REST API, and clear the task. It is good for one POST.
+    """
 
     def submit_once(
         self,
@@ -133,7 +138,7 @@ class _Forever:
         self.delete = store.delete
         self._set = store.set
 
-    def set(self, key: str, value: dict[str, Any]) -> None:
+    def set(self, key: str, value: Any) -> None:
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
         self._set(key, value, retention=NEVER_EXPIRE)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 MANIFEST = "manifest.json"
+
+#: XCom key of what became of each selected short, best first, for the Shorts tab.
+OUTCOME_KEY = "klap_outcome"
+OUTCOME_FIELDS = ("project_id", "path", "size", "src_url", "step", "error")
+
 GOOD_STATES = ("success", "skipped")
 
 
@@ -34,7 +39,9 @@ class PublishShortsOperator(KlapOperator):
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
     :param destination: as given to the delivering task. Templated.
     :param subfolder: as given to the delivering task. Templated.
-    :return: ``{"manifest": str, "delivered": int, "paths": list[str]}``.
+    :return: ``{"manifest": str, "delivered": int, "paths": list[str]}``. The XCom ``klap_outcome`` says of each short
+        ``{"project_id": str, "path": str | None, "size": int | None, "src_url": str | None, "step": str | None,
+        "error": str | None}``.
     :raises KlapIncompleteError: a step before the shorts failed, or shorts are missing. The manifest has been written
         then too, unless the video was never submitted.
     """
@@ -79,7 +86,10 @@ class PublishShortsOperator(KlapOperator):
             raise KlapIncompleteError(
                 f"Nothing was made of {self.source_video_url}. {problem or 'No task was submitted.'}"
             )
-        delivered, missing = self._take_stock(context, states)
+        stock = self._take_stock(context, states)
+        ti.xcom_push(key=OUTCOME_KEY, value=[{name: short.get(name) for name in OUTCOME_FIELDS} for short in stock])
+        delivered = [short for short in stock if "path" in short]
+        missing = [short for short in stock if "path" not in short]
         path = self._write(
             {
                 "source_video_url": self.source_video_url,
@@ -116,27 +126,28 @@ class PublishShortsOperator(KlapOperator):
         said = context["ti"].xcom_pull(task_ids=[failed[0]], key=ERROR_KEY, map_indexes=None)[0]
         return f"{failed[0]}: {said['error'] if said else _unsaid(states[failed[0]])}"
 
-    def _take_stock(
-        self, context: Context, states: Mapping[str, Any]
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the delivered and the missing shorts."""
+    def _take_stock(self, context: Context, states: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the shorts with what was delivered, or else with the step that went wrong and its error."""
         ti = context["ti"]
-        # One request for each of these: all map indexes of a task at once, told apart by their project_id.
+        # One request for each task: all its map indexes at once, told apart by their project_id.
         files = {f["project_id"]: f for f in ti.xcom_pull(task_ids=self.steps[-1:]) if f}
+        exports = {e["project_id"]: e for e in ti.xcom_pull(task_ids=self.steps[:-1]) if e}
         errors = {e["project_id"]: e for e in ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY) if e}
-        delivered, missing = [], []
+        stock = []
         for index, short in enumerate(self.shorts or []):
-            file = files.get(short["project_id"])
-            if file is not None:
-                delivered.append({**short, **file})
-                continue
-            step = next((s for s in self.steps if str(states.get(f"{s}_{index}")) != "success"), self.steps[-1])
-            said = errors.get(short["project_id"])
-            state = states.get(f"{step}_{index}")
-            missing.append(
-                {**short, "step": step.rpartition(".")[2], "error": said["error"] if said else _unsaid(state)}
-            )
-        return delivered, missing
+            project_id = short["project_id"]
+            found = {**short, "src_url": exports.get(project_id, {}).get("src_url")}
+            if project_id in files:
+                found |= files[project_id]
+            else:
+                step = next((s for s in self.steps if str(states.get(f"{s}_{index}")) != "success"), self.steps[-1])
+                said = errors.get(project_id)
+                found |= {
+                    "step": step.rpartition(".")[2],
+                    "error": said["error"] if said else _unsaid(states.get(f"{step}_{index}")),
+                }
+            stock.append(found)
+        return stock
 
     def _write(self, manifest: dict[str, Any]) -> str:
         from klap_provider.storage import folder_at, whole_file

@@ -13,7 +13,7 @@ API: https://docs.klap.app/
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from enum import Enum
 from sys import float_info
 from typing import Annotated, Any, TypeVar
@@ -25,6 +25,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -59,10 +60,19 @@ class _Request(BaseModel):
 
 
 class Dimensions(_Request):
-    """Size of the finished clips in pixels."""
+    """Size of the finished clips in pixels: even numbers, as video encoders want them."""
 
-    width: int = Field(1080, ge=2, le=7680, title="Width", description="Width of the clips in pixels.")
-    height: int = Field(1920, ge=2, le=7680, title="Height", description="Height of the clips in pixels.")
+    width: int = Field(
+        1080, ge=16, le=3840, multiple_of=2, title="Width", description="Width of the clips in pixels, an even number."
+    )
+    height: int = Field(
+        1920,
+        ge=16,
+        le=3840,
+        multiple_of=2,
+        title="Height",
+        description="Height of the clips in pixels, an even number.",
+    )
 
 
 class EditingOptions(_Request):
@@ -216,6 +226,17 @@ class _Job(_Answer):
     error: Any = None
     error_message: Any = None
     message: Any = None
+    created_at: datetime | None = None
+
+    @field_validator("created_at", mode="wrap")
+    @classmethod
+    def _time_or_none(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> datetime | None:
+        # An odd time must not make the answer to a paid request unreadable.
+        try:
+            moment: datetime | None = parse(value)
+        except ValidationError:
+            return None
+        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
     @field_validator("error_code", mode="before")
     @classmethod
@@ -248,7 +269,6 @@ class Export(_Job):
 
     project_id: str | None = None
     folder_id: str | None = None
-    created_at: datetime | None = None
     name: str | None = None
     #: Public address of the finished MP4; None until ``ready``. How long it lives is not documented.
     src_url: str | None = None
@@ -268,10 +288,12 @@ class Project(_Answer):
     name: str | None = None
     virality_score: float | None = None
     virality_score_explanation: str | None = None
+    #: Length in seconds, in some answers.
+    duration: float | None = None
 
-    @field_validator("virality_score", mode="before")
+    @field_validator("virality_score", "duration", mode="before")
     @classmethod
-    def _score_or_none(cls, value: Any) -> Any:
+    def _number_or_none(cls, value: Any) -> Any:
         sound = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
         return value if sound else None
 

@@ -20,7 +20,7 @@ from klap_provider.models import (
     build_request,
 )
 from klap_provider.polling import Pace, Ready, ShortsTarget, Watch
-from klap_provider.selection import select
+from klap_provider.selection import Ranked, rank
 from klap_provider.triggers import ShortsListTrigger
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.submission import Submission
+
+#: XCom key of every short that was generated, best first, selected or not.
+SHORTS_KEY = "klap_shorts"
 
 #: Seconds by which Klap's clock may be behind ours when an export is looked for by its time.
 CLOCK_SKEW = 60
@@ -64,6 +67,7 @@ class SubmitShortsOperator(KlapSubmitOperator):
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
+    :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
     """
 
     template_fields: Sequence[str] = (
@@ -127,7 +131,11 @@ class SubmitShortsOperator(KlapSubmitOperator):
         folder_at(self.destination)
         if self.klap_task_id:
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
-            return {"klap_task_id": self.klap_task_id, "submitted_at": _iso(time.time())}
+            since = self.hook.call(api.get_task(self.klap_task_id)).created_at
+            return {
+                "klap_task_id": self.klap_task_id,
+                "submitted_at": _iso(since.timestamp() if since else time.time()),
+            }
         request = build_request(ShortsRequest, self._fields())
         require_reachable("source_video_url", request.source_video_url, api_url=self.hook.connection.api_url)
         submission = self.submit_once(
@@ -155,7 +163,9 @@ class ListShortsOperator(KlapOperator):
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :return: a list, possibly empty, to map over:
         ``{"project_id": str, "folder_id": str, "short_name": str, "virality_score": int | None,
-        "explanation": str | None, "preview_url": str}``, the score from 0 to 100.
+        "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
+        duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
+        was not selected: a word of :class:`~klap_provider.selection.Unselected`, or None if it was.
     :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
     """
 
@@ -194,17 +204,32 @@ class ListShortsOperator(KlapOperator):
     @reports_failure
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List, or wait for the list."""
-        now = time.time()
-        return self._list(Watch(now, now + self.list_timeout, Pace(shortest=2, longest=15)))
+        return self._list(context, started_at=time.time())
 
     @reports_failure
-    def execute_complete(self, context: Context, event: dict[str, Any], started_at: float) -> list[dict[str, Any]]:
+    def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[dict[str, Any]]:
         """List again, after the trigger has seen shorts or the time is up."""
-        return self._list(Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15)))
+        return self._list(context, started_at=started_at)
 
-    def _list(self, watch: Watch) -> list[dict[str, Any]]:
+    def _list(self, context: Context, *, started_at: float) -> list[dict[str, Any]]:
         selection = self._selection()
+        shorts = [self._facts(short) for short in rank(self._projects(started_at), selection)]
+        context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
+        return self.choose(context, shorts)
+
+    def choose(self, context: Context, shorts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return those of the shorts, as under :data:`SHORTS_KEY`, that were selected."""
+        selected = [
+            {name: fact for name, fact in short.items() if name != "reason"}
+            for short in shorts
+            if short["reason"] is None
+        ]
+        self.log.info("Klap made %d shorts of folder %s, %d are selected", len(shorts), self.folder_id, len(selected))
+        return selected
+
+    def _projects(self, started_at: float) -> list[Project]:
         target = ShortsTarget(self.folder_id)
+        watch = Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15))
         while True:
             try:
                 verdict = self.look(target, watch)
@@ -213,30 +238,28 @@ class ListShortsOperator(KlapOperator):
                     return []
                 raise
             if isinstance(verdict, Ready):
-                return self._select(verdict.value, selection)
+                return verdict.value
             if self.deferrable:
                 self.defer(
                     trigger=ShortsListTrigger.watching(target, verdict, klap_conn_id=self.klap_conn_id),
-                    method_name="execute_complete",
+                    method_name="list_again",
                     kwargs={"started_at": watch.started_at},
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),
                 )
             time.sleep(verdict.seconds)
 
-    def _select(self, projects: list[Project], selection: Selection) -> list[dict[str, Any]]:
-        chosen = select(projects, selection)
-        self.log.info("Klap made %d shorts of folder %s, %d are selected", len(projects), self.folder_id, len(chosen))
-        return [
-            {
-                "project_id": project.id,
-                "folder_id": project.folder_id or self.folder_id,
-                "short_name": project.name or project.id,
-                "virality_score": score,
-                "explanation": project.virality_score_explanation,
-                "preview_url": f"{self.hook.connection.player_url}/{project.id}",
-            }
-            for project, score in chosen
-        ]
+    def _facts(self, short: Ranked) -> dict[str, Any]:
+        project = short.project
+        return {
+            "project_id": project.id,
+            "folder_id": project.folder_id or self.folder_id,
+            "short_name": project.name or project.id,
+            "virality_score": short.score,
+            "explanation": project.virality_score_explanation,
+            "preview_url": f"{self.hook.connection.player_url}/{project.id}",
+            "duration": project.duration,
+            "reason": None if short.reason is None else short.reason.value,
+        }
 
 
 class ExportShortOperator(KlapSubmitOperator):
@@ -312,12 +335,12 @@ class ExportShortOperator(KlapSubmitOperator):
     def _find_orphans(self, intent: Submission) -> list[str]:
         exports = self.hook.call(api.list_exports(folder_id=self.folder_id, project_id=self.project_id))
         found = sorted(
-            (_timestamp(export.created_at), export.id)
+            (export.created_at, export.id)
             for export in exports
             if export.project_id == self.project_id
             and export.status != JobStatus.ERROR
             and export.created_at is not None
-            and _timestamp(export.created_at) >= intent.at - CLOCK_SKEW
+            and export.created_at.timestamp() >= intent.at - CLOCK_SKEW
         )
         self.log.info(
             "A request of %s got no answer; Klap has %d exports of %s made since",
@@ -326,10 +349,6 @@ class ExportShortOperator(KlapSubmitOperator):
             self.project_id,
         )
         return [export_id for _, export_id in found]
-
-
-def _timestamp(moment: datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _iso(seconds: float) -> str:

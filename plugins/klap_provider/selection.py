@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,17 +12,50 @@ if TYPE_CHECKING:
     from klap_provider.models import Project, Selection
 
 
-def select(projects: list[Project], selection: Selection) -> list[tuple[Project, int | None]]:
+class Unselected(str, Enum):
+    """Why a short is not gone on with."""
+
+    BELOW_MINIMUM = "below_minimum"
+    BEYOND_LIMIT = "beyond_limit"
+    NOT_PICKED = "not_picked"
+
+
+@dataclass(frozen=True)
+class Ranked:
     """
-    Return the shorts that are worth going on with, and their scores from 0 to 100, best first.
+    A generated short and what became of it in the selection.
+
+    :param score: virality score, 0–100; None where Klap gave none.
+    :param reason: why it was not selected; None if it was.
+    """
+
+    project: Project
+    score: int | None
+    reason: Unselected | None
+
+
+def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
+    """
+    Return all shorts, best first, each with whether it is worth going on with.
 
     Klap lists shorts in no defined order. One without a score counts as 0; equal scores are in the order of their ids,
     so that the same list always gives the same selection.
     """
-    scored = zip(projects, virality_percentages(projects), strict=True)
-    worth = [(project, score) for project, score in scored if (score or 0) >= selection.min_virality_score]
-    worth.sort(key=lambda pair: (-(pair[1] or 0), pair[0].id))
-    return worth[: selection.limit]
+    scored = sorted(
+        zip(projects, virality_percentages(projects), strict=True), key=lambda pair: (-(pair[1] or 0), pair[0].id)
+    )
+    ranked = []
+    room = len(scored) if selection.limit is None else selection.limit
+    for project, score in scored:
+        reason = None
+        if (score or 0) < selection.min_virality_score:
+            reason = Unselected.BELOW_MINIMUM
+        elif not room:
+            reason = Unselected.BEYOND_LIMIT
+        else:
+            room -= 1
+        ranked.append(Ranked(project, score, reason))
+    return ranked
 
 
 def virality_percentages(projects: Iterable[Project]) -> list[int | None]:

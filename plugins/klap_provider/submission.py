@@ -11,6 +11,8 @@ A record in Airflow's task state store, which outlives crashes, retries and clea
 - An intent without an id means that a POST may have gone out. For an export the job is looked for and adopted;
   for a task there is no list to look in, so a person has to say how to go on.
 - A record with another fingerprint belongs to other work, such as the short that had this map index before.
+- A person who wants to pay again for the same work says so beside the record, under :data:`REDO_KEY`; that is good
+  for one submission.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 KEY = "klap_submission"
+REDO_KEY = "klap_redo"
 
 
 class Store(Protocol):
@@ -39,7 +42,7 @@ class Store(Protocol):
     def get(self, key: str) -> Any:
         """Return the value, or None if there is none."""
 
-    def set(self, key: str, value: dict[str, Any]) -> None:
+    def set(self, key: str, value: Any) -> None:
         """Keep the value for as long as the task instance exists."""
 
     def delete(self, key: str) -> None:
@@ -106,11 +109,12 @@ class Submitter:
         :raises KlapError: what the POST itself failed with, if Klap did not take it or an orphan can be looked for.
         """
         before = self._recorded()
-        if before is not None and before.fingerprint == fingerprint:
+        redo = self.store.get(REDO_KEY)
+        if before is not None and before.fingerprint == fingerprint and not redo:
             found = self._reattach(before, allow_new=allow_new)
             if found is not None:
                 return found, False
-        return self._post(fingerprint, before), True
+        return self._post(fingerprint, before, redo), True
 
     def _recorded(self) -> Submission | None:
         record = self.store.get(KEY)
@@ -126,8 +130,11 @@ class Submitter:
             return None
         raise _uncertain(before)
 
-    def _post(self, fingerprint: str, before: Submission | None) -> Submission:
-        intent = self._keep(Submission(fingerprint, self.clock(), known=self._known(before, fingerprint)))
+    def _post(self, fingerprint: str, before: Submission | None, redo: Any) -> Submission:
+        known = () if before is None else self._not_ours(before, same=before.fingerprint == fingerprint and not redo)
+        intent = self._keep(Submission(fingerprint, self.clock(), known=known))
+        if redo:
+            self.store.delete(REDO_KEY)
         try:
             job_id = self.post()
         except KlapError as failure:
@@ -136,19 +143,19 @@ class Submitter:
                     self.store.delete(KEY)
                 else:
                     self._keep(before)
+                if redo:
+                    self.store.set(REDO_KEY, redo)
                 raise
             if self.find_orphans is None:
                 raise _uncertain(intent) from failure
             raise
         return self._keep(replace(intent, job_id=job_id))
 
-    def _known(self, before: Submission | None, fingerprint: str) -> tuple[str, ...]:
-        """Return the jobs that are not this submission's, should it have to be looked for."""
-        if before is None:
-            return ()
+    def _not_ours(self, before: Submission, *, same: bool) -> tuple[str, ...]:
+        """Return the jobs that a later look for an orphan must not take for the submission that follows ``before``."""
         if before.job_id is not None:
             return (*before.known, before.job_id)
-        if self.find_orphans is not None and before.fingerprint != fingerprint:
+        if self.find_orphans is not None and not same:
             return (*before.known, *self.find_orphans(before))
         return before.known
 

@@ -46,6 +46,16 @@ def file(place: int) -> dict[str, Any]:
     }
 
 
+def video(place: int) -> dict[str, Any]:
+    """What is returned by waiting for an export, as far as it matters here."""
+    return {"project_id": f"project{place}", "src_url": f"https://videos.example.com/{place}.mp4"}
+
+
+def delivered(place: int) -> dict[str, Any]:
+    """A short in the manifest."""
+    return {**short(place), **video(place), **file(place)}
+
+
 @pytest.fixture
 def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Played]:
     """Make the publishing task of a run with so many shorts."""
@@ -81,6 +91,7 @@ def run(supervisor: Supervisor) -> Callable[[int], None]:
         supervisor.states |= dict.fromkeys(BEFORE, "success")
         for place in range(shorts):
             supervisor.states |= {f"{step}_{place}": "success" for step in STEPS}
+            supervisor.put_xcom(STEPS[-2], video(place), map_index=place)
             supervisor.put_xcom(STEPS[-1], file(place), map_index=place)
 
     return went_well
@@ -89,9 +100,10 @@ def run(supervisor: Supervisor) -> Callable[[int], None]:
 def fail(supervisor: Supervisor, place: int, step: int, error: str | None) -> None:
     """Let a short have failed at a step, for a reason or without one."""
     supervisor.states[f"{STEPS[step]}_{place}"] = "failed"
+    supervisor.forget_xcoms(STEPS[step], place)
     for later in STEPS[step + 1 :]:
         supervisor.states[f"{later}_{place}"] = "upstream_failed"
-    supervisor.forget_xcoms(STEPS[-1], place)
+        supervisor.forget_xcoms(later, place)
     if error:
         said = {"error": error, "type": "KlapError", "project_id": f"project{place}"}
         supervisor.put_xcom(STEPS[step], said, "klap_error", map_index=place)
@@ -131,7 +143,7 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "folder_id": "folder01",
         "dag_id": "videos",
         "run_id": "monday",
-        "delivered": [{**short(0), **file(0)}, {**short(1), **file(1)}],
+        "delivered": [delivered(0), delivered(1)],
         "missing": [],
         "problem": None,
     }
@@ -165,8 +177,21 @@ def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_a
         task.run()
     others = [other for other in range(3) if other != place]
     written = manifest(tmp_path)
-    assert written["delivered"] == [{**short(other), **file(other)} for other in others]
-    assert written["missing"] == [{**short(place), "step": named, "error": "Klap said no."}]
+    assert written["delivered"] == [delivered(other) for other in others]
+    src_url = video(place)["src_url"] if named == "deliver" else None
+    assert written["missing"] == [{**short(place), "src_url": src_url, "step": named, "error": "Klap said no."}]
+    outcome = task.xcom("klap_outcome")
+    assert [(short["path"], short["error"]) for short in outcome] == [
+        (None, "Klap said no.") if at == place else (f"file:///data/{at}.mp4", None) for at in range(3)
+    ]
+    assert outcome[place] == {
+        "project_id": f"project{place}",
+        "path": None,
+        "size": None,
+        "src_url": src_url,
+        "step": named,
+        "error": "Klap said no.",
+    }
     assert written["problem"] is None
     assert task.xcom("klap_error")["type"] == "KlapIncompleteError"
 

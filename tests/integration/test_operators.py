@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,7 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
-from klap_provider.submission import KEY
+from klap_provider.submission import KEY, REDO_KEY
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:
@@ -321,8 +322,30 @@ def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(kla
         task.run()
     (billed,) = klap.ledger()
     task.make = submit(klap_task_id=billed["id"])
-    assert task.run()["klap_task_id"] == billed["id"]
+    result = task.run()
+    created_at = klap.call("GET", f"/tasks/{billed['id']}").json()["created_at"]
+    assert result["klap_task_id"] == billed["id"]
+    assert datetime.fromisoformat(result["submitted_at"]) == datetime.fromisoformat(created_at.replace("Z", "+00:00"))
+    assert task.run() == result, "a clear does not start the time anew"
     assert posts(klap, POST_TASK) == 1
+
+
+def test_with_the_switch_in_the_task_state_store_the_same_video_is_paid_once_more(
+    klap: Sandbox, airflow: Airflow
+) -> None:
+    task = airflow(submit())
+    first = task.run()
+    task.supervisor.keep(task.id, REDO_KEY, True)
+    second = task.run()
+    assert task.run() == second
+    assert [entry["id"] for entry in klap.ledger()] == [first["klap_task_id"], second["klap_task_id"]]
+    assert REDO_KEY not in task.store
+
+
+def test_a_given_task_that_klap_does_not_have_fails_at_once(klap: Sandbox, airflow: Airflow) -> None:
+    with pytest.raises(KlapNotFoundError, match="nosuchtask"):
+        airflow(submit(klap_task_id="nosuchtask")).run()
+    assert klap.ledger() == []
 
 
 def test_after_a_lost_answer_a_new_submission_is_made_once_if_allowed(klap: Sandbox, airflow: Airflow) -> None:
@@ -506,7 +529,7 @@ def test_minimum_and_limit_leave_the_best(
 def test_a_listed_short_tells_what_the_next_steps_need(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
     connect(klap.url, player_url="https://play.example.com/")
     bare = {"id": "p2"}
-    full = project("p1", 87, virality_score_explanation="It has a hook.")
+    full = project("p1", 87, virality_score_explanation="It has a hook.", duration=31.5)
     klap.fault("GET", LIST, "status", code=200, body=[bare, full])
     assert airflow(listing()).run() == [
         {
@@ -516,6 +539,7 @@ def test_a_listed_short_tells_what_the_next_steps_need(klap: Sandbox, connect: C
             "virality_score": 87,
             "explanation": "It has a hook.",
             "preview_url": "https://play.example.com/p1",
+            "duration": 31.5,
         },
         {
             "project_id": "p2",
@@ -524,8 +548,24 @@ def test_a_listed_short_tells_what_the_next_steps_need(klap: Sandbox, connect: C
             "virality_score": None,
             "explanation": None,
             "preview_url": "https://play.example.com/p2",
+            "duration": None,
         },
     ]
+
+
+def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandbox, airflow: Airflow) -> None:
+    listed = [project("low", 10), project("best", 90), project("next", 80), project("none")]
+    klap.fault("GET", LIST, "status", code=200, body=listed)
+    task = airflow(listing(min_virality_score=20, limit=1))
+    selected = task.run()
+    shorts = task.xcom("klap_shorts")
+    assert [(short["project_id"], short.pop("reason")) for short in shorts] == [
+        ("best", None),
+        ("next", "beyond_limit"),
+        ("low", "below_minimum"),
+        ("none", "below_minimum"),
+    ]
+    assert shorts[:1] == selected
 
 
 @pytest.mark.parametrize(("deferrable", "workers"), [(True, 2), (False, 1)])

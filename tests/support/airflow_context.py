@@ -74,6 +74,10 @@ class Supervisor:
         """The task state store of a task instance."""
         return {key: json.loads(value) for (owner, key), (value, _) in self._stored.items() if owner == ti_id}
 
+    def keep(self, ti_id: uuid.UUID, key: str, value: Any) -> None:
+        """Put a value into the task state store, as a person does in the UI."""
+        self._stored[ti_id, key] = json.dumps(value), None
+
     def expires(self, ti_id: uuid.UUID, key: str) -> datetime | None:
         """When a value of the task state store expires."""
         return self._stored[ti_id, key][1]

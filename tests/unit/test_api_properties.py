@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from klap_provider import api
-from klap_provider.errors import KlapAnswerError, KlapError, KlapResponseError
-from klap_provider.models import ExportRequest, Project, ShortsRequest, VideoRequest
+from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
+from klap_provider.models import ExportRequest, Project, ShortsRequest, VideoRequest, build_request
 from klap_provider.selection import virality_percentages
+from klap_sandbox import schemas
 
 URL = "https://example.com/talk.mp4"
 CALLS = [
@@ -160,3 +161,51 @@ def test_any_scores_are_shown_as_0_to_100_in_their_own_order(scores: list[float 
     pairs = sorted((s, p) for s, p in zip(scores, shown, strict=True) if s is not None and p is not None)
     assert all(0 <= percentage <= 100 for _, percentage in pairs)
     assert [p for _, p in pairs] == sorted(p for _, p in pairs)
+
+
+numbers = st.none() | st.integers(-1, 200) | st.sampled_from([0.5, 1.0, 2, 16, 3840, 3841, 10**9, "5", True])
+fractions = (
+    st.none() | st.floats(-0.1, 1.1) | st.sampled_from([0, 1, -0.0, 5e-324, 100, 100.1, math.inf, math.nan, "0.5"])
+)
+flags = st.none() | st.booleans() | st.sampled_from([0, 1, "yes", "off"])
+words = st.none() | st.text(max_size=30) | st.sampled_from(["", "en", " de ", "x" * 1000, "x" * 1001])
+urls = st.sampled_from([URL, "http://a", f" {URL} ", "https://[::1]/a", "https://ä.example/ü?q#f"]) | st.text().map(
+    "https://".__add__
+)
+dimensions = st.none() | st.fixed_dictionaries({}, optional={"width": numbers, "height": numbers})
+options = st.fixed_dictionaries({}, optional=dict.fromkeys(schemas.EditingOptions.model_fields, flags))
+video = {
+    "language": words,
+    "translate_to": words,
+    "transcription_context": words,
+    "name": words,
+    "dimensions": dimensions,
+    "style_preset_id": words,
+    "editing_options": st.none() | options,
+}
+counts = dict.fromkeys(
+    ["target_clip_count", "max_clip_count", "min_duration", "max_duration", "target_duration"], numbers
+)
+marks = st.fixed_dictionaries({"src_url": urls}, optional={"pos_x": fractions, "pos_y": fractions, "scale": fractions})
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fields"),
+    [
+        (VideoRequest, schemas.VideoToVideo, st.fixed_dictionaries({"source_video_url": urls}, optional=video)),
+        (
+            ShortsRequest,
+            schemas.VideoToShorts,
+            st.fixed_dictionaries({"source_video_url": urls}, optional=video | counts),
+        ),
+        (ExportRequest, schemas.ExportRequest, st.fixed_dictionaries({}, optional={"watermark": st.none() | marks})),
+    ],
+)
+@given(data=st.data())
+@settings(max_examples=300)
+def test_what_our_validation_accepts_the_sandbox_accepts(ours: Any, theirs: Any, fields: Any, data: Any) -> None:
+    try:
+        request = build_request(ours, data.draw(fields))
+    except KlapInputError:
+        return
+    theirs.model_validate_json(json.dumps(request.body(), allow_nan=False))

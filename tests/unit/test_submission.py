@@ -20,7 +20,7 @@ from klap_provider.errors import (
     KlapServerError,
     KlapSubmitUncertainError,
 )
-from klap_provider.submission import KEY, Submission, Submitter, fingerprint
+from klap_provider.submission import KEY, REDO_KEY, Submission, Submitter, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ class MemoryStore:
             raise ConnectionError("the API server is down")
         return json.loads(self.kept[key]) if key in self.kept else None
 
-    def set(self, key: str, value: dict[str, Any]) -> None:
+    def set(self, key: str, value: Any) -> None:
         self.kept[key] = json.dumps(value)
 
     def delete(self, key: str) -> None:
@@ -296,7 +296,7 @@ def test_a_store_that_cannot_be_read_is_not_an_empty_one(store: MemoryStore, kla
 
 def test_a_store_that_cannot_keep_the_intent_lets_nothing_out(klap: Klap) -> None:
     class ReadOnly(MemoryStore):
-        def set(self, key: str, value: dict[str, Any]) -> None:
+        def set(self, key: str, value: Any) -> None:
             raise ConnectionError("read only")
 
     with pytest.raises(ConnectionError, match="read only"):
@@ -345,3 +345,45 @@ def test_the_order_of_fields_does_not_change_the_fingerprint() -> None:
 def test_a_record_survives_json() -> None:
     submission = Submission(PRINT, 12.5, "job-1", ("a", "b"))
     assert Submission.from_record(json.loads(json.dumps(submission.to_record()))) == submission
+
+
+def test_the_switch_pays_once_more_for_the_same_work_and_then_is_off(store: MemoryStore, klap: Klap) -> None:
+    record(store, job_id="paid")
+    store.set(REDO_KEY, True)
+
+    assert klap.submitter(store).submit(PRINT)[0].job_id == "job-1"
+    assert klap.submitter(store).submit(PRINT) == (recorded(store), False)
+    assert klap.posts == 1
+
+
+def test_the_switch_goes_on_after_an_unknown_fate(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    store.set(REDO_KEY, "yes")
+    assert klap.submitter(store).submit(PRINT)[0].job_id == "job-1"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda e: type(e).__name__)
+def test_the_switch_stays_on_if_klap_refuses_the_request(store: MemoryStore, klap: Klap, refusal: KlapError) -> None:
+    before = record(store, job_id="paid")
+    store.set(REDO_KEY, True)
+    klap.outcomes = [refusal]
+
+    with pytest.raises(type(refusal)):
+        klap.submitter(store).submit(PRINT)
+
+    assert (recorded(store), store.get(REDO_KEY)) == (before, True)
+
+
+def test_what_was_paid_before_the_switch_is_not_taken_for_the_new_job(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    store.set(REDO_KEY, True)
+    klap.outcomes = [KlapNoAnswerError("x")]
+    jobs = ["old"]
+    submitter = klap.submitter(store, lambda _: list(jobs))
+    with pytest.raises(KlapNoAnswerError):
+        submitter.submit(PRINT)
+
+    jobs.append("new")
+
+    assert submitter.submit(PRINT)[0].job_id == "new"
+    assert klap.posts == 1

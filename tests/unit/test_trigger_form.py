@@ -58,7 +58,7 @@ def test_a_required_field_stays_required_and_the_others_keep_their_default(model
         (ShortsRequest, "min_duration", {"minimum": 1, "maximum": 120}),
         (ShortsRequest, "max_duration", {"minimum": 1, "maximum": 180}),
         (ShortsRequest, "target_duration", {"minimum": 1, "maximum": 120}),
-        (Dimensions, "width", {"minimum": 2, "maximum": 7680}),
+        (Dimensions, "width", {"minimum": 16, "maximum": 3840, "multipleOf": 2}),
         (Watermark, "pos_x", {"minimum": 0, "maximum": 1}),
         (Watermark, "pos_y", {"minimum": 0, "maximum": 1}),
         (Watermark, "scale", {"exclusiveMinimum": 0, "maximum": 100}),

@@ -53,7 +53,7 @@ def _kind(submitter: Submitter) -> str:
     return "task" if submitter.find_orphans is None else "export"
 
 
-def _post(self: Submitter, fingerprint: str, before: Submission | None) -> Submission:
+def _post(self: Submitter, *args: Any) -> Submission:
     kind = _kind(self)
 
     def post() -> str:
@@ -67,7 +67,7 @@ def _post(self: Submitter, fingerprint: str, before: Submission | None) -> Submi
             die()
         return job_id
 
-    return post_once(replace(self, post=post), fingerprint, before)
+    return post_once(replace(self, post=post), *args)
 
 
 def _submit(self: Submitter, *args: Any, **kwargs: Any) -> tuple[Submission, bool]:
