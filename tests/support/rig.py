@@ -162,14 +162,25 @@ class Rig:
 
         self.airflow.wait_for(reached, seconds=60, what=f"{task_id} to be {state}")
 
+    def wait_until_triggered(self, run_id: str, task_id: str, triggerers: int = 1) -> None:
+        """Return when so many triggerers, one after the other, have taken up the wait of a task."""
+        self.airflow.wait_for(
+            lambda: len({log.name for log in self._logs(run_id, task_id) if ".trigger." in log.name}) >= triggerers,
+            seconds=120,
+            what=f"triggerer {triggerers} for {task_id}",
+        )
+
     def wait_until_logged(self, run_id: str, task_id: str, words: str) -> None:
         """Return when a task has written these words to its log."""
-        folder = self.airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}"
         self.airflow.wait_for(
-            lambda: any(words in log.read_text() for log in folder.rglob("*.log*")),
+            lambda: any(words in log.read_text() for log in self._logs(run_id, task_id)),
             seconds=60,
             what=f"{task_id} to log {words!r}",
         )
+
+    def _logs(self, run_id: str, task_id: str) -> Iterator[Path]:
+        folder = self.airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}"
+        return folder.rglob("*.log")
 
     def paid(self) -> tuple[int, int]:
         """Return the paid POSTs: for tasks, for exports."""

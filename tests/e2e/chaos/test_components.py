@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 def test_a_triggerer_killed_in_the_wait_for_the_shorts_costs_time_and_nothing_else(rig: Rig) -> None:
     rig.sandbox.reset(task_seconds=12, export_seconds=1)
     run_id = rig.start()
-    rig.wait_until(run_id, "wait_for_shorts", "deferred")
+    rig.wait_until_triggered(run_id, "wait_for_shorts")
     rig.kill("triggerer")
     rig.restart("triggerer")
 
@@ -27,10 +28,12 @@ def test_a_triggerer_killed_in_the_wait_for_exports_while_klap_is_out_of_reach_c
 ) -> None:
     rig.sandbox.reset(task_seconds=1, export_seconds=12)
     run_id = rig.start()
-    rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
+    rig.wait_until_triggered(run_id, "short.wait_for_export")
     with rig.outage():
         rig.kill("triggerer")
         rig.restart("triggerer")
+        rig.wait_until_triggered(run_id, "short.wait_for_export", triggerers=2)
+        time.sleep(5)  # for some looks
 
     rig.settle(run_id, due=(1, 2), delivered=2)
 

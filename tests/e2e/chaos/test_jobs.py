@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
 def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_siblings_alone(rig: Rig) -> None:
-    rig.patience(20)
+    rig.patience(30)
     rig.sandbox.fault("POST", "/exports$", "job_error", error_code="render_failed", message="Out of colours")
     rig.sandbox.fault("POST", "/exports$", "stuck")
     rig.sandbox.fault("POST", "/exports$", "unknown_status", word="daydreaming")
