@@ -220,8 +220,10 @@ class Rig:
         """Let Klap refuse connections, and accept them again at the end."""
         self.tally.outages += 1
         self.wire.cut()
-        yield
-        self.wire.mend()
+        try:
+            yield
+        finally:
+            self.wire.mend()
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -255,6 +257,9 @@ class Rig:
         """Make everything new for a test, whatever an earlier one left, and return its account."""
         for leftover in self.failpoints.iterdir():
             leftover.unlink()
+        for component, process in self.airflow.processes.items():
+            if process.poll() is not None:
+                self.restart(component)
         self.sandbox.reset(task_seconds=1, export_seconds=1)
         self.tally = Tally(test)
         return self.tally
