@@ -259,7 +259,7 @@ class Rig:
             leftover.unlink()
         for component, process in self.airflow.processes.items():
             if process.poll() is not None:
-                self.restart(component)
+                self.airflow.start_component(component)
         self.sandbox.reset(task_seconds=1, export_seconds=1)
         self.tally = Tally(test)
         return self.tally
