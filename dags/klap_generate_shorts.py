@@ -10,7 +10,8 @@ from airflow.sdk import DAG, Param, task_group
 from klap_provider.delivery import DeliverShortOperator
 from klap_provider.manifest import PublishShortsOperator
 from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, Watermark
-from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
+from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
+from klap_provider.review import ReviewShortsOperator
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 from klap_provider.trigger_form import form_fields
 
@@ -51,6 +52,23 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             type="boolean",
             title="No shorts is fine",
             description="Succeed, rather than fail, if Klap finds nothing worth a short.",
+            section="Export",
+        ),
+        "review": Param(
+            False,
+            type="boolean",
+            title="Let a person pick",
+            description="Ask, under Required Actions, which shorts to export. Those that would be exported anyway are "
+            "picked already, and go on if nobody answers.",
+            section="Export",
+        ),
+        "review_hours": Param(
+            24,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=24 * 30,
+            title="Hours to answer",
+            description="How long to wait for that person.",
             section="Export",
         ),
         "destination": Param(
@@ -119,13 +137,15 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
             end_from_trigger=True,
         )
-        select_shorts = ListShortsOperator(
+        select_shorts = ReviewShortsOperator(
             task_id="select_shorts",
             klap_conn_id=klap_conn_id,
             folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
             min_virality_score=dag.param("min_virality_score"),
             limit=dag.param("limit"),
             allow_empty=dag.param("allow_empty"),
+            review=dag.param("review"),
+            response_timeout="{{ params.review_hours * 3600 }}",
         )
         storage = {
             "destination": dag.param("destination"),
@@ -165,6 +185,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             trigger_rule="all_done",
             steps=["short.export", "short.wait_for_export", "short.deliver"],
             shorts=select_shorts.output,
+            review_task_id="select_shorts",
             source_video_url=dag.param("source_video_url"),
             klap_task_id="{{ (ti.xcom_pull('submit') or {}).get('klap_task_id', '') }}",
             folder_id="{{ (ti.xcom_pull('wait_for_shorts') or {}).get('output_id', '') }}",

@@ -21,10 +21,19 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Klap",
-                "python-modules": ["klap_provider.operators", "klap_provider.delivery", "klap_provider.manifest"],
+                "python-modules": [
+                    "klap_provider.operators",
+                    "klap_provider.review",
+                    "klap_provider.delivery",
+                    "klap_provider.manifest",
+                ],
             }
         ],
-        "extra-links": ["klap_provider.links.PreviewShortLink"],
+        "extra-links": [
+            "klap_provider.links.OpenInKlapLink",
+            "klap_provider.links.PreviewShortLink",
+            "klap_provider.links.ExportedVideoLink",
+        ],
         "sensors": [{"integration-name": "Klap", "python-modules": ["klap_provider.sensors"]}],
         "triggers": [{"integration-name": "Klap", "python-modules": ["klap_provider.triggers"]}],
         "connection-types": [
@@ -52,6 +61,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Player URL",
                         "description": "Address to which a short's project id is appended for its preview.",
                         "schema": {"type": ["string", "null"], "default": "https://klap.app/player"},
+                    },
+                    "app_url": {
+                        "label": "Klap app URL",
+                        "description": "Address to which a folder id is appended to open it in Klap.",
+                        "schema": {"type": ["string", "null"], "default": "https://klap.app/spaces"},
                     },
                     "on_behalf_of": {
                         "label": "On behalf of",

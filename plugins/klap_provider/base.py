@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: XCom key under which a failed task says why: ``{"error": str, "type": str, "project_id": str | None}``.
 ERROR_KEY = "klap_error"
 
+#: XCom key of a person's choice among the shorts; see :class:`~klap_provider.review.ReviewShortsOperator`.
+REVIEW_KEY = "klap_review"
+
 P = ParamSpec("P")
 R = TypeVar("R")
 SelfT = TypeVar("SelfT", bound="KlapOperator")
@@ -47,6 +50,7 @@ class KlapOperator(BaseOperator):
 
     #: The short that a task is about, if it is about one; shown as the map index and named in the manifest.
     project_id: str | None = None
+    folder_id: str | None = None
     short_name: str | None = None
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from klap_provider.addresses import DEFAULT_PLAYER_URL, api_url
+from klap_provider.addresses import DEFAULT_APP_URL, DEFAULT_PLAYER_URL, api_url
 from klap_provider.errors import KlapConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class KlapConnection:
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for an answer, or between two pieces of one.
     :param player_url: address to which a project id is appended for a preview.
+    :param app_url: address to which a folder id is appended to open it in Klap's own app.
     :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
     """
 
@@ -47,6 +48,7 @@ class KlapConnection:
     connect_timeout: float = CONNECT_TIMEOUT
     read_timeout: float = READ_TIMEOUT
     player_url: str = DEFAULT_PLAYER_URL
+    app_url: str = DEFAULT_APP_URL
     on_behalf_of: str | None = None
 
     @classmethod
@@ -74,6 +76,7 @@ class KlapConnection:
             connect_timeout=_seconds(conn_id, extra, "connect_timeout", CONNECT_TIMEOUT),
             read_timeout=_seconds(conn_id, extra, "read_timeout", READ_TIMEOUT),
             player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
+            app_url=str(extra.get("app_url") or DEFAULT_APP_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider import api
 from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapDownloadError
-from klap_provider.links import PreviewShortLink
+from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 from klap_provider.models import JobStatus
 from klap_provider.naming import file_name
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context, ObjectStoragePath
 
-    from klap_provider.download import Fetched
-
-#: Task state store key of what was delivered: ``{"path": str, "size": int, "sha256": str}``.
+#: Task state store key of what was delivered: ``{"path": str, "size": int, "sha256": str, "src_url": str | None}``.
 DELIVERED_KEY = "klap_delivered"
 
 
@@ -42,7 +40,8 @@ class DeliverShortOperator(KlapOperator):
     :param max_bytes: size at which a download is given up. Default 5 GiB.
     :param download_timeout: seconds after which a download is given up. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
-    :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str}``.
+    :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str,
+        "src_url": str | None}``, the last one Klap's address of the video, if this task has fetched it.
     :raises KlapDownloadError: the file could not be fetched whole.
     """
 
@@ -56,7 +55,7 @@ class DeliverShortOperator(KlapOperator):
         "virality_score",
         "klap_conn_id",
     )
-    operator_extra_links = (PreviewShortLink(),)
+    operator_extra_links = (OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink())
 
     def __init__(
         self,
@@ -94,9 +93,8 @@ class DeliverShortOperator(KlapOperator):
         )
         record = self._delivered_before(path, context["task_state_store"].get(DELIVERED_KEY))
         if record is None:
-            fetched = self._fetch(path)
-            record = {"path": str(path), "size": fetched.size, "sha256": fetched.sha256}
-            self.log.info("Delivered %s (%d bytes)", path, fetched.size)
+            record = self._fetch(path)
+            self.log.info("Delivered %s (%d bytes)", path, record["size"])
         else:
             self.log.info("%s is there already", path)
         context["task_state_store"].set(DELIVERED_KEY, record)
@@ -111,9 +109,9 @@ class DeliverShortOperator(KlapOperator):
             digest = hashlib.sha256()
             while chunk := file.read(1024 * 1024):
                 digest.update(chunk)
-        return {"path": str(path), "size": path.stat().st_size, "sha256": digest.hexdigest()}
+        return {"path": str(path), "size": path.stat().st_size, "sha256": digest.hexdigest(), "src_url": None}
 
-    def _fetch(self, path: ObjectStoragePath) -> Fetched:
+    def _fetch(self, path: ObjectStoragePath) -> dict[str, Any]:
         from klap_provider.download import Limits, download
         from klap_provider.storage import whole_file
 
@@ -129,4 +127,5 @@ class DeliverShortOperator(KlapOperator):
         connection = self.hook.connection
         limits = Limits(self.max_bytes, self.download_timeout, connection.connect_timeout, connection.read_timeout)
         with whole_file(path) as sink:
-            return download(export.src_url, sink, limits)
+            fetched = download(export.src_url, sink, limits)
+        return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": export.src_url}

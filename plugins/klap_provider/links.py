@@ -1,10 +1,11 @@
-"""Buttons on a task instance."""
+"""Buttons on a task instance. Airflow calls them on the worker when a task ends or waits, and keeps the addresses."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
 from airflow.sdk import BaseOperatorLink
+from airflow.sdk.execution_time.xcom import XCom
 
 from klap_provider.errors import KlapError
 
@@ -15,15 +16,43 @@ if TYPE_CHECKING:
     from klap_provider.base import KlapOperator
 
 
+class OpenInKlapLink(BaseOperatorLink):
+    """Opens the folder of the shorts in Klap's own app, at the task's short if it has one."""
+
+    name = "Open in Klap"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or nothing while the folder is not known or the connection cannot be read."""
+        task = cast("KlapOperator", operator)
+        if not task.folder_id:
+            return ""
+        try:
+            folder = f"{task.hook.connection.app_url}/{task.folder_id}"
+        except KlapError:
+            return ""
+        return f"{folder}#{task.project_id}" if task.project_id else folder
+
+
 class PreviewShortLink(BaseOperatorLink):
-    """Opens the short in Klap's player; absent where the connection cannot be read."""
+    """Opens the short in Klap's player."""
 
     name = "Preview short"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the player's address. Airflow calls this on the worker, and keeps the result for the UI."""
+        """Return the address, or nothing where the connection cannot be read."""
         task = cast("KlapOperator", operator)
         try:
             return f"{task.hook.connection.player_url}/{task.project_id}"
         except KlapError:
             return ""
+
+
+class ExportedVideoLink(BaseOperatorLink):
+    """Opens the exported video at Klap's public address: browsers do not open what lies in the team's storage."""
+
+    name = "Exported video"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task left in its XCom, or nothing before that."""
+        delivered = XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
+        return (delivered or {}).get("src_url") or ""

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.base import ERROR_KEY, KlapOperator, reports_failure
+from klap_provider.base import ERROR_KEY, REVIEW_KEY, KlapOperator, reports_failure
 from klap_provider.errors import KlapIncompleteError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class PublishShortsOperator(KlapOperator):
         the last one is a :class:`~klap_provider.delivery.DeliverShortOperator`.
     :param shorts: the selected shorts, as :class:`~klap_provider.operators.ListShortsOperator` returns them; None if
         it did not come to that. Templated.
+    :param review_task_id: id of the :class:`~klap_provider.review.ReviewShortsOperator` whose answer goes into the
+        manifest, if there is one.
     :param source_video_url: the video. Templated.
     :param klap_task_id: Klap's task; None if it did not come to that. Templated.
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
@@ -61,6 +63,7 @@ class PublishShortsOperator(KlapOperator):
         steps: Sequence[str],
         shorts: list[dict[str, Any]] | None,
         source_video_url: str,
+        review_task_id: str | None = None,
         klap_task_id: str | None = None,
         folder_id: str | None = None,
         destination: str | None = None,
@@ -71,6 +74,7 @@ class PublishShortsOperator(KlapOperator):
         self.steps = list(steps)
         self.shorts = shorts
         self.source_video_url = source_video_url
+        self.review_task_id = review_task_id
         self.klap_task_id = klap_task_id
         self.folder_id = folder_id
         self.destination = destination
@@ -101,6 +105,7 @@ class PublishShortsOperator(KlapOperator):
                 "delivered": delivered,
                 "missing": missing,
                 "problem": problem,
+                "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
             }
         )
         for short in missing:
@@ -131,14 +136,14 @@ class PublishShortsOperator(KlapOperator):
         ti = context["ti"]
         # One request for each task: all its map indexes at once, told apart by their project_id.
         files = {f["project_id"]: f for f in ti.xcom_pull(task_ids=self.steps[-1:]) if f}
-        exports = {e["project_id"]: e for e in ti.xcom_pull(task_ids=self.steps[:-1]) if e}
+        exports = {e["project_id"]: e for e in ti.xcom_pull(task_ids=self.steps[-2:-1]) if e}
         errors = {e["project_id"]: e for e in ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY) if e}
         stock = []
         for index, short in enumerate(self.shorts or []):
             project_id = short["project_id"]
             found = {**short, "src_url": exports.get(project_id, {}).get("src_url")}
             if project_id in files:
-                found |= files[project_id]
+                found |= {name: fact for name, fact in files[project_id].items() if fact is not None}
             else:
                 step = next((s for s in self.steps if str(states.get(f"{s}_{index}")) != "success"), self.steps[-1])
                 said = errors.get(project_id)

@@ -10,7 +10,7 @@ from klap_provider import api
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapOperator, KlapSubmitOperator, check_now, is_static, reports_failure
 from klap_provider.errors import KlapNoShortsError
-from klap_provider.links import PreviewShortLink
+from klap_provider.links import OpenInKlapLink, PreviewShortLink
 from klap_provider.models import (
     ExportRequest,
     JobStatus,
@@ -176,6 +176,7 @@ class ListShortsOperator(KlapOperator):
         "allow_empty",
         "klap_conn_id",
     )
+    operator_extra_links = (OpenInKlapLink(),)
 
     def __init__(
         self,
@@ -228,7 +229,7 @@ class ListShortsOperator(KlapOperator):
         return selected
 
     def _projects(self, started_at: float) -> list[Project]:
-        target = ShortsTarget(self.folder_id)
+        target = ShortsTarget(str(self.folder_id))
         watch = Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15))
         while True:
             try:
@@ -282,7 +283,7 @@ class ExportShortOperator(KlapSubmitOperator):
     """
 
     template_fields: Sequence[str] = ("project_id", "folder_id", "watermark", "short_name", "klap_conn_id")
-    operator_extra_links = (PreviewShortLink(),)
+    operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
 
     def __init__(
         self,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from klap_provider.links import PreviewShortLink
+from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 
 
 class KlapPlugin(AirflowPlugin):
     """Klap in Airflow's UI."""
 
     name = "klap"
-    operator_extra_links = [PreviewShortLink()]  # noqa: RUF012  # declared so by AirflowPlugin
+    operator_extra_links = [OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink()]  # noqa: RUF012  # declared so by AirflowPlugin

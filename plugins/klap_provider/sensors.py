@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError
-from klap_provider.links import PreviewShortLink
+from klap_provider.links import OpenInKlapLink, PreviewShortLink
 from klap_provider.polling import ExportTarget, Pace, Ready, Target, TaskTarget, Wait, Watch
 from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, TaskStatusTrigger
 
@@ -221,7 +221,7 @@ class ExportStatusSensor(KlapJobSensor):
         "submitted_at",
         "klap_conn_id",
     )
-    operator_extra_links = (PreviewShortLink(),)
+    operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
     trigger_type = ExportStatusTrigger
     default_max_wait = 15
 
