@@ -44,7 +44,7 @@ def rest_answers(rig: Rig, run_id: str) -> Iterator[tuple[str, Any]]:
     """Give the run, its tasks with their rendered fields and triggers, their XComs and logs, and the events."""
     run, get = f"/dags/{DAG_ID}/dagRuns/{run_id}", rig.airflow.api
     yield "dagRuns", get("GET", run)
-    yield "eventLogs", get("GET", "/eventLogs", params={"run_id": run_id})
+    yield "eventLogs", get("GET", "/eventLogs", params={"dag_id": DAG_ID, "order_by": "-when"})
     for ti in rig.airflow.task_instances(DAG_ID, run_id):
         yield "taskInstances", ti
         task = f"{run}/taskInstances/{ti['task_id']}"
