@@ -64,7 +64,9 @@ def test_an_export_whose_answer_is_lost_or_senseless_is_looked_for_and_paid_once
 
 
 @pytest.mark.parametrize(
-    ("action", "more"), [("accept_then_drop", {}), ("drop", {}), ("status", {"code": 500}), ("html", {})]
+    ("action", "more"),
+    [("accept_then_drop", {}), ("drop", {}), ("status", {"code": 500}), ("html", {})],
+    ids=["accept_then_drop", "drop", "500", "html"],
 )
 def test_a_task_whose_answer_is_lost_or_senseless_leaves_the_decision_to_a_person(
     rig: Rig, action: str, more: dict[str, Any]
