@@ -216,6 +216,16 @@ class Rig:
         held.unlink()
 
     @contextmanager
+    def unfinished(self, kind: str) -> Iterator[None]:
+        """Let Klap finish no task, or no export, before the end: a wait lasts as long as the test needs it."""
+        path = {"task": "^/tasks/", "export": "/exports/"}[kind]
+        look = {"id": "unfinished", "status": "processing"}
+        self.sandbox.fault("GET", path, "status", times=None, code=200, body=look)
+        yield
+        self.sandbox.behave()
+        self.tally.faults -= self._met_faults()  # these were none
+
+    @contextmanager
     def outage(self) -> Iterator[None]:
         """Let Klap refuse connections, and accept them again at the end."""
         self.tally.outages += 1
@@ -245,6 +255,9 @@ class Rig:
         self.airflow.start_component(component)
         self.airflow.wait_for(self.airflow.healthy, seconds=120, what=f"a new {component}")
 
+    def _met_faults(self) -> int:
+        return sum(request["fault"] is not None for request in self.sandbox.requests())
+
     def patience(self, seconds: float | None) -> None:
         """Set the timeout of the waits that begin, or go on, from now on; None: as shipped."""
         file = self.failpoints / "patience"
@@ -266,7 +279,7 @@ class Rig:
 
     def end(self) -> None:
         """Close the account, and check that all happened that the test ordered."""
-        self.tally.faults = sum(request["fault"] is not None for request in self.sandbox.requests())
+        self.tally.faults += self._met_faults()
         for run_id in self.started:
             if not self.has_ended(run_id):
                 path = f"/dags/{DAG_ID}/dagRuns/{run_id}"

@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
 def test_a_triggerer_killed_in_the_wait_for_the_shorts_costs_time_and_nothing_else(rig: Rig) -> None:
-    rig.sandbox.reset(task_seconds=12, export_seconds=1)
-    run_id = rig.start()
-    rig.wait_until_triggered(run_id, "wait_for_shorts")
-    rig.kill("triggerer")
+    with rig.unfinished("task"):
+        run_id = rig.start()
+        rig.wait_until_triggered(run_id, "wait_for_shorts")
+        rig.kill("triggerer")
     rig.restart("triggerer")
 
     rig.settle(run_id, due=(1, 2), delivered=2)
@@ -26,14 +26,15 @@ def test_a_triggerer_killed_in_the_wait_for_the_shorts_costs_time_and_nothing_el
 def test_a_triggerer_killed_in_the_wait_for_exports_while_klap_is_out_of_reach_costs_time_and_nothing_else(
     rig: Rig,
 ) -> None:
-    rig.sandbox.reset(task_seconds=1, export_seconds=12)
-    run_id = rig.start()
-    rig.wait_until_triggered(run_id, "short.wait_for_export")
-    with rig.outage():
-        rig.kill("triggerer")
-        rig.restart("triggerer")
-        rig.wait_until_triggered(run_id, "short.wait_for_export", triggerers=2)
-        time.sleep(5)  # for some looks
+    with rig.unfinished("export"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
+        rig.wait_until_triggered(run_id, "short.wait_for_export")
+        with rig.outage():
+            rig.kill("triggerer")
+            rig.restart("triggerer")
+            rig.wait_until_triggered(run_id, "short.wait_for_export", triggerers=2)
+            time.sleep(5)  # for some looks
 
     rig.settle(run_id, due=(1, 2), delivered=2)
 
@@ -49,10 +50,10 @@ def test_a_scheduler_killed_with_its_workers_in_the_post_of_exports_costs_time_a
 
 
 def test_a_scheduler_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
-    rig.sandbox.reset(task_seconds=1, export_seconds=6)
-    run_id = rig.start()
-    rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
-    rig.kill("scheduler")
+    with rig.unfinished("export"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
+        rig.kill("scheduler")
     rig.wait_until(run_id, "short.wait_for_export", "success", count=2)  # the triggerer ends them by itself
     rig.restart("scheduler")
 
@@ -60,10 +61,10 @@ def test_a_scheduler_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> N
 
 
 def test_an_api_server_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
-    rig.sandbox.reset(task_seconds=20, export_seconds=1)
-    run_id = rig.start()
-    rig.wait_until(run_id, "wait_for_shorts", "deferred")
-    rig.kill("api-server")
-    rig.restart("api-server")
+    with rig.unfinished("task"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "wait_for_shorts", "deferred")
+        rig.kill("api-server")
+        rig.restart("api-server")
 
     rig.settle(run_id, due=(1, 2), delivered=2)

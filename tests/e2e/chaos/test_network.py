@@ -16,10 +16,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 A_WHILE = 7
 
 
-def test_a_network_that_refuses_in_the_middle_of_each_wait_costs_time_and_nothing_else(rig: Rig) -> None:
-    rig.sandbox.reset(task_seconds=10, export_seconds=10)
-    run_id = rig.start()
-    for waiting, count in (("wait_for_shorts", 1), ("short.wait_for_export", 2)):
+@pytest.mark.parametrize(
+    ("kind", "waiting", "count"), [("task", "wait_for_shorts", 1), ("export", "short.wait_for_export", 2)]
+)
+def test_a_network_that_refuses_in_the_middle_of_a_wait_costs_time_and_nothing_else(
+    rig: Rig, kind: str, waiting: str, count: int
+) -> None:
+    with rig.unfinished(kind):
+        run_id = rig.start()
         rig.wait_until(run_id, waiting, "deferred", count)
         with rig.outage():
             time.sleep(A_WHILE)
@@ -28,11 +32,11 @@ def test_a_network_that_refuses_in_the_middle_of_each_wait_costs_time_and_nothin
 
 
 def test_a_network_where_nobody_answers_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
-    rig.sandbox.reset(task_seconds=8, export_seconds=1)
-    run_id = rig.start()
-    rig.wait_until(run_id, "wait_for_shorts", "deferred")
-    with rig.silence():
-        time.sleep(A_WHILE)
+    with rig.unfinished("task"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "wait_for_shorts", "deferred")
+        with rig.silence():
+            time.sleep(A_WHILE)
 
     rig.settle(run_id, due=(1, 2), delivered=2)
 
