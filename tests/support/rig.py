@@ -160,7 +160,7 @@ class Rig:
             found = [(ti["task_id"], ti["state"]) for ti in self.airflow.task_instances(DAG_ID, run_id)]
             return found.count((task_id, state)) >= count
 
-        self.airflow.wait_for(reached, seconds=60, what=f"{task_id} to be {state}")
+        self.airflow.wait_for(reached, seconds=120, what=f"{task_id} to be {state}")
 
     def wait_until_triggered(self, run_id: str, task_id: str, triggerers: int = 1) -> None:
         """Return when so many triggerers, one after the other, have taken up the wait of a task."""
