@@ -7,12 +7,16 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task_group
 
-from klap_provider.delivery import DeliverShortOperator
-from klap_provider.manifest import PublishShortsOperator
 from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, Watermark
-from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
-from klap_provider.review import ReviewShortsOperator
+from klap_provider.operators import (
+    DeliverShortOperator,
+    ExportShortOperator,
+    PublishShortsOperator,
+    ReviewShortsOperator,
+    SubmitShortsOperator,
+)
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+from klap_provider.shapes import ASPECT_RATIOS
 from klap_provider.trigger_form import form_fields
 
 URL = ("source_video_url",)
@@ -21,12 +25,26 @@ CLIPS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", 
 LOOK = ("style_preset_id",)
 
 DOC = """
-### Klap: generate shorts
-Give it the address of a long video. Klap finds the best moments and cuts them into short vertical clips; the best of
-these are exported as video files and stored where you say.
+### From one long video to finished shorts
+Press **Trigger**, paste the address of a video, and leave the rest as it is. [Klap](https://klap.app) finds the best
+moments and cuts them into short vertical clips; the best of these are exported as video files and stored where you say.
+Watch them arrive in the tab **Shorts** of the run.
 
-**Klap bills** the video, each generated short and each export. Nothing is paid twice: a failed run can be cleared, and
-goes on where it stopped. `manifest.json`, beside the videos, lists what was delivered, and what is missing and why.
+| step | what happens | how long |
+|---|---|---|
+| Submit | the video goes to Klap, which **bills** it and each short | seconds |
+| Wait for Klap | Klap watches the video | 2 to 30 minutes |
+| Select | the best shorts are chosen: by score, or by you with *Let a person pick* | seconds, or until you answer |
+| Each short | exported, which Klap **bills**, and stored | 3 to 10 minutes, side by side |
+| Publish | `manifest.json`, beside the videos, lists what was delivered, and what is missing and why | seconds |
+
+**If a run is red**, open *Publish*: its log says what went wrong and what to do. Then *Clear* the run: it goes on where
+it stopped, and nothing that was paid is paid again.
+"""
+
+REVIEW_DOC = """
+With *Let a person pick* this step waits for an answer: open it, *Required Action*, pick any number of shorts, and
+*Respond*. Without an answer in time it goes on with the shorts that are picked already.
 """
 
 
@@ -42,7 +60,21 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         **form_fields(ShortsRequest, URL),
         **form_fields(ShortsRequest, VIDEO, section="Video"),
         **form_fields(ShortsRequest, CLIPS, section="Clips"),
-        **form_fields(Dimensions, section="Look"),
+        "aspect_ratio": Param(
+            "9:16",
+            type="string",
+            enum=[*ASPECT_RATIOS],
+            values_display={
+                "9:16": "9:16 vertical: TikTok, Reels, Shorts",
+                "4:5": "4:5 portrait: feeds",
+                "1:1": "1:1 square",
+                "16:9": "16:9 landscape",
+            },
+            title="Shape",
+            description="Width to height of the clips, in full HD.",
+            section="Look",
+        ),
+        **form_fields(Dimensions, section="Look", width=None, height=None),
         **form_fields(EditingOptions, section="Look"),
         **form_fields(ShortsRequest, LOOK, section="Look"),
         **form_fields(Watermark, section="Watermark", prefix="watermark_", src_url=None),
@@ -117,14 +149,21 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         dag_display_name="Klap: generate shorts" if dag_id == "klap_generate_shorts" else dag_id,
         tags=["klap", "video"],
         params=fields,
-        default_args={"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0},
+        default_args={
+            "owner": "klap",
+            "retries": 3,
+            "retry_delay": timedelta(seconds=30),
+            "retry_exponential_backoff": 2.0,
+        },
     ) as dag:
         klap_conn_id = dag.param("klap_conn_id")
         submit = SubmitShortsOperator(
             task_id="submit",
+            task_display_name="Submit",
             klap_conn_id=klap_conn_id,
             **{name: dag.param(name) for name in (*URL, *VIDEO, *CLIPS, *LOOK)},
             dimensions={name: dag.param(name) for name in Dimensions.model_fields},
+            aspect_ratio=dag.param("aspect_ratio"),
             editing_options={name: dag.param(name) for name in EditingOptions.model_fields},
             klap_task_id=dag.param("klap_task_id"),
             allow_new_submission=dag.param("allow_new_submission"),
@@ -132,6 +171,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         )
         wait_for_shorts = TaskStatusSensor(
             task_id="wait_for_shorts",
+            task_display_name="Wait for Klap",
             klap_conn_id=klap_conn_id,
             klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
             submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
@@ -139,6 +179,8 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
         )
         select_shorts = ReviewShortsOperator(
             task_id="select_shorts",
+            task_display_name="Select",
+            doc_md=REVIEW_DOC,
             klap_conn_id=klap_conn_id,
             folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
             min_virality_score=dag.param("min_virality_score"),
@@ -152,17 +194,19 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             "subfolder": "{{ (ti.xcom_pull('submit') or {}).get('klap_task_id', '') }}",
         }
 
-        @task_group(group_id="short")
+        @task_group(group_id="short", group_display_name="Each short")
         def one_short(project_id: str, folder_id: str, short_name: str, virality_score: int | None) -> None:
             short = {"project_id": project_id, "folder_id": folder_id, "short_name": short_name}
             export = ExportShortOperator(
                 task_id="export",
+                task_display_name="Export",
                 klap_conn_id=klap_conn_id,
                 **short,
                 watermark={name: dag.param(f"watermark_{name}") for name in Watermark.model_fields},
             )
             wait_for_export = ExportStatusSensor(
                 task_id="wait_for_export",
+                task_display_name="Wait for export",
                 klap_conn_id=klap_conn_id,
                 **short,
                 export_id="{{ ti.xcom_pull('short.export', map_indexes=ti.map_index).export_id }}",
@@ -171,6 +215,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             )
             deliver = DeliverShortOperator(
                 task_id="deliver",
+                task_display_name="Deliver",
                 klap_conn_id=klap_conn_id,
                 **short,
                 export_id="{{ ti.xcom_pull('short.export', map_indexes=ti.map_index).export_id }}",
@@ -181,6 +226,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
 
         publish = PublishShortsOperator(
             task_id="publish",
+            task_display_name="Publish",
             klap_conn_id=klap_conn_id,
             trigger_rule="all_done",
             steps=["short.export", "short.wait_for_export", "short.deliver"],

@@ -117,11 +117,13 @@ def main() -> int:
         if api_key:
             if command == "demo" and not video_url:
                 parser.error("with KLAP_API_KEY, which costs money, VIDEO_URL says which video to use")
-            connection = {"conn_type": "klap", "password": api_key}
+            connection: dict[str, Any] = {"conn_type": "klap", "password": api_key}
         else:
             url, sample = stack.enter_context(sandbox())
             video_url = video_url or sample
-            connection = {"conn_type": "klap", "host": url, "password": "sandbox"}
+            site = url.removesuffix("/v2")
+            pages = {"player_url": f"{site}/player", "app_url": f"{site}/spaces"}
+            connection = {"conn_type": "klap", "host": url, "password": "sandbox", "extra": pages}
             say(f"The sandbox is up: {url}")
         home = HOME / command  # so that a demo does not disturb what make up left running
         shutil.rmtree(home, ignore_errors=True)

@@ -71,6 +71,19 @@ def player_page(short: Short, video_url: str | None) -> str:
     )
 
 
+def space_page(shorts: dict[str, Short]) -> str:
+    """The shorts of a folder, best first.
+
+    :param shorts: by project id, each an anchor of the page.
+    """
+    items = "".join(
+        f'<dt id="{escape(project_id)}"><a href="/player/{escape(project_id)}">{escape(short.name)}</a></dt>'
+        f"<dd>{short.score} / 100 · {short.seconds:.1f} s · {escape(short.explanation)}</dd>"
+        for project_id, short in sorted(shorts.items(), key=lambda item: -item[1].score)
+    )
+    return _page("Shorts", f"<main><h1>Shorts</h1><dl>{items}</dl></main>")
+
+
 def _page(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

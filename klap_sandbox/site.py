@@ -1,4 +1,4 @@
-"""What people look at and download, without a key: index, player, sample video and finished clips."""
+"""What people look at and download, without a key: index, player, folders, sample video and finished clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
 from klap_sandbox.api import BaseUrl, TheDesk  # noqa: TC001 FastAPI evaluates it
-from klap_sandbox.pages import index_page, player_page
+from klap_sandbox.pages import index_page, player_page, space_page
 from klap_sandbox.source import SAMPLE_PATH
 from klap_sandbox.store import READY
 from klap_sandbox.views import render_path
@@ -37,6 +37,15 @@ async def get_player(project_id: str, desk: TheDesk) -> HTMLResponse:
         if export.project is project and export.status(now) == READY
     ]
     return HTMLResponse(player_page(project.short, f"/{finished[-1]}" if finished else None))
+
+
+@router.get("/spaces/{folder_id}")
+async def get_space(folder_id: str, desk: TheDesk) -> HTMLResponse:
+    """The shorts of a folder, as Klap's own app shows them."""
+    projects = {p.id: p.short for p in desk.store.projects.values() if p.folder_id == folder_id}
+    if not projects:
+        raise HTTPException(404, f"There is no folder {folder_id} here.")
+    return HTMLResponse(space_page(projects))
 
 
 @router.api_route(SAMPLE_PATH, methods=_FILE_METHODS)

@@ -21,12 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Klap",
-                "python-modules": [
-                    "klap_provider.operators",
-                    "klap_provider.review",
-                    "klap_provider.delivery",
-                    "klap_provider.manifest",
-                ],
+                "python-modules": ["klap_provider.operators"],
             }
         ],
         "extra-links": [

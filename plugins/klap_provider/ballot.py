@@ -27,7 +27,7 @@ def defaults(shorts: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def picked(shorts: Sequence[Mapping[str, Any]], chosen: Collection[str]) -> list[str]:
-    """Return the ids of the picked shorts, in their order: none if "none" is among the choices, as that costs nothing."""
+    """Return the ids of the picked shorts, in their order. "None" among the choices wins: it costs nothing."""
     if NONE_OF_THEM in chosen:
         return []
     return [short["project_id"] for place, short in enumerate(shorts, 1) if _option(place, short) in chosen]

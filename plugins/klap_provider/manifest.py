@@ -32,7 +32,7 @@ class PublishShortsOperator(KlapOperator):
 
     :param steps: ids of the tasks that each selected short goes through, in order; they are mapped over ``shorts``, and
         the last one is a :class:`~klap_provider.delivery.DeliverShortOperator`.
-    :param shorts: the selected shorts, as :class:`~klap_provider.operators.ListShortsOperator` returns them; None if
+    :param shorts: the selected shorts, as :class:`~klap_provider.listing.ListShortsOperator` returns them; None if
         it did not come to that. Templated.
     :param review_task_id: id of the :class:`~klap_provider.review.ReviewShortsOperator` whose answer goes into the
         manifest, if there is one.

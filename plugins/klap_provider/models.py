@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from klap_provider.errors import KlapInputError
+from klap_provider.languages import LANGUAGES
 
 
 class JobStatus(str, Enum):
@@ -63,15 +64,10 @@ class Dimensions(_Request):
     """Size of the finished clips in pixels: even numbers, as video encoders want them."""
 
     width: int = Field(
-        1080, ge=16, le=3840, multiple_of=2, title="Width", description="Width of the clips in pixels, an even number."
+        1080, ge=16, le=3840, multiple_of=2, title="Width", description="Pixels, an even number. Empty: by the shape."
     )
     height: int = Field(
-        1920,
-        ge=16,
-        le=3840,
-        multiple_of=2,
-        title="Height",
-        description="Height of the clips in pixels, an even number.",
+        1920, ge=16, le=3840, multiple_of=2, title="Height", description="Pixels, an even number. Empty: by the shape."
     )
 
 
@@ -87,6 +83,11 @@ class EditingOptions(_Request):
     remove_silences: bool = Field(False, title="Remove silences", description="Cut out pauses.")
 
 
+def _choice(no_choice: str, names: dict[str, str]) -> dict[str, Any]:
+    """Return what makes a field of the trigger form a list to choose from. The model itself takes any text."""
+    return {"enum": [None, *names], "values_display": {"None": no_choice, **names}}
+
+
 class VideoRequest(_Request):
     """Body of ``POST /tasks/video-to-video``: caption and reframe one video as a whole."""
 
@@ -98,16 +99,21 @@ class VideoRequest(_Request):
     language: str | None = Field(
         None,
         title="Language",
-        description="Spoken language as a code such as en or es. Empty: Klap detects it.",
+        description="What is spoken in the video. The captions are better if Klap need not guess.",
+        json_schema_extra=_choice("Klap detects it", LANGUAGES),
     )
     translate_to: str | None = Field(
-        None, title="Translate to", description="Language code to translate the captions to."
+        None,
+        title="Translate to",
+        description="Language of the captions, if not the spoken one.",
+        json_schema_extra=_choice("No translation", LANGUAGES),
     )
     transcription_context: str | None = Field(
         None,
         max_length=1000,
         title="Names and jargon",
-        description="Names and special words that are spoken, to help the transcription.",
+        description="Names and special words that are spoken, so that the captions spell them right.",
+        json_schema_extra={"format": "multiline"},
     )
     name: str | None = Field(None, title="Name", description="Name of the upload in Klap.")
     dimensions: Dimensions | None = None

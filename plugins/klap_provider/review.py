@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from klap_provider import ballot
 from klap_provider.base import REVIEW_KEY, check_now, is_static, reports_failure
 from klap_provider.errors import KlapInputError
-from klap_provider.operators import SHORTS_KEY, ListShortsOperator
+from klap_provider.listing import SHORTS_KEY, ListShortsOperator
 from klap_provider.selection import Unselected
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     """
-    List the shorts as :class:`~klap_provider.operators.ListShortsOperator` does, and let a person pick among them.
+    List the shorts as :class:`~klap_provider.listing.ListShortsOperator` does, and let a person pick among them.
 
     The task waits in the state ``awaiting_input``, without a worker or a triggerer. Its page in Airflow's UI
     (*Required Actions*) shows every short with score, explanation and preview; those that ``limit`` and

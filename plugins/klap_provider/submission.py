@@ -65,6 +65,11 @@ class Submission:
     job_id: str | None = None
     known: tuple[str, ...] = ()
 
+    @property
+    def submitted_at(self) -> str:
+        """``at`` in ISO 8601."""
+        return datetime.fromtimestamp(self.at, timezone.utc).isoformat()
+
     def to_record(self) -> dict[str, Any]:
         """Return the JSON form that is kept in the store."""
         return {"fingerprint": self.fingerprint, "at": self.at, "job_id": self.job_id, "known": list(self.known)}

@@ -46,9 +46,9 @@ def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
         types.append("null")
     rules: dict[str, Any] = {
         key: value
-        for variant in variants
-        for key, value in variant.items()
-        if key not in ("type", "title", "description", "default")
+        for part in (*variants, schema)
+        for key, value in part.items()
+        if key not in ("type", "anyOf", "title", "description", "default")
     }
     if section:
         rules["section"] = section

@@ -146,6 +146,7 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "delivered": [delivered(0), delivered(1)],
         "missing": [],
         "problem": None,
+        "review": None,
     }
 
 

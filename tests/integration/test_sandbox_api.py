@@ -318,6 +318,15 @@ def test_the_player_shows_a_short_and_its_newest_export(sandbox: Sandbox) -> Non
     assert requests.get(f"{sandbox.root}/player/nosuchid", timeout=5).status_code == 404
 
 
+def test_a_folder_has_a_page_with_an_anchor_for_each_of_its_shorts(sandbox: Sandbox) -> None:
+    folder, shorts = make_shorts(sandbox)
+    page = requests.get(f"{sandbox.root}/spaces/{folder}", timeout=5).text
+    assert re.findall(r'<dt id="([^"]*)"', page) == [
+        short["id"] for short in sorted(shorts, key=lambda short: -short["virality_score"])
+    ]
+    assert requests.get(f"{sandbox.root}/spaces/nosuchid", timeout=5).status_code == 404
+
+
 def test_the_index_says_what_this_is(sandbox: Sandbox) -> None:
     page = requests.get(f"{sandbox.root}/", timeout=5).text
     assert sandbox.url in page

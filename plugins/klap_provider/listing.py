@@ -1,0 +1,139 @@
+"""ListShortsOperator: which shorts there are, and which of them to go on with."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.base import KlapOperator, check_now, is_static, reports_failure
+from klap_provider.errors import KlapNoShortsError
+from klap_provider.links import OpenInKlapLink
+from klap_provider.models import Project, Selection, build_request
+from klap_provider.polling import Pace, Ready, ShortsTarget, Watch
+from klap_provider.selection import Ranked, rank
+from klap_provider.triggers import ShortsListTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+#: XCom key of every short that was generated, best first, selected or not.
+SHORTS_KEY = "klap_shorts"
+
+
+class ListShortsOperator(KlapOperator):
+    """
+    List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
+
+    Just after a task is ready the list can be late by some minutes; that is waited out in the triggerer.
+
+    :param folder_id: the task's ``output_id``. Templated.
+    :param min_virality_score: leave out shorts that score less, 0–100; a short without a score counts as 0.
+        Default: none is left out. Templated.
+    :param limit: how many to return at most. Default: all. Templated.
+    :param allow_empty: return an empty list, instead of failing, if Klap made no shorts. Default false. Templated.
+    :param list_timeout: seconds to wait for a late list. Default 300.
+    :param deferrable: wait for a late list in the triggerer rather than on a worker. Default true.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :return: a list, possibly empty, to map over:
+        ``{"project_id": str, "folder_id": str, "short_name": str, "virality_score": int | None,
+        "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
+        duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
+        was not selected: a word of :class:`~klap_provider.selection.Unselected`, or None if it was.
+    :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
+    """
+
+    template_fields: Sequence[str] = (
+        "folder_id",
+        "min_virality_score",
+        "limit",
+        "allow_empty",
+        "klap_conn_id",
+    )
+    operator_extra_links = (OpenInKlapLink(),)
+
+    def __init__(
+        self,
+        *,
+        folder_id: str,
+        min_virality_score: float | None = None,
+        limit: int | None = None,
+        allow_empty: bool = False,
+        list_timeout: float = 300,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.folder_id = folder_id
+        self.min_virality_score = min_virality_score
+        self.limit = limit
+        self.allow_empty = allow_empty
+        self.list_timeout = list_timeout
+        self.deferrable = deferrable
+        if is_static(min_virality_score) and is_static(limit):
+            check_now(self._selection)
+
+    def _selection(self) -> Selection:
+        return build_request(Selection, {"min_virality_score": self.min_virality_score, "limit": self.limit})
+
+    @reports_failure
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """List, or wait for the list."""
+        return self._list(context, started_at=time.time())
+
+    @reports_failure
+    def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[dict[str, Any]]:
+        """List again, after the trigger has seen shorts or the time is up."""
+        return self._list(context, started_at=started_at)
+
+    def _list(self, context: Context, *, started_at: float) -> list[dict[str, Any]]:
+        selection = self._selection()
+        shorts = [self._facts(short) for short in rank(self._projects(started_at), selection)]
+        context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
+        return self.choose(context, shorts)
+
+    def choose(self, context: Context, shorts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return those of the shorts, as under :data:`SHORTS_KEY`, that were selected."""
+        selected = [
+            {name: fact for name, fact in short.items() if name != "reason"}
+            for short in shorts
+            if short["reason"] is None
+        ]
+        self.log.info("Klap made %d shorts of folder %s, %d are selected", len(shorts), self.folder_id, len(selected))
+        return selected
+
+    def _projects(self, started_at: float) -> list[Project]:
+        target = ShortsTarget(str(self.folder_id))
+        watch = Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15))
+        while True:
+            try:
+                verdict = self.look(target, watch)
+            except KlapNoShortsError:
+                if self.allow_empty:
+                    return []
+                raise
+            if isinstance(verdict, Ready):
+                return verdict.value
+            if self.deferrable:
+                self.defer(
+                    trigger=ShortsListTrigger.watching(target, verdict, klap_conn_id=self.klap_conn_id),
+                    method_name="list_again",
+                    kwargs={"started_at": watch.started_at},
+                    timeout=timedelta(seconds=self.list_timeout * 2 + 600),
+                )
+            time.sleep(verdict.seconds)
+
+    def _facts(self, short: Ranked) -> dict[str, Any]:
+        project = short.project
+        return {
+            "project_id": project.id,
+            "folder_id": project.folder_id or self.folder_id,
+            "short_name": project.name or project.id,
+            "virality_score": short.score,
+            "explanation": project.virality_score_explanation,
+            "preview_url": f"{self.hook.connection.player_url}/{project.id}",
+            "duration": project.duration,
+            "reason": None if short.reason is None else short.reason.value,
+        }

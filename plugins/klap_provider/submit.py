@@ -1,0 +1,134 @@
+"""SubmitShortsOperator: a video goes to Klap, once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from klap_provider import api
+from klap_provider.addresses import require_reachable
+from klap_provider.base import KlapSubmitOperator, check_now, is_static, reports_failure
+from klap_provider.models import ShortsRequest, build_request
+from klap_provider.shapes import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class SubmitShortsOperator(KlapSubmitOperator):
+    """
+    Have one long video cut into shorts: ``POST /tasks/video-to-shorts``. Costs money, once.
+
+    A retry or a clear with the same inputs returns the same task, unless that task failed at Klap; changed inputs
+    are new work. Parameters left None are not sent, and Klap's defaults hold. All are templated.
+
+    :param source_video_url: a YouTube link or a public http(s) address of a video file, at most 5 hours long.
+    :param language: spoken language, such as ``en``. Default: Klap detects it.
+    :param translate_to: language to translate the captions to.
+    :param transcription_context: names and jargon to expect, at most 1,000 characters.
+    :param name: name of the upload in Klap. Default "Upload".
+    :param target_clip_count: clips Klap aims for. Default 10.
+    :param max_clip_count: clips at most. Default 10.
+    :param min_duration: seconds, 1–120. Default 1.
+    :param max_duration: seconds, 1–180. Default 180.
+    :param target_duration: seconds, 1–120. Default 60.
+    :param dimensions: ``{"width": int, "height": int}``, even numbers of pixels. Default 1080 × 1920.
+    :param aspect_ratio: ``9:16``, ``4:5``, ``1:1`` or ``16:9``: a short way to say ``dimensions``. If these have only
+        one side, the other one follows.
+    :param style_preset_id: id of a caption style made in Klap.
+    :param editing_options: any of ``captions``, ``reframe``, ``emojis``, ``intro_title`` (default true) and
+        ``remove_silences`` (default false).
+    :param klap_task_id: go on with this task of Klap instead of submitting; a way on after
+        :class:`~klap_provider.errors.KlapSubmitUncertainError`.
+    :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
+    :param destination: where the shorts are to be delivered later: only checked, before anything is paid for.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``.
+    :return: ``{"klap_task_id": str, "submitted_at": str}``, the time in ISO 8601.
+    :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
+        value is known there already.
+    :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
+    :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
+    """
+
+    template_fields: Sequence[str] = (
+        *ShortsRequest.model_fields,
+        "aspect_ratio",
+        "klap_task_id",
+        "allow_new_submission",
+        "destination",
+        "klap_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        source_video_url: str,
+        language: str | None = None,
+        translate_to: str | None = None,
+        transcription_context: str | None = None,
+        name: str | None = None,
+        target_clip_count: int | None = None,
+        max_clip_count: int | None = None,
+        min_duration: int | None = None,
+        max_duration: int | None = None,
+        target_duration: int | None = None,
+        dimensions: dict[str, Any] | None = None,
+        aspect_ratio: str | None = None,
+        style_preset_id: str | None = None,
+        editing_options: dict[str, Any] | None = None,
+        klap_task_id: str | None = None,
+        allow_new_submission: bool = False,
+        destination: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_video_url = source_video_url
+        self.language = language
+        self.translate_to = translate_to
+        self.transcription_context = transcription_context
+        self.name = name
+        self.target_clip_count = target_clip_count
+        self.max_clip_count = max_clip_count
+        self.min_duration = min_duration
+        self.max_duration = max_duration
+        self.target_duration = target_duration
+        self.dimensions = dimensions
+        self.aspect_ratio = aspect_ratio
+        self.style_preset_id = style_preset_id
+        self.editing_options = editing_options
+        self.klap_task_id = klap_task_id
+        self.allow_new_submission = allow_new_submission
+        self.destination = destination
+        if all(is_static(getattr(self, name)) for name in (*ShortsRequest.model_fields, "aspect_ratio")):
+            check_now(self._request)
+
+    def _request(self) -> ShortsRequest:
+        fields = {name: getattr(self, name) for name in ShortsRequest.model_fields}
+        if self.aspect_ratio:
+            fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
+        return build_request(ShortsRequest, fields)
+
+    @reports_failure
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit, or reattach to what was submitted before."""
+        from klap_provider.storage import folder_at
+
+        folder_at(self.destination)
+        if self.klap_task_id:
+            self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
+            since = self.hook.call(api.get_task(self.klap_task_id)).created_at
+            return {
+                "klap_task_id": self.klap_task_id,
+                "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
+            }
+        request = self._request()
+        require_reachable("source_video_url", request.source_video_url, api_url=self.hook.connection.api_url)
+        submission = self.submit_once(
+            context,
+            api.submit_shorts(request),
+            status=lambda job_id: self.hook.call(api.get_task(job_id)).status,
+            allow_new=bool(self.allow_new_submission),
+        )
+        return {"klap_task_id": submission.job_id, "submitted_at": submission.submitted_at}
