@@ -1,0 +1,41 @@
+/** Airflow's public REST API, with the session and so the permissions of the user who looks at the page. */
+
+/** An answer other than 2xx. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status the HTTP status
+   * @param {string} message what the server said
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * GET an address below `api/v2/`, wherever Airflow is served.
+ *
+ * @param {string[]} path its parts, not yet encoded
+ * @param {Record<string, string | number | string[]>} query parameters; an array repeats one
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>} the decoded answer
+ * @throws {ApiError} for an answer other than 2xx
+ */
+export async function get(path, query = {}, signal = undefined) {
+  const url = new URL(`api/v2/${path.map(encodeURIComponent).join("/")}`, document.baseURI);
+  for (const [name, value] of Object.entries(query)) {
+    for (const each of [value].flat()) url.searchParams.append(name, each);
+  }
+  const answer = await fetch(url, { headers: { Accept: "application/json" }, signal });
+  if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
+  return answer.json();
+}
+
+async function reason(answer) {
+  try {
+    const { detail } = await answer.json();
+    return typeof detail === "string" ? detail : JSON.stringify(detail);
+  } catch {
+    return answer.statusText;
+  }
+}

@@ -1,0 +1,188 @@
+/** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
+import { clock, fileSize } from "./words.js";
+import { Bar, Icon, OutsideButton, State, TaskButton, h } from "./parts.js";
+
+const { memo, useEffect, useRef, useState } = globalThis.React;
+const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
+
+const NEARBY = "400px";
+const LONG = 180; // characters
+
+/** A short that is exported, or to be: `props` are a `short` of the story and the `run`'s address, in parts. */
+export const ShortCard = memo(function ShortCard({ short, run }) {
+  return h(
+    Flex,
+    {
+      as: "li",
+      borderColor: "border.emphasized",
+      borderRadius: 8,
+      borderWidth: 1,
+      overflow: "hidden",
+      css: { contentVisibility: "auto", containIntrinsicSize: "auto 260px" },
+    },
+    h(Player, { short }),
+    h(
+      Flex,
+      { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
+      h(Title, { short }),
+      h(Score, { short }),
+      h(Explanation, { text: short.explanation }),
+      h(
+        HStack,
+        { flexWrap: "wrap", columnGap: 2, rowGap: 0 },
+        h(State, { state: short.state }),
+        h(Text, { color: "fg.muted", fontSize: "sm" }, short.words),
+      ),
+      short.error &&
+        h(
+          Text,
+          {
+            bg: "failed.subtle",
+            borderRadius: "sm",
+            color: "failed.fg",
+            fontSize: "sm",
+            p: 2,
+            wordBreak: "break-word",
+          },
+          short.error,
+        ),
+      short.path && h(FilePath, { short }),
+      h(Box, { flex: 1 }),
+      h(Buttons, { short, run }),
+    ),
+  );
+}, isSame);
+
+/** A short that is not exported. */
+export const LeftOutCard = memo(function LeftOutCard({ short, run }) {
+  return h(
+    Flex,
+    {
+      as: "li",
+      bg: "bg.subtle",
+      borderColor: "border",
+      borderRadius: 8,
+      borderWidth: 1,
+      color: "fg.muted",
+      direction: "column",
+      gap: 2,
+      p: 3,
+    },
+    h(Title, { short }),
+    h(Score, { short }),
+    h(Explanation, { text: short.explanation }),
+    h(Text, { fontSize: "sm", fontWeight: "semibold" }, short.leftOut),
+    h(Box, { flex: 1 }),
+    h(Buttons, { short, run }),
+  );
+}, isSame);
+
+function isSame(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function Title({ short }) {
+  const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(
+    Boolean,
+  );
+  return h(
+    Flex,
+    { alignItems: "baseline", columnGap: 2, flexWrap: "wrap" },
+    h(Heading, { as: "h3", dir: "auto", flex: "1 1 12rem", size: "sm", wordBreak: "break-word" }, short.name),
+    facts.length > 0 && h(Text, { color: "fg.muted", flexShrink: 0, fontSize: "sm" }, facts.join(" · ")),
+  );
+}
+
+function Score({ short }) {
+  if (short.score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
+  const color = short.leftOut === null ? "brand.solid" : "fg.subtle";
+  return h(
+    HStack,
+    { fontSize: "sm", gap: 2 },
+    h(Text, { color: "fg.muted" }, "Virality"),
+    h(Bar, { role: "meter", label: `Virality score of ${short.name}`, percent: short.score, color }),
+    h(Text, { fontWeight: "bold", minWidth: "3ch", textAlign: "end" }, short.score),
+  );
+}
+
+function Explanation({ text }) {
+  const [isOpen, setOpen] = useState(false);
+  if (text === null) return null;
+  const shown = isOpen || text.length <= LONG ? text : `${text.slice(0, LONG).trimEnd()}… `;
+  const toggle = { as: "button", color: "fg.info", "aria-expanded": isOpen, onClick: () => setOpen(!isOpen) };
+  return h(
+    Text,
+    { color: "fg.muted", dir: "auto", fontSize: "sm", wordBreak: "break-word" },
+    shown,
+    text.length > LONG && h(Box, toggle, isOpen ? " Less" : "More"),
+  );
+}
+
+function FilePath({ short }) {
+  const [isCopied, setCopied] = useState(false);
+  const path = short.path.replace(/^file:\/\//, "");
+  const copy = () => navigator.clipboard.writeText(path).then(() => setCopied(true));
+  return h(
+    HStack,
+    { gap: 1 },
+    h(Text, { color: "fg.muted", fontSize: "xs", lineClamp: 2, title: path, wordBreak: "break-all" }, path),
+    // Browsers give a clipboard to pages served by HTTPS, and on this machine.
+    navigator.clipboard &&
+      h(
+        IconButton,
+        { "aria-label": `Copy the path of ${short.name}`, onClick: copy, size: "2xs", variant: "ghost" },
+        h(Icon, { name: isCopied ? "success" : "copy" }),
+      ),
+  );
+}
+
+function Buttons({ short, run }) {
+  const { name, preview, video, log } = short;
+  return h(
+    HStack,
+    { flexWrap: "wrap", gap: 2 },
+    preview && h(OutsideButton, { href: preview, icon: "external", label: `Preview ${name} in Klap` }, "Preview"),
+    video && h(OutsideButton, { href: video, icon: "download", label: `Download ${name}` }, "Download"),
+    log && h(TaskButton, { run, place: log, icon: "log", label: `Log of ${name}` }, "Log"),
+  );
+}
+
+function Player({ short }) {
+  const [box, isNear] = useNear();
+  const centre = { alignItems: "center", justifyContent: "center" };
+  const frame = {
+    ref: box,
+    ...centre,
+    flexShrink: 0,
+    minHeight: { base: "200px", sm: "256px" },
+    position: "relative",
+    width: { base: "28", sm: "36" },
+  };
+  if (short.video === null) {
+    return h(Flex, { ...frame, bg: "bg.muted", color: "fg.subtle" }, h(Icon, { name: "short", size: 40 }));
+  }
+  const video = {
+    "aria-label": short.name,
+    controls: true,
+    playsInline: true,
+    preload: "metadata",
+    src: `${short.video}#t=0.1`,
+  };
+  const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
+  return h(Flex, { ...frame, bg: "black" }, isNear && h("video", { ...video, style: fit }));
+}
+
+/** Whether an element is, or has been, near what is seen of the page: a hundred videos are not fetched at once. */
+function useNear() {
+  const element = useRef(null);
+  const [isNear, setNear] = useState(false);
+  useEffect(() => {
+    if (isNear) return undefined;
+    const observer = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && setNear(true), {
+      rootMargin: NEARBY,
+    });
+    observer.observe(element.current);
+    return () => observer.disconnect();
+  }, [isNear]);
+  return [element, isNear];
+}

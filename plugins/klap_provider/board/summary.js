@@ -1,0 +1,79 @@
+/** What is said of the run as a whole, above the cards. */
+import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
+
+const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
+  globalThis.ChakraUI;
+const { Flex, HStack, Link, Stack, Text } = globalThis.ChakraUI;
+
+/** Source, totals, where the run stands: `props` are the `story` and the `run`'s address, in parts. */
+export function Summary({ story, run }) {
+  const { source, stage, percent, totals, review } = story;
+  return h(
+    Stack,
+    { as: "section", "aria-label": "Summary", gap: 3 },
+    h(
+      Flex,
+      { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
+      source && h(Fact, { label: "Source Video", flex: "1 1 16rem" }, h(Source, { source })),
+      ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
+      review && h(Fact, { label: "Review" }, review),
+    ),
+    h(
+      HStack,
+      { flexWrap: "wrap", gap: 2 },
+      h(State, { state: stage.state }),
+      h(Text, { "aria-live": "polite", fontWeight: "semibold" }, stage.words),
+      stage.question &&
+        h(TaskButton, { run, place: stage.question, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
+      stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.taskId}` }, "Log"),
+    ),
+    h(
+      Flex,
+      null,
+      h(Bar, {
+        role: "progressbar",
+        label: "Progress of the run",
+        percent,
+        text: stage.words,
+        color: `${stage.state ?? "none"}.solid`,
+      }),
+    ),
+    stage.error && h(Notice, { status: "error" }, stage.error),
+  );
+}
+
+function Fact({ label, children, ...more }) {
+  return h(
+    Box,
+    { minWidth: 0, ...more },
+    h(Text, { color: "fg.muted", fontSize: "xs", fontWeight: "bold" }, label),
+    h(Box, { fontSize: "sm" }, children),
+  );
+}
+
+function Source({ source: { text, href } }) {
+  if (href === null) return h(Text, { wordBreak: "break-all" }, text);
+  return h(
+    Link,
+    { color: "fg.info", href, rel: "noopener noreferrer", target: "_blank", wordBreak: "break-all" },
+    text,
+  );
+}
+
+/** What is shown in place of cards. */
+export function NoShorts({ story }) {
+  const [title, description] = story.ended
+    ? ["No shorts", "The run has ended without any."]
+    : ["No shorts yet", "Klap takes some minutes for a video, more for a long one. They show up here by themselves."];
+  return h(
+    EmptyStateRoot,
+    null,
+    h(
+      EmptyStateContent,
+      null,
+      h(EmptyStateIndicator, null, h(Icon, { name: "short" })),
+      h(EmptyStateTitle, null, title),
+      h(EmptyStateDescription, null, description),
+    ),
+  );
+}

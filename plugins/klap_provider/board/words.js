@@ -1,0 +1,71 @@
+/** The words of the tab. Pure. */
+
+/** What an operator does while it is at work. */
+const AT_WORK = {
+  ExportShortOperator: "Ordering the export",
+  ExportStatusSensor: "Klap is exporting",
+  DeliverShortOperator: "Delivering",
+};
+
+/** What an operator has done when it succeeded. */
+export const DONE = {
+  ExportShortOperator: "Export ordered",
+  ExportStatusSensor: "Exported",
+  DeliverShortOperator: "Delivered",
+};
+
+/** What it means that an operator failed. */
+export const FAILED = {
+  SubmitShortsOperator: "The video could not be submitted",
+  SubmitVideoOperator: "The video could not be submitted",
+  TaskStatusSensor: "Klap did not finish the video",
+  ListShortsOperator: "The shorts could not be listed",
+  ReviewShortsOperator: "The shorts could not be chosen",
+  ExportShortOperator: "The export could not be ordered",
+  ExportStatusSensor: "The export failed",
+  DeliverShortOperator: "The delivery failed",
+};
+
+/** Why a short was not selected. */
+export const LEFT_OUT = {
+  below_minimum: "Below the minimum score",
+  beyond_limit: "Beyond the limit",
+  not_picked: "Not picked",
+};
+
+/** A state as Airflow's own pages write it. */
+export const stateName = (state) =>
+  (state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
+
+/** Seconds as minutes and seconds. */
+export function clock(seconds) {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** A number of bytes for a reader. */
+export function fileSize(bytes) {
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+/** A number of shorts. */
+export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
+
+/** What a step of a short is at, or has come to. */
+export function stepWords({ operator, state }) {
+  if (state === "success") return DONE[operator];
+  if (state === "failed") return FAILED[operator];
+  if (state === "up_for_retry") return `${AT_WORK[operator]}: to be tried again`;
+  if (state === "upstream_failed") return "Not reached";
+  if (state === "skipped") return "Skipped";
+  return [null, "scheduled", "queued"].includes(state) ? "Waiting for its turn" : AT_WORK[operator];
+}
+
+/** For how long Klap has been waited for. */
+export function waitWords(since, now) {
+  const minutes = Math.floor((now - new Date(since ?? now)) / 60000);
+  if (minutes < 1) return "Waiting for Klap";
+  const hours = Math.floor(minutes / 60);
+  return `Waiting for Klap for ${hours ? `${hours} h ` : ""}${minutes % 60} min`;
+}
