@@ -358,3 +358,14 @@ test("states, lengths and sizes read as in Airflow and as people write them", ()
   assert.deepEqual([clock(59.6), clock(125)], ["1:00", "2:05"]);
   assert.deepEqual([fileSize(15_001), fileSize(1_840_000), fileSize(2.5e9)], ["16 kB", "1.8 MB", "2.50 GB"]);
 });
+
+test("XComs of another form than ours show what they can and break nothing", () => {
+  for (const shorts of [[null, {}, 7, short("a")], { a: 1 }, "text", 7]) {
+    const published = [[null, "klap_outcome", [null, { project_id: "a", path: 7, error: {} }]]];
+    const story = tell(answers({ shorts, published: "success", state: "success", xcoms: published }), NOW);
+    assert.deepEqual(
+      story.shorts.map((each) => each.id),
+      Array.isArray(shorts) ? ["a"] : [],
+    );
+  }
+});
