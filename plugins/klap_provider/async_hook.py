@@ -104,7 +104,7 @@ class _Account:
         connection = KlapConnection.read(klap_conn_id, conn, await conn.aextra_dejson())
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
-            connect=connection.connect_timeout,
+            sock_connect=connection.connect_timeout,
             sock_read=connection.read_timeout,
         )
         # Not trust_env: with it, aiohttp would also take from a ~/.netrc what it has for the host.
