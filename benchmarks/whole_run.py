@@ -142,7 +142,8 @@ class Stage:
         state = self.airflow.wait_for_run(dag_id, run_id, seconds=900)
         cpu = self.cpu() - cpu - self.idle * (time.monotonic() - started)
         if state != "success" or len(self.sandbox.ledger("export")) != count:
-            raise RuntimeError(f"{contender}, {count} shorts: {state}, {len(self.sandbox.ledger('export'))} exports")
+            states = {each["task_id"]: each["state"] for each in self.airflow.task_instances(dag_id, run_id)}
+            raise RuntimeError(f"{contender}, {count} shorts: {state}, {states}")
         times = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
         took = datetime.fromisoformat(times["end_date"]) - datetime.fromisoformat(times["start_date"])
         beyond = took.total_seconds() - TASK_SECONDS - EXPORT_SECONDS

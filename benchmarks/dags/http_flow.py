@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import requests
@@ -37,7 +38,8 @@ def export_path(response: requests.Response) -> str:
 
 def http_flow(mode: str) -> DAG:
     """Return the DAG, with sensors of that mode."""
-    with DAG(f"http_flow_{mode}", schedule=None, params={"count": 1}, default_args=CONNECTION) as dag:
+    again = {"retries": 3, "retry_delay": timedelta(seconds=30)}
+    with DAG(f"http_flow_{mode}", schedule=None, params={"count": 1}, default_args={**CONNECTION, **again}) as dag:
         submit = HttpOperator(
             task_id="submit",
             endpoint="tasks/video-to-shorts",
