@@ -105,6 +105,7 @@ class KlapTrigger(BaseTrigger):
             spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
             pause = max(0.0, min(spread, self.watch.deadline - now))
         await asyncio.sleep(pause)
+        event: TriggerEvent | None = None
         async with (await _hook_class())(self.klap_conn_id) as hook:
             while True:
                 look: Any
@@ -121,14 +122,13 @@ class KlapTrigger(BaseTrigger):
                     self.log.info("%s is ready", self.target)
                     if self.end_from_trigger and self.task_instance is not None:  # dag.test() sets none
                         await self._push(self.task_instance, self.target.xcom(verdict.value))
-                        yield TaskSuccessEvent()
-                        return
+                        event = TaskSuccessEvent()
                     break
                 if verdict.watch != self.watch:
                     self.log.info("%s: %s", self.target, look)
                 self.watch = verdict.watch
                 await asyncio.sleep(verdict.seconds)
-        yield TriggerEvent({"unknown_since": self.watch.unknown_since})
+        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since})
 
     @staticmethod
     async def _push(ti: TaskInstance, value: Any) -> None:
