@@ -15,6 +15,7 @@ from klap_provider.polling import ExportTarget, Pace, ShortsTarget, Target, Task
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, ShortsListTrigger, TaskStatusTrigger
 from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy
+from tests.support.loop_watch import BLOCKED, blockers, free_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
     Airflow = Callable[..., Played]
 
+__all__ = ["blockers", "free_loop"]  # fixtures
+pytestmark = pytest.mark.usefixtures("free_loop")
+
 TALK = {"source_video_url": "https://example.com/talk.mp4"}
-#: Airflow logs a trigger that keeps its event loop for longer.
-BLOCKED = 0.2
 
 TRIGGERS: list[tuple[type[KlapTrigger], Target[Any]]] = [
     (TaskStatusTrigger, TaskTarget("task000000000000")),
