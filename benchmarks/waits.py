@@ -92,9 +92,10 @@ def dbt_cloud(plan: Plan, number: int) -> AsyncIterator[Any]:
     """Return a wait of the dbt Cloud provider, which knows https alone."""
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
-    return DbtCloudRunJobTrigger(
+    wait: AsyncIterator[Any] = DbtCloudRunJobTrigger(
         conn_id="dbt_bench", run_id=number, end_time=time.time() + 3600, poll_interval=plan.interval, account_id=1
     ).run()
+    return wait
 
 
 async def idle(plan: Plan, number: int) -> AsyncIterator[Any]:
