@@ -106,6 +106,7 @@ class KlapTrigger(BaseTrigger):
             pause = max(0.0, min(spread, self.watch.deadline - now))
         await asyncio.sleep(pause)
         event: TriggerEvent | None = None
+        failing = False
         async with (await _hook_class())(self.klap_conn_id) as hook:
             while True:
                 look: Any
@@ -124,7 +125,10 @@ class KlapTrigger(BaseTrigger):
                         await self._push(self.task_instance, self.target.xcom(verdict.value))
                         event = TaskSuccessEvent()
                     break
-                if verdict.watch != self.watch:
+                if isinstance(look, KlapError) is not failing:
+                    failing = not failing
+                    self.log.info("%s: %s", self.target, look if failing else "Klap answers again")
+                elif verdict.watch != self.watch:
                     self.log.info("%s: %s", self.target, look)
                 self.watch = verdict.watch
                 await asyncio.sleep(verdict.seconds)

@@ -198,6 +198,22 @@ async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
     assert events == [{"unknown_since": None}]
 
 
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    klap: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    klap.reset(task_seconds=1.5)
+    job = submitted(klap)
+    klap.fault("GET", "^/tasks/", "status", times=3, code=500)
+    trigger = watching(job)
+    lines: list[str] = []
+    monkeypatch.setattr(trigger.log, "info", lambda words, *facts: lines.append(words % facts))
+
+    await all_events(trigger)
+
+    assert ["HTTP 500" in lines[0], "answers again" in lines[1], "is ready" in lines[2]] == [True] * 3
+    assert len(lines) == 3
+
+
 async def test_fifty_triggers_leave_the_event_loop_free(klap: Sandbox) -> None:
     klap.reset(task_seconds=1)
     ids = [submitted(klap) for _ in range(50)]
