@@ -1,17 +1,18 @@
 # Everything runs in .venv, which is made when it is missing. Needs python3 (3.10 or newer) and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-CHECKED := plugins dags klap_sandbox demo tests
+CHECKED := plugins dags klap_sandbox demo benchmarks tests
 
-.PHONY: help setup demo up test test-chaos test-browser screenshots chromium lint constraints clean
+.PHONY: help setup demo up test test-chaos test-browser screenshots chromium bench lint constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
 	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
 	@echo "make test         the tests         make lint     ruff and mypy"
+	@echo "make bench        what it costs, beside what you would use instead; a quarter of an hour"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
-	@echo "make test-browser the UI in Chromium  make screenshots  the pictures of docs/, anew"
+	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make setup        .venv alone       make clean    remove what these made"
 
 setup: .venv/ready
@@ -43,6 +44,10 @@ chromium:
 	command -v apt-get >/dev/null || { echo "The browser tests need Chromium or Chrome on the PATH."; exit 1; }; \
 	apt-get update && apt-get install -y chromium fonts-noto-cjk fonts-noto-color-emoji
 
+bench: .venv/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks
+
 lint: .venv/ready
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
@@ -50,7 +55,7 @@ lint: .venv/ready
 
 # The versions that everything was tested with, for every Python from 3.10 on.
 constraints: .venv/ready
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --extra bench --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file constraints.txt
 
 clean:

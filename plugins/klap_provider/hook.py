@@ -1,24 +1,20 @@
 """
-Carrying out the calls of :mod:`klap_provider.api`: :class:`KlapHook` with requests, its async twin with aiohttp.
+Carrying out the calls of :mod:`klap_provider.api` on a worker. :mod:`klap_provider.async_hook` has the async twin.
 
-Both take the connection from Airflow once, send nothing of its Extra, wait no longer than its timeouts, follow no
-redirect, and repeat a call only where :mod:`klap_provider.retry` allows it.
+Both send nothing of the connection's Extra, wait no longer than its timeouts, follow no redirect, and repeat a call
+only where :mod:`klap_provider.retry` allows it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
 import requests
 from airflow.providers.http.hooks.http import HttpHook
-from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
-from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from klap_provider import __version__, api
@@ -35,10 +31,6 @@ from klap_provider.errors import (
 from klap_provider.retry import Backoff, next_attempt_in
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from klap_provider.api import Call
 
 T = TypeVar("T")
@@ -183,82 +175,6 @@ class KlapHook(HttpHook):
         except KlapError as failure:
             return False, str(failure)
         return True, f"{self.connection.api_url} accepts the API key"
-
-
-class KlapAsyncHook:
-    """
-    The same for the triggerer's event loop; an async context manager that holds one HTTP session.
-
-    :param klap_conn_id: the Airflow connection, of type ``klap``.
-    """
-
-    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID) -> None:
-        self.klap_conn_id = klap_conn_id
-        self._connection: KlapConnection | None = None
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def connection(self) -> KlapConnection:
-        """
-        Return the connection, looked up once and checked.
-
-        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
-        """
-        if self._connection is None:
-            try:
-                conn = await BaseHook.aget_connection(self.klap_conn_id)
-            except AirflowNotFoundException as missing:
-                raise missing_connection(self.klap_conn_id, missing) from None
-            self._connection = KlapConnection.read(self.klap_conn_id, conn, await conn.aextra_dejson())
-        return self._connection
-
-    async def call(self, call: Call[T]) -> T:
-        """
-        Carry out a GET once and return its parsed answer; the poll loop that asks is the repetition.
-
-        A POST is refused: a restart of the triggerer would send it again.
-
-        :raises KlapError: as :meth:`KlapHook.call`.
-        """
-        if not call.repeatable:
-            raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")
-        connection = await self.connection()
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers={**connection.headers, "User-Agent": USER_AGENT},
-                timeout=aiohttp.ClientTimeout(
-                    total=connection.connect_timeout + connection.read_timeout,
-                    connect=connection.connect_timeout,
-                    sock_read=connection.read_timeout,
-                ),
-                # Not trust_env: with it, aiohttp would also take from a ~/.netrc what it has for the host.
-                proxy=select_proxy(connection.api_url, get_environ_proxies(connection.api_url)),
-            )
-        url = connection.api_url + call.path
-        try:
-            async with self._session.get(url, params=call.query, allow_redirects=False) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
-            never = isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            raise transport_error(call, connection, failure, sent=not never) from failure
-        return api.read_answer(
-            call,
-            status=response.status,
-            headers=response.headers,
-            body=connection.scrub(body),
-            now=time.time(),
-        )
 
 
 def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedRequest:

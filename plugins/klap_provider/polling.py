@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from klap_provider import api
 from klap_provider.errors import (
@@ -29,37 +29,64 @@ if TYPE_CHECKING:
 #: Seconds for which a status word that is not known is taken for a passing state.
 UNKNOWN_GRACE = 120.0
 
+#: Seconds of a job in which looks come after a tenth of the time waited, whatever is typical.
+FIRST_MINUTE = 60.0
+
 T = TypeVar("T")
 JobT = TypeVar("JobT", Task, Export)
 
 
 @dataclass(frozen=True)
+class Typical:
+    """
+    When jobs of a kind become ready, but for a few, and how closely to look meanwhile.
+
+    :param soonest: seconds after the submission.
+    :param latest: seconds after the submission.
+    :param step: seconds between looks from the soonest to the latest.
+    """
+
+    soonest: float
+    latest: float
+    step: float
+
+
+@dataclass(frozen=True)
 class Pace:
     """
-    How the time between two looks grows: quick for a job that just began, slow for a long one.
+    How the time between two looks follows the time waited.
 
-    The next look comes after a fixed fraction of the time waited so far, so a job is noticed within that fraction
-    of its length, at a number of looks that grows with the logarithm of it.
+    In its first minute a job is looked at after each tenth of the time waited: one that is short, or fails at once, is
+    noticed within a tenth of its length. Then, while jobs of its kind are not yet ready, looks are ``longest`` apart;
+    while they usually become ready, close; and later, after each hundredth of the time waited. Looks are so spent
+    where they find something: for the same number of them, jobs are noticed sooner than at a fixed interval.
+    Where nothing is known about the kind, looks go on to come after each tenth of the time waited.
 
-    :param shortest: seconds between looks at the start.
+    :param shortest: seconds between looks at least.
     :param longest: seconds between looks at most.
-    :param fraction: of the time waited so far.
     """
 
     shortest: float
     longest: float
-    fraction: float = 0.1
 
-    def delay(self, waited: float, draw: Callable[[], float] = random.random) -> float:
+    def delay(self, waited: float, typical: Typical | None = None, draw: Callable[[], float] = random.random) -> float:
         """
         Return the seconds until the next look.
 
         :param waited: seconds since the job was submitted.
-        :param draw: uniform random number from 0 to 1; spreads looks by ±10 %, so that waits that started
-            together do not beat together.
+        :param typical: what is known about the kind of job.
+        :param draw: uniform random number from 0 to 1. It shortens the delay by up to a tenth, so that waits that
+            started together do not beat together.
         """
-        spread = 0.9 + 0.2 * draw()
-        return min(self.longest, max(self.shortest, waited * self.fraction) * spread)
+        delay = waited / 10
+        if typical is not None and waited >= FIRST_MINUTE:
+            if waited < typical.soonest:
+                delay = self.longest
+            elif waited < typical.latest:
+                delay = typical.step
+            else:
+                delay = waited / 100
+        return min(self.longest, max(self.shortest, delay) * (1 - 0.1 * draw()))
 
 
 @dataclass(frozen=True)
@@ -111,6 +138,9 @@ class Target(Protocol[T]):
 class TaskTarget:
     """A task, until it is ready."""
 
+    #: Klap's documents: about 2 to 30 minutes.
+    typical: ClassVar[Typical] = Typical(soonest=110, latest=1800, step=4)
+
     klap_task_id: str
 
     def call(self) -> Call[Task]:
@@ -119,7 +149,7 @@ class TaskTarget:
 
     def judge(self, look: Task | KlapError, watch: Watch, *, now: float) -> Ready[Task] | Wait:
         """See :func:`judge_job`."""
-        return judge_job(look, watch, now=now)
+        return judge_job(look, watch, now=now, typical=self.typical)
 
     def xcom(self, value: Task) -> dict[str, Any]:
         """Return the task's ids; ``output_id`` is the folder of the shorts."""
@@ -129,6 +159,9 @@ class TaskTarget:
 @dataclass(frozen=True)
 class ExportTarget:
     """An export, until it is ready."""
+
+    #: Klap's documents: about 3 to 10 minutes.
+    typical: ClassVar[Typical] = Typical(soonest=180, latest=600, step=3)
 
     export_id: str
     project_id: str
@@ -140,7 +173,7 @@ class ExportTarget:
 
     def judge(self, look: Export | KlapError, watch: Watch, *, now: float) -> Ready[Export] | Wait:
         """See :func:`judge_job`."""
-        return judge_job(look, watch, now=now)
+        return judge_job(look, watch, now=now, typical=self.typical)
 
     def xcom(self, value: Export) -> dict[str, Any]:
         """Return the export's ids and the public address of its video."""
@@ -191,12 +224,15 @@ class ShortsTarget:
         """Nothing: the operator that waited lists the shorts itself."""
 
 
-def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT] | Wait:
+def judge_job(
+    look: JobT | KlapError, watch: Watch, *, now: float, typical: Typical | None = None
+) -> Ready[JobT] | Wait:
     """
     Decide what a look at a task or an export means.
 
     :param look: the task or export as Klap answered, or what the request failed with.
     :param now: seconds since the epoch.
+    :param typical: what is known about the kind of job.
     :raises KlapJobFailedError: the job ended with ``error``.
     :raises KlapUnknownStatusError: the status has been an unknown word for two minutes.
     :raises KlapTimeoutError: the deadline has passed.
@@ -205,7 +241,7 @@ def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT
     if isinstance(look, KlapError):
         if not look.passing:
             raise look
-        return _wait(f"the last look failed: {look}", watch, now=now, asked=look.retry_after)
+        return _wait(f"the last look failed: {look}", watch, now=now, typical=typical, asked=look.retry_after)
     what = f"Klap {type(look).__name__.lower()} {look.id}"
     if look.status == JobStatus.READY and look.output:
         return Ready(look)
@@ -222,15 +258,16 @@ def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT
             f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to go on "
             "waiting."
         )
-    return _wait(f"{what} is {look.status!r}", replace(watch, unknown_since=unknown_since), now=now)
+    watch = replace(watch, unknown_since=unknown_since)
+    return _wait(f"{what} is {look.status!r}", watch, now=now, typical=typical)
 
 
-def _wait(state: str, watch: Watch, *, now: float, asked: float | None = None) -> Wait:
+def _wait(state: str, watch: Watch, *, now: float, typical: Typical | None = None, asked: float | None = None) -> Wait:
     if now >= watch.deadline:
         raise KlapTimeoutError(
             f"Gave up {now - watch.started_at:.0f} s after the job was submitted "
             f"(timeout {watch.deadline - watch.started_at:.0f} s); {state}. Klap may still finish it: to wait "
             "longer, raise the timeout and clear this task. Nothing is paid for again by that."
         )
-    seconds = max(watch.pace.delay(now - watch.started_at), asked or 0.0)
+    seconds = max(watch.pace.delay(now - watch.started_at, typical), asked or 0.0)
     return Wait(min(seconds, watch.deadline - now), watch)

@@ -42,9 +42,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         operators return it. The deadline counts from it, whatever retries or clears come between. Default: the
         first look of this task. Templated.
     :param timeout: seconds, or a timedelta, from ``submitted_at`` until the wait is given up.
-    :param poke_interval: seconds between looks at the start; later looks come after a tenth of the time waited.
-        Default 2, and 60 in ``reschedule`` mode.
-    :param max_wait: seconds between looks at most.
+    :param poke_interval: seconds between looks at least. Default 2, and 60 in ``reschedule`` mode.
+    :param max_wait: seconds between looks at most. What comes in between, :class:`~klap_provider.polling.Pace` says.
     :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each look.
     :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
     :param end_from_trigger: when deferred, finish from the triggerer, without a second worker start. The task's
@@ -57,7 +56,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     trigger_type: ClassVar[type[KlapTrigger]]
 
-    #: Seconds between looks at most, by default; Klap's documents poll at this interval from the start.
+    #: Seconds between looks at most, by default; Klap's documents poll at this interval all the time.
     default_max_wait: ClassVar[float]
 
     def __init__(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from airflow.models.taskinstance import TaskInstance
 
+    from klap_provider.async_hook import KlapAsyncHook
+
 
 class KlapTrigger(BaseTrigger):
     """
@@ -97,17 +99,16 @@ class KlapTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: the task's success, or ``{"unknown_since": float | None}`` to resume a worker with."""
-        # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
-        hook_module = await asyncio.to_thread(importlib.import_module, "klap_provider.hook")
-
         now = time.time()
         pause = self.next_look - now
         if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
             spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
             pause = max(0.0, min(spread, self.watch.deadline - now))
-        async with hook_module.KlapAsyncHook(self.klap_conn_id) as hook:
+        await asyncio.sleep(pause)
+        event: TriggerEvent | None = None
+        failing = False
+        async with (await _hook_class())(self.klap_conn_id) as hook:
             while True:
-                await asyncio.sleep(pause)
                 look: Any
                 try:
                     look = await hook.call(self.target.call())
@@ -122,13 +123,16 @@ class KlapTrigger(BaseTrigger):
                     self.log.info("%s is ready", self.target)
                     if self.end_from_trigger and self.task_instance is not None:  # dag.test() sets none
                         await self._push(self.task_instance, self.target.xcom(verdict.value))
-                        yield TaskSuccessEvent()
-                        return
+                        event = TaskSuccessEvent()
                     break
-                if verdict.watch != self.watch:
+                if isinstance(look, KlapError) is not failing:
+                    failing = not failing
+                    self.log.info("%s: %s", self.target, look if failing else "Klap answers again")
+                elif verdict.watch != self.watch:
                     self.log.info("%s: %s", self.target, look)
-                self.watch, pause = verdict.watch, verdict.seconds
-        yield TriggerEvent({"unknown_since": self.watch.unknown_since})
+                self.watch = verdict.watch
+                await asyncio.sleep(verdict.seconds)
+        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since})
 
     @staticmethod
     async def _push(ti: TaskInstance, value: Any) -> None:
@@ -141,6 +145,17 @@ class KlapTrigger(BaseTrigger):
             run_id=ti.run_id,
             map_index=-1 if ti.map_index is None else ti.map_index,
         )
+
+
+_hook: type[KlapAsyncHook] | None = None
+
+
+async def _hook_class() -> type[KlapAsyncHook]:
+    global _hook
+    if _hook is None:
+        # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
+        _hook = (await asyncio.to_thread(importlib.import_module, "klap_provider.async_hook")).KlapAsyncHook
+    return _hook
 
 
 class TaskStatusTrigger(KlapTrigger):

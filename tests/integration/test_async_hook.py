@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider import api
+from klap_provider.async_hook import KlapAsyncHook
 from klap_provider.errors import KlapAnswerError, KlapConfigError, KlapConnectionError, KlapError, KlapNoAnswerError
-from klap_provider.hook import KlapAsyncHook, KlapHook
+from klap_provider.hook import KlapHook
 from klap_provider.models import ExportRequest, ShortsRequest
 from klap_provider.retry import ONCE
 from tests.integration.test_hook import Listener, closed_url, deaf_url, each_failure, netrc
 from tests.support.airflow_context import API_KEY
+from tests.support.loop_watch import BLOCKED, blockers, free_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.sandbox import Sandbox
 
-__all__ = ["closed_url", "deaf_url", "netrc"]  # fixtures
+__all__ = ["blockers", "closed_url", "deaf_url", "free_loop", "netrc"]  # fixtures
+pytestmark = pytest.mark.usefixtures("free_loop")
 
 SUBMIT = api.submit_shorts(ShortsRequest(source_video_url="https://example.com/talk.mp4"))
-#: Seconds for which the event loop may be busy with one thing.
-BLOCKED = 0.2
 
 
 async def look(call: api.Call[Any]) -> Any:

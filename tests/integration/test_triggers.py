@@ -15,6 +15,7 @@ from klap_provider.polling import ExportTarget, Pace, ShortsTarget, Target, Task
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, ShortsListTrigger, TaskStatusTrigger
 from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy
+from tests.support.loop_watch import BLOCKED, blockers, free_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
     Airflow = Callable[..., Played]
 
+__all__ = ["blockers", "free_loop"]  # fixtures
+pytestmark = pytest.mark.usefixtures("free_loop")
+
 TALK = {"source_video_url": "https://example.com/talk.mp4"}
-#: Airflow logs a trigger that keeps its event loop for longer.
-BLOCKED = 0.2
 
 TRIGGERS: list[tuple[type[KlapTrigger], Target[Any]]] = [
     (TaskStatusTrigger, TaskTarget("task000000000000")),
@@ -194,6 +196,22 @@ async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
     connect("http://127.0.0.1:9/v2")
     events = payloads(await all_events(watching("task000000000000", watch(seconds=0.4))))
     assert events == [{"unknown_since": None}]
+
+
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    klap: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    klap.reset(task_seconds=1.5)
+    job = submitted(klap)
+    klap.fault("GET", "^/tasks/", "status", times=3, code=500)
+    trigger = watching(job)
+    lines: list[str] = []
+    monkeypatch.setattr(trigger.log, "info", lambda words, *facts: lines.append(words % facts))
+
+    await all_events(trigger)
+
+    assert ["HTTP 500" in lines[0], "answers again" in lines[1], "is ready" in lines[2]] == [True] * 3
+    assert len(lines) == 3
 
 
 async def test_fifty_triggers_leave_the_event_loop_free(klap: Sandbox) -> None:

@@ -89,6 +89,10 @@ class Sandbox:
         fault = {"method": method, "path": path, "action": action, "times": times, **more}
         self._control("POST", "faults", [fault])
 
+    def behave(self) -> None:
+        """Take all orders of faults back. Jobs keep the fate that they were given."""
+        self._control("DELETE", "faults")
+
     def reset(self, task_seconds: float = 0, export_seconds: float = 0) -> None:
         """Forget everything, and set the times of later jobs."""
         self._control("POST", "reset", {"task_seconds": task_seconds, "export_seconds": export_seconds})

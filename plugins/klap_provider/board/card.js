@@ -26,7 +26,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
       h(Title, { short }),
       h(Score, { short }),
-      h(Explanation, { text: short.explanation }),
+      h(Explanation, { short }),
       h(
         HStack,
         { flexWrap: "wrap", columnGap: 2, rowGap: 0 },
@@ -70,7 +70,7 @@ export const LeftOutCard = memo(function LeftOutCard({ short, run }) {
     },
     h(Title, { short }),
     h(Score, { short }),
-    h(Explanation, { text: short.explanation }),
+    h(Explanation, { short }),
     h(Text, { fontSize: "sm", fontWeight: "semibold" }, short.leftOut),
     h(Box, { flex: 1 }),
     h(Buttons, { short, run }),
@@ -105,16 +105,17 @@ function Score({ short }) {
   );
 }
 
-function Explanation({ text }) {
+function Explanation({ short: { name, explanation } }) {
   const [isOpen, setOpen] = useState(false);
-  if (text === null) return null;
-  const shown = isOpen || text.length <= LONG ? text : `${text.slice(0, LONG).trimEnd()}… `;
-  const toggle = { as: "button", color: "fg.info", "aria-expanded": isOpen, onClick: () => setOpen(!isOpen) };
+  if (explanation === null) return null;
+  const isLong = explanation.length > LONG;
+  const label = `${isOpen ? "Less" : "More"} of the explanation of ${name}`;
+  const toggle = { as: "button", "aria-label": label, color: "fg.info", onClick: () => setOpen(!isOpen) };
   return h(
     Text,
     { color: "fg.muted", dir: "auto", fontSize: "sm", wordBreak: "break-word" },
-    shown,
-    text.length > LONG && h(Box, toggle, isOpen ? " Less" : "More"),
+    isLong && !isOpen ? `${explanation.slice(0, LONG).trimEnd()}…` : explanation,
+    isLong && h(Box, { ...toggle, ms: 1 }, isOpen ? "Less" : "More"),
   );
 }
 

@@ -117,7 +117,7 @@ export function TaskButton({ run, place, page = "", icon, label, children }) {
 export function Notice({ status, children }) {
   return h(
     AlertRoot,
-    { status },
+    { role: "alert", status },
     h(AlertIndicator),
     h(AlertContent, { display: "block", wordBreak: "break-word" }, children),
   );

@@ -138,13 +138,15 @@ const isDelivered = (short) => short.state === "success";
 const isFailed = (short) => ["failed", "upstream_failed"].includes(short.state);
 const place = (instance) => instance && { taskId: instance.task_id, mapIndex: instance.map_index };
 const text = (value) => (typeof value === "string" && value !== "" ? value : null);
+const list = (value) => (Array.isArray(value) ? value : []);
 const number = (value) => (typeof value === "number" ? value : null);
 
 function tellShorts(instances, xcom) {
   const steps = instances.filter((each) => isOfShort(each) && each.state !== "removed");
   const choosers = instances.filter((each) => CHOOSE.includes(each.operator));
-  const listed = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray) ?? unlisted(steps);
-  const outcome = xcom(find(instances, PUBLISH), "klap_outcome") ?? [];
+  const named = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray) ?? unlisted(steps);
+  const listed = named.filter((short) => text(short?.project_id));
+  const outcome = list(xcom(find(instances, PUBLISH), "klap_outcome"));
   const asked = choosers.some((each) => each.state === "awaiting_input");
   let index = 0;
   return listed.map((short) => {
@@ -168,7 +170,7 @@ function tellShorts(instances, xcom) {
       ...told,
       ...tellExport(
         own,
-        outcome.find((each) => each.project_id === short.project_id),
+        outcome.find((each) => each?.project_id === short.project_id),
         xcom,
       ),
     };

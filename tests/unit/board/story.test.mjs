@@ -375,3 +375,14 @@ test("shorts are asked for only where there are some: a refusal shows in the bro
   assert.deepEqual(wanted("failed"), ["klap_error"]);
   assert.deepEqual(wanted("upstream_failed"), []);
 });
+
+test("XComs of another form than ours show what they can and break nothing", () => {
+  for (const shorts of [[null, {}, 7, short("a")], { a: 1 }, "text", 7]) {
+    const published = [[null, "klap_outcome", [null, { project_id: "a", path: 7, error: {} }]]];
+    const story = tell(answers({ shorts, published: "success", state: "success", xcoms: published }), NOW);
+    assert.deepEqual(
+      story.shorts.map((each) => each.id),
+      Array.isArray(shorts) ? ["a"] : [],
+    );
+  }
+});

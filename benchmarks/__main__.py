@@ -1,0 +1,34 @@
+"""``python -m benchmarks``: all of them, into ``results.md``. With names, those alone, onto the screen."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from benchmarks import delivery, noticing, parsing, report, waiting, whole_run
+
+ALL = {
+    "waiting": waiting,
+    "noticing": noticing,
+    "whole_run": whole_run,
+    "parsing": parsing,
+    "delivery": delivery,
+}
+
+
+def main() -> None:
+    """Run what the command line names."""
+    started = time.monotonic()
+    sections = []
+    for name in sys.argv[1:] or ALL:
+        print(f"{(time.monotonic() - started) / 60:4.1f} min  {name} …", flush=True)
+        sections.append(ALL[name].run())
+    if sys.argv[1:]:
+        print(*sections, report.bars_table(sections), sep="\n")
+    else:
+        report.write(sections, (time.monotonic() - started) / 60)
+        print(f"\n{report.bars_table(sections)}\n\nIn full: {report.RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The same flow with nothing but the HTTP provider: what a user would write who does not have this project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import requests
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.providers.http.operators.http import HttpOperator
+from airflow.providers.http.sensors.http import HttpSensor
+from airflow.sdk import DAG, task
+
+CONNECTION = {"http_conn_id": "klap_http"}
+JSON = {"Content-Type": "application/json"}
+VIDEO = """{"source_video_url": "https://example.com/talk.mp4",
+            "max_clip_count": {{ params.count }}, "target_clip_count": {{ params.count }}}"""
+TASK = "tasks/{{ ti.xcom_pull('submit') }}"
+
+#: Seconds between looks: those of Klap's documents, as much shorter as the sandbox's jobs are.
+TASK_INTERVAL = float(os.environ.get("BENCH_TASK_INTERVAL", "30"))
+EXPORT_INTERVAL = float(os.environ.get("BENCH_EXPORT_INTERVAL", "15"))
+
+
+def is_ready(response: requests.Response) -> bool:
+    """Whether the job is done."""
+    return bool(response.json()["status"] == "ready")
+
+
+def export_path(response: requests.Response) -> str:
+    """Return where to look at the export."""
+    export = response.json()
+    return f"projects/{export['folder_id']}/{export['project_id']}/exports/{export['id']}"
+
+
+def http_flow(mode: str) -> DAG:
+    """Return the DAG, with sensors of that mode."""
+    again = {"retries": 3, "retry_delay": timedelta(seconds=30)}
+    with DAG(f"http_flow_{mode}", schedule=None, params={"count": 1}, default_args={**CONNECTION, **again}) as dag:
+        submit = HttpOperator(
+            task_id="submit",
+            endpoint="tasks/video-to-shorts",
+            data=VIDEO,
+            headers=JSON,
+            response_filter=lambda response: response.json()["id"],
+        )
+        wait = HttpSensor(
+            task_id="wait", endpoint=TASK, response_check=is_ready, mode=mode, poke_interval=TASK_INTERVAL
+        )
+        folder = HttpOperator(
+            task_id="folder",
+            method="GET",
+            endpoint=TASK,
+            response_filter=lambda response: response.json()["output_id"],
+        )
+        shorts = HttpOperator(
+            task_id="shorts",
+            method="GET",
+            endpoint="projects/{{ ti.xcom_pull('folder') }}",
+            response_filter=lambda response: [
+                f"projects/{short['folder_id']}/{short['id']}/exports" for short in response.json()
+            ],
+        )
+        export = HttpOperator.partial(
+            task_id="export", data="{}", headers=JSON, response_filter=export_path, **CONNECTION
+        ).expand(endpoint=shorts.output)
+        wait_for_export = HttpSensor.partial(
+            task_id="wait_for_export", response_check=is_ready, mode=mode, poke_interval=EXPORT_INTERVAL, **CONNECTION
+        ).expand(endpoint=export.output)
+
+        @task
+        def download(path: str) -> str:
+            """Fetch the video."""
+            address = HttpHook("GET", "klap_http").run(path).json()["src_url"]
+            file = Path(tempfile.mkdtemp()) / "short.mp4"
+            with requests.get(address, stream=True, timeout=60) as response, file.open("wb") as sink:
+                shutil.copyfileobj(response.raw, sink)
+            return str(file)
+
+        downloads = download.expand(path=export.output)
+        submit >> wait >> folder >> shorts
+        wait_for_export >> downloads
+    return dag
+
+
+reschedule = http_flow("reschedule")
+poke = http_flow("poke")

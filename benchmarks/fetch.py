@@ -1,0 +1,46 @@
+"""
+Fetch one file and say what it cost, as a process of its own: ``python -m benchmarks.fetch HOW URL FILE``.
+
+Prints the seconds, and by how many bytes the process grew beyond what it was when everything was imported.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import requests
+from airflow.sdk import ObjectStoragePath
+
+from klap_provider.download import Limits, download
+from klap_provider.storage import whole_file
+
+
+def deliver(url: str, file: Path) -> None:
+    """Fetch as DeliverShortOperator does."""
+    with whole_file(ObjectStoragePath(f"file://{file}")) as sink:
+        download(url, sink, Limits(max_bytes=2**40, max_seconds=3600, connect_timeout=10, read_timeout=60))
+
+
+def copyfileobj(url: str, file: Path) -> None:
+    """Fetch as most scripts do."""
+    with requests.get(url, stream=True, timeout=60) as response, file.open("wb") as sink:
+        shutil.copyfileobj(response.raw, sink)
+
+
+def main() -> None:
+    """Run the command line."""
+    how, url, file = sys.argv[1:]
+    fetch = {"deliver": deliver, "copyfileobj": copyfileobj}[how]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    fetch(url, Path(file))
+    seconds = time.perf_counter() - started
+    print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+
+
+if __name__ == "__main__":
+    main()

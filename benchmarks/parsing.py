@@ -1,0 +1,59 @@
+"""4. Parsing: what the DAG file and the plugin file take to import, beyond Airflow itself."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+
+from benchmarks.report import HERE, Bar, Section, Table, spread
+
+ROUNDS = 3
+ROOT = HERE.parent
+
+#: What is imported in a fresh process before the clock starts, and what then.
+IMPORTS = {
+    "the DAG file": ("airflow.sdk", "klap_generate_shorts"),
+    "a DAG file of Airflow alone, with a mapped task group": ("airflow.sdk", "benchmarks.dags.airflow_alone"),
+    "the plugin file": ("airflow.plugins_manager", "klap_provider.plugin"),
+    "airflow.providers.http.hooks.http": ("airflow.sdk", "airflow.providers.http.hooks.http"),
+}
+
+
+def run() -> Section:
+    """Measure."""
+    seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for _ in range(ROUNDS):
+        for name, (before, timed) in IMPORTS.items():
+            seconds[name].append(import_seconds(before, timed))
+    ours, alone, plugin, peer = (statistics.median(times) for times in seconds.values())
+    return Section(
+        name="parsing",
+        title="4. Parsing",
+        said=(
+            f"{ROUNDS} fresh processes each, beyond `import airflow.sdk` (for the plugin, `import "
+            "airflow.plugins_manager`). `airflow.sdk` loads most of itself when a name is taken from it: what any DAG "
+            "file with a mapped task group makes Airflow load is the second row. The bar is about what this project "
+            "adds to that."
+        ),
+        table=Table(
+            ("import of", "ms"), [[name, spread(1000 * each for each in times)] for name, times in seconds.items()]
+        ),
+        bars=[
+            Bar(
+                "import of the DAG file beyond Airflow itself, against airflow.providers.http.hooks.http",
+                (ours - alone) / peer,
+                0.25,
+            ),
+            Bar("import of the plugin file, against the same", plugin / peer, 0.05),
+        ],
+    )
+
+
+def import_seconds(before: str, timed: str) -> float:
+    """Return what an import takes in a fresh process, after another one."""
+    code = f"import time, {before}; start = time.perf_counter(); import {timed}; print(time.perf_counter() - start)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("", "plugins", "dags"))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    return float(done.stdout.splitlines()[-1])

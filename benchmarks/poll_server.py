@@ -1,0 +1,159 @@
+"""
+A server to poll, as light as it can be, so that it is not what is measured. A process of its own.
+
+It knows three APIs: Klap's (``/v2/tasks/{id}``), one that answers 404 until there is something, as
+``HttpSensorTrigger`` expects it (``/sensor/{id}``), and dbt Cloud's (``/api/v2/accounts/{account}/runs/{id}/``). Each
+job is ready at its n-th look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import json
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What each API answers while the job runs, and when it is ready: HTTP status and body.
+ANSWERS = {
+    "v2": (
+        (200, {"id": "task000000000000", "type": "video-to-shorts", "status": "processing", "output_id": None}),
+        (200, {"id": "task000000000000", "type": "video-to-shorts", "status": "ready", "output_id": "folder01"}),
+    ),
+    "sensor": ((404, {}), (200, {})),
+    "api": ((200, {"data": {"id": 1, "status": 3}}), (200, {"data": {"id": 1, "status": 10}})),
+}
+
+
+@dataclass
+class Tally:
+    """What came in since the last reset."""
+
+    ready_at: int = 1
+    connections: int = 0
+    polls: Counter[str] = field(default_factory=Counter)
+
+
+class Poll(asyncio.Protocol):
+    """One connection: GETs without a body, one after the other."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note where to write; see :class:`asyncio.Protocol`."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.counted = False
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is complete."""
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            request, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+            status, body = self.answer(request.split(b" ", 2)[1].decode())
+            payload = json.dumps(body).encode()
+            head = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            self.transport.write(head % (status, len(payload)) + payload)
+
+    def answer(self, path: str) -> tuple[int, object]:
+        """Return the status and the body for a path; ``/reset/{n}`` and ``/tally`` are for the benchmark itself."""
+        api, _, rest = path.lstrip("/").partition("/")
+        if api == "reset":
+            self.tally.ready_at, self.tally.connections, self.tally.polls = int(rest), 0, Counter()
+            return 200, {}
+        if api == "tally":
+            return 200, {"connections": self.tally.connections, "polls": self.tally.polls.total()}
+        if not self.counted:
+            self.counted = True
+            self.tally.connections += 1
+        self.tally.polls[path] += 1
+        return ANSWERS[api][self.tally.polls[path] >= self.tally.ready_at]
+
+
+async def serve(folder: Path) -> None:
+    """Serve plain HTTP and TLS on free ports, and print them."""
+    tally, loop = Tally(), asyncio.get_running_loop()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    servers = [
+        await loop.create_server(lambda: Poll(tally), "127.0.0.1", 0, backlog=4096, ssl=context)
+        for context in (None, tls)
+    ]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.Event().wait()
+
+
+def make_certificate(folder: Path) -> Path:
+    """Write a certificate for 127.0.0.1 that signs itself, and its key; return the certificate's path."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+    )
+    return folder / "cert.pem"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the server listens, and the certificate that it shows over TLS."""
+
+    plain: int
+    tls: int
+    certificate: Path
+
+    def origin(self, scheme: str) -> str:
+        """Return ``http://…`` or ``https://…``, without a path."""
+        return f"{scheme}://127.0.0.1:{self.tls if scheme == 'https' else self.plain}"
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """Run the server as a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="klap-bench-") as name:
+        certificate = make_certificate(Path(name))
+        command = [sys.executable, "-m", "benchmarks.poll_server", name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                plain, tls = map(int, process.stdout.readline().split())
+                yield Server(plain, tls, certificate)
+            finally:
+                process.terminate()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

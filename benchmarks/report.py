@@ -1,0 +1,146 @@
+"""What a benchmark hands back, and how it becomes ``results.md`` and the tables in ``docs/performance.md``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.md"
+GUIDE = HERE.parent / "docs" / "performance.md"
+
+#: What the figures depend on, besides the machine.
+PACKAGES = (
+    "apache-airflow",
+    "apache-airflow-providers-http",
+    "apache-airflow-providers-dbt-cloud",
+    "aiohttp",
+    "requests",
+    "pydantic",
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """
+    A promise and its figure.
+
+    :param what: the promise in words.
+    :param figure: what was measured.
+    :param limit: what it may be at most, or at least.
+    :param unit: of both.
+    :param at_least: the figure must not be below the limit.
+    :param note: why it is not met, if it is not.
+    """
+
+    what: str
+    figure: float
+    limit: float
+    unit: str = ""
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the promise is kept."""
+        return self.figure >= self.limit if self.at_least else self.figure <= self.limit
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of words."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    What one benchmark found.
+
+    :param name: its name on the command line, and in the markers of ``docs/performance.md``.
+    :param said: how it was measured, for a reader of the table.
+    :param plots: SVG by file name.
+    """
+
+    name: str
+    title: str
+    said: str
+    table: Table
+    bars: Sequence[Bar]
+    plots: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"## {self.title}\n\n{self.said}\n\n{self.table}\n"
+
+
+def number(value: float) -> str:
+    """Return a figure with three significant digits, or all of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def spread(values: Iterable[float]) -> str:
+    """Return the median, and in brackets the least and the most."""
+    found = sorted(values)
+    if len(found) == 1:
+        return number(found[0])
+    return f"{number(statistics.median(found))} ({number(found[0])}–{number(found[-1])})"
+
+
+def bars_table(sections: Sequence[Section]) -> Table:
+    """Return every promise beside its figure."""
+    rows = []
+    for bar in (bar for section in sections for bar in section.bars):
+        limit = f"{'at least' if bar.at_least else 'at most'} {number(bar.limit)}{bar.unit}"
+        verdict = "met" if bar.met else f"**not met**{': ' + bar.note if bar.note else ''}"
+        rows.append([bar.what, f"{number(bar.figure)}{bar.unit}", limit, verdict])
+    return Table(("what", "figure", "bar", ""), rows)
+
+
+def machine() -> str:
+    """Return what the figures were taken on."""
+    about = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.+)", about.read_text()) if about.exists() else None
+    versions = ", ".join(f"{package.removeprefix('apache-')} {version(package)}" for package in PACKAGES)
+    return (
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, {psutil.cpu_count()} cores "
+        f"({model[1] if model else platform.processor()}), {psutil.virtual_memory().total / 2**30:.0f} GiB, "
+        f"{platform.system()} {platform.release()}, load {os.getloadavg()[0]:.1f} at the end, "
+        f"Python {platform.python_version()}, {versions}."
+    )
+
+
+def write(sections: Sequence[Section], minutes: float) -> None:
+    """Write the results, the plots, and the tables in the guide."""
+    bars = bars_table(sections)
+    RESULTS.write_text(
+        "# Results\n\nWritten by `make bench`; what it means is in [docs/performance.md](../docs/performance.md). "
+        "Medians, and in brackets the least and the most of all rounds; contenders take turns.\n\n"
+        f"{machine()} It took {minutes:.0f} minutes.\n\n## Bars\n\n{bars}\n\n" + "\n".join(map(str, sections))
+    )
+    guide = GUIDE.read_text()
+    for name, text in {"machine": machine(), "bars": str(bars), **{s.name: str(s.table) for s in sections}}.items():
+        before, marker, rest = guide.partition(f"<!-- bench: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        guide = f"{before}{marker}{text}\n{end}{after}"
+    GUIDE.write_text(guide)
+    for section in sections:
+        for file, svg in section.plots.items():
+            (HERE / file).write_text(svg)

@@ -1,0 +1,19 @@
+"""The shipped airflow DAG under another id, with retries that do not keep a test waiting, and waits as a test wants."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from klap_generate_shorts import klap_generate_shorts
+from klap_provider.sensors import KlapJobSensor
+
+patience = Path(os.environ["KLAP_FAILPOINTS"]) / "patience"
+
+dag = klap_generate_shorts("klap_chaos")
+for task in dag.tasks:
+    task.retry_delay = timedelta(seconds=1)
+    task.retry_exponential_backoff = 0
+    if isinstance(task, KlapJobSensor) and patience.exists():
+        task.timeout = float(patience.read_text())

@@ -1,0 +1,84 @@
+"""What Klap answers when it has a bad day."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.rig import Rig
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+
+def test_a_rough_day_at_klap_is_ridden_out(rig: Rig) -> None:
+    for method, path, action, more in [
+        ("POST", "^/tasks/", "status", {"code": 503, "headers": {"Retry-After": "1"}}),
+        ("GET", "^/tasks/", "status", {"code": 500}),
+        ("GET", "^/tasks/", "status", {"code": 429, "headers": {"Retry-After": "1"}}),
+        ("GET", "^/tasks/", "drop", {}),
+        ("GET", "^/tasks/", "html", {}),
+        ("GET", "^/tasks/", "empty", {}),
+        ("GET", "^/projects/[^/]+$", "late_list", {"looks": 2}),
+        ("GET", "/exports/", "status", {"code": 500}),
+        ("GET", "/exports/", "drop", {}),
+        ("GET", "/exports/", "html", {}),
+        ("GET", "^/renders/", "truncate", {"bytes": 1000}),
+        ("GET", "^/renders/", "status", {"code": 403}),
+        ("GET", "^/renders/", "not_a_video", {}),
+    ]:
+        rig.sandbox.fault(method, path, action, **more)
+    run_id = rig.start()
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+    assert {request["fault"] for request in rig.sandbox.requests()} >= {"status", "drop", "html", "empty", "late_list"}
+
+
+def test_a_post_is_sent_again_no_sooner_than_klap_asks_in_either_form_of_retry_after(rig: Rig) -> None:
+    moment = int(time.time()) + 20  # a date knows whole seconds alone
+    for asked in ("3", formatdate(moment, usegmt=True)):
+        rig.sandbox.fault("POST", "^/tasks/", "status", code=429, headers={"Retry-After": asked})
+    run_id = rig.start(limit=1)
+
+    rig.settle(run_id, due=(1, 1), delivered=1)
+    first, second, third = (request["at"] for request in rig.sandbox.requests("POST", "^/tasks/"))
+    assert second - first >= 3
+    assert second < moment <= third
+
+
+def test_an_export_whose_answer_is_lost_or_senseless_is_looked_for_and_paid_once(rig: Rig) -> None:
+    for action, more in [
+        ("accept_then_drop", {}),
+        ("drop", {}),
+        ("status", {"code": 500}),
+        ("html", {}),
+        ("status", {"code": 429, "headers": {"Retry-After": "1"}}),
+    ]:
+        rig.sandbox.fault("POST", "/exports$", action, **more)
+    run_id = rig.start(limit=5)
+
+    rig.settle(run_id, due=(1, 5), delivered=5)
+
+
+@pytest.mark.parametrize(
+    ("action", "more"),
+    [("accept_then_drop", {}), ("drop", {}), ("status", {"code": 500}), ("html", {})],
+    ids=["accept_then_drop", "drop", "500", "html"],
+)
+def test_a_task_whose_answer_is_lost_or_senseless_leaves_the_decision_to_a_person(
+    rig: Rig, action: str, more: dict[str, Any]
+) -> None:
+    rig.sandbox.fault("POST", "^/tasks/", action, **more)
+    run_id = rig.start()
+
+    rig.settle(run_id, "failed", due=(1 if action == "accept_then_drop" else 0, 0), delivered=0, unknown=True)
+    said = rig.error_of(run_id, "submit")["error"]
+    assert "klap_task_id" in said
+    assert "allow_new_submission" in said
+
+    found = [entry["id"] for entry in rig.sandbox.ledger("task")]
+    again = rig.start(limit=1, **({"klap_task_id": found[0]} if found else {"allow_new_submission": True}))
+    rig.settle(again, due=(1, 1), delivered=1)

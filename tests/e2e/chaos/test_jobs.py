@@ -1,0 +1,82 @@
+"""Tasks and exports that fail at Klap, get stuck, or are in a state that nobody knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.rig import Rig
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+
+def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_siblings_alone(rig: Rig) -> None:
+    rig.patience(30)
+    rig.sandbox.fault("POST", "/exports$", "job_error", error_code="render_failed", message="Out of colours")
+    rig.sandbox.fault("POST", "/exports$", "stuck")
+    rig.sandbox.fault("POST", "/exports$", "unknown_status", word="daydreaming")
+    run_id = rig.start(limit=4)
+
+    manifest = rig.settle(run_id, "failed", due=(1, 4), delivered=1, missing=3)
+    assert {short["step"] for short in manifest["missing"]} == {"wait_for_export"}
+    reasons = [short["error"] for short in manifest["missing"]]
+    for words in ("Out of colours", "Gave up", "'daydreaming'"):
+        assert sum(words in reason for reason in reasons) == 1
+
+    rig.clear(run_id)  # of what was paid, the failed export alone is paid for anew
+
+    manifest = rig.settle(run_id, "failed", due=(1, 5), delivered=2, missing=2)
+    assert all("Gave up" in short["error"] for short in manifest["missing"]), "a clear extends no deadline"
+    rig.patience(None)
+
+
+def test_a_task_that_fails_says_why_and_a_clear_pays_for_another(rig: Rig) -> None:
+    rig.sandbox.fault("POST", "^/tasks/", "job_error", error_code="video_too_long", message="Nine hours of talk")
+    run_id = rig.start(limit=1)
+
+    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    assert "Nine hours of talk" in manifest["problem"]
+    assert "video_too_long" in manifest["problem"]
+
+    rig.clear(run_id)
+
+    rig.settle(run_id, due=(2, 1), delivered=1)
+
+
+def test_a_stuck_task_is_given_up_in_time_and_a_clear_with_more_patience_goes_on_with_it(rig: Rig) -> None:
+    rig.patience(6)
+    looks = {"code": 200, "body": {"id": "stuck", "status": "processing"}}
+    rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
+    run_id = rig.start(limit=1)
+
+    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    assert "Gave up" in manifest["problem"]
+    assert "raise the timeout" in manifest["problem"]
+
+    rig.clear(run_id, only_failed=True)  # which extends no deadline
+
+    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    assert "Gave up" in manifest["problem"]
+
+    rig.patience(None)
+    rig.sandbox.behave()
+    rig.clear(run_id, only_failed=True)
+
+    rig.settle(run_id, due=(1, 1), delivered=1)
+
+
+def test_a_status_word_that_nobody_knows_fails_with_the_word_and_a_clear_goes_on_waiting(rig: Rig) -> None:
+    looks = {"code": 200, "body": {"id": "strange", "status": "daydreaming"}}
+    rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
+    run_id = rig.start(limit=1)
+
+    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    assert "'daydreaming'" in manifest["problem"]
+
+    rig.sandbox.behave()
+    rig.sandbox.fault("GET", "^/tasks/", "status", times=2, **looks)  # in passing: that is ridden out
+    rig.clear(run_id, only_failed=True)
+
+    rig.settle(run_id, due=(1, 1), delivered=1)

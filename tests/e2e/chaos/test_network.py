@@ -1,0 +1,49 @@
+"""The network between Airflow and Klap: refusing connections, or leading to nobody who answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.rig import Rig
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+#: Seconds of an outage: some looks, which are about two seconds apart, and the time that one waits for an answer.
+A_WHILE = 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "waiting", "count"), [("task", "wait_for_shorts", 1), ("export", "short.wait_for_export", 2)]
+)
+def test_a_network_that_refuses_in_the_middle_of_a_wait_costs_time_and_nothing_else(
+    rig: Rig, kind: str, waiting: str, count: int
+) -> None:
+    with rig.unfinished(kind):
+        run_id = rig.start()
+        rig.wait_until(run_id, waiting, "deferred", count)
+        with rig.outage():
+            time.sleep(A_WHILE)
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_network_where_nobody_answers_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
+    with rig.unfinished("task"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "wait_for_shorts", "deferred")
+        with rig.silence():
+            time.sleep(A_WHILE)
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_post_that_was_refused_a_connection_is_sent_again_and_paid_once(rig: Rig) -> None:
+    run_id = rig.start()
+    for task_id, kind in (("submit", "task"), ("short.export", "export")):
+        rig.meet_refusal_at_the_post(run_id, task_id, kind)
+
+    rig.settle(run_id, due=(1, 2), delivered=2)

@@ -1,0 +1,53 @@
+"""What people do to a run in Airflow's UI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.rig import DAG_ID
+
+if TYPE_CHECKING:
+    from tests.support.rig import Rig
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+
+def test_a_short_marked_failed_in_its_wait_leaves_its_sibling_alone_and_its_clear_pays_nothing(rig: Rig) -> None:
+    with rig.unfinished("export"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.wait_for_export/0"
+        rig.airflow.api("PATCH", path, json={"new_state": "failed"})
+
+    manifest = rig.settle(run_id, "failed", due=(1, 2), delivered=1, missing=1)
+    assert "wait_for_export" in manifest["missing"][0]["step"]
+    assert "failed and left no reason" in manifest["missing"][0]["error"]
+
+    rig.clear(run_id, only_failed=True)
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_cleared_run_pays_nothing_and_fetches_nothing_again(rig: Rig) -> None:
+    run_id = rig.start()
+    before = rig.settle(run_id, due=(1, 2), delivered=2)
+
+    rig.clear(run_id)
+
+    after = rig.settle(run_id, due=(1, 2), delivered=2)
+    assert after["delivered"] == before["delivered"]
+    assert len(rig.sandbox.requests("GET", "^/renders/")) == 2
+
+
+def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_over_it(rig: Rig) -> None:
+    run_id = rig.start()
+    rig.settle(run_id, due=(1, 2), delivered=2)
+    path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.export/state-store/klap_redo"
+    rig.airflow.api("PUT", path, params={"map_index": 0}, json={"value": True})
+    rig.arm("export.after_answer")
+
+    rig.clear(run_id)
+
+    rig.settle(run_id, due=(1, 3), delivered=2)

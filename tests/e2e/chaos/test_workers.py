@@ -1,0 +1,56 @@
+"""Workers killed where it hurts: around a paid POST, and in the middle of a download."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.rig import Rig
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+MOMENTS = ["before_post", "during_post", "after_answer", "after_record"]
+
+
+def test_workers_killed_at_every_moment_around_the_post_of_an_export_pay_once(rig: Rig) -> None:
+    rig.arm(*(f"export.{moment}" for moment in MOMENTS))
+    rig.sandbox.fault("POST", "/exports$", "delay", times=None, seconds=3)
+    run_id = rig.start(limit=4)
+
+    rig.settle(run_id, due=(1, 4), delivered=4)
+
+
+def test_a_worker_killed_after_the_task_was_recorded_pays_once(rig: Rig) -> None:
+    rig.arm("task.after_record")
+    run_id = rig.start()
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+@pytest.mark.parametrize("moment", MOMENTS[:3])
+def test_a_worker_killed_around_the_post_of_a_task_leaves_the_decision_to_a_person(rig: Rig, moment: str) -> None:
+    rig.arm(f"task.{moment}")
+    if moment == "during_post":
+        rig.sandbox.fault("POST", "^/tasks/", "delay", seconds=3)
+    run_id = rig.start()
+
+    rig.settle(run_id, "failed", due=(0 if moment == "before_post" else 1, 0), delivered=0, unknown=True)
+    said = rig.error_of(run_id, "submit")["error"]
+    assert "klap_task_id" in said
+    assert "allow_new_submission" in said
+
+    found = [entry["id"] for entry in rig.sandbox.ledger("task")]
+    again = rig.start(klap_task_id=found[0]) if found else rig.start(allow_new_submission=True)
+    rig.settle(again, due=(1, 2), delivered=2)
+
+
+def test_a_worker_killed_in_a_download_leaves_no_half_file_and_costs_the_others_nothing(rig: Rig) -> None:
+    rig.arm("download.midway")
+    run_id = rig.start()
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+    fetched = sorted(request["path"] for request in rig.sandbox.requests("GET", "^/renders/"))
+    assert len(fetched) == 3
+    assert len(set(fetched)) == 2

@@ -1,0 +1,278 @@
+"""Thousands of waits are one client: one look-up, one session, one set of limits; and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from klap_provider import api, async_hook
+from klap_provider.async_hook import KlapAsyncHook
+from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapRateLimitError
+from klap_provider.polling import Pace, TaskTarget, Wait, Watch
+from klap_provider.triggers import TaskStatusTrigger
+from tests.integration.test_hook import closed_url
+from tests.support.airflow_context import all_events
+from tests.support.loop_watch import blockers, free_loop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+__all__ = ["blockers", "closed_url", "free_loop"]  # fixtures
+pytestmark = pytest.mark.usefixtures("free_loop")
+
+LOOK = api.list_exports()
+PROCESSING = {"id": "task000000000000", "status": "processing"}
+
+
+class Klap:
+    """A server in this event loop.
+
+    :ivar url: its address, once it listens.
+    :ivar keys: the API keys that it takes.
+    :ivar said: statuses and headers of its next answers, before it says 200 again.
+    :ivar seconds: how long it takes to answer.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.keys = {"kak_test_first"}
+        self.said: list[tuple[int, dict[str, str]]] = []
+        self.body: Any = []
+        self.seconds = 0.0
+        self.looks = self.connections = self.open = self.under_way = self.most = 0
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        try:
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                await self._answer(request.decode(), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def _answer(self, request: str, writer: asyncio.StreamWriter) -> None:
+        self.looks += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(self.seconds)
+        self.under_way -= 1
+        status, headers = self.said.pop(0) if self.said else (200, {})
+        if not any(f"Authorization: Bearer {key}\r\n" in request for key in self.keys):
+            status = 401
+        body = json.dumps(self.body)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "Content-Length": len(body)}.items())
+        writer.write(f"HTTP/1.1 {status} X\r\n{lines}\r\n{body}".encode())
+
+
+@pytest.fixture
+async def server(connect: Callable[..., None]) -> AsyncIterator[Klap]:
+    """A server, and ``klap_default`` leading to it with the key that it takes."""
+    klap = Klap()
+    async with await asyncio.start_server(klap.take, "127.0.0.1", 0) as listening:
+        klap.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v2"
+        connect(klap.url, password="kak_test_first")
+        yield klap
+
+
+def waiting(seconds: float = 60) -> TaskStatusTrigger:
+    now = time.time()
+    wait = Wait(0.05, Watch(now, now + seconds, Pace(0.05, 0.05)))
+    trigger = TaskStatusTrigger.watching(TaskTarget("task000000000000"), wait, klap_conn_id="klap_default")
+    assert isinstance(trigger, TaskStatusTrigger)
+    return trigger
+
+
+async def look() -> Any:
+    async with KlapAsyncHook() as hook:
+        return await hook.call(LOOK)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_hooks_that_are_open_together_share_one_look_up_and_one_tcp_connection(
+    server: Klap, connect: Callable[..., None]
+) -> None:
+    async with KlapAsyncHook() as first:
+        await first.call(LOOK)
+        connect("http://127.0.0.1:1/v2")
+        for _ in range(3):
+            await look()
+    assert (server.looks, server.connections) == (4, 1)
+
+
+async def test_a_connection_is_looked_up_anew_after_the_last_hook_has_left(
+    server: Klap, connect: Callable[..., None]
+) -> None:
+    await look()
+    connect("http://127.0.0.1:1/v2")
+    with pytest.raises(KlapConnectionError, match=r"127\.0\.0\.1:1/"):
+        await look()
+    assert server.looks == 1
+
+
+async def test_hooks_of_different_connections_share_nothing(
+    server: Klap, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.keys |= {"kak_test_other"}
+    other = {"conn_type": "klap", "host": server.url, "password": "kak_test_other"}
+    monkeypatch.setenv("AIRFLOW_CONN_KLAP_OTHER", json.dumps(other))
+    async with KlapAsyncHook() as first, KlapAsyncHook("klap_other") as second:
+        await first.call(LOOK)
+        server.keys = {"kak_test_other"}
+        await second.call(LOOK)
+    assert server.connections == 2
+
+
+async def test_each_event_loop_has_a_client_of_its_own(klap: Any) -> None:
+    async with KlapAsyncHook() as here:
+        assert await here.call(LOOK) == []
+        assert await asyncio.to_thread(asyncio.run, look()) == []
+        assert await here.call(LOOK) == []
+
+
+async def test_a_rotated_key_is_found_by_those_who_wait_and_ends_no_wait(
+    server: Klap, connect: Callable[..., None]
+) -> None:
+    async with KlapAsyncHook() as first, KlapAsyncHook() as second:
+        await first.call(LOOK)
+        server.keys = {"kak_test_second"}
+        connect(server.url, password="kak_test_second")
+        assert await asyncio.gather(first.call(LOOK), second.call(LOOK)) == [[], []]
+        server.looks = 0
+        assert await second.call(LOOK) == []
+    assert server.looks == 1
+
+
+async def test_a_key_that_is_no_longer_good_is_not_tried_again(server: Klap) -> None:
+    async with KlapAsyncHook() as hook:
+        await hook.call(LOOK)
+        server.keys = set()
+        with pytest.raises(KlapAuthError):
+            await hook.call(LOOK)
+    assert server.looks == 2
+
+
+async def test_a_connection_that_was_deleted_leaves_the_failure_as_it_is(
+    server: Klap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with KlapAsyncHook() as hook:
+        await hook.call(LOOK)
+        server.keys = set()
+        monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
+        with pytest.raises(KlapAuthError):
+            await hook.call(LOOK)
+
+
+async def test_a_host_that_was_mended_is_found_by_those_who_wait(
+    server: Klap, closed_url: str, connect: Callable[..., None]
+) -> None:
+    connect(closed_url)
+    async with KlapAsyncHook() as hook:
+        with pytest.raises(KlapConnectionError):
+            await hook.call(LOOK)
+        connect(server.url, password="kak_test_first")
+        assert await hook.call(LOOK) == []
+
+
+async def test_a_429_of_one_wait_holds_all_waits_of_its_connection(server: Klap) -> None:
+    server.said = [(429, {"Retry-After": "1"})]
+    async with KlapAsyncHook() as first, KlapAsyncHook() as second:
+        with pytest.raises(KlapRateLimitError):
+            await first.call(LOOK)
+        limited_at = time.monotonic()
+        with pytest.raises(KlapRateLimitError, match="not sent") as held:
+            await second.call(LOOK)
+        assert 0 < (held.value.retry_after or 0) <= 1.5
+        assert server.looks == 1
+        await asyncio.sleep(held.value.retry_after or 0)
+        assert await second.call(LOOK) == []
+        assert time.monotonic() - limited_at >= 1
+
+
+async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_comes(server: Klap) -> None:
+    server.said = [(429, {})] * 3
+    async with KlapAsyncHook() as hook:
+        holds = []
+        while len(holds) < 3:
+            with pytest.raises(KlapRateLimitError):
+                await hook.call(LOOK)
+            with pytest.raises(KlapRateLimitError, match="not sent") as held:
+                await hook.call(LOOK)
+            holds.append(held.value.retry_after or 0)
+            if len(holds) < 3:
+                await asyncio.sleep(holds[-1])
+    assert 0.4 < holds[0] <= 1.5
+    assert 0.9 < holds[1] <= 3
+    assert 1.9 < holds[2] <= 6
+    assert server.looks == 3
+
+
+async def test_a_held_wait_still_ends_at_its_deadline(server: Klap) -> None:
+    server.said = [(429, {"Retry-After": "60"})]
+    server.body = PROCESSING
+    began = time.monotonic()
+    await asyncio.gather(*(all_events(waiting(seconds=0.5)) for _ in range(3)))
+    assert 0.3 < time.monotonic() - began < 1.5
+    assert server.looks <= 3  # those that were under way when Klap said so
+
+
+async def test_requests_under_way_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(async_hook, "IN_FLIGHT", 3)
+    monkeypatch.setattr(async_hook, "PER_SECOND", 1000)
+    server.seconds = 0.1
+    assert await asyncio.gather(*(look() for _ in range(9))) == [[]] * 9
+    assert (server.most, server.connections) == (3, 3)
+
+
+async def test_requests_per_second_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(async_hook, "PER_SECOND", 20)
+    began = time.monotonic()
+    await asyncio.gather(*(look() for _ in range(11)))
+    assert time.monotonic() - began >= 0.5
+
+
+async def test_a_wait_in_the_queue_can_be_cancelled_and_the_others_go_on(
+    server: Klap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(async_hook, "IN_FLIGHT", 1)
+    server.seconds = 0.2
+    looks = [asyncio.create_task(look()) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    looks[0].cancel()
+    looks[2].cancel()
+    ended = await asyncio.gather(*looks, return_exceptions=True)
+    assert [isinstance(end, asyncio.CancelledError) for end in ended] == [True, False, True, False]
+
+
+async def test_when_the_last_wait_ends_however_it_ends_the_connections_are_closed(server: Klap) -> None:
+    server.body = PROCESSING
+    waits = [asyncio.create_task(all_events(waiting())) for _ in range(3)]
+    await until(lambda: server.looks > 6)
+    waits[0].cancel()
+    waits[1].cancel()
+    await asyncio.wait(waits[:2])
+    looks = server.looks
+    await until(lambda: server.looks > looks + 2)
+    assert server.open
+    server.keys = set()
+    assert [event.payload for event in await waits[2]] == [{"unknown_since": None}]
+    await until(lambda: not server.open)
+
+
+async def test_a_wait_that_fails_in_its_first_look_up_leaves_nothing_behind(connect: Callable[..., None]) -> None:
+    connect("http://127.0.0.1:1/v2", password=None)
+    for _ in range(2):
+        with pytest.raises(KlapError, match="Password"):
+            await look()

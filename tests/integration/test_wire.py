@@ -1,0 +1,26 @@
+"""The wire of the chaos tests, without which their outages would be none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tests.support.wire import Wire
+
+if TYPE_CHECKING:
+    from tests.support.sandbox import Sandbox
+
+
+def test_a_cut_wire_breaks_connections_and_refuses_new_ones_until_it_is_mended(sandbox: Sandbox) -> None:
+    wire = Wire(sandbox.root)
+    with requests.Session() as session:
+        assert session.get(wire.url, timeout=5).ok
+        wire.cut()
+        for _ in range(2):
+            with pytest.raises(requests.ConnectionError):
+                session.get(wire.url, timeout=5)
+        wire.mend()
+        assert session.get(wire.url, timeout=5).ok
+    wire.cut()

@@ -1,0 +1,31 @@
+"""Watching that nothing keeps the event loop to itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+#: Seconds after which Airflow logs that a trigger blocks its event loop.
+BLOCKED = 0.2
+
+
+@pytest.fixture
+async def blockers(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return what has kept the event loop of this test for longer than :data:`BLOCKED`, as asyncio describes it."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = BLOCKED
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+
+
+@pytest.fixture
+async def free_loop(blockers: Callable[[], list[str]]) -> AsyncIterator[None]:
+    """Fail the test if anything in it blocks its event loop."""
+    yield
+    await asyncio.sleep(0)
+    assert not [what for what in blockers() if "took" in what]

@@ -1,0 +1,287 @@
+"""The chaos tests' rig: an Airflow to kill, a Klap to spoil, and the account of what that cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.airflow import FINISHED, LocalAirflow, kill_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.sandbox import Sandbox
+    from tests.support.wire import Wire
+
+DAG_ID = "klap_chaos"
+
+#: So that Airflow notices within seconds what usually takes it minutes.
+QUICK_EYES = {
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "5",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+}
+
+
+@dataclass
+class Tally:
+    """
+    The account of one test.
+
+    :ivar faults: requests that met a fault of Klap's.
+    :ivar kills: processes killed.
+    :ivar outages: times that Klap was cut off.
+    :ivar due: the POSTs, for tasks and for exports, that all runs of the test ought to have paid in the end.
+    :ivar paid: those that they paid.
+    :ivar unknown: runs that stopped because the fate of a POST was unknown.
+    :ivar shorts: of each run, how many shorts were selected, delivered, and named as missing in the end.
+    """
+
+    test: str
+    faults: int = 0
+    kills: int = 0
+    outages: int = 0
+    due: tuple[int, int] = (0, 0)
+    paid: tuple[int, int] = (0, 0)
+    unknown: int = 0
+    shorts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def figures(self) -> list[int]:
+        """Return the figures of a line of the report."""
+        shorts = [sum(numbers) for numbers in zip(*self.shorts.values(), strict=True)] or [0, 0, 0]
+        events = [self.faults, self.kills, self.outages]
+        return [*events, self.due[0], self.paid[0], self.due[1], self.paid[1], self.unknown, *shorts]
+
+
+@dataclass
+class Rig:
+    """
+    What a chaos test works with.
+
+    :ivar wire: how Airflow reaches the sandbox; the test itself takes the direct way.
+    :ivar failpoints: the folder that ``failpoints/sitecustomize.py`` looks into.
+    :ivar shorts: where the videos are delivered to.
+    :ivar started: the ids of all runs, of earlier tests too.
+    """
+
+    airflow: LocalAirflow
+    sandbox: Sandbox
+    wire: Wire
+    api_key: str
+    failpoints: Path
+    shorts: Path
+    tally: Tally = field(default_factory=lambda: Tally("none"))
+    started: list[str] = field(default_factory=list)
+
+    def start(self, **conf: Any) -> str:
+        """Start a run of two shorts, and return its id."""
+        run_id = self.airflow.trigger(
+            DAG_ID,
+            {"source_video_url": self.sandbox.sample, "limit": 2, "destination": str(self.shorts), **conf},
+        )
+        self.started.append(run_id)
+        return run_id
+
+    def clear(self, run_id: str, *, only_failed: bool = False) -> None:
+        """Clear a run that has ended, as a person would."""
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/clear"
+        self.airflow.api("POST", path, json={"dry_run": False, "only_failed": only_failed})
+        self.airflow.wait_for(lambda: not self.has_ended(run_id), seconds=30, what="the clear")
+
+    def settle(
+        self,
+        run_id: str,
+        state: str = "success",
+        *,
+        due: tuple[int, int],
+        delivered: int,
+        missing: int = 0,
+        unknown: bool = False,
+    ) -> dict[str, Any]:
+        """
+        Wait for the run's end, check and enter what it cost and what came of it, and return its manifest.
+
+        :param state: the run's final state.
+        :param due: the POSTs, for tasks and for exports, that the whole test ought to have paid by now.
+        :param delivered: shorts in storage.
+        :param missing: shorts that the manifest names as missing.
+        :param unknown: the run stopped because the fate of its POST is unknown.
+        """
+        assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == state
+        self.tally.due, self.tally.paid = due, self.paid()
+        assert self.tally.paid == due
+        if unknown:
+            self.tally.unknown += 1
+            assert self.error_of(run_id, "submit")["type"] == "KlapSubmitUncertainError"
+        selected = {short["project_id"] for short in self.returned(run_id, "select_shorts") or []}
+        manifest = self._manifest(run_id)
+        accounted = [short["project_id"] for short in manifest["delivered"] + manifest["missing"]]
+        assert sorted(selected) == sorted(accounted), "every selected short is delivered or named"
+        assert (len(manifest["delivered"]), len(manifest["missing"])) == (delivered, missing)
+        self.tally.shorts[run_id] = len(selected), delivered, missing
+        return manifest
+
+    def _manifest(self, run_id: str) -> dict[str, Any]:
+        """Return the manifest, if it came to that; beside it lie whole files and nothing else."""
+        submitted = self.returned(run_id, "submit")
+        if submitted is None:
+            return {"delivered": [], "missing": []}
+        folder = self.shorts / submitted["klap_task_id"]
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        digests = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in folder.iterdir()
+            if path.name != "manifest.json"
+        }
+        assert all(name.endswith(".mp4") for name in digests)
+        assert len(set(digests.values())) <= 1, "whole files: the sandbox's videos are all the same"
+        for short in manifest["delivered"]:
+            assert digests[Path(short["path"]).name] == short["sha256"]
+        return manifest
+
+    def has_ended(self, run_id: str) -> bool:
+        """Whether the run is in a final state."""
+        return self.airflow.run_state(DAG_ID, run_id) in FINISHED
+
+    def wait_until(self, run_id: str, task_id: str, state: str, count: int = 1) -> None:
+        """Return when so many instances of the task are in that state."""
+
+        def reached() -> bool:
+            found = [(ti["task_id"], ti["state"]) for ti in self.airflow.task_instances(DAG_ID, run_id)]
+            return found.count((task_id, state)) >= count
+
+        self.airflow.wait_for(reached, seconds=120, what=f"{task_id} to be {state}")
+
+    def wait_until_triggered(self, run_id: str, task_id: str, triggerers: int = 1) -> None:
+        """Return when so many triggerers, one after the other, have taken up the wait of a task."""
+        self.airflow.wait_for(
+            lambda: len({log.name for log in self._logs(run_id, task_id) if ".trigger." in log.name}) >= triggerers,
+            seconds=120,
+            what=f"triggerer {triggerers} for {task_id}",
+        )
+
+    def wait_until_logged(self, run_id: str, task_id: str, words: str) -> None:
+        """Return when a task has written these words to its log."""
+        self.airflow.wait_for(
+            lambda: any(words in log.read_text() for log in self._logs(run_id, task_id)),
+            seconds=60,
+            what=f"{task_id} to log {words!r}",
+        )
+
+    def _logs(self, run_id: str, task_id: str) -> Iterator[Path]:
+        folder = self.airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}"
+        return folder.rglob("*.log")
+
+    def paid(self) -> tuple[int, int]:
+        """Return the paid POSTs: for tasks, for exports."""
+        return len(self.sandbox.ledger("task")), len(self.sandbox.ledger("export"))
+
+    def returned(self, run_id: str, task_id: str) -> Any:
+        """Return what a task returned, or None if it has not."""
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
+        entries = self.airflow.api("GET", path)["xcom_entries"]
+        if all(entry["key"] != "return_value" for entry in entries):
+            return None
+        return self.airflow.xcom(DAG_ID, run_id, task_id)
+
+    def error_of(self, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return what a failed task said."""
+        said: dict[str, Any] = self.airflow.xcom(DAG_ID, run_id, task_id, key="klap_error")
+        return said
+
+    def arm(self, *moments: str) -> None:
+        """Have a worker killed at each of these moments, as ``failpoints/sitecustomize.py`` names them."""
+        for moment in moments:
+            (self.failpoints / moment).touch()
+        self.tally.kills += len(moments)
+
+    def meet_refusal_at_the_post(self, run_id: str, task_id: str, kind: str) -> None:
+        """Have Klap refuse connections from just before a worker's POST until the worker has met that."""
+        hold, held = self.failpoints / f"{kind}.hold", self.failpoints / f"{kind}.held"
+        hold.touch()
+        self.airflow.wait_for(held.exists, seconds=60, what=f"the POST of {task_id}")
+        with self.outage():
+            hold.unlink()
+            self.wait_until_logged(run_id, task_id, "cannot be reached")
+        held.unlink()
+
+    @contextmanager
+    def unfinished(self, kind: str) -> Iterator[None]:
+        """Let Klap finish no task, or no export, before the end: a wait lasts as long as the test needs it."""
+        path = {"task": "^/tasks/", "export": "/exports/"}[kind]
+        look = {"id": "unfinished", "status": "processing"}
+        self.sandbox.fault("GET", path, "status", times=None, code=200, body=look)
+        yield
+        self.sandbox.behave()
+        self.tally.faults -= self._met_faults()  # these were none
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Let Klap refuse connections, and accept them again at the end."""
+        self.tally.outages += 1
+        self.wire.cut()
+        try:
+            yield
+        finally:
+            self.wire.mend()
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Let connections to Klap be made, and nobody answer."""
+        self.tally.outages += 1
+        self.sandbox.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.sandbox.process.send_signal(signal.SIGCONT)
+
+    def kill(self, component: str) -> None:
+        """Kill -9 a component of Airflow with its children."""
+        self.tally.kills += 1
+        kill_group(self.airflow.processes[component])
+
+    def restart(self, component: str) -> None:
+        """Start a killed component, and return when Airflow is well again."""
+        self.airflow.start_component(component)
+        self.airflow.wait_for(self.airflow.healthy, seconds=120, what=f"a new {component}")
+
+    def _met_faults(self) -> int:
+        return sum(request["fault"] is not None for request in self.sandbox.requests())
+
+    def patience(self, seconds: float | None) -> None:
+        """Set the timeout of the waits that begin, or go on, from now on; None: as shipped."""
+        file = self.failpoints / "patience"
+        if seconds is None:
+            file.unlink()
+        else:
+            file.write_text(str(seconds))
+
+    def begin(self, test: str) -> Tally:
+        """Make everything new for a test, whatever an earlier one left, and return its account."""
+        for leftover in self.failpoints.iterdir():
+            leftover.unlink()
+        for component, process in self.airflow.processes.items():
+            if process.poll() is not None:
+                self.airflow.start_component(component)
+        self.sandbox.reset(task_seconds=1, export_seconds=1)
+        self.tally = Tally(test)
+        return self.tally
+
+    def end(self) -> None:
+        """Close the account, and check that all happened that the test ordered."""
+        self.tally.faults += self._met_faults()
+        for run_id in self.started:
+            if not self.has_ended(run_id):
+                path = f"/dags/{DAG_ID}/dagRuns/{run_id}"
+                self.airflow.api("PATCH", path, json={"state": "failed"})
+        assert list(self.failpoints.iterdir()) == [], "armed, but it never went off"

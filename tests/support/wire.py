@@ -1,0 +1,61 @@
+"""A TCP line to a server on this machine that can be cut and mended."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from urllib.parse import urlsplit
+
+
+class Wire:
+    """
+    Passes connections on to a server. While it is cut, its port refuses them.
+
+    :param url: the server's; it stays reachable there.
+    :ivar url: the same, over the wire.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server = (str(parts.hostname), int(parts.port or 80))
+        self._open: set[socket.socket] = set()
+        self._listener = self._listen(0)
+        self._port = self._listener.getsockname()[1]
+        self.url = parts._replace(netloc=f"127.0.0.1:{self._port}").geturl()
+
+    def cut(self) -> None:
+        """Refuse connections from now on, and break those that there are."""
+        for each in [self._listener, *self._open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
+            each.close()
+        self._open.clear()
+
+    def mend(self) -> None:
+        """Accept connections again."""
+        self._listener = self._listen(self._port)
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # of the cut
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(self._server)
+                self._open |= {client, server}
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # of the cut, or of one side having gone
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+            self._open.discard(each)

@@ -1,0 +1,29 @@
+"""What the benchmarks promise without a clock, and that each has its place in the guide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import noticing, report
+from benchmarks.__main__ import ALL
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_the_pace_keeps_the_promises_of_the_noticing_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noticing, "JOBS", 1000)
+    assert not [bar for bar in noticing.run().bars if not bar.met]
+
+
+def test_every_benchmark_has_its_table_in_the_guide() -> None:
+    guide = report.GUIDE.read_text()
+    for name in ("machine", "bars", *ALL):
+        assert guide.count(f"<!-- bench: {name} -->\n") == 1
+
+
+def test_a_bar_says_whether_it_is_met() -> None:
+    assert report.Bar("time", 1, 1).met
+    assert not report.Bar("time", 1.01, 1).met
+    assert report.Bar("speed", 1.01, 1, at_least=True).met
+    assert not report.Bar("speed", 0.99, 1, at_least=True).met

@@ -1,0 +1,49 @@
+"""The watcher of the event loop finds what blocks it, and lets pass what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from klap_provider.polling import Pace, TaskTarget, Watch
+from klap_provider.triggers import TaskStatusTrigger
+from tests.support.loop_watch import BLOCKED, blockers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from airflow.triggers.base import TriggerEvent
+
+__all__ = ["blockers"]  # fixtures
+
+
+class Blocking(TaskStatusTrigger):
+    """A trigger as it must not be written."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Sleep as a worker may."""
+        time.sleep(BLOCKED + 0.05)  # noqa: ASYNC251  # that is the point
+        async for event in super().run():
+            yield event
+
+
+async def test_a_trigger_that_blocks_the_event_loop_is_found(blockers: Callable[[], list[str]]) -> None:
+    watch = Watch(time.time(), time.time() + 0.1, Pace(0.05, 0.05))
+    trigger = Blocking(
+        klap_conn_id="nowhere",
+        target={"klap_task_id": TaskTarget("task000000000000").klap_task_id},
+        started_at=watch.started_at,
+        deadline=watch.deadline,
+        shortest=0.05,
+        longest=0.05,
+        next_look=time.time(),
+    )
+    await asyncio.create_task(anext(trigger.run()))  # type: ignore[arg-type]  # it is a coroutine
+    assert any("took" in what for what in blockers())
+
+
+async def test_sleeping_and_waiting_for_a_thread_do_not_count(blockers: Callable[[], list[str]]) -> None:
+    await asyncio.sleep(BLOCKED + 0.05)
+    await asyncio.to_thread(time.sleep, BLOCKED + 0.05)
+    assert not any("took" in what for what in blockers())
