@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Open = Callable[..., Page]
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 MISCHIEF = "<img src=x onerror=\"document.title='taken over'\">"
 TWIN = "Same name, other moment"
@@ -32,6 +32,22 @@ AWKWARD = [
     {"id": "awkward00004", "name": "[Click](https://evil.example) **now** `{{ 7 * 7 }}`", "virality_score": None},
 ]
 
+#: The runs that more than one test looks at, and what they are asked for.
+RUNS: dict[str, dict[str, Any]] = {
+    "delivered": {"limit": 2},
+    "failed": {"min_duration": 100, "max_duration": 50},
+    "asked": {"limit": 3, "review": True},
+    "awkward": {"limit": 1, "review": True, "klap_conn_id": "klap_awkward"},
+    "many": {
+        "max_clip_count": 100,
+        "target_clip_count": 100,
+        "max_duration": 5,
+        "limit": None,
+        "review": True,
+        "klap_conn_id": "klap_many",
+    },
+}
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
@@ -41,23 +57,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, dict[str, str]]]:
-    """The stage, and the runs that more than one test looks at, which go on while the first tests are at work."""
+    """The stage, and the ids of :data:`RUNS`, which go on while the first tests are at work."""
     with Sandbox() as awkward, Sandbox() as many:
         awkward.fault("GET", "^/projects/[^/]+$", "status", times=None, code=200, body=AWKWARD)
         home, shorts = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
         others = {"klap_awkward": connection_to(awkward), "klap_many": connection_to(many)}
         with whole_stage(home, shorts, **others) as stage:
-            a_hundred = {"max_clip_count": 100, "target_clip_count": 100, "max_duration": 5, "limit": None}
-            yield (
-                stage,
-                {
-                    "delivered": stage.trigger(limit=2),
-                    "failed": stage.trigger(min_duration=100, max_duration=50),
-                    "asked": stage.trigger(limit=3, review=True),
-                    "awkward": stage.trigger(limit=1, review=True, klap_conn_id="klap_awkward"),
-                    "many": stage.trigger(**a_hundred, review=True, klap_conn_id="klap_many"),
-                },
-            )
+            yield stage, {name: stage.trigger(**conf) for name, conf in RUNS.items()}
 
 
 @pytest.fixture(scope="session")
@@ -81,18 +87,24 @@ def failed(runs: tuple[Stage, dict[str, str]]) -> str:
     return ids["failed"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def asked(runs: tuple[Stage, dict[str, str]]) -> str:
     """A run of which a person is to review five shorts."""
-    stage, ids = runs
-    return stage.wait_for_question(ids["asked"])
+    return unanswered(runs, "asked")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def awkward(runs: tuple[Stage, dict[str, str]]) -> str:
     """The same with awkward names."""
+    return unanswered(runs, "awkward")
+
+
+def unanswered(runs: tuple[Stage, dict[str, str]], name: str) -> str:
+    """A run that asks a person: another one, if a test has answered it before."""
     stage, ids = runs
-    return stage.wait_for_question(ids["awkward"])
+    if stage.state_of_review(ids[name]) == "success":
+        ids[name] = stage.trigger(**RUNS[name])
+    return stage.wait_for_question(ids[name])
 
 
 @pytest.fixture(scope="session")

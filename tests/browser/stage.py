@@ -61,12 +61,16 @@ class Stage:
 
     def wait_for_question(self, run_id: str) -> str:
         """Return the id of the run when a person is asked."""
-        self.airflow.wait_for(lambda: self._asks(run_id), seconds=240, what="the question of the review")
+        self.airflow.wait_for(
+            lambda: self.state_of_review(run_id) == "awaiting_input", seconds=240, what="the question of the review"
+        )
         return run_id
 
-    def _asks(self, run_id: str) -> bool:
+    def state_of_review(self, run_id: str) -> str | None:
+        """Return the state of the task that may ask a person."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts"
-        return bool(self.airflow.api("GET", path)["state"] == "awaiting_input")
+        state: str | None = self.airflow.api("GET", path)["state"]
+        return state
 
 
 @contextmanager
