@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from tests.browser.stage import Stage
 
 IMAGES = ROOT / "docs" / "images"
-#: The shorts of a video go by its address and name: with these, the same ones are in the pictures each time.
+#: The shorts of a video go by its address and name: with these, the same ones are in the pictures each time, and there
+#: are fonts for their names everywhere.
 SANDBOX_PORT = 8899
-VIDEO_NAME = "Keynote"
+VIDEO_NAME = "Podcast 12"
 
 
 class Camera:
@@ -32,7 +34,7 @@ class Camera:
         self.browser = browser
         self.stage = stage
 
-    def open(self, address: str, *, height: int, width: int = 1280, theme: Any = "light") -> Page:
+    def open(self, address: str, *, height: int, width: int = 1440, theme: Any = "light") -> Page:
         """Return a window with a page."""
         window: Any = {"width": width, "height": height}
         page = self.browser.new_context(viewport=window, color_scheme=theme).new_page()
@@ -40,32 +42,35 @@ class Camera:
         return page
 
     def take(self, page: Page, name: str) -> None:
-        """Keep what is seen, when all of it is there, and close the window."""
+        """Keep what is seen, when all of it is there and nothing moves any more, and close the window."""
         page.wait_for_load_state("networkidle")
-        page.wait_for_function("[...document.querySelectorAll('video')].every(video => video.readyState >= 2)")
         page.mouse.move(0, 0)
-        shot = page.screenshot(animations="disabled", caret="hide")
+        seen, before = page.screenshot(), b""
+        deadline = time.monotonic() + 20  # the duration of a run that goes on never stands still
+        while seen != before and time.monotonic() < deadline:
+            page.wait_for_timeout(1000)
+            seen, before = page.screenshot(), seen
         page.context.close()
-        # 256 colours are enough for a user interface, and a third of the bytes.
-        picture = Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
         path = IMAGES / f"{name}.png"
-        picture.save(path, optimize=True)
+        # 256 colours, chosen well, are enough for a user interface, at a third of the bytes.
+        picture = Image.open(io.BytesIO(seen)).convert("RGB")
+        picture.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def form(camera: Camera) -> None:
-    """The trigger form, with one of its sections open."""
-    page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=940, width=1100)
-    page.get_by_role("button", name="Trigger Dag").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_role("textbox").first.fill("https://www.youtube.com/watch?v=dQw4w9WgXcQ")
-    camera.take(page, "form")
-
-    page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=1280, width=1100)
-    page.get_by_role("button", name="Trigger Dag").click()
-    page.get_by_role("dialog").get_by_role("button", name="Export", exact=True).click()
-    expect(page.get_by_text("Let a person pick")).to_be_visible()
-    camera.take(page, "form-export")
+    """The trigger form, as it opens and with the section Export open."""
+    for name, height, section in (("form", 1010, "Run Parameters"), ("form-export", 1450, "Export")):
+        page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=height, width=1100)
+        page.get_by_role("button", name="Trigger Dag").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("textbox").first.fill("https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+        heading = dialog.get_by_role("button", name=section, exact=True)
+        if heading.get_attribute("aria-expanded") == "false":
+            heading.click()
+        heading.focus()
+        expect(heading).to_have_attribute("aria-expanded", "true")
+        camera.take(page, name)
 
 
 def main() -> None:
@@ -89,25 +94,28 @@ def take_all(camera: Camera) -> None:
 
     form(camera)
 
-    page = camera.open(stage.page_of(done), height=720)
-    expect(page.get_by_role("link", name="Publish").first).to_be_visible()
+    page = camera.open(stage.page_of(done, "tasks", "short.deliver", "mapped"), height=640)
+    page.get_by_role("button", name="Expand all task groups").click()
+    expect(page.get_by_role("link", name="Wait for export").first).to_be_visible()
     camera.take(page, "grid")
 
     page = camera.open(stage.page_of(done), height=720)
     page.get_by_role("button", name="Show Graph").click()
-    expect(page.get_by_text("Each short").first).to_be_visible()
+    page.get_by_role("button", name="Expand all task groups").click()
+    expect(page.get_by_text("Wait for export").first).to_be_visible()
+    page.get_by_role("button", name="fit view").click()
     camera.take(page, "graph")
 
     for theme in ("light", "dark"):
-        page = camera.open(stage.tab_of(done), height=900, theme=theme)
+        page = camera.open(stage.tab_of(done), height=1210, theme=theme)
         expect(page.locator("video")).to_have_count(3)
         camera.take(page, f"shorts-{theme}")
 
-    page = camera.open(stage.tab_of(asked), height=900)
+    page = camera.open(stage.tab_of(asked), height=1150)
     expect(page.get_by_role("link", name="Answer")).to_be_visible()
     camera.take(page, "shorts-asked")
 
-    page = camera.open(stage.page_of(asked, "tasks", "select_shorts", "required_actions"), height=760)
+    page = camera.open(stage.page_of(asked, "tasks", "select_shorts", "required_actions"), height=860)
     expect(page.get_by_role("link", name="preview")).to_have_count(5)
     camera.take(page, "review")
 
@@ -115,7 +123,7 @@ def take_all(camera: Camera) -> None:
     expect(page.get_by_role("link", name="Exported video")).to_be_visible()
     camera.take(page, "links")
 
-    page = camera.open(stage.page_of(done, "tasks", "submit", "task-state-store"), height=600)
+    page = camera.open(stage.page_of(done, "tasks", "submit", "task-state-store"), height=660)
     expect(page.get_by_text("klap_submission")).to_be_visible()
     camera.take(page, "state-store")
 
