@@ -153,7 +153,7 @@ class Stage:
         """Return what to trigger a run with."""
         if contender != OURS:
             return {"count": count}
-        counts = {"max_clip_count": count, "target_clip_count": count, "limit": count}
+        counts = {"max_clip_count": count, "target_clip_count": count, "limit": count, "max_duration": 1}
         return {"source_video_url": "https://example.com/talk.mp4", "destination": str(self.shorts), **counts}
 
     def worker_starts(self) -> int:
