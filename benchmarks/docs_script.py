@@ -37,14 +37,15 @@ def main() -> None:
             if job["status"] != "processing":
                 return job
 
-    body = {"source_video_url": "https://example.com/talk.mp4", "max_clip_count": count, "target_clip_count": count}
-    task = call("POST", "/tasks/video-to-shorts", json={**body})
+    counts = {"max_clip_count": count, "target_clip_count": count}
+    video = {"source_video_url": "https://example.com/talk.mp4", "max_duration": 1, **counts}
+    task = call("POST", "/tasks/video-to-shorts", json=video)
     folder = poll(f"/tasks/{task['id']}", task_interval)["output_id"]
     for short in call("GET", f"/projects/{folder}"):
         path = f"/projects/{folder}/{short['id']}/exports"
         export = call("POST", path, json={})
-        video = poll(f"{path}/{export['id']}", export_interval)["src_url"]
-        with requests.get(video, stream=True, timeout=60) as response, tempfile.TemporaryFile() as sink:
+        address = poll(f"{path}/{export['id']}", export_interval)["src_url"]
+        with requests.get(address, stream=True, timeout=60) as response, tempfile.TemporaryFile() as sink:
             shutil.copyfileobj(response.raw, sink)
     print(time.process_time())
 

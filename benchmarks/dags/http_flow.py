@@ -16,7 +16,7 @@ from airflow.sdk import DAG, task
 
 CONNECTION = {"http_conn_id": "klap_http"}
 JSON = {"Content-Type": "application/json"}
-VIDEO = """{"source_video_url": "https://example.com/talk.mp4",
+VIDEO = """{"source_video_url": "https://example.com/talk.mp4", "max_duration": 1,
             "max_clip_count": {{ params.count }}, "target_clip_count": {{ params.count }}}"""
 TASK = "tasks/{{ ti.xcom_pull('submit') }}"
 

@@ -40,7 +40,8 @@ class Stage:
         """Return how many tasks were started on workers since the stage was set."""
         log = (self.airflow.home / "api-server.log").read_text(errors="replace")
         return sum(
-            "method=PATCH path=/execution/task-instances/" in line and "/run " in line for line in log.splitlines()
+            "method=PATCH path=/execution/task-instances/" in line and "/run " in line and "status_code=200" in line
+            for line in log.splitlines()
         )
 
 
