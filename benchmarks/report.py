@@ -87,6 +87,10 @@ class Section:
     bars: Sequence[Bar]
     plots: dict[str, str] = field(default_factory=dict)
 
+    def in_short(self) -> str:
+        """Return the table and the plots."""
+        return "\n\n".join([str(self.table), *(f"![{self.title}](../benchmarks/{file})" for file in self.plots)])
+
     def __str__(self) -> str:
         return f"## {self.title}\n\n{self.said}\n\n{self.table}\n"
 
@@ -136,7 +140,7 @@ def write(sections: Sequence[Section], minutes: float) -> None:
         f"{machine()} It took {minutes:.0f} minutes.\n\n## Bars\n\n{bars}\n\n" + "\n".join(map(str, sections))
     )
     guide = GUIDE.read_text()
-    for name, text in {"machine": machine(), "bars": str(bars), **{s.name: str(s.table) for s in sections}}.items():
+    for name, text in {"machine": machine(), "bars": str(bars), **{s.name: s.in_short() for s in sections}}.items():
         before, marker, rest = guide.partition(f"<!-- bench: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         guide = f"{before}{marker}{text}\n{end}{after}"
