@@ -48,8 +48,8 @@ class KlapPlugin(AirflowPlugin):
 
     name = "klap"
     operator_extra_links = [OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink()]  # noqa: RUF012  # as declared
-    fastapi_apps = [{"name": "klap", "app": BoardFiles(), "url_prefix": "/klap"}]  # noqa: RUF012
-    react_apps = [  # noqa: RUF012
+    fastapi_apps = [{"name": "klap", "app": BoardFiles(), "url_prefix": "/klap"}]  # noqa: RUF012  # as declared
+    react_apps = [  # noqa: RUF012  # as declared
         {
             # The tab's label, and the global under which index.js leaves the component.
             "name": "Shorts",
