@@ -15,7 +15,7 @@ from benchmarks.plot import Line, log_log
 from benchmarks.report import Bar, Section, Table, spread
 from benchmarks.waits import Outcome, Plan
 
-ROUNDS = 3
+ROUNDS = 2
 NAMES = {
     "klap": "this project",
     "http_sensor": "HttpSensorTrigger",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from datetime import timedelta
@@ -20,9 +19,8 @@ VIDEO = """{"source_video_url": "https://example.com/talk.mp4", "max_duration": 
             "max_clip_count": {{ params.count }}, "target_clip_count": {{ params.count }}}"""
 TASK = "tasks/{{ ti.xcom_pull('submit') }}"
 
-#: Seconds between looks: those of Klap's documents, as much shorter as the sandbox's jobs are.
-TASK_INTERVAL = float(os.environ.get("BENCH_TASK_INTERVAL", "30"))
-EXPORT_INTERVAL = float(os.environ.get("BENCH_EXPORT_INTERVAL", "15"))
+#: Seconds between looks, as in Klap's documents.
+TASK_INTERVAL, EXPORT_INTERVAL = 30, 15
 
 
 def is_ready(response: requests.Response) -> bool:
