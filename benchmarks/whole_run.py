@@ -26,11 +26,11 @@ from tests.support.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Seconds that the sandbox takes for a task: half an interval less than one of those at which the others look, as a look
-#: at a fixed interval is half of one late on average.
+#: Seconds that the sandbox takes for a task: half an interval less than one of those at which the others look, as a
+#: look at a fixed interval is half of one late on average.
 TASK_SECONDS = 15.0
 
-#: Seconds that it takes for an export, by number of shorts; likewise. Klap takes some 330 s: the longer, the nearer to it.
+#: Seconds that it takes for an export, by number of shorts; likewise. Klap takes some 330 s: the longer, the nearer.
 EXPORT_SECONDS = {1: 22.5, 10: 67.5, 50: 22.5}
 
 #: Seconds between looks of the others, as in Klap's documents.
@@ -98,8 +98,8 @@ def run() -> Section:
         said=(
             "A real Airflow (LocalExecutor, four tasks at a time) and a sandbox that takes "
             f"{TASK_SECONDS:g} s for the task and {exports} s for each export, the longer time with ten shorts. "
-            f"The others look every {TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as Klap's documents do, and are half an "
-            "interval late, as one is on average. Klap's own exports take five times as long and more, and cost "
+            f"The others look every {TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as Klap's documents do, and are half "
+            "an interval late, as one is on average. Klap's own exports take five times as long and more, and cost "
             "reschedule mode as many more starts. "
             "CPU is that of all parts of Airflow and of its workers, less what it takes when idle. Beyond the "
             "sandbox's own: the run's time less one task and one export."
