@@ -27,9 +27,11 @@ class ListShortsOperator(KlapOperator):
     """
     List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
 
-    Just after a task is ready the list can be late by some minutes; that is waited out in the triggerer.
+    After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready the
+    list can be late by some minutes; that is waited out in the triggerer.
 
-    :param folder_id: the task's ``output_id``. Templated.
+    :param folder_id: the ``output_id`` of a video-to-shorts task. Templated.
+    :param project_id: the ``output_id`` of a video-to-video task, instead. Templated.
     :param min_virality_score: leave out shorts that score less, 0–100; a short without a score counts as 0.
         Default: none is left out. Templated.
     :param limit: how many to return at most. Default: all. Templated.
@@ -38,7 +40,7 @@ class ListShortsOperator(KlapOperator):
     :param deferrable: wait for a late list in the triggerer rather than on a worker. Default true.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :return: a list, possibly empty, to map over:
-        ``{"project_id": str, "folder_id": str, "short_name": str, "virality_score": int | None,
+        ``{"project_id": str, "folder_id": str | None, "short_name": str, "virality_score": int | None,
         "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
         duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
         was not selected: a word of :class:`~klap_provider.selection.Unselected`, or None if it was.
@@ -47,6 +49,7 @@ class ListShortsOperator(KlapOperator):
 
     template_fields: Sequence[str] = (
         "folder_id",
+        "project_id",
         "min_virality_score",
         "limit",
         "allow_empty",
@@ -57,7 +60,8 @@ class ListShortsOperator(KlapOperator):
     def __init__(
         self,
         *,
-        folder_id: str,
+        folder_id: str | None = None,
+        project_id: str | None = None,
         min_virality_score: float | None = None,
         limit: int | None = None,
         allow_empty: bool = False,
@@ -66,7 +70,10 @@ class ListShortsOperator(KlapOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if (folder_id is None) is (project_id is None):
+            raise ValueError("give one of folder_id (video-to-shorts) and project_id (video-to-video)")
         self.folder_id = folder_id
+        self.project_id = project_id
         self.min_virality_score = min_virality_score
         self.limit = limit
         self.allow_empty = allow_empty
@@ -101,11 +108,14 @@ class ListShortsOperator(KlapOperator):
             for short in shorts
             if short["reason"] is None
         ]
-        self.log.info("Klap made %d shorts of folder %s, %d are selected", len(shorts), self.folder_id, len(selected))
+        self.log.info("Klap made %d shorts of %s, %d are selected", len(shorts), self._target(), len(selected))
         return selected
 
+    def _target(self) -> ShortsTarget:
+        return ShortsTarget(self.folder_id, self.project_id)
+
     def _projects(self, started_at: float) -> list[Project]:
-        target = ShortsTarget(str(self.folder_id))
+        target = self._target()
         watch = Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15))
         while True:
             try:

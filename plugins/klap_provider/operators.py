@@ -7,7 +7,7 @@ from klap_provider.export import ExportShortOperator
 from klap_provider.listing import ListShortsOperator
 from klap_provider.manifest import PublishShortsOperator
 from klap_provider.review import ReviewShortsOperator
-from klap_provider.submit import SubmitShortsOperator
+from klap_provider.submit import SubmitShortsOperator, SubmitVideoOperator
 
 __all__ = [
     "DeliverShortOperator",
@@ -16,4 +16,5 @@ __all__ = [
     "PublishShortsOperator",
     "ReviewShortsOperator",
     "SubmitShortsOperator",
+    "SubmitVideoOperator",
 ]

@@ -188,16 +188,20 @@ class ExportTarget:
 @dataclass(frozen=True)
 class ShortsTarget:
     """
-    The list of a folder's shorts, until there are any.
+    What a task made, until it is there: the shorts in a folder, or the one project of a video-to-video task.
 
     Just after a task is ready, its list can be empty, or the call fail, for some minutes.
     """
 
-    folder_id: str
+    folder_id: str | None = None
+    project_id: str | None = None
 
     def call(self) -> Call[list[Project]]:
-        """``GET /projects/{folder_id}``."""
-        return api.list_projects(self.folder_id)
+        """``GET /projects/{folder_id}``, or ``/projects/{project_id}`` as a list of one."""
+        if self.project_id is None:
+            return api.list_projects(str(self.folder_id))
+        project = api.get_project(self.project_id)
+        return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]
 
     def judge(self, look: list[Project] | KlapError, watch: Watch, *, now: float) -> Ready[list[Project]] | Wait:
         """

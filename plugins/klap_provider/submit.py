@@ -1,14 +1,14 @@
-"""SubmitShortsOperator: a video goes to Klap, once."""
+"""SubmitShortsOperator and SubmitVideoOperator: a video goes to Klap, once."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from klap_provider import api
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapSubmitOperator, check_now, is_static, reports_failure
-from klap_provider.models import ShortsRequest, build_request
+from klap_provider.models import ShortsRequest, VideoRequest, build_request
 from klap_provider.shapes import size_of
 
 if TYPE_CHECKING:
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from klap_provider.api import Call
+    from klap_provider.models import Task
 
-class SubmitShortsOperator(KlapSubmitOperator):
+
+class KlapVideoOperator(KlapSubmitOperator):
     """
-    Have one long video cut into shorts: ``POST /tasks/video-to-shorts``. Costs money, once.
+    Base of the operators that send a video to Klap. Costs money, once.
 
     A retry or a clear with the same inputs returns the same task, unless that task failed at Klap; changed inputs
     are new work. Parameters left None are not sent, and Klap's defaults hold. All are templated.
@@ -29,11 +32,6 @@ class SubmitShortsOperator(KlapSubmitOperator):
     :param translate_to: language to translate the captions to.
     :param transcription_context: names and jargon to expect, at most 1,000 characters.
     :param name: name of the upload in Klap. Default "Upload".
-    :param target_clip_count: clips Klap aims for. Default 10.
-    :param max_clip_count: clips at most. Default 10.
-    :param min_duration: seconds, 1–120. Default 1.
-    :param max_duration: seconds, 1–180. Default 180.
-    :param target_duration: seconds, 1–120. Default 60.
     :param dimensions: ``{"width": int, "height": int}``, even numbers of pixels. Default 1080 × 1920.
     :param aspect_ratio: ``9:16``, ``4:5``, ``1:1`` or ``16:9``: a short way to say ``dimensions``. If these have only
         one side, the other one follows.
@@ -43,7 +41,7 @@ class SubmitShortsOperator(KlapSubmitOperator):
     :param klap_task_id: go on with this task of Klap instead of submitting; a way on after
         :class:`~klap_provider.errors.KlapSubmitUncertainError`.
     :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
-    :param destination: where the shorts are to be delivered later: only checked, before anything is paid for.
+    :param destination: where the videos are to be delivered later: only checked, before anything is paid for.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :return: ``{"klap_task_id": str, "submitted_at": str}``, the time in ISO 8601.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
@@ -53,13 +51,15 @@ class SubmitShortsOperator(KlapSubmitOperator):
     """
 
     template_fields: Sequence[str] = (
-        *ShortsRequest.model_fields,
+        *VideoRequest.model_fields,
         "aspect_ratio",
         "klap_task_id",
         "allow_new_submission",
         "destination",
         "klap_conn_id",
     )
+
+    request_type: ClassVar[type[VideoRequest]]
 
     def __init__(
         self,
@@ -69,11 +69,6 @@ class SubmitShortsOperator(KlapSubmitOperator):
         translate_to: str | None = None,
         transcription_context: str | None = None,
         name: str | None = None,
-        target_clip_count: int | None = None,
-        max_clip_count: int | None = None,
-        min_duration: int | None = None,
-        max_duration: int | None = None,
-        target_duration: int | None = None,
         dimensions: dict[str, Any] | None = None,
         aspect_ratio: str | None = None,
         style_preset_id: str | None = None,
@@ -89,11 +84,6 @@ class SubmitShortsOperator(KlapSubmitOperator):
         self.translate_to = translate_to
         self.transcription_context = transcription_context
         self.name = name
-        self.target_clip_count = target_clip_count
-        self.max_clip_count = max_clip_count
-        self.min_duration = min_duration
-        self.max_duration = max_duration
-        self.target_duration = target_duration
         self.dimensions = dimensions
         self.aspect_ratio = aspect_ratio
         self.style_preset_id = style_preset_id
@@ -101,14 +91,20 @@ class SubmitShortsOperator(KlapSubmitOperator):
         self.klap_task_id = klap_task_id
         self.allow_new_submission = allow_new_submission
         self.destination = destination
-        if all(is_static(getattr(self, name)) for name in (*ShortsRequest.model_fields, "aspect_ratio")):
+
+    def call(self, request: Any) -> Call[Task]:
+        """Return the API call that sends the video."""
+        raise NotImplementedError
+
+    def _check_early(self) -> None:
+        if all(is_static(getattr(self, name)) for name in (*self.request_type.model_fields, "aspect_ratio")):
             check_now(self._request)
 
-    def _request(self) -> ShortsRequest:
-        fields = {name: getattr(self, name) for name in ShortsRequest.model_fields}
+    def _request(self) -> VideoRequest:
+        fields = {name: getattr(self, name) for name in self.request_type.model_fields}
         if self.aspect_ratio:
             fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
-        return build_request(ShortsRequest, fields)
+        return build_request(self.request_type, fields)
 
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
@@ -127,8 +123,69 @@ class SubmitShortsOperator(KlapSubmitOperator):
         require_reachable("source_video_url", request.source_video_url, api_url=self.hook.connection.api_url)
         submission = self.submit_once(
             context,
-            api.submit_shorts(request),
+            self.call(request),
             status=lambda job_id: self.hook.call(api.get_task(job_id)).status,
             allow_new=bool(self.allow_new_submission),
         )
         return {"klap_task_id": submission.job_id, "submitted_at": submission.submitted_at}
+
+
+class SubmitVideoOperator(KlapVideoOperator):
+    """
+    Have one video captioned and reframed as a whole: ``POST /tasks/video-to-video``. Costs money, once.
+
+    The parameters, the result and the errors are those of :class:`KlapVideoOperator`.
+    """
+
+    request_type = VideoRequest
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._check_early()
+
+    def call(self, request: VideoRequest) -> Call[Task]:
+        """``POST /tasks/video-to-video``."""
+        return api.submit_video(request)
+
+
+class SubmitShortsOperator(KlapVideoOperator):
+    """
+    Have one long video cut into shorts: ``POST /tasks/video-to-shorts``. Costs money, once.
+
+    :param target_clip_count: clips Klap aims for. Default 10. Templated, as the following are.
+    :param max_clip_count: clips at most. Default 10.
+    :param min_duration: seconds, 1–120. Default 1.
+    :param max_duration: seconds, 1–180. Default 180.
+    :param target_duration: seconds, 1–120. Default 60.
+
+    The other parameters, the result and the errors are those of :class:`KlapVideoOperator`.
+    """
+
+    template_fields: Sequence[str] = (
+        *ShortsRequest.model_fields,
+        *(name for name in KlapVideoOperator.template_fields if name not in ShortsRequest.model_fields),
+    )
+
+    request_type = ShortsRequest
+
+    def __init__(
+        self,
+        *,
+        target_clip_count: int | None = None,
+        max_clip_count: int | None = None,
+        min_duration: int | None = None,
+        max_duration: int | None = None,
+        target_duration: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target_clip_count = target_clip_count
+        self.max_clip_count = max_clip_count
+        self.min_duration = min_duration
+        self.max_duration = max_duration
+        self.target_duration = target_duration
+        self._check_early()
+
+    def call(self, request: ShortsRequest) -> Call[Task]:
+        """``POST /tasks/video-to-shorts``."""
+        return api.submit_shorts(request)

@@ -1,10 +1,13 @@
-"""Fields of a trigger form, made from the fields of the request models, so that each is declared once."""
+"""Fields of the DAGs' trigger forms. Those of Klap's requests are made from the models: each is declared once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
+
+from klap_provider.models import Dimensions, EditingOptions, VideoRequest, Watermark
+from klap_provider.shapes import ASPECT_RATIOS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,3 +63,82 @@ def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
         description=schema.get("description"),
         **rules,
     )
+
+
+def look_fields() -> dict[str, Param]:
+    """Return the fields for the shape, the captions and the watermark of what Klap makes."""
+    return {
+        "aspect_ratio": Param(
+            "9:16",
+            type="string",
+            enum=[*ASPECT_RATIOS],
+            values_display={
+                "9:16": "9:16 vertical: TikTok, Reels, Shorts",
+                "4:5": "4:5 portrait: feeds",
+                "1:1": "1:1 square",
+                "16:9": "16:9 landscape",
+            },
+            title="Shape",
+            description="Width to height of the clips, in full HD.",
+            section="Look",
+        ),
+        **form_fields(Dimensions, section="Look", width=None, height=None),
+        **form_fields(EditingOptions, section="Look"),
+        **form_fields(VideoRequest, ["style_preset_id"], section="Look"),
+        **form_fields(Watermark, section="Watermark", prefix="watermark_", src_url=None),
+    }
+
+
+def delivery_fields() -> dict[str, Param]:
+    """Return the fields for where the videos go."""
+    return {
+        "destination": Param(
+            None,
+            type=["string", "null"],
+            pattern="^(/|[a-zA-Z0-9]+://).+",
+            title="Destination",
+            description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
+            "Empty: klap_shorts in Airflow's home on the worker.",
+            section="Delivery",
+        ),
+    }
+
+
+def account_fields() -> dict[str, Param]:
+    """Return the fields for who pays, and for what was paid already."""
+    return {
+        "klap_conn_id": Param(
+            "klap_default",
+            type="string",
+            minLength=1,
+            title="Klap connection",
+            description="Id of the Airflow connection that holds the API key.",
+            section="Account",
+        ),
+        "klap_task_id": Param(
+            None,
+            type=["string", "null"],
+            title="Existing Klap task",
+            description="Go on with this task of Klap instead of submitting, and paying for, the video.",
+            section="Account",
+        ),
+        "allow_new_submission": Param(
+            False,
+            type="boolean",
+            title="Submit again",
+            description="Only after an error that says so: submit although an earlier request may have been billed.",
+            section="Account",
+        ),
+    }
+
+
+def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
+    """
+    Give fields other defaults.
+
+    :raises ValueError: names those that are no fields.
+    """
+    if unknown := defaults.keys() - fields.keys():
+        raise ValueError(f"no such field of the trigger form: {', '.join(sorted(unknown))}")
+    for name, value in defaults.items():
+        fields[name].value = value

@@ -1,0 +1,152 @@
+"""The way of a run, as the DAGs share it: submit and wait; for each short export, wait and deliver; publish."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from airflow.sdk import DAG, task_group
+
+from klap_provider.models import Dimensions, EditingOptions, Watermark
+from klap_provider.operators import (
+    DeliverShortOperator,
+    ExportShortOperator,
+    PublishShortsOperator,
+    ReviewShortsOperator,
+)
+from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+from klap_provider.trigger_form import set_defaults
+
+if TYPE_CHECKING:
+    from airflow.sdk import Param
+
+    from klap_provider.listing import ListShortsOperator
+    from klap_provider.submit import KlapVideoOperator
+
+SubmitT = TypeVar("SubmitT", bound="KlapVideoOperator")
+
+
+def klap_dag(
+    dag_id: str,
+    *,
+    display_name: str,
+    doc: str,
+    schedule: Any,
+    fields: dict[str, Param],
+    defaults: dict[str, Any],
+) -> DAG:
+    """
+    Return a DAG without tasks, with a trigger form and this project's retries.
+
+    :param fields: the form, with those of :mod:`klap_provider.trigger_form` that the other functions here read.
+    :param defaults: defaults of the form other than the fields' own, by name.
+    :raises ValueError: there is no such field.
+    """
+    set_defaults(fields, defaults)
+    return DAG(
+        dag_id,
+        auto_register=False,  # or importing its file would register it for the importing file as well
+        schedule=schedule,
+        catchup=False,
+        doc_md=doc,
+        dag_display_name=display_name,
+        tags=["klap", "video"],
+        params=fields,
+        default_args={
+            "owner": "klap",
+            "retries": 3,
+            "retry_delay": timedelta(seconds=30),
+            "retry_exponential_backoff": 2.0,
+        },
+    )
+
+
+def submit_and_wait(dag: DAG, submit_type: type[SubmitT], *, wait_task_id: str) -> tuple[SubmitT, TaskStatusSensor]:
+    """Add the tasks ``submit``, with what the form asks of Klap, and the wait for it."""
+    form: dict[str, Any] = {name: dag.param(name) for name in dag.params}
+    submit = submit_type(
+        task_id="submit",
+        task_display_name="Submit",
+        **{name: param for name, param in form.items() if name in submit_type.template_fields},
+        dimensions={name: form[name] for name in Dimensions.model_fields},
+        editing_options={name: form[name] for name in EditingOptions.model_fields},
+    )
+    wait = TaskStatusSensor(
+        task_id=wait_task_id,
+        task_display_name="Wait for Klap",
+        klap_conn_id=form["klap_conn_id"],
+        klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
+        submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
+        end_from_trigger=True,
+    )
+    return submit, wait
+
+
+def export_and_deliver(
+    *,
+    submit: KlapVideoOperator,
+    wait: TaskStatusSensor,
+    select: ListShortsOperator,
+    group_id: str = "short",
+    group_display_name: str = "Each short",
+) -> None:
+    """
+    Add what follows the three: a group that exports, waits for and delivers each short, and the task ``publish``.
+
+    :param group_id: id of the group, and so the first part of its tasks' ids.
+    """
+    form: dict[str, Any] = {name: submit.dag.param(name) for name in submit.dag.params}
+    klap_conn_id = form["klap_conn_id"]
+    submitted = "(ti.xcom_pull('submit') or {})"
+    finished = f"(ti.xcom_pull('{wait.task_id}') or {{}})"
+    storage: dict[str, Any] = {
+        "destination": form["destination"],
+        "subfolder": f"{{{{ {submitted}.get('klap_task_id', '') }}}}",
+    }
+    exported = f"ti.xcom_pull('{group_id}.export', map_indexes=ti.map_index)"
+
+    @task_group(group_id=group_id, group_display_name=group_display_name)
+    def one_short(project_id: str, folder_id: str | None, short_name: str, virality_score: int | None) -> None:
+        short: dict[str, Any] = {"project_id": project_id, "folder_id": folder_id, "short_name": short_name}
+        export = ExportShortOperator(
+            task_id="export",
+            task_display_name="Export",
+            klap_conn_id=klap_conn_id,
+            **short,
+            watermark={name: form[f"watermark_{name}"] for name in Watermark.model_fields},
+        )
+        wait_for_export = ExportStatusSensor(
+            task_id="wait_for_export",
+            task_display_name="Wait for export",
+            klap_conn_id=klap_conn_id,
+            **short,
+            export_id=f"{{{{ {exported}.export_id }}}}",
+            submitted_at=f"{{{{ {exported}.submitted_at }}}}",
+            end_from_trigger=True,
+        )
+        deliver = DeliverShortOperator(
+            task_id="deliver",
+            task_display_name="Deliver",
+            klap_conn_id=klap_conn_id,
+            **short,
+            export_id=f"{{{{ {exported}.export_id }}}}",
+            virality_score=virality_score,
+            **storage,
+        )
+        export >> wait_for_export >> deliver
+
+    publish = PublishShortsOperator(
+        task_id="publish",
+        task_display_name="Publish",
+        klap_conn_id=klap_conn_id,
+        trigger_rule="all_done",
+        steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
+        shorts=cast("Any", select.output),
+        review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
+        source_video_url=form["source_video_url"],
+        klap_task_id=f"{{{{ {submitted}.get('klap_task_id', '') }}}}",
+        folder_id=f"{{{{ {finished}.output_id if {finished}.output_type == 'folder' }}}}",
+        **storage,
+    )
+    submit >> wait >> select >> one_short.expand_kwargs(select.output) >> publish
+    [submit, wait] >> publish
