@@ -44,7 +44,7 @@ chromium:
 	command -v apt-get >/dev/null || { echo "The browser tests need Chromium or Chrome on the PATH."; exit 1; }; \
 	apt-get update && apt-get install -y chromium fonts-noto-cjk fonts-noto-color-emoji
 
-bench: .venv/ready
+bench: .venv/ready chromium
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks
 

@@ -1,7 +1,7 @@
 """
 Each call of the Klap API, described once: method, path, body, and what its answer parses to.
 
-A :class:`Call` does nothing by itself. :class:`~klap_provider.hook.KlapHook` carries it out with requests, its
+A :class:`Call` does nothing by itself. :class:`~klap_provider.client.KlapClient` carries it out with requests, its
 async twin with aiohttp, and both hand the answer to :func:`read_answer`, the one place that decides what a
 status code or a body means.
 

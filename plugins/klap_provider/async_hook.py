@@ -19,9 +19,9 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from requests.utils import get_environ_proxies, select_proxy
 
 from klap_provider import api
+from klap_provider.client import USER_AGENT, transport_error
 from klap_provider.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
 from klap_provider.errors import KlapConfigError, KlapError, KlapRateLimitError, KlapServerError
-from klap_provider.hook import USER_AGENT, transport_error
 from klap_provider.retry import Backoff
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ KEEP_ALIVE = 60.0
 
 class KlapAsyncHook:
     """
-    The async twin of :class:`~klap_provider.hook.KlapHook`; an async context manager.
+    The async twin of :class:`~klap_provider.client.KlapClient`; an async context manager.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
     """
@@ -81,7 +81,7 @@ class KlapAsyncHook:
 
         :raises KlapRateLimitError: Klap asked for fewer requests, of this hook or of another one, and that time is
             not over.
-        :raises KlapError: as :meth:`KlapHook.call`.
+        :raises KlapError: as :meth:`KlapClient.call`.
         """
         if not call.repeatable:
             raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
     from klap_provider.api import Call
-    from klap_provider.hook import KlapHook
+    from klap_provider.client import KlapClient
     from klap_provider.models import Export, Task
     from klap_provider.polling import Ready, Target, Wait, Watch
 
@@ -64,12 +64,12 @@ class KlapOperator(BaseOperator):
         self.klap_conn_id = klap_conn_id
 
     @functools.cached_property
-    def hook(self) -> KlapHook:
-        """The hook of this task's connection."""
-        # Not at the top: requests and aiohttp would be loaded at every parse of the DAG file.
-        from klap_provider.hook import KlapHook
+    def client(self) -> KlapClient:
+        """The client of this task's connection."""
+        # Not at the top: requests would be loaded at every parse of the DAG file.
+        from klap_provider.client import KlapClient
 
-        return KlapHook(self.klap_conn_id)
+        return KlapClient(self.klap_conn_id)
 
     def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
         """
@@ -79,7 +79,7 @@ class KlapOperator(BaseOperator):
         """
         look: R | KlapError
         try:
-            look = self.hook.call(target.call(), backoff=ONCE)
+            look = self.client.call(target.call(), backoff=ONCE)
         except KlapError as failure:
             look = failure
         return target.judge(look, watch, now=time.time())
@@ -110,8 +110,8 @@ class KlapSubmitOperator(KlapOperator):
         :param allow_new: send although the fate of an earlier POST is unknown.
         :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
         """
-        connection = self.hook.connection
-        send: Callable[[Call[Any]], Any] = self.hook.call
+        connection = self.client.connection
+        send: Callable[[Call[Any]], Any] = self.client.call
         submitter = Submitter(
             store=_Forever(context["task_state_store"]),
             post=lambda: send(call).id,

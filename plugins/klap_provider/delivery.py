@@ -115,7 +115,7 @@ class DeliverShortOperator(KlapOperator):
         from klap_provider.download import Limits, download
         from klap_provider.storage import whole_file
 
-        export = self.hook.call(
+        export = self.client.call(
             api.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
         )
         if export.status != JobStatus.READY or not export.src_url:
@@ -124,7 +124,7 @@ class DeliverShortOperator(KlapOperator):
                 "ExportStatusSensor.",
                 passing=export.status != JobStatus.ERROR,
             )
-        connection = self.hook.connection
+        connection = self.client.connection
         limits = Limits(self.max_bytes, self.download_timeout, connection.connect_timeout, connection.read_timeout)
         with whole_file(path) as sink:
             fetched = download(export.src_url, sink, limits)

@@ -73,10 +73,10 @@ class ExportShortOperator(KlapSubmitOperator):
         project_id, folder_id = str(self.project_id), self.folder_id
         request = self._request()
         if request.watermark:
-            require_reachable("watermark.src_url", request.watermark.src_url, api_url=self.hook.connection.api_url)
+            require_reachable("watermark.src_url", request.watermark.src_url, api_url=self.client.connection.api_url)
 
         def status(export_id: str) -> str:
-            return self.hook.call(api.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
+            return self.client.call(api.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
 
         submission = self.submit_once(
             context,
@@ -92,7 +92,7 @@ class ExportShortOperator(KlapSubmitOperator):
         }
 
     def _find_orphans(self, intent: Submission) -> list[str]:
-        exports = self.hook.call(api.list_exports(folder_id=self.folder_id, project_id=self.project_id))
+        exports = self.client.call(api.list_exports(folder_id=self.folder_id, project_id=self.project_id))
         found = sorted(
             (export.created_at, export.id)
             for export in exports

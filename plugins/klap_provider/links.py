@@ -27,7 +27,7 @@ class OpenInKlapLink(BaseOperatorLink):
         if not task.folder_id:
             return ""
         try:
-            folder = f"{task.hook.connection.app_url}/{task.folder_id}"
+            folder = f"{task.client.connection.app_url}/{task.folder_id}"
         except KlapError:
             return ""
         return f"{folder}#{task.project_id}" if task.project_id else folder
@@ -42,7 +42,7 @@ class PreviewShortLink(BaseOperatorLink):
         """Return the address, or nothing where the connection cannot be read."""
         task = cast("KlapOperator", operator)
         try:
-            return f"{task.hook.connection.player_url}/{task.project_id}"
+            return f"{task.client.connection.player_url}/{task.project_id}"
         except KlapError:
             return ""
 

@@ -143,7 +143,7 @@ class ListShortsOperator(KlapOperator):
             "short_name": project.name or project.id,
             "virality_score": short.score,
             "explanation": project.virality_score_explanation,
-            "preview_url": f"{self.hook.connection.player_url}/{project.id}",
+            "preview_url": f"{self.client.connection.player_url}/{project.id}",
             "duration": project.duration,
             "reason": None if short.reason is None else short.reason.value,
         }

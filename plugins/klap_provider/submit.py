@@ -114,17 +114,17 @@ class KlapVideoOperator(KlapSubmitOperator):
         folder_at(self.destination)
         if self.klap_task_id:
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
-            since = self.hook.call(api.get_task(self.klap_task_id)).created_at
+            since = self.client.call(api.get_task(self.klap_task_id)).created_at
             return {
                 "klap_task_id": self.klap_task_id,
                 "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
             }
         request = self._request()
-        require_reachable("source_video_url", request.source_video_url, api_url=self.hook.connection.api_url)
+        require_reachable("source_video_url", request.source_video_url, api_url=self.client.connection.api_url)
         submission = self.submit_once(
             context,
             self.call(request),
-            status=lambda job_id: self.hook.call(api.get_task(job_id)).status,
+            status=lambda job_id: self.client.call(api.get_task(job_id)).status,
             allow_new=bool(self.allow_new_submission),
         )
         return {"klap_task_id": submission.job_id, "submitted_at": submission.submitted_at}

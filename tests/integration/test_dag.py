@@ -95,6 +95,21 @@ def test_parsing_loads_no_http_client_of_the_hook(parsed: dict[str, Any]) -> Non
     assert parsed["loaded"] == []
 
 
+def test_a_task_does_not_load_the_client_of_the_event_loop() -> None:
+    modules = "klap_provider.operators, klap_provider.client, klap_provider.download, klap_provider.storage"
+    command = f"import sys, {modules}; print('requests' in sys.modules, 'aiohttp' in sys.modules)"
+    path = {"PYTHONPATH": str(REPOSITORY / "plugins")}
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**os.environ, **path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "True False"
+
+
 def test_the_scheduler_gets_the_dag_as_it_is(parsed: dict[str, Any], dag: DAG) -> None:
     assert parsed["tasks"] == {
         task.task_id: [task.task_type, sorted(task.downstream_task_ids), list(task.template_fields), task.retries]
@@ -365,7 +380,7 @@ def parse() -> dict[str, Any]:
         sqlalchemy.event.remove(*database)
     if bag.import_errors:
         sys.exit(f"import errors: {bag.import_errors}; reached for: {reached_for}")
-    clients = ("klap_provider.hook", "requests", "aiohttp", "airflow.providers.http.hooks.http")
+    clients = ("klap_provider.client", "klap_provider.hook", "requests", "aiohttp", "airflow.providers.http.hooks.http")
     loaded = [name for name in clients if name in set(sys.modules) - before]
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(bag.dags[DAG_ID]))))
     params = {name: stored.params.get_param(name) for name in stored.params}

@@ -1,0 +1,134 @@
+"""A real Airflow, and a sandbox, that the benchmarks of whole runs and of the tab take turns on."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from benchmarks.report import HERE
+from demo.airflow import ROOT, LocalAirflow
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+OURS, RESCHEDULE, POKE = (
+    "this project",
+    "HttpOperator, HttpSensor in reschedule mode",
+    "HttpOperator, HttpSensor in poke mode",
+)
+DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", POKE: "http_flow_poke"}
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long the sandbox takes, in seconds."""
+
+    task: float
+    export: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run cost: starts of workers, seconds of CPU, API calls, and seconds beyond the sandbox's own."""
+
+    starts: int
+    cpu: float
+    calls: int
+    beyond: float
+
+
+class Stage:
+    """An Airflow and a sandbox."""
+
+    def __init__(self, airflow: LocalAirflow, sandbox: Sandbox, shorts: Path) -> None:
+        self.airflow = airflow
+        self.sandbox = sandbox
+        self.shorts = shorts
+        self.idle = 0.0
+
+    def settle(self) -> None:
+        """Wait until every DAG is there, let Airflow load what it loads once, and take what CPU it uses for nothing."""
+        for dag_id in DAGS.values():
+            self.airflow.wait_for(partial(self.airflow._has_dag, dag_id), seconds=180, what=dag_id)
+        self.run(OURS, 1, Times(1, 1))
+        before = self.cpu()
+        time.sleep(20)
+        self.idle = (self.cpu() - before) / 20
+
+    def run(self, contender: str, count: int, times: Times) -> Cost:
+        """Run a DAG to its end."""
+        self.sandbox.reset(task_seconds=times.task, export_seconds=times.export)
+        starts, cpu, started = self.worker_starts(), self.cpu(), time.monotonic()
+        dag_id = DAGS[contender]
+        run_id = self.airflow.trigger(dag_id, self.conf(contender, count))
+        state = self.airflow.wait_for_run(dag_id, run_id, seconds=900)
+        cpu = self.cpu() - cpu - self.idle * (time.monotonic() - started)
+        if state != "success" or len(self.sandbox.ledger("export")) != count:
+            states = {each["task_id"]: each["state"] for each in self.airflow.task_instances(dag_id, run_id)}
+            raise RuntimeError(f"{contender}, {count} shorts: {state}, {states}")
+        run = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
+        took = datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])
+        beyond = took.total_seconds() - times.task - times.export
+        return Cost(self.worker_starts() - starts, cpu, len(self.sandbox.requests()), beyond)
+
+    def conf(self, contender: str, count: int) -> Mapping[str, Any]:
+        """Return what to trigger a run with."""
+        if contender != OURS:
+            return {"count": count}
+        counts = {"max_clip_count": count, "target_clip_count": count, "limit": count, "max_duration": 1}
+        return {"source_video_url": "https://example.com/talk.mp4", "destination": str(self.shorts), **counts}
+
+    def worker_starts(self) -> int:
+        """Return how many tasks were started on workers so far."""
+        logs = (self.airflow.home / "logs").rglob("attempt=*.log")
+        return sum(log.read_text(errors="replace").count("Worker startup parse complete") for log in logs)
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that all processes of this Airflow have taken so far."""
+        total = 0.0
+        for component in self.airflow.processes.values():
+            root = psutil.Process(component.pid)
+            for process in [root, *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    total += times.user + times.system + times.children_user + times.children_system
+        return total
+
+
+@contextlib.contextmanager
+def standing(folder: Path) -> Iterator[Stage]:
+    """Start an Airflow with all DAGs, and a sandbox."""
+    dags = folder / "dags"
+    dags.mkdir()
+    shutil.copy(ROOT / "dags" / "klap_generate_shorts.py", dags)
+    shutil.copy(HERE / "dags" / "http_flow.py", dags)
+    with Sandbox() as sandbox:
+        connections: dict[str, dict[str, Any]] = {
+            "klap_default": {"conn_type": "klap", "host": sandbox.url, "password": "kak_bench"},
+            "klap_http": {"conn_type": "http", "host": sandbox.url, "extra": {"Authorization": "Bearer kak_bench"}},
+        }
+        with LocalAirflow(folder / "home", connections=connections, dags=dags) as airflow:
+            stage = Stage(airflow, sandbox, folder / "shorts")
+            stage.settle()
+            yield stage
+
+
+@functools.cache
+def shared() -> Stage:
+    """Return the one stage of this process, which is struck when the process ends."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="klap-bench-"))
+    return stack.enter_context(standing(Path(folder)))

@@ -1,0 +1,69 @@
+"""6. The tab: how soon a run's shorts are seen."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.report import Section, Table, spread
+from benchmarks.stage import DAGS, OURS, Stage, shared
+from tests.browser.stage import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROUNDS = 5
+COUNTS = (10, 100)
+
+
+def run() -> Section:
+    """Measure."""
+    stage = shared()
+    pages = {}
+    for count in COUNTS:
+        run_id = a_run(stage, count)
+        pages[count] = f"{stage.airflow.url}/dags/{DAGS[OURS]}/runs/{run_id}"
+    taken: dict[tuple[str, int], list[float]] = {}
+    with chromium() as browser:
+        for _ in range(ROUNDS):
+            for count, page in pages.items():
+                details = seconds(browser, page, f"{page}/details", "table >> text=Run ID")
+                taken.setdefault(("Airflow's own tab Details", count), []).append(details)
+                shorts = seconds(browser, page, f"{page}/plugin/shorts", "section[aria-label=Shorts] li")
+                taken.setdefault(("the tab Shorts", count), []).append(shorts)
+    return Section(
+        name="tab",
+        title="6. The tab",
+        said=(
+            f"A run that has ended, in Chromium, {ROUNDS} times: from asking for the address of the tab until the first "
+            "short is painted. Airflow's own code is in the browser's cache, as it is for who works with it; its tab "
+            "Details is what opening any tab takes."
+        ),
+        table=Table(
+            ("", "shorts", "until it shows, s"),
+            [[tab, str(count), spread(times)] for (tab, count), times in taken.items()],
+        ),
+        bars=[],
+    )
+
+
+def a_run(stage: Stage, count: int) -> str:
+    """Return the id of a run that has generated so many shorts and delivered one."""
+    stage.sandbox.reset(task_seconds=1, export_seconds=1)
+    run_id = stage.airflow.trigger(DAGS[OURS], {**stage.conf(OURS, count), "limit": 1})
+    if stage.airflow.wait_for_run(DAGS[OURS], run_id, seconds=300) != "success":
+        raise RuntimeError(f"the run with {count} shorts failed")
+    return run_id
+
+
+def seconds(browser: Browser, run: str, address: str, first: str) -> float:
+    """Return how long an address takes to show what the selector names."""
+    page = browser.new_page()
+    page.goto(run)
+    page.get_by_role("link", name="Submit").first.wait_for()
+    started = time.monotonic()
+    page.goto(address, wait_until="commit")
+    page.locator(first).first.wait_for()
+    taken = time.monotonic() - started
+    page.close()
+    return taken
