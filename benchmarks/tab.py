@@ -35,9 +35,9 @@ def run() -> Section:
         name="tab",
         title="6. The tab",
         said=(
-            f"A run that has ended, in Chromium, {ROUNDS} times: from asking for the tab's address until the first short "
-            "is painted. Airflow's own code is in the browser's cache, as it is for who works with it; its tab Details "
-            "is what opening any tab takes."
+            f"A run that has ended, in Chromium, {ROUNDS} times: from asking for the tab's address until the first "
+            "short is painted. Airflow's own code is in the browser's cache, as it is for who works with it; its tab "
+            "Details is what opening any tab takes."
         ),
         table=Table(
             ("", "shorts", "until it shows, s"),
