@@ -37,6 +37,7 @@ TRIGGERS: list[tuple[type[KlapTrigger], Target[Any]]] = [
     (ExportStatusTrigger, ExportTarget("export0000000000", "short0000001", "folder01")),
     (ExportStatusTrigger, ExportTarget("export0000000000", "short0000001", None)),
     (ShortsListTrigger, ShortsTarget("folder01")),
+    (ShortsListTrigger, ShortsTarget(project_id="short0000001")),
 ]
 
 
