@@ -30,6 +30,7 @@ from klap_provider.operators import (
     SubmitShortsOperator,
     SubmitVideoOperator,
 )
+from klap_provider.sensors import TaskStatusSensor
 from klap_provider.submission import KEY, REDO_KEY
 from tests.support.airflow_context import API_KEY
 
@@ -327,12 +328,45 @@ def test_changed_inputs_are_new_work(klap: Sandbox, airflow: Airflow, change: di
     assert [entry["id"] for entry in klap.ledger()] == [first["klap_task_id"], second["klap_task_id"]]
 
 
-def test_another_managed_user_is_new_work(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
-    task = airflow(submit())
-    task.run()
+def test_another_managed_user_is_new_work_and_each_ones_own_is_gone_on_with(
+    klap: Sandbox, connect: Connect, airflow: Airflow
+) -> None:
     connect(klap.url, on_behalf_of="user-1")
-    task.run()
-    assert [entry["on_behalf_of"] for entry in klap.ledger()] == [None, "user-1"]
+    task = airflow(submit())
+    first = task.run()
+    for user in ("user-2", "user-2", "{{ 'user-2' }}"):
+        task.make = submit(on_behalf_of=user)
+        second = task.run()
+    assert [entry["on_behalf_of"] for entry in klap.ledger()] == ["user-1", "user-2"]
+    assert [entry["id"] for entry in klap.ledger()] == [first["klap_task_id"], second["klap_task_id"]]
+
+
+@pytest.mark.parametrize("user", [None, "", " "])
+def test_an_operator_without_a_user_acts_for_that_of_its_connection(
+    klap: Sandbox, connect: Connect, airflow: Airflow, user: str | None
+) -> None:
+    connect(klap.url, on_behalf_of="user-1")
+    airflow(submit(on_behalf_of=user)).run()
+    assert [request["on_behalf_of"] for request in klap.requests()] == ["user-1"]
+
+
+@pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "usér", "user\x00"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda user: submit(on_behalf_of=user),
+        lambda user: listing(on_behalf_of=user),
+        lambda user: export({"id": "short0000001", "folder_id": "folder01"}, on_behalf_of=user),
+        lambda user: lambda: TaskStatusSensor(task_id="wait", klap_task_id="task000000000000", on_behalf_of=user),
+    ],
+    ids=["submit", "list", "export", "wait"],
+)
+def test_a_user_that_fits_no_header_is_named_and_nothing_is_sent(
+    klap: Sandbox, airflow: Airflow, make: Callable[[str], Any], user: str
+) -> None:
+    with pytest.raises(KlapInputError, match=r"on_behalf_of is .*id of a managed user"):
+        airflow(make(user)).run()
+    assert klap.requests() == []
 
 
 @of_either
@@ -909,6 +943,19 @@ def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
         task.run()
     klap.fault("GET", "^/exports$", "status", code=401)
     with pytest.raises(KlapAuthError):
+        task.run()
+    assert task.run()["export_id"] == klap.ledger("export")[0]["id"]
+    assert posts(klap, POST_EXPORT) == 1
+
+
+def test_an_export_for_a_user_is_found_again_among_the_users_own(klap: Sandbox, airflow: Airflow) -> None:
+    headers = {"X-On-Behalf-Of": "user-1"}
+    sent = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}, headers=headers).json()
+    time.sleep(0.02)
+    project_id = klap.outcome(f"/tasks/{sent['id']}", headers=headers)["output_id"]
+    klap.fault("POST", POST_EXPORT, "accept_then_drop")
+    task = airflow(export({"id": project_id, "folder_id": None}, on_behalf_of="user-1"))
+    with pytest.raises(KlapNoAnswerError):
         task.run()
     assert task.run()["export_id"] == klap.ledger("export")[0]["id"]
     assert posts(klap, POST_EXPORT) == 1
