@@ -8,6 +8,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
 	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
+	@echo "                  DAG=klap_caption_video      another DAG than klap_generate_shorts"
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
 	@echo "make test         the tests         make lint     ruff and mypy"
 	@echo "make bench        what it costs, beside what you would use instead; a quarter of an hour"

@@ -58,6 +58,7 @@ def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = No
             task_id="find_video",
             task_display_name="Find",
             klap_conn_id=dag.param("klap_conn_id"),
+            on_behalf_of=dag.param("on_behalf_of"),
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
         )
         export_and_deliver(

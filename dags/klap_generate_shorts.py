@@ -90,6 +90,7 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             task_display_name="Select",
             doc_md=REVIEW_DOC,
             klap_conn_id=dag.param("klap_conn_id"),
+            on_behalf_of=dag.param("on_behalf_of"),
             folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
             min_virality_score=dag.param("min_virality_score"),
             limit=dag.param("limit"),

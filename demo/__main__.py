@@ -25,18 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+#: What ``make demo`` runs unless ``DAG`` names another one of those in dags/.
 DAG_ID = "klap_generate_shorts"
 HOME = ROOT / ".airflow"
 SHORTS = ROOT / "shorts"
-STEPS = (
-    "submit",
-    "wait_for_shorts",
-    "select_shorts",
-    "short.export",
-    "short.wait_for_export",
-    "short.deliver",
-    "publish",
-)
 ADDRESS = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -68,25 +60,23 @@ def sandbox() -> Iterator[tuple[str, str]]:
         kill_group(process)
 
 
-def run(airflow: LocalAirflow, conf: dict[str, Any]) -> str:
-    """Trigger the DAG, print each change of its tasks, and return the run's id."""
-    run_id = airflow.trigger(DAG_ID, conf)
-    say(f"Run {run_id}: {airflow.url}/dags/{DAG_ID}/runs/{run_id}")
+def run(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str:
+    """Trigger a DAG, print each change of its tasks, and return the run's id."""
+    run_id = airflow.trigger(dag_id, conf)
+    say(f"Run {run_id}: {airflow.url}/dags/{dag_id}/runs/{run_id}")
     shown: dict[str, str] = {}
     while True:
-        state = airflow.run_state(DAG_ID, run_id)
+        state = airflow.run_state(dag_id, run_id)
         states: dict[str, Counter[str]] = {}
-        for ti in airflow.task_instances(DAG_ID, run_id):
+        for ti in sorted(airflow.task_instances(dag_id, run_id), key=lambda ti: ti["start_date"] or ""):
             if ti["state"] not in (None, "scheduled", "queued", "removed"):
-                states.setdefault(ti["task_id"], Counter())[ti["state"]] += 1
-        for step in STEPS:
-            count = states.get(step, Counter())
-            text = ", ".join(
-                f"{number} {word}" if step.startswith("short.") else word for word, number in count.items()
-            )
-            if text and shown.get(step) != text:
+                mapped = "" if ti["map_index"] < 0 else " "
+                states.setdefault(ti["task_id"] + mapped, Counter())[ti["state"]] += 1
+        for step, count in states.items():
+            text = ", ".join(f"{number} {word}" if step.endswith(" ") else word for word, number in count.items())
+            if shown.get(step) != text:
                 shown[step] = text
-                say(f"  {step.removeprefix('short.'):<16}{text}")
+                say(f"  {step.rpartition('.')[2]:<16}{text}")
         if state in FINISHED:
             say(f"The run ended: {state}")
             return run_id
@@ -113,6 +103,7 @@ def main() -> int:
     parser.add_argument("command", choices=("demo", "up"), help="demo: one run, then stop; up: leave Airflow running")
     command = parser.parse_args().command
     api_key, video_url = os.environ.get("KLAP_API_KEY"), os.environ.get("VIDEO_URL")
+    dag_id = os.environ.get("DAG", DAG_ID)
     with ExitStack() as stack:
         if api_key:
             if command == "demo" and not video_url:
@@ -131,13 +122,13 @@ def main() -> int:
         airflow = stack.enter_context(LocalAirflow(home, connections={"klap_default": connection}))
         say(f"Airflow is up: {airflow.url}")
         if command == "up":
-            print(f"\nOpen {airflow.url} and trigger {DAG_ID} with a video URL such as\n{video_url or 'your own'}\n")
+            print(f"\nOpen {airflow.url} and trigger {dag_id} with a video URL such as\n{video_url or 'your own'}\n")
             print("Ctrl+C stops it.", flush=True)
             while True:
                 time.sleep(3600)
         conf = {"source_video_url": video_url, "destination": str(SHORTS)}
-        run_id = run(airflow, conf)
-        task = airflow.xcom(DAG_ID, run_id, "submit")
+        run_id = run(airflow, dag_id, conf)
+        task = airflow.xcom(dag_id, run_id, "submit")
         return 0 if report(SHORTS / task["klap_task_id"] / "manifest.json") else 1
 
 

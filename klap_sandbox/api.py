@@ -72,19 +72,20 @@ async def post_video_to_video(
 
 
 @router.get("/tasks/{task_id}")
-async def get_task(task_id: str, desk: TheDesk, fault: TheFault) -> dict[str, Any]:
+async def get_task(task_id: str, desk: TheDesk, fault: TheFault, on_behalf_of: OnBehalfOf = None) -> dict[str, Any]:
     """One task."""
-    task = _known(desk.store.tasks.get(task_id), "task", task_id)
+    task = desk.store.tasks.get(task_id)
+    task = _known(task if task and task.on_behalf_of == on_behalf_of else None, "task", task_id)
     doom(task, fault)
     return task_view(task, task.status(time.time()))
 
 
 @router.get("/projects/{some_id}")
-async def get_folder_or_project(some_id: str, desk: TheDesk, fault: TheFault) -> Any:
+async def get_folder_or_project(some_id: str, desk: TheDesk, fault: TheFault, on_behalf_of: OnBehalfOf = None) -> Any:
     """The shorts of a folder, or the project of a video-to-video task."""
     folder = desk.store.folders.get(some_id)
-    if folder is None:
-        return project_view(_project(desk, None, some_id))
+    if folder is None or folder.task.on_behalf_of != on_behalf_of:
+        return project_view(_project(desk, None, some_id, on_behalf_of))
     doom(folder.task, fault)
     if folder.task.late_looks:
         folder.task.late_looks -= 1
@@ -93,9 +94,11 @@ async def get_folder_or_project(some_id: str, desk: TheDesk, fault: TheFault) ->
 
 
 @router.get("/projects/{folder_id}/{project_id}")
-async def get_project(folder_id: str, project_id: str, desk: TheDesk) -> dict[str, Any]:
+async def get_project(
+    folder_id: str, project_id: str, desk: TheDesk, on_behalf_of: OnBehalfOf = None
+) -> dict[str, Any]:
     """One short."""
-    return project_view(_project(desk, folder_id, project_id))
+    return project_view(_project(desk, folder_id, project_id, on_behalf_of))
 
 
 @router.post("/projects/{folder_id}/{project_id}/exports")
@@ -110,7 +113,7 @@ async def post_export(
     on_behalf_of: OnBehalfOf = None,
 ) -> dict[str, Any]:
     """Paid: make a project into a file."""
-    project = _project(desk, folder_id, project_id)
+    project = _project(desk, folder_id, project_id, on_behalf_of)
     export = desk.take_export(body or ExportRequest(), project, on_behalf_of)
     doom(export, fault)
     return export_view(export, PROCESSING, base)
@@ -125,9 +128,10 @@ async def get_export(
     fault: TheFault,
     base: BaseUrl,
     folder_id: str | None = None,
+    on_behalf_of: OnBehalfOf = None,
 ) -> dict[str, Any]:
     """One export."""
-    project = _project(desk, folder_id, project_id)
+    project = _project(desk, folder_id, project_id, on_behalf_of)
     export = desk.store.exports.get(export_id)
     export = _known(export if export and export.project is project else None, "export", export_id)
     doom(export, fault)
@@ -171,10 +175,13 @@ def _current(export: Export, base: str) -> dict[str, Any]:
     return export_view(export, export.status(time.time()), base)
 
 
-def _project(desk: Desk, folder_id: str | None, project_id: str) -> Project:
-    """A project by its whole address; nobody can know it before its task is ready."""
+def _project(desk: Desk, folder_id: str | None, project_id: str, on_behalf_of: str | None) -> Project:
+    """A project by its whole address, for whom it was made; nobody can know it before its task is ready."""
     project = desk.store.projects.get(project_id)
-    if project and (project.folder_id != folder_id or project.task.status(time.time()) != READY):
+    if project and (
+        (project.folder_id, project.task.on_behalf_of) != (folder_id, on_behalf_of)
+        or project.task.status(time.time()) != READY
+    ):
         project = None
     return _known(project, "project or folder", project_id)
 

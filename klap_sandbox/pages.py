@@ -54,7 +54,7 @@ Nothing here costs anything.</p>
 
 
 def player_page(short: Short, video_url: str | None) -> str:
-    """A short with its score.
+    """A short with its score, or a whole video.
 
     :param video_url: the newest finished export, if there is one.
     """
@@ -62,11 +62,16 @@ def player_page(short: Short, video_url: str | None) -> str:
         video = f'<video src="{escape(video_url)}" controls playsinline preload="metadata"></video>'
     else:
         video = '<div class="empty">Not exported yet: the video appears here when an export is ready.</div>'
+    score = ""
+    if short.score is not None and short.explanation is not None:
+        score = (
+            f'<p><span class="score">{short.score}</span> <span class="soft">/ 100 virality score</span></p>\n'
+            f"<p>{escape(short.explanation)}</p>"
+        )
     return _page(
         short.name,
         f"""<main class="player"><div>{video}</div><div><h1>{escape(short.name)}</h1>
-<p><span class="score">{short.score}</span> <span class="soft">/ 100 virality score</span></p>
-<p>{escape(short.explanation)}</p>
+{score}
 <p class="soft">{short.seconds:.1f} s, from second {short.start:.1f} of the source</p></div></main>""",
     )
 
@@ -78,8 +83,8 @@ def space_page(shorts: dict[str, Short]) -> str:
     """
     items = "".join(
         f'<dt id="{escape(project_id)}"><a href="/player/{escape(project_id)}">{escape(short.name)}</a></dt>'
-        f"<dd>{short.score} / 100 · {short.seconds:.1f} s · {escape(short.explanation)}</dd>"
-        for project_id, short in sorted(shorts.items(), key=lambda item: -item[1].score)
+        f"<dd>{short.score} / 100 · {short.seconds:.1f} s · {escape(short.explanation or '')}</dd>"
+        for project_id, short in sorted(shorts.items(), key=lambda item: -(item[1].score or 0))
     )
     return _page("Shorts", f"<main><h1>Shorts</h1><dl>{items}</dl></main>")
 

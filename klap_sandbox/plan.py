@@ -21,13 +21,16 @@ COMFORTABLE_SECONDS = 15
 
 @dataclass(frozen=True)
 class Short:
-    """A stretch of the source, and what there is to say about it. Times in seconds, the score 0 to 100."""
+    """A stretch of the source, and what there is to say about it. Times in seconds, the score 0 to 100.
+
+    A whole video has neither score nor explanation.
+    """
 
     start: float
     seconds: float
     name: str
-    score: int
-    explanation: str
+    score: int | None
+    explanation: str | None
     captions: dict[str, str]
     transcript: str
 
@@ -59,16 +62,16 @@ def plan_shorts(request: VideoToShorts, source_seconds: float) -> list[Short]:
 def plan_whole(request: VideoToVideo, source_seconds: float) -> Short:
     """The one project of a video-to-video task: the whole source, under the name that was asked for."""
     dice = random.Random(request.model_dump_json())
-    return _short(0.0, source_seconds, request.name, dice.randint(30, 99), dice)
+    return _short(0.0, source_seconds, request.name, None, dice)
 
 
-def _short(start: float, seconds: float, name: str, score: int, dice: random.Random) -> Short:
+def _short(start: float, seconds: float, name: str, score: int | None, dice: random.Random) -> Short:
     return Short(
         start=_hundredths(start),
         seconds=_hundredths(seconds),
         name=name,
         score=score,
-        explanation=words.explanation(score, dice),
+        explanation=None if score is None else words.explanation(score, dice),
         captions=words.captions(name),
         transcript=words.transcript(seconds, dice),
     )

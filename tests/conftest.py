@@ -90,6 +90,21 @@ def make_shorts(klap: Sandbox) -> Callable[..., list[dict[str, Any]]]:
 
 
 @pytest.fixture
+def make_video(klap: Sandbox) -> Callable[[], dict[str, Any]]:
+    """Let Klap caption a video, and return it as its API does: a project without a folder."""
+
+    def video() -> dict[str, Any]:
+        body = {"source_video_url": "https://example.com/talk.mp4", "name": "Talk"}
+        task = klap.call("POST", "/tasks/video-to-video", json=body).json()
+        time.sleep(0.02)  # it is as good as done
+        project_id = klap.outcome(f"/tasks/{task['id']}")["output_id"]
+        made: dict[str, Any] = klap.call("GET", f"/projects/{project_id}").json()
+        return made
+
+    return video
+
+
+@pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     """What tasks and triggers talk to; at the end nothing that they told it may have had the API key in it."""
     from airflow.sdk.execution_time import task_runner

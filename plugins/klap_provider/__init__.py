@@ -62,10 +62,20 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Address to which a folder id is appended to open it in Klap.",
                         "schema": {"type": ["string", "null"], "default": "https://klap.app/spaces"},
                     },
+                    "embed_url": {
+                        "label": "Embed URL",
+                        "description": "Address to which a short's project id is appended to embed its player.",
+                        "schema": {"type": ["string", "null"], "default": "https://klap.app/embed"},
+                    },
                     "on_behalf_of": {
                         "label": "On behalf of",
                         "description": "Id of a managed user to act for (X-On-Behalf-Of). Usually empty.",
                         "schema": {"type": ["string", "null"]},
+                    },
+                    "external_access_token": {
+                        "label": "External access token",
+                        "description": "Token of that user for embedded players. Usually empty.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
                     },
                 },
             }

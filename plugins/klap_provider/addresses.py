@@ -13,6 +13,7 @@ DEFAULT_API_URL = "https://api.klap.app/v2"
 #: Named by Klap's own example; one client found it unreachable in 2026.
 OTHER_API_URL = "https://api.klap.video/v2"
 DEFAULT_PLAYER_URL = "https://klap.app/player"
+DEFAULT_EMBED_URL = "https://klap.app/embed"
 DEFAULT_APP_URL = "https://klap.app/spaces"
 API_PATH = "/v2"
 

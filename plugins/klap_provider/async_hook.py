@@ -48,10 +48,13 @@ class KlapAsyncHook:
     The async twin of :class:`~klap_provider.client.KlapClient`; an async context manager.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. It goes with each request, so
+        that the waits for all users are one client: Klap's limits are the account's.
     """
 
-    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID) -> None:
+    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID, *, on_behalf_of: str | None = None) -> None:
         self.klap_conn_id = klap_conn_id
+        self.on_behalf_of = on_behalf_of
 
     async def __aenter__(self) -> Self:
         clients = _clients.setdefault(asyncio.get_running_loop(), {})
@@ -85,7 +88,7 @@ class KlapAsyncHook:
         """
         if not call.repeatable:
             raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")
-        return await self._client.call(call)
+        return await self._client.call(call, self.on_behalf_of)
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,7 @@ class _Account:
         )
         # Not trust_env: with it, aiohttp would also take from a ~/.netrc what it has for the host.
         proxy = select_proxy(connection.api_url, get_environ_proxies(connection.api_url))
-        return cls(
-            connection,
-            {"headers": connection.headers, "timeout": timeout, "proxy": proxy, "allow_redirects": False},
-        )
+        return cls(connection, {"timeout": timeout, "proxy": proxy, "allow_redirects": False})
 
 
 class _Client:
@@ -134,11 +134,11 @@ class _Client:
         if self._session is not None:
             await self._session.close()
 
-    async def call(self, call: Call[T]) -> T:
+    async def call(self, call: Call[T], user: str | None) -> T:
         began = _now()
         account = self._account or await self._read(since=began)
         try:
-            return await self._in_turn(call, account)
+            return await self._in_turn(call, account, user)
         except (KlapRateLimitError, KlapServerError):
             raise  # Klap itself has answered: the connection is right
         except KlapError:
@@ -149,7 +149,7 @@ class _Client:
                 fresh = account
             if fresh == account:
                 raise
-        return await self._in_turn(call, fresh)
+        return await self._in_turn(call, fresh, user)
 
     async def _read(self, *, since: float) -> _Account:
         """Return the account as Airflow had it at that time of the event loop or later."""
@@ -160,7 +160,7 @@ class _Client:
                 self._read_at = read_at
             return self._account
 
-    async def _in_turn(self, call: Call[T], account: _Account) -> T:
+    async def _in_turn(self, call: Call[T], account: _Account, user: str | None) -> T:
         async with self._in_flight:
             now = _now()
             self._turn = max(now, self._turn + 1 / PER_SECOND)
@@ -174,7 +174,7 @@ class _Client:
                     retry_after=held,
                 )
             try:
-                answer = await self._send(call, account)
+                answer = await self._send(call, account, user)
             except KlapRateLimitError as limited:
                 self._hold(limited)
                 raise
@@ -189,17 +189,19 @@ class _Client:
         delay = Backoff().delay(self._refusals, retry_after=limited.retry_after)
         self._held_until = max(self._held_until, now + delay)
 
-    async def _send(self, call: Call[T], account: _Account) -> T:
+    async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
             )
-        connection = account.connection
+        connection = account.connection.acting_for(user)
         url = connection.api_url + call.path
         try:
-            async with self._session.get(url, params=call.query, **account.options) as response:
+            async with self._session.get(
+                url, params=call.query, headers=connection.headers, **account.options
+            ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
             never = isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)

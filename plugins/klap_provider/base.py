@@ -43,6 +43,7 @@ class KlapOperator(BaseOperator):
     Base of the operators and sensors.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :param retry_policy: default :class:`~klap_provider.retry_policy.KlapRetryPolicy`.
     """
 
@@ -57,11 +58,13 @@ class KlapOperator(BaseOperator):
         self,
         *,
         klap_conn_id: str = DEFAULT_CONN_ID,
+        on_behalf_of: str | None = None,
         retry_policy: RetryPolicy | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(retry_policy=retry_policy or KlapRetryPolicy(), **kwargs)
         self.klap_conn_id = klap_conn_id
+        self.on_behalf_of = on_behalf_of
 
     @functools.cached_property
     def client(self) -> KlapClient:
@@ -69,7 +72,7 @@ class KlapOperator(BaseOperator):
         # Not at the top: requests would be loaded at every parse of the DAG file.
         from klap_provider.client import KlapClient
 
-        return KlapClient(self.klap_conn_id)
+        return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
     def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
         """

@@ -42,25 +42,34 @@ class KlapClient:
     Talk to the Klap API.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
     :param backoff: how often a call is repeated, where it may be. Default: 4 attempts within about 10 s.
     """
 
-    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID, *, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        klap_conn_id: str = DEFAULT_CONN_ID,
+        *,
+        on_behalf_of: str | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
         self.klap_conn_id = klap_conn_id
+        self.on_behalf_of = on_behalf_of
         self.backoff = backoff or Backoff()
 
     @cached_property
     def connection(self) -> KlapConnection:
         """
-        The connection, looked up once and checked.
+        The connection, looked up once and checked, for the user that this client acts for.
 
         :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
+        :raises KlapInputError: ``on_behalf_of`` is no id.
         """
         try:
             conn = BaseHook.get_connection(self.klap_conn_id)
         except AirflowNotFoundException as missing:
             raise missing_connection(self.klap_conn_id, missing) from None
-        return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson)
+        return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).acting_for(self.on_behalf_of)
 
     @cached_property
     def session(self) -> requests.Session:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from klap_provider.addresses import DEFAULT_APP_URL, DEFAULT_PLAYER_URL, api_url
-from klap_provider.errors import KlapConfigError
+from klap_provider.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
+from klap_provider.errors import KlapConfigError, KlapInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,9 @@ class KlapConnection:
     :param read_timeout: seconds to wait for an answer, or between two pieces of one.
     :param player_url: address to which a project id is appended for a preview.
     :param app_url: address to which a folder id is appended to open it in Klap's own app.
+    :param embed_url: address to which a project id is appended for a player to embed.
     :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
+    :param external_access_token: secret that opens embedded players; not part of the representation.
     """
 
     conn_id: str
@@ -49,7 +51,9 @@ class KlapConnection:
     read_timeout: float = READ_TIMEOUT
     player_url: str = DEFAULT_PLAYER_URL
     app_url: str = DEFAULT_APP_URL
+    embed_url: str = DEFAULT_EMBED_URL
     on_behalf_of: str | None = None
+    external_access_token: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, conn_id: str, conn: AirflowConnection, extra: Mapping[str, Any]) -> KlapConnection:
@@ -77,8 +81,23 @@ class KlapConnection:
             read_timeout=_seconds(conn_id, extra, "read_timeout", READ_TIMEOUT),
             player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
             app_url=str(extra.get("app_url") or DEFAULT_APP_URL).rstrip("/"),
+            embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
+            external_access_token=str(extra.get("external_access_token") or "").strip() or None,
         )
+
+    def acting_for(self, user: str | None) -> KlapConnection:
+        """
+        Return the connection with another managed user to act for; None or empty: its own.
+
+        :raises KlapInputError: this is no id of a user.
+        """
+        user = str(user or "").strip()
+        if not _fits_header(user):
+            raise KlapInputError(
+                f"on_behalf_of is {user!r}; it takes the id of a managed user. Nothing was sent to Klap."
+            )
+        return replace(self, on_behalf_of=user) if user else self
 
     @property
     def headers(self) -> dict[str, str]:
@@ -108,11 +127,15 @@ def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) 
 
 def _user(conn_id: str, value: Any) -> str | None:
     user = str(value or "").strip()
-    if not user.isascii() or not user.isprintable():
+    if not _fits_header(user):
         raise KlapConfigError(
             f"on_behalf_of of the connection {conn_id!r} is {value!r}; it takes the id of a managed user."
         )
     return user or None
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def missing_connection(conn_id: str, reason: BaseException) -> KlapConfigError:

@@ -40,6 +40,7 @@ class DeliverShortOperator(KlapOperator):
     :param max_bytes: size at which a download is given up. Default 5 GiB.
     :param download_timeout: seconds after which a download is given up. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str,
         "src_url": str | None}``, the last one Klap's address of the video, if this task has fetched it.
     :raises KlapDownloadError: the file could not be fetched whole.
@@ -54,6 +55,7 @@ class DeliverShortOperator(KlapOperator):
         "short_name",
         "virality_score",
         "klap_conn_id",
+        "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink())
 

@@ -35,12 +35,20 @@ class ExportShortOperator(KlapSubmitOperator):
         yours; Klap may then put its own on. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str}``.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     """
 
-    template_fields: Sequence[str] = ("project_id", "folder_id", "watermark", "short_name", "klap_conn_id")
+    template_fields: Sequence[str] = (
+        "project_id",
+        "folder_id",
+        "watermark",
+        "short_name",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
 
     def __init__(

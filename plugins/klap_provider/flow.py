@@ -74,12 +74,16 @@ def submit_and_wait(dag: DAG, submit_type: type[SubmitT], *, wait_task_id: str) 
     wait = TaskStatusSensor(
         task_id=wait_task_id,
         task_display_name="Wait for Klap",
-        klap_conn_id=form["klap_conn_id"],
+        **_account(form),
         klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
         submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
         end_from_trigger=True,
     )
     return submit, wait
+
+
+def _account(form: dict[str, Any]) -> dict[str, Any]:
+    return {name: form[name] for name in ("klap_conn_id", "on_behalf_of")}
 
 
 def export_and_deliver(
@@ -96,7 +100,7 @@ def export_and_deliver(
     :param group_id: id of the group, and so the first part of its tasks' ids.
     """
     form: dict[str, Any] = {name: submit.dag.param(name) for name in submit.dag.params}
-    klap_conn_id = form["klap_conn_id"]
+    account = _account(form)
     submitted = "(ti.xcom_pull('submit') or {})"
     finished = f"(ti.xcom_pull('{wait.task_id}') or {{}})"
     storage: dict[str, Any] = {
@@ -111,14 +115,14 @@ def export_and_deliver(
         export = ExportShortOperator(
             task_id="export",
             task_display_name="Export",
-            klap_conn_id=klap_conn_id,
+            **account,
             **short,
             watermark={name: form[f"watermark_{name}"] for name in Watermark.model_fields},
         )
         wait_for_export = ExportStatusSensor(
             task_id="wait_for_export",
             task_display_name="Wait for export",
-            klap_conn_id=klap_conn_id,
+            **account,
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             submitted_at=f"{{{{ {exported}.submitted_at }}}}",
@@ -127,7 +131,7 @@ def export_and_deliver(
         deliver = DeliverShortOperator(
             task_id="deliver",
             task_display_name="Deliver",
-            klap_conn_id=klap_conn_id,
+            **account,
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             virality_score=virality_score,
@@ -138,7 +142,7 @@ def export_and_deliver(
     publish = PublishShortsOperator(
         task_id="publish",
         task_display_name="Publish",
-        klap_conn_id=klap_conn_id,
+        **account,
         trigger_rule="all_done",
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.log import mask_secret
 
 from klap_provider import api
 from klap_provider.client import KlapClient
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import requests
 
     from klap_provider.api import Call
+    from klap_provider.models import User
 
 T = TypeVar("T")
 
@@ -28,6 +31,7 @@ class KlapHook(HttpHook):
     Talk to the Klap API.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
     :param backoff: how often a call is repeated, where it may be. Default: 4 attempts within about 10 s.
 
     Every call of the API is in :mod:`klap_provider.api`; :meth:`call` carries one out:
@@ -44,17 +48,24 @@ class KlapHook(HttpHook):
     conn_type = CONN_TYPE
     hook_name = "Klap"
 
-    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID, *, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        klap_conn_id: str = DEFAULT_CONN_ID,
+        *,
+        on_behalf_of: str | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
         super().__init__(http_conn_id=klap_conn_id)
         self.klap_conn_id = klap_conn_id
-        self.client = KlapClient(klap_conn_id, backoff=backoff)
+        self.client = KlapClient(klap_conn_id, on_behalf_of=on_behalf_of, backoff=backoff)
 
     @property
     def connection(self) -> KlapConnection:
         """
-        The connection, looked up once and checked.
+        The connection, looked up once and checked, for the user that this hook acts for.
 
         :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
+        :raises KlapInputError: ``on_behalf_of`` is no id.
         """
         return self.client.connection
 
@@ -89,6 +100,39 @@ class KlapHook(HttpHook):
         :param backoff: instead of the hook's own.
         """
         return self.client.call(call, backoff=backoff)
+
+    def create_user(self) -> User:
+        """
+        Make a managed user, to act for with ``on_behalf_of``. Each call makes another one.
+
+        :return: the user, with ``id`` and ``email``.
+        """
+        return self.call(api.create_user())
+
+    def create_user_token(self, user_id: str) -> str:
+        """
+        Make a token that opens the embedded players of a managed user, and mask it in the task's log from now on.
+
+        :param user_id: as :meth:`create_user` returns it.
+        :return: the token: a secret, which does not belong into an XCom, and so not into what a task returns.
+        """
+        token = self.call(api.create_user_token(user_id)).external_access_token
+        mask_secret(token)
+        return token
+
+    def embed_url(self, project_id: str, token: str | None = None) -> str:
+        """
+        Return the address of a short's player, for a web page to embed.
+
+        :param token: as :meth:`create_user_token` returns it. Default: ``external_access_token`` of the connection.
+            It is part of the address, which is then as secret as the token. Without any, this is the plain player.
+        """
+        connection, project = self.connection, quote(project_id, safe="")
+        token = token or connection.external_access_token
+        if token is None:
+            return f"{connection.player_url}/{project}"
+        mask_secret(token)
+        return f"{connection.embed_url}/{project}#external_access_token={quote(token, safe='')}"
 
     def test_connection(self) -> tuple[bool, str]:
         """

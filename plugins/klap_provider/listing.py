@@ -39,6 +39,7 @@ class ListShortsOperator(KlapOperator):
     :param list_timeout: seconds to wait for a late list. Default 300.
     :param deferrable: wait for a late list in the triggerer rather than on a worker. Default true.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: a list, possibly empty, to map over:
         ``{"project_id": str, "folder_id": str | None, "short_name": str, "virality_score": int | None,
         "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
@@ -54,6 +55,7 @@ class ListShortsOperator(KlapOperator):
         "limit",
         "allow_empty",
         "klap_conn_id",
+        "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(),)
 
@@ -108,7 +110,7 @@ class ListShortsOperator(KlapOperator):
             for short in shorts
             if short["reason"] is None
         ]
-        self.log.info("Klap made %d shorts of %s, %d are selected", len(shorts), self._target(), len(selected))
+        self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
         return selected
 
     def _target(self) -> ShortsTarget:
@@ -128,7 +130,9 @@ class ListShortsOperator(KlapOperator):
                 return verdict.value
             if self.deferrable:
                 self.defer(
-                    trigger=ShortsListTrigger.watching(target, verdict, klap_conn_id=self.klap_conn_id),
+                    trigger=ShortsListTrigger.watching(
+                        target, verdict, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
+                    ),
                     method_name="list_again",
                     kwargs={"started_at": watch.started_at},
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),

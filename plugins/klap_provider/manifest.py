@@ -98,7 +98,7 @@ class PublishShortsOperator(KlapOperator):
             {
                 "source_video_url": self.source_video_url,
                 "klap_task_id": self.klap_task_id,
-                "folder_id": self.folder_id,
+                "folder_id": self.folder_id or None,
                 "dag_id": ti.dag_id,
                 "run_id": ti.run_id,
                 "written_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -113,11 +113,11 @@ class PublishShortsOperator(KlapOperator):
         if problem or missing:
             first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
             raise KlapIncompleteError(
-                f"{len(delivered)} of {len(delivered) + len(missing)} shorts delivered, see {path}. {first} "
+                f"{len(delivered)} of {len(delivered) + len(missing)} delivered, see {path}. {first} "
                 "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
                 "failed at Klap is."
             )
-        self.log.info("Delivered all of %d shorts, see %s", len(delivered), path)
+        self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
         return {"manifest": path, "delivered": len(delivered), "paths": [short["path"] for short in delivered]}
 
     def _problem(self, context: Context, states: Mapping[str, Any]) -> str | None:

@@ -79,7 +79,7 @@ class EditingOptions(_Request):
         True, title="Reframe", description="Follow the speaker when the picture is cut to the new shape."
     )
     emojis: bool = Field(True, title="Emojis", description="Put emojis into the captions.")
-    intro_title: bool = Field(True, title="Intro title", description="Open each clip with a title.")
+    intro_title: bool = Field(True, title="Intro title", description="Open with a title.")
     remove_silences: bool = Field(False, title="Remove silences", description="Cut out pauses.")
 
 

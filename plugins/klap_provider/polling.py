@@ -143,6 +143,9 @@ class TaskTarget:
 
     klap_task_id: str
 
+    def __str__(self) -> str:
+        return f"task {self.klap_task_id}"
+
     def call(self) -> Call[Task]:
         """``GET /tasks/{task_id}``."""
         return api.get_task(self.klap_task_id)
@@ -166,6 +169,9 @@ class ExportTarget:
     export_id: str
     project_id: str
     folder_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"export {self.export_id} of project {self.project_id}"
 
     def call(self) -> Call[Export]:
         """``GET /projects/…/exports/{export_id}``."""
@@ -195,6 +201,9 @@ class ShortsTarget:
 
     folder_id: str | None = None
     project_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"folder {self.folder_id}" if self.project_id is None else f"project {self.project_id}"
 
     def call(self) -> Call[list[Project]]:
         """``GET /projects/{folder_id}``, or ``/projects/{project_id}`` as a list of one."""

@@ -164,7 +164,11 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         self.log.info("Waiting in the triggerer for %s", self.target())
         self.defer(
             trigger=self.trigger_type.watching(
-                self.target(), verdict, klap_conn_id=self.klap_conn_id, end_from_trigger=self.end_from_trigger
+                self.target(),
+                verdict,
+                klap_conn_id=self.klap_conn_id,
+                on_behalf_of=self.on_behalf_of,
+                end_from_trigger=self.end_from_trigger,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, watch.deadline - time.time()) + BACKSTOP),
@@ -184,7 +188,7 @@ class TaskStatusSensor(KlapJobSensor):
     ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``.
     """
 
-    template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id")
+    template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id", "on_behalf_of")
     trigger_type = TaskStatusTrigger
     default_max_wait = 30
 
@@ -219,6 +223,7 @@ class ExportStatusSensor(KlapJobSensor):
         "short_name",
         "submitted_at",
         "klap_conn_id",
+        "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
     trigger_type = ExportStatusTrigger

@@ -43,6 +43,7 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
     :param destination: where the videos are to be delivered later: only checked, before anything is paid for.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
     :return: ``{"klap_task_id": str, "submitted_at": str}``, the time in ISO 8601.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
@@ -57,6 +58,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         "allow_new_submission",
         "destination",
         "klap_conn_id",
+        "on_behalf_of",
     )
 
     request_type: ClassVar[type[VideoRequest]]

@@ -79,7 +79,7 @@ def look_fields() -> dict[str, Param]:
                 "16:9": "16:9 landscape",
             },
             title="Shape",
-            description="Width to height of the clips, in full HD.",
+            description="Width to height, in full HD.",
             section="Look",
         ),
         **form_fields(Dimensions, section="Look", width=None, height=None),
@@ -113,6 +113,14 @@ def account_fields() -> dict[str, Param]:
             minLength=1,
             title="Klap connection",
             description="Id of the Airflow connection that holds the API key.",
+            section="Account",
+        ),
+        "on_behalf_of": Param(
+            None,
+            type=["string", "null"],
+            pattern="^[!-~]+$",
+            title="On behalf of",
+            description="Id of the managed Klap user to act for. Empty: that of the connection, if it has one.",
             section="Account",
         ),
         "klap_task_id": Param(

@@ -40,6 +40,7 @@ class KlapTrigger(BaseTrigger):
     :param longest: seconds between looks at most.
     :param next_look: when to look next, in seconds since the epoch, as the worker's look decided.
     :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
+    :param on_behalf_of: id of the managed user to act for; None: the connection's.
     :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
     """
 
@@ -56,6 +57,7 @@ class KlapTrigger(BaseTrigger):
         longest: float,
         next_look: float,
         unknown_since: float | None = None,
+        on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
@@ -63,11 +65,18 @@ class KlapTrigger(BaseTrigger):
         self.target = self.target_type(**target)
         self.watch = Watch(started_at, deadline, Pace(shortest, longest), unknown_since)
         self.next_look = next_look
+        self.on_behalf_of = on_behalf_of
         self.end_from_trigger = end_from_trigger
 
     @classmethod
     def watching(
-        cls, target: Target[Any], wait: Wait, *, klap_conn_id: str, end_from_trigger: bool = False
+        cls,
+        target: Target[Any],
+        wait: Wait,
+        *,
+        klap_conn_id: str,
+        on_behalf_of: str | None = None,
+        end_from_trigger: bool = False,
     ) -> KlapTrigger:
         """Return the trigger that goes on with a watch that began on a worker."""
         watch = wait.watch
@@ -80,6 +89,7 @@ class KlapTrigger(BaseTrigger):
             longest=watch.pace.longest,
             next_look=time.time() + wait.seconds,
             unknown_since=watch.unknown_since,
+            on_behalf_of=on_behalf_of,
             end_from_trigger=end_from_trigger,
         )
 
@@ -94,6 +104,7 @@ class KlapTrigger(BaseTrigger):
             "longest": self.watch.pace.longest,
             "next_look": self.next_look,
             "unknown_since": self.watch.unknown_since,
+            "on_behalf_of": self.on_behalf_of,
             "end_from_trigger": self.end_from_trigger,
         }
 
@@ -107,7 +118,7 @@ class KlapTrigger(BaseTrigger):
         await asyncio.sleep(pause)
         event: TriggerEvent | None = None
         failing = False
-        async with (await _hook_class())(self.klap_conn_id) as hook:
+        async with (await _hook_class())(self.klap_conn_id, on_behalf_of=self.on_behalf_of) as hook:
             while True:
                 look: Any
                 try:
@@ -171,6 +182,6 @@ class ExportStatusTrigger(KlapTrigger):
 
 
 class ShortsListTrigger(KlapTrigger):
-    """Wait for a folder to have shorts. ``target``: ``{"folder_id": str}``."""
+    """Wait for a folder to have shorts, or for a project. ``target``: ``{"folder_id": …, "project_id": …}``."""
 
     target_type = ShortsTarget

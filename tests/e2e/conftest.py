@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,20 @@ class Stage:
     api_key: str
     shorts: Path
 
-    def trigger(self, **conf: Any) -> str:
+    def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
         """Start a run with the sample video and small clips, and return its id."""
         small = {"width": 270, "height": 480, "destination": str(self.shorts)}
-        return self.airflow.trigger(DAG_ID, {"source_video_url": self.sandbox.sample, **small, **conf})
+        return self.airflow.trigger(dag_id, {"source_video_url": self.sandbox.sample, **small, **conf})
 
-    def end_of(self, run_id: str) -> str:
+    def end_of(self, run_id: str, dag_id: str = DAG_ID) -> str:
         """Return the final state of a run."""
-        return self.airflow.wait_for_run(DAG_ID, run_id, seconds=180)
+        return self.airflow.wait_for_run(dag_id, run_id, seconds=180)
+
+    def manifest_of(self, run_id: str, dag_id: str = DAG_ID) -> dict[str, Any]:
+        """Return what a run has published."""
+        folder = self.shorts / self.airflow.xcom(dag_id, run_id, "submit")["klap_task_id"]
+        found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        return found
 
     def worker_starts(self) -> int:
         """Return how many tasks were started on workers since the stage was set."""

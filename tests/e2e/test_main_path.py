@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,12 +11,6 @@ from tests.e2e.conftest import DAG_ID, Stage
 from tests.support.videos import size_of
 
 pytestmark = pytest.mark.e2e
-
-
-def manifest_of(stage: Stage, run_id: str) -> dict[str, Any]:
-    folder = stage.shorts / stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"]
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_works(stage: Stage) -> None:
@@ -36,7 +28,7 @@ def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_wo
     assert stage.airflow.run_state(DAG_ID, run_id) == "success"
     assert {("wait_for_shorts", "deferred"), ("short.wait_for_export", "deferred")} <= seen
     assert stage.worker_starts() - before == 4 + 3 * 3
-    manifest = manifest_of(stage, run_id)
+    manifest = stage.manifest_of(run_id)
     assert manifest["missing"] == []
     scores = [short["virality_score"] for short in manifest["delivered"]]
     assert len(scores) == 3
@@ -52,7 +44,7 @@ def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_wo
 def test_what_a_wait_returns_is_the_same_from_the_trigger_as_from_a_worker(stage: Stage) -> None:
     run_id = stage.trigger(limit=1)
     assert stage.end_of(run_id) == "success"
-    folder_id = manifest_of(stage, run_id)["folder_id"]
+    folder_id = stage.manifest_of(run_id)["folder_id"]
 
     task = stage.airflow.xcom(DAG_ID, run_id, "wait_for_shorts")
     export = stage.airflow.xcom(DAG_ID, run_id, "short.wait_for_export", map_index=0)
@@ -71,7 +63,7 @@ def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alo
     run_id = stage.trigger(limit=3)
 
     assert stage.end_of(run_id) == "failed"
-    manifest = manifest_of(stage, run_id)
+    manifest = stage.manifest_of(run_id)
     assert len(manifest["delivered"]) == 2
     [missing] = manifest["missing"]
     assert missing["step"] == "wait_for_export"
@@ -82,7 +74,7 @@ def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alo
     clear_run(stage, run_id)  # every task of it, the paid ones too
 
     assert stage.end_of(run_id) == "success"
-    assert len(manifest_of(stage, run_id)["delivered"]) == 3
+    assert len(stage.manifest_of(run_id)["delivered"]) == 3
     assert Counter(entry["kind"] for entry in stage.sandbox.ledger()) == {"task": 1, "export": 4}
 
 
@@ -105,7 +97,7 @@ def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_pa
 def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stage: Stage) -> None:
     run_id = stage.trigger(limit=2)
     assert stage.end_of(run_id) == "success"
-    names = {short["short_name"] for short in manifest_of(stage, run_id)["delivered"]}
+    names = {short["short_name"] for short in stage.manifest_of(run_id)["delivered"]}
 
     instances = stage.airflow.task_instances(DAG_ID, run_id)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tests.e2e.conftest import DAG_ID
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Stage
@@ -30,7 +27,6 @@ def test_what_passes_at_klap_neither_fails_a_run_nor_is_paid_for_twice(stage: St
 
     assert stage.end_of(run_id) == "success"
     assert Counter(entry["kind"] for entry in stage.sandbox.ledger()) == {"task": 1, "export": 1}
-    folder = stage.shorts / stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"]
-    assert len(json.loads((folder / "manifest.json").read_text())["delivered"]) == 1
+    assert len(stage.manifest_of(run_id)["delivered"]) == 1
     met = {request["fault"] for request in stage.sandbox.requests()}
     assert met >= {"status", "drop", "html", "late_list", "accept_then_drop"}

@@ -1,6 +1,6 @@
-"""The DAG: it parses anywhere, its form is the models', and a run of it delivers what it can and names the rest.
+"""The DAGs: they parse anywhere, their forms are the models', and a run delivers what it can and names the rest.
 
-Run as a script, this file is a fresh Airflow process: it reads the DAG folder with nothing at hand, then runs the DAG
+Run as a script, this file is a fresh Airflow process: it reads the DAG folder with nothing at hand, then runs the DAGs
 against a sandbox, and prints JSON on its last line.
 """
 
@@ -10,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +27,39 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DAG_ID = "klap_generate_shorts"
 TALK = "https://example.com/talk.mp4"
-STEPS = ["submit", "wait_for_shorts", "select_shorts", "short.export", "short.wait_for_export", "short.deliver"]
+USER, TOKEN = "user-0001", "eat_V3rySecretToken"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """
+    What sets one of the DAGs apart.
+
+    :ivar request: name of the model of the request that its form is for.
+    :ivar steps: ids of its tasks, in order, before ``publish``.
+    """
+
+    dag_id: str
+    request: str
+    steps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.dag_id
+
+
+SHAPES = [
+    Shape(
+        "klap_generate_shorts",
+        "ShortsRequest",
+        ("submit", "wait_for_shorts", "select_shorts", "short.export", "short.wait_for_export", "short.deliver"),
+    ),
+    Shape(
+        "klap_caption_video",
+        "VideoRequest",
+        ("submit", "wait_for_video", "find_video", "video.export", "video.wait_for_export", "video.deliver"),
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +69,8 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
 
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
     running_sandbox.reset(task_seconds=1)
-    conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY}
+    extra = {"external_access_token": TOKEN}
+    conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY, "extra": extra}
     done = subprocess.run(
         [sys.executable, __file__, running_sandbox.url, str(folder)],
         env={
@@ -57,8 +90,9 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
         **json.loads(done.stdout.splitlines()[-1]),
         "folder": folder,
         "ledger": running_sandbox.ledger(),
+        "requests": running_sandbox.requests(),
         "kept": {**kept, "output": (done.stdout + done.stderr).encode()},
-        "key": API_KEY,
+        "secrets": [API_KEY, TOKEN],
     }
 
 
@@ -68,11 +102,17 @@ def parsed(process: dict[str, Any]) -> dict[str, Any]:
     return dict(process["parsed"])
 
 
-@pytest.fixture(scope="module")
-def make_dag() -> Callable[..., DAG]:
-    from klap_generate_shorts import klap_generate_shorts
+@pytest.fixture(scope="module", params=SHAPES, ids=str)
+def shape(request: pytest.FixtureRequest) -> Shape:
+    """Each of the DAGs, in turn."""
+    found: Shape = request.param
+    return found
 
-    return klap_generate_shorts
+
+@pytest.fixture(scope="module")
+def make_dag(shape: Shape) -> Callable[..., DAG]:
+    make: Callable[..., DAG] = getattr(import_module(shape.dag_id), shape.dag_id)
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +124,7 @@ def dag(make_dag: Callable[..., DAG]) -> DAG:
 
 
 def test_airflow_finds_each_dag_under_its_files_name_without_an_error(parsed: dict[str, Any]) -> None:
-    assert sorted(parsed["dag_ids"]) == sorted(path.stem for path in (REPOSITORY / "dags").glob("*.py"))
+    assert sorted(parsed["dags"]) == sorted(path.stem for path in (REPOSITORY / "dags").glob("*.py"))
 
 
 def test_parsing_looks_up_no_connection_queries_no_database_and_opens_no_socket(parsed: dict[str, Any]) -> None:
@@ -111,24 +151,25 @@ def test_a_task_does_not_load_the_client_of_the_event_loop() -> None:
 
 
 def test_the_scheduler_gets_the_dag_as_it_is(parsed: dict[str, Any], dag: DAG) -> None:
-    assert parsed["tasks"] == {
+    of_dag = parsed["dags"][dag.dag_id]
+    assert of_dag["tasks"] == {
         task.task_id: [task.task_type, sorted(task.downstream_task_ids), list(task.template_fields), task.retries]
         for task in dag.tasks
     }
     params = {name: dag.params.get_param(name) for name in dag.params}
-    assert parsed["params"] == {name: [param.description, param.schema] for name, param in params.items()}
+    assert of_dag["params"] == {name: [param.description, param.schema] for name, param in params.items()}
 
 
 # Tasks
 
 
-def test_the_steps_follow_each_other_and_publish_runs_in_any_case(dag: DAG) -> None:
-    for step, following in zip(STEPS, [*STEPS[1:], "publish"], strict=True):
+def test_the_steps_follow_each_other_and_publish_runs_in_any_case(dag: DAG, shape: Shape) -> None:
+    for step, following in zip(shape.steps, [*shape.steps[1:], "publish"], strict=True):
         assert following in dag.get_task(step).downstream_task_ids
     publish = dag.get_task("publish")
     assert publish.trigger_rule == "all_done"
-    assert publish.upstream_task_ids >= {"submit", "wait_for_shorts", "short.deliver"}
-    assert publish.steps == STEPS[3:]
+    assert publish.upstream_task_ids >= {"submit", shape.steps[1], shape.steps[-1]}
+    assert publish.steps == [*shape.steps[3:]]
 
 
 def test_every_templated_field_is_a_field(dag: DAG) -> None:
@@ -137,32 +178,41 @@ def test_every_templated_field_is_a_field(dag: DAG) -> None:
         assert [name for name in task.template_fields if not hasattr(task, name)] == []
 
 
-def test_every_task_is_retried_with_klaps_judgement(dag: DAG) -> None:
+def test_every_task_is_retried_with_klaps_judgement(dag: DAG, shape: Shape) -> None:
     from klap_provider.retry_policy import KlapRetryPolicy
 
     assert {task.task_id: type(task.retry_policy) for task in dag.tasks} == dict.fromkeys(
-        (*STEPS, "publish"), KlapRetryPolicy
+        (*shape.steps, "publish"), KlapRetryPolicy
     )
     assert all(task.retries == 3 and task.retry_delay == timedelta(seconds=30) for task in dag.tasks)
 
 
-def test_waiting_holds_no_worker(dag: DAG) -> None:
-    for task_id in ("wait_for_shorts", "short.wait_for_export"):
+def test_waiting_holds_no_worker(dag: DAG, shape: Shape) -> None:
+    _, wait_for_task, look_up, _, wait_for_export, _ = shape.steps
+    for task_id in (wait_for_task, wait_for_export):
         assert (dag.get_task(task_id).deferrable, dag.get_task(task_id).end_from_trigger) == (True, True)
-    assert dag.get_task("select_shorts").deferrable
+    assert dag.get_task(look_up).deferrable
 
 
-def test_every_field_of_the_requests_is_on_the_form_and_reaches_its_task(dag: DAG) -> None:
-    from klap_provider.models import ShortsRequest, Watermark
+def test_every_task_that_asks_klap_does_so_with_the_forms_account(dag: DAG, shape: Shape) -> None:
+    for step in shape.steps:
+        task = dag.get_task(step)
+        account = {name: getattr(task, name)._name for name in ("klap_conn_id", "on_behalf_of")}
+        assert account == {name: name for name in account}, step
+        assert account.keys() <= {*task.template_fields}, step
 
-    submit, export = dag.get_task("submit"), dag.get_task("short.export")
-    for name in ShortsRequest.model_fields:
+
+def test_every_field_of_the_requests_is_on_the_form_and_reaches_its_task(dag: DAG, shape: Shape) -> None:
+    from klap_provider import models
+
+    submit, export = dag.get_task("submit"), dag.get_task(shape.steps[3])
+    for name in getattr(models, shape.request).model_fields:
         value = getattr(submit, name)
         params = value if isinstance(value, dict) else {name: value}
         assert {key: param._name for key, param in params.items()} == {key: key for key in params}
         assert params.keys() <= dag.params.keys()
     assert {key: param._name for key, param in export.watermark.items()} == {
-        key: f"watermark_{key}" for key in Watermark.model_fields
+        key: f"watermark_{key}" for key in models.Watermark.model_fields
     }
 
 
@@ -201,12 +251,13 @@ def test_only_the_video_must_be_given(dag: DAG) -> None:
     assert needed == ["source_video_url"]
 
 
-def numbers() -> Iterator[tuple[str, type[BaseModel], str]]:
+def numbers(dag: DAG) -> Iterator[tuple[str, type[BaseModel], str]]:
     from klap_provider.models import Dimensions, Selection, ShortsRequest, Watermark
 
     for model, prefix in ((ShortsRequest, ""), (Dimensions, ""), (Selection, ""), (Watermark, "watermark_")):
         for name, schema in model.model_json_schema()["properties"].items():
-            if {"integer", "number"} & {variant.get("type") for variant in (schema, *schema.get("anyOf", []))}:
+            types = {variant.get("type") for variant in (schema, *schema.get("anyOf", []))}
+            if {"integer", "number"} & types and f"{prefix}{name}" in dag.params:
                 yield f"{prefix}{name}", model, name
 
 
@@ -216,7 +267,7 @@ def test_the_form_takes_a_number_where_the_request_takes_it(dag: DAG) -> None:
 
     needed = {"source_video_url": TALK, "src_url": TALK}
     compared = 0
-    for param, model, name in numbers():
+    for param, model, name in numbers(dag):
         for value in (-1, 0, 0.001, 0.5, 1, 1.5, 2, 100, 100.5, 101, 120, 121, 180, 181, 7680, 7681):
             others = {field: needed[field] for field in needed if field in model.model_fields}
             # Alone, so that a range is judged and not how two fields go together.
@@ -229,7 +280,7 @@ def test_the_form_takes_a_number_where_the_request_takes_it(dag: DAG) -> None:
                 fits = False
             assert accepts(dag, param, value) is fits, f"{param}={value}"
             compared += 1
-    assert compared > 150
+    assert compared >= 5 * 16
 
 
 @pytest.mark.parametrize("url", ["", "talk.mp4", "ftp://example.com/talk.mp4", "https://", "http://a b/c", None])
@@ -246,13 +297,13 @@ def test_the_form_takes_addresses(dag: DAG, url: str) -> None:
 
 
 def test_a_second_dag_can_run_on_a_schedule(make_dag: Callable[..., DAG]) -> None:
-    daily = make_dag("klap_daily", schedule="@daily", source_video_url=TALK, limit=1, min_virality_score=80)
+    daily = make_dag("klap_daily", schedule="@daily", source_video_url=TALK, captions=False, on_behalf_of=USER)
     daily.validate()
     assert (daily.dag_id, daily.catchup) == ("klap_daily", False)
     assert daily.timetable.can_be_scheduled
     assert daily.params["source_video_url"] == TALK
-    assert (daily.params["limit"], daily.params["min_virality_score"]) == (1, 80)
-    assert daily.params["max_clip_count"] == make_dag("klap_other").params["max_clip_count"]
+    assert (daily.params["captions"], daily.params["on_behalf_of"]) == (False, USER)
+    assert daily.params["emojis"] == make_dag("klap_other").params["emojis"]
 
 
 def test_a_schedule_without_a_video_is_refused(make_dag: Callable[..., DAG]) -> None:
@@ -260,7 +311,9 @@ def test_a_schedule_without_a_video_is_refused(make_dag: Callable[..., DAG]) -> 
         make_dag("klap_daily", schedule="@daily").validate()
 
 
-@pytest.mark.parametrize("wrong", [{"limit": 0}, {"min_duration": 121}, {"source_video_url": "talk.mp4"}])
+@pytest.mark.parametrize(
+    "wrong", [{"width": 15}, {"watermark_scale": 0}, {"source_video_url": "talk.mp4"}, {"on_behalf_of": "a b"}]
+)
 def test_a_default_out_of_range_is_refused(make_dag: Callable[..., DAG], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="default values are not valid"):
         make_dag("klap_daily", schedule="@daily", **{"source_video_url": TALK, **wrong}).validate()
@@ -276,7 +329,10 @@ def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG])
 
 @pytest.fixture(scope="module")
 def runs(process: dict[str, Any]) -> dict[str, Any]:
-    """Two runs of the DAG in one Airflow: one in which all goes well, one in which the second export fails."""
+    """
+    Three runs in one Airflow: one in which all goes well, one in which the second export fails, and one that captions
+    a video for a managed user.
+    """
     return process
 
 
@@ -307,7 +363,7 @@ def test_a_run_delivers_the_best_shorts_and_a_manifest(runs: dict[str, Any]) -> 
 
 def test_a_run_pays_for_one_video_and_each_delivered_short_once(runs: dict[str, Any]) -> None:
     exports = {short["export_id"] for short in manifest(runs, "good")["delivered"]}
-    assert [entry["kind"] for entry in runs["ledger"]] == ["task", "export", "export", "export"] * 2
+    assert [entry["kind"] for entry in runs["ledger"][:8]] == ["task", "export", "export", "export"] * 2
     assert {entry["id"] for entry in runs["ledger"][1:4]} == exports
     assert runs["ledger"][0]["body"]["source_video_url"] == TALK
     assert runs["ledger"][0]["body"]["max_clip_count"] == 6
@@ -339,11 +395,40 @@ def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, 
     }
 
 
-def test_a_run_leaves_the_api_key_nowhere(runs: dict[str, Any]) -> None:
-    kept, submitted = runs["kept"], runs["ledger"][0]["id"].encode()
-    assert submitted in kept["airflow.db"]
-    assert submitted in kept["output"]
-    assert [name for name, content in kept.items() if runs["key"].encode() in content] == []
+def test_a_captioned_video_is_delivered_and_paid_for_once(runs: dict[str, Any]) -> None:
+    steps = {f"{step}_0" if step.startswith("video.") else step for step in (*SHAPES[1].steps, "publish")}
+    assert runs["user"] == {"state": "success", "states": dict.fromkeys(steps, "success")}
+    task, export = runs["ledger"][8:]
+    assert (task["kind"], export["kind"], export["folder_id"]) == ("task", "export", None)
+    assert task["body"]["dimensions"] == {"width": 1920, "height": 1080}
+    written = manifest(runs, "user")
+    assert (written["klap_task_id"], written["folder_id"]) == (task["id"], None)
+    assert (written["missing"], written["problem"], written["review"]) == ([], None, None)
+    (video,) = written["delivered"]
+    assert (video["project_id"], video["export_id"]) == (export["project_id"], export["id"])
+    assert (video["folder_id"], video["virality_score"], video["short_name"]) == (None, None, "Town hall")
+    folder = runs["folder"] / "user" / task["id"]
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", f"town-hall_{export['id']}.mp4"}
+
+
+def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, Any]) -> None:
+    (submitted,) = (r["at"] for r in runs["requests"] if (r["method"], r["path"]) == ("POST", "/tasks/video-to-video"))
+    asked = [r for r in runs["requests"] if r["at"] >= submitted and not r["path"].startswith("/renders/")]
+    assert {request["on_behalf_of"] for request in asked} == {USER}
+    assert {request["on_behalf_of"] for request in runs["requests"] if request["at"] < submitted} == {None}
+    assert [entry["on_behalf_of"] for entry in runs["ledger"]] == [None] * 8 + [USER] * 2
+
+
+def test_runs_leave_neither_the_api_key_nor_a_token_anywhere(runs: dict[str, Any]) -> None:
+    """Not in XComs, rendered fields, triggers, the task state store or logs: all of it is in these files."""
+    kept = runs["kept"]
+    for known in (runs["ledger"][0]["id"], runs["ledger"][-1]["id"], USER):
+        assert known.encode() in kept["airflow.db"]
+    assert runs["ledger"][-1]["id"].encode() in kept["output"]
+    found = [
+        (name, secret) for name, content in kept.items() for secret in runs["secrets"] if secret.encode() in content
+    ]
+    assert found == []
 
 
 # The script
@@ -382,35 +467,33 @@ def parse() -> dict[str, Any]:
         sys.exit(f"import errors: {bag.import_errors}; reached for: {reached_for}")
     clients = ("klap_provider.client", "klap_provider.hook", "requests", "aiohttp", "airflow.providers.http.hooks.http")
     loaded = [name for name in clients if name in set(sys.modules) - before]
-    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(bag.dags[DAG_ID]))))
-    params = {name: stored.params.get_param(name) for name in stored.params}
-    return {
-        "dag_ids": list(bag.dags),
-        "reached_for": reached_for,
-        "loaded": loaded,
-        "tasks": {
+    dags = {}
+    for dag_id, dag in bag.dags.items():
+        stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+        params = {name: stored.params.get_param(name) for name in stored.params}
+        tasks = {
             task.task_id: [task.task_type, sorted(task.downstream_task_ids), list(task.template_fields), task.retries]
             for task in stored.tasks
-        },
-        "params": {name: [param.description, param.schema] for name, param in params.items()},
-    }
+        }
+        dags[dag_id] = {
+            "tasks": tasks,
+            "params": {name: [param.description, param.schema] for name, param in params.items()},
+        }
+    return {"reached_for": reached_for, "loaded": loaded, "dags": dags}
 
 
-def run_twice(url: str, folder: str) -> dict[str, Any]:
-    """Run the DAG, well and badly, in a new database."""
+def run_all(url: str, folder: str) -> dict[str, Any]:
+    """Run the main DAG, well and badly, and the other one for a user, in a new database."""
     import requests
     from airflow.utils.db import initdb
 
-    from klap_generate_shorts import klap_generate_shorts
-
     initdb()
-    dag = klap_generate_shorts()
-    for task in dag.tasks:
-        task.retries = 0
 
-    def one(name: str) -> dict[str, Any]:
-        # Klap makes six shorts of the video, the best three are exported.
-        conf = {"source_video_url": TALK, "max_clip_count": 6, "limit": 3, "destination": f"{folder}/{name}"}
+    def one(shape: Shape, where: str, **fields: Any) -> dict[str, Any]:
+        dag: DAG = getattr(import_module(shape.dag_id), shape.dag_id)()
+        for task in dag.tasks:
+            task.retries = 0
+        conf = {"source_video_url": TALK, "destination": f"{folder}/{where}", **fields}
         dag_run = dag.test(run_conf=conf)
         states = {
             ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}": str(ti.state)
@@ -418,13 +501,17 @@ def run_twice(url: str, folder: str) -> dict[str, Any]:
         }
         return {"state": str(dag_run.state), "states": states}
 
-    good = one("good")
+    shorts, video = SHAPES
+    six = {"max_clip_count": 6, "limit": 3}  # Klap makes six shorts of the video, the best three are exported
+    good = one(shorts, "good", **six)
     failing = {"method": "POST", "path": "^/projects/.*/exports$", "action": "job_error", "skip": 1}
     fault = {**failing, "error_code": "render_failed", "message": "Out of luck."}
     requests.post(f"{url.removesuffix('/v2')}/_sandbox/faults", json=[fault], timeout=10).raise_for_status()
-    return {"good": good, "bad": one("bad")}
+    bad = one(shorts, "bad", **six)
+    user = one(video, "user", name="Town hall", aspect_ratio="16:9", on_behalf_of=USER)
+    return {"good": good, "bad": bad, "user": user}
 
 
 if __name__ == "__main__":
-    result = {"parsed": parse(), **run_twice(*sys.argv[1:])}
+    result = {"parsed": parse(), **run_all(*sys.argv[1:])}
     print(f"\n{json.dumps(result)}")

@@ -188,6 +188,22 @@ def test_a_file_is_named_after_its_score_its_short_and_its_export(
     assert os.listdir(tmp_path) == [name.format(short["export_id"])]
 
 
+def test_a_captioned_video_is_delivered_without_folder_and_score(
+    klap: Sandbox, airflow: Airflow, make_video: Callable[[], dict[str, Any]], tmp_path: Path
+) -> None:
+    video = make_video()
+    export = klap.call("POST", f"/projects/{video['id']}/exports").json()
+    time.sleep(0.02)
+    klap.outcome(f"/projects/{video['id']}/exports/{export['id']}")
+    ids = {"export_id": export["id"], "project_id": video["id"], "folder_id": None}
+    more = {"short_name": video["name"], "virality_score": video["virality_score"], "destination": str(tmp_path)}
+    delivered = airflow(lambda: DeliverShortOperator(task_id="deliver", **ids, **more)).run()
+    (file,) = tmp_path.iterdir()
+    assert file.name == f"talk_{export['id']}.mp4"
+    assert delivered["path"] == f"file://{file}"
+    assert file.read_bytes()[4:8] == b"ftyp"
+
+
 def test_a_second_try_makes_no_request_at_all(
     klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None]
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import requests
+from airflow.sdk.log import redact
 
 from klap_provider import api
 from klap_provider.errors import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.support.airflow_context import Supervisor
     from tests.support.sandbox import Sandbox
 
 VIDEO = "https://example.com/talk.mp4"
@@ -203,10 +205,58 @@ def test_the_calls_without_a_folder_make_the_round_trip(klap: Sandbox) -> None:
     assert hook.call(api.get_export(export.id, project_id=project_id)).folder_id is None
 
 
-def test_the_calls_for_managed_users_make_the_round_trip(klap: Sandbox) -> None:
+def test_a_managed_user_and_a_token_are_made_and_the_token_is_masked(klap: Sandbox, supervisor: Supervisor) -> None:
     hook = KlapHook(backoff=QUICK)
-    user = hook.call(api.create_user())
-    assert hook.call(api.create_user_token(user.id)).external_access_token
+    users = [hook.create_user(), hook.create_user()]
+    assert len({user.id for user in users}) == 2
+    assert all(user.email for user in users)
+    token = hook.create_user_token(users[0].id)
+    assert token in supervisor.masked
+    assert redact(f"made {token}") == "made ***"
+
+
+def test_a_token_for_nobody_is_an_error(klap: Sandbox) -> None:
+    with pytest.raises(KlapNotFoundError, match="POST /users/nobody/tokens"):
+        KlapHook(backoff=QUICK).create_user_token("nobody")
+
+
+def test_a_hook_for_a_user_sees_what_is_theirs_alone(klap: Sandbox) -> None:
+    account = KlapHook(backoff=QUICK)
+    user = KlapHook(backoff=QUICK, on_behalf_of=account.create_user().id)
+    task = user.call(api.submit_video(VideoRequest(source_video_url=VIDEO)))
+    assert user.call(api.get_task(task.id)).id == task.id
+    with pytest.raises(KlapNotFoundError):
+        account.call(api.get_task(task.id))
+    assert klap.ledger()[0]["on_behalf_of"] == user.on_behalf_of
+
+
+@pytest.mark.parametrize(
+    ("extra", "token", "address"),
+    [
+        ({}, None, "https://klap.app/player/a%2Fb"),
+        ({}, "", "https://klap.app/player/a%2Fb"),
+        ({}, "t&1", "https://klap.app/embed/a%2Fb#external_access_token=t%261"),
+        ({"external_access_token": " mine "}, None, "https://klap.app/embed/a%2Fb#external_access_token=mine"),
+        ({"external_access_token": "mine"}, "other", "https://klap.app/embed/a%2Fb#external_access_token=other"),
+        ({"embed_url": "https://e.example/x/"}, "t1", "https://e.example/x/a%2Fb#external_access_token=t1"),
+        ({"player_url": "https://p.example/"}, None, "https://p.example/a%2Fb"),
+    ],
+)
+def test_an_embedded_player_has_the_token_where_there_is_one(
+    connect: Callable[..., None], extra: dict[str, str], token: str | None, address: str
+) -> None:
+    connect("https://api.klap.app", **extra)
+    assert KlapHook().embed_url("a/b", token) == address
+
+
+def test_the_connections_token_is_masked_and_not_in_its_representation(
+    connect: Callable[..., None], supervisor: Supervisor
+) -> None:
+    connect("https://api.klap.app", external_access_token="eat_V3rySecret")
+    hook = KlapHook()
+    hook.embed_url("project00001")
+    assert "eat_V3rySecret" in supervisor.masked
+    assert "eat_V3rySecret" not in repr(hook.connection)
 
 
 def test_a_body_goes_out_as_json_and_ids_stay_quoted(connect: Callable[..., None]) -> None:

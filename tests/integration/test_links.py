@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.errors import KlapAuthError
-from klap_provider.operators import DeliverShortOperator, ExportShortOperator, ReviewShortsOperator
+from klap_provider.operators import (
+    DeliverShortOperator,
+    ExportShortOperator,
+    ListShortsOperator,
+    ReviewShortsOperator,
+)
 from klap_provider.plugin import KlapPlugin
 from klap_provider.sensors import ExportStatusSensor
 
@@ -81,9 +86,23 @@ def test_links_follow_the_addresses_of_the_connection(klap: Sandbox, connect: Co
 
 
 @pytest.mark.parametrize("folder_id", [None, ""])
-def test_what_is_in_no_folder_has_no_link_into_klaps_app(klap: Sandbox, airflow: Airflow, folder_id: Any) -> None:
-    task = airflow(lambda: ExportShortOperator(task_id="export", project_id="p1", folder_id=folder_id))
-    assert task.links() == {APP: "", PREVIEW: "https://klap.app/player/p1"}
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda **which: ExportShortOperator(task_id="export", **which),
+        lambda **which: ExportStatusSensor(task_id="wait", export_id="e1", **which),
+        lambda **which: DeliverShortOperator(task_id="deliver", export_id="e1", **which),
+    ],
+)
+def test_what_is_in_no_folder_has_no_link_into_klaps_app(
+    klap: Sandbox, airflow: Airflow, operator: Callable[..., Any], folder_id: Any
+) -> None:
+    links = airflow(lambda: operator(project_id="p1", folder_id=folder_id)).links()
+    assert {name: links[name] for name in (APP, PREVIEW)} == {APP: "", PREVIEW: "https://klap.app/player/p1"}
+
+
+def test_a_captioned_video_that_is_listed_has_no_link_into_klaps_app(klap: Sandbox, airflow: Airflow) -> None:
+    assert airflow(lambda: ListShortsOperator(task_id="find", project_id="p1")).links() == {APP: ""}
 
 
 def test_without_a_connection_there_are_no_links(airflow: Airflow) -> None:

@@ -58,12 +58,12 @@ def delivered(place: int) -> dict[str, Any]:
 
 @pytest.fixture
 def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Played]:
-    """Make the publishing task of a run with so many shorts."""
+    """Make the publishing task of a run with so many shorts, or with these."""
 
-    def task(shorts: int | None, **fields: Any) -> Played:
+    def task(shorts: int | list[dict[str, Any]] | None, **fields: Any) -> Played:
         given = {
             "steps": STEPS,
-            "shorts": None if shorts is None else [short(place) for place in range(shorts)],
+            "shorts": [short(place) for place in range(shorts)] if isinstance(shorts, int) else shorts,
             "source_video_url": TALK,
             "klap_task_id": "task000000000000",
             "folder_id": "folder01",
@@ -148,6 +148,17 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "problem": None,
         "review": None,
     }
+
+
+def test_what_is_in_no_folder_is_published_likewise(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    video = {**short(0), "folder_id": None, "virality_score": None}
+    assert publish([video], folder_id="").run()["delivered"] == 1
+    written = json.loads((tmp_path / "task000000000000" / "manifest.json").read_text())
+    assert (written["folder_id"], written["problem"], written["missing"]) == (None, None, [])
+    assert [(each["folder_id"], each["virality_score"]) for each in written["delivered"]] == [(None, None)]
 
 
 def test_the_manifest_is_readable_text_that_ends_in_a_newline(
@@ -255,7 +266,7 @@ def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
     run(0)
     fail_before(supervisor, step, error)
     problem = f"{BEFORE[step]}: {error or 'the task ended as failed and left no reason; see its log'}"
-    with pytest.raises(KlapIncompleteError, match=f"0 of 0 shorts .*{problem}"):
+    with pytest.raises(KlapIncompleteError, match=f"0 of 0 delivered, .*{problem}"):
         publish(None, folder_id="").run()
     written = manifest(tmp_path)
     assert (written["problem"], written["delivered"], written["missing"]) == (problem, [], [])

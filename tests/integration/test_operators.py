@@ -24,22 +24,30 @@ from klap_provider.errors import (
     KlapRejectedError,
     KlapSubmitUncertainError,
 )
-from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator
+from klap_provider.operators import (
+    ExportShortOperator,
+    ListShortsOperator,
+    SubmitShortsOperator,
+    SubmitVideoOperator,
+)
+from klap_provider.sensors import TaskStatusSensor
 from klap_provider.submission import KEY, REDO_KEY
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from klap_provider.submit import KlapVideoOperator
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
     Airflow = Callable[..., Played]
     Connect = Callable[..., None]
     MakeShorts = Callable[..., list[dict[str, Any]]]
+    MakeVideo = Callable[[], dict[str, Any]]
 
 TALK = "https://example.com/talk.mp4"
-POST_TASK = "^/tasks/video-to-shorts$"
+POST_TASK = "^/tasks/video-to-(shorts|video)$"
 POST_EXPORT = "^/projects/.*/exports$"
 LIST = "^/projects/[^/]+$"
 
@@ -63,8 +71,18 @@ REFUSALS = [
 ]
 
 
-def submit(**fields: Any) -> Callable[[], SubmitShortsOperator]:
-    return lambda: SubmitShortsOperator(task_id="submit", **{"source_video_url": TALK, **fields})
+#: Tests with this are of both operators that send a video.
+of_either = pytest.mark.parametrize("operator", [SubmitShortsOperator, SubmitVideoOperator])
+
+
+def submit(operator: type[KlapVideoOperator] = SubmitShortsOperator, **fields: Any) -> Callable[[], KlapVideoOperator]:
+    return lambda: operator(task_id="submit", **{"source_video_url": TALK, **fields})
+
+
+@pytest.fixture(params=["of a folder", "without a folder"])
+def short(request: pytest.FixtureRequest, make_shorts: MakeShorts, make_video: MakeVideo) -> dict[str, Any]:
+    """What Klap made: one of several shorts, or the whole video."""
+    return make_shorts()[0] if request.param == "of a folder" else make_video()
 
 
 def export(short: dict[str, Any], **fields: Any) -> Callable[[], ExportShortOperator]:
@@ -110,6 +128,30 @@ def test_a_submission_that_cannot_be_right_is_refused_when_the_dag_is_written(
 
 
 @pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"source_video_url": "talk.mp4"}, "source_video_url"),
+        ({"aspect_ratio": "2:1"}, "aspect_ratio"),
+        ({"dimensions": {"width": 1}}, "dimensions.width"),
+        ({"transcription_context": "x" * 1001}, "transcription_context"),
+    ],
+)
+def test_a_whole_video_is_judged_likewise(klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        submit(SubmitVideoOperator, **wrong)()
+    templated = {name: f"{{{{ {value!r} }}}}" for name, value in wrong.items() if isinstance(value, str)}
+    if templated:
+        with pytest.raises(KlapInputError, match=named):
+            airflow(submit(SubmitVideoOperator, **templated)).run()
+    assert klap.requests() == []
+
+
+def test_a_whole_video_has_no_counts_or_durations() -> None:
+    with pytest.raises(TypeError, match="max_clip_count"):
+        submit(SubmitVideoOperator, max_clip_count=3)()
+
+
+@pytest.mark.parametrize(
     "templated",
     [
         {"source_video_url": "{{ params.url }}"},
@@ -143,14 +185,15 @@ def test_a_template_that_becomes_nonsense_is_named_and_nothing_is_sent(
     assert task.store == {}
 
 
+@of_either
 @pytest.mark.parametrize(
     "host", ["localhost", "127.0.0.1", "192.168.0.7", "10.1.2.3", "[::1]", "nas", "nas.local", "minio.lan:9000"]
 )
 def test_a_video_that_klap_cannot_reach_is_named_before_anything_is_sent(
-    connect: Connect, airflow: Airflow, host: str
+    connect: Connect, airflow: Airflow, host: str, operator: type[KlapVideoOperator]
 ) -> None:
     connect("https://api.klap.app/v2")
-    task = airflow(submit(source_video_url=f"http://{host}/talk.mp4"))
+    task = airflow(submit(operator, source_video_url=f"http://{host}/talk.mp4"))
     with pytest.raises(KlapInputError, match="source_video_url"):
         task.run()
     assert task.store == {}
@@ -171,23 +214,32 @@ def test_a_connection_without_a_key_is_named_and_nothing_is_sent(
     assert klap.requests() == []
 
 
-def test_exactly_what_was_set_is_sent(klap: Sandbox, airflow: Airflow) -> None:
-    airflow(submit()).run()
-    fields = {
-        "language": "en",
-        "translate_to": "es",
-        "transcription_context": "Klap, Airflow",
-        "name": "Talk",
-        "target_clip_count": 3,
-        "max_clip_count": 5,
-        "min_duration": 10,
-        "max_duration": 60,
-        "target_duration": 30,
-        "dimensions": {"width": 720, "height": 1280},
-        "style_preset_id": "preset",
-        "editing_options": {"captions": False, "remove_silences": True},
-    }
-    airflow(submit(**fields)).run()
+OF_VIDEO: dict[str, Any] = {
+    "language": "en",
+    "translate_to": "es",
+    "transcription_context": "Klap, Airflow",
+    "name": "Talk",
+    "dimensions": {"width": 720, "height": 1280},
+    "style_preset_id": "preset",
+    "editing_options": {"captions": False, "remove_silences": True},
+}
+OF_SHORTS = {"target_clip_count": 3, "max_clip_count": 5, "min_duration": 10, "max_duration": 60, "target_duration": 30}
+
+
+@pytest.mark.parametrize(
+    ("operator", "path", "fields"),
+    [
+        (SubmitShortsOperator, "/tasks/video-to-shorts", OF_VIDEO | OF_SHORTS),
+        (SubmitVideoOperator, "/tasks/video-to-video", OF_VIDEO),
+    ],
+)
+def test_exactly_what_was_set_is_sent(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], path: str, fields: dict[str, Any]
+) -> None:
+    assert fields.keys() | {"source_video_url"} == operator.request_type.model_fields.keys()
+    airflow(submit(operator)).run()
+    airflow(submit(operator, **fields)).run()
+    assert [request["path"] for request in klap.requests("POST")] == [path, path]
     assert [entry["body"] for entry in klap.ledger("task")] == [
         {"source_video_url": TALK},
         {"source_video_url": TALK, **fields},
@@ -200,8 +252,13 @@ def test_numbers_and_switches_may_come_out_of_templates(klap: Sandbox, airflow: 
     assert entry["body"] == {"source_video_url": TALK, "max_clip_count": 4, "editing_options": {"captions": False}}
 
 
-def test_empty_fields_of_a_form_are_not_sent(klap: Sandbox, airflow: Airflow) -> None:
-    airflow(submit(language="", name=None, editing_options={"captions": None}, dimensions={"width": 720})).run()
+@of_either
+def test_empty_fields_of_a_form_are_not_sent(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
+) -> None:
+    airflow(
+        submit(operator, language="", name=None, editing_options={"captions": None}, dimensions={"width": 720})
+    ).run()
     (entry,) = klap.ledger("task")
     assert set(entry["body"]) - {"editing_options"} == {"source_video_url", "dimensions"}
     assert entry["body"]["dimensions"] == {"width": 720}
@@ -220,8 +277,11 @@ def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, ai
     assert result["submitted_at"].endswith("+00:00")
 
 
-def test_retries_and_clears_return_what_was_submitted_and_pay_once(klap: Sandbox, airflow: Airflow) -> None:
-    task = airflow(submit())
+@of_either
+def test_retries_and_clears_return_what_was_submitted_and_pay_once(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
+) -> None:
+    task = airflow(submit(operator))
     results = [task.run() for _ in range(3)]
     assert len(klap.ledger()) == 1
     assert results[0] == results[1] == results[2]
@@ -268,17 +328,53 @@ def test_changed_inputs_are_new_work(klap: Sandbox, airflow: Airflow, change: di
     assert [entry["id"] for entry in klap.ledger()] == [first["klap_task_id"], second["klap_task_id"]]
 
 
-def test_another_managed_user_is_new_work(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
-    task = airflow(submit())
-    task.run()
+def test_another_managed_user_is_new_work_and_each_ones_own_is_gone_on_with(
+    klap: Sandbox, connect: Connect, airflow: Airflow
+) -> None:
     connect(klap.url, on_behalf_of="user-1")
-    task.run()
-    assert [entry["on_behalf_of"] for entry in klap.ledger()] == [None, "user-1"]
-
-
-def test_a_task_that_failed_at_klap_is_submitted_anew(klap: Sandbox, airflow: Airflow) -> None:
-    klap.fault("POST", POST_TASK, "job_error", error_code="no_speech")
     task = airflow(submit())
+    first = task.run()
+    for user in ("user-2", "user-2", "{{ 'user-2' }}"):
+        task.make = submit(on_behalf_of=user)
+        second = task.run()
+    assert [entry["on_behalf_of"] for entry in klap.ledger()] == ["user-1", "user-2"]
+    assert [entry["id"] for entry in klap.ledger()] == [first["klap_task_id"], second["klap_task_id"]]
+
+
+@pytest.mark.parametrize("user", [None, "", " "])
+def test_an_operator_without_a_user_acts_for_that_of_its_connection(
+    klap: Sandbox, connect: Connect, airflow: Airflow, user: str | None
+) -> None:
+    connect(klap.url, on_behalf_of="user-1")
+    airflow(submit(on_behalf_of=user)).run()
+    assert [request["on_behalf_of"] for request in klap.requests()] == ["user-1"]
+
+
+@pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "usér", "user\x00"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda user: submit(on_behalf_of=user),
+        lambda user: listing(on_behalf_of=user),
+        lambda user: export({"id": "short0000001", "folder_id": "folder01"}, on_behalf_of=user),
+        lambda user: lambda: TaskStatusSensor(task_id="wait", klap_task_id="task000000000000", on_behalf_of=user),
+    ],
+    ids=["submit", "list", "export", "wait"],
+)
+def test_a_user_that_fits_no_header_is_named_and_nothing_is_sent(
+    klap: Sandbox, airflow: Airflow, make: Callable[[str], Any], user: str
+) -> None:
+    with pytest.raises(KlapInputError, match=r"on_behalf_of is .*id of a managed user"):
+        airflow(make(user)).run()
+    assert klap.requests() == []
+
+
+@of_either
+def test_a_task_that_failed_at_klap_is_submitted_anew(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
+) -> None:
+    klap.fault("POST", POST_TASK, "job_error", error_code="no_speech")
+    task = airflow(submit(operator))
     failed, sound = task.run(), task.run()
     assert failed["klap_task_id"] != sound["klap_task_id"]
     assert task.run() == sound
@@ -298,13 +394,20 @@ def test_a_submitted_task_that_cannot_be_looked_at_is_not_submitted_again(
     assert len(klap.ledger()) == 1
 
 
+@of_either
 @pytest.mark.parametrize(("action", "more", "billed"), LOST_ANSWERS)
 def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
-    klap: Sandbox, connect: Connect, airflow: Airflow, action: str, more: dict[str, Any], billed: int
+    klap: Sandbox,
+    connect: Connect,
+    airflow: Airflow,
+    action: str,
+    more: dict[str, Any],
+    billed: int,
+    operator: type[KlapVideoOperator],
 ) -> None:
     connect(klap.url, read_timeout=1)
     klap.fault("POST", POST_TASK, action, **more)
-    task = airflow(submit())
+    task = airflow(submit(operator))
     words = []
     for _ in range(3):
         with pytest.raises(KlapSubmitUncertainError, match=r"klap_task_id.*allow_new_submission") as stop:
@@ -315,13 +418,16 @@ def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
     assert len(klap.ledger()) == billed
 
 
-def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(klap: Sandbox, airflow: Airflow) -> None:
+@of_either
+def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
+) -> None:
     klap.fault("POST", POST_TASK, "accept_then_drop")
-    task = airflow(submit())
+    task = airflow(submit(operator))
     with pytest.raises(KlapSubmitUncertainError):
         task.run()
     (billed,) = klap.ledger()
-    task.make = submit(klap_task_id=billed["id"])
+    task.make = submit(operator, klap_task_id=billed["id"])
     result = task.run()
     created_at = klap.call("GET", f"/tasks/{billed['id']}").json()["created_at"]
     assert result["klap_task_id"] == billed["id"]
@@ -348,12 +454,15 @@ def test_a_given_task_that_klap_does_not_have_fails_at_once(klap: Sandbox, airfl
     assert klap.ledger() == []
 
 
-def test_after_a_lost_answer_a_new_submission_is_made_once_if_allowed(klap: Sandbox, airflow: Airflow) -> None:
+@of_either
+def test_after_a_lost_answer_a_new_submission_is_made_once_if_allowed(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
+) -> None:
     klap.fault("POST", POST_TASK, "accept_then_drop")
-    task = airflow(submit())
+    task = airflow(submit(operator))
     with pytest.raises(KlapSubmitUncertainError):
         task.run()
-    task.make = submit(allow_new_submission=True)
+    task.make = submit(operator, allow_new_submission=True)
     results = [task.run() for _ in range(2)]
     assert results[0] == results[1]
     assert [entry["id"] for entry in klap.ledger()][1:] == [results[0]["klap_task_id"]]
@@ -380,13 +489,14 @@ def test_allowing_a_new_submission_alone_never_pays_twice(klap: Sandbox, airflow
     assert len(klap.ledger()) == 1
 
 
+@of_either
 @pytest.mark.parametrize(("code", "kind", "advice"), REFUSALS)
 def test_a_refused_submission_fails_at_once_with_klaps_words(
-    klap: Sandbox, airflow: Airflow, code: int, kind: type[KlapError], advice: str
+    klap: Sandbox, airflow: Airflow, code: int, kind: type[KlapError], advice: str, operator: type[KlapVideoOperator]
 ) -> None:
     body = {"message": "unprocessable-entity", "error_code": "video_too_long"}
     klap.fault("POST", POST_TASK, "status", code=code, body=body)
-    task = airflow(submit())
+    task = airflow(submit(operator))
     with pytest.raises(kind, match=rf"HTTP {code} \(video_too_long: unprocessable-entity\).*{advice}"):
         task.run()
     assert posts(klap, POST_TASK) == 1
@@ -588,6 +698,55 @@ def test_a_list_that_is_not_known_just_after_the_task_is_ready_is_waited_for(
     assert [found["project_id"] for found in airflow(listing(short["folder_id"])).run()] == [short["id"]]
 
 
+def the_video(project_id: str, **fields: Any) -> Callable[[], ListShortsOperator]:
+    return lambda: ListShortsOperator(task_id="find", project_id=project_id, **fields)
+
+
+def test_a_captioned_video_is_listed_as_one_without_folder_and_score(
+    klap: Sandbox, airflow: Airflow, make_video: MakeVideo
+) -> None:
+    video = make_video()
+    task = airflow(the_video(video["id"]))
+    found = {
+        "project_id": video["id"],
+        "folder_id": None,
+        "short_name": "Talk",
+        "virality_score": None,
+        "explanation": None,
+        "preview_url": f"https://klap.app/player/{video['id']}",
+        "duration": video["duration"],
+    }
+    assert task.run() == [found]
+    assert task.xcom("klap_shorts") == [{**found, "reason": None}]
+
+
+@pytest.mark.parametrize(("deferrable", "workers"), [(True, 2), (False, 1)])
+def test_a_captioned_video_that_is_not_known_just_after_its_task_is_ready_is_waited_for(
+    klap: Sandbox, airflow: Airflow, make_video: MakeVideo, deferrable: bool, workers: int
+) -> None:
+    video = make_video()
+    klap.fault("GET", LIST, "status", code=404)
+    task = airflow(the_video(video["id"], deferrable=deferrable))
+    assert [found["project_id"] for found in task.run()] == [video["id"]]
+    assert task.workers == workers
+    targets = [kwargs["target"] for _, kwargs in task.triggers]
+    assert targets == [{"folder_id": None, "project_id": video["id"]}] * (workers - 1)
+
+
+@pytest.mark.parametrize("allow_empty", [True, False])
+def test_a_captioned_video_that_never_comes_is_named_and_is_an_error(
+    klap: Sandbox, airflow: Airflow, allow_empty: bool
+) -> None:
+    with pytest.raises(KlapNotFoundError, match=r"GET /projects/nowhere00001: HTTP 404"):
+        airflow(the_video("nowhere00001", list_timeout=0.3, allow_empty=allow_empty)).run()
+
+
+@pytest.mark.parametrize("ids", [{}, {"folder_id": "folder01", "project_id": "short0000001"}])
+def test_a_list_is_either_of_a_folder_or_of_a_project(ids: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"one of folder_id \(video-to-shorts\) and project_id \(video-to-video\)"):
+        ListShortsOperator(task_id="list", **ids)
+
+
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_no_shorts_is_an_error_when_the_time_is_up(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
     klap.fault("GET", LIST, "status", times=None, code=200, body=[])
@@ -694,8 +853,7 @@ def test_a_watermark_that_klap_cannot_reach_is_named_before_anything_is_sent(
         airflow(export(short, watermark={"src_url": "http://10.0.0.1/logo.png"})).run()
 
 
-def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts) -> None:
-    short = make_shorts()[0]
+def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
     result = airflow(export(short)).run()
     (entry,) = klap.ledger("export")
     assert result == {
@@ -704,29 +862,19 @@ def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airf
         "folder_id": short["folder_id"],
         "submitted_at": result["submitted_at"],
     }
-
-
-def test_a_video_to_video_project_is_exported_without_a_folder(klap: Sandbox, airflow: Airflow) -> None:
-    task = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}).json()
-    project_id = klap.outcome(f"/tasks/{task['id']}")["output_id"]
-    instance = airflow(export({"id": project_id, "folder_id": None}))
-    result = instance.run()
-    assert (result["project_id"], result["folder_id"]) == (project_id, None)
-    assert klap.requests("POST")[-1]["path"] == f"/projects/{project_id}/exports"
-    assert instance.run() == result
-    assert len(klap.ledger("export")) == 1
+    address = "/".join(filter(None, ("/projects", short["folder_id"], short["id"], "exports")))
+    assert klap.requests("POST")[-1]["path"] == address
 
 
 def test_an_export_is_paid_once_across_retries_and_clears(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any]
 ) -> None:
-    task = airflow(export(make_shorts()[0]))
+    task = airflow(export(short))
     assert task.run() == task.run() == task.run()
     assert len(klap.ledger("export")) == 1
 
 
-def test_another_watermark_is_another_export(klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts) -> None:
-    short = make_shorts()[0]
+def test_another_watermark_is_another_export(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
     task = airflow(export(short))
     plain = task.run()
     task.make = export(short, watermark={"src_url": "https://example.com/logo.png"})
@@ -739,13 +887,12 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
     klap: Sandbox,
     connect: Connect,
     airflow: Airflow,
-    make_shorts: MakeShorts,
+    short: dict[str, Any],
     action: str,
     more: dict[str, Any],
     billed: int,
 ) -> None:
     connect(klap.url, read_timeout=1)
-    short = make_shorts()[0]
     klap.fault("POST", POST_EXPORT, action, **more)
     task = airflow(export(short))
     with pytest.raises(KlapError) as lost:
@@ -753,14 +900,16 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
     assert lost.value.passing
     assert len(klap.ledger("export")) == billed
     adopted = task.run()
+    (looked,) = klap.requests("GET", "^/exports$")
+    folder = f"folder_id={short['folder_id']}&" if short["folder_id"] else ""
+    assert looked["query"] == f"{folder}project_id={short['id']}"
     assert task.run() == adopted
     assert [entry["id"] for entry in klap.ledger("export")] == [adopted["export_id"]]
 
 
 def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any]
 ) -> None:
-    short = make_shorts()[0]
     task = airflow(export(short))
     known = task.run()
     klap.fault("POST", POST_EXPORT, "drop")
@@ -771,10 +920,8 @@ def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
     assert len(klap.ledger("export")) == 2
 
 
-def test_a_lost_export_that_failed_at_klap_is_made_anew(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
-) -> None:
-    task = airflow(export(make_shorts()[0]))
+def test_a_lost_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
+    task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
     with pytest.raises(KlapNoAnswerError):
         task.run()
@@ -788,14 +935,27 @@ def _ids(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any]
 ) -> None:
-    task = airflow(export(make_shorts()[0]))
+    task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
     with pytest.raises(KlapNoAnswerError):
         task.run()
     klap.fault("GET", "^/exports$", "status", code=401)
     with pytest.raises(KlapAuthError):
+        task.run()
+    assert task.run()["export_id"] == klap.ledger("export")[0]["id"]
+    assert posts(klap, POST_EXPORT) == 1
+
+
+def test_an_export_for_a_user_is_found_again_among_the_users_own(klap: Sandbox, airflow: Airflow) -> None:
+    headers = {"X-On-Behalf-Of": "user-1"}
+    sent = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}, headers=headers).json()
+    time.sleep(0.02)
+    project_id = klap.outcome(f"/tasks/{sent['id']}", headers=headers)["output_id"]
+    klap.fault("POST", POST_EXPORT, "accept_then_drop")
+    task = airflow(export({"id": project_id, "folder_id": None}, on_behalf_of="user-1"))
+    with pytest.raises(KlapNoAnswerError):
         task.run()
     assert task.run()["export_id"] == klap.ledger("export")[0]["id"]
     assert posts(klap, POST_EXPORT) == 1
@@ -872,9 +1032,9 @@ def test_two_shorts_that_swap_their_map_indexes_never_get_each_others_export(
     assert [result["project_id"] for result in swapped] == [other["id"], one["id"]]
 
 
-def test_an_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts) -> None:
+def test_an_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
     klap.fault("POST", POST_EXPORT, "job_error", error_code="render_failed")
-    task = airflow(export(make_shorts()[0]))
+    task = airflow(export(short))
     failed, sound = task.run(), task.run()
     assert [entry["id"] for entry in klap.ledger("export")] == [failed["export_id"], sound["export_id"]]
     assert task.run() == sound
@@ -882,9 +1042,8 @@ def test_an_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airf
 
 @pytest.mark.parametrize(("code", "kind", "advice"), REFUSALS)
 def test_a_refused_export_fails_at_once_names_its_short_and_records_nothing(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, code: int, kind: type[KlapError], advice: str
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any], code: int, kind: type[KlapError], advice: str
 ) -> None:
-    short = make_shorts()[0]
     klap.fault("POST", POST_EXPORT, "status", code=code, body={"error": "no"})
     task = airflow(export(short))
     with pytest.raises(kind, match=rf"HTTP {code} \(no\).*{advice}"):

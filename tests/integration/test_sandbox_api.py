@@ -81,6 +81,7 @@ def test_a_video_to_video_task_becomes_one_project_without_a_folder(sandbox: San
     project = sandbox.call("GET", f"/projects/{project_id}").json()
     assert (project["id"], project["folder_id"]) == (project_id, None)
     assert (project["name"], project["duration"]) == ("The whole talk", 80)
+    assert (project["virality_score"], project["virality_score_explanation"]) == (None, None)
 
     export = sandbox.call("POST", f"/projects/{project_id}/exports").json()
     export = sandbox.outcome(f"/projects/{project_id}/exports/{export['id']}")
@@ -256,9 +257,12 @@ def test_work_on_behalf_of_a_managed_user_is_theirs(sandbox: Sandbox) -> None:
     headers = {"X-On-Behalf-Of": user["id"]}
     body = {"source_video_url": sandbox.sample}
     task = sandbox.call("POST", "/tasks/video-to-video", json=body, headers=headers).json()
-    project = sandbox.outcome(f"/tasks/{task['id']}")["output_id"]
-    assert sandbox.call("GET", f"/projects/{project}").json()["author_id"] == user["id"]
+    project = sandbox.outcome(f"/tasks/{task['id']}", headers=headers)["output_id"]
+    assert sandbox.call("GET", f"/projects/{project}", headers=headers).json()["author_id"] == user["id"]
     export = sandbox.call("POST", f"/projects/{project}/exports", headers=headers).json()
+    for path in (f"/tasks/{task['id']}", f"/projects/{project}", f"/projects/{project}/exports/{export['id']}"):
+        answers = [sandbox.call("GET", path, headers=of).status_code for of in (headers, {}, {"X-On-Behalf-Of": "x"})]
+        assert answers == [200, 404, 404], path
 
     assert sandbox.call("GET", "/exports").json() == []
     assert [e["id"] for e in sandbox.call("GET", "/exports", headers=headers).json()] == [export["id"]]

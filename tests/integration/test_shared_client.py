@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from klap_provider import api, async_hook
 from klap_provider.async_hook import KlapAsyncHook
-from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapRateLimitError
+from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapInputError, KlapRateLimitError
 from klap_provider.polling import Pace, TaskTarget, Wait, Watch
 from klap_provider.triggers import TaskStatusTrigger
 from tests.integration.test_hook import closed_url
@@ -35,6 +37,7 @@ class Klap:
     :ivar keys: the API keys that it takes.
     :ivar said: statuses and headers of its next answers, before it says 200 again.
     :ivar seconds: how long it takes to answer.
+    :ivar users: for whom it was asked, each time.
     """
 
     def __init__(self) -> None:
@@ -43,6 +46,7 @@ class Klap:
         self.said: list[tuple[int, dict[str, str]]] = []
         self.body: Any = []
         self.seconds = 0.0
+        self.users: list[str | None] = []
         self.looks = self.connections = self.open = self.under_way = self.most = 0
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,6 +63,8 @@ class Klap:
 
     async def _answer(self, request: str, writer: asyncio.StreamWriter) -> None:
         self.looks += 1
+        named = re.search("X-On-Behalf-Of: (.*)\r\n", request)
+        self.users.append(named and named[1])
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await asyncio.sleep(self.seconds)
@@ -110,6 +116,32 @@ async def test_hooks_that_are_open_together_share_one_look_up_and_one_tcp_connec
         for _ in range(3):
             await look()
     assert (server.looks, server.connections) == (4, 1)
+
+
+async def test_hooks_for_different_users_are_one_client_and_each_request_names_its_own(
+    server: Klap, connect: Callable[..., None]
+) -> None:
+    connect(server.url, password="kak_test_first", on_behalf_of="user-1")
+    named = [None, "user-2", "user-3", "", None]
+    hooks = [KlapAsyncHook(on_behalf_of=user) for user in named]
+    async with contextlib.AsyncExitStack() as stack:
+        for hook in hooks:
+            await stack.enter_async_context(hook)
+        for hook in hooks:
+            await hook.call(LOOK)
+        server.said = [(429, {"Retry-After": "60"})]
+        for hook in hooks:
+            with pytest.raises(KlapRateLimitError):
+                await hook.call(LOOK)
+    assert server.users == ["user-1", "user-2", "user-3", "user-1", "user-1", "user-1"]
+    assert server.connections == 1
+
+
+async def test_a_user_that_fits_no_header_is_named_and_not_asked_for(server: Klap) -> None:
+    async with KlapAsyncHook(on_behalf_of="user\r\nX-Evil: 1") as hook:
+        with pytest.raises(KlapInputError, match="on_behalf_of"):
+            await hook.call(LOOK)
+    assert server.looks == 0
 
 
 async def test_a_connection_is_looked_up_anew_after_the_last_hook_has_left(

@@ -37,6 +37,7 @@ TRIGGERS: list[tuple[type[KlapTrigger], Target[Any]]] = [
     (ExportStatusTrigger, ExportTarget("export0000000000", "short0000001", "folder01")),
     (ExportStatusTrigger, ExportTarget("export0000000000", "short0000001", None)),
     (ShortsListTrigger, ShortsTarget("folder01")),
+    (ShortsListTrigger, ShortsTarget(project_id="short0000001")),
 ]
 
 
@@ -76,13 +77,18 @@ def test_a_trigger_is_the_same_after_it_was_stored(
     kind: type[KlapTrigger], target: Target[Any], end_from_trigger: bool
 ) -> None:
     trigger = kind.watching(
-        target, wait_of(watch(unknown_since=5.5)), klap_conn_id="klap_studio", end_from_trigger=end_from_trigger
+        target,
+        wait_of(watch(unknown_since=5.5)),
+        klap_conn_id="klap_studio",
+        on_behalf_of="user-1",
+        end_from_trigger=end_from_trigger,
     )
     again = restarted(trigger)
     assert type(again) is kind
     assert again.serialize() == trigger.serialize()
     assert (again.target, again.watch) == (target, trigger.watch)
     assert (again.klap_conn_id, again.end_from_trigger) == ("klap_studio", end_from_trigger)
+    assert again.on_behalf_of == "user-1"
 
 
 @pytest.mark.parametrize("fate", ["ready", "job_error", "401"])

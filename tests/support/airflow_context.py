@@ -50,6 +50,7 @@ class Supervisor:
 
     :ivar states: states of the run's task instances, as ``get_task_states`` returns them.
     :ivar said: every message as JSON, but for those that tell Airflow what to mask.
+    :ivar masked: what these tell.
     :ivar broken: kinds of messages that Airflow fails on.
     :ivar questions: what tasks asked a person.
     """
@@ -57,6 +58,7 @@ class Supervisor:
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.said: list[str] = []
+        self.masked: list[Any] = []
         self.broken: tuple[type, ...] = ()
         self.questions: list[comms.CreateHITLDetailPayload] = []
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
@@ -93,6 +95,7 @@ class Supervisor:
     def send(self, msg: Any) -> Any:
         """Take a message, and answer it as Airflow's supervisor does."""
         if isinstance(msg, comms.MaskSecret):
+            self.masked.append(msg.value)
             return None
         self.said.append(msg.model_dump_json())
         if isinstance(msg, self.broken):

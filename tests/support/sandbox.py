@@ -63,10 +63,10 @@ class Sandbox:
         headers = {"Authorization": "Bearer kak_test", **more.pop("headers", {})}
         return requests.request(method, self.url + path, headers=headers, timeout=10, **more)
 
-    def outcome(self, path: str, seconds: float = 60) -> dict[str, Any]:
-        """Look at a task or export until it is no longer processing."""
+    def outcome(self, path: str, seconds: float = 60, **more: Any) -> dict[str, Any]:
+        """Look at a task or export until it is no longer processing; ``more`` goes to requests."""
         deadline = time.monotonic() + seconds
-        while (job := self.call("GET", path).json())["status"] == "processing":
+        while (job := self.call("GET", path, **more).json())["status"] == "processing":
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} is still processing after {seconds} s.")
             time.sleep(0.1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from klap_provider.connection import KlapConnection, missing_connection
-from klap_provider.errors import KlapConfigError
+from klap_provider.errors import KlapConfigError, KlapInputError
 
 KEY = "kak_no-real-key"
 
@@ -98,6 +98,22 @@ def test_a_managed_user_that_fits_no_header_is_trimmed_or_refused_by_name(user: 
     except KlapConfigError as refused:
         outcome = str(refused)
     assert outcome == "user" or "on_behalf_of" in outcome
+
+
+def test_a_connection_acts_for_its_own_user_unless_another_is_named() -> None:
+    connection = read(extra={"on_behalf_of": "user-1"})
+    assert [connection.acting_for(user).on_behalf_of for user in (None, "", " user-2 ")] == [
+        "user-1",
+        "user-1",
+        "user-2",
+    ]
+    assert connection.acting_for("user-2").headers["X-On-Behalf-Of"] == "user-2"
+
+
+@pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "日本", "a\tb"])
+def test_another_user_that_fits_no_header_is_refused_by_name(user: str) -> None:
+    with pytest.raises(KlapInputError, match=r"on_behalf_of is .*Nothing was sent"):
+        read().acting_for(user)
 
 
 def test_the_key_is_not_in_the_representation() -> None:

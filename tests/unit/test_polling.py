@@ -176,6 +176,17 @@ def test_targets_ask_for_what_they_wait_for() -> None:
     assert str(ExportTarget("e1", "p1", "f1").call()) == "GET /projects/f1/p1/exports/e1"
     assert str(ExportTarget("e1", "p1").call()) == "GET /projects/p1/exports/e1"
     assert str(ShortsTarget("f1").call()) == str(api.list_projects("f1"))
+    assert str(ShortsTarget(project_id="p1").call()) == "GET /projects/p1"
+
+
+def test_targets_have_names_for_the_log() -> None:
+    targets = TaskTarget("t1"), ExportTarget("e1", "p1", "f1"), ShortsTarget("f1"), ShortsTarget(project_id="p1")
+    assert [*map(str, targets)] == ["task t1", "export e1 of project p1", "folder f1", "project p1"]
+
+
+def test_a_project_is_judged_as_a_list_of_one() -> None:
+    project = ShortsTarget(project_id="p1").call().parse({"id": "p1", "folder_id": None})
+    assert project == [Project(id="p1", folder_id=None)]
 
 
 def test_targets_return_ids_and_nothing_else() -> None:

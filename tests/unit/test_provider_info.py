@@ -109,6 +109,10 @@ def test_whatever_the_form_allows_is_accepted(name: str) -> None:
         KlapConnection.read("klap_default", STORED, {name: schema["maximum"] + 1})
 
 
+def test_the_token_is_not_shown_as_it_is_typed() -> None:
+    assert FIELDS["external_access_token"]["schema"]["format"] == "password"
+
+
 def test_the_key_has_a_field_and_what_is_not_read_is_hidden() -> None:
     behaviour = CONNECTION["ui-field-behaviour"]
     assert behaviour["relabeling"]["password"] == "API key"
