@@ -227,7 +227,7 @@ def test_a_hook_for_a_user_sees_what_is_theirs_alone(klap: Sandbox) -> None:
     assert user.call(api.get_task(task.id)).id == task.id
     with pytest.raises(KlapNotFoundError):
         account.call(api.get_task(task.id))
-    assert klap.ledger()[0]["on_behalf_of"] == user.on_behalf_of
+    assert klap.ledger()[0]["on_behalf_of"] == user.connection.on_behalf_of
 
 
 @pytest.mark.parametrize(
