@@ -28,6 +28,7 @@ def get_provider_info() -> dict[str, Any]:
             "klap_provider.links.OpenInKlapLink",
             "klap_provider.links.PreviewShortLink",
             "klap_provider.links.ExportedVideoLink",
+            "klap_provider.links.VideoRunLink",
         ],
         "sensors": [{"integration-name": "Klap", "python-modules": ["klap_provider.sensors"]}],
         "triggers": [{"integration-name": "Klap", "python-modules": ["klap_provider.triggers"]}],

@@ -34,12 +34,14 @@ def klap_dag(
     schedule: Any,
     fields: dict[str, Param],
     defaults: dict[str, Any],
+    **more: Any,
 ) -> DAG:
     """
     Return a DAG without tasks, with a trigger form and this project's retries.
 
     :param fields: the form, with those of :mod:`klap_provider.trigger_form` that the other functions here read.
     :param defaults: defaults of the form other than the fields' own, by name.
+    :param more: further arguments of the DAG.
     :raises ValueError: there is no such field.
     """
     set_defaults(fields, defaults)
@@ -58,6 +60,7 @@ def klap_dag(
             "retry_delay": timedelta(seconds=30),
             "retry_exponential_backoff": 2.0,
         },
+        **more,
     )
 
 

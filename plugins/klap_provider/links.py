@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
     from klap_provider.base import KlapOperator
+    from klap_provider.batch_runs import VideoRunOperator
 
 
 class OpenInKlapLink(BaseOperatorLink):
@@ -56,3 +57,16 @@ class ExportedVideoLink(BaseOperatorLink):
         """Return the address that the task left in its XCom, or nothing before that."""
         delivered = XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
         return (delivered or {}).get("src_url") or ""
+
+
+class VideoRunLink(BaseOperatorLink):
+    """Opens the run that a batch started, or found, for a video."""
+
+    name = "Run of this video"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address."""
+        from airflow.utils.helpers import build_airflow_dagrun_url
+
+        task = cast("VideoRunOperator", operator)
+        return build_airflow_dagrun_url(dag_id=task.trigger_dag_id, run_id=task.trigger_run_id)

@@ -1,7 +1,9 @@
-"""All operators, in the order of a run. Each has a module of its own, below this one."""
+"""All operators. Each step has a module of its own, below this one."""
 
 from __future__ import annotations
 
+from klap_provider.batch_list import ReadVideoListOperator
+from klap_provider.batch_runs import SummarizeVideosOperator, VideoRunOperator
 from klap_provider.delivery import DeliverShortOperator
 from klap_provider.export import ExportShortOperator
 from klap_provider.listing import ListShortsOperator
@@ -14,7 +16,10 @@ __all__ = [
     "ExportShortOperator",
     "ListShortsOperator",
     "PublishShortsOperator",
+    "ReadVideoListOperator",
     "ReviewShortsOperator",
     "SubmitShortsOperator",
     "SubmitVideoOperator",
+    "SummarizeVideosOperator",
+    "VideoRunOperator",
 ]

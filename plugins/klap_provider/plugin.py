@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
 
-from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
+from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink, VideoRunLink
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,7 +47,7 @@ class KlapPlugin(AirflowPlugin):
     """Klap in Airflow's UI: buttons on its tasks, and the Shorts tab of a run."""
 
     name = "klap"
-    operator_extra_links = [OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink()]  # noqa: RUF012  # as declared
+    operator_extra_links = [OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink(), VideoRunLink()]  # noqa: RUF012  # as declared
     fastapi_apps = [{"name": "klap", "app": BoardFiles(), "url_prefix": "/klap"}]  # noqa: RUF012  # as declared
     react_apps = [  # noqa: RUF012  # as declared
         {

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from demo.airflow import LocalAirflow
+from demo.airflow import ROOT, LocalAirflow
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DAG_ID = "klap_generate_shorts"
+BATCH_DAG_ID = "klap_quick_batch"
+
+# The shipped DAG looks at its runs every 30 s, which is long for a test.
+QUICK_BATCH = f"""
+from klap_generate_shorts_batch import klap_generate_shorts_batch  # Airflow looks for the words airflow and dag
+
+dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=3, poke_interval=1)
+"""
 
 
 @dataclass
@@ -63,7 +72,9 @@ def stage(standing: Stage) -> Stage:
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     api_key = f"kak_{secrets.token_hex(12)}"
     home = tmp_path_factory.mktemp("airflow")
+    dags = Path(shutil.copytree(ROOT / "dags", tmp_path_factory.mktemp("bundle") / "dags"))
+    (dags / "quick_batch.py").write_text(QUICK_BATCH)
     with Sandbox(render=True, task_seconds=2, export_seconds=2) as sandbox:
         connection = {"conn_type": "klap", "host": sandbox.url, "password": api_key}
-        with LocalAirflow(home, connections={"klap_default": connection}) as airflow:
+        with LocalAirflow(home, connections={"klap_default": connection}, dags=dags) as airflow:
             yield Stage(airflow, sandbox, api_key, tmp_path_factory.mktemp("shorts"))
