@@ -56,7 +56,8 @@ lint: .venv/ready
 
 # The versions that everything was tested with, for every Python from 3.10 on.
 constraints: .venv/ready
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --extra bench --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --extra bench --extra s3 --extra gcs \
+	  --extra azure --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file constraints.txt
 
 clean:

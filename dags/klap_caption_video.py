@@ -62,7 +62,12 @@ def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = No
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
         )
         export_and_deliver(
-            submit=submit, wait=wait, select=find_video, group_id="video", group_display_name="The video"
+            submit=submit,
+            wait=wait,
+            select=find_video,
+            group_id="video",
+            group_display_name="The video",
+            asset_alias="klap_videos",
         )
     return dag
 

@@ -39,6 +39,7 @@ from klap_provider.models import (
     User,
     UserToken,
     VideoRequest,
+    without_queries,
 )
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _klaps_words(document: Any) -> tuple[str | None, str]:
         return None, ""
     code = document.get("error_code")
     found = [document.get(name) for name in ("error_code", "message", "error", "detail")]
-    words = dict.fromkeys(_text(w) for w in found if w)
+    words = dict.fromkeys(without_queries(_text(w)) for w in found if w)
     return (code if isinstance(code, str) else None), ": ".join(words)[:500]
 
 

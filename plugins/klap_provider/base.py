@@ -104,20 +104,28 @@ class KlapSubmitOperator(KlapOperator):
         status: Callable[[str], str],
         find_orphans: Callable[[Submission], Sequence[str]] | None = None,
         allow_new: bool = False,
+        outgoing: Callable[[], Call[Task] | Call[Export]] | None = None,
     ) -> Submission:
         """
         Send the call unless it was sent before, and return the submission, with its id.
 
+        :param call: what is asked of Klap; a call that differs is new work.
         :param status: returns the status word of the job with the given id.
         :param find_orphans: lists jobs that a POST whose answer got lost may have made, if the API has a way.
         :param allow_new: send although the fate of an earlier POST is unknown.
+        :param outgoing: returns the call as it goes out, if that has something in it that is new each time.
         :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
         """
         connection = self.client.connection
         send: Callable[[Call[Any]], Any] = self.client.call
+
+        def prepare() -> Callable[[], str]:
+            ready = outgoing() if outgoing else call
+            return lambda: send(ready).id
+
         submitter = Submitter(
             store=_Forever(context["task_state_store"]),
-            post=lambda: send(call).id,
+            prepare=prepare,
             has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
             find_orphans=find_orphans,
             clock=time.time,

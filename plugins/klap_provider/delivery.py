@@ -26,7 +26,8 @@ class DeliverShortOperator(KlapOperator):
     Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
 
     The file name is made of the score, the short's name and the export's id (:func:`~klap_provider.naming.file_name`).
-    A file that is there already was delivered whole, and is not fetched again.
+    A file that is there already was delivered whole, and is not fetched again. A JSON file of the same name beside it
+    has what Klap says of the short: score and explanation, texts to publish it with, transcript.
 
     :param export_id: id of the export, which must be ready. Templated.
     :param project_id: id of the short. Templated.
@@ -37,13 +38,18 @@ class DeliverShortOperator(KlapOperator):
     :param subfolder: folder below it. Templated.
     :param short_name: name of the short, for the file name and shown as the map index. Templated.
     :param virality_score: 0–100, for the file name. Templated.
+    :param source_video_url: the video that it is a short of, for the JSON file. Templated.
+    :param klap_task_id: Klap's task that made it, for the JSON file. Templated.
     :param max_bytes: size at which a download is given up. Default 5 GiB.
     :param download_timeout: seconds after which a download is given up. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
-    :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str,
-        "src_url": str | None}``, the last one Klap's address of the video, if this task has fetched it.
+    :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str, "src_url": str | None,
+        "sidecar": str, "publication_captions": dict | None, "transcript": str | None}``: ``src_url`` is Klap's address
+        of the video, if this task has fetched it, ``sidecar`` the JSON file, and ``transcript`` None if it is longer
+        than 10,000 characters.
     :raises KlapDownloadError: the file could not be fetched whole.
+    :raises KlapStorageError: it could not be stored.
     """
 
     template_fields: Sequence[str] = (
@@ -54,6 +60,8 @@ class DeliverShortOperator(KlapOperator):
         "subfolder",
         "short_name",
         "virality_score",
+        "source_video_url",
+        "klap_task_id",
         "klap_conn_id",
         "on_behalf_of",
     )
@@ -69,6 +77,8 @@ class DeliverShortOperator(KlapOperator):
         subfolder: str | None = None,
         short_name: str | None = None,
         virality_score: float | None = None,
+        source_video_url: str | None = None,
+        klap_task_id: str | None = None,
         max_bytes: int = 5 * 1024**3,
         download_timeout: float = 1800,
         **kwargs: Any,
@@ -82,36 +92,77 @@ class DeliverShortOperator(KlapOperator):
         self.subfolder = subfolder
         self.short_name = short_name
         self.virality_score = virality_score
+        self.source_video_url = source_video_url
+        self.klap_task_id = klap_task_id
         self.max_bytes = max_bytes
         self.download_timeout = download_timeout
 
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver, or find that it was delivered before."""
-        from klap_provider.storage import folder_at
+        from klap_provider.sidecar import LONGEST_TRANSCRIPT, read_sidecar, sidecar_of
+        from klap_provider.storage import folder_at, storage_faults
 
         path = folder_at(self.destination, self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
-        record = self._delivered_before(path, context["task_state_store"].get(DELIVERED_KEY))
-        if record is None:
-            record = self._fetch(path)
-            self.log.info("Delivered %s (%d bytes)", path, record["size"])
-        else:
-            self.log.info("%s is there already", path)
-        context["task_state_store"].set(DELIVERED_KEY, record)
-        return {"project_id": self.project_id, "export_id": self.export_id, **record}
+        sidecar = sidecar_of(path)
+        store = context["task_state_store"]
+        known = store.get(DELIVERED_KEY)
+        with storage_faults("destination", str(path), paid=True):
+            record = self._delivered_before(path, known)
+            facts = None if record is None else read_sidecar(sidecar, sha256=record["sha256"])
+            if record is None:
+                record = self._fetch(path)
+                self.log.info("Delivered %s (%d bytes)", path, record["size"])
+            else:
+                self.log.info("%s is there already", path)
+        store.set(DELIVERED_KEY, record)
+        if facts is None:
+            facts = self._describe(sidecar, path.name, record)
+        transcript = facts["transcript"]
+        return {
+            "project_id": self.project_id,
+            "export_id": self.export_id,
+            **record,
+            "sidecar": str(sidecar),
+            "publication_captions": facts["publication_captions"],
+            "transcript": transcript if transcript and len(transcript) <= LONGEST_TRANSCRIPT else None,
+        }
 
     def _delivered_before(self, path: ObjectStoragePath, record: Any) -> dict[str, Any] | None:
-        if not path.exists():
+        from klap_provider.storage import BLOCK_SIZE, size_of
+
+        size = size_of(path)
+        if size is None:
             return None
-        if record is not None and record["path"] == str(path) and record["size"] == path.stat().st_size:
+        if record is not None and record["path"] == str(path) and record["size"] == size:
             return dict(record)
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
+        digest = hashlib.sha256()
+        with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
             while chunk := file.read(1024 * 1024):
                 digest.update(chunk)
-        return {"path": str(path), "size": path.stat().st_size, "sha256": digest.hexdigest(), "src_url": None}
+        return {"path": str(path), "size": size, "sha256": digest.hexdigest(), "src_url": None}
+
+    def _describe(self, sidecar: ObjectStoragePath, file: str, record: dict[str, Any]) -> dict[str, Any]:
+        from klap_provider.sidecar import facts_of, write_json
+        from klap_provider.storage import storage_faults
+
+        project = self.client.call(api.get_project(str(self.project_id), folder_id=self.folder_id))
+        facts = {
+            "project_id": self.project_id,
+            "export_id": self.export_id,
+            "folder_id": self.folder_id,
+            **facts_of(project, short_name=self.short_name, virality_score=self.virality_score),
+            "source_video_url": self.source_video_url,
+            "klap_task_id": self.klap_task_id,
+            "file": file,
+            "size": record["size"],
+            "sha256": record["sha256"],
+        }
+        with storage_faults("destination", str(sidecar), paid=True):
+            write_json(sidecar, facts)
+        return facts
 
     def _fetch(self, path: ObjectStoragePath) -> dict[str, Any]:
         from klap_provider.download import Limits, download

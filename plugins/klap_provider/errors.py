@@ -24,6 +24,7 @@ What can go wrong, as a tree.
     ├── KlapNoShortsError          the video yielded no shorts
     ├── KlapSubmitUncertainError   a paid request went out and nobody knows whether it arrived
     ├── KlapDownloadError          an exported file could not be fetched whole
+    ├── KlapStorageError           the team's own storage failed
     └── KlapIncompleteError        the run ended and some shorts are missing
 
 Two questions decide what happens after a failure, and both are answered by the exception itself:
@@ -188,6 +189,21 @@ class KlapDownloadError(KlapError):
     :param message: what happened and what to do, for a person.
     :param passing: whether another try may succeed.
     """
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class KlapStorageError(KlapError):
+    """
+    The team's own storage failed: it is not there, refuses, or does not answer.
+
+    :param message: what happened and what to do, for a person.
+    :param passing: whether another try may succeed.
+    """
+
+    refused = True
 
     def __init__(self, message: str, *, passing: bool) -> None:
         super().__init__(message)

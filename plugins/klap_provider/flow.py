@@ -96,19 +96,24 @@ def export_and_deliver(
     select: ListShortsOperator,
     group_id: str = "short",
     group_display_name: str = "Each short",
+    asset_alias: str = "klap_shorts",
 ) -> None:
     """
     Add what follows the three: a group that exports, waits for and delivers each short, and the task ``publish``.
 
     :param group_id: id of the group, and so the first part of its tasks' ids.
+    :param asset_alias: name of the asset alias under which ``publish`` tells what was delivered.
     """
     form: dict[str, Any] = {name: submit.dag.param(name) for name in submit.dag.params}
     account = _account(form)
     submitted = "(ti.xcom_pull('submit') or {})"
     finished = f"(ti.xcom_pull('{wait.task_id}') or {{}})"
-    storage: dict[str, Any] = {
+    klap_task_id = f"{{{{ {submitted}.get('klap_task_id', '') }}}}"
+    origin_and_place: dict[str, Any] = {
         "destination": form["destination"],
-        "subfolder": f"{{{{ {submitted}.get('klap_task_id', '') }}}}",
+        "subfolder": klap_task_id,
+        "source_video_url": form["source_video_url"],
+        "klap_task_id": klap_task_id,
     }
     exported = f"ti.xcom_pull('{group_id}.export', map_indexes=ti.map_index)"
 
@@ -138,7 +143,7 @@ def export_and_deliver(
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             virality_score=virality_score,
-            **storage,
+            **origin_and_place,
         )
         export >> wait_for_export >> deliver
 
@@ -150,10 +155,9 @@ def export_and_deliver(
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
-        source_video_url=form["source_video_url"],
-        klap_task_id=f"{{{{ {submitted}.get('klap_task_id', '') }}}}",
         folder_id=f"{{{{ {finished}.output_id if {finished}.output_type == 'folder' }}}}",
-        **storage,
+        asset_alias=asset_alias,
+        **origin_and_place,
     )
     submit >> wait >> select >> one_short.expand_kwargs(select.output) >> publish
     [submit, wait] >> publish

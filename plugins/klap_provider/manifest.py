@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, AssetAlias
 
 from klap_provider.base import ERROR_KEY, REVIEW_KEY, KlapOperator, reports_failure
 from klap_provider.errors import KlapIncompleteError
@@ -20,6 +21,22 @@ MANIFEST = "manifest.json"
 OUTCOME_KEY = "klap_outcome"
 OUTCOME_FIELDS = ("project_id", "path", "size", "src_url", "step", "error")
 
+#: What is told of each short in the asset event, beside its name.
+EVENT_FIELDS = (
+    "project_id",
+    "virality_score",
+    "explanation",
+    "duration",
+    "path",
+    "size",
+    "sha256",
+    "sidecar",
+    "publication_captions",
+    "transcript",
+)
+#: Of these, what the manifest leaves to the file beside each video.
+IN_SIDECAR = ("publication_captions", "transcript")
+
 GOOD_STATES = ("success", "skipped")
 
 
@@ -29,6 +46,10 @@ class PublishShortsOperator(KlapOperator):
 
     Meant as the last task, with ``trigger_rule="all_done"``, so that it runs whatever happened before it. It makes
     no API call.
+
+    A run that delivered all its shorts, and at least one, is told to Airflow as one event of the asset that its
+    destination is, by way of an alias. One for all: of several events that a task has for one asset, Airflow gives the
+    run that they start the first alone, and the others to the run after.
 
     :param steps: ids of the tasks that each selected short goes through, in order; they are mapped over ``shorts``, and
         the last one is a :class:`~klap_provider.delivery.DeliverShortOperator`.
@@ -41,6 +62,7 @@ class PublishShortsOperator(KlapOperator):
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
     :param destination: as given to the delivering task. Templated.
     :param subfolder: as given to the delivering task. Templated.
+    :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str]}``. The XCom ``klap_outcome`` says of each short
         ``{"project_id": str, "path": str | None, "size": int | None, "src_url": str | None, "step": str | None,
         "error": str | None}``.
@@ -68,9 +90,13 @@ class PublishShortsOperator(KlapOperator):
         folder_id: str | None = None,
         destination: str | None = None,
         subfolder: str | None = None,
+        asset_alias: str | None = "klap_shorts",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if asset_alias:
+            self.outlets = [*self.outlets, AssetAlias(asset_alias)]
+        self.asset_alias = asset_alias
         self.steps = list(steps)
         self.shorts = shorts
         self.source_video_url = source_video_url
@@ -102,7 +128,9 @@ class PublishShortsOperator(KlapOperator):
                 "dag_id": ti.dag_id,
                 "run_id": ti.run_id,
                 "written_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "delivered": delivered,
+                "delivered": [
+                    {name: fact for name, fact in short.items() if name not in IN_SIDECAR} for short in delivered
+                ],
                 "missing": missing,
                 "problem": problem,
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
@@ -117,6 +145,8 @@ class PublishShortsOperator(KlapOperator):
                 "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
                 "failed at Klap is."
             )
+        if self.asset_alias and delivered:
+            self._tell(context, self.asset_alias, path, delivered)
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
         return {"manifest": path, "delivered": len(delivered), "paths": [short["path"] for short in delivered]}
 
@@ -154,12 +184,27 @@ class PublishShortsOperator(KlapOperator):
             stock.append(found)
         return stock
 
+    def _tell(self, context: Context, alias: str, manifest: str, delivered: list[dict[str, Any]]) -> None:
+        """Have Airflow record an asset event when this task has succeeded."""
+        from klap_provider.storage import asset_uri
+
+        extra: dict[str, Any] = {
+            "source_video_url": self.source_video_url,
+            "klap_task_id": self.klap_task_id,
+            "manifest": manifest,
+            "shorts": [
+                {"name": short["short_name"], **{name: short.get(name) for name in EVENT_FIELDS}} for short in delivered
+            ],
+        }
+        context["outlet_events"][AssetAlias(alias)].add(Asset(uri=asset_uri(self.destination)), extra=extra)
+
     def _write(self, manifest: dict[str, Any]) -> str:
-        from klap_provider.storage import folder_at, whole_file
+        from klap_provider.sidecar import write_json
+        from klap_provider.storage import folder_at, storage_faults
 
         path = folder_at(self.destination, self.subfolder) / MANIFEST
-        with whole_file(path) as sink:
-            sink.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+        with storage_faults("destination", str(path), paid=True):
+            write_json(path, manifest)
         return str(path)
 
 

@@ -13,6 +13,7 @@ API: https://docs.klap.app/
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from enum import Enum
 from sys import float_info
@@ -50,6 +51,19 @@ def _check_http_url(url: str) -> str:
 
 
 HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_check_http_url)]
+
+
+def _check_video_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return _check_http_url(url)
+    if not parts.hostname or parts.path.endswith("/") or not parts.path:
+        raise ValueError(f"must name a bucket and a file in it, as {parts.scheme}://conn_id@bucket/path.mp4")
+    return url
+
+
+#: One that Klap can fetch, or one in object storage, which is signed for Klap (:mod:`klap_provider.source`).
+VideoUrl = Annotated[str, Field(pattern=r"^(https?://\S+|(s3|gs|abfs)://\S.*)$"), AfterValidator(_check_video_url)]
 
 
 class _Request(BaseModel):
@@ -91,10 +105,10 @@ def _choice(no_choice: str, names: dict[str, str]) -> dict[str, Any]:
 class VideoRequest(_Request):
     """Body of ``POST /tasks/video-to-video``: caption and reframe one video as a whole."""
 
-    source_video_url: HttpUrl = Field(
+    source_video_url: VideoUrl = Field(
         title="Video URL",
-        description="A YouTube link or a public http(s) address of a video file, at most 5 hours long. "
-        "Klap must be able to reach it from the internet.",
+        description="A YouTube link, a public http(s) address of a video file, or a file in object storage such as "
+        "s3://aws_default@bucket/talk.mp4; at most 5 hours long. Klap must be able to reach it from the internet.",
     )
     language: str | None = Field(
         None,
@@ -220,6 +234,11 @@ def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def without_queries(words: str) -> str:
+    """Return what Klap said without the queries of addresses in it: that of a signed one is a secret."""
+    return re.sub(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+", r"\1?…", words)
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -253,7 +272,7 @@ class _Job(_Answer):
     def failure(self) -> str:
         """Klap's own words on why the job failed, as far as there are any."""
         words = [w for w in (self.error_code, self.error_message, self.error, self.message) if w]
-        return " · ".join(dict.fromkeys(str(w) for w in words)) or "Klap gave no reason"
+        return " · ".join(dict.fromkeys(without_queries(str(w)) for w in words)) or "Klap gave no reason"
 
 
 class Task(_Job):
@@ -296,12 +315,23 @@ class Project(_Answer):
     virality_score_explanation: str | None = None
     #: Length in seconds, in some answers.
     duration: float | None = None
+    #: Texts to publish it with, by network; in some answers.
+    publication_captions: dict[str, Any] | None = None
+    transcript_text: str | None = None
 
     @field_validator("virality_score", "duration", mode="before")
     @classmethod
     def _number_or_none(cls, value: Any) -> Any:
         sound = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
         return value if sound else None
+
+    @field_validator("publication_captions", "transcript_text", mode="wrap")
+    @classmethod
+    def _as_expected_or_none(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return parse(value)
+        except ValidationError:
+            return None
 
 
 class User(_Answer):

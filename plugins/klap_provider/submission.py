@@ -92,7 +92,8 @@ class Submitter:
     Submits one job at most.
 
     :param store: where the record lives.
-    :param post: sends the POST and returns the new job's id.
+    :param prepare: makes the POST ready, and returns what sends it and returns the new job's id. It runs before the
+        intent is recorded, so that what fails in it leaves no doubt whether something was sent.
     :param has_failed: whether the job with this id ended with ``error``; such a one is not reattached to.
     :param find_orphans: lists the ids, oldest first, of jobs that a POST whose answer got lost may have made, given the
         intent; None where the API has no way to look.
@@ -100,7 +101,7 @@ class Submitter:
     """
 
     store: Store
-    post: Callable[[], str]
+    prepare: Callable[[], Callable[[], str]]
     has_failed: Callable[[str], bool]
     find_orphans: Callable[[Submission], Sequence[str]] | None
     clock: Callable[[], float]
@@ -111,7 +112,8 @@ class Submitter:
 
         :param allow_new: submit although the fate of an earlier POST is unknown and it may have been billed.
         :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
-        :raises KlapError: what the POST itself failed with, if Klap did not take it or an orphan can be looked for.
+        :raises KlapError: what the POST itself failed with, if Klap did not take it or an orphan can be looked for;
+            or what its preparation failed with.
         """
         before = self._recorded()
         redo = self.store.get(REDO_KEY)
@@ -136,12 +138,13 @@ class Submitter:
         raise _uncertain(before)
 
     def _post(self, fingerprint: str, before: Submission | None, redo: Any) -> Submission:
+        post = self.prepare()
         known = () if before is None else self._not_ours(before, same=before.fingerprint == fingerprint and not redo)
         intent = self._keep(Submission(fingerprint, self.clock(), known=known))
         if redo:
             self.store.delete(REDO_KEY)
         try:
-            job_id = self.post()
+            job_id = post()
         except KlapError as failure:
             if failure.refused:
                 if before is None:

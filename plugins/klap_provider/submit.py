@@ -27,7 +27,8 @@ class KlapVideoOperator(KlapSubmitOperator):
     A retry or a clear with the same inputs returns the same task, unless that task failed at Klap; changed inputs
     are new work. Parameters left None are not sent, and Klap's defaults hold. All are templated.
 
-    :param source_video_url: a YouTube link or a public http(s) address of a video file, at most 5 hours long.
+    :param source_video_url: a YouTube link, a public http(s) address of a video file, or a file in object storage
+        such as ``s3://conn_id@bucket/talk.mp4``, for which Klap is sent a signed address; at most 5 hours long.
     :param language: spoken language, such as ``en``. Default: Klap detects it.
     :param translate_to: language to translate the captions to.
     :param transcription_context: names and jargon to expect, at most 1,000 characters.
@@ -41,12 +42,14 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param klap_task_id: go on with this task of Klap instead of submitting; a way on after
         :class:`~klap_provider.errors.KlapSubmitUncertainError`.
     :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
-    :param destination: where the videos are to be delivered later: only checked, before anything is paid for.
+    :param destination: where the videos are to be delivered later: a file is written there and removed, before
+        anything is paid for.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's.
     :return: ``{"klap_task_id": str, "submitted_at": str}``, the time in ISO 8601.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
+    :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
     :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
     :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
     """
@@ -111,9 +114,10 @@ class KlapVideoOperator(KlapSubmitOperator):
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or reattach to what was submitted before."""
-        from klap_provider.storage import folder_at
+        if self.destination:
+            from klap_provider.storage import check_destination
 
-        folder_at(self.destination)
+            check_destination(self.destination)
         if self.klap_task_id:
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             since = self.client.call(api.get_task(self.klap_task_id)).created_at
@@ -122,14 +126,23 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
             }
         request = self._request()
-        require_reachable("source_video_url", request.source_video_url, api_url=self.client.connection.api_url)
         submission = self.submit_once(
             context,
             self.call(request),
             status=lambda job_id: self.client.call(api.get_task(job_id)).status,
             allow_new=bool(self.allow_new_submission),
+            outgoing=lambda: self.call(self._fetchable(request)),
         )
         return {"klap_task_id": submission.job_id, "submitted_at": submission.submitted_at}
+
+    def _fetchable(self, request: VideoRequest) -> VideoRequest:
+        """Return the request with an address that Klap can fetch from."""
+        from klap_provider.source import is_stored, signed
+
+        if is_stored(request.source_video_url):
+            request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
+        require_reachable("source_video_url", request.source_video_url, api_url=self.client.connection.api_url)
+        return request
 
 
 class SubmitVideoOperator(KlapVideoOperator):

@@ -146,6 +146,7 @@ class Played:
     :ivar ended_from_trigger: whether the triggerer ended it.
     :ivar answer: what a person says to a question: the choices, and who it was; None = nobody did in time.
     :ivar patience: how long it waited for that person.
+    :ivar outlet_events: where the latest try put its asset events.
     """
 
     supervisor: Supervisor
@@ -161,6 +162,7 @@ class Played:
     ended_from_trigger: bool = False
     answer: tuple[list[str], str] | None = None
     patience: timedelta | None = None
+    outlet_events: Any = None
 
     def run(self) -> Any:
         """Play one try to its end and return the XCom that it leaves; raise what it fails with."""
@@ -204,6 +206,10 @@ class Played:
         task, ti, _ = self._start(0)
         return {link.name: link.get_link(operator=task, ti_key=ti) for link in task.operator_extra_links}  # type: ignore[arg-type]  # as Airflow calls it
 
+    def asset_events(self) -> list[dict[str, Any]]:
+        """The asset events of the latest try, as a worker sends them when it has succeeded."""
+        return [json_copy(event) for event in task_runner._serialize_outlet_events(self.outlet_events)]
+
     @property
     def store(self) -> dict[str, Any]:
         """The task's state store."""
@@ -227,6 +233,7 @@ class Played:
         context = ti.get_template_context()
         context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]
         task.render_template_fields(context)
+        self.outlet_events = context["outlet_events"]
         return task, ti, context
 
     def _answered(self) -> dict[str, Any]:

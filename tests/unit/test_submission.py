@@ -62,6 +62,7 @@ class Klap:
     posts: int = 0
     failed: set[str] = field(default_factory=set)
     seen_by_post: list[Any] = field(default_factory=list)
+    prepare: Callable[[], Callable[[], str]] | None = None
 
     def submitter(
         self,
@@ -77,7 +78,11 @@ class Klap:
             return f"job-{self.posts}"
 
         return Submitter(
-            store=store, post=post, has_failed=self.failed.__contains__, find_orphans=find_orphans, clock=lambda: now
+            store=store,
+            prepare=self.prepare or (lambda: post),
+            has_failed=self.failed.__contains__,
+            find_orphans=find_orphans,
+            clock=lambda: now,
         )
 
 

@@ -54,7 +54,7 @@ def test_a_required_field_stays_required_and_the_others_keep_their_default(model
 @pytest.mark.parametrize(
     ("model", "name", "bounds"),
     [
-        (ShortsRequest, "source_video_url", {"pattern": r"^https?://\S+$"}),
+        (ShortsRequest, "source_video_url", {"pattern": r"^(https?://\S+|(s3|gs|abfs)://\S.*)$"}),
         (ShortsRequest, "transcription_context", {"maxLength": 1000}),
         (ShortsRequest, "target_clip_count", {"minimum": 1}),
         (ShortsRequest, "max_clip_count", {"minimum": 1}),
