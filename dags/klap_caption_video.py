@@ -59,6 +59,8 @@ def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = No
             task_display_name="Find",
             klap_conn_id=dag.param("klap_conn_id"),
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
+            budget=dag.param("budget"),
+            submissions="{{ ti.xcom_pull('submit').paid }}",
         )
         export_and_deliver(
             submit=submit, wait=wait, select=find_video, group_id="video", group_display_name="The video"

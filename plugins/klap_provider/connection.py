@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from klap_provider.addresses import DEFAULT_APP_URL, DEFAULT_PLAYER_URL, api_url
+from klap_provider.cost import Prices
 from klap_provider.errors import KlapConfigError
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class KlapConnection:
     :param player_url: address to which a project id is appended for a preview.
     :param app_url: address to which a folder id is appended to open it in Klap's own app.
     :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
+    :param price_input_video: US dollars that Klap bills for it, as the following. None: see
+        :class:`~klap_provider.cost.Prices`.
     """
 
     conn_id: str
@@ -50,6 +54,9 @@ class KlapConnection:
     player_url: str = DEFAULT_PLAYER_URL
     app_url: str = DEFAULT_APP_URL
     on_behalf_of: str | None = None
+    price_input_video: Decimal | None = None
+    price_generated_short: Decimal | None = None
+    price_export: Decimal | None = None
 
     @classmethod
     def read(cls, conn_id: str, conn: AirflowConnection, extra: Mapping[str, Any]) -> KlapConnection:
@@ -78,6 +85,9 @@ class KlapConnection:
             player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
             app_url=str(extra.get("app_url") or DEFAULT_APP_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
+            price_input_video=_price(conn_id, extra, "price_input_video"),
+            price_generated_short=_price(conn_id, extra, "price_generated_short"),
+            price_export=_price(conn_id, extra, "price_export"),
         )
 
     @property
@@ -87,6 +97,17 @@ class KlapConnection:
         if self.on_behalf_of:
             headers["X-On-Behalf-Of"] = self.on_behalf_of
         return headers
+
+    @property
+    def prices(self) -> Prices:
+        """What Klap bills this account, as far as somebody has said."""
+        told = {
+            "input_video": self.price_input_video,
+            "generated_short": self.price_generated_short,
+            "export": self.price_export,
+        }
+        known = {name: price for name, price in told.items() if price is not None}
+        return Prices(**known, second_hand=len(known) < len(told))
 
     def scrub(self, body: bytes) -> bytes:
         """Return an answer without the API key, should it repeat it: its words end up in errors and XComs."""
@@ -104,6 +125,20 @@ def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) 
     if not 0 < seconds <= 3600:
         raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
     return seconds
+
+
+def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:
+    value = extra.get(name)
+    if value in (None, ""):
+        return None
+    try:
+        price = Decimal(str(value))
+        fits = 0 <= price <= 1000
+    except ArithmeticError:  # no number, or one that compares with none
+        fits = False
+    if not fits:
+        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes US dollars, 0 to 1000.")
+    return price
 
 
 def _user(conn_id: str, value: Any) -> str | None:
