@@ -60,6 +60,8 @@ def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = No
             klap_conn_id=dag.param("klap_conn_id"),
             on_behalf_of=dag.param("on_behalf_of"),
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
+            budget=dag.param("budget"),
+            submissions="{{ ti.xcom_pull('submit').paid }}",
         )
         export_and_deliver(
             submit=submit,

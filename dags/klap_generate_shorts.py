@@ -84,7 +84,9 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
     with klap_dag(
         dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
     ) as dag:
-        submit, wait = submit_and_wait(dag, SubmitShortsOperator, wait_task_id="wait_for_shorts")
+        submit, wait = submit_and_wait(
+            dag, SubmitShortsOperator, wait_task_id="wait_for_shorts", max_exports=dag.param("limit")
+        )
         select_shorts = ReviewShortsOperator(
             task_id="select_shorts",
             task_display_name="Select",
@@ -94,6 +96,8 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
             folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
             min_virality_score=dag.param("min_virality_score"),
             limit=dag.param("limit"),
+            budget=dag.param("budget"),
+            submissions="{{ ti.xcom_pull('submit').paid }}",
             allow_empty=dag.param("allow_empty"),
             review=dag.param("review"),
             response_timeout="{{ params.review_hours * 3600 }}",

@@ -78,6 +78,21 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Token of that user for embedded players. Usually empty.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "price_input_video": {
+                        "label": "Price of an input video",
+                        "description": "US dollars that Klap bills your account for it. Empty: 0.44, second-hand.",
+                        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
+                    },
+                    "price_generated_short": {
+                        "label": "Price of a generated short",
+                        "description": "US dollars, exported or not. Empty: 0.32, second-hand.",
+                        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
+                    },
+                    "price_export": {
+                        "label": "Price of an export",
+                        "description": "US dollars. Empty: 0.48, second-hand.",
+                        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
+                    },
                 },
             }
         ],

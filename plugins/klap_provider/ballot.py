@@ -33,9 +33,16 @@ def picked(shorts: Sequence[Mapping[str, Any]], chosen: Collection[str]) -> list
     return [short["project_id"] for place, short in enumerate(shorts, 1) if _option(place, short) in chosen]
 
 
-def body(shorts: Sequence[Mapping[str, Any]]) -> str:
-    """Return the list of the shorts as Markdown. Their texts are data, so no mark-up in them has an effect."""
-    return "\n".join(_item(place, short) for place, short in enumerate(shorts, 1))
+def body(shorts: Sequence[Mapping[str, Any]], room: int | None = None) -> str:
+    """
+    Return the list of the shorts as Markdown. Their texts are data, so no mark-up in them has an effect.
+
+    :param room: for how many exports the budget does, if that is not for all.
+    """
+    items = "\n".join(_item(place, short) for place, short in enumerate(shorts, 1))
+    if room is None or room >= len(shorts):
+        return items
+    return f"The budget does for **{room}** of them: if more are picked, the best {room} are exported.\n\n{items}"
 
 
 def _option(place: int, short: Mapping[str, Any]) -> str:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from klap_provider.models import Export, Task
     from klap_provider.polling import Ready, Target, Wait, Watch
 
-#: XCom key under which a failed task says why: ``{"error": str, "type": str, "project_id": str | None}``.
+#: XCom key under which a failed task says why: ``{"error": str, "type": str, "project_id": str | None}``,
+#: and ``"paid": int`` where it has cost money all the same, see :attr:`KlapOperator.paid`.
 ERROR_KEY = "klap_error"
 
 #: XCom key of a person's choice among the shorts; see :class:`~klap_provider.review.ReviewShortsOperator`.
@@ -53,6 +54,9 @@ class KlapOperator(BaseOperator):
     project_id: str | None = None
     folder_id: str | None = None
     short_name: str | None = None
+
+    #: For those that cost money: how many paid POSTs of this task instance Klap has accepted so far.
+    paid: int = 0
 
     def __init__(
         self,
@@ -104,7 +108,7 @@ class KlapSubmitOperator(KlapOperator):
         status: Callable[[str], str],
         find_orphans: Callable[[Submission], Sequence[str]] | None = None,
         allow_new: bool = False,
-        outgoing: Callable[[], Call[Task] | Call[Export]] | None = None,
+        outgoing: Callable[[int], Call[Task]] | None = None,
     ) -> Submission:
         """
         Send the call unless it was sent before, and return the submission, with its id.
@@ -113,14 +117,15 @@ class KlapSubmitOperator(KlapOperator):
         :param status: returns the status word of the job with the given id.
         :param find_orphans: lists jobs that a POST whose answer got lost may have made, if the API has a way.
         :param allow_new: send although the fate of an earlier POST is unknown.
-        :param outgoing: returns the call as it goes out, if that has something in it that is new each time.
+        :param outgoing: called just before a POST with the number of those paid for before, and returns the call as it
+            goes out; default: as it is. May raise.
         :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
         """
         connection = self.client.connection
         send: Callable[[Call[Any]], Any] = self.client.call
 
-        def prepare() -> Callable[[], str]:
-            ready = outgoing() if outgoing else call
+        def prepare(paid: int) -> Callable[[], str]:
+            ready: Call[Any] = outgoing(paid) if outgoing else call
             return lambda: send(ready).id
 
         submitter = Submitter(
@@ -130,16 +135,20 @@ class KlapSubmitOperator(KlapOperator):
             find_orphans=find_orphans,
             clock=time.time,
         )
-        submission, fresh = submitter.submit(
-            fingerprint(
-                path=call.path,
-                body=call.body,
-                conn_id=self.klap_conn_id,
-                api_url=connection.api_url,
-                user=connection.on_behalf_of,
-            ),
-            allow_new=allow_new,
-        )
+        try:
+            submission, fresh = submitter.submit(
+                fingerprint(
+                    path=call.path,
+                    body=call.body,
+                    conn_id=self.klap_conn_id,
+                    api_url=connection.api_url,
+                    user=connection.on_behalf_of,
+                ),
+                allow_new=allow_new,
+            )
+        except KlapError:
+            self.paid = submitter.paid
+            raise
         verb = "Submitted" if fresh else "Nothing paid: reattached to what was submitted before,"
         self.log.info("%s %s → %s", verb, call, submission.job_id)
         return submission
@@ -186,7 +195,13 @@ def reports_failure(
         try:
             return execute(self, context, *args, **kwargs)
         except (KlapError, AirflowSensorTimeout, AirflowFailException, OSError) as failure:
-            facts = {"error": str(failure), "type": type(failure).__name__, "project_id": self.project_id}
+            facts: dict[str, Any] = {
+                "error": str(failure),
+                "type": type(failure).__name__,
+                "project_id": self.project_id,
+            }
+            if self.paid:
+                facts["paid"] = self.paid
             context["ti"].xcom_push(key=ERROR_KEY, value=facts)
             raise
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from klap_provider.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
+from klap_provider.cost import Prices
 from klap_provider.errors import KlapConfigError, KlapInputError
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class KlapConnection:
     :param embed_url: address to which a project id is appended for a player to embed.
     :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
     :param external_access_token: secret that opens embedded players; not part of the representation.
+    :param price_input_video: US dollars that Klap bills for it, as the following. None: see
+        :class:`~klap_provider.cost.Prices`.
     """
 
     conn_id: str
@@ -54,6 +58,9 @@ class KlapConnection:
     embed_url: str = DEFAULT_EMBED_URL
     on_behalf_of: str | None = None
     external_access_token: str | None = field(default=None, repr=False)
+    price_input_video: Decimal | None = None
+    price_generated_short: Decimal | None = None
+    price_export: Decimal | None = None
 
     @classmethod
     def read(cls, conn_id: str, conn: AirflowConnection, extra: Mapping[str, Any]) -> KlapConnection:
@@ -84,6 +91,9 @@ class KlapConnection:
             embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
             external_access_token=str(extra.get("external_access_token") or "").strip() or None,
+            price_input_video=_price(conn_id, extra, "price_input_video"),
+            price_generated_short=_price(conn_id, extra, "price_generated_short"),
+            price_export=_price(conn_id, extra, "price_export"),
         )
 
     def acting_for(self, user: str | None) -> KlapConnection:
@@ -107,6 +117,17 @@ class KlapConnection:
             headers["X-On-Behalf-Of"] = self.on_behalf_of
         return headers
 
+    @property
+    def prices(self) -> Prices:
+        """What Klap bills this account, as far as somebody has said."""
+        told = {
+            "input_video": self.price_input_video,
+            "generated_short": self.price_generated_short,
+            "export": self.price_export,
+        }
+        known = {name: price for name, price in told.items() if price is not None}
+        return Prices(**known, second_hand=len(known) < len(told))
+
     def scrub(self, body: bytes) -> bytes:
         """Return an answer without the API key, should it repeat it: its words end up in errors and XComs."""
         return body.replace(self.api_key.encode(), b"***")
@@ -123,6 +144,20 @@ def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) 
     if not 0 < seconds <= 3600:
         raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
     return seconds
+
+
+def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:
+    value = extra.get(name)
+    if value in (None, ""):
+        return None
+    try:
+        price = Decimal(str(value))
+        fits = 0 <= price <= 1000
+    except ArithmeticError:  # no number, or one that compares with none
+        fits = False
+    if not fits:
+        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes US dollars, 0 to 1000.")
+    return price
 
 
 def _user(conn_id: str, value: Any) -> str | None:

@@ -36,7 +36,8 @@ class ExportShortOperator(KlapSubmitOperator):
     :param short_name: name of the short, shown as the map index. Templated.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
-    :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str}``.
+    :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str,
+        "paid": int}``, the last one how many exports of this task instance Klap has accepted so far.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     """
@@ -97,6 +98,7 @@ class ExportShortOperator(KlapSubmitOperator):
             "project_id": project_id,
             "folder_id": folder_id,
             "submitted_at": submission.submitted_at,
+            "paid": submission.paid,
         }
 
     def _find_orphans(self, intent: Submission) -> list[str]:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.sdk import DAG, task_group
 
+from klap_provider.base import ERROR_KEY
 from klap_provider.models import Dimensions, EditingOptions, Watermark
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
     PublishShortsOperator,
     ReviewShortsOperator,
+    SubmitShortsOperator,
 )
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
-from klap_provider.trigger_form import set_defaults
+from klap_provider.trigger_form import set_defaults, tell_estimate
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
@@ -45,6 +47,7 @@ def klap_dag(
     :raises ValueError: there is no such field.
     """
     set_defaults(fields, defaults)
+    tell_estimate(fields)
     return DAG(
         dag_id,
         auto_register=False,  # or importing its file would register it for the importing file as well
@@ -64,8 +67,14 @@ def klap_dag(
     )
 
 
-def submit_and_wait(dag: DAG, submit_type: type[SubmitT], *, wait_task_id: str) -> tuple[SubmitT, TaskStatusSensor]:
-    """Add the tasks ``submit``, with what the form asks of Klap, and the wait for it."""
+def submit_and_wait(
+    dag: DAG, submit_type: type[SubmitT], *, wait_task_id: str, **more: Any
+) -> tuple[SubmitT, TaskStatusSensor]:
+    """
+    Add the tasks ``submit``, with what the form asks of Klap, and the wait for it.
+
+    :param more: parameters of ``submit`` that are no fields of the form.
+    """
     form: dict[str, Any] = {name: dag.param(name) for name in dag.params}
     submit = submit_type(
         task_id="submit",
@@ -73,6 +82,7 @@ def submit_and_wait(dag: DAG, submit_type: type[SubmitT], *, wait_task_id: str) 
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
         dimensions={name: form[name] for name in Dimensions.model_fields},
         editing_options={name: form[name] for name in EditingOptions.model_fields},
+        **more,
     )
     wait = TaskStatusSensor(
         task_id=wait_task_id,
@@ -157,6 +167,8 @@ def export_and_deliver(
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
         folder_id=f"{{{{ {finished}.output_id if {finished}.output_type == 'folder' }}}}",
         asset_alias=asset_alias,
+        submissions=f"{{{{ ({submitted} or ti.xcom_pull('submit', key='{ERROR_KEY}') or {{}}).paid or 0 }}}}",
+        list_task_id=select.task_id if isinstance(submit, SubmitShortsOperator) else None,
         **origin_and_place,
     )
     submit >> wait >> select >> one_short.expand_kwargs(select.output) >> publish

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.base import KlapOperator, check_now, is_static, reports_failure
+from klap_provider.cost import Cost, affordable, dollars
 from klap_provider.errors import KlapNoShortsError
 from klap_provider.links import OpenInKlapLink
-from klap_provider.models import Project, Selection, build_request
+from klap_provider.models import Project, Selection, Spending, build_request
 from klap_provider.polling import Pace, Ready, ShortsTarget, Watch
-from klap_provider.selection import Ranked, rank
+from klap_provider.selection import Ranked, rank, within
 from klap_provider.triggers import ShortsListTrigger
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class ListShortsOperator(KlapOperator):
     :param min_virality_score: leave out shorts that score less, 0–100; a short without a score counts as 0.
         Default: none is left out. Templated.
     :param limit: how many to return at most. Default: all. Templated.
+    :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
+        does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
+    :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
+        Default 1. Templated.
     :param allow_empty: return an empty list, instead of failing, if Klap made no shorts. Default false. Templated.
     :param list_timeout: seconds to wait for a late list. Default 300.
     :param deferrable: wait for a late list in the triggerer rather than on a worker. Default true.
@@ -53,6 +58,8 @@ class ListShortsOperator(KlapOperator):
         "project_id",
         "min_virality_score",
         "limit",
+        "budget",
+        "submissions",
         "allow_empty",
         "klap_conn_id",
         "on_behalf_of",
@@ -66,6 +73,8 @@ class ListShortsOperator(KlapOperator):
         project_id: str | None = None,
         min_virality_score: float | None = None,
         limit: int | None = None,
+        budget: float | None = None,
+        submissions: int | str = 1,
         allow_empty: bool = False,
         list_timeout: float = 300,
         deferrable: bool = True,
@@ -78,14 +87,21 @@ class ListShortsOperator(KlapOperator):
         self.project_id = project_id
         self.min_virality_score = min_virality_score
         self.limit = limit
+        self.budget = budget
+        self.submissions = submissions
         self.allow_empty = allow_empty
         self.list_timeout = list_timeout
         self.deferrable = deferrable
         if is_static(min_virality_score) and is_static(limit):
             check_now(self._selection)
+        if is_static(budget) and is_static(submissions):
+            check_now(self._spending)
 
     def _selection(self) -> Selection:
         return build_request(Selection, {"min_virality_score": self.min_virality_score, "limit": self.limit})
+
+    def _spending(self) -> Spending:
+        return build_request(Spending, {"budget": self.budget, "submissions": self.submissions})
 
     @reports_failure
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -99,9 +115,39 @@ class ListShortsOperator(KlapOperator):
 
     def _list(self, context: Context, *, started_at: float) -> list[dict[str, Any]]:
         selection = self._selection()
-        shorts = [self._facts(short) for short in rank(self._projects(started_at), selection)]
+        self._spending()
+        shorts = self.afford([self._facts(short) for short in rank(self._projects(started_at), selection)])
         context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
         return self.choose(context, shorts)
+
+    def spent(self, shorts: list[dict[str, Any]]) -> Cost:
+        """Return what the run has paid for before any export."""
+        submissions = self._spending().submissions
+        # A task that this run did not pay for made its shorts at another's cost.
+        generated = len(shorts) if submissions and self.folder_id else 0
+        return Cost(self.client.connection.prices, submissions, generated)
+
+    def room(self, shorts: list[dict[str, Any]]) -> int | None:
+        """Return for how many exports the budget does; None: for any number."""
+        budget = self._spending().budget
+        if budget is None:
+            return None
+        return affordable(budget, self.spent(shorts), self.client.connection.prices.export)
+
+    def afford(self, shorts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the shorts, as under :data:`SHORTS_KEY`, with no more of them selected than the budget does for."""
+        budget, room = self._spending().budget, self.room(shorts)
+        selected = sum(short["reason"] is None for short in shorts)
+        if budget is None or room is None or selected <= room:
+            return shorts
+        self.log.warning(
+            "The budget of %s does for the best %d of %d exports: spent before them is %s",
+            dollars(budget),
+            room,
+            selected,
+            self.spent(shorts),
+        )
+        return within(shorts, room)
 
     def choose(self, context: Context, shorts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return those of the shorts, as under :data:`SHORTS_KEY`, that were selected."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from klap_provider.base import ERROR_KEY, REVIEW_KEY, KlapOperator, reports_failure
-from klap_provider.errors import KlapIncompleteError
+from klap_provider.connection import KlapConnection
+from klap_provider.cost import Cost, Prices
+from klap_provider.errors import KlapConfigError, KlapIncompleteError
+from klap_provider.listing import SHORTS_KEY
+from klap_provider.models import Spending, build_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,10 +65,16 @@ class PublishShortsOperator(KlapOperator):
     :param source_video_url: the video. Templated.
     :param klap_task_id: Klap's task; None if it did not come to that. Templated.
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
+    :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
+        Default: the cost is not reckoned. Templated.
+    :param list_task_id: id of the task that listed the shorts of the video, each of which Klap bills. Default: there
+        are none to be billed, as after video-to-video.
     :param destination: as given to the delivering task. Templated.
     :param subfolder: as given to the delivering task. Templated.
     :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
-    :return: ``{"manifest": str, "delivered": int, "paths": list[str]}``. The XCom ``klap_outcome`` says of each short
+    :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
+    :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``, the cost as
+        :meth:`~klap_provider.cost.Cost.to_json` says it. The XCom ``klap_outcome`` says of each short
         ``{"project_id": str, "path": str | None, "size": int | None, "src_url": str | None, "step": str | None,
         "error": str | None}``.
     :raises KlapIncompleteError: a step before the shorts failed, or shorts are missing. The manifest has been written
@@ -75,8 +86,10 @@ class PublishShortsOperator(KlapOperator):
         "source_video_url",
         "klap_task_id",
         "folder_id",
+        "submissions",
         "destination",
         "subfolder",
+        "klap_conn_id",
     )
 
     def __init__(
@@ -88,6 +101,8 @@ class PublishShortsOperator(KlapOperator):
         review_task_id: str | None = None,
         klap_task_id: str | None = None,
         folder_id: str | None = None,
+        submissions: int | str | None = None,
+        list_task_id: str | None = None,
         destination: str | None = None,
         subfolder: str | None = None,
         asset_alias: str | None = "klap_shorts",
@@ -103,6 +118,8 @@ class PublishShortsOperator(KlapOperator):
         self.review_task_id = review_task_id
         self.klap_task_id = klap_task_id
         self.folder_id = folder_id
+        self.submissions = submissions
+        self.list_task_id = list_task_id
         self.destination = destination
         self.subfolder = subfolder
 
@@ -112,6 +129,9 @@ class PublishShortsOperator(KlapOperator):
         ti = context["ti"]
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         problem = self._problem(context, states)
+        cost = self._cost(context)
+        if cost is not None:
+            self.log.info("The run has cost %s", cost)
         stock = self._take_stock(context, states) if self.klap_task_id else []
         ti.xcom_push(key=OUTCOME_KEY, value=[{name: short.get(name) for name in OUTCOME_FIELDS} for short in stock])
         if not self.klap_task_id:
@@ -133,6 +153,7 @@ class PublishShortsOperator(KlapOperator):
                 ],
                 "missing": missing,
                 "problem": problem,
+                "cost": cost and cost.to_json(),
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
             }
         )
@@ -148,7 +169,33 @@ class PublishShortsOperator(KlapOperator):
         if self.asset_alias and delivered:
             self._tell(context, self.asset_alias, path, delivered)
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
-        return {"manifest": path, "delivered": len(delivered), "paths": [short["path"] for short in delivered]}
+        return {
+            "manifest": path,
+            "delivered": len(delivered),
+            "paths": [short["path"] for short in delivered],
+            "cost": cost and cost.to_json(),
+        }
+
+    def _cost(self, context: Context) -> Cost | None:
+        """Return what Klap has accepted, and so bills, in this run."""
+        if self.submissions is None:
+            return None
+        ti = context["ti"]
+        submissions = build_request(Spending, {"submissions": self.submissions}).submissions
+        generated: int | None = 0
+        if self.list_task_id and submissions:
+            listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)
+            generated = None if listed is None else len(listed)
+        said = [*ti.xcom_pull(task_ids=self.steps[:1]), *ti.xcom_pull(task_ids=self.steps[:1], key=ERROR_KEY)]
+        return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))
+
+    def _prices(self) -> Prices:
+        try:
+            # Not with the hook, which would load requests and aiohttp for it.
+            conn = BaseHook.get_connection(self.klap_conn_id)
+            return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).prices
+        except (AirflowNotFoundException, KlapConfigError):
+            return Prices()
 
     def _problem(self, context: Context, states: Mapping[str, Any]) -> str | None:
         """Return what failed before there were shorts to go through the steps."""

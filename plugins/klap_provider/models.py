@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from decimal import Decimal
 from enum import Enum
 from sys import float_info
 from typing import Annotated, Any, TypeVar
@@ -27,6 +28,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -49,6 +51,9 @@ def _check_http_url(url: str) -> str:
         raise ValueError("must be a complete http:// or https:// address")
     return url
 
+
+#: Exact, and the number that a person wrote, not the binary fraction nearest to it.
+Dollars = Annotated[Decimal, Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
 
 HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_check_http_url)]
 
@@ -204,6 +209,19 @@ class Selection(_Request):
         title="Lowest score",
         description="Shorts with a lower virality score (0 to 100) are not exported.",
     )
+
+
+class Spending(_Request):
+    """What a run may cost. Not sent to Klap."""
+
+    budget: Dollars | None = Field(
+        None,
+        title="Budget",
+        description="US dollars that this run may cost. If they may not do for the video and its clips, nothing is "
+        "sent; then the best shorts are exported for which they do. Empty: no limit.",
+    )
+    max_exports: int | None = Field(None, ge=1)
+    submissions: int = Field(1, ge=0)
 
 
 RequestT = TypeVar("RequestT", bound=_Request)

@@ -25,8 +25,9 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     List the shorts as :class:`~klap_provider.listing.ListShortsOperator` does, and let a person pick among them.
 
     The task waits in the state ``awaiting_input``, without a worker or a triggerer. Its page in Airflow's UI
-    (*Required Actions*) shows every short with score, explanation and preview; those that ``limit`` and
-    ``min_virality_score`` select are picked already. Without an answer in time it goes on with these.
+    (*Required Actions*) shows every short with score, explanation and preview; those that ``limit``,
+    ``min_virality_score`` and ``budget`` select are picked already. Without an answer in time it goes on with these. If
+    more are picked than the budget does for, the best of them are returned.
 
     A cleared task does not ask again about the same shorts, so that it goes on with the same exports, unless nothing
     was picked.
@@ -39,7 +40,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
 
     :return: as ``ListShortsOperator``: what was picked, best first. The XCom ``klap_review`` says
         ``{"picked": [project_id, …], "by": str | None, "answered_at": str, "timed_out": bool}``, and in
-        ``klap_shorts`` the others have the reason ``not_picked``.
+        ``klap_shorts`` the others have the reason ``not_picked``, or ``beyond_budget`` if they were picked in vain.
     """
 
     template_fields: Sequence[str] = (*ListShortsOperator.template_fields, "review", "response_timeout")
@@ -79,7 +80,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
             return self._conclude(context, shorts, answer)
         self.options = ballot.options(shorts)
         self.defaults = ballot.defaults(shorts)
-        self.body = ballot.body(shorts)
+        self.body = ballot.body(shorts, self.room(shorts))
         self.response_timeout = self._patience()
         HITLOperator.execute(self, context)  # parks the task: it does not return
         return selected
@@ -107,10 +108,12 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         ti = context["ti"]
         ti.xcom_push(key=REVIEW_KEY, value={name: fact for name, fact in answer.items() if name != "of"})
         picked = set(answer["picked"])
-        shorts = [
-            {**short, "reason": None if short["project_id"] in picked else Unselected.NOT_PICKED.value}
-            for short in shorts
-        ]
+        shorts = self.afford(
+            [
+                {**short, "reason": None if short["project_id"] in picked else Unselected.NOT_PICKED.value}
+                for short in shorts
+            ]
+        )
         ti.xcom_push(key=SHORTS_KEY, value=shorts)
         return super().choose(context, shorts)
 

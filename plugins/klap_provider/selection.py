@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from klap_provider.models import Project, Selection
 
@@ -18,6 +18,7 @@ class Unselected(str, Enum):
     BELOW_MINIMUM = "below_minimum"
     BEYOND_LIMIT = "beyond_limit"
     NOT_PICKED = "not_picked"
+    BEYOND_BUDGET = "beyond_budget"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
             room -= 1
         ranked.append(Ranked(project, score, reason))
     return ranked
+
+
+def within(shorts: Sequence[Mapping[str, Any]], room: int) -> list[dict[str, Any]]:
+    """
+    Return the shorts, best first, with no more than so many selected: for the others the budget does not pay.
+
+    :param shorts: dicts with a ``reason``, which is None for those that are selected.
+    """
+    kept = []
+    for short in shorts:
+        reason = short["reason"]
+        if reason is None:
+            room -= 1
+            if room < 0:
+                reason = Unselected.BEYOND_BUDGET.value
+        kept.append({**short, "reason": reason})
+    return kept
 
 
 def virality_percentages(projects: Iterable[Project]) -> list[int | None]:

@@ -58,12 +58,14 @@ class Submission:
     :param at: when the POST was about to go out, in seconds since the epoch.
     :param job_id: Klap's id of the task or export; None while that is not known.
     :param known: ids of jobs that earlier submissions of this task instance made: never orphans of this one.
+    :param paid: how many POSTs of this task instance, this one included, are known to have been accepted.
     """
 
     fingerprint: str
     at: float
     job_id: str | None = None
     known: tuple[str, ...] = ()
+    paid: int = 0
 
     @property
     def submitted_at(self) -> str:
@@ -72,12 +74,18 @@ class Submission:
 
     def to_record(self) -> dict[str, Any]:
         """Return the JSON form that is kept in the store."""
-        return {"fingerprint": self.fingerprint, "at": self.at, "job_id": self.job_id, "known": list(self.known)}
+        return {
+            "fingerprint": self.fingerprint,
+            "at": self.at,
+            "job_id": self.job_id,
+            "known": list(self.known),
+            "paid": self.paid,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Submission:
         """Return what :meth:`to_record` wrote."""
-        return cls(record["fingerprint"], record["at"], record["job_id"], tuple(record["known"]))
+        return cls(record["fingerprint"], record["at"], record["job_id"], tuple(record["known"]), record["paid"])
 
 
 def fingerprint(*, path: str, body: Mapping[str, Any] | None, conn_id: str, api_url: str, user: str | None) -> str:
@@ -92,8 +100,9 @@ class Submitter:
     Submits one job at most.
 
     :param store: where the record lives.
-    :param prepare: makes the POST ready, and returns what sends it and returns the new job's id. It runs before the
-        intent is recorded, so that what fails in it leaves no doubt whether something was sent.
+    :param prepare: called with the number of POSTs that were accepted before, makes the next one ready, and returns
+        what sends it and returns the new job's id. It runs before the intent is recorded, so that what fails in it
+        keeps the POST from being sent, and leaves no trace.
     :param has_failed: whether the job with this id ended with ``error``; such a one is not reattached to.
     :param find_orphans: lists the ids, oldest first, of jobs that a POST whose answer got lost may have made, given the
         intent; None where the API has no way to look.
@@ -101,7 +110,7 @@ class Submitter:
     """
 
     store: Store
-    prepare: Callable[[], Callable[[], str]]
+    prepare: Callable[[int], Callable[[], str]]
     has_failed: Callable[[str], bool]
     find_orphans: Callable[[Submission], Sequence[str]] | None
     clock: Callable[[], float]
@@ -123,6 +132,12 @@ class Submitter:
                 return found, False
         return self._post(fingerprint, before, redo), True
 
+    @property
+    def paid(self) -> int:
+        """How many POSTs of this task instance are known to have been accepted so far."""
+        before = self._recorded()
+        return 0 if before is None else before.paid
+
     def _recorded(self) -> Submission | None:
         record = self.store.get(KEY)
         return None if record is None else Submission.from_record(record)
@@ -132,15 +147,16 @@ class Submitter:
             return None if self.has_failed(before.job_id) else before
         if self.find_orphans is not None:
             orphan = next((found for found in self.find_orphans(before) if found not in before.known), None)
-            return None if orphan is None else self._keep(replace(before, job_id=orphan))
+            return None if orphan is None else self._keep(_accepted(before, orphan))
         if allow_new:
             return None
         raise _uncertain(before)
 
     def _post(self, fingerprint: str, before: Submission | None, redo: Any) -> Submission:
-        post = self.prepare()
+        paid = 0 if before is None else before.paid
+        post = self.prepare(paid)
         known = () if before is None else self._not_ours(before, same=before.fingerprint == fingerprint and not redo)
-        intent = self._keep(Submission(fingerprint, self.clock(), known=known))
+        intent = self._keep(Submission(fingerprint, self.clock(), known=known, paid=paid))
         if redo:
             self.store.delete(REDO_KEY)
         try:
@@ -157,7 +173,7 @@ class Submitter:
             if self.find_orphans is None:
                 raise _uncertain(intent) from failure
             raise
-        return self._keep(replace(intent, job_id=job_id))
+        return self._keep(_accepted(intent, job_id))
 
     def _not_ours(self, before: Submission, *, same: bool) -> tuple[str, ...]:
         """Return the jobs that a later look for an orphan must not take for the submission that follows ``before``."""
@@ -170,6 +186,10 @@ class Submitter:
     def _keep(self, submission: Submission) -> Submission:
         self.store.set(KEY, submission.to_record())
         return submission
+
+
+def _accepted(intent: Submission, job_id: str) -> Submission:
+    return replace(intent, job_id=job_id, paid=intent.paid + 1)
 
 
 def _uncertain(intent: Submission) -> KlapSubmitUncertainError:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from klap_provider import api
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapSubmitOperator, check_now, is_static, reports_failure
-from klap_provider.models import ShortsRequest, VideoRequest, build_request
+from klap_provider.cost import DEFAULT_CLIPS, Cost, affordable, dollars, estimate
+from klap_provider.errors import KlapInputError
+from klap_provider.models import ShortsRequest, Spending, VideoRequest, build_request
 from klap_provider.shapes import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from airflow.sdk import Context
 
     from klap_provider.api import Call
+    from klap_provider.cost import Prices
     from klap_provider.models import Task
 
 
@@ -44,9 +49,12 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
     :param destination: where the videos are to be delivered later: a file is written there and removed, before
         anything is paid for.
+    :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
+        that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's.
-    :return: ``{"klap_task_id": str, "submitted_at": str}``, the time in ISO 8601.
+    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int}``, the time in ISO 8601, and how many
+        submissions of this task instance Klap has accepted so far: 0 with ``klap_task_id``.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
@@ -60,6 +68,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         "klap_task_id",
         "allow_new_submission",
         "destination",
+        "budget",
         "klap_conn_id",
         "on_behalf_of",
     )
@@ -81,6 +90,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         klap_task_id: str | None = None,
         allow_new_submission: bool = False,
         destination: str | None = None,
+        budget: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,14 +106,36 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.klap_task_id = klap_task_id
         self.allow_new_submission = allow_new_submission
         self.destination = destination
+        self.budget = budget
 
     def call(self, request: Any) -> Call[Task]:
         """Return the API call that sends the video."""
         raise NotImplementedError
 
+    def most(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
+        """Return the most that the run can cost, if that is how often the video is paid for."""
+        raise NotImplementedError
+
     def _check_early(self) -> None:
         if all(is_static(getattr(self, name)) for name in (*self.request_type.model_fields, "aspect_ratio")):
             check_now(self._request)
+        if is_static(self.budget):
+            check_now(self._budget)
+
+    def _budget(self) -> Decimal | None:
+        return build_request(Spending, {"budget": self.budget}).budget
+
+    def _check_cost(self, most: Cost, budget: Decimal | None) -> None:
+        self.log.info("The run may cost up to %s", most)
+        least = replace(most, exports=1)
+        if budget is None or least.total <= budget:
+            return
+        clips = affordable(budget, replace(least, generated_shorts=0), least.prices.generated_short)
+        way_on = f"Lower max_clip_count to {clips}, or raise" if clips and most.generated_shorts else "Raise"
+        raise KlapInputError(
+            f"Nothing was sent to Klap. The budget is {dollars(budget)}, and with no more than one export this may "
+            f"cost {least}. {way_on} the budget."
+        )
 
     def _request(self) -> VideoRequest:
         fields = {name: getattr(self, name) for name in self.request_type.model_fields}
@@ -118,12 +150,14 @@ class KlapVideoOperator(KlapSubmitOperator):
             from klap_provider.storage import check_destination
 
             check_destination(self.destination)
+        budget = self._budget()
         if self.klap_task_id:
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             since = self.client.call(api.get_task(self.klap_task_id)).created_at
             return {
                 "klap_task_id": self.klap_task_id,
                 "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
+                "paid": 0,
             }
         request = self._request()
         submission = self.submit_once(
@@ -131,18 +165,24 @@ class KlapVideoOperator(KlapSubmitOperator):
             self.call(request),
             status=lambda job_id: self.client.call(api.get_task(job_id)).status,
             allow_new=bool(self.allow_new_submission),
-            outgoing=lambda: self.call(self._fetchable(request)),
+            outgoing=lambda paid: self._outgoing(request, paid, budget),
         )
-        return {"klap_task_id": submission.job_id, "submitted_at": submission.submitted_at}
+        return {
+            "klap_task_id": submission.job_id,
+            "submitted_at": submission.submitted_at,
+            "paid": submission.paid,
+        }
 
-    def _fetchable(self, request: VideoRequest) -> VideoRequest:
-        """Return the request with an address that Klap can fetch from."""
+    def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
+        """Return the call with an address that Klap can fetch from, if the budget allows it."""
         from klap_provider.source import is_stored, signed
 
+        connection = self.client.connection
+        self._check_cost(self.most(request, connection.prices, submissions=paid + 1), budget)
         if is_stored(request.source_video_url):
             request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
-        require_reachable("source_video_url", request.source_video_url, api_url=self.client.connection.api_url)
-        return request
+        require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
+        return self.call(request)
 
 
 class SubmitVideoOperator(KlapVideoOperator):
@@ -162,6 +202,10 @@ class SubmitVideoOperator(KlapVideoOperator):
         """``POST /tasks/video-to-video``."""
         return api.submit_video(request)
 
+    def most(self, request: VideoRequest, prices: Prices, *, submissions: int) -> Cost:
+        """One video goes in, one comes out."""
+        return Cost(prices, input_videos=submissions, exports=1)
+
 
 class SubmitShortsOperator(KlapVideoOperator):
     """
@@ -172,6 +216,7 @@ class SubmitShortsOperator(KlapVideoOperator):
     :param min_duration: seconds, 1–120. Default 1.
     :param max_duration: seconds, 1–180. Default 180.
     :param target_duration: seconds, 1–120. Default 60.
+    :param max_exports: how many of the shorts are to be exported at most, for the estimate of the cost. Default: all.
 
     The other parameters, the result and the errors are those of :class:`KlapVideoOperator`.
     """
@@ -179,6 +224,7 @@ class SubmitShortsOperator(KlapVideoOperator):
     template_fields: Sequence[str] = (
         *ShortsRequest.model_fields,
         *(name for name in KlapVideoOperator.template_fields if name not in ShortsRequest.model_fields),
+        "max_exports",
     )
 
     request_type = ShortsRequest
@@ -191,6 +237,7 @@ class SubmitShortsOperator(KlapVideoOperator):
         min_duration: int | None = None,
         max_duration: int | None = None,
         target_duration: int | None = None,
+        max_exports: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -199,8 +246,21 @@ class SubmitShortsOperator(KlapVideoOperator):
         self.min_duration = min_duration
         self.max_duration = max_duration
         self.target_duration = target_duration
+        self.max_exports = max_exports
         self._check_early()
+        if is_static(max_exports):
+            check_now(self._max_exports)
 
     def call(self, request: ShortsRequest) -> Call[Task]:
         """``POST /tasks/video-to-shorts``."""
         return api.submit_shorts(request)
+
+    def most(self, request: ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
+        """Klap makes as many shorts as it may."""
+        clips = request.max_clip_count or DEFAULT_CLIPS
+        if "max_clip_count" not in request.model_fields_set:
+            clips = max(clips, request.target_clip_count or 0)
+        return estimate(prices, clips=clips, max_exports=self._max_exports(), input_videos=submissions)
+
+    def _max_exports(self) -> int | None:
+        return build_request(Spending, {"max_exports": self.max_exports}).max_exports

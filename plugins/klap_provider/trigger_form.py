@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from klap_provider.models import Dimensions, EditingOptions, VideoRequest, Watermark
+from klap_provider.cost import DEFAULT_CLIPS, Cost, Prices, dollars, estimate
+from klap_provider.models import Dimensions, EditingOptions, Spending, VideoRequest, Watermark
 from klap_provider.shapes import ASPECT_RATIOS
 
 if TYPE_CHECKING:
@@ -137,7 +138,23 @@ def account_fields() -> dict[str, Param]:
             description="Only after an error that says so: submit although an earlier request may have been billed.",
             section="Account",
         ),
+        **form_fields(Spending, ["budget"], section="Account"),
     }
+
+
+def tell_estimate(fields: dict[str, Param]) -> None:
+    """Add to the help of the field ``budget`` what a run costs at most, at list prices and with the form's defaults."""
+    if "max_clip_count" in fields:
+        most = estimate(
+            Prices(), clips=fields["max_clip_count"].value or DEFAULT_CLIPS, max_exports=fields["limit"].value
+        )
+        what = f"{most.generated_shorts} clips, of which {most.exports} exported"
+    else:
+        most, what = Cost(Prices(), input_videos=1, exports=1), "a video and its export"
+    budget = fields["budget"]
+    budget.description = (
+        f"{budget.description} At second-hand list prices a run costs at most {dollars(most.total)} for {what}."
+    )
 
 
 def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:

@@ -369,6 +369,14 @@ def test_a_run_pays_for_one_video_and_each_delivered_short_once(runs: dict[str, 
     assert runs["ledger"][0]["body"]["max_clip_count"] == 6
 
 
+@pytest.mark.parametrize("run", ["good", "bad"])
+def test_the_manifest_has_what_klap_was_paid_for(runs: dict[str, Any], run: str) -> None:
+    cost = manifest(runs, run)["cost"]
+    counts = [cost[name] for name in ("input_videos", "generated_shorts", "exports")]
+    assert counts == [1, 6, 3], "also for the export that failed"
+    assert (cost["total"], cost["second_hand"]) == (3.8, True)
+
+
 def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, Any]) -> None:
     run = runs["bad"]
     assert run["state"] == "failed"

@@ -133,6 +133,7 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "manifest": f"file://{tmp_path}/task000000000000/manifest.json",
         "delivered": 2,
         "paths": ["file:///data/0.mp4", "file:///data/1.mp4"],
+        "cost": None,
     }
     written = manifest(tmp_path)
     age = datetime.now(timezone.utc) - datetime.fromisoformat(written.pop("written_at"))
@@ -146,6 +147,7 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "delivered": [delivered(0), delivered(1)],
         "missing": [],
         "problem": None,
+        "cost": None,
         "review": None,
     }
 
@@ -311,3 +313,89 @@ def test_clearing_a_run_until_nothing_is_missing_rewrites_the_manifest(
     assert task.run()["delivered"] == 2
     assert manifest(tmp_path)["missing"] == []
     assert [path.name for path in (tmp_path / "task000000000000").iterdir()] == ["manifest.json"]
+
+
+# What it cost
+
+
+@pytest.fixture
+def costly(supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]) -> Callable[..., Played]:
+    """Make the publishing task of a run whose video gave five shorts, with two exports paid for each."""
+
+    def task(shorts: int = 2, **fields: Any) -> Played:
+        run(shorts)
+        supervisor.put_xcom("select_shorts", [short(place) for place in range(5)], "klap_shorts")
+        for place in range(shorts):
+            supervisor.put_xcom(STEPS[0], {"project_id": f"project{place}", "paid": 2}, map_index=place)
+        return publish(shorts, **{"submissions": "{{ 1 }}", "list_task_id": "select_shorts", **fields})
+
+    return task
+
+
+LIST_PRICES = {"input_video": 0.44, "generated_short": 0.32, "export": 0.48}
+
+
+def test_a_run_says_what_it_has_cost(
+    costly: Callable[..., Played], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cost = {
+        "input_videos": 1,
+        "generated_shorts": 5,
+        "exports": 4,
+        "total": 3.96,
+        "currency": "USD",
+        "prices": LIST_PRICES,
+        "second_hand": True,
+    }
+    assert costly().run()["cost"] == cost
+    assert manifest(tmp_path)["cost"] == cost
+    assert "5 generated shorts × $0.32 + 4 exports × $0.48 = $3.96" in capfd.readouterr().out
+
+
+def test_a_missing_short_was_paid_for_all_the_same(
+    supervisor: Supervisor, costly: Callable[..., Played], tmp_path: Path
+) -> None:
+    task = costly()
+    fail(supervisor, 0, 1, "render_failed")
+    fail(supervisor, 1, 0, None)
+    said = {"error": "402", "type": "KlapCreditsError", "project_id": "project1", "paid": 1}
+    supervisor.put_xcom(STEPS[0], said, "klap_error", map_index=1)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    assert manifest(tmp_path)["cost"]["exports"] == 3
+
+
+def test_the_prices_are_those_of_the_connection(
+    connect: Callable[..., None], costly: Callable[..., Played], tmp_path: Path
+) -> None:
+    connect(None, price_input_video=1, price_generated_short="0.5", price_export=0.25)
+    costly().run()
+    cost = manifest(tmp_path)["cost"]
+    assert (cost["total"], cost["second_hand"]) == (4.5, False)
+    assert cost["prices"] == {"input_video": 1, "generated_short": 0.5, "export": 0.25}
+
+
+def test_shorts_that_were_never_listed_are_not_counted_but_said_to_be_unknown(
+    costly: Callable[..., Played], tmp_path: Path
+) -> None:
+    costly(0, list_task_id="wait_for_shorts").run()
+    cost = manifest(tmp_path)["cost"]
+    assert (cost["input_videos"], cost["generated_shorts"], cost["total"]) == (1, None, 0.44)
+
+
+@pytest.mark.parametrize(("fields", "videos"), [({"submissions": "0"}, 0), ({"list_task_id": None}, 1)])
+def test_a_task_of_another_run_and_a_whole_video_have_no_generated_shorts_to_pay_for(
+    costly: Callable[..., Played], tmp_path: Path, fields: dict[str, Any], videos: int
+) -> None:
+    costly(**fields).run()
+    cost = manifest(tmp_path)["cost"]
+    assert (cost["input_videos"], cost["generated_shorts"], cost["exports"]) == (videos, 0, 4)
+
+
+def test_a_video_that_was_never_submitted_has_cost_nothing_and_the_log_says_so(
+    supervisor: Supervisor, publish: Callable[..., Played], capfd: pytest.CaptureFixture[str]
+) -> None:
+    fail_before(supervisor, 0, "The Klap account is out of credits.")
+    with pytest.raises(KlapIncompleteError):
+        publish(None, klap_task_id="", submissions="0", list_task_id="select_shorts").run()
+    assert "has cost 0 input videos × $0.44 + 0 generated" in capfd.readouterr().out

@@ -273,7 +273,7 @@ def test_a_submission_acts_for_the_user_of_its_connection(klap: Sandbox, connect
 def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, airflow: Airflow) -> None:
     result = airflow(submit()).run()
     (entry,) = klap.ledger("task")
-    assert result == {"klap_task_id": entry["id"], "submitted_at": result["submitted_at"]}
+    assert result == {"klap_task_id": entry["id"], "submitted_at": result["submitted_at"], "paid": 1}
     assert result["submitted_at"].endswith("+00:00")
 
 
@@ -861,6 +861,7 @@ def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airf
         "project_id": short["id"],
         "folder_id": short["folder_id"],
         "submitted_at": result["submitted_at"],
+        "paid": 1,
     }
     address = "/".join(filter(None, ("/projects", short["folder_id"], short["id"], "exports")))
     assert klap.requests("POST")[-1]["path"] == address

@@ -14,6 +14,7 @@ from klap_provider.errors import (
     KlapAuthError,
     KlapConnectionError,
     KlapError,
+    KlapInputError,
     KlapNoAnswerError,
     KlapNotFoundError,
     KlapRateLimitError,
@@ -62,7 +63,7 @@ class Klap:
     posts: int = 0
     failed: set[str] = field(default_factory=set)
     seen_by_post: list[Any] = field(default_factory=list)
-    prepare: Callable[[], Callable[[], str]] | None = None
+    prepare: Callable[[int], Callable[[], str]] | None = None
 
     def submitter(
         self,
@@ -79,7 +80,7 @@ class Klap:
 
         return Submitter(
             store=store,
-            prepare=self.prepare or (lambda: post),
+            prepare=self.prepare or (lambda _: post),
             has_failed=self.failed.__contains__,
             find_orphans=find_orphans,
             clock=lambda: now,
@@ -116,7 +117,7 @@ def test_a_first_submission_is_posted_and_remembered(store: MemoryStore, klap: K
 
 def test_the_intent_is_recorded_before_the_post_goes_out(store: MemoryStore, klap: Klap) -> None:
     klap.submitter(store).submit(PRINT)
-    assert klap.seen_by_post == [{"fingerprint": PRINT, "at": 1000.0, "job_id": None, "known": []}]
+    assert klap.seen_by_post == [{"fingerprint": PRINT, "at": 1000.0, "job_id": None, "known": [], "paid": 0}]
 
 
 def test_a_second_run_reattaches_and_pays_nothing(store: MemoryStore, klap: Klap) -> None:
@@ -193,7 +194,7 @@ def test_an_orphan_is_adopted_and_remembered(store: MemoryStore, klap: Klap) -> 
 
     submission, fresh = klap.submitter(store, find).submit(PRINT)
     assert asked == [before]
-    assert submission == replace(before, job_id="job-9")
+    assert submission == replace(before, job_id="job-9", paid=1)
     assert not fresh
     assert recorded(store) == submission
     assert klap.posts == 0
@@ -392,3 +393,44 @@ def test_what_was_paid_before_the_switch_is_not_taken_for_the_new_job(store: Mem
 
     assert submitter.submit(PRINT)[0].job_id == "new"
     assert klap.posts == 1
+
+
+def test_every_accepted_post_is_counted_and_no_refused_one(store: MemoryStore, klap: Klap) -> None:
+    klap.outcomes = [KlapAuthError("x", status=401)]
+    with pytest.raises(KlapAuthError):
+        klap.submitter(store).submit(PRINT)
+    assert klap.submitter(store).paid == 0
+    first, _ = klap.submitter(store).submit(PRINT)
+    again, _ = klap.submitter(store).submit(PRINT)
+    klap.failed = {str(first.job_id)}
+    anew, _ = klap.submitter(store).submit(PRINT)
+    other, _ = klap.submitter(store).submit("print-2")
+    assert [each.paid for each in (first, again, anew, other)] == [1, 1, 2, 3]
+    assert klap.submitter(store).paid == 3
+
+
+def test_a_veto_before_the_post_sends_nothing_and_leaves_no_trace(store: MemoryStore, klap: Klap) -> None:
+    told: list[int] = []
+
+    def veto(paid: int) -> Callable[[], str]:
+        told.append(paid)
+        raise KlapInputError("too dear")
+
+    klap.submitter(store).submit(PRINT)
+    klap.failed = {"job-1"}
+    store.set(REDO_KEY, True)
+    before = dict(store.kept)
+    with pytest.raises(KlapInputError):
+        replace(klap.submitter(store), prepare=veto).submit(PRINT)
+    assert (told, klap.posts) == ([1], 1)
+    assert store.kept == before
+
+
+def test_a_reattached_submission_is_not_asked_about(store: MemoryStore, klap: Klap) -> None:
+    told: list[int] = []
+    submitter = klap.submitter(store)
+    ready = submitter.prepare
+    submitter = replace(submitter, prepare=lambda paid: told.append(paid) or ready(paid))
+    submitter.submit(PRINT)
+    submitter.submit(PRINT)
+    assert told == [0]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
-from klap_generate_shorts import dag
+from klap_caption_video import dag as video_dag
+from klap_generate_shorts import dag, klap_generate_shorts
 from klap_provider.languages import LANGUAGES
 from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, VideoRequest, Watermark
 from klap_provider.shapes import ASPECT_RATIOS
@@ -187,6 +188,22 @@ def test_the_form_refuses_what_the_tasks_would(name: str, good: list[Any], bad: 
     for value in bad:
         with pytest.raises(ParamValidationError):
             field.resolve(value)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "words"),
+    [
+        ({}, "at most $5.08 for 10 clips, of which 3 exported."),
+        ({"max_clip_count": 4, "limit": None}, "at most $3.64 for 4 clips, of which 4 exported."),
+        ({"max_clip_count": None, "limit": 1}, "at most $4.12 for 10 clips, of which 1 exported."),
+    ],
+)
+def test_the_help_of_the_budget_says_what_a_run_with_these_defaults_costs(defaults: dict[str, Any], words: str) -> None:
+    assert klap_generate_shorts("klap_dear", **defaults).params.get_param("budget").description.endswith(words)
+
+
+def test_the_help_of_the_budget_for_a_whole_video_says_what_that_costs() -> None:
+    assert video_dag.params.get_param("budget").description.endswith("at most $0.92 for a video and its export.")
 
 
 def test_each_shape_has_words() -> None:

@@ -31,6 +31,7 @@ export const LEFT_OUT = {
   below_minimum: "Below the minimum score",
   beyond_limit: "Beyond the limit",
   not_picked: "Not picked",
+  beyond_budget: "Beyond the budget",
 };
 
 /** A state as Airflow's own pages write it. */
