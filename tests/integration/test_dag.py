@@ -353,7 +353,12 @@ def test_a_run_delivers_the_best_shorts_and_a_manifest(runs: dict[str, Any]) -> 
     assert written["source_video_url"] == TALK
     files = {path.name: path for path in (runs["folder"] / "good" / written["klap_task_id"]).iterdir()}
     delivered = {Path(short["path"]).name: short for short in written["delivered"]}
-    assert files.keys() == {*delivered, "manifest.json"}
+    beside = {Path(short["sidecar"]).name: short for short in written["delivered"]}
+    assert files.keys() == {*delivered, *beside, "manifest.json"}
+    for name, short in beside.items():
+        told = json.loads(files[name].read_text())
+        assert (told["project_id"], told["virality_score"]) == (short["project_id"], short["virality_score"])
+        assert (told["source_video_url"], told["klap_task_id"]) == (TALK, written["klap_task_id"])
     for name, short in delivered.items():
         assert files[name].stat().st_size == short["size"]
         assert files[name].read_bytes()[4:8] == b"ftyp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
@@ -17,7 +18,14 @@ import requests
 from airflow.sdk.io import attach
 
 from klap_provider.delivery import DELIVERED_KEY, DeliverShortOperator
-from klap_provider.errors import KlapConnectionError, KlapDownloadError, KlapInputError, KlapNotFoundError
+from klap_provider.errors import (
+    KlapConnectionError,
+    KlapDownloadError,
+    KlapInputError,
+    KlapNotFoundError,
+    KlapServerError,
+    KlapStorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,6 +146,11 @@ def moved(klap: Sandbox, short: dict[str, str]) -> Callable[[str], None]:
     return to
 
 
+def videos(folder: Path) -> list[str]:
+    """Names of what lies in a folder, but for the JSON files beside videos."""
+    return sorted(name for name in os.listdir(folder) if not name.endswith(".json"))
+
+
 def content(short: dict[str, str]) -> bytes:
     return requests.get(short["src_url"], timeout=5).content
 
@@ -147,9 +160,10 @@ def downloads(klap: Sandbox) -> int:
 
 
 def test_a_short_is_delivered_whole_with_its_size_and_hash(
-    deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
 ) -> None:
     video = content(short)
+    made = klap.call("GET", f"/projects/{short['folder_id']}/{short['project_id']}").json()
     result = deliver(short_name="Why we sleep", virality_score=87, subfolder="task1").run()
     file = tmp_path / "task1" / f"087_why-we-sleep_{short['export_id']}.mp4"
     assert result == {
@@ -159,9 +173,12 @@ def test_a_short_is_delivered_whole_with_its_size_and_hash(
         "size": len(video),
         "sha256": hashlib.sha256(video).hexdigest(),
         "src_url": short["src_url"],
+        "sidecar": f"file://{file.with_suffix('.json')}",
+        "publication_captions": made["publication_captions"],
+        "transcript": made["transcript_text"],
     }
     assert file.read_bytes() == video
-    assert os.listdir(file.parent) == [file.name]
+    assert sorted(os.listdir(file.parent)) == [file.with_suffix(".json").name, file.name]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +202,7 @@ def test_a_file_is_named_after_its_score_its_short_and_its_export(
     name: str,
 ) -> None:
     deliver(short_name=short_name, virality_score=score).run()
-    assert os.listdir(tmp_path) == [name.format(short["export_id"])]
+    assert videos(tmp_path) == [name.format(short["export_id"])]
 
 
 def test_a_captioned_video_is_delivered_without_folder_and_score(
@@ -226,7 +243,7 @@ def test_a_file_that_nobody_remembers_is_hashed_and_not_fetched(klap: Sandbox, d
 def test_a_record_that_does_not_fit_the_file_is_not_believed(deliver: Callable[..., Played], tmp_path: Path) -> None:
     task = deliver()
     task.run()
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.mp4")
     file.write_bytes(b"another")
     assert task.run()["sha256"] == hashlib.sha256(b"another").hexdigest()
 
@@ -236,7 +253,7 @@ def test_a_file_that_was_taken_away_is_fetched_again(
 ) -> None:
     task = deliver()
     first = task.run()
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.mp4")
     file.unlink()
     assert task.run() == first
     assert file.exists()
@@ -249,7 +266,92 @@ def test_leftovers_of_a_killed_try_are_removed(
     name = f"short_{short['export_id']}.mp4"
     (tmp_path / f".{name}.0badcafe.part").write_bytes(b"half")
     deliver().run()
-    assert os.listdir(tmp_path) == [name]
+    assert videos(tmp_path) == [name]
+
+
+def sidecar(tmp_path: Path) -> dict[str, Any]:
+    (file,) = tmp_path.glob("*.json")
+    written: dict[str, Any] = json.loads(file.read_text())
+    return written
+
+
+def test_the_file_beside_a_video_says_what_klap_says_of_it(
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    made = klap.call("GET", f"/projects/{short['folder_id']}/{short['project_id']}").json()
+    talk = "s3://media@archive/talk.mp4"
+    result = deliver(virality_score=87, source_video_url=talk, klap_task_id="task000000000000").run()
+    assert sidecar(tmp_path) == {
+        "project_id": short["project_id"],
+        "export_id": short["export_id"],
+        "folder_id": short["folder_id"],
+        "name": made["name"],
+        "virality_score": 87,
+        "explanation": made["virality_score_explanation"],
+        "duration": made["duration"],
+        "publication_captions": made["publication_captions"],
+        "transcript": made["transcript_text"],
+        "source_video_url": talk,
+        "klap_task_id": "task000000000000",
+        "file": f"087_short_{short['export_id']}.mp4",
+        "size": result["size"],
+        "sha256": result["sha256"],
+    }
+    assert made["publication_captions"]["tiktok"]
+    assert made["transcript_text"]
+
+
+def test_what_klap_does_not_say_is_null_and_what_it_says_oddly_too(
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    body = {"id": short["project_id"], "name": None, "publication_captions": "none", "transcript_text": ["a", "b"]}
+    klap.fault("GET", f"{short['project_id']}$", "status", code=200, body=body)
+    result = deliver(short_name="Why we sleep").run()
+    written = sidecar(tmp_path)
+    assert written["name"] == "Why we sleep"
+    assert [written[name] for name in ("virality_score", "publication_captions", "transcript")] == [None] * 3
+    assert (result["publication_captions"], result["transcript"]) == (None, None)
+
+
+def test_a_long_transcript_is_in_the_file_alone(
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    body = {"id": short["project_id"], "transcript_text": "字" * 10_001}
+    klap.fault("GET", f"{short['project_id']}$", "status", code=200, body=body)
+    assert deliver().run()["transcript"] is None
+    assert sidecar(tmp_path)["transcript"] == body["transcript_text"]
+
+
+def test_a_short_that_cannot_be_read_of_costs_a_retry_but_no_second_download(
+    klap: Sandbox,
+    deliver: Callable[..., Played],
+    short: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    klap.fault("GET", f"{short['project_id']}$", "status", times=4, code=500)
+    task = deliver()
+    with pytest.raises(KlapServerError):
+        task.run()
+    assert videos(tmp_path) == [f"short_{short['export_id']}.mp4"]
+    assert list(tmp_path.glob("*.json")) == []
+    assert task.run()["src_url"] == short["src_url"]
+    assert sidecar(tmp_path)["project_id"] == short["project_id"]
+    assert downloads(klap) == 1
+
+
+@pytest.mark.parametrize("spoiled", ["{", "[]", '{"sha256": "of another video"}'])
+def test_a_file_beside_a_video_that_is_about_another_one_is_written_anew(
+    deliver: Callable[..., Played], tmp_path: Path, spoiled: str
+) -> None:
+    task = deliver()
+    first = task.run()
+    (file,) = tmp_path.glob("*.json")
+    whole = file.read_text()
+    file.write_text(spoiled)
+    assert task.run() == first
+    assert file.read_text() == whole
 
 
 FAULTS = [
@@ -288,7 +390,7 @@ def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_deli
 
     assert task.run()["size"] == len(content(short))
     assert len(klap.requests("GET", LOOK)) - looks == 2
-    assert sorted(os.listdir(tmp_path)) == [*others, f"short_{short['export_id']}.mp4"]
+    assert videos(tmp_path) == [*others, f"short_{short['export_id']}.mp4"]
     assert all((tmp_path / other).read_bytes() == b"other" for other in others)
 
 
@@ -479,7 +581,7 @@ def test_a_short_is_delivered_to_object_storage_likewise(
         first = task.run()
         file = f"/bucket/shorts/task1/short_{short['export_id']}.mp4"
         assert first["path"] == f"memory:/{file}"
-        assert memory.find("/bucket") == [file]
+        assert memory.find("/bucket") == [file.replace(".mp4", ".json"), file]
         assert memory.cat(file) == content(short)
         fetched = downloads(klap)
         assert task.run() == first
@@ -504,8 +606,9 @@ def test_a_folder_that_cannot_be_made_is_told_and_nothing_fetched(
 ) -> None:
     (tmp_path / "file").write_bytes(b"not a folder")
     task = deliver(destination=str(tmp_path / "file"), subfolder="task1")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(KlapStorageError, match=r"destination: .*file") as failure:
         task.run()
+    assert failure.value.passing, "it is paid for, so another try is worth it"
     assert str(tmp_path / "file") in task.xcom("klap_error")["error"]
     assert downloads(klap) == 0
 

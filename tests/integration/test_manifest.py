@@ -6,11 +6,14 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.manifest import PublishShortsOperator
+from klap_provider.storage import asset_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +46,9 @@ def file(place: int) -> dict[str, Any]:
         "path": f"file:///data/{place}.mp4",
         "size": 1000 + place,
         "sha256": f"{place:064x}",
+        "sidecar": f"file:///data/{place}.json",
+        "publication_captions": {"tiktok": f"Señal {place} #fyp"},
+        "transcript": "So here is the thing.",
     }
 
 
@@ -52,8 +58,9 @@ def video(place: int) -> dict[str, Any]:
 
 
 def delivered(place: int) -> dict[str, Any]:
-    """A short in the manifest."""
-    return {**short(place), **video(place), **file(place)}
+    """A short in the manifest: what is in the file beside the video is not repeated."""
+    facts = {**short(place), **video(place), **file(place)}
+    return {name: facts[name] for name in facts if name not in ("publication_captions", "transcript")}
 
 
 @pytest.fixture
@@ -161,6 +168,93 @@ def test_what_is_in_no_folder_is_published_likewise(
     written = json.loads((tmp_path / "task000000000000" / "manifest.json").read_text())
     assert (written["folder_id"], written["problem"], written["missing"]) == (None, None, [])
     assert [(each["folder_id"], each["virality_score"]) for each in written["delivered"]] == [(None, None)]
+
+
+def test_a_run_that_delivered_all_is_one_event_of_the_asset_that_its_destination_is(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(2)
+    task = publish(2)
+    result = task.run()
+    uri = f"file://{tmp_path}"
+    assert task.asset_events() == [
+        {
+            "source_alias_name": "klap_shorts",
+            "dest_asset_key": {"name": uri, "uri": uri},
+            "dest_asset_extra": {},
+            "extra": {
+                "source_video_url": TALK,
+                "klap_task_id": "task000000000000",
+                "manifest": result["manifest"],
+                "shorts": [
+                    {
+                        "name": f"Señal {place}",
+                        "virality_score": 90 - place,
+                        "explanation": None,
+                        "duration": None,
+                        **{name: fact for name, fact in file(place).items() if name != "export_id"},
+                    }
+                    for place in (0, 1)
+                ],
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("destination", "uri"),
+    [
+        ("memory://conn_id@bucket/shorts/", "memory://{}bucket/shorts"),
+        (
+            "memory://bucket/all clips, 100% of 東京",
+            "memory://{}bucket/all%20clips%2C%20100%25%20of%20%E6%9D%B1%E4%BA%AC",
+        ),
+    ],
+)
+def test_an_asset_is_named_without_connection_and_in_plain_characters(
+    supervisor: Supervisor, destination: str, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CONN_ID", '{"conn_type": "generic"}')
+    memory = fsspec.filesystem("memory")
+    for conn_id in (None, "conn_id"):
+        attach("memory", conn_id, fs=memory)
+    assert asset_uri(destination) == uri.format("/")
+
+
+@pytest.mark.parametrize("asset_alias", [None, "our_shorts"])
+def test_the_alias_may_have_another_name_or_none(
+    publish: Callable[..., Played], run: Callable[[int], None], asset_alias: str | None
+) -> None:
+    run(1)
+    task = publish(1, asset_alias=asset_alias)
+    task.run()
+    assert [event["source_alias_name"] for event in task.asset_events()] == ([asset_alias] if asset_alias else [])
+    operator = PublishShortsOperator(
+        task_id="publish", steps=STEPS, shorts=None, source_video_url=TALK, asset_alias=asset_alias
+    )
+    assert [outlet.name for outlet in operator.outlets] == ([asset_alias] if asset_alias else [])
+
+
+def test_a_run_that_made_nothing_is_no_event(publish: Callable[..., Played], run: Callable[[int], None]) -> None:
+    run(0)
+    task = publish(0)
+    task.run()
+    assert task.asset_events() == []
+
+
+def test_a_red_run_is_no_event_until_it_is_mended_and_then_it_has_all_shorts(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]
+) -> None:
+    run(2)
+    fail(supervisor, 1, 1, "too slow")
+    task = publish(2)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    assert task.asset_events() == []
+    run(2)
+    task.run()
+    (event,) = task.asset_events()
+    assert [short["project_id"] for short in event["extra"]["shorts"]] == ["project0", "project1"]
 
 
 def test_the_manifest_is_readable_text_that_ends_in_a_newline(

@@ -138,12 +138,10 @@ class Rig:
             return {"delivered": [], "missing": []}
         folder = self.shorts / submitted["klap_task_id"]
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        digests = {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in folder.iterdir()
-            if path.name != "manifest.json"
-        }
-        assert all(name.endswith(".mp4") for name in digests)
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.mp4")}
+        beside = {name.replace(".mp4", ".json") for name in digests}
+        others = {path.name for path in folder.iterdir()} - digests.keys()
+        assert others <= {*beside, "manifest.json"}
         assert len(set(digests.values())) <= 1, "whole files: the sandbox's videos are all the same"
         for short in manifest["delivered"]:
             assert digests[Path(short["path"]).name] == short["sha256"]

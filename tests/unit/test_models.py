@@ -103,9 +103,13 @@ def test_blanks_around_an_address_are_dropped() -> None:
         "http://127.0.0.1:8000/sample.mp4",
         "https://bucket.s3.amazonaws.com/a.mp4?X-Amz-Signature=ab%2Fcd",
         "https://example.com/vidéo.mp4",
+        "s3://bucket/talk.mp4",
+        "s3://conn_id@bucket/talks/The talk, 2nd take (東京).mp4",
+        "gs://google_cloud_default@bucket/a.mp4",
+        "abfs://container/a.mp4",
     ],
 )
-def test_web_addresses_are_taken_as_they_are(address: str) -> None:
+def test_addresses_of_the_web_and_of_object_storage_are_taken_as_they_are(address: str) -> None:
     assert shorts(source_video_url=address).body() == {"source_video_url": address}
 
 
@@ -113,9 +117,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"source_video_url": None}, "source_video_url"),
     ({"source_video_url": ""}, "source_video_url"),
     ({"source_video_url": "ftp://example.com/a.mp4"}, "source_video_url"),
-    ({"source_video_url": "s3://bucket"}, "source_video_url: must name a bucket and a file in it"),
-    ({"source_video_url": "s3://conn_id@/a.mp4"}, "source_video_url: must name a bucket and a file in it"),
-    ({"source_video_url": "gs://bucket/folder/"}, "source_video_url: must name a bucket and a file in it"),
+    ({"source_video_url": "s3://bucket"}, "source_video_url"),
+    ({"source_video_url": "s3://conn_id@/a.mp4"}, "source_video_url"),
+    ({"source_video_url": "gs://bucket/folder/"}, "source_video_url"),
     ({"source_video_url": "file:///etc/passwd"}, "source_video_url"),
     ({"source_video_url": "example.com/a.mp4"}, "source_video_url"),
     ({"source_video_url": "https://"}, "source_video_url"),
@@ -151,6 +155,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_a_wrong_field_is_named(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(KlapInputError, match=rf"^Nothing was sent to Klap\. {named}: "):
         shorts(**wrong)
+
+
+def test_a_stored_video_without_a_bucket_or_a_name_is_told_what_is_missing() -> None:
+    with pytest.raises(KlapInputError, match=r"must name a bucket and a file in it, as s3://conn_id@bucket/path\.mp4"):
+        shorts(source_video_url="s3://bucket")
 
 
 def test_all_wrong_fields_are_named_at_once_with_what_they_were_given() -> None:
@@ -275,6 +284,13 @@ def test_a_failed_job_says_why_in_klaps_words_each_once() -> None:
     )
     assert task.failure == "no_speech · Silence."
     assert Task.model_validate({"id": "a", "status": "error"}).failure == "Klap gave no reason"
+
+
+def test_a_failure_does_not_repeat_the_signature_of_an_address() -> None:
+    words = "https://media.s3.amazonaws.com/a.mp4?X-Amz-Credential=me&X-Amz-Signature=ab12 answered with HTTP 403."
+    task = Task.model_validate({"id": "a", "status": "error", "message": words, "error": {"url": words}})
+    assert "https://media.s3.amazonaws.com/a.mp4?… answered with HTTP 403." in task.failure
+    assert "ab12" not in task.failure
 
 
 def test_a_failed_job_may_explain_itself_with_an_object() -> None:

@@ -1,0 +1,383 @@
+"""S3 at both ends: videos that are signed for Klap, shorts that are delivered, and what goes wrong with either."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import tracemalloc
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from airflow.sdk.io import store
+
+from klap_provider.delivery import DeliverShortOperator
+from klap_provider.errors import KlapDownloadError, KlapError, KlapInputError, KlapServerError, KlapStorageError
+from klap_provider.operators import SubmitShortsOperator, SubmitVideoOperator
+from klap_provider.source import SIGNED_FOR
+from klap_provider.storage import check_destination, folder_at, whole_file
+from tests.support.object_storage import SECRET_KEY, ObjectStorage, aws_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+MEGABYTE = 1024 * 1024
+TALK = "s3://media_s3@media/talks/The talk, 2nd take (東京).mp4"
+
+
+@pytest.fixture(scope="module")
+def running_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    with ObjectStorage(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture
+def connect_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Set the Airflow connection ``media_s3``."""
+
+    def to(url: str) -> None:
+        monkeypatch.setattr(store, "_STORE_CACHE", {})  # a worker starts with none
+        monkeypatch.setenv("AIRFLOW_CONN_MEDIA_S3", json.dumps(aws_connection(url)))
+
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    return to
+
+
+@pytest.fixture
+def s3(running_s3: ObjectStorage, connect_s3: Callable[[str], None], supervisor: Supervisor) -> Iterator[ObjectStorage]:
+    """S3 with an empty bucket ``media``, ``media_s3`` leading to it; nothing that tasks say may have its secrets."""
+    running_s3.reset()
+    connect_s3(running_s3.url)
+    yield running_s3
+    assert not [said for said in supervisor.said if SECRET_KEY in said or "Signature" in said]
+
+
+class Refusal(BaseHTTPRequestHandler):
+    """An S3 that refuses everything."""
+
+    def refuse(self) -> None:
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = refuse
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refused(s3: ObjectStorage, connect_s3: Callable[[str], None]) -> Iterator[None]:
+    """Let ``media_s3`` have credentials that may do nothing."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        connect_s3(f"http://127.0.0.1:{server.server_address[1]}")
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def submit(airflow: Callable[..., Played]) -> Callable[..., Played]:
+    """Make a submitting task."""
+
+    def task(url: str = TALK, **fields: Any) -> Played:
+        return airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=url, **fields))
+
+    return task
+
+
+# Videos
+
+
+@pytest.mark.parametrize("operator", [SubmitShortsOperator, SubmitVideoOperator])
+def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video_for_hours(
+    klap: Sandbox, s3: ObjectStorage, airflow: Callable[..., Played], operator: type[SubmitVideoOperator]
+) -> None:
+    s3.put("talks/The talk, 2nd take (東京).mp4", b"a talk")
+    airflow(lambda: operator(task_id="submit", source_video_url=TALK)).run()
+    (paid,) = klap.ledger("task")
+    address = paid["body"]["source_video_url"]
+    assert address.startswith(f"{s3.url}/media/talks/")
+    assert requests.get(address, timeout=5).content == b"a talk"
+    (expires,) = (int(part[8:]) for part in address.split("&") if part.startswith("Expires="))
+    assert expires == pytest.approx(time.time() + SIGNED_FOR, abs=60)
+
+
+def test_a_retry_and_a_clear_send_nothing_although_every_signature_is_another(
+    klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]
+) -> None:
+    s3.put("a.mp4", b"a talk")
+    task = submit("s3://media_s3@media/a.mp4")
+    first = task.run()
+    time.sleep(1.1)  # the signature's time is in whole seconds
+    assert task.run() == first
+    s3.s3.delete_object(Bucket="media", Key="a.mp4")
+    assert task.run() == first, "what is paid for needs its video no more"
+    assert len(klap.ledger()) == 1
+
+
+def test_another_video_is_other_work(klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]) -> None:
+    for key in ("a.mp4", "b.mp4"):
+        s3.put(key, b"a talk")
+    task = submit("s3://media_s3@media/a.mp4")
+    task.run()
+    task.make = submit("s3://media_s3@media/b.mp4").make
+    task.run()
+    assert len(klap.ledger()) == 2
+
+
+def test_the_signature_is_in_nothing_that_airflow_keeps_or_klap_makes_it_say(
+    klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    s3.put("a.mp4", b"a talk")
+    words = {"message": f"{s3.url}/media/a.mp4?AWSAccessKeyId=x&Signature=y&Expires=1 cannot be fetched"}
+    klap.fault("POST", "/tasks/", "status", code=422, body=words)
+    task = submit("s3://media_s3@media/a.mp4")
+    with pytest.raises(KlapError, match=r"a\.mp4\?… cannot be fetched"):
+        task.run()
+    task.run()
+    assert "Signature" not in json.dumps([supervisor.said, task.store, task.xcom()])
+
+
+MISSING = [
+    pytest.param("s3://media_s3@medla/a.mp4", KlapStorageError, r"medla/a\.mp4 is not there.*bucket", id="bucket"),
+    pytest.param("s3://media_s3@media/b.mp4", KlapStorageError, r"media/b\.mp4 is not there.*path", id="video"),
+    pytest.param("s3://media_s3@media/talks", KlapInputError, "is a folder", id="folder"),
+    pytest.param("s3://media_s4@media/a.mp4", KlapInputError, "no Airflow connection 'media_s4'", id="connection"),
+    pytest.param("gs://media_gs@media/a.mp4", KlapInputError, "Install the Airflow provider", id="provider"),
+]
+
+
+@pytest.mark.parametrize(("url", "kind", "words"), MISSING)
+def test_a_video_that_is_not_there_is_told_before_anything_is_paid(
+    klap: Sandbox,
+    s3: ObjectStorage,
+    submit: Callable[..., Played],
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    kind: type[KlapError],
+    words: str,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_GS", '{"conn_type": "google_cloud_platform"}')
+    s3.put("talks/a.mp4", b"a talk")
+    task = submit(url)
+    with pytest.raises(kind, match=f"^source_video_url.*{words}") as failure:
+        task.run()
+    assert not failure.value.passing
+    assert task.xcom("klap_error")["type"] == kind.__name__
+    assert (klap.requests("POST"), task.store) == ([], {})
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_video_that_may_not_be_read_is_told_before_anything_is_paid(
+    klap: Sandbox, submit: Callable[..., Played]
+) -> None:
+    with pytest.raises(KlapStorageError, match=r"^source_video_url: .* was refused .*Check the credentials") as failure:
+        submit().run()
+    assert not failure.value.passing
+    assert klap.requests("POST") == []
+
+
+def test_a_storage_that_does_not_answer_is_tried_again_and_leaves_no_doubt_about_what_was_sent(
+    klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played], connect_s3: Callable[[str], None]
+) -> None:
+    s3.put("a.mp4", b"a talk")
+    connect_s3("http://127.0.0.1:9")
+    task = submit("s3://media_s3@media/a.mp4")
+    with pytest.raises(KlapStorageError, match=r"source_video_url: .* failed") as failure:
+        task.run()
+    assert failure.value.passing
+    assert task.store == {}
+    connect_s3(s3.url)
+    task.run()
+    assert len(klap.ledger()) == 1
+
+
+@pytest.mark.usefixtures("s3")
+def test_klap_itself_is_not_sent_to_a_storage_of_this_machine(
+    klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played], connect: Callable[..., None]
+) -> None:
+    s3.put("a.mp4", b"a talk")
+    connect("https://api.klap.app/v2")
+    with pytest.raises(KlapInputError, match=r"source_video_url: 127\.0\.0\.1 is on a private network"):
+        submit("s3://media_s3@media/a.mp4").run()
+    assert klap.requests() == []
+
+
+# Destinations
+
+
+def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(
+    klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]
+) -> None:
+    s3.put("shorts/other.mp4", b"other")
+    submit("https://example.com/talk.mp4", destination="s3://media_s3@media/shorts").run()
+    assert s3.keys() == ["shorts/other.mp4"]
+    assert len(klap.ledger()) == 1
+
+
+NOWHERE = [
+    pytest.param("s3://media_s3@medla/shorts", KlapStorageError, "medla/shorts is not there", id="bucket"),
+    pytest.param("s3://media_s4@media/shorts", KlapInputError, "no Airflow connection 'media_s4'", id="connection"),
+    pytest.param("gs://media/shorts", KlapInputError, "Install the Airflow provider", id="provider"),
+]
+
+
+@pytest.mark.parametrize(("destination", "kind", "words"), NOWHERE)
+def test_a_destination_that_is_not_there_is_told_before_anything_is_paid_and_never_made(
+    klap: Sandbox,
+    s3: ObjectStorage,
+    submit: Callable[..., Played],
+    destination: str,
+    kind: type[KlapError],
+    words: str,
+) -> None:
+    with pytest.raises(kind, match=f"^destination.*{words}") as failure:
+        submit("https://example.com/talk.mp4", destination=destination).run()
+    assert not failure.value.passing
+    assert klap.requests("POST") == []
+    assert [bucket["Name"] for bucket in s3.s3.list_buckets()["Buckets"]] == ["media"]
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_destination_that_may_not_be_written_to_is_told_before_anything_is_paid(
+    klap: Sandbox, submit: Callable[..., Played]
+) -> None:
+    with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials"):
+        submit("https://example.com/talk.mp4", destination="s3://media_s3@media/shorts").run()
+    assert klap.requests("POST") == []
+
+
+def test_a_folder_on_a_disk_is_tried_likewise(tmp_path: Any) -> None:
+    check_destination(f"{tmp_path}/new/shorts")
+    assert list((tmp_path / "new" / "shorts").iterdir()) == []
+    (tmp_path / "file").write_bytes(b"not a folder")
+    with pytest.raises(KlapStorageError, match="destination"):
+        check_destination(f"{tmp_path}/file/shorts")
+
+
+# Shorts
+
+
+@pytest.fixture
+def deliver(airflow: Callable[..., Played], make_shorts: Callable[..., list[dict[str, Any]]]) -> Callable[..., Played]:
+    """Make the delivering task of a short."""
+
+    def task(klap: Sandbox, **fields: Any) -> Played:
+        (short,) = make_shorts()
+        path = f"/projects/{short['folder_id']}/{short['id']}/exports"
+        export = klap.call("POST", path).json()
+        time.sleep(0.02)
+        klap.outcome(f"{path}/{export['id']}")
+        given = {"destination": "s3://media_s3@media/shorts", "subfolder": "task1", "virality_score": 87, **fields}
+        ids = {"export_id": export["id"], "project_id": short["id"], "folder_id": short["folder_id"]}
+        return airflow(lambda: DeliverShortOperator(task_id="deliver", **ids, **given))
+
+    return task
+
+
+def test_a_short_and_its_file_are_delivered_once(
+    klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played]
+) -> None:
+    task = deliver(klap)
+    first = task.run()
+    name = f"shorts/task1/087_short_{first['export_id']}"
+    assert s3.keys() == [f"{name}.json", f"{name}.mp4"]
+    assert first["path"] == f"s3://media_s3@media/{name}.mp4"
+    assert s3.get(f"{name}.mp4") == requests.get(first["src_url"], timeout=5).content
+    told = json.loads(s3.get(f"{name}.json"))
+    assert (told["sha256"], told["size"]) == (first["sha256"], len(s3.get(f"{name}.mp4")))
+    before = len(klap.requests())
+    assert task.run() == first
+    assert len(klap.requests()) == before
+
+
+def test_a_download_that_fails_leaves_nothing_in_the_bucket(
+    klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played]
+) -> None:
+    task = deliver(klap)
+    klap.fault("GET", "^/renders/", "truncate", bytes=1000)
+    with pytest.raises(KlapDownloadError):
+        task.run()
+    assert (s3.keys(), s3.uploads()) == ([], [])
+    task.run()
+    assert len(s3.keys()) == 2
+
+
+def test_a_short_whose_facts_cannot_be_had_is_not_fetched_twice(
+    klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    task = deliver(klap)
+    klap.fault("GET", r"^/projects/[^/]+/[^/]+$", "status", times=4, code=500)
+    with pytest.raises(KlapServerError):
+        task.run()
+    task.run()
+    assert len(s3.keys()) == 2
+    assert len(klap.requests("GET", "^/renders/")) == 1
+
+
+def test_a_bucket_that_went_away_is_worth_another_try_once_a_short_is_paid_for(
+    klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played]
+) -> None:
+    task = deliver(klap, destination="s3://media_s3@medla/shorts")
+    with pytest.raises(KlapStorageError, match=r"destination: .*medla") as failure:
+        task.run()
+    assert failure.value.passing
+    assert [bucket["Name"] for bucket in s3.s3.list_buckets()["Buckets"]] == ["media"]
+
+
+def test_a_large_file_goes_up_in_parts_and_takes_little_memory(s3: ObjectStorage) -> None:
+    path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
+    megabyte = bytes(range(256)) * 4096
+    folder_at("s3://media_s3@media").exists()  # the client's own memory is not meant
+    tracemalloc.start()
+    with whole_file(path) as sink:
+        for _ in range(60):
+            sink.write(megabyte)
+        (upload,) = s3.uploads()
+        assert upload["Key"].startswith("shorts/.big.mp4.")
+        parts = s3.s3.list_parts(Bucket="media", Key=upload["Key"], UploadId=upload["UploadId"])["Parts"]
+        assert [part["Size"] for part in parts] == [16 * MEGABYTE] * 3
+        assert s3.keys() == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60 * MEGABYTE
+    assert (s3.keys(), s3.uploads()) == (["shorts/big.mp4"], [])
+    assert s3.get("shorts/big.mp4") == megabyte * 60
+
+
+@pytest.mark.parametrize("failure", [OSError("the network is gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize("megabytes", [1, 40])
+def test_nothing_is_left_of_an_upload_that_was_given_up(
+    s3: ObjectStorage, failure: BaseException, megabytes: int
+) -> None:
+    path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
+
+    def give_up() -> None:
+        with whole_file(path) as sink:
+            for _ in range(megabytes):
+                sink.write(bytes(MEGABYTE))
+            raise failure
+
+    with pytest.raises(type(failure)):
+        give_up()
+    assert (s3.keys(), s3.uploads()) == ([], [])
+
+
+def test_leftovers_of_a_killed_try_are_removed_and_nobody_elses(s3: ObjectStorage) -> None:
+    for name in (".a.mp4.0badcafe.part", ".b.mp4.0badcafe.part", "a.json"):
+        s3.put(f"shorts/{name}", b"left")
+    with whole_file(folder_at("s3://media_s3@media/shorts") / "a.mp4") as sink:
+        sink.write(b"whole")
+    assert s3.keys() == ["shorts/.b.mp4.0badcafe.part", "shorts/a.json", "shorts/a.mp4"]
