@@ -64,7 +64,7 @@ def form(camera: Camera) -> None:
         page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=height, width=1100)
         page.get_by_role("button", name="Trigger Dag").click()
         dialog = page.get_by_role("dialog")
-        dialog.get_by_role("textbox").first.fill("https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+        dialog.get_by_role("textbox").first.fill("https://example.com/podcast-12.mp4")
         heading = dialog.get_by_role("button", name=section, exact=True)
         if heading.get_attribute("aria-expanded") == "false":
             heading.click()
@@ -99,7 +99,7 @@ def take_all(camera: Camera) -> None:
     expect(page.get_by_role("link", name="Wait for export").first).to_be_visible()
     camera.take(page, "grid")
 
-    page = camera.open(stage.page_of(done), height=720)
+    page = camera.open(stage.page_of(done), height=570)
     page.get_by_role("button", name="Show Graph").click()
     page.get_by_role("button", name="Expand all task groups").click()
     expect(page.get_by_text("Wait for export").first).to_be_visible()
@@ -111,7 +111,7 @@ def take_all(camera: Camera) -> None:
         expect(page.locator("video")).to_have_count(3)
         camera.take(page, f"shorts-{theme}")
 
-    page = camera.open(stage.tab_of(asked), height=1150)
+    page = camera.open(stage.tab_of(asked), height=1195)
     expect(page.get_by_role("link", name="Answer")).to_be_visible()
     camera.take(page, "shorts-asked")
 
