@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from demo.airflow import ROOT
-from tests.browser.stage import DAG_ID, chromium, whole_stage
+from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, whole_stage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -91,6 +91,7 @@ def take_all(camera: Camera) -> None:
     full = {"width": None, "height": None, "name": VIDEO_NAME}
     done = stage.wait_for_success(stage.trigger(limit=3, **full))
     asked = stage.wait_for_question(stage.trigger(limit=2, review=True, **full))
+    video = stage.trigger(VIDEO_DAG_ID, **full, aspect_ratio="16:9", language="en", translate_to="es")
 
     form(camera)
 
@@ -110,6 +111,10 @@ def take_all(camera: Camera) -> None:
         page = camera.open(stage.tab_of(done), height=1210, theme=theme)
         expect(page.locator("video")).to_have_count(3)
         camera.take(page, f"shorts-{theme}")
+
+    page = camera.open(stage.tab_of(stage.wait_for_success(video, VIDEO_DAG_ID), dag_id=VIDEO_DAG_ID), height=920)
+    expect(page.locator("video")).to_have_count(1)
+    camera.take(page, "video")
 
     page = camera.open(stage.tab_of(asked), height=1195)
     expect(page.get_by_role("link", name="Answer")).to_be_visible()
