@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.stage import DAG_ID, WINDOW, chromium, connection_to, server_below_a_path, whole_stage
+from tests.browser.stage import (
+    DAG_ID,
+    VIDEO_DAG_ID,
+    WINDOW,
+    chromium,
+    connection_to,
+    server_below_a_path,
+    whole_stage,
+)
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ AWKWARD = [
 RUNS: dict[str, dict[str, Any]] = {
     "delivered": {"limit": 2},
     "failed": {"min_duration": 100, "max_duration": 50},
+    "captioned": {"dag_id": VIDEO_DAG_ID, "width": 480, "height": 270, "name": "Town hall"},
     "asked": {"limit": 3, "review": True},
     "awkward": {"limit": 1, "review": True, "klap_conn_id": "klap_awkward"},
     "many": {
@@ -77,6 +86,13 @@ def delivered(runs: tuple[Stage, dict[str, str]]) -> str:
     """A run that has delivered two of five shorts."""
     stage, ids = runs
     return stage.wait_for_success(ids["delivered"])
+
+
+@pytest.fixture(scope="session")
+def captioned(runs: tuple[Stage, dict[str, str]]) -> str:
+    """A run that has delivered a whole video, in landscape."""
+    stage, ids = runs
+    return stage.wait_for_success(ids["captioned"], VIDEO_DAG_ID)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from demo.airflow import ROOT
-from tests.browser.stage import DAG_ID, chromium, whole_stage
+from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, whole_stage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -64,7 +64,7 @@ def form(camera: Camera) -> None:
         page = camera.open(f"{camera.stage.airflow.url}/dags/{DAG_ID}", height=height, width=1100)
         page.get_by_role("button", name="Trigger Dag").click()
         dialog = page.get_by_role("dialog")
-        dialog.get_by_role("textbox").first.fill("https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+        dialog.get_by_role("textbox").first.fill("https://example.com/podcast-12.mp4")
         heading = dialog.get_by_role("button", name=section, exact=True)
         if heading.get_attribute("aria-expanded") == "false":
             heading.click()
@@ -91,6 +91,7 @@ def take_all(camera: Camera) -> None:
     full = {"width": None, "height": None, "name": VIDEO_NAME}
     done = stage.wait_for_success(stage.trigger(limit=3, **full))
     asked = stage.wait_for_question(stage.trigger(limit=2, review=True, **full))
+    video = stage.trigger(VIDEO_DAG_ID, **full, aspect_ratio="16:9", language="en", translate_to="es")
 
     form(camera)
 
@@ -99,7 +100,7 @@ def take_all(camera: Camera) -> None:
     expect(page.get_by_role("link", name="Wait for export").first).to_be_visible()
     camera.take(page, "grid")
 
-    page = camera.open(stage.page_of(done), height=720)
+    page = camera.open(stage.page_of(done), height=570)
     page.get_by_role("button", name="Show Graph").click()
     page.get_by_role("button", name="Expand all task groups").click()
     expect(page.get_by_text("Wait for export").first).to_be_visible()
@@ -111,7 +112,11 @@ def take_all(camera: Camera) -> None:
         expect(page.locator("video")).to_have_count(3)
         camera.take(page, f"shorts-{theme}")
 
-    page = camera.open(stage.tab_of(asked), height=1150)
+    page = camera.open(stage.tab_of(stage.wait_for_success(video, VIDEO_DAG_ID), dag_id=VIDEO_DAG_ID), height=920)
+    expect(page.locator("video")).to_have_count(1)
+    camera.take(page, "video")
+
+    page = camera.open(stage.tab_of(asked), height=1195)
     expect(page.get_by_role("link", name="Answer")).to_be_visible()
     camera.take(page, "shorts-asked")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 DAG_ID = "klap_generate_shorts"
+VIDEO_DAG_ID = "klap_caption_video"
 WINDOW = {"width": 1400, "height": 1000}
 
 #: Names of users and, the same, their passwords. The viewer may not read XComs.
@@ -41,22 +42,22 @@ class Stage:
     sandbox: Sandbox
     shorts: Path
 
-    def trigger(self, **conf: Any) -> str:
+    def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
         """Start a run with the sample video and small clips, and return its id."""
         small = {"width": 270, "height": 480, "destination": str(self.shorts)}
-        return self.airflow.trigger(DAG_ID, {"source_video_url": self.sandbox.sample, **small, **conf})
+        return self.airflow.trigger(dag_id, {"source_video_url": self.sandbox.sample, **small, **conf})
 
-    def page_of(self, run_id: str, *rest: str | int, root: str | None = None) -> str:
+    def page_of(self, run_id: str, *rest: str | int, root: str | None = None, dag_id: str = DAG_ID) -> str:
         """Return the address of a page below that of a run."""
-        return "/".join(map(str, (root or self.airflow.url, "dags", DAG_ID, "runs", run_id, *rest)))
+        return "/".join(map(str, (root or self.airflow.url, "dags", dag_id, "runs", run_id, *rest)))
 
-    def tab_of(self, run_id: str, *, root: str | None = None) -> str:
+    def tab_of(self, run_id: str, *, root: str | None = None, dag_id: str = DAG_ID) -> str:
         """Return the address of a run's Shorts tab."""
-        return self.page_of(run_id, "plugin", "shorts", root=root)
+        return self.page_of(run_id, "plugin", "shorts", root=root, dag_id=dag_id)
 
-    def wait_for_success(self, run_id: str) -> str:
+    def wait_for_success(self, run_id: str, dag_id: str = DAG_ID) -> str:
         """Return the id of the run when it has ended well."""
-        assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=240) == "success"
+        assert self.airflow.wait_for_run(dag_id, run_id, seconds=240) == "success"
         return run_id
 
     def wait_for_question(self, run_id: str) -> str:

@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.conftest import AWKWARD, MISCHIEF, TWIN
+from tests.browser.stage import VIDEO_DAG_ID
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -47,6 +48,23 @@ def test_a_short_plays_in_the_page(page: Page, stage: Stage, delivered: str) -> 
     video.evaluate("video => { video.muted = true; return video.play(); }")
     page.wait_for_function("video => video.currentTime > 0.5 && video.videoWidth === 270", arg=video.element_handle())
     assert video.evaluate("video => video.error") is None
+
+
+def test_a_captioned_video_is_shown_as_one_video_in_its_shape(page: Page, stage: Stage, captioned: str) -> None:
+    page.goto(stage.tab_of(captioned, dag_id=VIDEO_DAG_ID))
+    summary = page.get_by_role("region", name="Summary")
+    expect(summary).to_contain_text("Delivered")
+    expect(summary).not_to_contain_text(re.compile("shorts?", re.IGNORECASE))
+    expect(cards(page, "Video")).to_have_count(1)
+    expect(cards(page, "Video").get_by_role("heading", name="Town hall", exact=True)).to_be_visible()
+    expect(cards(page, "Video")).not_to_contain_text("Virality", ignore_case=True)
+    video = page.locator("video")
+    video.evaluate("video => { video.muted = true; return video.play(); }")
+    page.wait_for_function("video => video.videoWidth === 480", arg=video.element_handle())
+    box = video.bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(16 / 9, rel=0.02)
+    assert box["width"] > 480
 
 
 def test_a_run_that_failed_says_why_and_leads_to_the_log(page: Page, stage: Stage, failed: str) -> None:

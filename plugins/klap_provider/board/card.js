@@ -19,6 +19,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       borderWidth: 1,
       overflow: "hidden",
       css: { contentVisibility: "auto", containIntrinsicSize: "auto 260px" },
+      direction: isWide(short) ? "column" : "row",
     },
     h(Player, { short }),
     h(
@@ -77,6 +78,8 @@ export const LeftOutCard = memo(function LeftOutCard({ short, run }) {
   );
 }, isSame);
 
+const isWide = ({ shape }) => shape >= 1;
+
 function isSame(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
@@ -94,6 +97,7 @@ function Title({ short }) {
 }
 
 function Score({ short }) {
+  if (short.score === null && short.isWhole) return null;
   if (short.score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
   const color = short.leftOut === null ? "brand.solid" : "fg.subtle";
   return h(
@@ -151,14 +155,7 @@ function Buttons({ short, run }) {
 function Player({ short }) {
   const [box, isNear] = useNear();
   const centre = { alignItems: "center", justifyContent: "center" };
-  const frame = {
-    ref: box,
-    ...centre,
-    flexShrink: 0,
-    minHeight: { base: "200px", sm: "256px" },
-    position: "relative",
-    width: { base: "28", sm: "36" },
-  };
+  const frame = { ref: box, ...centre, flexShrink: 0, position: "relative", ...frameSize(short) };
   if (short.video === null) {
     return h(Flex, { ...frame, bg: "bg.muted", color: "fg.subtle" }, h(Icon, { name: "short", size: 40 }));
   }
@@ -171,6 +168,12 @@ function Player({ short }) {
   };
   const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
   return h(Flex, { ...frame, bg: "black" }, isNear && h("video", { ...video, style: fit }));
+}
+
+function frameSize(short) {
+  if (isWide(short)) return { aspectRatio: short.shape, maxHeight: "26rem" };
+  if (short.isWhole) return { aspectRatio: short.shape, width: { base: "28", sm: "60" } };
+  return { minHeight: { base: "200px", sm: "256px" }, width: { base: "28", sm: "36" } };
 }
 
 /** Whether an element is, or has been, near what is seen of the page: a hundred videos are not fetched at once. */

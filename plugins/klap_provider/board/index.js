@@ -11,7 +11,7 @@ import { RunReader } from "./reader.js";
 import { tell } from "./story.js";
 import { NoShorts, Summary } from "./summary.js";
 import { watch } from "./watch.js";
-import "./words.js";
+import { SHORTS, VIDEO } from "./words.js";
 
 const { Fragment, useDeferredValue, useEffect, useMemo, useState } = globalThis.React;
 const { Button, Heading, SimpleGrid, Skeleton, Stack, Text } = globalThis.ChakraUI;
@@ -57,26 +57,28 @@ function StoryView({ story, run }) {
   if (story === null) return h(Text, { color: "fg.muted" }, "No task of this run works with Klap.");
   const chosen = story.shorts.filter((short) => short.leftOut === null);
   const leftOut = story.shorts.filter((short) => short.leftOut !== null);
+  const { isWhole } = story;
   return h(
     Fragment,
     null,
     h(Summary, { story, run }),
     story.forbidden &&
-      h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where the shorts are described."),
+      h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where it is said what Klap made."),
     !story.forbidden && story.shorts.length === 0 && h(NoShorts, { story }),
-    chosen.length > 0 && h(Cards, { title: "Shorts", card: ShortCard, shorts: chosen, run }),
+    chosen.length > 0 && h(Cards, { title: (isWhole ? VIDEO : SHORTS).title, card: ShortCard, shorts: chosen, run, isWhole }),
     leftOut.length > 0 && h(Cards, { title: "Not selected", card: LeftOutCard, shorts: leftOut, run }),
   );
 }
 
-function Cards({ title, card, shorts, run }) {
+function Cards({ title, card, shorts, run, isWhole = false }) {
   // A hundred cards take a while to build: the first ones do not wait for the others.
   const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
-  const grid = { gap: 3, gridTemplateColumns: "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))" };
+  const columns = isWhole ? "minmax(0, 44rem)" : "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))";
+  const grid = { gap: 3, gridTemplateColumns: columns };
   return h(
     Stack,
     { as: "section", "aria-label": title, gap: 2 },
-    h(Heading, { as: "h2", size: "md" }, `${title} (${shorts.length})`),
+    h(Heading, { as: "h2", size: "md" }, isWhole ? title : `${title} (${shorts.length})`),
     h(SimpleGrid, { as: "ul", role: "list", ...grid }, ...shown.map((short) => h(card, { key: short.id, short, run }))),
   );
 }

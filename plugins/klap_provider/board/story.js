@@ -26,6 +26,8 @@
  * @property {string} name
  * @property {number | null} score 0 to 100
  * @property {string | null} explanation
+ * @property {boolean} isWhole a whole video, which has no score
+ * @property {number} shape width by height
  * @property {number | null} seconds
  * @property {string | null} preview an http(s) address
  * @property {string | null} leftOut why it is not exported; null if it is
@@ -38,6 +40,7 @@
  * @property {Place | null} log
  *
  * @typedef {object} Story
+ * @property {boolean} isWhole it is of one whole video, rather than of shorts
  * @property {boolean} ended whether the run has, so that nothing will change
  * @property {boolean} forbidden
  * @property {{text: string, href: string | null} | null} source
@@ -47,10 +50,11 @@
  * @property {string | null} review
  * @property {Short[]} shorts best first
  */
-import { DONE, FAILED, LEFT_OUT, count, fileSize, stepWords, waitWords } from "./words.js";
+import { DONE, FAILED, LEFT_OUT, SHORTS, VIDEO, count, fileSize, stepWords, waitWords } from "./words.js";
 
 const STEPS = ["ExportShortOperator", "ExportStatusSensor", "DeliverShortOperator"];
-const SUBMIT = ["SubmitShortsOperator", "SubmitVideoOperator"];
+const SUBMIT_WHOLE = "SubmitVideoOperator";
+const SUBMIT = ["SubmitShortsOperator", SUBMIT_WHOLE];
 const WAIT = ["TaskStatusSensor"];
 const CHOOSE = ["ReviewShortsOperator", "ListShortsOperator"];
 const PUBLISH = ["PublishShortsOperator"];
@@ -111,15 +115,19 @@ export function tell(answers, now) {
   const { run, instances, forbidden } = answers;
   if (instances.length === 0) return null;
   const xcom = (instance, key) => (instance && answers.xcoms.get(xcomKey(instance, key))) ?? null;
-  const shorts = forbidden ? [] : tellShorts(instances, xcom);
+  const submit = find(instances, SUBMIT);
+  const isWhole = submit?.operator === SUBMIT_WHOLE;
+  const look = { isWhole, shape: tellShape(submit?.rendered_fields) };
+  const shorts = forbidden ? [] : tellShorts(instances, xcom).map((short) => ({ ...short, ...look }));
   const chosen = shorts.filter((short) => short.leftOut === null);
   return {
+    isWhole,
     ended: ["success", "failed"].includes(run.state),
     forbidden,
-    source: tellSource(run, find(instances, SUBMIT)),
-    stage: tellStage(answers, xcom, chosen, shorts.length, now),
+    source: tellSource(run, submit),
+    stage: tellStage(answers, xcom, chosen, shorts.length, isWhole, now),
     percent: tellPercent(run, instances, chosen.length),
-    totals: tellTotals(shorts, chosen, instances),
+    totals: tellTotals(shorts, chosen, instances, isWhole),
     review: tellReview(xcom(find(instances, CHOOSE), "klap_review"), shorts.length),
     shorts,
   };
@@ -212,8 +220,16 @@ function tellSource(run, submit) {
   return address && { text: address, href: httpAddress(address) };
 }
 
-function tellStage(answers, xcom, chosen, generated, now) {
+/** Width by height, as it was asked for; Klap's own is 9:16. */
+function tellShape({ aspect_ratio, dimensions } = {}) {
+  const { width, height } = dimensions ?? {};
+  const [wide, high] = width && height ? [width, height] : String(aspect_ratio).split(":");
+  return Number(wide) / Number(high) || 9 / 16;
+}
+
+function tellStage(answers, xcom, chosen, generated, isWhole, now) {
   const { run, instances } = answers;
+  const words = isWhole ? VIDEO : SHORTS;
   const [submit, wait, choose, publish] = [SUBMIT, WAIT, CHOOSE, PUBLISH].map((each) => find(instances, each));
   const stage = (instance, words, more = {}) => ({
     state: instance?.state ?? null,
@@ -224,9 +240,9 @@ function tellStage(answers, xcom, chosen, generated, now) {
     ...more,
   });
   const failed = [submit, wait, choose].find((each) => each?.state === "failed");
-  if (failed) return stage(failed, FAILED[failed.operator]);
+  if (failed) return stage(failed, FAILED[failed.operator] ?? words.noChoice);
   if (["success", "failed"].includes(run.state)) {
-    return stage(publish, endWords(answers, chosen, generated), { state: run.state });
+    return stage(publish, endWords(answers, chosen, generated, words), { state: run.state });
   }
   if (choose?.state === "awaiting_input") {
     return stage(choose, "A person is asked which shorts to export", { question: place(choose) });
@@ -234,14 +250,16 @@ function tellStage(answers, xcom, chosen, generated, now) {
   if (submit && !isOver(submit)) return stage(submit, "Submitting the video to Klap");
   if (wait && !isOver(wait))
     return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
-  if (choose && !isOver(choose)) return stage(choose, "Choosing the shorts");
+  if (choose && !isOver(choose)) return stage(choose, words.choosing);
   if (chosen.length > 0 && chosen.every(isOver)) return stage(publish, "Summing up");
-  return stage(null, chosen.length > 0 ? `Exporting: ${tally(instances, chosen)}` : "Exporting", { state: run.state });
+  const exporting = isWhole ? chosen[0]?.words : chosen.length > 0 && `Exporting: ${tally(instances, chosen)}`;
+  return stage(null, exporting || "Exporting", { state: run.state });
 }
 
-function endWords({ instances, forbidden }, chosen, generated) {
+function endWords({ instances, forbidden }, chosen, generated, words) {
   if (forbidden) return "The run has ended";
-  if (generated === 0) return "The run has ended without shorts";
+  if (generated === 0) return words.none;
+  if (words === VIDEO) return chosen[0].words;
   if (chosen.length === 0) return "No short was selected";
   return tally(instances, chosen);
 }
@@ -263,9 +281,9 @@ function tellPercent(run, instances, chosen) {
   return hasBegun && all > 0 ? Math.min(100, Math.round((100 * steps.filter(isOver).length) / all)) : null;
 }
 
-function tellTotals(shorts, chosen, instances) {
+function tellTotals(shorts, chosen, instances, isWhole) {
   const generated = { label: "Generated", value: String(shorts.length) };
-  if (shorts.length === 0) return [];
+  if (shorts.length === 0 || isWhole) return []; // of one video, its card says all
   if (chosen.some((short) => short.state === "awaiting_input")) return [generated];
   const bytes = chosen.reduce((sum, short) => sum + (short.bytes ?? 0), 0);
   return [

@@ -1,5 +1,6 @@
 /** What is said of the run as a whole, above the cards. */
 import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
+import { SHORTS, VIDEO } from "./words.js";
 
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
@@ -62,9 +63,9 @@ function Source({ source: { text, href } }) {
 
 /** What is shown in place of cards. */
 export function NoShorts({ story }) {
-  const [title, description] = story.ended
-    ? ["No shorts", "The run has ended without any."]
-    : ["No shorts yet", "Klap takes some minutes for a video, more for a long one. They show up here by themselves."];
+  const words = story.isWhole ? VIDEO : SHORTS;
+  const [title, description] = story.ended ? words.ended : words.pending;
+  const patience = story.ended ? "" : "Klap takes some minutes for a video, more for a long one. ";
   return h(
     EmptyStateRoot,
     null,
@@ -73,7 +74,7 @@ export function NoShorts({ story }) {
       null,
       h(EmptyStateIndicator, null, h(Icon, { name: "short" })),
       h(EmptyStateTitle, null, title),
-      h(EmptyStateDescription, null, description),
+      h(EmptyStateDescription, null, patience + description),
     ),
   );
 }

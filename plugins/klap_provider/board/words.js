@@ -19,11 +19,27 @@ export const FAILED = {
   SubmitShortsOperator: "The video could not be submitted",
   SubmitVideoOperator: "The video could not be submitted",
   TaskStatusSensor: "Klap did not finish the video",
-  ListShortsOperator: "The shorts could not be listed",
-  ReviewShortsOperator: "The shorts could not be chosen",
   ExportShortOperator: "The export could not be ordered",
   ExportStatusSensor: "The export failed",
   DeliverShortOperator: "The delivery failed",
+};
+
+/** What is said of several shorts, and of one whole video, where that is not the same. */
+export const SHORTS = {
+  title: "Shorts",
+  choosing: "Choosing the shorts",
+  noChoice: "The shorts could not be chosen",
+  none: "The run has ended without shorts",
+  pending: ["No shorts yet", "They show up here by themselves."],
+  ended: ["No shorts", "The run has ended without any."],
+};
+export const VIDEO = {
+  title: "Video",
+  choosing: "Looking up the video",
+  noChoice: "The video could not be looked up",
+  none: "The run has ended without a video",
+  pending: ["No video yet", "It shows up here by itself."],
+  ended: ["No video", "The run has ended without one."],
 };
 
 /** Why a short was not selected. */

@@ -386,3 +386,48 @@ test("XComs of another form than ours show what they can and break nothing", () 
     );
   }
 });
+
+/** A run of one whole video, which has come as far as its steps. */
+function whole(mapped, { state = "running", shorts = [short("a", { virality_score: null })], fields = {}, ...more } = {}) {
+  const given = answers({ shorts, mapped, state, ...more });
+  const submit = given.instances.find((each) => each.operator === "SubmitShortsOperator");
+  Object.assign(submit, { operator: "SubmitVideoOperator", rendered_fields: fields });
+  return given;
+}
+
+test("of one whole video, the story says what it is at, and counts nothing", () => {
+  const words = (...states) => tell(whole(steps(0, ...states)), NOW).stage.words;
+  assert.equal(words("success", "deferred"), "Klap is exporting");
+  assert.equal(words("success", "success", "running"), "Delivering");
+  assert.equal(words("success", "success", "success"), "Summing up");
+  const told = tell(whole(steps(0, "success", "success", "success"), { state: "success", published: "success" }), NOW);
+  assert.deepEqual([told.isWhole, told.stage.words, told.percent, told.totals], [true, "Delivered", 100, []]);
+  assert.deepEqual([told.shorts[0].isWhole, told.shorts[0].score], [true, null]);
+});
+
+test("a whole video that failed says so, once it is there and before", () => {
+  const mapped = steps(0, "success", "failed", "upstream_failed");
+  const xcoms = [[mapped[1], "klap_error", { error: "out of memory" }]];
+  const told = tell(whole(mapped, { state: "failed", published: "failed", xcoms }), NOW);
+  assert.deepEqual([told.stage.words, told.shorts[0].error], ["The export failed", "out of memory"]);
+
+  const given = whole([], { state: "failed", shorts: [] });
+  assert.equal(tell(given, NOW).stage.words, "The run has ended without a video");
+  given.instances.find((each) => each.operator === "ListShortsOperator").state = "failed";
+  assert.equal(tell(given, NOW).stage.words, "The video could not be looked up");
+});
+
+test("while a whole video is looked up there is no talk of shorts", () => {
+  const given = whole([], { shorts: [] });
+  given.instances.find((each) => each.operator === "ListShortsOperator").state = "deferred";
+  assert.equal(tell(given, NOW).stage.words, "Looking up the video");
+});
+
+test("the shape is that of the dimensions, or the aspect ratio, or Klap's own", () => {
+  const shape = (fields) => tell(whole(steps(0, "running"), { fields }), NOW).shorts[0].shape;
+  assert.equal(shape({ aspect_ratio: "16:9", dimensions: { width: null, height: null } }), 16 / 9);
+  assert.equal(shape({ aspect_ratio: "9:16", dimensions: { width: 480, height: 270 } }), 16 / 9);
+  assert.equal(shape({ aspect_ratio: "1:1", dimensions: { width: 720, height: null } }), 1);
+  for (const odd of [{}, { aspect_ratio: null, dimensions: null }, { aspect_ratio: "wide", dimensions: "no" }])
+    assert.equal(shape(odd), 9 / 16);
+});
