@@ -97,6 +97,10 @@ class KlapSubmitOperator(KlapOperator):
     REST API, and clear the task. It is good for one POST.
     """
 
+    def count_accepted(self) -> None:
+        """Count, in Airflow's metrics, a POST that Klap has accepted, and what it costs."""
+        raise NotImplementedError
+
     def submit_once(
         self,
         context: Context,
@@ -125,6 +129,7 @@ class KlapSubmitOperator(KlapOperator):
             find_orphans=find_orphans,
             clock=time.time,
             before_post=before_post,
+            on_accepted=self.count_accepted,
         )
         try:
             submission, fresh = submitter.submit(

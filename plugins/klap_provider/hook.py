@@ -17,7 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
-from klap_provider import __version__, api
+from klap_provider import __version__, api, metrics
 from klap_provider.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.connection import CONN_TYPE, DEFAULT_CONN_ID, KlapConnection, missing_connection
 from klap_provider.errors import (
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 USER_AGENT = f"airflow-provider-klap/{__version__}"
+
+#: In metrics, in place of the HTTP status.
+NO_ANSWER = "none"
 
 #: An id of the right form that no task has: asking for it tells whether the key is good, and starts nothing.
 NO_TASK = "connectiontest00"
@@ -131,6 +134,7 @@ class KlapHook(HttpHook):
                 delay = next_attempt_in(failure, repeatable=call.repeatable, attempt=attempt, backoff=backoff)
                 if delay is None:
                     raise
+                metrics.count(metrics.API_RETRIES, endpoint=call.name)
                 self.log.warning("Attempt %d of %d: %s Next in %.1f s.", attempt, backoff.attempts, failure, delay)
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
@@ -146,7 +150,9 @@ class KlapHook(HttpHook):
                 allow_redirects=False,
             )
         except requests.RequestException as failure:
+            metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             raise transport_error(call, self.connection, failure, sent=not _never_connected(failure)) from failure
+        metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
         return self._read(call, response)
 
     def _read(self, call: Call[T], response: requests.Response) -> T:
