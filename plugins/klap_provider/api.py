@@ -61,6 +61,7 @@ class Call(Generic[T]):
     :param parse: turns the decoded JSON into the result; raises ``pydantic.ValidationError``.
     :param body: JSON object to send with a POST.
     :param query: query parameters of a GET.
+    :param name: which call it is, whatever its ids: the name of the function that makes it.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Call(Generic[T]):
     parse: Callable[[Any], T] = field(repr=False)
     body: dict[str, Any] | None = None
     query: dict[str, str] | None = None
+    name: str = "other"
 
     @property
     def repeatable(self) -> bool:
@@ -84,54 +86,68 @@ _exports: TypeAdapter[list[Export]] = TypeAdapter(list[Export])
 
 def submit_shorts(request: ShortsRequest) -> Call[Task]:
     """``POST /tasks/video-to-shorts``. Billed."""
-    return Call("POST", "/tasks/video-to-shorts", Task.model_validate, request.body())
+    return Call("POST", "/tasks/video-to-shorts", Task.model_validate, request.body(), name="submit_shorts")
 
 
 def submit_video(request: VideoRequest) -> Call[Task]:
     """``POST /tasks/video-to-video``. Billed."""
-    return Call("POST", "/tasks/video-to-video", Task.model_validate, request.body())
+    return Call("POST", "/tasks/video-to-video", Task.model_validate, request.body(), name="submit_video")
 
 
 def get_task(klap_task_id: str) -> Call[Task]:
     """``GET /tasks/{task_id}``."""
-    return Call("GET", f"/tasks/{_id('klap_task_id', klap_task_id)}", Task.model_validate)
+    return Call("GET", f"/tasks/{_id('klap_task_id', klap_task_id)}", Task.model_validate, name="get_task")
 
 
 def list_projects(folder_id: str) -> Call[list[Project]]:
     """``GET /projects/{folder_id}``: the shorts of a video-to-shorts task, in no defined order."""
-    return Call("GET", f"/projects/{_id('folder_id', folder_id)}", _projects.validate_python)
+    return Call("GET", f"/projects/{_id('folder_id', folder_id)}", _projects.validate_python, name="list_projects")
 
 
 def get_project(project_id: str, *, folder_id: str | None = None) -> Call[Project]:
     """``GET /projects/{folder_id}/{project_id}``, or ``/projects/{project_id}`` after video-to-video."""
-    return Call("GET", _project_path(project_id, folder_id), Project.model_validate)
+    return Call("GET", _project_path(project_id, folder_id), Project.model_validate, name="get_project")
 
 
 def create_export(request: ExportRequest, *, project_id: str, folder_id: str | None = None) -> Call[Export]:
     """``POST /projects/…/exports``. Billed each time; Klap does not recognise a repetition."""
-    return Call("POST", f"{_project_path(project_id, folder_id)}/exports", Export.model_validate, request.body())
+    return Call(
+        "POST",
+        f"{_project_path(project_id, folder_id)}/exports",
+        Export.model_validate,
+        request.body(),
+        name="create_export",
+    )
 
 
 def get_export(export_id: str, *, project_id: str, folder_id: str | None = None) -> Call[Export]:
     """``GET /projects/…/exports/{export_id}``."""
     path = f"{_project_path(project_id, folder_id)}/exports/{_id('export_id', export_id)}"
-    return Call("GET", path, Export.model_validate)
+    return Call("GET", path, Export.model_validate, name="get_export")
 
 
 def list_exports(*, folder_id: str | None = None, project_id: str | None = None) -> Call[list[Export]]:
     """``GET /exports``, optionally only those of one folder or project."""
     query = {"folder_id": folder_id, "project_id": project_id}
-    return Call("GET", "/exports", _exports.validate_python, query={k: v for k, v in query.items() if v is not None})
+    return Call(
+        "GET",
+        "/exports",
+        _exports.validate_python,
+        query={k: v for k, v in query.items() if v is not None},
+        name="list_exports",
+    )
 
 
 def create_user() -> Call[User]:
     """``POST /users``: a new managed user."""
-    return Call("POST", "/users", User.model_validate, {})
+    return Call("POST", "/users", User.model_validate, {}, name="create_user")
 
 
 def create_user_token(user_id: str) -> Call[UserToken]:
     """``POST /users/{user_id}/tokens``: a token for the embedded player of that user."""
-    return Call("POST", f"/users/{_id('user_id', user_id)}/tokens", UserToken.model_validate, {})
+    return Call(
+        "POST", f"/users/{_id('user_id', user_id)}/tokens", UserToken.model_validate, {}, name="create_user_token"
+    )
 
 
 def _project_path(project_id: str, folder_id: str | None) -> str:

@@ -18,8 +18,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from requests.utils import get_environ_proxies, select_proxy
 
-from klap_provider import api
-from klap_provider.client import USER_AGENT, transport_error
+from klap_provider import api, metrics
+from klap_provider.client import NO_ANSWER, USER_AGENT, transport_error
 from klap_provider.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
 from klap_provider.errors import KlapConfigError, KlapError, KlapRateLimitError, KlapServerError
 from klap_provider.retry import Backoff
@@ -204,8 +204,10 @@ class _Client:
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
+            metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             never = isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise transport_error(call, connection, failure, sent=not never) from failure
+        metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status))
         return api.read_answer(
             call,
             status=response.status,

@@ -100,6 +100,10 @@ class KlapSubmitOperator(KlapOperator):
     REST API, and clear the task. It is good for one POST.
     """
 
+    def count_accepted(self) -> None:
+        """Count, in Airflow's metrics, a POST that Klap has accepted, and what it costs."""
+        raise NotImplementedError
+
     def submit_once(
         self,
         context: Context,
@@ -134,6 +138,7 @@ class KlapSubmitOperator(KlapOperator):
             has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
             find_orphans=find_orphans,
             clock=time.time,
+            on_accepted=self.count_accepted,
         )
         try:
             submission, fresh = submitter.submit(

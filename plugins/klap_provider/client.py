@@ -21,7 +21,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
-from klap_provider import __version__, api
+from klap_provider import __version__, api, metrics
 from klap_provider.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
@@ -35,6 +35,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 USER_AGENT = f"airflow-provider-klap/{__version__}"
+
+#: In metrics, in place of the HTTP status.
+NO_ANSWER = "none"
 
 
 class KlapClient:
@@ -101,6 +104,7 @@ class KlapClient:
                 delay = next_attempt_in(failure, repeatable=call.repeatable, attempt=attempt, backoff=backoff)
                 if delay is None:
                     raise
+                metrics.count(metrics.API_RETRIES, endpoint=call.name)
                 log.warning("Attempt %d of %d: %s Next in %.1f s.", attempt, backoff.attempts, failure, delay)
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
@@ -116,7 +120,9 @@ class KlapClient:
                 allow_redirects=False,
             )
         except requests.RequestException as failure:
+            metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             raise transport_error(call, self.connection, failure, sent=not _never_connected(failure)) from failure
+        metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
         return self.read(call, response)
 
     def read(self, call: Call[T], response: requests.Response) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from klap_provider import api
+from klap_provider import api, metrics
 from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
@@ -115,6 +115,8 @@ class DeliverShortOperator(KlapOperator):
             if record is None:
                 record = self._fetch(path)
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
+                metrics.count(metrics.DELIVERED)
+                metrics.count(metrics.DELIVERED_BYTES, record["size"])
             else:
                 self.log.info("%s is there already", path)
         store.set(DELIVERED_KEY, record)

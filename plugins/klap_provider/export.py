@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider import api
+from klap_provider import api, metrics
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapSubmitOperator, check_now, is_static, reports_failure
 from klap_provider.links import OpenInKlapLink, PreviewShortLink
@@ -75,6 +75,11 @@ class ExportShortOperator(KlapSubmitOperator):
         if isinstance(watermark, dict) and not watermark.get("src_url"):
             watermark = None
         return build_request(ExportRequest, {"watermark": watermark})
+
+    def count_accepted(self) -> None:
+        """Count one export."""
+        metrics.count(metrics.EXPORTED)
+        metrics.count(metrics.COST, self.client.connection.prices.export, item="export")
 
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:

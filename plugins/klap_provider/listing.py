@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from klap_provider import metrics
 from klap_provider.base import KlapOperator, check_now, is_static, reports_failure
 from klap_provider.cost import Cost, affordable, dollars
 from klap_provider.errors import KlapNoShortsError
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+#: Task state store key of the folder or project whose shorts are in Airflow's metrics already: a clear adds nothing.
+COUNTED_KEY = "klap_counted"
 
 #: XCom key of every short that was generated, best first, selected or not.
 SHORTS_KEY = "klap_shorts"
@@ -118,7 +122,21 @@ class ListShortsOperator(KlapOperator):
         self._spending()
         shorts = self.afford([self._facts(short) for short in rank(self._projects(started_at), selection)])
         context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
-        return self.choose(context, shorts)
+        return self.count(context, shorts, self.choose(context, shorts))
+
+    def count(
+        self, context: Context, shorts: list[dict[str, Any]], selected: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Count the shorts in Airflow's metrics, once for each folder, and return those that were selected."""
+        store, target = context["task_state_store"], self.folder_id or self.project_id
+        if store.get(COUNTED_KEY) != target:
+            store.set(COUNTED_KEY, target)
+            spent = self.spent(shorts)
+            metrics.count(metrics.GENERATED, len(shorts))
+            metrics.count(metrics.SELECTED, len(selected))
+            generated = (spent.generated_shorts or 0) * spent.prices.generated_short
+            metrics.count(metrics.COST, generated, item="generated_short")
+        return selected
 
     def spent(self, shorts: list[dict[str, Any]]) -> Cost:
         """Return what the run has paid for before any export."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import Asset, AssetAlias, BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from klap_provider import metrics
 from klap_provider.base import ERROR_KEY, REVIEW_KEY, KlapOperator, reports_failure
 from klap_provider.connection import KlapConnection
 from klap_provider.cost import Cost, Prices
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
+    from pydantic import JsonValue
 
 MANIFEST = "manifest.json"
+
+#: Task state store key of the shorts that are in Airflow's metrics as missing already: a clear adds none twice.
+COUNTED_KEY = "klap_counted"
 
 #: XCom key of what became of each selected short, best first, for the Shorts tab.
 OUTCOME_KEY = "klap_outcome"
@@ -157,6 +162,7 @@ class PublishShortsOperator(KlapOperator):
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
             }
         )
+        self._count(context, [short["project_id"] for short in missing])
         for short in missing:
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
@@ -175,6 +181,13 @@ class PublishShortsOperator(KlapOperator):
             "paths": [short["path"] for short in delivered],
             "cost": cost and cost.to_json(),
         }
+
+    def _count(self, context: Context, missing: list[JsonValue]) -> None:
+        store = context["task_state_store"]
+        before = cast("list[JsonValue]", store.get(COUNTED_KEY) or [])
+        if anew := [project_id for project_id in missing if project_id not in before]:
+            store.set(COUNTED_KEY, before + anew)
+            metrics.count(metrics.MISSING, len(anew))
 
     def _cost(self, context: Context) -> Cost | None:
         """Return what Klap has accepted, and so bills, in this run."""

@@ -124,6 +124,9 @@ class Wait:
 class Target(Protocol[T]):
     """Something to wait for. A dataclass of ids, so that it can be rebuilt in a triggerer."""
 
+    #: The kind of job, for metrics.
+    job: ClassVar[str]
+
     def call(self) -> Call[T]:
         """Return the API call that looks at it."""
 
@@ -137,6 +140,8 @@ class Target(Protocol[T]):
 @dataclass(frozen=True)
 class TaskTarget:
     """A task, until it is ready."""
+
+    job: ClassVar[str] = "task"
 
     #: Klap's documents: about 2 to 30 minutes.
     typical: ClassVar[Typical] = Typical(soonest=110, latest=1800, step=4)
@@ -162,6 +167,8 @@ class TaskTarget:
 @dataclass(frozen=True)
 class ExportTarget:
     """An export, until it is ready."""
+
+    job: ClassVar[str] = "export"
 
     #: Klap's documents: about 3 to 10 minutes.
     typical: ClassVar[Typical] = Typical(soonest=180, latest=600, step=3)
@@ -198,6 +205,8 @@ class ShortsTarget:
 
     Just after a task is ready, its list can be empty, or the call fail, for some minutes.
     """
+
+    job: ClassVar[str] = "list"
 
     folder_id: str | None = None
     project_id: str | None = None

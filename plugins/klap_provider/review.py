@@ -102,7 +102,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
             record: dict[str, JsonValue] = {**answer, "of": [*_ids(shorts)]}
             context["task_state_store"].set(REVIEW_KEY, record)
         self.log.info("Picked %s: %s", "by default" if answer["timed_out"] else f"by {answer['by']}", answer["picked"])
-        return self._conclude(context, shorts, answer)
+        return self.count(context, shorts, self._conclude(context, shorts, answer))
 
     def _conclude(self, context: Context, shorts: list[dict[str, Any]], answer: dict[str, Any]) -> list[dict[str, Any]]:
         ti = context["ti"]

@@ -11,6 +11,7 @@ from airflow.sdk import timezone
 from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
+from klap_provider import metrics
 from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError
 from klap_provider.links import OpenInKlapLink, PreviewShortLink
@@ -96,12 +97,13 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         """Wait, and return what :meth:`target` makes of the answer."""
         if not self.deferrable:
             return super().execute(context)
-        return self._look_or_defer(self._begin(context))
+        return self._look_or_defer(self._begin(context), is_first=True)
 
     @reports_failure
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Look again with what the trigger knew, and return, fail or go on waiting."""
-        return self._look_or_defer(replace(self._begin(context), unknown_since=event["unknown_since"]))
+        watch = replace(self._begin(context), unknown_since=event["unknown_since"])
+        return self._look_or_defer(watch, is_first=False)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Take one look."""
@@ -112,6 +114,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             self._remember(context, replace(watch, unknown_since=None))  # a clear of the task waits anew
             raise
         if isinstance(verdict, Ready):
+            if self._wait is not None or context.get("task_reschedule_count"):
+                self._time(watch)
             return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict.value))
         if verdict.watch.unknown_since != watch.unknown_since:
             self._remember(context, verdict.watch)
@@ -151,7 +155,11 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         except KlapTimeoutError as timeout:
             raise AirflowSensorTimeout(str(timeout)) from timeout
 
-    def _look_or_defer(self, watch: Watch) -> Any:
+    def _time(self, watch: Watch) -> None:
+        """Note how long the job took; not for one that was ready at the first look, which may be long after."""
+        metrics.time(metrics.WAIT, time.time() - watch.started_at, job=self.target().job)
+
+    def _look_or_defer(self, watch: Watch, *, is_first: bool) -> Any:
         try:
             verdict = self._look(watch)
         except (AirflowSensorTimeout, KlapError) as failure:
@@ -160,6 +168,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
                 raise AirflowSkipException(str(failure)) from failure
             raise
         if isinstance(verdict, Ready):
+            if not is_first:
+                self._time(watch)
             return self.target().xcom(verdict.value)
         self.log.info("Waiting in the triggerer for %s", self.target())
         self.defer(

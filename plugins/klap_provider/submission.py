@@ -107,6 +107,7 @@ class Submitter:
     :param find_orphans: lists the ids, oldest first, of jobs that a POST whose answer got lost may have made, given the
         intent; None where the API has no way to look.
     :param clock: returns seconds since the epoch.
+    :param on_accepted: called once for each POST, when it is known that Klap has accepted it.
     """
 
     store: Store
@@ -114,6 +115,7 @@ class Submitter:
     has_failed: Callable[[str], bool]
     find_orphans: Callable[[Submission], Sequence[str]] | None
     clock: Callable[[], float]
+    on_accepted: Callable[[], None] | None = None
 
     def submit(self, fingerprint: str, *, allow_new: bool = False) -> tuple[Submission, bool]:
         """
@@ -147,7 +149,7 @@ class Submitter:
             return None if self.has_failed(before.job_id) else before
         if self.find_orphans is not None:
             orphan = next((found for found in self.find_orphans(before) if found not in before.known), None)
-            return None if orphan is None else self._keep(_accepted(before, orphan))
+            return None if orphan is None else self._accepted(before, orphan)
         if allow_new:
             return None
         raise _uncertain(before)
@@ -173,7 +175,7 @@ class Submitter:
             if self.find_orphans is None:
                 raise _uncertain(intent) from failure
             raise
-        return self._keep(_accepted(intent, job_id))
+        return self._accepted(intent, job_id)
 
     def _not_ours(self, before: Submission, *, same: bool) -> tuple[str, ...]:
         """Return the jobs that a later look for an orphan must not take for the submission that follows ``before``."""
@@ -183,13 +185,15 @@ class Submitter:
             return (*before.known, *self.find_orphans(before))
         return before.known
 
+    def _accepted(self, intent: Submission, job_id: str) -> Submission:
+        submission = self._keep(replace(intent, job_id=job_id, paid=intent.paid + 1))
+        if self.on_accepted is not None:
+            self.on_accepted()
+        return submission
+
     def _keep(self, submission: Submission) -> Submission:
         self.store.set(KEY, submission.to_record())
         return submission
-
-
-def _accepted(intent: Submission, job_id: str) -> Submission:
-    return replace(intent, job_id=job_id, paid=intent.paid + 1)
 
 
 def _uncertain(intent: Submission) -> KlapSubmitUncertainError:

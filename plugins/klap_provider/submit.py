@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from klap_provider import api
+from klap_provider import api, metrics
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapSubmitOperator, check_now, is_static, reports_failure
 from klap_provider.cost import DEFAULT_CLIPS, Cost, affordable, dollars, estimate
@@ -115,6 +115,10 @@ class KlapVideoOperator(KlapSubmitOperator):
     def most(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
         """Return the most that the run can cost, if that is how often the video is paid for."""
         raise NotImplementedError
+
+    def count_accepted(self) -> None:
+        """Count what one video costs; its shorts are counted when they are there."""
+        metrics.count(metrics.COST, self.client.connection.prices.input_video, item="input_video")
 
     def _check_early(self) -> None:
         if all(is_static(getattr(self, name)) for name in (*self.request_type.model_fields, "aspect_ratio")):

@@ -13,6 +13,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from klap_provider import metrics
 from klap_provider.errors import KlapError
 from klap_provider.polling import ExportTarget, Pace, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
 
@@ -133,6 +134,7 @@ class KlapTrigger(BaseTrigger):
                 if isinstance(verdict, Ready):
                     self.log.info("%s is ready", self.target)
                     if self.end_from_trigger and self.task_instance is not None:  # dag.test() sets none
+                        metrics.time(metrics.WAIT, time.time() - self.watch.started_at, job=self.target.job)
                         await self._push(self.task_instance, self.target.xcom(verdict.value))
                         event = TaskSuccessEvent()
                     break
