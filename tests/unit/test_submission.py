@@ -392,3 +392,31 @@ def test_what_was_paid_before_the_switch_is_not_taken_for_the_new_job(store: Mem
 
     assert submitter.submit(PRINT)[0].job_id == "new"
     assert klap.posts == 1
+
+
+@pytest.mark.parametrize("failure", [KlapNoAnswerError("x"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("job_id", [None, "paid"])
+def test_a_post_that_could_not_be_made_ready_leaves_all_as_it_was(
+    store: MemoryStore, klap: Klap, failure: BaseException, job_id: str | None
+) -> None:
+    if job_id:
+        record(store, job_id=job_id)
+        store.set(REDO_KEY, True)
+    before = dict(store.kept)
+
+    def prepare() -> Callable[[], str]:
+        raise failure
+
+    klap.prepare = prepare
+    with pytest.raises(type(failure)):
+        klap.submitter(store).submit(PRINT)
+
+    assert store.kept == before
+    klap.prepare = None
+    assert klap.submitter(store).submit(PRINT) == (recorded(store), True)
+
+
+def test_a_post_that_is_not_needed_is_not_made_ready(store: MemoryStore, klap: Klap) -> None:
+    klap.submitter(store).submit(PRINT)
+    klap.prepare = lambda: pytest.fail("made ready")
+    assert klap.submitter(store).submit(PRINT) == (recorded(store), False)
