@@ -1,8 +1,9 @@
-"""One Airflow and one sandbox that makes real clips, for all the tests here."""
+"""One Airflow, one sandbox that makes real clips and one S3, for all the tests here."""
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.airflow import ROOT, LocalAirflow
+from tests.support.object_storage import ObjectStorage
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Stage:
 
     airflow: LocalAirflow
     sandbox: Sandbox
+    s3: ObjectStorage
     api_key: str
     shorts: Path
 
@@ -72,9 +75,26 @@ def stage(standing: Stage) -> Stage:
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     api_key = f"kak_{secrets.token_hex(12)}"
     home = tmp_path_factory.mktemp("airflow")
-    dags = Path(shutil.copytree(ROOT / "dags", tmp_path_factory.mktemp("bundle") / "dags"))
-    (dags / "quick_batch.py").write_text(QUICK_BATCH)
-    with Sandbox(render=True, task_seconds=2, export_seconds=2) as sandbox:
-        connection = {"conn_type": "klap", "host": sandbox.url, "password": api_key}
-        with LocalAirflow(home, connections={"klap_default": connection}, dags=dags) as airflow:
-            yield Stage(airflow, sandbox, api_key, tmp_path_factory.mktemp("shorts"))
+    with (
+        Sandbox(render=True, task_seconds=2, export_seconds=2) as sandbox,
+        ObjectStorage(tmp_path_factory.mktemp("s3")) as s3,
+    ):
+        s3.reset()
+        connections = {
+            "klap_default": {"conn_type": "klap", "host": sandbox.url, "password": api_key},
+            "media_s3": s3.connection,
+        }
+        with LocalAirflow(home, connections=connections, dags=dags(tmp_path_factory.mktemp("dags"))) as airflow:
+            yield Stage(airflow, sandbox, s3, api_key, tmp_path_factory.mktemp("shorts"))
+
+
+def dags(folder: Path) -> Path:
+    """Return a DAG folder with the shipped DAGs, a batch that looks often, and the DAG of docs/storage.md."""
+    shutil.copytree(ROOT / "dags", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    examples = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "storage.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    (consumer,) = (example for example in examples if 'DAG("publish_shorts"' in example)
+    (folder / "quick_batch.py").write_text(QUICK_BATCH)
+    (folder / "publish_shorts.py").write_text(consumer)
+    return folder

@@ -14,7 +14,6 @@ from klap_provider.errors import (
     KlapAuthError,
     KlapConnectionError,
     KlapError,
-    KlapInputError,
     KlapNoAnswerError,
     KlapNotFoundError,
     KlapRateLimitError,
@@ -409,28 +408,29 @@ def test_every_accepted_post_is_counted_and_no_refused_one(store: MemoryStore, k
     assert klap.submitter(store).paid == 3
 
 
-def test_a_veto_before_the_post_sends_nothing_and_leaves_no_trace(store: MemoryStore, klap: Klap) -> None:
-    told: list[int] = []
-
-    def veto(paid: int) -> Callable[[], str]:
-        told.append(paid)
-        raise KlapInputError("too dear")
-
-    klap.submitter(store).submit(PRINT)
-    klap.failed = {"job-1"}
-    store.set(REDO_KEY, True)
+@pytest.mark.parametrize("failure", [KlapNoAnswerError("x"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("job_id", [None, "paid"])
+def test_a_post_that_could_not_be_made_ready_leaves_all_as_it_was(
+    store: MemoryStore, klap: Klap, failure: BaseException, job_id: str | None
+) -> None:
+    if job_id:
+        record(store, job_id=job_id)
+        store.set(REDO_KEY, True)
     before = dict(store.kept)
-    with pytest.raises(KlapInputError):
-        replace(klap.submitter(store), prepare=veto).submit(PRINT)
-    assert (told, klap.posts) == ([1], 1)
+
+    def prepare(_: int) -> Callable[[], str]:
+        raise failure
+
+    klap.prepare = prepare
+    with pytest.raises(type(failure)):
+        klap.submitter(store).submit(PRINT)
+
     assert store.kept == before
+    klap.prepare = None
+    assert klap.submitter(store).submit(PRINT) == (recorded(store), True)
 
 
-def test_a_reattached_submission_is_not_asked_about(store: MemoryStore, klap: Klap) -> None:
-    told: list[int] = []
-    submitter = klap.submitter(store)
-    ready = submitter.prepare
-    submitter = replace(submitter, prepare=lambda paid: told.append(paid) or ready(paid))
-    submitter.submit(PRINT)
-    submitter.submit(PRINT)
-    assert told == [0]
+def test_a_post_that_is_not_needed_is_not_made_ready(store: MemoryStore, klap: Klap) -> None:
+    klap.submitter(store).submit(PRINT)
+    klap.prepare = lambda _: pytest.fail("made ready")
+    assert klap.submitter(store).submit(PRINT) == (recorded(store), False)

@@ -1,0 +1,79 @@
+"""A video in S3 becomes shorts in S3, and a DAG that waits for them is started."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.e2e.conftest import DAG_ID, Stage
+from tests.support.object_storage import SECRET_KEY
+from tests.support.videos import size_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+
+CONSUMER = "publish_shorts"
+
+
+def consumers(stage: Stage) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stage.airflow.api("GET", f"/dags/{CONSUMER}/dagRuns")["dag_runs"]
+    return found
+
+
+def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_them(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.s3.put("talks/talk.mp4", requests.get(stage.sandbox.sample, timeout=60).content)
+    talk, before = "s3://media_s3@media/talks/talk.mp4", stage.worker_starts()
+    run_id = stage.trigger(source_video_url=talk, destination="s3://media_s3@media/shorts", limit=3)
+    assert stage.end_of(run_id) == "success"
+
+    submitted = stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"]
+    manifest = json.loads(stage.s3.get(f"shorts/{submitted}/manifest.json"))
+    assert manifest["source_video_url"] == talk
+    assert len(manifest["delivered"]) == 3
+    names = {"manifest.json"}
+    for short in manifest["delivered"]:
+        key, beside = (short[name].removeprefix("s3://media_s3@media/") for name in ("path", "sidecar"))
+        names |= {key.rpartition("/")[2], beside.rpartition("/")[2]}
+        video = tmp_path / "short.mp4"
+        video.write_bytes(stage.s3.get(key))
+        assert size_of(video) == (270, 480)
+        told = json.loads(stage.s3.get(beside))
+        assert (told["sha256"], told["virality_score"]) == (short["sha256"], short["virality_score"])
+        assert (told["source_video_url"], told["klap_task_id"]) == (talk, submitted)
+        assert told["publication_captions"].keys() == {"tiktok", "youtube", "linkedin", "instagram"}
+    assert set(stage.s3.keys()) == {"talks/talk.mp4", *(f"shorts/{submitted}/{name}" for name in names)}
+
+    stage.airflow.wait_for(lambda: bool(consumers(stage)), seconds=60, what="the consumer's run")
+    (started,) = consumers(stage)
+    assert stage.airflow.wait_for_run(CONSUMER, started["dag_run_id"], seconds=120) == "success"
+    heard = stage.airflow.xcom(CONSUMER, started["dag_run_id"], "collect")
+    assert [(short["project_id"], short["path"], short["sha256"]) for short in heard] == [
+        (short["project_id"], short["path"], short["sha256"]) for short in manifest["delivered"]
+    ]
+    assert all(short["publication_captions"] and short["transcript"] for short in heard)
+    assert stage.worker_starts() - before == 4 + 3 * 3 + 1, "that of the consumer beside those of the run"
+    assert len(stage.sandbox.ledger("task")) == 1
+
+    (paid,) = stage.sandbox.ledger("task")
+    signature = paid["body"]["source_video_url"].partition("Signature=")[2].partition("&")[0]
+    assert signature
+    files = [file for file in stage.airflow.home.rglob("*") if file.is_file()]
+    secrets = (signature.encode(), SECRET_KEY.encode())
+    assert [file for file in files if any(secret in file.read_bytes() for secret in secrets)] == []
+
+
+def test_a_mistyped_bucket_fails_at_once_with_nothing_paid_and_none_made(stage: Stage) -> None:
+    run_id = stage.trigger(destination="s3://media_s3@medla/shorts")
+
+    assert stage.end_of(run_id) == "failed"
+    said = stage.airflow.xcom(DAG_ID, run_id, "submit", key="klap_error")["error"]
+    assert "destination: s3://media_s3@medla/shorts is not there" in said
+    assert stage.sandbox.ledger() == []
+    assert [bucket["Name"] for bucket in stage.s3.s3.list_buckets()["Buckets"]] == ["media"]
