@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapOperator, reports_failure
@@ -131,7 +130,7 @@ class ReadVideoListOperator(KlapOperator):
             except ParamValidationError as wrong:
                 raise KlapInputError(f"{name}: {str(wrong).splitlines()[0]}") from None
         settings = {**(self.settings or {}), **row.settings}
-        in_storage = urlsplit(url).scheme not in ("http", "https")
+        in_storage = not url.startswith(("http://", "https://"))
         # What is in storage gets an address for Klap only when it is submitted.
         asked = {**settings, URL: "https://storage.example" if in_storage else url}
         build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
