@@ -113,7 +113,7 @@ class ReadVideoListOperator(KlapOperator):
             try:
                 self._check_row(row, api_url)
             except KlapInputError as wrong:
-                problems.append(f"Line {row.line}: {wrong}")
+                problems.append(f"Line {row.line}: {str(wrong).removeprefix('Nothing was sent to Klap. ')}")
         if problems:
             more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
             raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")

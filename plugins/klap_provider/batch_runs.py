@@ -54,7 +54,6 @@ class VideoRunOperator(KlapOperator):
         poke_interval: float = 30,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.video_name }}")
         super().__init__(**kwargs)
         self.trigger_dag_id = trigger_dag_id
         self.source_video_url = source_video_url

@@ -23,7 +23,7 @@ BATCH_DAG_ID = "klap_quick_batch"
 QUICK_BATCH = f"""
 from klap_generate_shorts_batch import klap_generate_shorts_batch  # Airflow looks for the words airflow and dag
 
-dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=3, poke_interval=1)
+dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=4, poke_interval=1)
 """
 
 

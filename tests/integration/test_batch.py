@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -20,7 +23,6 @@ from tests.support.airflow_context import OtherRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from airflow.sdk import DAG
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     Airflow = Callable[..., Played]
 
+ROOT = Path(__file__).resolve().parents[2]
 MAIN = "klap_generate_shorts"
 RUN_ID = "klap__talk__0123456789ab"
 TALK = "https://talks.invalid/talk.mp4"  # whether it can be reached, nobody knows
@@ -106,6 +109,7 @@ def test_the_form_is_that_of_the_main_dag_for_many_videos(dag: DAG) -> None:
 
 
 def test_so_many_videos_are_in_work_at_a_time_and_one_batch(dag: DAG) -> None:
+    assert dag.get_task("video").map_index_template == "{{ task.video_name }}"
     assert dag.get_task("video").max_active_tis_per_dagrun == 7
     assert dag.max_active_runs == 1
     assert dag.get_task("summary").trigger_rule == "all_done"
@@ -169,7 +173,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         "min_duration (100 s) is longer than max_duration (50 s)",
         "Line 7: destination is 'nowhere://x'",
         "Line 8: source_video_url: ''",
-        "Line 9: Nothing was sent to Klap. source_video_url: ",
+        "Line 9: source_video_url: ",
     ):
         assert said in str(failure.value)
     assert "Line 2" not in str(failure.value)
@@ -350,7 +354,6 @@ def test_a_mapped_video_is_called_by_its_name_and_leads_to_its_run(video: Callab
     assert video(settings={"name": "Sleep"}).make().video_name == "Sleep"
     task = video()
     assert task.make().video_name == label(TALK)
-    assert task.make().map_index_template == "{{ task.video_name }}"
     assert task.links()["Run of this video"].endswith(f"/dags/{MAIN}/runs/{RUN_ID}")
 
 
@@ -425,3 +428,27 @@ def test_a_long_summary_takes_as_few_questions_as_a_short_one(
     supervisor.said.clear()
     assert sum_up().run()["shorts"] == 200
     assert len(supervisor.said) < 10
+
+
+# The guide
+
+
+def test_the_examples_of_the_guide_are_a_dag_and_a_list(read: Callable[..., Played], tmp_path: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    guide = (ROOT / "docs" / "batches.md").read_text()
+    [example] = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    [table] = re.findall(r"^```csv\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    bundle = tmp_path / "dags"
+    shutil.copytree(ROOT / "dags", bundle, ignore=shutil.ignore_patterns("__pycache__"))
+    (bundle / "example.py").write_text(example)
+    (tmp_path / "videos.csv").write_text(table)
+
+    bag = DagBag(bundle, safe_mode=True, bundle_path=bundle)
+
+    assert bag.import_errors == {}
+    assert bag.dags["klap_conference"].get_task("video").max_active_tis_per_dagrun == 8
+    assert [row["settings"] for row in read(list_path=str(tmp_path / "videos.csv")).run()] == [
+        {"name": "Opening", "language": "en", "limit": 5},
+        {"name": "Talk, second part", "language": "de", "limit": None, "captions": False},
+    ]
