@@ -188,6 +188,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         ({"source_video_urls": ["# nothing"]}, "names no video"),
         ({"list_path": "/no/such/videos.txt"}, "there is no file /no/such/videos.txt"),
         ({"list_path": "/dev/null"}, "names no video"),
+        ({"list_path": "nowhere://bucket/videos.txt"}, "list_path: nowhere://bucket/videos.txt: "),
     ],
 )
 def test_a_list_that_is_none_is_refused(read: Callable[..., Played], given: dict[str, Any], said: str) -> None:
@@ -212,9 +213,20 @@ def test_what_klap_cannot_reach_and_a_missing_key_are_known_before_anything_is_s
         read(source_video_urls=[TALK]).run()
 
 
-def test_nothing_is_started_while_the_main_dag_is_paused(read: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_nothing_is_started_while_the_main_dag_is_paused_or_not_there(
+    read: Callable[..., Played], supervisor: Supervisor
+) -> None:
     supervisor.paused = True
     with pytest.raises(KlapInputError, match=f"{MAIN} is paused"):
+        read(source_video_urls=[TALK]).run()
+    supervisor.paused = None
+    with pytest.raises(KlapInputError, match=f"no DAG {MAIN}"):
+        read(source_video_urls=[TALK]).run()
+
+
+def test_an_airflow_that_does_not_answer_is_asked_again(read: Callable[..., Played], supervisor: Supervisor) -> None:
+    supervisor.broken = (comms.GetDag,)
+    with pytest.raises(AirflowRuntimeError):
         read(source_video_urls=[TALK]).run()
 
 
@@ -240,6 +252,15 @@ def test_a_video_that_is_not_there_is_left_out_with_the_reason(read: Callable[..
     task = read(source_video_urls=[klap.sample, nowhere])
     assert [row["source_video_url"] for row in task.run()] == [klap.sample]
     assert task.xcom("klap_list")["left_out"] == [{"source_video_url": nowhere, "line": 2, "reason": "HTTP 404"}]
+
+
+def test_a_video_that_has_gone_since_its_run_is_not_left_out(
+    read: Callable[..., Played], klap: Sandbox, supervisor: Supervisor
+) -> None:
+    [row] = read(source_video_urls=[f"{klap.sample}#gone"]).run()
+    klap.fault("*", "/sample.mp4", "status", code=404, times=2)
+    supervisor.runs[row["trigger_run_id"]] = DELIVERED
+    assert read(source_video_urls=[klap.sample]).run() == [{**row, "source_video_url": klap.sample}]
 
 
 @pytest.mark.parametrize(

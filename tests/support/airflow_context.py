@@ -68,7 +68,7 @@ class Supervisor:
     :ivar questions: what tasks asked a person.
     :ivar runs: of other DAGs, by id.
     :ivar fate: what becomes at once of a run that a task starts.
-    :ivar paused: whether those DAGs are.
+    :ivar paused: whether those DAGs are; None = there are none.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Supervisor:
         self.questions: list[comms.CreateHITLDetailPayload] = []
         self.runs: dict[str, OtherRun] = {}
         self.fate = OtherRun()
-        self.paused = False
+        self.paused: bool | None = False
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
         self._xcoms: dict[tuple[str, str], dict[int, str]] = {}
         self.first_reschedule: dict[uuid.UUID, datetime] = {}
@@ -140,6 +140,10 @@ class Supervisor:
             case comms.GetTaskStates():
                 return comms.TaskStatesResult(task_states={RUN_ID: dict(self.states)})
             case comms.GetDag():
+                if self.paused is None:
+                    raise AirflowRuntimeError(
+                        comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+                    )
                 facts: dict[str, Any] = dict.fromkeys(comms.DagResult.model_fields.keys() - {"type"})
                 return comms.DagResult(**{**facts, "dag_id": msg.dag_id, "is_paused": self.paused, "tags": []})
             case comms.TriggerDagRun():
@@ -151,7 +155,7 @@ class Supervisor:
                 return comms.DagRunStateResult(state=DagRunState(self.runs[msg.run_id].state))
             case comms.GetDRCount():
                 found_runs = [self.runs[run_id] for run_id in msg.run_ids or [] if run_id in self.runs]
-                return comms.DRCount(count=sum(run.state in (msg.states or []) for run in found_runs))
+                return comms.DRCount(count=sum(not msg.states or run.state in msg.states for run in found_runs))
             case comms.GetConnection():
                 return comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
             case comms.CreateHITLDetailPayload():
