@@ -316,7 +316,6 @@ def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
     }
     assert task.workers == 2
     assert supervisor.runs[RUN_ID].conf == {"source_video_url": TALK, "limit": 5, "language": "en"}
-    assert task.xcom("klap_video") == task.xcom()
 
 
 def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(
@@ -330,8 +329,8 @@ def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(
         task.run()
     decision = KlapRetryPolicy().evaluate(said.value, 1, 3)
     assert decision.action.name == "FAIL"
-    assert task.xcom("klap_video")["shorts"] == 1
-    assert task.xcom("klap_video")["error"] == "Out of colours."
+    assert task.xcom()["shorts"] == 1
+    assert task.xcom()["error"] == "Out of colours."
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
@@ -346,7 +345,7 @@ def test_a_run_that_is_there_is_taken_as_it_is(
     else:
         task.run()
     assert task.workers == 1
-    assert task.xcom("klap_video")["state"] == state
+    assert task.xcom()["state"] == state
     assert not [said for said in supervisor.said if "ClearDagRun" in said or '"reset_dag_run":true' in said]
 
 
@@ -443,7 +442,7 @@ def test_a_long_summary_takes_as_few_questions_as_a_short_one(
         run_id = f"{RUN_ID}{index}"
         listed.append({"source_video_url": TALK, "trigger_run_id": run_id, "settings": {}})
         done = {"source_video_url": TALK, "run_id": run_id, "state": "success", "shorts": 1, "error": None}
-        supervisor.put_xcom("video", done, "klap_video", index)
+        supervisor.put_xcom("video", done, map_index=index)
     supervisor.put_xcom("read_list", listed)
     supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 0}, "klap_list")
     supervisor.said.clear()
