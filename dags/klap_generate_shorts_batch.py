@@ -94,6 +94,7 @@ def klap_generate_shorts_batch(
         video = VideoRunOperator.partial(
             task_id="video",
             task_display_name="Each video",
+            map_index_template="{{ task.video_name }}",
             trigger_dag_id=trigger_dag_id,
             shared_settings=settings,
             poke_interval=poke_interval,

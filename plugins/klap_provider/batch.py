@@ -30,6 +30,7 @@ NAMED = 20
 LABELS = (URL, "name", "destination")
 
 SLUG_LENGTH = 40
+LABEL_LENGTH = 100
 
 _YOUTUBE = re.compile(
     r"https?://(?:(?:www|m|music)\.)?"
@@ -178,6 +179,9 @@ def _slug(url: str) -> str:
 
 def label(url: str, name: str | None = None) -> str:
     """Return what a person knows the video by: its name, or its address without what only machines read."""
+    if name:
+        return name[:LABEL_LENGTH]
+    if video := youtube_id(url):
+        return f"youtu.be/{video}"
     parts = urlsplit(canonical(url))
-    address = f"youtu.be/{video}" if (video := youtube_id(url)) else f"{parts.hostname}{unquote(parts.path)}"
-    return (name or address)[:200]
+    return f"{parts.hostname}{unquote(parts.path)}{f'?{parts.query}' if parts.query else ''}"[:LABEL_LENGTH]

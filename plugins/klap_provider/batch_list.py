@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from klap_provider.addresses import require_reachable
 from klap_provider.base import KlapOperator, reports_failure
@@ -61,34 +60,51 @@ class ReadVideoListOperator(KlapOperator):
         """Read, check, and leave out what is there twice or not at all."""
         from airflow.sdk.configuration import conf
 
-        from klap_provider.reach import gone
-
-        ti = context["ti"]
-        if ti.get_dag(self.trigger_dag_id).is_paused:
-            raise KlapInputError(f"Nothing was started. The DAG {self.trigger_dag_id} is paused: unpause it first.")
+        self._require_dag(context)
         rows = self._rows()
         self._check(rows)
         defaults = {name: param.value for name, param in self.form.items()}
         videos: dict[str, Row] = {}
         for row in rows:
             videos.setdefault(run_id(row.source_video_url, {**(self.settings or {}), **row.settings}, defaults), row)
-        reasons = gone({row.source_video_url for row in videos.values()})
-        left_out = [
-            {URL: row.source_video_url, "line": row.line, "reason": reasons[row.source_video_url]}
-            for row in videos.values()
-            if row.source_video_url in reasons
-        ]
-        runs = {key: row for key, row in videos.items() if row.source_video_url not in reasons}
+        left_out = self._gone(context, videos)
+        runs = {key: row for key, row in videos.items() if key not in left_out}
         if len(runs) > (most := conf.getint("core", "max_map_length")):
             raise KlapInputError(
                 f"Nothing was started. The list has {len(runs)} videos, and this Airflow maps a task over {most} at"
                 " most ([core] max_map_length). Split the list."
             )
-        for video in left_out:
-            self.log.warning("Left out: line %(line)s, %(source_video_url)s: %(reason)s", video)
         self.log.info("%d lines: %d runs, %d videos left out", len(rows), len(runs), len(left_out))
-        ti.xcom_push(key=LIST_KEY, value={"left_out": left_out, "duplicates": len(rows) - len(videos)})
+        listed = {"left_out": [*left_out.values()], "duplicates": len(rows) - len(videos)}
+        context["ti"].xcom_push(key=LIST_KEY, value=listed)
         return [{URL: r.source_video_url, "trigger_run_id": key, "settings": r.settings} for key, r in runs.items()]
+
+    def _gone(self, context: Context, videos: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
+        """Return what to say of the videos that are certainly not there; one that has its run has served."""
+        from klap_provider.reach import gone
+
+        reasons = gone({row.source_video_url for row in videos.values()})
+        left_out = {
+            key: {URL: row.source_video_url, "line": row.line, "reason": reasons[row.source_video_url]}
+            for key, row in videos.items()
+            if row.source_video_url in reasons
+            and not context["ti"].get_dr_count(dag_id=self.trigger_dag_id, run_ids=[key])
+        }
+        for video in left_out.values():
+            self.log.warning("Left out: line %(line)s, %(source_video_url)s: %(reason)s", video)
+        return left_out
+
+    def _require_dag(self, context: Context) -> None:
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        try:
+            paused = context["ti"].get_dag(self.trigger_dag_id).is_paused
+        except AirflowRuntimeError as fault:
+            if (fault.error.detail or {}).get("status_code") != 404:
+                raise
+            raise KlapInputError(f"Nothing was started. There is no DAG {self.trigger_dag_id}.") from None
+        if paused:
+            raise KlapInputError(f"Nothing was started. The DAG {self.trigger_dag_id} is paused: unpause it first.")
 
     def _rows(self) -> list[Row]:
         if bool(self.source_video_urls) == bool(self.list_path):
@@ -114,7 +130,7 @@ class ReadVideoListOperator(KlapOperator):
             try:
                 self._check_row(row, api_url)
             except KlapInputError as wrong:
-                problems.append(f"Line {row.line}: {wrong}")
+                problems.append(f"Line {row.line}: {str(wrong).removeprefix('Nothing was sent to Klap. ')}")
         if problems:
             more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
             raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")
@@ -131,7 +147,7 @@ class ReadVideoListOperator(KlapOperator):
             except ParamValidationError as wrong:
                 raise KlapInputError(f"{name}: {str(wrong).splitlines()[0]}") from None
         settings = {**(self.settings or {}), **row.settings}
-        in_storage = urlsplit(url).scheme not in ("http", "https")
+        in_storage = not url.startswith(("http://", "https://"))
         # What is in storage gets an address for Klap only when it is submitted.
         asked = {**settings, URL: "https://storage.example" if in_storage else url}
         build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
@@ -150,13 +166,16 @@ def _text_at(path: str) -> str:
     """
     Return the text of a file.
 
-    :raises KlapInputError: there is no such file, or it is no text.
+    :raises KlapInputError: there is no such file or kind of storage, or it is no text.
     """
-    from klap_provider.storage import folder_at
+    from airflow.sdk import ObjectStoragePath
 
     try:
-        return folder_at(path).read_text(encoding="utf-8-sig")  # spreadsheets put a mark at the beginning
+        file = ObjectStoragePath(f"file://{path}" if path.startswith("/") else path)
+        return file.read_text(encoding="utf-8-sig")  # spreadsheets put a mark at the beginning
     except FileNotFoundError:
         raise KlapInputError(f"Nothing was started. list_path: there is no file {path}.") from None
     except UnicodeDecodeError:
         raise KlapInputError(f"Nothing was started. list_path: {path} is no text in UTF-8.") from None
+    except (ValueError, ImportError) as unknown:  # the kind of storage, or what it needs
+        raise KlapInputError(f"Nothing was started. list_path: {path}: {unknown}") from unknown

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-#: XCom key of what became of a video: ``{"source_video_url", "run_id", "state", "shorts", "error"}``.
-VIDEO_KEY = "klap_video"
+#: XCom key of what a task returns; here also where it fails.
+RETURN_KEY = "return_value"
 
 ENDED = ("success", "failed")
 
@@ -35,8 +35,8 @@ class VideoRunOperator(KlapOperator):
     :param settings: fields of the DAG's trigger form that are this video's own.
     :param shared_settings: those of all videos.
     :param poke_interval: seconds from one look at the run to the next. Default 30.
-    :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``; in the XCom
-        ``klap_video`` as well, where it is in any case.
+    :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``, also where
+        the task fails.
     :raises KlapIncompleteError: the run failed; says why.
     """
 
@@ -54,7 +54,6 @@ class VideoRunOperator(KlapOperator):
         poke_interval: float = 30,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.video_name }}")
         super().__init__(**kwargs)
         self.trigger_dag_id = trigger_dag_id
         self.source_video_url = source_video_url
@@ -131,7 +130,7 @@ class VideoRunOperator(KlapOperator):
             "shorts": sum(bool(short["path"]) for short in published(OUTCOME_KEY) or []),
             "error": error,
         }
-        ti.xcom_push(key=VIDEO_KEY, value=outcome)
+        ti.xcom_push(key=RETURN_KEY, value=outcome)
         if error:
             raise KlapIncompleteError(
                 f"{self.source_video_url}: the run {self.trigger_run_id} of {self.trigger_dag_id} failed. {error} "
@@ -183,7 +182,7 @@ class SummarizeVideosOperator(KlapOperator):
             **listed,
         }
         self._log(summary, outcomes)
-        ti.xcom_push(key="return_value", value=summary)
+        ti.xcom_push(key=RETURN_KEY, value=summary)
         if incomplete or listed["left_out"]:
             raise KlapIncompleteError(self._verdict(summary))
         return summary
@@ -191,7 +190,7 @@ class SummarizeVideosOperator(KlapOperator):
     def _outcomes(self, context: Context, videos: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return what became of each video, in the order of the list, with two requests for all of them."""
         ti = context["ti"]
-        said = {o["run_id"]: o for o in ti.xcom_pull(task_ids=[self.video_task_id], key=VIDEO_KEY) if o}
+        said = {o["run_id"]: o for o in ti.xcom_pull(task_ids=[self.video_task_id]) if o}
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
 
         def unsaid(index: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import re
 import secrets
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DAG_ID = "klap_generate_shorts"
 BATCH_DAG_ID = "klap_quick_batch"
@@ -26,7 +26,7 @@ BATCH_DAG_ID = "klap_quick_batch"
 QUICK_BATCH = f"""
 from klap_generate_shorts_batch import klap_generate_shorts_batch  # Airflow looks for the words airflow and dag
 
-dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=3, poke_interval=1)
+dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=4, poke_interval=1)
 """
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-AT_A_TIME = 3
+AT_A_TIME = 4
 
 
 def play(stage: Stage, urls: list[str]) -> tuple[str, int]:
@@ -52,6 +52,7 @@ def test_a_batch_delivers_what_it_can_names_the_rest_and_pays_nothing_the_second
     gone = f"{stage.sandbox.root}/gone.mp4"
     urls = [*talks[:4], f" {talks[0]}#t=30", gone, *talks[4:]]
     assert len(urls) == 12
+    stage.sandbox.reset(task_seconds=1, export_seconds=1)
     stage.sandbox.fault("POST", "/exports$", "job_error", error_code="render_failed", message="Out of colours")
 
     run_id, most = play(stage, urls)
@@ -81,8 +82,8 @@ def test_a_batch_delivers_what_it_can_names_the_rest_and_pays_nothing_the_second
     assert stage.worker_starts() - before == 1 + 10 + 1, "read_list, one look at each run, and summary"
 
     for batch in (run_id, again):
-        for talk, video in zip(talks, videos_of(stage, batch), strict=True):
-            assert video["rendered_map_index"] == "127.0.0.1/sample.mp4"
+        for number, (talk, video) in enumerate(zip(talks, videos_of(stage, batch), strict=True)):
+            assert video["rendered_map_index"] == f"127.0.0.1/sample.mp4?talk={number}"
             path = f"/dags/{BATCH_DAG_ID}/dagRuns/{batch}/taskInstances/video"
             links = stage.airflow.api("GET", f"{path}/links", params={"map_index": video["map_index"]})["extra_links"]
             child = links["Run of this video"].rpartition("/runs/")[2]

@@ -12,6 +12,7 @@ from klap_provider.operators import (
     ExportShortOperator,
     ListShortsOperator,
     ReviewShortsOperator,
+    VideoRunOperator,
 )
 from klap_provider.plugin import KlapPlugin
 from klap_provider.sensors import ExportStatusSensor
@@ -112,5 +113,5 @@ def test_without_a_connection_there_are_no_links(airflow: Airflow) -> None:
 
 def test_airflow_knows_every_link_that_a_task_has() -> None:
     registered = {type(link) for link in KlapPlugin.operator_extra_links}
-    operators = (ReviewShortsOperator, ExportShortOperator, ExportStatusSensor, DeliverShortOperator)
+    operators = (ReviewShortsOperator, ExportShortOperator, ExportStatusSensor, DeliverShortOperator, VideoRunOperator)
     assert {type(link) for operator in operators for link in operator.operator_extra_links} == registered

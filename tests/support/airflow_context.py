@@ -11,11 +11,12 @@ import contextvars
 import json
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG
+from airflow.sdk.api.datamodels._generated import DagRunState
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import (
     AirflowRescheduleException,
@@ -45,6 +46,19 @@ def json_copy(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
+@dataclass
+class OtherRun:
+    """A run of another DAG.
+
+    :ivar published: XComs of its task ``publish``, by key.
+    :ivar conf: what it was started with.
+    """
+
+    state: str = "success"
+    published: dict[str, Any] = field(default_factory=dict)
+    conf: dict[str, Any] | None = None
+
+
 class Supervisor:
     """Answers what tasks and triggers ask Airflow for.
 
@@ -53,6 +67,9 @@ class Supervisor:
     :ivar masked: what these tell.
     :ivar broken: kinds of messages that Airflow fails on.
     :ivar questions: what tasks asked a person.
+    :ivar runs: of other DAGs, by id.
+    :ivar fate: what becomes at once of a run that a task starts.
+    :ivar paused: whether those DAGs are; None = there are none.
     """
 
     def __init__(self) -> None:
@@ -61,6 +78,9 @@ class Supervisor:
         self.masked: list[Any] = []
         self.broken: tuple[type, ...] = ()
         self.questions: list[comms.CreateHITLDetailPayload] = []
+        self.runs: dict[str, OtherRun] = {}
+        self.fate = OtherRun()
+        self.paused: bool | None = False
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
         self._xcoms: dict[tuple[str, str], dict[int, str]] = {}
         self.first_reschedule: dict[uuid.UUID, datetime] = {}
@@ -112,6 +132,8 @@ class Supervisor:
                 self._stored.pop((msg.ti_id, msg.key), None)
             case comms.SetXCom():
                 self.put_xcom(msg.task_id, msg.value, msg.key, -1 if msg.map_index is None else msg.map_index)
+            case comms.GetXCom() if msg.run_id in self.runs:
+                return comms.XComResult(key=msg.key, value=self.runs[msg.run_id].published.get(msg.key))
             case comms.GetXCom():
                 index = -1 if msg.map_index is None else msg.map_index
                 return comms.XComResult(key=msg.key, value=self.xcom(msg.task_id, msg.key, index))
@@ -120,6 +142,23 @@ class Supervisor:
                 return comms.XComSequenceSliceResult(root=[json.loads(values[index]) for index in sorted(values)])
             case comms.GetTaskStates():
                 return comms.TaskStatesResult(task_states={RUN_ID: dict(self.states)})
+            case comms.GetDag():
+                if self.paused is None:
+                    raise AirflowRuntimeError(
+                        comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+                    )
+                facts: dict[str, Any] = dict.fromkeys(comms.DagResult.model_fields.keys() - {"type"})
+                return comms.DagResult(**{**facts, "dag_id": msg.dag_id, "is_paused": self.paused, "tags": []})
+            case comms.TriggerDagRun():
+                if msg.run_id in self.runs:
+                    return comms.ErrorResponse(error=ErrorType.DAGRUN_ALREADY_EXISTS)
+                self.runs[msg.run_id] = replace(self.fate, conf=msg.conf)
+                return comms.OKResponse(ok=True)
+            case comms.GetDagRunState():
+                return comms.DagRunStateResult(state=DagRunState(self.runs[msg.run_id].state))
+            case comms.GetDRCount():
+                found_runs = [self.runs[run_id] for run_id in msg.run_ids or [] if run_id in self.runs]
+                return comms.DRCount(count=sum(not msg.states or run.state in msg.states for run in found_runs))
             case comms.GetConnection():
                 return comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
             case comms.CreateHITLDetailPayload():

@@ -1,0 +1,474 @@
+"""A list of videos: checked as a whole, one run for each video, and a summary of what became of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time import comms
+from airflow.sdk.io import attach
+
+from klap_provider.batch import label
+from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError
+from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
+from klap_provider.reach import gone
+from klap_provider.retry_policy import KlapRetryPolicy
+from tests.support.airflow_context import OtherRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import DAG
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = "klap_generate_shorts"
+RUN_ID = "klap__talk__0123456789ab"
+TALK = "https://talks.invalid/talk.mp4"  # whether it can be reached, nobody knows
+
+
+@pytest.fixture(scope="module")
+def dag() -> DAG:
+    from klap_generate_shorts_batch import klap_generate_shorts_batch
+
+    return klap_generate_shorts_batch(at_a_time=7, language="en")
+
+
+@pytest.fixture
+def read(airflow: Airflow, klap: Sandbox) -> Callable[..., Played]:
+    """Make the task that reads a list, with the settings that the form starts with."""
+    from klap_generate_shorts import klap_generate_shorts
+
+    def task(**given: Any) -> Played:
+        main = klap_generate_shorts().params
+        form = {name: main.get_param(name) for name in main}
+        settings = {name: param.value for name, param in form.items() if name != "source_video_url"}
+        given = {**given, "settings": {**settings, **given.get("settings", {})}}
+        return airflow(lambda: ReadVideoListOperator(task_id="read_list", form=form, trigger_dag_id=MAIN, **given))
+
+    return task
+
+
+@pytest.fixture
+def video(airflow: Airflow) -> Callable[..., Played]:
+    """Make the task that sees to the run of one video."""
+
+    def task(map_index: int = 0, **given: Any) -> Played:
+        given = {"source_video_url": TALK, "trigger_run_id": RUN_ID, "poke_interval": 0.05, **given}
+        return airflow(
+            lambda: VideoRunOperator(task_id="video", trigger_dag_id=MAIN, retries=3, **given), map_index=map_index
+        )
+
+    return task
+
+
+@pytest.fixture
+def sum_up(airflow: Airflow) -> Callable[[], Played]:
+    """Make the last task."""
+    return lambda: airflow(
+        lambda: SummarizeVideosOperator(
+            task_id="summary", list_task_id="read_list", video_task_id="video", trigger_dag_id=MAIN
+        )
+    )
+
+
+def outcome(*paths: str | None) -> list[dict[str, Any]]:
+    return [{"project_id": str(place), "path": path} for place, path in enumerate(paths)]
+
+
+DELIVERED = OtherRun("success", {"klap_outcome": outcome("/a.mp4", "/b.mp4")})
+FAILED = OtherRun("failed", {"klap_outcome": outcome("/a.mp4", None), "klap_error": {"error": "Out of colours."}})
+
+
+# The DAG
+
+
+def test_the_form_is_that_of_the_main_dag_for_many_videos(dag: DAG) -> None:
+    from klap_generate_shorts import klap_generate_shorts
+
+    main = klap_generate_shorts().params
+    of_one = {"source_video_url", "name", "klap_task_id", "allow_new_submission"}
+    assert dag.params.keys() == {*main.keys(), "source_video_urls", "list_path"} - of_one
+    for name in dag.params.keys() & main.keys() - {"language"}:
+        assert dag.params.get_param(name).schema == main.get_param(name).schema
+        assert dag.params[name] == main[name]
+    assert dag.params["language"] == "en"
+    for name in dag.params:
+        assert dag.params.get_param(name).schema["title"]
+        assert dag.params.get_param(name).description
+
+
+def test_so_many_videos_are_in_work_at_a_time_and_one_batch(dag: DAG) -> None:
+    assert dag.get_task("video").map_index_template == "{{ task.video_name }}"
+    assert dag.get_task("video").max_active_tis_per_dagrun == 7
+    assert dag.max_active_runs == 1
+    assert dag.get_task("summary").trigger_rule == "all_done"
+    assert all(isinstance(dag.get_task(task_id).retry_policy, KlapRetryPolicy) for task_id in ("read_list", "summary"))
+
+
+# The list
+
+
+def test_each_video_is_one_run_with_its_own_settings_alone(read: Callable[..., Played], tmp_path: Path) -> None:
+    table = tmp_path / "videos.CSV"
+    table.write_bytes(f"\ufeffurl,limit,name\n{TALK},,\n{TALK}#t=9,,Again\n{TALK},9,\n".encode())
+
+    task = read(list_path=str(table))
+    first, second = task.run()
+
+    assert (first["source_video_url"], first["settings"]) == (TALK, {})
+    assert (second["source_video_url"], second["settings"]) == (TALK, {"limit": 9})
+    assert first["trigger_run_id"] != second["trigger_run_id"]
+    assert task.xcom("klap_list") == {"left_out": [], "duplicates": 1}
+
+
+def test_the_same_video_is_the_same_run_in_every_list(read: Callable[..., Played], tmp_path: Path) -> None:
+    (tmp_path / "videos.txt").write_text(f"# Monday\n{TALK}\n")
+    pasted = read(source_video_urls=["", f" {TALK} "]).run()
+    assert pasted == read(list_path=str(tmp_path / "videos.txt")).run()
+    assert pasted == read(list_path=f"file://{tmp_path}/videos.txt", settings={"destination": "/data"}).run()
+    assert pasted != read(source_video_urls=[TALK], settings={"limit": 9}).run()
+
+
+def test_a_list_may_be_in_object_storage(read: Callable[..., Played]) -> None:
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    memory.pipe("/bucket/videos.txt", TALK.encode())
+    assert [row["source_video_url"] for row in read(list_path="memory://bucket/videos.txt").run()] == [TALK]
+
+
+def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], tmp_path: Path) -> None:
+    table = tmp_path / "videos.csv"
+    lines = [
+        "url,limit,language,min_duration,max_duration,destination",
+        f"{TALK},3,en,,,",
+        "talk.mp4,,,,,",
+        f"{TALK},many,,,,",
+        f"{TALK},,klingon,,,",
+        f"{TALK},,,100,50,",
+        f"{TALK},,,,,nowhere://x",
+        ",3,,,,",
+        "http://[::1/a.mp4,,,,,",
+    ]
+    table.write_text("\n".join(lines))
+    task = read(list_path=str(table))
+
+    with pytest.raises(KlapInputError) as failure:
+        task.run()
+
+    for said in (
+        "Line 3: source_video_url: 'talk.mp4' does not match",
+        "Line 4: limit: 'many'",
+        "Line 5: language: 'klingon'",
+        "min_duration (100 s) is longer than max_duration (50 s)",
+        "Line 7: destination is 'nowhere://x'",
+        "Line 8: source_video_url: ''",
+        "Line 9: source_video_url: ",
+    ):
+        assert said in str(failure.value)
+    assert "Line 2" not in str(failure.value)
+    assert task.xcom("klap_error")["error"] == str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "either source_video_urls"),
+        ({"source_video_urls": [TALK], "list_path": "/videos.txt"}, "either source_video_urls"),
+        ({"source_video_urls": ["# nothing"]}, "names no video"),
+        ({"list_path": "/no/such/videos.txt"}, "there is no file /no/such/videos.txt"),
+        ({"list_path": "/dev/null"}, "names no video"),
+        ({"list_path": "nowhere://bucket/videos.txt"}, "list_path: nowhere://bucket/videos.txt: "),
+    ],
+)
+def test_a_list_that_is_none_is_refused(read: Callable[..., Played], given: dict[str, Any], said: str) -> None:
+    with pytest.raises(KlapInputError, match=said):
+        read(**given).run()
+
+
+def test_a_list_that_is_no_text_is_refused(read: Callable[..., Played], tmp_path: Path) -> None:
+    (tmp_path / "videos.xlsx").write_bytes(b"PK\x03\x04\xff\xfe")
+    with pytest.raises(KlapInputError, match="no text in UTF-8"):
+        read(list_path=str(tmp_path / "videos.xlsx")).run()
+
+
+def test_what_klap_cannot_reach_and_a_missing_key_are_known_before_anything_is_started(
+    read: Callable[..., Played], connect: Callable[..., None]
+) -> None:
+    connect("https://api.klap.app/v2")
+    with pytest.raises(KlapInputError, match=r"Line 2: .*127\.0\.0\.1 is on a private network"):
+        read(source_video_urls=[TALK, "http://127.0.0.1/talk.mp4"]).run()
+    connect(None, password=None)
+    with pytest.raises(KlapConfigError):
+        read(source_video_urls=[TALK]).run()
+
+
+def test_nothing_is_started_while_the_main_dag_is_paused_or_not_there(
+    read: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.paused = True
+    with pytest.raises(KlapInputError, match=f"{MAIN} is paused"):
+        read(source_video_urls=[TALK]).run()
+    supervisor.paused = None
+    with pytest.raises(KlapInputError, match=f"no DAG {MAIN}"):
+        read(source_video_urls=[TALK]).run()
+
+
+def test_an_airflow_that_does_not_answer_is_asked_again(read: Callable[..., Played], supervisor: Supervisor) -> None:
+    supervisor.broken = (comms.GetDag,)
+    with pytest.raises(AirflowRuntimeError):
+        read(source_video_urls=[TALK]).run()
+
+
+def test_more_videos_than_airflow_maps_are_refused(
+    read: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    with pytest.raises(KlapInputError, match=r"3 videos, .* 2 at most"):
+        read(source_video_urls=[f"{TALK}?{number}" for number in range(3)]).run()
+
+
+def test_two_hundred_videos_are_a_small_xcom(read: Callable[..., Played]) -> None:
+    rows = read(source_video_urls=[f"https://youtu.be/{number:011}" for number in range(200)]).run()
+    assert len({row["trigger_run_id"] for row in rows}) == 200
+    assert len(str(rows)) < 40_000
+
+
+# What leads nowhere
+
+
+def test_a_video_that_is_not_there_is_left_out_with_the_reason(read: Callable[..., Played], klap: Sandbox) -> None:
+    nowhere = f"{klap.root}/gone.mp4"
+    task = read(source_video_urls=[klap.sample, nowhere])
+    assert [row["source_video_url"] for row in task.run()] == [klap.sample]
+    assert task.xcom("klap_list")["left_out"] == [{"source_video_url": nowhere, "line": 2, "reason": "HTTP 404"}]
+
+
+def test_a_video_that_has_gone_since_its_run_is_not_left_out(
+    read: Callable[..., Played], klap: Sandbox, supervisor: Supervisor
+) -> None:
+    [row] = read(source_video_urls=[f"{klap.sample}#gone"]).run()
+    klap.fault("*", "/sample.mp4", "status", code=404, times=2)
+    supervisor.runs[row["trigger_run_id"]] = DELIVERED
+    assert read(source_video_urls=[klap.sample]).run() == [{**row, "source_video_url": klap.sample}]
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "reason"),
+    [
+        (404, 404, "HTTP 404"),
+        (410, 410, "HTTP 410"),
+        (405, 404, "HTTP 404"),
+        (501, 410, "HTTP 410"),
+        (404, None, None),
+        (405, None, None),
+        (403, 404, None),
+        (500, 404, None),
+        (405, 403, None),
+    ],
+)
+def test_only_what_is_certain_counts(sandbox: Sandbox, head: int, get: int | None, reason: str | None) -> None:
+    sandbox.fault("HEAD", "/sample.mp4", "status", code=head)
+    if get:
+        sandbox.fault("GET", "/sample.mp4", "status", code=get)
+    assert gone([sandbox.sample]).get(sandbox.sample) == reason
+
+
+def test_a_doubt_counts_in_favour_of_the_video(sandbox: Sandbox) -> None:
+    sandbox.fault("HEAD", "/sample.mp4", "drop")
+    urls = [sandbox.sample, TALK, "http://127.0.0.1:9/talk.mp4", "nowhere://bucket/talk.mp4"]
+    assert gone([*urls, "https://youtu.be/00000000000"]) == {}
+
+
+def test_an_object_that_is_not_in_its_storage_is_left_out() -> None:
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    memory.pipe("/bucket/there.mp4", b"video")
+    there, nowhere = "memory://bucket/there.mp4", "memory://bucket/nowhere.mp4"
+    assert gone([there, nowhere]) == {nowhere: "there is no such object"}
+
+
+# The run of a video
+
+
+def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
+    video: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.fate = DELIVERED
+    task = video(shared_settings={"limit": 3, "language": "en"}, settings={"limit": 5})
+
+    assert task.run() == {
+        "source_video_url": TALK,
+        "run_id": RUN_ID,
+        "state": "success",
+        "shorts": 2,
+        "error": None,
+    }
+    assert task.workers == 2
+    assert supervisor.runs[RUN_ID].conf == {"source_video_url": TALK, "limit": 5, "language": "en"}
+
+
+def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(
+    video: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.fate = FAILED
+    task = video()
+    with pytest.raises(
+        KlapIncompleteError, match=rf"{RUN_ID} of {MAIN} failed. Out of colours.*clear that run"
+    ) as said:
+        task.run()
+    decision = KlapRetryPolicy().evaluate(said.value, 1, 3)
+    assert decision.action.name == "FAIL"
+    assert task.xcom()["shorts"] == 1
+    assert task.xcom()["error"] == "Out of colours."
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_run_that_is_there_is_taken_as_it_is(
+    video: Callable[..., Played], supervisor: Supervisor, state: str
+) -> None:
+    supervisor.runs[RUN_ID] = {"success": DELIVERED, "failed": FAILED}[state]
+    task = video()
+    if state == "failed":
+        with pytest.raises(KlapIncompleteError):
+            task.run()
+    else:
+        task.run()
+    assert task.workers == 1
+    assert task.xcom()["state"] == state
+    assert not [said for said in supervisor.said if "ClearDagRun" in said or '"reset_dag_run":true' in said]
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_run_that_is_still_going_is_waited_for(
+    video: Callable[..., Played], supervisor: Supervisor, state: str
+) -> None:
+    supervisor.runs[RUN_ID] = OtherRun(state, DELIVERED.published)
+    timer = threading.Timer(0.3, lambda: setattr(supervisor.runs[RUN_ID], "state", "success"))
+    timer.start()
+    assert video().run()["shorts"] == 2
+    timer.join()
+
+
+def test_a_passing_fault_of_airflow_itself_is_tried_again(video: Callable[..., Played], supervisor: Supervisor) -> None:
+    supervisor.broken = (comms.TriggerDagRun,)
+    task = video()
+    with pytest.raises(AirflowRuntimeError) as fault:
+        task.run()
+    assert KlapRetryPolicy().evaluate(fault.value, 1, 3).action.name == "DEFAULT"
+    supervisor.broken = ()
+    assert task.run()["state"] == "success"
+
+
+def test_a_mapped_video_is_called_by_its_name_and_leads_to_its_run(video: Callable[..., Played]) -> None:
+    assert video(settings={"name": "Sleep"}).make().video_name == "Sleep"
+    task = video()
+    assert task.make().video_name == label(TALK)
+    assert task.links()["Run of this video"].endswith(f"/dags/{MAIN}/runs/{RUN_ID}")
+
+
+# The summary
+
+
+def test_the_summary_counts_what_is_complete(
+    supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[[], Played]
+) -> None:
+    supervisor.fate = DELIVERED
+    video().run()
+    supervisor.put_xcom("read_list", [{"source_video_url": TALK, "trigger_run_id": RUN_ID, "settings": {}}])
+    supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 2}, "klap_list")
+
+    assert sum_up().run() == {
+        "videos": 1,
+        "runs": 1,
+        "complete": 1,
+        "shorts": 2,
+        "incomplete": [],
+        "left_out": [],
+        "duplicates": 2,
+    }
+
+
+def test_the_summary_names_what_is_missing_and_is_red(
+    supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[[], Played]
+) -> None:
+    runs = [f"{RUN_ID}{number}" for number in range(3)]
+    for index, fate in enumerate((DELIVERED, FAILED)):
+        supervisor.fate = fate
+        task = video(index, trigger_run_id=runs[index])
+        if fate is FAILED:
+            with pytest.raises(KlapIncompleteError):
+                task.run()
+        else:
+            task.run()
+    listed = [{"source_video_url": f"{TALK}?{run}", "trigger_run_id": run, "settings": {}} for run in runs]
+    left_out = [{"source_video_url": f"{TALK}?gone", "line": 9, "reason": "HTTP 404"}]
+    supervisor.put_xcom("read_list", listed)
+    supervisor.put_xcom("read_list", {"left_out": left_out, "duplicates": 0}, "klap_list")
+    supervisor.states = {"video_0": "success", "video_1": "failed", "video_2": "failed"}
+    summary = sum_up()
+
+    with pytest.raises(KlapIncompleteError) as failure:
+        summary.run()
+
+    found = summary.xcom()
+    assert (found["videos"], found["runs"], found["complete"], found["shorts"]) == (4, 3, 1, 3)
+    assert [(o["run_id"], o["state"]) for o in found["incomplete"]] == [(runs[1], "failed"), (runs[2], "failed")]
+    for said in ("1 of 4 videos", "Out of colours.", "ended as failed and left no reason", "?gone (line 9)", runs[2]):
+        assert said in str(failure.value)
+
+
+def test_the_summary_of_a_list_that_was_refused_says_why(supervisor: Supervisor, sum_up: Callable[[], Played]) -> None:
+    supervisor.put_xcom("read_list", {"error": "Nothing was started. Line 3: no."}, "klap_error")
+    with pytest.raises(KlapIncompleteError, match=r"Nothing was started\. Line 3: no\."):
+        sum_up().run()
+
+
+def test_a_long_summary_takes_as_few_questions_as_a_short_one(
+    supervisor: Supervisor, sum_up: Callable[[], Played]
+) -> None:
+    listed = []
+    for index in range(200):
+        run_id = f"{RUN_ID}{index}"
+        listed.append({"source_video_url": TALK, "trigger_run_id": run_id, "settings": {}})
+        done = {"source_video_url": TALK, "run_id": run_id, "state": "success", "shorts": 1, "error": None}
+        supervisor.put_xcom("video", done, map_index=index)
+    supervisor.put_xcom("read_list", listed)
+    supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 0}, "klap_list")
+    supervisor.said.clear()
+    assert sum_up().run()["shorts"] == 200
+    assert len(supervisor.said) < 10
+
+
+# The guide
+
+
+def test_the_examples_of_the_guide_are_a_dag_and_a_list(read: Callable[..., Played], tmp_path: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    guide = (ROOT / "docs" / "batches.md").read_text()
+    [example] = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    [table] = re.findall(r"^```csv\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    bundle = tmp_path / "dags"
+    shutil.copytree(ROOT / "dags", bundle, ignore=shutil.ignore_patterns("__pycache__"))
+    (bundle / "example.py").write_text(example)
+    (tmp_path / "videos.csv").write_text(table)
+
+    bag = DagBag(bundle, safe_mode=True, bundle_path=bundle)
+
+    assert bag.import_errors == {}
+    assert bag.dags["klap_conference"].get_task("video").max_active_tis_per_dagrun == 8
+    assert [row["settings"] for row in read(list_path=str(tmp_path / "videos.csv")).run()] == [
+        {"name": "Opening", "language": "en", "limit": 5},
+        {"name": "Talk, second part", "language": "de", "limit": None, "captions": False},
+    ]
