@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from klap_provider.api import Call
@@ -69,6 +70,9 @@ class KlapVideoOperator(KlapSubmitOperator):
     )
 
     request_type: ClassVar[type[VideoRequest]]
+
+    #: Klap's task, once it is known.
+    submitted: str | None = None
 
     def __init__(
         self,
@@ -142,6 +146,12 @@ class KlapVideoOperator(KlapSubmitOperator):
             fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
         return build_request(self.request_type, fields)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider is installed, which video was sent."""
+        from klap_provider.lineage import submitted
+
+        return submitted(self.source_video_url, klap_task_id=self.submitted)
+
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or reattach to what was submitted before."""
@@ -150,6 +160,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         folder_at(self.destination)
         budget = self._budget()
         if self.klap_task_id:
+            self.submitted = self.klap_task_id
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             since = self.hook.call(api.get_task(self.klap_task_id)).created_at
             return {
@@ -169,6 +180,7 @@ class KlapVideoOperator(KlapSubmitOperator):
                 self.most(request, connection.prices, submissions=paid + 1), budget
             ),
         )
+        self.submitted = submission.job_id
         return {
             "klap_task_id": submission.job_id,
             "submitted_at": submission.submitted_at,
