@@ -15,6 +15,7 @@ from klap_provider.naming import file_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context, ObjectStoragePath
 
 #: Task state store key of what was delivered: ``{"path": str, "size": int, "sha256": str, "src_url": str | None}``.
@@ -66,6 +67,9 @@ class DeliverShortOperator(KlapOperator):
         "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink())
+
+    #: What was delivered, as under :data:`DELIVERED_KEY`, once it is.
+    delivered: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -120,6 +124,7 @@ class DeliverShortOperator(KlapOperator):
             else:
                 self.log.info("%s is there already", path)
         store.set(DELIVERED_KEY, record)
+        self.delivered = record
         if facts is None:
             facts = self._describe(sidecar, path.name, record)
         transcript = facts["transcript"]
@@ -131,6 +136,12 @@ class DeliverShortOperator(KlapOperator):
             "publication_captions": facts["publication_captions"],
             "transcript": transcript if transcript and len(transcript) <= LONGEST_TRANSCRIPT else None,
         }
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider is installed, which file came of which export."""
+        from klap_provider.lineage import delivered
+
+        return delivered(self.delivered, project_id=self.project_id, export_id=self.export_id)
 
     def _delivered_before(self, path: ObjectStoragePath, record: Any) -> dict[str, Any] | None:
         from klap_provider.storage import BLOCK_SIZE, size_of

@@ -47,7 +47,8 @@ def klap_dag(
     :raises ValueError: there is no such field.
     """
     set_defaults(fields, defaults)
-    tell_estimate(fields)
+    if "budget" in fields:
+        tell_estimate(fields)
     return DAG(
         dag_id,
         auto_register=False,  # or importing its file would register it for the importing file as well

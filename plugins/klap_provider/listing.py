@@ -128,6 +128,8 @@ class ListShortsOperator(KlapOperator):
         self, context: Context, shorts: list[dict[str, Any]], selected: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Count the shorts in Airflow's metrics, once for each folder, and return those that were selected."""
+        if not metrics.is_on():
+            return selected
         store, target = context["task_state_store"], self.folder_id or self.project_id
         if store.get(COUNTED_KEY) != target:
             store.set(COUNTED_KEY, target)

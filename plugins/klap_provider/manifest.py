@@ -183,6 +183,8 @@ class PublishShortsOperator(KlapOperator):
         }
 
     def _count(self, context: Context, missing: list[JsonValue]) -> None:
+        if not metrics.is_on():
+            return
         store = context["task_state_store"]
         before = cast("list[JsonValue]", store.get(COUNTED_KEY) or [])
         if anew := [project_id for project_id in missing if project_id not in before]:

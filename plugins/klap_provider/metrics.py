@@ -65,14 +65,14 @@ METRICS = (
 
 def count(metric: Metric, amount: int | Decimal = 1, **tags: str) -> None:
     """Add to a counter; adding nothing is no event."""
-    if amount and _is_on():
+    if amount and is_on():
         # Airflow's signature says int; its back ends, and the protocols, take fractions of a dollar.
         _send(stats.incr, metric, float(amount) if amount % 1 else int(amount), tags)
 
 
 def time(metric: Metric, seconds: float, **tags: str) -> None:
     """Note how long something took."""
-    if _is_on():
+    if is_on():
         _send(stats.timing, metric, timedelta(seconds=seconds), tags)
 
 
@@ -84,6 +84,7 @@ def _send(send: Any, metric: Metric, value: Any, tags: dict[str, str]) -> None:
 
 
 @functools.cache
-def _is_on() -> bool:
+def is_on() -> bool:
+    """Whether anybody listens."""
     # Airflow's functions do nothing then either, but take longer, and read a file in the triggerer's event loop first.
     return any(conf.getboolean("metrics", name) for name in ("statsd_on", "statsd_datadog_enabled", "otel_on"))

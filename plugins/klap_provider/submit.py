@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from klap_provider.api import Call
@@ -74,6 +75,9 @@ class KlapVideoOperator(KlapSubmitOperator):
     )
 
     request_type: ClassVar[type[VideoRequest]]
+
+    #: Klap's task, once it is known.
+    submitted: str | None = None
 
     def __init__(
         self,
@@ -147,6 +151,12 @@ class KlapVideoOperator(KlapSubmitOperator):
             fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
         return build_request(self.request_type, fields)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider is installed, which video was sent."""
+        from klap_provider.lineage import submitted
+
+        return submitted(self.source_video_url, klap_task_id=self.submitted)
+
     @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or reattach to what was submitted before."""
@@ -156,6 +166,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             check_destination(self.destination)
         budget = self._budget()
         if self.klap_task_id:
+            self.submitted = self.klap_task_id
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             since = self.client.call(api.get_task(self.klap_task_id)).created_at
             return {
@@ -171,6 +182,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             allow_new=bool(self.allow_new_submission),
             outgoing=lambda paid: self._outgoing(request, paid, budget),
         )
+        self.submitted = submission.job_id
         return {
             "klap_task_id": submission.job_id,
             "submitted_at": submission.submitted_at,

@@ -144,7 +144,7 @@ def account_fields() -> dict[str, Param]:
 
 def tell_estimate(fields: dict[str, Param]) -> None:
     """Add to the help of the field ``budget`` what a run costs at most, at list prices and with the form's defaults."""
-    if "max_clip_count" in fields:
+    if {"max_clip_count", "limit"} <= fields.keys():
         most = estimate(
             Prices(), clips=fields["max_clip_count"].value or DEFAULT_CLIPS, max_exports=fields["limit"].value
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk._shared.observability.metrics.otel_logger import SafeOtelLogger
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics import stats_utils
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from klap_provider import api, metrics
 from klap_provider.errors import KlapCreditsError, KlapIncompleteError
@@ -72,7 +76,7 @@ def switch(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     """Switch Airflow's metrics as its configuration says, as a worker does when it starts."""
     for name, value in settings.items():
         monkeypatch.setenv(f"AIRFLOW__METRICS__{name.upper()}", value)
-    metrics._is_on.cache_clear()
+    metrics.is_on.cache_clear()
     stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
 
 
@@ -245,6 +249,25 @@ def test_no_tag_has_an_id_or_a_character_that_a_back_end_refuses(
     ids = {entry["id"] for entry in klap.ledger()}
     assert lines
     assert not [line[0] for line in lines if any(one in line[0] for one in ids)]
+
+
+def test_opentelemetry_gets_the_same_with_tags_and_fractions_of_a_dollar(
+    monkeypatch: pytest.MonkeyPatch, statsd: StatsD, klap: Sandbox, airflow: Airflow
+) -> None:
+    reader = InMemoryMetricReader()
+    switch(monkeypatch, statsd_on="False", otel_on="True")
+    stats.initialize(factory=lambda: SafeOtelLogger(MeterProvider([reader])), export_legacy_names=True)
+    airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=TALK)).run()
+    data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]
+    found = {
+        metric["name"]: [(point["attributes"], point["value"]) for point in metric["data"]["data_points"]]
+        for metric in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]
+        if "klap" in metric["name"]
+    }
+    assert found == {
+        "airflow.klap.api.calls": [({"endpoint": "submit_shorts", "status": "200"}, 1)],
+        "airflow.klap.cost": [({"item": "input_video"}, 0.44)],
+    }
 
 
 def test_while_airflows_metrics_are_off_nothing_is_sent(
