@@ -25,7 +25,7 @@ class Stage:
 
     airflow: LocalAirflow
     sandbox: Sandbox
-    api_key: str
+    secrets: tuple[bytes, ...]
     shorts: Path
 
     def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
@@ -42,6 +42,12 @@ class Stage:
         folder = self.shorts / self.airflow.xcom(dag_id, run_id, "submit")["klap_task_id"]
         found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         return found
+
+    def leaks(self) -> list[Path]:
+        """Return the files of Airflow's and of the delivery that have a secret of the connection in them."""
+        files = [file for file in [*self.airflow.home.rglob("*"), *self.shorts.rglob("*")] if file.is_file()]
+        assert any(file.name == "airflow.db" for file in files)
+        return [file for file in files if any(secret in file.read_bytes() for secret in self.secrets)]
 
     def worker_starts(self) -> int:
         """Return how many tasks were started on workers since the stage was set."""
@@ -61,9 +67,10 @@ def stage(standing: Stage) -> Stage:
 
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    api_key = f"kak_{secrets.token_hex(12)}"
+    api_key, token = f"kak_{secrets.token_hex(12)}", f"eat_{secrets.token_hex(12)}"
     home = tmp_path_factory.mktemp("airflow")
     with Sandbox(render=True, task_seconds=2, export_seconds=2) as sandbox:
-        connection = {"conn_type": "klap", "host": sandbox.url, "password": api_key}
+        extra = {"external_access_token": token}
+        connection = {"conn_type": "klap", "host": sandbox.url, "password": api_key, "extra": extra}
         with LocalAirflow(home, connections={"klap_default": connection}) as airflow:
-            yield Stage(airflow, sandbox, api_key, tmp_path_factory.mktemp("shorts"))
+            yield Stage(airflow, sandbox, (api_key.encode(), token.encode()), tmp_path_factory.mktemp("shorts"))
