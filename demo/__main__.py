@@ -70,10 +70,9 @@ def run(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str:
         states: dict[str, Counter[str]] = {}
         for ti in sorted(airflow.task_instances(dag_id, run_id), key=lambda ti: ti["start_date"] or ""):
             if ti["state"] not in (None, "scheduled", "queued", "removed"):
-                mapped = "" if ti["map_index"] < 0 else " "
-                states.setdefault(ti["task_id"] + mapped, Counter())[ti["state"]] += 1
+                states.setdefault(ti["task_id"], Counter())[ti["state"]] += 1
         for step, count in states.items():
-            text = ", ".join(f"{number} {word}" if step.endswith(" ") else word for word, number in count.items())
+            text = ", ".join(f"{number} {word}" if "." in step else word for word, number in count.items())
             if shown.get(step) != text:
                 shown[step] = text
                 say(f"  {step.rpartition('.')[2]:<16}{text}")

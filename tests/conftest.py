@@ -57,9 +57,10 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the Airflow connection ``klap_default``: ``connect(host, password=…, **extra)``."""
-    from tests.support.airflow_context import API_KEY
+    from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
 
-    def set_connection(host: str | None, password: str | None = API_KEY, **extra: Any) -> None:
+    def set_connection(host: str | None, password: str | None = API_KEY, **more: Any) -> None:
+        extra = {"external_access_token": ACCESS_TOKEN, **more}
         conn = {"conn_type": "klap", "host": host, "password": password, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_KLAP_DEFAULT", json.dumps(conn))
 
@@ -106,15 +107,15 @@ def make_video(klap: Sandbox) -> Callable[[], dict[str, Any]]:
 
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
-    """What tasks and triggers talk to; at the end nothing that they told it may have had the API key in it."""
+    """What tasks and triggers talk to; at the end nothing that they told it may have had a secret in it."""
     from airflow.sdk.execution_time import task_runner
 
-    from tests.support.airflow_context import API_KEY, Supervisor
+    from tests.support.airflow_context import ACCESS_TOKEN, API_KEY, Supervisor
 
     stand_in = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", stand_in, raising=False)
     yield stand_in
-    assert not [said for said in stand_in.said if API_KEY in said]
+    assert not [said for said in stand_in.said if API_KEY in said or ACCESS_TOKEN in said]
 
 
 @pytest.fixture

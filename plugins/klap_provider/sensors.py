@@ -190,7 +190,7 @@ class TaskStatusSensor(KlapJobSensor):
     """
     Wait until a Klap task is ready: ``GET /tasks/{task_id}``.
 
-    :param klap_task_id: id of the task, as ``SubmitShortsOperator`` returns it. Templated.
+    :param klap_task_id: id of the task, as the submitting operators return it. Templated.
     :param timeout: seconds or a timedelta. Default two hours; tasks take about 2 to 30 minutes.
     :param max_wait: default 30 s.
 

@@ -37,7 +37,7 @@ class Stage:
     airflow: LocalAirflow
     sandbox: Sandbox
     s3: ObjectStorage
-    api_key: str
+    secrets: tuple[bytes, ...]
     shorts: Path
 
     def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
@@ -54,6 +54,12 @@ class Stage:
         folder = self.shorts / self.airflow.xcom(dag_id, run_id, "submit")["klap_task_id"]
         found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         return found
+
+    def leaks(self) -> list[Path]:
+        """Return the files of Airflow's and of the delivery that have a secret of the connection in them."""
+        files = [file for file in [*self.airflow.home.rglob("*"), *self.shorts.rglob("*")] if file.is_file()]
+        assert any(file.name == "airflow.db" for file in files)
+        return [file for file in files if any(secret in file.read_bytes() for secret in self.secrets)]
 
     def worker_starts(self) -> int:
         """Return how many tasks were started on workers since the stage was set."""
@@ -73,7 +79,7 @@ def stage(standing: Stage) -> Stage:
 
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    api_key = f"kak_{secrets.token_hex(12)}"
+    api_key, token = f"kak_{secrets.token_hex(12)}", f"eat_{secrets.token_hex(12)}"
     home = tmp_path_factory.mktemp("airflow")
     with (
         Sandbox(render=True, task_seconds=2, export_seconds=2) as sandbox,
@@ -81,11 +87,16 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     ):
         s3.reset()
         connections = {
-            "klap_default": {"conn_type": "klap", "host": sandbox.url, "password": api_key},
+            "klap_default": {
+                "conn_type": "klap",
+                "host": sandbox.url,
+                "password": api_key,
+                "extra": {"external_access_token": token},
+            },
             "media_s3": s3.connection,
         }
         with LocalAirflow(home, connections=connections, dags=dags(tmp_path_factory.mktemp("dags"))) as airflow:
-            yield Stage(airflow, sandbox, s3, api_key, tmp_path_factory.mktemp("shorts"))
+            yield Stage(airflow, sandbox, s3, (api_key.encode(), token.encode()), tmp_path_factory.mktemp("shorts"))
 
 
 def dags(folder: Path) -> Path:

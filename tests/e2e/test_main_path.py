@@ -114,13 +114,10 @@ def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stag
 
 
 def test_the_api_key_is_in_nothing_that_airflow_wrote(stage: Stage) -> None:
-    stage.sandbox.fault("POST", "/tasks/", "status", code=422, body={"message": f"bad key {stage.api_key}?"})
+    api_key = stage.secrets[0].decode()
+    stage.sandbox.fault("POST", "/tasks/", "status", code=422, body={"message": f"bad key {api_key}?"})
     assert stage.end_of(stage.trigger()) == "failed"
-
-    files = [file for file in [*stage.airflow.home.rglob("*"), *stage.shorts.rglob("*")] if file.is_file()]
-
-    assert any(file.name == "airflow.db" for file in files)
-    assert [file for file in files if stage.api_key.encode() in file.read_bytes()] == []
+    assert stage.leaks() == []
 
 
 def clear_run(stage: Stage, run_id: str) -> None:

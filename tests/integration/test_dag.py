@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TALK = "https://example.com/talk.mp4"
-USER, TOKEN = "user-0001", "eat_V3rySecretToken"
+USER = "user-0001"
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ SHAPES = [
 @pytest.fixture(scope="module")
 def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a fresh process found out and left behind, and what was paid for by it."""
-    from tests.support.airflow_context import API_KEY
+    from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
 
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
     running_sandbox.reset(task_seconds=1)
-    extra = {"external_access_token": TOKEN}
+    extra = {"external_access_token": ACCESS_TOKEN}
     conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY, "extra": extra}
     done = subprocess.run(
         [sys.executable, __file__, running_sandbox.url, str(folder)],
@@ -92,7 +92,7 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
         "ledger": running_sandbox.ledger(),
         "requests": running_sandbox.requests(),
         "kept": {**kept, "output": (done.stdout + done.stderr).encode()},
-        "secrets": [API_KEY, TOKEN],
+        "secrets": [API_KEY, ACCESS_TOKEN],
     }
 
 

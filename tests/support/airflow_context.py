@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
 DAG_ID, RUN_ID = "videos", "monday"
 
-#: The API key of the tests. At the end of each, nothing that the supervisor was told may have it in it.
+#: The secrets of the tests' connection. What the supervisor is told may never have them in it.
 API_KEY = "kak_test_V3rySecretKey"
+ACCESS_TOKEN = "eat_test_V3rySecretToken"
 
 
 def json_copy(value: Any) -> Any:

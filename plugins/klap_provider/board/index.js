@@ -58,6 +58,7 @@ function StoryView({ story, run }) {
   const chosen = story.shorts.filter((short) => short.leftOut === null);
   const leftOut = story.shorts.filter((short) => short.leftOut !== null);
   const { isWhole } = story;
+  const { title } = isWhole ? VIDEO : SHORTS;
   return h(
     Fragment,
     null,
@@ -65,7 +66,7 @@ function StoryView({ story, run }) {
     story.forbidden &&
       h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where it is said what Klap made."),
     !story.forbidden && story.shorts.length === 0 && h(NoShorts, { story }),
-    chosen.length > 0 && h(Cards, { title: (isWhole ? VIDEO : SHORTS).title, card: ShortCard, shorts: chosen, run, isWhole }),
+    chosen.length > 0 && h(Cards, { title, card: ShortCard, shorts: chosen, run, isWhole }),
     leftOut.length > 0 && h(Cards, { title: "Not selected", card: LeftOutCard, shorts: leftOut, run }),
   );
 }
@@ -73,7 +74,7 @@ function StoryView({ story, run }) {
 function Cards({ title, card, shorts, run, isWhole = false }) {
   // A hundred cards take a while to build: the first ones do not wait for the others.
   const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
-  const columns = isWhole ? "minmax(0, 44rem)" : "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))";
+  const columns = isWhole ? "minmax(0, 36rem)" : "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))";
   const grid = { gap: 3, gridTemplateColumns: columns };
   return h(
     Stack,

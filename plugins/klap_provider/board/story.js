@@ -259,8 +259,8 @@ function tellStage(answers, xcom, chosen, generated, isWhole, now) {
 function endWords({ instances, forbidden }, chosen, generated, words) {
   if (forbidden) return "The run has ended";
   if (generated === 0) return words.none;
-  if (words === VIDEO) return chosen[0].words;
   if (chosen.length === 0) return "No short was selected";
+  if (words === VIDEO) return chosen[0].words;
   return tally(instances, chosen);
 }
 

@@ -411,6 +411,9 @@ test("a whole video that failed says so, once it is there and before", () => {
   const told = tell(whole(mapped, { state: "failed", published: "failed", xcoms }), NOW);
   assert.deepEqual([told.stage.words, told.shorts[0].error], ["The export failed", "out of memory"]);
 
+  const leftOut = [short("a", { reason: "below_minimum" })];
+  assert.equal(tell(whole([], { state: "success", shorts: leftOut }), NOW).stage.words, "No short was selected");
+
   const given = whole([], { state: "failed", shorts: [] });
   assert.equal(tell(given, NOW).stage.words, "The run has ended without a video");
   given.instances.find((each) => each.operator === "ListShortsOperator").state = "failed";
