@@ -404,7 +404,7 @@ def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, 
     folder = runs["folder"] / "bad" / written["klap_task_id"]
     assert {path.name for path in folder.iterdir()} == {
         "manifest.json",
-        *(Path(short["path"]).name for short in written["delivered"]),
+        *(Path(short[file]).name for short in written["delivered"] for file in ("path", "sidecar")),
     }
 
 
@@ -421,7 +421,8 @@ def test_a_captioned_video_is_delivered_and_paid_for_once(runs: dict[str, Any]) 
     assert (video["project_id"], video["export_id"]) == (export["project_id"], export["id"])
     assert (video["folder_id"], video["virality_score"], video["short_name"]) == (None, None, "Town hall")
     folder = runs["folder"] / "user" / task["id"]
-    assert {path.name for path in folder.iterdir()} == {"manifest.json", f"town-hall_{export['id']}.mp4"}
+    name = f"town-hall_{export['id']}"
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", f"{name}.mp4", f"{name}.json"}
 
 
 def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, Any]) -> None:

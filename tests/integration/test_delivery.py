@@ -215,8 +215,8 @@ def test_a_captioned_video_is_delivered_without_folder_and_score(
     ids = {"export_id": export["id"], "project_id": video["id"], "folder_id": None}
     more = {"short_name": video["name"], "virality_score": video["virality_score"], "destination": str(tmp_path)}
     delivered = airflow(lambda: DeliverShortOperator(task_id="deliver", **ids, **more)).run()
-    (file,) = tmp_path.iterdir()
-    assert file.name == f"talk_{export['id']}.mp4"
+    file = tmp_path / f"talk_{export['id']}.mp4"
+    assert {*tmp_path.iterdir()} == {file, file.with_suffix(".json")}
     assert delivered["path"] == f"file://{file}"
     assert file.read_bytes()[4:8] == b"ftyp"
 
