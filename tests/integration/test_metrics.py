@@ -148,6 +148,7 @@ def test_a_run_is_counted_as_it_goes_and_a_clear_of_it_adds_only_its_requests(
         "list_projects,status=200",
         "create_export,status=200",
         "get_export,status=200",
+        "get_project,status=200",
     }
     assert sum(calls.values()) == len(klap.requests(path="^/(tasks|projects)/")), (
         "of the worker and of the triggerer alike"
