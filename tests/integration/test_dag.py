@@ -325,7 +325,7 @@ def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, 
     folder = runs["folder"] / "bad" / written["klap_task_id"]
     assert {path.name for path in folder.iterdir()} == {
         "manifest.json",
-        *(Path(short["path"]).name for short in written["delivered"]),
+        *(Path(short[name]).name for short in written["delivered"] for name in ("path", "sidecar")),
     }
 
 
