@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 #: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
 BLOCK_SIZE = 16 * 1024 * 1024
 
-#: Storage without folders. Making one there would make a bucket, out of a mistyped name.
+#: Storage without folders, where making one would make a bucket out of a mistyped name, and with uploads that are
+#: seen when they are complete.
 OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
 
 
@@ -119,8 +120,7 @@ def check_destination(destination: str) -> None:
     """
     probe = folder_at(destination) / f"klap-probe-{uuid.uuid4().hex}"
     with storage_faults("destination", destination):
-        _make_folder(probe)
-        with _moved_when_whole(probe) as sink:
+        with whole_file(probe) as sink:
             sink.write(b"Made by Airflow's Klap provider to see that it can write here, and removed at once.\n")
         probe.fs.rm_file(probe.path)
 
@@ -135,58 +135,46 @@ def size_of(path: ObjectStoragePath) -> int | None:
 
 @contextmanager
 def whole_file(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    """
-    Write a file that appears under its name only when the block ends well.
-
-    The bytes go to ``.<name>.<random>.part`` beside it, which is moved at the end. What a killed earlier try left
-    there is removed first, so that a try that is still alive, though given up by Airflow, fails at its own move.
-    """
-    _make_folder(path)
-    _remove_leftovers(path)
-    with _moved_when_whole(path) as sink:
+    """Write a file that appears under its name only when the block ends well."""
+    with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path) as sink:
         yield sink
-
-
-def _make_folder(path: ObjectStoragePath) -> None:
-    if path.protocol not in OBJECT_STORES:
-        path.fs.makedirs(path.parent.path, exist_ok=True)
-
-
-def _remove_leftovers(path: ObjectStoragePath) -> None:
-    try:
-        found = path.fs.ls(path.parent.path, detail=False)  # not glob: the folder's name may have special characters
-    except FileNotFoundError:  # a folder of an object store, as long as nothing is in it
-        return
-    for leftover in found:
-        name = leftover.rpartition("/")[2]
-        if name.startswith(f".{path.name}.") and name.endswith(".part"):
-            with contextlib.suppress(FileNotFoundError):
-                path.fs.rm_file(leftover)
 
 
 @contextmanager
-def _moved_when_whole(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    fs, part = path.fs, f"{path.parent.path.rstrip('/')}/.{path.name}.{uuid.uuid4().hex[:8]}.part"
-    sink = fs.open(part, "wb", block_size=BLOCK_SIZE)
+def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """Upload to an object store, where a file is there when its upload is ended, or not at all."""
+    sink = path.fs.open(path.path, "wb", block_size=BLOCK_SIZE)
     try:
         yield sink
         sink.close()
-        if path.protocol in OBJECT_STORES:
-            fs.cp_file(part, path.path)  # what mv does after it has asked, one by one, what the two are
-            fs.rm_file(part)
-        else:
-            fs.mv(part, path.path)
     except BaseException:
-        _give_up(sink)
-        with contextlib.suppress(Exception):
-            fs.rm_file(part)
+        with contextlib.suppress(Exception):  # the storage may be what failed
+            sink.discard()
+        sink.closed = True  # or fsspec would end the upload of half a file, at the latest when it collects the garbage
         raise
 
 
-def _give_up(sink: IO[bytes]) -> None:
-    """Close a file that is not to be; that of an object store without sending and committing the rest of it."""
-    with contextlib.suppress(Exception):
-        sink.discard()  # type: ignore[attr-defined]  # those of fsspec's object stores have it
-        sink.closed = True  # type: ignore[misc]  # or close would upload what discard threw away
-    with contextlib.suppress(Exception):
-        sink.close()
+@contextmanager
+def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """
+    Write to ``.<name>.<random>.part`` beside the file, and move that at the end.
+
+    What a killed earlier try left there is removed first, so that a try that is still alive, though given up by
+    Airflow, fails at its own move.
+    """
+    fs, folder = path.fs, path.parent.path
+    fs.makedirs(folder, exist_ok=True)
+    for leftover in fs.ls(folder, detail=False):  # not glob: the folder's own name may have its special characters
+        name = leftover.rpartition("/")[2]
+        if name.startswith(f".{path.name}.") and name.endswith(".part"):
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm_file(leftover)
+    part = f"{folder.rstrip('/')}/.{path.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        with fs.open(part, "wb") as sink:
+            yield sink
+        fs.mv(part, path.path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm_file(part)
+        raise

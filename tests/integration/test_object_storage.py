@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
@@ -346,7 +347,7 @@ def test_a_large_file_goes_up_in_parts_and_takes_little_memory(s3: ObjectStorage
         for _ in range(60):
             sink.write(megabyte)
         (upload,) = s3.uploads()
-        assert upload["Key"].startswith("shorts/.big.mp4.")
+        assert upload["Key"] == "shorts/big.mp4"
         parts = s3.s3.list_parts(Bucket="media", Key=upload["Key"], UploadId=upload["UploadId"])["Parts"]
         assert [part["Size"] for part in parts] == [16 * MEGABYTE] * 3
         assert s3.keys() == []
@@ -372,12 +373,32 @@ def test_nothing_is_left_of_an_upload_that_was_given_up(
 
     with pytest.raises(type(failure)):
         give_up()
+    gc.collect()
     assert (s3.keys(), s3.uploads()) == ([], [])
 
 
-def test_leftovers_of_a_killed_try_are_removed_and_nobody_elses(s3: ObjectStorage) -> None:
-    for name in (".a.mp4.0badcafe.part", ".b.mp4.0badcafe.part", "a.json"):
-        s3.put(f"shorts/{name}", b"left")
-    with whole_file(folder_at("s3://media_s3@media/shorts") / "a.mp4") as sink:
-        sink.write(b"whole")
-    assert s3.keys() == ["shorts/.b.mp4.0badcafe.part", "shorts/a.json", "shorts/a.mp4"]
+def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(s3: ObjectStorage) -> None:
+    path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
+
+    def fail() -> None:
+        with whole_file(path) as sink:
+            for _ in range(40):
+                sink.write(bytes(MEGABYTE))
+            (upload,) = s3.uploads()
+            s3.s3.abort_multipart_upload(Bucket="media", Key=upload["Key"], UploadId=upload["UploadId"])
+            raise OSError("the network is gone")
+
+    with pytest.raises(OSError, match="the network is gone"):
+        fail()
+    gc.collect()
+    assert (s3.keys(), s3.uploads()) == ([], [])
+
+
+def test_a_file_that_is_there_stays_until_its_successor_is_whole(s3: ObjectStorage) -> None:
+    path = folder_at("s3://media_s3@media/shorts") / "manifest.json"
+    for content in (b"old", b"new"):
+        before = s3.keys()
+        with whole_file(path) as sink:
+            sink.write(content)
+            assert s3.keys() == before
+        assert s3.get("shorts/manifest.json") == content
