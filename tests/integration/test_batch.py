@@ -22,7 +22,7 @@ from klap_provider.retry_policy import KlapRetryPolicy
 from tests.support.airflow_context import OtherRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow.sdk import DAG
 
@@ -42,6 +42,15 @@ def dag() -> DAG:
     from klap_generate_shorts_batch import klap_generate_shorts_batch
 
     return klap_generate_shorts_batch(at_a_time=7, language="en")
+
+
+@pytest.fixture
+def storage() -> Iterator[fsspec.AbstractFileSystem]:
+    """A kind of object storage."""
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    yield memory
+    memory.rm("/bucket", recursive=True)
 
 
 @pytest.fixture
@@ -140,10 +149,8 @@ def test_the_same_video_is_the_same_run_in_every_list(read: Callable[..., Played
     assert pasted != read(source_video_urls=[TALK], settings={"limit": 9}).run()
 
 
-def test_a_list_may_be_in_object_storage(read: Callable[..., Played]) -> None:
-    memory = fsspec.filesystem("memory")
-    attach("memory", fs=memory)
-    memory.pipe("/bucket/videos.txt", TALK.encode())
+def test_a_list_may_be_in_object_storage(read: Callable[..., Played], storage: fsspec.AbstractFileSystem) -> None:
+    storage.pipe("/bucket/videos.txt", TALK.encode())
     assert [row["source_video_url"] for row in read(list_path="memory://bucket/videos.txt").run()] == [TALK]
 
 
@@ -290,10 +297,8 @@ def test_a_doubt_counts_in_favour_of_the_video(sandbox: Sandbox) -> None:
     assert gone([*urls, "https://youtu.be/00000000000"]) == {}
 
 
-def test_an_object_that_is_not_in_its_storage_is_left_out() -> None:
-    memory = fsspec.filesystem("memory")
-    attach("memory", fs=memory)
-    memory.pipe("/bucket/there.mp4", b"video")
+def test_an_object_that_is_not_in_its_storage_is_left_out(storage: fsspec.AbstractFileSystem) -> None:
+    storage.pipe("/bucket/there.mp4", b"video")
     there, nowhere = "memory://bucket/there.mp4", "memory://bucket/nowhere.mp4"
     assert gone([there, nowhere]) == {nowhere: "there is no such object"}
 
