@@ -138,6 +138,7 @@ class ReadVideoListOperator(KlapOperator):
     def _check_row(self, row: Row, api_url: Any) -> None:
         from airflow.sdk.exceptions import ParamValidationError
 
+        from klap_provider.source import is_stored
         from klap_provider.storage import folder_at
 
         url = row.source_video_url
@@ -147,19 +148,17 @@ class ReadVideoListOperator(KlapOperator):
             except ParamValidationError as wrong:
                 raise KlapInputError(f"{name}: {str(wrong).splitlines()[0]}") from None
         settings = {**(self.settings or {}), **row.settings}
-        in_storage = not url.startswith(("http://", "https://"))
-        # What is in storage gets an address for Klap only when it is submitted.
-        asked = {**settings, URL: "https://storage.example" if in_storage else url}
+        asked = {**settings, URL: url}
         build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
         folder_at(settings.get("destination"))
-        if not in_storage:
+        if not is_stored(url):
             require_reachable(URL, url, api_url=api_url(settings.get("klap_conn_id") or self.klap_conn_id))
 
 
 def _api_url(conn_id: str) -> str:
-    from klap_provider.hook import KlapHook
+    from klap_provider.client import KlapClient
 
-    return KlapHook(conn_id).connection.api_url
+    return KlapClient(conn_id).connection.api_url
 
 
 def _text_at(path: str) -> str:
