@@ -18,10 +18,13 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider import download, polling
 from klap_provider.submission import Submission, Submitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 
@@ -56,18 +59,23 @@ def _kind(submitter: Submitter) -> str:
 def _post(self: Submitter, *args: Any) -> Submission:
     kind = _kind(self)
 
-    def post() -> str:
-        hold(kind)
-        if armed(kind, "before_post"):
-            die()
-        if armed(kind, "during_post"):
-            threading.Timer(1, die).start()
-        job_id = self.post()
-        if armed(kind, "after_answer"):
-            die()
-        return job_id
+    def prepare(paid: int) -> Callable[[], str]:
+        send = self.prepare(paid)
 
-    return post_once(replace(self, post=post), *args)
+        def post() -> str:
+            hold(kind)
+            if armed(kind, "before_post"):
+                die()
+            if armed(kind, "during_post"):
+                threading.Timer(1, die).start()
+            job_id = send()
+            if armed(kind, "after_answer"):
+                die()
+            return job_id
+
+        return post
+
+    return post_once(replace(self, prepare=prepare), *args)
 
 
 def _submit(self: Submitter, *args: Any, **kwargs: Any) -> tuple[Submission, bool]:
