@@ -166,7 +166,7 @@ def export_and_deliver(
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
-        folder_id=f"{{{{ {finished}.output_id if {finished}.output_type == 'folder' }}}}",
+        folder_id=f"{{{{ {finished}.get('output_id') if {finished}.get('output_type') == 'folder' else '' }}}}",
         asset_alias=asset_alias,
         submissions=f"{{{{ ({submitted} or ti.xcom_pull('submit', key='{ERROR_KEY}') or {{}}).paid or 0 }}}}",
         list_task_id=select.task_id if isinstance(submit, SubmitShortsOperator) else None,
