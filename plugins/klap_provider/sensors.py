@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.sdk import timezone
 from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.listener import get_listener_manager
 
 from klap_provider import metrics
 from klap_provider.base import KlapOperator, reports_failure
@@ -48,7 +49,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each look.
     :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
     :param end_from_trigger: when deferred, finish from the triggerer, without a second worker start. The task's
-        success callbacks and outlets, which only a worker runs, are then left out. Default false.
+        success callbacks and outlets, which only a worker runs, are then left out. Without effect where a plugin has
+        listeners, such as OpenLineage's, which Airflow calls on workers alone. Default false.
     :raises AirflowSensorTimeout: the deadline has passed (no retries; with ``soft_fail`` the task is skipped).
     :raises KlapJobFailedError: Klap gave up on the job, with Klap's reason.
     :raises KlapUnknownStatusError: Klap went on reporting a status that its API does not have.
@@ -85,7 +87,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         )
         self.submitted_at = submitted_at
         self.deferrable = mode is None if deferrable is None else deferrable
-        self.end_from_trigger = end_from_trigger
+        # Airflow refuses a DAG with a task that ends in the triggerer where a plugin wants to hear of its end.
+        self.end_from_trigger = end_from_trigger and not get_listener_manager().has_listeners
         self._wait: Wait | None = None
 
     def target(self) -> Target[Any]:

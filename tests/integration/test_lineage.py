@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -171,6 +172,33 @@ def test_an_address_is_named_without_user_and_query(url: str, name: tuple[str, s
 
 def test_that_openlineage_is_installed_does_not_switch_it_on() -> None:
     assert conf.is_disabled()
+
+
+WITH = """
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag("dags")
+assert bag.dags and not bag.import_errors, bag.import_errors
+print({task.end_from_trigger for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "end_from_trigger")})
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "ends"), [({}, "{True}"), ({"AIRFLOW__OPENLINEAGE__TRANSPORT": '{"type": "console"}'}, "{False}")]
+)
+def test_airflow_takes_the_dags_while_openlineage_listens_and_their_waits_end_on_workers(
+    settings: dict[str, str], ends: str
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITH],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=REPOSITORY,
+        check=False,
+        env={**os.environ, **settings},
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.splitlines()[-1] == ends
 
 
 WITHOUT = """
