@@ -149,7 +149,7 @@ def export_and_deliver(
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
         source_video_url=form["source_video_url"],
         klap_task_id=f"{{{{ {submitted}.get('klap_task_id', '') }}}}",
-        folder_id=f"{{{{ {finished}.output_id if {finished}.output_type == 'folder' }}}}",
+        folder_id=f"{{{{ {finished}.get('output_id') if {finished}.get('output_type') == 'folder' else '' }}}}",
         **storage,
     )
     submit >> wait >> select >> one_short.expand_kwargs(select.output) >> publish
