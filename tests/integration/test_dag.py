@@ -330,8 +330,8 @@ def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG])
 @pytest.fixture(scope="module")
 def runs(process: dict[str, Any]) -> dict[str, Any]:
     """
-    Three runs in one Airflow: one in which all goes well, one in which the second export fails, and one that captions
-    a video for a managed user.
+    Four runs in one Airflow: one in which all goes well, one in which the second export fails, one that captions a
+    video for a managed user, and one that is refused before anything is sent.
     """
     return process
 
@@ -423,6 +423,14 @@ def test_a_captioned_video_is_delivered_and_paid_for_once(runs: dict[str, Any]) 
     folder = runs["folder"] / "user" / task["id"]
     name = f"town-hall_{export['id']}"
     assert {path.name for path in folder.iterdir()} == {"manifest.json", f"{name}.mp4", f"{name}.json"}
+
+
+def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs: dict[str, Any]) -> None:
+    assert runs["refused"]["state"] == "failed"
+    states = runs["refused"]["states"]
+    assert (states["submit"], states["find_video"], states["publish"]) == ("failed", "upstream_failed", "failed")
+    said = f"Nothing was made of {TALK}. submit: destination is 'nope://bucket/x'"
+    assert said.encode() in runs["kept"]["output"]
 
 
 def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, Any]) -> None:
@@ -523,7 +531,8 @@ def run_all(url: str, folder: str) -> dict[str, Any]:
     requests.post(f"{url.removesuffix('/v2')}/_sandbox/faults", json=[fault], timeout=10).raise_for_status()
     bad = one(shorts, "bad", **six)
     user = one(video, "user", name="Town hall", aspect_ratio="16:9", on_behalf_of=USER)
-    return {"good": good, "bad": bad, "user": user}
+    refused = one(video, "refused", destination="nope://bucket/x")
+    return {"good": good, "bad": bad, "user": user, "refused": refused}
 
 
 if __name__ == "__main__":
