@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.plot import Line, log_log
 from benchmarks.report import Bar, Section, Table, number
-from klap_provider.models import Export, Task
+from klap_provider.answers import Export, Task
 from klap_provider.polling import ExportTarget, Pace, TaskTarget, Wait, Watch
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
+from klap_provider.answers import Export, Project, Task, User, UserToken, without_queries
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -30,20 +31,11 @@ from klap_provider.errors import (
     KlapResponseError,
     KlapServerError,
 )
-from klap_provider.models import (
-    Export,
-    ExportRequest,
-    Project,
-    ShortsRequest,
-    Task,
-    User,
-    UserToken,
-    VideoRequest,
-    without_queries,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
+from klap_provider.answers import JobStatus
 from klap_provider.connection import DEFAULT_CONN_ID
 from klap_provider.errors import KlapError, KlapInputError
-from klap_provider.models import JobStatus
 from klap_provider.retry import ONCE
 from klap_provider.retry_policy import KlapRetryPolicy
 from klap_provider.submission import Submission, Submitter, fingerprint
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
+    from klap_provider.answers import Export, Task
     from klap_provider.api import Call
     from klap_provider.client import KlapClient
-    from klap_provider.models import Export, Task
     from klap_provider.polling import Ready, Target, Wait, Watch
 
 #: XCom key under which a failed task says why: ``{"error": str, "type": str, "project_id": str | None}``,

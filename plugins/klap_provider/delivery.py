@@ -6,10 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from klap_provider import api, metrics
+from klap_provider.answers import JobStatus
 from klap_provider.base import KlapOperator, reports_failure
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
-from klap_provider.models import JobStatus
 from klap_provider.naming import file_name
 
 if TYPE_CHECKING:

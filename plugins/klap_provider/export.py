@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider import api, metrics
 from klap_provider.addresses import require_reachable
+from klap_provider.answers import JobStatus
 from klap_provider.base import KlapSubmitOperator, check_now, is_static, reports_failure
 from klap_provider.links import OpenInKlapLink, PreviewShortLink
-from klap_provider.models import ExportRequest, JobStatus, build_request
+from klap_provider.models import ExportRequest, build_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

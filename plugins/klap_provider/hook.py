@@ -17,8 +17,8 @@ from klap_provider.retry import Backoff
 if TYPE_CHECKING:
     import requests
 
+    from klap_provider.answers import User
     from klap_provider.api import Call
-    from klap_provider.models import User
 
 T = TypeVar("T")
 

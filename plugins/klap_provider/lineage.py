@@ -17,6 +17,8 @@ from attrs import define
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
 
+from klap_provider.source import is_stored
+
 #: Names that OpenLineage has for schemes of the same storage.
 SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
@@ -32,8 +34,9 @@ class KlapRunFacet(RunFacet):
 
 def submitted(source_video_url: str, *, klap_task_id: str | None) -> OperatorLineage[Any, Any]:
     """Return the lineage of a submission."""
+    named = storage_name if is_stored(source_video_url) else web_name
     return OperatorLineage(
-        inputs=[InputDataset(*web_name(source_video_url))],
+        inputs=[InputDataset(*named(source_video_url))],
         run_facets={"klap": KlapRunFacet(klap_task_id=klap_task_id)},
     )
 

@@ -11,7 +11,7 @@ from klap_provider.base import KlapOperator, check_now, is_static, reports_failu
 from klap_provider.cost import Cost, affordable, dollars
 from klap_provider.errors import KlapNoShortsError
 from klap_provider.links import OpenInKlapLink
-from klap_provider.models import Project, Selection, Spending, build_request
+from klap_provider.models import Selection, Spending, build_request
 from klap_provider.polling import Pace, Ready, ShortsTarget, Watch
 from klap_provider.selection import Ranked, rank, within
 from klap_provider.triggers import ShortsListTrigger
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+    from klap_provider.answers import Project
 
 #: Task state store key of the folder or project whose shorts are in Airflow's metrics already: a clear adds nothing.
 COUNTED_KEY = "klap_counted"

@@ -206,7 +206,7 @@ class PublishShortsOperator(KlapOperator):
 
     def _prices(self) -> Prices:
         try:
-            # Not with the hook, which would load requests and aiohttp for it.
+            # Not with the client, which would load requests for it.
             conn = BaseHook.get_connection(self.klap_conn_id)
             return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).prices
         except (AirflowNotFoundException, KlapConfigError):

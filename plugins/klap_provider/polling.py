@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from klap_provider import api
+from klap_provider.answers import Export, JobStatus, Project, Task
 from klap_provider.errors import (
     KlapError,
     KlapJobFailedError,
@@ -19,7 +20,6 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
-from klap_provider.models import Export, JobStatus, Project, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable

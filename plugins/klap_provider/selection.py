@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from klap_provider.models import Project, Selection
+    from klap_provider.answers import Project
+    from klap_provider.models import Selection
 
 
 class Unselected(str, Enum):

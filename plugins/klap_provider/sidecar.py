@@ -11,7 +11,7 @@ from klap_provider.storage import whole_file
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-    from klap_provider.models import Project
+    from klap_provider.answers import Project
 
 #: Characters of a transcript that may travel in an XCom and in an asset event. A longer one is in the file alone.
 LONGEST_TRANSCRIPT = 10_000

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from klap_provider.answers import Task
     from klap_provider.api import Call
     from klap_provider.cost import Prices
-    from klap_provider.models import Task
 
 
 class KlapVideoOperator(KlapSubmitOperator):

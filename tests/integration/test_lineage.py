@@ -17,7 +17,7 @@ from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
 from airflow.utils.state import TaskInstanceState
 from openlineage.client import OpenLineageClient
 
-from klap_provider.lineage import storage_name, web_name
+from klap_provider.lineage import storage_name, submitted, web_name
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
 from tests.support.sandbox import REPOSITORY
 
@@ -93,6 +93,11 @@ def test_a_task_that_was_given_is_named_too(klap: Sandbox, airflow: Airflow) -> 
         airflow, lambda: SubmitShortsOperator(task_id="again", source_video_url=TALK, klap_task_id=given)
     )
     assert extracted(operator).run_facets["klap"].klap_task_id == given
+
+
+def test_a_video_in_storage_has_the_name_that_storage_has_for_it() -> None:
+    lineage = submitted("s3://media_s3@bucket/raw/talk.mp4", klap_task_id="task")
+    assert names(lineage.inputs) == [("s3://bucket", "raw/talk.mp4")]
 
 
 def test_a_submission_that_failed_says_what_it_was_about(klap: Sandbox) -> None:
@@ -175,8 +180,9 @@ def test_that_openlineage_is_installed_does_not_switch_it_on() -> None:
 
 
 WITH = """
+from pathlib import Path
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag("dags")
+bag = DagBag("dags", bundle_path=Path("dags"))
 assert bag.dags and not bag.import_errors, bag.import_errors
 print({task.end_from_trigger for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "end_from_trigger")})
 """
@@ -205,9 +211,10 @@ WITHOUT = """
 import sys
 for name in ("openlineage", "airflow.providers.openlineage.extractors"):
     sys.modules[name] = None  # importing it fails
+from pathlib import Path
 from airflow.dag_processing.dagbag import DagBag
 import klap_provider.delivery, klap_provider.submit, klap_provider.plugin
-bag = DagBag("dags")
+bag = DagBag("dags", bundle_path=Path("dags"))
 assert bag.dags and not bag.import_errors, bag.import_errors
 print([name for name in sys.modules if "lineage" in name and sys.modules[name] and "klap" in name])
 """

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from klap_provider import api
+from klap_provider.answers import Export, Project, Task, User, UserToken
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -20,7 +21,7 @@ from klap_provider.errors import (
     KlapResponseError,
     KlapServerError,
 )
-from klap_provider.models import Export, ExportRequest, Project, ShortsRequest, Task, User, UserToken, VideoRequest
+from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest
 
 URL = "https://example.com/talk.mp4"
 MARK = {"src_url": "https://example.com/logo.png"}

@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from klap_provider import api
+from klap_provider.answers import Project
 from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
-from klap_provider.models import ExportRequest, Project, ShortsRequest, VideoRequest, build_request
+from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest, build_request
 from klap_provider.selection import virality_percentages
 from klap_sandbox import schemas
 

@@ -7,18 +7,14 @@ from typing import Any
 
 import pytest
 
+from klap_provider.answers import Export, JobStatus, Project, Task, UserToken
 from klap_provider.errors import KlapInputError
 from klap_provider.models import (
     Dimensions,
     EditingOptions,
-    Export,
     ExportRequest,
-    JobStatus,
-    Project,
     Selection,
     ShortsRequest,
-    Task,
-    UserToken,
     VideoRequest,
     Watermark,
     build_request,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider import api
+from klap_provider.answers import Export, Project, Task
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -25,7 +26,6 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
-from klap_provider.models import Export, Project, Task
 from klap_provider.polling import (
     UNKNOWN_GRACE,
     ExportTarget,
