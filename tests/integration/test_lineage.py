@@ -181,8 +181,8 @@ def test_that_openlineage_is_installed_does_not_switch_it_on() -> None:
 
 WITH = """
 from pathlib import Path
-from airflow.dag_processing.dagbag import DagBag
-bag = DagBag("dags", bundle_path=Path("dags"))
+from airflow.dag_processing.dagbag import BundleDagBag
+bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
 print({task.end_from_trigger for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "end_from_trigger")})
 """
@@ -212,9 +212,9 @@ import sys
 for name in ("openlineage", "airflow.providers.openlineage.extractors"):
     sys.modules[name] = None  # importing it fails
 from pathlib import Path
-from airflow.dag_processing.dagbag import DagBag
+from airflow.dag_processing.dagbag import BundleDagBag
 import klap_provider.delivery, klap_provider.submit, klap_provider.plugin
-bag = DagBag("dags", bundle_path=Path("dags"))
+bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
 print([name for name in sys.modules if "lineage" in name and sys.modules[name] and "klap" in name])
 """
