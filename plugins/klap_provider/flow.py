@@ -168,7 +168,7 @@ def export_and_deliver(
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
         folder_id=f"{{{{ {finished}.get('output_id') if {finished}.get('output_type') == 'folder' else '' }}}}",
         asset_alias=asset_alias,
-        submissions=f"{{{{ ({submitted} or ti.xcom_pull('submit', key='{ERROR_KEY}') or {{}}).paid or 0 }}}}",
+        submissions=f"{{{{ ({submitted} or ti.xcom_pull('submit', key='{ERROR_KEY}') or {{}}).get('paid', 0) }}}}",
         list_task_id=select.task_id if isinstance(submit, SubmitShortsOperator) else None,
         **origin_and_place,
     )
