@@ -203,8 +203,8 @@ class Spending(_Request):
     budget: Dollars | None = Field(
         None,
         title="Budget",
-        description="US dollars that this run may cost. If they may not do for the video and its clips, nothing is "
-        "sent; then the best shorts are exported for which they do. Empty: no limit.",
+        description="US dollars that one video may cost, with its exports. If they may not do for the video and its "
+        "clips, nothing is sent; then the best shorts are exported for which they do. Empty: no limit.",
     )
     max_exports: int | None = Field(None, ge=1)
     submissions: int = Field(1, ge=0)

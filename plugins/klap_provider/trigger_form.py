@@ -143,17 +143,17 @@ def account_fields() -> dict[str, Param]:
 
 
 def tell_estimate(fields: dict[str, Param]) -> None:
-    """Add to the help of the field ``budget`` what a run costs at most, at list prices and with the form's defaults."""
+    """Have the help of the field ``budget`` say what a video costs at most, at list prices and the form's defaults."""
     if {"max_clip_count", "limit"} <= fields.keys():
         most = estimate(
             Prices(), clips=fields["max_clip_count"].value or DEFAULT_CLIPS, max_exports=fields["limit"].value
         )
         what = f"{most.generated_shorts} clips, of which {most.exports} exported"
     else:
-        most, what = Cost(Prices(), input_videos=1, exports=1), "a video and its export"
-    budget = fields["budget"]
-    budget.description = (
-        f"{budget.description} At second-hand list prices a run costs at most {dollars(most.total)} for {what}."
+        most, what = Cost(Prices(), input_videos=1, exports=1), "the video and its export"
+    fields["budget"].description = (
+        f"{Spending.model_fields['budget'].description} At second-hand list prices that is at most "
+        f"{dollars(most.total)} for {what}."
     )
 
 
