@@ -203,7 +203,7 @@ def test_the_help_of_the_budget_says_what_a_run_with_these_defaults_costs(defaul
 
 
 def test_the_help_of_the_budget_for_a_whole_video_says_what_that_costs() -> None:
-    assert video_dag.params.get_param("budget").description.endswith("at most $0.92 for a video and its export.")
+    assert video_dag.params.get_param("budget").description.endswith("at most $0.92 for the video and its export.")
 
 
 def test_each_shape_has_words() -> None:
