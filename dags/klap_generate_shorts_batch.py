@@ -59,7 +59,8 @@ def klap_generate_shorts_batch(
             type=["array", "null"],
             items={"type": "string"},
             title="Video URLs",
-            description="One per line: YouTube links, public http(s) addresses of video files, or files in object storage.",
+            description="One per line: YouTube links, public http(s) addresses of video files, or files in object "
+            "storage.",
         ),
         "list_path": Param(
             None,
