@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.sdk import timezone
 from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
-from airflow.sdk.listener import get_listener_manager
 
 from klap_provider import metrics
 from klap_provider.base import KlapOperator, reports_failure
@@ -87,8 +86,9 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         )
         self.submitted_at = submitted_at
         self.deferrable = mode is None if deferrable is None else deferrable
-        # Airflow refuses a DAG with a task that ends in the triggerer where a plugin wants to hear of its end.
-        self.end_from_trigger = end_from_trigger and not get_listener_manager().has_listeners
+        # Not under its own name: Airflow refuses a DAG with a task that has it where a plugin has listeners, and loads
+        # all plugins at each parse to find out. It is decided where it matters.
+        self.ends_in_triggerer = end_from_trigger
         self._wait: Wait | None = None
 
     def target(self) -> Target[Any]:
@@ -162,6 +162,12 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         """Note how long the job took; not for one that was ready at the first look, which may be long after."""
         metrics.time(metrics.WAIT, time.time() - watch.started_at, job=self.target().job)
 
+    def _end_from_trigger(self) -> bool:
+        # Where it is used: on a worker, Airflow has loaded the plugins by then.
+        from airflow.sdk.listener import get_listener_manager
+
+        return self.ends_in_triggerer and not get_listener_manager().has_listeners
+
     def _look_or_defer(self, watch: Watch, *, is_first: bool) -> Any:
         try:
             verdict = self._look(watch)
@@ -181,7 +187,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
                 verdict,
                 klap_conn_id=self.klap_conn_id,
                 on_behalf_of=self.on_behalf_of,
-                end_from_trigger=self.end_from_trigger,
+                end_from_trigger=self._end_from_trigger(),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, watch.deadline - time.time()) + BACKSTOP),

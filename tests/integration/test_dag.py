@@ -190,7 +190,7 @@ def test_every_task_is_retried_with_klaps_judgement(dag: DAG, shape: Shape) -> N
 def test_waiting_holds_no_worker(dag: DAG, shape: Shape) -> None:
     _, wait_for_task, look_up, _, wait_for_export, _ = shape.steps
     for task_id in (wait_for_task, wait_for_export):
-        assert (dag.get_task(task_id).deferrable, dag.get_task(task_id).end_from_trigger) == (True, True)
+        assert (dag.get_task(task_id).deferrable, dag.get_task(task_id).ends_in_triggerer) == (True, True)
     assert dag.get_task(look_up).deferrable
 
 

@@ -184,7 +184,8 @@ from pathlib import Path
 from airflow.dag_processing.dagbag import BundleDagBag
 bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
-print({task.end_from_trigger for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "end_from_trigger")})
+waits = [task for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "ends_in_triggerer")]
+print({task._end_from_trigger() for task in waits})
 """
 
 
