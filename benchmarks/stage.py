@@ -64,8 +64,8 @@ class Stage:
             self.airflow.wait_for(partial(self.airflow._has_dag, dag_id), seconds=180, what=dag_id)
         self.run(OURS, 1, Times(1, 1))
         before = self.cpu()
-        time.sleep(20)
-        self.idle = (self.cpu() - before) / 20
+        time.sleep(10)
+        self.idle = (self.cpu() - before) / 10
 
     def run(self, contender: str, count: int, times: Times) -> Cost:
         """Run a DAG to its end."""

@@ -12,7 +12,7 @@ from tests.browser.stage import chromium
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ROUNDS = 5
+ROUNDS = 3
 COUNTS = (10, 100)
 
 

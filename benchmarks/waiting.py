@@ -39,7 +39,7 @@ def run() -> Section:
             ]
 
         found: dict[tuple[str, str, int], list[Outcome]] = defaultdict(list)
-        turns = [*plans(100, 20, CONTENDERS), *plans(1000, 3, CONTENDERS) * ROUNDS]
+        turns = [*plans(100, 10, CONTENDERS), *plans(1000, 2, CONTENDERS) * ROUNDS]
         # Over TLS, five thousand handshakes for each round of polls would take the others minutes.
         turns += plans(5000, 1, {"http": ("klap", "http_sensor", "bare"), "https": ("klap", "bare")})
         turns += plans(5000, 1, {"http": ("klap",), "https": ("klap",)}) * (ROUNDS - 1)
@@ -71,7 +71,7 @@ def run() -> Section:
         name="waiting",
         title="1. Waiting",
         said=(
-            "Waits in one event loop that poll a server on the same machine until it says that they are ready: 20, 3 "
+            "Waits in one event loop that poll a server on the same machine until it says that they are ready: 10, 2 "
             "and 1 polls each for 100, 1,000 and 5,000 waits, a thousand due each second. The limit on requests "
             "per second is lifted, as it is the cost of one that is measured; what Airflow itself holds in memory is "
             "kept out of garbage collection, whose pauses over it (0.2 to 0.5 s) are the same for everyone. "
