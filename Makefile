@@ -11,7 +11,7 @@ help:
 	@echo "                  DAG=klap_caption_video      another DAG than klap_generate_shorts"
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
 	@echo "make test         the tests         make lint     ruff and mypy"
-	@echo "make bench        what it costs, beside what you would use instead; a quarter of an hour"
+	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make setup        .venv alone       make clean    remove what these made"
