@@ -61,7 +61,7 @@ class Stage:
     def settle(self) -> None:
         """Wait until every DAG is there, let Airflow load what it loads once, and take what CPU it uses for nothing."""
         for dag_id in DAGS.values():
-            self.airflow.wait_for(partial(self.airflow._has_dag, dag_id), seconds=180, what=dag_id)
+            self.airflow.wait_for(partial(self.airflow.has_dag, dag_id), seconds=180, what=dag_id)
         self.run(OURS, 1, Times(1, 1))
         before = self.cpu()
         time.sleep(10)

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Param
 from klap_generate_shorts import klap_generate_shorts
 from klap_provider.flow import klap_dag
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
+from klap_provider.trigger_form import PLACE
 
 #: Fields of the main form that make no sense for all videos alike. A table can have columns for them.
 OF_ONE_VIDEO = ("source_video_url", "name", "klap_task_id", "allow_new_submission")
@@ -65,7 +66,7 @@ def klap_generate_shorts_batch(
         "list_path": Param(
             None,
             type=["string", "null"],
-            pattern="^(/|[a-zA-Z0-9]+://).+",
+            pattern=PLACE,
             title="Or a list",
             description="Path or URL, such as s3://aws_default@bucket/videos.csv, of a file with one address per line, "
             "or of a CSV file with a column source_video_url.",

@@ -171,11 +171,16 @@ class LocalAirflow:
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
         """Start a run as soon as the DAG is there, and return its run id."""
-        self.wait_for(lambda: self._has_dag(dag_id), seconds=120, what=f"the DAG {dag_id}")
+        self.wait_for(lambda: self.has_dag(dag_id), seconds=120, what=f"the DAG {dag_id}")
         run = self.api("POST", f"/dags/{dag_id}/dagRuns", json={"conf": dict(conf), "logical_date": None})
         return str(run["dag_run_id"])
 
-    def _has_dag(self, dag_id: str) -> bool:
+    def has_dag(self, dag_id: str) -> bool:
+        """
+        Return whether Airflow knows the DAG.
+
+        :raises RuntimeError: a DAG file has an error.
+        """
         errors = self.api("GET", "/importErrors")["import_errors"]
         if errors:
             raise RuntimeError(errors[0]["stack_trace"])

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
 
 from klap_sandbox.desk import Desk, doom
-from klap_sandbox.faults import Fault  # noqa: TC001 FastAPI evaluates it
+from klap_sandbox.faults import Fault  # noqa: TC001  # FastAPI evaluates it
 from klap_sandbox.schemas import ExportRequest, Nothing, VideoToShorts, VideoToVideo
 from klap_sandbox.store import PROCESSING, READY, Export, Project
 from klap_sandbox.views import export_view, project_view, task_view, timestamp

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from klap_sandbox.api import TheDesk  # noqa: TC001 FastAPI evaluates it
-from klap_sandbox.faults import AnyFault  # noqa: TC001 FastAPI evaluates it
+from klap_sandbox.api import TheDesk  # noqa: TC001  # FastAPI evaluates it
+from klap_sandbox.faults import AnyFault  # noqa: TC001  # FastAPI evaluates it
 from klap_sandbox.gate import CONTROL
 
 router = APIRouter(prefix=CONTROL)

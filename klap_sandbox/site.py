@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
-from klap_sandbox.api import BaseUrl, TheDesk  # noqa: TC001 FastAPI evaluates it
+from klap_sandbox.api import BaseUrl, TheDesk  # noqa: TC001  # FastAPI evaluates it
 from klap_sandbox.pages import index_page, player_page, space_page
 from klap_sandbox.source import SAMPLE_PATH
 from klap_sandbox.store import READY

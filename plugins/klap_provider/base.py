@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.sdk import BaseOperator
@@ -100,9 +101,9 @@ class KlapSubmitOperator(KlapOperator):
     REST API, and clear the task. It is good for one POST.
     """
 
+    @abstractmethod
     def count_accepted(self) -> None:
         """Count, in Airflow's metrics, a POST that Klap has accepted, and what it costs."""
-        raise NotImplementedError
 
     def submit_once(
         self,

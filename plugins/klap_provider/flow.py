@@ -161,7 +161,7 @@ def export_and_deliver(
     publish = PublishShortsOperator(
         task_id="publish",
         task_display_name="Publish",
-        **account,
+        klap_conn_id=form["klap_conn_id"],
         trigger_rule="all_done",
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),

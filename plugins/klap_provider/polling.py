@@ -219,7 +219,7 @@ class ShortsTarget:
         if self.project_id is None:
             return api.list_projects(str(self.folder_id))
         project = api.get_project(self.project_id)
-        return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]
+        return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]  # of a list
 
     def judge(self, look: list[Project] | KlapError, watch: Watch, *, now: float) -> Ready[list[Project]] | Wait:
         """

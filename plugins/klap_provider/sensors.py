@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -91,9 +92,9 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         self.ends_in_triggerer = end_from_trigger
         self._wait: Wait | None = None
 
+    @abstractmethod
     def target(self) -> Target[Any]:
         """Return what is waited for, from the rendered fields."""
-        raise NotImplementedError
 
     @reports_failure
     def execute(self, context: Context) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -112,13 +113,13 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.destination = destination
         self.budget = budget
 
+    @abstractmethod
     def call(self, request: Any) -> Call[Task]:
         """Return the API call that sends the video."""
-        raise NotImplementedError
 
+    @abstractmethod
     def most(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
         """Return the most that the run can cost, if that is how often the video is paid for."""
-        raise NotImplementedError
 
     def count_accepted(self) -> None:
         """Count what one video costs; its shorts are counted when they are there."""

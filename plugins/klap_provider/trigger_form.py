@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+#: What a path or a URL in a form begins with (a JSON Schema pattern).
+PLACE = "^(/|[a-zA-Z0-9]+://).+"
+
 
 def form_fields(
     model: type[BaseModel],
@@ -96,7 +99,7 @@ def delivery_fields() -> dict[str, Param]:
         "destination": Param(
             None,
             type=["string", "null"],
-            pattern="^(/|[a-zA-Z0-9]+://).+",
+            pattern=PLACE,
             title="Destination",
             description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
             "Empty: klap_shorts in Airflow's home on the worker.",

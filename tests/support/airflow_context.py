@@ -271,7 +271,7 @@ class Played:
             task=task,
         )
         context = ti.get_template_context()
-        context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]
+        context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]  # for sensors
         task.render_template_fields(context)
         self.outlet_events = context["outlet_events"]
         return task, ti, context
@@ -301,7 +301,7 @@ class Played:
         """The latest trigger as a triggerer makes it of what is stored."""
         path, kwargs = self.triggers[-1]
         trigger: BaseTrigger = import_string(path)(**json_copy(kwargs))
-        trigger.task_instance = task_runner.RuntimeTaskInstance.model_construct(  # type: ignore[assignment]
+        trigger.task_instance = task_runner.RuntimeTaskInstance.model_construct(  # type: ignore[assignment]  # as alike
             id=self.id, task_id=self.task_id, dag_id=DAG_ID, run_id=RUN_ID, try_number=1, map_index=self.map_index
         )
         return trigger

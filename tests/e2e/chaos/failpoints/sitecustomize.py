@@ -99,6 +99,6 @@ def _download(url: str, sink: Any, limits: download.Limits) -> download.Fetched:
     return fetch(url, _LastWrite(sink) if armed("download", "midway") else sink, limits)
 
 
-Submitter._post = _post  # type: ignore[method-assign]
-Submitter.submit = _submit  # type: ignore[method-assign]
+Submitter._post = _post  # type: ignore[method-assign]  # what a failpoint is
+Submitter.submit = _submit  # type: ignore[method-assign]  # likewise
 download.download = _download
