@@ -135,9 +135,12 @@ def test_parsing_loads_no_http_client_of_the_hook(parsed: dict[str, Any]) -> Non
     assert parsed["loaded"] == []
 
 
-def test_a_task_does_not_load_the_client_of_the_event_loop() -> None:
+def test_a_task_loads_neither_the_client_of_the_event_loop_nor_that_of_a_storage_it_does_not_use() -> None:
     modules = "klap_provider.operators, klap_provider.client, klap_provider.download, klap_provider.storage"
-    command = f"import sys, {modules}; print('requests' in sys.modules, 'aiohttp' in sys.modules)"
+    command = (
+        f"import sys, {modules}; klap_provider.storage.folder_at('/shorts'); "
+        "print([name for name in ('requests', 'aiohttp', 'boto3') if name in sys.modules])"
+    )
     path = {"PYTHONPATH": str(REPOSITORY / "plugins")}
     done = subprocess.run(
         [sys.executable, "-c", command],
@@ -147,7 +150,7 @@ def test_a_task_does_not_load_the_client_of_the_event_loop() -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout.splitlines()[-1] == "True False"
+    assert done.stdout.splitlines()[-1] == "['requests']"
 
 
 def test_the_scheduler_gets_the_dag_as_it_is(parsed: dict[str, Any], dag: DAG) -> None:
