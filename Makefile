@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := plugins dags klap_sandbox demo benchmarks tests
 
+# Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo up test test-chaos test-browser screenshots chromium bench lint constraints clean
 
 help:

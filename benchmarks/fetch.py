@@ -13,15 +13,14 @@ import time
 from pathlib import Path
 
 import requests
-from airflow.sdk import ObjectStoragePath
 
 from klap_provider.download import Limits, download
-from klap_provider.storage import whole_file
+from klap_provider.storage import folder_at, whole_file
 
 
 def deliver(url: str, file: Path) -> None:
     """Fetch as DeliverShortOperator does."""
-    with whole_file(ObjectStoragePath(f"file://{file}")) as sink:
+    with whole_file(folder_at(str(file.parent)) / file.name) as sink:
         download(url, sink, Limits(max_bytes=2**40, max_seconds=3600, connect_timeout=10, read_timeout=60))
 
 

@@ -119,7 +119,9 @@ def standing(folder: Path) -> Iterator[Stage]:
             "klap_default": {"conn_type": "klap", "host": sandbox.url, "password": "kak_bench"},
             "klap_http": {"conn_type": "http", "host": sandbox.url, "extra": {"Authorization": "Bearer kak_bench"}},
         }
-        with LocalAirflow(folder / "home", connections=connections, dags=dags) as airflow:
+        # Airflow 3.3.2 misses the end of about every fifth task's process and keeps its slot until the next heartbeat.
+        env = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1"}
+        with LocalAirflow(folder / "home", connections=connections, dags=dags, env=env) as airflow:
             stage = Stage(airflow, sandbox, folder / "shorts")
             stage.settle()
             yield stage

@@ -70,6 +70,7 @@ def run() -> Section:
             f"The others look every {TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as Klap's documents do, and are half "
             "an interval late, as one is on average. Klap's own exports take longer, and cost "
             "reschedule mode as many more starts. "
+            "A slot is given back within a second of a task's end (`[workers] min_heartbeat_interval = 1`). "
             "CPU is that of all parts of Airflow and of its workers, less what it takes when idle. Beyond the "
             "sandbox's own: the run's time less one task and one export. The script exports one short after another; "
             "with 50 it would take 25 minutes, and is left out."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urljoin, urlsplit
@@ -95,24 +96,27 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
     name, announced = _shown(response.url), response.headers.get("Content-Length")
     if announced and announced.isdigit() and int(announced) > limits.max_bytes:
         raise _too_large(name, int(announced), limits)
-    size, digest, head = 0, hashlib.sha256(), b""
-    # What has arrived, rather than whole chunks: a server that only drips must meet the time limit too.
-    while chunk := response.raw.read1(CHUNK):
-        size += len(chunk)
-        if len(head) < len(MP4_HEAD):
-            head += chunk[: len(MP4_HEAD)]
-            if len(head) >= len(MP4_HEAD) and head[4:8] != MP4_HEAD[4:]:
-                raise KlapDownloadError(f"{name} is not an MP4 video ({_content_type(response)}).", passing=True)
-        if size > limits.max_bytes:
-            raise _too_large(name, size, limits)
-        if time.monotonic() > deadline:
-            raise KlapDownloadError(
-                f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
-                "If it is just slow, raise download_timeout.",
-                passing=True,
-            )
-        digest.update(chunk)
-        sink.write(chunk)
+    size, head, digest = 0, b"", hashlib.sha256()
+    with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as beside:
+        hashed = beside.submit(digest.update, b"")
+        # What has arrived, rather than whole chunks: a server that only drips must meet the time limit too.
+        while chunk := response.raw.read1(CHUNK):
+            size += len(chunk)
+            if len(head) < len(MP4_HEAD):
+                head += chunk[: len(MP4_HEAD)]
+                if len(head) >= len(MP4_HEAD) and head[4:8] != MP4_HEAD[4:]:
+                    raise KlapDownloadError(f"{name} is not an MP4 video ({_content_type(response)}).", passing=True)
+            if size > limits.max_bytes:
+                raise _too_large(name, size, limits)
+            if time.monotonic() > deadline:
+                raise KlapDownloadError(
+                    f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
+                    "If it is just slow, raise download_timeout.",
+                    passing=True,
+                )
+            hashed.result()  # one chunk at a time, while it is written and the next one is on its way
+            hashed = beside.submit(digest.update, chunk)
+            sink.write(chunk)
     if size < len(MP4_HEAD) or (announced and announced.isdigit() and size != int(announced)):
         raise KlapDownloadError(f"{name} ended after {size} of {announced or '?'} bytes.", passing=True)
     return Fetched(size, digest.hexdigest())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
@@ -35,11 +36,16 @@ def form_fields(
     :param prefix: put before each name.
     :param defaults: other defaults than the model's, by field name. A required field without one stays required.
     """
-    properties = model.model_json_schema()["properties"]
+    properties = _properties(model)
     return {
         f"{prefix}{name}": _param(properties[name], section, defaults.get(name, properties[name].get("default", ...)))
         for name in names or [name for name, schema in properties.items() if _is_plain(schema)]
     }
+
+
+@functools.cache
+def _properties(model: type[BaseModel]) -> dict[str, Any]:
+    return dict(model.model_json_schema()["properties"])
 
 
 def _is_plain(schema: dict[str, Any]) -> bool:
