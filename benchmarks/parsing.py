@@ -45,7 +45,7 @@ def run() -> Section:
                 "import of the DAG file beyond Airflow itself, against airflow.providers.http.hooks.http",
                 (ours - alone) / peer,
                 0.25,
-                note="what it consists of is below",
+                note="[why](../docs/performance.md#parsing)",
             ),
             Bar("import of the plugin file, against the same", plugin / peer, 0.05),
         ],

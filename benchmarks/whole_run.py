@@ -79,7 +79,7 @@ def run() -> Section:
         bars=[
             *(
                 Bar(
-                    f"worker starts for {count} shorts",
+                    f"worker starts for N shorts, N = {count}",
                     max(cost.starts for cost in costs[count, OURS]),
                     4 + 3 * count,
                 )

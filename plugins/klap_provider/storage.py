@@ -60,7 +60,7 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
     """
     if url.startswith("file://"):
         # Known to Airflow beforehand: to look it up, it would load all storage that there is a provider for, which
-        # with Amazon's is half a second.
+        # with Amazon's is a third of a second.
         attach("file", fs=LocalFileSystem())
     try:
         path = ObjectStoragePath(url)
