@@ -20,7 +20,13 @@ async def blockers(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = BLOCKED
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+
+    def said() -> list[str]:
+        # Of the phase by its name: once the test is over, caplog.records are those of its teardown.
+        records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
+        return [record.getMessage() for record in records if record.name == "asyncio"]
+
+    return said
 
 
 @pytest.fixture

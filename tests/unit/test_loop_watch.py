@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from klap_provider.polling import Pace, TaskTarget, Watch
 from klap_provider.triggers import TaskStatusTrigger
 from tests.support.loop_watch import BLOCKED, blockers
+from tests.support.sandbox import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from airflow.triggers.base import TriggerEvent
 
@@ -47,3 +52,23 @@ async def test_sleeping_and_waiting_for_a_thread_do_not_count(blockers: Callable
     await asyncio.sleep(BLOCKED + 0.05)
     await asyncio.to_thread(time.sleep, BLOCKED + 0.05)
     assert not any("took" in what for what in blockers())
+
+
+def test_a_test_under_watch_fails_if_anything_in_it_blocks(tmp_path: Path) -> None:
+    file = tmp_path / "test_watched.py"
+    file.write_text(
+        "import time\n"
+        "from tests.support.loop_watch import BLOCKED, blockers, free_loop\n"
+        "async def test_blocking(free_loop):\n"
+        "    time.sleep(BLOCKED + 0.05)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--config-file", REPOSITORY / "pyproject.toml", file],
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "1 passed, 1 error" in done.stdout
