@@ -39,14 +39,19 @@ async def look(call: api.Call[Any]) -> Any:
 
 async def test_every_look_gives_what_the_worker_would_see(klap: Sandbox) -> None:
     worker = KlapHook()
-    task = worker.call(SUBMIT)
-    folder = klap.outcome(f"/tasks/{task.id}")["output_id"]
-    short = worker.call(api.list_projects(folder))[0].id
-    export = worker.call(api.create_export(ExportRequest(), project_id=short, folder_id=folder)).id
-    klap.outcome(f"/projects/{folder}/{short}/exports/{export}")
+
+    def prepare() -> tuple[str, str, str, str]:
+        task = worker.call(SUBMIT).id
+        folder = klap.outcome(f"/tasks/{task}")["output_id"]
+        short = worker.call(api.list_projects(folder))[0].id
+        export = worker.call(api.create_export(ExportRequest(), project_id=short, folder_id=folder)).id
+        klap.outcome(f"/projects/{folder}/{short}/exports/{export}")
+        return task, folder, short, export
+
+    task, folder, short, export = await asyncio.to_thread(prepare)
     async with KlapAsyncHook() as hook:
         for call in (
-            api.get_task(task.id),
+            api.get_task(task),
             api.list_projects(folder),
             api.get_project(short, folder_id=folder),
             api.get_export(export, project_id=short, folder_id=folder),
@@ -54,7 +59,7 @@ async def test_every_look_gives_what_the_worker_would_see(klap: Sandbox) -> None
         ):
             seen: Any = await hook.call(call)
             assert seen
-            assert seen == worker.call(call)
+            assert seen == await asyncio.to_thread(worker.call, call)
 
 
 @each_failure
@@ -67,7 +72,7 @@ async def test_a_look_fails_exactly_as_on_a_worker_and_is_left_to_the_poll_loop(
     # aiohttp itself sends a GET once more if the connection was closed before any answer.
     assert len(klap.requests("GET", "^/exports$")) == (2 if fault in ("drop", "accept_then_drop") else 1)
     with pytest.raises(kind) as there:
-        KlapHook().call(api.list_exports(), backoff=ONCE)
+        await asyncio.to_thread(KlapHook().call, api.list_exports(), backoff=ONCE)
     assert type(here.value) is type(there.value) is kind
     assert here.value.passing is there.value.passing is passing
     assert here.value.refused is there.value.refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,8 @@ BLOCKED = 0.2
 
 
 @pytest.fixture
-async def blockers(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Return what has kept the event loop of this test for longer than :data:`BLOCKED`, as asyncio describes it."""
+async def blockers(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Callable[[], list[str]]]:
+    """Give what has kept the event loop of this test for longer than :data:`BLOCKED`, as asyncio describes it."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = BLOCKED
@@ -26,7 +27,9 @@ async def blockers(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
         return [record.getMessage() for record in records if record.name == "asyncio"]
 
-    return said
+    gc.freeze()  # a garbage collection that falls into a test takes as long as all that Airflow holds wants
+    yield said
+    gc.unfreeze()
 
 
 @pytest.fixture
