@@ -14,8 +14,8 @@ from pathlib import Path
 
 import requests
 
-from klap_provider.download import Limits, download
-from klap_provider.storage import folder_at, whole_file
+from klap_provider.files.download import Limits, download
+from klap_provider.files.storage import folder_at, whole_file
 
 
 def deliver(url: str, file: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.plot import Line, log_log
 from benchmarks.report import Bar, Section, Table, number
-from klap_provider.answers import Export, Task
-from klap_provider.polling import ExportTarget, Pace, TaskTarget, Wait, Watch
+from klap_provider.api.answers import Export, Task
+from klap_provider.rules.polling import ExportTarget, Pace, TaskTarget, Wait, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

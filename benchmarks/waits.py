@@ -179,10 +179,10 @@ async def tell(origin: str, path: str) -> dict[str, int]:
 
 def main() -> None:
     """Carry out the plans of standard input."""
-    from klap_provider import async_hook
+    from klap_provider.hooks import async_client
 
     # It is the cost of a poll that is measured here, so as many are let out as the interval asks for.
-    async_hook.PER_SECOND = 1e6
+    async_client.PER_SECOND = 1e6
     outcomes = []
     gc.collect()
     gc.freeze()  # what Airflow itself holds; a pause for it would hide ours

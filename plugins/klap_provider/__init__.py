@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __version__ = "0.1.0"
+
+
+def published(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """
+    Return the ``__getattr__`` of a package whose names are loaded when they are asked for, each alone.
+
+    A DAG file that imports one operator so loads no other one, at none of its parses.
+
+    :param package: the package's own name.
+    :param modules: for each published name the module of the package that has it.
+    """
+
+    def load(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+
+    return load
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -17,7 +39,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": "Klap", "external-doc-url": "https://docs.klap.app/", "tags": ["service"]}
         ],
-        "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hook"]}],
+        "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hooks"]}],
         "operators": [
             {
                 "integration-name": "Klap",
@@ -35,7 +57,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "klap",
-                "hook-class-name": "klap_provider.hook.KlapHook",
+                "hook-class-name": "klap_provider.hooks.KlapHook",
                 "hook-name": "Klap",
                 "ui-field-behaviour": {
                     "hidden-fields": ["login", "schema", "port", "extra"],

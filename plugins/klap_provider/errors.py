@@ -44,18 +44,22 @@ class KlapError(Exception):
     refused: bool = False
     #: Seconds that Klap asked to wait before the next try, if it did.
     retry_after: float | None = None
+    #: Klap's own ``error_code``, if it gave one.
+    error_code: str | None = None
+    #: How many paid POSTs of the task Klap had accepted all the same.
+    paid: int = 0
 
 
-class KlapConfigError(KlapError):
+class _NothingSentError(KlapError):
+    refused = True
+
+
+class KlapConfigError(_NothingSentError):
     """The Airflow connection is missing, incomplete or wrong; the message names the setting."""
 
-    refused = True
 
-
-class KlapInputError(KlapError):
+class KlapInputError(_NothingSentError):
     """A parameter cannot be right; the message names it. Raised before anything is sent."""
-
-    refused = True
 
 
 class KlapTransportError(KlapError):
@@ -101,35 +105,30 @@ class KlapResponseError(KlapError):
         self.spoke_json = spoke_json
 
 
-class KlapAuthError(KlapResponseError):
+class _RefusalError(KlapResponseError):
+    refused = True
+
+
+class KlapAuthError(_RefusalError):
     """401 or 403: the API key is wrong or may not do this."""
 
-    refused = True
 
-
-class KlapCreditsError(KlapResponseError):
+class KlapCreditsError(_RefusalError):
     """402: the Klap account is out of credits."""
 
-    refused = True
 
-
-class KlapNotFoundError(KlapResponseError):
+class KlapNotFoundError(_RefusalError):
     """404: Klap does not know the id, or not for this key."""
 
-    refused = True
 
-
-class KlapRejectedError(KlapResponseError):
+class KlapRejectedError(_RefusalError):
     """400, 422 and other 4xx: Klap does not accept the request as it is."""
 
-    refused = True
 
-
-class KlapRateLimitError(KlapResponseError):
+class KlapRateLimitError(_RefusalError):
     """429: too many requests."""
 
     passing = True
-    refused = True
 
 
 class KlapServerError(KlapResponseError):
@@ -182,9 +181,9 @@ class KlapSubmitUncertainError(KlapError):
     """A paid request was sent and its fate is unknown. Never raised where it could be found out."""
 
 
-class KlapDownloadError(KlapError):
+class _TransferError(KlapError):
     """
-    An exported file could not be fetched whole.
+    Bytes did not get through.
 
     :param message: what happened and what to do, for a person.
     :param passing: whether another try may succeed.
@@ -195,19 +194,14 @@ class KlapDownloadError(KlapError):
         self.passing = passing
 
 
-class KlapStorageError(KlapError):
-    """
-    The team's own storage failed: it is not there, refuses, or does not answer.
+class KlapDownloadError(_TransferError):
+    """An exported file could not be fetched whole."""
 
-    :param message: what happened and what to do, for a person.
-    :param passing: whether another try may succeed.
-    """
+
+class KlapStorageError(_TransferError):
+    """The team's own storage failed: it is not there, refuses, or does not answer."""
 
     refused = True
-
-    def __init__(self, message: str, *, passing: bool) -> None:
-        super().__init__(message)
-        self.passing = passing
 
 
 class KlapIncompleteError(KlapError):

@@ -14,11 +14,11 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time import comms
 from airflow.sdk.io import attach
 
-from klap_provider.batch import label
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError
+from klap_provider.files.reach import gone
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
-from klap_provider.reach import gone
-from klap_provider.retry_policy import KlapRetryPolicy
+from klap_provider.operators.retry_policy import KlapRetryPolicy
+from klap_provider.rules.video_list import label
 from tests.support.airflow_context import OtherRun
 
 if TYPE_CHECKING:

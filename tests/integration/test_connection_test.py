@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.hook import KlapHook
+from klap_provider.hooks import KlapHook
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:

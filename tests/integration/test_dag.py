@@ -136,9 +136,13 @@ def test_parsing_loads_no_http_client_of_the_hook(parsed: dict[str, Any]) -> Non
 
 
 def test_a_task_loads_neither_the_client_of_the_event_loop_nor_that_of_a_storage_it_does_not_use() -> None:
-    modules = "klap_provider.operators, klap_provider.client, klap_provider.download, klap_provider.storage"
+    modules = (
+        "klap_provider.operators.deliver, klap_provider.operators.export, klap_provider.operators.review, "
+        "klap_provider.operators.submit, klap_provider.hooks.client, klap_provider.files.download, "
+        "klap_provider.files.storage"
+    )
     command = (
-        f"import sys, {modules}; klap_provider.storage.folder_at('/shorts'); "
+        f"import sys, {modules}; klap_provider.files.storage.folder_at('/shorts'); "
         "print([name for name in ('requests', 'aiohttp', 'boto3') if name in sys.modules])"
     )
     path = {"PYTHONPATH": str(REPOSITORY / "plugins")}
@@ -182,7 +186,7 @@ def test_every_templated_field_is_a_field(dag: DAG) -> None:
 
 
 def test_every_task_is_retried_with_klaps_judgement(dag: DAG, shape: Shape) -> None:
-    from klap_provider.retry_policy import KlapRetryPolicy
+    from klap_provider.operators.retry_policy import KlapRetryPolicy
 
     assert {task.task_id: type(task.retry_policy) for task in dag.tasks} == dict.fromkeys(
         (*shape.steps, "publish"), KlapRetryPolicy
@@ -206,16 +210,16 @@ def test_every_task_that_asks_klap_does_so_with_the_forms_account(dag: DAG, shap
 
 
 def test_every_field_of_the_requests_is_on_the_form_and_reaches_its_task(dag: DAG, shape: Shape) -> None:
-    from klap_provider import models
+    from klap_provider.api import requests
 
     submit, export = dag.get_task("submit"), dag.get_task(shape.steps[3])
-    for name in getattr(models, shape.request).model_fields:
+    for name in getattr(requests, shape.request).model_fields:
         value = getattr(submit, name)
         params = value if isinstance(value, dict) else {name: value}
         assert {key: param._name for key, param in params.items()} == {key: key for key in params}
         assert params.keys() <= dag.params.keys()
     assert {key: param._name for key, param in export.watermark.items()} == {
-        key: f"watermark_{key}" for key in models.Watermark.model_fields
+        key: f"watermark_{key}" for key in requests.Watermark.model_fields
     }
 
 
@@ -255,7 +259,8 @@ def test_only_the_video_must_be_given(dag: DAG) -> None:
 
 
 def numbers(dag: DAG) -> Iterator[tuple[str, type[BaseModel], str]]:
-    from klap_provider.models import Dimensions, Selection, ShortsRequest, Watermark
+    from klap_provider.api.requests import Dimensions, ShortsRequest, Watermark
+    from klap_provider.rules.selection import Selection
 
     for model, prefix in ((ShortsRequest, ""), (Dimensions, ""), (Selection, ""), (Watermark, "watermark_")):
         for name, schema in model.model_json_schema()["properties"].items():
@@ -265,8 +270,8 @@ def numbers(dag: DAG) -> Iterator[tuple[str, type[BaseModel], str]]:
 
 
 def test_the_form_takes_a_number_where_the_request_takes_it(dag: DAG) -> None:
+    from klap_provider.api.requests import build_request
     from klap_provider.errors import KlapInputError
-    from klap_provider.models import build_request
 
     needed = {"source_video_url": TALK, "src_url": TALK}
     compared = 0
@@ -490,7 +495,13 @@ def parse() -> dict[str, Any]:
         sqlalchemy.event.remove(*database)
     if bag.import_errors:
         sys.exit(f"import errors: {bag.import_errors}; reached for: {reached_for}")
-    clients = ("klap_provider.client", "klap_provider.hook", "requests", "aiohttp", "airflow.providers.http.hooks.http")
+    clients = (
+        "klap_provider.hooks.client",
+        "klap_provider.hooks.klap",
+        "requests",
+        "aiohttp",
+        "airflow.providers.http.hooks.http",
+    )
     loaded = [name for name in clients if name in set(sys.modules) - before]
     dags = {}
     for dag_id, dag in bag.dags.items():

@@ -17,7 +17,6 @@ import pytest
 import requests
 from airflow.sdk.io import attach
 
-from klap_provider.delivery import DELIVERED_KEY, DeliverShortOperator
 from klap_provider.errors import (
     KlapConnectionError,
     KlapDownloadError,
@@ -26,6 +25,8 @@ from klap_provider.errors import (
     KlapServerError,
     KlapStorageError,
 )
+from klap_provider.operators import DeliverShortOperator
+from klap_provider.xcoms import DELIVERED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

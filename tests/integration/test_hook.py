@@ -14,7 +14,8 @@ import pytest
 import requests
 from airflow.sdk.log import redact
 
-from klap_provider import api
+from klap_provider.api import calls
+from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -29,9 +30,8 @@ from klap_provider.errors import (
     KlapResponseError,
     KlapServerError,
 )
-from klap_provider.hook import KlapHook
-from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest
-from klap_provider.retry import ONCE, Backoff
+from klap_provider.hooks import KlapHook
+from klap_provider.rules.retry import ONCE, Backoff
 from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 VIDEO = "https://example.com/talk.mp4"
 QUICK = Backoff(attempts=3, base=0.01, cap=0.5)
-SUBMIT = api.submit_shorts(ShortsRequest(source_video_url=VIDEO))
+SUBMIT = calls.submit_shorts(ShortsRequest(source_video_url=VIDEO))
 
 #: What a GET can meet: the sandbox's fault, what it is told, how the call ends, whether it is repeated.
 FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
@@ -178,31 +178,31 @@ def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture)
 
 def test_every_call_of_the_api_makes_the_round_trip(klap: Sandbox) -> None:
     hook = KlapHook(backoff=QUICK)
-    task = hook.call(api.submit_shorts(ShortsRequest(source_video_url=VIDEO, target_clip_count=2)))
+    task = hook.call(calls.submit_shorts(ShortsRequest(source_video_url=VIDEO, target_clip_count=2)))
     klap.outcome(f"/tasks/{task.id}")
-    folder = hook.call(api.get_task(task.id)).output_id
+    folder = hook.call(calls.get_task(task.id)).output_id
     assert folder
-    shorts = hook.call(api.list_projects(folder))
+    shorts = hook.call(calls.list_projects(folder))
     assert len(shorts) == 2
-    short = hook.call(api.get_project(shorts[0].id, folder_id=folder))
+    short = hook.call(calls.get_project(shorts[0].id, folder_id=folder))
     assert short == shorts[0]
-    export = hook.call(api.create_export(ExportRequest(), project_id=short.id, folder_id=folder))
+    export = hook.call(calls.create_export(ExportRequest(), project_id=short.id, folder_id=folder))
     klap.outcome(f"/projects/{folder}/{short.id}/exports/{export.id}")
-    export = hook.call(api.get_export(export.id, project_id=short.id, folder_id=folder))
+    export = hook.call(calls.get_export(export.id, project_id=short.id, folder_id=folder))
     assert (export.status, bool(export.src_url)) == ("ready", True)
-    assert [e.id for e in hook.call(api.list_exports(folder_id=folder, project_id=short.id))] == [export.id]
-    assert hook.call(api.list_exports(project_id=shorts[1].id)) == []
+    assert [e.id for e in hook.call(calls.list_exports(folder_id=folder, project_id=short.id))] == [export.id]
+    assert hook.call(calls.list_exports(project_id=shorts[1].id)) == []
 
 
 def test_the_calls_without_a_folder_make_the_round_trip(klap: Sandbox) -> None:
     hook = KlapHook(backoff=QUICK)
-    task = hook.call(api.submit_video(VideoRequest(source_video_url=VIDEO)))
+    task = hook.call(calls.submit_video(VideoRequest(source_video_url=VIDEO)))
     klap.outcome(f"/tasks/{task.id}")
-    project_id = hook.call(api.get_task(task.id)).output_id
+    project_id = hook.call(calls.get_task(task.id)).output_id
     assert project_id
-    assert hook.call(api.get_project(project_id)).folder_id is None
-    export = hook.call(api.create_export(ExportRequest(), project_id=project_id))
-    assert hook.call(api.get_export(export.id, project_id=project_id)).folder_id is None
+    assert hook.call(calls.get_project(project_id)).folder_id is None
+    export = hook.call(calls.create_export(ExportRequest(), project_id=project_id))
+    assert hook.call(calls.get_export(export.id, project_id=project_id)).folder_id is None
 
 
 def test_a_managed_user_and_a_token_are_made_and_the_token_is_masked(klap: Sandbox, supervisor: Supervisor) -> None:
@@ -223,10 +223,10 @@ def test_a_token_for_nobody_is_an_error(klap: Sandbox) -> None:
 def test_a_hook_for_a_user_sees_what_is_theirs_alone(klap: Sandbox) -> None:
     account = KlapHook(backoff=QUICK)
     user = KlapHook(backoff=QUICK, on_behalf_of=account.create_user().id)
-    task = user.call(api.submit_video(VideoRequest(source_video_url=VIDEO)))
-    assert user.call(api.get_task(task.id)).id == task.id
+    task = user.call(calls.submit_video(VideoRequest(source_video_url=VIDEO)))
+    assert user.call(calls.get_task(task.id)).id == task.id
     with pytest.raises(KlapNotFoundError):
-        account.call(api.get_task(task.id))
+        account.call(calls.get_task(task.id))
     assert klap.ledger()[0]["on_behalf_of"] == user.connection.on_behalf_of
 
 
@@ -263,9 +263,9 @@ def test_a_body_goes_out_as_json_and_ids_stay_quoted(connect: Callable[..., None
     with Listener(body=b'{"id": "t", "status": "processing"}') as server:
         connect(server.url)
         hook = KlapHook()
-        hook.call(api.submit_shorts(ShortsRequest(source_video_url=VIDEO, transcription_context="Zoë 🎬")))
-        hook.call(api.create_export(ExportRequest(), project_id="a/../b", folder_id="ü"))
-        hook.call(api.get_task("a b?c#d"))
+        hook.call(calls.submit_shorts(ShortsRequest(source_video_url=VIDEO, transcription_context="Zoë 🎬")))
+        hook.call(calls.create_export(ExportRequest(), project_id="a/../b", folder_id="ü"))
+        hook.call(calls.get_task("a b?c#d"))
     posted, exported, got = server.arrived
     assert json.loads(posted.body) == {"source_video_url": VIDEO, "transcription_context": "Zoë 🎬"}
     assert posted.headers["Content-Type"] == "application/json"
@@ -276,7 +276,7 @@ def test_a_body_goes_out_as_json_and_ids_stay_quoted(connect: Callable[..., None
 def test_a_query_goes_out_encoded(connect: Callable[..., None]) -> None:
     with Listener() as server:
         connect(server.url)
-        KlapHook().call(api.list_exports(folder_id="a&b=c"))
+        KlapHook().call(calls.list_exports(folder_id="a&b=c"))
     assert server.arrived[0].path == "/v2/exports?folder_id=a%26b%3Dc"
 
 
@@ -287,10 +287,10 @@ def test_a_get_is_repeated_after_what_may_pass_until_it_succeeds(
     klap.fault("GET", "^/exports$", fault, times=2, **more)
     hook = KlapHook(backoff=QUICK)
     if passing:
-        assert hook.call(api.list_exports()) == []
+        assert hook.call(calls.list_exports()) == []
     else:
         with pytest.raises(kind):
-            hook.call(api.list_exports())
+            hook.call(calls.list_exports())
     assert len(klap.requests("GET", "^/exports$")) == (3 if passing else 1)
 
 
@@ -300,7 +300,7 @@ def test_a_get_that_keeps_failing_ends_with_its_failure_after_the_last_attempt(
 ) -> None:
     klap.fault("GET", "^/exports$", fault, times=None, **more)
     with pytest.raises(kind) as failed:
-        KlapHook(backoff=QUICK).call(api.list_exports())
+        KlapHook(backoff=QUICK).call(calls.list_exports())
     assert type(failed.value) is kind
     assert failed.value.passing is passing
     assert len(klap.requests("GET", "^/exports$")) == (3 if passing else 1)
@@ -353,13 +353,13 @@ def test_a_post_is_repeated_until_there_is_a_server_to_connect_to(connect: Calla
 
 def test_what_klap_asked_to_wait_is_waited(klap: Sandbox) -> None:
     klap.fault("GET", "^/exports$", "status", code=429, headers={"Retry-After": "1"})
-    KlapHook(backoff=Backoff(attempts=2, base=0.01, cap=2)).call(api.list_exports())
+    KlapHook(backoff=Backoff(attempts=2, base=0.01, cap=2)).call(calls.list_exports())
     first, second = klap.requests("GET", "^/exports$")
     assert second["at"] - first["at"] >= 1
 
 
-@pytest.mark.parametrize("call", [api.list_exports(), SUBMIT], ids=str)
-def test_a_wait_beyond_the_cap_is_not_waited_out_here(klap: Sandbox, call: api.Call[Any]) -> None:
+@pytest.mark.parametrize("call", [calls.list_exports(), SUBMIT], ids=str)
+def test_a_wait_beyond_the_cap_is_not_waited_out_here(klap: Sandbox, call: calls.Call[Any]) -> None:
     klap.fault(call.method, f"^{call.path}$", "status", code=429, headers={"Retry-After": "3600"})
     started = time.monotonic()
     with pytest.raises(KlapRateLimitError) as limited:
@@ -372,13 +372,13 @@ def test_a_wait_beyond_the_cap_is_not_waited_out_here(klap: Sandbox, call: api.C
 def test_a_call_may_be_made_once_although_the_hook_would_repeat_it(klap: Sandbox) -> None:
     klap.fault("GET", "^/exports$", "status", code=500)
     with pytest.raises(KlapServerError):
-        KlapHook(backoff=QUICK).call(api.list_exports(), backoff=ONCE)
+        KlapHook(backoff=QUICK).call(calls.list_exports(), backoff=ONCE)
     assert len(klap.requests("GET")) == 1
 
 
 def test_a_backoff_without_attempts_is_a_mistake_of_the_caller(klap: Sandbox) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        KlapHook(backoff=Backoff(attempts=0)).call(api.list_exports())
+        KlapHook(backoff=Backoff(attempts=0)).call(calls.list_exports())
     assert klap.requests() == []
 
 
@@ -389,7 +389,7 @@ def test_an_answer_that_does_not_come_is_given_up_after_the_read_timeout(
     klap.fault("GET", "^/exports$", "delay", seconds=1.5)
     started = time.monotonic()
     with pytest.raises(KlapNoAnswerError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
-        KlapHook().call(api.list_exports(), backoff=ONCE)
+        KlapHook().call(calls.list_exports(), backoff=ONCE)
     assert time.monotonic() - started < 1
 
 
@@ -427,7 +427,7 @@ def test_key_and_managed_user_are_sent_and_nothing_of_the_extra(connect: Callabl
     with Listener() as server:
         connect(server.url, on_behalf_of="user-1", **extra)
         hook = KlapHook()
-        hook.call(api.list_exports())
+        hook.call(calls.list_exports())
         hook.run("exports")
     assert len(server.arrived) == 2
     for request in server.arrived:
@@ -440,7 +440,7 @@ def test_key_and_managed_user_are_sent_and_nothing_of_the_extra(connect: Callabl
 def test_without_a_managed_user_there_is_no_such_header(connect: Callable[..., None]) -> None:
     with Listener() as server:
         connect(server.url)
-        KlapHook().call(api.list_exports())
+        KlapHook().call(calls.list_exports())
     assert "X-On-Behalf-Of" not in server.arrived[0].headers
 
 
@@ -449,7 +449,7 @@ def test_a_netrc_does_not_replace_the_key(connect: Callable[..., None]) -> None:
     with Listener() as server:
         connect(server.url)
         hook = KlapHook()
-        hook.call(api.list_exports())
+        hook.call(calls.list_exports())
         hook.run("exports")
     assert {request.headers["Authorization"] for request in server.arrived} == {f"Bearer {API_KEY}"}
 
@@ -460,7 +460,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(code: int, con
         connect(server.url)
         hook = KlapHook(backoff=ONCE)
         for attempt in (
-            lambda: hook.call(api.list_exports()),
+            lambda: hook.call(calls.list_exports()),
             lambda: hook.call(SUBMIT),
             lambda: hook.run("exports"),
         ):
@@ -477,7 +477,7 @@ def test_a_key_that_klap_repeats_is_in_no_error_and_no_log(
     with Listener(status=status, body=json.dumps({"message": f"bad key {API_KEY}"}).encode()) as server:
         connect(server.url)
         hook = KlapHook(backoff=QUICK)
-        for attempt in (lambda: hook.call(api.list_exports()), lambda: hook.run("exports")):
+        for attempt in (lambda: hook.call(calls.list_exports()), lambda: hook.run("exports")):
             with pytest.raises(KlapResponseError, match=r"bad key \*\*\*") as failed:
                 attempt()
             assert API_KEY not in "".join(traceback.format_exception(failed.value))
@@ -486,7 +486,7 @@ def test_a_key_that_klap_repeats_is_in_no_error_and_no_log(
 
 def test_a_repeated_attempt_is_logged_with_its_reason(klap: Sandbox, logged: Callable[[], str]) -> None:
     klap.fault("GET", "^/exports$", "status", code=500, body={"message": "boom"})
-    KlapHook(backoff=QUICK).call(api.list_exports())
+    KlapHook(backoff=QUICK).call(calls.list_exports())
     assert "Attempt 1 of 3: GET /exports: HTTP 500 (boom)" in logged()
 
 
@@ -495,7 +495,7 @@ def test_one_tcp_connection_serves_many_calls(connect: Callable[..., None]) -> N
         connect(server.url)
         hook = KlapHook()
         for _ in range(5):
-            hook.call(api.list_exports())
+            hook.call(calls.list_exports())
             hook.run("exports")
     assert len(server.arrived) == 10
     assert len({request.client for request in server.arrived}) == 1
@@ -539,9 +539,9 @@ def test_run_of_the_http_hook_may_leave_the_answer_to_the_caller(klap: Sandbox) 
 
 def test_the_connection_is_looked_up_once_per_hook(klap: Sandbox, connect: Callable[..., None]) -> None:
     hook = KlapHook()
-    hook.call(api.list_exports())
+    hook.call(calls.list_exports())
     connect("http://127.0.0.1:1/v2")
-    hook.call(api.list_exports())
+    hook.call(calls.list_exports())
     assert len(klap.requests("GET")) == 2
 
 

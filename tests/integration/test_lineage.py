@@ -17,8 +17,8 @@ from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
 from airflow.utils.state import TaskInstanceState
 from openlineage.client import OpenLineageClient
 
-from klap_provider.lineage import storage_name, submitted, web_name
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
+from klap_provider.telemetry.lineage import storage_name, submitted, web_name
 from tests.support.sandbox import REPOSITORY
 
 if TYPE_CHECKING:
@@ -182,10 +182,11 @@ def test_that_openlineage_is_installed_does_not_switch_it_on() -> None:
 WITH = """
 from pathlib import Path
 from airflow.dag_processing.dagbag import BundleDagBag
+from klap_provider.airflow_internals import can_end_in_triggerer
 bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
 waits = [task for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "ends_in_triggerer")]
-print({task._end_from_trigger() for task in waits})
+print({task.ends_in_triggerer and can_end_in_triggerer() for task in waits})
 """
 
 
@@ -214,7 +215,7 @@ for name in ("openlineage", "airflow.providers.openlineage.extractors"):
     sys.modules[name] = None  # importing it fails
 from pathlib import Path
 from airflow.dag_processing.dagbag import BundleDagBag
-import klap_provider.delivery, klap_provider.submit, klap_provider.plugin
+import klap_provider.operators.deliver, klap_provider.operators.submit, klap_provider.plugin
 bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
 print([name for name in sys.modules if "lineage" in name and sys.modules[name] and "klap" in name])

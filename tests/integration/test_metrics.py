@@ -15,9 +15,9 @@ from airflow.sdk.observability.metrics import stats_utils
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from klap_provider import api, metrics
+from klap_provider.api import calls
 from klap_provider.errors import KlapCreditsError, KlapIncompleteError
-from klap_provider.hook import KlapHook
+from klap_provider.hooks import KlapHook
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -27,6 +27,7 @@ from klap_provider.operators import (
     SubmitShortsOperator,
 )
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,7 +202,7 @@ def test_a_job_that_is_made_anew_is_counted_anew_and_a_refused_one_is_not(
 
 def test_retries_and_lost_answers_are_counted_by_endpoint(klap: Sandbox, statsd: StatsD) -> None:
     klap.fault("GET", "^/exports", "drop")
-    KlapHook().call(api.list_exports())
+    KlapHook().call(calls.list_exports())
     assert statsd.sums() == {
         "klap.api.calls,endpoint=list_exports,status=none": 1,
         "klap.api.retries,endpoint=list_exports": 1,

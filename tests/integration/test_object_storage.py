@@ -14,11 +14,10 @@ import pytest
 import requests
 from airflow.sdk.io import store
 
-from klap_provider.delivery import DeliverShortOperator
 from klap_provider.errors import KlapDownloadError, KlapError, KlapInputError, KlapServerError, KlapStorageError
-from klap_provider.operators import SubmitShortsOperator, SubmitVideoOperator
-from klap_provider.source import SIGNED_FOR
-from klap_provider.storage import check_destination, folder_at, whole_file
+from klap_provider.files.source import SIGNED_FOR
+from klap_provider.files.storage import check_destination, folder_at, whole_file
+from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
 from tests.support.object_storage import SECRET_KEY, ObjectStorage, aws_connection
 from tests.support.wire import Wire
 

@@ -24,20 +24,15 @@ from klap_provider.errors import (
     KlapRejectedError,
     KlapSubmitUncertainError,
 )
-from klap_provider.operators import (
-    ExportShortOperator,
-    ListShortsOperator,
-    SubmitShortsOperator,
-    SubmitVideoOperator,
-)
+from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
 from klap_provider.sensors import TaskStatusSensor
-from klap_provider.submission import KEY, REDO_KEY
+from klap_provider.xcoms import REDO_KEY, SUBMISSION_KEY
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from klap_provider.submit import KlapVideoOperator
+    from klap_provider.operators.submit import KlapVideoOperator
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
@@ -291,7 +286,7 @@ def test_what_was_paid_for_is_remembered_for_ever(supervisor: Supervisor, klap: 
     task = airflow(submit())
     task.run()
     assert len(klap.ledger()) == 1
-    assert supervisor.expires(task.id, KEY) is None
+    assert supervisor.expires(task.id, SUBMISSION_KEY) is None
 
 
 def test_a_worker_that_dies_before_its_xcom_is_written_has_paid_once(klap: Sandbox, airflow: Airflow) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.ballot import NONE_OF_THEM
 from klap_provider.errors import KlapInputError
 from klap_provider.operators import ListShortsOperator, PublishShortsOperator, ReviewShortsOperator
+from klap_provider.rules.ballot import NONE_OF_THEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable

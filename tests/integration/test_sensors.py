@@ -11,14 +11,15 @@ import pytest
 import requests
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from klap_provider import polling
 from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError
-from klap_provider.sensors import BACKSTOP, ExportStatusSensor, TaskStatusSensor
+from klap_provider.rules import polling
+from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+from klap_provider.sensors.base import BACKSTOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from klap_provider.sensors import KlapJobSensor
+    from klap_provider.sensors.base import KlapJobSensor
     from tests.support.airflow_context import Played
     from tests.support.sandbox import Sandbox
 

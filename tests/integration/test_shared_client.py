@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider import api, async_hook
-from klap_provider.async_hook import KlapAsyncHook
+from klap_provider.api import calls
 from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapInputError, KlapRateLimitError
-from klap_provider.polling import Pace, TaskTarget, Wait, Watch
+from klap_provider.hooks import async_client
+from klap_provider.hooks.async_client import KlapAsyncClient
+from klap_provider.rules.polling import Pace, TaskTarget, Wait, Watch
 from klap_provider.triggers import TaskStatusTrigger
 from tests.integration.test_hook import closed_url
 from tests.support.airflow_context import all_events
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["blockers", "closed_url", "free_loop"]  # fixtures
 pytestmark = pytest.mark.usefixtures("free_loop")
 
-LOOK = api.list_exports()
+LOOK = calls.list_exports()
 PROCESSING = {"id": "task000000000000", "status": "processing"}
 
 
@@ -96,7 +97,7 @@ def waiting(seconds: float = 60) -> TaskStatusTrigger:
 
 
 async def look() -> Any:
-    async with KlapAsyncHook() as hook:
+    async with KlapAsyncClient() as hook:
         return await hook.call(LOOK)
 
 
@@ -110,7 +111,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_hooks_that_are_open_together_share_one_look_up_and_one_tcp_connection(
     server: Klap, connect: Callable[..., None]
 ) -> None:
-    async with KlapAsyncHook() as first:
+    async with KlapAsyncClient() as first:
         await first.call(LOOK)
         connect("http://127.0.0.1:1/v2")
         for _ in range(3):
@@ -123,7 +124,7 @@ async def test_hooks_for_different_users_are_one_client_and_each_request_names_i
 ) -> None:
     connect(server.url, password="kak_test_first", on_behalf_of="user-1")
     named = [None, "user-2", "user-3", "", None]
-    hooks = [KlapAsyncHook(on_behalf_of=user) for user in named]
+    hooks = [KlapAsyncClient(on_behalf_of=user) for user in named]
     async with contextlib.AsyncExitStack() as stack:
         for hook in hooks:
             await stack.enter_async_context(hook)
@@ -138,7 +139,7 @@ async def test_hooks_for_different_users_are_one_client_and_each_request_names_i
 
 
 async def test_a_user_that_fits_no_header_is_named_and_not_asked_for(server: Klap) -> None:
-    async with KlapAsyncHook(on_behalf_of="user\r\nX-Evil: 1") as hook:
+    async with KlapAsyncClient(on_behalf_of="user\r\nX-Evil: 1") as hook:
         with pytest.raises(KlapInputError, match="on_behalf_of"):
             await hook.call(LOOK)
     assert server.looks == 0
@@ -160,7 +161,7 @@ async def test_hooks_of_different_connections_share_nothing(
     server.keys |= {"kak_test_other"}
     other = {"conn_type": "klap", "host": server.url, "password": "kak_test_other"}
     monkeypatch.setenv("AIRFLOW_CONN_KLAP_OTHER", json.dumps(other))
-    async with KlapAsyncHook() as first, KlapAsyncHook("klap_other") as second:
+    async with KlapAsyncClient() as first, KlapAsyncClient("klap_other") as second:
         await first.call(LOOK)
         server.keys = {"kak_test_other"}
         await second.call(LOOK)
@@ -168,7 +169,7 @@ async def test_hooks_of_different_connections_share_nothing(
 
 
 async def test_each_event_loop_has_a_client_of_its_own(klap: Any) -> None:
-    async with KlapAsyncHook() as here:
+    async with KlapAsyncClient() as here:
         assert await here.call(LOOK) == []
         assert await asyncio.to_thread(asyncio.run, look()) == []
         assert await here.call(LOOK) == []
@@ -177,7 +178,7 @@ async def test_each_event_loop_has_a_client_of_its_own(klap: Any) -> None:
 async def test_a_rotated_key_is_found_by_those_who_wait_and_ends_no_wait(
     server: Klap, connect: Callable[..., None]
 ) -> None:
-    async with KlapAsyncHook() as first, KlapAsyncHook() as second:
+    async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         await first.call(LOOK)
         server.keys = {"kak_test_second"}
         connect(server.url, password="kak_test_second")
@@ -188,7 +189,7 @@ async def test_a_rotated_key_is_found_by_those_who_wait_and_ends_no_wait(
 
 
 async def test_a_key_that_is_no_longer_good_is_not_tried_again(server: Klap) -> None:
-    async with KlapAsyncHook() as hook:
+    async with KlapAsyncClient() as hook:
         await hook.call(LOOK)
         server.keys = set()
         with pytest.raises(KlapAuthError):
@@ -199,7 +200,7 @@ async def test_a_key_that_is_no_longer_good_is_not_tried_again(server: Klap) -> 
 async def test_a_connection_that_was_deleted_leaves_the_failure_as_it_is(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with KlapAsyncHook() as hook:
+    async with KlapAsyncClient() as hook:
         await hook.call(LOOK)
         server.keys = set()
         monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
@@ -211,7 +212,7 @@ async def test_a_host_that_was_mended_is_found_by_those_who_wait(
     server: Klap, closed_url: str, connect: Callable[..., None]
 ) -> None:
     connect(closed_url)
-    async with KlapAsyncHook() as hook:
+    async with KlapAsyncClient() as hook:
         with pytest.raises(KlapConnectionError):
             await hook.call(LOOK)
         connect(server.url, password="kak_test_first")
@@ -220,7 +221,7 @@ async def test_a_host_that_was_mended_is_found_by_those_who_wait(
 
 async def test_a_429_of_one_wait_holds_all_waits_of_its_connection(server: Klap) -> None:
     server.said = [(429, {"Retry-After": "1"})]
-    async with KlapAsyncHook() as first, KlapAsyncHook() as second:
+    async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         with pytest.raises(KlapRateLimitError):
             await first.call(LOOK)
         limited_at = time.monotonic()
@@ -235,7 +236,7 @@ async def test_a_429_of_one_wait_holds_all_waits_of_its_connection(server: Klap)
 
 async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_comes(server: Klap) -> None:
     server.said = [(429, {})] * 3
-    async with KlapAsyncHook() as hook:
+    async with KlapAsyncClient() as hook:
         holds = []
         while len(holds) < 3:
             with pytest.raises(KlapRateLimitError):
@@ -261,15 +262,15 @@ async def test_a_held_wait_still_ends_at_its_deadline(server: Klap) -> None:
 
 
 async def test_requests_under_way_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(async_hook, "IN_FLIGHT", 3)
-    monkeypatch.setattr(async_hook, "PER_SECOND", 1000)
+    monkeypatch.setattr(async_client, "IN_FLIGHT", 3)
+    monkeypatch.setattr(async_client, "PER_SECOND", 1000)
     server.seconds = 0.1
     assert await asyncio.gather(*(look() for _ in range(9))) == [[]] * 9
     assert (server.most, server.connections) == (3, 3)
 
 
 async def test_requests_per_second_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(async_hook, "PER_SECOND", 20)
+    monkeypatch.setattr(async_client, "PER_SECOND", 20)
     began = time.monotonic()
     await asyncio.gather(*(look() for _ in range(11)))
     assert time.monotonic() - began >= 0.5
@@ -278,7 +279,7 @@ async def test_requests_per_second_are_limited(server: Klap, monkeypatch: pytest
 async def test_a_wait_in_the_queue_can_be_cancelled_and_the_others_go_on(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(async_hook, "IN_FLIGHT", 1)
+    monkeypatch.setattr(async_client, "IN_FLIGHT", 1)
     server.seconds = 0.2
     looks = [asyncio.create_task(look()) for _ in range(4)]
     await asyncio.sleep(0.1)

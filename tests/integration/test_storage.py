@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapInputError
-from klap_provider.storage import folder_at, whole_file
+from klap_provider.files.storage import folder_at, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ import pytest
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import TaskSuccessEvent
 
-from klap_provider.polling import ExportTarget, Pace, ShortsTarget, Target, TaskTarget, Wait, Watch
+from klap_provider.rules.polling import ExportTarget, Pace, ShortsTarget, Target, TaskTarget, Wait, Watch
 from klap_provider.sensors import TaskStatusSensor
-from klap_provider.triggers import ExportStatusTrigger, KlapTrigger, ShortsListTrigger, TaskStatusTrigger
+from klap_provider.triggers import ExportStatusTrigger, ShortsListTrigger, TaskStatusTrigger
 from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy
 from tests.support.loop_watch import BLOCKED, blockers, free_loop
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import TriggerEvent
 
+    from klap_provider.triggers.status import KlapTrigger
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 

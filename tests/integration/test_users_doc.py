@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.hook import KlapHook
+from klap_provider.hooks import KlapHook
 
 if TYPE_CHECKING:
     import pytest

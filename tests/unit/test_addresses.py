@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from klap_provider.addresses import DEFAULT_API_URL, api_url, is_local, is_loopback, require_reachable
+from klap_provider.api.addresses import DEFAULT_API_URL, api_url, is_local, is_loopback, require_reachable
 from klap_provider.errors import KlapConfigError, KlapInputError
 
 PUBLIC = "https://api.klap.app/v2"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from klap_provider import api
-from klap_provider.answers import Export, Project, Task, User, UserToken
+from klap_provider.api import calls
+from klap_provider.api.answers import Export, Project, Task, User, UserToken
+from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -21,34 +22,33 @@ from klap_provider.errors import (
     KlapResponseError,
     KlapServerError,
 )
-from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest
 
 URL = "https://example.com/talk.mp4"
 MARK = {"src_url": "https://example.com/logo.png"}
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
-TASK = api.get_task("t1")
-LIST = api.list_projects("f1")
-POST = api.submit_shorts(ShortsRequest(source_video_url=URL))
+TASK = calls.get_task("t1")
+LIST = calls.list_projects("f1")
+POST = calls.submit_shorts(ShortsRequest(source_video_url=URL))
 
 
-def answer(call: api.Call[Any], body: Any, status: int = 200, **headers: str) -> Any:
+def answer(call: calls.Call[Any], body: Any, status: int = 200, **headers: str) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return api.read_answer(
+    return calls.read_answer(
         call, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=raw, now=NOW
     )
 
 
-def failure(status: int, body: Any = b"", call: api.Call[Any] = TASK, **headers: str) -> KlapResponseError:
+def failure(status: int, body: Any = b"", call: calls.Call[Any] = TASK, **headers: str) -> KlapResponseError:
     with pytest.raises(KlapResponseError) as failed:
         answer(call, body, status, **headers)
     return failed.value
 
 
-CALLS: list[tuple[api.Call[Any], str, str, Any, Any]] = [
+CALLS: list[tuple[calls.Call[Any], str, str, Any, Any]] = [
     (POST, "POST", "/tasks/video-to-shorts", {"source_video_url": URL}, None),
     (
-        api.submit_video(VideoRequest(source_video_url=URL)),
+        calls.submit_video(VideoRequest(source_video_url=URL)),
         "POST",
         "/tasks/video-to-video",
         {"source_video_url": URL},
@@ -56,47 +56,47 @@ CALLS: list[tuple[api.Call[Any], str, str, Any, Any]] = [
     ),
     (TASK, "GET", "/tasks/t1", None, None),
     (LIST, "GET", "/projects/f1", None, None),
-    (api.get_project("p1", folder_id="f1"), "GET", "/projects/f1/p1", None, None),
-    (api.get_project("p1"), "GET", "/projects/p1", None, None),
+    (calls.get_project("p1", folder_id="f1"), "GET", "/projects/f1/p1", None, None),
+    (calls.get_project("p1"), "GET", "/projects/p1", None, None),
     (
-        api.create_export(ExportRequest(), project_id="p1", folder_id="f1"),
+        calls.create_export(ExportRequest(), project_id="p1", folder_id="f1"),
         "POST",
         "/projects/f1/p1/exports",
         {},
         None,
     ),
     (
-        api.create_export(ExportRequest.model_validate({"watermark": MARK}), project_id="p1"),
+        calls.create_export(ExportRequest.model_validate({"watermark": MARK}), project_id="p1"),
         "POST",
         "/projects/p1/exports",
         {"watermark": MARK},
         None,
     ),
     (
-        api.get_export("e1", project_id="p1", folder_id="f1"),
+        calls.get_export("e1", project_id="p1", folder_id="f1"),
         "GET",
         "/projects/f1/p1/exports/e1",
         None,
         None,
     ),
-    (api.get_export("e1", project_id="p1"), "GET", "/projects/p1/exports/e1", None, None),
-    (api.list_exports(), "GET", "/exports", None, {}),
+    (calls.get_export("e1", project_id="p1"), "GET", "/projects/p1/exports/e1", None, None),
+    (calls.list_exports(), "GET", "/exports", None, {}),
     (
-        api.list_exports(folder_id="f1", project_id="p1"),
+        calls.list_exports(folder_id="f1", project_id="p1"),
         "GET",
         "/exports",
         None,
         {"folder_id": "f1", "project_id": "p1"},
     ),
-    (api.list_exports(project_id="p1"), "GET", "/exports", None, {"project_id": "p1"}),
-    (api.create_user(), "POST", "/users", {}, None),
-    (api.create_user_token("u1"), "POST", "/users/u1/tokens", {}, None),
+    (calls.list_exports(project_id="p1"), "GET", "/exports", None, {"project_id": "p1"}),
+    (calls.create_user(), "POST", "/users", {}, None),
+    (calls.create_user_token("u1"), "POST", "/users/u1/tokens", {}, None),
 ]
 
 
 @pytest.mark.parametrize(("call", "method", "path", "body", "query"), CALLS, ids=lambda value: str(value)[:40])
 def test_a_call_is_the_one_that_the_api_documents(
-    call: api.Call[Any], method: str, path: str, body: Any, query: Any
+    call: calls.Call[Any], method: str, path: str, body: Any, query: Any
 ) -> None:
     assert (call.method, call.path, call.body, call.query) == (method, path, body, query)
     assert str(call) == f"{method} {path}"
@@ -109,23 +109,23 @@ def test_a_call_is_the_one_that_the_api_documents(
         (POST, {"id": "t", "status": "processing"}, Task),
         (TASK, {"id": "t", "status": "ready"}, Task),
         (LIST, [{"id": "p"}], list),
-        (api.get_project("p"), {"id": "p"}, Project),
-        (api.create_export(ExportRequest(), project_id="p"), {"id": "e", "status": "processing"}, Export),
-        (api.get_export("e", project_id="p"), {"id": "e", "status": "ready"}, Export),
-        (api.list_exports(), [], list),
-        (api.create_user(), {"id": "u"}, User),
-        (api.create_user_token("u"), {"external_access_token": "x"}, UserToken),
+        (calls.get_project("p"), {"id": "p"}, Project),
+        (calls.create_export(ExportRequest(), project_id="p"), {"id": "e", "status": "processing"}, Export),
+        (calls.get_export("e", project_id="p"), {"id": "e", "status": "ready"}, Export),
+        (calls.list_exports(), [], list),
+        (calls.create_user(), {"id": "u"}, User),
+        (calls.create_user_token("u"), {"external_access_token": "x"}, UserToken),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
-def test_any_2xx_gives_the_calls_own_result(call: api.Call[Any], body: Any, expected: type, status: int) -> None:
+def test_any_2xx_gives_the_calls_own_result(call: calls.Call[Any], body: Any, expected: type, status: int) -> None:
     assert isinstance(answer(call, body, status), expected)
 
 
 def test_lists_hold_models() -> None:
     assert [type(item) for item in answer(LIST, [{"id": "a"}, {"id": "b"}])] == [Project, Project]
-    assert [type(item) for item in answer(api.list_exports(), [{"id": "a", "status": "ready"}])] == [Export]
+    assert [type(item) for item in answer(calls.list_exports(), [{"id": "a", "status": "ready"}])] == [Export]
 
 
 @pytest.mark.parametrize(
@@ -143,34 +143,35 @@ def test_lists_hold_models() -> None:
     ],
 )
 def test_an_id_is_one_segment_of_the_path_whatever_it_holds(given: str, quoted: str) -> None:
-    assert api.get_task(given).path == f"/tasks/{quoted}"
-    assert api.list_projects(given).path == f"/projects/{quoted}"
-    assert api.get_project(given, folder_id=given).path == f"/projects/{quoted}/{quoted}"
+    assert calls.get_task(given).path == f"/tasks/{quoted}"
+    assert calls.list_projects(given).path == f"/projects/{quoted}"
+    assert calls.get_project(given, folder_id=given).path == f"/projects/{quoted}/{quoted}"
     assert (
-        api.get_export(given, project_id=given, folder_id=given).path == f"/projects/{quoted}/{quoted}/exports/{quoted}"
+        calls.get_export(given, project_id=given, folder_id=given).path
+        == f"/projects/{quoted}/{quoted}/exports/{quoted}"
     )
-    assert api.create_export(ExportRequest(), project_id=given).path == f"/projects/{quoted}/exports"
-    assert api.create_user_token(given).path == f"/users/{quoted}/tokens"
+    assert calls.create_export(ExportRequest(), project_id=given).path == f"/projects/{quoted}/exports"
+    assert calls.create_user_token(given).path == f"/users/{quoted}/tokens"
 
 
 @pytest.mark.parametrize("wrong", ["", "  ", ".", "..", None, 7])
 def test_what_is_no_id_is_refused_by_name_before_anything_is_sent(wrong: Any) -> None:
     for name, make in [
-        ("klap_task_id", lambda: api.get_task(wrong)),
-        ("folder_id", lambda: api.list_projects(wrong)),
-        ("project_id", lambda: api.get_project(wrong)),
-        ("project_id", lambda: api.create_export(ExportRequest(), project_id=wrong, folder_id="f")),
-        ("export_id", lambda: api.get_export(wrong, project_id="p")),
-        ("user_id", lambda: api.create_user_token(wrong)),
+        ("klap_task_id", lambda: calls.get_task(wrong)),
+        ("folder_id", lambda: calls.list_projects(wrong)),
+        ("project_id", lambda: calls.get_project(wrong)),
+        ("project_id", lambda: calls.create_export(ExportRequest(), project_id=wrong, folder_id="f")),
+        ("export_id", lambda: calls.get_export(wrong, project_id="p")),
+        ("user_id", lambda: calls.create_user_token(wrong)),
     ]:
         with pytest.raises(KlapInputError, match=rf"^{name} is .* Nothing was sent"):
             make()
 
 
 def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
-    assert api.get_project("p", folder_id=None).path == "/projects/p"
+    assert calls.get_project("p", folder_id=None).path == "/projects/p"
     with pytest.raises(KlapInputError, match="folder_id"):
-        api.get_project("p", folder_id="")
+        calls.get_project("p", folder_id="")
 
 
 @pytest.mark.parametrize(
@@ -281,11 +282,11 @@ def test_the_same_words_are_said_once_and_a_flood_of_them_is_cut() -> None:
         (LIST, b"<html>", "an HTML page"),
         (POST, b"", "an empty body"),
         (POST, {"task_id": "t1"}, "id: "),
-        (api.create_user_token("u"), {"external_access_token": ""}, "external_access_token: "),
+        (calls.create_user_token("u"), {"external_access_token": ""}, "external_access_token: "),
     ],
     ids=str,
 )
-def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: api.Call[Any], body: Any, what: str) -> None:
+def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: calls.Call[Any], body: Any, what: str) -> None:
     error = failure(200, body, call=call)
     assert type(error) is KlapAnswerError
     assert what in str(error)
@@ -343,12 +344,12 @@ def test_json_of_any_depth_ends_in_an_error_of_ours(status: int) -> None:
 def test_retry_after_is_read_in_both_forms_and_anything_else_is_no_wish(
     value: str | None, seconds: float | None
 ) -> None:
-    assert api.parse_retry_after(value, now=NOW) == seconds
+    assert calls.parse_retry_after(value, now=NOW) == seconds
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
 def test_retry_after_arrives_in_the_error_however_the_header_is_written(name: str) -> None:
     with pytest.raises(KlapRateLimitError) as limited:
-        api.read_answer(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
+        calls.read_answer(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
     assert limited.value.retry_after == 12.0
     assert failure(429).retry_after is None

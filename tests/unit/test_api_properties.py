@@ -10,25 +10,25 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from klap_provider import api
-from klap_provider.answers import Project
+from klap_provider.api import calls
+from klap_provider.api.answers import Project
+from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest, build_request
 from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
-from klap_provider.models import ExportRequest, ShortsRequest, VideoRequest, build_request
-from klap_provider.selection import virality_percentages
+from klap_provider.rules.selection import virality_percentages
 from klap_sandbox import schemas
 
 URL = "https://example.com/talk.mp4"
 CALLS = [
-    api.submit_shorts(ShortsRequest(source_video_url=URL)),
-    api.submit_video(VideoRequest(source_video_url=URL)),
-    api.get_task("t"),
-    api.list_projects("f"),
-    api.get_project("p", folder_id="f"),
-    api.create_export(ExportRequest(), project_id="p"),
-    api.get_export("e", project_id="p"),
-    api.list_exports(),
-    api.create_user(),
-    api.create_user_token("u"),
+    calls.submit_shorts(ShortsRequest(source_video_url=URL)),
+    calls.submit_video(VideoRequest(source_video_url=URL)),
+    calls.get_task("t"),
+    calls.list_projects("f"),
+    calls.get_project("p", folder_id="f"),
+    calls.create_export(ExportRequest(), project_id="p"),
+    calls.get_export("e", project_id="p"),
+    calls.list_exports(),
+    calls.create_user(),
+    calls.create_user_token("u"),
 ]
 each_call = pytest.mark.parametrize("call", CALLS, ids=str)
 
@@ -81,11 +81,11 @@ statuses = st.sampled_from([200, 201, 204, 301, 400, 401, 402, 403, 404, 422, 42
 headers = st.dictionaries(st.sampled_from(["Retry-After", "retry-after", "X"]), st.text(max_size=30), max_size=2)
 
 
-def outcome(call: api.Call[Any], status: int, body: bytes, headers: dict[str, str] | None = None) -> Any:
+def outcome(call: calls.Call[Any], status: int, body: bytes, headers: dict[str, str] | None = None) -> Any:
     """The parsed result, or the error of ours; anything else that is raised fails the test."""
     result: Any
     try:
-        result = api.read_answer(call, status=status, headers=headers or {}, body=body, now=1e9)
+        result = calls.read_answer(call, status=status, headers=headers or {}, body=body, now=1e9)
     except KlapResponseError as error:
         result = error
     if isinstance(result, KlapResponseError):
@@ -104,7 +104,7 @@ def outcome(call: api.Call[Any], status: int, body: bytes, headers: dict[str, st
 @example(document={"id": "\ud800", "status": "\ud800"}, status=200, headers={})
 @example(document={"detail": "\ud800", "error_code": 1e999}, status=500, headers={})
 def test_any_json_is_a_result_or_an_error_of_ours(
-    call: api.Call[Any], document: Any, status: int, headers: dict[str, str]
+    call: calls.Call[Any], document: Any, status: int, headers: dict[str, str]
 ) -> None:
     result = outcome(call, status, json.dumps(document).encode(), headers)
     if isinstance(result, list):
@@ -120,7 +120,7 @@ def test_any_json_is_a_result_or_an_error_of_ours(
 @example(body=b"[" * 100_000)
 @example(body=b"1" * 5000)
 @example(body=b"\xff\xfe[\x00")
-def test_any_bytes_are_a_result_or_an_error_of_ours(call: api.Call[Any], body: bytes) -> None:
+def test_any_bytes_are_a_result_or_an_error_of_ours(call: calls.Call[Any], body: bytes) -> None:
     for status in (200, 404, 500):
         outcome(call, status, body)
 
@@ -130,13 +130,13 @@ def test_any_bytes_are_a_result_or_an_error_of_ours(call: api.Call[Any], body: b
 def test_a_truncated_answer_is_never_a_result(task: dict[str, Any]) -> None:
     body = json.dumps(task).encode()
     for length in range(0, len(body), max(1, len(body) // 20)):
-        assert isinstance(outcome(api.get_task("t"), 200, body[:length]), KlapAnswerError)
+        assert isinstance(outcome(calls.get_task("t"), 200, body[:length]), KlapAnswerError)
 
 
 @given(klap_id=st.text())
 def test_any_id_is_refused_or_stays_one_segment_of_printable_ascii(klap_id: str) -> None:
     try:
-        path = api.get_task(klap_id).path
+        path = calls.get_task(klap_id).path
     except (KlapError, UnicodeEncodeError):
         return
     assert path.isascii()
@@ -150,7 +150,7 @@ def test_any_id_is_refused_or_stays_one_segment_of_printable_ascii(klap_id: str)
     value=st.text(max_size=60) | st.integers().map(str) | st.datetimes().map(lambda d: d.strftime("%a, %d %b %Y %T"))
 )
 def test_any_retry_after_is_a_finite_wait_or_none(value: str) -> None:
-    seconds = api.parse_retry_after(value, now=1e9)
+    seconds = calls.parse_retry_after(value, now=1e9)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
 
 

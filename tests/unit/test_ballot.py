@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klap_provider import ballot
-from klap_provider.ballot import NONE_OF_THEM
+from klap_provider.rules import ballot
+from klap_provider.rules.ballot import NONE_OF_THEM
 
 
 def short(project_id: str, name: str = "A name", **fields: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from klap_provider.connection import KlapConnection, missing_connection
 from klap_provider.errors import KlapConfigError, KlapInputError
+from klap_provider.hooks.connection import KlapConnection, missing_connection
 
 KEY = "kak_no-real-key"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from klap_provider.connection import KlapConnection
-from klap_provider.cost import Cost, Prices, affordable, dollars, estimate
 from klap_provider.errors import KlapConfigError
+from klap_provider.hooks.connection import KlapConnection
+from klap_provider.rules.cost import Cost, Prices, affordable, dollars, estimate
 
 LIST = Prices()
 

@@ -6,9 +6,10 @@ import inspect
 import re
 from pathlib import Path
 
-from klap_provider import api, metrics
-from klap_provider.cost import Prices
-from klap_provider.polling import ExportTarget, TaskTarget
+from klap_provider.api import calls
+from klap_provider.rules.cost import Prices
+from klap_provider.rules.polling import ExportTarget, TaskTarget
+from klap_provider.telemetry import metrics
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -38,16 +39,16 @@ def test_every_metric_of_the_module_is_in_its_list() -> None:
 def test_the_page_has_every_tag_with_its_values() -> None:
     told = {words(tag)[0]: words(values) for tag, values in rows("tag")}
     assert list(told) == list(dict.fromkeys(tag for metric in metrics.METRICS for tag in metric.tags))
-    calls = [
+    endpoints = [
         name
-        for name, made in inspect.getmembers(api, inspect.isfunction)
+        for name, made in inspect.getmembers(calls, inspect.isfunction)
         if "Call[" in str(made.__annotations__.get("return"))
     ]
-    assert sorted(told["endpoint"]) == sorted([*calls, "other"])
+    assert sorted(told["endpoint"]) == sorted([*endpoints, "other"])
     assert told["job"] == [TaskTarget.job, ExportTarget.job]
     assert told["item"] == [name for name in Prices.__dataclass_fields__ if name != "second_hand"]
 
 
 def test_every_call_is_named_for_the_function_that_makes_it() -> None:
-    source = inspect.getsource(api)
+    source = inspect.getsource(calls)
     assert re.findall(r"^def (\w+)\(.*-> Call\[", source, re.M) == re.findall(r'name="(\w+)"', source)

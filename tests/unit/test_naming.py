@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from klap_provider.naming import file_name
+from klap_provider.rules.naming import file_name
 
 SEPARATORS = set("-_.")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}

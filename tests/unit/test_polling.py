@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klap_provider import api
-from klap_provider.answers import Export, Project, Task
+from klap_provider.api import calls
+from klap_provider.api.answers import Export, Project, Task
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -26,7 +26,7 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
-from klap_provider.polling import (
+from klap_provider.rules.polling import (
     UNKNOWN_GRACE,
     ExportTarget,
     Pace,
@@ -175,7 +175,7 @@ def test_targets_ask_for_what_they_wait_for() -> None:
     assert str(TaskTarget("t1").call()) == "GET /tasks/t1"
     assert str(ExportTarget("e1", "p1", "f1").call()) == "GET /projects/f1/p1/exports/e1"
     assert str(ExportTarget("e1", "p1").call()) == "GET /projects/p1/exports/e1"
-    assert str(ShortsTarget("f1").call()) == str(api.list_projects("f1"))
+    assert str(ShortsTarget("f1").call()) == str(calls.list_projects("f1"))
     assert str(ShortsTarget(project_id="p1").call()) == "GET /projects/p1"
 
 

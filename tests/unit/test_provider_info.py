@@ -16,8 +16,8 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow.triggers.base import BaseTrigger
 
 from klap_provider import __version__, get_provider_info
-from klap_provider.connection import CONN_TYPE, KlapConnection
 from klap_provider.errors import KlapConfigError
+from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
 
 INFO = get_provider_info()
 CONNECTION = INFO["connection-types"][0]
@@ -68,9 +68,8 @@ def test_the_named_modules_hold_what_they_are_named_for(kind: str, base: type) -
     for entry in INFO[kind]:
         assert entry["integration-name"] in integrations
         for name in entry["python-modules"]:
-            members = vars(importlib.import_module(name)).values()
-            own = [m for m in members if isinstance(m, type) and m.__module__.startswith("klap_provider")]
-            assert any(issubclass(member, base) for member in own)
+            module = importlib.import_module(name)
+            assert any(issubclass(getattr(module, member), base) for member in module.__all__)
 
 
 def test_the_named_links_exist() -> None:

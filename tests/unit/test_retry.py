@@ -20,7 +20,7 @@ from klap_provider.errors import (
     KlapRejectedError,
     KlapServerError,
 )
-from klap_provider.retry import ONCE, Backoff, next_attempt_in
+from klap_provider.rules.retry import ONCE, Backoff, next_attempt_in
 
 FAILURES: list[tuple[KlapError, bool, bool]] = [
     # what it ended with, may a GET be repeated, may a POST

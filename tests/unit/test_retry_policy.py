@@ -30,7 +30,7 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
-from klap_provider.retry_policy import KlapRetryPolicy
+from klap_provider.operators.retry_policy import KlapRetryPolicy
 
 
 def decide(exception: BaseException, context: Any = None) -> RetryDecision:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from klap_provider.api.requests import Dimensions, build_request
+from klap_provider.api.shapes import ASPECT_RATIOS, size_of
 from klap_provider.errors import KlapInputError
-from klap_provider.models import Dimensions, build_request
-from klap_provider.shapes import ASPECT_RATIOS, size_of
 
 
 @pytest.mark.parametrize("aspect_ratio", ASPECT_RATIOS)

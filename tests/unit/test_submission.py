@@ -20,7 +20,8 @@ from klap_provider.errors import (
     KlapServerError,
     KlapSubmitUncertainError,
 )
-from klap_provider.submission import KEY, REDO_KEY, Submission, Submitter, fingerprint
+from klap_provider.rules.submission import Submission, Submitter, fingerprint
+from klap_provider.xcoms import REDO_KEY, SUBMISSION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class Klap:
     ) -> Submitter:
         def post() -> str:
             self.posts += 1
-            self.seen_by_post.append(copy.deepcopy(store.get(KEY)))
+            self.seen_by_post.append(copy.deepcopy(store.get(SUBMISSION_KEY)))
             if self.outcomes:
                 raise self.outcomes.pop(0)
             return f"job-{self.posts}"
@@ -98,12 +99,12 @@ def klap() -> Klap:
 
 def record(store: MemoryStore, **fields: Any) -> Submission:
     submission = Submission(**{"fingerprint": PRINT, "at": 500.0, **fields})
-    store.set(KEY, submission.to_record())
+    store.set(SUBMISSION_KEY, submission.to_record())
     return submission
 
 
 def recorded(store: MemoryStore) -> Submission | None:
-    kept = store.get(KEY)
+    kept = store.get(SUBMISSION_KEY)
     return None if kept is None else Submission.from_record(kept)
 
 
@@ -310,7 +311,7 @@ def test_a_store_that_cannot_keep_the_intent_lets_nothing_out(klap: Klap) -> Non
 
 
 def test_a_record_that_cannot_be_understood_lets_nothing_out(store: MemoryStore, klap: Klap) -> None:
-    store.set(KEY, {"something": "else"})
+    store.set(SUBMISSION_KEY, {"something": "else"})
     with pytest.raises(KeyError):
         klap.submitter(store).submit(PRINT)
     assert klap.posts == 0

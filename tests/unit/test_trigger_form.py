@@ -9,10 +9,11 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from klap_caption_video import dag as video_dag
 from klap_generate_shorts import dag, klap_generate_shorts
-from klap_provider.languages import LANGUAGES
-from klap_provider.models import Dimensions, EditingOptions, Selection, ShortsRequest, VideoRequest, Watermark
-from klap_provider.shapes import ASPECT_RATIOS
-from klap_provider.trigger_form import form_fields
+from klap_provider.api.languages import LANGUAGES
+from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
+from klap_provider.api.shapes import ASPECT_RATIOS
+from klap_provider.dag_parts.trigger_form import form_fields
+from klap_provider.rules.selection import Selection
 
 if TYPE_CHECKING:
     from airflow.sdk import Param

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from klap_generate_shorts import klap_generate_shorts
-from klap_provider.sensors import KlapJobSensor
+from klap_provider.sensors.base import KlapJobSensor
 
 patience = Path(os.environ["KLAP_FAILPOINTS"]) / "patience"
 

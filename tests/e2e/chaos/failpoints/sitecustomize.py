@@ -20,8 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from klap_provider import download, polling
-from klap_provider.submission import Submission, Submitter
+from klap_provider.files import download
+from klap_provider.rules import polling
+from klap_provider.rules.submission import Submission, Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,127 @@
+"""
+The one door to what Airflow does not publish. What it publishes, other modules import from ``airflow.sdk`` themselves.
+
+Each function says why Airflow's published names do not do, and what to look at when an upgrade breaks it. All of them
+import where they are called: nothing here costs a parse of a DAG file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk.types import TaskInstanceKey
+
+
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
+    """
+    Make a run of a DAG, and return whether it is new: the database has each id but once, whoever else asks.
+
+    Why: ``TriggerDagRunOperator`` takes a run that is there already for a final failure, also where it is its own
+    one and the answer to the request that made it got lost. When it moves: see what that operator raises
+    (``DagRunTriggerException``) and what ``task_runner`` sends for it.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+    if not isinstance(answer, ErrorResponse):
+        return True
+    if answer.error != ErrorType.DAGRUN_ALREADY_EXISTS:
+        raise AirflowRuntimeError(answer)
+    return False
+
+
+def is_paused(ti: Any, dag_id: str) -> bool | None:
+    """
+    Return whether a DAG is paused; None if there is none of that id.
+
+    Why: ``ti.get_dag`` is published, what it fails with where there is no such DAG is not. When it moves: see what
+    ``task_runner.RuntimeTaskInstance.get_dag`` raises.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        return bool(ti.get_dag(dag_id).is_paused)
+    except AirflowRuntimeError as fault:
+        if (fault.error.detail or {}).get("status_code") != 404:
+            raise
+        return None
+
+
+def run_address(dag_id: str, run_id: str) -> str:
+    """
+    Return the address of a run in Airflow's UI.
+
+    Why: ``TriggerDagRunLink`` of the standard provider builds it so; there is no published name. When it moves: see
+    what that link imports.
+    """
+    from airflow.utils.helpers import build_airflow_dagrun_url
+
+    return build_airflow_dagrun_url(dag_id=dag_id, run_id=run_id)
+
+
+def returned(ti_key: TaskInstanceKey) -> Any:
+    """
+    Return what a task instance has returned so far, or None.
+
+    Why: an operator link is given a key and no context; ``airflow.sdk`` publishes ``BaseXCom``, which is not the back
+    end that is configured. When it moves: see how the links of Airflow's own providers read an XCom.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
+
+
+def can_end_in_triggerer() -> bool:
+    """
+    Whether a task that ends in the triggerer is all that Airflow expects of a task that has ended.
+
+    **How a wait ends there** (``end_from_trigger``): its trigger writes the task's XCom with :func:`leave_result` and
+    yields ``TaskSuccessEvent``, with which Airflow sets the task's state; no worker is started for it. What only a
+    worker does is then left out: success callbacks, outlets, and the listeners of plugins such as OpenLineage's. So
+    it is not done where there are listeners.
+
+    Why: there is no published way to ask for them, and ``BaseOperator``'s own parameter of that name makes Airflow
+    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` asks before it calls
+    ``on_task_instance_success``. To be called on a worker, which has loaded the plugins by then.
+    """
+    from airflow.sdk.listener import get_listener_manager
+
+    return not get_listener_manager().has_listeners
+
+
+async def leave_result(ti: Any, value: Any) -> None:
+    """
+    Write, from the triggerer, what a task returns; see :func:`can_end_in_triggerer`.
+
+    Why: ``TaskSuccessEvent(xcoms=…)`` is published, but Airflow 3.3 encodes those twice, and a dict arrives as a
+    string. When it moves: try whether that is mended, and use it.
+
+    :param ti: ``BaseTrigger.task_instance``.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    await XCom.aset(
+        XCom.XCOM_RETURN_KEY,
+        value,
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+    )
+
+
+def statistics() -> Any:
+    """
+    Return Airflow's statistics, with ``incr`` and ``timing``.
+
+    Why: ``airflow.stats`` of earlier versions is deprecated and imports the whole core; the module that replaced it is
+    not in the reference. When it moves: see what ``airflow.sdk``'s own ``task_runner`` counts with.
+    """
+    from airflow.sdk.observability import stats
+
+    return stats

@@ -1,0 +1,265 @@
+"""
+Each call of the Klap API, described once: method, path, body, and what its answer parses to.
+
+A :class:`Call` does nothing by itself. :class:`~klap_provider.hooks.client.KlapClient` carries it out with requests,
+its async twin with aiohttp, and both hand the answer to :func:`read_answer`, the one place that decides what a status
+code or a body means.
+
+API: https://docs.klap.app/
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from klap_provider.api.answers import Export, Project, Task, User, UserToken, without_queries
+from klap_provider.errors import (
+    KlapAnswerError,
+    KlapAuthError,
+    KlapCreditsError,
+    KlapInputError,
+    KlapNotFoundError,
+    KlapRateLimitError,
+    KlapRejectedError,
+    KlapResponseError,
+    KlapServerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
+
+T = TypeVar("T")
+
+#: Seconds that a ``Retry-After`` counts for at most: a day.
+LONGEST_RETRY_AFTER = 86_400.0
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """
+    One API call.
+
+    :param method: ``GET`` or ``POST``; the API has no others.
+    :param path: path below the base URL, ids quoted.
+    :param parse: turns the decoded JSON into the result; raises ``pydantic.ValidationError``.
+    :param body: JSON object to send with a POST.
+    :param query: query parameters of a GET.
+    :param name: which call it is, whatever its ids: the name of the function that makes it.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Any], T] = field(repr=False)
+    body: dict[str, Any] | None = None
+    query: dict[str, str] | None = None
+    name: str = "other"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice is the same as sending it once. A POST makes, and bills, a new job."""
+        return self.method == "GET"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+_projects: TypeAdapter[list[Project]] = TypeAdapter(list[Project])
+_exports: TypeAdapter[list[Export]] = TypeAdapter(list[Export])
+
+
+def submit_shorts(request: ShortsRequest) -> Call[Task]:
+    """``POST /tasks/video-to-shorts``. Billed."""
+    return Call("POST", "/tasks/video-to-shorts", Task.model_validate, request.body(), name="submit_shorts")
+
+
+def submit_video(request: VideoRequest) -> Call[Task]:
+    """``POST /tasks/video-to-video``. Billed."""
+    return Call("POST", "/tasks/video-to-video", Task.model_validate, request.body(), name="submit_video")
+
+
+def get_task(klap_task_id: str) -> Call[Task]:
+    """``GET /tasks/{task_id}``."""
+    return Call("GET", f"/tasks/{_id('klap_task_id', klap_task_id)}", Task.model_validate, name="get_task")
+
+
+def list_projects(folder_id: str) -> Call[list[Project]]:
+    """``GET /projects/{folder_id}``: the shorts of a video-to-shorts task, in no defined order."""
+    return Call("GET", f"/projects/{_id('folder_id', folder_id)}", _projects.validate_python, name="list_projects")
+
+
+def get_project(project_id: str, *, folder_id: str | None = None) -> Call[Project]:
+    """``GET /projects/{folder_id}/{project_id}``, or ``/projects/{project_id}`` after video-to-video."""
+    return Call("GET", _project_path(project_id, folder_id), Project.model_validate, name="get_project")
+
+
+def create_export(request: ExportRequest, *, project_id: str, folder_id: str | None = None) -> Call[Export]:
+    """``POST /projects/…/exports``. Billed each time; Klap does not recognise a repetition."""
+    return Call(
+        "POST",
+        f"{_project_path(project_id, folder_id)}/exports",
+        Export.model_validate,
+        request.body(),
+        name="create_export",
+    )
+
+
+def get_export(export_id: str, *, project_id: str, folder_id: str | None = None) -> Call[Export]:
+    """``GET /projects/…/exports/{export_id}``."""
+    path = f"{_project_path(project_id, folder_id)}/exports/{_id('export_id', export_id)}"
+    return Call("GET", path, Export.model_validate, name="get_export")
+
+
+def list_exports(*, folder_id: str | None = None, project_id: str | None = None) -> Call[list[Export]]:
+    """``GET /exports``, optionally only those of one folder or project."""
+    query = {"folder_id": folder_id, "project_id": project_id}
+    return Call(
+        "GET",
+        "/exports",
+        _exports.validate_python,
+        query={k: v for k, v in query.items() if v is not None},
+        name="list_exports",
+    )
+
+
+def create_user() -> Call[User]:
+    """``POST /users``: a new managed user."""
+    return Call("POST", "/users", User.model_validate, {}, name="create_user")
+
+
+def create_user_token(user_id: str) -> Call[UserToken]:
+    """``POST /users/{user_id}/tokens``: a token for the embedded player of that user."""
+    return Call(
+        "POST", f"/users/{_id('user_id', user_id)}/tokens", UserToken.model_validate, {}, name="create_user_token"
+    )
+
+
+def _project_path(project_id: str, folder_id: str | None) -> str:
+    project = _id("project_id", project_id)
+    return f"/projects/{project}" if folder_id is None else f"/projects/{_id('folder_id', folder_id)}/{project}"
+
+
+def _id(name: str, value: str) -> str:
+    if not isinstance(value, str) or not value.strip() or value in (".", ".."):
+        raise KlapInputError(f"{name} is {value!r}, which is no id. Nothing was sent to Klap.")
+    return quote(value, safe="")
+
+
+def read_answer(call: Call[T], *, status: int, headers: Mapping[str, str], body: bytes, now: float) -> T:
+    """
+    Turn an HTTP answer into the call's result.
+
+    :param status: HTTP status code; any 2xx is a success.
+    :param headers: response headers; names are looked up in any case.
+    :param now: seconds since the epoch, for a ``Retry-After`` that is a date.
+    :raises KlapResponseError: the subclass says what went wrong, the message what to do.
+    """
+    document = _decode(body)
+    if not 200 <= status < 300:
+        raise _error(call, status, headers, document, body, now)
+    try:
+        return call.parse(document)
+    except ValidationError as invalid:
+        problem = invalid.errors(include_url=False, include_input=False)[0]
+        what = (
+            ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
+            if isinstance(document, dict | list)
+            else _describe_non_json(body)
+        )
+        raise KlapAnswerError(
+            f"Klap answered {call} with {status}, but not with what the API promises: {what}. "
+            "If this stays so, check the connection's Host.",
+            status=status,
+        ) from None
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _describe_non_json(body: bytes) -> str:
+    text = body[:200].decode("utf-8", "replace").strip()
+    if not text:
+        return "an empty body"
+    return "an HTML page" if text.startswith("<") else "a body that is not a JSON object or list"
+
+
+_ADVICE: dict[int, tuple[type[KlapResponseError], str]] = {
+    401: (KlapAuthError, "The API key (the connection's Password) is missing or wrong."),
+    402: (KlapCreditsError, "The Klap account is out of credits. Top it up, then clear this task."),
+    403: (KlapAuthError, "The API key (the connection's Password), or the user of X-On-Behalf-Of, may not do this."),
+    404: (KlapNotFoundError, "Klap does not know this id, or not for this key and user."),
+    429: (KlapRateLimitError, "Too many requests; it can be tried again later."),
+}
+
+
+def _error(
+    call: Call[Any], status: int, headers: Mapping[str, str], document: Any, body: bytes, now: float
+) -> KlapResponseError:
+    if status in _ADVICE:
+        kind, advice = _ADVICE[status]
+    elif status >= 500:
+        kind, advice = KlapServerError, "Klap has a problem of its own; it can be tried again later."
+    elif status >= 400:
+        kind, advice = KlapRejectedError, "Klap does not accept the request as it is; mend the parameters."
+    else:
+        kind, advice = KlapAnswerError, "This is not the API: check the connection's Host."
+    error_code, words = _klaps_words(document)
+    said = words or _describe_non_json(body)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    return kind(
+        f"{call}: HTTP {status} ({said}). {advice}",
+        status=status,
+        error_code=error_code,
+        retry_after=parse_retry_after(lowered.get("retry-after"), now=now),
+        spoke_json=document is not None,
+    )
+
+
+def _klaps_words(document: Any) -> tuple[str | None, str]:
+    """Return (error_code, every word of explanation) of an error body, whose form is not documented."""
+    if not isinstance(document, dict):
+        return None, ""
+    code = document.get("error_code")
+    found = [document.get(name) for name in ("error_code", "message", "error", "detail")]
+    words = dict.fromkeys(without_queries(_text(w)) for w in found if w)
+    return (code if isinstance(code, str) else None), ": ".join(words)[:500]
+
+
+def _text(words: Any) -> str:
+    try:
+        return json.dumps(words) if isinstance(words, dict | list) else str(words)
+    except RecursionError:
+        return "a document nested too deeply to show"
+
+
+def parse_retry_after(value: str | None, *, now: float) -> float | None:
+    """
+    Return the seconds that a ``Retry-After`` header asks to wait, in either of its forms, or None.
+
+    :param value: a number of seconds or an HTTP date (RFC 9110, 10.2.3); anything else counts as absent.
+    :param now: seconds since the epoch.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), LONGEST_RETRY_AFTER)
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, IndexError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return min(max(0.0, when.timestamp() - now), LONGEST_RETRY_AFTER)

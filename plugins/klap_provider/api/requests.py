@@ -1,0 +1,208 @@
+"""
+What is asked: the bodies of Klap's requests. :mod:`klap_provider.api.answers` has the answers.
+
+Requests are strict, so that a mistake is named before anything is paid for: unknown fields, ranges and contradictions
+are errors here.
+
+Titles, descriptions, bounds and defaults of the request fields are also those of the trigger form
+(:mod:`klap_provider.dag_parts.trigger_form`). A default is what Klap itself assumes; fields that were not set are not
+sent.
+
+API: https://docs.klap.app/
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from klap_provider.api.languages import LANGUAGES
+from klap_provider.errors import KlapInputError
+
+
+def _check_http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # .port raises where it is none
+        raise ValueError("must be a complete http:// or https:// address")
+    return url
+
+
+HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_check_http_url)]
+
+
+def _check_video_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return _check_http_url(url)
+    if not parts.hostname or parts.path.endswith("/") or not parts.path:
+        raise ValueError(f"must name a bucket and a file in it, as {parts.scheme}://conn_id@bucket/path.mp4")
+    return url
+
+
+#: One that Klap can fetch, or one in object storage, which is signed for Klap (:mod:`klap_provider.files.source`).
+VideoUrl = Annotated[str, Field(pattern=r"^(https?://\S+|(s3|gs|abfs)://\S.*)$"), AfterValidator(_check_video_url)]
+
+
+class Request(BaseModel):
+    """Base of the models: strict, frozen, and with an error message for each wrong field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object to send: only what was set, and nothing that is None."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+class Dimensions(Request):
+    """Size of the finished clips in pixels: even numbers, as video encoders want them."""
+
+    width: int = Field(
+        1080, ge=16, le=3840, multiple_of=2, title="Width", description="Pixels, an even number. Empty: by the shape."
+    )
+    height: int = Field(
+        1920, ge=16, le=3840, multiple_of=2, title="Height", description="Pixels, an even number. Empty: by the shape."
+    )
+
+
+class EditingOptions(Request):
+    """What Klap does to each clip."""
+
+    captions: bool = Field(True, title="Captions", description="Burn animated captions into the picture.")
+    reframe: bool = Field(
+        True, title="Reframe", description="Follow the speaker when the picture is cut to the new shape."
+    )
+    emojis: bool = Field(True, title="Emojis", description="Put emojis into the captions.")
+    intro_title: bool = Field(True, title="Intro title", description="Open with a title.")
+    remove_silences: bool = Field(False, title="Remove silences", description="Cut out pauses.")
+
+
+def _choice(no_choice: str, names: dict[str, str]) -> dict[str, Any]:
+    """Return what makes a field of the trigger form a list to choose from. The model itself takes any text."""
+    return {"enum": [None, *names], "values_display": {"None": no_choice, **names}}
+
+
+class VideoRequest(Request):
+    """Body of ``POST /tasks/video-to-video``: caption and reframe one video as a whole."""
+
+    source_video_url: VideoUrl = Field(
+        title="Video URL",
+        description="A YouTube link, a public http(s) address of a video file, or a file in object storage such as "
+        "s3://aws_default@bucket/talk.mp4; at most 5 hours long. Klap must be able to reach it from the internet.",
+    )
+    language: str | None = Field(
+        None,
+        title="Language",
+        description="What is spoken in the video. The captions are better if Klap need not guess.",
+        json_schema_extra=_choice("Klap detects it", LANGUAGES),
+    )
+    translate_to: str | None = Field(
+        None,
+        title="Translate to",
+        description="Language of the captions, if not the spoken one.",
+        json_schema_extra=_choice("No translation", LANGUAGES),
+    )
+    transcription_context: str | None = Field(
+        None,
+        max_length=1000,
+        title="Names and jargon",
+        description="Names and special words that are spoken, so that the captions spell them right.",
+        json_schema_extra={"format": "multiline"},
+    )
+    name: str | None = Field(None, title="Name", description="Name of the upload in Klap.")
+    dimensions: Dimensions | None = None
+    style_preset_id: str | None = Field(
+        None, title="Style preset", description="Id of a caption style that was made in Klap."
+    )
+    editing_options: EditingOptions | None = None
+
+    @field_validator("language", "translate_to", "transcription_context", "name", "style_preset_id")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class ShortsRequest(VideoRequest):
+    """Body of ``POST /tasks/video-to-shorts``: cut one long video into several short clips."""
+
+    target_clip_count: int | None = Field(
+        None, ge=1, title="Clips wanted", description="How many clips Klap aims for. Empty: 10."
+    )
+    max_clip_count: int | None = Field(
+        10, ge=1, title="Clips at most", description="Klap generates, and bills, no more clips than this."
+    )
+    min_duration: int | None = Field(
+        1, ge=1, le=120, title="Shortest clip", description="Seconds that a clip lasts at least."
+    )
+    max_duration: int | None = Field(
+        180, ge=1, le=180, title="Longest clip", description="Seconds that a clip lasts at most."
+    )
+    target_duration: int | None = Field(
+        None, ge=1, le=120, title="Typical clip", description="Seconds that Klap aims for. Empty: 60."
+    )
+
+    @model_validator(mode="after")
+    def _durations_make_sense(self) -> ShortsRequest:
+        if self.min_duration and self.max_duration and self.min_duration > self.max_duration:
+            raise ValueError(
+                f"min_duration ({self.min_duration} s) is longer than max_duration ({self.max_duration} s)"
+            )
+        return self
+
+
+class Watermark(Request):
+    """A picture laid over an exported clip."""
+
+    src_url: HttpUrl = Field(
+        title="Watermark picture", description="Public address of a picture. Empty: no watermark of yours."
+    )
+    pos_x: float = Field(
+        0.5, ge=0, le=1, title="Horizontal position", description="Centre: 0 is the left edge, 1 the right."
+    )
+    pos_y: float = Field(
+        0.5, ge=0, le=1, title="Vertical position", description="Centre: 0 is the top edge, 1 the bottom."
+    )
+    scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the picture's own size.")
+
+
+class ExportRequest(Request):
+    """Body of ``POST /projects/…/exports``. Without a watermark an empty object is sent."""
+
+    watermark: Watermark | None = None
+
+
+RequestT = TypeVar("RequestT", bound=Request)
+
+
+def build_request(model: type[RequestT], fields: dict[str, Any]) -> RequestT:
+    """
+    Validate the fields of a request; None counts as not set, in nested objects too.
+
+    :raises KlapInputError: names every field that is wrong and what it was given.
+    """
+    try:
+        return model.model_validate(_without_none(fields))
+    except ValidationError as invalid:
+        problems = [
+            ": ".join(filter(None, (".".join(map(str, p["loc"])), p["msg"].removeprefix("Value error, "))))
+            + (f" (got {p['input']!r})" if p["type"] != "missing" and p["loc"] else "")
+            for p in invalid.errors(include_url=False)
+        ]
+        raise KlapInputError("Nothing was sent to Klap. " + "; ".join(problems)) from None
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None
+    }

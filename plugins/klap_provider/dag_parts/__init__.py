@@ -1,0 +1,27 @@
+"""What the DAGs are put together from, and the DAGs themselves, for DAG files of two lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klap_provider import published
+
+if TYPE_CHECKING:
+    from klap_provider.dag_parts.caption_video import klap_caption_video as klap_caption_video
+    from klap_provider.dag_parts.generate_shorts import klap_generate_shorts as klap_generate_shorts
+    from klap_provider.dag_parts.generate_shorts_batch import klap_generate_shorts_batch as klap_generate_shorts_batch
+
+__all__ = [
+    "klap_caption_video",
+    "klap_generate_shorts",
+    "klap_generate_shorts_batch",
+]
+
+__getattr__ = published(
+    __name__,
+    {
+        "klap_caption_video": "caption_video",
+        "klap_generate_shorts": "generate_shorts",
+        "klap_generate_shorts_batch": "generate_shorts_batch",
+    },
+)

@@ -1,0 +1,75 @@
+"""One video URL in, the same video captioned and reframed out. The README describes the parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.api.requests import VideoRequest
+from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
+from klap_provider.dag_parts.trigger_form import account_fields, delivery_fields, form_fields, look_fields
+from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+URL = ("source_video_url",)
+VIDEO = ("name", "language", "translate_to", "transcription_context")
+
+DOC = """
+### Captions and a new shape for a whole video
+Press **Trigger**, paste the address of a video, and leave the rest as it is. [Klap](https://klap.app) writes captions
+into the picture, in another language if you like, and cuts it to a new shape, following who speaks. Nothing is cut out.
+Watch it in the tab **Shorts** of the run.
+
+| step | what happens | how long |
+|---|---|---|
+| Submit | the video goes to Klap, which **bills** it | seconds |
+| Wait for Klap | Klap watches the video | 2 to 30 minutes |
+| Find | what Klap made of it is looked up | seconds |
+| The video | exported, which Klap **bills**, and stored | 3 to 10 minutes |
+| Publish | `manifest.json`, beside the video, says what was delivered, or what went wrong | seconds |
+
+**If a run is red**, open *Publish*: its log says what went wrong and what to do. Then *Clear* the run: it goes on where
+it stopped, and nothing that was paid is paid again.
+"""
+
+
+def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = None, **defaults: Any) -> DAG:
+    """
+    Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
+
+    :param dag_id: another id makes another DAG, such as one for a schedule.
+    :param schedule: as for any DAG; needs a default for ``source_video_url``.
+    :param defaults: defaults of the trigger form, by field name.
+    """
+    fields = {
+        **form_fields(VideoRequest, URL),
+        **form_fields(VideoRequest, VIDEO, section="Video"),
+        **look_fields(),
+        **delivery_fields(),
+        **account_fields(),
+    }
+    display_name = "Klap: caption a video" if dag_id == "klap_caption_video" else dag_id
+    with klap_dag(
+        dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
+    ) as dag:
+        form = form_of(dag)
+        submit, wait = submit_and_wait(dag, SubmitVideoOperator, wait_task_id="wait_for_video")
+        find_video = ListShortsOperator(
+            task_id="find_video",
+            task_display_name="Find",
+            klap_conn_id=form["klap_conn_id"],
+            on_behalf_of=form["on_behalf_of"],
+            project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
+            budget=form["budget"],
+            submissions="{{ ti.xcom_pull('submit').paid }}",
+        )
+        export_and_deliver(
+            submit=submit,
+            wait=wait,
+            select=find_video,
+            group_id="video",
+            group_display_name="The video",
+            asset_alias="klap_videos",
+        )
+    return dag

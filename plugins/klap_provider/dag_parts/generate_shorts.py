@@ -1,0 +1,112 @@
+"""One video URL in, delivered shorts out. See the README for parameters and for running it on a schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from klap_provider.api.requests import ShortsRequest
+from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
+from klap_provider.dag_parts.trigger_form import account_fields, delivery_fields, form_fields, look_fields
+from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
+from klap_provider.rules.selection import Selection
+
+URL = ("source_video_url",)
+VIDEO = ("name", "language", "translate_to", "transcription_context")
+CLIPS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
+
+DOC = """
+### From one long video to finished shorts
+Press **Trigger**, paste the address of a video, and leave the rest as it is. [Klap](https://klap.app) finds the best
+moments and cuts them into short vertical clips; the best of these are exported as video files and stored where you say.
+Watch them arrive in the tab **Shorts** of the run.
+
+| step | what happens | how long |
+|---|---|---|
+| Submit | the video goes to Klap, which **bills** it and each short | seconds |
+| Wait for Klap | Klap watches the video | 2 to 30 minutes |
+| Select | the best shorts are chosen: by score, or by you with *Let a person pick* | seconds, or until you answer |
+| Each short | exported, which Klap **bills**, and stored | 3 to 10 minutes, side by side |
+| Publish | `manifest.json`, beside the videos, lists what was delivered, and what is missing and why | seconds |
+
+**If a run is red**, open *Publish*: its log says what went wrong and what to do. Then *Clear* the run: it goes on where
+it stopped, and nothing that was paid is paid again.
+"""
+
+REVIEW_DOC = """
+With *Let a person pick* this step waits for an answer: open it, *Required Action*, pick any number of shorts, and
+*Respond*. Without an answer in time it goes on with the shorts that are picked already.
+"""
+
+
+def shorts_form() -> dict[str, Param]:
+    """Return the fields of the trigger form."""
+    return {
+        **form_fields(ShortsRequest, URL),
+        **form_fields(ShortsRequest, VIDEO, section="Video"),
+        **form_fields(ShortsRequest, CLIPS, section="Clips"),
+        **look_fields(),
+        **form_fields(Selection, section="Export", limit=3),
+        "allow_empty": Param(
+            False,
+            type="boolean",
+            title="No shorts is fine",
+            description="Succeed, rather than fail, if Klap finds nothing worth a short.",
+            section="Export",
+        ),
+        "review": Param(
+            False,
+            type="boolean",
+            title="Let a person pick",
+            description="Ask, under Required Actions, which shorts to export. Those that would be exported anyway are "
+            "picked already, and go on if nobody answers.",
+            section="Export",
+        ),
+        "review_hours": Param(
+            24,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=24 * 30,
+            title="Hours to answer",
+            description="How long to wait for that person.",
+            section="Export",
+        ),
+        **delivery_fields(),
+        **account_fields(),
+    }
+
+
+def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any = None, **defaults: Any) -> DAG:
+    """
+    Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
+
+    :param dag_id: another id makes another DAG, such as one for a schedule.
+    :param schedule: as for any DAG; needs a default for ``source_video_url``.
+    :param defaults: defaults of the trigger form, by field name.
+    """
+    display_name = "Klap: generate shorts" if dag_id == "klap_generate_shorts" else dag_id
+    with klap_dag(
+        dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=shorts_form(), defaults=defaults
+    ) as dag:
+        form = form_of(dag)
+        submit, wait = submit_and_wait(
+            dag, SubmitShortsOperator, wait_task_id="wait_for_shorts", max_exports=form["limit"]
+        )
+        select_shorts = ReviewShortsOperator(
+            task_id="select_shorts",
+            task_display_name="Select",
+            doc_md=REVIEW_DOC,
+            klap_conn_id=form["klap_conn_id"],
+            on_behalf_of=form["on_behalf_of"],
+            folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
+            min_virality_score=form["min_virality_score"],
+            limit=form["limit"],
+            budget=form["budget"],
+            submissions="{{ ti.xcom_pull('submit').paid }}",
+            allow_empty=form["allow_empty"],
+            review=form["review"],
+            response_timeout="{{ params.review_hours * 3600 }}",
+        )
+        export_and_deliver(submit=submit, wait=wait, select=select_shorts)
+    return dag

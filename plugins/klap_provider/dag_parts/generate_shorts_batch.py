@@ -1,0 +1,114 @@
+"""A list of video URLs in, one run of klap_generate_shorts for each. See docs/batches.md."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from klap_provider.dag_parts.flow import form_of, klap_dag
+from klap_provider.dag_parts.generate_shorts import shorts_form
+from klap_provider.dag_parts.trigger_form import PLACE
+from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
+
+#: Fields of the main form that make no sense for all videos alike. A table can have columns for them.
+OF_ONE_VIDEO = ("source_video_url", "name", "klap_task_id", "allow_new_submission")
+
+DOC = """
+### From a list of long videos to finished shorts
+Press **Trigger** and paste the addresses, one per line, or say where a list is: a text file with one per line, or a CSV
+file with a column `source_video_url` and, for settings that are one video's own, columns named like the fields of the
+form. Each video becomes a run of *Klap: generate shorts*, a few at a time.
+
+| step | what happens |
+|---|---|
+| Read the list | all lines are checked; if one is wrong, **nothing is started**. What leads nowhere is left out |
+| Each video | one run, which Klap **bills** as any other; no worker waits for it |
+| Sum up | its log lists what became of every video |
+
+**If a run is red**, *Sum up* says which videos are not complete, and why. Mend that, clear **their** runs, and trigger
+this DAG again with the same list: videos whose run is there already are only reported, and not paid for again.
+"""
+
+
+def klap_generate_shorts_batch(
+    dag_id: str = "klap_generate_shorts_batch",
+    *,
+    schedule: Any = None,
+    at_a_time: int = 4,
+    poke_interval: float = 30,
+    trigger_dag_id: str = "klap_generate_shorts",
+    **defaults: Any,
+) -> DAG:
+    """
+    Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
+
+    :param dag_id: another id makes another DAG, such as one for a schedule.
+    :param schedule: as for any DAG; needs a default for ``list_path`` or ``source_video_urls``.
+    :param at_a_time: how many videos at most are in work.
+    :param poke_interval: seconds from one look at a run to the next.
+    :param trigger_dag_id: the DAG that makes the runs, if it is another one that ``klap_generate_shorts()`` returned.
+    :param defaults: defaults of the trigger form, by field name.
+    """
+    of_a_video = shorts_form()
+    shared = {name: copy(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
+    fields = {
+        "source_video_urls": Param(
+            [],
+            type=["array", "null"],
+            items={"type": "string"},
+            title="Video URLs",
+            description="One per line: YouTube links, public http(s) addresses of video files, or files in object "
+            "storage.",
+        ),
+        "list_path": Param(
+            None,
+            type=["string", "null"],
+            pattern=PLACE,
+            title="Or a list",
+            description="Path or URL, such as s3://aws_default@bucket/videos.csv, of a file with one address per line, "
+            "or of a CSV file with a column source_video_url.",
+        ),
+        **shared,
+    }
+    display_name = "Klap: generate shorts, batch" if dag_id == "klap_generate_shorts_batch" else dag_id
+    with klap_dag(
+        dag_id,
+        display_name=display_name,
+        doc=DOC,
+        schedule=schedule,
+        fields=fields,
+        defaults=defaults,
+        max_active_runs=1,
+    ) as dag:
+        form = form_of(dag)
+        settings = {name: form[name] for name in shared}
+        read_list = ReadVideoListOperator(
+            task_id="read_list",
+            task_display_name="Read the list",
+            form=of_a_video,
+            trigger_dag_id=trigger_dag_id,
+            source_video_urls=form["source_video_urls"],
+            list_path=form["list_path"],
+            settings=settings,
+        )
+        video = VideoRunOperator.partial(
+            task_id="video",
+            task_display_name="Each video",
+            map_index_template="{{ task.video_name }}",
+            trigger_dag_id=trigger_dag_id,
+            shared_settings=settings,
+            poke_interval=poke_interval,
+            max_active_tis_per_dagrun=at_a_time,  # Airflow counts those that wait in the triggerer, too
+        ).expand_kwargs(read_list.output)
+        summary = SummarizeVideosOperator(
+            task_id="summary",
+            task_display_name="Sum up",
+            trigger_rule="all_done",
+            list_task_id=read_list.task_id,
+            video_task_id=video.task_id,
+            trigger_dag_id=trigger_dag_id,
+        )
+        [read_list, video] >> summary
+    return dag

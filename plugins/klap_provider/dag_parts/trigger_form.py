@@ -1,0 +1,178 @@
+"""Fields of the DAGs' trigger forms. Those of Klap's requests are made from the models: each is declared once."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+from klap_provider.api.requests import Dimensions, EditingOptions, VideoRequest, Watermark
+from klap_provider.api.shapes import ASPECT_RATIOS
+from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, Spending, dollars, estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+#: What a path or a URL in a form begins with (a JSON Schema pattern).
+PLACE = "^(/|[a-zA-Z0-9]+://).+"
+
+
+def form_fields(
+    model: type[BaseModel],
+    names: Sequence[str] | None = None,
+    *,
+    section: str | None = None,
+    prefix: str = "",
+    **defaults: Any,
+) -> dict[str, Param]:
+    """
+    Return Airflow ``Param`` objects for fields of a model: title, help, type, bounds and default.
+
+    :param names: which fields, in the order of the form; default: all but those that are objects of their own.
+    :param section: heading to show them under. None: Airflow's own, which alone is open from the start.
+    :param prefix: put before each name.
+    :param defaults: other defaults than the model's, by field name. A required field without one stays required.
+    """
+    properties = _properties(model)
+    return {
+        f"{prefix}{name}": _param(properties[name], section, defaults.get(name, properties[name].get("default", ...)))
+        for name in names or [name for name, schema in properties.items() if _is_plain(schema)]
+    }
+
+
+@functools.cache
+def _properties(model: type[BaseModel]) -> dict[str, Any]:
+    return dict(model.model_json_schema()["properties"])
+
+
+def _is_plain(schema: dict[str, Any]) -> bool:
+    return all("type" in variant for variant in schema.get("anyOf", [schema]))
+
+
+def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
+    variants = schema.get("anyOf", [schema])
+    types = [variant["type"] for variant in variants]
+    if default is None and "null" not in types:
+        types.append("null")
+    rules: dict[str, Any] = {
+        key: value
+        for part in (*variants, schema)
+        for key, value in part.items()
+        if key not in ("type", "anyOf", "title", "description", "default")
+    }
+    if section:
+        rules["section"] = section
+    if default is not ...:
+        rules["default"] = default
+    return Param(
+        type=types[0] if len(types) == 1 else types,
+        title=schema["title"],
+        description=schema.get("description"),
+        **rules,
+    )
+
+
+def look_fields() -> dict[str, Param]:
+    """Return the fields for the shape, the captions and the watermark of what Klap makes."""
+    return {
+        "aspect_ratio": Param(
+            "9:16",
+            type="string",
+            enum=[*ASPECT_RATIOS],
+            values_display={
+                "9:16": "9:16 vertical: TikTok, Reels, Shorts",
+                "4:5": "4:5 portrait: feeds",
+                "1:1": "1:1 square",
+                "16:9": "16:9 landscape",
+            },
+            title="Shape",
+            description="Width to height, in full HD.",
+            section="Look",
+        ),
+        **form_fields(Dimensions, section="Look", width=None, height=None),
+        **form_fields(EditingOptions, section="Look"),
+        **form_fields(VideoRequest, ["style_preset_id"], section="Look"),
+        **form_fields(Watermark, section="Watermark", prefix="watermark_", src_url=None),
+    }
+
+
+def delivery_fields() -> dict[str, Param]:
+    """Return the fields for where the videos go."""
+    return {
+        "destination": Param(
+            None,
+            type=["string", "null"],
+            pattern=PLACE,
+            title="Destination",
+            description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
+            "Empty: klap_shorts in Airflow's home on the worker.",
+            section="Delivery",
+        ),
+    }
+
+
+def account_fields() -> dict[str, Param]:
+    """Return the fields for who pays, and for what was paid already."""
+    return {
+        "klap_conn_id": Param(
+            "klap_default",
+            type="string",
+            minLength=1,
+            title="Klap connection",
+            description="Id of the Airflow connection that holds the API key.",
+            section="Account",
+        ),
+        "on_behalf_of": Param(
+            None,
+            type=["string", "null"],
+            pattern="^[!-~]+$",
+            title="On behalf of",
+            description="Id of the managed Klap user to act for. Empty: that of the connection, if it has one.",
+            section="Account",
+        ),
+        "klap_task_id": Param(
+            None,
+            type=["string", "null"],
+            title="Existing Klap task",
+            description="Go on with this task of Klap instead of submitting, and paying for, the video.",
+            section="Account",
+        ),
+        "allow_new_submission": Param(
+            False,
+            type="boolean",
+            title="Submit again",
+            description="Only after an error that says so: submit although an earlier request may have been billed.",
+            section="Account",
+        ),
+        **form_fields(Spending, ["budget"], section="Account"),
+    }
+
+
+def tell_estimate(fields: dict[str, Param]) -> None:
+    """Have the help of the field ``budget`` say what a video costs at most, at list prices and the form's defaults."""
+    if {"max_clip_count", "limit"} <= fields.keys():
+        most = estimate(
+            Prices(), clips=fields["max_clip_count"].value or DEFAULT_CLIPS, max_exports=fields["limit"].value
+        )
+        what = f"{most.generated_shorts} clips, of which {most.exports} exported"
+    else:
+        most, what = Cost(Prices(), input_videos=1, exports=1), "the video and its export"
+    fields["budget"].description = (
+        f"{Spending.model_fields['budget'].description} At second-hand list prices that is at most "
+        f"{dollars(most.total)} for {what}."
+    )
+
+
+def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
+    """
+    Give fields other defaults.
+
+    :raises ValueError: names those that are no fields.
+    """
+    if unknown := defaults.keys() - fields.keys():
+        raise ValueError(f"no such field of the trigger form: {', '.join(sorted(unknown))}")
+    for name, value in defaults.items():
+        fields[name].value = value

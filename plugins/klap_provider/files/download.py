@@ -1,0 +1,139 @@
+"""Fetching an exported video: streamed, checked, and never with the API key."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from klap_provider.api.addresses import is_loopback
+from klap_provider.errors import KlapDownloadError
+
+CHUNK = 1024 * 1024
+MAX_REDIRECTS = 3
+
+#: How an MP4 file begins: the size of its first box, and that box's type.
+MP4_HEAD = b"....ftyp"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    What a download may take.
+
+    :param max_bytes: size of the file at most.
+    :param max_seconds: time for the whole download.
+    :param connect_timeout: seconds to wait for a connection.
+    :param read_timeout: seconds to wait for the next bytes.
+    """
+
+    max_bytes: int
+    max_seconds: float
+    connect_timeout: float
+    read_timeout: float
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was written: size in bytes and SHA-256 in hex."""
+
+    size: int
+    sha256: str
+
+
+def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
+    """
+    Stream a video to an open file in constant memory.
+
+    Only https is followed, plain http on this machine alone, over at most three redirects.
+
+    :raises KlapDownloadError: it is not whole, not a video, too large, too slow, or at an address that is refused.
+    """
+    deadline = time.monotonic() + limits.max_seconds
+    try:
+        with _open(url, limits) as response:
+            return _copy(response, sink, limits, deadline)
+    except (requests.RequestException, HTTPError) as failure:
+        raise KlapDownloadError(
+            f"The download of {_shown(url)} broke off ({type(failure).__name__}).", passing=True
+        ) from failure
+
+
+def _open(url: str, limits: Limits) -> requests.Response:
+    for _ in range(MAX_REDIRECTS + 1):
+        if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
+            raise KlapDownloadError(f"{_shown(url)} is not https, so it is not downloaded.", passing=False)
+        response = requests.get(
+            url,
+            headers={"Accept-Encoding": "identity"},
+            auth=lambda request: request,  # or requests would send what a ~/.netrc has for the host
+            stream=True,
+            timeout=(limits.connect_timeout, limits.read_timeout),
+            allow_redirects=False,
+        )
+        if not response.is_redirect:
+            break
+        response.close()
+        url = urljoin(url, response.headers["location"])
+    else:
+        raise KlapDownloadError(f"More than {MAX_REDIRECTS} redirects, the last to {_shown(url)}.", passing=False)
+    if response.status_code != 200:
+        response.close()
+        raise KlapDownloadError(
+            f"{_shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
+            passing=True,
+        )
+    return response
+
+
+def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
+    name, announced = _shown(response.url), response.headers.get("Content-Length")
+    if announced and announced.isdigit() and int(announced) > limits.max_bytes:
+        raise _too_large(name, int(announced), limits)
+    size, head, digest = 0, b"", hashlib.sha256()
+    with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as beside:
+        hashed = beside.submit(digest.update, b"")
+        # What has arrived, rather than whole chunks: a server that only drips must meet the time limit too.
+        while chunk := response.raw.read1(CHUNK):
+            size += len(chunk)
+            if len(head) < len(MP4_HEAD):
+                head += chunk[: len(MP4_HEAD)]
+                if len(head) >= len(MP4_HEAD) and head[4:8] != MP4_HEAD[4:]:
+                    raise KlapDownloadError(f"{name} is not an MP4 video ({_content_type(response)}).", passing=True)
+            if size > limits.max_bytes:
+                raise _too_large(name, size, limits)
+            if time.monotonic() > deadline:
+                raise KlapDownloadError(
+                    f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
+                    "If it is just slow, raise download_timeout.",
+                    passing=True,
+                )
+            hashed.result()  # one chunk at a time, while it is written and the next one is on its way
+            hashed = beside.submit(digest.update, chunk)
+            sink.write(chunk)
+    if size < len(MP4_HEAD) or (announced and announced.isdigit() and size != int(announced)):
+        raise KlapDownloadError(f"{name} ended after {size} of {announced or '?'} bytes.", passing=True)
+    return Fetched(size, digest.hexdigest())
+
+
+def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
+    return KlapDownloadError(
+        f"{name} has {size} bytes or more, the limit is {limits.max_bytes}. To fetch it, raise max_bytes.",
+        passing=False,
+    )
+
+
+def _content_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type") or "no content type"
+
+
+def _shown(url: str) -> str:
+    """Return the URL without its query, which may be a signature."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}{parts.path}"

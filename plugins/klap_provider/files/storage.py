@@ -1,0 +1,205 @@
+"""A team's storage: files that appear whole or not at all, and faults said in terms of the field that led to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
+
+from airflow.sdk import Connection, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.io import attach
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it has no types
+
+from klap_provider.errors import KlapError, KlapInputError, KlapStorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
+BLOCK_SIZE = 16 * 1024 * 1024
+
+#: Storage without folders, where making one would make a bucket out of a mistyped name, and with uploads that are
+#: seen when they are complete.
+OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
+
+
+def folder_at(destination: str | None, subfolder: str | None = None) -> ObjectStoragePath:
+    """
+    Return the folder to deliver to. Nothing is asked of the storage yet.
+
+    :param destination: a path or URL such as ``s3://aws_default@bucket/shorts``. Empty: ``klap_shorts`` in Airflow's
+        home on this machine.
+    :param subfolder: one more level below it.
+    :raises KlapInputError: the destination is a relative path, of a kind that is not known, or names a connection
+        that Airflow does not have.
+    """
+    if not destination:
+        home = os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
+        destination = f"file://{os.path.join(os.path.abspath(home), 'klap_shorts')}"
+    if destination.startswith("/"):
+        destination = f"file://{destination}"
+    scheme, _, rest = destination.partition("://")
+    if not rest or (scheme == "file" and not rest.startswith("/")):
+        raise KlapInputError(
+            f"destination is {destination!r}; it takes an absolute path or a URL such as s3://conn_id@bucket/path."
+        )
+    folder = path_at("destination", destination)
+    return folder / subfolder if subfolder else folder
+
+
+def path_at(field: str, url: str) -> ObjectStoragePath:
+    """
+    Return the place of a URL, with the file system that its connection leads to.
+
+    :param field: the parameter that the URL comes from, for messages.
+    :raises KlapInputError: the URL's scheme, or its connection, is none that Airflow has.
+    """
+    if url.startswith("file://"):
+        # Known to Airflow beforehand: to look it up, it would load all storage that there is a provider for, which
+        # with Amazon's is a third of a second.
+        attach("file", fs=LocalFileSystem())
+    try:
+        path = ObjectStoragePath(url)
+        if path.conn_id:
+            # The providers would go on without it, with whatever credentials the machine has.
+            Connection.get(path.conn_id)
+        path.fs  # noqa: B018  # resolves the scheme now, so that an unknown one is named here
+    except AirflowNotFoundException as missing:
+        raise KlapInputError(
+            f"{field} is {url!r}, and there is no Airflow connection {path.conn_id!r}. Create it, or name another one "
+            "before the @."
+        ) from missing
+    except (ValueError, ImportError) as unknown:
+        raise KlapInputError(
+            f"{field} is {url!r}: {unknown}. Install the Airflow provider of that storage, such as "
+            "apache-airflow-providers-amazon[s3fs] for s3."
+        ) from unknown
+    return path
+
+
+@contextmanager
+def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None]:
+    """
+    Say which field leads to the storage that fails.
+
+    :param paid: whether it is too late to stop without a loss: then even what is missing or refused, and so for a
+        person to mend, is tried again.
+    :raises KlapStorageError: instead of what the storage's library raised.
+    """
+    try:
+        yield
+    except KlapError:
+        raise
+    except FileNotFoundError as missing:
+        raise KlapStorageError(
+            f"{field}: {url} is not there ({_said(missing)}). Check its bucket and path.", passing=paid
+        ) from missing
+    except PermissionError as refused:
+        raise KlapStorageError(
+            f"{field}: {url} was refused ({_said(refused)}). Check the credentials, and what they may do there.",
+            passing=paid,
+        ) from refused
+    except Exception as failure:
+        raise KlapStorageError(f"{field}: {url} failed ({_said(failure)}).", passing=True) from failure
+
+
+def _said(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {failure}"[:300]
+
+
+def asset_uri(destination: str | None) -> str:
+    """Return a destination as the URI of an asset: without connection, in ASCII, and no longer than Airflow takes."""
+    folder = folder_at(destination)
+    return f"{folder.protocol}://{quote(folder.path.rstrip('/'))}"[:1500]
+
+
+def check_destination(destination: str) -> None:
+    """
+    Deliver a tiny file to a destination and remove it, so that what delivery would fail with is known before.
+
+    :raises KlapInputError: the destination makes no sense.
+    :raises KlapStorageError: it cannot be written to.
+    """
+    probe = folder_at(destination) / f"klap-probe-{uuid.uuid4().hex}"
+    with storage_faults("destination", destination):
+        with whole_file(probe) as sink:
+            sink.write(b"Made by Airflow's Klap provider to see that it can write here, and removed at once.\n")
+        probe.fs.rm_file(probe.path)
+
+
+def size_of(path: ObjectStoragePath) -> int | None:
+    """Return the size of a file in bytes, or None if it is not there."""
+    try:
+        return int(path.fs.info(path.path)["size"])
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def whole_file(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when the block ends well."""
+    with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path) as sink:
+        yield sink
+
+
+@contextmanager
+def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """Upload to an object store, where a file is there when its upload is ended, or not at all."""
+    sink = path.fs.open(path.path, "wb", block_size=BLOCK_SIZE)
+    try:
+        yield sink
+        sink.close()
+    except BaseException:
+        with contextlib.suppress(Exception):  # the storage may be what failed
+            sink.discard()
+        sink.closed = True  # or fsspec would end the upload of half a file, at the latest when it collects the garbage
+        raise
+
+
+@contextmanager
+def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """
+    Write to ``.<name>.<random>.part`` beside the file, and move that at the end.
+
+    What a killed earlier try left there is removed first, so that a try that is still alive, though given up by
+    Airflow, fails at its own move.
+    """
+    fs, folder = path.fs, path.parent.path
+    fs.makedirs(folder, exist_ok=True)
+    for leftover in fs.ls(folder, detail=False):  # not glob: the folder's own name may have its special characters
+        name = leftover.rpartition("/")[2]
+        if name.startswith(f".{path.name}.") and name.endswith(".part"):
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm_file(leftover)
+    part = f"{folder.rstrip('/')}/.{path.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        with fs.open(part, "wb") as sink:
+            yield sink
+        fs.mv(part, path.path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm_file(part)
+        raise
+
+
+def text_at(field: str, path: str) -> str:
+    """
+    Return the text of a file.
+
+    :param field: the parameter that the path comes from, for messages.
+    :param path: absolute, or any URL of Airflow's object storage.
+    :raises KlapInputError: there is no such file or kind of storage, or it is no text.
+    """
+    try:
+        file = ObjectStoragePath(f"file://{path}" if path.startswith("/") else path)
+        return file.read_text(encoding="utf-8-sig")  # spreadsheets put a mark at the beginning
+    except FileNotFoundError:
+        raise KlapInputError(f"Nothing was started. {field}: there is no file {path}.") from None
+    except UnicodeDecodeError:
+        raise KlapInputError(f"Nothing was started. {field}: {path} is no text in UTF-8.") from None
+    except (ValueError, ImportError) as unknown:  # the kind of storage, or what it needs
+        raise KlapInputError(f"Nothing was started. {field}: {path}: {unknown}") from unknown

@@ -1,0 +1,27 @@
+"""How Klap is reached: Airflow's hook, and the clients that tasks and triggers use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klap_provider import published
+
+if TYPE_CHECKING:
+    from klap_provider.hooks.async_client import KlapAsyncClient as KlapAsyncClient
+    from klap_provider.hooks.client import KlapClient as KlapClient
+    from klap_provider.hooks.klap import KlapHook as KlapHook
+
+__all__ = [
+    "KlapAsyncClient",
+    "KlapClient",
+    "KlapHook",
+]
+
+__getattr__ = published(
+    __name__,
+    {
+        "KlapAsyncClient": "async_client",
+        "KlapClient": "client",
+        "KlapHook": "klap",
+    },
+)

@@ -1,0 +1,226 @@
+"""
+Looking at Klap from the triggerer's event loop, where thousands of waits are one client.
+
+All clients of one Airflow connection in one event loop share its look-up, one HTTP session and one set of limits. These
+live from when the first of them is entered until the last is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from requests.utils import get_environ_proxies, select_proxy
+
+from klap_provider.api import calls
+from klap_provider.errors import KlapConfigError, KlapError, KlapRateLimitError, KlapServerError
+from klap_provider.hooks.client import NO_ANSWER, USER_AGENT, transport_error
+from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
+from klap_provider.rules.retry import Backoff
+from klap_provider.telemetry import metrics
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from klap_provider.api.calls import Call
+
+T = TypeVar("T")
+
+#: Requests under way at the same time, and so TCP connections, for one Airflow connection.
+IN_FLIGHT = 50
+
+#: Requests per second for one Airflow connection. Klap's documents look at each export every 15 s: this is 750 of them.
+PER_SECOND = 50.0
+
+#: Seconds for which an idle TCP connection is kept: longer than from one look to the next.
+KEEP_ALIVE = 60.0
+
+
+class KlapAsyncClient:
+    """
+    The async twin of :class:`~klap_provider.hooks.client.KlapClient`; an async context manager.
+
+    :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. It goes with each request, so
+        that the waits for all users are one client: Klap's limits are the account's.
+    """
+
+    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID, *, on_behalf_of: str | None = None) -> None:
+        self.klap_conn_id = klap_conn_id
+        self.on_behalf_of = on_behalf_of
+
+    async def __aenter__(self) -> Self:
+        clients = _clients.setdefault(asyncio.get_running_loop(), {})
+        if self.klap_conn_id not in clients:
+            clients[self.klap_conn_id] = _Client(self.klap_conn_id)
+        self._client = clients[self.klap_conn_id]
+        self._client.users += 1
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.users -= 1
+        if not self._client.users:
+            del _clients[asyncio.get_running_loop()][self.klap_conn_id]
+            await self._client.close()
+
+    async def call(self, call: Call[T]) -> T:
+        """
+        Carry out a GET once and return its parsed answer; the poll loop that asks is the repetition.
+
+        It first waits for its turn among all that look with this connection. A POST is refused: a restart of the
+        triggerer would send it again.
+
+        :raises KlapRateLimitError: Klap asked for fewer requests, of this client or of another one, and that time is
+            not over.
+        :raises KlapError: as :meth:`KlapClient.call`.
+        """
+        if not call.repeatable:
+            raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")
+        return await self._client.call(call, self.on_behalf_of)
+
+
+@dataclass(frozen=True)
+class _Account:
+    """A connection, and the options of every request with it."""
+
+    connection: KlapConnection
+    options: dict[str, Any]
+
+    @classmethod
+    async def read(cls, klap_conn_id: str) -> Self:
+        try:
+            conn = await BaseHook.aget_connection(klap_conn_id)
+        except AirflowNotFoundException as missing:
+            raise missing_connection(klap_conn_id, missing) from None
+        connection = KlapConnection.read(klap_conn_id, conn, await conn.aextra_dejson())
+        timeout = aiohttp.ClientTimeout(
+            total=connection.connect_timeout + connection.read_timeout,
+            sock_connect=connection.connect_timeout,
+            sock_read=connection.read_timeout,
+        )
+        # Not trust_env: with it, aiohttp would also take from a ~/.netrc what it has for the host.
+        proxy = select_proxy(connection.api_url, get_environ_proxies(connection.api_url))
+        return cls(connection, {"timeout": timeout, "proxy": proxy, "allow_redirects": False})
+
+
+class _Client:
+    """What the clients of one connection in one event loop share."""
+
+    def __init__(self, klap_conn_id: str) -> None:
+        self.users = 0
+        self._klap_conn_id = klap_conn_id
+        self._account: _Account | None = None
+        self._read_at = 0.0
+        self._reading = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._turn = 0.0
+        self._held_until = 0.0
+        self._refusals = 0
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, call: Call[T], user: str | None) -> T:
+        began = _now()
+        account = self._account or await self._read(since=began)
+        try:
+            return await self._in_turn(call, account, user)
+        except (KlapRateLimitError, KlapServerError):
+            raise  # Klap itself has answered: the connection is right
+        except KlapError:
+            # The connection may have another key or host by now. A rotated key must not end thousands of waits.
+            try:
+                fresh = await self._read(since=began)
+            except KlapConfigError:
+                fresh = account
+            if fresh == account:
+                raise
+        return await self._in_turn(call, fresh, user)
+
+    async def _read(self, *, since: float) -> _Account:
+        """Return the account as Airflow had it at that time of the event loop or later."""
+        async with self._reading:
+            if self._account is None or self._read_at < since:
+                read_at = _now()
+                self._account = await _Account.read(self._klap_conn_id)
+                self._read_at = read_at
+            return self._account
+
+    async def _in_turn(self, call: Call[T], account: _Account, user: str | None) -> T:
+        async with self._in_flight:
+            now = _now()
+            self._turn = max(now, self._turn + 1 / PER_SECOND)
+            if self._turn > now:
+                await asyncio.sleep(self._turn - now)
+            held = self._held_until - _now()
+            if held > 0:
+                raise KlapRateLimitError(
+                    f"{call}: not sent, as Klap answered an earlier request with 429. Next in {held:.1f} s.",
+                    status=429,
+                    retry_after=held,
+                )
+            try:
+                answer = await self._send(call, account, user)
+            except KlapRateLimitError as limited:
+                self._hold(limited)
+                raise
+            self._refusals = 0
+            return answer
+
+    def _hold(self, limited: KlapRateLimitError) -> None:
+        """Let no request out for as long as Klap asked, or, where it did not say, for longer each time."""
+        now = _now()
+        if now >= self._held_until:  # once for all that were under way together
+            self._refusals += 1
+        delay = Backoff().delay(self._refusals, retry_after=limited.retry_after)
+        self._held_until = max(self._held_until, now + delay)
+
+    async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
+            )
+        connection = account.connection.acting_for(user)
+        url = connection.api_url + call.path
+        try:
+            async with self._session.get(
+                url, params=call.query, headers=connection.headers, **account.options
+            ) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
+            metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
+            never = isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            raise transport_error(call, connection, failure, sent=not never) from failure
+        metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status))
+        return calls.read_answer(
+            call,
+            status=response.status,
+            headers=response.headers,
+            body=connection.scrub(body),
+            now=time.time(),
+        )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+#: By event loop, as an HTTP session belongs to one, and by connection id.
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Client]] = WeakKeyDictionary()

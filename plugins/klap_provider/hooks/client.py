@@ -1,0 +1,180 @@
+"""
+Carrying out the calls of :mod:`klap_provider.api.calls` with requests. :mod:`klap_provider.hooks.async_client` has the
+async twin.
+
+Both send nothing of the connection's Extra, wait no longer than its timeouts, follow no redirect, and repeat a call
+only where :mod:`klap_provider.rules.retry` allows it.
+
+This is what the tasks use. :class:`~klap_provider.hooks.KlapHook` is the same as a hook of Airflow's; the HTTP provider
+that it builds on loads aiohttp, for a tenth of a second (where no bytecode is kept, a third) at each start of a task.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
+
+from klap_provider import __version__
+from klap_provider.api import calls
+from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
+from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
+from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
+from klap_provider.rules.retry import Backoff, next_attempt_in
+from klap_provider.telemetry import metrics
+
+if TYPE_CHECKING:
+    from klap_provider.api.calls import Call
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = f"airflow-provider-klap/{__version__}"
+
+#: In metrics, in place of the HTTP status.
+NO_ANSWER = "none"
+
+
+class KlapClient:
+    """
+    Talk to the Klap API.
+
+    :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
+    :param backoff: how often a call is repeated, where it may be. Default: 4 attempts within about 10 s.
+    """
+
+    def __init__(
+        self,
+        klap_conn_id: str = DEFAULT_CONN_ID,
+        *,
+        on_behalf_of: str | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.klap_conn_id = klap_conn_id
+        self.on_behalf_of = on_behalf_of
+        self.backoff = backoff or Backoff()
+
+    @cached_property
+    def connection(self) -> KlapConnection:
+        """
+        The connection, looked up once and checked, for the user that this client acts for.
+
+        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
+        :raises KlapInputError: ``on_behalf_of`` is no id.
+        """
+        try:
+            conn = BaseHook.get_connection(self.klap_conn_id)
+        except AirflowNotFoundException as missing:
+            raise missing_connection(self.klap_conn_id, missing) from None
+        return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).acting_for(self.on_behalf_of)
+
+    @cached_property
+    def session(self) -> requests.Session:
+        """The one session, with the key."""
+        session = requests.Session()
+        session.headers.update({**self.connection.headers, "User-Agent": USER_AGENT})
+        session.auth = _keep_authorization
+        return session
+
+    @property
+    def timeout(self) -> tuple[float, float]:
+        """Seconds to wait for a connection, and for an answer."""
+        return self.connection.connect_timeout, self.connection.read_timeout
+
+    def call(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
+        """
+        Carry out an API call and return its parsed answer.
+
+        :param backoff: instead of the hook's own.
+        :raises KlapConfigError: the connection cannot be used.
+        :raises KlapTransportError: there was no answer.
+        :raises KlapResponseError: there was one, but not the one that was asked for.
+        """
+        backoff = backoff or self.backoff
+        for attempt in range(1, backoff.attempts + 1):
+            try:
+                return self._send(call)
+            except KlapError as failure:
+                delay = next_attempt_in(failure, repeatable=call.repeatable, attempt=attempt, backoff=backoff)
+                if delay is None:
+                    raise
+                metrics.count(metrics.API_RETRIES, endpoint=call.name)
+                log.warning("Attempt %d of %d: %s Next in %.1f s.", attempt, backoff.attempts, failure, delay)
+            time.sleep(delay)
+        raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
+
+    def _send(self, call: Call[T]) -> T:
+        try:
+            response = self.session.request(
+                call.method,
+                self.connection.api_url + call.path,
+                params=call.query,
+                json=call.body,
+                timeout=self.timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as failure:
+            metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
+            raise transport_error(call, self.connection, failure, sent=not _never_connected(failure)) from failure
+        metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
+        return self.read(call, response)
+
+    def read(self, call: Call[T], response: requests.Response) -> T:
+        """
+        Return the parsed answer.
+
+        :raises KlapResponseError: it is not the one that was asked for.
+        """
+        return calls.read_answer(
+            call,
+            status=response.status_code,
+            headers=response.headers,
+            body=self.connection.scrub(response.content),
+            now=time.time(),
+        )
+
+
+def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from replacing the API key by what a ~/.netrc has for the host."""
+    return request
+
+
+def _never_connected(failure: requests.RequestException) -> bool:
+    """Whether requests failed before anything can have been sent; in doubt, no."""
+    if isinstance(failure, requests.ConnectTimeout | requests.exceptions.InvalidURL):
+        return True
+    reason = getattr(failure.args[0] if failure.args else None, "reason", None)
+    if isinstance(reason, ProxyError):
+        reason = reason.original_error
+    if isinstance(reason, SSLError):
+        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
+    return isinstance(reason, NewConnectionError)
+
+
+def transport_error(
+    call: Call[Any], connection: KlapConnection, failure: BaseException, *, sent: bool
+) -> KlapTransportError:
+    """
+    Return the error for a call that got no answer.
+
+    :param sent: whether the request may have reached Klap.
+    """
+    cause = type(failure).__name__
+    if sent:
+        return KlapNoAnswerError(
+            f"{call}: no answer from {connection.api_url} within its time ({cause}; "
+            f"read_timeout of the connection {connection.conn_id!r} is {connection.read_timeout:g} s)."
+        )
+    return KlapConnectionError(
+        f"{call}: {connection.api_url} cannot be reached ({cause}). Check the network and the Host of the "
+        f"connection {connection.conn_id!r}: Klap's API is at {DEFAULT_API_URL}, or at {OTHER_API_URL}."
+    )

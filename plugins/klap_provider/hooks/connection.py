@@ -1,0 +1,181 @@
+"""What an Airflow connection of type ``klap`` says. No look-up here: the hooks bring the connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from klap_provider.api.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
+from klap_provider.errors import KlapConfigError, KlapInputError
+from klap_provider.rules.cost import Prices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONN_TYPE = "klap"
+DEFAULT_CONN_ID = "klap_default"
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+
+
+class AirflowConnection(Protocol):
+    """The fields that are read of ``airflow.sdk.Connection``."""
+
+    host: str | None
+    schema: str | None
+    port: int | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class KlapConnection:
+    """
+    A connection, checked.
+
+    :param conn_id: its Airflow id, for messages.
+    :param api_url: base URL, without a slash at the end.
+    :param api_key: secret; not part of the representation.
+    :param connect_timeout: seconds to wait for a connection.
+    :param read_timeout: seconds to wait for an answer, or between two pieces of one.
+    :param player_url: address to which a project id is appended for a preview.
+    :param app_url: address to which a folder id is appended to open it in Klap's own app.
+    :param embed_url: address to which a project id is appended for a player to embed.
+    :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
+    :param external_access_token: secret that opens embedded players; not part of the representation.
+    :param price_input_video: US dollars that Klap bills for it, as the following. None: see
+        :class:`~klap_provider.rules.cost.Prices`.
+    """
+
+    conn_id: str
+    api_url: str
+    api_key: str = field(repr=False)
+    connect_timeout: float = CONNECT_TIMEOUT
+    read_timeout: float = READ_TIMEOUT
+    player_url: str = DEFAULT_PLAYER_URL
+    app_url: str = DEFAULT_APP_URL
+    embed_url: str = DEFAULT_EMBED_URL
+    on_behalf_of: str | None = None
+    external_access_token: str | None = field(default=None, repr=False)
+    price_input_video: Decimal | None = None
+    price_generated_short: Decimal | None = None
+    price_export: Decimal | None = None
+
+    @classmethod
+    def read(cls, conn_id: str, conn: AirflowConnection, extra: Mapping[str, Any]) -> KlapConnection:
+        """
+        Check a connection as Airflow stores it.
+
+        :param extra: its decoded Extra. Only the fields of the connection form are read; no other becomes
+            anything, in particular no HTTP header.
+        :raises KlapConfigError: names the setting that is missing or wrong.
+        """
+        key = (conn.password or "").strip()
+        if not key:
+            raise KlapConfigError(
+                f"The connection {conn_id!r} has no API key. Put the key from Klap into its Password field."
+            )
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise KlapConfigError(
+                f"The API key of the connection {conn_id!r} (its Password) has characters that no key has."
+            )
+        return cls(
+            conn_id=conn_id,
+            api_url=api_url(conn.host, schema=conn.schema, port=conn.port),
+            api_key=key,
+            connect_timeout=_seconds(conn_id, extra, "connect_timeout", CONNECT_TIMEOUT),
+            read_timeout=_seconds(conn_id, extra, "read_timeout", READ_TIMEOUT),
+            player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
+            app_url=str(extra.get("app_url") or DEFAULT_APP_URL).rstrip("/"),
+            embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
+            on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
+            external_access_token=str(extra.get("external_access_token") or "").strip() or None,
+            price_input_video=_price(conn_id, extra, "price_input_video"),
+            price_generated_short=_price(conn_id, extra, "price_generated_short"),
+            price_export=_price(conn_id, extra, "price_export"),
+        )
+
+    def acting_for(self, user: str | None) -> KlapConnection:
+        """
+        Return the connection with another managed user to act for; None or empty: its own.
+
+        :raises KlapInputError: this is no id of a user.
+        """
+        user = str(user or "").strip()
+        if not _fits_header(user):
+            raise KlapInputError(
+                f"on_behalf_of is {user!r}; it takes the id of a managed user. Nothing was sent to Klap."
+            )
+        return replace(self, on_behalf_of=user) if user else self
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of every API call."""
+        headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
+        if self.on_behalf_of:
+            headers["X-On-Behalf-Of"] = self.on_behalf_of
+        return headers
+
+    @property
+    def prices(self) -> Prices:
+        """What Klap bills this account, as far as somebody has said."""
+        told = {
+            "input_video": self.price_input_video,
+            "generated_short": self.price_generated_short,
+            "export": self.price_export,
+        }
+        known = {name: price for name, price in told.items() if price is not None}
+        return Prices(**known, second_hand=len(known) < len(told))
+
+    def scrub(self, body: bytes) -> bytes:
+        """Return an answer without the API key, should it repeat it: its words end up in errors and XComs."""
+        return body.replace(self.api_key.encode(), b"***")
+
+
+def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name)
+    if value in (None, ""):
+        return default
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 3600:
+        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
+    return seconds
+
+
+def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:
+    value = extra.get(name)
+    if value in (None, ""):
+        return None
+    try:
+        price = Decimal(str(value))
+        fits = 0 <= price <= 1000
+    except ArithmeticError:  # no number, or one that compares with none
+        fits = False
+    if not fits:
+        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes US dollars, 0 to 1000.")
+    return price
+
+
+def _user(conn_id: str, value: Any) -> str | None:
+    user = str(value or "").strip()
+    if not _fits_header(user):
+        raise KlapConfigError(
+            f"on_behalf_of of the connection {conn_id!r} is {value!r}; it takes the id of a managed user."
+        )
+    return user or None
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def missing_connection(conn_id: str, reason: BaseException) -> KlapConfigError:
+    """Return the error for a connection that Airflow does not have."""
+    return KlapConfigError(
+        f"There is no Airflow connection {conn_id!r} ({reason}). Create one of type Klap with your API key as its "
+        f"Password, or name another one with klap_conn_id."
+    )

@@ -1,0 +1,153 @@
+"""KlapHook: the Klap API as a hook of Airflow's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.log import mask_secret
+
+from klap_provider.api import calls
+from klap_provider.errors import KlapAuthError, KlapError, KlapNotFoundError
+from klap_provider.hooks.client import KlapClient
+from klap_provider.hooks.connection import CONN_TYPE, DEFAULT_CONN_ID, KlapConnection
+from klap_provider.rules.retry import Backoff
+
+if TYPE_CHECKING:
+    import requests
+
+    from klap_provider.api.answers import User
+    from klap_provider.api.calls import Call
+
+T = TypeVar("T")
+
+#: An id of the right form that no task has: asking for it tells whether the key is good, and starts nothing.
+NO_TASK = "connectiontest00"
+
+
+class KlapHook(HttpHook):
+    """
+    Talk to the Klap API.
+
+    :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
+    :param backoff: how often a call is repeated, where it may be. Default: 4 attempts within about 10 s.
+
+    Every call of the API is in :mod:`klap_provider.api.calls`; :meth:`call` carries one out:
+
+    .. code-block:: python
+
+        KlapHook().call(calls.list_projects(folder_id))
+
+    API: https://docs.klap.app/
+    """
+
+    conn_name_attr = "klap_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = "Klap"
+
+    def __init__(
+        self,
+        klap_conn_id: str = DEFAULT_CONN_ID,
+        *,
+        on_behalf_of: str | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        super().__init__(http_conn_id=klap_conn_id)
+        self.klap_conn_id = klap_conn_id
+        self.client = KlapClient(klap_conn_id, on_behalf_of=on_behalf_of, backoff=backoff)
+
+    @property
+    def connection(self) -> KlapConnection:
+        """
+        The connection, looked up once and checked, for the user that this hook acts for.
+
+        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
+        :raises KlapInputError: ``on_behalf_of`` is no id.
+        """
+        return self.client.connection
+
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> requests.Session:
+        """
+        Return the one session of this hook, with the key and without anything of the connection's Extra.
+
+        :param headers: further headers for this session.
+        :param extra_options: as for ``HttpHook``: ``timeout`` and ``check_response``.
+        """
+        session = self.client.session
+        session.headers.update(headers or {})
+        self.base_url, self._base_url_initialized = self.connection.api_url, True
+        self.merged_extra = {"timeout": self.client.timeout, "allow_redirects": False, **(extra_options or {})}
+        return session
+
+    def check_response(self, response: requests.Response) -> None:
+        """
+        Raise for everything but a 2xx, without logging the body.
+
+        :raises KlapResponseError: the subclass says what went wrong.
+        """
+        any_answer: Call[Any] = calls.Call(response.request.method or "", response.request.path_url, lambda _: None)
+        self.client.read(any_answer, response)
+
+    def call(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
+        """
+        Carry out an API call and return its parsed answer; see :meth:`KlapClient.call`.
+
+        :param backoff: instead of the hook's own.
+        """
+        return self.client.call(call, backoff=backoff)
+
+    def create_user(self) -> User:
+        """
+        Make a managed user, to act for with ``on_behalf_of``. Each call makes another one.
+
+        :return: the user, with ``id`` and ``email``.
+        """
+        return self.call(calls.create_user())
+
+    def create_user_token(self, user_id: str) -> str:
+        """
+        Make a token that opens the embedded players of a managed user, and mask it in the task's log from now on.
+
+        :param user_id: as :meth:`create_user` returns it.
+        :return: the token: a secret, which does not belong into an XCom, and so not into what a task returns.
+        """
+        token = self.call(calls.create_user_token(user_id)).external_access_token
+        mask_secret(token)
+        return token
+
+    def embed_url(self, project_id: str, token: str | None = None) -> str:
+        """
+        Return the address of a short's player, for a web page to embed.
+
+        :param token: as :meth:`create_user_token` returns it. Default: ``external_access_token`` of the connection.
+            It is part of the address, which is then as secret as the token. Without any, this is the plain player.
+        """
+        connection, project = self.connection, quote(project_id, safe="")
+        token = token or connection.external_access_token
+        if token is None:
+            return f"{connection.player_url}/{project}"
+        mask_secret(token)
+        return f"{connection.embed_url}/{project}#external_access_token={quote(token, safe='')}"
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Tell a good key, a bad key and an unreachable host apart, by asking for a task that does not exist.
+
+        :return: whether the connection works, and a sentence for the person who asked.
+        """
+        try:
+            self.call(calls.get_task(NO_TASK), backoff=Backoff(attempts=1))
+        except KlapNotFoundError as unknown:
+            if not unknown.spoke_json:
+                return False, f"{self.connection.api_url} is some web site, not Klap's API: check the connection's Host"
+            return True, f"{self.connection.api_url} accepts the API key"
+        except KlapAuthError:
+            return False, f"{self.connection.api_url} does not accept the API key (the connection's Password)"
+        except KlapError as failure:
+            return False, str(failure)
+        return True, f"{self.connection.api_url} accepts the API key"

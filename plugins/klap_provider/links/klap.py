@@ -1,0 +1,68 @@
+"""Buttons on a task instance. Airflow calls them on the worker when a task ends or waits, and keeps the addresses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from airflow.sdk import BaseOperatorLink
+
+from klap_provider.airflow_internals import returned
+from klap_provider.errors import KlapError
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+    from klap_provider.hooks.client import KlapClient
+
+
+class KlapTask(Protocol):
+    """What the links read of an operator."""
+
+    project_id: str | None
+    folder_id: str | None
+
+    @property
+    def client(self) -> KlapClient:
+        """The client of the task's connection."""
+
+
+class OpenInKlapLink(BaseOperatorLink):
+    """Opens the folder of the shorts in Klap's own app, at the task's short if it has one."""
+
+    name = "Open in Klap"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or nothing while the folder is not known or the connection cannot be read."""
+        task = cast("KlapTask", operator)
+        if not task.folder_id:
+            return ""
+        try:
+            folder = f"{task.client.connection.app_url}/{task.folder_id}"
+        except KlapError:
+            return ""
+        return f"{folder}#{task.project_id}" if task.project_id else folder
+
+
+class PreviewShortLink(BaseOperatorLink):
+    """Opens the short in Klap's player."""
+
+    name = "Preview short"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or nothing where the connection cannot be read."""
+        task = cast("KlapTask", operator)
+        try:
+            return f"{task.client.connection.player_url}/{task.project_id}"
+        except KlapError:
+            return ""
+
+
+class ExportedVideoLink(BaseOperatorLink):
+    """Opens the exported video at Klap's public address: browsers do not open what lies in the team's storage."""
+
+    name = "Exported video"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task left in its XCom, or nothing before that."""
+        return (returned(ti_key) or {}).get("src_url") or ""

@@ -1,0 +1,31 @@
+"""The button that leads from a batch to the run of a video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from airflow.sdk import BaseOperatorLink
+
+from klap_provider.airflow_internals import run_address
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+
+class RunningTask(Protocol):
+    """What the link reads of an operator."""
+
+    trigger_dag_id: str
+    trigger_run_id: str
+
+
+class VideoRunLink(BaseOperatorLink):
+    """Opens the run that a batch started, or found, for a video."""
+
+    name = "Run of this video"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address."""
+        task = cast("RunningTask", operator)
+        return run_address(task.trigger_dag_id, task.trigger_run_id)

@@ -1,0 +1,198 @@
+"""DeliverShortOperator: bytes from Klap to the team's storage."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+from klap_provider.api import calls
+from klap_provider.api.answers import JobStatus
+from klap_provider.errors import KlapDownloadError
+from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
+from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.rules.naming import file_name
+from klap_provider.telemetry import metrics
+from klap_provider.xcoms import DELIVERED_KEY, Delivered, File
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context, ObjectStoragePath
+    from pydantic import JsonValue
+
+
+class DeliverShortOperator(KlapOperator):
+    """
+    Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
+
+    The file name is made of the score, the short's name and the export's id
+    (:func:`~klap_provider.rules.naming.file_name`). A file that is there already was delivered whole, and is not
+    fetched again. A JSON file of the same name beside it has what Klap says of the short: score and explanation, texts
+    to publish it with, transcript.
+
+    :param export_id: id of the export, which must be ready. Templated.
+    :param project_id: id of the short. Templated.
+    :param folder_id: its folder; None after video-to-video. Templated.
+    :param destination: folder to deliver to: an absolute path, or a URL that Airflow's ``ObjectStoragePath``
+        understands, such as ``s3://aws_default@bucket/shorts``. Default: ``klap_shorts`` in Airflow's home on this
+        machine. Templated.
+    :param subfolder: folder below it. Templated.
+    :param short_name: name of the short, for the file name and shown as the map index. Templated.
+    :param virality_score: 0–100, for the file name. Templated.
+    :param source_video_url: the video that it is a short of, for the JSON file. Templated.
+    :param klap_task_id: Klap's task that made it, for the JSON file. Templated.
+    :param max_bytes: size at which a download is given up. Default 5 GiB.
+    :param download_timeout: seconds after which a download is given up. Default 1800.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
+    :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str, "src_url": str | None,
+        "sidecar": str, "publication_captions": dict | None, "transcript": str | None}``: ``src_url`` is Klap's address
+        of the video, if this task has fetched it, ``sidecar`` the JSON file, and ``transcript`` None if it is longer
+        than 10,000 characters.
+    :raises KlapDownloadError: the file could not be fetched whole.
+    :raises KlapStorageError: it could not be stored.
+    """
+
+    template_fields: Sequence[str] = (
+        "export_id",
+        "project_id",
+        "folder_id",
+        "destination",
+        "subfolder",
+        "short_name",
+        "virality_score",
+        "source_video_url",
+        "klap_task_id",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
+    operator_extra_links = (OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink())
+
+    #: What was delivered, once it is.
+    delivered: File | None = None
+
+    def __init__(
+        self,
+        *,
+        export_id: str,
+        project_id: str,
+        folder_id: str | None = None,
+        destination: str | None = None,
+        subfolder: str | None = None,
+        short_name: str | None = None,
+        virality_score: float | None = None,
+        source_video_url: str | None = None,
+        klap_task_id: str | None = None,
+        max_bytes: int = 5 * 1024**3,
+        download_timeout: float = 1800,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        super().__init__(**kwargs)
+        self.export_id = export_id
+        self.project_id = project_id
+        self.folder_id = folder_id
+        self.destination = destination
+        self.subfolder = subfolder
+        self.short_name = short_name
+        self.virality_score = virality_score
+        self.source_video_url = source_video_url
+        self.klap_task_id = klap_task_id
+        self.max_bytes = max_bytes
+        self.download_timeout = download_timeout
+
+    @reports_failure
+    def execute(self, context: Context) -> Delivered:
+        """Deliver, or find that it was delivered before."""
+        from klap_provider.files.sidecar import LONGEST_TRANSCRIPT, read_sidecar, sidecar_of
+        from klap_provider.files.storage import folder_at, storage_faults
+
+        path = folder_at(self.destination, self.subfolder) / file_name(
+            export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
+        )
+        sidecar = sidecar_of(path)
+        store = context["task_state_store"]
+        known = store.get(DELIVERED_KEY)
+        with storage_faults("destination", str(path), paid=True):
+            record = self._delivered_before(path, known)
+            facts = None if record is None else read_sidecar(sidecar, sha256=record["sha256"])
+            if record is None:
+                record = self._fetch(path)
+                self.log.info("Delivered %s (%d bytes)", path, record["size"])
+                metrics.count(metrics.DELIVERED)
+                metrics.count(metrics.DELIVERED_BYTES, record["size"])
+            else:
+                self.log.info("%s is there already", path)
+        store.set(DELIVERED_KEY, cast("JsonValue", record))
+        self.delivered = record
+        if facts is None:
+            facts = self._describe(sidecar, path.name, record)
+        transcript = facts["transcript"]
+        return {
+            "project_id": str(self.project_id),
+            "export_id": self.export_id,
+            **record,
+            "sidecar": str(sidecar),
+            "publication_captions": facts["publication_captions"],
+            "transcript": transcript if transcript and len(transcript) <= LONGEST_TRANSCRIPT else None,
+        }
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider is installed, which file came of which export."""
+        from klap_provider.telemetry.lineage import delivered
+
+        return delivered(self.delivered, project_id=self.project_id, export_id=self.export_id)
+
+    def _delivered_before(self, path: ObjectStoragePath, record: Any) -> File | None:
+        from klap_provider.files.storage import BLOCK_SIZE, size_of
+
+        size = size_of(path)
+        if size is None:
+            return None
+        if record is not None and record["path"] == str(path) and record["size"] == size:
+            return cast("File", record)
+        digest = hashlib.sha256()
+        with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
+            while chunk := file.read(1024 * 1024):
+                digest.update(chunk)
+        return {"path": str(path), "size": size, "sha256": digest.hexdigest(), "src_url": None}
+
+    def _describe(self, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
+        from klap_provider.files.sidecar import facts_of, write_json
+        from klap_provider.files.storage import storage_faults
+
+        project = self.client.call(calls.get_project(str(self.project_id), folder_id=self.folder_id))
+        facts = {
+            "project_id": self.project_id,
+            "export_id": self.export_id,
+            "folder_id": self.folder_id,
+            **facts_of(project, short_name=self.short_name, virality_score=self.virality_score),
+            "source_video_url": self.source_video_url,
+            "klap_task_id": self.klap_task_id,
+            "file": file,
+            "size": record["size"],
+            "sha256": record["sha256"],
+        }
+        with storage_faults("destination", str(sidecar), paid=True):
+            write_json(sidecar, facts)
+        return facts
+
+    def _fetch(self, path: ObjectStoragePath) -> File:
+        from klap_provider.files.download import Limits, download
+        from klap_provider.files.storage import whole_file
+
+        export = self.client.call(
+            calls.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
+        )
+        if export.status != JobStatus.READY or not export.src_url:
+            raise KlapDownloadError(
+                f"Klap export {export.id} is {export.status!r} and has no video to deliver; wait for it with "
+                "ExportStatusSensor.",
+                passing=export.status != JobStatus.ERROR,
+            )
+        connection = self.client.connection
+        limits = Limits(self.max_bytes, self.download_timeout, connection.connect_timeout, connection.read_timeout)
+        with whole_file(path) as sink:
+            fetched = download(export.src_url, sink, limits)
+        return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": export.src_url}

@@ -1,0 +1,128 @@
+"""ExportShortOperator: a short becomes a video file at Klap, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.api import calls
+from klap_provider.api.addresses import require_reachable
+from klap_provider.api.answers import JobStatus
+from klap_provider.api.requests import ExportRequest, build_request
+from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
+from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure
+from klap_provider.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from klap_provider.rules.submission import Submission
+    from klap_provider.xcoms import Exported
+
+#: Seconds by which Klap's clock may be behind ours when an export is looked for by its time.
+CLOCK_SKEW = 60
+
+
+class ExportShortOperator(KlapSubmitOperator):
+    """
+    Have one short rendered as a video file: ``POST /projects/…/exports``. Costs money, once.
+
+    A retry or a clear with the same inputs returns the same export, unless that export failed at Klap. If an answer
+    got lost, the export is looked for with ``GET /exports`` and adopted.
+
+    :param project_id: id of the short. Templated.
+    :param folder_id: its folder; None after video-to-video. Templated.
+    :param watermark: ``{"src_url": str, "pos_x": 0–1, "pos_y": 0–1, "scale": float}``, of which only ``src_url`` is
+        required; the position is the centre's, default 0.5 each. None, or an empty ``src_url``: no watermark of
+        yours; Klap may then put its own on. Templated.
+    :param short_name: name of the short, shown as the map index. Templated.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
+    :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str,
+        "paid": int}``, the last one how many exports of this task instance Klap has accepted so far.
+    :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
+        value is known there already.
+    """
+
+    template_fields: Sequence[str] = (
+        "project_id",
+        "folder_id",
+        "watermark",
+        "short_name",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
+    operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
+
+    def __init__(
+        self,
+        *,
+        project_id: str,
+        folder_id: str | None = None,
+        watermark: dict[str, Any] | None = None,
+        short_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        super().__init__(**kwargs)
+        self.project_id = project_id
+        self.folder_id = folder_id
+        self.watermark = watermark
+        self.short_name = short_name
+        if is_static(watermark):
+            check_now(self._request)
+
+    def _request(self) -> ExportRequest:
+        watermark = self.watermark
+        if isinstance(watermark, dict) and not watermark.get("src_url"):
+            watermark = None
+        return build_request(ExportRequest, {"watermark": watermark})
+
+    def count_accepted(self) -> None:
+        """Count one export."""
+        metrics.count(metrics.EXPORTED)
+        metrics.count(metrics.COST, self.client.connection.prices.export, item="export")
+
+    @reports_failure
+    def execute(self, context: Context) -> Exported:
+        """Export, or reattach to what was exported before."""
+        project_id, folder_id = str(self.project_id), self.folder_id
+        request = self._request()
+        if request.watermark:
+            require_reachable("watermark.src_url", request.watermark.src_url, api_url=self.client.connection.api_url)
+
+        def status(export_id: str) -> str:
+            return self.client.call(calls.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
+
+        submission = self.submit_once(
+            context,
+            calls.create_export(request, project_id=project_id, folder_id=folder_id),
+            status=status,
+            find_orphans=self._find_orphans,
+        )
+        return {
+            "export_id": str(submission.job_id),
+            "project_id": project_id,
+            "folder_id": folder_id,
+            "submitted_at": submission.submitted_at,
+            "paid": submission.paid,
+        }
+
+    def _find_orphans(self, intent: Submission) -> list[str]:
+        exports = self.client.call(calls.list_exports(folder_id=self.folder_id, project_id=self.project_id))
+        found = sorted(
+            (export.created_at, export.id)
+            for export in exports
+            if export.project_id == self.project_id
+            and export.status != JobStatus.ERROR
+            and export.created_at is not None
+            and export.created_at.timestamp() >= intent.at - CLOCK_SKEW
+        )
+        self.log.info(
+            "A request of %s got no answer; Klap has %d exports of %s made since",
+            intent.submitted_at,
+            len(found),
+            self.project_id,
+        )
+        return [export_id for _, export_id in found]

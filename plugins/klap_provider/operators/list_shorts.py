@@ -1,0 +1,225 @@
+"""ListShortsOperator: which shorts there are, and which of them to go on with."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.api.requests import build_request
+from klap_provider.errors import KlapNoShortsError
+from klap_provider.links.klap import OpenInKlapLink
+from klap_provider.operators.base import KlapOperator, check_now, is_static, reports_failure
+from klap_provider.rules.cost import Cost, Spending, affordable, dollars
+from klap_provider.rules.polling import Pace, Ready, ShortsTarget, Watch
+from klap_provider.rules.selection import Ranked, Selection, rank, within
+from klap_provider.telemetry import metrics
+from klap_provider.triggers.status import ShortsListTrigger
+from klap_provider.xcoms import COUNTED_SHORTS_KEY, SHORTS_KEY, ListedShort, Short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from klap_provider.api.answers import Project
+
+
+class ListShortsOperator(KlapOperator):
+    """
+    List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
+
+    After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready the
+    list can be late by some minutes; that is waited out in the triggerer.
+
+    :param folder_id: the ``output_id`` of a video-to-shorts task. Templated.
+    :param project_id: the ``output_id`` of a video-to-video task, instead. Templated.
+    :param min_virality_score: leave out shorts that score less, 0–100; a short without a score counts as 0.
+        Default: none is left out. Templated.
+    :param limit: how many to return at most. Default: all. Templated.
+    :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
+        does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
+    :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
+        Default 1. Templated.
+    :param allow_empty: return an empty list, instead of failing, if Klap made no shorts. Default false. Templated.
+    :param list_timeout: seconds to wait for a late list. Default 300.
+    :param deferrable: wait for a late list in the triggerer rather than on a worker. Default true.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
+    :return: a list, possibly empty, to map over:
+        ``{"project_id": str, "folder_id": str | None, "short_name": str, "virality_score": int | None,
+        "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
+        duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
+        was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was.
+    :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
+    """
+
+    template_fields: Sequence[str] = (
+        "folder_id",
+        "project_id",
+        "min_virality_score",
+        "limit",
+        "budget",
+        "submissions",
+        "allow_empty",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
+    operator_extra_links = (OpenInKlapLink(),)
+
+    def __init__(
+        self,
+        *,
+        folder_id: str | None = None,
+        project_id: str | None = None,
+        min_virality_score: float | None = None,
+        limit: int | None = None,
+        budget: float | None = None,
+        submissions: int | str = 1,
+        allow_empty: bool = False,
+        list_timeout: float = 300,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (folder_id is None) is (project_id is None):
+            raise ValueError("give one of folder_id (video-to-shorts) and project_id (video-to-video)")
+        self.folder_id = folder_id
+        self.project_id = project_id
+        self.min_virality_score = min_virality_score
+        self.limit = limit
+        self.budget = budget
+        self.submissions = submissions
+        self.allow_empty = allow_empty
+        self.list_timeout = list_timeout
+        self.deferrable = deferrable
+        if is_static(min_virality_score) and is_static(limit):
+            check_now(self._selection)
+        if is_static(budget) and is_static(submissions):
+            check_now(self._spending)
+
+    def _selection(self) -> Selection:
+        return build_request(Selection, {"min_virality_score": self.min_virality_score, "limit": self.limit})
+
+    def _spending(self) -> Spending:
+        return build_request(Spending, {"budget": self.budget, "submissions": self.submissions})
+
+    @reports_failure
+    def execute(self, context: Context) -> list[Short]:
+        """List, or wait for the list."""
+        return self._list(context, started_at=time.time())
+
+    @reports_failure
+    def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[Short]:
+        """List again, after the trigger has seen shorts or the time is up."""
+        return self._list(context, started_at=started_at)
+
+    def _list(self, context: Context, *, started_at: float) -> list[Short]:
+        selection = self._selection()
+        self._spending()
+        return self.choose(context, [self._facts(short) for short in rank(self._projects(started_at), selection)])
+
+    def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
+        """Say what becomes of each short, and return those that were selected."""
+        return self.conclude(context, self.afford(shorts))
+
+    def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
+        """Leave the shorts for others to see, count them, and return those that were selected."""
+        context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
+        selected = [_without_reason(short) for short in shorts if short["reason"] is None]
+        self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
+        self._count(context, shorts, len(selected))
+        return selected
+
+    def _count(self, context: Context, shorts: list[ListedShort], selected: int) -> None:
+        """Count the shorts in Airflow's metrics, once for each folder."""
+        if not metrics.is_on():
+            return
+        store, target = context["task_state_store"], self.folder_id or self.project_id
+        if store.get(COUNTED_SHORTS_KEY) != target:
+            store.set(COUNTED_SHORTS_KEY, target)
+            spent = self.spent(shorts)
+            metrics.count(metrics.GENERATED, len(shorts))
+            metrics.count(metrics.SELECTED, selected)
+            generated = (spent.generated_shorts or 0) * spent.prices.generated_short
+            metrics.count(metrics.COST, generated, item="generated_short")
+
+    def spent(self, shorts: Sequence[ListedShort]) -> Cost:
+        """Return what the run has paid for before any export."""
+        submissions = self._spending().submissions
+        # A task that this run did not pay for made its shorts at another's cost.
+        generated = len(shorts) if submissions and self.folder_id else 0
+        return Cost(self.client.connection.prices, submissions, generated)
+
+    def room(self, shorts: Sequence[ListedShort]) -> int | None:
+        """Return for how many exports the budget does; None: for any number."""
+        budget = self._spending().budget
+        if budget is None:
+            return None
+        return affordable(budget, self.spent(shorts), self.client.connection.prices.export)
+
+    def afford(self, shorts: list[ListedShort]) -> list[ListedShort]:
+        """Return the shorts with no more of them selected than the budget does for."""
+        budget, room = self._spending().budget, self.room(shorts)
+        selected = sum(short["reason"] is None for short in shorts)
+        if budget is None or room is None or selected <= room:
+            return shorts
+        self.log.warning(
+            "The budget of %s does for the best %d of %d exports: spent before them is %s",
+            dollars(budget),
+            room,
+            selected,
+            self.spent(shorts),
+        )
+        return within(shorts, room)
+
+    def _target(self) -> ShortsTarget:
+        return ShortsTarget(self.folder_id, self.project_id)
+
+    def _projects(self, started_at: float) -> list[Project]:
+        target = self._target()
+        watch = Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15))
+        while True:
+            try:
+                verdict = self.look(target, watch)
+            except KlapNoShortsError:
+                if self.allow_empty:
+                    return []
+                raise
+            if isinstance(verdict, Ready):
+                return verdict.value
+            if self.deferrable:
+                self.defer(
+                    trigger=ShortsListTrigger.watching(
+                        target, verdict, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
+                    ),
+                    method_name="list_again",
+                    kwargs={"started_at": watch.started_at},
+                    timeout=timedelta(seconds=self.list_timeout * 2 + 600),
+                )
+            time.sleep(verdict.seconds)
+
+    def _facts(self, short: Ranked) -> ListedShort:
+        project = short.project
+        return {
+            "project_id": project.id,
+            "folder_id": project.folder_id or self.folder_id,
+            "short_name": project.name or project.id,
+            "virality_score": short.score,
+            "explanation": project.virality_score_explanation,
+            "preview_url": f"{self.client.connection.player_url}/{project.id}",
+            "duration": project.duration,
+            "reason": None if short.reason is None else short.reason.value,
+        }
+
+
+def _without_reason(short: ListedShort) -> Short:
+    return {
+        "project_id": short["project_id"],
+        "folder_id": short["folder_id"],
+        "short_name": short["short_name"],
+        "virality_score": short["virality_score"],
+        "explanation": short["explanation"],
+        "preview_url": short["preview_url"],
+        "duration": short["duration"],
+    }

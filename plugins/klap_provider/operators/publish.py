@@ -1,0 +1,241 @@
+"""PublishShortsOperator: what was delivered, what is missing and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk import Asset, AssetAlias, BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from klap_provider.api.requests import build_request
+from klap_provider.errors import KlapConfigError, KlapIncompleteError
+from klap_provider.hooks.connection import KlapConnection
+from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.rules.cost import Cost, Prices, Spending
+from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
+from klap_provider.telemetry import metrics
+from klap_provider.xcoms import (
+    COUNTED_MISSING_KEY,
+    ERROR_KEY,
+    OUTCOME_KEY,
+    REVIEW_KEY,
+    SHORTS_KEY,
+    Published,
+    Short,
+    ShortsEvent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+    from pydantic import JsonValue
+
+MANIFEST = "manifest.json"
+
+
+class PublishShortsOperator(KlapOperator):
+    """
+    Write ``manifest.json`` beside the delivered shorts, and fail if any selected short is missing.
+
+    Meant as the last task, with ``trigger_rule="all_done"``, so that it runs whatever happened before it. It makes
+    no API call.
+
+    A run that delivered all its shorts, and at least one, is told to Airflow as one event of the asset that its
+    destination is, by way of an alias. One for all: of several events that a task has for one asset, Airflow gives the
+    run that they start the first alone, and the others to the run after.
+
+    :param steps: ids of the tasks that each selected short goes through, in order; they are mapped over ``shorts``, and
+        the last one is a :class:`~klap_provider.operators.DeliverShortOperator`.
+    :param shorts: the selected shorts, as :class:`~klap_provider.operators.ListShortsOperator` returns them; None if
+        it did not come to that. Templated.
+    :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose answer goes into the
+        manifest, if there is one.
+    :param source_video_url: the video. Templated.
+    :param klap_task_id: Klap's task; None if it did not come to that. Templated.
+    :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
+    :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
+        Default: the cost is not reckoned. Templated.
+    :param list_task_id: id of the task that listed the shorts of the video, each of which Klap bills. Default: there
+        are none to be billed, as after video-to-video.
+    :param destination: as given to the delivering task. Templated.
+    :param subfolder: as given to the delivering task. Templated.
+    :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
+    :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
+    :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``, the cost as
+        :meth:`~klap_provider.rules.cost.Cost.to_json` says it. The XCom ``klap_outcome`` says of each short
+        ``{"project_id": str, "path": str | None, "size": int | None, "src_url": str | None, "step": str | None,
+        "error": str | None}``.
+    :raises KlapIncompleteError: a step before the shorts failed, or shorts are missing. The manifest has been written
+        then too, unless the video was never submitted.
+    """
+
+    template_fields: Sequence[str] = (
+        "shorts",
+        "source_video_url",
+        "klap_task_id",
+        "folder_id",
+        "submissions",
+        "destination",
+        "subfolder",
+        "klap_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        steps: Sequence[str],
+        shorts: list[Short] | None,
+        source_video_url: str,
+        review_task_id: str | None = None,
+        klap_task_id: str | None = None,
+        folder_id: str | None = None,
+        submissions: int | str | None = None,
+        list_task_id: str | None = None,
+        destination: str | None = None,
+        subfolder: str | None = None,
+        asset_alias: str | None = "klap_shorts",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if asset_alias:
+            self.outlets = [*self.outlets, AssetAlias(asset_alias)]
+        self.asset_alias = asset_alias
+        self.steps = list(steps)
+        self.shorts = shorts
+        self.source_video_url = source_video_url
+        self.review_task_id = review_task_id
+        self.klap_task_id = klap_task_id
+        self.folder_id = folder_id
+        self.submissions = submissions
+        self.list_task_id = list_task_id
+        self.destination = destination
+        self.subfolder = subfolder
+
+    @reports_failure
+    def execute(self, context: Context) -> Published:
+        """Gather, write, and give the verdict."""
+        ti = context["ti"]
+        states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        problem = self._problem(context, states)
+        cost = self._cost(context)
+        if cost is not None:
+            self.log.info("The run has cost %s", cost)
+        stock = self._take_stock(context, states) if self.klap_task_id else []
+        ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
+        if not self.klap_task_id:
+            raise KlapIncompleteError(
+                f"Nothing was made of {self.source_video_url}. {problem or 'No task was submitted.'}"
+            )
+        delivered = [short for short in stock if "path" in short]
+        missing = [short for short in stock if "path" not in short]
+        path = self._write(
+            {
+                "source_video_url": self.source_video_url,
+                "klap_task_id": self.klap_task_id,
+                "folder_id": self.folder_id or None,
+                "dag_id": ti.dag_id,
+                "run_id": ti.run_id,
+                "written_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "delivered": [
+                    {name: fact for name, fact in short.items() if name not in IN_SIDECAR} for short in delivered
+                ],
+                "missing": missing,
+                "problem": problem,
+                "cost": None if cost is None else cost.to_json(),
+                "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
+            }
+        )
+        self._count(context, [short["project_id"] for short in missing])
+        for short in missing:
+            self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
+        if problem or missing:
+            first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
+            raise KlapIncompleteError(
+                f"{len(delivered)} of {len(delivered) + len(missing)} delivered, see {path}. {first} "
+                "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
+                "failed at Klap is."
+            )
+        if self.asset_alias and delivered:
+            self._tell(context, self.asset_alias, path, delivered)
+        self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
+        return {
+            "manifest": path,
+            "delivered": len(delivered),
+            "paths": [short["path"] for short in delivered],
+            "cost": None if cost is None else cost.to_json(),
+        }
+
+    def _count(self, context: Context, missing: list[JsonValue]) -> None:
+        if not metrics.is_on():
+            return
+        store = context["task_state_store"]
+        before = cast("list[JsonValue]", store.get(COUNTED_MISSING_KEY) or [])
+        if anew := [project_id for project_id in missing if project_id not in before]:
+            store.set(COUNTED_MISSING_KEY, before + anew)
+            metrics.count(metrics.MISSING, len(anew))
+
+    def _cost(self, context: Context) -> Cost | None:
+        """Return what Klap has accepted, and so bills, in this run."""
+        if self.submissions is None:
+            return None
+        ti = context["ti"]
+        submissions = build_request(Spending, {"submissions": self.submissions}).submissions
+        generated: int | None = 0
+        if self.list_task_id and submissions:
+            listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)
+            generated = None if listed is None else len(listed)
+        said = [*ti.xcom_pull(task_ids=self.steps[:1]), *ti.xcom_pull(task_ids=self.steps[:1], key=ERROR_KEY)]
+        return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))
+
+    def _prices(self) -> Prices:
+        try:
+            # Not with the client, which would load requests for it.
+            conn = BaseHook.get_connection(self.klap_conn_id)
+            return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).prices
+        except (AirflowNotFoundException, KlapConfigError):
+            return Prices()
+
+    def _problem(self, context: Context, states: Mapping[str, Any]) -> str | None:
+        """Return what failed before there were shorts to go through the steps."""
+        failed = first_failed(states, self.upstream_task_ids - set(self.steps))
+        if failed is None:
+            return None
+        said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
+        return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
+
+    def _take_stock(self, context: Context, states: Mapping[str, Any]) -> list[dict[str, Any]]:
+        ti = context["ti"]
+        # One request for each task: all its map indexes at once, told apart by their project_id.
+        return take_stock(
+            self.shorts or [],
+            self.steps,
+            states=states,
+            delivered=ti.xcom_pull(task_ids=self.steps[-1:]),
+            exports=ti.xcom_pull(task_ids=self.steps[-2:-1]),
+            failures=ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY),
+        )
+
+    def _tell(self, context: Context, alias: str, manifest: str, delivered: list[dict[str, Any]]) -> None:
+        """Have Airflow record an asset event when this task has succeeded."""
+        from klap_provider.files.storage import asset_uri
+
+        extra: ShortsEvent = {
+            "source_video_url": self.source_video_url,
+            "klap_task_id": str(self.klap_task_id),
+            "manifest": manifest,
+            "shorts": tagged(delivered),
+        }
+        context["outlet_events"][AssetAlias(alias)].add(
+            Asset(uri=asset_uri(self.destination)), extra=cast("dict[str, JsonValue]", extra)
+        )
+
+    def _write(self, manifest: dict[str, Any]) -> str:
+        from klap_provider.files.sidecar import write_json
+        from klap_provider.files.storage import folder_at, storage_faults
+
+        path = folder_at(self.destination, self.subfolder) / MANIFEST
+        with storage_faults("destination", str(path), paid=True):
+            write_json(path, manifest)
+        return str(path)

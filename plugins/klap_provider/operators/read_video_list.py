@@ -1,0 +1,164 @@
+"""ReadVideoListOperator: what a list of videos says, checked before anything is started."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import conf
+
+from klap_provider.airflow_internals import is_paused
+from klap_provider.api.addresses import require_reachable
+from klap_provider.api.requests import ShortsRequest, build_request
+from klap_provider.errors import KlapInputError
+from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id
+from klap_provider.xcoms import LIST_KEY, LeftOutVideo, ListedVideo, Unlisted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context, Param
+
+
+class ReadVideoListOperator(KlapOperator):
+    """
+    Read a list of videos, and check all of it before anything is started or paid for.
+
+    A video that the list has twice, with the same settings, is returned once. Left out are videos whose address
+    certainly leads nowhere; see :mod:`klap_provider.files.reach`.
+
+    :param form: the fields of the trigger form of the DAG that makes the runs, by name.
+    :param trigger_dag_id: that DAG.
+    :param source_video_urls: the list itself. Templated.
+    :param list_path: or else where it is: an absolute path, or any URL of Airflow's object storage. A name that ends in
+        ``.csv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per line.
+        Templated.
+    :param settings: fields of the form for all videos. Templated.
+    :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict}``, with the settings
+        that are this video's own. The XCom ``klap_list`` says what was left out, and why.
+    :raises KlapInputError: the list or an entry cannot be right; names the lines.
+    """
+
+    template_fields: Sequence[str] = ("source_video_urls", "list_path", "settings")
+
+    def __init__(
+        self,
+        *,
+        form: Mapping[str, Param],
+        trigger_dag_id: str,
+        source_video_urls: list[str] | None = None,
+        list_path: str | None = None,
+        settings: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.form = form
+        self.trigger_dag_id = trigger_dag_id
+        self.source_video_urls = source_video_urls
+        self.list_path = list_path
+        self.settings = settings
+
+    @reports_failure
+    def execute(self, context: Context) -> list[ListedVideo]:
+        """Read, check, and leave out what is there twice or not at all."""
+        self._require_dag(context)
+        rows = self._rows()
+        self._check(rows)
+        defaults = {name: param.value for name, param in self.form.items()}
+        videos: dict[str, Row] = {}
+        for row in rows:
+            videos.setdefault(run_id(row.source_video_url, {**(self.settings or {}), **row.settings}, defaults), row)
+        left_out = self._gone(context, videos)
+        runs = {key: row for key, row in videos.items() if key not in left_out}
+        if len(runs) > (most := conf.getint("core", "max_map_length")):
+            raise KlapInputError(
+                f"Nothing was started. The list has {len(runs)} videos, and this Airflow maps a task over {most} at"
+                " most ([core] max_map_length). Split the list."
+            )
+        self.log.info("%d lines: %d runs, %d videos left out", len(rows), len(runs), len(left_out))
+        unlisted: Unlisted = {"left_out": [*left_out.values()], "duplicates": len(rows) - len(videos)}
+        context["ti"].xcom_push(key=LIST_KEY, value=unlisted)
+        return [
+            {"source_video_url": row.source_video_url, "trigger_run_id": key, "settings": row.settings}
+            for key, row in runs.items()
+        ]
+
+    def _gone(self, context: Context, videos: Mapping[str, Row]) -> dict[str, LeftOutVideo]:
+        """Return what to say of the videos that are certainly not there; one that has its run has served."""
+        from klap_provider.files.reach import gone
+
+        reasons = gone({row.source_video_url for row in videos.values()})
+        left_out: dict[str, LeftOutVideo] = {
+            key: {"source_video_url": row.source_video_url, "line": row.line, "reason": reasons[row.source_video_url]}
+            for key, row in videos.items()
+            if row.source_video_url in reasons
+            and not context["ti"].get_dr_count(dag_id=self.trigger_dag_id, run_ids=[key])
+        }
+        for video in left_out.values():
+            self.log.warning("Left out: line %(line)s, %(source_video_url)s: %(reason)s", video)
+        return left_out
+
+    def _require_dag(self, context: Context) -> None:
+        paused = is_paused(context["ti"], self.trigger_dag_id)
+        if paused is None:
+            raise KlapInputError(f"Nothing was started. There is no DAG {self.trigger_dag_id}.")
+        if paused:
+            raise KlapInputError(f"Nothing was started. The DAG {self.trigger_dag_id} is paused: unpause it first.")
+
+    def _rows(self) -> list[Row]:
+        if bool(self.source_video_urls) == bool(self.list_path):
+            raise KlapInputError(
+                "Nothing was started. Give either source_video_urls, one per line, or list_path, and not both."
+            )
+        if self.list_path:
+            from klap_provider.files.storage import text_at
+
+            text = text_at("list_path", self.list_path)
+            is_table = self.list_path.lower().endswith(".csv")
+            schemas = {name: param.schema for name, param in self.form.items()}
+            rows = read_csv(text, schemas) if is_table else read_lines(text.splitlines())
+        else:
+            rows = read_lines(self.source_video_urls or [])
+        if not rows:
+            raise KlapInputError("Nothing was started. The list names no video.")
+        return rows
+
+    def _check(self, rows: list[Row]) -> None:
+        """Raise for the entries that cannot be right, with all that is checked again before Klap is asked."""
+        api_url = cache(_api_url)
+        problems = []
+        for row in rows:
+            try:
+                self._check_row(row, api_url)
+            except KlapInputError as wrong:
+                problems.append(f"Line {row.line}: {str(wrong).removeprefix('Nothing was sent to Klap. ')}")
+        if problems:
+            more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+            raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")
+
+    def _check_row(self, row: Row, api_url: Any) -> None:
+        from airflow.sdk.exceptions import ParamValidationError
+
+        from klap_provider.files.source import is_stored
+        from klap_provider.files.storage import folder_at
+
+        url = row.source_video_url
+        for name, value in {URL: url, **row.settings}.items():
+            try:
+                copy(self.form[name]).resolve(value)  # a copy, because it keeps the value
+            except ParamValidationError as wrong:
+                raise KlapInputError(f"{name}: {str(wrong).splitlines()[0]}") from None
+        settings = {**(self.settings or {}), **row.settings}
+        asked = {**settings, URL: url}
+        build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
+        folder_at(settings.get("destination"))
+        if not is_stored(url):
+            require_reachable(URL, url, api_url=api_url(settings.get("klap_conn_id") or self.klap_conn_id))
+
+
+def _api_url(conn_id: str) -> str:
+    from klap_provider.hooks.client import KlapClient
+
+    return KlapClient(conn_id).connection.api_url

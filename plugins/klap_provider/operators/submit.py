@@ -1,0 +1,285 @@
+"""SubmitShortsOperator and SubmitVideoOperator: a video goes to Klap, once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from klap_provider.api import calls
+from klap_provider.api.addresses import require_reachable
+from klap_provider.api.requests import ShortsRequest, VideoRequest, build_request
+from klap_provider.api.shapes import size_of
+from klap_provider.errors import KlapInputError
+from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure
+from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Spending, affordable, dollars, estimate
+from klap_provider.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
+
+    from klap_provider.api.answers import Task
+    from klap_provider.api.calls import Call
+    from klap_provider.rules.cost import Prices
+    from klap_provider.xcoms import Submitted
+
+
+class KlapVideoOperator(KlapSubmitOperator):
+    """
+    Base of the operators that send a video to Klap. Costs money, once.
+
+    A retry or a clear with the same inputs returns the same task, unless that task failed at Klap; changed inputs
+    are new work. Parameters left None are not sent, and Klap's defaults hold. All are templated.
+
+    :param source_video_url: a YouTube link, a public http(s) address of a video file, or a file in object storage
+        such as ``s3://conn_id@bucket/talk.mp4``, for which Klap is sent a signed address; at most 5 hours long.
+    :param language: spoken language, such as ``en``. Default: Klap detects it.
+    :param translate_to: language to translate the captions to.
+    :param transcription_context: names and jargon to expect, at most 1,000 characters.
+    :param name: name of the upload in Klap. Default "Upload".
+    :param dimensions: ``{"width": int, "height": int}``, even numbers of pixels. Default 1080 × 1920.
+    :param aspect_ratio: ``9:16``, ``4:5``, ``1:1`` or ``16:9``: a short way to say ``dimensions``. If these have only
+        one side, the other one follows.
+    :param style_preset_id: id of a caption style made in Klap.
+    :param editing_options: any of ``captions``, ``reframe``, ``emojis``, ``intro_title`` (default true) and
+        ``remove_silences`` (default false).
+    :param klap_task_id: go on with this task of Klap instead of submitting; a way on after
+        :class:`~klap_provider.errors.KlapSubmitUncertainError`.
+    :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
+    :param destination: where the videos are to be delivered later: a file is written there and removed, before
+        anything is paid for.
+    :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
+        that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
+    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int}``, the time in ISO 8601, and how many
+        submissions of this task instance Klap has accepted so far: 0 with ``klap_task_id``.
+    :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
+        value is known there already.
+    :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
+    :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
+    :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
+    """
+
+    template_fields: Sequence[str] = (
+        *VideoRequest.model_fields,
+        "aspect_ratio",
+        "klap_task_id",
+        "allow_new_submission",
+        "destination",
+        "budget",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
+
+    request_type: ClassVar[type[VideoRequest]]
+
+    #: Klap's task, once it is known.
+    submitted: str | None = None
+
+    def __init__(
+        self,
+        *,
+        source_video_url: str,
+        language: str | None = None,
+        translate_to: str | None = None,
+        transcription_context: str | None = None,
+        name: str | None = None,
+        dimensions: dict[str, Any] | None = None,
+        aspect_ratio: str | None = None,
+        style_preset_id: str | None = None,
+        editing_options: dict[str, Any] | None = None,
+        klap_task_id: str | None = None,
+        allow_new_submission: bool = False,
+        destination: str | None = None,
+        budget: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_video_url = source_video_url
+        self.language = language
+        self.translate_to = translate_to
+        self.transcription_context = transcription_context
+        self.name = name
+        self.dimensions = dimensions
+        self.aspect_ratio = aspect_ratio
+        self.style_preset_id = style_preset_id
+        self.editing_options = editing_options
+        self.klap_task_id = klap_task_id
+        self.allow_new_submission = allow_new_submission
+        self.destination = destination
+        self.budget = budget
+
+    @abstractmethod
+    def call(self, request: Any) -> Call[Task]:
+        """Return the API call that sends the video."""
+
+    @abstractmethod
+    def most(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
+        """Return the most that the run can cost, if that is how often the video is paid for."""
+
+    def count_accepted(self) -> None:
+        """Count what one video costs; its shorts are counted when they are there."""
+        metrics.count(metrics.COST, self.client.connection.prices.input_video, item="input_video")
+
+    def _check_early(self) -> None:
+        if all(is_static(getattr(self, name)) for name in (*self.request_type.model_fields, "aspect_ratio")):
+            check_now(self._request)
+        if is_static(self.budget):
+            check_now(self._budget)
+
+    def _budget(self) -> Decimal | None:
+        return build_request(Spending, {"budget": self.budget}).budget
+
+    def _check_cost(self, most: Cost, budget: Decimal | None) -> None:
+        self.log.info("The run may cost up to %s", most)
+        least = replace(most, exports=1)
+        if budget is None or least.total <= budget:
+            return
+        clips = affordable(budget, replace(least, generated_shorts=0), least.prices.generated_short)
+        way_on = f"Lower max_clip_count to {clips}, or raise" if clips and most.generated_shorts else "Raise"
+        raise KlapInputError(
+            f"Nothing was sent to Klap. The budget is {dollars(budget)}, and with no more than one export this may "
+            f"cost {least}. {way_on} the budget."
+        )
+
+    def _request(self) -> VideoRequest:
+        fields = {name: getattr(self, name) for name in self.request_type.model_fields}
+        if self.aspect_ratio:
+            fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
+        return build_request(self.request_type, fields)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider is installed, which video was sent."""
+        from klap_provider.telemetry.lineage import submitted
+
+        return submitted(self.source_video_url, klap_task_id=self.submitted)
+
+    @reports_failure
+    def execute(self, context: Context) -> Submitted:
+        """Submit, or reattach to what was submitted before."""
+        if self.destination:
+            from klap_provider.files.storage import check_destination
+
+            check_destination(self.destination)
+        budget = self._budget()
+        if self.klap_task_id:
+            self.submitted = self.klap_task_id
+            self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
+            since = self.client.call(calls.get_task(self.klap_task_id)).created_at
+            return {
+                "klap_task_id": self.klap_task_id,
+                "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
+                "paid": 0,
+            }
+        request = self._request()
+        submission = self.submit_once(
+            context,
+            self.call(request),
+            status=lambda job_id: self.client.call(calls.get_task(job_id)).status,
+            allow_new=bool(self.allow_new_submission),
+            outgoing=lambda paid: self._outgoing(request, paid, budget),
+        )
+        self.submitted = submission.job_id
+        return {
+            "klap_task_id": str(submission.job_id),
+            "submitted_at": submission.submitted_at,
+            "paid": submission.paid,
+        }
+
+    def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
+        """Return the call with an address that Klap can fetch from, if the budget allows it."""
+        from klap_provider.files.source import is_stored, signed
+
+        connection = self.client.connection
+        self._check_cost(self.most(request, connection.prices, submissions=paid + 1), budget)
+        if is_stored(request.source_video_url):
+            request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
+        require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
+        return self.call(request)
+
+
+class SubmitVideoOperator(KlapVideoOperator):
+    """
+    Have one video captioned and reframed as a whole: ``POST /tasks/video-to-video``. Costs money, once.
+
+    The parameters, the result and the errors are those of :class:`KlapVideoOperator`.
+    """
+
+    request_type = VideoRequest
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._check_early()
+
+    def call(self, request: VideoRequest) -> Call[Task]:
+        """``POST /tasks/video-to-video``."""
+        return calls.submit_video(request)
+
+    def most(self, request: VideoRequest, prices: Prices, *, submissions: int) -> Cost:
+        """One video goes in, one comes out."""
+        return Cost(prices, input_videos=submissions, exports=1)
+
+
+class SubmitShortsOperator(KlapVideoOperator):
+    """
+    Have one long video cut into shorts: ``POST /tasks/video-to-shorts``. Costs money, once.
+
+    :param target_clip_count: clips Klap aims for. Default 10. Templated, as the following are.
+    :param max_clip_count: clips at most. Default 10.
+    :param min_duration: seconds, 1–120. Default 1.
+    :param max_duration: seconds, 1–180. Default 180.
+    :param target_duration: seconds, 1–120. Default 60.
+    :param max_exports: how many of the shorts are to be exported at most, for the estimate of the cost. Default: all.
+
+    The other parameters, the result and the errors are those of :class:`KlapVideoOperator`.
+    """
+
+    template_fields: Sequence[str] = (
+        *ShortsRequest.model_fields,
+        *(name for name in KlapVideoOperator.template_fields if name not in ShortsRequest.model_fields),
+        "max_exports",
+    )
+
+    request_type = ShortsRequest
+
+    def __init__(
+        self,
+        *,
+        target_clip_count: int | None = None,
+        max_clip_count: int | None = None,
+        min_duration: int | None = None,
+        max_duration: int | None = None,
+        target_duration: int | None = None,
+        max_exports: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target_clip_count = target_clip_count
+        self.max_clip_count = max_clip_count
+        self.min_duration = min_duration
+        self.max_duration = max_duration
+        self.target_duration = target_duration
+        self.max_exports = max_exports
+        self._check_early()
+        if is_static(max_exports):
+            check_now(self._max_exports)
+
+    def call(self, request: ShortsRequest) -> Call[Task]:
+        """``POST /tasks/video-to-shorts``."""
+        return calls.submit_shorts(request)
+
+    def most(self, request: ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
+        """Klap makes as many shorts as it may."""
+        clips = request.max_clip_count or DEFAULT_CLIPS
+        if "max_clip_count" not in request.model_fields_set:
+            clips = max(clips, request.target_clip_count or 0)
+        return estimate(prices, clips=clips, max_exports=self._max_exports(), input_videos=submissions)
+
+    def _max_exports(self) -> int | None:
+        return build_request(Spending, {"max_exports": self.max_exports}).max_exports

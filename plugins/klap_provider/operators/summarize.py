@@ -1,0 +1,125 @@
+"""SummarizeVideosOperator: what became of a list of videos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.errors import KlapIncompleteError
+from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.rules.video_list import NAMED, label
+from klap_provider.xcoms import (
+    ERROR_KEY,
+    LIST_KEY,
+    RETURN_KEY,
+    LeftOutVideo,
+    ListedVideo,
+    Summary,
+    Unlisted,
+    VideoOutcome,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class SummarizeVideosOperator(KlapOperator):
+    """
+    Say what became of a list of videos, and fail if any of them is not complete.
+
+    Meant as the last task, with ``trigger_rule="all_done"``.
+
+    :param list_task_id: id of the :class:`~klap_provider.operators.ReadVideoListOperator`.
+    :param video_task_id: id of the :class:`~klap_provider.operators.VideoRunOperator`, mapped over what that one
+        returns.
+    :param trigger_dag_id: the DAG of the runs.
+    :return: ``{"videos": int, "runs": int, "complete": int, "shorts": int, "duplicates": int, "incomplete":
+        [{"source_video_url", "run_id", "state", "error"}], "left_out": [{"source_video_url", "line", "reason"}]}``,
+        also where the task fails.
+    :raises KlapIncompleteError: names the videos that are not complete.
+    """
+
+    template_fields: Sequence[str] = ("trigger_dag_id",)
+
+    def __init__(self, *, list_task_id: str, video_task_id: str, trigger_dag_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.list_task_id = list_task_id
+        self.video_task_id = video_task_id
+        self.trigger_dag_id = trigger_dag_id
+
+    @reports_failure
+    def execute(self, context: Context) -> Summary:
+        """Gather, and give the verdict."""
+        ti = context["ti"]
+        videos = ti.xcom_pull(task_ids=self.list_task_id, map_indexes=-1)
+        if videos is None:
+            said = ti.xcom_pull(task_ids=self.list_task_id, key=ERROR_KEY, map_indexes=-1)
+            raise KlapIncompleteError(said["error"] if said else f"Nothing was started; see {self.list_task_id}.")
+        listed: Unlisted = ti.xcom_pull(task_ids=self.list_task_id, key=LIST_KEY, map_indexes=-1)
+        outcomes = self._outcomes(context, videos)
+        incomplete = [outcome for outcome in outcomes if outcome["state"] != "success"]
+        summary: Summary = {
+            "videos": len(videos) + len(listed["left_out"]),
+            "runs": len(videos),
+            "complete": len(videos) - len(incomplete),
+            "shorts": sum(outcome["shorts"] for outcome in outcomes),
+            "incomplete": [
+                {
+                    "source_video_url": o["source_video_url"],
+                    "run_id": o["run_id"],
+                    "state": o["state"],
+                    "error": o["error"],
+                }
+                for o in incomplete
+            ],
+            "left_out": listed["left_out"],
+            "duplicates": listed["duplicates"],
+        }
+        self._log(summary, outcomes)
+        ti.xcom_push(key=RETURN_KEY, value=summary)
+        if incomplete or listed["left_out"]:
+            raise KlapIncompleteError(self._verdict(summary))
+        return summary
+
+    def _outcomes(self, context: Context, videos: list[ListedVideo]) -> list[VideoOutcome]:
+        """Return what became of each video, in the order of the list, with two requests for all of them."""
+        ti = context["ti"]
+        said = {o["run_id"]: o for o in ti.xcom_pull(task_ids=[self.video_task_id]) if o}
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+
+        def unsaid(index: int, video: ListedVideo) -> VideoOutcome:
+            state = str(getattr(found := states.get(f"{self.video_task_id}_{index}"), "value", found or "not run"))
+            return {
+                "source_video_url": video["source_video_url"],
+                "run_id": video["trigger_run_id"],
+                # A task of the batch that ended without a word: the run itself may be well.
+                "state": state if state != "success" else "unknown",
+                "shorts": 0,
+                "error": (
+                    f"the task {self.video_task_id} ended as {state} and left no reason; see its log, and clear it"
+                ),
+            }
+
+        return [said.get(video["trigger_run_id"]) or unsaid(index, video) for index, video in enumerate(videos)]
+
+    def _log(self, summary: Summary, outcomes: list[VideoOutcome]) -> None:
+        lines = [
+            f"{o['state']:<16}{o['shorts']:>6}  {label(o['source_video_url'])}  →  {o['run_id']}" for o in outcomes
+        ]
+        lines += [f"{'left out':<16}{0:>6}  {_left_out(video)}" for video in summary["left_out"]]
+        self.log.info("%-16s%6s  video\n%s", "state", "shorts", "\n".join(lines))
+
+    def _verdict(self, summary: Summary) -> str:
+        missing = [f"{o['source_video_url']} (run {o['run_id']}): {o['error']}" for o in summary["incomplete"]]
+        missing += [_left_out(video) for video in summary["left_out"]]
+        more = f" And {len(missing) - NAMED} more, see the log." if len(missing) > NAMED else ""
+        return (
+            f"{summary['complete']} of {summary['videos']} videos are complete. {' '.join(missing[:NAMED])}{more} "
+            f"Mend the causes, clear the failed runs of {self.trigger_dag_id}, and start the batch again: what is there"
+            " is not paid for again."
+        )
+
+
+def _left_out(video: LeftOutVideo) -> str:
+    return f"{video['source_video_url']} (line {video['line']}): left out, {video['reason']}"

@@ -1,0 +1,296 @@
+"""
+When to look at a job next, and what a look means. Pure: no clock, no sleep, no Airflow.
+
+Sensors and triggers hand each look to the same :class:`Target`, so that every mode decides alike.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from klap_provider.api import calls
+from klap_provider.api.answers import Export, JobStatus, Project, Task
+from klap_provider.errors import (
+    KlapError,
+    KlapJobFailedError,
+    KlapNoShortsError,
+    KlapNotFoundError,
+    KlapTimeoutError,
+    KlapUnknownStatusError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from klap_provider.api.calls import Call
+    from klap_provider.xcoms import ExportReady, TaskReady
+
+#: Seconds for which a status word that is not known is taken for a passing state.
+UNKNOWN_GRACE = 120.0
+
+#: Seconds of a job in which looks come after a tenth of the time waited, whatever is typical.
+FIRST_MINUTE = 60.0
+
+T = TypeVar("T")
+JobT = TypeVar("JobT", Task, Export)
+
+
+@dataclass(frozen=True)
+class Typical:
+    """
+    When jobs of a kind become ready, but for a few, and how closely to look meanwhile.
+
+    :param soonest: seconds after the submission.
+    :param latest: seconds after the submission.
+    :param step: seconds between looks from the soonest to the latest.
+    """
+
+    soonest: float
+    latest: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """
+    How the time between two looks follows the time waited.
+
+    In its first minute a job is looked at after each tenth of the time waited: one that is short, or fails at once, is
+    noticed within a tenth of its length. Then, while jobs of its kind are not yet ready, looks are ``longest`` apart;
+    while they usually become ready, close; and later, after each hundredth of the time waited. Looks are so spent
+    where they find something: for the same number of them, jobs are noticed sooner than at a fixed interval.
+    Where nothing is known about the kind, looks go on to come after each tenth of the time waited.
+
+    :param shortest: seconds between looks at least.
+    :param longest: seconds between looks at most.
+    """
+
+    shortest: float
+    longest: float
+
+    def delay(self, waited: float, typical: Typical | None = None, draw: Callable[[], float] = random.random) -> float:
+        """
+        Return the seconds until the next look.
+
+        :param waited: seconds since the job was submitted.
+        :param typical: what is known about the kind of job.
+        :param draw: uniform random number from 0 to 1. It shortens the delay by up to a tenth, so that waits that
+            started together do not beat together.
+        """
+        delay = waited / 10
+        if typical is not None and waited >= FIRST_MINUTE:
+            if waited < typical.soonest:
+                delay = self.longest
+            elif waited < typical.latest:
+                delay = typical.step
+            else:
+                delay = waited / 100
+        return min(self.longest, max(self.shortest, delay) * (1 - 0.1 * draw()))
+
+
+@dataclass(frozen=True)
+class Watch:
+    """
+    A wait in progress.
+
+    :param started_at: when the job was submitted, in seconds since the epoch.
+    :param deadline: when to give up, in seconds since the epoch; nothing extends it.
+    :param pace: when to look.
+    :param unknown_since: since when the status has been a word that the API does not have; None if it is not.
+    """
+
+    started_at: float
+    deadline: float
+    pace: Pace
+    unknown_since: float | None = None
+
+
+@dataclass(frozen=True)
+class Ready(Generic[T]):
+    """What was waited for is there; ``value`` is the answer that says so."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again after ``seconds``, and judge that look with ``watch``."""
+
+    seconds: float
+    watch: Watch
+
+
+class Target(Protocol[T]):
+    """Something to wait for. A dataclass of ids, so that it can be rebuilt in a triggerer."""
+
+    #: The kind of job, for metrics.
+    job: ClassVar[str]
+
+    def call(self) -> Call[T]:
+        """Return the API call that looks at it."""
+
+    def judge(self, look: T | KlapError, watch: Watch, *, now: float) -> Ready[T] | Wait:
+        """Decide what a look means; raises a :class:`~klap_provider.errors.KlapError` where the wait is over."""
+
+    def xcom(self, value: T) -> Any:
+        """Return what the wait's task returns, of the value of :class:`Ready`."""
+
+
+@dataclass(frozen=True)
+class TaskTarget:
+    """A task, until it is ready."""
+
+    job: ClassVar[str] = "task"
+
+    #: Klap's documents: about 2 to 30 minutes.
+    typical: ClassVar[Typical] = Typical(soonest=110, latest=1800, step=4)
+
+    klap_task_id: str
+
+    def __str__(self) -> str:
+        return f"task {self.klap_task_id}"
+
+    def call(self) -> Call[Task]:
+        """``GET /tasks/{task_id}``."""
+        return calls.get_task(self.klap_task_id)
+
+    def judge(self, look: Task | KlapError, watch: Watch, *, now: float) -> Ready[Task] | Wait:
+        """See :func:`judge_job`."""
+        return judge_job(look, watch, now=now, typical=self.typical)
+
+    def xcom(self, value: Task) -> TaskReady:
+        """Return the task's ids; ``output_id`` is the folder of the shorts."""
+        return {"klap_task_id": value.id, "output_type": value.output_type, "output_id": value.output_id}
+
+
+@dataclass(frozen=True)
+class ExportTarget:
+    """An export, until it is ready."""
+
+    job: ClassVar[str] = "export"
+
+    #: Klap's documents: about 3 to 10 minutes.
+    typical: ClassVar[Typical] = Typical(soonest=180, latest=600, step=3)
+
+    export_id: str
+    project_id: str
+    folder_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"export {self.export_id} of project {self.project_id}"
+
+    def call(self) -> Call[Export]:
+        """``GET /projects/…/exports/{export_id}``."""
+        return calls.get_export(self.export_id, project_id=self.project_id, folder_id=self.folder_id)
+
+    def judge(self, look: Export | KlapError, watch: Watch, *, now: float) -> Ready[Export] | Wait:
+        """See :func:`judge_job`."""
+        return judge_job(look, watch, now=now, typical=self.typical)
+
+    def xcom(self, value: Export) -> ExportReady:
+        """Return the export's ids and the public address of its video."""
+        return {
+            "export_id": value.id,
+            "project_id": self.project_id,
+            "folder_id": self.folder_id,
+            "src_url": value.src_url,
+        }
+
+
+@dataclass(frozen=True)
+class ShortsTarget:
+    """
+    What a task made, until it is there: the shorts in a folder, or the one project of a video-to-video task.
+
+    Just after a task is ready, its list can be empty, or the call fail, for some minutes.
+    """
+
+    job: ClassVar[str] = "list"
+
+    folder_id: str | None = None
+    project_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"folder {self.folder_id}" if self.project_id is None else f"project {self.project_id}"
+
+    def call(self) -> Call[list[Project]]:
+        """``GET /projects/{folder_id}``, or ``/projects/{project_id}`` as a list of one."""
+        if self.project_id is None:
+            return calls.list_projects(str(self.folder_id))
+        project = calls.get_project(self.project_id)
+        return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]  # of a list
+
+    def judge(self, look: list[Project] | KlapError, watch: Watch, *, now: float) -> Ready[list[Project]] | Wait:
+        """
+        Decide what a look at the list means.
+
+        :raises KlapError: ``look`` itself, where waiting does not mend it or has not until the deadline.
+        :raises KlapNoShortsError: the list was still empty at the deadline.
+        """
+        if isinstance(look, KlapError):
+            if now >= watch.deadline or not (look.passing or isinstance(look, KlapNotFoundError)):
+                raise look
+            return _wait(str(look), watch, now=now, asked=look.retry_after)
+        if look:
+            return Ready(look)
+        if now >= watch.deadline:
+            raise KlapNoShortsError(
+                f"Klap made no shorts of this video: the folder {self.folder_id} is still empty "
+                f"{now - watch.started_at:.0f} s after the first look. A video without speech yields none. "
+                "With allow_empty this counts as a success."
+            )
+        return _wait("the folder is empty", watch, now=now)
+
+    def xcom(self, value: list[Project]) -> None:
+        """Nothing: the operator that waited lists the shorts itself."""
+
+
+def judge_job(
+    look: JobT | KlapError, watch: Watch, *, now: float, typical: Typical | None = None
+) -> Ready[JobT] | Wait:
+    """
+    Decide what a look at a task or an export means.
+
+    :param look: the task or export as Klap answered, or what the request failed with.
+    :param now: seconds since the epoch.
+    :param typical: what is known about the kind of job.
+    :raises KlapJobFailedError: the job ended with ``error``.
+    :raises KlapUnknownStatusError: the status has been an unknown word for two minutes.
+    :raises KlapTimeoutError: the deadline has passed.
+    :raises KlapError: ``look`` itself, if it is a failure that waiting does not mend.
+    """
+    if isinstance(look, KlapError):
+        if not look.passing:
+            raise look
+        return _wait(f"the last look failed: {look}", watch, now=now, typical=typical, asked=look.retry_after)
+    what = f"Klap {type(look).__name__.lower()} {look.id}"
+    if look.status == JobStatus.READY and look.output:
+        return Ready(look)
+    if look.status == JobStatus.ERROR:
+        raise KlapJobFailedError(f"{what} failed: {look.failure.rstrip('.')}.", error_code=look.error_code)
+    unknown_since = watch.unknown_since
+    if look.status in (JobStatus.PROCESSING, JobStatus.READY):
+        unknown_since = None
+    elif unknown_since is None:
+        unknown_since = now
+    elif now - unknown_since >= UNKNOWN_GRACE:
+        raise KlapUnknownStatusError(
+            f"{what} has reported the status {look.status!r} for {now - unknown_since:.0f} s. The API has "
+            f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to go on "
+            "waiting."
+        )
+    watch = replace(watch, unknown_since=unknown_since)
+    return _wait(f"{what} is {look.status!r}", watch, now=now, typical=typical)
+
+
+def _wait(state: str, watch: Watch, *, now: float, typical: Typical | None = None, asked: float | None = None) -> Wait:
+    if now >= watch.deadline:
+        raise KlapTimeoutError(
+            f"Gave up {now - watch.started_at:.0f} s after the job was submitted "
+            f"(timeout {watch.deadline - watch.started_at:.0f} s); {state}. Klap may still finish it: to wait "
+            "longer, raise the timeout and clear this task. Nothing is paid for again by that."
+        )
+    seconds = max(watch.pace.delay(now - watch.started_at, typical), asked or 0.0)
+    return Wait(min(seconds, watch.deadline - now), watch)

@@ -1,0 +1,73 @@
+"""
+Which failed request may be sent again by itself, and when. Pure: no clock, no sleep, no Airflow.
+
+A GET may be sent again after any passing failure. A paid POST may be sent again only where Klap certainly did
+not take it: the connection was never made, 429, or 503 with ``Retry-After``. After a lost answer or any other
+5xx nobody knows whether the job was started and billed; :mod:`klap_provider.rules.submission` deals with that.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from klap_provider.errors import KlapError
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """
+    How often and how far apart.
+
+    :param attempts: how many times a request is sent at most, the first one included.
+    :param base: expected seconds before the second attempt; doubles with each further one.
+    :param cap: seconds to wait at most. A ``Retry-After`` beyond it is not waited out here: the error is raised,
+        and Airflow's own retry comes back when Klap asked for it, without holding a worker meanwhile.
+    """
+
+    attempts: int = 4
+    base: float = 1.0
+    cap: float = 30.0
+
+    def delay(
+        self, attempt: int, *, retry_after: float | None = None, draw: Callable[[], float] = random.random
+    ) -> float:
+        """
+        Return the seconds to wait after a failed attempt.
+
+        :param attempt: number of the attempt that failed, from 1.
+        :param retry_after: seconds that Klap asked for; never undercut.
+        :param draw: uniform random number from 0 to 1. The jitter spreads the delay over ±50 %.
+        """
+        delay = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60) * (0.5 + draw()))
+        return delay if retry_after is None else max(delay, retry_after)
+
+
+#: For callers that look again anyway, such as a poll loop.
+ONCE = Backoff(attempts=1)
+
+
+def next_attempt_in(
+    error: KlapError,
+    *,
+    repeatable: bool,
+    attempt: int,
+    backoff: Backoff,
+    draw: Callable[[], float] = random.random,
+) -> float | None:
+    """
+    Return after how many seconds the request may be sent again, or None if it may not.
+
+    :param error: what the attempt ended with.
+    :param repeatable: whether the request does nothing, so that sending it twice does no harm.
+    :param attempt: number of the attempt that failed, from 1.
+    """
+    if attempt >= backoff.attempts or not error.passing or not (repeatable or error.refused):
+        return None
+    if error.retry_after is not None and error.retry_after > backoff.cap:
+        return None
+    return backoff.delay(attempt, retry_after=error.retry_after, draw=draw)

@@ -1,0 +1,112 @@
+"""Which of the generated shorts to go on with. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from klap_provider.api.requests import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from klap_provider.api.answers import Project
+    from klap_provider.xcoms import ListedShort
+
+
+class Selection(Request):
+    """Which of the generated shorts to go on with."""
+
+    limit: int | None = Field(
+        None, ge=1, title="Shorts to export", description="How many to export at most, best first. Empty: all."
+    )
+    min_virality_score: float = Field(
+        0,
+        ge=0,
+        le=100,
+        title="Lowest score",
+        description="Shorts with a lower virality score (0 to 100) are not exported.",
+    )
+
+
+class Unselected(str, Enum):
+    """Why a short is not gone on with."""
+
+    BELOW_MINIMUM = "below_minimum"
+    BEYOND_LIMIT = "beyond_limit"
+    NOT_PICKED = "not_picked"
+    BEYOND_BUDGET = "beyond_budget"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """
+    A generated short and what became of it in the selection.
+
+    :param score: virality score, 0–100; None where Klap gave none.
+    :param reason: why it was not selected; None if it was.
+    """
+
+    project: Project
+    score: int | None
+    reason: Unselected | None
+
+
+def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
+    """
+    Return all shorts, best first, each with whether it is worth going on with.
+
+    Klap lists shorts in no defined order. One without a score counts as 0; equal scores are in the order of their ids,
+    so that the same list always gives the same selection.
+    """
+    scored = sorted(
+        zip(projects, virality_percentages(projects), strict=True), key=lambda pair: (-(pair[1] or 0), pair[0].id)
+    )
+    ranked = []
+    room = len(scored) if selection.limit is None else selection.limit
+    for project, score in scored:
+        reason = None
+        if (score or 0) < selection.min_virality_score:
+            reason = Unselected.BELOW_MINIMUM
+        elif not room:
+            reason = Unselected.BEYOND_LIMIT
+        else:
+            room -= 1
+        ranked.append(Ranked(project, score, reason))
+    return ranked
+
+
+def within(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
+    """Return the shorts, best first, with no more than so many selected: for the others the budget does not pay."""
+    kept: list[ListedShort] = []
+    for short in shorts:
+        reason = short["reason"]
+        if reason is None:
+            room -= 1
+            if room < 0:
+                reason = Unselected.BEYOND_BUDGET.value
+        kept.append({**short, "reason": reason})
+    return kept
+
+
+def only(shorts: Sequence[ListedShort], picked: Collection[str]) -> list[ListedShort]:
+    """Return the shorts with those selected whose ids were picked, and no others."""
+    return [
+        {**short, "reason": None if short["project_id"] in picked else Unselected.NOT_PICKED.value} for short in shorts
+    ]
+
+
+def virality_percentages(projects: Iterable[Project]) -> list[int | None]:
+    """
+    Return the virality score of each project as a whole number from 0 to 100, or None where it has none.
+
+    The documents say 0–1, real answers say 0–100. No single number tells which scale it is on, a folder does:
+    on a scale of 0–100 not every short of a video scores 1 or less.
+    """
+    scores = [p.virality_score for p in projects]
+    known = [s for s in scores if s is not None]
+    factor = 100 if known and max(known) <= 1 else 1
+    return [None if s is None else round(max(0, min(100, s * factor))) for s in scores]

@@ -1,0 +1,184 @@
+"""Lists of videos: what is in one, which entries are the same video, and what the run of one is called. Pure."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from klap_provider.errors import KlapInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+URL = "source_video_url"
+
+#: How many entries an error message names.
+NAMED = 20
+
+#: Fields that change nothing about what Klap is asked to make, and so do not make another run of the same video.
+LABELS = (URL, "name", "destination")
+
+SLUG_LENGTH = 40
+LABEL_LENGTH = 100
+
+_YOUTUBE = re.compile(
+    r"https?://(?:(?:www|m|music)\.)?"
+    r"(?:youtu\.be/|youtube(?:-nocookie)?\.com/(?:(?:shorts|live|embed|v)/|watch/?\?(?:[^#]*&)?v=))"
+    r"([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])",
+    re.IGNORECASE,
+)
+#: What a storage adds to a URL when it signs it, anew each time.
+_SIGNATURE = re.compile(r"x-(amz|goog)-", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One entry of a list.
+
+    :param line: its line in the list, from 1.
+    :param source_video_url: the video.
+    :param settings: fields of the trigger form that are this video's own.
+    """
+
+    line: int
+    source_video_url: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def read_lines(lines: Iterable[str]) -> list[Row]:
+    """Return the entries of a list with one URL per line; blank lines and those that begin with ``#`` do not count."""
+    rows = (Row(number, line.strip()) for number, line in enumerate(lines, 1))
+    return [row for row in rows if row.source_video_url and not row.source_video_url.startswith("#")]
+
+
+def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """
+    Return the entries of a table with a header line and a column ``source_video_url``, or ``url``.
+
+    Every other column is named like a field of the trigger form, and overrides it where a cell is not empty.
+
+    :param text: comma-separated, or by ``;`` as spreadsheets do where the comma is a decimal point.
+    :param form: JSON schemas of the fields, by name.
+    :raises KlapInputError: names the column or the line that cannot be right.
+    """
+    table = csv.reader(io.StringIO(text), delimiter=_delimiter(text), skipinitialspace=True)
+    columns: list[str] = []
+    rows = []
+    for line in table:
+        cells = [cell.strip() for cell in line]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        if not columns:
+            columns = _columns(cells, form)
+            continue
+        if len(cells) > len(columns):
+            raise KlapInputError(
+                f"Nothing was started. Line {table.line_num} has {len(cells)} cells and the header {len(columns)}. "
+                "A cell with the separator in it belongs into double quotes."
+            )
+        given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+        url = given.pop(URL, "")
+        rows.append(Row(table.line_num, url, {name: _typed(cell, form[name]) for name, cell in given.items()}))
+    return rows
+
+
+def _delimiter(text: str) -> str:
+    header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    return ";" if ";" in header and "," not in header else ","
+
+
+def _columns(header: Sequence[str], form: Mapping[str, Any]) -> list[str]:
+    columns = [URL if name.lower() in (URL, "url") else name.lower() for name in header]
+    if columns.count(URL) != 1:
+        raise KlapInputError(f"Nothing was started. The header of the list needs one column {URL}; it has {header}.")
+    if unknown := [name for name in columns if name not in form]:
+        raise KlapInputError(
+            f"Nothing was started. No field of the trigger form is called {', '.join(map(repr, unknown))}, as columns "
+            f"of the list are. There are: {', '.join(form)}."
+        )
+    if len(set(columns)) < len(columns):
+        raise KlapInputError(f"Nothing was started. The header of the list has a column twice: {header}.")
+    return columns
+
+
+def _typed(cell: str, schema: Mapping[str, Any]) -> Any:
+    """Return a cell as text where the field takes text, and else as what it is in JSON: ``true``, ``null``, ``0.5``."""
+    if "string" in schema.get("type", ()):
+        return cell
+    try:
+        return json.loads(cell.lower())
+    except ValueError:
+        return cell  # for the field's own check to name
+
+
+def canonical(url: str) -> str:
+    """
+    Return the same text for URLs that are certainly the same video.
+
+    All the ways to link to a YouTube video are one. Elsewhere only what never tells videos apart goes: space around
+    it, the case of the host, the fragment, and the signature of a signed S3 or Google Cloud Storage URL. The rest of a
+    query stays, because it may be what names the video.
+    """
+    url = url.strip()
+    if video := youtube_id(url):
+        return f"https://www.youtube.com/watch?v={video}"
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(pair for pair in parts.query.split("&") if not _SIGNATURE.match(pair))
+    return urlunsplit((parts.scheme, f"{user}{at}{host.lower()}", parts.path, query, ""))
+
+
+def youtube_id(url: str) -> str | None:
+    """Return the id of the YouTube video that a URL leads to, or None if it leads elsewhere."""
+    found = _YOUTUBE.match(url.strip())
+    return found[1] if found else None
+
+
+def run_id(url: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """
+    Return the id of the run for a video and its settings, such as ``klap__my-talk__0f3a9c1b2d4e``.
+
+    The same video with the same settings is the same run, in whatever list and whenever: so a run that is there is
+    found, and not paid for again. Its settings are those that differ from the defaults, so that a field that a later
+    version adds changes no id; name and destination do not count.
+
+    :param settings: fields of the trigger form, by name.
+    :param defaults: what the form itself sets, by name.
+    """
+    own = {name: _plain(value) for name, value in settings.items() if name not in LABELS}
+    own = {name: value for name, value in own.items() if value != _plain(defaults.get(name))}
+    identity = json.dumps([canonical(url), own], sort_keys=True)
+    return f"klap__{_slug(url)}__{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def _plain(value: Any) -> Any:
+    """Return what a value means: the form makes no difference between nothing and empty, nor between 80 and 80.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return None if value == "" else value
+
+
+def _slug(url: str) -> str:
+    """Return what a run is recognised by, in the characters that Airflow allows in the id of a run."""
+    name = youtube_id(url) or PurePosixPath(unquote(urlsplit(url).path)).stem
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_name)[:SLUG_LENGTH].strip("-") or "video"
+
+
+def label(url: str, name: str | None = None) -> str:
+    """Return what a person knows the video by: its name, or its address without what only machines read."""
+    if name:
+        return name[:LABEL_LENGTH]
+    if video := youtube_id(url):
+        return f"youtu.be/{video}"
+    parts = urlsplit(canonical(url))
+    return f"{parts.hostname}{unquote(parts.path)}{f'?{parts.query}' if parts.query else ''}"[:LABEL_LENGTH]

@@ -1,0 +1,64 @@
+"""ExportStatusSensor: waits for an export of a short."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
+from klap_provider.rules.polling import ExportTarget
+from klap_provider.sensors.base import KlapJobSensor
+from klap_provider.triggers.status import ExportStatusTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+
+class ExportStatusSensor(KlapJobSensor):
+    """
+    Wait until an export is ready: ``GET /projects/…/exports/{export_id}``.
+
+    :param export_id: id of the export, as ``ExportShortOperator`` returns it. Templated.
+    :param project_id: id of the short. Templated.
+    :param folder_id: its folder; None after video-to-video. Templated.
+    :param short_name: name of the short, shown as the map index. Templated.
+    :param timeout: seconds or a timedelta. Default one hour; exports take about 3 to 10 minutes.
+    :param max_wait: default 15 s.
+
+    The other parameters are those of :class:`KlapJobSensor`. Returns
+    ``{"export_id": str, "project_id": str, "folder_id": str | None, "src_url": str}``.
+    """
+
+    template_fields: Sequence[str] = (
+        "export_id",
+        "project_id",
+        "folder_id",
+        "short_name",
+        "submitted_at",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
+    operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
+    trigger_type = ExportStatusTrigger
+    default_max_wait = 15
+
+    def __init__(
+        self,
+        *,
+        export_id: str,
+        project_id: str,
+        folder_id: str | None = None,
+        short_name: str | None = None,
+        timeout: timedelta | float = 60 * 60,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        super().__init__(timeout=timeout, **kwargs)
+        self.export_id = export_id
+        self.project_id = project_id
+        self.folder_id = folder_id
+        self.short_name = short_name
+
+    def target(self) -> ExportTarget:
+        """Return the export."""
+        return ExportTarget(self.export_id, self.project_id, self.folder_id)  # type: ignore[arg-type]  # a sensor always has its project_id

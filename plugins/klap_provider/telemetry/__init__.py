@@ -1,0 +1,1 @@
+"""What whoever watches Airflow is told."""

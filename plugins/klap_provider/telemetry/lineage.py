@@ -1,0 +1,85 @@
+"""
+What OpenLineage is told: which video went to Klap, and which file came of it.
+
+Only the ``get_openlineage_facets_on_complete`` methods of the operators import this module, and only the OpenLineage
+provider calls those; without it, nothing here is ever loaded.
+
+Naming of datasets: https://openlineage.io/docs/spec/naming
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from airflow.providers.openlineage.extractors import OperatorLineage
+from attrs import define
+from openlineage.client.event_v2 import InputDataset, OutputDataset
+from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
+
+from klap_provider.files.source import is_stored
+
+if TYPE_CHECKING:
+    from klap_provider.xcoms import File
+
+#: Names that OpenLineage has for schemes of the same storage.
+SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+
+
+@define
+class KlapRunFacet(RunFacet):
+    """Klap's ids of what a task did there."""
+
+    klap_task_id: str | None = None
+    project_id: str | None = None
+    export_id: str | None = None
+
+
+def submitted(source_video_url: str, *, klap_task_id: str | None) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a submission."""
+    named = storage_name if is_stored(source_video_url) else web_name
+    return OperatorLineage(
+        inputs=[InputDataset(*named(source_video_url))],
+        run_facets={"klap": KlapRunFacet(klap_task_id=klap_task_id)},
+    )
+
+
+def delivered(record: File | None, *, project_id: str | None, export_id: str) -> OperatorLineage[Any, Any]:
+    """
+    Return the lineage of a delivery.
+
+    :param record: what was delivered, as ``DeliverShortOperator`` remembers it; None if nothing was.
+    """
+    inputs, outputs = [], []
+    if record is not None:
+        size = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(size=record["size"], fileCount=1)
+        outputs.append(OutputDataset(*storage_name(record["path"]), outputFacets={"outputStatistics": size}))
+        if record["src_url"]:
+            inputs.append(InputDataset(*web_name(record["src_url"])))
+    facet = KlapRunFacet(project_id=project_id, export_id=export_id)
+    return OperatorLineage(inputs=inputs, outputs=outputs, run_facets={"klap": facet})
+
+
+def web_name(url: str) -> tuple[str, str]:
+    """
+    Return namespace and name of an http(s) address: no user and no query, which may be a signature.
+
+    Of a YouTube address the id of the video is kept, without which all of them were the same.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    video = parse_qs(parts.query).get("v") if host.endswith("youtube.com") else None
+    return f"{parts.scheme}://{host}", f"{parts.path}?v={video[0]}" if video else parts.path or "/"
+
+
+def storage_name(path: str) -> tuple[str, str]:
+    """
+    Return namespace and name of a file in storage, without the id of the connection.
+
+    :param path: as Airflow's ``ObjectStoragePath`` writes it.
+    """
+    scheme, _, rest = path.partition("://")
+    place, _, name = rest.partition("/")
+    if scheme == "file":
+        return "file", f"/{name}"
+    return f"{SCHEMES.get(scheme, scheme)}://{place.rpartition('@')[2]}", name

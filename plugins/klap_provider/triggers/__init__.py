@@ -1,0 +1,27 @@
+"""Waiting without a worker. Airflow keeps these paths for waits in progress: they stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klap_provider import published
+
+if TYPE_CHECKING:
+    from klap_provider.triggers.status import ExportStatusTrigger as ExportStatusTrigger
+    from klap_provider.triggers.status import ShortsListTrigger as ShortsListTrigger
+    from klap_provider.triggers.status import TaskStatusTrigger as TaskStatusTrigger
+
+__all__ = [
+    "ExportStatusTrigger",
+    "ShortsListTrigger",
+    "TaskStatusTrigger",
+]
+
+__getattr__ = published(
+    __name__,
+    {
+        "ExportStatusTrigger": "status",
+        "ShortsListTrigger": "status",
+        "TaskStatusTrigger": "status",
+    },
+)

@@ -1,0 +1,174 @@
+"""Waiting without a worker. A trigger only looks: it never submits, and never cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from klap_provider.airflow_internals import leave_result
+from klap_provider.errors import KlapError
+from klap_provider.rules.polling import ExportTarget, Pace, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
+from klap_provider.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from klap_provider.hooks.async_client import KlapAsyncClient
+
+
+class KlapTrigger(BaseTrigger):
+    """
+    Look until there is something for a worker to decide, or, with ``end_from_trigger``, until the task is done.
+
+    What a look means is decided by :mod:`klap_provider.rules.polling`. When it is over for any other reason than
+    success, the task is resumed and looks for itself, so that it fails there: with the same exception, retries and
+    callbacks as in every other mode.
+
+    :param klap_conn_id: the Airflow connection, of type ``klap``.
+    :param target: the ids of what is waited for.
+    :param started_at: when the job was submitted, in seconds since the epoch.
+    :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
+    :param shortest: seconds between looks at the start.
+    :param longest: seconds between looks at most.
+    :param next_look: when to look next, in seconds since the epoch, as the worker's look decided.
+    :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
+    :param on_behalf_of: id of the managed user to act for; None: the connection's.
+    :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
+    """
+
+    target_type: ClassVar[type[Target[Any]]]
+
+    def __init__(
+        self,
+        *,
+        klap_conn_id: str,
+        target: dict[str, Any],
+        started_at: float,
+        deadline: float,
+        shortest: float,
+        longest: float,
+        next_look: float,
+        unknown_since: float | None = None,
+        on_behalf_of: str | None = None,
+        end_from_trigger: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
+        self.klap_conn_id = klap_conn_id
+        self.target = self.target_type(**target)
+        self.watch = Watch(started_at, deadline, Pace(shortest, longest), unknown_since)
+        self.next_look = next_look
+        self.on_behalf_of = on_behalf_of
+        self.end_from_trigger = end_from_trigger
+
+    @classmethod
+    def watching(
+        cls,
+        target: Target[Any],
+        wait: Wait,
+        *,
+        klap_conn_id: str,
+        on_behalf_of: str | None = None,
+        end_from_trigger: bool = False,
+    ) -> KlapTrigger:
+        """Return the trigger that goes on with a watch that began on a worker."""
+        watch = wait.watch
+        return cls(
+            klap_conn_id=klap_conn_id,
+            target=asdict(target),  # type: ignore[call-overload]  # every target is a dataclass
+            started_at=watch.started_at,
+            deadline=watch.deadline,
+            shortest=watch.pace.shortest,
+            longest=watch.pace.longest,
+            next_look=time.time() + wait.seconds,
+            unknown_since=watch.unknown_since,
+            on_behalf_of=on_behalf_of,
+            end_from_trigger=end_from_trigger,
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments: ids and times, no secret."""
+        return f"klap_provider.triggers.{type(self).__name__}", {
+            "klap_conn_id": self.klap_conn_id,
+            "target": asdict(self.target),  # type: ignore[call-overload]  # every target is a dataclass
+            "started_at": self.watch.started_at,
+            "deadline": self.watch.deadline,
+            "shortest": self.watch.pace.shortest,
+            "longest": self.watch.pace.longest,
+            "next_look": self.next_look,
+            "unknown_since": self.watch.unknown_since,
+            "on_behalf_of": self.on_behalf_of,
+            "end_from_trigger": self.end_from_trigger,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: the task's success, or ``{"unknown_since": float | None}`` to resume a worker with."""
+        now = time.time()
+        pause = self.next_look - now
+        if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
+            spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
+            pause = max(0.0, min(spread, self.watch.deadline - now))
+        await asyncio.sleep(pause)
+        event: TriggerEvent | None = None
+        failing = False
+        async with (await _client_class())(self.klap_conn_id, on_behalf_of=self.on_behalf_of) as client:
+            while True:
+                look: Any
+                try:
+                    look = await client.call(self.target.call())
+                except KlapError as failure:
+                    look = failure
+                try:
+                    verdict = self.target.judge(look, self.watch, now=time.time())
+                except KlapError as over:
+                    self.log.info("The wait for %s is over: %s", self.target, over)
+                    break
+                if isinstance(verdict, Ready):
+                    self.log.info("%s is ready", self.target)
+                    if self.end_from_trigger and self.task_instance is not None:  # dag.test() sets none
+                        metrics.time(metrics.WAIT, time.time() - self.watch.started_at, job=self.target.job)
+                        await leave_result(self.task_instance, self.target.xcom(verdict.value))
+                        event = TaskSuccessEvent()
+                    break
+                if isinstance(look, KlapError) is not failing:
+                    failing = not failing
+                    self.log.info("%s: %s", self.target, look if failing else "Klap answers again")
+                elif verdict.watch != self.watch:
+                    self.log.info("%s: %s", self.target, look)
+                self.watch = verdict.watch
+                await asyncio.sleep(verdict.seconds)
+        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since})
+
+
+_client: type[KlapAsyncClient] | None = None
+
+
+async def _client_class() -> type[KlapAsyncClient]:
+    global _client
+    if _client is None:
+        # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
+        _client = (await asyncio.to_thread(importlib.import_module, "klap_provider.hooks.async_client")).KlapAsyncClient
+    return _client
+
+
+class TaskStatusTrigger(KlapTrigger):
+    """Wait for a task. ``target``: ``{"klap_task_id": str}``."""
+
+    target_type = TaskTarget
+
+
+class ExportStatusTrigger(KlapTrigger):
+    """Wait for an export. ``target``: ``{"export_id": str, "project_id": str, "folder_id": str | None}``."""
+
+    target_type = ExportTarget
+
+
+class ShortsListTrigger(KlapTrigger):
+    """Wait for a folder to have shorts, or for a project. ``target``: ``{"folder_id": …, "project_id": …}``."""
+
+    target_type = ShortsTarget

@@ -1,0 +1,1 @@
+"""The Shorts tab: static modules for the browser, and their server side."""

@@ -1,0 +1,290 @@
+"""
+What tasks leave for each other, for the UI and for other DAGs: every key and every shape of it, in one place.
+
+Values are plain JSON, small, and without secrets: ids, names, scores, paths; never bytes, and never a whole answer of
+Klap's. :data:`LEFT_BY` says which operator leaves what. The keys at the end are those of Airflow's task state store,
+where a task keeps for itself what has to outlive its tries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What a task returns. ``summary`` and ``video`` of a batch leave it where they fail, too.
+RETURN_KEY = "return_value"
+#: Why a task failed: :class:`Failure`.
+ERROR_KEY = "klap_error"
+#: Every short that was generated, best first, selected or not: a list of :class:`ListedShort`.
+SHORTS_KEY = "klap_shorts"
+#: A person's choice among them: :class:`Review`.
+REVIEW_KEY = "klap_review"
+#: What became of each selected short, best first: a list of :class:`Outcome`.
+OUTCOME_KEY = "klap_outcome"
+#: What of a list of videos was not made a run of: :class:`Unlisted`.
+LIST_KEY = "klap_list"
+
+
+class _Said(TypedDict):
+    error: str
+    #: Name of the exception's class.
+    type: str
+    #: The short that the task was about.
+    project_id: str | None
+
+
+class Failure(_Said, total=False):
+    """Why a task failed, for whoever joins behind it, and for the tab."""
+
+    #: Of a task that costs money: how many POSTs Klap has accepted of it all the same.
+    paid: int
+
+
+class Submitted(TypedDict):
+    """A video is with Klap."""
+
+    klap_task_id: str
+    #: ISO 8601; deadlines count from it.
+    submitted_at: str
+    #: How many submissions of this task instance Klap has accepted so far; 0 where an existing task was given.
+    paid: int
+
+
+class TaskReady(TypedDict):
+    """Klap has finished a task."""
+
+    klap_task_id: str
+    #: ``folder`` (of shorts) or ``project`` (one whole video).
+    output_type: str | None
+    #: Id of that folder or project.
+    output_id: str | None
+
+
+class Short(TypedDict):
+    """A selected short: what the tasks for one short are mapped over."""
+
+    project_id: str
+    folder_id: str | None
+    #: Klap's name of it, or its id.
+    short_name: str
+    #: 0 to 100; None where Klap gave none.
+    virality_score: int | None
+    explanation: str | None
+    preview_url: str
+    #: Seconds.
+    duration: float | None
+
+
+class ListedShort(Short):
+    """A generated short, selected or not."""
+
+    #: Why it is not gone on with: a word of :class:`~klap_provider.rules.selection.Unselected`; None if it is.
+    reason: str | None
+
+
+class Review(TypedDict):
+    """What a person picked."""
+
+    #: Ids of the shorts, best first.
+    picked: list[str]
+    #: Name or id of the person; None if nobody answered in time.
+    by: str | None
+    #: ISO 8601.
+    answered_at: str
+    timed_out: bool
+
+
+class Picked(Review):
+    """The same as the task itself keeps it."""
+
+    #: Ids of all the shorts that were shown.
+    of: list[str]
+
+
+class Exported(TypedDict):
+    """An export is under way at Klap."""
+
+    export_id: str
+    project_id: str
+    folder_id: str | None
+    #: ISO 8601; deadlines count from it.
+    submitted_at: str
+    #: How many exports of this task instance Klap has accepted so far.
+    paid: int
+
+
+class ExportReady(TypedDict):
+    """Klap has finished an export."""
+
+    export_id: str
+    project_id: str
+    folder_id: str | None
+    #: Public address of the video at Klap.
+    src_url: str | None
+
+
+class File(TypedDict):
+    """A delivered video."""
+
+    #: Path, or URL of the object storage with the id of its connection.
+    path: str
+    #: Bytes.
+    size: int
+    sha256: str
+    #: Klap's public address of it; None where it was there already.
+    src_url: str | None
+
+
+class Delivered(File):
+    """A short is in storage, with a JSON file beside it."""
+
+    project_id: str
+    export_id: str
+    #: Where that JSON file is.
+    sidecar: str
+    #: Texts to publish it with, by network.
+    publication_captions: dict[str, Any] | None
+    #: None if it is long: then it is in the JSON file alone.
+    transcript: str | None
+
+
+class Outcome(TypedDict):
+    """What became of a selected short, in short, for the tab."""
+
+    project_id: str
+    #: None if it is missing.
+    path: str | None
+    size: int | None
+    src_url: str | None
+    #: The step that went wrong, and its error; None if it was delivered.
+    step: str | None
+    error: str | None
+
+
+class Published(TypedDict):
+    """A run is complete."""
+
+    #: Path or URL of ``manifest.json``.
+    manifest: str
+    delivered: int
+    paths: list[str]
+    #: As :meth:`~klap_provider.rules.cost.Cost.to_json` says it; None if it is not reckoned.
+    cost: dict[str, Any] | None
+
+
+class TaggedShort(TypedDict):
+    """A delivered short in the asset event that a run ends with."""
+
+    name: str
+    project_id: str
+    virality_score: int | None
+    explanation: str | None
+    duration: float | None
+    path: str
+    size: int
+    sha256: str
+    sidecar: str
+    publication_captions: dict[str, Any] | None
+    transcript: str | None
+
+
+class ShortsEvent(TypedDict):
+    """``extra`` of that asset event, for DAGs that start when shorts arrive."""
+
+    source_video_url: str
+    klap_task_id: str
+    manifest: str
+    shorts: list[TaggedShort]
+
+
+class ListedVideo(TypedDict):
+    """A video of a batch, which is to have a run: what the task ``video`` is mapped over."""
+
+    source_video_url: str
+    #: Id of that run.
+    trigger_run_id: str
+    #: Fields of the trigger form that are this video's own.
+    settings: dict[str, Any]
+
+
+class LeftOutVideo(TypedDict):
+    """A video of a batch that certainly is not there."""
+
+    source_video_url: str
+    #: In the list, from 1.
+    line: int
+    reason: str
+
+
+class Unlisted(TypedDict):
+    """What of a list was not made a run of."""
+
+    left_out: list[LeftOutVideo]
+    #: How many entries were another one's video with the same settings.
+    duplicates: int
+
+
+class VideoOutcome(TypedDict):
+    """What became of a video of a batch."""
+
+    source_video_url: str
+    run_id: str
+    state: str
+    #: How many were delivered.
+    shorts: int
+    error: str | None
+
+
+class IncompleteVideo(TypedDict):
+    """A video of a batch whose run did not succeed."""
+
+    source_video_url: str
+    run_id: str
+    state: str
+    error: str | None
+
+
+class Summary(Unlisted):
+    """What became of a batch."""
+
+    videos: int
+    runs: int
+    complete: int
+    shorts: int
+    incomplete: list[IncompleteVideo]
+
+
+#: By operator: what it leaves under which key. Of a list, the shape of its items.
+LEFT_BY: Mapping[str, Mapping[str, type]] = {
+    "SubmitShortsOperator": {RETURN_KEY: Submitted},
+    "SubmitVideoOperator": {RETURN_KEY: Submitted},
+    "TaskStatusSensor": {RETURN_KEY: TaskReady},
+    "ListShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort},
+    "ReviewShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort, REVIEW_KEY: Review},
+    "ExportShortOperator": {RETURN_KEY: Exported},
+    "ExportStatusSensor": {RETURN_KEY: ExportReady},
+    "DeliverShortOperator": {RETURN_KEY: Delivered},
+    "PublishShortsOperator": {RETURN_KEY: Published, OUTCOME_KEY: Outcome},
+    "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: Unlisted},
+    "VideoRunOperator": {RETURN_KEY: VideoOutcome},
+    "SummarizeVideosOperator": {RETURN_KEY: Summary},
+}
+
+# Keys of the task state store.
+
+#: What a task instance has paid for: ``Submission.to_record()``.
+SUBMISSION_KEY = "klap_submission"
+#: Set by a person: pay for the same again, once.
+REDO_KEY = "klap_redo"
+#: What a wait must remember: ``{"target": str, "started_at": float, "unknown_since": float | None}``.
+WATCH_KEY = "klap_watch"
+#: What a delivery must: :class:`File`.
+DELIVERED_KEY = "klap_delivered"
+#: What a person picked: :class:`Picked`.
+PICKED_KEY = "klap_review"
+#: The folder or project whose shorts are in Airflow's metrics already: a clear adds nothing.
+COUNTED_SHORTS_KEY = "klap_counted_shorts"
+#: The ids of the shorts that are in Airflow's metrics as missing already.
+COUNTED_MISSING_KEY = "klap_counted_missing"

@@ -1,0 +1,495 @@
+"""The last word of a run: what was delivered, and what is missing and why."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk.io import attach
+
+from klap_provider.errors import KlapIncompleteError
+from klap_provider.files.storage import asset_uri
+from klap_provider.operators import PublishShortsOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played, Supervisor
+
+TALK = "https://example.com/talk.mp4"
+STEPS = ["short.export", "short.wait_for_export", "short.deliver"]
+BEFORE = ["submit", "wait_for_shorts", "select_shorts"]
+
+
+def short(place: int) -> dict[str, Any]:
+    """A selected short."""
+    return {
+        "project_id": f"project{place}",
+        "folder_id": "folder01",
+        "short_name": f"Señal {place}",
+        "virality_score": 90 - place,
+        "explanation": None,
+        "preview_url": f"https://klap.app/player/project{place}",
+    }
+
+
+def file(place: int) -> dict[str, Any]:
+    """What is returned by delivering a short."""
+    return {
+        "project_id": f"project{place}",
+        "export_id": f"export{place}",
+        "path": f"file:///data/{place}.mp4",
+        "size": 1000 + place,
+        "sha256": f"{place:064x}",
+        "sidecar": f"file:///data/{place}.json",
+        "publication_captions": {"tiktok": f"Señal {place} #fyp"},
+        "transcript": "So here is the thing.",
+    }
+
+
+def video(place: int) -> dict[str, Any]:
+    """What is returned by waiting for an export, as far as it matters here."""
+    return {"project_id": f"project{place}", "src_url": f"https://videos.example.com/{place}.mp4"}
+
+
+def delivered(place: int) -> dict[str, Any]:
+    """A short in the manifest: what is in the file beside the video is not repeated."""
+    facts = {**short(place), **video(place), **file(place)}
+    return {name: facts[name] for name in facts if name not in ("publication_captions", "transcript")}
+
+
+@pytest.fixture
+def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Played]:
+    """Make the publishing task of a run with so many shorts, or with these."""
+
+    def task(shorts: int | list[dict[str, Any]] | None, **fields: Any) -> Played:
+        given = {
+            "steps": STEPS,
+            "shorts": [short(place) for place in range(shorts)] if isinstance(shorts, int) else shorts,
+            "source_video_url": TALK,
+            "klap_task_id": "task000000000000",
+            "folder_id": "folder01",
+            "destination": str(tmp_path),
+            "subfolder": "task000000000000",
+            **fields,
+        }
+
+        def make() -> PublishShortsOperator:
+            operator = PublishShortsOperator(task_id="publish", **given)
+            for task_id in (*BEFORE, *STEPS):
+                EmptyOperator(task_id=task_id) >> operator
+            return operator
+
+        return airflow(make)
+
+    return task
+
+
+@pytest.fixture
+def run(supervisor: Supervisor) -> Callable[[int], None]:
+    """Let everything before have gone well, for so many shorts."""
+
+    def went_well(shorts: int) -> None:
+        supervisor.states |= dict.fromkeys(BEFORE, "success")
+        for place in range(shorts):
+            supervisor.states |= {f"{step}_{place}": "success" for step in STEPS}
+            supervisor.put_xcom(STEPS[-2], video(place), map_index=place)
+            supervisor.put_xcom(STEPS[-1], file(place), map_index=place)
+
+    return went_well
+
+
+def fail(supervisor: Supervisor, place: int, step: int, error: str | None) -> None:
+    """Let a short have failed at a step, for a reason or without one."""
+    supervisor.states[f"{STEPS[step]}_{place}"] = "failed"
+    supervisor.forget_xcoms(STEPS[step], place)
+    for later in STEPS[step + 1 :]:
+        supervisor.states[f"{later}_{place}"] = "upstream_failed"
+        supervisor.forget_xcoms(later, place)
+    if error:
+        said = {"error": error, "type": "KlapError", "project_id": f"project{place}"}
+        supervisor.put_xcom(STEPS[step], said, "klap_error", map_index=place)
+
+
+def fail_before(supervisor: Supervisor, step: int, error: str | None) -> None:
+    """Let the run have failed before there were shorts."""
+    supervisor.states[BEFORE[step]] = "failed"
+    for later in (*BEFORE[step + 1 :], *STEPS):
+        supervisor.states[later] = "upstream_failed"
+    if error:
+        said = {"error": error, "type": "KlapError", "project_id": None}
+        supervisor.put_xcom(BEFORE[step], said, "klap_error")
+
+
+def manifest(tmp_path: Path) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads((tmp_path / "task000000000000" / "manifest.json").read_text())
+    return written
+
+
+def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(2)
+    result = publish(2).run()
+    assert result == {
+        "manifest": f"file://{tmp_path}/task000000000000/manifest.json",
+        "delivered": 2,
+        "paths": ["file:///data/0.mp4", "file:///data/1.mp4"],
+        "cost": None,
+    }
+    written = manifest(tmp_path)
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(written.pop("written_at"))
+    assert 0 <= age.total_seconds() < 60
+    assert written == {
+        "source_video_url": TALK,
+        "klap_task_id": "task000000000000",
+        "folder_id": "folder01",
+        "dag_id": "videos",
+        "run_id": "monday",
+        "delivered": [delivered(0), delivered(1)],
+        "missing": [],
+        "problem": None,
+        "cost": None,
+        "review": None,
+    }
+
+
+def test_what_is_in_no_folder_is_published_likewise(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    video = {**short(0), "folder_id": None, "virality_score": None}
+    assert publish([video], folder_id="").run()["delivered"] == 1
+    written = json.loads((tmp_path / "task000000000000" / "manifest.json").read_text())
+    assert (written["folder_id"], written["problem"], written["missing"]) == (None, None, [])
+    assert [(each["folder_id"], each["virality_score"]) for each in written["delivered"]] == [(None, None)]
+
+
+def test_a_run_that_delivered_all_is_one_event_of_the_asset_that_its_destination_is(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(2)
+    task = publish(2)
+    result = task.run()
+    uri = f"file://{tmp_path}"
+    assert task.asset_events() == [
+        {
+            "source_alias_name": "klap_shorts",
+            "dest_asset_key": {"name": uri, "uri": uri},
+            "dest_asset_extra": {},
+            "extra": {
+                "source_video_url": TALK,
+                "klap_task_id": "task000000000000",
+                "manifest": result["manifest"],
+                "shorts": [
+                    {
+                        "name": f"Señal {place}",
+                        "virality_score": 90 - place,
+                        "explanation": None,
+                        "duration": None,
+                        **{name: fact for name, fact in file(place).items() if name != "export_id"},
+                    }
+                    for place in (0, 1)
+                ],
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("destination", "uri"),
+    [
+        ("memory://conn_id@bucket/shorts/", "memory://{}bucket/shorts"),
+        (
+            "memory://bucket/all clips, 100% of 東京",
+            "memory://{}bucket/all%20clips%2C%20100%25%20of%20%E6%9D%B1%E4%BA%AC",
+        ),
+    ],
+)
+def test_an_asset_is_named_without_connection_and_in_plain_characters(
+    supervisor: Supervisor, destination: str, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CONN_ID", '{"conn_type": "generic"}')
+    memory = fsspec.filesystem("memory")
+    for conn_id in (None, "conn_id"):
+        attach("memory", conn_id, fs=memory)
+    assert asset_uri(destination) == uri.format("/")
+
+
+@pytest.mark.parametrize("asset_alias", [None, "our_shorts"])
+def test_the_alias_may_have_another_name_or_none(
+    publish: Callable[..., Played], run: Callable[[int], None], asset_alias: str | None
+) -> None:
+    run(1)
+    task = publish(1, asset_alias=asset_alias)
+    task.run()
+    assert [event["source_alias_name"] for event in task.asset_events()] == ([asset_alias] if asset_alias else [])
+    operator = PublishShortsOperator(
+        task_id="publish", steps=STEPS, shorts=None, source_video_url=TALK, asset_alias=asset_alias
+    )
+    assert [outlet.name for outlet in operator.outlets] == ([asset_alias] if asset_alias else [])
+
+
+def test_a_run_that_made_nothing_is_no_event(publish: Callable[..., Played], run: Callable[[int], None]) -> None:
+    run(0)
+    task = publish(0)
+    task.run()
+    assert task.asset_events() == []
+
+
+def test_a_red_run_is_no_event_until_it_is_mended_and_then_it_has_all_shorts(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]
+) -> None:
+    run(2)
+    fail(supervisor, 1, 1, "too slow")
+    task = publish(2)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    assert task.asset_events() == []
+    run(2)
+    task.run()
+    (event,) = task.asset_events()
+    assert [short["project_id"] for short in event["extra"]["shorts"]] == ["project0", "project1"]
+
+
+def test_the_manifest_is_readable_text_that_ends_in_a_newline(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    publish(1).run()
+    text = (tmp_path / "task000000000000" / "manifest.json").read_text(encoding="utf-8")
+    assert "Señal 0" in text
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_are_delivered(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    step: int,
+    named: str,
+    place: int,
+) -> None:
+    run(3)
+    fail(supervisor, place, step, "Klap said no.")
+    task = publish(3)
+    with pytest.raises(KlapIncompleteError, match=rf"2 of 3 .*manifest\.json\. {named} of 'Señal {place}': Klap said"):
+        task.run()
+    others = [other for other in range(3) if other != place]
+    written = manifest(tmp_path)
+    assert written["delivered"] == [delivered(other) for other in others]
+    src_url = video(place)["src_url"] if named == "deliver" else None
+    assert written["missing"] == [{**short(place), "src_url": src_url, "step": named, "error": "Klap said no."}]
+    outcome = task.xcom("klap_outcome")
+    assert [(short["path"], short["error"]) for short in outcome] == [
+        (None, "Klap said no.") if at == place else (f"file:///data/{at}.mp4", None) for at in range(3)
+    ]
+    assert outcome[place] == {
+        "project_id": f"project{place}",
+        "path": None,
+        "size": None,
+        "src_url": src_url,
+        "step": named,
+        "error": "Klap said no.",
+    }
+    assert written["problem"] is None
+    assert task.xcom("klap_error")["type"] == "KlapIncompleteError"
+
+
+@pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
+def test_a_short_whose_task_was_killed_without_a_word_is_named_all_the_same(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    step: int,
+    named: str,
+) -> None:
+    run(2)
+    fail(supervisor, 0, step, None)
+    with pytest.raises(KlapIncompleteError, match=f"{named} of 'Señal 0'.*ended as failed"):
+        publish(2).run()
+    (missing,) = manifest(tmp_path)["missing"]
+    assert (missing["step"], missing["project_id"]) == (named, "project0")
+    assert "see its log" in missing["error"]
+
+
+def test_every_missing_short_is_named_with_an_error_of_its_own(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(4)
+    fail(supervisor, 0, 2, "disk full")
+    fail(supervisor, 2, 0, "no credits")
+    fail(supervisor, 3, 1, None)
+    with pytest.raises(KlapIncompleteError, match="1 of 4"):
+        publish(4).run()
+    missing = {m["project_id"]: (m["step"], m["error"]) for m in manifest(tmp_path)["missing"]}
+    assert missing.pop("project3")[0] == "wait_for_export"
+    assert missing == {"project0": ("deliver", "disk full"), "project2": ("export", "no credits")}
+
+
+def test_a_skipped_wait_leaves_its_short_missing(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    supervisor.states |= {f"{STEPS[1]}_0": "skipped", f"{STEPS[2]}_0": "skipped"}
+    supervisor.forget_xcoms(STEPS[-1], 0)
+    with pytest.raises(KlapIncompleteError):
+        publish(1).run()
+    (missing,) = manifest(tmp_path)["missing"]
+    assert missing["step"] == "wait_for_export"
+    assert "skipped" in missing["error"]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("error", ["Klap said no.", None])
+def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    step: int,
+    error: str | None,
+) -> None:
+    run(0)
+    fail_before(supervisor, step, error)
+    problem = f"{BEFORE[step]}: {error or 'the task ended as failed and left no reason; see its log'}"
+    with pytest.raises(KlapIncompleteError, match=f"0 of 0 delivered, .*{problem}"):
+        publish(None, folder_id="").run()
+    written = manifest(tmp_path)
+    assert (written["problem"], written["delivered"], written["missing"]) == (problem, [], [])
+
+
+def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
+    supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path
+) -> None:
+    fail_before(supervisor, 0, "The Klap account is out of credits.")
+    task = publish(None, klap_task_id="", folder_id="", subfolder="")
+    with pytest.raises(KlapIncompleteError, match=rf"Nothing was made of {TALK}\. submit: .*out of credits"):
+        task.run()
+    assert list(tmp_path.iterdir()) == []
+    assert task.xcom("klap_outcome") == [], "the Shorts tab knows that there is none"
+
+
+@pytest.mark.parametrize("skipped", [[], STEPS])
+def test_a_run_in_which_nothing_was_worth_a_short_is_a_success(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    tmp_path: Path,
+    skipped: list[str],
+) -> None:
+    run(0)
+    supervisor.states |= dict.fromkeys(skipped, "skipped")
+    assert publish(0).run()["delivered"] == 0
+    written = manifest(tmp_path)
+    assert (written["delivered"], written["missing"], written["problem"]) == ([], [], None)
+
+
+def test_clearing_a_run_until_nothing_is_missing_rewrites_the_manifest(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(2)
+    fail(supervisor, 1, 1, "too slow")
+    task = publish(2)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    supervisor.forget_xcoms(STEPS[1], 1)
+    run(2)
+    assert task.run()["delivered"] == 2
+    assert manifest(tmp_path)["missing"] == []
+    assert [path.name for path in (tmp_path / "task000000000000").iterdir()] == ["manifest.json"]
+
+
+# What it cost
+
+
+@pytest.fixture
+def costly(supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]) -> Callable[..., Played]:
+    """Make the publishing task of a run whose video gave five shorts, with two exports paid for each."""
+
+    def task(shorts: int = 2, **fields: Any) -> Played:
+        run(shorts)
+        supervisor.put_xcom("select_shorts", [short(place) for place in range(5)], "klap_shorts")
+        for place in range(shorts):
+            supervisor.put_xcom(STEPS[0], {"project_id": f"project{place}", "paid": 2}, map_index=place)
+        return publish(shorts, **{"submissions": "{{ 1 }}", "list_task_id": "select_shorts", **fields})
+
+    return task
+
+
+LIST_PRICES = {"input_video": 0.44, "generated_short": 0.32, "export": 0.48}
+
+
+def test_a_run_says_what_it_has_cost(
+    costly: Callable[..., Played], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cost = {
+        "input_videos": 1,
+        "generated_shorts": 5,
+        "exports": 4,
+        "total": 3.96,
+        "currency": "USD",
+        "prices": LIST_PRICES,
+        "second_hand": True,
+    }
+    assert costly().run()["cost"] == cost
+    assert manifest(tmp_path)["cost"] == cost
+    assert "5 generated shorts × $0.32 + 4 exports × $0.48 = $3.96" in capfd.readouterr().out
+
+
+def test_a_missing_short_was_paid_for_all_the_same(
+    supervisor: Supervisor, costly: Callable[..., Played], tmp_path: Path
+) -> None:
+    task = costly()
+    fail(supervisor, 0, 1, "render_failed")
+    fail(supervisor, 1, 0, None)
+    said = {"error": "402", "type": "KlapCreditsError", "project_id": "project1", "paid": 1}
+    supervisor.put_xcom(STEPS[0], said, "klap_error", map_index=1)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    assert manifest(tmp_path)["cost"]["exports"] == 3
+
+
+def test_the_prices_are_those_of_the_connection(
+    connect: Callable[..., None], costly: Callable[..., Played], tmp_path: Path
+) -> None:
+    connect(None, price_input_video=1, price_generated_short="0.5", price_export=0.25)
+    costly().run()
+    cost = manifest(tmp_path)["cost"]
+    assert (cost["total"], cost["second_hand"]) == (4.5, False)
+    assert cost["prices"] == {"input_video": 1, "generated_short": 0.5, "export": 0.25}
+
+
+def test_shorts_that_were_never_listed_are_not_counted_but_said_to_be_unknown(
+    costly: Callable[..., Played], tmp_path: Path
+) -> None:
+    costly(0, list_task_id="wait_for_shorts").run()
+    cost = manifest(tmp_path)["cost"]
+    assert (cost["input_videos"], cost["generated_shorts"], cost["total"]) == (1, None, 0.44)
+
+
+@pytest.mark.parametrize(("fields", "videos"), [({"submissions": "0"}, 0), ({"list_task_id": None}, 1)])
+def test_a_task_of_another_run_and_a_whole_video_have_no_generated_shorts_to_pay_for(
+    costly: Callable[..., Played], tmp_path: Path, fields: dict[str, Any], videos: int
+) -> None:
+    costly(**fields).run()
+    cost = manifest(tmp_path)["cost"]
+    assert (cost["input_videos"], cost["generated_shorts"], cost["exports"]) == (videos, 0, 4)
+
+
+def test_a_video_that_was_never_submitted_has_cost_nothing_and_the_log_says_so(
+    supervisor: Supervisor, publish: Callable[..., Played], capfd: pytest.CaptureFixture[str]
+) -> None:
+    fail_before(supervisor, 0, "The Klap account is out of credits.")
+    with pytest.raises(KlapIncompleteError):
+        publish(None, klap_task_id="", submissions="0", list_task_id="select_shorts").run()
+    assert "has cost 0 input videos × $0.44 + 0 generated" in capfd.readouterr().out

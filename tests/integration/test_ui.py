@@ -1,0 +1,118 @@
+"""The Shorts tab, as far as Python has a part in it: what the plugin registers and what it serves."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from klap_provider.plugin import KlapPlugin
+from klap_provider.ui.server import STATIC
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted(path.name for path in STATIC.iterdir())
+TYPES = {".js": ("text/javascript", "application/javascript"), ".svg": ("image/svg+xml",)}
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """Of an app that mounts the plugin's files as Airflow does."""
+    app = FastAPI()
+    (ui,) = KlapPlugin.fastapi_apps
+    app.mount(ui["url_prefix"], ui["app"])
+    return TestClient(app)
+
+
+def test_the_tab_is_on_the_run_page() -> None:
+    (tab,) = KlapPlugin.react_apps
+    assert (tab["name"], tab["destination"], tab["url_route"]) == ("Shorts", "dag_run", "shorts")
+
+
+def test_the_module_leaves_its_component_where_airflow_looks_for_it() -> None:
+    (tab,) = KlapPlugin.react_apps
+    assert f"globalThis.{tab['name']} =" in (STATIC / "index.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("address", ["bundle_url", "icon", "icon_dark_mode"])
+def test_what_the_tab_is_made_of_is_served_where_the_plugin_says_relative_to_airflow(
+    address: str, client: TestClient
+) -> None:
+    (tab,) = KlapPlugin.react_apps
+    assert not tab[address].startswith("/")
+    assert client.get(f"/{tab[address]}").status_code == 200
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_is_served_with_its_type_and_asked_for_again_after_an_upgrade(name: str, client: TestClient) -> None:
+    answer = client.get(f"/klap/{name}")
+    assert answer.content == (STATIC / name).read_bytes()
+    assert answer.headers["Content-Type"].partition(";")[0] in TYPES[Path(name).suffix]
+    assert answer.headers["Cache-Control"] == "no-cache"
+    again = client.get(f"/klap/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.headers["Cache-Control"]) == (304, "no-cache")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_module_that_a_module_imports_is_there(name: str) -> None:
+    imported = re.findall(r'from "\./(.+?)"', (STATIC / name).read_text(encoding="utf-8"))
+    assert set(imported) <= set(FILES)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "plugin.py", "../plugin.py", "%2e%2e/plugin.py", "..%2fplugin.py", "ui/static/index.js"]
+)
+def test_nothing_else_is_served(path: str, client: TestClient) -> None:
+    assert client.get(f"/klap/{path}").status_code == 404
+
+
+def test_nothing_can_be_sent_to_it(client: TestClient) -> None:
+    assert client.post("/klap/index.js").status_code == 405
+
+
+def python(code: str, **env: str) -> str:
+    """What a fresh Python prints."""
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=True
+    )
+    return run.stdout
+
+
+def test_loading_the_plugin_imports_no_web_framework_and_no_http_client() -> None:
+    imported = python(
+        "import sys, airflow.plugins_manager\n"
+        "had = set(sys.modules)\n"
+        "import klap_provider.plugin\n"
+        "print(sorted(set(sys.modules) - had))",
+        PYTHONPATH=str(ROOT / "plugins"),
+    )
+    assert "klap_provider.links.klap" in imported
+    assert not re.search("'(fastapi|starlette|requests|aiohttp)", imported)
+
+
+def test_a_copy_in_the_plugins_folder_gives_the_tab_once(tmp_path: Path) -> None:
+    registered = python(
+        "from airflow import plugins_manager as manager\n"
+        "print([app['url_prefix'] for app in manager.get_fastapi_plugins()[0]])\n"
+        "print([tab['name'] for tab in manager.get_plugin_info({'react_apps'})[0]['react_apps']])",
+        AIRFLOW_HOME=str(tmp_path),
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    )
+    assert registered.splitlines()[-2:] == ["['/klap']", "['Shorts']"]
+
+
+def test_the_wheel_has_all_of_its_files(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT],
+        timeout=300,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert {f"klap_provider/ui/static/{name}" for name in FILES} <= set(zipfile.ZipFile(wheel).namelist())

@@ -1,0 +1,173 @@
+"""Lists of videos: what is in them, which entries are one video, and what the run of a video is called."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klap_provider.errors import KlapInputError
+from klap_provider.rules.video_list import Row, canonical, label, read_csv, read_lines, run_id
+
+TALK = "https://example.com/talks/why-we-sleep.mp4"
+FORM = {
+    "source_video_url": {"type": "string"},
+    "name": {"type": ["string", "null"]},
+    "limit": {"type": ["integer", "null"]},
+    "min_virality_score": {"type": "number"},
+    "captions": {"type": "boolean"},
+}
+DEFAULTS = {"limit": 3, "min_virality_score": 0, "captions": True, "language": None, "destination": None}
+
+hosts = st.from_regex(r"[a-z]{1,8}\.(com|org)", fullmatch=True)
+words = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12)
+urls = st.builds("https://{}/{}?{}={}".format, hosts, words, words, words)
+youtube_ids = st.from_regex(r"[A-Za-z0-9_-]{11}", fullmatch=True)
+
+
+def test_a_text_has_one_video_per_line_and_comments() -> None:
+    text = f"# Monday\n\n  {TALK}  \n#{TALK}\nhttps://example.com/b.mp4"
+    assert read_lines(text.splitlines()) == [Row(3, TALK), Row(5, "https://example.com/b.mp4")]
+
+
+def test_a_table_gives_each_video_settings_of_the_forms_types() -> None:
+    text = f"""Source_Video_URL, name, limit, captions, min_virality_score
+{TALK}, "Sleep, at last", 5, FALSE, 80.5
+
+# later: {TALK}
+https://example.com/b.mp4,,null,,
+"""
+    assert read_csv(text, FORM) == [
+        Row(2, TALK, {"name": "Sleep, at last", "limit": 5, "captions": False, "min_virality_score": 80.5}),
+        Row(5, "https://example.com/b.mp4", {"limit": None}),
+    ]
+
+
+def test_a_table_may_be_separated_by_semicolons_and_its_column_be_called_url() -> None:
+    assert read_csv(f"url;name\n{TALK};One, two\n", FORM) == [Row(2, TALK, {"name": "One, two"})]
+
+
+def test_what_is_not_of_the_fields_type_stays_as_it_is_for_the_field_to_refuse() -> None:
+    assert read_csv(f"url,limit\n{TALK},many\n", FORM)[0].settings == {"limit": "many"}
+
+
+def test_a_cell_of_text_is_never_anything_else() -> None:
+    assert read_csv(f"url,name\n{TALK},null\n{TALK},007\n", FORM) == [
+        Row(2, TALK, {"name": "null"}),
+        Row(3, TALK, {"name": "007"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,limit\nx,1\n", "one column source_video_url"),
+        (f"url,source_video_url\n{TALK},{TALK}\n", "one column source_video_url"),
+        (f"url,limits\n{TALK},1\n", "'limits'"),
+        (f"url,limit,limit\n{TALK},1,2\n", "column twice"),
+        (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 has 3 cells"),
+    ],
+)
+def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(KlapInputError, match=re.escape(said)):
+        read_csv(text, FORM)
+
+
+@given(youtube_ids)
+def test_all_links_to_a_youtube_video_are_one_video(video: str) -> None:
+    assert {
+        canonical(url)
+        for url in (
+            f"https://youtu.be/{video}",
+            f"http://youtu.be/{video}?t=42",
+            f"https://www.youtube.com/watch?v={video}",
+            f"https://YouTube.com/watch?t=42s&v={video}&list=PL1#x",
+            f"https://m.youtube.com/watch?v={video}&feature=share",
+            f"https://music.youtube.com/watch?v={video}",
+            f"https://www.youtube.com/shorts/{video}?si=1",
+            f"https://www.youtube.com/live/{video}",
+            f"https://www.youtube-nocookie.com/embed/{video}",
+        )
+    } == {f"https://www.youtube.com/watch?v={video}"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.youtube.com/watch?list=PL12345678901",
+        "https://www.youtube.com/@somebody",
+        "https://youtu.be/tooshort",
+        "https://notyoutube.com/watch?v=aaaaaaaaaaa",
+        "https://example.com/?u=https://youtu.be/aaaaaaaaaaa",
+    ],
+)
+def test_what_only_looks_like_a_youtube_video_is_left_as_it_is(url: str) -> None:
+    assert canonical(url) == url
+
+
+def test_space_case_of_the_host_fragment_and_signature_make_no_other_video() -> None:
+    assert canonical(f"  {TALK}#t=30 ") == TALK
+    assert canonical("https://EXAMPLE.com/A.mp4") == "https://example.com/A.mp4"
+    signed = f"{TALK}?versionId=7&X-Amz-Date=20261122T000000Z&X-Amz-Signature=abc"
+    assert canonical(signed) == f"{TALK}?versionId=7"
+    assert canonical(f"{TALK}?X-Goog-Algorithm=G&X-Goog-Signature=abc") == TALK
+    assert canonical("s3://conn@Bucket/Key.mp4") == "s3://conn@bucket/Key.mp4"
+
+
+@given(urls, urls)
+def test_other_addresses_are_other_videos(one: str, other: str) -> None:
+    assert (canonical(one) == canonical(other)) is (one == other)
+
+
+@given(st.one_of(urls, youtube_ids.map("https://youtu.be/{}".format)))
+def test_the_canonical_address_is_its_own(url: str) -> None:
+    assert canonical(canonical(url)) == canonical(url)
+
+
+def test_a_run_is_named_after_its_video() -> None:
+    assert re.fullmatch(r"klap__why-we-sleep__[0-9a-f]{12}", run_id(TALK, {}, {}))
+    assert run_id("https://youtu.be/dQw4w9WgXcQ", {}, {}).startswith("klap__dQw4w9WgXcQ__")
+    assert run_id("https://example.com/%C3%9Cber%20uns.mp4", {}, {}).startswith("klap__Uber-uns__")
+    assert run_id("https://example.com/東京.mp4", {}, {}).startswith("klap__video__")
+
+
+@given(st.text())
+def test_airflow_takes_every_name_of_a_run(path: str) -> None:
+    url = f"https://example.com/{path}"
+    assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,80}", run_id(url, {}, {}))
+
+
+def test_the_name_of_a_run_does_not_change_from_one_version_to_the_next() -> None:
+    assert run_id(TALK, {"limit": 5, "language": "en"}, DEFAULTS) == "klap__why-we-sleep__feae0834210e"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"limit": 3},
+        {"min_virality_score": 0.0},
+        {"language": ""},
+        {"name": "Sleep"},
+        {"destination": "/data"},
+        {**DEFAULTS},
+    ],
+)
+def test_the_same_video_with_settings_that_mean_the_same_is_the_same_run(same: dict[str, Any]) -> None:
+    assert run_id(f"{TALK}#t=1", same, DEFAULTS) == run_id(TALK, {}, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "other", [{"limit": 4}, {"limit": None}, {"min_virality_score": 0.5}, {"captions": False}, {"language": "en"}]
+)
+def test_the_same_video_with_other_settings_is_another_run(other: dict[str, Any]) -> None:
+    assert run_id(TALK, other, DEFAULTS) != run_id(TALK, {}, DEFAULTS)
+
+
+def test_a_person_reads_the_name_or_the_address_and_no_signature() -> None:
+    assert label(TALK, "Sleep") == "Sleep"
+    assert label(f"{TALK}?part=2&X-Amz-Signature=abc") == "example.com/talks/why-we-sleep.mp4?part=2"
+    assert label("https://www.youtube.com/watch?v=dQw4w9WgXcQ") == "youtu.be/dQw4w9WgXcQ"
+    assert len(label(f"{TALK}?token={'x' * 5000}")) <= 100

@@ -1,0 +1,436 @@
+/** What the Shorts tab tells of Airflow's answers. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { httpAddress, tell, wantedXComs, xcomKey } from "../../../plugins/klap_provider/ui/static/story.js";
+import { clock, fileSize, stateName } from "../../../plugins/klap_provider/ui/static/words.js";
+
+const NOW = new Date("2026-01-01T12:00:00Z");
+const STEPS = { export: "ExportShortOperator", wait: "ExportStatusSensor", deliver: "DeliverShortOperator" };
+
+function instance(operator, state, more = {}) {
+  const task_id = more.task_id ?? operator;
+  const map_index = more.map_index ?? -1;
+  return {
+    id: `${task_id}.${map_index}`,
+    task_id,
+    map_index,
+    operator,
+    state,
+    start_date: null,
+    rendered_fields: {},
+    ...more,
+  };
+}
+
+const step = (name, map_index, state, more = {}) =>
+  instance(STEPS[name], state, { task_id: `short.${name}`, map_index, ...more });
+
+const steps = (map_index, ...states) =>
+  Object.keys(STEPS).map((name, place) => step(name, map_index, states[place] ?? null));
+
+const short = (project_id, more = {}) => ({
+  project_id,
+  short_name: `Short ${project_id}`,
+  virality_score: 50,
+  reason: null,
+  ...more,
+});
+
+/** A run that has come as far as its shorts, with XComs as `[[instance, key, value], …]`. */
+function answers({ shorts = [], mapped = [], state = "running", published = null, xcoms = [] }) {
+  const select = instance("ListShortsOperator", "success");
+  const publish = instance("PublishShortsOperator", published);
+  const submit = instance("SubmitShortsOperator", "success", {
+    rendered_fields: { source_video_url: "https://example.com/a.mp4" },
+  });
+  return {
+    run: { state, conf: {} },
+    instances: [submit, instance("TaskStatusSensor", "success"), select, ...mapped, publish],
+    xcoms: new Map(
+      [[select, "klap_shorts", shorts], ...xcoms.map(([of, ...rest]) => [of ?? publish, ...rest])].map(
+        ([of, key, value]) => [xcomKey(of, key), value],
+      ),
+    ),
+    forbidden: false,
+  };
+}
+
+function before({ state = "running", xcoms = [], ...states }) {
+  const operators = {
+    submit: "SubmitShortsOperator",
+    wait: "TaskStatusSensor",
+    choose: "ReviewShortsOperator",
+    publish: "PublishShortsOperator",
+  };
+  const instances = Object.entries(operators).map(([name, operator]) => instance(operator, states[name] ?? null));
+  const found = xcoms.map(([operator, key, value]) => [
+    xcomKey(
+      instances.find((each) => each.operator === operators[operator]),
+      key,
+    ),
+    value,
+  ]);
+  return {
+    run: { state, conf: { source_video_url: "https://example.com/conf.mp4" } },
+    instances,
+    xcoms: new Map(found),
+    forbidden: false,
+  };
+}
+
+test("a run without a task of these operators has no story", () => {
+  assert.equal(
+    tell({ run: { state: "success", conf: {} }, instances: [], xcoms: new Map(), forbidden: false }, NOW),
+    null,
+  );
+});
+
+test("the source is what was submitted, and before that what the run was triggered with", () => {
+  assert.equal(tell(answers({}), NOW).source.href, "https://example.com/a.mp4");
+  assert.equal(tell(before({}), NOW).source.href, "https://example.com/conf.mp4");
+});
+
+test("while Klap works, the story says for how long, and how far is not known", () => {
+  const told = tell(
+    before({
+      submit: "success",
+      wait: "deferred",
+      xcoms: [["submit", "return_value", { submitted_at: "2026-01-01T10:45:00+00:00" }]],
+    }),
+    NOW,
+  );
+  assert.deepEqual(
+    [told.stage.state, told.stage.words, told.percent],
+    ["deferred", "Waiting for Klap for 1 h 15 min", null],
+  );
+});
+
+test("a person who is asked is pointed to the question, and the shorts are undecided", () => {
+  const told = tell(
+    before({
+      submit: "success",
+      wait: "success",
+      choose: "awaiting_input",
+      xcoms: [["choose", "klap_shorts", [short("a"), short("b", { reason: "below_minimum" })]]],
+    }),
+    NOW,
+  );
+  assert.deepEqual(told.stage.question, { taskId: "ReviewShortsOperator", mapIndex: -1 });
+  assert.deepEqual(
+    told.shorts.map(({ state, leftOut }) => [state, leftOut]),
+    [
+      ["awaiting_input", null],
+      [null, "Below the minimum score"],
+    ],
+  );
+  assert.deepEqual(told.totals, [{ label: "Generated", value: "2" }]);
+});
+
+test("a step of the run that failed is the story, with its error and its log", () => {
+  const told = tell(
+    before({
+      state: "failed",
+      submit: "failed",
+      wait: "upstream_failed",
+      xcoms: [["submit", "klap_error", { error: "402: out of credits" }]],
+    }),
+    NOW,
+  );
+  assert.deepEqual(
+    [told.stage.words, told.stage.error, told.stage.log?.taskId],
+    ["The video could not be submitted", "402: out of credits", "SubmitShortsOperator"],
+  );
+  assert.equal(told.ended, true);
+});
+
+test("the selected shorts, in their order, have the map indexes 0, 1, 2, whatever lies between them", () => {
+  const shorts = [short("a"), short("x", { reason: "not_picked" }), short("b")];
+  const told = tell(
+    answers({ shorts, mapped: [...steps(0, "success", "success", "running"), ...steps(1, "success", "deferred")] }),
+    NOW,
+  );
+  assert.deepEqual(
+    told.shorts.map(({ state, words, leftOut }) => [state, words, leftOut]),
+    [
+      ["running", "Delivering", null],
+      [null, "", "Not picked"],
+      ["deferred", "Klap is exporting", null],
+    ],
+  );
+  assert.deepEqual(
+    told.shorts.map(({ log }) => log),
+    [{ taskId: "short.deliver", mapIndex: 0 }, null, { taskId: "short.wait", mapIndex: 1 }],
+  );
+});
+
+test("a short is delivered only when its last step is, mapped yet or not", () => {
+  const waiting = answers({
+    shorts: [short("a")],
+    mapped: [step("export", 0, "success"), step("wait", 0, "success"), step("deliver", -1, null)],
+  });
+  assert.equal(tell(waiting, NOW).shorts[0].words, "Waiting for its turn");
+  const delivered = answers({ shorts: [short("a")], mapped: steps(0, "success", "success", "success") });
+  assert.equal(tell(delivered, NOW).shorts[0].words, "Delivered");
+});
+
+test("a step that failed is what is said of its short, though the steps behind it say upstream_failed", () => {
+  const mapped = steps(0, "success", "failed", "upstream_failed");
+  const told = tell(
+    answers({ shorts: [short("a")], mapped, xcoms: [[mapped[1], "klap_error", { error: "out of memory" }]] }),
+    NOW,
+  ).shorts[0];
+  assert.deepEqual(
+    [told.state, told.words, told.error, told.log.taskId],
+    ["failed", "The export failed", "out of memory", "short.wait"],
+  );
+});
+
+test("a run that sums itself up needs no XCom of its single shorts", () => {
+  const mapped = [...steps(0, "success", "success", "success"), ...steps(1, "success", "failed", "upstream_failed")];
+  const outcome = [
+    {
+      project_id: "a",
+      path: "file:///a.mp4",
+      size: 2_000_000,
+      src_url: "https://example.com/a.mp4",
+      step: null,
+      error: null,
+    },
+    { project_id: "b", path: null, size: null, src_url: null, step: "wait", error: "out of memory" },
+  ];
+  const given = answers({
+    shorts: [short("a"), short("b")],
+    mapped,
+    state: "failed",
+    published: "failed",
+    xcoms: [[null, "klap_outcome", outcome]],
+  });
+  assert.deepEqual(
+    wantedXComs(given.instances, given.xcoms).map(({ key }) => key),
+    ["klap_error"],
+    "that of the summing up",
+  );
+  const told = tell(given, NOW);
+  assert.deepEqual(
+    told.shorts.map(({ path, bytes, video, error }) => [path, bytes, video, error]),
+    [
+      ["file:///a.mp4", 2_000_000, "https://example.com/a.mp4", null],
+      [null, null, null, "out of memory"],
+    ],
+  );
+  assert.deepEqual(
+    [told.stage.state, told.stage.words, told.percent],
+    ["failed", "1 of 2 shorts delivered, 1 failed", 100],
+  );
+  assert.deepEqual(
+    told.totals.map(({ label, value }) => `${label} ${value}`),
+    ["Generated 2", "Selected 2", "Delivered 1", "Failed 1", "Size 2.0 MB"],
+  );
+});
+
+test("the outcome tells how shorts ended before their task instances are there", () => {
+  const outcome = [
+    { project_id: "a", path: "/a.mp4", error: null },
+    { project_id: "b", path: null, error: "no" },
+  ];
+  const told = tell(
+    answers({
+      shorts: [short("a"), short("b")],
+      state: "failed",
+      published: "failed",
+      xcoms: [[null, "klap_outcome", outcome]],
+    }),
+    NOW,
+  );
+  assert.deepEqual(
+    told.shorts.map(({ state }) => state),
+    ["success", "failed"],
+  );
+});
+
+test("while the run goes on, each task instance that has ended is asked once, and again after another try", () => {
+  const mapped = [
+    ...steps(0, "success", "success", "success"),
+    ...steps(1, "success", "failed"),
+    ...steps(2, "running"),
+  ];
+  const given = answers({ shorts: [short("a"), short("b"), short("c")], mapped });
+  const wanted = wantedXComs(given.instances, given.xcoms);
+  assert.deepEqual(
+    wanted.map(({ instance: { task_id, map_index }, key }) => `${task_id} ${map_index} ${key}`),
+    ["short.wait 0 return_value", "short.deliver 0 return_value", "short.wait 1 klap_error"],
+  );
+  for (const { instance: of, key } of wanted) given.xcoms.set(xcomKey(of, key), null);
+  assert.deepEqual(wantedXComs(given.instances, given.xcoms), []);
+  mapped[4].id = "another try";
+  assert.equal(wantedXComs(given.instances, given.xcoms).length, 1);
+});
+
+test("a run that ended without an outcome is asked short by short", () => {
+  const given = answers({
+    shorts: [short("a")],
+    mapped: steps(0, "success", "success", "success"),
+    state: "success",
+    published: "success",
+    xcoms: [[null, "klap_outcome", null]],
+  });
+  assert.deepEqual(
+    wantedXComs(given.instances, given.xcoms).map(({ key }) => key),
+    ["return_value", "return_value"],
+  );
+});
+
+test("progress counts the steps that are over", () => {
+  const mapped = [...steps(0, "success", "success", "success"), ...steps(1, "success", "deferred")];
+  const told = tell(answers({ shorts: [short("a"), short("b")], mapped }), NOW);
+  assert.deepEqual([told.percent, told.stage.words], [67, "Exporting: 1 of 2 shorts delivered"]);
+});
+
+test("nothing selected and nothing made are told apart", () => {
+  const published = "success";
+  const state = "success";
+  assert.equal(
+    tell(answers({ shorts: [short("a", { reason: "below_minimum" })], state, published }), NOW).stage.words,
+    "No short was selected",
+  );
+  assert.equal(tell(answers({ state, published }), NOW).stage.words, "The run has ended without shorts");
+});
+
+test("a DAG that lists no shorts has a card for each export", () => {
+  const mapped = ["export", "wait"].map((name) =>
+    step(name, -1, "success", { rendered_fields: { project_id: "p", short_name: "Whole" } }),
+  );
+  const given = {
+    ...answers({ mapped, state: "success" }),
+    xcoms: new Map([[xcomKey(mapped[1], "return_value"), { src_url: "https://example.com/p.mp4" }]]),
+  };
+  const told = tell(given, NOW);
+  assert.deepEqual(
+    told.shorts.map(({ name, words, video }) => [name, words, video]),
+    [["Whole", "Exported", "https://example.com/p.mp4"]],
+  );
+  assert.equal(told.stage.words, "1 of 1 short exported");
+});
+
+test("a user who may not read XComs sees no shorts", () => {
+  const told = tell({ ...answers({ shorts: [short("a")], state: "success" }), forbidden: true }, NOW);
+  assert.deepEqual([told.forbidden, told.shorts, told.stage.words], [true, [], "The run has ended"]);
+});
+
+test("who picked, or that nobody did, is said", () => {
+  const review = (value) =>
+    tell(
+      before({
+        submit: "success",
+        wait: "success",
+        choose: "success",
+        xcoms: [
+          ["choose", "klap_review", value],
+          ["choose", "klap_shorts", [short("a"), short("b")]],
+        ],
+      }),
+      NOW,
+    ).review;
+  assert.equal(review({ by: "Ada", timed_out: false, picked: ["a"] }), "Ada picked 1 of 2 shorts");
+  assert.equal(review({ by: null, timed_out: true, picked: ["a"] }), "Nobody answered in time: the proposal was taken");
+});
+
+test("only http and https addresses are linked to", () => {
+  const told = tell(
+    answers({
+      shorts: [
+        short("a", { preview_url: "javascript:alert(1)" }),
+        short("b", { preview_url: "https://klap.app/player/b" }),
+      ],
+    }),
+    NOW,
+  );
+  assert.deepEqual(
+    told.shorts.map(({ preview }) => preview),
+    [null, "https://klap.app/player/b"],
+  );
+  assert.deepEqual([httpAddress("data:text/html,x"), httpAddress("//klap.app"), httpAddress(7)], [null, null, null]);
+});
+
+test("states, lengths and sizes read as in Airflow and as people write them", () => {
+  assert.deepEqual([stateName("up_for_retry"), stateName(null)], ["Up For Retry", "No Status"]);
+  assert.deepEqual([clock(59.6), clock(125)], ["1:00", "2:05"]);
+  assert.deepEqual([fileSize(15_001), fileSize(1_840_000), fileSize(2.5e9)], ["16 kB", "1.8 MB", "2.50 GB"]);
+});
+
+test("the answer of a review is asked for only where there was one", () => {
+  const wanted = (operator, rendered_fields) =>
+    wantedXComs([instance(operator, "success", { rendered_fields })], new Map()).map(({ key }) => key);
+  assert.deepEqual(wanted("ReviewShortsOperator", { review: true }), ["klap_shorts", "klap_review"]);
+  assert.deepEqual(wanted("ReviewShortsOperator", { review: false }), ["klap_shorts"]);
+  assert.deepEqual(wanted("ListShortsOperator", {}), ["klap_shorts"]);
+});
+
+test("shorts are asked for only where there are some: a refusal shows in the browser's console", () => {
+  const wanted = (state) =>
+    wantedXComs([instance("ListShortsOperator", state)], new Map()).map(({ key }) => key);
+  assert.deepEqual(wanted("success"), ["klap_shorts"]);
+  assert.deepEqual(wanted("awaiting_input"), ["klap_shorts"]);
+  assert.deepEqual(wanted("failed"), ["klap_error"]);
+  assert.deepEqual(wanted("upstream_failed"), []);
+});
+
+test("XComs of another form than ours show what they can and break nothing", () => {
+  for (const shorts of [[null, {}, 7, short("a")], { a: 1 }, "text", 7]) {
+    const published = [[null, "klap_outcome", [null, { project_id: "a", path: 7, error: {} }]]];
+    const story = tell(answers({ shorts, published: "success", state: "success", xcoms: published }), NOW);
+    assert.deepEqual(
+      story.shorts.map((each) => each.id),
+      Array.isArray(shorts) ? ["a"] : [],
+    );
+  }
+});
+
+/** A run of one whole video, which has come as far as its steps. */
+function whole(mapped, { state = "running", shorts = [short("a", { virality_score: null })], fields = {}, ...more } = {}) {
+  const given = answers({ shorts, mapped, state, ...more });
+  const submit = given.instances.find((each) => each.operator === "SubmitShortsOperator");
+  Object.assign(submit, { operator: "SubmitVideoOperator", rendered_fields: fields });
+  return given;
+}
+
+test("of one whole video, the story says what it is at, and counts nothing", () => {
+  const words = (...states) => tell(whole(steps(0, ...states)), NOW).stage.words;
+  assert.equal(words("success", "deferred"), "Klap is exporting");
+  assert.equal(words("success", "success", "running"), "Delivering");
+  assert.equal(words("success", "success", "success"), "Summing up");
+  const told = tell(whole(steps(0, "success", "success", "success"), { state: "success", published: "success" }), NOW);
+  assert.deepEqual([told.isWhole, told.stage.words, told.percent, told.totals], [true, "Delivered", 100, []]);
+  assert.deepEqual([told.shorts[0].isWhole, told.shorts[0].score], [true, null]);
+});
+
+test("a whole video that failed says so, once it is there and before", () => {
+  const mapped = steps(0, "success", "failed", "upstream_failed");
+  const xcoms = [[mapped[1], "klap_error", { error: "out of memory" }]];
+  const told = tell(whole(mapped, { state: "failed", published: "failed", xcoms }), NOW);
+  assert.deepEqual([told.stage.words, told.shorts[0].error], ["The export failed", "out of memory"]);
+
+  const leftOut = [short("a", { reason: "below_minimum" })];
+  assert.equal(tell(whole([], { state: "success", shorts: leftOut }), NOW).stage.words, "No short was selected");
+
+  const given = whole([], { state: "failed", shorts: [] });
+  assert.equal(tell(given, NOW).stage.words, "The run has ended without a video");
+  given.instances.find((each) => each.operator === "ListShortsOperator").state = "failed";
+  assert.equal(tell(given, NOW).stage.words, "The video could not be looked up");
+});
+
+test("while a whole video is looked up there is no talk of shorts", () => {
+  const given = whole([], { shorts: [] });
+  given.instances.find((each) => each.operator === "ListShortsOperator").state = "deferred";
+  assert.equal(tell(given, NOW).stage.words, "Looking up the video");
+});
+
+test("the shape is that of the dimensions, or the aspect ratio, or Klap's own", () => {
+  const shape = (fields) => tell(whole(steps(0, "running"), { fields }), NOW).shorts[0].shape;
+  assert.equal(shape({ aspect_ratio: "16:9", dimensions: { width: null, height: null } }), 16 / 9);
+  assert.equal(shape({ aspect_ratio: "9:16", dimensions: { width: 480, height: 270 } }), 16 / 9);
+  assert.equal(shape({ aspect_ratio: "1:1", dimensions: { width: 720, height: null } }), 1);
+  for (const odd of [{}, { aspect_ratio: null, dimensions: null }, { aspect_ratio: "wide", dimensions: "no" }])
+    assert.equal(shape(odd), 9 / 16);
+});
