@@ -13,7 +13,7 @@ help:
 	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
 	@echo "                  DAG=klap_caption_video      another DAG than klap_generate_shorts"
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
-	@echo "make test         the tests         make lint     ruff and mypy"
+	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
@@ -56,6 +56,7 @@ lint: .venv/ready
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # The versions that everything was tested with, for every Python from 3.10 on.
 constraints: .venv/ready

@@ -107,7 +107,11 @@ def make_video(klap: Sandbox) -> Callable[[], dict[str, Any]]:
 
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
-    """What tasks and triggers talk to; at the end nothing that they told it may have had a secret in it."""
+    """
+    What tasks and triggers talk to.
+
+    At the end nothing that they told it may have had a secret in it, or another shape than xcoms.py says.
+    """
     from airflow.sdk.execution_time import task_runner
 
     from tests.support.airflow_context import ACCESS_TOKEN, API_KEY, Supervisor
@@ -116,6 +120,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", stand_in, raising=False)
     yield stand_in
     assert not [said for said in stand_in.said if API_KEY in said or ACCESS_TOKEN in said]
+    assert stand_in.misshapen == []
 
 
 @pytest.fixture

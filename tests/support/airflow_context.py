@@ -13,7 +13,7 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRunState
@@ -29,8 +29,10 @@ from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from klap_provider.xcoms import ERROR_KEY, LEFT_BY, Failure
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -82,6 +84,9 @@ class Supervisor:
         self.runs: dict[str, OtherRun] = {}
         self.fate = OtherRun()
         self.paused: bool | None = False
+        #: By task, what its operator leaves, as xcoms.py says it; and what was left in another shape.
+        self.shapes: dict[str, Mapping[str, Any]] = {}
+        self.misshapen: list[tuple[str, str, Any]] = []
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
         self._xcoms: dict[tuple[str, str], dict[int, str]] = {}
         self.first_reschedule: dict[uuid.UUID, datetime] = {}
@@ -132,6 +137,7 @@ class Supervisor:
             case comms.DeleteTaskStateStore():
                 self._stored.pop((msg.ti_id, msg.key), None)
             case comms.SetXCom():
+                self._compare(msg)
                 self.put_xcom(msg.task_id, msg.value, msg.key, -1 if msg.map_index is None else msg.map_index)
             case comms.GetXCom() if msg.run_id in self.runs:
                 return comms.XComResult(key=msg.key, value=self.runs[msg.run_id].published.get(msg.key))
@@ -170,6 +176,12 @@ class Supervisor:
                 # A test that comes here needs an answer that no test has needed before.
                 raise NotImplementedError(f"no answer to a {type(msg).__name__}")
         return None
+
+    def _compare(self, msg: comms.SetXCom) -> None:
+        shape = self.shapes.get(msg.task_id, {}).get(msg.key)
+        for each in msg.value if isinstance(msg.value, list) else [msg.value]:
+            if shape and not shape.__required_keys__ <= each.keys() <= get_type_hints(shape).keys():
+                self.misshapen.append((msg.task_id, msg.key, each))
 
     async def asend(self, msg: Any) -> Any:
         """The same, for the triggerer."""
@@ -261,6 +273,8 @@ class Played:
         with DAG(DAG_ID, schedule=None):
             task = self.make()
         self.task_id = task.task_id
+        left = next((LEFT_BY[kind.__name__] for kind in type(task).__mro__ if kind.__name__ in LEFT_BY), {})
+        self.supervisor.shapes[task.task_id] = {**left, ERROR_KEY: Failure}
         ti = task_runner.RuntimeTaskInstance.model_construct(
             id=self.id,
             task_id=task.task_id,

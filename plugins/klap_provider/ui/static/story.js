@@ -2,7 +2,7 @@
  * What the tab says about a run: a pure function of Airflow's answers and the time. No DOM, no fetch, no clock.
  *
  * Tasks are recognised by their operator, so that any DAG built of them has its tab. What the operators leave in XCom
- * is described in their docstrings.
+ * is described in xcoms.py.
  *
  * @typedef {object} Instance a task instance, as Airflow's API gives it; of its fields these are read
  * @property {string} id new with each try
@@ -152,14 +152,13 @@ const number = (value) => (typeof value === "number" ? value : null);
 function tellShorts(instances, xcom) {
   const steps = instances.filter((each) => isOfShort(each) && each.state !== "removed");
   const choosers = instances.filter((each) => CHOOSE.includes(each.operator));
-  const named = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray) ?? unlisted(steps);
-  const listed = named.filter((short) => text(short?.project_id));
+  const told = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray);
+  const listed = told ? numbered(told) : unlisted(steps);
   const outcome = list(xcom(find(instances, PUBLISH), "klap_outcome"));
   const asked = choosers.some((each) => each.state === "awaiting_input");
-  let index = 0;
-  return listed.map((short) => {
+  return listed.map(({ short, mapIndex }) => {
     const leftOut = short.reason ? (LEFT_OUT[short.reason] ?? short.reason) : null;
-    const told = {
+    const facts = {
       id: short.project_id,
       name: text(short.short_name) ?? short.project_id,
       score: number(short.virality_score),
@@ -168,14 +167,13 @@ function tellShorts(instances, xcom) {
       preview: httpAddress(short.preview_url),
       leftOut,
     };
-    if (leftOut !== null) return { ...told, ...NOTHING_YET };
-    const mapIndex = short.map_index ?? index++;
+    if (leftOut !== null) return { ...facts, ...NOTHING_YET };
     // At -1 is a step that Airflow has not mapped over the shorts yet.
     const own = steps.filter((step) => [mapIndex, -1].includes(step.map_index));
     if (asked && own.every((step) => step.state === null))
-      return { ...told, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
+      return { ...facts, ...NOTHING_YET, state: "awaiting_input", words: "To be decided" };
     return {
-      ...told,
+      ...facts,
       ...tellExport(
         own,
         outcome.find((each) => each?.project_id === short.project_id),
@@ -187,13 +185,20 @@ function tellShorts(instances, xcom) {
 
 const NOTHING_YET = { state: null, words: "", error: null, video: null, path: null, bytes: null, log: null };
 
+/** The listed shorts, each with the map index of its steps, which are mapped over the selected ones. */
+function numbered(shorts) {
+  let index = 0;
+  return shorts
+    .filter((short) => text(short?.project_id))
+    .map((short) => ({ short, mapIndex: short.reason ? null : index++ }));
+}
+
 /** Shorts that no list names, as where a DAG exports a project that it knows already: what their steps say. */
 function unlisted(steps) {
   const exports = steps.filter((each) => each.operator === "ExportShortOperator" && each.rendered_fields.project_id);
   return exports.map(({ map_index, rendered_fields: { project_id, short_name } }) => ({
-    project_id,
-    short_name,
-    map_index,
+    short: { project_id, short_name },
+    mapIndex: map_index,
   }));
 }
 
@@ -201,16 +206,17 @@ function tellExport(steps, outcome, xcom) {
   const inOrder = steps.toSorted((one, other) => STEPS.indexOf(one.operator) - STEPS.indexOf(other.operator));
   const failed = inOrder.find((step) => step.state === "failed");
   const step = failed ?? inOrder.find((each) => each.state !== "success") ?? inOrder.at(-1);
-  const values = inOrder.map((each) => xcom(each, "return_value") ?? {});
-  const found = Object.assign({}, ...values, outcome);
+  const [exported, delivered] = ["ExportStatusSensor", "DeliverShortOperator"].map((operator) =>
+    xcom(find(inOrder, [operator]), "return_value"),
+  );
   const state = step ? step.state : outcome ? (outcome.error ? "failed" : "success") : null;
   return {
     state,
     words: step ? stepWords(step) : outcome ? (outcome.error ? "Failed" : "Delivered") : "Waiting for its turn",
     error: text(outcome?.error) ?? text(xcom(failed, "klap_error")?.error),
-    video: httpAddress(found.src_url),
-    path: text(found.path),
-    bytes: number(found.size),
+    video: httpAddress(outcome?.src_url ?? delivered?.src_url ?? exported?.src_url),
+    path: text(outcome?.path ?? delivered?.path),
+    bytes: number(outcome?.size ?? delivered?.size),
     log: step?.state ? place(step) : null,
   };
 }

@@ -1,0 +1,110 @@
+"""The rooms of the package: drawn as they are, loaded one by one, and with one door to Airflow's inside."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import airflow.sdk
+import pytest
+
+import klap_provider
+from klap_provider import airflow_internals
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(klap_provider.__file__).parent
+
+#: What Airflow publishes beside the names of ``airflow.sdk`` itself (its page "Public Interface"), and providers.
+PUBLISHED = (
+    "airflow.plugins_manager",
+    "airflow.providers.",
+    "airflow.sdk.exceptions",
+    "airflow.sdk.io",
+    "airflow.sdk.log",
+    "airflow.sdk.types",
+    "airflow.triggers.base",
+)
+
+
+def imports_of_airflow(module: Path) -> list[tuple[str, str]]:
+    """Module and name of all that a module imports from Airflow."""
+    found = []
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "airflow":
+            found += [(str(node.module), alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names if alias.name.split(".")[0] == "airflow"]
+    return found
+
+
+def is_published(module: str, name: str) -> bool:
+    if module == "airflow.sdk":
+        return name in airflow.sdk.__all__ or name == "timezone"
+    return f"{module}.".startswith(PUBLISHED) or module in PUBLISHED
+
+
+def test_the_drawing_in_the_readme_is_the_contract() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    drawing = (ROOT / "README.md").read_text().split("rooms below its own", 1)[1].split("```")[1]
+    drawn = [re.split(r"  +", line)[:-1] for line in drawing.strip().splitlines()]
+    assert drawn == [floor.split(" | ") for floor in contract["layers"]]
+
+
+def test_every_other_module_keeps_to_what_airflow_publishes() -> None:
+    beyond = [
+        f"{path.relative_to(PACKAGE)}: {module} {name}"
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "airflow_internals.py"
+        for module, name in imports_of_airflow(path)
+        if not is_published(module, name)
+    ]
+    assert beyond == []
+
+
+def test_there_is_something_behind_the_door() -> None:
+    assert [m for m, name in imports_of_airflow(PACKAGE / "airflow_internals.py") if not is_published(m, name)]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), imports_of_airflow(PACKAGE / "airflow_internals.py"), ids=lambda each: str(each)
+)
+def test_what_is_behind_the_door_is_where_it_was(module: str, name: str) -> None:
+    found = __import__(module, fromlist=[name])
+    assert hasattr(found, name) or __import__(f"{module}.{name}")
+
+
+def test_each_way_through_the_door_says_why_and_what_to_do() -> None:
+    for _, function in inspect.getmembers(airflow_internals, inspect.isfunction):
+        assert "Why:" in str(function.__doc__)
+        assert "When it moves:" in str(function.__doc__)
+
+
+@pytest.mark.parametrize("name", ["DeliverShortOperator", "ExportShortOperator", "SubmitShortsOperator"])
+def test_importing_one_operator_loads_no_other(name: str) -> None:
+    code = (
+        f"import sys; from klap_provider.operators import {name}; "
+        "print(*sorted(m for m in sys.modules if m.startswith('klap_provider.operators.')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    own = name.partition("Short")[0].lower()
+    assert [m.rpartition(".")[2] for m in loaded.stdout.splitlines()[-1].split()] == sorted(
+        ["base", "retry_policy", own]
+    )
+
+
+@pytest.mark.parametrize("package", ["operators", "sensors", "triggers", "links", "hooks", "dag_parts"])
+def test_every_name_that_a_package_publishes_is_there(package: str) -> None:
+    module = __import__(f"klap_provider.{package}", fromlist=["*"])
+    for name in module.__all__:
+        assert getattr(module, name).__name__ == name
+    with pytest.raises(AttributeError, match="NothingOfTheKind"):
+        _ = module.NothingOfTheKind
