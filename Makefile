@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-chaos test-browser screenshots chromium bench lint constraints clean
+.PHONY: help setup demo up test test-chaos test-browser screenshots chromium bench lint dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
+	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
 	@echo "make setup        .venv alone       make clean    remove what these made"
 
 setup: .venv/ready
@@ -31,8 +32,9 @@ setup: .venv/ready
 demo up: .venv/ready
 	@$(BIN)/python -m demo $@
 
+# Four processes on two cores: two of them mostly wait for an Airflow each, and begin first.
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder
 
 test-chaos: .venv/ready
 	$(BIN)/python -m pytest -m chaos
@@ -64,5 +66,8 @@ constraints: .venv/ready
 	  --extra azure --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file constraints.txt
 
+dist: .venv/ready
+	$(BIN)/python -m demo.dist
+
 clean:
-	rm -rf .venv .airflow shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .airflow dist shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -37,6 +37,8 @@ class LocalAirflow:
     :param home: its folder; made if it is not there.
     :param connections: Airflow connections by id, as dictionaries.
     :param dags: the DAG folder.
+    :param plugins: the plugins folder; None: this project comes from where it is installed.
+    :param python: the Python that Airflow is installed for. Default: this one.
     :param env: further environment variables.
     """
 
@@ -46,9 +48,12 @@ class LocalAirflow:
         *,
         connections: Mapping[str, Mapping[str, Any]],
         dags: Path = ROOT / "dags",
+        plugins: Path | None = ROOT / "plugins",
+        python: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home.resolve()
+        self.python = str(python or sys.executable)
         self.port, worker_log_port, trigger_log_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -69,7 +74,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins or self.home / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
@@ -120,7 +125,7 @@ class LocalAirflow:
         with self._log_file(name).open("ab") as log:
             # A session of its own, so that its children can be signalled with it.
             return subprocess.Popen(
-                [sys.executable, "-m", "airflow", *command],
+                [self.python, "-m", "airflow", *command],
                 env=self.env,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

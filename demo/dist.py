@@ -1,0 +1,63 @@
+"""``make dist``: build the distribution, check it, and run the main DAG of it in an environment of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from demo.__main__ import report, run, sandbox, say
+from demo.airflow import ROOT, LocalAirflow
+
+DIST = ROOT / "dist"
+DAG_FILE = """\
+# Airflow looks only into files in which it finds the words "airflow" and "dag".
+from klap_provider.dag_parts import klap_generate_shorts
+dag = klap_generate_shorts()
+"""
+
+
+def build() -> Path:
+    """Build sdist and wheel into dist/, have twine check them, and return the wheel."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "uv", "build", "--quiet", "--out-dir", DIST, ROOT], check=True)
+    files = sorted(path for path in DIST.iterdir() if path.suffix in (".gz", ".whl"))
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
+    (wheel,) = DIST.glob("*.whl")
+    return wheel
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Install the wheel, and nothing else of this project, into a new environment, and return its Python."""
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+    subprocess.run([*uv, "--constraint", ROOT / "constraints.txt", wheel], check=True)
+    return python
+
+
+def main() -> int:
+    """Build, install and run; return the exit code."""
+    wheel = build()
+    say(f"Built {wheel.name}")
+    with tempfile.TemporaryDirectory(prefix="klap-dist-") as name, sandbox() as (url, video):
+        folder = Path(name)
+        python = install(wheel, folder / "venv")
+        say("Installed into a new environment; Airflow is starting there …")
+        dags, shorts = folder / "dags", folder / "shorts"
+        dags.mkdir()
+        (dags / "shorts.py").write_text(DAG_FILE)
+        connection = {"conn_type": "klap", "host": url, "password": "sandbox"}
+        with LocalAirflow(
+            folder / "airflow", connections={"klap_default": connection}, dags=dags, plugins=None, python=python
+        ) as airflow:
+            run_id = run(airflow, "klap_generate_shorts", {"source_video_url": video, "destination": str(shorts)})
+            task = airflow.xcom("klap_generate_shorts", run_id, "submit")
+            return 0 if report(shorts / task["klap_task_id"] / "manifest.json") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
