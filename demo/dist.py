@@ -34,7 +34,7 @@ def install(wheel: Path, folder: Path) -> Path:
     """Install the wheel, and nothing else of this project, into a new environment, and return its Python."""
     venv.create(folder)
     python = folder / "bin" / "python"
-    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
     subprocess.run([*uv, "--constraint", ROOT / "constraints.txt", wheel], check=True)
     return python
 
