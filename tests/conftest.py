@@ -144,6 +144,15 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
 
 
 @pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever got lost, nothing of it is under way any more."""
+    from klap_provider.rules import submitter
+
+    monkeypatch.setattr(submitter, "SETTLE", -3600.0)
+    monkeypatch.setattr("klap_provider.operators.base.WRITE_AGAIN_AFTER", ())
+
+
+@pytest.fixture
 def airflow(supervisor: Supervisor) -> Callable[..., Played]:
     """Make a task instance of an operator: ``airflow(lambda: Operator(…), map_index=-1)``."""
     from tests.support.airflow_context import Played

@@ -76,6 +76,18 @@ def returned(ti_key: TaskInstanceKey) -> Any:
     return XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
 
 
+def asset_store(name: str) -> Any:
+    """
+    Return the state store of an asset, with ``get``, ``set`` and ``delete``.
+
+    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, which those
+    of a task that is mapped itself are not. When it moves: see what that accessor is made of.
+    """
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+
+    return AssetStateStoreAccessor(name=name)
+
+
 def can_end_in_triggerer() -> bool:
     """
     Whether a task that ends in the triggerer is all that Airflow expects of a task that has ended.

@@ -23,6 +23,8 @@ What can go wrong, as a tree.
     │   └── KlapTimeoutError       the deadline of a wait has passed
     ├── KlapNoShortsError          the video yielded no shorts
     ├── KlapSubmitUncertainError   a paid request went out and nobody knows whether it arrived
+    ├── KlapSubmitPendingError     the same, and it is too early to tell
+    ├── KlapChangedError           the inputs are not those of what was paid for
     ├── KlapDownloadError          an exported file could not be fetched whole
     ├── KlapStorageError           the team's own storage failed
     └── KlapIncompleteError        the run ended and some shorts are missing
@@ -179,6 +181,25 @@ class KlapNoShortsError(KlapError):
 
 class KlapSubmitUncertainError(KlapError):
     """A paid request was sent and its fate is unknown. Never raised where it could be found out."""
+
+
+class KlapSubmitPendingError(KlapError):
+    """
+    A paid request got no answer, and may still be under way to Klap: too early to send it again.
+
+    :param message: what happened and what comes next, for a person.
+    :param retry_after: seconds until it may be sent again.
+    """
+
+    passing = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class KlapChangedError(KlapError):
+    """After a clear, the inputs are not those of what was paid for, and only a person can say which it shall be."""
 
 
 class _TransferError(KlapError):

@@ -2,8 +2,8 @@
 What tasks leave for each other, for the UI and for other DAGs: every key and every shape of it, in one place.
 
 Values are plain JSON, small, and without secrets: ids, names, scores, paths; never bytes, and never a whole answer of
-Klap's. :data:`LEFT_BY` says which operator leaves what. The keys at the end are those of Airflow's task state store,
-where a task keeps for itself what has to outlive its tries.
+Klap's. :data:`LEFT_BY` says which operator leaves what. At the end are the ledger, where all that was paid stands, and
+the keys of Airflow's task state store, where a task keeps for itself what spares work and may be lost.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ REVIEW_KEY = "klap_review"
 OUTCOME_KEY = "klap_outcome"
 #: What of a list of videos was not made a run of: :class:`Unlisted`.
 LIST_KEY = "klap_list"
+#: The fields of the trigger form that are set for all videos of a list: a dict by name.
+SETTINGS_KEY = "klap_settings"
 
 
 class _Said(TypedDict):
@@ -96,11 +98,15 @@ class Review(TypedDict):
     timed_out: bool
 
 
-class Picked(Review):
-    """The same as the task itself keeps it."""
+class Selected(TypedDict):
+    """What a run has selected, as the ledger keeps it: it stays so, whatever changes at Klap."""
 
-    #: Ids of all the shorts that were shown.
+    #: Ids of the shorts, in the order of the run's mapped tasks.
+    selected: list[str]
+    #: Ids of all that there were.
     of: list[str]
+    #: None where no person was asked.
+    review: Review | None
 
 
 class Exported(TypedDict):
@@ -267,23 +273,20 @@ LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "ExportStatusSensor": {RETURN_KEY: ExportReady},
     "DeliverShortOperator": {RETURN_KEY: Delivered},
     "PublishShortsOperator": {RETURN_KEY: Published, OUTCOME_KEY: Outcome},
-    "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: Unlisted},
+    "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: Unlisted, SETTINGS_KEY: dict},
     "VideoRunOperator": {RETURN_KEY: VideoOutcome},
     "SummarizeVideosOperator": {RETURN_KEY: Summary},
 }
 
-# Keys of the task state store.
+#: The asset whose state store is the ledger; :mod:`klap_provider.rules.ledger` says what its rows are.
+LEDGER = "klap_ledger"
 
-#: What a task instance has paid for: ``Submission.to_record()``.
-SUBMISSION_KEY = "klap_submission"
-#: Set by a person: pay for the same again, once.
-REDO_KEY = "klap_redo"
+# Keys of the task state store: what may be lost.
+
 #: What a wait must remember: ``{"target": str, "started_at": float, "unknown_since": float | None}``.
 WATCH_KEY = "klap_watch"
 #: What a delivery must: :class:`File`.
 DELIVERED_KEY = "klap_delivered"
-#: What a person picked: :class:`Picked`.
-PICKED_KEY = "klap_review"
 #: The folder or project whose shorts are in Airflow's metrics already: a clear adds nothing.
 COUNTED_SHORTS_KEY = "klap_counted_shorts"
 #: The ids of the shorts that are in Airflow's metrics as missing already.

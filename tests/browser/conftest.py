@@ -99,7 +99,7 @@ def captioned(runs: tuple[Stage, dict[str, str]]) -> str:
 def failed(runs: tuple[Stage, dict[str, str]]) -> str:
     """A run whose input was refused."""
     stage, ids = runs
-    assert stage.airflow.wait_for_run(DAG_ID, ids["failed"], seconds=240) == "failed"
+    assert stage.airflow.wait_for_run(DAG_ID, ids["failed"], seconds=480) == "failed"
     return ids["failed"]
 
 

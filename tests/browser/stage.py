@@ -57,13 +57,13 @@ class Stage:
 
     def wait_for_success(self, run_id: str, dag_id: str = DAG_ID) -> str:
         """Return the id of the run when it has ended well."""
-        assert self.airflow.wait_for_run(dag_id, run_id, seconds=240) == "success"
+        assert self.airflow.wait_for_run(dag_id, run_id, seconds=480) == "success"
         return run_id
 
     def wait_for_question(self, run_id: str) -> str:
         """Return the id of the run when a person is asked."""
         self.airflow.wait_for(
-            lambda: self.state_of_review(run_id) == "awaiting_input", seconds=240, what="the question of the review"
+            lambda: self.state_of_review(run_id) == "awaiting_input", seconds=480, what="the question of the review"
         )
         return run_id
 

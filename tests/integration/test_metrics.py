@@ -147,11 +147,12 @@ def test_a_run_is_counted_as_it_goes_and_a_clear_of_it_adds_only_its_requests(
         "submit_shorts,status=200",
         "get_task,status=200",
         "list_projects,status=200",
+        "list_exports,status=200",
         "create_export,status=200",
         "get_export,status=200",
         "get_project,status=200",
     }
-    assert sum(calls.values()) == len(klap.requests(path="^/(tasks|projects)/")), (
+    assert sum(calls.values()) == len(klap.requests(path="^/(tasks/|projects/|exports)")), (
         "of the worker and of the triggerer alike"
     )
 

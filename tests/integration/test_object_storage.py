@@ -14,7 +14,14 @@ import pytest
 import requests
 from airflow.sdk.io import store
 
-from klap_provider.errors import KlapDownloadError, KlapError, KlapInputError, KlapServerError, KlapStorageError
+from klap_provider.errors import (
+    KlapChangedError,
+    KlapDownloadError,
+    KlapError,
+    KlapInputError,
+    KlapServerError,
+    KlapStorageError,
+)
 from klap_provider.files.source import SIGNED_FOR
 from klap_provider.files.storage import check_destination, folder_at, whole_file
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
@@ -127,14 +134,18 @@ def test_a_retry_and_a_clear_send_nothing_although_every_signature_is_another(
     assert len(klap.ledger()) == 1
 
 
-def test_another_video_is_other_work(klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]) -> None:
+def test_another_video_in_the_same_run_is_named_and_not_paid_for(
+    klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]
+) -> None:
     for key in ("a.mp4", "b.mp4"):
         s3.put(key, b"a talk")
     task = submit("s3://media_s3@media/a.mp4")
     task.run()
     task.make = submit("s3://media_s3@media/b.mp4").make
-    task.run()
-    assert len(klap.ledger()) == 2
+    task.clear()
+    with pytest.raises(KlapChangedError, match=r"source_video_url was .*a\.mp4.* and is .*b\.mp4"):
+        task.run()
+    assert len(klap.ledger()) == 1
 
 
 def test_the_signature_is_in_nothing_that_airflow_keeps_or_klap_makes_it_say(

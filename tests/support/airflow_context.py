@@ -65,6 +65,7 @@ class OtherRun:
 class Supervisor:
     """Answers what tasks and triggers ask Airflow for.
 
+    :ivar ledger: the state store of the asset ``klap_ledger``, as JSON.
     :ivar states: states of the run's task instances, as ``get_task_states`` returns them.
     :ivar said: every message as JSON, but for those that tell Airflow what to mask.
     :ivar masked: what these tell.
@@ -76,6 +77,7 @@ class Supervisor:
     """
 
     def __init__(self) -> None:
+        self.ledger: dict[str, str] = {}
         self.states: dict[str, str] = {}
         self.said: list[str] = []
         self.masked: list[Any] = []
@@ -105,6 +107,10 @@ class Supervisor:
         for (owner, _), values in self._xcoms.items():
             if owner == task_id:
                 values.pop(map_index, None)
+
+    def forget_store(self, ti_id: uuid.UUID) -> None:
+        """Empty the state store of a task instance."""
+        self._stored = {key: kept for key, kept in self._stored.items() if key[0] != ti_id}
 
     def stored(self, ti_id: uuid.UUID) -> dict[str, Any]:
         """The task state store of a task instance."""
@@ -136,6 +142,14 @@ class Supervisor:
                 self._stored[msg.ti_id, msg.key] = json.dumps(msg.value), msg.expires_at
             case comms.DeleteTaskStateStore():
                 self._stored.pop((msg.ti_id, msg.key), None)
+            case comms.GetAssetStateStoreByName():
+                if msg.key not in self.ledger:
+                    return comms.ErrorResponse(error=ErrorType.ASSET_STORE_NOT_FOUND)
+                return comms.AssetStateStoreResult(value=json.loads(self.ledger[msg.key]))
+            case comms.SetAssetStateStoreByName():
+                self.ledger[msg.key] = json.dumps(msg.value)
+            case comms.DeleteAssetStateStoreByName():
+                self.ledger.pop(msg.key, None)
             case comms.SetXCom():
                 self._compare(msg)
                 self.put_xcom(msg.task_id, msg.value, msg.key, -1 if msg.map_index is None else msg.map_index)
@@ -180,7 +194,7 @@ class Supervisor:
     def _compare(self, msg: comms.SetXCom) -> None:
         shape = self.shapes.get(msg.task_id, {}).get(msg.key)
         for each in msg.value if isinstance(msg.value, list) else [msg.value]:
-            if shape and not shape.__required_keys__ <= each.keys() <= get_type_hints(shape).keys():
+            if shape not in (None, dict) and not shape.__required_keys__ <= each.keys() <= get_type_hints(shape).keys():
                 self.misshapen.append((msg.task_id, msg.key, each))
 
     async def asend(self, msg: Any) -> Any:
@@ -208,6 +222,7 @@ class Played:
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     task_id: str = ""
     tries: int = 0
+    tries_when_cleared: int = 0
     workers: int = 0
     triggers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     deferral_timeouts: list[float] = field(default_factory=list)
@@ -250,6 +265,11 @@ class Played:
                 ti.xcom_push("return_value", value)
             return self.xcom()
 
+    def clear(self) -> None:
+        """What a person does: the task instance may be tried again, and 3.4 forgets its state store."""
+        self.tries_when_cleared = self.tries
+        self.supervisor.forget_store(self.id)
+
     def xcom(self, key: str = "return_value") -> Any:
         """What the task left for others."""
         return self.supervisor.xcom(self.task_id, key, self.map_index)
@@ -281,7 +301,7 @@ class Played:
             dag_id=DAG_ID,
             run_id=RUN_ID,
             try_number=self.tries,
-            max_tries=task.retries,
+            max_tries=self.tries_when_cleared + task.retries,
             map_index=self.map_index,
             task=task,
         )

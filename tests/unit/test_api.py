@@ -281,7 +281,7 @@ def test_the_same_words_are_said_once_and_a_flood_of_them_is_cut() -> None:
         (LIST, [{}], "0.id: "),
         (LIST, b"<html>", "an HTML page"),
         (POST, b"", "an empty body"),
-        (POST, {"task_id": "t1"}, "id: "),
+        (POST, {"ticket": "t1"}, "id: "),
         (calls.create_user_token("u"), {"external_access_token": ""}, "external_access_token: "),
     ],
     ids=str,

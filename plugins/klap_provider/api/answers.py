@@ -1,8 +1,9 @@
 """
 What Klap answers, and its status words.
 
-They are read leniently, because the API's documents and its answers differ: unknown fields are kept, and a field that
-only some answers carry is optional.
+They are read leniently, because the API's documents and its answers differ: unknown fields are kept, a field that
+only some answers carry is optional, an id may be a number, and a list is read entry by entry. Of the answer to a paid
+request nothing but the id is needed.
 
 API: https://docs.klap.app/
 """
@@ -10,17 +11,21 @@ API: https://docs.klap.app/
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
 from sys import float_info
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 
@@ -38,12 +43,29 @@ def without_queries(words: str) -> str:
     return re.sub(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+", r"\1?…", words)
 
 
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _or_none(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return parse(value)
+    except ValidationError:
+        return None
+
+
+Id = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
+#: One that is odd counts as one that is not there.
+OptionalId = Annotated[str | None, WrapValidator(_or_none), BeforeValidator(_as_text)]
+OptionalText = Annotated[str | None, WrapValidator(_or_none)]
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class _Job(_Answer):
-    id: str = Field(min_length=1)
+    id: Id
     # A plain string: a word that is not known is a case of its own, not a parsing failure.
     status: str
     error_code: str | None = None
@@ -77,10 +99,10 @@ class _Job(_Answer):
 class Task(_Job):
     """Answer of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
 
-    type: str | None = None
-    output_type: str | None = None
+    type: OptionalText = None
+    output_type: OptionalText = None
     #: Folder id (video-to-shorts) or project id (video-to-video). Only to be trusted when ``ready``.
-    output_id: str | None = None
+    output_id: OptionalId = None
 
     @property
     def output(self) -> str | None:
@@ -91,11 +113,11 @@ class Task(_Job):
 class Export(_Job):
     """Answer of ``POST`` and ``GET /projects/…/exports``."""
 
-    project_id: str | None = None
-    folder_id: str | None = None
-    name: str | None = None
+    project_id: OptionalId = None
+    folder_id: OptionalId = None
+    name: OptionalText = None
     #: Public address of the finished MP4; None until ``ready``. How long it lives is not documented.
-    src_url: str | None = None
+    src_url: OptionalText = None
     descriptions: Any = None
 
     @property
@@ -107,16 +129,16 @@ class Export(_Job):
 class Project(_Answer):
     """One generated short, as in ``GET /projects/{folder_id}``."""
 
-    id: str = Field(min_length=1)
-    folder_id: str | None = None
-    name: str | None = None
+    id: Id
+    folder_id: OptionalId = None
+    name: OptionalText = None
     virality_score: float | None = None
-    virality_score_explanation: str | None = None
+    virality_score_explanation: OptionalText = None
     #: Length in seconds, in some answers.
     duration: float | None = None
     #: Texts to publish it with, by network; in some answers.
     publication_captions: dict[str, Any] | None = None
-    transcript_text: str | None = None
+    transcript_text: OptionalText = None
 
     @field_validator("virality_score", "duration", mode="before")
     @classmethod
@@ -124,23 +146,68 @@ class Project(_Answer):
         sound = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
         return value if sound else None
 
-    @field_validator("publication_captions", "transcript_text", mode="wrap")
+    @field_validator("publication_captions", mode="wrap")
     @classmethod
     def _as_expected_or_none(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return parse(value)
-        except ValidationError:
-            return None
+        return _or_none(value, parse)
 
 
 class User(_Answer):
     """Answer of ``POST /users``: a managed user, to act for with ``X-On-Behalf-Of``."""
 
-    id: str = Field(min_length=1)
-    email: str | None = None
+    id: Id
+    email: OptionalText = None
 
 
 class UserToken(_Answer):
     """Answer of ``POST /users/{user_id}/tokens``. The token is a secret."""
 
     external_access_token: str = Field(min_length=1, repr=False)
+
+
+AnswerT = TypeVar("AnswerT", bound=_Answer)
+JobT = TypeVar("JobT", bound=_Job)
+
+#: What an answer may wrap a job in, or call its id.
+_WRAPPERS = ("task", "export", "data", "result", "job")
+
+
+def accepted(model: type[JobT], document: Any) -> JobT:
+    """
+    Return the job that a paid request has made. Only its id has to be there, wherever it stands.
+
+    :raises ValidationError: there is none.
+    """
+    job_id = _find_id(document)
+    fields = document if isinstance(document, dict) and document.get("id") == job_id else {}
+    status = fields.get("status")
+    return model.model_validate(
+        {**fields, "id": job_id, "status": status if isinstance(status, str) else JobStatus.PROCESSING.value}
+    )
+
+
+def _sound_id(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, str | int) and bool(str(value).strip())
+
+
+def _find_id(document: Any, depth: int = 3) -> Any:
+    if not isinstance(document, dict) or not depth:
+        return None
+    for name in ("id", *(f"{wrapper}_id" for wrapper in _WRAPPERS)):
+        if _sound_id(document.get(name)):
+            return document[name]
+    inner = (_find_id(document.get(name), depth - 1) for name in _WRAPPERS)
+    return next((found for found in inner if found is not None), None)
+
+
+def entries(model: type[AnswerT], document: Any) -> list[AnswerT]:
+    """
+    Return what can be read of a list: an entry that cannot is left out, so that it does not hide the others.
+
+    :raises ValidationError: the document is no list, or nothing in it can be read.
+    """
+    read = []
+    for item in TypeAdapter(list[Any]).validate_python(document):
+        with suppress(ValidationError):
+            read.append(model.model_validate(item))
+    return read if read else TypeAdapter(list[model]).validate_python(document)  # type: ignore[valid-type]

@@ -14,12 +14,13 @@ import json
 from dataclasses import dataclass, field
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from klap_provider.api.answers import Export, Project, Task, User, UserToken, without_queries
+from klap_provider.api.answers import Export, Project, Task, User, UserToken, accepted, entries, without_queries
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -72,18 +73,20 @@ class Call(Generic[T]):
         return f"{self.method} {self.path}"
 
 
-_projects: TypeAdapter[list[Project]] = TypeAdapter(list[Project])
-_exports: TypeAdapter[list[Export]] = TypeAdapter(list[Export])
+_taken_task = partial(accepted, Task)
+_taken_export = partial(accepted, Export)
+_projects = partial(entries, Project)
+_exports = partial(entries, Export)
 
 
 def submit_shorts(request: ShortsRequest) -> Call[Task]:
     """``POST /tasks/video-to-shorts``. Billed."""
-    return Call("POST", "/tasks/video-to-shorts", Task.model_validate, request.body(), name="submit_shorts")
+    return Call("POST", "/tasks/video-to-shorts", _taken_task, request.body(), name="submit_shorts")
 
 
 def submit_video(request: VideoRequest) -> Call[Task]:
     """``POST /tasks/video-to-video``. Billed."""
-    return Call("POST", "/tasks/video-to-video", Task.model_validate, request.body(), name="submit_video")
+    return Call("POST", "/tasks/video-to-video", _taken_task, request.body(), name="submit_video")
 
 
 def get_task(klap_task_id: str) -> Call[Task]:
@@ -93,7 +96,7 @@ def get_task(klap_task_id: str) -> Call[Task]:
 
 def list_projects(folder_id: str) -> Call[list[Project]]:
     """``GET /projects/{folder_id}``: the shorts of a video-to-shorts task, in no defined order."""
-    return Call("GET", f"/projects/{_id('folder_id', folder_id)}", _projects.validate_python, name="list_projects")
+    return Call("GET", f"/projects/{_id('folder_id', folder_id)}", _projects, name="list_projects")
 
 
 def get_project(project_id: str, *, folder_id: str | None = None) -> Call[Project]:
@@ -106,7 +109,7 @@ def create_export(request: ExportRequest, *, project_id: str, folder_id: str | N
     return Call(
         "POST",
         f"{_project_path(project_id, folder_id)}/exports",
-        Export.model_validate,
+        _taken_export,
         request.body(),
         name="create_export",
     )
@@ -124,7 +127,7 @@ def list_exports(*, folder_id: str | None = None, project_id: str | None = None)
     return Call(
         "GET",
         "/exports",
-        _exports.validate_python,
+        _exports,
         query={k: v for k, v in query.items() if v is not None},
         name="list_exports",
     )
@@ -175,7 +178,7 @@ def read_answer(call: Call[T], *, status: int, headers: Mapping[str, str], body:
             else _describe_non_json(body)
         )
         raise KlapAnswerError(
-            f"Klap answered {call} with {status}, but not with what the API promises: {what}. "
+            f"Klap answered {call} with {status}, but not with what the API promises: {what}{_quoted(body)}. "
             "If this stays so, check the connection's Host.",
             status=status,
         ) from None
@@ -186,6 +189,12 @@ def _decode(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _quoted(body: bytes) -> str:
+    """Return the beginning of an answer, for whoever has to find out what it meant."""
+    text = without_queries(" ".join(body[:2000].decode("utf-8", "replace").split()))[:300]
+    return f' ("{text}")' if text else ""
 
 
 def _describe_non_json(body: bytes) -> str:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from klap_provider.operators.list_shorts import ListShortsOperator
     from klap_provider.operators.submit import KlapVideoOperator
 
+#: All but backfills: each run costs money, and a backfill would pay for one video once for every date.
+ALLOWED_RUN_TYPES = ("manual", "scheduled", "operator_triggered", "asset_triggered", "asset_materialization")
+
 SubmitT = TypeVar("SubmitT", bound="KlapVideoOperator")
 
 
@@ -59,6 +62,7 @@ def klap_dag(
         doc_md=doc,
         dag_display_name=display_name,
         tags=["klap", "video"],
+        allowed_run_types=cast("Any", ALLOWED_RUN_TYPES),
         params=fields,
         default_args={
             "owner": "klap",
@@ -143,6 +147,7 @@ def export_and_deliver(
             task_display_name="Export",
             **account,
             **short,
+            source_video_url=form["source_video_url"],
             watermark={name: form[f"watermark_{name}"] for name in Watermark.model_fields},
         )
         wait_for_export = ExportStatusSensor(

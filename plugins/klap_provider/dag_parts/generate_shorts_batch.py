@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, XComArg
 
 from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PLACE
+from klap_provider.dag_parts.trigger_form import PLACE, handed_on
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
+from klap_provider.xcoms import SETTINGS_KEY
 
 #: Fields of the main form that make no sense for all videos alike. A table can have columns for them.
-OF_ONE_VIDEO = ("source_video_url", "name", "klap_task_id", "allow_new_submission")
+OF_ONE_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
 
 DOC = """
 ### From a list of long videos to finished shorts
 Press **Trigger** and paste the addresses, one per line, or say where a list is: a text file with one per line, or a CSV
 file with a column `source_video_url` and, for settings that are one video's own, columns named like the fields of the
-form. Each video becomes a run of *Klap: generate shorts*, a few at a time.
+form. What you leave empty is as that DAG says. Each video becomes a run of *Klap: generate shorts*, a few at a time.
 
 | step | what happens |
 |---|---|
@@ -52,7 +53,9 @@ def klap_generate_shorts_batch(
     :param defaults: defaults of the trigger form, by field name.
     """
     of_a_video = shorts_form()
-    shared = {name: copy(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
+    shared = {name: handed_on(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
+    shared["reuse"] = copy(of_a_video["reuse"])
+    shared["reuse"].value = True  # so that a run that was deleted is not paid for anew
     fields = {
         "source_video_urls": Param(
             [],
@@ -83,7 +86,6 @@ def klap_generate_shorts_batch(
         max_active_runs=1,
     ) as dag:
         form = form_of(dag)
-        settings = {name: form[name] for name in shared}
         read_list = ReadVideoListOperator(
             task_id="read_list",
             task_display_name="Read the list",
@@ -91,14 +93,14 @@ def klap_generate_shorts_batch(
             trigger_dag_id=trigger_dag_id,
             source_video_urls=form["source_video_urls"],
             list_path=form["list_path"],
-            settings=settings,
+            settings={name: form[name] for name in shared},
         )
         video = VideoRunOperator.partial(
             task_id="video",
             task_display_name="Each video",
             map_index_template="{{ task.video_name }}",
             trigger_dag_id=trigger_dag_id,
-            shared_settings=settings,
+            shared_settings=XComArg(cast("Any", read_list), SETTINGS_KEY),
             poke_interval=poke_interval,
             max_active_tis_per_dagrun=at_a_time,  # Airflow counts those that wait in the triggerer, too
         ).expand_kwargs(read_list.output)

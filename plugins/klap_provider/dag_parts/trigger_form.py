@@ -10,6 +10,7 @@ from airflow.sdk import Param
 from klap_provider.api.requests import Dimensions, EditingOptions, VideoRequest, Watermark
 from klap_provider.api.shapes import ASPECT_RATIOS
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, Spending, dollars, estimate
+from klap_provider.rules.video_list import YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,11 +141,12 @@ def account_fields() -> dict[str, Param]:
             description="Go on with this task of Klap instead of submitting, and paying for, the video.",
             section="Account",
         ),
-        "allow_new_submission": Param(
+        "reuse": Param(
             False,
             type="boolean",
-            title="Submit again",
-            description="Only after an error that says so: submit although an earlier request may have been billed.",
+            title="Reuse",
+            description="If any run has sent this video with these settings before, go on with that: nothing is paid "
+            "for it again.",
             section="Account",
         ),
         **form_fields(Spending, ["budget"], section="Account"),
@@ -164,6 +166,24 @@ def tell_estimate(fields: dict[str, Param]) -> None:
         f"{Spending.model_fields['budget'].description} At second-hand list prices that is at most "
         f"{dollars(most.total)} for {what}."
     )
+
+
+def handed_on(param: Param) -> Param:
+    """
+    Return the same field for a DAG that starts runs of another one: empty, so that the other one's default holds.
+
+    A yes-or-no field is a text with both as proposals, because a switch has no third place; it takes a boolean, too.
+    """
+    schema = {name: rule for name, rule in param.schema.items() if name not in ("default", "const")}
+    types = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
+    if types == ["boolean"]:
+        schema |= {"type": ["string", "boolean", "null"], "pattern": "^(yes|no)$", "examples": [*YES_OR_NO]}
+    else:
+        schema["type"] = [*types, *(["null"] if "null" not in types else [])]
+    if "enum" in schema:
+        schema["enum"] = [None, *(value for value in schema["enum"] if value is not None)]
+        schema["values_display"] = {**schema.get("values_display", {}), "None": "As that DAG says"}
+    return Param(None, description=param.description, **schema)
 
 
 def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:

@@ -90,17 +90,23 @@ class KlapClient:
         """Seconds to wait for a connection, and for an answer."""
         return self.connection.connect_timeout, self.connection.read_timeout
 
-    def call(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
+    def call(self, call: Call[T], *, backoff: Backoff | None = None, until: float | None = None) -> T:
         """
         Carry out an API call and return its parsed answer.
 
         :param backoff: instead of the hook's own.
+        :param until: seconds since the epoch after which it is not sent any more, whatever has held it up.
         :raises KlapConfigError: the connection cannot be used.
         :raises KlapTransportError: there was no answer.
         :raises KlapResponseError: there was one, but not the one that was asked for.
         """
         backoff = backoff or self.backoff
         for attempt in range(1, backoff.attempts + 1):
+            if until is not None and time.time() > until:
+                raise KlapConnectionError(
+                    f"{call} was not sent: it is {time.time() - until:.0f} s too late for it. The machine, or Klap's "
+                    "answers to earlier attempts, took too long."
+                )
             try:
                 return self._send(call)
             except KlapError as failure:

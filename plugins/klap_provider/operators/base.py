@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from airflow.sdk import (  # type: ignore[attr-defined]  # NEVER_EXPIRE is published, but for the stub
-    NEVER_EXPIRE,
-    BaseOperator,
-)
+from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
+from klap_provider.airflow_internals import asset_store
 from klap_provider.api.answers import JobStatus
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID
 from klap_provider.operators.retry_policy import KlapRetryPolicy
+from klap_provider.rules import submitter as rules
+from klap_provider.rules.ledger import Asker
 from klap_provider.rules.retry import ONCE
-from klap_provider.rules.submission import Submission, Submitter, fingerprint
-from klap_provider.xcoms import ERROR_KEY, Failure
+from klap_provider.rules.submitter import Submitter
+from klap_provider.xcoms import ERROR_KEY, LEDGER, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,11 +30,18 @@ if TYPE_CHECKING:
     from klap_provider.api.answers import Export, Task
     from klap_provider.api.calls import Call
     from klap_provider.hooks.client import KlapClient
+    from klap_provider.rules.ledger import Store, Submission, Work
     from klap_provider.rules.polling import Ready, Target, Wait, Watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
 SelfT = TypeVar("SelfT", bound="KlapOperator")
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a row of the ledger that could not be written is written again. Airflow's own client has tried
+#: some times by then.
+WRITE_AGAIN_AFTER = (1.0, 4.0)
 
 
 class KlapOperator(BaseOperator):
@@ -86,12 +94,27 @@ class KlapOperator(BaseOperator):
         return target.judge(look, watch, now=time.time())
 
 
-class KlapSubmitOperator(KlapOperator):
-    """
-    Base of the operators that cost money: whatever crashes, one POST per task instance and set of inputs.
+class KlapLedgerOperator(KlapOperator):
+    """Base of the operators that read or write the ledger: the state store of the asset ``klap_ledger``."""
 
-    To pay again on purpose, set the key ``klap_redo`` in the task instance's state store, in Airflow's UI or with its
-    REST API, and clear the task. It is good for one POST.
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inlets = [*self.inlets, Asset(LEDGER)]  # or Airflow would not know the asset
+
+    @functools.cached_property
+    def ledger(self) -> Store:
+        """The ledger's rows."""
+        return _Ledger()
+
+
+class KlapSubmitOperator(KlapLedgerOperator):
+    """
+    Base of the operators that cost money: whatever crashes or changes, one POST for the same thing.
+
+    What was paid, or may have been, stands in the ledger, which is the same for all runs: in Airflow's UI under
+    *Assets*, ``klap_ledger``, *State Store*. There a person also says how to go on, see
+    :mod:`klap_provider.rules.submitter`: the key ``resend <name of the row>`` with the value ``true`` lets one more
+    POST out when the task is cleared.
     """
 
     @abstractmethod
@@ -102,67 +125,88 @@ class KlapSubmitOperator(KlapOperator):
         self,
         context: Context,
         call: Call[Task] | Call[Export],
+        work: Work,
         *,
         status: Callable[[str], str],
-        find_orphans: Callable[[Submission], Sequence[str]] | None = None,
-        allow_new: bool = False,
+        list_jobs: Callable[[bool], Sequence[str]] | None = None,
         outgoing: Callable[[int], Call[Task]] | None = None,
+        reuse: bool = False,
     ) -> Submission:
         """
         Send the call unless it was sent before, and return the submission, with its id.
 
-        :param call: what is asked of Klap; a call that differs is new work.
+        :param call: what is asked of Klap.
+        :param work: what that is in the ledger.
         :param status: returns the status word of the job with the given id.
-        :param find_orphans: lists jobs that a POST whose answer got lost may have made, if the API has a way.
-        :param allow_new: send although the fate of an earlier POST is unknown.
+        :param list_jobs: lists the ids of the jobs that Klap has of the thing, without those that failed if so asked;
+            None where the API has no list.
         :param outgoing: called just before a POST with the number of those paid for before, and returns the call as it
             goes out; default: as it is. May raise.
-        :raises KlapSubmitUncertainError: such a POST exists, and ``allow_new`` is false.
+        :param reuse: go on with what any run has sent before, if it asked for just the same.
+        :raises KlapError: as :meth:`~klap_provider.rules.submitter.Submitter.submit` says.
         """
-        connection = self.client.connection
-        send: Callable[[Call[Any]], Any] = self.client.call
+        connection, ti = self.client.connection, context["ti"]
+        patience = connection.connect_timeout + connection.read_timeout
 
-        def prepare(paid: int) -> Callable[[], str]:
+        def prepare(paid: int) -> Callable[[float], str]:
             ready: Call[Any] = outgoing(paid) if outgoing else call
-            return lambda: send(ready).id
+
+            def send(until: float) -> str:
+                job_id: str = self.client.call(ready, until=until).id
+                self.log.info("Klap has accepted it as %s", job_id)  # before anything else can fail
+                return job_id
+
+            return send
 
         submitter = Submitter(
-            store=_Forever(context["task_state_store"]),
+            store=self.ledger,
+            work=work,
+            asker=Asker(run_of(context), ti.try_number, ti.max_tries),
             prepare=prepare,
             has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
-            find_orphans=find_orphans,
+            list_jobs=list_jobs,
             clock=time.time,
             on_accepted=self.count_accepted,
+            tell=self.log.warning,
+            reuse=reuse,
+            settle=rules.SEND_WITHIN + patience + rules.SETTLE,
         )
         try:
-            submission, fresh = submitter.submit(
-                fingerprint(
-                    path=call.path,
-                    body=call.body,
-                    conn_id=self.klap_conn_id,
-                    api_url=connection.api_url,
-                    user=connection.on_behalf_of,
-                ),
-                allow_new=allow_new,
-            )
+            submission, fresh = submitter.submit()
         except KlapError as failure:
             failure.paid = submitter.paid
             raise
-        verb = "Submitted" if fresh else "Nothing paid: reattached to what was submitted before,"
+        verb = "Submitted" if fresh else "Nothing paid: going on with what was submitted before,"
         self.log.info("%s %s → %s", verb, call, submission.job_id)
         return submission
 
 
-class _Forever:
-    """Airflow's task state store, keeping what was paid for as long as the task instance exists."""
+class _Ledger:
+    """The ledger in Airflow's asset store. What is written is tried again: it may be the id of something paid for."""
 
-    def __init__(self, store: Any) -> None:
-        self.get = store.get
-        self.delete = store.delete
-        self._set = store.set
+    def __init__(self) -> None:
+        self._store = asset_store(LEDGER)
 
-    def set(self, key: str, value: Any) -> None:
-        self._set(key, value, retention=NEVER_EXPIRE)
+    def get(self, name: str) -> Any:
+        return self._store.get(name)
+
+    def set(self, name: str, value: Any) -> None:
+        for seconds in WRITE_AGAIN_AFTER:
+            try:
+                self._store.set(name, value)
+                return
+            except Exception as failure:  # whatever it is, it is raised again after the last time
+                log.warning("%s: %r was not written (%s). Next in %g s.", LEDGER, name, type(failure).__name__, seconds)
+            time.sleep(seconds)
+        self._store.set(name, value)
+
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
+
+
+def run_of(context: Context) -> str:
+    """Return what the ledger calls a run."""
+    return f"{context['ti'].dag_id} {context['ti'].run_id}"
 
 
 def is_static(value: Any) -> bool:

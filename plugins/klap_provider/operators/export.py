@@ -9,7 +9,9 @@ from klap_provider.api.addresses import require_reachable
 from klap_provider.api.answers import JobStatus
 from klap_provider.api.requests import ExportRequest, build_request
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
-from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure
+from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
+from klap_provider.rules.ledger import Work, export_entry
+from klap_provider.rules.video_list import shown
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -17,19 +19,16 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from klap_provider.rules.submission import Submission
     from klap_provider.xcoms import Exported
-
-#: Seconds by which Klap's clock may be behind ours when an export is looked for by its time.
-CLOCK_SKEW = 60
 
 
 class ExportShortOperator(KlapSubmitOperator):
     """
     Have one short rendered as a video file: ``POST /projects/…/exports``. Costs money, once.
 
-    A retry or a clear with the same inputs returns the same export, unless that export failed at Klap. If an answer
-    got lost, the export is looked for with ``GET /exports`` and adopted.
+    An export of the same short that is to look the same is returned, whichever run paid for it, unless it failed at
+    Klap: it stands in the ledger (:mod:`klap_provider.rules.ledger`). If an answer got lost, the export is looked for
+    with ``GET /exports`` and adopted; if it is not there when it must be, some minutes later, it is sent again.
 
     :param project_id: id of the short. Templated.
     :param folder_id: its folder; None after video-to-video. Templated.
@@ -37,10 +36,13 @@ class ExportShortOperator(KlapSubmitOperator):
         required; the position is the centre's, default 0.5 each. None, or an empty ``src_url``: no watermark of
         yours; Klap may then put its own on. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
+    :param source_video_url: the video that it was cut from, for the ledger's line. Templated.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str,
-        "paid": int}``, the last one how many exports of this task instance Klap has accepted so far.
+        "paid": int}``, the last one how many exports of the short Klap has accepted of this run so far.
+    :raises KlapSubmitPendingError: too early to tell what became of an earlier request; is retried.
+    :raises KlapSubmitUncertainError: of several exports nobody knows which is the lost one; says how to go on.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     """
@@ -50,6 +52,7 @@ class ExportShortOperator(KlapSubmitOperator):
         "folder_id",
         "watermark",
         "short_name",
+        "source_video_url",
         "klap_conn_id",
         "on_behalf_of",
     )
@@ -62,6 +65,7 @@ class ExportShortOperator(KlapSubmitOperator):
         folder_id: str | None = None,
         watermark: dict[str, Any] | None = None,
         short_name: str | None = None,
+        source_video_url: str | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("map_index_template", "{{ task.short_name }}")
@@ -70,6 +74,7 @@ class ExportShortOperator(KlapSubmitOperator):
         self.folder_id = folder_id
         self.watermark = watermark
         self.short_name = short_name
+        self.source_video_url = source_video_url
         if is_static(watermark):
             check_now(self._request)
 
@@ -95,34 +100,33 @@ class ExportShortOperator(KlapSubmitOperator):
         def status(export_id: str) -> str:
             return self.client.call(calls.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
 
+        work = Work(
+            export_entry(project_id, request.model_dump(mode="json", exclude_none=True)),
+            video=shown(self.source_video_url) if self.source_video_url else f"folder {folder_id or project_id}",
+            what=f"export of {self.short_name or project_id}",
+            price=float(self.client.connection.prices.export),
+        )
         submission = self.submit_once(
             context,
             calls.create_export(request, project_id=project_id, folder_id=folder_id),
+            work,
             status=status,
-            find_orphans=self._find_orphans,
+            list_jobs=self._list_exports,
         )
         return {
             "export_id": str(submission.job_id),
             "project_id": project_id,
             "folder_id": folder_id,
             "submitted_at": submission.submitted_at,
-            "paid": submission.paid,
+            "paid": submission.paid_by(run_of(context)),
         }
 
-    def _find_orphans(self, intent: Submission) -> list[str]:
+    def _list_exports(self, without_failed: bool) -> list[str]:
         exports = self.client.call(calls.list_exports(folder_id=self.folder_id, project_id=self.project_id))
-        found = sorted(
-            (export.created_at, export.id)
+        return [
+            export.id
             for export in exports
-            if export.project_id == self.project_id
-            and export.status != JobStatus.ERROR
-            and export.created_at is not None
-            and export.created_at.timestamp() >= intent.at - CLOCK_SKEW
-        )
-        self.log.info(
-            "A request of %s got no answer; Klap has %d exports of %s made since",
-            intent.submitted_at,
-            len(found),
-            self.project_id,
-        )
-        return [export_id for _, export_id in found]
+            # Of the short itself, as far as the answer says; what was asked for was that.
+            if export.project_id in (None, self.project_id)
+            and not (without_failed and export.status == JobStatus.ERROR)
+        ]

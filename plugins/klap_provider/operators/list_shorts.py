@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api.requests import build_request
-from klap_provider.errors import KlapNoShortsError
+from klap_provider.errors import KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import KlapOperator, check_now, is_static, reports_failure
+from klap_provider.operators.base import KlapLedgerOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.cost import Cost, Spending, affordable, dollars
+from klap_provider.rules.ledger import paid_entry, selection_entry
 from klap_provider.rules.polling import Pace, Ready, ShortsTarget, Watch
-from klap_provider.rules.selection import Ranked, Selection, rank, within
+from klap_provider.rules.selection import Ranked, Selection, as_selected, rank, within
+from klap_provider.rules.video_list import shown
 from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
-from klap_provider.xcoms import COUNTED_SHORTS_KEY, SHORTS_KEY, ListedShort, Short
+from klap_provider.xcoms import COUNTED_SHORTS_KEY, SHORTS_KEY, ListedShort, Review, Selected, Short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
 
     from klap_provider.api.answers import Project
 
 
-class ListShortsOperator(KlapOperator):
+class ListShortsOperator(KlapLedgerOperator):
     """
     List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
 
     After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready the
     list can be late by some minutes; that is waited out in the triggerer.
 
+    What a run has selected, it keeps, in its order: after a clear, shorts that are new or have another score change
+    nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
+
     :param folder_id: the ``output_id`` of a video-to-shorts task. Templated.
     :param project_id: the ``output_id`` of a video-to-video task, instead. Templated.
     :param min_virality_score: leave out shorts that score less, 0–100; a short without a score counts as 0.
         Default: none is left out. Templated.
     :param limit: how many to return at most. Default: all. Templated.
+    :param project_ids: ids of shorts of the folder: just these are returned, whatever ``limit`` and
+        ``min_virality_score`` say. Default: none is asked for by its id. Templated.
+    :param source_video_url: the video, for the ledger's line on what Klap bills for the shorts. Templated.
     :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
         does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
     :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
@@ -51,6 +59,7 @@ class ListShortsOperator(KlapOperator):
         "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
         duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
         was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was.
+    :raises KlapInputError: a short of ``project_ids`` is not there.
     :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
     """
 
@@ -59,6 +68,8 @@ class ListShortsOperator(KlapOperator):
         "project_id",
         "min_virality_score",
         "limit",
+        "project_ids",
+        "source_video_url",
         "budget",
         "submissions",
         "allow_empty",
@@ -74,6 +85,8 @@ class ListShortsOperator(KlapOperator):
         project_id: str | None = None,
         min_virality_score: float | None = None,
         limit: int | None = None,
+        project_ids: list[str] | None = None,
+        source_video_url: str | None = None,
         budget: float | None = None,
         submissions: int | str = 1,
         allow_empty: bool = False,
@@ -88,6 +101,8 @@ class ListShortsOperator(KlapOperator):
         self.project_id = project_id
         self.min_virality_score = min_virality_score
         self.limit = limit
+        self.project_ids = project_ids
+        self.source_video_url = source_video_url
         self.budget = budget
         self.submissions = submissions
         self.allow_empty = allow_empty
@@ -99,7 +114,8 @@ class ListShortsOperator(KlapOperator):
             check_now(self._spending)
 
     def _selection(self) -> Selection:
-        return build_request(Selection, {"min_virality_score": self.min_virality_score, "limit": self.limit})
+        fields = {name: getattr(self, name) for name in Selection.model_fields}
+        return build_request(Selection, {**fields, "project_ids": self.project_ids or None})
 
     def _spending(self) -> Spending:
         return build_request(Spending, {"budget": self.budget, "submissions": self.submissions})
@@ -117,19 +133,71 @@ class ListShortsOperator(KlapOperator):
     def _list(self, context: Context, *, started_at: float) -> list[Short]:
         selection = self._selection()
         self._spending()
-        return self.choose(context, [self._facts(short) for short in rank(self._projects(started_at), selection)])
+        shorts = [self._facts(short) for short in rank(self._projects(started_at), selection)]
+        if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
+            raise KlapInputError(
+                f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
+                f"{', '.join(short['project_id'] for short in shorts) or 'none'}."
+            )
+        return self.choose(context, shorts)
 
     def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Say what becomes of each short, and return those that were selected."""
-        return self.conclude(context, self.afford(shorts))
+        before = self.selected_before(context)
+        if before is None:
+            return self.select(context, self.afford(shorts))
+        return self.keep_to(context, shorts, before)
+
+    def selected_before(self, context: Context) -> Selected | None:
+        """Return what this task of this run has selected before."""
+        return cast("Selected | None", self.ledger.get(self._entry(context)))
+
+    def _entry(self, context: Context) -> str:
+        ti = context["ti"]
+        return selection_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+
+    def keep_to(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[Short]:
+        """Select what was selected before."""
+        if gone := set(before["selected"]) - set(ids_of(shorts)):
+            self.log.warning("Selected before, and no longer there: %s", ", ".join(sorted(gone)))
+        if new := set(ids_of(shorts)) - set(before["of"]):
+            self.log.info("The selection stays as it was made, without what is new: %s", ", ".join(sorted(new)))
+        return self.conclude(context, as_selected(shorts, before["selected"]))
+
+    def select(self, context: Context, shorts: list[ListedShort], review: Review | None = None) -> list[Short]:
+        """Write down what was selected, and return it."""
+        selected: Selected = {
+            "selected": [short["project_id"] for short in shorts if short["reason"] is None],
+            "of": ids_of(shorts),
+            "review": review,
+        }
+        if selected["selected"]:
+            self.ledger.set(self._entry(context), selected)
+        else:
+            self.ledger.delete(self._entry(context))
+        return self.conclude(context, shorts)
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
         context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
         selected = [_without_reason(short) for short in shorts if short["reason"] is None]
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
+        self._write_cost(context, shorts)
         self._count(context, shorts, len(selected))
         return selected
+
+    def _write_cost(self, context: Context, shorts: Sequence[ListedShort]) -> None:
+        """Write down what Klap bills for the shorts, once for each folder and run that paid for it."""
+        spent, target = self.spent(shorts), self.folder_id or self.project_id
+        if not spent.generated_shorts:
+            return
+        video = shown(self.source_video_url) if self.source_video_url else f"folder {target}"
+        entry = paid_entry(video, str(target))
+        if self.ledger.get(entry) is None:
+            price = float(spent.generated_shorts * spent.prices.generated_short)
+            at = datetime.now(timezone.utc).isoformat()
+            what = f"{spent.generated_shorts} generated shorts"
+            self.ledger.set(entry, {"id": target, "run": run_of(context), "at": at, "price": price, "what": what})
 
     def _count(self, context: Context, shorts: list[ListedShort], selected: int) -> None:
         """Count the shorts in Airflow's metrics, once for each folder."""
@@ -211,6 +279,11 @@ class ListShortsOperator(KlapOperator):
             "duration": project.duration,
             "reason": None if short.reason is None else short.reason.value,
         }
+
+
+def ids_of(shorts: Iterable[Short]) -> list[str]:
+    """Return the ids of the shorts."""
+    return [short["project_id"] for short in shorts]
 
 
 def _without_reason(short: ListedShort) -> Short:

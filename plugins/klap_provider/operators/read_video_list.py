@@ -13,8 +13,8 @@ from klap_provider.api.addresses import require_reachable
 from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id
-from klap_provider.xcoms import LIST_KEY, LeftOutVideo, ListedVideo, Unlisted
+from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields
+from klap_provider.xcoms import LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,9 +35,10 @@ class ReadVideoListOperator(KlapOperator):
     :param list_path: or else where it is: an absolute path, or any URL of Airflow's object storage. A name that ends in
         ``.csv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per line.
         Templated.
-    :param settings: fields of the form for all videos. Templated.
+    :param settings: fields of the form for all videos; what is empty is not set. Templated.
     :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict}``, with the settings
-        that are this video's own. The XCom ``klap_list`` says what was left out, and why.
+        that are this video's own. The XCom ``klap_settings`` has those that were set for all, ``klap_list`` what was
+        left out, and why.
     :raises KlapInputError: the list or an entry cannot be right; names the lines.
     """
 
@@ -64,12 +65,13 @@ class ReadVideoListOperator(KlapOperator):
     def execute(self, context: Context) -> list[ListedVideo]:
         """Read, check, and leave out what is there twice or not at all."""
         self._require_dag(context)
+        shared = set_fields(self.settings or {}, self._schemas())
         rows = self._rows()
-        self._check(rows)
+        self._check(rows, shared)
         defaults = {name: param.value for name, param in self.form.items()}
         videos: dict[str, Row] = {}
         for row in rows:
-            videos.setdefault(run_id(row.source_video_url, {**(self.settings or {}), **row.settings}, defaults), row)
+            videos.setdefault(run_id(row.source_video_url, {**shared, **row.settings}, defaults), row)
         left_out = self._gone(context, videos)
         runs = {key: row for key, row in videos.items() if key not in left_out}
         if len(runs) > (most := conf.getint("core", "max_map_length")):
@@ -80,6 +82,7 @@ class ReadVideoListOperator(KlapOperator):
         self.log.info("%d lines: %d runs, %d videos left out", len(rows), len(runs), len(left_out))
         unlisted: Unlisted = {"left_out": [*left_out.values()], "duplicates": len(rows) - len(videos)}
         context["ti"].xcom_push(key=LIST_KEY, value=unlisted)
+        context["ti"].xcom_push(key=SETTINGS_KEY, value=shared)
         return [
             {"source_video_url": row.source_video_url, "trigger_run_id": key, "settings": row.settings}
             for key, row in runs.items()
@@ -117,28 +120,30 @@ class ReadVideoListOperator(KlapOperator):
 
             text = text_at("list_path", self.list_path)
             is_table = self.list_path.lower().endswith(".csv")
-            schemas = {name: param.schema for name, param in self.form.items()}
-            rows = read_csv(text, schemas) if is_table else read_lines(text.splitlines())
+            rows = read_csv(text, self._schemas()) if is_table else read_lines(text.splitlines())
         else:
             rows = read_lines(self.source_video_urls or [])
         if not rows:
             raise KlapInputError("Nothing was started. The list names no video.")
         return rows
 
-    def _check(self, rows: list[Row]) -> None:
+    def _schemas(self) -> dict[str, Any]:
+        return {name: param.schema for name, param in self.form.items()}
+
+    def _check(self, rows: list[Row], shared: dict[str, Any]) -> None:
         """Raise for the entries that cannot be right, with all that is checked again before Klap is asked."""
         api_url = cache(_api_url)
         problems = []
         for row in rows:
             try:
-                self._check_row(row, api_url)
+                self._check_row(row, shared, api_url)
             except KlapInputError as wrong:
                 problems.append(f"Line {row.line}: {str(wrong).removeprefix('Nothing was sent to Klap. ')}")
         if problems:
             more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
             raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")
 
-    def _check_row(self, row: Row, api_url: Any) -> None:
+    def _check_row(self, row: Row, shared: dict[str, Any], api_url: Any) -> None:
         from airflow.sdk.exceptions import ParamValidationError
 
         from klap_provider.files.source import is_stored
@@ -150,7 +155,7 @@ class ReadVideoListOperator(KlapOperator):
                 copy(self.form[name]).resolve(value)  # a copy, because it keeps the value
             except ParamValidationError as wrong:
                 raise KlapInputError(f"{name}: {str(wrong).splitlines()[0]}") from None
-        settings = {**(self.settings or {}), **row.settings}
+        settings = {**shared, **row.settings}
         asked = {**settings, URL: url}
         build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
         folder_at(settings.get("destination"))

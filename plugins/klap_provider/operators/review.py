@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure
-from klap_provider.operators.list_shorts import ListShortsOperator
+from klap_provider.operators.list_shorts import ListShortsOperator, ids_of
 from klap_provider.rules import ballot
-from klap_provider.rules.selection import only
-from klap_provider.xcoms import PICKED_KEY, REVIEW_KEY, SHORTS_KEY, ListedShort, Picked, Review, Short
+from klap_provider.rules.selection import only, put_first
+from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
-    from pydantic import JsonValue
 
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):
@@ -30,8 +29,8 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     ``min_virality_score`` and ``budget`` select are picked already. Without an answer in time it goes on with these. If
     more are picked than the budget does for, the best of them are returned.
 
-    A cleared task does not ask again about the same shorts, so that it goes on with the same exports, unless nothing
-    was picked.
+    A cleared task does not ask again about the same shorts, in whatever order, so that it goes on with the same
+    exports, unless nothing was picked. About others it asks again, and proposes what was picked before.
 
     :param review: whether to ask. Off, this is a ``ListShortsOperator``. Default true. Templated.
     :param response_timeout: how long to wait for the answer: a timedelta, or seconds. Default one day. Templated.
@@ -74,11 +73,15 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         """Return the selected shorts, or wait for a person to pick."""
         if not (self.review and shorts):
             return super().choose(context, shorts)
-        answer = cast("Picked | None", context["task_state_store"].get(PICKED_KEY))
-        if answer is not None and answer["of"] == _ids(shorts):
-            self.log.info("Picked before, by %s", answer["by"])
-            return self._go_on(context, shorts, answer)
-        self._ask(context, self.afford(shorts))
+        before = self.selected_before(context)
+        if before is None or before["review"] is None:
+            self._ask(context, self.afford(shorts))
+        elif set(ids_of(shorts)) == set(before["of"]):
+            self.log.info("Picked before, by %s", before["review"]["by"])
+            context["ti"].xcom_push(key=REVIEW_KEY, value=before["review"])
+            return self.keep_to(context, shorts, before)
+        else:
+            self._ask(context, only(shorts, before["selected"]))
         raise AssertionError("unreachable: the task is parked")
 
     def _ask(self, context: Context, shorts: list[ListedShort]) -> None:
@@ -97,28 +100,14 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         self.options = ballot.options(shorts)
         said = HITLOperator.execute_complete(self, context, event)
         user = said["responded_by_user"]
-        answer: Picked = {
+        review: Review = {
             "picked": ballot.picked(shorts, said["chosen_options"]),
             "by": user and (user["name"] or user["id"]),
             "answered_at": said["responded_at"].isoformat(),
             "timed_out": bool(event.get("timedout")),
-            "of": _ids(shorts),
         }
-        if answer["picked"]:
-            context["task_state_store"].set(PICKED_KEY, cast("JsonValue", answer))
-        self.log.info("Picked %s: %s", "by default" if answer["timed_out"] else f"by {answer['by']}", answer["picked"])
-        return self._go_on(context, shorts, answer)
-
-    def _go_on(self, context: Context, shorts: list[ListedShort], answer: Picked) -> list[Short]:
-        review: Review = {
-            "picked": answer["picked"],
-            "by": answer["by"],
-            "answered_at": answer["answered_at"],
-            "timed_out": answer["timed_out"],
-        }
+        self.log.info("Picked %s: %s", "by default" if review["timed_out"] else f"by {review['by']}", review["picked"])
         context["ti"].xcom_push(key=REVIEW_KEY, value=review)
-        return self.conclude(context, self.afford(only(shorts, answer["picked"])))
-
-
-def _ids(shorts: list[ListedShort]) -> list[str]:
-    return [short["project_id"] for short in shorts]
+        before = self.selected_before(context)
+        first = [] if before is None else [each for each in before["selected"] if each in review["picked"]]
+        return self.select(context, self.afford(put_first(only(shorts, review["picked"]), first)), review)

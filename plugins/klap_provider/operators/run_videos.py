@@ -31,7 +31,7 @@ class VideoRunOperator(KlapOperator):
     :param source_video_url: the video.
     :param trigger_run_id: id of the run.
     :param settings: fields of the DAG's trigger form that are this video's own.
-    :param shared_settings: those of all videos.
+    :param shared_settings: those that are set for all videos. The others keep the DAG's defaults.
     :param poke_interval: seconds from one look at the run to the next. Default 30.
     :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``, also where
         the task fails.

@@ -12,8 +12,10 @@ from klap_provider.api.addresses import require_reachable
 from klap_provider.api.requests import ShortsRequest, VideoRequest, build_request
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure
+from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Spending, affordable, dollars, estimate
+from klap_provider.rules.ledger import Work, request_entry, submission_entry
+from klap_provider.rules.video_list import shown
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ class KlapVideoOperator(KlapSubmitOperator):
     """
     Base of the operators that send a video to Klap. Costs money, once.
 
-    A retry or a clear with the same inputs returns the same task, unless that task failed at Klap; changed inputs
-    are new work. Parameters left None are not sent, and Klap's defaults hold. All are templated.
+    What a run and its task have sent stands in the ledger (:mod:`klap_provider.rules.ledger`), and a retry or a
+    clear goes on with that, unless it failed at Klap. If the inputs have changed meanwhile, a retry says so, and after
+    a clear the task stops and says how to go on with either. Another run is new work, unless ``reuse`` is on.
+    Parameters left None are not sent, and Klap's defaults hold. All are templated.
 
     :param source_video_url: a YouTube link, a public http(s) address of a video file, or a file in object storage
         such as ``s3://conn_id@bucket/talk.mp4``, for which Klap is sent a signed address; at most 5 hours long.
@@ -48,9 +52,9 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param style_preset_id: id of a caption style made in Klap.
     :param editing_options: any of ``captions``, ``reframe``, ``emojis``, ``intro_title`` (default true) and
         ``remove_silences`` (default false).
-    :param klap_task_id: go on with this task of Klap instead of submitting; a way on after
-        :class:`~klap_provider.errors.KlapSubmitUncertainError`.
-    :param allow_new_submission: the other way on: submit again although the earlier request may have been billed.
+    :param klap_task_id: go on with this task of Klap instead of submitting.
+    :param reuse: if any run has sent this video with these settings before, go on with that, unless it failed.
+        Default false.
     :param destination: where the videos are to be delivered later: a file is written there and removed, before
         anything is paid for.
     :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
@@ -58,11 +62,13 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's.
     :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int}``, the time in ISO 8601, and how many
-        submissions of this task instance Klap has accepted so far: 0 with ``klap_task_id``.
+        submissions of this run's task Klap has accepted so far: 0 with ``klap_task_id``, or if one was reused.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
     :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
+    :raises KlapSubmitPendingError: too early to tell whether it is lost; is retried.
+    :raises KlapChangedError: after a clear, the inputs are not those of what was paid for.
     :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
     """
 
@@ -70,7 +76,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         *VideoRequest.model_fields,
         "aspect_ratio",
         "klap_task_id",
-        "allow_new_submission",
+        "reuse",
         "destination",
         "budget",
         "klap_conn_id",
@@ -95,7 +101,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         style_preset_id: str | None = None,
         editing_options: dict[str, Any] | None = None,
         klap_task_id: str | None = None,
-        allow_new_submission: bool = False,
+        reuse: bool = False,
         destination: str | None = None,
         budget: float | None = None,
         **kwargs: Any,
@@ -111,7 +117,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.style_preset_id = style_preset_id
         self.editing_options = editing_options
         self.klap_task_id = klap_task_id
-        self.allow_new_submission = allow_new_submission
+        self.reuse = reuse
         self.destination = destination
         self.budget = budget
 
@@ -178,19 +184,40 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "paid": 0,
             }
         request = self._request()
+        call = self.call(request)
         submission = self.submit_once(
             context,
-            self.call(request),
+            call,
+            self._work(context, call, request),
             status=lambda job_id: self.client.call(calls.get_task(job_id)).status,
-            allow_new=bool(self.allow_new_submission),
             outgoing=lambda paid: self._outgoing(request, paid, budget),
+            reuse=self.reuse is True or str(self.reuse).lower() == "true",
         )
         self.submitted = submission.job_id
         return {
             "klap_task_id": str(submission.job_id),
             "submitted_at": submission.submitted_at,
-            "paid": submission.paid,
+            "paid": submission.paid_by(run_of(context)),
         }
+
+    def _work(self, context: Context, call: Call[Task], request: VideoRequest) -> Work:
+        connection, ti, body = self.client.connection, context["ti"], call.body or {}
+        video = shown(request.source_video_url)
+        return Work(
+            submission_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
+            video=video,
+            what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
+            price=float(connection.prices.input_video),
+            asked={
+                "call": call.name,
+                **body,
+                "source_video_url": video,
+                "klap_conn_id": self.klap_conn_id,
+                "host": connection.api_url,
+                "on_behalf_of": connection.on_behalf_of,
+            },
+            request=request_entry(call.path, body),
+        )
 
     def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
         """Return the call with an address that Klap can fetch from, if the budget allows it."""
@@ -236,6 +263,7 @@ class SubmitShortsOperator(KlapVideoOperator):
     :param max_duration: seconds, 1–180. Default 180.
     :param target_duration: seconds, 1–120. Default 60.
     :param max_exports: how many of the shorts are to be exported at most, for the estimate of the cost. Default: all.
+    :param project_ids: ids of the shorts that are to be exported; only with ``klap_task_id``, as a new task has others.
 
     The other parameters, the result and the errors are those of :class:`KlapVideoOperator`.
     """
@@ -244,6 +272,7 @@ class SubmitShortsOperator(KlapVideoOperator):
         *ShortsRequest.model_fields,
         *(name for name in KlapVideoOperator.template_fields if name not in ShortsRequest.model_fields),
         "max_exports",
+        "project_ids",
     )
 
     request_type = ShortsRequest
@@ -257,6 +286,7 @@ class SubmitShortsOperator(KlapVideoOperator):
         max_duration: int | None = None,
         target_duration: int | None = None,
         max_exports: int | None = None,
+        project_ids: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -266,6 +296,7 @@ class SubmitShortsOperator(KlapVideoOperator):
         self.max_duration = max_duration
         self.target_duration = target_duration
         self.max_exports = max_exports
+        self.project_ids = project_ids
         self._check_early()
         if is_static(max_exports):
             check_now(self._max_exports)
@@ -280,6 +311,14 @@ class SubmitShortsOperator(KlapVideoOperator):
         if "max_clip_count" not in request.model_fields_set:
             clips = max(clips, request.target_clip_count or 0)
         return estimate(prices, clips=clips, max_exports=self._max_exports(), input_videos=submissions)
+
+    def _request(self) -> VideoRequest:
+        if self.project_ids and not self.klap_task_id:
+            raise KlapInputError(
+                "Nothing was sent to Klap. project_ids names shorts of an existing task, and there is no klap_task_id. "
+                "A new task makes other shorts."
+            )
+        return super()._request()
 
     def _max_exports(self) -> int | None:
         return build_request(Spending, {"max_exports": self.max_exports}).max_exports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -30,6 +30,12 @@ class Selection(Request):
         title="Lowest score",
         description="Shorts with a lower virality score (0 to 100) are not exported.",
     )
+    project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None,
+        title="Just these shorts",
+        description="Ids of shorts of an existing Klap task, one per line: these are exported, and no others, whatever "
+        "their score.",
+    )
 
 
 class Unselected(str, Enum):
@@ -39,6 +45,7 @@ class Unselected(str, Enum):
     BEYOND_LIMIT = "beyond_limit"
     NOT_PICKED = "not_picked"
     BEYOND_BUDGET = "beyond_budget"
+    SELECTED_BEFORE = "selected_before"
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,9 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
     room = len(scored) if selection.limit is None else selection.limit
     for project, score in scored:
         reason = None
-        if (score or 0) < selection.min_virality_score:
+        if selection.project_ids:
+            reason = None if project.id in selection.project_ids else Unselected.NOT_PICKED
+        elif (score or 0) < selection.min_virality_score:
             reason = Unselected.BELOW_MINIMUM
         elif not room:
             reason = Unselected.BEYOND_LIMIT
@@ -77,6 +86,29 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
             room -= 1
         ranked.append(Ranked(project, score, reason))
     return ranked
+
+
+def as_selected(shorts: Sequence[ListedShort], selected: Sequence[str]) -> list[ListedShort]:
+    """
+    Return the shorts with those selected that a run has selected before, first and in that order, and no others.
+
+    :param selected: their ids. One that is not there any more is left out.
+    """
+    return put_first(
+        [
+            {**short, "reason": None}
+            if short["project_id"] in selected
+            else {**short, "reason": short["reason"] or Unselected.SELECTED_BEFORE.value}
+            for short in shorts
+        ],
+        selected,
+    )
+
+
+def put_first(shorts: Sequence[ListedShort], first: Sequence[str]) -> list[ListedShort]:
+    """Return the shorts with those of the given ids first, in the order of these; the others keep theirs."""
+    place = {project_id: number for number, project_id in enumerate(first)}
+    return sorted(shorts, key=lambda short: place.get(short["project_id"], len(first)))
 
 
 def within(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:

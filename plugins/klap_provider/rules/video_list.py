@@ -24,7 +24,10 @@ URL = "source_video_url"
 NAMED = 20
 
 #: Fields that change nothing about what Klap is asked to make, and so do not make another run of the same video.
-LABELS = (URL, "name", "destination")
+LABELS = (URL, "name", "destination", "reuse")
+
+#: What a form that is empty for "as it is" has for a switch.
+YES_OR_NO = {"yes": True, "no": False}
 
 SLUG_LENGTH = 40
 LABEL_LENGTH = 100
@@ -137,10 +140,32 @@ def canonical(url: str) -> str:
     return urlunsplit((parts.scheme, f"{user}{at}{host.lower()}", parts.path, query, ""))
 
 
+def shown(url: str) -> str:
+    """Return an address to be written down: its query, which may be a secret, is told apart but not told."""
+    if youtube_id(url):
+        return canonical(url)
+    parts = urlsplit(canonical(url))
+    query = f"?…{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}" if parts.query else ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) + query
+
+
 def youtube_id(url: str) -> str | None:
     """Return the id of the YouTube video that a URL leads to, or None if it leads elsewhere."""
     found = _YOUTUBE.match(url.strip())
     return found[1] if found else None
+
+
+def set_fields(fields: Mapping[str, Any], form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    Return what was set of the fields of a batch; those that are empty leave the default of the DAG that makes the runs.
+
+    :param form: JSON schemas of that DAG's fields, by name.
+    """
+    return {
+        name: YES_OR_NO.get(value, value) if form[name].get("type") == "boolean" and isinstance(value, str) else value
+        for name, value in fields.items()
+        if value not in (None, "")
+    }
 
 
 def run_id(url: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

@@ -32,7 +32,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     }
     with Sandbox(render=False) as sandbox:
         wire = Wire(sandbox.url)
-        connection = {"conn_type": "klap", "host": wire.url, "password": api_key, "extra": {"read_timeout": 5}}
+        connection = {
+            "conn_type": "klap",
+            "host": wire.url,
+            "password": api_key,
+            "extra": {"connect_timeout": 2, "read_timeout": 5},
+        }
         home = tmp_path_factory.mktemp("airflow")
         with LocalAirflow(home, connections={"klap_default": connection}, dags=here / "dags", env=env) as airflow:
             yield Rig(airflow, sandbox, wire, api_key, failpoints, tmp_path_factory.mktemp("shorts"))

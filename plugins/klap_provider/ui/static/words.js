@@ -48,6 +48,7 @@ export const LEFT_OUT = {
   beyond_limit: "Beyond the limit",
   not_picked: "Not picked",
   beyond_budget: "Beyond the budget",
+  selected_before: "Not in the selection that was made before",
 };
 
 /** A state as Airflow's own pages write it. */

@@ -21,16 +21,21 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
-from klap_provider.rules import polling
-from klap_provider.rules.submission import Submission, Submitter
+from klap_provider.rules import polling, submitter
+from klap_provider.rules.submitter import Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from klap_provider.rules.ledger import Submission
 
 FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 
 #: Instead of two minutes: long enough for some looks at a status word that is not known.
 polling.UNKNOWN_GRACE = 8.0
+
+#: Instead of a minute and three, and with the short timeouts of the chaos tests' connection.
+submitter.SEND_WITHIN, submitter.SETTLE = 5.0, 3.0
 
 post_once, submit, fetch = Submitter._post, Submitter.submit, download.download
 
@@ -54,7 +59,7 @@ def hold(kind: str) -> None:
 
 
 def _kind(submitter: Submitter) -> str:
-    return "task" if submitter.find_orphans is None else "export"
+    return "task" if submitter.list_jobs is None else "export"
 
 
 def _post(self: Submitter, *args: Any) -> Submission:

@@ -1,0 +1,235 @@
+"""
+The ledger: what was paid, or may have been, so that nothing is paid twice. Pure.
+
+Klap bills every POST it accepts and has no idempotency key, so the memory is ours: rows of one store that outlives
+crashes, retries, clears and runs, and is the same for all of them. A row stands under the name of the thing itself:
+
+=================================  =============================================================
+``export <short> <look>``          an export: :class:`Submission`; the same whoever asks for it, and how
+``submission <dag> <run> <task>``  a video sent to Klap: :class:`Submission`
+``request <digest>``               which submission was the last to ask for just that; for ``reuse``
+``paid <video> <id>``              one accepted POST, for people: when, which run, for what, at what price
+``job <export id>``                which export of ours it is; so that no other one adopts it
+``selection <dag> <run> <task>``   which shorts a run has selected (:mod:`klap_provider.rules.selection`)
+``adopt …``, ``resend …``          a person's word on the export or the submission of that name
+=================================  =============================================================
+
+A :class:`Submission` without an id is an intent: a POST may have gone out. :mod:`klap_provider.rules.submitter` says
+what comes of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+from klap_provider.rules.video_list import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Characters that Airflow takes as a key at most.
+LONGEST_NAME = 512
+
+
+class Store(Protocol):
+    """
+    What is needed of the state store. It has no compare-and-set.
+
+    One that cannot be read raises; that must never look like "there is no such row".
+    """
+
+    def get(self, name: str) -> Any:
+        """Return a row, or None if there is none."""
+
+    def set(self, name: str, value: Any) -> None:
+        """Write a row, whatever was there."""
+
+    def delete(self, name: str) -> None:
+        """Forget a row."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """
+    The try of a task instance that asks.
+
+    :param run: what the ledger calls its run.
+    :param try_number: from 1.
+    :param max_tries: Airflow's; a clear raises it, a retry does not.
+    """
+
+    run: str
+    try_number: int = 1
+    max_tries: int = 0
+
+    def goes_on_from(self, other: Asker) -> bool:
+        """Whether only Airflow's own retries lie between the two, and no clear and no deleted run."""
+        return self.max_tries == other.max_tries and self.try_number >= other.try_number
+
+
+@dataclass(frozen=True)
+class Work:
+    """
+    What is to be paid for.
+
+    :param entry: its name in the ledger, see :func:`export_entry` and :func:`submission_entry`.
+    :param video: the video that it is made of, as people know it, and without secrets.
+    :param what: what it is, for people.
+    :param price: US dollars.
+    :param asked: what is asked of whom, without secrets: what must not change unnoticed. For an export nothing, as its
+        name says it all.
+    :param request: name of the row that finds it by what was asked; None where nobody looks so.
+    """
+
+    entry: str
+    video: str
+    what: str
+    price: float
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    request: str | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """
+    A paid job, and who asked for it.
+
+    :param at: when the POST was about to go out, in seconds since the epoch.
+    :param asker: who was about to send it.
+    :param work: what it is for.
+    :param job_id: Klap's id of the task or export; None while that is not known.
+    :param known: ids of jobs of the same thing that were there before: never what this POST made.
+    :param paid: every POST for it that Klap is known to have accepted: ``{"id", "run", "at", "price"}``.
+    """
+
+    at: float
+    asker: Asker
+    work: Work
+    job_id: str | None = None
+    known: tuple[str, ...] = ()
+    paid: tuple[Mapping[str, Any], ...] = ()
+
+    def paid_by(self, run: str) -> int:
+        """Return how many POSTs Klap has accepted of a run."""
+        return sum(line["run"] == run for line in self.paid)
+
+    @property
+    def submitted_at(self) -> str:
+        """``at`` in ISO 8601."""
+        return _iso(self.at)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the JSON form, for the store and for people."""
+        return {
+            "id": self.job_id,
+            "what": self.work.what,
+            "video": self.work.video,
+            "submitted_at": self.submitted_at,
+            "run": self.asker.run,
+            "tries": [self.asker.try_number, self.asker.max_tries],
+            "price": self.work.price,
+            "paid": [dict(line) for line in self.paid],
+            "known": list(self.known),
+            "asked": dict(self.work.asked),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], work: Work) -> Submission:
+        """Return what :meth:`to_row` wrote of the same work."""
+        return cls(
+            datetime.fromisoformat(row["submitted_at"]).timestamp(),
+            Asker(row["run"], *row["tries"]),
+            Work(work.entry, row["video"], row["what"], row["price"], row["asked"], work.request),
+            row["id"],
+            tuple(row["known"]),
+            tuple(row["paid"]),
+        )
+
+
+def export_entry(project_id: str, look: Mapping[str, Any]) -> str:
+    """
+    Return the name of an export: the short, and what it is to look like.
+
+    :param look: the body of the request with all defaults in it, so that saying them makes no other export.
+    """
+    return _name("export", project_id, _digest(look) if look else "plain")
+
+
+def submission_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
+    """Return the name of a submission: the run and the task that ask for it."""
+    return _name("submission", *_task(dag_id, run_id, task_id, map_index))
+
+
+def selection_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
+    """Return the name of a selection: the run and the task that made it."""
+    return _name("selection", *_task(dag_id, run_id, task_id, map_index))
+
+
+def request_entry(path: str, body: Mapping[str, Any]) -> str:
+    """Return the name under which a submission is found by what was asked, whoever asked for it."""
+    return _name("request", _digest([path, body]))
+
+
+def paid_entry(video: str, job_id: str) -> str:
+    """Return the name of the line for an accepted POST; the lines of a video stand together."""
+    return _name("paid", video, job_id)
+
+
+def job_entry(job_id: str) -> str:
+    """Return the name of the row that says whose an export is."""
+    return _name("job", job_id)
+
+
+def _task(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> list[str]:
+    place = [] if map_index is None or map_index < 0 else [str(map_index)]
+    return [dag_id, run_id, task_id, *place]
+
+
+def _name(*parts: str) -> str:
+    name = " ".join(parts)
+    return (
+        name
+        if len(name) <= LONGEST_NAME
+        else f"{name[: LONGEST_NAME - 65]} {hashlib.sha256(name.encode()).hexdigest()}"
+    )
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(_plain(facts), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(facts: Any) -> Any:
+    """Return facts in the one form that all of their spellings have."""
+    if isinstance(facts, dict):
+        return {name: _plain(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [_plain(value) for value in facts]
+    if isinstance(facts, str):
+        return canonical(facts) if facts.startswith(("http://", "https://")) else facts
+    return int(facts) if isinstance(facts, float) and facts.is_integer() else facts
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what was asked otherwise before, field by field, for people."""
+    was, is_ = _flat(before), _flat(now)
+    names = [name for name in dict.fromkeys([*was, *is_]) if _plain(was.get(name)) != _plain(is_.get(name))]
+    return [f"{name} was {_said(was.get(name))} and is {_said(is_.get(name))}" for name in names]
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat()

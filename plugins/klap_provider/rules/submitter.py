@@ -1,0 +1,378 @@
+"""
+Paying once: what to do, given what the ledger says, and given what Klap answers. Pure.
+
+.. code-block:: text
+
+    nothing ──► intent (what, when, who) ──► POST ──► done (the same, and the id)
+
+- What is done is reattached to, unless that job failed.
+- An intent without an id means that a POST may have gone out. While it may still be under way, nobody sends another
+  one. Then an export is looked for in Klap's list, and adopted, or sent again; for a task there is no list, so a person
+  has to say whether it is there (``adopt`` with its id) or not (``resend`` with ``true``, which is good for one POST).
+- A submission with other inputs is never sent in place of what was paid: a retry goes on with that, and after a clear a
+  person has to say which of the two it shall be.
+
+The store has no compare-and-set. Each row is read again just before it is written, and once more just after; what
+remains is the time between that first reading and the writing, some hundredths of a second. Two runs that ask for the
+same thing within it both pay. The one that is answered last sees it, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.errors import (
+    KlapChangedError,
+    KlapConfigError,
+    KlapError,
+    KlapInputError,
+    KlapNotFoundError,
+    KlapSubmitPendingError,
+    KlapSubmitUncertainError,
+)
+from klap_provider.rules.ledger import Submission, differences, job_entry, paid_entry
+from klap_provider.xcoms import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from klap_provider.rules.ledger import Asker, Store, Work
+
+#: Seconds after an intent in which its POST is sent, or not at all: a machine that stood still meanwhile may not be the
+#: one any more that sends it.
+SEND_WITHIN = 60.0
+
+#: Seconds, after the client has given up waiting for an answer, in which a POST may still arrive at Klap, be handled
+#: there and turn up in its list: proxies and load balancers hold a request for a minute or two.
+SETTLE = 180.0
+
+#: Seconds until the next look, where another run is about to have what is asked for.
+SOON = 20.0
+
+#: Before the name of an export or a submission: a person says that it is the job of the given id.
+ADOPT = "adopt"
+#: Before the same: a person says ``true``, and one more POST may go out.
+RESEND = "resend"
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """
+    Submits one job at most.
+
+    :param store: where the ledger lives.
+    :param work: what is to be paid for.
+    :param asker: who asks.
+    :param prepare: called with the number of POSTs of this run that were accepted before, makes the next one ready,
+        and returns what sends it, unless a given moment has passed, and returns the new job's id. It runs before the
+        intent is recorded, so that what fails in it keeps the POST from being sent, and leaves no trace.
+    :param has_failed: whether the job with this id ended with ``error``; such a one is not reattached to.
+    :param list_jobs: lists the ids of the jobs that Klap has of this thing, without those that failed if so asked; None
+        where the API has no list. What is listed before a POST is part of its intent, and so never taken for its job.
+    :param clock: returns seconds since the epoch.
+    :param on_accepted: called once for each POST, when it is known that Klap has accepted it.
+    :param tell: is told what a person should know although the task goes on.
+    :param reuse: go on with what any run has sent before, if it asked for just the same.
+    :param settle: seconds after an intent before which no other POST follows it.
+    """
+
+    store: Store
+    work: Work
+    asker: Asker
+    prepare: Callable[[int], Callable[[float], str]]
+    has_failed: Callable[[str], bool]
+    list_jobs: Callable[[bool], Sequence[str]] | None
+    clock: Callable[[], float]
+    on_accepted: Callable[[], None] | None = None
+    tell: Callable[[str], None] | None = None
+    reuse: bool = False
+    settle: float = SEND_WITHIN + SETTLE
+
+    def submit(self) -> tuple[Submission, bool]:
+        """
+        Return the submission, with its id, and whether it was made just now.
+
+        :raises KlapSubmitPendingError: too early to tell what became of an earlier POST.
+        :raises KlapSubmitUncertainError: a person has to say what became of it.
+        :raises KlapChangedError: after a clear, the inputs are not those of what was paid for.
+        :raises KlapError: what the POST itself failed with, if Klap did not take it or its job can be looked for;
+            or what its preparation failed with.
+        """
+        before = self._recorded()
+        if before is None:
+            found = self._reused()
+            return (found, False) if found else (self._post(None), True)
+        resend = self._may_resend(before)
+        if adopted := self._adopted(before, resend=resend):
+            return adopted, False
+        if not resend and (found := self._reattached(before)):
+            return found, False
+        return self._post(before, resend=resend), True
+
+    @property
+    def paid(self) -> int:
+        """How many POSTs of this run are known to have been accepted so far."""
+        before = self._recorded()
+        return 0 if before is None else before.paid_by(self.asker.run)
+
+    def _recorded(self) -> Submission | None:
+        row = self.store.get(self.work.entry)
+        return None if row is None else Submission.from_row(row, self.work)
+
+    # A person's word.
+
+    def _may_resend(self, before: Submission) -> bool:
+        """Whether one more POST is allowed. The word names the intent that uses it up, whatever crashes in between."""
+        name = f"{RESEND} {self.work.entry}"
+        word = self.store.get(name)
+        if word is None:
+            return False
+        if isinstance(word, dict) and word.get("used_at") == before.submitted_at:
+            self.store.delete(name)
+            return False
+        if word is True or (isinstance(word, dict) and "used_at" in word):
+            return True
+        self._tell(f"{name!r} is {json.dumps(word)} in {LEDGER}; only true means yes.")
+        return False
+
+    def _adopted(self, before: Submission, *, resend: bool) -> Submission | None:
+        name = f"{ADOPT} {self.work.entry}"
+        word = self.store.get(name)
+        if word is None:
+            return None
+        if resend:
+            raise KlapInputError(f"{LEDGER} has both {name!r} and {RESEND!r} for the same. Delete one of them.")
+        job_id = str(word).strip() if isinstance(word, str | int) and not isinstance(word, bool) else ""
+        if not job_id:
+            raise KlapInputError(f"{name!r} is {json.dumps(word)} in {LEDGER}; it takes an id of Klap's.")
+        if self.has_failed(job_id):
+            raise KlapInputError(f"{job_id}, the value of {name!r} in {LEDGER}, has failed at Klap.")
+        paid = self._accepted(before, job_id) if before.job_id is None else before
+        submission = replace(paid, job_id=job_id, asker=self.asker, work=self.work)
+        self.store.set(self.work.entry, submission.to_row())
+        self.store.delete(name)
+        return submission
+
+    # What was there before.
+
+    def _reattached(self, before: Submission) -> Submission | None:
+        if before.job_id is not None:
+            return self._gone_on_with(before, before.job_id)
+        candidates = self._listed(before)
+        if not candidates and (wait := before.at + self.settle - self.clock()) > 0:
+            raise self._pending(before, wait)
+        if self.list_jobs is None:
+            raise self._uncertain(before)
+        if len(candidates) > 1:
+            raise self._ambiguous(before, candidates)
+        return self._accepted(before, candidates[0]) if candidates else None
+
+    def _gone_on_with(self, before: Submission, job_id: str) -> Submission | None:
+        changed = differences(before.work.asked, self.work.asked)
+        stop = changed and not self.asker.goes_on_from(before.asker)
+        try:
+            if self.has_failed(job_id):
+                return None
+        except KlapError as unknown:
+            if stop or (changed and isinstance(unknown, KlapNotFoundError)):
+                raise self._changed(before, changed) from unknown
+            raise
+        if stop:
+            raise self._changed(before, changed)
+        if changed:
+            self._tell(f"Going on with what was submitted, although {'; '.join(changed)}.")
+        elif before.paid and self.store.get(paid_entry(before.work.video, job_id)) is None:
+            self._write_lines(before)  # a crash came in between
+        return before
+
+    def _listed(self, before: Submission) -> list[str]:
+        """Return the jobs that may be what the lost POST has made."""
+        listed = self.list_jobs(True) if self.list_jobs else ()
+        new = [job_id for job_id in listed if job_id not in before.known]
+        claims = {job_id: self.store.get(job_entry(job_id)) for job_id in new}
+        return [job_id for job_id, claim in claims.items() if claim in (None, self.work.entry)]
+
+    def _reused(self) -> Submission | None:
+        """Return what another run has sent, if it asked for just the same; or note that it is this one that does."""
+        if not self.reuse or self.work.request is None:
+            return None
+        row = self.store.get(self.work.request)
+        other = self._other(row)
+        if other is None or (other.job_id is not None and not self._serves(other.job_id)):
+            self._reserve(self.work.request, row)
+            return None
+        if other.job_id is None:
+            wait = other.at + self.settle - self.clock()
+            raise self._pending(other, wait) if wait > 0 else self._uncertain(other)
+        submission = Submission(other.at, self.asker, self.work, other.job_id)
+        self.store.set(self.work.entry, submission.to_row())
+        self._tell(f"Nothing paid: {other.asker.run} sent the same video with the same settings, as {other.job_id}.")
+        return submission
+
+    def _other(self, row: Any) -> Submission | None:
+        if row is None or row["entry"] == self.work.entry:
+            return None
+        return replace(self, work=replace(self.work, entry=row["entry"]))._recorded()
+
+    def _serves(self, job_id: str) -> bool:
+        try:
+            return not self.has_failed(job_id)
+        except KlapNotFoundError:  # another account's
+            return False
+
+    def _reserve(self, request: str, before: Any) -> None:
+        if self.store.get(request) != before:
+            raise _taken()
+        mine = {"entry": self.work.entry}
+        self.store.set(request, mine)
+        if self.store.get(request) != mine:
+            raise _taken()
+
+    # A POST.
+
+    def _post(self, before: Submission | None, *, resend: bool = False) -> Submission:
+        paid = () if before is None else before.paid
+        send = self.prepare(0 if before is None else before.paid_by(self.asker.run))
+        known = tuple(dict.fromkeys([*_known_before(before), *(self.list_jobs(False) if self.list_jobs else ())]))
+        if self._recorded() != before:
+            raise _taken()
+        intent = Submission(self._now(), self.asker, self.work, known=known, paid=paid)
+        permission = f"{RESEND} {self.work.entry}"
+        if resend:
+            self.store.set(permission, {"used_at": intent.submitted_at})
+        self._write(intent)
+        if resend:
+            self.store.delete(permission)
+        try:
+            job_id = send(intent.at + SEND_WITHIN)
+        except KlapError as failure:
+            if failure.refused:
+                self._restore(before, intent)
+                if resend:
+                    self.store.set(permission, True)
+                raise
+            if self.list_jobs is None:
+                raise self._uncertain(intent) from failure
+            raise
+        return self._accepted(intent, job_id)
+
+    def _now(self) -> float:
+        return round(self.clock(), 6)  # as it is written
+
+    def _write(self, intent: Submission) -> None:
+        self.store.set(self.work.entry, intent.to_row())
+        kept = self._recorded()
+        if kept is None:  # Airflow says nothing where no DAG names the asset
+            raise KlapConfigError(
+                f"Airflow did not keep {self.work.entry!r} in the state store of the asset {LEDGER}. Every operator "
+                "that pays names it as an inlet; see that the DAG is parsed, and that the asset is active."
+            )
+        if kept != intent:
+            raise _taken()
+
+    def _restore(self, before: Submission | None, intent: Submission) -> None:
+        if self._recorded() != intent:
+            return  # another one is at work
+        if before is None:
+            self.store.delete(self.work.entry)
+        else:
+            self.store.set(self.work.entry, before.to_row())
+
+    def _accepted(self, intent: Submission, job_id: str) -> Submission:
+        line = {"id": job_id, "run": intent.asker.run, "at": intent.submitted_at, "price": intent.work.price}
+        try:
+            now = self._recorded()
+            submission = replace(intent, job_id=job_id, paid=(*intent.paid, line))
+            if now is not None and now != intent:
+                submission = replace(submission, paid=(*now.paid, line), known=(*intent.known, *_known_before(now)))
+                self._tell(
+                    f"Perhaps paid twice: {now.asker.run} asked for the same as {intent.asker.run} at the same time. "
+                    f"Klap has made {job_id} for this one, and {now.job_id or 'something'} for the other."
+                )
+            self.store.set(self.work.entry, submission.to_row())
+            self._write_lines(submission)
+        except KlapError:
+            raise
+        except Exception as failure:
+            raise KlapError(
+                f"Klap has accepted this as {job_id}, and Airflow did not keep that ({type(failure).__name__}: "
+                f"{failure}). Nothing is sent again by itself. When Airflow is well again, add to the state store of "
+                f'the asset {LEDGER} the key "{ADOPT} {self.work.entry}" with the value "{job_id}", and clear the task.'
+            ) from failure
+        if self.on_accepted is not None:
+            self.on_accepted()
+        return submission
+
+    def _write_lines(self, submission: Submission) -> None:
+        """Write what others find the job by: people, those that look for an export, those that ask for the same."""
+        work, line = submission.work, dict(submission.paid[-1])
+        self.store.set(paid_entry(work.video, line["id"]), {**line, "what": work.what, "entry": work.entry})
+        if self.list_jobs is not None:
+            self.store.set(job_entry(line["id"]), work.entry)
+        if work.request is not None:
+            self.store.set(work.request, {"entry": work.entry})
+
+    # What to say.
+
+    def _tell(self, what: str) -> None:
+        if self.tell is not None:
+            self.tell(what)
+
+    def _pending(self, intent: Submission, wait: float) -> KlapSubmitPendingError:
+        if intent.asker.run != self.asker.run:
+            age = max(0.0, self.clock() - intent.at)
+            wait = min(wait, max(SOON, 3 * age))
+            return KlapSubmitPendingError(
+                f"{intent.asker.run} is about to have the same. What it gets is taken over; next look in {wait:.0f} s.",
+                retry_after=wait,
+            )
+        then = "it is looked for, and sent again if it is not there," if self.list_jobs else "it is looked at again"
+        return KlapSubmitPendingError(
+            f"A request of {intent.submitted_at} got no answer so far. It may still be under way, so nothing is sent; "
+            f"{then} in {wait:.0f} s.",
+            retry_after=wait,
+        )
+
+    def _changed(self, before: Submission, changed: Sequence[str]) -> KlapChangedError:
+        return KlapChangedError(
+            f"Nothing was sent. This run has paid for its {before.work.what} already (Klap's {before.job_id}), and "
+            f"what it asks for is no longer the same: {'; '.join(changed)}. To go on with what was paid for, "
+            f"{self._how(ADOPT, before.job_id)}; to have the new one made, and billed, {self._how(RESEND, True)}. "
+            "Then clear this task."
+        )
+
+    def _ambiguous(self, intent: Submission, candidates: Sequence[str]) -> KlapSubmitUncertainError:
+        return KlapSubmitUncertainError(
+            f"A request of {intent.submitted_at} got no answer, and Klap has {len(candidates)} jobs made since that "
+            f"may be its own: {', '.join(candidates)}. Nothing is sent again by itself. To go on with one of them, "
+            f"{self._how(ADOPT, candidates[0])}; to have one more made, and billed, {self._how(RESEND, True)}. "
+            "Then clear this task."
+        )
+
+    def _uncertain(self, intent: Submission) -> KlapSubmitUncertainError:
+        entry = intent.work.entry
+        return KlapSubmitUncertainError(
+            f"A video was sent to Klap at {intent.submitted_at} and no task id came back: Klap may have taken and "
+            "billed it, and its API has no list of tasks to look in. Nothing is sent again by itself. Look in the Klap "
+            f"app for an upload made at that time. If it is there, {self._how(ADOPT, 'its task id', entry)}; if not, "
+            f"{self._how(RESEND, True, entry)}, and it is sent and billed once more. Then clear this task."
+        )
+
+    def _how(self, word: str, value: Any, entry: str | None = None) -> str:
+        row = f"{word} {entry or self.work.entry}"
+        return f"add to the State Store of the asset {LEDGER} the key {row!r} with the value {json.dumps(value)}"
+
+
+def _known_before(before: Submission | None) -> tuple[str, ...]:
+    if before is None:
+        return ()
+    return before.known if before.job_id is None else (*before.known, before.job_id)
+
+
+def _taken() -> KlapSubmitPendingError:
+    return KlapSubmitPendingError(
+        f"Another run asks for the same at this moment. What it gets is taken over; next look in {SOON:.0f} s.",
+        retry_after=SOON,
+    )
