@@ -174,10 +174,11 @@ class LocalAirflow:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json() if answer.content else None
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
-        """Start a run as soon as the DAG is there, and return its run id."""
+    def trigger(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None = None) -> str:
+        """Start a run as soon as the DAG is there, and return its run id: the given one, or one of Airflow's."""
         self.wait_for(lambda: self.has_dag(dag_id), seconds=120, what=f"the DAG {dag_id}")
-        run = self.api("POST", f"/dags/{dag_id}/dagRuns", json={"conf": dict(conf), "logical_date": None})
+        named = {} if run_id is None else {"dag_run_id": run_id}
+        run = self.api("POST", f"/dags/{dag_id}/dagRuns", json={"conf": dict(conf), "logical_date": None, **named})
         return str(run["dag_run_id"])
 
     def has_dag(self, dag_id: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
 
 from klap_sandbox.desk import Desk, doom
-from klap_sandbox.faults import Fault  # noqa: TC001  # FastAPI evaluates it
+from klap_sandbox.faults import ChangedList, Fault
 from klap_sandbox.schemas import ExportRequest, Nothing, VideoToShorts, VideoToVideo
 from klap_sandbox.store import PROCESSING, READY, Export, Project
 from klap_sandbox.views import export_view, project_view, task_view, timestamp
@@ -90,6 +90,9 @@ async def get_folder_or_project(some_id: str, desk: TheDesk, fault: TheFault, on
     if folder.task.late_looks:
         folder.task.late_looks -= 1
         return []
+    if isinstance(fault, ChangedList):
+        change = fault.model_dump(include={"grow", "shrink", "rescore"})
+        desk.store.change_folder(folder, **change, now=time.time())
     return [project_view(project) for project in folder.projects]
 
 
@@ -151,6 +154,7 @@ async def get_exports(
         _current(export, base)
         for export in desk.store.exports.values()
         if export.on_behalf_of == on_behalf_of
+        and export.listed_at <= time.time()
         and folder_id in (None, export.project.folder_id)
         and project_id in (None, export.project.id)
     ]

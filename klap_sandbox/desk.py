@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from klap_sandbox.faults import FaultBook, JobFate, LateList
+from klap_sandbox.faults import FaultBook, JobFate, LateList, ListedLate
 from klap_sandbox.plan import plan_shorts, plan_whole
 from klap_sandbox.schemas import ExportRequest, VideoToShorts, VideoToVideo
 from klap_sandbox.source import SourceError
@@ -131,3 +131,5 @@ def doom(job: Job, fault: Fault | None) -> None:
         job.fate = fault
     elif isinstance(fault, LateList) and isinstance(job, Task):
         job.late_looks = fault.looks
+    elif isinstance(fault, ListedLate) and isinstance(job, Export):
+        job.listed_at = time.time() + fault.seconds

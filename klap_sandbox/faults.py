@@ -77,6 +77,20 @@ class Delay(Fault):
     seconds: Seconds
 
 
+class Late(Fault):
+    """Handle the request only after so many seconds, whether or not the client still waits for it."""
+
+    action: Literal["late"]
+    seconds: Seconds
+
+
+class Reshape(Fault):
+    """Handle the request, and answer with the id alone, or with the answer wrapped: ``{"task": {…}}``."""
+
+    action: Literal["reshape"]
+    shape: Literal["id_only", "wrapped"] = "id_only"
+
+
 class Html(Fault):
     """Answer with a web page instead of JSON; the request is not handled."""
 
@@ -140,12 +154,35 @@ class LateList(Fault):
     looks: int = Field(ge=1)
 
 
+class ListedLate(Fault):
+    """The export that is posted is in no list for so many seconds."""
+
+    action: Literal["listed_late"]
+    seconds: Seconds
+
+
+class ChangedList(Fault):
+    """From this look at a folder on, its list is another one, as after somebody's work in Klap's app.
+
+    :param grow: so many shorts are new, with the highest scores.
+    :param shrink: so many of the best are gone.
+    :param rescore: whoever was best is now worst, and so on.
+    """
+
+    action: Literal["changed_list"]
+    grow: int = Field(0, ge=0)
+    shrink: int = Field(0, ge=0)
+    rescore: bool = False
+
+
 JobFate = JobError | UnknownStatus | Stuck
 AnyFault = Annotated[
     Status
     | Drop
     | AcceptThenDrop
     | Delay
+    | Late
+    | Reshape
     | Html
     | Empty
     | Redirect
@@ -154,7 +191,9 @@ AnyFault = Annotated[
     | JobError
     | UnknownStatus
     | Stuck
-    | LateList,
+    | LateList
+    | ListedLate
+    | ChangedList,
     Field(discriminator="action"),
 ]
 

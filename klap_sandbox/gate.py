@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,12 @@ class Gate:
             await _disconnect(scope, receive)
         elif isinstance(fault, faults.Delay):
             await self._app(scope, receive, _held_back(send, fault.seconds))
+        elif isinstance(fault, faults.Late):
+            whole = await _read_body(receive)
+            await asyncio.sleep(fault.seconds)
+            await self._app(scope, _replaying(whole, receive), send)
+        elif isinstance(fault, faults.Reshape):
+            await self._app(scope, receive, _reshaped(send, fault.shape))
         elif isinstance(fault, faults.Truncate):
             await self._app(scope, receive, _cut_off(send, fault.bytes, scope))
         elif (answer := canned_answer(fault)) is not None:
@@ -147,10 +154,45 @@ async def _into_the_void(message: Message) -> None:
     """Send nothing."""
 
 
-async def _read_body(receive: Receive) -> None:
+async def _read_body(receive: Receive) -> bytes:
     message: Any = await receive()
+    body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
+        body += message.get("body", b"")
+    return body
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read already once more; then wait as the real thing does."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replaying() -> Message:
+        return left.pop() if left else await receive()
+
+    return replaying
+
+
+def _reshaped(send: Send, shape: str) -> Send:
+    start: Message | None = None
+    body = b""
+
+    async def reshaped(message: Message) -> None:
+        nonlocal start, body
+        if message["type"] == "http.response.start":
+            start = message
+            return
+        body += message.get("body", b"")
+        if message.get("more_body") or start is None:
+            return
+        answer = json.loads(body)
+        wrapper = "export" if "src_url" in answer else "task"
+        whole = json.dumps({"id": answer["id"]} if shape == "id_only" else {wrapper: answer}).encode()
+        headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        await send({**start, "headers": [*headers, (b"content-length", str(len(whole)).encode())]})
+        await send({"type": "http.response.body", "body": whole})
+
+    return reshaped
 
 
 async def _disconnect(scope: Scope, receive: Receive) -> None:

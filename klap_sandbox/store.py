@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from klap_sandbox.faults import JobError, JobFate, Stuck, UnknownStatus
@@ -105,6 +105,7 @@ class Export(Job):
     render_id: str = field(default_factory=lambda: new_id(16))
     file: Path | None = None
     remark: str | None = None
+    listed_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,23 @@ class Store:
         if folder_id:
             self.folders[folder_id] = Folder(task=task, projects=projects)
         task.output_id = folder_id or projects[0].id
+
+    def change_folder(self, folder: Folder, *, grow: int, shrink: int, rescore: bool, now: float) -> None:
+        """Change the shorts of a folder: take the best away, turn the scores around, add better ones."""
+        folder.projects.sort(key=lambda project: -(project.short.score or 0))
+        for project in folder.projects[:shrink]:
+            del self.projects[project.id]
+        del folder.projects[:shrink]
+        if rescore:
+            scores = [project.short.score for project in folder.projects]
+            for project, score in zip(folder.projects, reversed(scores), strict=True):
+                project.short = replace(project.short, score=score)
+        for number in range(grow if folder.projects else 0):
+            like = folder.projects[0]
+            short = replace(like.short, name=f"{like.short.name}, once more", score=100 - number)
+            new = Project(task=folder.task, folder_id=like.folder_id, short=short, created_at=now)
+            self.projects[new.id] = new
+            folder.projects.append(new)
 
     def _enter(
         self,

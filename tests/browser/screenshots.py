@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from demo.airflow import ROOT
+from klap_provider.xcoms import LEDGER
 from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, whole_stage
 
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ def take_all(camera: Camera) -> None:
     expect(page.get_by_role("link", name="Exported video")).to_be_visible()
     camera.take(page, "links")
 
-    page = camera.open(stage.page_of(done, "tasks", "submit", "task-state-store"), height=660)
-    expect(page.get_by_text("klap_submission")).to_be_visible()
-    camera.take(page, "state-store")
+    (ledger,) = stage.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
+    page = camera.open(f"{stage.airflow.url}/assets/{ledger['id']}/asset-state-store", height=660)
+    expect(page.get_by_text("paid http").first).to_be_visible()
+    camera.take(page, "ledger")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,64 @@ def make_clip(sandbox: Sandbox) -> str:
     return str(sandbox.outcome(f"/projects/{project}/exports/{export['id']}")["src_url"])
 
 
+def post_export(sandbox: Sandbox, **more: Any) -> str:
+    return str(sandbox.call("POST", f"/projects/{make_project(sandbox)}/exports", **more).json()["id"])
+
+
+def make_folder(sandbox: Sandbox) -> str:
+    task = post_task(sandbox).json()
+    return str(sandbox.outcome(f"/tasks/{task['id']}")["output_id"])
+
+
+def scores(sandbox: Sandbox, folder: str) -> dict[str, int]:
+    return {each["id"]: each["virality_score"] for each in sandbox.call("GET", f"/projects/{folder}").json()}
+
+
+def test_a_late_request_is_handled_although_the_client_has_gone(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "late", seconds=1)
+    with pytest.raises(requests.Timeout):
+        requests.post(f"{sandbox.url}{TASKS[1:-1]}", json=BODY, headers={"Authorization": "Bearer k"}, timeout=0.3)
+    assert sandbox.ledger() == []
+    time.sleep(1.5)
+    assert [entry["body"] for entry in sandbox.ledger()] == [BODY]
+
+
+def test_an_answer_can_be_the_id_alone_or_be_wrapped(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", TASKS, "reshape")
+    sandbox.fault("POST", TASKS, "reshape", shape="wrapped")
+    sandbox.fault("POST", "/exports$", "reshape", shape="wrapped")
+    alone, wrapped = post_task(sandbox).json(), post_task(sandbox).json()
+    assert [alone, wrapped["task"]["id"]] == [{"id": sandbox.ledger()[0]["id"]}, sandbox.ledger()[1]["id"]]
+    project = make_project(sandbox)
+    assert sandbox.call("POST", f"/projects/{project}/exports").json()["export"]["project_id"] == project
+
+
+def test_an_export_can_be_listed_late(sandbox: Sandbox) -> None:
+    sandbox.fault("POST", "/exports$", "listed_late", seconds=1)
+    export_id = post_export(sandbox)
+    assert sandbox.call("GET", "/exports").json() == []
+    time.sleep(1.1)
+    assert [export["id"] for export in sandbox.call("GET", "/exports").json()] == [export_id]
+
+
+def test_a_list_can_grow_shrink_and_be_scored_anew(sandbox: Sandbox) -> None:
+    folder = make_folder(sandbox)
+    before = scores(sandbox, folder)
+    best = max(before, key=lambda each: before[each])
+    sandbox.fault("GET", "^/projects/", "changed_list", rescore=True)
+    turned = scores(sandbox, folder)
+    assert sorted(turned.values()) == sorted(before.values())
+    assert turned[best] == min(before.values())
+    sandbox.fault("GET", "^/projects/", "changed_list", grow=1, shrink=1)
+    after = scores(sandbox, folder)
+    assert len(after) == len(before)
+    assert after == scores(sandbox, folder), "it stays so"
+    (new,) = after.keys() - before.keys()
+    (gone,) = before.keys() - after.keys()
+    assert max(after.values()) == after[new]
+    assert sandbox.call("GET", f"/projects/{folder}/{gone}").status_code == 404
+
+
 def test_the_first_fault_that_matches_is_met_and_counted() -> None:
     slow = Delay(method="GET", path="^/tasks/", action="delay", seconds=1, times=2)
     drop = Drop(method="*", path="/", action="drop", times=None)

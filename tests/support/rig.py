@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from demo.airflow import FINISHED, LocalAirflow, kill_group
+from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,21 +84,46 @@ class Rig:
     shorts: Path
     tally: Tally = field(default_factory=lambda: Tally("none"))
     started: list[str] = field(default_factory=list)
+    lines_before: set[str] = field(default_factory=set)
 
-    def start(self, **conf: Any) -> str:
+    def start(self, *, run_id: str | None = None, **conf: Any) -> str:
         """Start a run of two shorts, and return its id."""
         run_id = self.airflow.trigger(
             DAG_ID,
             {"source_video_url": self.sandbox.sample, "limit": 2, "destination": str(self.shorts), **conf},
+            run_id=run_id,
         )
         self.started.append(run_id)
         return run_id
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run that has ended."""
+        self.airflow.api("DELETE", f"/dags/{DAG_ID}/dagRuns/{run_id}")
+        self.started.remove(run_id)
 
     def clear(self, run_id: str, *, only_failed: bool = False) -> None:
         """Clear a run that has ended, as a person would."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/clear"
         self.airflow.api("POST", path, json={"dry_run": False, "only_failed": only_failed})
         self.airflow.wait_for(lambda: not self.has_ended(run_id), seconds=30, what="the clear")
+
+    def ledger(self) -> dict[str, Any]:
+        """Return the rows of Airflow's own ledger."""
+        rows, path = {}, f"/assets/{self._ledger_id()}/state-store"
+        while True:
+            answer = self.airflow.api("GET", path, params={"limit": 100, "offset": len(rows)})
+            rows |= {row["key"]: row["value"] for row in answer["asset_state_store"]}
+            if len(rows) >= answer["total_entries"]:
+                return rows
+
+    def say(self, word: str, entry: str, value: Any) -> None:
+        """Say how to go on, as a person does in the state store of the ledger."""
+        key = quote(f"{word} {entry}", safe="")
+        self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
+
+    def _ledger_id(self) -> int:
+        (asset,) = self.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
+        return int(asset["id"])
 
     def settle(
         self,
@@ -150,6 +177,22 @@ class Rig:
     def has_ended(self, run_id: str) -> bool:
         """Whether the run is in a final state."""
         return self.airflow.run_state(DAG_ID, run_id) in FINISHED
+
+    def forget_task_state(self, run_id: str) -> None:
+        """Empty the state stores of all task instances of a run, as a clear does from Airflow 3.4 on."""
+        for ti in self.airflow.task_instances(DAG_ID, run_id):
+            path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{ti['task_id']}/state-store"
+            self.airflow.api("DELETE", path, params={"map_index": ti["map_index"]})
+
+    def deploy(self, **defaults: Any) -> None:
+        """Deploy the DAG anew, with other defaults of its form, and return when Airflow has it. None: as shipped."""
+        file = self.failpoints / "deployed"
+        before = self._version()
+        file.write_text(json.dumps(defaults)) if defaults else file.unlink()
+        self.airflow.wait_for(lambda: self._version() != before, seconds=120, what="the new version of the DAG")
+
+    def _version(self) -> int:
+        return int(self.airflow.api("GET", f"/dags/{DAG_ID}/details")["latest_dag_version"]["version_number"])
 
     def wait_until(self, run_id: str, task_id: str, state: str, count: int = 1) -> None:
         """Return when so many instances of the task are in that state."""
@@ -272,6 +315,8 @@ class Rig:
             if process.poll() is not None:
                 self.airflow.start_component(component)
         self.sandbox.reset(task_seconds=1, export_seconds=1)
+        self.airflow.wait_for(lambda: self.airflow.has_dag(DAG_ID), seconds=120, what="the DAG")
+        self.lines_before = self._lines()
         self.tally = Tally(test)
         return self.tally
 
@@ -283,3 +328,9 @@ class Rig:
                 path = f"/dags/{DAG_ID}/dagRuns/{run_id}"
                 self.airflow.api("PATCH", path, json={"state": "failed"})
         assert list(self.failpoints.iterdir()) == [], "armed, but it never went off"
+        new = self._lines() - self.lines_before
+        assert new == {billed["id"] for billed in self.sandbox.ledger()}, "the ledger says what Klap bills"
+
+    def _lines(self) -> set[str]:
+        """Return the ids of the POSTs that Airflow's ledger has a line for."""
+        return {row["id"] for name, row in self.ledger().items() if name.startswith("paid ") and "entry" in row}

@@ -39,7 +39,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             "extra": {"connect_timeout": 2, "read_timeout": 5},
         }
         home = tmp_path_factory.mktemp("airflow")
-        with LocalAirflow(home, connections={"klap_default": connection}, dags=here / "dags", env=env) as airflow:
+        elsewhere = {**connection, "host": wire.url.replace("127.0.0.1", "localhost")}
+        connections = {"klap_default": connection, "klap_elsewhere": elsewhere}
+        with LocalAirflow(home, connections=connections, dags=here / "dags", env=env) as airflow:
             yield Rig(airflow, sandbox, wire, api_key, failpoints, tmp_path_factory.mktemp("shorts"))
         wire.cut()
 

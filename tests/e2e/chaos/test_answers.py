@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.rig import DAG_ID
+
 if TYPE_CHECKING:
     from tests.support.rig import Rig
 
@@ -76,9 +78,11 @@ def test_a_task_whose_answer_is_lost_or_senseless_leaves_the_decision_to_a_perso
 
     rig.settle(run_id, "failed", due=(1 if action == "accept_then_drop" else 0, 0), delivered=0, unknown=True)
     said = rig.error_of(run_id, "submit")["error"]
-    assert "klap_task_id" in said
-    assert "allow_new_submission" in said
+    entry = f"submission {DAG_ID} {run_id} submit"
+    assert f"adopt {entry}" in said
+    assert f"resend {entry}" in said
 
-    found = [entry["id"] for entry in rig.sandbox.ledger("task")]
-    again = rig.start(limit=1, **({"klap_task_id": found[0]} if found else {"allow_new_submission": True}))
-    rig.settle(again, due=(1, 1), delivered=1)
+    found = [billed["id"] for billed in rig.sandbox.ledger("task")]
+    rig.say("adopt", entry, found[0]) if found else rig.say("resend", entry, value=True)
+    rig.clear(run_id)
+    rig.settle(run_id, due=(1, 2), delivered=2)

@@ -44,8 +44,8 @@ def test_a_cleared_run_pays_nothing_and_fetches_nothing_again(rig: Rig) -> None:
 def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_over_it(rig: Rig) -> None:
     run_id = rig.start()
     rig.settle(run_id, due=(1, 2), delivered=2)
-    path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.export/state-store/klap_redo"
-    rig.airflow.api("PUT", path, params={"map_index": 0}, json={"value": True})
+    short = rig.returned(run_id, "select_shorts")[0]["project_id"]
+    rig.say("resend", f"export {short} plain", value=True)
     rig.arm("export.after_answer")
 
     rig.clear(run_id)

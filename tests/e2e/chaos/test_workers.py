@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.rig import DAG_ID
+
 if TYPE_CHECKING:
     from tests.support.rig import Rig
 
@@ -38,12 +40,29 @@ def test_a_worker_killed_around_the_post_of_a_task_leaves_the_decision_to_a_pers
 
     rig.settle(run_id, "failed", due=(0 if moment == "before_post" else 1, 0), delivered=0, unknown=True)
     said = rig.error_of(run_id, "submit")["error"]
-    assert "klap_task_id" in said
-    assert "allow_new_submission" in said
+    entry = f"submission {DAG_ID} {run_id} submit"
+    assert f"adopt {entry}" in said
+    assert f"resend {entry}" in said
 
-    found = [entry["id"] for entry in rig.sandbox.ledger("task")]
-    again = rig.start(klap_task_id=found[0]) if found else rig.start(allow_new_submission=True)
-    rig.settle(again, due=(1, 2), delivered=2)
+    found = [billed["id"] for billed in rig.sandbox.ledger("task")]
+    rig.say("adopt", entry, found[0]) if found else rig.say("resend", entry, value=True)
+    rig.clear(run_id)
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_permission_to_send_again_is_used_up_though_a_worker_dies_over_it(rig: Rig) -> None:
+    rig.arm("task.before_post")
+    run_id = rig.start()
+    rig.settle(run_id, "failed", due=(0, 0), delivered=0, unknown=True)
+    entry = f"submission {DAG_ID} {run_id} submit"
+    rig.say("resend", entry, value=True)
+    rig.arm("task.after_answer")
+    rig.clear(run_id)
+
+    rig.settle(run_id, "failed", due=(1, 0), delivered=0, unknown=True)
+    rig.say("adopt", entry, rig.sandbox.ledger("task")[0]["id"])
+    rig.clear(run_id)
+    rig.settle(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_worker_killed_in_a_download_leaves_no_half_file_and_costs_the_others_nothing(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,9 @@ from klap_provider.sensors.base import KlapJobSensor
 
 patience = Path(os.environ["KLAP_FAILPOINTS"]) / "patience"
 
-dag = klap_generate_shorts("klap_chaos")
+deployed = Path(os.environ["KLAP_FAILPOINTS"]) / "deployed"
+
+dag = klap_generate_shorts("klap_chaos", **(json.loads(deployed.read_text()) if deployed.exists() else {}))
 for task in dag.tasks:
     task.retry_delay = timedelta(seconds=1)
     task.retry_exponential_backoff = 0

@@ -35,7 +35,7 @@ FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 polling.UNKNOWN_GRACE = 8.0
 
 #: Instead of a minute and three, and with the short timeouts of the chaos tests' connection.
-submitter.SEND_WITHIN, submitter.SETTLE = 5.0, 3.0
+submitter.SEND_WITHIN, submitter.SETTLE = 12.0, 3.0
 
 post_once, submit, fetch = Submitter._post, Submitter.submit, download.download
 
@@ -62,26 +62,26 @@ def _kind(submitter: Submitter) -> str:
     return "task" if submitter.list_jobs is None else "export"
 
 
-def _post(self: Submitter, *args: Any) -> Submission:
+def _post(self: Submitter, *args: Any, **kwargs: Any) -> Submission:
     kind = _kind(self)
 
-    def prepare(paid: int) -> Callable[[], str]:
+    def prepare(paid: int) -> Callable[[float], str]:
         send = self.prepare(paid)
 
-        def post() -> str:
+        def post(until: float) -> str:
             hold(kind)
             if armed(kind, "before_post"):
                 die()
             if armed(kind, "during_post"):
                 threading.Timer(1, die).start()
-            job_id = send()
+            job_id = send(until)
             if armed(kind, "after_answer"):
                 die()
             return job_id
 
         return post
 
-    return post_once(replace(self, prepare=prepare), *args)
+    return post_once(replace(self, prepare=prepare), *args, **kwargs)
 
 
 def _submit(self: Submitter, *args: Any, **kwargs: Any) -> tuple[Submission, bool]:
