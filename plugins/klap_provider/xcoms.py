@@ -105,6 +105,8 @@ class Selected(TypedDict):
     selected: list[str]
     #: Ids of all that there were.
     of: list[str]
+    #: The Klap id of what they are in, a folder or a project: another one is selected from anew.
+    target: str
     #: None where no person was asked.
     review: Review | None
 

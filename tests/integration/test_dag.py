@@ -85,9 +85,10 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    found = next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{"))  # logs may come after it
     kept = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     return {
-        **json.loads(done.stdout.splitlines()[-1]),
+        **json.loads(found),
         "folder": folder,
         "ledger": running_sandbox.ledger(),
         "requests": running_sandbox.requests(),

@@ -149,8 +149,9 @@ class ListShortsOperator(KlapLedgerOperator):
         return self.keep_to(context, shorts, before)
 
     def selected_before(self, context: Context) -> Selected | None:
-        """Return what this task of this run has selected before."""
-        return cast("Selected | None", self.ledger.get(self._entry(context)))
+        """Return what this task of this run has selected of these shorts before."""
+        before = cast("Selected | None", self.ledger.get(self._entry(context)))
+        return before if before is not None and before["target"] == self._target_id() else None
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]
@@ -169,6 +170,7 @@ class ListShortsOperator(KlapLedgerOperator):
         selected: Selected = {
             "selected": [short["project_id"] for short in shorts if short["reason"] is None],
             "of": ids_of(shorts),
+            "target": self._target_id(),
             "review": review,
         }
         if selected["selected"]:
@@ -188,11 +190,11 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def _write_cost(self, context: Context, shorts: Sequence[ListedShort]) -> None:
         """Write down what Klap bills for the shorts, once for each folder and run that paid for it."""
-        spent, target = self.spent(shorts), self.folder_id or self.project_id
+        spent, target = self.spent(shorts), self._target_id()
         if not spent.generated_shorts:
             return
         video = shown(self.source_video_url) if self.source_video_url else f"folder {target}"
-        entry = paid_entry(video, str(target))
+        entry = paid_entry(video, target)
         if self.ledger.get(entry) is None:
             price = float(spent.generated_shorts * spent.prices.generated_short)
             at = datetime.now(timezone.utc).isoformat()
@@ -203,7 +205,7 @@ class ListShortsOperator(KlapLedgerOperator):
         """Count the shorts in Airflow's metrics, once for each folder."""
         if not metrics.is_on():
             return
-        store, target = context["task_state_store"], self.folder_id or self.project_id
+        store, target = context["task_state_store"], self._target_id()
         if store.get(COUNTED_SHORTS_KEY) != target:
             store.set(COUNTED_SHORTS_KEY, target)
             spent = self.spent(shorts)
@@ -243,6 +245,9 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def _target(self) -> ShortsTarget:
         return ShortsTarget(self.folder_id, self.project_id)
+
+    def _target_id(self) -> str:
+        return str(self.folder_id or self.project_id)
 
     def _projects(self, started_at: float) -> list[Project]:
         target = self._target()
