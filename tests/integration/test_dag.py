@@ -454,7 +454,7 @@ def test_runs_leave_neither_the_api_key_nor_a_token_anywhere(runs: dict[str, Any
     """Not in XComs, rendered fields, triggers, the task state store or logs: all of it is in these files."""
     kept = runs["kept"]
     for known in (runs["ledger"][0]["id"], runs["ledger"][-1]["id"], USER):
-        assert known.encode() in kept["airflow.db"]
+        assert any(known.encode() in content for name, content in kept.items() if name.startswith("airflow.db"))
     assert runs["ledger"][-1]["id"].encode() in kept["output"]
     found = [
         (name, secret) for name, content in kept.items() for secret in runs["secrets"] if secret.encode() in content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,11 @@ class Stored:
     schema: str | None = None
     port: int | None = None
     password: str | None = KEY
+    extra: str | None = None
 
 
 def read(*, extra: dict[str, Any] | None = None, **stored: Any) -> KlapConnection:
-    return KlapConnection.read("klap_default", Stored(**stored), extra or {})
+    return KlapConnection.read("klap_default", Stored(**stored, extra=json.dumps(extra) if extra else None))
 
 
 def test_a_key_alone_is_enough() -> None:
@@ -139,3 +141,9 @@ def test_a_missing_connection_says_how_to_make_one() -> None:
     said = str(missing_connection("mine", LookupError("not defined")))
     for part in ("'mine'", "not defined", "type Klap", "Password", "klap_conn_id"):
         assert part in said
+
+
+@pytest.mark.parametrize("extra", ["{", "[]", '"x"'])
+def test_an_extra_that_is_no_object_is_refused(extra: str) -> None:
+    with pytest.raises(KlapConfigError, match="Extra of the connection 'klap_default' is no JSON object"):
+        KlapConnection.read("klap_default", Stored(extra=extra))

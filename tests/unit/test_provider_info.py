@@ -22,7 +22,10 @@ from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
 INFO = get_provider_info()
 CONNECTION = INFO["connection-types"][0]
 FIELDS: dict[str, Any] = CONNECTION["conn-fields"]
-STORED = SimpleNamespace(host=None, schema=None, port=None, password="kak_test")
+
+
+def stored(**extra: Any) -> SimpleNamespace:
+    return SimpleNamespace(host=None, schema=None, port=None, password="kak_test", extra=json.dumps(extra))
 
 
 def schema_of_airflow(name: str) -> dict[str, Any]:
@@ -84,16 +87,17 @@ def test_the_connection_type_belongs_to_the_hook() -> None:
     assert hook.conn_name_attr == "klap_conn_id"
 
 
-def test_the_form_has_exactly_the_extra_fields_that_are_read() -> None:
+def test_the_form_has_exactly_the_extra_fields_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     extra = Noting()
-    KlapConnection.read("klap_default", STORED, extra)
+    monkeypatch.setattr("klap_provider.hooks.connection._decoded", lambda *_: extra)
+    KlapConnection.read("klap_default", stored())
     assert extra.read == FIELDS.keys()
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_default_in_the_form_is_what_an_empty_field_means(name: str) -> None:
     schema = FIELDS[name]["schema"]
-    connection = KlapConnection.read("klap_default", STORED, {})
+    connection = KlapConnection.read("klap_default", stored())
     assert getattr(connection, name) == schema.get("default")
     jsonschema.validate(schema.get("default"), schema)
     jsonschema.validate(None, schema)
@@ -103,9 +107,9 @@ def test_a_default_in_the_form_is_what_an_empty_field_means(name: str) -> None:
 def test_whatever_the_form_allows_is_accepted(name: str) -> None:
     schema = FIELDS[name]["schema"]
     for seconds in (schema["minimum"], schema["maximum"]):
-        assert getattr(KlapConnection.read("klap_default", STORED, {name: seconds}), name) == seconds
+        assert getattr(KlapConnection.read("klap_default", stored(**{name: seconds})), name) == seconds
     with pytest.raises(KlapConfigError):
-        KlapConnection.read("klap_default", STORED, {name: schema["maximum"] + 1})
+        KlapConnection.read("klap_default", stored(**{name: schema["maximum"] + 1}))
 
 
 def test_the_token_is_not_shown_as_it_is_typed() -> None:

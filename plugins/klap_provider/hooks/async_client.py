@@ -105,7 +105,7 @@ class _Account:
             conn = await BaseHook.aget_connection(klap_conn_id)
         except AirflowNotFoundException as missing:
             raise missing_connection(klap_conn_id, missing) from None
-        connection = KlapConnection.read(klap_conn_id, conn, await conn.aextra_dejson())
+        connection = KlapConnection.read(klap_conn_id, conn)
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
             sock_connect=connection.connect_timeout,

@@ -75,7 +75,7 @@ class KlapClient:
             conn = BaseHook.get_connection(self.klap_conn_id)
         except AirflowNotFoundException as missing:
             raise missing_connection(self.klap_conn_id, missing) from None
-        return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).acting_for(self.on_behalf_of)
+        return KlapConnection.read(self.klap_conn_id, conn).acting_for(self.on_behalf_of)
 
     @cached_property
     def session(self) -> requests.Session:

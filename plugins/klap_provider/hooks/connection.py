@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +28,7 @@ class AirflowConnection(Protocol):
     schema: str | None
     port: int | None
     password: str | None
+    extra: str | None
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,16 @@ class KlapConnection:
     price_export: Decimal | None = None
 
     @classmethod
-    def read(cls, conn_id: str, conn: AirflowConnection, extra: Mapping[str, Any]) -> KlapConnection:
+    def read(cls, conn_id: str, conn: AirflowConnection) -> KlapConnection:
         """
         Check a connection as Airflow stores it.
 
-        :param extra: its decoded Extra. Only the fields of the connection form are read; no other becomes
-            anything, in particular no HTTP header.
+        Of its Extra only the fields of the connection form are read; no other becomes anything, in particular no HTTP
+        header.
+
         :raises KlapConfigError: names the setting that is missing or wrong.
         """
+        extra = _decoded(conn_id, conn.extra)
         key = (conn.password or "").strip()
         if not key:
             raise KlapConfigError(
@@ -179,3 +183,15 @@ def missing_connection(conn_id: str, reason: BaseException) -> KlapConfigError:
         f"There is no Airflow connection {conn_id!r} ({reason}). Create one of type Klap with your API key as its "
         f"Password, or name another one with klap_conn_id."
     )
+
+
+def _decoded(conn_id: str, extra: str | None) -> dict[str, Any]:
+    # Not conn.extra_dejson: it tells the supervisor what to mask, for which an event loop must not wait, and its
+    # async form is new in Airflow 3.3.2. The whole Extra was masked when Airflow brought the connection.
+    try:
+        found = json.loads(extra or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise KlapConfigError(f"The Extra of the connection {conn_id!r} is no JSON object.")
+    return found

@@ -193,7 +193,7 @@ class PublishShortsOperator(KlapOperator):
         try:
             # Not with the client, which would load requests for it.
             conn = BaseHook.get_connection(self.klap_conn_id)
-            return KlapConnection.read(self.klap_conn_id, conn, conn.extra_dejson).prices
+            return KlapConnection.read(self.klap_conn_id, conn).prices
         except (AirflowNotFoundException, KlapConfigError):
             return Prices()
 
