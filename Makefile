@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-chaos test-browser screenshots chromium bench lint dist constraints clean
+.PHONY: help setup demo up test test-chaos test-browser test-matrix screenshots chromium bench lint dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
+	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
 	@echo "make setup        .venv alone       make clean    remove what these made"
 
@@ -41,6 +42,9 @@ test-chaos: .venv/ready
 
 test-browser: .venv/ready chromium
 	$(BIN)/python -m pytest -m browser
+
+test-matrix: .venv/ready
+	$(BIN)/python -m tests.matrix $(VERSIONS)
 
 screenshots: .venv/ready chromium
 	$(BIN)/python -m tests.browser.screenshots
@@ -70,4 +74,4 @@ dist: .venv/ready
 	$(BIN)/python -m demo.dist
 
 clean:
-	rm -rf .venv .airflow dist shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .matrix .airflow dist shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis

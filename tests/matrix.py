@@ -1,0 +1,71 @@
+"""``make test-matrix``: the tests that a version of Airflow can break, on each one, in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".matrix"
+
+#: Airflow, and the task SDK that goes with it. The first one is the lowest that pyproject.toml allows.
+VERSIONS = {"3.3.0": "1.3.0", "3.3.1": "1.3.1", "3.3.2": "1.3.2", "3.4.0b2": "1.4.0b2"}
+
+#: What constraints.txt pins for the one version, and another one wants otherwise.
+OF_ITS_OWN = re.compile(r"(apache-airflow(-core|-task-sdk)?|aiosqlite)==")
+
+#: The unit and integration tests; a whole Airflow with every DAG; and on it, what is paid whatever changes.
+PARTS = {
+    "unit and integration": ["tests/unit", "tests/integration", "--numprocesses", "4"],
+    "main path": ["tests/e2e/test_main_path.py"],
+    "paid once": ["-m", "chaos", "tests/e2e/chaos/test_changes.py", "tests/e2e/chaos/test_people.py"],
+}
+
+
+def environment(version: str) -> Path:
+    """Return the Python of an environment with this Airflow and the project; made if it is not there."""
+    folder = ENVIRONMENTS / version
+    python = folder / "bin" / "python"
+    if (folder / "ready").exists():
+        return python
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    constraints = ENVIRONMENTS / f"{version}.txt"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    constraints.write_text("\n".join(pin for pin in pins if not OF_ITS_OWN.match(pin)))
+    airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
+    subprocess.run(
+        [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, "uv"]
+        + [*airflow, f"apache-airflow-task-sdk=={VERSIONS[version]}", "--editable", f"{ROOT}[dev]"],
+        check=True,
+    )
+    (folder / "ready").touch()
+    return python
+
+
+def main(versions: list[str]) -> int:
+    """Run all parts on these versions, or on every one, print a table, and return the exit code."""
+    unknown = set(versions) - VERSIONS.keys()
+    if unknown:
+        print(f"No such version here: {', '.join(sorted(unknown))}. There are: {', '.join(VERSIONS)}")
+        return 2
+    lines, code = [], 0
+    for version in versions or VERSIONS:
+        print(f"Airflow {version}: the environment", flush=True)
+        python = environment(version)
+        for part, chosen in PARTS.items():
+            print(f"Airflow {version}: {part}", flush=True)
+            command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *chosen]
+            done = subprocess.run(command, cwd=ROOT, env={**os.environ, "COLUMNS": "120"}, check=False)
+            lines.append(f"{version:<8}  {part:<20}  {'passed' if done.returncode == 0 else 'FAILED'}")
+            code = code or done.returncode
+    print("\n".join(["", *lines]))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
