@@ -38,10 +38,9 @@ def environment(version: str) -> Path:
     airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
+    wanted = [*airflow, f"apache-airflow-task-sdk=={VERSIONS[version]}", "uv", "--editable", f"{ROOT}[dev]"]
     subprocess.run(
-        [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, "uv"]
-        + [*airflow, f"apache-airflow-task-sdk=={VERSIONS[version]}", "--editable", f"{ROOT}[dev]"],
-        check=True,
+        [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, *wanted], check=True
     )
     (folder / "ready").touch()
     return python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -464,6 +465,21 @@ def test_a_permission_is_good_for_one_post_whatever_crashes_over_it(
     assert klap.posts <= 1
     used_up = store.get(ENTRY)["submitted_at"] == "1970-01-01T00:33:20+00:00"  # its POST may have gone out
     assert klap.posts or used_up or store.get(RESEND) is not None
+
+
+@pytest.mark.parametrize(("survives", "posts"), [(1, 1), (2, 0)], ids=["before the intent", "after the intent"])
+def test_a_permission_belongs_to_the_intent_that_used_it(klap: Klap, survives: int, posts: int) -> None:
+    """A worker that stands still just after its intent may go on: no other one may use the same permission."""
+    store = Crashing()
+    record(store, at=0.0)
+    store.set(RESEND, True)
+    store.writes_left = survives
+    with pytest.raises(OSError, match="down"):
+        klap.submitter(store, now=2000.0).submit()
+    store.writes_left = 99
+    with pytest.raises(KlapSubmitPendingError) if not posts else nullcontext():
+        klap.submitter(store, now=2001.0).submit()
+    assert (klap.posts, store.get(RESEND)) == (posts, None)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
