@@ -38,7 +38,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder
 
 test-chaos: .venv/ready
-	$(BIN)/python -m pytest -m chaos
+	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 2 --no-loadscope-reorder
 
 test-browser: .venv/ready chromium
 	$(BIN)/python -m pytest -m browser

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.by_airflow import ByAirflow
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -36,23 +36,9 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "
     del os.environ[_name]
 
 
-#: End-to-end tests that share one Airflow; the others share a second one, which runs beside it.
-ON_ONE_AIRFLOW = ("test_batch", "test_rough_day")
-
-
-class ByModule(LoadScopeScheduling):
-    """Runs the tests of a module in one process, one after the other, and so those that share an Airflow."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        if not module.startswith("tests/e2e/"):
-            return module
-        return "one Airflow" if Path(module).stem in ON_ONE_AIRFLOW else "another Airflow"
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
-    """Distribute the tests of ``make test``."""
-    return ByModule(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByAirflow:
+    """Distribute the tests of ``make test`` and ``make test-chaos``."""
+    return ByAirflow(config, log)
 
 
 def pytest_unconfigure() -> None:

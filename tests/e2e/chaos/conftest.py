@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -52,6 +53,19 @@ def rig(running: Rig, request: pytest.FixtureRequest) -> Iterator[Rig]:
     request.config.stash.setdefault(TALLIES, []).append(tally)
     yield running
     running.end()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process did to the one that prints the report, if that is another one."""
+    if output := getattr(session.config, "workeroutput", None):
+        output["tallies"] = [asdict(tally) for tally in session.config.stash.get(TALLIES, [])]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take what a process did that has ended; one that died has left nothing."""
+    done = [Tally(**tally) for tally in (getattr(node, "workeroutput", None) or {}).get("tallies", [])]
+    node.config.stash.setdefault(TALLIES, []).extend(done)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

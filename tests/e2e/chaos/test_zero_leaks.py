@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.by_airflow import AIRFLOWS
 from tests.support.rig import DAG_ID
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
-def test_the_api_key_is_in_nothing_that_was_left_behind(rig: Rig) -> None:
+@pytest.mark.parametrize("where", AIRFLOWS)
+def test_the_api_key_is_in_nothing_that_was_left_behind(rig: Rig, where: str) -> None:
     marker = f"marker-{secrets.token_hex(8)}"
     rig.sandbox.fault("POST", "/exports$", "job_error", message=f"{marker}: who is {rig.api_key}?")
     run_id = rig.start(limit=1, name=marker)
