@@ -24,9 +24,11 @@ from klap_provider.errors import (
     KlapNotFoundError,
     KlapRateLimitError,
     KlapRejectedError,
+    KlapSubmitPendingError,
     KlapSubmitUncertainError,
 )
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
+from klap_provider.rules.submitter import SETTLE
 from klap_provider.sensors import TaskStatusSensor
 from tests.support.airflow_context import API_KEY
 
@@ -1028,6 +1030,23 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
     assert looked["query"] == f"{folder}project_id={short['id']}"
     assert task.run() == adopted
     assert [entry["id"] for entry in klap.ledger("export")] == [adopted["export_id"]]
+
+
+def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klap_provider.rules.submitter.SETTLE", SETTLE)  # as shipped
+    klap.fault("POST", POST_EXPORT, "drop")
+    task = airflow(export(short))
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+
+    with pytest.raises(KlapSubmitPendingError) as pending:
+        task.run()
+
+    # 60 s to send it, the connection's 10 s and 60 s, and 180 s in which it may turn up; a moment has passed
+    assert 300 < (pending.value.retry_after or 0) <= 310
+    assert posts(klap, POST_EXPORT) == 1
 
 
 def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
