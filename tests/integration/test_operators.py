@@ -802,6 +802,30 @@ def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandb
     assert shorts[:1] == selected
 
 
+@pytest.mark.parametrize("change", [{"grow": 1}, {"rescore": True}, {"grow": 2, "rescore": True}], ids=str)
+def test_what_a_run_has_selected_it_keeps_in_its_order_though_the_list_changes(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, change: dict[str, Any]
+) -> None:
+    folder_id = make_shorts(4)[0]["folder_id"]
+    task = airflow(listing(folder_id, limit=2))
+    selected = [short["project_id"] for short in task.run()]
+    klap.fault("GET", LIST, "changed_list", **change)
+
+    assert [short["project_id"] for short in task.run()] == selected
+
+
+def test_of_the_shorts_of_another_task_a_run_selects_anew(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    task = airflow(listing(make_shorts(2)[0]["folder_id"], limit=1))
+    task.run()
+    another = make_shorts(3)
+    task.make = listing(another[0]["folder_id"], limit=2)
+
+    assert len(task.run()) == 2
+    assert {short["project_id"] for short in task.run()} < {short["id"] for short in another}
+
+
 @pytest.mark.parametrize(("deferrable", "workers"), [(True, 2), (False, 1)])
 def test_a_late_list_is_waited_for(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, deferrable: bool, workers: int
