@@ -100,6 +100,12 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Token of that user for embedded players. Usually empty.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "destination": {
+                        "label": "Destination",
+                        "description": "Where the shorts of a run go that names no destination: a URL such as "
+                        "s3://aws_default@bucket/shorts, or a path that all workers share.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "price_input_video": {
                         "label": "Price of an input video",
                         "description": "US dollars that Klap bills your account for it. Empty: 0.44, second-hand.",

@@ -7,6 +7,9 @@ import where they are called: nothing here costs a parse of a DAG file.
 
 from __future__ import annotations
 
+import importlib
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -125,6 +128,32 @@ async def leave_result(ti: Any, value: Any) -> None:
         run_id=ti.run_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
     )
+
+
+def runs_on_one_machine() -> bool:
+    """
+    Whether tasks run where the scheduler runs, and so with one disk, by what ``[core] executor`` says.
+
+    Why: only an executor's class knows (``is_local``), and the setting may name several, each as
+    ``[team=][alias:]name`` with the name or the path of a class. A pod or container that an executor made for a task is
+    known by its environment: older Helm charts tell their pods that their executor is a local one. When it moves: see
+    how ``ExecutorLoader`` reads that setting.
+    """
+    from airflow.sdk import conf
+
+    def is_local(executor: str) -> bool:
+        module, _, name = executor.strip().rpartition(".")
+        if not module:
+            return name == "LocalExecutor"
+        try:
+            return bool(getattr(importlib.import_module(module), name).is_local)
+        except (ImportError, AttributeError):  # it is for the scheduler to have, not for a worker
+            return False
+
+    if os.environ.get("AIRFLOW_IS_K8S_EXECUTOR_POD") or os.environ.get("AIRFLOW_IS_EXECUTOR_CONTAINER"):
+        return False
+    named = [each for each in re.split("[,;]", conf.get("core", "executor")) if each.strip()]
+    return all(is_local(re.split("[=:]", each)[-1]) for each in named)
 
 
 def statistics() -> Any:

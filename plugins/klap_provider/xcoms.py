@@ -52,6 +52,8 @@ class Submitted(TypedDict):
     submitted_at: str
     #: How many submissions of this task instance Klap has accepted so far; 0 where an existing task was given.
     paid: int
+    #: Where the run delivers to; None if that is not for this task to say.
+    destination: str | None
 
 
 class TaskReady(TypedDict):

@@ -187,6 +187,33 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
     assert task.xcom("klap_error")["error"] == str(failure.value)
 
 
+def test_the_destination_of_the_connection_is_checked_for_the_videos_that_have_none(
+    read: Callable[..., Played], klap: Sandbox, connect: Callable[..., None]
+) -> None:
+    connect(klap.url, destination="nowhere://x")
+    with pytest.raises(KlapInputError, match=r"Line 1: destination is 'nowhere://x'"):
+        read(source_video_urls=[TALK]).run()
+    assert read(source_video_urls=[TALK], settings={"destination": "/data"}).run()
+
+
+def test_on_several_machines_a_list_without_a_destination_warns_that_its_runs_may_be_refused(
+    read: Callable[..., Played],
+    klap: Sandbox,
+    connect: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def warned() -> bool:
+        assert read(source_video_urls=[TALK]).run()
+        return "No destination" in capsys.readouterr().out
+
+    assert not warned()
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    assert warned()
+    connect(klap.url, destination="/data")
+    assert not warned()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

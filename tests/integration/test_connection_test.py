@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import pytest
+from airflow.sdk.io import attach
 
 from klap_provider.hooks import KlapHook
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.sandbox import Sandbox
 
@@ -111,3 +114,41 @@ def test_the_message_never_holds_the_key(klap: Sandbox) -> None:
     assert not good
     assert "bad key" in message
     assert API_KEY not in message
+
+
+def test_the_destination_is_tried_as_well(
+    klap: Sandbox, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    connect(klap.url, destination="memory://team/shorts")
+    assert KlapHook().test_connection() == (
+        True,
+        f"{klap.url} accepts the API key, and shorts can be written to memory://team/shorts",
+    )
+    assert memory.find("/team") == []
+    monkeypatch.setattr(type(memory), "_open", refuse)
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert message.startswith(f"{klap.url} accepts the API key. But destination: memory://team/shorts was refused")
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise PermissionError("not you")
+
+
+def test_a_destination_of_an_unknown_kind_or_connection_is_told(klap: Sandbox, connect: Callable[..., None]) -> None:
+    connect(klap.url, destination="nope://bucket/shorts")
+    good, message = KlapHook().test_connection()
+    assert not good
+    assert "destination is 'nope://bucket/shorts'" in message
+
+
+def test_a_path_is_not_tried_where_it_may_be_another_folder(
+    klap: Sandbox, connect: Callable[..., None], tmp_path: Path
+) -> None:
+    connect(klap.url, destination=f"{tmp_path}/shorts")
+    good, message = KlapHook().test_connection()
+    assert good
+    assert f"Not tried from here: {tmp_path}/shorts" in message
+    assert list(tmp_path.iterdir()) == []

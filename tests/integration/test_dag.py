@@ -69,7 +69,7 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
 
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
     running_sandbox.reset(task_seconds=1)
-    extra = {"external_access_token": ACCESS_TOKEN}
+    extra = {"external_access_token": ACCESS_TOKEN, "destination": f"{folder}/user"}
     conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY, "extra": extra}
     done = subprocess.run(
         [sys.executable, __file__, running_sandbox.url, str(folder)],
@@ -417,7 +417,7 @@ def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, 
     }
 
 
-def test_a_captioned_video_is_delivered_and_paid_for_once(runs: dict[str, Any]) -> None:
+def test_a_captioned_video_is_delivered_where_the_connection_says_and_paid_for_once(runs: dict[str, Any]) -> None:
     steps = {f"{step}_0" if step.startswith("video.") else step for step in (*SHAPES[1].steps, "publish")}
     assert runs["user"] == {"state": "success", "states": dict.fromkeys(steps, "success")}
     task, export = runs["ledger"][8:]
@@ -545,7 +545,7 @@ def run_all(url: str, folder: str) -> dict[str, Any]:
     fault = {**failing, "error_code": "render_failed", "message": "Out of luck."}
     requests.post(f"{url.removesuffix('/v2')}/_sandbox/faults", json=[fault], timeout=10).raise_for_status()
     bad = one(shorts, "bad", **six)
-    user = one(video, "user", name="Town hall", aspect_ratio="16:9", on_behalf_of=USER)
+    user = one(video, "user", destination=None, name="Town hall", aspect_ratio="16:9", on_behalf_of=USER)
     refused = one(video, "refused", destination="nope://bucket/x")
     return {"good": good, "bad": bad, "user": user, "refused": refused}
 

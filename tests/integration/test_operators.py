@@ -283,7 +283,12 @@ def test_a_submission_acts_for_the_user_of_its_connection(klap: Sandbox, connect
 def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, airflow: Airflow) -> None:
     result = airflow(submit()).run()
     (entry,) = klap.ledger("task")
-    assert result == {"klap_task_id": entry["id"], "submitted_at": result["submitted_at"], "paid": 1}
+    assert result == {
+        "klap_task_id": entry["id"],
+        "submitted_at": result["submitted_at"],
+        "paid": 1,
+        "destination": None,
+    }
     assert result["submitted_at"].endswith("+00:00")
 
 

@@ -112,12 +112,6 @@ def test_of_two_tries_at_the_same_file_the_later_one_delivers(tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
-def test_without_a_destination_files_go_to_airflows_home() -> None:
-    home = os.environ["AIRFLOW_HOME"]
-    for nothing in (None, ""):
-        assert folder_at(nothing, "task1").path == f"{home}/klap_shorts/task1"
-
-
 @pytest.mark.parametrize(
     ("destination", "path"),
     [("/data/clips", "/data/clips"), ("file:///data/clips", "/data/clips"), ("/data/my clips/", "/data/my clips")],

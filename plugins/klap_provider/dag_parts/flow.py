@@ -132,7 +132,8 @@ def export_and_deliver(
     finished = f"(ti.xcom_pull('{wait.task_id}') or {{}})"
     klap_task_id = f"{{{{ {submitted}.get('klap_task_id', '') }}}}"
     origin_and_place: dict[str, Any] = {
-        "destination": form["destination"],
+        # As it was settled before anything was paid, though the connection may have another one by now.
+        "destination": f"{{{{ {submitted}.get('destination') or '' }}}}",
         "subfolder": klap_task_id,
         "source_video_url": form["source_video_url"],
         "klap_task_id": klap_task_id,

@@ -109,7 +109,8 @@ def delivery_fields() -> dict[str, Param]:
             pattern=PLACE,
             title="Destination",
             description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
-            "Empty: klap_shorts in Airflow's home on the worker.",
+            "Empty: that of the Klap connection. If it has none: klap_shorts in Airflow's home, where tasks run on one "
+            "machine; elsewhere the run is refused.",
             section="Delivery",
         ),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -27,19 +26,15 @@ BLOCK_SIZE = 16 * 1024 * 1024
 OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
 
 
-def folder_at(destination: str | None, subfolder: str | None = None) -> ObjectStoragePath:
+def folder_at(destination: str, subfolder: str | None = None) -> ObjectStoragePath:
     """
     Return the folder to deliver to. Nothing is asked of the storage yet.
 
-    :param destination: a path or URL such as ``s3://aws_default@bucket/shorts``. Empty: ``klap_shorts`` in Airflow's
-        home on this machine.
+    :param destination: a path or URL such as ``s3://aws_default@bucket/shorts``.
     :param subfolder: one more level below it.
     :raises KlapInputError: the destination is a relative path, of a kind that is not known, or names a connection
         that Airflow does not have.
     """
-    if not destination:
-        home = os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
-        destination = f"file://{os.path.join(os.path.abspath(home), 'klap_shorts')}"
     if destination.startswith("/"):
         destination = f"file://{destination}"
     scheme, _, rest = destination.partition("://")
@@ -111,7 +106,7 @@ def _said(failure: Exception) -> str:
     return f"{type(failure).__name__}: {failure}"[:300]
 
 
-def asset_uri(destination: str | None) -> str:
+def asset_uri(destination: str) -> str:
     """Return a destination as the URI of an asset: without connection, in ASCII, and no longer than Airflow takes."""
     folder = folder_at(destination)
     return f"{folder.protocol}://{quote(folder.path.rstrip('/'))}"[:1500]

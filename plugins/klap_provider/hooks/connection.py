@@ -46,6 +46,8 @@ class KlapConnection:
     :param embed_url: address to which a project id is appended for a player to embed.
     :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
     :param external_access_token: secret that opens embedded players; not part of the representation.
+    :param destination: where the shorts of a run go that names no destination: an absolute path, or a URL of Airflow's
+        object storage.
     :param price_input_video: US dollars that Klap bills for it, as the following. None: see
         :class:`~klap_provider.rules.cost.Prices`.
     """
@@ -60,6 +62,7 @@ class KlapConnection:
     embed_url: str = DEFAULT_EMBED_URL
     on_behalf_of: str | None = None
     external_access_token: str | None = field(default=None, repr=False)
+    destination: str | None = None
     price_input_video: Decimal | None = None
     price_generated_short: Decimal | None = None
     price_export: Decimal | None = None
@@ -95,6 +98,7 @@ class KlapConnection:
             embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
             external_access_token=str(extra.get("external_access_token") or "").strip() or None,
+            destination=_place(conn_id, extra.get("destination")),
             price_input_video=_price(conn_id, extra, "price_input_video"),
             price_generated_short=_price(conn_id, extra, "price_generated_short"),
             price_export=_price(conn_id, extra, "price_export"),
@@ -171,6 +175,16 @@ def _user(conn_id: str, value: Any) -> str | None:
             f"on_behalf_of of the connection {conn_id!r} is {value!r}; it takes the id of a managed user."
         )
     return user or None
+
+
+def _place(conn_id: str, value: Any) -> str | None:
+    place = str(value or "").strip()
+    if place and not place.startswith("/") and not place.partition("://")[2]:
+        raise KlapConfigError(
+            f"destination of the connection {conn_id!r} is {value!r}; it takes an absolute path or a URL such as "
+            "s3://conn_id@bucket/path."
+        )
+    return place or None
 
 
 def _fits_header(text: str) -> bool:

@@ -138,6 +138,8 @@ class KlapHook(HttpHook):
         """
         Tell a good key, a bad key and an unreachable host apart, by asking for a task that does not exist.
 
+        A destination in object storage is written to, too; one on a disk may be the workers' alone.
+
         :return: whether the connection works, and a sentence for the person who asked.
         """
         try:
@@ -145,9 +147,21 @@ class KlapHook(HttpHook):
         except KlapNotFoundError as unknown:
             if not unknown.spoke_json:
                 return False, f"{self.connection.api_url} is some web site, not Klap's API: check the connection's Host"
-            return True, f"{self.connection.api_url} accepts the API key"
         except KlapAuthError:
             return False, f"{self.connection.api_url} does not accept the API key (the connection's Password)"
         except KlapError as failure:
             return False, str(failure)
-        return True, f"{self.connection.api_url} accepts the API key"
+        from klap_provider.files.destination import is_local
+        from klap_provider.files.storage import check_destination
+
+        good = f"{self.connection.api_url} accepts the API key"
+        destination = self.connection.destination
+        if not destination:
+            return True, good
+        if is_local(destination):
+            return True, f"{good}. Not tried from here: {destination}, a folder that all workers must share"
+        try:
+            check_destination(destination)
+        except KlapError as failure:
+            return False, f"{good}. But {failure}"
+        return True, f"{good}, and shorts can be written to {destination}"

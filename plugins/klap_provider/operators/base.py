@@ -80,6 +80,16 @@ class KlapOperator(BaseOperator):
 
         return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
+    def settled(self, destination: str | None) -> str:
+        """
+        Return where shorts go: as the task was told, or as the connection says, or else Airflow's home.
+
+        :raises KlapInputError: it is none of the first two, and Airflow's home is not the same for all tasks.
+        """
+        from klap_provider.files.destination import settled
+
+        return settled(destination or self.client.connection.destination, klap_conn_id=self.klap_conn_id)
+
     def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
         """
         Look once at what is waited for, and decide what the look means.

@@ -35,8 +35,8 @@ class DeliverShortOperator(KlapOperator):
     :param project_id: id of the short. Templated.
     :param folder_id: its folder; None after video-to-video. Templated.
     :param destination: folder to deliver to: an absolute path, or a URL that Airflow's ``ObjectStoragePath``
-        understands, such as ``s3://aws_default@bucket/shorts``. Default: ``klap_shorts`` in Airflow's home on this
-        machine. Templated.
+        understands, such as ``s3://aws_default@bucket/shorts``. Default: the connection's, or ``klap_shorts`` in
+        Airflow's home, where all tasks run on one machine. Templated.
     :param subfolder: folder below it. Templated.
     :param short_name: name of the short, for the file name and shown as the map index. Templated.
     :param virality_score: 0–100, for the file name. Templated.
@@ -50,6 +50,7 @@ class DeliverShortOperator(KlapOperator):
         "sidecar": str, "publication_captions": dict | None, "transcript": str | None}``: ``src_url`` is Klap's address
         of the video, if this task has fetched it, ``sidecar`` the JSON file, and ``transcript`` None if it is longer
         than 10,000 characters.
+    :raises KlapInputError: there is no destination that all tasks see, or it cannot be right.
     :raises KlapDownloadError: the file could not be fetched whole.
     :raises KlapStorageError: it could not be stored.
     """
@@ -108,7 +109,7 @@ class DeliverShortOperator(KlapOperator):
         from klap_provider.files.sidecar import LONGEST_TRANSCRIPT, read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_faults
 
-        path = folder_at(self.destination, self.subfolder) / file_name(
+        path = folder_at(self.settled(self.destination), self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)

@@ -59,7 +59,7 @@ class PublishShortsOperator(KlapOperator):
         Default: the cost is not reckoned. Templated.
     :param list_task_id: id of the task that listed the shorts of the video, each of which Klap bills. Default: there
         are none to be billed, as after video-to-video.
-    :param destination: as given to the delivering task. Templated.
+    :param destination: as given to the delivering task; the same default. Templated.
     :param subfolder: as given to the delivering task. Templated.
     :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
@@ -67,6 +67,7 @@ class PublishShortsOperator(KlapOperator):
         :meth:`~klap_provider.rules.cost.Cost.to_json` says it. The XCom ``klap_outcome`` says of each short
         ``{"project_id": str, "path": str | None, "size": int | None, "src_url": str | None, "step": str | None,
         "error": str | None}``.
+    :raises KlapInputError: there is no destination that all tasks see, or it cannot be right.
     :raises KlapIncompleteError: a step before the shorts failed, or shorts are missing. The manifest has been written
         then too, unless the video was never submitted.
     """
@@ -128,9 +129,11 @@ class PublishShortsOperator(KlapOperator):
             raise KlapIncompleteError(
                 f"Nothing was made of {self.source_video_url}. {problem or 'No task was submitted.'}"
             )
+        destination = self.settled(self.destination)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
         path = self._write(
+            destination,
             {
                 "source_video_url": self.source_video_url,
                 "klap_task_id": self.klap_task_id,
@@ -145,7 +148,7 @@ class PublishShortsOperator(KlapOperator):
                 "problem": problem,
                 "cost": None if cost is None else cost.to_json(),
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
-            }
+            },
         )
         self._count(context, [short["project_id"] for short in missing])
         for short in missing:
@@ -158,7 +161,7 @@ class PublishShortsOperator(KlapOperator):
                 "failed at Klap is."
             )
         if self.asset_alias and delivered:
-            self._tell(context, self.asset_alias, path, delivered)
+            self._tell(context, self.asset_alias, destination, path, delivered)
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
         return {
             "manifest": path,
@@ -217,7 +220,9 @@ class PublishShortsOperator(KlapOperator):
             failures=ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY),
         )
 
-    def _tell(self, context: Context, alias: str, manifest: str, delivered: list[dict[str, Any]]) -> None:
+    def _tell(
+        self, context: Context, alias: str, destination: str, manifest: str, delivered: list[dict[str, Any]]
+    ) -> None:
         """Have Airflow record an asset event when this task has succeeded."""
         from klap_provider.files.storage import asset_uri
 
@@ -228,14 +233,14 @@ class PublishShortsOperator(KlapOperator):
             "shorts": tagged(delivered),
         }
         context["outlet_events"][AssetAlias(alias)].add(
-            Asset(uri=asset_uri(self.destination)), extra=cast("dict[str, JsonValue]", extra)
+            Asset(uri=asset_uri(destination)), extra=cast("dict[str, JsonValue]", extra)
         )
 
-    def _write(self, manifest: dict[str, Any]) -> str:
+    def _write(self, destination: str, manifest: dict[str, Any]) -> str:
         from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import folder_at, storage_faults
 
-        path = folder_at(self.destination, self.subfolder) / MANIFEST
+        path = folder_at(destination, self.subfolder) / MANIFEST
         with storage_faults("destination", str(path), paid=True):
             write_json(path, manifest)
         return str(path)

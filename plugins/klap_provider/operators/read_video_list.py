@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
 
-from klap_provider.airflow_internals import is_paused
+from klap_provider.airflow_internals import is_paused, runs_on_one_machine
 from klap_provider.api.addresses import require_reachable
 from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapInputError
@@ -17,9 +17,11 @@ from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines
 from klap_provider.xcoms import LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context, Param
+
+    from klap_provider.hooks.connection import KlapConnection
 
 
 class ReadVideoListOperator(KlapOperator):
@@ -132,18 +134,23 @@ class ReadVideoListOperator(KlapOperator):
 
     def _check(self, rows: list[Row], shared: dict[str, Any]) -> None:
         """Raise for the entries that cannot be right, with all that is checked again before Klap is asked."""
-        api_url = cache(_api_url)
+        connection = cache(_connection)
         problems = []
         for row in rows:
             try:
-                self._check_row(row, shared, api_url)
+                self._check_row(row, shared, connection)
             except KlapInputError as wrong:
                 problems.append(f"Line {row.line}: {str(wrong).removeprefix('Nothing was sent to Klap. ')}")
+        destination = (
+            shared.get("destination") or connection(shared.get("klap_conn_id") or self.klap_conn_id).destination
+        )
+        if not (destination or runs_on_one_machine()):
+            self.log.warning("No destination: if %s has none of its own, it will refuse its runs.", self.trigger_dag_id)
         if problems:
             more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
             raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")
 
-    def _check_row(self, row: Row, shared: dict[str, Any], api_url: Any) -> None:
+    def _check_row(self, row: Row, shared: dict[str, Any], connection: Callable[[str], KlapConnection]) -> None:
         from airflow.sdk.exceptions import ParamValidationError
 
         from klap_provider.files.source import is_stored
@@ -158,12 +165,14 @@ class ReadVideoListOperator(KlapOperator):
         settings = {**shared, **row.settings}
         asked = {**settings, URL: url}
         build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
-        folder_at(settings.get("destination"))
+        klap = connection(settings.get("klap_conn_id") or self.klap_conn_id)
+        if destination := settings.get("destination") or klap.destination:
+            folder_at(destination)
         if not is_stored(url):
-            require_reachable(URL, url, api_url=api_url(settings.get("klap_conn_id") or self.klap_conn_id))
+            require_reachable(URL, url, api_url=klap.api_url)
 
 
-def _api_url(conn_id: str) -> str:
+def _connection(conn_id: str) -> KlapConnection:
     from klap_provider.hooks.client import KlapClient
 
-    return KlapClient(conn_id).connection.api_url
+    return KlapClient(conn_id).connection

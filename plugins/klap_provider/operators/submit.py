@@ -56,13 +56,16 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param reuse: if any run has sent this video with these settings before, go on with that, unless it failed.
         Default false.
     :param destination: where the videos are to be delivered later: a file is written there and removed, before
-        anything is paid for.
+        anything is paid for. If it is empty when the task runs, the connection's, or else ``klap_shorts`` in Airflow's
+        home, where all tasks run on one machine. Not given: likewise if a
+        :class:`~klap_provider.operators.DeliverShortOperator` follows that is given none, and otherwise nothing.
     :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
         that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's.
-    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int}``, the time in ISO 8601, and how many
-        submissions of this run's task Klap has accepted so far: 0 with ``klap_task_id``, or if one was reused.
+    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None}``: the time in ISO
+        8601, how many submissions of this run's task Klap has accepted so far (0 with ``klap_task_id``, or if one was
+        reused), and where to deliver to.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
@@ -119,6 +122,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.klap_task_id = klap_task_id
         self.reuse = reuse
         self.destination = destination
+        self.asks_for_delivery = destination is not None  # it may be rendered empty: to wherever is the default
         self.budget = budget
 
     @abstractmethod
@@ -169,10 +173,7 @@ class KlapVideoOperator(KlapSubmitOperator):
     @reports_failure
     def execute(self, context: Context) -> Submitted:
         """Submit, or reattach to what was submitted before."""
-        if self.destination:
-            from klap_provider.files.storage import check_destination
-
-            check_destination(self.destination)
+        destination = self._tried_destination()
         budget = self._budget()
         if self.klap_task_id:
             self.submitted = self.klap_task_id
@@ -182,6 +183,7 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "klap_task_id": self.klap_task_id,
                 "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
                 "paid": 0,
+                "destination": destination,
             }
         request = self._request()
         call = self.call(request)
@@ -198,7 +200,25 @@ class KlapVideoOperator(KlapSubmitOperator):
             "klap_task_id": str(submission.job_id),
             "submitted_at": submission.submitted_at,
             "paid": submission.paid_by(run_of(context)),
+            "destination": destination,
         }
+
+    def _tried_destination(self) -> str | None:
+        """Return where the run delivers to, once a file could be written there; None if nothing is known of it."""
+        from klap_provider.files.storage import check_destination
+
+        if not (self.asks_for_delivery or self._delivery_follows()):
+            return None
+        destination = self.settled(self.destination)
+        check_destination(destination)
+        self.log.info("The shorts go to %s", destination)
+        return destination
+
+    def _delivery_follows(self) -> bool:
+        from klap_provider.operators.deliver import DeliverShortOperator
+
+        following = self.get_flat_relatives(upstream=False)
+        return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
 
     def _work(self, context: Context, call: Call[Task], request: VideoRequest) -> Work:
         connection, ti, body = self.client.connection, context["ti"], call.body or {}

@@ -1,0 +1,320 @@
+"""Where shorts go: the run's word, then the connection's, then Airflow's home; never a folder that is one worker's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+from klap_provider.airflow_internals import runs_on_one_machine
+from klap_provider.errors import KlapConfigError, KlapInputError, KlapStorageError
+from klap_provider.files.destination import settled
+from klap_provider.operators import (
+    DeliverShortOperator,
+    PublishShortsOperator,
+    SubmitShortsOperator,
+    SubmitVideoOperator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import DAG
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+    Connect = Callable[..., None]
+
+TALK = "https://example.com/talk.mp4"
+LOCAL = [
+    "LocalExecutor",
+    " LocalExecutor ,",
+    "mine:LocalExecutor",
+    "airflow.executors.local_executor.LocalExecutor",
+    "mine:airflow.executors.local_executor.LocalExecutor",
+    "LocalExecutor;team_a=LocalExecutor",
+    f"{__name__}.OurLocalExecutor",
+]
+SEVERAL = [
+    "CeleryExecutor",
+    "KubernetesExecutor",
+    "LocalExecutor,CeleryExecutor",
+    "CeleryExecutor,LocalExecutor",
+    "LocalExecutor;team_a=CeleryExecutor",
+    "LocalExecutor,edge:airflow.providers.edge3.executors.EdgeExecutor",
+    "airflow.providers.celery.executors.celery_executor.CeleryExecutor",
+    "airflow.executors.base_executor.BaseExecutor",
+    "no.such.module.LocalExecutor",
+    f"{__name__}.NoSuchExecutor",
+]
+
+
+class OurLocalExecutor:
+    """Somebody's own, as far as it is asked."""
+
+    is_local = True
+
+
+@pytest.fixture
+def several_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+
+
+@pytest.fixture
+def submit(airflow: Airflow) -> Callable[..., Played]:
+    """Make a submitting task: of somebody's own DAG, with these tasks behind it, or with what a form says."""
+
+    def task(*following: Callable[[], Any], **fields: Any) -> Played:
+        def make() -> SubmitShortsOperator:
+            operator = SubmitShortsOperator(task_id="submit", source_video_url=TALK, **fields)
+            operator >> EmptyOperator(task_id="between") >> [follow() for follow in following]
+            return operator
+
+        return airflow(make)
+
+    return task
+
+
+#: What a DAG's form hands on where nobody filled in the field: known to be empty only when the task runs.
+EMPTY_FIELD = {"destination": "{{ '' }}"}
+
+
+def delivery(**fields: Any) -> Callable[[], DeliverShortOperator]:
+    return lambda: DeliverShortOperator(task_id="deliver", export_id="e", project_id="p", **fields)
+
+
+def home_folder() -> str:
+    return f"{os.environ['AIRFLOW_HOME']}/klap_shorts"
+
+
+# Which executors keep all tasks on one machine
+
+
+@pytest.mark.parametrize("executor", LOCAL)
+def test_a_local_executor_is_one_machine_however_it_is_named(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    assert runs_on_one_machine()
+
+
+@pytest.mark.parametrize("executor", SEVERAL)
+def test_any_other_one_or_one_among_several_is_not(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    assert not runs_on_one_machine()
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER"])
+def test_a_pod_that_is_told_that_its_executor_is_local_is_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    monkeypatch.setenv(name, "True")
+    assert not runs_on_one_machine()
+
+
+# The run's, the connection's, or Airflow's home
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_where_nobody_says_anything_shorts_go_to_airflows_home(nothing: str | None) -> None:
+    assert settled(nothing, klap_conn_id="klap_default") == home_folder()
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_on_several_machines_there_is_no_such_place_and_the_error_says_what_to_do() -> None:
+    with pytest.raises(KlapInputError) as refused:
+        settled(None, klap_conn_id="klap_team")
+    for part in ("destination is empty", "s3://", "connection 'klap_team'", "Extra", "share that folder"):
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["/data/shorts", "file:///data/shorts", "FILE:///data/shorts", "local:///data/shorts"])
+def test_a_path_that_somebody_gave_is_taken_and_what_it_must_be_is_said_on_several_machines(
+    path: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settled(path, klap_conn_id="klap_default") == path
+    assert caplog.records == []
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    assert settled(path, klap_conn_id="klap_default") == path
+    (warning,) = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert path in warning.getMessage()
+    assert "share" in warning.getMessage()
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_object_storage_is_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    assert settled("s3://aws@bucket/shorts", klap_conn_id="klap_default") == "s3://aws@bucket/shorts"
+    assert caplog.records == []
+
+
+# Submitting
+
+
+def test_a_submission_goes_by_the_runs_own_destination_then_the_connections_then_airflows_home(
+    klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
+) -> None:
+    assert submit(**EMPTY_FIELD).run()["destination"] == home_folder()
+    connect(klap.url, destination=f"{tmp_path}/team")
+    assert submit(**EMPTY_FIELD).run()["destination"] == f"{tmp_path}/team"
+    assert submit(destination=f"{tmp_path}/own").run()["destination"] == f"{tmp_path}/own"
+
+
+def test_the_connections_destination_is_tried_too_before_anything_is_paid(
+    klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    connect(klap.url, destination=f"{tmp_path}/file/shorts")
+    with pytest.raises(KlapStorageError, match="destination"):
+        submit(**EMPTY_FIELD).run()
+    assert klap.requests() == []
+
+
+def test_a_clear_goes_by_what_the_connection_says_by_then_and_pays_nothing(
+    klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
+) -> None:
+    connect(klap.url, destination=f"{tmp_path}/old")
+    task = submit(**EMPTY_FIELD)
+    first = task.run()
+    connect(klap.url, destination=f"{tmp_path}/new")
+    task.clear()
+    assert task.run() == {**first, "destination": f"{tmp_path}/new"}
+    assert len(klap.ledger()) == 1
+
+
+def test_going_on_with_a_given_task_settles_the_destination_as_well(
+    klap: Sandbox, airflow: Airflow, connect: Connect, tmp_path: Path
+) -> None:
+    made = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}).json()["id"]
+    connect(klap.url, destination=str(tmp_path))
+    given = {"source_video_url": TALK, "klap_task_id": made, **EMPTY_FIELD}
+    result = airflow(lambda: SubmitVideoOperator(task_id="submit", **given)).run()
+    assert result == {**result, "klap_task_id": made, "paid": 0, "destination": str(tmp_path)}
+
+
+@pytest.mark.usefixtures("several_machines")
+@pytest.mark.parametrize("given", [EMPTY_FIELD, {**EMPTY_FIELD, "klap_task_id": "task000000000000"}])
+def test_on_several_machines_a_run_without_any_is_refused_before_anything_is_paid(
+    klap: Sandbox, submit: Callable[..., Played], given: dict[str, Any]
+) -> None:
+    with pytest.raises(KlapInputError, match=r"^destination is empty"):
+        submit(**given).run()
+    assert klap.requests() == []
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_so_is_a_dag_of_ones_own_in_which_a_delivery_follows_that_has_no_destination(
+    klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
+) -> None:
+    task = submit(delivery())
+    with pytest.raises(KlapInputError, match=r"^destination is empty"):
+        task.run()
+    assert klap.requests() == []
+    connect(klap.url, destination=str(tmp_path))
+    assert task.run()["destination"] == str(tmp_path)
+
+
+@pytest.mark.usefixtures("several_machines")
+@pytest.mark.parametrize(
+    "following",
+    [[], [delivery(destination="/data/shorts")], [delivery(destination="{{ var.value.shorts }}")]],
+    ids=["nothing that delivers", "a delivery with its own", "a delivery with a template"],
+)
+def test_one_in_which_no_such_delivery_follows_is_not(
+    klap: Sandbox, submit: Callable[..., Played], following: list[Callable[[], Any]]
+) -> None:
+    assert submit(*following).run()["destination"] is None
+    assert len(klap.ledger()) == 1
+
+
+# A run keeps to what was settled
+
+
+@pytest.mark.parametrize(("dag_id", "group"), [("klap_generate_shorts", "short"), ("klap_caption_video", "video")])
+def test_what_a_run_delivers_and_publishes_goes_where_its_submission_said(
+    dag_id: str, group: str, supervisor: Supervisor
+) -> None:
+    from importlib import import_module
+
+    from jinja2 import Template
+
+    dag: DAG = getattr(import_module(dag_id), dag_id)()
+
+    class Ti:
+        @staticmethod
+        def xcom_pull(task_id: str, **_: Any) -> Any:
+            return supervisor.xcom(task_id)
+
+    templates = {dag.task_dict[task_id].destination for task_id in (f"{group}.deliver", "publish")}
+    (template,) = templates
+    supervisor.put_xcom("submit", {"klap_task_id": "t", "destination": "s3://media/shorts"})
+    assert Template(template).render(ti=Ti) == "s3://media/shorts"
+    supervisor.put_xcom("submit", None)
+    assert Template(template).render(ti=Ti) == ""
+
+
+# Delivering and publishing in a DAG of one's own
+
+
+@pytest.fixture
+def export(klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
+    """Ids of a ready export."""
+    (short,) = make_shorts()
+    made = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports").json()
+    time.sleep(0.02)
+    return {"export_id": made["id"], "project_id": short["id"], "folder_id": short["folder_id"]}
+
+
+def test_a_delivery_goes_where_the_connection_says(
+    klap: Sandbox, airflow: Airflow, connect: Connect, export: dict[str, str], tmp_path: Path
+) -> None:
+    connect(klap.url, destination=str(tmp_path))
+    delivered = airflow(lambda: DeliverShortOperator(task_id="deliver", **export)).run()
+    assert Path(delivered["path"].removeprefix("file://")).parent == tmp_path
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_a_delivery_to_nowhere_is_refused_and_goes_on_when_somebody_has_said_where(
+    klap: Sandbox, airflow: Airflow, connect: Connect, export: dict[str, str], tmp_path: Path
+) -> None:
+    task = airflow(lambda: DeliverShortOperator(task_id="deliver", **export))
+    with pytest.raises(KlapInputError, match=r"^destination is empty"):
+        task.run()
+    assert not [request for request in klap.requests() if request["path"].startswith("/renders/")]
+    connect(klap.url, destination=str(tmp_path))
+    task.clear()
+    assert task.run()["export_id"] == export["export_id"]
+    assert len(klap.ledger("export")) == 1
+
+
+def test_a_manifest_and_its_asset_are_where_the_connection_says(
+    klap: Sandbox, airflow: Airflow, connect: Connect, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    connect(klap.url, destination=str(tmp_path))
+    short = {"project_id": "p", "folder_id": "f", "short_name": "One", "virality_score": 9, "explanation": None}
+    file = {"path": "file:///x.mp4", "size": 1, "sha256": "0", "sidecar": "file:///x.json"}
+    supervisor.put_xcom("deliver", {"project_id": "p", "publication_captions": None, "transcript": None, **file})
+    task = airflow(
+        lambda: PublishShortsOperator(
+            task_id="publish",
+            steps=["export", "deliver"],
+            shorts=[{**short, "preview_url": "", "duration": None}],
+            source_video_url=TALK,
+            klap_task_id="task01",
+        )
+    )
+    assert task.run()["manifest"] == f"file://{tmp_path}/manifest.json"
+    assert [event["dest_asset_key"]["uri"] for event in task.asset_events()] == [f"file://{tmp_path}"]
+
+
+def test_a_destination_of_the_connection_that_is_none_is_told_with_the_field(
+    klap: Sandbox, submit: Callable[..., Played], connect: Connect
+) -> None:
+    connect(klap.url, destination="shorts")
+    with pytest.raises(KlapConfigError, match=r"^destination of the connection 'klap_default' is 'shorts'"):
+        submit(**EMPTY_FIELD).run()
+    assert klap.requests() == []

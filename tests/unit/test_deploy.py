@@ -1,0 +1,214 @@
+"""What deploy/ has fits what it is laid over: Airflow's image, its compose file, its Helm chart and its settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+from airflow.configuration import conf
+from airflow.secrets.local_filesystem import LocalFilesystemBackend
+
+from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+OVERRIDE = yaml.safe_load((DEPLOY / "compose.override.yaml").read_text())
+ENVIRONMENT: dict[str, str] = OVERRIDE["x-klap"]["environment"]
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+(TESTED,) = re.findall(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+
+#: The chart is not part of this project. This variable names its schema, or these tests say that they did not run.
+SCHEMA = os.environ.get("AIRFLOW_CHART_SCHEMA")
+needs_schema = pytest.mark.skipif(
+    not SCHEMA, reason="values not checked: AIRFLOW_CHART_SCHEMA names no values.schema.json of Airflow's Helm chart"
+)
+
+
+def laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Two mappings as Helm merges values, and Compose what is a mapping: the second wins, whole lists included."""
+    merged = dict(under)
+    for name, value in over.items():
+        both = isinstance(value, dict) and isinstance(under.get(name), dict)
+        merged[name] = laid_over(under[name], value) if both else value
+    return merged
+
+
+def is_option(section: str, key: str) -> bool:
+    return key in conf.configuration_description.get(section, {}).get("options", {})
+
+
+# The image
+
+
+def test_what_the_image_copies_is_there_and_what_ignores_the_rest_lets_it_through() -> None:
+    copied = [
+        source
+        for line in DOCKERFILE.splitlines()
+        if line.startswith("COPY")
+        for source in [word for word in shlex.split(line)[1:] if not word.startswith("--")][:-1]
+    ]
+    ignore = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert "*" in ignore
+    assert sorted(copied) == sorted(line[1:] for line in ignore if line.startswith("!"))
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_has_all_that_the_package_is_built_from() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    needed = ["pyproject.toml", *re.findall(r'^(?:readme|license-files) = \[?"(.+?)"', project, re.MULTILINE)]
+    (package,) = re.findall(r'packages = \["(plugins/.+?)"\]', project)
+    line = next(line for line in DOCKERFILE.splitlines() if "pyproject.toml" in line)
+    assert set(needed) <= set(line.split())
+    assert f"COPY --chown=airflow:root {package.split('/')[0]} /tmp/klap/{package.split('/')[0]}" in DOCKERFILE
+
+
+def test_everything_is_of_the_airflow_that_was_tested() -> None:
+    values = yaml.safe_load((DEPLOY / "values.yaml").read_text())
+    assert f"ARG AIRFLOW_VERSION={TESTED}\n" in DOCKERFILE
+    assert OVERRIDE["x-klap"]["image"] == f"${{KLAP_IMAGE:-airflow-klap:{TESTED}}}"
+    assert (values["defaultAirflowTag"], values["airflowVersion"]) == (TESTED, TESTED)
+    assert set(re.findall(r"airflow-klap:([\d.]+)", PAGE)) == {TESTED}
+
+
+# Compose
+
+
+def composed() -> dict[str, Any]:
+    """Airflow's file with the override, as Compose merges them: its lists add up, those of mounts by their target."""
+    airflow = yaml.safe_load((ROOT / "tests" / "data" / "airflow-docker-compose.yaml").read_text())
+    merged = laid_over(airflow, OVERRIDE)
+    for name, service in OVERRIDE["services"].items():
+        for kind in ("volumes", "secrets"):
+            both = [*airflow["services"].get(name, {}).get(kind, []), *service.get(kind, [])]
+            merged["services"][name][kind] = list({mount.split(":")[-1]: mount for mount in both}.values())
+    return merged
+
+
+COMPOSED = composed()
+OURS = [name for name in COMPOSED["services"] if name.startswith("airflow-")]
+
+
+def test_every_service_of_airflows_and_no_other_is_klaps() -> None:
+    assert sorted(OVERRIDE["services"]) == sorted(OURS)
+    for name in OURS:
+        service = COMPOSED["services"][name]
+        assert service["image"] == OVERRIDE["x-klap"]["image"]
+        assert service["environment"].items() >= ENVIRONMENT.items()
+        assert service["environment"]["AIRFLOW__CELERY__BROKER_URL"], "what Airflow's own file says is still there"
+        assert service["command"]
+
+
+def test_what_is_mounted_is_declared_and_the_workers_share_a_folder_for_shorts() -> None:
+    for name in OURS:
+        service = COMPOSED["services"][name]
+        assert service["secrets"] == [*COMPOSED["secrets"]]
+        targets = [mount.split(":")[-1] for mount in service["volumes"]]
+        assert targets[:4] == [f"/opt/airflow/{folder}" for folder in ("dags", "logs", "config", "plugins")]
+        assert targets[4:] == (["/opt/klap/shorts"] if name == "airflow-worker" else [])
+    assert "klap-shorts" in COMPOSED["volumes"]
+    assert "install -d -o airflow -g root -m 0775 /opt/klap/shorts" in DOCKERFILE
+
+
+def test_there_are_two_triggerers_wherever_it_is_for_us_to_say() -> None:
+    assert COMPOSED["services"]["airflow-triggerer"]["deploy"] == {"replicas": 2}
+    assert yaml.safe_load((DEPLOY / "values.yaml").read_text())["triggerer"]["replicas"] == 2
+
+
+def test_what_compose_sets_are_settings_that_airflow_has() -> None:
+    for name in ENVIRONMENT:
+        _, section, key = name.lower().split("__")
+        assert is_option(section, key), name
+
+
+def test_the_dags_of_the_image_are_a_bundle_beside_those_of_the_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles = json.loads(ENVIRONMENT["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    assert bundles == yaml.safe_load((DEPLOY / "values.yaml").read_text())["dagProcessor"]["dagBundleConfigList"]
+    assert [bundle["name"] for bundle in bundles] == ["dags-folder", "klap"]
+    for bundle in bundles:
+        module, _, name = bundle["classpath"].rpartition(".")
+        made = getattr(import_module(module), name)(name=bundle["name"], **bundle["kwargs"])
+        if bundle["kwargs"]:
+            assert f"COPY --chown=airflow:root dags {made.path}" in DOCKERFILE
+
+
+def test_the_connections_of_the_page_are_read_from_the_secret(tmp_path: Path) -> None:
+    (kwargs,) = [json.loads(value) for name, value in ENVIRONMENT.items() if name.endswith("BACKEND_KWARGS")]
+    secret = Path(kwargs["connections_file_path"])
+    assert secret.parent == Path("/run/secrets")
+    assert secret.name in COMPOSED["secrets"]
+    (listing,) = re.findall(r"cat > klap-connections.json <<'EOF'\n(.+?)\n\s*EOF", PAGE, re.DOTALL)
+    (tmp_path / secret.name).write_text(listing.replace("kak_…", "kak_test"))
+    found = LocalFilesystemBackend(connections_file_path=str(tmp_path / secret.name)).get_connection("klap_default")
+    assert found.conn_type == CONN_TYPE
+    assert KlapConnection.read("klap_default", found).destination == "/opt/klap/shorts"
+
+
+# The chart
+
+
+CHART_VALUES = {
+    "CeleryExecutor": ["values.yaml"],
+    "KubernetesExecutor": ["values.yaml", "values-kubernetes.yaml"],
+}
+
+
+def values_of(executor: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in CHART_VALUES[executor]:
+        values = laid_over(values, yaml.safe_load((DEPLOY / name).read_text()))
+    return values
+
+
+def unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Keys that the schema does not have, also where it lets them pass."""
+    if isinstance(value, dict) and "properties" in schema:
+        for key, each in value.items():
+            if key in schema["properties"]:
+                yield from unknown(each, schema["properties"][key], f"{path}.{key}")
+            elif not schema.get("additionalProperties"):
+                yield f"{path}.{key}"
+
+
+@needs_schema
+@pytest.mark.parametrize("executor", CHART_VALUES)
+def test_the_chart_takes_the_values_and_knows_every_key(executor: str) -> None:
+    schema, values = json.loads(Path(str(SCHEMA)).read_text()), values_of(executor)
+    jsonschema.validate(values, schema)
+    assert [*unknown(values, schema)] == []
+    assert [*unknown({"triggerer": {"replica": 2}, "trigerer": {}}, schema)] == [".triggerer.replica", ".trigerer"]
+
+
+@pytest.mark.parametrize("executor", CHART_VALUES)
+def test_what_the_chart_sets_are_settings_that_airflow_has(executor: str) -> None:
+    values = values_of(executor)
+    assert values["executor"] == executor
+    for section, options in values["config"].items():
+        assert [key for key in options if not is_option(section, key)] == []
+
+
+def test_the_connection_comes_from_the_kubernetes_secret_that_the_page_makes() -> None:
+    (secret,) = values_of("CeleryExecutor")["secret"]
+    assert secret["envName"] == "AIRFLOW_CONN_KLAP_DEFAULT"
+    assert f"create secret generic {secret['secretName']} " in PAGE
+    (connection,) = re.findall(rf"--from-literal={secret['secretKey']}='(.+?)'", PAGE)
+    assert json.loads(connection)["conn_type"] == CONN_TYPE
+
+
+# The page
+
+
+def test_every_file_of_the_folder_is_in_the_page_and_the_other_way_round() -> None:
+    named = set(re.findall(r"deploy/([\w.-]+\w)", PAGE))
+    assert named == {path.name for path in DEPLOY.iterdir()} - {"Dockerfile.dockerignore"}
