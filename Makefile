@@ -6,16 +6,18 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-chaos test-browser test-matrix screenshots chromium bench lint dist constraints clean
+.PHONY: help setup demo up cluster test test-chaos test-cluster test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
 	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
 	@echo "                  DAG=klap_caption_video      another DAG than klap_generate_shorts"
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
+	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
+	@echo "make test-cluster several machines, which die, freeze and lose each other"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
@@ -33,6 +35,9 @@ setup: .venv/ready
 demo up: .venv/ready
 	@$(BIN)/python -m demo $@
 
+cluster: .venv/ready servers
+	@$(BIN)/python -m demo $@
+
 # Four processes on two cores: two of them mostly wait for an Airflow each, and begin first.
 test: .venv/ready
 	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder
@@ -40,10 +45,13 @@ test: .venv/ready
 test-chaos: .venv/ready
 	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 2 --no-loadscope-reorder
 
+test-cluster: .venv/ready servers
+	$(BIN)/python -m pytest -m cluster
+
 test-browser: .venv/ready chromium
 	$(BIN)/python -m pytest -m browser
 
-test-matrix: .venv/ready
+test-matrix: .venv/ready servers
 	$(BIN)/python -m tests.matrix $(VERSIONS)
 
 screenshots: .venv/ready chromium
@@ -53,6 +61,11 @@ chromium:
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
 	command -v apt-get >/dev/null || { echo "The browser tests need Chromium or Chrome on the PATH."; exit 1; }; \
 	apt-get update && apt-get install -y chromium fonts-noto-cjk fonts-noto-color-emoji
+
+servers:
+	@{ command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1 && command -v redis-server >/dev/null && exit; \
+	command -v apt-get >/dev/null || { echo "PostgreSQL and redis-server are needed."; exit 1; }; \
+	apt-get update && apt-get install -y postgresql redis-server
 
 bench: .venv/ready chromium
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'

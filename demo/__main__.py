@@ -1,5 +1,6 @@
 """
 ``make demo``: from nothing to finished MP4 files, with progress. ``make up``: the same Airflow, left running.
+``make cluster``: several machines' worth of it.
 
 Without ``KLAP_API_KEY`` a sandbox takes Klap's place, and its sample video that of ``VIDEO_URL``.
 """
@@ -20,6 +21,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from demo.airflow import FINISHED, ROOT, LocalAirflow, kill_group
+from demo.cluster import DESTINATION, SHORTS_BUCKET, Cluster
+from demo.servers import S3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +85,28 @@ def run(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str:
         time.sleep(1)
 
 
+def watch(cluster: Cluster) -> None:
+    """Print what runs where, and whatever dies; start that again, as who runs a service does."""
+    servers = {"PostgreSQL": cluster.postgres, "Redis": cluster.redis}
+    for name, process in cluster.processes.items():
+        print(f"  {name:<16}{process.pid:>8}   {cluster.components[name].home}")
+    for name, server in servers.items():
+        print(f"  {name:<16}{server.pid:>8}   {server.url}")
+    print("\nKill what you like. Ctrl+C stops it all.\n", flush=True)
+    while True:
+        time.sleep(1)
+        for name, process in list(cluster.processes.items()):
+            if process.poll() is not None:
+                kill_group(process)  # what it has left
+                cluster.start_component(name)
+                say(f"{name} ({process.pid}) has died; started again: {cluster.processes[name].pid}")
+        for name, server in servers.items():
+            if server.has_died():
+                server.stop()
+                server.start()
+                say(f"{name} has died; started again: {server.pid}")
+
+
 def report(manifest: Path) -> bool:
     """Print what was delivered and what is missing; return whether all is there."""
     found = json.loads(manifest.read_text())
@@ -99,7 +124,7 @@ def report(manifest: Path) -> bool:
 def main() -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("command", choices=("demo", "up"), help="demo: one run, then stop; up: leave Airflow running")
+    parser.add_argument("command", choices=("demo", "up", "cluster"), help="demo: one run, then stop; else: go on")
     command = parser.parse_args().command
     api_key, video_url = os.environ.get("KLAP_API_KEY"), os.environ.get("VIDEO_URL")
     dag_id = os.environ.get("DAG", DAG_ID)
@@ -118,6 +143,13 @@ def main() -> int:
         home = HOME / command  # so that a demo does not disturb what make up left running
         shutil.rmtree(home, ignore_errors=True)
         say("Airflow is starting, which takes about a minute …")
+        if command == "cluster":
+            s3 = stack.enter_context(S3(home / "s3.log"))
+            connection["extra"] = {**connection.get("extra", {}), "destination": DESTINATION}
+            cluster = stack.enter_context(Cluster(home, s3=s3, connections={"klap_default": connection}))
+            print(f"\nOpen {cluster.url} and trigger {dag_id} with a video URL such as\n{video_url or 'your own'}\n")
+            print(f"Its shorts go to {DESTINATION}; what is there: {s3.url}/{SHORTS_BUCKET}\n")
+            watch(cluster)
         airflow = stack.enter_context(LocalAirflow(home, connections={"klap_default": connection}))
         say(f"Airflow is up: {airflow.url}")
         if command == "up":

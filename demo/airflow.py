@@ -1,4 +1,8 @@
-"""Start, use and stop a whole Airflow: API server, scheduler with LocalExecutor, DAG processor and triggerer."""
+"""
+Start, use and stop a whole Airflow: API server, scheduler with LocalExecutor, DAG processor and triggerer.
+
+:mod:`demo.cluster` makes several machines of it.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,16 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -27,7 +33,45 @@ COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINISHED = ("success", "failed")
 
 
-class LocalAirflow:
+@dataclass(frozen=True)
+class Component:
+    """
+    A process of Airflow's.
+
+    :param command: what follows ``airflow`` on its command line.
+    :param home: the AIRFLOW_HOME of the machine that it runs on.
+    :param env: further environment variables, of this one alone.
+    """
+
+    command: tuple[str, ...]
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+
+class Running(ABC):
+    """What is started, and ended whatever happens meanwhile. A context manager."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and return when it works."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it; does nothing if it does not run."""
+
+
+class LocalAirflow(Running):
     """
     An Airflow with SQLite, all of whose files, logs included, lie in one folder.
 
@@ -56,6 +100,7 @@ class LocalAirflow:
         self.python = str(python or sys.executable)
         self.port, worker_log_port, trigger_log_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.components = {name: Component((name,), self.home) for name in COMPONENTS}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         self._session.trust_env = False
@@ -86,48 +131,33 @@ class LocalAirflow:
             **(env or {}),
         }
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     def start(self) -> None:
         """Make the database, start every component, and return when all of them work."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        for home in {component.home for component in self.components.values()}:
+            home.mkdir(parents=True, exist_ok=True)
         self._log_file("migrate").unlink(missing_ok=True)
-        migrate = self._spawn("migrate", "db", "migrate")
+        migrate = self._spawn("migrate", Component(("db", "migrate"), self.home))
         try:
             migrated = migrate.wait() == 0
         finally:
             kill_group(migrate)
         if not migrated:
             raise RuntimeError(f"airflow db migrate failed, see {self._log_file('migrate')}")
-        for component in COMPONENTS:
-            self.start_component(component)
+        for name in self.components:
+            self.start_component(name)
         self.wait_for(self.healthy, seconds=240, what="Airflow to be up")
 
-    def start_component(self, component: str) -> None:
-        """Start one of :data:`COMPONENTS`."""
-        self.processes[component] = self._spawn(component, component)
+    def start_component(self, name: str) -> None:
+        """Start one of the components."""
+        self.processes[name] = self._spawn(name, self.components[name])
 
-    def _spawn(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, component: Component) -> subprocess.Popen[bytes]:
         with self._log_file(name).open("ab") as log:
             # A session of its own, so that its children can be signalled with it.
             return subprocess.Popen(
-                [self.python, "-m", "airflow", *command],
-                env=self.env,
-                cwd=self.home,
+                [self.python, "-m", "airflow", *component.command],
+                env={**self.env, "AIRFLOW_HOME": str(component.home), **component.env},
+                cwd=component.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -226,10 +256,17 @@ class LocalAirflow:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that was started in a session of its own, with its children."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill a process that was started in a session of its own, with all that it started."""
+    signal_session(process, signal.SIGKILL)
     process.wait()
+
+
+def signal_session(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to every process of the session of which this one is the first. Tasks have groups of their own."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == process.pid:
+                os.kill(pid, number)
 
 
 def free_ports(count: int) -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 
 from demo.airflow import ROOT, LocalAirflow
 from tests.support.object_storage import ObjectStorage
+from tests.support.report import hand_over, take_over, write_report
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -109,3 +110,19 @@ def dags(folder: Path) -> Path:
     (folder / "quick_batch.py").write_text(QUICK_BATCH)
     (folder / "publish_shorts.py").write_text(consumer)
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let the process that prints the report have what this one did."""
+    hand_over(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take what another process did for the report."""
+    take_over(node)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the chaos and the cluster tests did to Airflow and to Klap, and what that cost."""
+    write_report(terminalreporter, config)

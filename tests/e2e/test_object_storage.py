@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from demo.servers import SECRET_KEY
 from tests.e2e.conftest import DAG_ID, Stage
-from tests.support.object_storage import SECRET_KEY
 from tests.support.videos import size_of
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import pytest
 import requests
 from airflow.sdk.io import store
 
+from demo.servers import SECRET_KEY, aws_connection
 from klap_provider.errors import (
     KlapChangedError,
     KlapDownloadError,
@@ -25,7 +26,7 @@ from klap_provider.errors import (
 from klap_provider.files.source import SIGNED_FOR
 from klap_provider.files.storage import check_destination, folder_at, whole_file
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
-from tests.support.object_storage import SECRET_KEY, ObjectStorage, aws_connection
+from tests.support.object_storage import ObjectStorage
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:

@@ -680,7 +680,7 @@ def test_a_store_that_fails_after_the_post_is_tried_again_and_the_id_is_not_lost
         nonlocal writes
         if isinstance(msg, comms.SetAssetStateStoreByName):
             writes += 1
-            supervisor.broken = (comms.SetAssetStateStoreByName,) if 2 <= writes < 2 + failures else ()
+            supervisor.broken = (comms.SetAssetStateStoreByName,) if 3 <= writes < 3 + failures else ()
         return healthy(msg)
 
     monkeypatch.setattr(supervisor, "send", fails_after_the_post)

@@ -90,11 +90,16 @@ class Rig:
         """Start a run of two shorts, and return its id."""
         run_id = self.airflow.trigger(
             DAG_ID,
-            {"source_video_url": self.sandbox.sample, "limit": 2, "destination": str(self.shorts), **conf},
+            {"source_video_url": self.sandbox.sample, "limit": 2, "destination": self.destination, **conf},
             run_id=run_id,
         )
         self.started.append(run_id)
         return run_id
+
+    @property
+    def destination(self) -> str:
+        """Where runs deliver to."""
+        return str(self.shorts)
 
     def delete(self, run_id: str) -> None:
         """Delete a run that has ended."""
@@ -163,16 +168,21 @@ class Rig:
         submitted = self.returned(run_id, "submit")
         if submitted is None:
             return {"delivered": [], "missing": []}
-        folder = self.shorts / submitted["klap_task_id"]
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.mp4")}
+        files = self.files(submitted["klap_task_id"])
+        manifest: dict[str, Any] = json.loads(files["manifest.json"])
+        digests = {
+            name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name.endswith(".mp4")
+        }
         beside = {name.replace(".mp4", ".json") for name in digests}
-        others = {path.name for path in folder.iterdir()} - digests.keys()
-        assert others <= {*beside, "manifest.json"}
+        assert files.keys() - digests.keys() <= {*beside, "manifest.json"}
         assert len(set(digests.values())) <= 1, "whole files: the sandbox's videos are all the same"
         for short in manifest["delivered"]:
             assert digests[Path(short["path"]).name] == short["sha256"]
         return manifest
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Return what lies in a folder of the destination."""
+        return {path.name: path.read_bytes() for path in (self.shorts / folder).iterdir()}
 
     def has_ended(self, run_id: str) -> bool:
         """Whether the run is in a final state."""
@@ -220,8 +230,9 @@ class Rig:
         )
 
     def _logs(self, run_id: str, task_id: str) -> Iterator[Path]:
-        folder = self.airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}"
-        return folder.rglob("*.log")
+        folder = Path("logs", f"dag_id={DAG_ID}", f"run_id={run_id}", f"task_id={task_id}")
+        for home in {component.home for component in self.airflow.components.values()}:
+            yield from (home / folder).rglob("*.log")
 
     def paid(self) -> tuple[int, int]:
         """Return the paid POSTs: for tasks, for exports."""
@@ -296,6 +307,13 @@ class Rig:
         self.airflow.start_component(component)
         self.airflow.wait_for(self.airflow.healthy, seconds=120, what=f"a new {component}")
 
+    def revive(self) -> None:
+        """Start whatever has ended, as who runs a service does, and return when all is well."""
+        for name, process in self.airflow.processes.items():
+            if process.poll() is not None:
+                self.airflow.start_component(name)
+        self.airflow.wait_for(self.airflow.healthy, seconds=120, what="Airflow to be well")
+
     def _met_faults(self) -> int:
         return sum(request["fault"] is not None for request in self.sandbox.requests())
 
@@ -311,9 +329,7 @@ class Rig:
         """Make everything new for a test, whatever an earlier one left, and return its account."""
         for leftover in self.failpoints.iterdir():
             leftover.unlink()
-        for component, process in self.airflow.processes.items():
-            if process.poll() is not None:
-                self.airflow.start_component(component)
+        self.revive()
         self.sandbox.reset(task_seconds=1, export_seconds=1)
         self.airflow.wait_for(lambda: self.airflow.has_dag(DAG_ID), seconds=120, what="the DAG")
         self.lines_before = self._lines()

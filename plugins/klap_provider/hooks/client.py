@@ -27,6 +27,7 @@ from klap_provider.api import calls
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
+from klap_provider.hooks.on_time import OnTimeAdapter, TooLateError
 from klap_provider.rules.retry import Backoff, next_attempt_in
 from klap_provider.telemetry import metrics
 
@@ -80,6 +81,9 @@ class KlapClient:
     @cached_property
     def session(self) -> requests.Session:
         """The one session, with the key."""
+        return self._new_session()
+
+    def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.headers.update({**self.connection.headers, "User-Agent": USER_AGENT})
         session.auth = _keep_authorization
@@ -95,20 +99,21 @@ class KlapClient:
         Carry out an API call and return its parsed answer.
 
         :param backoff: instead of the hook's own.
-        :param until: seconds since the epoch after which it is not sent any more, whatever has held it up.
+        :param until: seconds since the epoch after which it is not sent any more, whatever has held it up; it goes
+            out on a connection of its own.
         :raises KlapConfigError: the connection cannot be used.
         :raises KlapTransportError: there was no answer.
         :raises KlapResponseError: there was one, but not the one that was asked for.
         """
         backoff = backoff or self.backoff
         for attempt in range(1, backoff.attempts + 1):
-            if until is not None and time.time() > until:
-                raise KlapConnectionError(
-                    f"{call} was not sent: it is {time.time() - until:.0f} s too late for it. The machine, or Klap's "
-                    "answers to earlier attempts, took too long."
-                )
             try:
-                return self._send(call)
+                return self._send(call) if until is None else self._send_on_time(call, until)
+            except TooLateError as late:
+                raise KlapConnectionError(
+                    f"{call} was not sent: it is {late.seconds:.0f} s too late for it. The machine, or Klap's answers "
+                    "to earlier attempts, took too long."
+                ) from None
             except KlapError as failure:
                 delay = next_attempt_in(failure, repeatable=call.repeatable, attempt=attempt, backoff=backoff)
                 if delay is None:
@@ -118,9 +123,15 @@ class KlapClient:
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
 
-    def _send(self, call: Call[T]) -> T:
+    def _send_on_time(self, call: Call[T], until: float) -> T:
+        with self._new_session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, OnTimeAdapter(until))
+            return self._send(call, session)
+
+    def _send(self, call: Call[T], session: requests.Session | None = None) -> T:
         try:
-            response = self.session.request(
+            response = (session or self.session).request(
                 call.method,
                 self.connection.api_url + call.path,
                 params=call.query,

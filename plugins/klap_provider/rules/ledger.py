@@ -12,6 +12,7 @@ crashes, retries, clears and runs, and is the same for all of them. A row stands
 ``job <export id>``                which export of ours it is; so that no other one adopts it
 ``selection <dag> <run> <task>``   which shorts a run has selected (:mod:`klap_provider.rules.selection`)
 ``adopt …``, ``resend …``          a person's word on the export or the submission of that name
+``turn …``                         who may pay for the export, submission or request of that name next, or has paid
 =================================  =============================================================
 
 A :class:`Submission` without an id is an intent: a POST may have gone out. :mod:`klap_provider.rules.submitter` says
@@ -31,8 +32,8 @@ from klap_provider.rules.video_list import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Characters that Airflow takes as a key at most.
-LONGEST_NAME = 512
+#: Airflow takes keys of 512 characters, and a word and a space may come before a name.
+LONGEST_NAME = 512 - len("resend ")
 
 
 class Store(Protocol):

@@ -12,9 +12,9 @@ Paying once: what to do, given what the ledger says, and given what Klap answers
 - A submission with other inputs is never sent in place of what was paid: a retry goes on with that, and after a clear a
   person has to say which of the two it shall be.
 
-The store has no compare-and-set. Each row is read again just before it is written, and once more just after; what
-remains is the time between that first reading and the writing, some hundredths of a second. Two runs that ask for the
-same thing within it both pay. The one that is answered last sees it, and says so.
+Of two that ask for the same at once, :mod:`klap_provider.rules.turn` lets one go on, without a clock. A clock is needed
+for the time after a POST: how long until one that got no answer can do nothing any more. For that the clocks of the
+machines have to agree, to the minute.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.rules.ledger import Submission, differences, job_entry, paid_entry
+from klap_provider.rules.turn import Turn
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -44,9 +45,13 @@ if TYPE_CHECKING:
 #: one any more that sends it.
 SEND_WITHIN = 60.0
 
+#: Seconds by which the clocks of two machines may differ.
+CLOCKS = 60.0
+
 #: Seconds, after the client has given up waiting for an answer, in which a POST may still arrive at Klap, be handled
-#: there and turn up in its list: proxies and load balancers hold a request for a minute or two.
-SETTLE = 180.0
+#: there and turn up in its list: proxies and load balancers hold a request for a minute or two. And the difference of
+#: the clocks, as it is another machine's that says when the POST went out.
+SETTLE = 120.0 + CLOCKS
 
 #: Seconds until the next look, where another run is about to have what is asked for.
 SOON = 20.0
@@ -158,6 +163,8 @@ class Submitter:
     # What was there before.
 
     def _reattached(self, before: Submission) -> Submission | None:
+        if before.job_id is None:
+            before = self._done_by_another() or before
         if before.job_id is not None:
             return self._gone_on_with(before, before.job_id)
         candidates = self._listed(before)
@@ -201,7 +208,7 @@ class Submitter:
         row = self.store.get(self.work.request)
         other = self._other(row)
         if other is None or (other.job_id is not None and not self._serves(other.job_id)):
-            self._reserve(self.work.request, row)
+            self._reserve(self.work.request, row, other)
             return None
         if other.job_id is None:
             wait = other.at + self.settle - self.clock()
@@ -222,13 +229,24 @@ class Submitter:
         except KlapNotFoundError:  # another account's
             return False
 
-    def _reserve(self, request: str, before: Any) -> None:
-        if self.store.get(request) != before:
+    def _reserve(self, request: str, row: Any, other: Submission | None) -> None:
+        mine, turn = self._reservation, Turn(self.store, request)
+        turn.take(mine)
+        if self.store.get(request) != row or self._other(row) != other:
             raise _taken()
-        mine = {"entry": self.work.entry}
         self.store.set(request, mine)
-        if self.store.get(request) != mine:
+        if turn.whose() != mine:
             raise _taken()
+
+    def _is_displaced(self) -> bool:
+        """Whether another run has reserved the same request since this one did."""
+        if not self.reuse or self.work.request is None:
+            return False
+        return bool(Turn(self.store, self.work.request).whose() != self._reservation)
+
+    @property
+    def _reservation(self) -> dict[str, str]:
+        return {"entry": self.work.entry}
 
     # A POST.
 
@@ -236,21 +254,21 @@ class Submitter:
         paid = () if before is None else before.paid
         send = self.prepare(0 if before is None else before.paid_by(self.asker.run))
         known = tuple(dict.fromkeys([*_known_before(before), *(self.list_jobs(False) if self.list_jobs else ())]))
+        intent = Submission(self._now(), self.asker, self.work, known=known, paid=paid)
+        self._turn.take(intent.to_row())
         if self._recorded() != before:
             raise _taken()
-        intent = Submission(self._now(), self.asker, self.work, known=known, paid=paid)
         permission = f"{RESEND} {self.work.entry}"
         if resend:
             self.store.set(permission, {"used_at": intent.submitted_at})
-        self._write(intent)
+        self._write(intent, before)
         if resend:
             self.store.delete(permission)
         try:
             job_id = send(intent.at + SEND_WITHIN)
         except KlapError as failure:
             if failure.refused:
-                self._restore(before, intent)
-                if resend:
+                if self._restore(before, intent) and resend:
                     self.store.set(permission, True)
                 raise
             if self.list_jobs is None:
@@ -261,36 +279,58 @@ class Submitter:
     def _now(self) -> float:
         return round(self.clock(), 6)  # as it is written
 
-    def _write(self, intent: Submission) -> None:
+    @property
+    def _turn(self) -> Turn:
+        return Turn(self.store, self.work.entry)
+
+    def _write(self, intent: Submission, before: Submission | None) -> None:
         self.store.set(self.work.entry, intent.to_row())
-        kept = self._recorded()
-        if kept is None:  # Airflow says nothing where no DAG names the asset
+        whose = self._turn.whose()
+        if whose is None:  # Airflow says nothing where no DAG names the asset
             raise KlapConfigError(
                 f"Airflow did not keep {self.work.entry!r} in the state store of the asset {LEDGER}. Every operator "
                 "that pays names it as an inlet; see that the DAG is parsed, and that the asset is active."
             )
-        if kept != intent:
+        if whose != intent.to_row():
+            self._done_by_another()
+            raise _taken()
+        if before is None and self._is_displaced():
+            self._restore(before, intent)
             raise _taken()
 
-    def _restore(self, before: Submission | None, intent: Submission) -> None:
-        if self._recorded() != intent:
-            return  # another one is at work
+    def _done_by_another(self) -> Submission | None:
+        """Return what was paid for by whose turn it was, and put it back if it was written over, or never written."""
+        whose = self._turn.whose()
+        if whose is None or whose["id"] is None:
+            return None
+        self.store.set(self.work.entry, whose)
+        return Submission.from_row(whose, self.work)
+
+    def _restore(self, before: Submission | None, intent: Submission) -> bool:
+        """Leave no trace of what was not sent, unless somebody may have been told by now that it may have been."""
+        if self.clock() >= intent.at + self.settle - SETTLE or self._recorded() != intent:
+            return False
         if before is None:
             self.store.delete(self.work.entry)
         else:
             self.store.set(self.work.entry, before.to_row())
+        return True
 
     def _accepted(self, intent: Submission, job_id: str) -> Submission:
         line = {"id": job_id, "run": intent.asker.run, "at": intent.submitted_at, "price": intent.work.price}
         try:
             now = self._recorded()
+            if now is not None and any(paid["id"] == job_id for paid in now.paid):
+                return now  # another one has found it meanwhile
             submission = replace(intent, job_id=job_id, paid=(*intent.paid, line))
             if now is not None and now != intent:
                 submission = replace(submission, paid=(*now.paid, line), known=(*intent.known, *_known_before(now)))
-                self._tell(
-                    f"Perhaps paid twice: {now.asker.run} asked for the same as {intent.asker.run} at the same time. "
-                    f"Klap has made {job_id} for this one, and {now.job_id or 'something'} for the other."
-                )
+                if now.job_id is not None:
+                    self._tell(
+                        f"Paid twice: {now.asker.run} asked for the same as {intent.asker.run} before Klap was done "
+                        f"with it. Klap has made {job_id} for this one, and {now.job_id} for the other."
+                    )
+            self._turn.take(submission.to_row())
             self.store.set(self.work.entry, submission.to_row())
             self._write_lines(submission)
         except KlapError:
@@ -312,7 +352,7 @@ class Submitter:
         if self.list_jobs is not None:
             self.store.set(job_entry(line["id"]), work.entry)
         if work.request is not None:
-            self.store.set(work.request, {"entry": work.entry})
+            self.store.set(work.request, self._reservation)
 
     # What to say.
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from demo.airflow import ROOT, LocalAirflow
-from tests.support.rig import QUICK_EYES, Rig, Tally
+from tests.support.report import TALLIES
+from tests.support.rig import QUICK_EYES, Rig
 from tests.support.sandbox import Sandbox
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-TALLIES = pytest.StashKey[list[Tally]]()
-COLUMNS = ["faults", "kills", "outages", "tasks due", "paid", "exports due", "paid", "fate unknown"]
-COLUMNS += ["selected", "delivered", "missing"]
 
 
 @pytest.fixture(scope="session")
@@ -53,30 +49,3 @@ def rig(running: Rig, request: pytest.FixtureRequest) -> Iterator[Rig]:
     request.config.stash.setdefault(TALLIES, []).append(tally)
     yield running
     running.end()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand what this process did to the one that prints the report, if that is another one."""
-    if output := getattr(session.config, "workeroutput", None):
-        output["tallies"] = [asdict(tally) for tally in session.config.stash.get(TALLIES, [])]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take what a process did that has ended; one that died has left nothing."""
-    done = [Tally(**tally) for tally in (getattr(node, "workeroutput", None) or {}).get("tallies", [])]
-    node.config.stash.setdefault(TALLIES, []).extend(done)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was done to Airflow and to Klap, and what that cost."""
-    tallies = config.stash.get(TALLIES, [])
-    if not tallies:
-        return
-    lines = [tally.figures() for tally in tallies]
-    lines.append([sum(figures) for figures in zip(*lines, strict=True)])
-    terminalreporter.section("chaos report")
-    terminalreporter.write_line("  ".join(COLUMNS))
-    for name, figures in zip([*(tally.test for tally in tallies), "in all"], lines, strict=True):
-        cells = "  ".join(f"{figure:>{len(column)}}" for figure, column in zip(figures, COLUMNS, strict=True))
-        terminalreporter.write_line(f"{cells}  {name}")

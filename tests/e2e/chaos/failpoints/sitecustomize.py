@@ -1,10 +1,12 @@
 """
-Kills a worker at a chosen moment; on the path of the chaos tests' Airflow alone.
+Kills or freezes a worker at a chosen moment; on the path of the chaos tests' Airflow alone.
 
-A moment is armed by a file ``<kind>.<moment>`` in the folder that ``KLAP_FAILPOINTS`` names, and goes off once:
+A moment is armed by a file ``<kind>.<moment>`` in the folder that ``KLAP_FAILPOINTS`` names, and goes off once. If the
+file says ``freeze``, the process is stopped, and ``<kind>.<moment>.frozen`` says on which machine; else it is killed.
 
-- ``task`` and ``export``, around the paid POST: ``before_post``, ``during_post`` (a second into it), ``after_answer``
-  (before the id is recorded) and ``after_record`` (before the XCom is written);
+- ``task`` and ``export``, around the paid POST: ``before_intent`` (it is about to be written), ``before_post``,
+  ``before_body`` (the head of the request is sent), ``during_post`` (a second into it), ``after_answer`` (before the id
+  is recorded) and ``after_record`` (before the XCom is written);
 - ``download``: ``midway``, with half of a video written.
 
 As long as there is a file ``<kind>.hold``, a worker waits before its POST, and says so with ``<kind>.held``.
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
+from klap_provider.hooks.on_time import OnTimeConnection
 from klap_provider.rules import polling, submitter
 from klap_provider.rules.submitter import Submitter
 
@@ -37,24 +40,30 @@ polling.UNKNOWN_GRACE = 8.0
 #: Instead of a minute and three, and with the short timeouts of the chaos tests' connection.
 submitter.SEND_WITHIN, submitter.SETTLE = 12.0, 3.0
 
-post_once, submit, fetch = Submitter._post, Submitter.submit, download.download
+post_once, submit, write, fetch = Submitter._post, Submitter.submit, Submitter._write, download.download
+send_data = OnTimeConnection.send
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def armed(kind: str, moment: str) -> bool:
+def strike(kind: str, moment: str) -> None:
+    """Go off, if armed."""
+    file = FOLDER / f"{kind}.{moment}"
+    mine = file.with_suffix(f".{moment}.{os.getpid()}")  # of several workers one is struck
     try:
-        (FOLDER / f"{kind}.{moment}").unlink()
+        file.rename(mine)
     except FileNotFoundError:
-        return False
-    return True
+        return
+    freeze = mine.read_text() == "freeze"
+    mine.unlink()
+    if freeze:
+        file.with_suffix(f".{moment}.frozen").write_text(os.environ["KLAP_MACHINE"])
+    os.kill(os.getpid(), signal.SIGSTOP if freeze else signal.SIGKILL)
 
 
 def hold(kind: str) -> None:
-    while (FOLDER / f"{kind}.hold").exists():
+    order = FOLDER / f"{kind}.hold"
+    if order.exists():
         (FOLDER / f"{kind}.held").touch()
+    while order.exists():
         time.sleep(0.1)
 
 
@@ -70,13 +79,11 @@ def _post(self: Submitter, *args: Any, **kwargs: Any) -> Submission:
 
         def post(until: float) -> str:
             hold(kind)
-            if armed(kind, "before_post"):
-                die()
-            if armed(kind, "during_post"):
-                threading.Timer(1, die).start()
+            strike(kind, "before_post")
+            if (FOLDER / f"{kind}.during_post").exists():
+                threading.Timer(1, strike, (kind, "during_post")).start()
             job_id = send(until)
-            if armed(kind, "after_answer"):
-                die()
+            strike(kind, "after_answer")
             return job_id
 
         return post
@@ -86,25 +93,41 @@ def _post(self: Submitter, *args: Any, **kwargs: Any) -> Submission:
 
 def _submit(self: Submitter, *args: Any, **kwargs: Any) -> tuple[Submission, bool]:
     submission = submit(self, *args, **kwargs)
-    if armed(_kind(self), "after_record"):
-        die()
+    strike(_kind(self), "after_record")
     return submission
 
 
-class _LastWrite:
+def _write(self: Submitter, *args: Any) -> None:
+    strike(_kind(self), "before_intent")
+    write(self, *args)
+
+
+def _send(self: OnTimeConnection, data: bytes) -> None:
+    if not data.startswith(b"POST "):  # that is the head
+        strike("task" if b"source_video_url" in data else "export", "before_body")
+    send_data(self, data)
+
+
+class _HalfWrite:
+    """Goes off, if it is still armed, with half of what is to be written."""
+
     def __init__(self, sink: IO[bytes]) -> None:
         self.sink = sink
 
     def write(self, data: bytes) -> None:
-        self.sink.write(data[: len(data) // 2])
+        half = len(data) // 2
+        self.sink.write(data[:half])
         self.sink.flush()
-        die()
+        strike("download", "midway")
+        self.sink.write(data[half:])
 
 
 def _download(url: str, sink: Any, limits: download.Limits) -> download.Fetched:
-    return fetch(url, _LastWrite(sink) if armed("download", "midway") else sink, limits)
+    return fetch(url, _HalfWrite(sink) if (FOLDER / "download.midway").exists() else sink, limits)
 
 
 Submitter._post = _post  # type: ignore[method-assign]  # what a failpoint is
 Submitter.submit = _submit  # type: ignore[method-assign]  # likewise
+Submitter._write = _write  # type: ignore[method-assign]  # likewise
+OnTimeConnection.send = _send  # type: ignore[method-assign]  # likewise
 download.download = _download

@@ -1,0 +1,83 @@
+"""One cluster for all the tests here, one sandbox, one S3, and the lines between them to cut."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from demo.airflow import ROOT
+from demo.cluster import MACHINES, Cluster
+from tests.support.machines import Lines, Machines
+from tests.support.object_storage import ObjectStorage
+from tests.support.report import TALLIES
+from tests.support.rig import QUICK_EYES
+from tests.support.sandbox import Sandbox
+from tests.support.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHAOS = Path(__file__).parent.parent / "chaos"
+
+#: Of what usually takes minutes: a task that a worker was to take, and none has.
+QUICK_QUEUE = {
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
+}
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    failpoints, home = tmp_path_factory.mktemp("failpoints"), tmp_path_factory.mktemp("cluster")
+    api_key = f"kak_{secrets.token_hex(12)}"
+    with Sandbox(render=False) as sandbox, ObjectStorage(home) as s3:
+        connection = {
+            "conn_type": "klap",
+            "host": sandbox.url,
+            "password": api_key,
+            "extra": {"connect_timeout": 2, "read_timeout": 5},
+        }
+        cluster = Cluster(
+            home,
+            s3=s3,
+            connections={"klap_default": connection},
+            dags=Path(__file__).parent / "dags",
+            env={
+                **QUICK_EYES,
+                **QUICK_QUEUE,
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "12",
+                "AIRFLOW__CORE__PARALLELISM": "24",
+                "KLAP_FAILPOINTS": str(failpoints),
+                "PYTHONPATH": f"{CHAOS / 'failpoints'}:{CHAOS / 'dags'}:{ROOT / 'dags'}",
+            },
+        )
+        lines = {machine: Lines(klap=Wire(sandbox.url), api=Wire(cluster.url)) for machine in MACHINES}
+        for name, component in cluster.components.items():
+            machine = name.partition("@")[2]
+            if machine:
+                component.env.update(reached_over(connection, lines[machine]))
+        with cluster:
+            yield Machines(cluster, sandbox, lines["one"].klap, api_key, failpoints, home, s3=s3, lines=lines)
+        for each in lines.values():
+            for wire in each:
+                wire.cut()
+
+
+def reached_over(connection: dict[str, Any], lines: Lines) -> dict[str, str]:
+    """Return the environment of a machine that reaches Klap and the API server over wires of its own."""
+    return {
+        "AIRFLOW_CONN_KLAP_DEFAULT": json.dumps({**connection, "host": lines.klap.url}),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{lines.api.url}/execution/",
+    }
+
+
+@pytest.fixture
+def rig(running: Machines, request: pytest.FixtureRequest) -> Iterator[Machines]:
+    tally = running.begin(request.node.name.removeprefix("test_"))
+    request.config.stash.setdefault(TALLIES, []).append(tally)
+    yield running
+    running.end()

@@ -1,0 +1,100 @@
+"""One of two of something dies, what they all share restarts, and everything is restarted one by one."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo.cluster import MACHINES
+from tests.support.rig import DAG_ID
+
+if TYPE_CHECKING:
+    from tests.support.machines import Machines
+
+pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
+
+WAITS, COUNT = "klap_cluster_waits", 200
+#: Seconds after which a triggerer counts as dead, in these tests, and until the next look for what it has left.
+DEAD, LOOK = 5, 5
+
+
+def scheduled(rig: Machines, run_id: str) -> int:
+    """Return how many tasks of a run only wait for a slot."""
+    path, asked = f"/dags/{WAITS}/dagRuns/{run_id}/taskInstances", {"state": "scheduled", "limit": 1}
+    return int(rig.airflow.api("GET", path, params=asked)["total_entries"])
+
+
+def test_of_two_triggerers_one_dies_and_the_other_has_all_of_200_waits_in_seconds(rig: Machines) -> None:
+    rig.airflow.api("POST", "/pools", json={"name": "closed", "slots": 0})
+    with rig.unfinished("task"):
+        run_id = rig.airflow.trigger(WAITS, {})
+        rig.airflow.wait_for(lambda: scheduled(rig, run_id) == COUNT, seconds=60, what="the tasks")
+        script = Path(__file__).parent / "deferred.py"
+        environment = {**rig.airflow.env, "KLAP_MACHINE": "head"}
+        subprocess.run([rig.airflow.python, script, run_id], env=environment, check=True)
+        rig.airflow.wait_for(lambda: sum(rig.waits().values()) == COUNT, seconds=60, what="all to be taken up")
+        assert min(rig.waits().values()) > 0, "they share them"
+
+        rig.kill("triggerer@one")
+        killed = time.monotonic()
+        rig.airflow.wait_for(lambda: rig.waits() == {"two": COUNT}, seconds=60, what="the other one to have them all")
+        took, before = time.monotonic() - killed, len(rig.sandbox.requests("GET", "^/tasks/task-"))
+        assert took < 3 * (DEAD + LOOK)
+        looked = lambda: {each["path"] for each in rig.sandbox.requests("GET", "^/tasks/task-")[before:]}  # noqa: E731
+        rig.airflow.wait_for(lambda: len(looked()) == COUNT, seconds=30, what="a look at each of them")
+        rig.airflow.api("PATCH", f"/dags/{WAITS}/dagRuns/{run_id}", json={"state": "failed"})
+    rig.revive()
+
+
+def test_of_two_schedulers_one_dies_with_tasks_under_way_and_the_other_goes_on(rig: Machines) -> None:
+    rig.hold("export")
+    run_id = rig.start()
+    rig.wait_until_held("export")
+    rig.kill("scheduler@one")
+    rig.release("export")
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_redis_that_comes_back_empty_costs_time_and_nothing_else(rig: Machines) -> None:
+    with rig.unfinished("task"):
+        run_id = rig.start()
+        rig.wait_until(run_id, "wait_for_shorts", "deferred")
+        rig.take_no_tasks(*MACHINES)
+    rig.wait_until(run_id, "select_shorts", "queued")
+    rig.cluster.redis.stop()
+    rig.tally.kills += 1
+    rig.cluster.redis.start()
+    rig.take_tasks(*MACHINES)
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_else(rig: Machines) -> None:
+    rig.sandbox.fault("POST", "/exports$", "delay", times=None, seconds=3)
+    run_id = rig.start()
+    rig.airflow.wait_for(lambda: rig.paid()[1] > 0, seconds=60, what="a POST")
+    rig.cluster.postgres.stop()
+    rig.tally.kills += 1
+    rig.cluster.postgres.start()
+    time.sleep(3)  # for those who do not survive it
+    rig.revive()
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def test_a_restart_of_everything_one_by_one_costs_time_and_nothing_else(rig: Machines) -> None:
+    runs = []
+    for name in rig.cluster.components:
+        if name.endswith("@one") or name == "api-server":
+            runs.append(rig.start(limit=1))
+        rig.restart_gently(name)
+
+    for run_id in runs:
+        assert rig.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == "success"
+    for run_id in runs:
+        rig.settle(run_id, due=(len(runs), len(runs)), delivered=1)

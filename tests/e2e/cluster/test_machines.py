@@ -1,0 +1,53 @@
+"""A machine dies with all that runs on it, and one that reaches only half of the world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.machines import Machines
+
+pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
+
+
+def test_a_machine_that_dies_in_submit_in_an_export_and_in_a_delivery_costs_time_and_nothing_else(
+    rig: Machines,
+) -> None:
+    moments = ["task.after_record", "export.after_answer", "download.midway"]
+    rig.arm_to_freeze(*moments)
+    run_id = rig.start()
+    for moment in moments:
+        rig.kill_machine(rig.wait_until_frozen(moment))
+        rig.revive()
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+
+
+def about_to_post_on_one(rig: Machines) -> str:
+    """Start a run, and return its id when the first machine is about to send the POST of its export."""
+    with rig.all_work_on("one"):
+        rig.hold("export")
+        run_id = rig.start(limit=1)
+        rig.wait_until_held("export")
+    return run_id
+
+
+def test_a_worker_that_reaches_klap_and_no_api_server_pays_once(rig: Machines) -> None:
+    run_id = about_to_post_on_one(rig)
+    with rig.cut_off(rig.lines["one"].api):
+        rig.release("export")
+        rig.airflow.wait_for(lambda: rig.paid() == (1, 1), seconds=30, what="the POST")
+        rig.settle(run_id, due=(1, 1), delivered=1)
+
+    assert rig.machine_of(run_id, "short.export", 0) == "two"
+
+
+def test_a_worker_that_reaches_the_api_server_and_no_klap_leaves_it_to_another(rig: Machines) -> None:
+    run_id = about_to_post_on_one(rig)
+    with rig.cut_off(rig.lines["one"].klap):
+        rig.release("export")
+        rig.settle(run_id, due=(1, 1), delivered=1)
+
+    assert rig.machine_of(run_id, "short.export", 0) == "two"

@@ -1,0 +1,182 @@
+"""The rig of the cluster tests: machines that freeze, die and lose each other."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import psycopg2
+
+from demo.airflow import kill_group, signal_session
+from demo.cluster import DESTINATION, MACHINES, OF_A_MACHINE, SHORTS_BUCKET, Cluster
+from tests.support.rig import DAG_ID, Rig
+from tests.support.wire import Wire  # noqa: TC001 - NamedTuple resolves it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.object_storage import ObjectStorage
+
+
+class Lines(NamedTuple):
+    """How a machine reaches Klap, and how it reaches the API server."""
+
+    klap: Wire
+    api: Wire
+
+
+@dataclass
+class Machines(Rig):
+    """
+    What a cluster test works with.
+
+    :ivar s3: where the videos are delivered to.
+    :ivar lines: the lines of each machine.
+    """
+
+    s3: ObjectStorage = field(kw_only=True)
+    lines: dict[str, Lines] = field(kw_only=True)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The Airflow."""
+        return cast("Cluster", self.airflow)
+
+    @property
+    def destination(self) -> str:
+        """Where runs deliver to."""
+        return DESTINATION
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Return what lies in a folder of the destination."""
+        keys = [key for key in self.s3.keys(SHORTS_BUCKET) if key.startswith(f"{folder}/")]
+        return {key.removeprefix(f"{folder}/"): self.s3.get(key, SHORTS_BUCKET) for key in keys}
+
+    def machine_of(self, run_id: str, task_id: str, map_index: int = -1) -> str:
+        """Return where the latest try of a task ran."""
+        (found,) = (
+            ti["hostname"]
+            for ti in self.airflow.task_instances(DAG_ID, run_id)
+            if (ti["task_id"], ti["map_index"]) == (task_id, map_index)
+        )
+        return str(found)
+
+    def talk(self, number: int) -> str:
+        """Return the address of a video of its own."""
+        return f"{self.sandbox.sample}?talk={number}"
+
+    def pick(self, run_id: str, count: int) -> None:
+        """Answer a review with the first ones."""
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts/-1/hitlDetails"
+        chosen = self.airflow.api("GET", path)["options"][:count]
+        self.airflow.api("PATCH", path, json={"chosen_options": chosen, "params_input": {}})
+
+    def answer(self, run_id: str) -> None:
+        """Say of a submission that got no answer what Klap knows of it, as a person does, and clear the run."""
+        url = self.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["conf"]["source_video_url"]
+        found = [billed["id"] for billed in self.sandbox.ledger("task") if billed["body"]["source_video_url"] == url]
+        entry = f"submission {DAG_ID} {run_id} submit"
+        self.say("adopt", entry, found[0]) if found else self.say("resend", entry, value=True)
+        self.clear(run_id)
+
+    @contextmanager
+    def all_work_on(self, *machines: str) -> Iterator[None]:
+        """Let the workers of the other machines take no further tasks before the end."""
+        others = [other for other in MACHINES if other not in machines]
+        self.take_no_tasks(*others)
+        yield
+        self.take_tasks(*others)
+
+    def take_no_tasks(self, *machines: str) -> None:
+        """Let the workers of these machines take no further tasks."""
+        self._control("cancel_consumer", machines)
+
+    def take_tasks(self, *machines: str) -> None:
+        """Let the workers of these machines take tasks again."""
+        self._control("add_consumer", machines)
+
+    def _control(self, command: str, machines: tuple[str, ...]) -> None:
+        workers = [f"celery@{machine}" for machine in machines]
+
+        def done() -> bool:
+            answers = self.cluster.ask_workers(command, {"queue": "default"}, destination=workers)
+            return answers.keys() == set(machines)
+
+        self.airflow.wait_for(done, seconds=60, what=f"{command} on {machines}")
+
+    def arm_to_freeze(self, *moments: str) -> None:
+        """Have a worker stopped at each of these moments."""
+        for moment in moments:
+            (self.failpoints / moment).write_text("freeze")
+
+    def wait_until_frozen(self, *moments: str) -> str:
+        """Return the machine on which the workers were stopped at these moments."""
+        files = [self.failpoints / f"{moment}.frozen" for moment in moments]
+        self.airflow.wait_for(lambda: all(file.exists() for file in files), seconds=90, what="the moments")
+        (machine,) = {file.read_text() for file in files}
+        for file in files:
+            file.unlink()
+        return machine
+
+    @contextmanager
+    def frozen_worker(self, machine: str) -> Iterator[None]:
+        """Stop the worker of a machine with all of its tasks; let it go at the end, until it is done with them."""
+        worker = self.airflow.processes[f"worker@{machine}"]
+        signal_session(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            signal_session(worker, signal.SIGCONT)
+        self.airflow.wait_for(lambda: self._is_idle(machine), seconds=90, what=f"worker@{machine} to be done")
+
+    def _is_idle(self, machine: str) -> bool:
+        return self.cluster.ask_workers("active", destination=[f"celery@{machine}"]) == {machine: []}
+
+    def hold(self, kind: str) -> None:
+        """Have workers wait before their POSTs."""
+        (self.failpoints / f"{kind}.hold").touch()
+
+    def wait_until_held(self, kind: str) -> None:
+        """Return when a worker waits before its POST."""
+        held = self.failpoints / f"{kind}.held"
+        self.airflow.wait_for(held.exists, seconds=90, what=f"the POST of the {kind}")
+
+    def release(self, kind: str) -> None:
+        """Let workers send their POSTs."""
+        for word in ("hold", "held"):
+            (self.failpoints / f"{kind}.{word}").unlink()
+
+    @contextmanager
+    def cut_off(self, wire: Wire) -> Iterator[None]:
+        """Cut a line, and mend it at the end."""
+        self.tally.outages += 1
+        wire.cut()
+        try:
+            yield
+        finally:
+            wire.mend()
+
+    def restart_gently(self, name: str) -> None:
+        """End a component as a deploy does, and start it anew."""
+        process = self.airflow.processes[name]
+        process.terminate()
+        process.wait(60)
+        kill_group(process)
+        self.revive()
+
+    def waits(self) -> dict[str, int]:
+        """Return how many waits each machine's triggerer has."""
+        query = "SELECT hostname, count(*) FROM trigger JOIN job ON job.id = triggerer_id GROUP BY hostname"
+        with closing(psycopg2.connect(self.cluster.postgres.address())) as database, database.cursor() as cursor:
+            cursor.execute(query)
+            return dict(cursor.fetchall())
+
+    def kill_machine(self, machine: str) -> None:
+        """Kill all that runs on a machine at once."""
+        self.tally.kills += 1
+        for name in OF_A_MACHINE:
+            signal_session(self.airflow.processes[f"{name}@{machine}"], signal.SIGKILL)
+        for name in OF_A_MACHINE:
+            kill_group(self.airflow.processes[f"{name}@{machine}"])
