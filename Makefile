@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-chaos test-cluster test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
+.PHONY: help setup demo up cluster test test-clients test-chaos test-cluster test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -16,6 +16,7 @@ help:
 	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
+	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
@@ -41,6 +42,9 @@ cluster: .venv/ready servers
 # Four processes on two cores: two of them mostly wait for an Airflow each, and begin first.
 test: .venv/ready
 	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder
+
+test-clients: .venv/ready
+	$(BIN)/python -m pytest tests/clients
 
 test-chaos: .venv/ready
 	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 2 --no-loadscope-reorder

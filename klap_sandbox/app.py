@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
-from klap_sandbox import api, control, site
-from klap_sandbox.gate import Gate
+from klap_sandbox import api, control, schemas, site
+from klap_sandbox.gate import CONTROL, Gate
+from klap_sandbox.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from klap_sandbox.desk import Desk
     from klap_sandbox.source import SampleVideo
 
-_ERROR_CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
+_ERROR_CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+_BODIES = (schemas.VideoToShorts, schemas.VideoToVideo, schemas.ExportRequest, schemas.Nothing)
 
 
 def make_app(desk: Desk, sample: SampleVideo) -> FastAPI:
@@ -31,24 +34,45 @@ def make_app(desk: Desk, sample: SampleVideo) -> FastAPI:
         yield
         await desk.close()
 
-    app = FastAPI(title="Klap sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Klap sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.desk = desk
     app.state.sample = sample
     for part in (api, control, site):
         app.include_router(part.router)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(Gate, book=desk.book, log=desk.log)
+    app.add_middleware(Gate, desk=desk)
+    _describe_bodies(app)
     return app
 
 
-async def _refusal(_: Request, problem: Exception) -> JSONResponse:
+def _describe_bodies(app: FastAPI) -> None:
+    """Name the bodies in the OpenAPI document: the endpoints read them by themselves."""
+    _, found = models_json_schema(
+        [(model, "validation") for model in _BODIES], ref_template="#/components/schemas/{model}"
+    )
+    app.openapi().setdefault("components", {}).setdefault("schemas", {}).update(found["$defs"])
+
+
+async def _refusal(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
-    code = _ERROR_CODES.get(problem.status_code, "error")
-    return JSONResponse({"message": problem.detail, "error_code": code}, problem.status_code, headers=problem.headers)
+    said = problem.detail if isinstance(problem.detail, dict) else {"message": problem.detail}
+    code = said.get("error_code", _ERROR_CODES.get(problem.status_code, "error"))
+    return _answer(request, problem.status_code, code, said["message"], dict(problem.headers or {}))
 
 
-async def _invalid(_: Request, problem: Exception) -> JSONResponse:
+async def _invalid(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, RequestValidationError)
     detail = [{key: error[key] for key in ("loc", "msg", "type")} for error in problem.errors()]
-    return JSONResponse({"message": "unprocessable-entity", "error_code": "invalid_request", "detail": detail}, 422)
+    about_url = any("source_video_url" in error["loc"] for error in detail)
+    code = "invalid_url" if about_url else "invalid_request"
+    return _answer(request, 422, code, "unprocessable-entity", {}, detail=detail)
+
+
+def _answer(request: Request, status: int, code: str, message: str, headers: dict[str, str], **more: Any) -> Response:
+    settings: Settings = request.app.state.desk.settings
+    if request.url.path.startswith(CONTROL):
+        settings = Settings()
+    if settings.errors == "none":
+        return Response(status_code=status, headers=headers)
+    return JSONResponse({**more, **settings.problem(code, message)}, status, headers)

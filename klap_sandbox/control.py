@@ -1,33 +1,27 @@
-"""``/_sandbox``: what tests and demonstrations look into, and where they order faults."""
+"""``/_sandbox``: what tests and demonstrations look into, and where they order faults and turn switches."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Body
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from klap_sandbox.api import TheDesk  # noqa: TC001  # FastAPI evaluates it
 from klap_sandbox.faults import AnyFault  # noqa: TC001  # FastAPI evaluates it
 from klap_sandbox.gate import CONTROL
+from klap_sandbox.settings import Settings  # noqa: TC001  # FastAPI evaluates it
 
 router = APIRouter(prefix=CONTROL)
-
-
-class Reset(BaseModel):
-    """The least times of later jobs, in seconds; what is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    task_seconds: float | None = Field(None, ge=0)
-    export_seconds: float | None = Field(None, ge=0)
+Changes = Annotated[dict[str, Any] | None, Body()]
 
 
 @router.get("/ledger")
 async def get_ledger(desk: TheDesk) -> list[dict[str, Any]]:
     """Every accepted POST that Klap would bill, oldest first."""
-    return [asdict(entry) for entry in desk.store.ledger]
+    return [asdict(entry) for entry in desk.store.ledger.values()]
 
 
 @router.get("/requests")
@@ -56,12 +50,32 @@ async def delete_faults(desk: TheDesk) -> dict[str, int]:
     return {"faults": 0}
 
 
+@router.get("/settings")
+async def get_settings(desk: TheDesk) -> Settings:
+    """The switches as they are."""
+    return desk.settings
+
+
+@router.post("/settings")
+async def post_settings(desk: TheDesk, changes: Changes = None) -> Settings:
+    """Turn some switches; the others stay as they are."""
+    desk.settings = _changed(desk.settings, changes)
+    return desk.settings
+
+
 @router.post("/reset")
-async def post_reset(desk: TheDesk, body: Reset | None = None) -> dict[str, float]:
-    """Forget everything, and set the times of later jobs."""
+async def post_reset(desk: TheDesk, changes: Changes = None) -> Settings:
+    """Forget everything; the switches are as they were at the start, but for those that are named."""
+    settings = _changed(desk.settings_at_start, changes)
     desk.reset()
-    if body and body.task_seconds is not None:
-        desk.task_seconds = body.task_seconds
-    if body and body.export_seconds is not None:
-        desk.export_seconds = body.export_seconds
-    return {"task_seconds": desk.task_seconds, "export_seconds": desk.export_seconds}
+    desk.settings = settings
+    return settings
+
+
+def _changed(settings: Settings, changes: dict[str, Any] | None) -> Settings:
+    try:
+        return settings.changed(changes or {})
+    except ValidationError as problem:
+        raise RequestValidationError(
+            [{**error, "loc": ("body", *error["loc"])} for error in problem.errors()]
+        ) from None

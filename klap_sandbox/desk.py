@@ -9,75 +9,99 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from klap_sandbox.faults import FaultBook, JobFate, LateList, ListedLate
+from klap_sandbox.ffmpeg import FfmpegError
 from klap_sandbox.plan import plan_shorts, plan_whole
 from klap_sandbox.schemas import ExportRequest, VideoToShorts, VideoToVideo
 from klap_sandbox.source import SourceError
-from klap_sandbox.store import Export, Failure, Job, Project, Store, Task
+from klap_sandbox.store import READY, Export, Failure, Job, Project, Store, Task, new_id
+from klap_sandbox.studio import OWN_MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from klap_sandbox.faults import Fault
     from klap_sandbox.gate import LoggedRequest
+    from klap_sandbox.settings import Settings
+    from klap_sandbox.store import Folder
     from klap_sandbox.studio import Studio
 
     Work = Callable[[], Awaitable[None]]
 
 LOGGED = 20_000
 """So many of the latest requests are remembered."""
+LOOK_SECONDS = 2.0
+"""So long a POST may wait for the length of its video; what is not known by then is found out later."""
 
 _log = logging.getLogger(__name__)
 
 
 class Desk:
-    """The state of the sandbox.
+    """The state of the sandbox."""
 
-    :param task_seconds: the least time a task takes.
-    :param export_seconds: the least time an export takes.
-    """
-
-    def __init__(self, studio: Studio, *, task_seconds: float, export_seconds: float) -> None:
+    def __init__(self, studio: Studio, settings: Settings) -> None:
         self.studio = studio
-        self.task_seconds = task_seconds
-        self.export_seconds = export_seconds
+        self.settings = self.settings_at_start = settings
         self.store = Store()
         self.book = FaultBook()
         self.log: deque[LoggedRequest] = deque(maxlen=LOGGED)
         self._working: set[asyncio.Task[None]] = set()
 
+    def shows(self, job: Job, user: str | None) -> bool:
+        """Whether a request that acts for this user, or for none, may see a job and what came of it."""
+        return job.on_behalf_of == user or (user is None and self.settings.user_header == "optional")
+
+    def lists(self, folder: Folder) -> bool:
+        """Whether the shorts of a folder are listed yet; asking counts as a look."""
+        task, now = folder.task, time.time()
+        if task.status(now) != READY or now < task.finished_at + self.settings.list_seconds:
+            return False
+        late, task.late_looks = task.late_looks, max(0, task.late_looks - 1)
+        return not late
+
+    async def is_too_long(self, source_url: str) -> bool:
+        """Whether a video is known, within a moment, to be too long."""
+        try:
+            source = await asyncio.wait_for(self.studio.measure(source_url), LOOK_SECONDS)
+        except Exception:  # the task will say what it is
+            return False
+        return source.seconds > self.settings.max_source_seconds
+
     def take_task(self, request: VideoToVideo, on_behalf_of: str | None) -> Task:
         """Accept a task and begin with it."""
-        now = time.time()
+        now, shorts = time.time(), isinstance(request, VideoToShorts)
         task = Task(
             created_at=now,
-            ready_at=now + self.task_seconds,
+            ready_at=now + self.settings.task_seconds,
             on_behalf_of=on_behalf_of,
-            type="video-to-shorts" if isinstance(request, VideoToShorts) else "video-to-video",
+            type="video-to-shorts" if shorts else "video-to-video",
             request=request,
+            output_id=new_id(8 if shorts else 12),
         )
-        self.store.add_task(task)
+        self._discard(self.store.add_task(task))
         self._begin(task, lambda: self._do_task(task))
         return task
 
-    def take_export(self, request: ExportRequest, project: Project, on_behalf_of: str | None) -> Export:
+    def take_export(
+        self, request: ExportRequest, project: Project, folder_id: str | None, on_behalf_of: str | None
+    ) -> Export:
         """Accept an export and begin with it."""
         now = time.time()
         export = Export(
             created_at=now,
-            ready_at=now + self.export_seconds,
+            ready_at=now + self.settings.export_seconds,
             on_behalf_of=on_behalf_of,
             project=project,
+            folder_id=folder_id,
             request=request,
         )
-        self.store.add_export(export)
+        self._discard(self.store.add_export(export))
         self._begin(export, lambda: self._do_export(export))
         return export
 
     def reset(self) -> None:
         """Forget all jobs, faults, users, and what was logged."""
         self._stop()
-        for export in self.store.exports.values():
-            self.studio.discard(export.render_id)
+        self._discard(self.store.exports.values())
         self.store = Store()
         self.book.faults.clear()
         self.log.clear()
@@ -90,24 +114,32 @@ class Desk:
         await self.studio.close()
 
     async def _do_task(self, task: Task) -> None:
-        length = await self.studio.length(task.request.source_video_url)
-        if isinstance(task.request, VideoToShorts):
-            shorts = plan_shorts(task.request, length)
+        source = await self.studio.measure(task.request.source_video_url)
+        if source.seconds > self.settings.max_source_seconds:
+            allowed = f"{self.settings.max_source_seconds:.0f} s"
+            raise SourceError("video_too_long", f"{task.request.source_video_url} is longer than {allowed}.")
+        if not isinstance(task.request, VideoToShorts):
+            shorts = [plan_whole(task.request, source.seconds)]
+        elif source.has_audio or self.settings.silent_videos == "shorts":
+            shorts = plan_shorts(task.request, source.seconds)
         else:
-            shorts = [plan_whole(task.request, length)]
+            shorts = []
         self.store.finish_task(task, shorts, time.time())
 
     async def _do_export(self, export: Export) -> None:
         project = export.project
-        rendered = await self.studio.render(
-            project.task.request, project.short, export.request.watermark, export.render_id
-        )
+        mark = export.request.watermark or (OWN_MARK if self.settings.own_mark == "there" else None)
+        rendered = await self.studio.render(project.task.request, project.short, mark, export.render_id)
         export.file, export.remark = rendered.file, rendered.remark
 
     def _begin(self, job: Job, work: Work) -> None:
         working = asyncio.create_task(_see_through(job, work))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
+
+    def _discard(self, exports: Iterable[Export]) -> None:
+        for export in exports:
+            self.studio.discard(export.render_id)
 
     def _stop(self) -> None:
         for working in self._working:
@@ -119,9 +151,12 @@ async def _see_through(job: Job, work: Work) -> None:
         await work()
     except SourceError as problem:
         job.failure = Failure(problem.code, str(problem))
-    except Exception as problem:
+    except FfmpegError as problem:
+        _log.error("Job %s failed: %s", job.id, problem)
+        job.failure = Failure("processing_failed", "The video could not be processed.")
+    except Exception:
         _log.exception("Job %s failed", job.id)
-        job.failure = Failure("processing_failed", str(problem))
+        job.failure = Failure("processing_failed", "Something went wrong in the sandbox itself; its log says what.")
     job.done_at = time.time()
 
 

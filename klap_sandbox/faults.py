@@ -6,6 +6,7 @@ there are and which one applies is said here; :mod:`klap_sandbox.gate` and the e
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,8 +24,21 @@ def _regular_expression(value: str) -> str:
     return value
 
 
+def _header(value: str) -> str:
+    if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value):
+        raise ValueError("cannot stand in a header")
+    return value
+
+
+def _writable(value: JsonValue) -> JsonValue:
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
+
+
+HeaderText = Annotated[str, AfterValidator(_header)]
+HeaderName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
 HttpCode = Annotated[int, Field(ge=200, le=599)]
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Fault(BaseModel):
@@ -54,8 +68,8 @@ class Status(Fault):
 
     action: Literal["status"]
     code: HttpCode
-    headers: dict[str, str] = {}
-    body: JsonValue = None
+    headers: dict[HeaderName, HeaderText] = {}
+    body: Annotated[JsonValue, AfterValidator(_writable)] = None
 
 
 class Drop(Fault):
@@ -110,7 +124,7 @@ class Redirect(Fault):
 
     action: Literal["redirect"]
     code: Annotated[int, Field(ge=300, le=399)] = 302
-    location: str
+    location: HeaderText
 
 
 class NotAVideo(Fault):

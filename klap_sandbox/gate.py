@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from klap_sandbox import faults
+from klap_sandbox.intake import whole_body
 from klap_sandbox.server import TRANSPORT
 
 if TYPE_CHECKING:
-    from collections import deque
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from klap_sandbox.faults import Fault, FaultBook
+    from klap_sandbox.desk import Desk
+    from klap_sandbox.faults import Fault
 
 CONTROL = "/_sandbox"
+API = "/v2"
+LONGEST = 500
+"""So many characters of an address or a header are logged, and of the names of a body's fields."""
 WEB_PAGE = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1><hr>nginx"
 
 
 @dataclass
 class LoggedRequest:
-    """One request. ``status`` is None until the answer begins, and stays None without an answer."""
+    """One request. ``status`` is None until the answer begins, and stays None without an answer.
+
+    ``ignored`` names the fields of its body that nothing was made of.
+    """
 
     method: str
     path: str
@@ -37,40 +45,51 @@ class LoggedRequest:
     fault: str | None
     status: int | None = None
     seconds: float | None = None
+    ignored: list[str] = field(default_factory=list)
+
+    def note(self, ignored: list[str]) -> None:
+        """Note the fields that nothing was made of."""
+        lengths = accumulate(len(name) + 1 for name in ignored)
+        self.ignored = [name for name, length in zip(ignored, lengths, strict=True) if length <= LONGEST]
+        self.ignored += ["…"] if len(self.ignored) < len(ignored) else []
 
 
 class Gate:
     """ASGI middleware around everything but ``/_sandbox``."""
 
-    def __init__(self, app: ASGIApp, *, book: FaultBook, log: deque[LoggedRequest]) -> None:
+    def __init__(self, app: ASGIApp, *, desk: Desk) -> None:
         self._app = app
-        self._book = book
-        self._log = log
+        self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or not."""
         if scope["type"] != "http" or scope["path"].startswith(CONTROL):
             await self._app(scope, receive, send)
             return
-        method, path = scope["method"], scope["path"].removeprefix("/v2")
-        fault = self._book.take(method, path)
-        await self._serve(fault, scope, receive, _logging(send, self._enter(scope, path, fault)))
+        scope.setdefault("state", {})
+        asked = scope
+        if asked["path"].startswith(API):
+            scope = _as_the_api_takes_it(asked, forgiving=not self._desk.settings.strict)
+        fault = self._desk.book.take(asked["method"], scope["path"].removeprefix(API))
+        entry = scope["state"]["logged"] = self._enter(asked, fault)
+        await self._serve(fault, scope, receive, _logging(send, entry))
 
-    def _enter(self, scope: Scope, path: str, fault: Fault | None) -> LoggedRequest:
+    def _enter(self, scope: Scope, fault: Fault | None) -> LoggedRequest:
+        user = Headers(scope=scope).get("x-on-behalf-of")
         entry = LoggedRequest(
             method=scope["method"],
-            path=path,
-            query=scope["query_string"].decode("latin-1"),
-            on_behalf_of=Headers(scope=scope).get("x-on-behalf-of"),
+            path=scope["path"].removeprefix(API)[:LONGEST],
+            query=scope["query_string"].decode("latin-1")[:LONGEST],
+            on_behalf_of=user[:LONGEST] if user else None,
             at=time.time(),
             fault=fault.action if fault else None,
         )
-        self._log.append(entry)
+        self._desk.log.append(entry)
         return entry
 
     async def _serve(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
         if isinstance(fault, faults.Drop):
-            await _read_body(receive)
+            await whole_body(receive)
             await _disconnect(scope, receive)
         elif isinstance(fault, faults.AcceptThenDrop):
             await self._app(scope, receive, _into_the_void)
@@ -78,27 +97,28 @@ class Gate:
         elif isinstance(fault, faults.Delay):
             await self._app(scope, receive, _held_back(send, fault.seconds))
         elif isinstance(fault, faults.Late):
-            whole = await _read_body(receive)
+            whole = await whole_body(receive)
             await asyncio.sleep(fault.seconds)
-            await self._app(scope, _replaying(whole, receive), send)
+            if whole is not None:
+                await self._app(scope, _replaying(whole, receive), send)
         elif isinstance(fault, faults.Reshape):
             await self._app(scope, receive, _reshaped(send, fault.shape))
         elif isinstance(fault, faults.Truncate):
             await self._app(scope, receive, _cut_off(send, fault.bytes, scope))
         elif (answer := canned_answer(fault)) is not None:
-            await _read_body(receive)
+            await whole_body(receive)
             await answer(scope, receive, send)
         else:
-            scope.setdefault("state", {})["fault"] = fault
+            scope["state"]["fault"] = fault
             await self._app(scope, receive, send)
 
 
 def canned_answer(fault: Fault | None) -> Response | None:
     """The whole answer of a fault that keeps the request from being handled; None for any other fault."""
     if isinstance(fault, faults.Status):
-        if isinstance(fault.body, str) or fault.body is None:
-            return Response(fault.body, fault.code, fault.headers)
-        return JSONResponse(fault.body, fault.code, fault.headers)
+        body = None if fault.code in (204, 304) else fault.body
+        kind = Response if body is None or isinstance(body, str) else JSONResponse
+        return kind(body, fault.code, fault.headers)
     if isinstance(fault, faults.Empty):
         return Response(status_code=fault.code)
     if isinstance(fault, faults.Html):
@@ -108,6 +128,12 @@ def canned_answer(fault: Fault | None) -> Response | None:
     if isinstance(fault, faults.Redirect):
         return RedirectResponse(fault.location, fault.code)
     return None
+
+
+def _as_the_api_takes_it(scope: Scope, *, forgiving: bool) -> Scope:
+    """A HEAD is handled like the GET (the server keeps the body back), and a slash too many does no harm."""
+    path = re.sub("/+", "/", scope["path"]).rstrip("/") if forgiving else scope["path"]
+    return {**scope, "path": path, "method": "GET" if scope["method"] == "HEAD" else scope["method"]}
 
 
 def _logging(send: Send, entry: LoggedRequest) -> Send:
@@ -154,15 +180,6 @@ async def _into_the_void(message: Message) -> None:
     """Send nothing."""
 
 
-async def _read_body(receive: Receive) -> bytes:
-    message: Any = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-    return body
-
-
 def _replaying(body: bytes, receive: Receive) -> Receive:
     """Give a body that was read already once more; then wait as the real thing does."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -185,7 +202,11 @@ def _reshaped(send: Send, shape: str) -> Send:
         body += message.get("body", b"")
         if message.get("more_body") or start is None:
             return
-        answer = json.loads(body)
+        answer: Any = json.loads(body or b"null")
+        if not isinstance(answer, dict) or "id" not in answer:
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+            return
         wrapper = "export" if "src_url" in answer else "task"
         whole = json.dumps({"id": answer["id"]} if shape == "id_only" else {wrapper: answer}).encode()
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]

@@ -48,6 +48,7 @@ Nothing here costs anything.</p>
 <dt><a href="/openapi.json">All calls</a></dt><dd>as OpenAPI, to load into an API client</dd>
 <dt><a href="/_sandbox/ledger">Ledger</a></dt><dd>what the real Klap would have billed</dd>
 <dt><a href="/_sandbox/requests">Requests</a></dt><dd>what clients asked, and what they were answered</dd>
+<dt><a href="/_sandbox/settings">Settings</a></dt><dd>Klap as it may be; POST some to change them</dd>
 <dt><a href="/_sandbox/faults">Faults</a></dt><dd>the misbehaviour in force; POST a list to order some</dd>
 </dl></main>""",
     )
@@ -73,6 +74,13 @@ def player_page(short: Short, video_url: str | None) -> str:
         f"""<main class="player"><div>{video}</div><div><h1>{escape(short.name)}</h1>
 {score}
 <p class="soft">{short.seconds:.1f} s, from second {short.start:.1f} of the source</p></div></main>""",
+    )
+
+
+def login_page() -> str:
+    """What Klap may show to somebody who has not logged in."""
+    return _page(
+        "Klap", "<main><h1>Log in to see this short</h1><p>The sandbox has no accounts to log in to.</p></main>"
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from klap_sandbox.ffmpeg import FfmpegError
 from klap_sandbox.source import SourceError, SourceLibrary, download
-from klap_sandbox.studio import Rendered
+from klap_sandbox.studio import OWN_MARK, Measure, Rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MARK_MAX_BYTES = 10 * 1024**2
 MARK_FETCH_SECONDS = 6
 MAX_FPS = 30
+MOST_BYTES = 4 * 1024**3
+"""So much room finished clips may take; the oldest go first."""
 
 
 class FfmpegStudio:
@@ -29,14 +31,16 @@ class FfmpegStudio:
         self._ffmpeg = ffmpeg
         self._sample = sample
         self._library = SourceLibrary(folder, ffmpeg, sample)
+        self._sizes: dict[str, int] = {}
 
     async def prepare(self) -> None:
         """Begin with the sample video, so that the first task need not wait for it."""
         self._library.begin(self._sample.url)
 
-    async def length(self, source_url: str) -> float:
-        """Length of a source video in seconds."""
-        return (await self._library.get(source_url)).seconds
+    async def measure(self, source_url: str) -> Measure:
+        """Fetch and measure a source video."""
+        source = await self._library.get(source_url)
+        return Measure(source.seconds, source.has_audio)
 
     async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
         """Make the file ``name`` of a short."""
@@ -49,14 +53,21 @@ class FfmpegStudio:
         picture = picture_filter(request.dimensions, request.editing_options.reframe, watermark)
         try:
             await self._ffmpeg.run(*_arguments(source, short, mark, picture), str(file))
+        except BaseException:
+            self.discard(name)
+            raise
         finally:
             if mark:
                 mark.unlink(missing_ok=True)
+        self._sizes[name] = file.stat().st_size
+        while sum(self._sizes.values()) > MOST_BYTES and len(self._sizes) > 1:
+            self.discard(next(iter(self._sizes)))
         return Rendered(file, remark)
 
     def discard(self, name: str) -> None:
         """Throw the file ``name`` away."""
         (self._folder / f"{name}.mp4").unlink(missing_ok=True)
+        self._sizes.pop(name, None)
 
     async def close(self) -> None:
         """Stop fetching."""
@@ -64,22 +75,29 @@ class FfmpegStudio:
 
     async def _make_mark(self, watermark: Watermark, mark: Path) -> str | None:
         """Write the watermark's image as PNG; a plain mark if it cannot be had, and then say so."""
+        if watermark is not OWN_MARK and await self._fetch_mark(watermark.src_url, mark):
+            return None
+        await self._ffmpeg.run(
+            *("-f", "lavfi", "-i", "color=c=white:s=240x72,drawbox=color=black:t=6,format=rgba"),
+            *("-frames:v", "1", str(mark)),
+        )
+        if watermark is OWN_MARK:
+            return None
+        return f"[The watermark image {watermark.src_url} could not be used: a plain mark stands in for it.]"
+
+    async def _fetch_mark(self, url: str, mark: Path) -> bool:
         raw = mark.with_suffix(".raw")
         try:
-            await download(watermark.src_url, raw, max_bytes=MARK_MAX_BYTES, seconds=MARK_FETCH_SECONDS)
+            await download(url, raw, max_bytes=MARK_MAX_BYTES, seconds=MARK_FETCH_SECONDS)
             await self._ffmpeg.run(
                 *("-protocol_whitelist", "file", "-i", str(raw), "-frames:v", "1", "-pix_fmt", "rgba"),
                 str(mark),
             )
         except (SourceError, FfmpegError):
-            await self._ffmpeg.run(
-                *("-f", "lavfi", "-i", "color=c=white:s=240x72,drawbox=color=black:t=6,format=rgba"),
-                *("-frames:v", "1", str(mark)),
-            )
-            return f"[The watermark image {watermark.src_url} could not be used: a plain mark stands in for it.]"
+            return False
         finally:
             raw.unlink(missing_ok=True)
-        return None
+        return True
 
 
 def picture_filter(frame: Dimensions, reframe: bool, watermark: Watermark | None) -> str:
@@ -96,7 +114,7 @@ def picture_filter(frame: Dimensions, reframe: bool, watermark: Watermark | None
     if watermark is None:
         return f"{clip}[picture]"
     scaled = (
-        f"scale='min({frame.width},iw*{watermark.scale})':'min({frame.height},ih*{watermark.scale})'"
+        f"scale='clip(iw*{watermark.scale},1,{frame.width})':'clip(ih*{watermark.scale},1,{frame.height})'"
         ":force_original_aspect_ratio=decrease"
     )
     place = f"overlay=x='W*{watermark.pos_x}-w/2':y='H*{watermark.pos_y}-h/2'"

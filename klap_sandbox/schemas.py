@@ -1,28 +1,73 @@
-"""What a client may send to the API, checked strictly: a wrong or misspelt field is refused by name."""
+"""What a client may send to the API. What has no place here is ignored; validated with ``strict``, it is refused."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be an http or https URL")
     return value
 
 
+def _strict(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context["strict"])
+
+
+def _pixels(value: int, info: ValidationInfo) -> int:
+    """H.264 needs even numbers. Whether Klap refuses others or rounds them is not known."""
+    if _strict(info) and value % 2:
+        raise ValueError("must be even")
+    return value - value % 2
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
-Pixels = Annotated[int, Field(ge=16, le=3840, multiple_of=2)]
+Pixels = Annotated[int, Field(ge=16, le=3840), AfterValidator(_pixels)]
 
 
 class ApiRequest(BaseModel):
-    """A request body: no unknown fields, no conversion of types."""
+    """A request body. JSON has one type of number, so 30.0 is 30; other types are not converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_comes(cls, fields: Any, info: ValidationInfo) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        whole = {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in fields.items()
+        }
+        return whole if _strict(info) else cls.leniently(whole)
+
+    @classmethod
+    def leniently(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields without those that count as not sent."""
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def unused(asked: ApiRequest, document: dict[str, Any]) -> list[str]:
+    """The names of the fields of a document that nothing was made of, with dots."""
+    names = [name for name, value in document.items() if name not in asked.model_fields_set and value is not None]
+    for name in asked.model_fields_set:
+        if isinstance(part := getattr(asked, name), ApiRequest):
+            names += [f"{name}.{inner}" for inner in unused(part, document[name])]
+    return names
 
 
 class Nothing(ApiRequest):
@@ -30,7 +75,7 @@ class Nothing(ApiRequest):
 
 
 class Dimensions(ApiRequest):
-    """The frame of the finished video. H.264 needs even numbers, so odd ones are refused."""
+    """The frame of the finished video."""
 
     width: Pixels = 1080
     height: Pixels = 1920
@@ -83,10 +128,15 @@ class Watermark(ApiRequest):
     src_url: WebAddress
     pos_x: float = Field(0.5, ge=0, le=1)
     pos_y: float = Field(0.5, ge=0, le=1)
-    scale: float = Field(1, gt=0, le=100)
+    scale: FiniteFloat = Field(1, gt=0)
 
 
 class ExportRequest(ApiRequest):
     """Body of a POST to ``…/exports``; may be left out."""
 
     watermark: Watermark | None = None
+
+    @classmethod
+    def leniently(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Clients in use send ``"watermark": false``; it says nothing that Klap could act on."""
+        return {name: value for name, value in super().leniently(fields).items() if not isinstance(value, bool)}

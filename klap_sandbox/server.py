@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -11,12 +12,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from pathlib import Path
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST = "127.0.0.1"
 TRANSPORT = "klap_sandbox.transport"
 """Key of the connection's transport in the ASGI scope."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """The files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
 
 
 class OpenHandedProtocol(H11Protocol):
@@ -58,7 +68,9 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def serve(app: ASGIApp, listener: socket.socket, *, verbose: bool, on_start: Callable[[], None]) -> None:
+def serve(
+    app: ASGIApp, listener: socket.socket, tls: Tls | None, *, verbose: bool, on_start: Callable[[], None]
+) -> None:
     """Serve until a signal comes.
 
     :param on_start: called once, when requests are being answered.
@@ -71,5 +83,7 @@ def serve(app: ASGIApp, listener: socket.socket, *, verbose: bool, on_start: Cal
         log_level="info" if verbose else "error",
         access_log=verbose,
         timeout_graceful_shutdown=1,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
     )
     _Server(config, on_start).run(sockets=[listener])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from klap_sandbox.api import BaseUrl, TheDesk  # noqa: TC001  # FastAPI evaluates it
-from klap_sandbox.pages import index_page, player_page, space_page
+from klap_sandbox.files import serve_video
+from klap_sandbox.pages import index_page, login_page, player_page, space_page
 from klap_sandbox.source import SAMPLE_PATH
 from klap_sandbox.store import READY
 from klap_sandbox.views import render_path
@@ -24,12 +25,21 @@ async def get_index(base: BaseUrl) -> HTMLResponse:
 
 
 @router.get("/player/{project_id}")
-@router.get("/embed/{project_id}")
 async def get_player(project_id: str, desk: TheDesk) -> HTMLResponse:
+    """What there is of a short without a token."""
+    if desk.settings.player == "login":
+        return HTMLResponse(login_page())
+    if desk.settings.player == "missing":
+        raise HTTPException(404, "There is no such page.")
+    return await get_embed(project_id, desk)
+
+
+@router.get("/embed/{project_id}")
+async def get_embed(project_id: str, desk: TheDesk) -> HTMLResponse:
     """A short with its score, and its newest finished export."""
     project = desk.store.projects.get(project_id)
     if project is None:
-        raise HTTPException(404, f"There is no project {project_id} here.")
+        raise HTTPException(404, f"There is no project {project_id[:100]} here.")
     now = time.time()
     finished = [
         render_path(export)
@@ -44,20 +54,20 @@ async def get_space(folder_id: str, desk: TheDesk) -> HTMLResponse:
     """The shorts of a folder, as Klap's own app shows them."""
     projects = {p.id: p.short for p in desk.store.projects.values() if p.folder_id == folder_id}
     if not projects:
-        raise HTTPException(404, f"There is no folder {folder_id} here.")
+        raise HTTPException(404, f"There is no folder {folder_id[:100]} here.")
     return HTMLResponse(space_page(projects))
 
 
 @router.api_route(SAMPLE_PATH, methods=_FILE_METHODS)
-async def get_sample(request: Request) -> FileResponse:
+async def get_sample(request: Request) -> Response:
     """The sample video."""
-    return FileResponse(await request.app.state.sample.file(), media_type="video/mp4")
+    return serve_video(request, await request.app.state.sample.file())
 
 
 @router.api_route("/renders/{render_id}.mp4", methods=_FILE_METHODS)
-async def get_render(render_id: str, desk: TheDesk) -> FileResponse:
+async def get_render(render_id: str, request: Request, desk: TheDesk) -> Response:
     """A finished clip; public, like Klap's own."""
     export = desk.store.renders.get(render_id)
-    if export is None or export.file is None:
-        raise HTTPException(404, f"There is no clip {render_id} here.")
-    return FileResponse(export.file, media_type="video/mp4")
+    if export is None or export.file is None or not export.file.exists():
+        raise HTTPException(404, f"There is no clip {render_id[:100]} here.")
+    return serve_video(request, export.file)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 SAMPLE_PATH = "/sample.mp4"
 SAMPLE_SECONDS = 80.0
 _FPS = 20
-MAX_SECONDS = 5 * 3600
 MAX_BYTES = 2 * 1024**3
 FETCH_SECONDS = 600
+MOST_SOURCES = 20
 
 
 class SourceError(Exception):
@@ -49,10 +49,12 @@ async def download(url: str, file: Path, *, max_bytes: int, seconds: float) -> N
     try:
         await asyncio.wait_for(_stream(url, file, max_bytes), seconds)
     except asyncio.TimeoutError as problem:
-        raise SourceError("source_unreachable", f"{url} took longer than {seconds:.0f} s.") from problem
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        raise SourceError("invalid_url", f"{url} took longer than {seconds:.0f} s.") from problem
+    except SourceError:
+        raise
+    except Exception as problem:  # odd addresses fail in many ways
         reason = str(problem) or type(problem).__name__
-        raise SourceError("source_unreachable", f"{url} could not be fetched: {reason}") from problem
+        raise SourceError("invalid_url", f"{url} could not be fetched: {reason}") from problem
 
 
 async def _stream(url: str, file: Path, max_bytes: int) -> None:
@@ -62,10 +64,10 @@ async def _stream(url: str, file: Path, max_bytes: int) -> None:
         client.stream("GET", url) as answer,
     ):
         if not answer.is_success:
-            raise SourceError("source_unreachable", f"{url} answered with HTTP {answer.status_code}.")
+            raise SourceError("invalid_url", f"{url} answered with HTTP {answer.status_code}.")
         if answer.headers.get("content-type", "").startswith("text/html"):
             raise SourceError(
-                "source_not_a_video",
+                "unsupported_platform",
                 f"{url} is a web page, not a video file. The sandbox takes direct links to files alone; "
                 "YouTube pages need the real Klap.",
             )
@@ -74,19 +76,17 @@ async def _stream(url: str, file: Path, max_bytes: int) -> None:
             async for chunk in answer.aiter_bytes(256 * 1024):
                 size += len(chunk)
                 if size > max_bytes:
-                    raise SourceError("source_too_big", f"{url} is bigger than {max_bytes} bytes.")
+                    raise SourceError("invalid_url", f"{url} is bigger than {max_bytes} bytes.")
                 target.write(chunk)
 
 
 def check(url: str, probe: Probe) -> float:
     """The length of a probed video in seconds.
 
-    :raises SourceError: it is no video, or too long.
+    :raises SourceError: it is no video.
     """
     if probe.width is None or probe.seconds is None:
-        raise SourceError("source_not_a_video", f"{url} is not a video that can be read.")
-    if probe.seconds > MAX_SECONDS:
-        raise SourceError("video_too_long", f"{url} is longer than 5 hours.")
+        raise SourceError("invalid_url", f"{url} is not a video that can be read.")
     return probe.seconds
 
 
@@ -153,7 +153,7 @@ class SourceLibrary:
     async def get(self, url: str) -> Source:
         """The video at this URL.
 
-        :raises SourceError: it cannot be fetched, or is not a video, or too long.
+        :raises SourceError: it cannot be fetched, or is not a video.
         """
         return await asyncio.shield(self.begin(url))
 
@@ -161,6 +161,7 @@ class SourceLibrary:
         """Begin to fetch a video; what was fetched before is kept, what failed before is tried again."""
         known = self._sources.get(url)
         if known is None or (known.done() and known.exception()):
+            self._forget_the_oldest()
             known = self._sources[url] = asyncio.create_task(self._fetch(url))
         return known
 
@@ -173,8 +174,24 @@ class SourceLibrary:
     async def _fetch(self, url: str) -> Source:
         if self._sample.is_at(url):
             file = await self._sample.file()
-        else:
-            file = self._folder / f"source-{next(self._numbers)}"
+            return await self._measure(url, file)
+        file = self._folder / f"source-{next(self._numbers)}"
+        try:
             await download(url, file, max_bytes=MAX_BYTES, seconds=FETCH_SECONDS)
+            return await self._measure(url, file)
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+
+    async def _measure(self, url: str, file: Path) -> Source:
         probe = await self._ffmpeg.probe(file)
         return Source(file=file, seconds=check(url, probe), has_audio=probe.has_audio)
+
+    def _forget_the_oldest(self) -> None:
+        """Make room; what is still being fetched stays, and what is needed again is fetched again."""
+        for url in [url for url, fetching in self._sources.items() if fetching.done()]:
+            if len(self._sources) < MOST_SOURCES:
+                return
+            fetched = self._sources.pop(url)
+            if not fetched.cancelled() and not fetched.exception() and not self._sample.is_at(url):
+                fetched.result().file.unlink(missing_ok=True)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from klap_sandbox.schemas import ExportRequest, VideoToVideo
 
 PROCESSING, READY, ERROR = "processing", "ready", "error"
+MOST_BYTES = 256 * 1024**2
+"""About so much memory may be held by jobs; a job, each of its projects, and each byte of its body add to it."""
+JOB_WEIGHT, PROJECT_WEIGHT, COPIES = 2_000, 2_000, 8
+MOST_USERS = 100_000
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -60,6 +64,11 @@ class Job:
             return PROCESSING
         return ERROR if self.failure else READY
 
+    @property
+    def finished_at(self) -> float:
+        """Since when it has been ready, if it is."""
+        return max(self.ready_at, self.done_at or 0.0)
+
     def error(self) -> Failure | None:
         """What to tell about a status of ``error``."""
         if isinstance(self.fate, JobError):
@@ -73,7 +82,7 @@ class Task(Job):
 
     type: Literal["video-to-shorts", "video-to-video"]
     request: VideoToVideo
-    output_id: str | None = None
+    output_id: str
     late_looks: int = 0
 
 
@@ -101,6 +110,7 @@ class Export(Job):
     """A project being made into a file."""
 
     project: Project
+    folder_id: str | None
     request: ExportRequest
     render_id: str = field(default_factory=lambda: new_id(16))
     file: Path | None = None
@@ -122,7 +132,7 @@ class LedgerEntry:
 
 
 class Store:
-    """Everything known, by id."""
+    """Everything known, by id. The oldest jobs are forgotten when there are too many."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -130,28 +140,47 @@ class Store:
         self.projects: dict[str, Project] = {}
         self.exports: dict[str, Export] = {}
         self.renders: dict[str, Export] = {}
-        self.users: set[str] = set()
-        self.ledger: list[LedgerEntry] = []
+        self.users: dict[str, None] = {}
+        self.ledger: dict[str, LedgerEntry] = {}
+        self._weights: dict[str, int] = {}
 
-    def add_task(self, task: Task) -> None:
-        """Remember a task and enter it in the ledger."""
+    def add_user(self, user_id: str) -> None:
+        """Remember a managed user."""
+        self.users[user_id] = None
+        if len(self.users) > MOST_USERS:
+            del self.users[next(iter(self.users))]
+
+    def add_task(self, task: Task) -> list[Export]:
+        """Remember a task, with its folder or the id of its project, and enter it in the ledger.
+
+        :returns: the exports that were forgotten for it.
+        """
         self.tasks[task.id] = task
-        self._enter("task", task, task.request, None)
+        if task.type == "video-to-shorts":
+            self.folders[task.output_id] = Folder(task=task, projects=[])
+        return self._enter("task", task, task.request, None)
 
-    def add_export(self, export: Export) -> None:
-        """Remember an export and enter it in the ledger."""
+    def add_export(self, export: Export) -> list[Export]:
+        """Remember an export and enter it in the ledger.
+
+        :returns: the exports that were forgotten for it.
+        """
         self.exports[export.id] = export
         self.renders[export.render_id] = export
-        self._enter("export", export, export.request, export.project)
+        return self._enter("export", export, export.request, export)
 
     def finish_task(self, task: Task, shorts: list[Short], now: float) -> None:
-        """Give a task its result: a folder of these shorts, or the one project."""
-        folder_id = new_id(8) if task.type == "video-to-shorts" else None
-        projects = [Project(task=task, folder_id=folder_id, short=short, created_at=now) for short in shorts]
+        """Give a task its result: these shorts in its folder, or the one project."""
+        if task.id not in self.tasks:
+            return
+        folder = self.folders.get(task.output_id)
+        if folder is None:
+            projects = [Project(task=task, folder_id=None, short=shorts[0], created_at=now, id=task.output_id)]
+        else:
+            projects = [Project(task=task, folder_id=task.output_id, short=short, created_at=now) for short in shorts]
+            folder.projects = projects
         self.projects |= {project.id: project for project in projects}
-        if folder_id:
-            self.folders[folder_id] = Folder(task=task, projects=projects)
-        task.output_id = folder_id or projects[0].id
+        self._weights[task.id] += PROJECT_WEIGHT * len(projects)
 
     def change_folder(self, folder: Folder, *, grow: int, shrink: int, rescore: bool, now: float) -> None:
         """Change the shorts of a folder: take the best away, turn the scores around, add better ones."""
@@ -175,16 +204,32 @@ class Store:
         kind: Literal["task", "export"],
         job: Job,
         body: VideoToVideo | ExportRequest,
-        project: Project | None,
-    ) -> None:
-        self.ledger.append(
-            LedgerEntry(
-                kind=kind,
-                id=job.id,
-                at=job.created_at,
-                body=body.model_dump(mode="json", exclude_unset=True),
-                folder_id=project.folder_id if project else None,
-                project_id=project.id if project else None,
-                on_behalf_of=job.on_behalf_of,
-            )
+        export: Export | None,
+    ) -> list[Export]:
+        sent = body.model_dump(mode="json", exclude_unset=True)
+        self.ledger[job.id] = LedgerEntry(
+            kind=kind,
+            id=job.id,
+            at=job.created_at,
+            body=sent,
+            folder_id=export.folder_id if export else None,
+            project_id=export.project.id if export else None,
+            on_behalf_of=job.on_behalf_of,
         )
+        self._weights[job.id] = JOB_WEIGHT + COPIES * len(str(sent))
+        return self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> list[Export]:
+        exports = []
+        while sum(self._weights.values()) > MOST_BYTES and len(self._weights) > 1:
+            oldest = next(iter(self._weights))
+            del self._weights[oldest], self.ledger[oldest]
+            if task := self.tasks.pop(oldest, None):
+                folder = self.folders.pop(task.output_id, None)
+                for project_id in [project.id for project in folder.projects] if folder else [task.output_id]:
+                    self.projects.pop(project_id, None)
+            else:
+                export = self.exports.pop(oldest)
+                del self.renders[export.render_id]
+                exports.append(export)
+        return exports

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from klap_sandbox.schemas import Watermark
 from klap_sandbox.source import SAMPLE_SECONDS, SampleVideo
 
 if TYPE_CHECKING:
@@ -12,9 +13,19 @@ if TYPE_CHECKING:
 
     from klap_sandbox.ffmpeg import Ffmpeg
     from klap_sandbox.plan import Short
-    from klap_sandbox.schemas import VideoToVideo, Watermark
+    from klap_sandbox.schemas import VideoToVideo
 
 STAND_IN_SECONDS = 600.0
+OWN_MARK = Watermark(src_url="https://klap.app", pos_y=0.9)
+"""Stands for the mark of Klap's own; it is never fetched."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What there is to know of a source video."""
+
+    seconds: float
+    has_audio: bool
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,8 @@ class Rendered:
 class Studio(Protocol):
     """Measures sources and makes clips."""
 
-    async def length(self, source_url: str) -> float:
-        """Length of a source video in seconds.
+    async def measure(self, source_url: str) -> Measure:
+        """Measure a source video.
 
         :raises SourceError: it cannot be fetched, or is not a video.
         """
@@ -59,9 +70,9 @@ class StandInStudio:
         self._ffmpeg = ffmpeg
         self._sample = sample
 
-    async def length(self, source_url: str) -> float:
+    async def measure(self, source_url: str) -> Measure:
         """The sample's own length, or ten minutes for any other URL."""
-        return SAMPLE_SECONDS if self._sample.is_at(source_url) else STAND_IN_SECONDS
+        return Measure(SAMPLE_SECONDS if self._sample.is_at(source_url) else STAND_IN_SECONDS, has_audio=True)
 
     async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
         """The tiny MP4, whatever is asked for."""

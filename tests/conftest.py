@@ -60,6 +60,20 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
     return running_sandbox
 
 
+@pytest.fixture(scope="session")
+def running_lenient_sandbox() -> Iterator[Sandbox]:
+    """Another one, as lenient as people start it: what Klap's docs do not name is ignored."""
+    with Sandbox(strict=False) as running:
+        yield running
+
+
+@pytest.fixture
+def lenient_sandbox(running_lenient_sandbox: Sandbox) -> Sandbox:
+    """The lenient sandbox, with nothing in it."""
+    running_lenient_sandbox.reset()
+    return running_lenient_sandbox
+
+
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the Airflow connection ``klap_default``: ``connect(host, password=…, **extra)``."""

@@ -68,11 +68,12 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
     from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
 
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
-    running_sandbox.reset(task_seconds=1)
+    running_sandbox.reset(task_seconds=1, user_header="required")
+    user = running_sandbox.user()
     extra = {"external_access_token": ACCESS_TOKEN, "destination": f"{folder}/user"}
     conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY, "extra": extra}
     done = subprocess.run(
-        [sys.executable, __file__, running_sandbox.url, str(folder)],
+        [sys.executable, __file__, running_sandbox.url, str(folder), user],
         env={
             **os.environ,
             "AIRFLOW_HOME": str(home),
@@ -90,6 +91,7 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
     return {
         **json.loads(found),
         "folder": folder,
+        "managed_user": user,
         "ledger": running_sandbox.ledger(),
         "requests": running_sandbox.requests(),
         "kept": {**kept, "output": (done.stdout + done.stderr).encode()},
@@ -445,15 +447,16 @@ def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs:
 def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, Any]) -> None:
     (submitted,) = (r["at"] for r in runs["requests"] if (r["method"], r["path"]) == ("POST", "/tasks/video-to-video"))
     asked = [r for r in runs["requests"] if r["at"] >= submitted and not r["path"].startswith("/renders/")]
-    assert {request["on_behalf_of"] for request in asked} == {USER}
+    user = runs["managed_user"]
+    assert {request["on_behalf_of"] for request in asked} == {user}
     assert {request["on_behalf_of"] for request in runs["requests"] if request["at"] < submitted} == {None}
-    assert [entry["on_behalf_of"] for entry in runs["ledger"]] == [None] * 8 + [USER] * 2
+    assert [entry["on_behalf_of"] for entry in runs["ledger"]] == [None] * 8 + [user] * 2
 
 
 def test_runs_leave_neither_the_api_key_nor_a_token_anywhere(runs: dict[str, Any]) -> None:
     """Not in XComs, rendered fields, triggers, the task state store or logs: all of it is in these files."""
     kept = runs["kept"]
-    for known in (runs["ledger"][0]["id"], runs["ledger"][-1]["id"], USER):
+    for known in (runs["ledger"][0]["id"], runs["ledger"][-1]["id"], runs["managed_user"]):
         assert any(known.encode() in content for name, content in kept.items() if name.startswith("airflow.db"))
     assert runs["ledger"][-1]["id"].encode() in kept["output"]
     found = [
@@ -519,7 +522,7 @@ def parse() -> dict[str, Any]:
     return {"reached_for": reached_for, "loaded": loaded, "dags": dags}
 
 
-def run_all(url: str, folder: str) -> dict[str, Any]:
+def run_all(url: str, folder: str, managed_user: str) -> dict[str, Any]:
     """Run the main DAG, well and badly, and the other one for a user, in a new database."""
     import requests
     from airflow.utils.db import initdb
@@ -545,7 +548,7 @@ def run_all(url: str, folder: str) -> dict[str, Any]:
     fault = {**failing, "error_code": "render_failed", "message": "Out of luck."}
     requests.post(f"{url.removesuffix('/v2')}/_sandbox/faults", json=[fault], timeout=10).raise_for_status()
     bad = one(shorts, "bad", **six)
-    user = one(video, "user", destination=None, name="Town hall", aspect_ratio="16:9", on_behalf_of=USER)
+    user = one(video, "user", destination=None, name="Town hall", aspect_ratio="16:9", on_behalf_of=managed_user)
     refused = one(video, "refused", destination="nope://bucket/x")
     return {"good": good, "bad": bad, "user": user, "refused": refused}
 

@@ -221,6 +221,7 @@ def test_a_token_for_nobody_is_an_error(klap: Sandbox) -> None:
 
 
 def test_a_hook_for_a_user_sees_what_is_theirs_alone(klap: Sandbox) -> None:
+    klap.reset(user_header="required")
     account = KlapHook(backoff=QUICK)
     user = KlapHook(backoff=QUICK, on_behalf_of=account.create_user().id)
     task = user.call(calls.submit_video(VideoRequest(source_video_url=VIDEO)))

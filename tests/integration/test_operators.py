@@ -275,9 +275,9 @@ def test_empty_fields_of_a_form_are_not_sent(
 
 
 def test_a_submission_acts_for_the_user_of_its_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
-    connect(klap.url, on_behalf_of="user-1")
+    connect(klap.url, on_behalf_of=(user := klap.user()))
     airflow(submit()).run()
-    assert [entry["on_behalf_of"] for entry in klap.ledger()] == ["user-1"]
+    assert [entry["on_behalf_of"] for entry in klap.ledger()] == [user]
 
 
 def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, airflow: Airflow) -> None:
@@ -403,13 +403,13 @@ def test_after_a_clear_changed_inputs_are_named_and_a_person_says_which_it_shall
 def test_a_user_who_does_not_know_what_was_paid_for_is_the_difference_that_is_named(
     klap: Sandbox, connect: Connect, airflow: Airflow
 ) -> None:
-    connect(klap.url, on_behalf_of="user-1")
+    connect(klap.url, on_behalf_of=(one := klap.user()))
     task = airflow(submit())
     task.run()
-    task.make = submit(on_behalf_of="user-2")
-    with pytest.raises(KlapChangedError, match='on_behalf_of was "user-1" and is "user-2"'):
+    task.make = submit(on_behalf_of=(another := klap.user()))
+    with pytest.raises(KlapChangedError, match=f'on_behalf_of was "{one}" and is "{another}"'):
         task.run()
-    assert [entry["on_behalf_of"] for entry in klap.ledger()] == ["user-1"]
+    assert [entry["on_behalf_of"] for entry in klap.ledger()] == [one]
 
 
 def test_a_run_that_was_deleted_has_paid_and_its_like_goes_on_with_that(klap: Sandbox, airflow: Airflow) -> None:
@@ -449,9 +449,9 @@ def test_shorts_by_their_ids_need_a_task_that_has_them(klap: Sandbox, airflow: A
 def test_an_operator_without_a_user_acts_for_that_of_its_connection(
     klap: Sandbox, connect: Connect, airflow: Airflow, user: str | None
 ) -> None:
-    connect(klap.url, on_behalf_of="user-1")
+    connect(klap.url, on_behalf_of=(own := klap.user()))
     airflow(submit(on_behalf_of=user)).run()
-    assert [request["on_behalf_of"] for request in klap.requests()] == ["user-1"]
+    assert [request["on_behalf_of"] for request in klap.requests(path="^/tasks/")] == [own]
 
 
 @pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "usér", "user\x00"])
@@ -1120,12 +1120,13 @@ def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
 
 
 def test_an_export_for_a_user_is_found_again_among_the_users_own(klap: Sandbox, airflow: Airflow) -> None:
-    headers = {"X-On-Behalf-Of": "user-1"}
+    klap.reset(user_header="required")
+    headers = {"X-On-Behalf-Of": (user := klap.user())}
     sent = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}, headers=headers).json()
     time.sleep(0.02)
     project_id = klap.outcome(f"/tasks/{sent['id']}", headers=headers)["output_id"]
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
-    task = airflow(export({"id": project_id, "folder_id": None}, on_behalf_of="user-1"))
+    task = airflow(export({"id": project_id, "folder_id": None}, on_behalf_of=user))
     with pytest.raises(KlapNoAnswerError):
         task.run()
     assert task.run()["export_id"] == klap.ledger("export")[0]["id"]

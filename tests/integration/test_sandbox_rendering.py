@@ -166,6 +166,21 @@ def test_a_source_without_sound_becomes_a_clip_without_sound(sandbox: Sandbox, f
     assert "Audio" not in describe(tmp_path / "clip.mp4")
 
 
+def test_a_source_without_sound_yields_shorts_or_none(sandbox: Sandbox, files: str) -> None:
+    for yields, count in (("shorts", 1), ("none", 0)):
+        sandbox.reset(silent_videos=yields)
+        folder = finish_task(sandbox, f"{files}/silent.mp4", max_clip_count=1)["output_id"]
+        assert len(sandbox.call("GET", f"/projects/{folder}").json()) == count
+
+
+def test_an_export_without_a_watermark_may_have_klaps_own(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
+    for own, colour in (("absent", GREEN), ("there", WHITE)):
+        sandbox.reset(own_mark=own)
+        done = export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4")
+        assert Picture(tmp_path / "clip.mp4").shows(colour, WIDTH // 2, round(HEIGHT * 0.9))
+        assert "plain mark" not in done["descriptions"]
+
+
 def test_a_source_too_short_for_one_clip_yields_an_empty_list(sandbox: Sandbox, files: str) -> None:
     task = finish_task(sandbox, f"{files}/stripes.mp4", min_duration=7)
     assert task["status"] == "ready"
@@ -175,23 +190,48 @@ def test_a_source_too_short_for_one_clip_yields_an_empty_list(sandbox: Sandbox, 
 @pytest.mark.parametrize(
     ("file", "code"),
     [
-        ("missing.mp4", "source_unreachable"),
-        ("page.html", "source_not_a_video"),
-        ("broken.mp4", "source_not_a_video"),
-        ("sound.wav", "source_not_a_video"),
+        ("missing.mp4", "invalid_url"),
+        ("page.html", "unsupported_platform"),
+        ("broken.mp4", "invalid_url"),
+        ("sound.wav", "invalid_url"),
         ("endless.mp4", "video_too_long"),
     ],
 )
 def test_a_source_that_cannot_be_used_ends_the_task_in_error(
     sandbox: Sandbox, files: str, file: str, code: str
 ) -> None:
+    sandbox.reset(too_long="error")
     task = finish_task(sandbox, f"{files}/{file}")
-    assert (task["status"], task["output_id"], task["error_code"]) == ("error", None, code)
+    assert (task["status"], task["error_code"]) == ("error", code)
     assert f"{files}/{file}" in task["message"]
+    assert sandbox.call("GET", f"/projects/{task['output_id']}").json() == []
+
+
+def test_a_source_that_is_too_long_is_refused_at_once_and_costs_nothing(sandbox: Sandbox, files: str) -> None:
+    sandbox.reset()
+    answer = sandbox.call("POST", "/tasks/video-to-shorts", json={"source_video_url": f"{files}/endless.mp4"})
+    assert answer.status_code == 422
+    assert answer.json() == {"message": "unprocessable-entity", "error_code": "video_too_long"}
+    assert sandbox.ledger() == []
 
 
 def test_a_host_that_does_not_answer_ends_the_task_in_error(sandbox: Sandbox) -> None:
-    assert finish_task(sandbox, "http://127.0.0.1:9/talk.mp4")["error_code"] == "source_unreachable"
+    assert finish_task(sandbox, "http://127.0.0.1:9/talk.mp4")["error_code"] == "invalid_url"
+
+
+@pytest.mark.parametrize(
+    "odd", ["http://a..b/", "http://xn--/", "http://\0/", "http://☃☃/\x7f", "http://user:p@ss@127.0.0.1:9/", "http://{"]
+)
+def test_an_odd_address_ends_the_task_in_error_and_says_so_in_words(sandbox: Sandbox, odd: str) -> None:
+    task = finish_task(sandbox, odd)
+    assert (task["status"], task["error_code"]) == ("error", "invalid_url")
+    assert task["message"].startswith(f"{odd} could not be fetched: ")
+    assert "Traceback" not in task["message"]
+
+
+def test_a_source_that_leads_to_an_address_that_cannot_be_ends_the_task_in_error(sandbox: Sandbox) -> None:
+    sandbox.fault("GET", "^/leading$", "redirect", location="http://127.0.0.1:99999/")
+    assert finish_task(sandbox, f"{sandbox.root}/leading")["error_code"] == "invalid_url"
 
 
 def test_the_sample_video_is_a_source_that_can_be_downloaded_too(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -19,18 +19,22 @@ class Sandbox:
     """A running sandbox; a context manager that ends it.
 
     :param render: make real clips (slow) instead of serving the same tiny MP4 for every export.
-    :param task_seconds: the least time a task takes.
-    :param export_seconds: the least time an export takes.
     :param port: 0 = a free one.
+    :param https: where to write the certificate, if it is to serve https.
+    :param strict: refuse whatever Klap's docs do not name, so that no client of ours sends it.
+    :param settings: more of :mod:`klap_sandbox.settings`. Jobs take no time unless told to.
     """
 
     def __init__(
-        self, *, render: bool = False, task_seconds: float = 0, export_seconds: float = 0, port: int = 0
+        self, *, render: bool = False, port: int = 0, https: Path | None = None, strict: bool = True, **settings: Any
     ) -> None:
         command = [sys.executable, "-m", "klap_sandbox", "--port", str(port)]
-        command += ["--task-seconds", str(task_seconds), "--export-seconds", str(export_seconds)]
-        if not render:
-            command.append("--no-render")
+        for name, value in {"task_seconds": 0, "export_seconds": 0, **settings}.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        command += ["--strict"] if strict else []
+        command += [] if render else ["--no-render"]
+        command += ["--https", str(https)] if https else []
+        self._verify = str(https) if https else True
         self.process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
@@ -40,7 +44,7 @@ class Sandbox:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        address = re.search(r"http://\S+/v2", line)
+        address = re.search(r"https?://\S+/v2", line)
         if address is None:
             self.stop()
             raise RuntimeError(f"The sandbox did not start; exit code {self.process.returncode}, it said {line!r}.")
@@ -61,7 +65,7 @@ class Sandbox:
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
         """Send one API request with a key; ``more`` goes to requests."""
         headers = {"Authorization": "Bearer kak_test", **more.pop("headers", {})}
-        return requests.request(method, self.url + path, headers=headers, timeout=10, **more)
+        return requests.request(method, self.url + path, headers=headers, timeout=10, verify=self._verify, **more)
 
     def outcome(self, path: str, seconds: float = 60, **more: Any) -> dict[str, Any]:
         """Look at a task or export until it is no longer processing; ``more`` goes to requests."""
@@ -93,9 +97,13 @@ class Sandbox:
         """Take all orders of faults back. Jobs keep the fate that they were given."""
         self._control("DELETE", "faults")
 
-    def reset(self, task_seconds: float = 0, export_seconds: float = 0) -> None:
-        """Forget everything, and set the times of later jobs."""
-        self._control("POST", "reset", {"task_seconds": task_seconds, "export_seconds": export_seconds})
+    def reset(self, task_seconds: float = 0, export_seconds: float = 0, **settings: Any) -> None:
+        """Forget everything, and be as at the start but for the times and these settings."""
+        self._control("POST", "reset", {"task_seconds": task_seconds, "export_seconds": export_seconds, **settings})
+
+    def user(self) -> str:
+        """Make a managed user and return their id."""
+        return str(self.call("POST", "/users", json={}).json()["id"])
 
     def stop(self) -> None:
         """End the process; does nothing if it has ended."""
@@ -109,7 +117,7 @@ class Sandbox:
             self.process.stdout.close()
 
     def _control(self, method: str, name: str, body: Any = None) -> Any:
-        answer = requests.request(method, f"{self.root}/_sandbox/{name}", json=body, timeout=10)
+        answer = requests.request(method, f"{self.root}/_sandbox/{name}", json=body, timeout=10, verify=self._verify)
         if not answer.ok:
             raise ValueError(f"{method} /_sandbox/{name}: HTTP {answer.status_code} {answer.text}")
         return answer.json()
