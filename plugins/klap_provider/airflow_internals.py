@@ -156,6 +156,47 @@ def runs_on_one_machine() -> bool:
     return all(is_local(re.split("[=:]", each)[-1]) for each in named)
 
 
+def silent_backend(conn_id: str) -> str | None:
+    """
+    Return which secrets backend did not answer, where Airflow has just said that there is no such connection; None if
+    all of them say so.
+
+    Why: Airflow's look-up takes a backend that fails for one that has no such connection. It does so on the API server
+    too, and what fails there cannot be told from here. When it moves: see what ``_get_connection`` of
+    ``airflow.sdk.execution_time.context`` does with what a backend raises.
+    """
+    from airflow.sdk.exceptions import ErrorType
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+    from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    for backend in ensure_secrets_backend_loaded():
+        try:
+            if not isinstance(backend, ExecutionAPISecretsBackend):
+                has_none = backend.get_connection(conn_id=conn_id) is None
+            else:  # it hides its failures itself
+                answer = task_runner.SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
+                has_none = isinstance(answer, ErrorResponse) and answer.error == ErrorType.CONNECTION_NOT_FOUND
+        except Exception:  # of whatever library talks to that backend
+            has_none = False
+        if not has_none:
+            return type(backend).__name__
+    return None
+
+
+def failed_in_triggerer(next_method: str) -> bool:
+    """
+    Whether a task is resumed because its trigger failed, or outlived the deferral's timeout.
+
+    Why: Airflow has no callback for it; ``resume_execution`` is told by a method that is none. When it moves: see
+    ``BaseOperator.resume_execution``.
+    """
+    from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+
+    return next_method == TRIGGER_FAIL_REPR
+
+
 def statistics() -> Any:
     """
     Return Airflow's statistics, with ``incr`` and ``timing``.

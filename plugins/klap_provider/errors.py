@@ -6,6 +6,7 @@ What can go wrong, as a tree.
     KlapError
     ├── KlapConfigError            the Airflow connection is missing something
     ├── KlapInputError             what was asked for cannot be right; nothing was sent
+    ├── KlapLookUpError            Airflow cannot say just now what a connection is
     ├── KlapTransportError
     │   ├── KlapConnectionError    no connection to Klap was ever made
     │   └── KlapNoAnswerError      the request may have arrived, its answer did not
@@ -15,12 +16,13 @@ What can go wrong, as a tree.
     │   ├── KlapNotFoundError      404
     │   ├── KlapRejectedError      400, 422 and every other 4xx
     │   ├── KlapRateLimitError     429
-    │   ├── KlapServerError        5xx
-    │   └── KlapAnswerError        2xx or 3xx with something that is not the API's JSON
+    │   ├── KlapServerError        5xx, 408, 425 and what HTTP does not have, such as 499
+    │   └── KlapAnswerError        2xx or 3xx, or 4xx to a GET, with something that is not the API's JSON
     ├── KlapJobError
     │   ├── KlapJobFailedError     a task or an export ended with the status "error"
     │   ├── KlapUnknownStatusError a status word that the API does not have
-    │   └── KlapTimeoutError       the deadline of a wait has passed
+    │   ├── KlapTimeoutError       the deadline of a wait has passed
+    │   └── KlapWaitError          the triggerer could not wait
     ├── KlapNoShortsError          the video yielded no shorts
     ├── KlapSubmitUncertainError   a paid request went out and nobody knows whether it arrived
     ├── KlapSubmitPendingError     the same, and it is too early to tell
@@ -64,6 +66,23 @@ class KlapInputError(_NothingSentError):
     """A parameter cannot be right; the message names it. Raised before anything is sent."""
 
 
+class KlapLookUpError(_NothingSentError):
+    """
+    A secrets backend does not answer, so that nobody knows whether there is a connection.
+
+    :param conn_id: the connection.
+    :param backend: name of that backend.
+    """
+
+    passing = True
+
+    def __init__(self, conn_id: str, backend: str) -> None:
+        super().__init__(
+            f"Airflow cannot say what the connection {conn_id!r} is: its secrets backend {backend} did not answer. If "
+            "this stays so, see the log of that backend."
+        )
+
+
 class KlapTransportError(KlapError):
     """No HTTP answer was received."""
 
@@ -88,7 +107,6 @@ class KlapResponseError(KlapError):
     :param status: the HTTP status code.
     :param error_code: Klap's ``error_code``, if the body had one.
     :param retry_after: seconds from the ``Retry-After`` header, if there was one.
-    :param spoke_json: whether the body was JSON, as the API's are.
     """
 
     def __init__(
@@ -98,13 +116,11 @@ class KlapResponseError(KlapError):
         status: int,
         error_code: str | None = None,
         retry_after: float | None = None,
-        spoke_json: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.error_code = error_code
         self.retry_after = retry_after
-        self.spoke_json = spoke_json
 
 
 class _RefusalError(KlapResponseError):
@@ -134,7 +150,11 @@ class KlapRateLimitError(_RefusalError):
 
 
 class KlapServerError(KlapResponseError):
-    """5xx. Only a 503 with ``Retry-After`` says for certain that the request was not taken."""
+    """
+    5xx, or a code of something on the way that may have handed the request on.
+
+    Only a 503 with ``Retry-After`` says for certain that it was not taken.
+    """
 
     passing = True
 
@@ -145,7 +165,10 @@ class KlapServerError(KlapResponseError):
 
 
 class KlapAnswerError(KlapResponseError):
-    """A success code or a redirect, but not the API's JSON: an HTML page, an empty body, missing fields."""
+    """
+    Not the API's JSON, but an HTML page, an empty body, or missing fields: with a success code or a redirect, or with
+    a 4xx to a GET, which may be a firewall's. To a POST such a 4xx is a refusal all the same: it was not carried out.
+    """
 
     passing = True
 
@@ -173,6 +196,12 @@ class KlapUnknownStatusError(KlapJobError):
 
 class KlapTimeoutError(KlapJobError):
     """The wait's deadline has passed. Sensors raise it as ``AirflowSensorTimeout``."""
+
+
+class KlapWaitError(KlapJobError):
+    """The triggerer could not wait, and the job is not ready. The next try goes on waiting, with the same deadline."""
+
+    passing = True
 
 
 class KlapNoShortsError(KlapError):

@@ -176,7 +176,7 @@ class Outcome(TypedDict):
 class Published(TypedDict):
     """A run is complete."""
 
-    #: Path or URL of ``manifest.json``.
+    #: Path or URL of the run's own manifest, in ``runs/`` beside ``manifest.json``.
     manifest: str
     delivered: int
     paths: list[str]

@@ -37,7 +37,8 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_th
     manifest = json.loads(stage.s3.get(f"shorts/{submitted}/manifest.json"))
     assert manifest["source_video_url"] == talk
     assert len(manifest["delivered"]) == 3
-    names = {"manifest.json"}
+    own = stage.airflow.xcom(DAG_ID, run_id, "publish")["manifest"]
+    names = {"manifest.json", own.rpartition(f"{submitted}/")[2]}
     for short in manifest["delivered"]:
         key, beside = (short[name].removeprefix("s3://media_s3@media/") for name in ("path", "sidecar"))
         names |= {key.rpartition("/")[2], beside.rpartition("/")[2]}

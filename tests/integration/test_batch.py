@@ -81,6 +81,18 @@ def video(airflow: Airflow) -> Callable[..., Played]:
     return task
 
 
+@pytest.mark.usefixtures("klap")
+def test_a_list_that_comes_with_a_misspelt_name_is_refused_before_anything_is_started(
+    read: Callable[..., Played],
+) -> None:
+    task = read(source_video_urls=[TALK], strict_conf=True)
+    task.params, task.conf = {"source_video_urls": None, "limit": None}, {"source_video_urls": [TALK], "limt": 3}
+    with pytest.raises(KlapInputError, match=r"'limt' \(did you mean 'limit'"):
+        task.run()
+    task.conf = {"source_video_urls": [TALK], "limit": 3}
+    assert len(task.run()) == 1
+
+
 @pytest.fixture
 def sum_up(airflow: Airflow) -> Callable[[], Played]:
     """Make the last task."""

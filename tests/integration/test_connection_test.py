@@ -39,7 +39,7 @@ def test_a_key_is_good_even_if_there_is_such_a_task(klap: Sandbox) -> None:
 
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int) -> None:
-    klap.fault("GET", "^/tasks/", "status", code=code)
+    klap.fault("GET", "^/tasks/", "status", code=code, body={"message": "no"})
     assert KlapHook().test_connection() == (
         False,
         f"{klap.url} does not accept the API key (the connection's Password)",
@@ -51,6 +51,8 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
     [
         ("html", {}, "an HTML page"),
         ("html", {"code": 502}, "HTTP 502"),
+        ("html", {"code": 401}, "Password"),
+        ("html", {"code": 403}, "firewall"),
         ("redirect", {"location": "https://login.example.com/"}, "check the connection's Host"),
         ("empty", {}, "an empty body"),
         ("status", {"code": 429}, "Too many requests"),

@@ -331,7 +331,9 @@ def test_a_default_out_of_range_is_refused(make_dag: Callable[..., DAG], wrong: 
 
 
 def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG]) -> None:
-    with pytest.raises(ValueError, match="clip_count, sorce_url"):
+    with pytest.raises(
+        ValueError, match=r"'clip_count' .did you mean 'max_clip_count'.*, 'sorce_url' .did you mean 'source_video_url'"
+    ):
         make_dag("klap_daily", sorce_url=TALK, clip_count=3)
 
 
@@ -341,8 +343,8 @@ def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG])
 @pytest.fixture(scope="module")
 def runs(process: dict[str, Any]) -> dict[str, Any]:
     """
-    Four runs in one Airflow: one in which all goes well, one in which the second export fails, one that captions a
-    video for a managed user, and one that is refused before anything is sent.
+    Five runs in one Airflow: one in which all goes well, one in which the second export fails, one that captions a
+    video for a managed user, and two that are refused before anything is sent: for a destination, and a misspelt name.
     """
     return process
 
@@ -365,7 +367,7 @@ def test_a_run_delivers_the_best_shorts_and_a_manifest(runs: dict[str, Any]) -> 
     files = {path.name: path for path in (runs["folder"] / "good" / written["klap_task_id"]).iterdir()}
     delivered = {Path(short["path"]).name: short for short in written["delivered"]}
     beside = {Path(short["sidecar"]).name: short for short in written["delivered"]}
-    assert files.keys() == {*delivered, *beside, "manifest.json"}
+    assert files.keys() == {*delivered, *beside, "manifest.json", "runs"}
     for name, short in beside.items():
         told = json.loads(files[name].read_text())
         assert (told["project_id"], told["virality_score"]) == (short["project_id"], short["virality_score"])
@@ -415,6 +417,7 @@ def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, 
     folder = runs["folder"] / "bad" / written["klap_task_id"]
     assert {path.name for path in folder.iterdir()} == {
         "manifest.json",
+        "runs",
         *(Path(short[file]).name for short in written["delivered"] for file in ("path", "sidecar")),
     }
 
@@ -433,7 +436,7 @@ def test_a_captioned_video_is_delivered_where_the_connection_says_and_paid_for_o
     assert (video["folder_id"], video["virality_score"], video["short_name"]) == (None, None, "Town hall")
     folder = runs["folder"] / "user" / task["id"]
     name = f"town-hall_{export['id']}"
-    assert {path.name for path in folder.iterdir()} == {"manifest.json", f"{name}.mp4", f"{name}.json"}
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "runs", f"{name}.mp4", f"{name}.json"}
 
 
 def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs: dict[str, Any]) -> None:
@@ -442,6 +445,13 @@ def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs:
     assert (states["submit"], states["find_video"], states["publish"]) == ("failed", "upstream_failed", "failed")
     said = f"Nothing was made of {TALK}. submit: destination is 'nope://bucket/x'"
     assert said.encode() in runs["kept"]["output"]
+
+
+def test_a_run_with_a_misspelt_name_is_refused_before_anything_is_sent(runs: dict[str, Any]) -> None:
+    states = runs["mistyped"]["states"]
+    assert (states["submit"], states["select_shorts"], states["publish"]) == ("failed", "upstream_failed", "failed")
+    assert b"The conf of this run has 'limt' (did you mean 'limit'?)" in runs["kept"]["output"]
+    assert len(runs["ledger"]) == 10, "that of the other runs"
 
 
 def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, Any]) -> None:
@@ -550,7 +560,8 @@ def run_all(url: str, folder: str, managed_user: str) -> dict[str, Any]:
     bad = one(shorts, "bad", **six)
     user = one(video, "user", destination=None, name="Town hall", aspect_ratio="16:9", on_behalf_of=managed_user)
     refused = one(video, "refused", destination="nope://bucket/x")
-    return {"good": good, "bad": bad, "user": user, "refused": refused}
+    mistyped = one(shorts, "mistyped", limt=1)
+    return {"good": good, "bad": bad, "user": user, "refused": refused, "mistyped": mistyped}
 
 
 if __name__ == "__main__":

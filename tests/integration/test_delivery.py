@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socketserver
 import threading
 import time
 import tracemalloc
@@ -27,6 +28,7 @@ from klap_provider.errors import (
 )
 from klap_provider.operators import DeliverShortOperator
 from klap_provider.xcoms import DELIVERED_KEY
+from tests.support.videos import box, head_of_mp4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 RENDER = "^/renders/"
 LOOK = "/exports/"
 MEGABYTE = 1024 * 1024
-HEAD = b"\0\0\0\x18ftypmp42"
+TINY = head_of_mp4(40) + bytes(8)
 
 
 @pytest.fixture
@@ -83,25 +85,24 @@ class Elsewhere(BaseHTTPRequestHandler):
         if kind == "hops" and int(rest):
             self.redirect(f"/hops/{int(rest) - 1}")
         elif kind == "hops":
-            self.start(200, {"Content-Length": str(len(HEAD))})
-            self.wfile.write(HEAD)
+            self.start(200, {"Content-Length": str(len(TINY))})
+            self.wfile.write(TINY)
         elif kind.startswith("to?"):
             self.redirect(self.path.partition("?")[2])
         elif kind == "slow":
-            self.start(200, {"Content-Length": str(len(HEAD) + 30)})
-            self.wfile.write(HEAD)
+            self.start(200, {"Content-Length": "62"})
+            self.wfile.write(head_of_mp4(62))
             for _ in range(30):
                 time.sleep(0.05)
                 self.wfile.write(b"x")
         elif kind == "endless":
             self.start(200, {"Connection": "close"})
-            for chunk in (HEAD, *[bytes(1000)] * 100):
+            for chunk in (head_of_mp4(32 + 100_000), *[bytes(1000)] * 100):
                 self.wfile.write(chunk)
             self.close_connection = True
         else:
             self.start(200, {"Content-Length": rest})
-            self.wfile.write(HEAD)
-            zeros, left = bytes(MEGABYTE), int(rest) - len(HEAD)
+            zeros, left = bytes(MEGABYTE), int(rest) - self.wfile.write(head_of_mp4(int(rest)))
             while left:
                 left -= self.wfile.write(zeros[: min(left, MEGABYTE)])
 
@@ -241,12 +242,51 @@ def test_a_file_that_nobody_remembers_is_hashed_and_not_fetched(klap: Sandbox, d
     assert downloads(klap) == 1
 
 
-def test_a_record_that_does_not_fit_the_file_is_not_believed(deliver: Callable[..., Played], tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoiled", [b"", b"another", None])
+@pytest.mark.parametrize("described", [True, False])
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_file_that_is_not_what_was_delivered_is_fetched_again(
+    klap: Sandbox,
+    deliver: Callable[..., Played],
+    tmp_path: Path,
+    spoiled: bytes | None,
+    described: bool,
+    remembered: bool,
+) -> None:
+    task = deliver()
+    first = task.run()
+    (file,) = tmp_path.glob("*.mp4")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] if spoiled is None else spoiled)
+    if not described:
+        file.with_suffix(".json").unlink()
+    assert (task if remembered else deliver()).run() == first
+    assert file.read_bytes() == whole
+    assert downloads(klap) == 2
+
+
+def test_a_file_of_the_right_size_that_nobody_remembers_is_known_by_its_hash(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    first = deliver().run()
+    (file,) = tmp_path.glob("*.mp4")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert deliver().run() == first
+    assert (file.read_bytes(), downloads(klap)) == (whole, 2)
+
+
+def test_a_file_that_could_not_be_fetched_anew_is_left_as_it_is(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
     task = deliver()
     task.run()
     (file,) = tmp_path.glob("*.mp4")
     file.write_bytes(b"another")
-    assert task.run()["sha256"] == hashlib.sha256(b"another").hexdigest()
+    klap.fault("GET", RENDER, "truncate", bytes=1000)
+    with pytest.raises(KlapDownloadError):
+        task.run()
+    assert file.read_bytes() == b"another"
 
 
 def test_a_file_that_was_taken_away_is_fetched_again(
@@ -360,7 +400,7 @@ FAULTS = [
     pytest.param({"action": "truncate", "bytes": 0}, "broke off|0 of", id="cut before it began"),
     pytest.param({"action": "drop"}, "broke off", id="dropped"),
     pytest.param({"action": "not_a_video"}, "not an MP4 video.*text/html", id="a web page"),
-    pytest.param({"action": "empty"}, "0 of", id="an empty body"),
+    pytest.param({"action": "empty"}, "not a whole MP4 video \\(0 bytes\\)", id="an empty body"),
     pytest.param({"action": "status", "code": 404}, "404.*afresh", id="404"),
     pytest.param({"action": "status", "code": 403}, "403.*afresh", id="403"),
     pytest.param({"action": "status", "code": 206, "body": "part"}, "206", id="a part that was not asked for"),
@@ -395,6 +435,97 @@ def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_deli
     assert all((tmp_path / other).read_bytes() == b"other" for other in others)
 
 
+class Raw(socketserver.BaseRequestHandler):
+    """Answers with just these bytes, and closes."""
+
+    answer: bytes
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(self.answer)
+
+
+@pytest.fixture
+def raw(moved: Callable[[str], None]) -> Iterator[Callable[[str, bytes], None]]:
+    """Let the export's video come with these lines of a head, and this body."""
+    with socketserver.TCPServer(("127.0.0.1", 0), Raw) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+
+        def answer(head: str, body: bytes) -> None:
+            Raw.answer = f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body
+            moved(f"http://127.0.0.1:{server.server_address[1]}/video.mp4")
+
+        yield answer
+        server.shutdown()
+        thread.join()
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+
+
+OPEN_ENDED = box("ftyp", b"mp42") + box("moov", b"index") + b"\0\0\0\0mdat" + b"pictures"
+CHUNKED = "Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        pytest.param("", TINY[:-1], id="a body without a length, cut"),
+        pytest.param("", OPEN_ENDED, id="a body without a length, and a last box without one"),
+        pytest.param(CHUNKED, chunked(TINY[:20], TINY[20:-1]) + b"0\r\n\r\n", id="whole chunks of half a video"),
+        pytest.param(CHUNKED, chunked(TINY[:20], TINY[20:]), id="chunks without their end"),
+        pytest.param(CHUNKED, chunked(OPEN_ENDED)[:-4], id="a chunk that is cut"),
+        pytest.param("Content-Length: 41\r\n", TINY, id="a body shorter than its length"),
+        pytest.param(f"Content-Length: {len(TINY) - 1}\r\n", TINY[:-1], id="half a video, with its length"),
+    ],
+)
+def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_length(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, head: str, body: bytes
+) -> None:
+    raw(head, body)
+    with pytest.raises(KlapDownloadError, match=r"not a whole MP4|broke off|ended after") as failure:
+        deliver().run()
+    assert failure.value.passing
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        pytest.param("", TINY, id="a body without a length"),
+        pytest.param(CHUNKED, chunked(TINY[:20], TINY[20:]) + b"0\r\n\r\n", id="chunks"),
+        pytest.param(CHUNKED, chunked(OPEN_ENDED) + b"0\r\n\r\n", id="chunks, and a last box without a length"),
+        pytest.param(f"Content-Length: {len(OPEN_ENDED)}\r\n", OPEN_ENDED, id="a last box without a length"),
+    ],
+)
+def test_a_video_that_is_whole_is_delivered_however_the_server_tells_its_length(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, head: str, body: bytes
+) -> None:
+    raw(head, body)
+    assert deliver().run()["size"] in (len(TINY), len(OPEN_ENDED))
+    (file,) = tmp_path.glob("*.mp4")
+    assert file.read_bytes() in (TINY, OPEN_ENDED)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_counts(
+    deliver: Callable[..., Played], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def note(number: int) -> None:
+        written.append((os.readlink(f"/proc/self/fd/{number}"), any(tmp_path.glob("*.mp4"))))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    deliver().run()
+    (part, named), (folder, there) = written[:2]
+    assert (part.endswith(".part"), named) == (True, False)
+    assert (folder, there) == (str(tmp_path), True)
+
+
 def test_a_file_is_not_seen_before_it_is_whole(
     deliver: Callable[..., Played], short: dict[str, str], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
 ) -> None:
@@ -412,7 +543,7 @@ def test_a_file_is_not_seen_before_it_is_whole(
     time.sleep(0.1)
     over.set()
     watcher.join()
-    assert sizes == {len(HEAD) + 30}
+    assert sizes == {62}
 
 
 def test_a_file_beyond_the_limit_is_given_up_and_not_tried_again(
@@ -431,7 +562,7 @@ def test_the_limit_holds_for_a_file_that_does_not_tell_its_size(
     with pytest.raises(KlapDownloadError, match=r"limit is 5000.*max_bytes"):
         deliver(max_bytes=5000).run()
     assert os.listdir(tmp_path) == []
-    assert deliver().run()["size"] == len(HEAD) + 100_000
+    assert deliver().run()["size"] == 32 + 100_000
 
 
 def test_a_download_that_takes_too_long_is_given_up(
@@ -470,7 +601,7 @@ def test_up_to_three_redirects_are_followed_and_the_key_stays_here(
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     moved(f"{elsewhere}/hops/{hops}")
-    assert deliver().run()["size"] == len(HEAD)
+    assert deliver().run()["size"] == len(TINY)
     assert [path for path, _ in Elsewhere.seen] == [f"/hops/{left}" for left in range(hops, -1, -1)]
     assert not [headers for _, headers in Elsewhere.seen if "authorization" in headers or "x-on-behalf-of" in headers]
 
@@ -479,7 +610,7 @@ def test_klap_redirecting_to_another_server_takes_no_key_there(
     klap: Sandbox, deliver: Callable[..., Played], elsewhere: str
 ) -> None:
     klap.fault("GET", RENDER, "redirect", location=f"{elsewhere}/hops/0")
-    assert deliver().run()["size"] == len(HEAD)
+    assert deliver().run()["size"] == len(TINY)
     ((_, headers),) = Elsewhere.seen
     assert "authorization" not in headers
 
@@ -551,11 +682,11 @@ def test_a_big_file_takes_no_memory(
     result = deliver().run()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    digest = hashlib.sha256(HEAD)
-    zeros = bytes(MEGABYTE)
+    head, zeros = head_of_mp4(size), bytes(MEGABYTE)
+    digest = hashlib.sha256(head)
     for _ in range(299):
         digest.update(zeros)
-    digest.update(zeros[len(HEAD) :])
+    digest.update(zeros[len(head) :])
     assert (result["size"], result["sha256"]) == (size, digest.hexdigest())
     assert peak < 32 * MEGABYTE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -60,11 +61,16 @@ FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
     ("status", {"code": 429}, KlapRateLimitError, True),
     ("status", {"code": 400, "body": {"detail": "no"}}, KlapRejectedError, False),
     ("status", {"code": 401}, KlapAuthError, False),
-    ("status", {"code": 402}, KlapCreditsError, False),
-    ("status", {"code": 403}, KlapAuthError, False),
-    ("status", {"code": 404}, KlapNotFoundError, False),
+    ("status", {"code": 402, "body": {"message": "no"}}, KlapCreditsError, False),
+    ("status", {"code": 403, "body": {"message": "no"}}, KlapAuthError, False),
+    ("status", {"code": 404, "body": {"message": "no"}}, KlapNotFoundError, False),
     ("status", {"code": 422, "body": {"error_code": "video_too_long"}}, KlapRejectedError, False),
-    ("html", {"code": 404}, KlapNotFoundError, False),
+    ("html", {"code": 401}, KlapAnswerError, True),
+    ("html", {"code": 403}, KlapAnswerError, True),
+    ("html", {"code": 404}, KlapAnswerError, True),
+    ("status", {"code": 403}, KlapAnswerError, True),
+    ("status", {"code": 404}, KlapAnswerError, True),
+    ("status", {"code": 408}, KlapServerError, True),
 ]
 each_failure = pytest.mark.parametrize(
     ("fault", "more", "kind", "passing"), FAILURES, ids=lambda value: str(value)[:30]
@@ -556,3 +562,39 @@ def test_a_connection_without_a_key_fails_before_anything_is_sent(klap: Sandbox,
 def test_a_connection_that_does_not_exist_is_named() -> None:
     with pytest.raises(KlapConfigError, match=r"no Airflow connection 'nowhere'.*klap_conn_id"):
         KlapHook("nowhere").call(SUBMIT)
+
+
+def test_an_answer_that_drips_is_given_up_in_time_and_the_next_call_has_a_connection_of_its_own(
+    connect: Callable[..., None],
+) -> None:
+    class Drip(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                for _ in range(30):
+                    self.wfile.write(b" ")
+                    time.sleep(0.2)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server, Listener(body=b"[]") as sound:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        connect(f"http://127.0.0.1:{server.server_address[1]}", read_timeout=30)
+        client = KlapHook().client
+        dripping, began = client.session, time.monotonic()
+        with pytest.raises(KlapNoAnswerError, match="within 0 s"):
+            client.call(calls.list_exports(), backoff=ONCE, within=0.4)
+        assert 0.4 <= time.monotonic() - began < 5
+        assert client.session is not dripping
+        server.shutdown()
+        connect(sound.url)
+        assert KlapHook().client.call(calls.list_exports(), within=5) == []
+
+
+def test_what_fails_in_time_fails_as_ever(klap: Sandbox) -> None:
+    klap.fault("GET", "^/exports$", "status", code=500)
+    with pytest.raises(KlapServerError):
+        KlapHook().client.call(calls.list_exports(), backoff=ONCE, within=5)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from airflow.sdk.execution_time import comms
 
 from klap_provider.errors import (
@@ -19,6 +19,7 @@ from klap_provider.errors import (
     KlapCreditsError,
     KlapError,
     KlapInputError,
+    KlapLookUpError,
     KlapNoAnswerError,
     KlapNoShortsError,
     KlapNotFoundError,
@@ -28,6 +29,7 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
+from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.submitter import SETTLE
 from klap_provider.sensors import TaskStatusSensor
 from tests.support.airflow_context import API_KEY
@@ -56,6 +58,8 @@ LOST_ANSWERS = [
     pytest.param("status", {"code": 500}, 0, id="500"),
     pytest.param("status", {"code": 503}, 0, id="503 that does not say when to come back"),
     pytest.param("html", {}, 0, id="a web page"),
+    pytest.param("status", {"code": 408}, 0, id="408"),
+    pytest.param("html", {"code": 499}, 0, id="499"),
     pytest.param("empty", {}, 0, id="an empty body"),
     pytest.param("redirect", {"location": "https://login.example.com/"}, 0, id="a redirect"),
 ]
@@ -491,7 +495,7 @@ def test_a_submitted_task_that_cannot_be_looked_at_is_not_submitted_again(
 ) -> None:
     task = airflow(submit())
     first = task.run()
-    klap.fault("GET", "^/tasks/", "status", code=code)
+    klap.fault("GET", "^/tasks/", "status", code=code, body={"message": "no"})
     with pytest.raises(KlapError):
         task.run()
     assert task.run() == first
@@ -1229,3 +1233,109 @@ def test_an_export_is_shown_under_the_name_of_its_short() -> None:
     operator = export({"id": "p1", "folder_id": "f1"}, short_name="Why we sleep")()
     assert operator.map_index_template == "{{ task.short_name }}"
     assert operator.short_name == "Why we sleep"
+
+
+def test_a_reason_that_cannot_be_left_hides_no_failure(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:
+    klap.fault("POST", POST_TASK, "status", code=402)
+    supervisor.broken = (comms.SetXCom,)
+    with pytest.raises(KlapCreditsError):
+        airflow(submit()).run()
+
+
+def test_what_airflow_fails_with_is_named_like_any_other_reason(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor
+) -> None:
+    supervisor.broken = (comms.GetAssetStateStoreByName,)
+    task = airflow(submit())
+    with pytest.raises(AirflowRuntimeError):
+        task.run()
+    said = task.xcom("klap_error")
+    assert (said["type"], said["project_id"]) == ("AirflowRuntimeError", None)
+    assert said["error"].startswith("AirflowRuntimeError: API_SERVER_ERROR")
+    assert klap.requests("POST") == []
+
+
+def test_a_task_that_is_skipped_leaves_no_reason(airflow: Airflow) -> None:
+    class Skipping(KlapOperator):
+        @reports_failure
+        def execute(self, context: Any) -> None:
+            raise AirflowSkipException("nothing to do")
+
+    task = airflow(lambda: Skipping(task_id="skip"))
+    with pytest.raises(AirflowSkipException):
+        task.run()
+    assert task.xcom("klap_error") is None
+
+
+@pytest.mark.parametrize("words", ["https://storage.example.com/a.mp4?X-Amz-Signature=s3cret", "x" * 10_000])
+def test_a_reason_that_is_not_ours_is_short_and_has_no_signature(airflow: Airflow, words: str) -> None:
+    class Failing(KlapOperator):
+        @reports_failure
+        def execute(self, context: Any) -> None:
+            raise RuntimeError(words)
+
+    task = airflow(lambda: Failing(task_id="fail"))
+    with pytest.raises(RuntimeError):
+        task.run()
+    said = task.xcom("klap_error")["error"]
+    assert said.startswith("RuntimeError: ")
+    assert "s3cret" not in said
+    assert len(said) <= 500
+
+
+def test_a_secrets_backend_that_does_not_answer_is_no_missing_connection(
+    airflow: Airflow, supervisor: Supervisor, klap: Sandbox, connect: Callable[..., None], monkeypatch: Any
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
+    supervisor.broken = (comms.GetConnection,)
+    task = airflow(submit())
+    with pytest.raises(KlapLookUpError, match=r"'klap_default'.*ExecutionAPISecretsBackend did not answer") as failure:
+        task.run()
+    assert (failure.value.passing, failure.value.refused) == (True, True)
+    supervisor.broken = ()
+    with pytest.raises(KlapConfigError, match="no Airflow connection 'klap_default'"):
+        task.run()
+    connect(klap.url)
+    task.run()
+    assert len(klap.ledger()) == 1
+
+
+FORM = {"source_video_url": TALK, "limit": 3, "max_clip_count": 10}
+
+
+@of_either
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        ({"limt": 1}, r"has 'limt' \(did you mean 'limit'\?\), which"),
+        ({"limit": 1, "Max-Clips": 2}, r"'Max-Clips' \(did you mean 'max_clip_count'\?\)"),
+        ({"qqq": 1, "limt": 1}, r"has 'limt' .*, 'qqq', which .*: limit, max_clip_count, source_video_url\."),
+        ({"team": "a", "Team": "b"}, "did you mean 'team'"),
+    ],
+)
+def test_a_run_that_was_asked_for_something_under_another_name_is_refused_before_anything_is_paid(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], conf: dict[str, Any], said: str
+) -> None:
+    params = {**FORM, "team": "x"} if "team" in conf else FORM
+    task = airflow(submit(operator, strict_conf=True), params=params, conf=conf)
+    with pytest.raises(KlapInputError, match=said) as failure:
+        task.run()
+    assert not failure.value.passing
+    assert task.xcom("klap_error")["type"] == "KlapInputError"
+    assert klap.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("conf", "strict"),
+    [
+        (None, True),
+        ({}, True),
+        ({"limit": 1, "openlineage": {"parentRunId": "…"}, "team": "a"}, True),
+        ({"whatever": "the DAG makes of it"}, False),
+    ],
+)
+def test_names_that_the_dag_has_and_those_of_a_dag_that_is_not_strict_are_taken(
+    klap: Sandbox, airflow: Airflow, conf: dict[str, Any] | None, strict: bool
+) -> None:
+    airflow(submit(strict_conf=strict), params={**FORM, "team": "x"}, conf=conf).run()
+    assert len(klap.ledger()) == 1

@@ -14,6 +14,7 @@ from airflow.sdk.io import attach
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.files.storage import asset_uri
 from klap_provider.operators import PublishShortsOperator
+from tests.support import airflow_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,8 +137,10 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
 ) -> None:
     run(2)
     result = publish(2).run()
+    (own,) = (tmp_path / "task000000000000" / "runs").iterdir()
+    assert own.read_text() == (tmp_path / "task000000000000" / "manifest.json").read_text()
     assert result == {
-        "manifest": f"file://{tmp_path}/task000000000000/manifest.json",
+        "manifest": f"file://{own}",
         "delivered": 2,
         "paths": ["file:///data/0.mp4", "file:///data/1.mp4"],
         "cost": None,
@@ -157,6 +160,29 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "cost": None,
         "review": None,
     }
+
+
+def test_runs_that_share_a_folder_keep_their_bills_and_a_cleared_one_replaces_its_own(
+    publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(2)
+    folder = tmp_path / "task000000000000"
+
+    def bill(path: str) -> tuple[str, float, int]:
+        told = json.loads((folder / "runs" / path.rpartition("/")[2]).read_text())
+        return told["run_id"], told["cost"]["input_videos"], len(told["delivered"])
+
+    first = publish(1, submissions=1).run()["manifest"]
+    monkeypatch.setattr(airflow_context, "RUN_ID", "tuesday 2026-11-24T10:00:00+00:00")
+    run(2)
+    second = publish(2, submissions=0).run()["manifest"]
+    assert [bill(path) for path in (first, second)] == [("monday", 1, 1), (airflow_context.RUN_ID, 0, 2)]
+    assert manifest(tmp_path)["run_id"] == airflow_context.RUN_ID, "the latest"
+
+    monkeypatch.setattr(airflow_context, "RUN_ID", "monday")
+    assert publish(2, submissions=1).run()["manifest"] == first
+    assert bill(first) == ("monday", 1, 2)
+    assert (manifest(tmp_path)["run_id"], len(list((folder / "runs").iterdir()))) == ("monday", 2)
 
 
 def test_what_is_in_no_folder_is_published_likewise(
@@ -281,7 +307,9 @@ def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_a
     run(3)
     fail(supervisor, place, step, "Klap said no.")
     task = publish(3)
-    with pytest.raises(KlapIncompleteError, match=rf"2 of 3 .*manifest\.json\. {named} of 'Señal {place}': Klap said"):
+    with pytest.raises(
+        KlapIncompleteError, match=rf"2 of 3 .*runs/videos_monday_\w+\.json\. {named} of 'Señal {place}': Klap said"
+    ):
         task.run()
     others = [other for other in range(3) if other != place]
     written = manifest(tmp_path)
@@ -406,7 +434,8 @@ def test_clearing_a_run_until_nothing_is_missing_rewrites_the_manifest(
     run(2)
     assert task.run()["delivered"] == 2
     assert manifest(tmp_path)["missing"] == []
-    assert [path.name for path in (tmp_path / "task000000000000").iterdir()] == ["manifest.json"]
+    assert {path.name for path in (tmp_path / "task000000000000").iterdir()} == {"manifest.json", "runs"}
+    assert len([*(tmp_path / "task000000000000" / "runs").iterdir()]) == 1
 
 
 # What it cost

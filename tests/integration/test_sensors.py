@@ -11,7 +11,7 @@ import pytest
 import requests
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError
+from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError, KlapWaitError
 from klap_provider.rules import polling
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 from klap_provider.sensors.base import BACKSTOP
@@ -114,14 +114,18 @@ CASES = {
     "401": Case([BAD_KEY], failure=KEY_IS_WRONG),
     "401 after a while": Case([answer("processing", times=2), BAD_KEY], failure=KEY_IS_WRONG),
     "404": Case(
-        [{"action": "status", "code": 404, "times": None}],
+        [{"action": "status", "code": 404, "body": {"message": "no"}, "times": None}],
         failure=(
             "KlapNotFoundError",
-            "GET /tasks/ID: HTTP N (an empty body). Klap does not know this id, or not for this key and user.",
+            "GET /tasks/ID: HTTP N (no). Klap does not know this id, or not for this key and user.",
         ),
     ),
     "500s in passing": Case([{"action": "status", "code": 500, "times": 2}]),
     "web pages in passing": Case([{"action": "html", "times": 2}]),
+    "a firewall's 401 in passing": Case([{"action": "html", "code": 401, "times": 2}]),
+    "a firewall's 403 in passing": Case([{"action": "html", "code": 403, "times": 2}]),
+    "a deploy's 404 in passing": Case([{"action": "html", "code": 404, "times": 2}]),
+    "an empty 404 in passing": Case([{"action": "status", "code": 404, "times": 2}]),
     "empty bodies in passing": Case([{"action": "empty", "times": 2}]),
     "dropped connections in passing": Case([{"action": "drop", "times": 2}]),
 }
@@ -441,3 +445,37 @@ def test_an_export_is_shown_under_the_name_of_its_short() -> None:
     sensor = ExportStatusSensor(task_id="wait", export_id="e", project_id="p", short_name="Why we sleep")
     assert sensor.map_index_template == "{{ task.short_name }}"
     assert sensor.short_name == "Why we sleep"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_look_that_hangs_does_not_extend_a_wait(
+    klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr("klap_provider.operators.base.LAST_LOOK", 0.2)
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.2)
+    klap_task_id = new_task(klap, [{"action": "delay", "seconds": 20, "times": None}])
+    wait = {"klap_task_id": klap_task_id, "poke_interval": 0.05, "timeout": 0.5, **MODES[mode]}
+    began = time.monotonic()
+    with pytest.raises(AirflowSensorTimeout, match=r"no answer from .* within"):
+        airflow(lambda: TaskStatusSensor(task_id="wait", **wait)).run()
+    assert time.monotonic() - began < 12
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize("error", ["Trigger failure", "Trigger timeout"])
+def test_what_fails_in_the_triggerer_says_nothing_of_the_job(
+    klap: Sandbox, airflow: Airflow, soft_fail: bool, error: str
+) -> None:
+    going_on = new_task(klap, [], seconds=60)
+    task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=going_on, soft_fail=soft_fail))
+    with pytest.raises(KlapWaitError, match=f"could not wait for task {going_on} .{error}") as failure:
+        task.resume_stranded(error)
+    assert failure.value.passing
+    assert task.xcom("klap_error")["type"] == "KlapWaitError"
+
+
+def test_a_job_that_is_ready_when_the_triggerer_has_failed_is_no_failure(klap: Sandbox, airflow: Airflow) -> None:
+    klap_task_id = new_task(klap, [])
+    klap.outcome(f"/tasks/{klap_task_id}")
+    task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id))
+    assert task.resume_stranded()["klap_task_id"] == klap_task_id

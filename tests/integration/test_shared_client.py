@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk.execution_time import comms
 
 from klap_provider.api import calls
 from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapInputError, KlapRateLimitError
@@ -23,6 +24,8 @@ from tests.support.loop_watch import blockers, free_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from tests.support.airflow_context import Supervisor
 
 __all__ = ["blockers", "closed_url", "free_loop"]  # fixtures
 pytestmark = pytest.mark.usefixtures("free_loop")
@@ -208,6 +211,20 @@ async def test_a_connection_that_was_deleted_leaves_the_failure_as_it_is(
             await hook.call(LOOK)
 
 
+async def test_a_connection_that_cannot_be_read_again_leaves_the_one_in_hand(
+    server: Klap, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor.broken = (comms.GetConnection,)
+    async with KlapAsyncClient() as hook:
+        await hook.call(LOOK)
+        monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
+        server.keys = set()
+        with pytest.raises(KlapAuthError):
+            await hook.call(LOOK)
+        server.keys = {"kak_test_first"}
+        assert await hook.call(LOOK) == []
+
+
 async def test_a_host_that_was_mended_is_found_by_those_who_wait(
     server: Klap, closed_url: str, connect: Callable[..., None]
 ) -> None:
@@ -259,6 +276,25 @@ async def test_a_held_wait_still_ends_at_its_deadline(server: Klap) -> None:
     await asyncio.gather(*(all_events(waiting(seconds=0.5)) for _ in range(3)))
     assert 0.3 < time.monotonic() - began < 1.5
     assert server.looks <= 3  # those that were under way when Klap said so
+
+
+@pytest.mark.parametrize("queued", [1, 40])
+async def test_no_wait_outlives_its_deadline_however_slow_klap_is_and_however_many_wait(
+    server: Klap, monkeypatch: pytest.MonkeyPatch, queued: int
+) -> None:
+    server.seconds = 60
+    monkeypatch.setattr(async_client, "IN_FLIGHT", 5)
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.2)
+    began = time.monotonic()
+    events = await asyncio.gather(*(all_events(waiting(seconds=1)) for _ in range(queued)))
+    assert 1 <= time.monotonic() - began < 20
+    assert [[event.payload for event in each] for each in events] == [[{"unknown_since": None}]] * queued
+
+
+async def test_a_wait_that_is_late_still_looks_once(server: Klap) -> None:
+    server.seconds = 0.5
+    await all_events(waiting(seconds=-5))
+    assert server.looks == 1
 
 
 async def test_requests_under_way_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk.execution_time import comms
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import TaskSuccessEvent
 
@@ -203,6 +204,38 @@ async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
     connect("http://127.0.0.1:9/v2")
     events = payloads(await all_events(watching("task000000000000", watch(seconds=0.4))))
     assert events == [{"unknown_since": None}]
+
+
+async def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
+    klap: Sandbox, supervisor: Supervisor, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    klap_task_id = submitted(klap)
+    monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
+    supervisor.broken = (comms.GetConnection,)
+    running = asyncio.create_task(all_events(watching(klap_task_id)))
+    await asyncio.sleep(0.4)
+    assert not running.done()
+    connect(klap.url)
+    assert payloads(await asyncio.wait_for(running, 5)) == [{"unknown_since": None}]
+    assert klap.requests("GET", "^/tasks/")
+
+
+async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
+    klap: Sandbox, supervisor: Supervisor, airflow: Airflow
+) -> None:
+    klap_task_id = submitted(klap)
+    instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
+    instance.triggers.append(watching(klap_task_id, end_from_trigger=True).serialize())
+    supervisor.broken = (comms.SetXCom,)
+    (event,) = await all_events(instance.rebuilt_trigger())
+    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload == {"unknown_since": None}
+
+
+async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:
+    trigger = watching(submitted(klap), Watch(time.time(), time.time() + 20, Pace(0.05, 0.05)))
+    trigger.target = "no target"  # type: ignore[assignment]  # so that everything fails
+    assert payloads(await asyncio.wait_for(all_events(trigger), 5)) == [{"unknown_since": None}]
 
 
 async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(

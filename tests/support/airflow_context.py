@@ -13,6 +13,7 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from airflow.sdk import DAG
@@ -212,6 +213,8 @@ class Played:
     :ivar events: payloads of their events.
     :ivar ended_from_trigger: whether the triggerer ended it.
     :ivar answer: what a person says to a question: the choices, and who it was; None = nobody did in time.
+    :ivar params: those of its DAG.
+    :ivar conf: what its run was started with.
     :ivar patience: how long it waited for that person.
     :ivar outlet_events: where the latest try put its asset events.
     """
@@ -231,6 +234,8 @@ class Played:
     answer: tuple[list[str], str] | None = None
     patience: timedelta | None = None
     outlet_events: Any = None
+    params: dict[str, Any] = field(default_factory=dict)
+    conf: dict[str, Any] | None = None
 
     def run(self) -> Any:
         """Play one try to its end and return the XCom that it leaves; raise what it fails with."""
@@ -265,6 +270,14 @@ class Played:
                 ti.xcom_push("return_value", value)
             return self.xcom()
 
+    def resume_stranded(self, error: str = "Trigger failure") -> Any:
+        """Resume it as Airflow does where its trigger has failed, or outlived its timeout."""
+        task, ti, context = self._start(0)
+        value = _in_a_worker(task, context, ("__fail__", {"error": error, "traceback": ["Boom"]}))
+        if value is not None:
+            ti.xcom_push("return_value", value)
+        return self.xcom()
+
     def clear(self) -> None:
         """What a person does: the task instance may be tried again, and 3.4 forgets its state store."""
         self.tries_when_cleared = self.tries
@@ -290,7 +303,7 @@ class Played:
 
     def _start(self, reschedules: int) -> tuple[BaseOperator, RuntimeTaskInstance, Context]:
         self.workers += 1
-        with DAG(DAG_ID, schedule=None):
+        with DAG(DAG_ID, schedule=None, params=self.params):
             task = self.make()
         self.task_id = task.task_id
         left = next((LEFT_BY[kind.__name__] for kind in type(task).__mro__ if kind.__name__ in LEFT_BY), {})
@@ -306,6 +319,7 @@ class Played:
             task=task,
         )
         context = ti.get_template_context()
+        context["dag_run"] = SimpleNamespace(conf=self.conf)  # type: ignore[typeddict-item]  # what is read of it
         context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]  # for sensors
         task.render_template_fields(context)
         self.outlet_events = context["outlet_events"]

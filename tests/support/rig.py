@@ -174,15 +174,17 @@ class Rig:
             name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name.endswith(".mp4")
         }
         beside = {name.replace(".mp4", ".json") for name in digests}
-        assert files.keys() - digests.keys() <= {*beside, "manifest.json"}
+        others = {name for name in files.keys() - digests.keys() if not name.startswith("runs/")}
+        assert others <= {*beside, "manifest.json"}
         assert len(set(digests.values())) <= 1, "whole files: the sandbox's videos are all the same"
         for short in manifest["delivered"]:
             assert digests[Path(short["path"]).name] == short["sha256"]
         return manifest
 
     def files(self, folder: str) -> dict[str, bytes]:
-        """Return what lies in a folder of the destination."""
-        return {path.name: path.read_bytes() for path in (self.shorts / folder).iterdir()}
+        """Return what lies below a folder of the destination."""
+        there = self.shorts / folder
+        return {str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()}
 
     def has_ended(self, run_id: str) -> bool:
         """Whether the run is in a final state."""

@@ -1,4 +1,4 @@
-"""Looking at video files."""
+"""Looking at video files, and making what has their boxes alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ import imageio_ffmpeg  # type: ignore[import-untyped]  # it has no types
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def box(kind: str, content: bytes = b"") -> bytes:
+    """A box of an MP4."""
+    return (8 + len(content)).to_bytes(4, "big") + kind.encode() + content
+
+
+def head_of_mp4(size: int) -> bytes:
+    """The beginning of a whole MP4 of so many bytes, of which all others may be anything."""
+    beginning = box("ftyp", b"mp42mp41") + box("moov")
+    return beginning + (size - len(beginning)).to_bytes(4, "big") + b"mdat"
 
 
 def size_of(video: Path) -> tuple[int, int]:

@@ -174,7 +174,7 @@ def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
         calls.get_project("p", folder_id="")
 
 
-@pytest.mark.parametrize(
+each_status = pytest.mark.parametrize(
     ("status", "kind", "passing", "refused", "advice"),
     [
         (301, KlapAnswerError, True, False, "connection's Host"),
@@ -189,7 +189,10 @@ def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
         (409, KlapRejectedError, False, True, "mend the parameters"),
         (413, KlapRejectedError, False, True, "mend the parameters"),
         (422, KlapRejectedError, False, True, "mend the parameters"),
+        (408, KlapServerError, True, False, "does not say whether it was carried out"),
+        (425, KlapServerError, True, False, "does not say whether it was carried out"),
         (429, KlapRateLimitError, True, True, "later"),
+        (499, KlapServerError, True, False, "does not say whether it was carried out"),
         (500, KlapServerError, True, False, "later"),
         (502, KlapServerError, True, False, "later"),
         (503, KlapServerError, True, False, "later"),
@@ -197,28 +200,43 @@ def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
         (599, KlapServerError, True, False, "later"),
     ],
 )
+JSON = [{"message": "m"}, {"error_code": "c", "message": "m"}, {"detail": [{"loc": ["body"], "msg": "m"}]}, []]
+NO_JSON = [b"", b"<html><h1>Oops</h1></html>", b"{", None]
+
+
+@each_status
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html><h1>Oops</h1></html>",
-        b"{",
-        {"message": "m"},
-        {"error_code": "c", "message": "m"},
-        {"detail": [{"loc": ["body"], "msg": "m"}]},
-        [],
-        None,
-    ],
-    ids=str,
+    ("call", "body"), [*((POST, body) for body in JSON + NO_JSON), *((TASK, body) for body in JSON)]
 )
 def test_a_status_code_decides_the_exception_whatever_the_body(
+    status: int,
+    kind: type[KlapResponseError],
+    passing: bool,
+    refused: bool,
+    advice: str,
+    call: calls.Call[Any],
+    body: Any,
+) -> None:
+    error = failure(status, body, call=call)
+    assert type(error) is kind
+    assert (error.status, error.passing, error.refused) == (status, passing, refused)
+    assert f"{call}: HTTP {status}" in str(error)
+    assert advice in str(error)
+
+
+@each_status
+@pytest.mark.parametrize("body", NO_JSON)
+def test_what_looks_is_refused_by_the_apis_json_alone(
     status: int, kind: type[KlapResponseError], passing: bool, refused: bool, advice: str, body: Any
 ) -> None:
     error = failure(status, body)
-    assert type(error) is kind
-    assert (error.status, error.passing, error.refused) == (status, passing, refused)
-    assert f"GET /tasks/t1: HTTP {status}" in str(error)
+    if status == 401 and body == b"":
+        assert type(error) is KlapAuthError
+        return
+    assert type(error) is (kind if passing else KlapAnswerError)
+    assert error.passing
     assert advice in str(error)
+    assert ("firewall" in str(error)) is not passing
 
 
 def test_only_a_503_with_retry_after_says_that_a_post_was_turned_away() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from klap_provider.rules.naming import file_name
+from klap_provider.rules.naming import file_name, manifest_name
 
 SEPARATORS = set("-_.")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}
@@ -70,3 +70,21 @@ def test_two_exports_never_share_a_name(ids: list[str], short_name: str) -> None
 @given(export_id=st.from_regex(re.compile(r"[A-Za-z0-9]{16}", re.ASCII), fullmatch=True))
 def test_an_id_as_klap_makes_them_stands_in_the_name_as_it_is(export_id: str) -> None:
     assert file_name(export_id=export_id) == f"short_{export_id}.mp4"
+
+
+RUN = ("klap_generate_shorts", "manual__2026-11-24T14:31:07.5+00:00", "publish", -1)
+
+
+def test_the_manifest_of_a_run_is_named_after_it_in_characters_that_every_storage_takes() -> None:
+    name = manifest_name(*RUN)
+    assert name.startswith("klap_generate_shorts_manual__2026-11-24T14-31-07.5-00-00_")
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+\.json", name)
+    assert name == manifest_name(*RUN)
+    assert len(manifest_name("d" * 250, "r" * 250, "publish", 3)) < 150
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_no_two_runs_have_the_same_manifest(place: int) -> None:
+    other = [*RUN]
+    other[place] = 0 if place == 3 else f"{RUN[place]}/"
+    assert manifest_name(*other) != manifest_name(*RUN)  # type: ignore[arg-type]  # of just these kinds

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -212,6 +213,10 @@ _ADVICE: dict[int, tuple[type[KlapResponseError], str]] = {
     429: (KlapRateLimitError, "Too many requests; it can be tried again later."),
 }
 
+#: Codes that say of a request that it was not carried out. Not among them: 408 and 425, which also proxies answer that
+#: may have handed it on; and what HTTP does not have, such as nginx's 499.
+_REFUSALS = frozenset(code for code in HTTPStatus if 400 <= code < 500) - {408, 425}
+
 
 def _error(
     call: Call[Any], status: int, headers: Mapping[str, str], document: Any, body: bytes, now: float
@@ -220,10 +225,15 @@ def _error(
         kind, advice = _ADVICE[status]
     elif status >= 500:
         kind, advice = KlapServerError, "Klap has a problem of its own; it can be tried again later."
+    elif status >= 400 and status not in _REFUSALS:
+        kind, advice = KlapServerError, "This does not say whether it was carried out; it can be tried again later."
     elif status >= 400:
         kind, advice = KlapRejectedError, "Klap does not accept the request as it is; mend the parameters."
     else:
         kind, advice = KlapAnswerError, "This is not the API: check the connection's Host."
+    if call.repeatable and not kind.passing and not _is_klaps_word(status, document, body):
+        kind = KlapAnswerError
+        advice = f"{advice} But this is not the API's JSON: it may come from something before Klap, such as a firewall."
     error_code, words = _klaps_words(document)
     said = words or _describe_non_json(body)
     lowered = {name.lower(): value for name, value in headers.items()}
@@ -232,8 +242,17 @@ def _error(
         status=status,
         error_code=error_code,
         retry_after=parse_retry_after(lowered.get("retry-after"), now=now),
-        spoke_json=document is not None,
     )
+
+
+def _is_klaps_word(status: int, document: Any, body: bytes) -> bool:
+    """
+    Whether a refusal of a GET is to be believed, rather than a firewall's, or that of a deploy at Klap.
+
+    An empty 401 is: whatever asks for a login before Klap has a page for it, and a bad key must not be looked with for
+    hours.
+    """
+    return document is not None or (status == HTTPStatus.UNAUTHORIZED and not body.strip())
 
 
 def _klaps_words(document: Any) -> tuple[str | None, str]:

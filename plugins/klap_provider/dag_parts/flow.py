@@ -94,6 +94,7 @@ def submit_and_wait(
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
         dimensions={name: form[name] for name in Dimensions.model_fields},
         editing_options={name: form[name] for name in EditingOptions.model_fields},
+        strict_conf=True,
         **more,
     )
     wait = TaskStatusSensor(

@@ -94,6 +94,7 @@ def klap_generate_shorts_batch(
             source_video_urls=form["source_video_urls"],
             list_path=form["list_path"],
             settings={name: form[name] for name in shared},
+            strict_conf=True,
         )
         video = VideoRunOperator.partial(
             task_id="video",

@@ -10,6 +10,7 @@ from airflow.sdk import Param
 from klap_provider.api.requests import Dimensions, EditingOptions, VideoRequest, Watermark
 from klap_provider.api.shapes import ASPECT_RATIOS
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, Spending, dollars, estimate
+from klap_provider.rules.misspelt import unknown
 from klap_provider.rules.video_list import YES_OR_NO
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
 
     :raises ValueError: names those that are no fields.
     """
-    if unknown := defaults.keys() - fields.keys():
-        raise ValueError(f"no such field of the trigger form: {', '.join(sorted(unknown))}")
+    if wrong := unknown(sorted(defaults), fields):
+        raise ValueError(f"no such field of the trigger form: {', '.join(wrong)}")
     for name, value in defaults.items():
         fields[name].value = value

@@ -14,12 +14,10 @@ from urllib3.exceptions import HTTPError
 
 from klap_provider.api.addresses import is_loopback
 from klap_provider.errors import KlapDownloadError
+from klap_provider.files.mp4 import BoxWalk
 
 CHUNK = 1024 * 1024
 MAX_REDIRECTS = 3
-
-#: How an MP4 file begins: the size of its first box, and that box's type.
-MP4_HEAD = b"....ftyp"
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,21 @@ class Fetched:
 
     size: int
     sha256: str
+
+
+def stored(source: IO[bytes]) -> tuple[Fetched, str | None]:
+    """
+    Read a stored video once through, in constant memory.
+
+    :return: its size and hash, and what keeps it from being a whole MP4, if anything does.
+    """
+    size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
+    while chunk := source.read(CHUNK):
+        size += len(chunk)
+        boxes.feed(chunk)
+        digest.update(chunk)
+    problem = boxes.problem or ("its last box does not say where it ends" if boxes.is_open else None)
+    return Fetched(size, digest.hexdigest()), problem
 
 
 def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
@@ -96,16 +109,17 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
     name, announced = _shown(response.url), response.headers.get("Content-Length")
     if announced and announced.isdigit() and int(announced) > limits.max_bytes:
         raise _too_large(name, int(announced), limits)
-    size, head, digest = 0, b"", hashlib.sha256()
+    size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
     with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as beside:
         hashed = beside.submit(digest.update, b"")
         # What has arrived, rather than whole chunks: a server that only drips must meet the time limit too.
         while chunk := response.raw.read1(CHUNK):
             size += len(chunk)
-            if len(head) < len(MP4_HEAD):
-                head += chunk[: len(MP4_HEAD)]
-                if len(head) >= len(MP4_HEAD) and head[4:8] != MP4_HEAD[4:]:
-                    raise KlapDownloadError(f"{name} is not an MP4 video ({_content_type(response)}).", passing=True)
+            boxes.feed(chunk)
+            if boxes.broken:
+                raise KlapDownloadError(
+                    f"{name} is not an MP4 video ({_content_type(response)}): {boxes.broken}.", passing=True
+                )
             if size > limits.max_bytes:
                 raise _too_large(name, size, limits)
             if time.monotonic() > deadline:
@@ -117,8 +131,13 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
             hashed.result()  # one chunk at a time, while it is written and the next one is on its way
             hashed = beside.submit(digest.update, chunk)
             sink.write(chunk)
-    if size < len(MP4_HEAD) or (announced and announced.isdigit() and size != int(announced)):
-        raise KlapDownloadError(f"{name} ended after {size} of {announced or '?'} bytes.", passing=True)
+    if announced and announced.isdigit() and size != int(announced):
+        raise KlapDownloadError(f"{name} ended after {size} of {announced} bytes.", passing=True)
+    problem = boxes.problem
+    if boxes.is_open and not announced and not response.raw.chunked:
+        problem = "neither the server nor its last box says where it ends"
+    if problem:
+        raise KlapDownloadError(f"{name} is not a whole MP4 video ({size} bytes): {problem}.", passing=True)
     return Fetched(size, digest.hexdigest())
 
 

@@ -39,17 +39,13 @@ def facts_of(project: Project, *, short_name: str | None, virality_score: float 
     }
 
 
-def read_sidecar(path: ObjectStoragePath, *, sha256: str) -> dict[str, Any] | None:
-    """
-    Return what an earlier try wrote.
-
-    :param sha256: of the video; a file about another one counts as none.
-    """
+def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:
+    """Return what an earlier try wrote; nothing, if that is not there or cannot be read."""
     try:
         facts = json.loads(path.fs.cat_file(path.path))
     except (FileNotFoundError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) and facts.get("sha256") == sha256 else None
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def write_json(path: ObjectStoragePath, document: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import uuid
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -13,7 +15,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import attach
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it has no types
 
-from klap_provider.errors import KlapError, KlapInputError, KlapStorageError
+from klap_provider.airflow_internals import silent_backend
+from klap_provider.errors import KlapError, KlapInputError, KlapLookUpError, KlapStorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +27,9 @@ BLOCK_SIZE = 16 * 1024 * 1024
 #: Storage without folders, where making one would make a bucket out of a mistyped name, and with uploads that are
 #: seen when they are complete.
 OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
+
+#: HTTP statuses that no other try changes.
+NOT_THERE, REFUSED = (404,), (401, 403)
 
 
 def folder_at(destination: str, subfolder: str | None = None) -> ObjectStoragePath:
@@ -52,6 +58,7 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
 
     :param field: the parameter that the URL comes from, for messages.
     :raises KlapInputError: the URL's scheme, or its connection, is none that Airflow has.
+    :raises KlapLookUpError: Airflow cannot say just now what the connection is.
     """
     if url.startswith("file://"):
         # Known to Airflow beforehand: to look it up, it would load all storage that there is a provider for, which
@@ -64,6 +71,8 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
             Connection.get(path.conn_id)
         path.fs  # noqa: B018  # resolves the scheme now, so that an unknown one is named here
     except AirflowNotFoundException as missing:
+        if path.conn_id and (silent := silent_backend(path.conn_id)):
+            raise KlapLookUpError(path.conn_id, silent) from missing
         raise KlapInputError(
             f"{field} is {url!r}, and there is no Airflow connection {path.conn_id!r}. Create it, or name another one "
             "before the @."
@@ -89,21 +98,43 @@ def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None
         yield
     except KlapError:
         raise
-    except FileNotFoundError as missing:
-        raise KlapStorageError(
-            f"{field}: {url} is not there ({_said(missing)}). Check its bucket and path.", passing=paid
-        ) from missing
-    except PermissionError as refused:
-        raise KlapStorageError(
-            f"{field}: {url} was refused ({_said(refused)}). Check the credentials, and what they may do there.",
-            passing=paid,
-        ) from refused
     except Exception as failure:
+        status = _status(failure)
+        if status in NOT_THERE:
+            raise KlapStorageError(
+                f"{field}: {url} is not there ({_said(failure)}). Check its bucket and path.", passing=paid
+            ) from failure
+        if status in REFUSED:
+            raise KlapStorageError(
+                f"{field}: {url} was refused ({_said(failure)}). Check the credentials, and what they may do there.",
+                passing=paid,
+            ) from failure
         raise KlapStorageError(f"{field}: {url} failed ({_said(failure)}).", passing=True) from failure
 
 
+def _status(failure: BaseException | None) -> int | None:
+    """
+    Return the HTTP status that a storage failed with, or that its own exception stands for; None if there is none.
+
+    adlfs raises a RuntimeError from Azure's own exception, gcsfs an OSError for a 403, and Google's library, for
+    credentials that are no longer good, one that says that it is not ``retryable``.
+    """
+    while failure is not None:
+        if isinstance(failure, FileNotFoundError):
+            return 404
+        if isinstance(failure, PermissionError) or str(failure).startswith("Forbidden: "):
+            return 403
+        for name in ("status_code", "code"):
+            if isinstance(status := getattr(failure, name, None), int):
+                return status
+        if getattr(failure, "retryable", None) is False:
+            return 401
+        failure = failure.__cause__
+    return None
+
+
 def _said(failure: Exception) -> str:
-    return f"{type(failure).__name__}: {failure}"[:300]
+    return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
 
 
 def asset_uri(destination: str) -> str:
@@ -158,7 +189,8 @@ def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
 @contextmanager
 def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """
-    Write to ``.<name>.<random>.part`` beside the file, and move that at the end.
+    Write to ``.<name>.<random>.part`` beside the file, and move that at the end, when it is on the disk: or a machine
+    that goes off just then could come back with an empty file under the final name.
 
     What a killed earlier try left there is removed first, so that a try that is still alive, though given up by
     Airflow, fails at its own move.
@@ -174,11 +206,27 @@ def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     try:
         with fs.open(part, "wb") as sink:
             yield sink
+        if isinstance(fs, LocalFileSystem):
+            _to_disk(part)
         fs.mv(part, path.path)
+        if isinstance(fs, LocalFileSystem):
+            _to_disk(folder)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             fs.rm_file(part)
         raise
+
+
+def _to_disk(path: str) -> None:
+    """Wait until a file, or which files a folder has, would outlive a power failure."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as failure:
+        if failure.errno not in (errno.EINVAL, errno.ENOTSUP):  # a mounted share may not know this of folders
+            raise
+    finally:
+        os.close(number)
 
 
 def text_at(field: str, path: str) -> str:

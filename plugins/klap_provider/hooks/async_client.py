@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from requests.utils import get_environ_proxies, select_proxy
 
 from klap_provider.api import calls
-from klap_provider.errors import KlapConfigError, KlapError, KlapRateLimitError, KlapServerError
+from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
 from klap_provider.hooks.client import NO_ANSWER, USER_AGENT, transport_error
-from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
+from klap_provider.hooks.connection import DEFAULT_CONN_ID
+from klap_provider.hooks.lookup import alook_up
 from klap_provider.rules.retry import Backoff
 from klap_provider.telemetry import metrics
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from klap_provider.api.calls import Call
+    from klap_provider.hooks.connection import KlapConnection
 
 T = TypeVar("T")
 
@@ -101,11 +101,7 @@ class _Account:
 
     @classmethod
     async def read(cls, klap_conn_id: str) -> Self:
-        try:
-            conn = await BaseHook.aget_connection(klap_conn_id)
-        except AirflowNotFoundException as missing:
-            raise missing_connection(klap_conn_id, missing) from None
-        connection = KlapConnection.read(klap_conn_id, conn)
+        connection = await alook_up(klap_conn_id)
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
             sock_connect=connection.connect_timeout,
@@ -146,7 +142,7 @@ class _Client:
             # The connection may have another key or host by now. A rotated key must not end thousands of waits.
             try:
                 fresh = await self._read(since=began)
-            except KlapConfigError:
+            except Exception:  # whatever it is, there is one in hand
                 fresh = account
             if fresh == account:
                 raise

@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import logging
 import ssl
+import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from klap_provider import __version__
 from klap_provider.api import calls
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
-from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection, missing_connection
+from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection
+from klap_provider.hooks.lookup import look_up
 from klap_provider.hooks.on_time import OnTimeAdapter, TooLateError
 from klap_provider.rules.retry import Backoff, next_attempt_in
 from klap_provider.telemetry import metrics
@@ -71,12 +73,9 @@ class KlapClient:
 
         :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
         :raises KlapInputError: ``on_behalf_of`` is no id.
+        :raises KlapLookUpError: Airflow cannot say just now.
         """
-        try:
-            conn = BaseHook.get_connection(self.klap_conn_id)
-        except AirflowNotFoundException as missing:
-            raise missing_connection(self.klap_conn_id, missing) from None
-        return KlapConnection.read(self.klap_conn_id, conn).acting_for(self.on_behalf_of)
+        return look_up(self.klap_conn_id).acting_for(self.on_behalf_of)
 
     @cached_property
     def session(self) -> requests.Session:
@@ -94,13 +93,22 @@ class KlapClient:
         """Seconds to wait for a connection, and for an answer."""
         return self.connection.connect_timeout, self.connection.read_timeout
 
-    def call(self, call: Call[T], *, backoff: Backoff | None = None, until: float | None = None) -> T:
+    def call(
+        self,
+        call: Call[T],
+        *,
+        backoff: Backoff | None = None,
+        until: float | None = None,
+        within: float | None = None,
+    ) -> T:
         """
         Carry out an API call and return its parsed answer.
 
         :param backoff: instead of the hook's own.
         :param until: seconds since the epoch after which it is not sent any more, whatever has held it up; it goes
             out on a connection of its own.
+        :param within: seconds after which an attempt is given up, whatever comes in meanwhile. Default: only the
+            connection's timeouts hold, for each piece of an answer.
         :raises KlapConfigError: the connection cannot be used.
         :raises KlapTransportError: there was no answer.
         :raises KlapResponseError: there was one, but not the one that was asked for.
@@ -108,7 +116,9 @@ class KlapClient:
         backoff = backoff or self.backoff
         for attempt in range(1, backoff.attempts + 1):
             try:
-                return self._send(call) if until is None else self._send_on_time(call, until)
+                if until is not None:
+                    return self._send_on_time(call, until)
+                return self._send(call) if within is None else self._send_within(call, within)
             except TooLateError as late:
                 raise KlapConnectionError(
                     f"{call} was not sent: it is {late.seconds:.0f} s too late for it. The machine, or Klap's answers "
@@ -128,6 +138,25 @@ class KlapClient:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, OnTimeAdapter(until))
             return self._send(call, session)
+
+    def _send_within(self, call: Call[T], seconds: float) -> T:
+        outcome: Future[T] = Future()
+        connection = self.connection  # Airflow is asked for it in this thread
+
+        def send() -> None:
+            try:
+                outcome.set_result(self._send(call))
+            except BaseException as failure:
+                outcome.set_exception(failure)
+
+        # Neither a timeout of requests nor a pool of threads does: the one begins anew with each byte, and does not
+        # hold for a name that does not resolve; the other one's threads are waited for at the end of the process.
+        threading.Thread(target=send, name="klap-look", daemon=True).start()
+        try:
+            return outcome.result(seconds)
+        except FutureTimeoutError:
+            self.__dict__.pop("session", None)  # it stays with the thread that hangs
+            raise KlapNoAnswerError(f"{call}: no answer from {connection.api_url} within {seconds:.0f} s.") from None
 
     def _send(self, call: Call[T], session: requests.Session | None = None) -> T:
         try:

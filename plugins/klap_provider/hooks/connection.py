@@ -191,14 +191,6 @@ def _fits_header(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def missing_connection(conn_id: str, reason: BaseException) -> KlapConfigError:
-    """Return the error for a connection that Airflow does not have."""
-    return KlapConfigError(
-        f"There is no Airflow connection {conn_id!r} ({reason}). Create one of type Klap with your API key as its "
-        f"Password, or name another one with klap_conn_id."
-    )
-
-
 def _decoded(conn_id: str, extra: str | None) -> dict[str, Any]:
     # Not conn.extra_dejson: it tells the supervisor what to mask, for which an event loop must not wait, and its
     # async form is new in Airflow 3.3.2. The whole Extra was masked when Airflow brought the connection.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
 
 from klap_provider.api import calls
-from klap_provider.errors import KlapAuthError, KlapError, KlapNotFoundError
+from klap_provider.errors import KlapAnswerError, KlapAuthError, KlapError, KlapNotFoundError
 from klap_provider.hooks.client import KlapClient
 from klap_provider.hooks.connection import CONN_TYPE, DEFAULT_CONN_ID, KlapConnection
 from klap_provider.rules.retry import Backoff
@@ -144,11 +145,14 @@ class KlapHook(HttpHook):
         """
         try:
             self.call(calls.get_task(NO_TASK), backoff=Backoff(attempts=1))
-        except KlapNotFoundError as unknown:
-            if not unknown.spoke_json:
-                return False, f"{self.connection.api_url} is some web site, not Klap's API: check the connection's Host"
+        except KlapNotFoundError:
+            pass  # the key is good
         except KlapAuthError:
             return False, f"{self.connection.api_url} does not accept the API key (the connection's Password)"
+        except KlapAnswerError as odd:
+            if odd.status == HTTPStatus.NOT_FOUND:
+                return False, f"{self.connection.api_url} is some web site, not Klap's API: check the connection's Host"
+            return False, str(odd)
         except KlapError as failure:
             return False, str(failure)
         from klap_provider.files.destination import is_local

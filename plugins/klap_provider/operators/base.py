@@ -9,15 +9,23 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.sdk import Asset, BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from klap_provider.airflow_internals import asset_store
-from klap_provider.api.answers import JobStatus
+from klap_provider.api.answers import JobStatus, without_queries
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules import submitter as rules
 from klap_provider.rules.ledger import Asker
+from klap_provider.rules.misspelt import require_known
+from klap_provider.rules.polling import LAST_LOOK
 from klap_provider.rules.retry import ONCE
 from klap_provider.rules.submitter import Submitter
 from klap_provider.xcoms import ERROR_KEY, LEDGER, Failure
@@ -42,6 +50,43 @@ log = logging.getLogger(__name__)
 #: Seconds after which a row of the ledger that could not be written is written again. Airflow's own client has tried
 #: some times by then.
 WRITE_AGAIN_AFTER = (1.0, 4.0)
+
+#: What a task ends with that has not failed.
+NO_FAILURES = (AirflowSkipException, AirflowRescheduleException)
+
+#: Characters that are left of what is none of this package's errors.
+LONGEST_REASON = 500
+
+
+def reports_failure(
+    execute: Callable[Concatenate[SelfT, Context, P], R],
+) -> Callable[Concatenate[SelfT, Context, P], R]:
+    """Leave an XCom that says why the task failed, so that who joins behind it can name the reason."""
+
+    @functools.wraps(execute)
+    def wrapper(self: SelfT, context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return execute(self, context, *args, **kwargs)
+        except NO_FAILURES:
+            raise
+        except (Exception, AirflowTaskTimeout) as failure:
+            try:
+                context["ti"].xcom_push(key=ERROR_KEY, value=_said_of(failure, self.project_id))
+            except Exception:
+                log.exception("The reason of the failure could not be left")
+            raise
+
+    return cast("Callable[Concatenate[SelfT, Context, P], R]", wrapper)
+
+
+def _said_of(failure: BaseException, project_id: str | None) -> Failure:
+    kind, words = type(failure).__name__, str(failure)
+    if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
+        words = without_queries(f"{kind}: {words}"[:LONGEST_REASON])
+    said: Failure = {"error": words, "type": kind, "project_id": project_id}
+    if isinstance(failure, KlapError) and failure.paid:
+        said["paid"] = failure.paid
+    return said
 
 
 class KlapOperator(BaseOperator):
@@ -90,6 +135,14 @@ class KlapOperator(BaseOperator):
 
         return settled(destination or self.client.connection.destination, klap_conn_id=self.klap_conn_id)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait, or fail as it has failed."""
+        return self._resume(context, next_method, next_kwargs)
+
+    @reports_failure
+    def _resume(self, context: Context, next_method: str, next_kwargs: dict[str, Any] | None) -> Any:
+        return super().resume_execution(next_method, next_kwargs, context)
+
     def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
         """
         Look once at what is waited for, and decide what the look means.
@@ -98,7 +151,8 @@ class KlapOperator(BaseOperator):
         """
         look: R | KlapError
         try:
-            look = self.client.call(target.call(), backoff=ONCE)
+            within = max(watch.deadline - time.time(), LAST_LOOK)
+            look = self.client.call(target.call(), backoff=ONCE, within=within)
         except KlapError as failure:
             look = failure
         return target.judge(look, watch, now=time.time())
@@ -219,6 +273,16 @@ def run_of(context: Context) -> str:
     return f"{context['ti'].dag_id} {context['ti'].run_id}"
 
 
+def require_fields(operator: BaseOperator, context: Context) -> None:
+    """
+    Refuse a run whose conf has names that are none of its DAG's params.
+
+    :raises KlapInputError: names them.
+    """
+    run = context.get("dag_run")
+    require_known(run.conf if run else None, {*operator.dag.params, *operator.params})
+
+
 def is_static(value: Any) -> bool:
     """Whether a constructor argument is its final value: plain data, with nothing to template or to resolve."""
     if isinstance(value, str):
@@ -234,22 +298,3 @@ def check_now(check: Callable[[], Any]) -> None:
         check()
     except KlapInputError as wrong:
         raise ValueError(str(wrong)) from None
-
-
-def reports_failure(
-    execute: Callable[Concatenate[SelfT, Context, P], R],
-) -> Callable[Concatenate[SelfT, Context, P], R]:
-    """Leave an XCom that says why the task failed, so that who joins behind it can name the reason."""
-
-    @functools.wraps(execute)
-    def wrapper(self: SelfT, context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return execute(self, context, *args, **kwargs)
-        except (KlapError, AirflowSensorTimeout, AirflowFailException, OSError) as failure:
-            said: Failure = {"error": str(failure), "type": type(failure).__name__, "project_id": self.project_id}
-            if isinstance(failure, KlapError) and failure.paid:
-                said["paid"] = failure.paid
-            context["ti"].xcom_push(key=ERROR_KEY, value=said)
-            raise
-
-    return cast("Callable[Concatenate[SelfT, Context, P], R]", wrapper)

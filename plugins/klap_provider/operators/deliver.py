@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api import calls
@@ -15,7 +14,7 @@ from klap_provider.telemetry import metrics
 from klap_provider.xcoms import DELIVERED_KEY, Delivered, File
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context, ObjectStoragePath
@@ -27,9 +26,12 @@ class DeliverShortOperator(KlapOperator):
     Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
 
     The file name is made of the score, the short's name and the export's id
-    (:func:`~klap_provider.rules.naming.file_name`). A file that is there already was delivered whole, and is not
-    fetched again. A JSON file of the same name beside it has what Klap says of the short: score and explanation, texts
-    to publish it with, transcript.
+    (:func:`~klap_provider.rules.naming.file_name`). A JSON file of the same name beside it has what Klap says of the
+    short: score and explanation, texts to publish it with, transcript.
+
+    A file that is there already is fetched again only if it is not what was delivered: if its size is another one than
+    this task has delivered, or, where this task remembers none, its hash another one than the JSON file says. Without
+    a JSON file it has to be a whole MP4.
 
     :param export_id: id of the export, which must be ready. Templated.
     :param project_id: id of the short. Templated.
@@ -116,8 +118,8 @@ class DeliverShortOperator(KlapOperator):
         store = context["task_state_store"]
         known = store.get(DELIVERED_KEY)
         with storage_faults("destination", str(path), paid=True):
-            record = self._delivered_before(path, known)
-            facts = None if record is None else read_sidecar(sidecar, sha256=record["sha256"])
+            facts = read_sidecar(sidecar)
+            record = self._delivered_before(path, known, facts)
             if record is None:
                 record = self._fetch(path)
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
@@ -127,7 +129,7 @@ class DeliverShortOperator(KlapOperator):
                 self.log.info("%s is there already", path)
         store.set(DELIVERED_KEY, cast("JsonValue", record))
         self.delivered = record
-        if facts is None:
+        if facts.get("sha256") != record["sha256"]:
             facts = self._describe(sidecar, path.name, record)
         transcript = facts["transcript"]
         return {
@@ -145,19 +147,31 @@ class DeliverShortOperator(KlapOperator):
 
         return delivered(self.delivered, project_id=self.project_id, export_id=self.export_id)
 
-    def _delivered_before(self, path: ObjectStoragePath, record: Any) -> File | None:
+    def _delivered_before(self, path: ObjectStoragePath, record: Any, facts: Mapping[str, Any]) -> File | None:
+        """Return the file that is there, if it is what was delivered."""
+        from klap_provider.files.download import stored
         from klap_provider.files.storage import BLOCK_SIZE, size_of
 
         size = size_of(path)
         if size is None:
             return None
-        if record is not None and record["path"] == str(path) and record["size"] == size:
+        is_mine = record is not None and record["path"] == str(path)
+        expected = record["size"] if is_mine else facts.get("size", size)
+        if size != expected:
+            self.log.warning("%s has %d bytes, and had %s when it was delivered: fetched again", path, size, expected)
+            return None
+        if is_mine:
             return cast("File", record)
-        digest = hashlib.sha256()
         with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
-            while chunk := file.read(1024 * 1024):
-                digest.update(chunk)
-        return {"path": str(path), "size": size, "sha256": digest.hexdigest(), "src_url": None}
+            found, problem = stored(file)
+        if facts.get("sha256", found.sha256) != found.sha256:
+            problem = "it is not what was delivered"
+        elif "sha256" in facts:
+            problem = None
+        if problem:
+            self.log.warning("%s is fetched again: %s", path, problem)
+            return None
+        return {"path": str(path), "size": size, "sha256": found.sha256, "src_url": None}
 
     def _describe(self, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
         from klap_provider.files.sidecar import facts_of, write_json

@@ -125,7 +125,6 @@ class ListShortsOperator(KlapLedgerOperator):
         """List, or wait for the list."""
         return self._list(context, started_at=time.time())
 
-    @reports_failure
     def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[Short]:
         """List again, after the trigger has seen shorts or the time is up."""
         return self._list(context, started_at=started_at)

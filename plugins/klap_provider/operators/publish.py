@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import Asset, AssetAlias, BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk import Asset, AssetAlias
 
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
-from klap_provider.hooks.connection import KlapConnection
+from klap_provider.hooks.lookup import look_up
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.cost import Cost, Prices, Spending
+from klap_provider.rules.naming import manifest_name
 from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
@@ -32,12 +32,17 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
+#: What the latest run to end says of the folder; and below it, what each run has said.
 MANIFEST = "manifest.json"
+OF_EACH_RUN = "runs"
 
 
 class PublishShortsOperator(KlapOperator):
     """
     Write ``manifest.json`` beside the delivered shorts, and fail if any selected short is missing.
+
+    Runs may deliver to one folder, such as with ``klap_task_id``: each writes the same to a file of its own in
+    ``runs/`` first, which no other one touches and its own clear replaces. ``manifest.json`` is the latest one's.
 
     Meant as the last task, with ``trigger_rule="all_done"``, so that it runs whatever happened before it. It makes
     no API call.
@@ -134,6 +139,7 @@ class PublishShortsOperator(KlapOperator):
         missing = [short for short in stock if "path" not in short]
         path = self._write(
             destination,
+            manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             {
                 "source_video_url": self.source_video_url,
                 "klap_task_id": self.klap_task_id,
@@ -195,9 +201,8 @@ class PublishShortsOperator(KlapOperator):
     def _prices(self) -> Prices:
         try:
             # Not with the client, which would load requests for it.
-            conn = BaseHook.get_connection(self.klap_conn_id)
-            return KlapConnection.read(self.klap_conn_id, conn).prices
-        except (AirflowNotFoundException, KlapConfigError):
+            return look_up(self.klap_conn_id).prices
+        except KlapConfigError:
             return Prices()
 
     def _problem(self, context: Context, states: Mapping[str, Any]) -> str | None:
@@ -236,11 +241,14 @@ class PublishShortsOperator(KlapOperator):
             Asset(uri=asset_uri(destination)), extra=cast("dict[str, JsonValue]", extra)
         )
 
-    def _write(self, destination: str, manifest: dict[str, Any]) -> str:
+    def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:
+        """Write the manifest, and return the path of it that stays this run's."""
         from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import folder_at, storage_faults
 
-        path = folder_at(destination, self.subfolder) / MANIFEST
-        with storage_faults("destination", str(path), paid=True):
-            write_json(path, manifest)
-        return str(path)
+        folder = folder_at(destination, self.subfolder)
+        own = folder / OF_EACH_RUN / name
+        for path in (own, folder / MANIFEST):
+            with storage_faults("destination", str(path), paid=True):
+                write_json(path, manifest)
+        return str(own)

@@ -12,7 +12,7 @@ from klap_provider.airflow_internals import is_paused, runs_on_one_machine
 from klap_provider.api.addresses import require_reachable
 from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
 from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields
 from klap_provider.xcoms import LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
 
@@ -38,6 +38,7 @@ class ReadVideoListOperator(KlapOperator):
         ``.csv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per line.
         Templated.
     :param settings: fields of the form for all videos; what is empty is not set. Templated.
+    :param strict_conf: refuse a run whose conf has names that are none of its DAG's params. Default false.
     :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict}``, with the settings
         that are this video's own. The XCom ``klap_settings`` has those that were set for all, ``klap_list`` what was
         left out, and why.
@@ -54,9 +55,11 @@ class ReadVideoListOperator(KlapOperator):
         source_video_urls: list[str] | None = None,
         list_path: str | None = None,
         settings: dict[str, Any] | None = None,
+        strict_conf: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.strict_conf = strict_conf
         self.form = form
         self.trigger_dag_id = trigger_dag_id
         self.source_video_urls = source_video_urls
@@ -66,6 +69,8 @@ class ReadVideoListOperator(KlapOperator):
     @reports_failure
     def execute(self, context: Context) -> list[ListedVideo]:
         """Read, check, and leave out what is there twice or not at all."""
+        if self.strict_conf:
+            require_fields(self, context)
         self._require_dag(context)
         shared = set_fields(self.settings or {}, self._schemas())
         rows = self._rows()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import check_now, is_static, reports_failure
+from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator, ids_of
 from klap_provider.rules import ballot
 from klap_provider.rules.selection import only, put_first
@@ -93,7 +93,6 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         self.response_timeout = self._patience()
         HITLOperator.execute(self, context)
 
-    @reports_failure
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[Short]:
         """Go on with what was picked."""
         shorts: list[ListedShort] = context["ti"].xcom_pull(task_ids=self.task_id, key=SHORTS_KEY)

@@ -89,7 +89,6 @@ class VideoRunOperator(KlapOperator):
             method_name="execute_complete",
         )
 
-    @reports_failure
     def execute_complete(self, context: Context, event: tuple[str, dict[str, Any]]) -> VideoOutcome:
         """Go on when the run has ended."""
         return self._outcome(context, event[1][self.trigger_run_id])

@@ -12,7 +12,14 @@ from klap_provider.api.addresses import require_reachable
 from klap_provider.api.requests import ShortsRequest, VideoRequest, build_request
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
+from klap_provider.operators.base import (
+    KlapSubmitOperator,
+    check_now,
+    is_static,
+    reports_failure,
+    require_fields,
+    run_of,
+)
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Spending, affordable, dollars, estimate
 from klap_provider.rules.ledger import Work, request_entry, submission_entry
 from klap_provider.rules.video_list import shown
@@ -61,6 +68,8 @@ class KlapVideoOperator(KlapSubmitOperator):
         :class:`~klap_provider.operators.DeliverShortOperator` follows that is given none, and otherwise nothing.
     :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
         that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
+    :param strict_conf: refuse a run whose conf has names that are none of its DAG's params, as a mistyped ``limit`` can
+        cost money. Default false, as a DAG may use its conf otherwise.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's.
     :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None}``: the time in ISO
@@ -107,9 +116,11 @@ class KlapVideoOperator(KlapSubmitOperator):
         reuse: bool = False,
         destination: str | None = None,
         budget: float | None = None,
+        strict_conf: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.strict_conf = strict_conf
         self.source_video_url = source_video_url
         self.language = language
         self.translate_to = translate_to
@@ -173,6 +184,8 @@ class KlapVideoOperator(KlapSubmitOperator):
     @reports_failure
     def execute(self, context: Context) -> Submitted:
         """Submit, or reattach to what was submitted before."""
+        if self.strict_conf:
+            require_fields(self, context)
         destination = self._tried_destination()
         budget = self._budget()
         if self.klap_task_id:

@@ -1,4 +1,4 @@
-"""File names for shorts. Pure."""
+"""File names for shorts and manifests. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ NAME_LENGTH = 40
 
 #: Characters of the export's id that are kept; Klap's have 16. A longer one is hashed.
 ID_LENGTH = 64
+
+#: Characters of a run's name that are kept, for a person to know it by.
+RUN_LENGTH = 120
 
 
 def file_name(*, export_id: str, short_name: str | None = None, virality_score: float | None = None) -> str:
@@ -32,3 +35,14 @@ def file_name(*, export_id: str, short_name: str | None = None, virality_score: 
     if len(unique) > ID_LENGTH:
         unique = hashlib.sha256(unique.encode()).hexdigest()[:ID_LENGTH]
     return f"{score}{slug}_{unique}.mp4"
+
+
+def manifest_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """
+    Return the file name of the manifest of a run, which no other run's has, below a folder that runs may share.
+
+    :param task_id: the task that writes it; a run may have several.
+    """
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{dag_id}_{run_id}")[:RUN_LENGTH]
+    whole = f"{dag_id} {run_id} {task_id} {map_index}"
+    return f"{readable}_{hashlib.sha256(whole.encode()).hexdigest()[:8]}.json"

@@ -33,6 +33,9 @@ UNKNOWN_GRACE = 120.0
 #: Seconds of a job in which looks come after a tenth of the time waited, whatever is typical.
 FIRST_MINUTE = 60.0
 
+#: Seconds that a look at, or after, the deadline may still take.
+LAST_LOOK = 15.0
+
 T = TypeVar("T")
 JobT = TypeVar("JobT", Task, Export)
 

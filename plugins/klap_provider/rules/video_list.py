@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from klap_provider.errors import KlapInputError
+from klap_provider.rules.misspelt import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -103,9 +104,9 @@ def _columns(header: Sequence[str], form: Mapping[str, Any]) -> list[str]:
     columns = [URL if name.lower() in (URL, "url") else name.lower() for name in header]
     if columns.count(URL) != 1:
         raise KlapInputError(f"Nothing was started. The header of the list needs one column {URL}; it has {header}.")
-    if unknown := [name for name in columns if name not in form]:
+    if wrong := unknown(columns, form):
         raise KlapInputError(
-            f"Nothing was started. No field of the trigger form is called {', '.join(map(repr, unknown))}, as columns "
+            f"Nothing was started. No field of the trigger form is called {', '.join(wrong)}, as columns "
             f"of the list are. There are: {', '.join(form)}."
         )
     if len(set(columns)) < len(columns):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, timezone
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from klap_provider.airflow_internals import can_end_in_triggerer
-from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError
+from klap_provider.airflow_internals import can_end_in_triggerer, failed_in_triggerer
+from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError, KlapWaitError
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.polling import Pace, Ready, Wait, Watch
 from klap_provider.telemetry import metrics
@@ -99,11 +99,30 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             return super().execute(context)
         return self._look_or_defer(self._begin(context), is_first=True)
 
-    @reports_failure
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Look again with what the trigger knew, and return, fail or go on waiting."""
         watch = replace(self._begin(context), unknown_since=event["unknown_since"])
         return self._look_or_defer(watch, is_first=False)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait, also where it was the triggerer that failed: that says nothing of the job."""
+        if failed_in_triggerer(next_method):
+            next_method, next_kwargs = "look_instead", {"error": str((next_kwargs or {}).get("error"))}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def look_instead(self, context: Context, error: str) -> Any:
+        """
+        Take the look that the triggerer could not take.
+
+        :raises KlapWaitError: the job is not ready.
+        """
+        verdict = self._verdict(self._begin(context))
+        if isinstance(verdict, Ready):
+            return self.target().xcom(verdict.value)
+        raise KlapWaitError(
+            f"The triggerer could not wait for {self.target()} ({error}): see its log. It is not ready; the next try "
+            "goes on waiting."
+        )
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Take one look."""
@@ -159,14 +178,17 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         """Note how long the job took; not for one that was ready at the first look, which may be long after."""
         metrics.time(metrics.WAIT, time.time() - watch.started_at, job=self.target().job)
 
-    def _look_or_defer(self, watch: Watch, *, is_first: bool) -> Any:
+    def _verdict(self, watch: Watch) -> Ready[Any] | Wait:
         try:
-            verdict = self._look(watch)
+            return self._look(watch)
         except (AirflowSensorTimeout, KlapError) as failure:
             # What BaseSensorOperator does in its other modes.
             if self.never_fail or (self.soft_fail and isinstance(failure, AirflowSensorTimeout)):
                 raise AirflowSkipException(str(failure)) from failure
             raise
+
+    def _look_or_defer(self, watch: Watch, *, is_first: bool) -> Any:
+        verdict = self._verdict(watch)
         if isinstance(verdict, Ready):
             if not is_first:
                 self._time(watch)

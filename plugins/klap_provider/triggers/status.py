@@ -13,7 +13,17 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from klap_provider.airflow_internals import leave_result
 from klap_provider.errors import KlapError
-from klap_provider.rules.polling import ExportTarget, Pace, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
+from klap_provider.rules.polling import (
+    LAST_LOOK,
+    ExportTarget,
+    Pace,
+    Ready,
+    ShortsTarget,
+    Target,
+    TaskTarget,
+    Wait,
+    Watch,
+)
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -28,7 +38,7 @@ class KlapTrigger(BaseTrigger):
 
     What a look means is decided by :mod:`klap_provider.rules.polling`. When it is over for any other reason than
     success, the task is resumed and looks for itself, so that it fails there: with the same exception, retries and
-    callbacks as in every other mode.
+    callbacks as in every other mode. So it is when the deadline passes in a look, and for whatever goes wrong here.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
     :param target: the ids of what is waited for.
@@ -114,27 +124,38 @@ class KlapTrigger(BaseTrigger):
             spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
             pause = max(0.0, min(spread, self.watch.deadline - now))
         await asyncio.sleep(pause)
-        event: TriggerEvent | None = None
+        try:
+            event = await self._watch()
+        except Exception:
+            # Raised here, it would end the task without a look at the job, and as skipped where soft_fail is set.
+            self.log.exception("The wait for %s broke off; a worker goes on with it", self.target)
+            await asyncio.sleep(max(0.0, min(self.watch.pace.longest, self.watch.deadline - time.time())))
+            event = None
+        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since})
+
+    async def _watch(self) -> TriggerEvent | None:
+        """Return the event of a task that ends here, or None for a worker to look."""
         failing = False
         async with (await _client_class())(self.klap_conn_id, on_behalf_of=self.on_behalf_of) as client:
             while True:
                 look: Any
                 try:
-                    look = await client.call(self.target.call())
+                    # With its turn among all that look, and the look-up of the connection.
+                    left = max(self.watch.deadline - time.time(), LAST_LOOK)
+                    look = await asyncio.wait_for(client.call(self.target.call()), left)
+                except asyncio.TimeoutError:
+                    self.log.info("The deadline of %s passed in a look", self.target)
+                    return None
                 except KlapError as failure:
                     look = failure
                 try:
                     verdict = self.target.judge(look, self.watch, now=time.time())
                 except KlapError as over:
                     self.log.info("The wait for %s is over: %s", self.target, over)
-                    break
+                    return None
                 if isinstance(verdict, Ready):
                     self.log.info("%s is ready", self.target)
-                    if self.end_from_trigger and self.task_instance is not None:  # dag.test() sets none
-                        metrics.time(metrics.WAIT, time.time() - self.watch.started_at, job=self.target.job)
-                        await leave_result(self.task_instance, self.target.xcom(verdict.value))
-                        event = TaskSuccessEvent()
-                    break
+                    return await self._end(verdict.value)
                 if isinstance(look, KlapError) is not failing:
                     failing = not failing
                     self.log.info("%s: %s", self.target, look if failing else "Klap answers again")
@@ -142,7 +163,17 @@ class KlapTrigger(BaseTrigger):
                     self.log.info("%s: %s", self.target, look)
                 self.watch = verdict.watch
                 await asyncio.sleep(verdict.seconds)
-        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since})
+
+    async def _end(self, value: Any) -> TriggerEvent | None:
+        if not self.end_from_trigger or self.task_instance is None:  # dag.test() sets none
+            return None
+        try:
+            await leave_result(self.task_instance, self.target.xcom(value))
+        except Exception:
+            self.log.exception("The XCom of %s could not be written; a worker does it", self.target)
+            return None
+        metrics.time(metrics.WAIT, time.time() - self.watch.started_at, job=self.target.job)
+        return TaskSuccessEvent()
 
 
 _client: type[KlapAsyncClient] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +76,14 @@ def test_further_shorts_of_an_old_task_cost_just_these_and_the_first_ones_nothin
     unknown = rig.start(klap_task_id=task, project_ids=[listed[0], "nosuchshort1"])
     rig.settle(unknown, "failed", due=(1, 3), delivered=0)
     assert "nosuchshort1" in rig.error_of(unknown, "select_shorts")["error"]
+
+    bills = [json.loads(path.read_text()) for path in (rig.shorts / task / "runs").iterdir()]
+    assert {bill["run_id"]: (bill["cost"]["input_videos"], bill["cost"]["exports"]) for bill in bills} == {
+        first: (1, 1),
+        two_more: (0, 2),
+        the_best_three: (0, 0),
+        unknown: (0, 0),
+    }
 
 
 def test_a_run_that_was_deleted_is_not_paid_for_anew(rig: Rig) -> None:

@@ -51,3 +51,25 @@ def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_ov
     rig.clear(run_id)
 
     rig.settle(run_id, due=(1, 3), delivered=2)
+
+
+def test_a_file_that_somebody_spoiled_is_fetched_again_at_a_clear(rig: Rig) -> None:
+    run_id = rig.start()
+    before = rig.settle(run_id, due=(1, 2), delivered=2)
+    spoiled, _ = rig.shorts.glob(f"{before['klap_task_id']}/*.mp4")
+    whole = spoiled.read_bytes()
+    spoiled.write_bytes(b"")
+
+    rig.clear(run_id)
+
+    rig.settle(run_id, due=(1, 2), delivered=2)
+    assert spoiled.read_bytes() == whole
+    assert len(rig.sandbox.requests("GET", "^/renders/")) == 3
+
+
+def test_a_run_that_is_asked_for_something_under_a_misspelt_name_is_refused_before_anything_is_paid(rig: Rig) -> None:
+    run_id = rig.start(limt=1)
+
+    rig.settle(run_id, "failed", due=(0, 0), delivered=0)
+    assert "'limt' (did you mean 'limit'?)" in rig.error_of(run_id, "submit")["error"]
+    assert rig.sandbox.requests("POST") == []

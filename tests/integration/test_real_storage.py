@@ -1,0 +1,191 @@
+"""Google's and Azure's storage at both ends, against servers of their protocols: ``make test-storage``."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from airflow.sdk.io import store
+
+from klap_provider.errors import KlapInputError, KlapStorageError
+from klap_provider.files.reach import gone
+from klap_provider.files.storage import check_destination, folder_at, size_of, whole_file
+from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator
+from tests.support.emulators import Emulator, azure, google
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+pytestmark = pytest.mark.storage
+
+MEGABYTE = 1024 * 1024
+TALK = "talks/The talk, 2nd take (東京).mp4"
+
+
+@pytest.fixture(scope="module", params=[google, azure], ids=["gs", "abfs"])
+def running(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    with request.param() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def storage(running: Emulator, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """The server with an empty bucket ``media``; ``media`` leads to it, ``refused`` with what may do nothing."""
+    monkeypatch.setattr(store, "_STORE_CACHE", {})  # a worker starts with none
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA", json.dumps(running.connection()))
+    monkeypatch.setenv("AIRFLOW_CONN_REFUSED", json.dumps(running.connection(good=False)))
+    yield running
+    for name in running.names():
+        folder_at(f"{running.scheme}://media@media").fs.rm_file(f"media/{name}")
+    assert not [said for said in supervisor.said if running.secret in said]
+
+
+def put(storage: Emulator, name: str, content: bytes) -> str:
+    url = f"{storage.scheme}://media@media/{name}"
+    with whole_file(folder_at(url)) as sink:
+        sink.write(content)
+    return url
+
+
+def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(storage: Emulator) -> None:
+    check_destination(f"{storage.scheme}://media@media/shorts")
+    assert storage.names() == []
+
+
+def test_a_missing_bucket_is_told_and_never_made(storage: Emulator) -> None:
+    with pytest.raises(KlapStorageError, match=r"^destination: .*medla/shorts is not there") as failure:
+        check_destination(f"{storage.scheme}://media@medla/shorts")
+    assert not failure.value.passing
+    assert storage.buckets() == ["media"]
+
+
+def test_refused_credentials_are_told_before_anything_is_paid(
+    klap: Sandbox, storage: Emulator, airflow: Callable[..., Played]
+) -> None:
+    there = f"{storage.scheme}://refused@media/shorts"
+    task = airflow(
+        lambda: SubmitShortsOperator(task_id="submit", source_video_url="https://e.com/a", destination=there)
+    )
+    with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials") as failure:
+        task.run()
+    assert not failure.value.passing
+    task = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=f"{there}/a.mp4"))
+    with pytest.raises(KlapStorageError, match=r"^source_video_url: .* was refused"):
+        task.run()
+    assert klap.requests() == []
+
+
+def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video(
+    klap: Sandbox, storage: Emulator, airflow: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    url = put(storage, TALK, b"a talk")
+    airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=url)).run()
+    (paid,) = klap.ledger("task")
+    address = paid["body"]["source_video_url"]
+    assert requests.get(address, timeout=10).content == b"a talk"
+    assert not [said for said in supervisor.said if address.partition("?")[2] in said]
+
+
+def test_a_video_that_is_not_there_or_is_a_folder_is_told_before_anything_is_paid(
+    klap: Sandbox, storage: Emulator, airflow: Callable[..., Played]
+) -> None:
+    there = put(storage, "talks/a.mp4", b"a talk")
+    missing, folder = there.replace("a.mp4", "b.mp4"), there.removesuffix("/a.mp4")
+    for url, kind, words in (
+        (missing, KlapStorageError, "is not there"),
+        (there.replace("@media/", "@medla/"), KlapStorageError, "is not there"),
+        (folder, KlapInputError, "is a folder"),
+    ):
+        with pytest.raises(kind, match=f"^source_video_url: .* {words}"):
+            airflow(lambda url=url: SubmitShortsOperator(task_id="submit", source_video_url=url)).run()
+    assert gone([there, missing]) == {missing: "there is no such object"}
+    assert klap.requests() == []
+
+
+def test_a_short_and_its_file_are_delivered_once(
+    klap: Sandbox,
+    storage: Emulator,
+    airflow: Callable[..., Played],
+    make_shorts: Callable[..., list[dict[str, Any]]],
+) -> None:
+    (short,) = make_shorts()
+    path = f"/projects/{short['folder_id']}/{short['id']}/exports"
+    export = klap.call("POST", path).json()
+    src_url = klap.outcome(f"{path}/{export['id']}")["src_url"]
+    ids = {"export_id": export["id"], "project_id": short["id"], "folder_id": short["folder_id"]}
+    there = {"destination": f"{storage.scheme}://media@media/shorts", "subfolder": "task1"}
+    first = airflow(lambda: DeliverShortOperator(task_id="deliver", **ids, **there)).run()
+    name = f"shorts/task1/short_{export['id']}"
+    assert sorted(storage.names()) == [f"{name}.json", f"{name}.mp4"]
+    video = folder_at(first["path"])
+    assert video.fs.cat_file(video.path) == requests.get(src_url, timeout=10).content
+    assert airflow(lambda: DeliverShortOperator(task_id="deliver", **ids, **there)).run() == {**first, "src_url": None}
+    assert len(klap.requests("GET", "^/renders/")) == 2, "one of them by this test"
+
+
+def test_a_large_file_goes_up_in_parts_and_takes_little_memory(storage: Emulator) -> None:
+    path = folder_at(f"{storage.scheme}://media@media/shorts") / "big.mp4"
+    megabyte = bytes(range(256)) * 4096
+    size_of(path)  # the client's own memory is not meant
+    tracemalloc.start()
+    with whole_file(path) as sink:
+        for _ in range(60):
+            sink.write(megabyte)
+        assert storage.names() == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 80 * MEGABYTE
+    assert size_of(path) == 60 * MEGABYTE
+    assert path.fs.cat_file(path.path) == megabyte * 60
+
+
+@pytest.mark.parametrize("megabytes", [1, 40])
+def test_nothing_is_seen_of_an_upload_that_was_given_up(storage: Emulator, megabytes: int) -> None:
+    path = folder_at(f"{storage.scheme}://media@media/shorts") / "big.mp4"
+
+    def give_up() -> None:
+        with whole_file(path) as sink:
+            for _ in range(megabytes):
+                sink.write(bytes(MEGABYTE))
+            raise OSError("the network is gone")
+
+    with pytest.raises(OSError, match="the network is gone"):
+        give_up()
+    gc.collect()
+    assert storage.names() == []
+
+
+KILLED = """
+import os, sys
+import tests.support.emulators
+from klap_provider.files.storage import folder_at, whole_file
+with whole_file(folder_at(sys.argv[1])) as sink:
+    for _ in range(40):
+        sink.write(bytes(1024 * 1024))
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_nothing_is_seen_of_an_upload_whose_worker_was_killed_and_the_next_one_is_whole(storage: Emulator) -> None:
+    url = f"{storage.scheme}://media@media/shorts/big.mp4"
+    assert subprocess.run([sys.executable, "-c", KILLED, url], check=False).returncode == -9
+    assert storage.names() == []
+    put(storage, "shorts/big.mp4", bytes(20 * MEGABYTE))
+    assert size_of(folder_at(url)) == 20 * MEGABYTE
+
+
+def test_a_file_that_is_there_stays_until_its_successor_is_whole(storage: Emulator) -> None:
+    path = folder_at(put(storage, "shorts/manifest.json", b"old"))
+    with whole_file(path) as sink:
+        sink.write(b"new")
+        assert path.fs.cat_file(path.path) == b"old"
+    assert path.fs.cat_file(path.path) == b"new"

@@ -1,0 +1,97 @@
+"""Whether an MP4 is whole is told from its boxes, in whatever pieces its bytes come."""
+
+from __future__ import annotations
+
+import pytest
+
+from klap_provider.files.mp4 import BoxWalk
+from tests.support.videos import box
+
+LONG = b"\0\0\0\x01mdat" + (16 + 5).to_bytes(8, "big") + b"frame"
+OPEN = b"\0\0\0\0mdat" + b"frames without end"
+FTYP, MOOV, MDAT, MOOF = box("ftyp", b"isom"), box("moov", b"index"), box("mdat", b"frames"), box("moof", b"f")
+
+WHOLE = [
+    pytest.param(FTYP + MOOV + MDAT, id="the index first"),
+    pytest.param(FTYP + box("free") + MDAT + MOOV, id="the index last"),
+    pytest.param(FTYP + LONG + MOOV, id="a box with a long size"),
+    pytest.param(FTYP + MOOV + OPEN, id="a box to the end"),
+    pytest.param(FTYP + MOOV + MOOF + MDAT + MOOF + MDAT, id="fragments"),
+    pytest.param(FTYP + MOOV + box("sidx", b"s") + MOOF + LONG + box("mfra", b"m"), id="fragments with their index"),
+]
+NOT_WHOLE = [
+    pytest.param(b"", "no ftyp and no moov and no mdat", id="nothing"),
+    pytest.param(b"<!DOCTYPE html><html>", "does not begin", id="a web page"),
+    pytest.param(MOOV + MDAT, "does not begin", id="another beginning"),
+    pytest.param(FTYP, "no moov and no mdat", id="its beginning alone"),
+    pytest.param(FTYP + MDAT, "no moov box", id="no index"),
+    pytest.param(FTYP + OPEN, "no moov box", id="no index, and pictures to the end"),
+    pytest.param(FTYP + MOOV, "no mdat box", id="no pictures"),
+    pytest.param(FTYP + MOOV + MOOF + MDAT + MOOF, "last fragment", id="a fragment without its pictures"),
+    pytest.param(FTYP + MOOV + b"\0\0\0\x07mdat", "shorter than its own head", id="a size below its head"),
+    pytest.param(FTYP + MOOV + b"\0\0\0\x01mdat" + (15).to_bytes(8, "big"), "shorter than", id="a long one likewise"),
+    pytest.param(FTYP + MOOV + b"\0\0\0\x01mdat" + bytes(8), "shorter than", id="a long size of nothing"),
+]
+
+
+def walk(video: bytes, step: int) -> BoxWalk:
+    boxes = BoxWalk()
+    for at in range(0, len(video), step):
+        boxes.feed(video[at : at + step])
+    return boxes
+
+
+@pytest.mark.parametrize("step", [1, 3, 8, 16, 10_000])
+@pytest.mark.parametrize("video", WHOLE)
+def test_a_whole_video_has_no_problem(video: bytes, step: int) -> None:
+    boxes = walk(video, step)
+    assert (boxes.problem, boxes.broken, boxes.is_open) == (None, None, video.endswith(OPEN))
+
+
+@pytest.mark.parametrize("step", [1, 3, 8, 16, 10_000])
+@pytest.mark.parametrize(("video", "problem"), NOT_WHOLE)
+def test_what_is_no_whole_video_is_said(video: bytes, problem: str, step: int) -> None:
+    assert problem in str(walk(video, step).problem)
+
+
+@pytest.mark.parametrize("video", [FTYP + MOOV + MDAT, FTYP + LONG + MOOV, FTYP + MOOV + MOOF + LONG])
+def test_a_video_that_was_cut_anywhere_is_not_whole(video: bytes) -> None:
+    for end in range(len(video)):
+        assert walk(video[:end], 7).problem is not None
+
+
+def test_what_can_never_be_a_video_is_known_after_eight_bytes() -> None:
+    boxes = BoxWalk()
+    boxes.feed(b"<!DOCTY")
+    assert boxes.broken is None
+    boxes.feed(b"P")
+    assert boxes.broken is not None
+
+
+def test_no_more_than_a_head_is_kept() -> None:
+    boxes = walk(FTYP + MOOV + (8 + 10**6).to_bytes(4, "big") + b"mdat" + bytes(10**6), 1000)
+    assert boxes.problem is None
+    assert max(len(kept) for kept in vars(boxes).values() if isinstance(kept, bytes)) <= 16
+
+
+def test_a_cut_in_the_head_of_a_further_box_shows() -> None:
+    assert walk(FTYP + MOOV + MDAT + MDAT[:3], 5).problem == "it ends within a box"
+
+
+def test_a_box_of_more_than_4_gib_is_as_long_as_it_says() -> None:
+    boxes = walk(FTYP + MOOV + b"\0\0\0\x01mdat" + (2**32 + 16).to_bytes(8, "big"), 7)
+    assert boxes.problem == "it ends within a box"
+
+
+def test_a_size_that_comes_in_pieces_is_read_when_it_is_complete() -> None:
+    content = bytes(0x01000000)
+    boxes = BoxWalk()
+    for piece in (FTYP + MOOV + b"\x01", b"\0\0\x08mdat" + content[:100], content[100:]):
+        assert boxes.problem is not None
+        boxes.feed(piece)
+    assert boxes.problem is None
+
+
+def test_nothing_is_read_into_what_follows_a_broken_box() -> None:
+    boxes = walk(b"<!DOCTYP" + bytes(8), 8)
+    assert (boxes.is_open, boxes.broken is None) == (False, False)
