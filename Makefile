@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-clients test-chaos test-cluster test-storage test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
+.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-storage test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -15,6 +15,7 @@ help:
 	@echo "make up           Airflow's UI with the DAG in it, to click through"
 	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
+	@echo "make fuzz         hostile input, 22,000 cases of it"
 	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
 	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
@@ -46,6 +47,10 @@ test: .venv/ready
 
 test-clients: .venv/ready
 	$(BIN)/python -m pytest tests/clients
+
+# Some 22,000 cases of hostile input; make test has some hundred of them.
+fuzz: .venv/ready
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-show-statistics
 
 test-chaos: .venv/ready
 	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 2 --no-loadscope-reorder

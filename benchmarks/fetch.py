@@ -21,7 +21,7 @@ from klap_provider.files.storage import folder_at, whole_file
 def deliver(url: str, file: Path) -> None:
     """Fetch as DeliverShortOperator does."""
     with whole_file(folder_at(str(file.parent)) / file.name) as sink:
-        download(url, sink, Limits(max_bytes=2**40, max_seconds=3600, connect_timeout=10, read_timeout=60))
+        download(url, sink, Limits(2**40, max_seconds=3600, connect_timeout=10, read_timeout=60, local=True))
 
 
 def copyfileobj(url: str, file: Path) -> None:

@@ -138,7 +138,7 @@ def main() -> int:
             video_url = video_url or sample
             site = url.removesuffix("/v2")
             pages = {"player_url": f"{site}/player", "app_url": f"{site}/spaces"}
-            connection = {"conn_type": "klap", "host": url, "password": "sandbox", "extra": pages}
+            connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox", "extra": pages}
             say(f"The sandbox is up: {url}")
         home = HOME / command  # so that a demo does not disturb what make up left running
         shutil.rmtree(home, ignore_errors=True)

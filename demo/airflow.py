@@ -123,6 +123,9 @@ class LocalAirflow(Running):
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            # Who triggers here is its admin: nothing is out of reach.
+            "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": "/, s3://",
+            "AIRFLOW__KLAP__ALLOWED_LISTS": "/, s3://",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",

@@ -50,7 +50,7 @@ def main() -> int:
         dags, shorts = folder / "dags", folder / "shorts"
         dags.mkdir()
         (dags / "shorts.py").write_text(DAG_FILE)
-        connection = {"conn_type": "klap", "host": url, "password": "sandbox"}
+        connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox"}
         with LocalAirflow(
             folder / "airflow", connections={"klap_default": connection}, dags=dags, plugins=None, python=python
         ) as airflow:

@@ -40,6 +40,41 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Klap", "external-doc-url": "https://docs.klap.app/", "tags": ["service"]}
         ],
         "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hooks"]}],
+        "config": {
+            "klap": {
+                "description": "What a run of the Klap DAGs may name. A DAG's author can say otherwise.",
+                "options": {
+                    name: {
+                        "description": f"Which places a run may name {what}, as beginnings of addresses with commas "
+                        f"between them. Not set: {default}.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": example,
+                        "default": None,
+                    }
+                    for name, what, default, example in (
+                        (
+                            "allowed_lists",
+                            "for a list of videos",
+                            "all object storage, and on the worker the DAGs folder",
+                            "s3://media_s3@media/lists, /data/lists",
+                        ),
+                        (
+                            "allowed_sources",
+                            "for a video",
+                            "the web, and all object storage",
+                            "https://media.example.com, s3://media_s3@media/in",
+                        ),
+                        (
+                            "allowed_destinations",
+                            "to deliver to",
+                            "all object storage, and on the worker klap_shorts in Airflow's home",
+                            "s3://media_s3@media/shorts, /data/shorts",
+                        ),
+                    )
+                },
+            }
+        },
         "operators": [
             {
                 "integration-name": "Klap",

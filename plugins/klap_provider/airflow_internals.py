@@ -79,6 +79,15 @@ def returned(ti_key: TaskInstanceKey) -> Any:
     return XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
 
 
+def is_unmapped(operator: Any) -> bool:
+    """
+    Whether an operator was made of a mapped one, so that what it was given may be some task's result.
+
+    Why: nothing published tells. When it moves: see what ``MappedOperator.unmap`` gives the operator's constructor.
+    """
+    return bool(operator._BaseOperator__from_mapped)
+
+
 def asset_store(name: str) -> Any:
     """
     Return the state store of an asset, with ``get``, ``set`` and ``delete``.

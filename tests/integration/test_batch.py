@@ -186,12 +186,12 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         task.run()
 
     for said in (
-        "Line 3: source_video_url: 'talk.mp4' does not match",
-        "Line 4: limit: 'many'",
-        "Line 5: language: 'klingon'",
+        "Line 3: source_video_url takes text, of the form ^(https?://",
+        "Line 4: limit takes a whole number, from 1;",
+        "Line 5: language takes text, one of ",
         "min_duration (100 s) is longer than max_duration (50 s)",
-        "Line 7: destination is 'nowhere://x'",
-        "Line 8: source_video_url: ''",
+        "Line 7: destination is none that a run may name",
+        "Line 8: source_video_url takes ",
         "Line 9: source_video_url: ",
     ):
         assert said in str(failure.value)
@@ -226,6 +226,97 @@ def test_on_several_machines_a_list_without_a_destination_warns_that_its_runs_ma
     assert not warned()
 
 
+CONFIGURATION = """[database]
+# where everything is
+sql_alchemy_conn = postgresql://airflow:s3cr3t@db/airflow
+fernet_key = s3cr3t
+url,limit = s3cr3t
+"""
+
+
+@pytest.mark.parametrize("name", ["airflow.cfg", "airflow.csv"])
+@pytest.mark.parametrize(
+    "text", [CONFIGURATION, CONFIGURATION.replace("[database]", "url,name,limit"), "s3cr3t\x00,\n"]
+)
+def test_a_file_that_is_no_list_is_not_repeated_in_any_error(
+    read: Callable[..., Played], supervisor: Supervisor, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    task = read(list_path=str(tmp_path / name))
+    with pytest.raises(KlapInputError) as failure:
+        task.run()
+    assert "s3cr3t" not in str(failure.value) + str(failure.value.__cause__)
+    assert failure.value.__suppress_context__ or failure.value.__context__ is None
+    assert not [said for said in supervisor.said if "s3cr3t" in said.replace(str(tmp_path), "")]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("limit", "s3cr3t"),
+        ("limit", "-5"),
+        ("language", "s3cr3t"),
+        ("destination", "s3cr3t://x"),
+        ("destination", "/s3cr3t"),
+        ("destination", "s3://s3cr3t@media/x"),
+        ("klap_conn_id", "s3cr3t"),
+        ("on_behalf_of", "s3cr3t s3cr3t"),
+        ("transcription_context", "s3cr3t" * 500),
+        ("min_duration", "s3cr3t"),
+    ],
+)
+def test_a_cell_of_a_file_is_not_repeated_either(
+    read: Callable[..., Played], supervisor: Supervisor, tmp_path: Path, column: str, cell: str
+) -> None:
+    (tmp_path / "videos.csv").write_text(f"url,{column}\n{TALK},{cell}\n")
+    with pytest.raises(KlapInputError, match=f"Line 2: {column} ") as failure:
+        read(list_path=str(tmp_path / "videos.csv")).run()
+    assert "s3cr3t" not in str(failure.value)
+    assert not [said for said in supervisor.said if "s3cr3t" in said and '"GetConnection"' not in said]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/s3cr3t", "https://s3cr3t.internal/a", "s3://s3cr3t", "s3cr3t"])
+def test_an_address_of_a_file_that_cannot_be_is_not_repeated_either(
+    read: Callable[..., Played], connect: Callable[..., None], tmp_path: Path, url: str
+) -> None:
+    connect("https://api.klap.app/v2")
+    (tmp_path / "videos.txt").write_text(f"{TALK}\n{url}\n")
+    with pytest.raises(KlapInputError, match="Line 2: source_video_url") as failure:
+        read(list_path=str(tmp_path / "videos.txt")).run()
+    assert "s3cr3t" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "file:///etc/passwd", "//etc/passwd", "/etc/../etc/passwd", "s3://x/y"]
+)
+def test_a_run_reads_lists_where_lists_are_and_nowhere_else(
+    airflow: Airflow, klap: Sandbox, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIST_PATH", path)
+    (tmp_path / "videos.txt").write_text(f"{TALK}\n")
+    (tmp_path / "link.txt").symlink_to("/etc/passwd")
+
+    def task(**given: Any) -> Played:
+        more = {"task_id": "read_list", "form": {}, "trigger_dag_id": MAIN, "allowed_lists": [str(tmp_path)], **given}
+        return airflow(lambda: ReadVideoListOperator(**more))
+
+    for given in (path, f"{tmp_path}/link.txt", f"{tmp_path}/../x.txt"):
+        monkeypatch.setenv("AIRFLOW_VAR_LIST", given)
+        with pytest.raises(KlapInputError, match="list_path is "):
+            task(list_path="{{ var.value.list }}").run()
+
+
+def test_a_run_sends_and_delivers_where_it_may_also_in_a_batch(read: Callable[..., Played], tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text(f"url,destination\n{TALK},s3://other\n{TALK}?2,\ns3://a@b/c.mp4,\n")
+    allowed = {"allowed_sources": ["https://talks.invalid"], "allowed_destinations": ["s3://media"]}
+    with pytest.raises(KlapInputError) as failure:
+        read(list_path=str(tmp_path / "videos.csv"), **allowed).run()
+    assert str(failure.value) == (
+        "Nothing was started. Line 2: destination is none that a run may name, or that can be used; "
+        "Line 4: source_video_url is none that a run may name, or that can be used"
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -234,7 +325,7 @@ def test_on_several_machines_a_list_without_a_destination_warns_that_its_runs_ma
         ({"source_video_urls": ["# nothing"]}, "names no video"),
         ({"list_path": "/no/such/videos.txt"}, "there is no file /no/such/videos.txt"),
         ({"list_path": "/dev/null"}, "names no video"),
-        ({"list_path": "nowhere://bucket/videos.txt"}, "list_path: nowhere://bucket/videos.txt: "),
+        ({"list_path": "nowhere://bucket/videos.txt"}, "list_path is 'nowhere://bucket/videos.txt': "),
     ],
 )
 def test_a_list_that_is_none_is_refused(read: Callable[..., Played], given: dict[str, Any], said: str) -> None:
@@ -327,19 +418,19 @@ def test_only_what_is_certain_counts(sandbox: Sandbox, head: int, get: int | Non
     sandbox.fault("HEAD", "/sample.mp4", "status", code=head)
     if get:
         sandbox.fault("GET", "/sample.mp4", "status", code=get)
-    assert gone([sandbox.sample]).get(sandbox.sample) == reason
+    assert gone({sandbox.sample: True}).get(sandbox.sample) == reason
 
 
 def test_a_doubt_counts_in_favour_of_the_video(sandbox: Sandbox) -> None:
     sandbox.fault("HEAD", "/sample.mp4", "drop")
     urls = [sandbox.sample, TALK, "http://127.0.0.1:9/talk.mp4", "nowhere://bucket/talk.mp4"]
-    assert gone([*urls, "https://youtu.be/00000000000"]) == {}
+    assert gone(dict.fromkeys([*urls, "https://youtu.be/00000000000"], True)) == {}
 
 
 def test_an_object_that_is_not_in_its_storage_is_left_out(storage: fsspec.AbstractFileSystem) -> None:
     storage.pipe("/bucket/there.mp4", b"video")
     there, nowhere = "memory://bucket/there.mp4", "memory://bucket/nowhere.mp4"
-    assert gone([there, nowhere]) == {nowhere: "there is no such object"}
+    assert gone({there: True, nowhere: True}) == {nowhere: "there is no such object"}
 
 
 # The run of a video

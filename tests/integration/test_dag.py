@@ -540,7 +540,7 @@ def run_all(url: str, folder: str, managed_user: str) -> dict[str, Any]:
     initdb()
 
     def one(shape: Shape, where: str, **fields: Any) -> dict[str, Any]:
-        dag: DAG = getattr(import_module(shape.dag_id), shape.dag_id)()
+        dag: DAG = getattr(import_module(shape.dag_id), shape.dag_id)(allowed_destinations=[folder])
         for task in dag.tasks:
             task.retries = 0
         conf = {"source_video_url": TALK, "destination": f"{folder}/{where}", **fields}

@@ -167,8 +167,9 @@ def test_a_file_is_named_as_openlineage_names_them_and_without_its_connection(pa
         (TALK, ("https://example.com", "/talk.mp4")),
         ("http://ada:pw@example.com:8080/a/b?token=s3cr3t#x", ("http://example.com:8080", "/a/b")),
         ("https://example.com", ("https://example.com", "/")),
-        ("https://www.youtube.com/watch?v=abc&t=1", ("https://www.youtube.com", "/watch?v=abc")),
-        ("https://youtu.be/abc?si=1", ("https://youtu.be", "/abc")),
+        ("https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=1", ("https://www.youtube.com", "/watch?v=dQw4w9WgXcQ")),
+        ("https://youtu.be/dQw4w9WgXcQ?si=1", ("https://www.youtube.com", "/watch?v=dQw4w9WgXcQ")),
+        ("https://notyoutube.com/watch?v=s3cr3t", ("https://notyoutube.com", "/watch")),
     ],
 )
 def test_an_address_is_named_without_user_and_query(url: str, name: tuple[str, str]) -> None:

@@ -16,6 +16,7 @@ KEY = "kak_no-real-key"
 
 @dataclass
 class Stored:
+    conn_type: str | None = "klap"
     host: str | None = None
     schema: str | None = None
     port: int | None = None
@@ -135,18 +136,25 @@ def test_the_key_is_not_in_the_representation() -> None:
     assert KEY not in str(read())
 
 
-@pytest.mark.parametrize(
-    ("body", "clean"),
-    [
-        (f"bad key {KEY}!".encode(), b"bad key ***!"),
-        (f"{KEY}{KEY}".encode(), b"******"),
-        (b"nothing here", b"nothing here"),
-        (b"\xff\xfe", b"\xff\xfe"),
-        (b"", b""),
-    ],
-)
-def test_a_key_that_an_answer_repeats_is_scrubbed(body: bytes, clean: bytes) -> None:
-    assert read().scrub(body) == clean
+@pytest.mark.parametrize("password", ["x", "1234567", " 1234567 "])
+def test_a_key_that_is_too_short_to_be_one_is_refused_and_not_repeated(password: str) -> None:
+    with pytest.raises(KlapConfigError, match=r"'klap_default' \(its Password\) has less than 8 characters") as refused:
+        read(password=password)
+    assert password not in str(refused.value).replace("less than 8", "")
+
+
+def test_a_token_that_is_too_short_to_be_one_is_refused() -> None:
+    with pytest.raises(KlapConfigError, match="external_access_token of the connection 'klap_default' has less than 8"):
+        read(extra={"external_access_token": "x"})
+    assert read(extra={"external_access_token": " 12345678 "}).secrets == (KEY, "12345678")
+    assert read(password="12345678").secrets == ("12345678",)
+
+
+@pytest.mark.parametrize("conn_type", ["aws", "http", None, "Klap"])
+def test_the_password_of_another_kind_of_connection_is_not_sent_to_klap(conn_type: str | None) -> None:
+    with pytest.raises(KlapConfigError, match="'klap_default' is of type") as refused:
+        read(conn_type=conn_type)
+    assert KEY not in str(refused.value)
 
 
 def test_a_missing_connection_says_how_to_make_one() -> None:

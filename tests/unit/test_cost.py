@@ -71,7 +71,9 @@ def test_an_amount_is_shown_in_cents_and_as_it_is_if_it_has_fractions_of_one(amo
 
 
 def connection(**extra: Any) -> KlapConnection:
-    stored = SimpleNamespace(host=None, schema=None, port=None, password="kak_test", extra=json.dumps(extra))
+    stored = SimpleNamespace(
+        conn_type="klap", host=None, schema=None, port=None, password="kak_test_key", extra=json.dumps(extra)
+    )
     return KlapConnection.read("klap_default", stored)
 
 

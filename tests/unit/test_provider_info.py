@@ -25,7 +25,9 @@ FIELDS: dict[str, Any] = CONNECTION["conn-fields"]
 
 
 def stored(**extra: Any) -> SimpleNamespace:
-    return SimpleNamespace(host=None, schema=None, port=None, password="kak_test", extra=json.dumps(extra))
+    return SimpleNamespace(
+        conn_type="klap", host=None, schema=None, port=None, password="kak_test_key", extra=json.dumps(extra)
+    )
 
 
 def schema_of_airflow(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.errors import KlapInputError
-from klap_provider.rules.video_list import Row, canonical, label, read_csv, read_lines, run_id
+from klap_provider.rules.video_list import Row, canonical, label, read_csv, read_lines, run_id, takes
 
 TALK = "https://example.com/talks/why-we-sleep.mp4"
 FORM = {
@@ -66,15 +66,37 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
     [
         ("name,limit\nx,1\n", "one column source_video_url"),
         (f"url,source_video_url\n{TALK},{TALK}\n", "one column source_video_url"),
-        (f"url,limits\n{TALK},1\n", "'limits'"),
+        (f"url,limits\n{TALK},1\n", "Column 2 of the list"),
         (f"url,limit,limit\n{TALK},1,2\n", "column twice"),
         (f"url,limt\n{TALK},1\n", "'limt' (did you mean 'limit'?)"),
         (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 has 3 cells"),
+        (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 is none of a table"),
     ],
 )
 def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(KlapInputError, match=re.escape(said)):
         read_csv(text, FORM)
+
+
+@given(st.text() | st.from_regex(r"[a-z =:;,/#\"]{,20}(,[a-z]*)*\n.*", fullmatch=True))
+def test_no_error_repeats_what_a_file_says(text: str) -> None:
+    marked = f"s3cr3t{text}s3cr3t,s3cr3t\n".replace("\n", "\ns3cr3t")
+    with pytest.raises(KlapInputError) as wrong:  # no column of it is called source_video_url
+        read_csv(marked, FORM)
+    assert "s3cr3t" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": ["integer", "null"], "minimum": 1, "maximum": 120}, "a whole number, from 1, up to 120"),
+        ({"type": ["null", "string"], "enum": [None, "en", "de"]}, "text, one of en, de"),
+        ({"type": "string", "enum": [*map(str, range(30))]}, f"text, one of {', '.join(map(str, range(20)))}, …"),
+        ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "text or true or false, of the form ^(yes|no)$"),
+    ],
+)
+def test_what_a_field_takes_is_said_in_words(schema: dict[str, Any], said: str) -> None:
+    assert takes(schema) == said
 
 
 @given(youtube_ids)
@@ -169,6 +191,7 @@ def test_the_same_video_with_other_settings_is_another_run(other: dict[str, Any]
 
 def test_a_person_reads_the_name_or_the_address_and_no_signature() -> None:
     assert label(TALK, "Sleep") == "Sleep"
-    assert label(f"{TALK}?part=2&X-Amz-Signature=abc") == "example.com/talks/why-we-sleep.mp4?part=2"
+    assert label(f"{TALK}?X-Amz-Signature=abc") == "example.com/talks/why-we-sleep.mp4"
+    assert re.fullmatch(r"example\.com/talks/why-we-sleep\.mp4\?…\w{8}", label(f"{TALK}?part=2&sig=abc"))
     assert label("https://www.youtube.com/watch?v=dQw4w9WgXcQ") == "youtu.be/dQw4w9WgXcQ"
     assert len(label(f"{TALK}?token={'x' * 5000}")) <= 100

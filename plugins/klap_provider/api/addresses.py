@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+import unicodedata
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from socket import inet_aton
 from urllib.parse import urlsplit
 
@@ -16,6 +18,12 @@ DEFAULT_PLAYER_URL = "https://klap.app/player"
 DEFAULT_EMBED_URL = "https://klap.app/embed"
 DEFAULT_APP_URL = "https://klap.app/spaces"
 API_PATH = "/v2"
+
+#: Ends of names that are of a network of its own.
+LOCAL_NAMES = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".corp", ".lan", ".home.arpa")
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NAT64_AT_HOME = IPv6Network("64:ff9b:1::/48")
 
 
 def api_url(host: str | None, *, schema: str | None = None, port: int | None = None) -> str:
@@ -55,37 +63,66 @@ def api_url(host: str | None, *, schema: str | None = None, port: int | None = N
 
 
 def is_local(url: str) -> bool:
-    """Whether only this machine or its own network can resolve or reach the URL's host, as far as its name tells."""
-    host = _host(url)
-    address = _address(host)
-    if address is not None:
-        return not address.is_global
-    return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
+    """Whether only this machine or its own network can resolve or reach the URL's host, as far as its text tells."""
+    host = host_of(url)
+    if readings := _readings(host):
+        return not all(map(is_public, readings))
+    return "." not in host or host.endswith(LOCAL_NAMES)
 
 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this very machine."""
-    host = _host(url)
-    address = _address(host)
-    if address is not None:
-        return address.is_loopback
+    host = host_of(url)
+    if readings := _readings(host):
+        return all(address.is_loopback for address in readings)
     return host == "localhost" or host.endswith(".localhost")
 
 
-def _host(url: str) -> str:
-    return (urlsplit(url).hostname or "").rstrip(".").lower()
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address that the host is, also in forms such as 127.1 or 0x7f000001, or None for a name."""
+def host_of(url: str) -> str:
+    """Return the URL's host as DNS would be asked for it, or nothing where there is none."""
     try:
-        return ip_address(host)
+        host = urlsplit(url).hostname or ""
     except ValueError:
-        pass
-    try:
-        return ip_address(inet_aton(host))
-    except (OSError, ValueError):
-        return None
+        return ""
+    # Full-width digits and dots are looked up as what they look like.
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an IP address, and the IPv4 address that it may carry, is one of the internet's."""
+    if isinstance(address, IPv6Address):
+        if address.is_site_local or address in _NAT64_AT_HOME:
+            return False
+        carried = _carried(address)
+        if carried is not None:
+            return is_public(carried)
+    return address.is_global and not address.is_multicast
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that packets to this one end up at, if it is one that carries one."""
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour
+    if address in _NAT64 or (int(address) < 2**32 and int(address) > 1):
+        return IPv4Address(int(address) % 2**32)
+    return None
+
+
+def _readings(host: str) -> list[IPv4Address | IPv6Address]:
+    """
+    Return every IP address that some program takes the host for; none for a name.
+
+    ``127.1`` and ``0x7f000001`` are addresses, and ``010.0.0.1`` is 8.0.0.1 to one and 10.0.0.1 to another.
+    """
+    found: list[IPv4Address | IPv6Address] = []
+    with suppress(ValueError):
+        found.append(ip_address(host))
+    with suppress(OSError, ValueError):
+        found.append(ip_address(inet_aton(host)))
+    if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host):
+        with suppress(ValueError):
+            found.append(ip_address(".".join(part.lstrip("0") or "0" for part in host.split("."))))
+    return found
 
 
 def require_reachable(field: str, url: str, *, api_url: str) -> None:
@@ -98,6 +135,7 @@ def require_reachable(field: str, url: str, *, api_url: str) -> None:
     """
     if is_local(url) and not is_local(api_url):
         raise KlapInputError(
-            f"Nothing was sent to Klap. {field}: {urlsplit(url).hostname} is on a private network or on this "
-            "machine, where Klap cannot fetch it. Give a public address, such as a signed storage URL."
+            f"Nothing was sent to Klap. {field}: {host_of(url)} is on a private network or on this machine, where "
+            "Klap cannot fetch it. Give a public address, or a file in object storage such as "
+            "s3://conn_id@bucket/talk.mp4, which is signed for Klap."
         )

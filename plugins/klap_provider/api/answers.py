@@ -10,7 +10,6 @@ API: https://docs.klap.app/
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
@@ -29,6 +28,8 @@ from pydantic import (
     field_validator,
 )
 
+from klap_provider.api.public_form import without_secrets
+
 
 class JobStatus(str, Enum):
     """The status words of tasks and exports. There are no others: ``done`` or ``success`` never come."""
@@ -36,11 +37,6 @@ class JobStatus(str, Enum):
     PROCESSING = "processing"
     READY = "ready"
     ERROR = "error"
-
-
-def without_queries(words: str) -> str:
-    """Return what Klap said without the queries of addresses in it: that of a signed one is a secret."""
-    return re.sub(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+", r"\1?…", words)
 
 
 def _as_text(value: Any) -> Any:
@@ -93,7 +89,7 @@ class _Job(_Answer):
     def failure(self) -> str:
         """Klap's own words on why the job failed, as far as there are any."""
         words = [w for w in (self.error_code, self.error_message, self.error, self.message) if w]
-        return " · ".join(dict.fromkeys(without_queries(str(w)) for w in words)) or "Klap gave no reason"
+        return " · ".join(dict.fromkeys(without_secrets(str(w)) for w in words)) or "Klap gave no reason"
 
 
 class Task(_Job):
@@ -169,7 +165,7 @@ AnswerT = TypeVar("AnswerT", bound=_Answer)
 JobT = TypeVar("JobT", bound=_Job)
 
 #: What an answer may wrap a job in, or call its id.
-_WRAPPERS = ("task", "export", "data", "result", "job")
+WRAPPERS = ("task", "export", "data", "result", "job")
 
 
 def accepted(model: type[JobT], document: Any) -> JobT:
@@ -193,10 +189,10 @@ def _sound_id(value: Any) -> bool:
 def _find_id(document: Any, depth: int = 3) -> Any:
     if not isinstance(document, dict) or not depth:
         return None
-    for name in ("id", *(f"{wrapper}_id" for wrapper in _WRAPPERS)):
+    for name in ("id", *(f"{wrapper}_id" for wrapper in WRAPPERS)):
         if _sound_id(document.get(name)):
             return document[name]
-    inner = (_find_id(document.get(name), depth - 1) for name in _WRAPPERS)
+    inner = (_find_id(document.get(name), depth - 1) for name in WRAPPERS)
     return next((found for found in inner if found is not None), None)
 
 

@@ -21,7 +21,9 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from klap_provider.api.answers import Export, Project, Task, User, UserToken, accepted, entries, without_queries
+from klap_provider.api.answers import Export, Project, Task, User, UserToken, accepted, entries
+from klap_provider.api.public_form import without_secrets
+from klap_provider.api.scrub import scrubbed, scrubbed_text, writable
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -35,7 +37,7 @@ from klap_provider.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 
@@ -154,19 +156,22 @@ def _project_path(project_id: str, folder_id: str | None) -> str:
 def _id(name: str, value: str) -> str:
     if not isinstance(value, str) or not value.strip() or value in (".", ".."):
         raise KlapInputError(f"{name} is {value!r}, which is no id. Nothing was sent to Klap.")
-    return quote(value, safe="")
+    return quote(writable(value), safe="")
 
 
-def read_answer(call: Call[T], *, status: int, headers: Mapping[str, str], body: bytes, now: float) -> T:
+def read_answer(
+    call: Call[T], *, status: int, headers: Mapping[str, str], body: bytes, now: float, secrets: Sequence[str] = ()
+) -> T:
     """
     Turn an HTTP answer into the call's result.
 
     :param status: HTTP status code; any 2xx is a success.
     :param headers: response headers; names are looked up in any case.
     :param now: seconds since the epoch, for a ``Retry-After`` that is a date.
+    :param secrets: what the answer's words may not have in them.
     :raises KlapResponseError: the subclass says what went wrong, the message what to do.
     """
-    document = _decode(body)
+    document = scrubbed(_decode(body), secrets)
     if not 200 <= status < 300:
         raise _error(call, status, headers, document, body, now)
     try:
@@ -178,8 +183,10 @@ def read_answer(call: Call[T], *, status: int, headers: Mapping[str, str], body:
             if isinstance(document, dict | list)
             else _describe_non_json(body)
         )
+        # The token that a user's answer ought to have may be in it under another name.
+        quoted = "" if call.name == create_user_token.__name__ else _quoted(document, body, secrets)
         raise KlapAnswerError(
-            f"Klap answered {call} with {status}, but not with what the API promises: {what}{_quoted(body)}. "
+            f"Klap answered {call} with {status}, but not with what the API promises: {what}{quoted}. "
             "If this stays so, check the connection's Host.",
             status=status,
         ) from None
@@ -192,9 +199,10 @@ def _decode(body: bytes) -> Any:
         return None
 
 
-def _quoted(body: bytes) -> str:
+def _quoted(document: Any, body: bytes, secrets: Sequence[str]) -> str:
     """Return the beginning of an answer, for whoever has to find out what it meant."""
-    text = without_queries(" ".join(body[:2000].decode("utf-8", "replace").split()))[:300]
+    text = body.decode("utf-8", "replace") if document is None else json.dumps(document, ensure_ascii=False)
+    text = without_secrets(" ".join(scrubbed_text(text, secrets).split()))[:300]
     return f' ("{text}")' if text else ""
 
 
@@ -261,7 +269,7 @@ def _klaps_words(document: Any) -> tuple[str | None, str]:
         return None, ""
     code = document.get("error_code")
     found = [document.get(name) for name in ("error_code", "message", "error", "detail")]
-    words = dict.fromkeys(without_queries(_text(w)) for w in found if w)
+    words = dict.fromkeys(without_secrets(_text(w)) for w in found if w)
     return (code if isinstance(code, str) else None), ": ".join(words)[:500]
 
 

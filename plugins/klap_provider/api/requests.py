@@ -27,12 +27,14 @@ from pydantic import (
 )
 
 from klap_provider.api.languages import LANGUAGES
+from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapInputError
 
 
 def _check_http_url(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # .port raises where it is none
+    sound = url.isprintable() and "\\" not in url  # which some programs read as a slash
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not sound:  # .port may raise
         raise ValueError("must be a complete http:// or https:// address")
     return url
 
@@ -183,18 +185,19 @@ class ExportRequest(Request):
 RequestT = TypeVar("RequestT", bound=Request)
 
 
-def build_request(model: type[RequestT], fields: dict[str, Any]) -> RequestT:
+def build_request(model: type[RequestT], fields: dict[str, Any], *, quote: bool = True) -> RequestT:
     """
     Validate the fields of a request; None counts as not set, in nested objects too.
 
-    :raises KlapInputError: names every field that is wrong and what it was given.
+    :param quote: whether an error may say what the fields were given.
+    :raises KlapInputError: names every field that is wrong.
     """
     try:
         return model.model_validate(_without_none(fields))
     except ValidationError as invalid:
         problems = [
             ": ".join(filter(None, (".".join(map(str, p["loc"])), p["msg"].removeprefix("Value error, "))))
-            + (f" (got {p['input']!r})" if p["type"] != "missing" and p["loc"] else "")
+            + (f" (got {without_secrets(repr(p['input']))})" if quote and p["type"] != "missing" and p["loc"] else "")
             for p in invalid.errors(include_url=False)
         ]
         raise KlapInputError("Nothing was sent to Klap. " + "; ".join(problems)) from None

@@ -10,6 +10,8 @@ from klap_provider.dag_parts.trigger_form import account_fields, delivery_fields
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import DAG
 
 URL = ("source_video_url",)
@@ -34,12 +36,23 @@ it stopped, and nothing that was paid is paid again.
 """
 
 
-def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = None, **defaults: Any) -> DAG:
+def klap_caption_video(
+    dag_id: str = "klap_caption_video",
+    *,
+    schedule: Any = None,
+    allowed_sources: Sequence[str] | None = None,
+    allowed_destinations: Sequence[str] | None = None,
+    **defaults: Any,
+) -> DAG:
     """
     Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
 
     :param dag_id: another id makes another DAG, such as one for a schedule.
     :param schedule: as for any DAG; needs a default for ``source_video_url``.
+    :param allowed_sources: of which places a run may name a video, as beginnings of addresses such as
+        ``s3://media_s3@media/in`` or ``https://media.example.com``; see docs/security.md. What the DAG file gives as
+        the default is allowed. None: what the team allows.
+    :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by field name.
     """
     fields = {
@@ -54,7 +67,13 @@ def klap_caption_video(dag_id: str = "klap_caption_video", *, schedule: Any = No
         dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
     ) as dag:
         form = form_of(dag)
-        submit, wait = submit_and_wait(dag, SubmitVideoOperator, wait_task_id="wait_for_video")
+        submit, wait = submit_and_wait(
+            dag,
+            SubmitVideoOperator,
+            wait_task_id="wait_for_video",
+            allowed_sources=allowed_sources,
+            allowed_destinations=allowed_destinations,
+        )
         find_video = ListShortsOperator(
             task_id="find_video",
             task_display_name="Find",

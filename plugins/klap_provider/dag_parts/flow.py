@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from airflow.sdk import DAG, task_group
 
 from klap_provider.api.requests import Dimensions, EditingOptions, Watermark
-from klap_provider.dag_parts.trigger_form import set_defaults, tell_estimate
+from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, tell_estimate
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -21,6 +21,8 @@ from klap_provider.sensors.task_status import TaskStatusSensor
 from klap_provider.xcoms import ERROR_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import Param
 
     from klap_provider.operators.list_shorts import ListShortsOperator
@@ -79,12 +81,25 @@ def form_of(dag: DAG) -> dict[str, Any]:
     return {name: dag.param(name) for name in dag.params}
 
 
+def _fields(dag: DAG) -> dict[str, Param]:
+    return {name: dag.params.get_param(name) for name in dag.params}
+
+
 def submit_and_wait(
-    dag: DAG, submit_type: type[SubmitT], *, wait_task_id: str, **more: Any
+    dag: DAG,
+    submit_type: type[SubmitT],
+    *,
+    wait_task_id: str,
+    allowed_sources: Sequence[str] | None = None,
+    allowed_destinations: Sequence[str] | None = None,
+    **more: Any,
 ) -> tuple[SubmitT, TaskStatusSensor]:
     """
     Add the tasks ``submit``, with what the form asks of Klap, and the wait for it.
 
+    :param allowed_sources: which places a run may name for its video, beside the form's default. None: what the team
+        allows.
+    :param allowed_destinations: the same for its destination.
     :param more: parameters of ``submit`` that are no fields of the form.
     """
     form = form_of(dag)
@@ -94,6 +109,8 @@ def submit_and_wait(
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
         dimensions={name: form[name] for name in Dimensions.model_fields},
         editing_options={name: form[name] for name in EditingOptions.model_fields},
+        allowed_sources=allowed_places(_fields(dag), "source_video_url", allowed_sources),
+        allowed_destinations=allowed_places(_fields(dag), "destination", allowed_destinations),
         strict_conf=True,
         **more,
     )
@@ -135,6 +152,7 @@ def export_and_deliver(
     origin_and_place: dict[str, Any] = {
         # As it was settled before anything was paid, though the connection may have another one by now.
         "destination": f"{{{{ {submitted}.get('destination') or '' }}}}",
+        "allowed_destinations": submit.allowed_destinations,
         "subfolder": klap_task_id,
         "source_video_url": form["source_video_url"],
         "klap_task_id": klap_task_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param
 
@@ -11,6 +11,9 @@ from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, 
 from klap_provider.dag_parts.trigger_form import account_fields, delivery_fields, form_fields, look_fields
 from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
 from klap_provider.rules.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
@@ -77,12 +80,23 @@ def shorts_form() -> dict[str, Param]:
     }
 
 
-def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any = None, **defaults: Any) -> DAG:
+def klap_generate_shorts(
+    dag_id: str = "klap_generate_shorts",
+    *,
+    schedule: Any = None,
+    allowed_sources: Sequence[str] | None = None,
+    allowed_destinations: Sequence[str] | None = None,
+    **defaults: Any,
+) -> DAG:
     """
     Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
 
     :param dag_id: another id makes another DAG, such as one for a schedule.
     :param schedule: as for any DAG; needs a default for ``source_video_url``.
+    :param allowed_sources: of which places a run may name a video, as beginnings of addresses such as
+        ``s3://media_s3@media/in`` or ``https://media.example.com``; see docs/security.md. What the DAG file gives as
+        the default is allowed. None: what the team allows.
+    :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by field name.
     """
     display_name = "Klap: generate shorts" if dag_id == "klap_generate_shorts" else dag_id
@@ -91,7 +105,12 @@ def klap_generate_shorts(dag_id: str = "klap_generate_shorts", *, schedule: Any 
     ) as dag:
         form = form_of(dag)
         submit, wait = submit_and_wait(
-            dag, SubmitShortsOperator, wait_task_id="wait_for_shorts", max_exports=form["limit"]
+            dag,
+            SubmitShortsOperator,
+            wait_task_id="wait_for_shorts",
+            allowed_sources=allowed_sources,
+            allowed_destinations=allowed_destinations,
+            max_exports=form["limit"],
         )
         select_shorts = ReviewShortsOperator(
             task_id="select_shorts",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import DAG, Param, XComArg
 
 from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PLACE, handed_on
+from klap_provider.dag_parts.trigger_form import PLACE, allowed_places, handed_on
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.xcoms import SETTINGS_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Fields of the main form that make no sense for all videos alike. A table can have columns for them.
 OF_ONE_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
@@ -40,6 +43,9 @@ def klap_generate_shorts_batch(
     at_a_time: int = 4,
     poke_interval: float = 30,
     trigger_dag_id: str = "klap_generate_shorts",
+    allowed_lists: Sequence[str] | None = None,
+    allowed_sources: Sequence[str] | None = None,
+    allowed_destinations: Sequence[str] | None = None,
     **defaults: Any,
 ) -> DAG:
     """
@@ -50,6 +56,11 @@ def klap_generate_shorts_batch(
     :param at_a_time: how many videos at most are in work.
     :param poke_interval: seconds from one look at a run to the next.
     :param trigger_dag_id: the DAG that makes the runs, if it is another one that ``klap_generate_shorts()`` returned.
+    :param allowed_lists: which places a run may name for its list, as beginnings of addresses such as
+        ``s3://media_s3@media/lists`` or ``/data/lists``; see docs/security.md. What the DAG file gives as the default
+        is allowed. None: what the team allows.
+    :param allowed_sources: the same for the videos. Each run is held to what its own DAG allows, too.
+    :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by field name.
     """
     of_a_video = shorts_form()
@@ -94,6 +105,9 @@ def klap_generate_shorts_batch(
             source_video_urls=form["source_video_urls"],
             list_path=form["list_path"],
             settings={name: form[name] for name in shared},
+            allowed_lists=allowed_places(fields, "list_path", allowed_lists),
+            allowed_sources=allowed_sources,
+            allowed_destinations=allowed_destinations,
             strict_conf=True,
         )
         video = VideoRunOperator.partial(

@@ -9,12 +9,14 @@ from airflow.sdk import Param
 
 from klap_provider.api.requests import Dimensions, EditingOptions, VideoRequest, Watermark
 from klap_provider.api.shapes import ASPECT_RATIOS
+from klap_provider.files.permissions import configured
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, Spending, dollars, estimate
 from klap_provider.rules.misspelt import unknown
+from klap_provider.rules.places import Place
 from klap_provider.rules.video_list import YES_OR_NO
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -186,6 +188,22 @@ def handed_on(param: Param) -> Param:
         schema["enum"] = [None, *(value for value in schema["enum"] if value is not None)]
         schema["values_display"] = {**schema.get("values_display", {}), "None": "As that DAG says"}
     return Param(None, description=param.description, **schema)
+
+
+def allowed_places(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:
+    """
+    Return which places a run may name in a field: what is allowed, and the field's own default.
+
+    :param allowed: as the DAG file says it; None: what the team does (:mod:`klap_provider.files.permissions`).
+    :raises ValueError: the DAG file names what is no place.
+    """
+    if isinstance(allowed, str):
+        raise ValueError(f"what is allowed for {name} is a list, not a text: [{allowed!r}]")
+    for place in allowed or ():
+        Place.read(place)
+    default = fields[name].value
+    own = [default] if isinstance(default, str) and default else []
+    return [*(configured(name) if allowed is None else allowed), *own]
 
 
 def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:

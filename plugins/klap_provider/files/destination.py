@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from klap_provider.airflow_internals import runs_on_one_machine
 from klap_provider.errors import KlapInputError
+from klap_provider.files.permissions import default_folder
 
 log = logging.getLogger(__name__)
 
@@ -42,5 +42,4 @@ def settled(destination: str | None, *, klap_conn_id: str) -> str:
             "field Destination, destination in its Extra), and clear the task. A path does as well if all workers "
             "share that folder."
         )
-    home = os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
-    return os.path.join(os.path.abspath(home), "klap_shorts")
+    return default_folder()

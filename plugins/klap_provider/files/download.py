@@ -7,17 +7,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
-from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from klap_provider.api.addresses import is_loopback
+from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapDownloadError
 from klap_provider.files.mp4 import BoxWalk
+from klap_provider.files.outside import RefusedAddressError, ask
 
 CHUNK = 1024 * 1024
-MAX_REDIRECTS = 3
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,14 @@ class Limits:
     :param max_seconds: time for the whole download.
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for the next bytes.
+    :param local: whether the video may be on this machine or its network, as it is where Klap is.
     """
 
     max_bytes: int
     max_seconds: float
     connect_timeout: float
     read_timeout: float
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     """
     Stream a video to an open file in constant memory.
 
-    Only https is followed, plain http on this machine alone, over at most three redirects.
+    Only https is followed, plain http on this machine alone, over at most three redirects, and by the rule of
+    :mod:`klap_provider.files.outside`.
 
     :raises KlapDownloadError: it is not whole, not a video, too large, too slow, or at an address that is refused.
     """
@@ -74,39 +76,33 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
             return _copy(response, sink, limits, deadline)
     except (requests.RequestException, HTTPError) as failure:
         raise KlapDownloadError(
-            f"The download of {_shown(url)} broke off ({type(failure).__name__}).", passing=True
-        ) from failure
+            f"The download of {shown(url)} broke off ({type(failure).__name__}).", passing=True
+        ) from None  # whose text has the whole address in it
 
 
 def _open(url: str, limits: Limits) -> requests.Response:
-    for _ in range(MAX_REDIRECTS + 1):
-        if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
-            raise KlapDownloadError(f"{_shown(url)} is not https, so it is not downloaded.", passing=False)
-        response = requests.get(
+    try:
+        response = ask(
+            "GET",
             url,
-            headers={"Accept-Encoding": "identity"},
-            auth=lambda request: request,  # or requests would send what a ~/.netrc has for the host
-            stream=True,
+            local=limits.local,
             timeout=(limits.connect_timeout, limits.read_timeout),
-            allow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+            encrypted=True,
         )
-        if not response.is_redirect:
-            break
-        response.close()
-        url = urljoin(url, response.headers["location"])
-    else:
-        raise KlapDownloadError(f"More than {MAX_REDIRECTS} redirects, the last to {_shown(url)}.", passing=False)
+    except RefusedAddressError as refused:
+        raise KlapDownloadError(str(refused), passing=False) from None
     if response.status_code != 200:
         response.close()
         raise KlapDownloadError(
-            f"{_shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
+            f"{shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
             passing=True,
         )
     return response
 
 
 def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
-    name, announced = _shown(response.url), response.headers.get("Content-Length")
+    name, announced = shown(response.url), response.headers.get("Content-Length")
     if announced and announced.isdigit() and int(announced) > limits.max_bytes:
         raise _too_large(name, int(announced), limits)
     size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
@@ -150,9 +146,3 @@ def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
 
 def _content_type(response: requests.Response) -> str:
     return response.headers.get("Content-Type") or "no content type"
-
-
-def _shown(url: str) -> str:
-    """Return the URL without its query, which may be a signature."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}"

@@ -16,6 +16,7 @@ from airflow.sdk.io import attach
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it has no types
 
 from klap_provider.airflow_internals import silent_backend
+from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapError, KlapInputError, KlapLookUpError, KlapStorageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
 BLOCK_SIZE = 16 * 1024 * 1024
+
+#: Bytes of a list at most: as many videos as Airflow maps a task over take a tenth of it.
+LONGEST_LIST = 5_000_000
 
 #: Storage without folders, where making one would make a bucket out of a mistyped name, and with uploads that are
 #: seen when they are complete.
@@ -49,6 +53,8 @@ def folder_at(destination: str, subfolder: str | None = None) -> ObjectStoragePa
             f"destination is {destination!r}; it takes an absolute path or a URL such as s3://conn_id@bucket/path."
         )
     folder = path_at("destination", destination)
+    if ".." in (subfolder or "").split("/"):
+        raise KlapInputError(f"subfolder is {subfolder!r}; it takes a folder below the destination.")
     return folder / subfolder if subfolder else folder
 
 
@@ -134,7 +140,7 @@ def _status(failure: BaseException | None) -> int | None:
 
 
 def _said(failure: Exception) -> str:
-    return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
+    return without_secrets(" ".join(f"{type(failure).__name__}: {failure}".split()))[:300]
 
 
 def asset_uri(destination: str) -> str:
@@ -231,18 +237,25 @@ def _to_disk(path: str) -> None:
 
 def text_at(field: str, path: str) -> str:
     """
-    Return the text of a file.
+    Return the text of a file. No error has any of it.
 
     :param field: the parameter that the path comes from, for messages.
     :param path: absolute, or any URL of Airflow's object storage.
-    :raises KlapInputError: there is no such file or kind of storage, or it is no text.
+    :raises KlapInputError: there is no such file or kind of storage, or it is no text, or far too long for a list.
+    :raises KlapStorageError: the storage refuses or fails.
     """
+    file = path_at(field, f"file://{path}" if path.startswith("/") else path)
+    with storage_faults(field, path):
+        try:
+            with file.fs.open(file.path, "rb") as opened:
+                content: bytes = opened.read(LONGEST_LIST + 1)
+        except FileNotFoundError:
+            raise KlapInputError(f"Nothing was started. {field}: there is no file {path}.") from None
+        except IsADirectoryError:
+            raise KlapInputError(f"Nothing was started. {field}: {path} is a folder.") from None
+    if len(content) > LONGEST_LIST:
+        raise KlapInputError(f"Nothing was started. {field}: {path} has more than {LONGEST_LIST} bytes.")
     try:
-        file = ObjectStoragePath(f"file://{path}" if path.startswith("/") else path)
-        return file.read_text(encoding="utf-8-sig")  # spreadsheets put a mark at the beginning
-    except FileNotFoundError:
-        raise KlapInputError(f"Nothing was started. {field}: there is no file {path}.") from None
+        return content.decode("utf-8-sig")  # spreadsheets put a mark at the beginning
     except UnicodeDecodeError:
         raise KlapInputError(f"Nothing was started. {field}: {path} is no text in UTF-8.") from None
-    except (ValueError, ImportError) as unknown:  # the kind of storage, or what it needs
-        raise KlapInputError(f"Nothing was started. {field}: {path}: {unknown}") from unknown

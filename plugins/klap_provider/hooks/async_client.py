@@ -209,7 +209,8 @@ class _Client:
             call,
             status=response.status,
             headers=response.headers,
-            body=connection.scrub(body),
+            body=body,
+            secrets=connection.secrets,
             now=time.time(),
         )
 

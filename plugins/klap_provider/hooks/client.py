@@ -168,7 +168,7 @@ class KlapClient:
                 timeout=self.timeout,
                 allow_redirects=False,
             )
-        except requests.RequestException as failure:
+        except (requests.RequestException, UnicodeError) as failure:  # of a Location that is no text
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             raise transport_error(call, self.connection, failure, sent=not _never_connected(failure)) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
@@ -184,7 +184,8 @@ class KlapClient:
             call,
             status=response.status_code,
             headers=response.headers,
-            body=self.connection.scrub(response.content),
+            body=response.content,
+            secrets=self.connection.secrets,
             now=time.time(),
         )
 
@@ -194,7 +195,7 @@ def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedR
     return request
 
 
-def _never_connected(failure: requests.RequestException) -> bool:
+def _never_connected(failure: Exception) -> bool:
     """Whether requests failed before anything can have been sent; in doubt, no."""
     if isinstance(failure, requests.ConnectTimeout | requests.exceptions.InvalidURL):
         return True

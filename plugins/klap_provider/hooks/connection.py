@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from klap_provider.api.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
+from klap_provider.api.public_form import SHORTEST_SECRET
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.rules.cost import Prices
 
@@ -24,6 +25,7 @@ READ_TIMEOUT = 60.0
 class AirflowConnection(Protocol):
     """The fields that are read of ``airflow.sdk.Connection``."""
 
+    conn_type: str | None
     host: str | None
     schema: str | None
     port: int | None
@@ -77,11 +79,21 @@ class KlapConnection:
 
         :raises KlapConfigError: names the setting that is missing or wrong.
         """
+        if conn.conn_type != CONN_TYPE:
+            raise KlapConfigError(
+                f"The connection {conn_id!r} is of type {conn.conn_type!r}. Its password is not sent to Klap: name one "
+                f"of type {CONN_TYPE!r}."
+            )
         extra = _decoded(conn_id, conn.extra)
         key = (conn.password or "").strip()
         if not key:
             raise KlapConfigError(
                 f"The connection {conn_id!r} has no API key. Put the key from Klap into its Password field."
+            )
+        if len(key) < SHORTEST_SECRET:
+            raise KlapConfigError(
+                f"The API key of the connection {conn_id!r} (its Password) has less than {SHORTEST_SECRET} characters, "
+                "too few for one: part of it is missing."
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise KlapConfigError(
@@ -97,7 +109,7 @@ class KlapConnection:
             app_url=str(extra.get("app_url") or DEFAULT_APP_URL).rstrip("/"),
             embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
-            external_access_token=str(extra.get("external_access_token") or "").strip() or None,
+            external_access_token=_token(conn_id, extra.get("external_access_token")),
             destination=_place(conn_id, extra.get("destination")),
             price_input_video=_price(conn_id, extra, "price_input_video"),
             price_generated_short=_price(conn_id, extra, "price_generated_short"),
@@ -136,9 +148,10 @@ class KlapConnection:
         known = {name: price for name, price in told.items() if price is not None}
         return Prices(**known, second_hand=len(known) < len(told))
 
-    def scrub(self, body: bytes) -> bytes:
-        """Return an answer without the API key, should it repeat it: its words end up in errors and XComs."""
-        return body.replace(self.api_key.encode(), b"***")
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no answer's words may have in them."""
+        return (self.api_key, self.external_access_token) if self.external_access_token else (self.api_key,)
 
 
 def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
@@ -166,6 +179,16 @@ def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:
     if not fits:
         raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes US dollars, 0 to 1000.")
     return price
+
+
+def _token(conn_id: str, value: Any) -> str | None:
+    token = str(value or "").strip()
+    if 0 < len(token) < SHORTEST_SECRET:
+        raise KlapConfigError(
+            f"external_access_token of the connection {conn_id!r} has less than {SHORTEST_SECRET} characters, too few "
+            "for one."
+        )
+    return token or None
 
 
 def _user(conn_id: str, value: Any) -> str | None:

@@ -16,9 +16,11 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
+from airflow.sdk.log import mask_secret
 
-from klap_provider.airflow_internals import asset_store
-from klap_provider.api.answers import JobStatus, without_queries
+from klap_provider.airflow_internals import asset_store, is_unmapped
+from klap_provider.api.answers import JobStatus
+from klap_provider.api.public_form import secrets_in, without_secrets
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID
 from klap_provider.operators.retry_policy import KlapRetryPolicy
@@ -31,7 +33,7 @@ from klap_provider.rules.submitter import Submitter
 from klap_provider.xcoms import ERROR_KEY, LEDGER, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow.sdk import Context, RetryPolicy
 
@@ -82,7 +84,7 @@ def reports_failure(
 def _said_of(failure: BaseException, project_id: str | None) -> Failure:
     kind, words = type(failure).__name__, str(failure)
     if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
-        words = without_queries(f"{kind}: {words}"[:LONGEST_REASON])
+        words = without_secrets(f"{kind}: {words}")[:LONGEST_REASON]
     said: Failure = {"error": words, "type": kind, "project_id": project_id}
     if isinstance(failure, KlapError) and failure.paid:
         said["paid"] = failure.paid
@@ -105,6 +107,11 @@ class KlapOperator(BaseOperator):
     folder_id: str | None = None
     short_name: str | None = None
 
+    #: Where its videos go, of a task that delivers or sees to it that there can be delivered.
+    destination: str | None = None
+
+    _words_of_author: frozenset[str] = frozenset()
+
     def __init__(
         self,
         *,
@@ -117,6 +124,36 @@ class KlapOperator(BaseOperator):
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
 
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # The one method that Airflow renders both mapped and other operators with, before it stores what they say.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            for secret in _secrets([getattr(self, name) for name in self.template_fields]):
+                mask_secret(secret)
+
+    def note_author(self, *names: str) -> None:
+        """
+        Note which parameters are the DAG file's own words, to be called in the constructor.
+
+        Those of a mapped task can come from anywhere.
+        """
+        if not is_unmapped(self):
+            self._words_of_author |= {name for name in names if is_static(getattr(self, name))}
+
+    def require_place(self, name: str, allowed: Sequence[str] | None) -> None:
+        """
+        Refuse an address that neither the DAG file says nor a run may name.
+
+        :param name: the parameter; empty is fine.
+        :param allowed: see :func:`~klap_provider.files.permissions.require_place`.
+        :raises KlapInputError: it may not be named.
+        """
+        address = getattr(self, name)
+        if address and name not in self._words_of_author:
+            from klap_provider.files.permissions import require_place
+
+            require_place(name, address, allowed)
+
     @functools.cached_property
     def client(self) -> KlapClient:
         """The client of this task's connection."""
@@ -125,15 +162,24 @@ class KlapOperator(BaseOperator):
 
         return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
-    def settled(self, destination: str | None) -> str:
+    def settled(self, allowed: Sequence[str] | None) -> str:
         """
         Return where shorts go: as the task was told, or as the connection says, or else Airflow's home.
 
-        :raises KlapInputError: it is none of the first two, and Airflow's home is not the same for all tasks.
+        :param allowed: see :meth:`require_place`. The latter two need no permission, nor does a later task of the run
+            that is told the one of them that an earlier one has settled on.
+        :raises KlapInputError: it may not be named; or nobody has named any, and Airflow's home is not the same for all
+            tasks.
         """
         from klap_provider.files.destination import settled
+        from klap_provider.files.permissions import default_folder
 
-        return settled(destination or self.client.connection.destination, klap_conn_id=self.klap_conn_id)
+        try:
+            self.require_place("destination", allowed)
+        except KlapInputError:
+            if self.destination not in (self.client.connection.destination, default_folder()):
+                raise
+        return settled(self.destination or self.client.connection.destination, klap_conn_id=self.klap_conn_id)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait, or fail as it has failed."""
@@ -289,7 +335,18 @@ def is_static(value: Any) -> bool:
         return "{{" not in value and "{%" not in value
     if isinstance(value, dict):
         return all(map(is_static, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_static, value))
     return value is None or isinstance(value, bool | int | float)
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """Return what of the addresses in rendered fields is not to be shown."""
+    if isinstance(value, str):
+        yield from secrets_in(value) if "://" in value else ()
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _secrets(each)
 
 
 def check_now(check: Callable[[], Any]) -> None:

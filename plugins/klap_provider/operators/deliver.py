@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api import calls
+from klap_provider.api.addresses import is_local
 from klap_provider.api.answers import JobStatus
+from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import KlapOperator, reports_failure
@@ -44,6 +46,9 @@ class DeliverShortOperator(KlapOperator):
     :param virality_score: 0–100, for the file name. Templated.
     :param source_video_url: the video that it is a short of, for the JSON file. Templated.
     :param klap_task_id: Klap's task that made it, for the JSON file. Templated.
+    :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
+        (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
+        allows (``[klap] allowed_destinations``).
     :param max_bytes: size at which a download is given up. Default 5 GiB.
     :param download_timeout: seconds after which a download is given up. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
@@ -87,6 +92,7 @@ class DeliverShortOperator(KlapOperator):
         virality_score: float | None = None,
         source_video_url: str | None = None,
         klap_task_id: str | None = None,
+        allowed_destinations: Sequence[str] | None = None,
         max_bytes: int = 5 * 1024**3,
         download_timeout: float = 1800,
         **kwargs: Any,
@@ -104,6 +110,8 @@ class DeliverShortOperator(KlapOperator):
         self.klap_task_id = klap_task_id
         self.max_bytes = max_bytes
         self.download_timeout = download_timeout
+        self.allowed_destinations = allowed_destinations
+        self.note_author("destination")
 
     @reports_failure
     def execute(self, context: Context) -> Delivered:
@@ -111,7 +119,7 @@ class DeliverShortOperator(KlapOperator):
         from klap_provider.files.sidecar import LONGEST_TRANSCRIPT, read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_faults
 
-        path = folder_at(self.settled(self.destination), self.subfolder) / file_name(
+        path = folder_at(self.settled(self.allowed_destinations), self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)
@@ -183,7 +191,7 @@ class DeliverShortOperator(KlapOperator):
             "export_id": self.export_id,
             "folder_id": self.folder_id,
             **facts_of(project, short_name=self.short_name, virality_score=self.virality_score),
-            "source_video_url": self.source_video_url,
+            "source_video_url": None if self.source_video_url is None else shown(self.source_video_url),
             "klap_task_id": self.klap_task_id,
             "file": file,
             "size": record["size"],
@@ -207,7 +215,13 @@ class DeliverShortOperator(KlapOperator):
                 passing=export.status != JobStatus.ERROR,
             )
         connection = self.client.connection
-        limits = Limits(self.max_bytes, self.download_timeout, connection.connect_timeout, connection.read_timeout)
+        limits = Limits(
+            self.max_bytes,
+            self.download_timeout,
+            connection.connect_timeout,
+            connection.read_timeout,
+            local=is_local(connection.api_url),
+        )
         with whole_file(path) as sink:
             fetched = download(export.src_url, sink, limits)
         return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": export.src_url}

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.api import calls
 from klap_provider.api.addresses import require_reachable
 from klap_provider.api.answers import JobStatus
+from klap_provider.api.public_form import shown
 from klap_provider.api.requests import ExportRequest, build_request
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.ledger import Work, export_entry
-from klap_provider.rules.video_list import shown
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:

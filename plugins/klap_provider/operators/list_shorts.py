@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
+from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
@@ -14,7 +15,6 @@ from klap_provider.rules.cost import Cost, Spending, affordable, dollars
 from klap_provider.rules.ledger import paid_entry, selection_entry
 from klap_provider.rules.polling import Pace, Ready, ShortsTarget, Watch
 from klap_provider.rules.selection import Ranked, Selection, as_selected, rank, within
-from klap_provider.rules.video_list import shown
 from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
 from klap_provider.xcoms import COUNTED_SHORTS_KEY, SHORTS_KEY, ListedShort, Review, Selected, Short

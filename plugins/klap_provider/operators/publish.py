@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import Asset, AssetAlias
 
+from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
 from klap_provider.hooks.lookup import look_up
@@ -66,6 +67,9 @@ class PublishShortsOperator(KlapOperator):
         are none to be billed, as after video-to-video.
     :param destination: as given to the delivering task; the same default. Templated.
     :param subfolder: as given to the delivering task. Templated.
+    :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
+        (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
+        allows (``[klap] allowed_destinations``).
     :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``, the cost as
@@ -101,6 +105,7 @@ class PublishShortsOperator(KlapOperator):
         list_task_id: str | None = None,
         destination: str | None = None,
         subfolder: str | None = None,
+        allowed_destinations: Sequence[str] | None = None,
         asset_alias: str | None = "klap_shorts",
         **kwargs: Any,
     ) -> None:
@@ -118,6 +123,8 @@ class PublishShortsOperator(KlapOperator):
         self.list_task_id = list_task_id
         self.destination = destination
         self.subfolder = subfolder
+        self.allowed_destinations = allowed_destinations
+        self.note_author("destination")
 
     @reports_failure
     def execute(self, context: Context) -> Published:
@@ -132,16 +139,16 @@ class PublishShortsOperator(KlapOperator):
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
             raise KlapIncompleteError(
-                f"Nothing was made of {self.source_video_url}. {problem or 'No task was submitted.'}"
+                f"Nothing was made of {shown(self.source_video_url)}. {problem or 'No task was submitted.'}"
             )
-        destination = self.settled(self.destination)
+        destination = self.settled(self.allowed_destinations)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
         path = self._write(
             destination,
             manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             {
-                "source_video_url": self.source_video_url,
+                "source_video_url": shown(self.source_video_url),
                 "klap_task_id": self.klap_task_id,
                 "folder_id": self.folder_id or None,
                 "dag_id": ti.dag_id,
@@ -232,7 +239,7 @@ class PublishShortsOperator(KlapOperator):
         from klap_provider.files.storage import asset_uri
 
         extra: ShortsEvent = {
-            "source_video_url": self.source_video_url,
+            "source_video_url": shown(self.source_video_url),
             "klap_task_id": str(self.klap_task_id),
             "manifest": manifest,
             "shorts": tagged(delivered),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from copy import copy
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
 
 from klap_provider.airflow_internals import is_paused, runs_on_one_machine
-from klap_provider.api.addresses import require_reachable
+from klap_provider.api.addresses import is_local, require_reachable
+from klap_provider.api.public_form import shown, without_secrets
 from klap_provider.api.requests import ShortsRequest, build_request
-from klap_provider.errors import KlapInputError
+from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
-from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields
+from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields, takes
 from klap_provider.xcoms import LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context, Param
 
@@ -38,6 +38,11 @@ class ReadVideoListOperator(KlapOperator):
         ``.csv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per line.
         Templated.
     :param settings: fields of the form for all videos; what is empty is not set. Templated.
+    :param allowed_lists: which places a run may name as ``list_path``, as beginnings of addresses
+        (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
+        allows (``[klap] allowed_lists``).
+    :param allowed_sources: the same for the videos, and always for those of a file.
+    :param allowed_destinations: the same for the destination in the settings, and always for those of a file.
     :param strict_conf: refuse a run whose conf has names that are none of its DAG's params. Default false.
     :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict}``, with the settings
         that are this video's own. The XCom ``klap_settings`` has those that were set for all, ``klap_list`` what was
@@ -55,6 +60,9 @@ class ReadVideoListOperator(KlapOperator):
         source_video_urls: list[str] | None = None,
         list_path: str | None = None,
         settings: dict[str, Any] | None = None,
+        allowed_lists: Sequence[str] | None = None,
+        allowed_sources: Sequence[str] | None = None,
+        allowed_destinations: Sequence[str] | None = None,
         strict_conf: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -65,6 +73,11 @@ class ReadVideoListOperator(KlapOperator):
         self.source_video_urls = source_video_urls
         self.list_path = list_path
         self.settings = settings
+        self.allowed_lists = allowed_lists
+        self.allowed_sources = allowed_sources
+        self.allowed_destinations = allowed_destinations
+        self._connections: dict[str, KlapConnection] = {}
+        self.note_author("source_video_urls", "list_path", "settings")
 
     @reports_failure
     def execute(self, context: Context) -> list[ListedVideo]:
@@ -79,7 +92,7 @@ class ReadVideoListOperator(KlapOperator):
         videos: dict[str, Row] = {}
         for row in rows:
             videos.setdefault(run_id(row.source_video_url, {**shared, **row.settings}, defaults), row)
-        left_out = self._gone(context, videos)
+        left_out = self._gone(context, videos, shared)
         runs = {key: row for key, row in videos.items() if key not in left_out}
         if len(runs) > (most := conf.getint("core", "max_map_length")):
             raise KlapInputError(
@@ -95,13 +108,19 @@ class ReadVideoListOperator(KlapOperator):
             for key, row in runs.items()
         ]
 
-    def _gone(self, context: Context, videos: Mapping[str, Row]) -> dict[str, LeftOutVideo]:
+    def _gone(self, context: Context, videos: Mapping[str, Row], shared: Mapping[str, Any]) -> dict[str, LeftOutVideo]:
         """Return what to say of the videos that are certainly not there; one that has its run has served."""
         from klap_provider.files.reach import gone
 
-        reasons = gone({row.source_video_url for row in videos.values()})
+        reasons = gone(
+            {row.source_video_url: is_local(self._klap({**shared, **row.settings}).api_url) for row in videos.values()}
+        )
         left_out: dict[str, LeftOutVideo] = {
-            key: {"source_video_url": row.source_video_url, "line": row.line, "reason": reasons[row.source_video_url]}
+            key: {
+                "source_video_url": shown(row.source_video_url),
+                "line": row.line,
+                "reason": reasons[row.source_video_url],
+            }
             for key, row in videos.items()
             if row.source_video_url in reasons
             and not context["ti"].get_dr_count(dag_id=self.trigger_dag_id, run_ids=[key])
@@ -125,6 +144,7 @@ class ReadVideoListOperator(KlapOperator):
         if self.list_path:
             from klap_provider.files.storage import text_at
 
+            self.require_place("list_path", self.allowed_lists)
             text = text_at("list_path", self.list_path)
             is_table = self.list_path.lower().endswith(".csv")
             rows = read_csv(text, self._schemas()) if is_table else read_lines(text.splitlines())
@@ -139,45 +159,73 @@ class ReadVideoListOperator(KlapOperator):
 
     def _check(self, rows: list[Row], shared: dict[str, Any]) -> None:
         """Raise for the entries that cannot be right, with all that is checked again before Klap is asked."""
-        connection = cache(_connection)
         problems = []
         for row in rows:
             try:
-                self._check_row(row, shared, connection)
+                self._check_row(row, shared)
             except KlapInputError as wrong:
                 problems.append(f"Line {row.line}: {str(wrong).removeprefix('Nothing was sent to Klap. ')}")
-        destination = (
-            shared.get("destination") or connection(shared.get("klap_conn_id") or self.klap_conn_id).destination
-        )
-        if not (destination or runs_on_one_machine()):
-            self.log.warning("No destination: if %s has none of its own, it will refuse its runs.", self.trigger_dag_id)
         if problems:
             more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
             raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")
+        if not (shared.get("destination") or self._klap(shared).destination or runs_on_one_machine()):
+            self.log.warning("No destination: if %s has none of its own, it will refuse its runs.", self.trigger_dag_id)
 
-    def _check_row(self, row: Row, shared: dict[str, Any], connection: Callable[[str], KlapConnection]) -> None:
+    def _check_row(self, row: Row, shared: dict[str, Any]) -> None:
+        """
+        Raise for what cannot be right.
+
+        What a file says is not repeated: it need not be a list, and who names it need not be allowed to read it.
+        """
         from airflow.sdk.exceptions import ParamValidationError
 
-        from klap_provider.files.source import is_stored
-        from klap_provider.files.storage import folder_at
-
-        url = row.source_video_url
-        for name, value in {URL: url, **row.settings}.items():
+        url, pasted = row.source_video_url, not self.list_path
+        own = {URL: url, **row.settings}
+        for name, value in own.items():
             try:
                 copy(self.form[name]).resolve(value)  # a copy, because it keeps the value
             except ParamValidationError as wrong:
-                raise KlapInputError(f"{name}: {str(wrong).splitlines()[0]}") from None
-        settings = {**shared, **row.settings}
-        asked = {**settings, URL: url}
-        build_request(ShortsRequest, {name: asked[name] for name in ShortsRequest.model_fields if name in asked})
-        klap = connection(settings.get("klap_conn_id") or self.klap_conn_id)
-        if destination := settings.get("destination") or klap.destination:
+                said = f": {without_secrets(str(wrong).splitlines()[0])}"
+                raise KlapInputError(f"{name}{said if pasted else f' takes {takes(self.form[name].schema)}'}") from None
+        asked = {**shared, **own}
+        fields = {name: asked[name] for name in ShortsRequest.model_fields if name in asked}
+        build_request(ShortsRequest, fields, quote=pasted)
+        for name, check in (
+            ("klap_conn_id", lambda: self._klap(asked)),
+            ("destination", lambda: self._check_destination(row, asked)),
+            (URL, lambda: self._check_source(row, asked)),
+        ):
+            try:
+                check()
+            except (KlapInputError, KlapConfigError):
+                if pasted or name not in own:
+                    raise
+                raise KlapInputError(f"{name} is none that a run may name, or that can be used") from None
+
+    def _check_source(self, row: Row, asked: dict[str, Any]) -> None:
+        from klap_provider.files.permissions import require_place
+        from klap_provider.files.source import is_stored
+
+        if self.list_path or "source_video_urls" not in self._words_of_author:
+            require_place(URL, row.source_video_url, self.allowed_sources)
+        if not is_stored(row.source_video_url):
+            require_reachable(URL, row.source_video_url, api_url=self._klap(asked).api_url)
+
+    def _check_destination(self, row: Row, asked: dict[str, Any]) -> None:
+        from klap_provider.files.permissions import require_place
+        from klap_provider.files.storage import folder_at
+
+        destination = asked.get("destination")
+        if destination and ("destination" in row.settings or "settings" not in self._words_of_author):
+            require_place("destination", destination, self.allowed_destinations)
+        if destination := destination or self._klap(asked).destination:
             folder_at(destination)
-        if not is_stored(url):
-            require_reachable(URL, url, api_url=klap.api_url)
 
+    def _klap(self, asked: Mapping[str, Any]) -> KlapConnection:
+        """Return the connection that a row goes to Klap with."""
+        from klap_provider.hooks.client import KlapClient
 
-def _connection(conn_id: str) -> KlapConnection:
-    from klap_provider.hooks.client import KlapClient
-
-    return KlapClient(conn_id).connection
+        conn_id = asked.get("klap_conn_id") or self.klap_conn_id
+        if conn_id not in self._connections:
+            self._connections[conn_id] = KlapClient(conn_id).connection
+        return self._connections[conn_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import start_run
+from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
@@ -106,7 +107,7 @@ class VideoRunOperator(KlapOperator):
             said = published(ERROR_KEY)
             error = said["error"] if said else "it left no reason; see its tasks"
         outcome: VideoOutcome = {
-            "source_video_url": self.source_video_url,
+            "source_video_url": shown(self.source_video_url),
             "run_id": self.trigger_run_id,
             "state": state,
             "shorts": sum(bool(short["path"]) for short in published(OUTCOME_KEY) or []),
@@ -115,7 +116,7 @@ class VideoRunOperator(KlapOperator):
         ti.xcom_push(key=RETURN_KEY, value=outcome)
         if error:
             raise KlapIncompleteError(
-                f"{self.source_video_url}: the run {self.trigger_run_id} of {self.trigger_dag_id} failed. {error} "
-                "To go on, mend the cause and clear that run; then clear this one, or start the batch again."
+                f"{outcome['source_video_url']}: the run {self.trigger_run_id} of {self.trigger_dag_id} failed. {error}"
+                " To go on, mend the cause and clear that run; then clear this one, or start the batch again."
             )
         return outcome

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from klap_provider.api import calls
 from klap_provider.api.addresses import require_reachable
+from klap_provider.api.public_form import shown
 from klap_provider.api.requests import ShortsRequest, VideoRequest, build_request
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
@@ -22,7 +23,6 @@ from klap_provider.operators.base import (
 )
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Spending, affordable, dollars, estimate
 from klap_provider.rules.ledger import Work, request_entry, submission_entry
-from klap_provider.rules.video_list import shown
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class KlapVideoOperator(KlapSubmitOperator):
         :class:`~klap_provider.operators.DeliverShortOperator` follows that is given none, and otherwise nothing.
     :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
         that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
+    :param allowed_sources: of which places a run may name a video, as beginnings of addresses
+        (:mod:`klap_provider.rules.places`), such as ``s3://media_s3@media/in``; what the DAG file itself says needs no
+        permission. Default: what the team allows (``[klap] allowed_sources``).
+    :param allowed_destinations: the same for ``destination``.
     :param strict_conf: refuse a run whose conf has names that are none of its DAG's params, as a mistyped ``limit`` can
         cost money. Default false, as a DAG may use its conf otherwise.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
@@ -116,6 +120,8 @@ class KlapVideoOperator(KlapSubmitOperator):
         reuse: bool = False,
         destination: str | None = None,
         budget: float | None = None,
+        allowed_sources: Sequence[str] | None = None,
+        allowed_destinations: Sequence[str] | None = None,
         strict_conf: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -135,6 +141,9 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.destination = destination
         self.asks_for_delivery = destination is not None  # it may be rendered empty: to wherever is the default
         self.budget = budget
+        self.allowed_sources = allowed_sources
+        self.allowed_destinations = allowed_destinations
+        self.note_author("source_video_url", "destination")
 
     @abstractmethod
     def call(self, request: Any) -> Call[Task]:
@@ -186,6 +195,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         """Submit, or reattach to what was submitted before."""
         if self.strict_conf:
             require_fields(self, context)
+        self.require_place("source_video_url", self.allowed_sources)
         destination = self._tried_destination()
         budget = self._budget()
         if self.klap_task_id:
@@ -222,7 +232,7 @@ class KlapVideoOperator(KlapSubmitOperator):
 
         if not (self.asks_for_delivery or self._delivery_follows()):
             return None
-        destination = self.settled(self.destination)
+        destination = self.settled(self.allowed_destinations)
         check_destination(destination)
         self.log.info("The shorts go to %s", destination)
         return destination

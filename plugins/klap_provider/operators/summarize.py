@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.video_list import NAMED, label
@@ -91,7 +92,7 @@ class SummarizeVideosOperator(KlapOperator):
         def unsaid(index: int, video: ListedVideo) -> VideoOutcome:
             state = str(getattr(found := states.get(f"{self.video_task_id}_{index}"), "value", found or "not run"))
             return {
-                "source_video_url": video["source_video_url"],
+                "source_video_url": shown(video["source_video_url"]),
                 "run_id": video["trigger_run_id"],
                 # A task of the batch that ended without a word: the run itself may be well.
                 "state": state if state != "success" else "unknown",

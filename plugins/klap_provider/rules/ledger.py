@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
-from klap_provider.rules.video_list import canonical
+from klap_provider.api.public_form import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

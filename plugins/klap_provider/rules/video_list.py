@@ -11,13 +11,13 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
+from klap_provider.api.public_form import canonical, shown, youtube_id
 from klap_provider.errors import KlapInputError
-from klap_provider.rules.misspelt import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 URL = "source_video_url"
 
@@ -30,17 +30,19 @@ LABELS = (URL, "name", "destination", "reuse")
 #: What a form that is empty for "as it is" has for a switch.
 YES_OR_NO = {"yes": True, "no": False}
 
+_KINDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_RULES = {
+    "minimum": "from",
+    "exclusiveMinimum": "above",
+    "maximum": "up to",
+    "multipleOf": "a multiple of",
+    "minLength": "characters from",
+    "maxLength": "characters up to",
+    "pattern": "of the form",
+}
+
 SLUG_LENGTH = 40
 LABEL_LENGTH = 100
-
-_YOUTUBE = re.compile(
-    r"https?://(?:(?:www|m|music)\.)?"
-    r"(?:youtu\.be/|youtube(?:-nocookie)?\.com/(?:(?:shorts|live|embed|v)/|watch/?\?(?:[^#]*&)?v=))"
-    r"([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])",
-    re.IGNORECASE,
-)
-#: What a storage adds to a URL when it signs it, anew each time.
-_SIGNATURE = re.compile(r"x-(amz|goog)-", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     table = csv.reader(io.StringIO(text), delimiter=_delimiter(text), skipinitialspace=True)
     columns: list[str] = []
     rows = []
-    for line in table:
+    for line in _lines(table):
         cells = [cell.strip() for cell in line]
         if not any(cells) or cells[0].startswith("#"):
             continue
@@ -95,23 +97,41 @@ def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     return rows
 
 
+def _lines(table: Any) -> Iterator[list[str]]:
+    try:
+        yield from table
+    except csv.Error as odd:
+        raise KlapInputError(f"Nothing was started. Line {table.line_num} is none of a table: {odd}.") from None
+
+
 def _delimiter(text: str) -> str:
     header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     return ";" if ";" in header and "," not in header else ","
 
 
 def _columns(header: Sequence[str], form: Mapping[str, Any]) -> list[str]:
+    """Return the fields that the columns are. No error says what they are called: it may be no list at all."""
     columns = [URL if name.lower() in (URL, "url") else name.lower() for name in header]
     if columns.count(URL) != 1:
-        raise KlapInputError(f"Nothing was started. The header of the list needs one column {URL}; it has {header}.")
-    if wrong := unknown(columns, form):
+        raise KlapInputError(f"Nothing was started. The header of the list needs one column {URL}.")
+    if unknown := [str(place) for place, name in enumerate(columns, 1) if name not in form]:
         raise KlapInputError(
-            f"Nothing was started. No field of the trigger form is called {', '.join(wrong)}, as columns "
-            f"of the list are. There are: {', '.join(form)}."
+            f"Nothing was started. Column {', '.join(unknown)} of the list is called like no field of the trigger "
+            f"form. There are: {', '.join(form)}."
         )
-    if len(set(columns)) < len(columns):
-        raise KlapInputError(f"Nothing was started. The header of the list has a column twice: {header}.")
+    if twice := [name for place, name in enumerate(columns) if name in columns[:place]]:
+        raise KlapInputError(f"Nothing was started. The header of the list has a column twice: {twice[0]}.")
     return columns
+
+
+def takes(schema: Mapping[str, Any]) -> str:
+    """Return what a field takes, for an error that does not say what it was given."""
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    words = [" or ".join(_KINDS.get(kind, kind) for kind in types if kind != "null")]
+    words += [f"{word} {schema[rule]}" for rule, word in _RULES.items() if rule in schema]
+    if choices := [str(choice) for choice in schema.get("enum", []) if choice is not None]:
+        words.append(f"one of {', '.join(choices[:NAMED])}{', …' if len(choices) > NAMED else ''}")
+    return ", ".join(words)
 
 
 def _typed(cell: str, schema: Mapping[str, Any]) -> Any:
@@ -120,40 +140,8 @@ def _typed(cell: str, schema: Mapping[str, Any]) -> Any:
         return cell
     try:
         return json.loads(cell.lower())
-    except ValueError:
+    except (ValueError, RecursionError):
         return cell  # for the field's own check to name
-
-
-def canonical(url: str) -> str:
-    """
-    Return the same text for URLs that are certainly the same video.
-
-    All the ways to link to a YouTube video are one. Elsewhere only what never tells videos apart goes: space around
-    it, the case of the host, the fragment, and the signature of a signed S3 or Google Cloud Storage URL. The rest of a
-    query stays, because it may be what names the video.
-    """
-    url = url.strip()
-    if video := youtube_id(url):
-        return f"https://www.youtube.com/watch?v={video}"
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    query = "&".join(pair for pair in parts.query.split("&") if not _SIGNATURE.match(pair))
-    return urlunsplit((parts.scheme, f"{user}{at}{host.lower()}", parts.path, query, ""))
-
-
-def shown(url: str) -> str:
-    """Return an address to be written down: its query, which may be a secret, is told apart but not told."""
-    if youtube_id(url):
-        return canonical(url)
-    parts = urlsplit(canonical(url))
-    query = f"?…{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}" if parts.query else ""
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) + query
-
-
-def youtube_id(url: str) -> str | None:
-    """Return the id of the YouTube video that a URL leads to, or None if it leads elsewhere."""
-    found = _YOUTUBE.match(url.strip())
-    return found[1] if found else None
 
 
 def set_fields(fields: Mapping[str, Any], form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -206,5 +194,4 @@ def label(url: str, name: str | None = None) -> str:
         return name[:LABEL_LENGTH]
     if video := youtube_id(url):
         return f"youtu.be/{video}"
-    parts = urlsplit(canonical(url))
-    return f"{parts.hostname}{unquote(parts.path)}{f'?{parts.query}' if parts.query else ''}"[:LABEL_LENGTH]
+    return unquote(shown(url).partition("://")[2])[:LABEL_LENGTH]

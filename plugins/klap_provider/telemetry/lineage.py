@@ -10,13 +10,14 @@ Naming of datasets: https://openlineage.io/docs/spec/naming
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from airflow.providers.openlineage.extractors import OperatorLineage
 from attrs import define
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
 
+from klap_provider.api.public_form import canonical, youtube_id
 from klap_provider.files.source import is_stored
 
 if TYPE_CHECKING:
@@ -66,10 +67,9 @@ def web_name(url: str) -> tuple[str, str]:
 
     Of a YouTube address the id of the video is kept, without which all of them were the same.
     """
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    video = parse_qs(parts.query).get("v") if host.endswith("youtube.com") else None
-    return f"{parts.scheme}://{host}", f"{parts.path}?v={video[0]}" if video else parts.path or "/"
+    parts = urlsplit(canonical(url))
+    video = f"?{parts.query}" if youtube_id(url) else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", f"{parts.path}{video}" or "/"
 
 
 def storage_name(path: str) -> tuple[str, str]:

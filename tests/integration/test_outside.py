@@ -1,0 +1,171 @@
+"""Requests to addresses that came from outside, over real sockets: where they go, and what they take with them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from klap_provider.files.outside import RefusedAddressError, ask
+from klap_provider.files.reach import gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SOON = (0.3, 5.0)
+
+
+class Inside(BaseHTTPRequestHandler):
+    """A server of this network: ``/to?URL`` redirects, ``/gone`` is gone, everything else is there."""
+
+    seen: list[tuple[str, dict[str, str]]]
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        path, _, location = self.path.partition("?")
+        self.send_response({"/to": 302, "/gone": 404}.get(path, 200))
+        if path == "/to":
+            self.send_header("Location", location)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def inside() -> Iterator[int]:
+    """Port of a server on this machine."""
+    Inside.seen = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Inside) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """
+    A DNS of the test's own: for each name the addresses of one look-up after the other, the last for good.
+
+    The connection to a public address ends on the loopback interface, as nothing else can be reached from here.
+    """
+    names: dict[str, list[str]] = {}
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        answers = names.get(str(host))
+        if answers is None:
+            return look_up(host, port, *args, **kwargs)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [entry for address in answer.split() for entry in look_up(address, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return names
+
+
+LOCAL = ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "localhost.", "[::ffff:127.0.0.1]", "0.0.0.0"]
+
+
+@pytest.mark.parametrize("host", [*LOCAL, "169.254.169.254", "100.64.0.1", "010.0.0.1", "[64:ff9b::7f00:1]"])
+def test_a_host_of_this_network_is_not_asked(inside: int, host: str) -> None:
+    with pytest.raises(RefusedAddressError, match="private network"):
+        ask("GET", f"http://{host}:{inside}/a", local=False, timeout=SOON)
+    assert Inside.seen == []
+
+
+@pytest.mark.parametrize("answer", ["127.0.0.1", "::1", "8.8.8.8 127.0.0.1", "10.0.0.1", "::ffff:127.0.0.1"])
+def test_a_name_that_leads_into_this_network_is_not_asked(inside: int, dns: dict[str, list[str]], answer: str) -> None:
+    dns["talks.example.com"] = [answer]
+    with pytest.raises(RefusedAddressError, match=r"talks\.example\.com is on this machine or a private network"):
+        ask("GET", f"http://talks.example.com:{inside}/a", local=False, timeout=SOON)
+    with pytest.raises(RefusedAddressError, match="private network"):
+        ask("GET", f"https://talks.example.com:{inside}/a", local=False, timeout=SOON)
+    assert Inside.seen == []
+
+
+def test_what_a_name_was_looked_up_as_is_what_is_connected_to(inside: int, dns: dict[str, list[str]]) -> None:
+    # 192.88.99.1 is public, and nobody is there.
+    dns["rebound.example.com"] = ["192.88.99.1", "127.0.0.1"]
+    with pytest.raises(requests.ConnectionError):
+        ask("GET", f"http://rebound.example.com:{inside}/a", local=False, timeout=SOON)
+    assert Inside.seen == []
+
+
+def test_each_address_of_a_name_is_tried_under_the_names_own_host_header(
+    inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test's machine has no public address: here the loopback interface counts as one.
+    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
+    dns["talks.example.com"] = ["127.0.0.2 127.0.0.1"]
+    assert ask("GET", f"http://talks.example.com:{inside}/a", local=False, timeout=SOON).status_code == 200
+    ((_, headers),) = Inside.seen
+    assert headers["host"] == f"talks.example.com:{inside}"
+
+
+def test_a_local_klap_may_lead_to_local_hosts(inside: int) -> None:
+    assert ask("GET", f"http://127.0.0.1:{inside}/to?/a", local=True, timeout=SOON).status_code == 200
+    assert [path for path, _ in Inside.seen] == ["/to?/a", "/a"]
+
+
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:{port}/a", "http://[::1]:{port}/a", "file:///etc/passwd", "//["]
+)
+def test_a_redirect_is_held_to_the_same_rule(
+    inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)  # so that the first hop is made
+    dns["talks.example.com"] = ["127.0.0.1"]
+    with pytest.raises(RefusedAddressError):
+        ask("GET", f"http://talks.example.com:{inside}/to?{location.format(port=inside)}", local=False, timeout=SOON)
+    assert len(Inside.seen) == 1
+
+
+@pytest.mark.parametrize("local_dns", [True, False])
+def test_nothing_of_this_machine_goes_along(
+    inside: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_dns: bool
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password s3cret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    host = "localhost" if local_dns else "127.0.0.1"
+    ask("GET", f"http://{host}:{inside}/to?http://127.0.0.1:{inside}/a", local=True, timeout=SOON)
+    assert len(Inside.seen) == 2
+    assert not [headers for _, headers in Inside.seen if "authorization" in headers]
+    assert gone({f"http://127.0.0.1:{inside}/gone": True}) != {}
+    assert not [headers for _, headers in Inside.seen if "authorization" in headers]
+
+
+def test_through_a_proxy_of_the_environment_it_is_the_proxy_that_connects(
+    inside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert ask("GET", "http://talks.example.com/a", local=False, timeout=SOON).status_code == 200
+    assert [path for path, _ in Inside.seen] == ["http://talks.example.com/a"]
+    with pytest.raises(RefusedAddressError):
+        ask("GET", "http://169.254.169.254/latest/meta-data", local=False, timeout=SOON)
+    assert len(Inside.seen) == 1
+
+
+def test_a_list_does_not_tell_what_is_inside_the_network(inside: int, dns: dict[str, list[str]]) -> None:
+    dns["wiki.example.com"] = ["127.0.0.1"]
+    urls = [f"http://{host}:{inside}/gone" for host in ("127.0.0.1", "127.1", "localhost", "wiki.example.com")]
+    assert gone(dict.fromkeys(urls, False)) == {}
+    assert Inside.seen == []
+    assert gone({urls[0]: True}) == {urls[0]: "HTTP 404"}
+
+
+def test_a_signature_is_masked_before_it_can_be_logged(inside: int, supervisor: Any) -> None:
+    ask("GET", f"http://127.0.0.1:{inside}/to?/a?X-Amz-Signature=s3cr3tsignature", local=True, timeout=SOON)
+    assert "X-Amz-Signature=s3cr3tsignature" in supervisor.masked

@@ -1,0 +1,84 @@
+"""What of an answer is left when the key is taken out of it: all that the protocol is made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klap_provider.api import calls
+from klap_provider.api.requests import ExportRequest
+from klap_provider.api.scrub import scrubbed
+from klap_provider.errors import KlapAnswerError, KlapRejectedError, KlapServerError
+
+KEY = "kak_no-real-key"
+TOKEN = "eat_no-real-token"
+
+TASK = {"id": "X6DP4ZxCjfLi0Bog", "status": "ready", "output_type": "folder", "output_id": "F1folder"}
+SHORT = {"id": "PCMSAgF6UJEj", "folder_id": "F1folder", "name": "Sleep", "virality_score": 0.9}
+WORDS = [*TASK, *SHORT, *(str(value) for value in (*TASK.values(), *SHORT.values()))]
+
+
+def read(call: calls.Call[Any], document: Any, *secrets: str, status: int = 200) -> Any:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return calls.read_answer(call, status=status, headers={}, body=body, now=0, secrets=secrets)
+
+
+@given(st.sampled_from(WORDS) | st.text("XFPSready_-output", min_size=1))
+def test_ids_and_words_of_the_protocol_survive_any_key(key: str) -> None:
+    task = read(calls.get_task("t"), {**TASK, "message": f"bad {key}"}, key)
+    assert {name: getattr(task, name) for name in TASK} == TASK
+    (short,) = read(calls.list_projects("F1folder"), [SHORT], key)
+    assert (short.id, short.folder_id, short.virality_score) == ("PCMSAgF6UJEj", "F1folder", 0.9)
+    assert read(calls.create_export(ExportRequest(), project_id="p"), {"data": {"export_id": "E1"}}, key).id == "E1"
+    assert read(calls.create_user_token("u"), {"external_access_token": key}, key).external_access_token == key
+
+
+@pytest.mark.parametrize("secret", [KEY, TOKEN])
+def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret: str) -> None:
+    said = {"error_code": secret, "error": {secret: [f"bad key {secret}!"]}, "message": secret, "status": secret}
+    task = read(calls.get_task("t"), {**TASK, **said}, KEY, TOKEN)
+    assert secret not in f"{task!r} {task.failure} {task.status}"
+    names = {"name": secret, "virality_score_explanation": secret, "publication_captions": {secret: {"a": [secret]}}}
+    (short,) = read(calls.list_projects("f"), [{**SHORT, **names, "src_url": f"https://x/?key={secret}"}], KEY, TOKEN)
+    assert secret not in repr(short)
+    for wrong in (
+        said,
+        [said],
+        json.dumps(secret).encode(),
+        f"<html>{secret}".encode(),
+        json.dumps(said).replace("k", "\\u006b").encode(),
+        b"x" * 290 + secret.encode(),
+        b" " * 1990 + b"x" + secret.encode(),
+    ):
+        for status, kind in ((200, KlapAnswerError), (422, KlapRejectedError), (500, KlapServerError)):
+            with pytest.raises(kind) as failure:
+                read(calls.get_task("t"), wrong, KEY, TOKEN, status=status)
+            assert secret not in str(failure.value)
+            assert secret not in str(failure.value.error_code)
+            assert secret[:9] not in str(failure.value)
+
+
+def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
+    with pytest.raises(KlapAnswerError, match="external_access_token") as failure:
+        read(calls.create_user_token("u"), {"token": "eat_new-token"})
+    assert "eat_new-token" not in str(failure.value)
+
+
+def test_what_cannot_be_stored_is_marked_and_the_depth_has_an_end() -> None:
+    assert scrubbed({"id": "a\x00b", "name": "half \ud800"}, ()) == {"id": "a\ufffdb", "name": "half \ufffd"}
+    deep: Any = "bottom"
+    for _ in range(300):
+        deep = {"error": [deep]}
+    assert "bottom" not in json.dumps(scrubbed({"id": "t", "error": deep}, (KEY,)))
+    assert read(calls.get_task("t"), {**TASK, "error": deep}, KEY).id == TASK["id"]
+    assert scrubbed([1, None, True, 0.5, {"a": {"b": ["bad kak_no-real-key"]}}], (KEY,)) == [
+        1,
+        None,
+        True,
+        0.5,
+        {"a": {"b": ["bad ***"]}},
+    ]
