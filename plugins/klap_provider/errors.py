@@ -29,6 +29,7 @@ What can go wrong, as a tree.
     ├── KlapChangedError           the inputs are not those of what was paid for
     ├── KlapDownloadError          an exported file could not be fetched whole
     ├── KlapStorageError           the team's own storage failed
+    │   └── KlapMissingFileError   a delivered file is not there any more, or cannot be seen from here
     └── KlapIncompleteError        the run ended and some shorts are missing
 
 Two questions decide what happens after a failure, and both are answered by the exception itself:
@@ -252,6 +253,10 @@ class KlapStorageError(_TransferError):
     """The team's own storage failed: it is not there, refuses, or does not answer."""
 
     refused = True
+
+
+class KlapMissingFileError(KlapStorageError):
+    """A delivered file is not where it was delivered to, or cannot be seen from this machine."""
 
 
 class KlapIncompleteError(KlapError):

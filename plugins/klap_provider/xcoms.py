@@ -160,6 +160,24 @@ class Delivered(File):
     transcript: str | None
 
 
+class DeliveredRow(TypedDict):
+    """Where a run has delivered a short, as the ledger keeps it: what is left of it when the run is deleted."""
+
+    export_id: str
+    project_id: str
+    name: str
+    #: 0 to 100; None where Klap gave none.
+    score: int | None
+    #: The video that it was cut from, without secrets; None where nobody said.
+    video: str | None
+    path: str
+    #: Bytes.
+    size: int
+    sha256: str
+    #: ISO 8601; of the latest delivery.
+    at: str
+
+
 class Outcome(TypedDict):
     """What became of a selected short, in short, for the tab."""
 

@@ -76,6 +76,15 @@ def form(camera: Camera) -> None:
         camera.take(page, name)
 
 
+def klap_page(camera: Camera) -> None:
+    """The page Klap, each of its parts."""
+    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (690, "Runs that paid")}
+    for view, (height, seen) in views.items():
+        page = camera.open(f"{camera.stage.airflow.url}/plugin/klap?view={view}", height=height)
+        expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
+        camera.take(page, f"klap-{view}")
+
+
 def main() -> None:
     """Take all pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -97,6 +106,8 @@ def take_all(camera: Camera) -> None:
     video = stage.trigger(VIDEO_DAG_ID, **full, aspect_ratio="16:9", language="en", translate_to="es")
 
     form(camera)
+
+    klap_page(camera)
 
     page = camera.open(stage.page_of(done, "tasks", "short.deliver", "mapped"), height=640)
     page.get_by_role("button", name="Expand all task groups").click()

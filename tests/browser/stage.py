@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DAG_ID = "klap_generate_shorts"
 VIDEO_DAG_ID = "klap_caption_video"
+BATCH_DAG_ID = "klap_generate_shorts_batch"
 WINDOW = {"width": 1400, "height": 1000}
 
 #: Names of users and, the same, their passwords. The viewer may not read XComs.
@@ -45,7 +46,8 @@ class Stage:
     def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
         """Start a run with the sample video and small clips, and return its id."""
         small = {"width": 270, "height": 480, "destination": str(self.shorts)}
-        return self.airflow.trigger(dag_id, {"source_video_url": self.sandbox.sample, **small, **conf})
+        video = {} if dag_id == BATCH_DAG_ID else {"source_video_url": self.sandbox.sample}
+        return self.airflow.trigger(dag_id, {**video, **small, **conf})
 
     def page_of(self, run_id: str, *rest: str | int, root: str | None = None, dag_id: str = DAG_ID) -> str:
         """Return the address of a page below that of a run."""
@@ -106,7 +108,7 @@ def server_below_a_path(airflow: LocalAirflow) -> Iterator[str]:
         **airflow.env,
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__CORE__AUTH_MANAGER": "tests.browser.auth.DiscreetAuthManager",
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.DiscreetAuthManager",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from klap_provider.operators import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.airflow_context import Played
+    from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
     Airflow = Callable[..., Played]
@@ -258,3 +259,15 @@ def test_a_person_whose_budget_does_for_all_is_told_nothing_of_it(select: Callab
     task = select(ReviewShortsOperator, budget=20)
     task.run()
     assert "budget" not in str(task.supervisor.questions[0].body)
+
+
+def test_the_line_of_a_paid_video_says_its_budget_for_the_page_of_costs(
+    klap: Sandbox, supervisor: Supervisor, airflow: Airflow
+) -> None:
+    airflow(submit(budget=4.5)).run()
+    (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    assert line["budget"] == 4.5
+    supervisor.ledger.clear()
+    airflow(submit()).run()
+    (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    assert "budget" not in line

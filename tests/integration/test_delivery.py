@@ -27,14 +27,16 @@ from klap_provider.errors import (
     KlapStorageError,
 )
 from klap_provider.operators import DeliverShortOperator
-from klap_provider.xcoms import DELIVERED_KEY
+from klap_provider.rules.ledger import delivered_entry
+from klap_provider.xcoms import DELIVERED_KEY, DeliveredRow
+from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.airflow_context import Played
+    from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
     Airflow = Callable[..., Played]
@@ -753,3 +755,20 @@ def test_a_klap_that_cannot_be_reached_is_told(
     with pytest.raises(KlapConnectionError, match="cannot be reached"):
         deliver().run()
     assert os.listdir(tmp_path) == []
+
+
+def test_where_it_lies_stands_in_the_ledger_also_when_it_was_there_already_and_without_secrets(
+    supervisor: Supervisor, deliver: Callable[..., Played], short: dict[str, str]
+) -> None:
+    fields = {"source_video_url": "https://me:pass@example.com/talk.mp4?token=s3cret", "virality_score": 87}
+    left = deliver(**fields).run()
+    entry = delivered_entry(DAG_ID, RUN_ID, short["project_id"])
+    row = json.loads(supervisor.ledger[entry])
+    assert row.keys() == DeliveredRow.__required_keys__
+    assert [row[name] for name in ("path", "size", "sha256")] == [left[name] for name in ("path", "size", "sha256")]
+    assert (row["score"], row["export_id"]) == (87, short["export_id"])
+    assert "s3cret" not in str(row)
+    assert "pass" not in row["video"]
+    supervisor.ledger.clear()
+    deliver(**fields).run()
+    assert json.loads(supervisor.ledger[entry])["path"] == left["path"]

@@ -1,4 +1,4 @@
-"""The Shorts tab, as far as Python has a part in it: what the plugin registers and what it serves."""
+"""The Shorts tab and the page Klap, as far as Python has a part in them: what the plugin registers and serves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from klap_provider.plugin import KlapPlugin
 from klap_provider.ui.server import STATIC
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted(path.name for path in STATIC.iterdir())
+FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*"))
+APPS = {app["name"]: app for app in KlapPlugin.react_apps}
 TYPES = {".js": ("text/javascript", "application/javascript"), ".svg": ("image/svg+xml",)}
 
 
@@ -30,23 +31,27 @@ def client() -> TestClient:
     return TestClient(app)
 
 
-def test_the_tab_is_on_the_run_page() -> None:
-    (tab,) = KlapPlugin.react_apps
-    assert (tab["name"], tab["destination"], tab["url_route"]) == ("Shorts", "dag_run", "shorts")
+def test_the_tab_is_on_the_run_page_and_the_page_in_the_navigation() -> None:
+    assert [(app["name"], app["destination"], app["url_route"]) for app in KlapPlugin.react_apps] == [
+        ("Shorts", "dag_run", "shorts"),
+        ("Klap", "nav", "klap"),
+    ]
 
 
-def test_the_module_leaves_its_component_where_airflow_looks_for_it() -> None:
-    (tab,) = KlapPlugin.react_apps
-    assert f"globalThis.{tab['name']} =" in (STATIC / "index.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", APPS)
+def test_the_module_leaves_its_component_where_airflow_looks_for_it(name: str) -> None:
+    module = STATIC / APPS[name]["bundle_url"].removeprefix("klap/")
+    assert f"globalThis.{name} =" in module.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("address", ["bundle_url", "icon", "icon_dark_mode"])
-def test_what_the_tab_is_made_of_is_served_where_the_plugin_says_relative_to_airflow(
-    address: str, client: TestClient
+@pytest.mark.parametrize("name", APPS)
+def test_what_an_app_is_made_of_is_served_where_the_plugin_says_relative_to_airflow(
+    name: str, address: str, client: TestClient
 ) -> None:
-    (tab,) = KlapPlugin.react_apps
-    assert not tab[address].startswith("/")
-    assert client.get(f"/{tab[address]}").status_code == 200
+    app = APPS[name]
+    assert not app[address].startswith("/")
+    assert client.get(f"/{app[address]}").status_code == 200
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -61,8 +66,9 @@ def test_each_file_is_served_with_its_type_and_asked_for_again_after_an_upgrade(
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_module_that_a_module_imports_is_there(name: str) -> None:
-    imported = re.findall(r'from "\./(.+?)"', (STATIC / name).read_text(encoding="utf-8"))
-    assert set(imported) <= set(FILES)
+    module = STATIC / name
+    imported = re.findall(r'(?:from |import\()"(\..+?)"', module.read_text(encoding="utf-8"))
+    assert [each for each in imported if not (module.parent / each).is_file()] == []
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_a_copy_in_the_plugins_folder_gives_the_tab_once(tmp_path: Path) -> None
         AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
         AIRFLOW__CORE__LOAD_EXAMPLES="False",
     )
-    assert registered.splitlines()[-2:] == ["['/klap']", "['Shorts']"]
+    assert registered.splitlines()[-2:] == ["['/klap']", "['Shorts', 'Klap']"]
 
 
 def test_the_wheel_has_all_of_its_files(tmp_path: Path) -> None:

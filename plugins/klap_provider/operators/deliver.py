@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api import calls
@@ -10,10 +11,11 @@ from klap_provider.api.answers import JobStatus
 from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import KlapLedgerOperator, reports_failure
+from klap_provider.rules.ledger import delivered_entry
 from klap_provider.rules.naming import file_name
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import DELIVERED_KEY, Delivered, File
+from klap_provider.xcoms import DELIVERED_KEY, Delivered, DeliveredRow, File
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-class DeliverShortOperator(KlapOperator):
+class DeliverShortOperator(KlapLedgerOperator):
     """
     Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
 
@@ -139,6 +141,7 @@ class DeliverShortOperator(KlapOperator):
         self.delivered = record
         if facts.get("sha256") != record["sha256"]:
             facts = self._describe(sidecar, path.name, record)
+        self._enter(context, record, facts)
         transcript = facts["transcript"]
         return {
             "project_id": str(self.project_id),
@@ -148,6 +151,22 @@ class DeliverShortOperator(KlapOperator):
             "publication_captions": facts["publication_captions"],
             "transcript": transcript if transcript and len(transcript) <= LONGEST_TRANSCRIPT else None,
         }
+
+    def _enter(self, context: Context, record: File, facts: dict[str, Any]) -> None:
+        """Write down where it is."""
+        ti = context["ti"]
+        row: DeliveredRow = {
+            "export_id": self.export_id,
+            "project_id": str(self.project_id),
+            "name": facts["name"],
+            "score": facts["virality_score"],
+            "video": shown(self.source_video_url) if self.source_video_url else None,
+            "path": record["path"],
+            "size": record["size"],
+            "sha256": record["sha256"],
+            "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        self.ledger.set(delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider is installed, which file came of which export."""

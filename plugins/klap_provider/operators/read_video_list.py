@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import conf
+from airflow.sdk import Asset, conf
 
 from klap_provider.airflow_internals import is_paused, runs_on_one_machine
 from klap_provider.api.addresses import is_local, require_reachable
@@ -14,7 +14,7 @@ from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
 from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields, takes
-from klap_provider.xcoms import LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
+from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +67,7 @@ class ReadVideoListOperator(KlapOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.inlets = [*self.inlets, Asset(LEDGER)]  # whose DAGs the page Klap shows
         self.strict_conf = strict_conf
         self.form = form
         self.trigger_dag_id = trigger_dag_id

@@ -39,7 +39,13 @@ class VideoRunOperator(KlapOperator):
     :raises KlapIncompleteError: the run failed; says why.
     """
 
-    template_fields: Sequence[str] = ("source_video_url", "trigger_run_id", "settings", "shared_settings")
+    template_fields: Sequence[str] = (
+        "trigger_dag_id",
+        "source_video_url",
+        "trigger_run_id",
+        "settings",
+        "shared_settings",
+    )
     operator_extra_links = (VideoRunLink(),)
 
     def __init__(

@@ -213,7 +213,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         submission = self.submit_once(
             context,
             call,
-            self._work(context, call, request),
+            self._work(context, call, request, budget),
             status=lambda job_id: self.client.call(calls.get_task(job_id)).status,
             outgoing=lambda paid: self._outgoing(request, paid, budget),
             reuse=self.reuse is True or str(self.reuse).lower() == "true",
@@ -243,7 +243,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         following = self.get_flat_relatives(upstream=False)
         return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
 
-    def _work(self, context: Context, call: Call[Task], request: VideoRequest) -> Work:
+    def _work(self, context: Context, call: Call[Task], request: VideoRequest, budget: Decimal | None) -> Work:
         connection, ti, body = self.client.connection, context["ti"], call.body or {}
         video = shown(request.source_video_url)
         return Work(
@@ -260,6 +260,7 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "on_behalf_of": connection.on_behalf_of,
             },
             request=request_entry(call.path, body),
+            budget=None if budget is None else float(budget),
         )
 
     def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:

@@ -11,6 +11,7 @@ crashes, retries, clears and runs, and is the same for all of them. A row stands
 ``paid <video> <id>``              one accepted POST, for people: when, which run, for what, at what price
 ``job <export id>``                which export of ours it is; so that no other one adopts it
 ``selection <dag> <run> <task>``   which shorts a run has selected (:mod:`klap_provider.rules.selection`)
+``delivered <dag> <run> <short>``  where a run has delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
 ``adopt …``, ``resend …``          a person's word on the export or the submission of that name
 ``turn …``                         who may pay for the export, submission or request of that name next, or has paid
 =================================  =============================================================
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Airflow takes keys of 512 characters, and a word and a space may come before a name.
 LONGEST_NAME = 512 - len("resend ")
+
+#: The first words of the rows that are listed, rather than looked up.
+PAID, DELIVERED = "paid", "delivered"
 
 
 class Store(Protocol):
@@ -84,6 +88,7 @@ class Work:
     :param asked: what is asked of whom, without secrets: what must not change unnoticed. For an export nothing, as its
         name says it all.
     :param request: name of the row that finds it by what was asked; None where nobody looks so.
+    :param budget: US dollars that the run which asks may cost, for the line of a video; None: any number.
     """
 
     entry: str
@@ -92,6 +97,7 @@ class Work:
     price: float
     asked: Mapping[str, Any] = field(default_factory=dict)
     request: str | None = None
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,8 @@ class Submission:
     :param work: what it is for.
     :param job_id: Klap's id of the task or export; None while that is not known.
     :param known: ids of jobs of the same thing that were there before: never what this POST made.
-    :param paid: every POST for it that Klap is known to have accepted: ``{"id", "run", "at", "price"}``.
+    :param paid: every POST for it that Klap is known to have accepted: ``{"id", "run", "at", "price"}``, and, where
+        there is one, ``budget``.
     """
 
     at: float
@@ -144,7 +151,7 @@ class Submission:
         return cls(
             datetime.fromisoformat(row["submitted_at"]).timestamp(),
             Asker(row["run"], *row["tries"]),
-            Work(work.entry, row["video"], row["what"], row["price"], row["asked"], work.request),
+            Work(work.entry, row["video"], row["what"], row["price"], row["asked"], work.request, work.budget),
             row["id"],
             tuple(row["known"]),
             tuple(row["paid"]),
@@ -170,6 +177,11 @@ def selection_entry(dag_id: str, run_id: str, task_id: str, map_index: int | Non
     return _name("selection", *_task(dag_id, run_id, task_id, map_index))
 
 
+def delivered_entry(dag_id: str, run_id: str, project_id: str) -> str:
+    """Return the name of the row that says where a run has delivered a short."""
+    return _name(DELIVERED, dag_id, run_id, project_id)
+
+
 def request_entry(path: str, body: Mapping[str, Any]) -> str:
     """Return the name under which a submission is found by what was asked, whoever asked for it."""
     return _name("request", _digest([path, body]))
@@ -177,7 +189,7 @@ def request_entry(path: str, body: Mapping[str, Any]) -> str:
 
 def paid_entry(video: str, job_id: str) -> str:
     """Return the name of the line for an accepted POST; the lines of a video stand together."""
-    return _name("paid", video, job_id)
+    return _name(PAID, video, job_id)
 
 
 def job_entry(job_id: str) -> str:

@@ -318,6 +318,8 @@ class Submitter:
 
     def _accepted(self, intent: Submission, job_id: str) -> Submission:
         line = {"id": job_id, "run": intent.asker.run, "at": intent.submitted_at, "price": intent.work.price}
+        if intent.work.budget is not None:
+            line["budget"] = intent.work.budget
         try:
             now = self._recorded()
             if now is not None and any(paid["id"] == job_id for paid in now.paid):

@@ -1,4 +1,4 @@
-"""Serves the UI's static modules from Airflow's own API server."""
+"""What the plugin serves from Airflow's own API server: the UI's static modules, and what they ask for."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).with_name("static")
 
 
-class StaticModules:
+class KlapApp:
     """
-    Serves the Shorts tab's static files, which are public: what the tab shows, it reads from Airflow's own API.
+    Serves static files, which are public, and below ``api/`` what is not: behind Airflow's login and permissions.
 
     Every component of Airflow loads this plugin, and only the API server serves: hence the import on the first request.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await _files()(scope, receive, send)
+        await _app()(scope, receive, send)
 
 
 @cache
-def _files() -> ASGIApp:
+def _app() -> ASGIApp:
+    from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
+
+    from klap_provider.ui.routes import router, say_fault
 
     class RevalidatedFiles(StaticFiles):
         """Browsers ask each time whether a file has changed, so that an upgrade shows at once."""
@@ -36,4 +39,8 @@ def _files() -> ASGIApp:
             response.headers["Cache-Control"] = "no-cache"
             return response
 
-    return RevalidatedFiles(directory=STATIC)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # nothing is told without a login
+    app.include_router(router, prefix="/api")
+    say_fault(app)
+    app.mount("/", RevalidatedFiles(directory=STATIC))
+    return app

@@ -21,11 +21,23 @@ export class ApiError extends Error {
  * @returns {Promise<any>} the decoded answer
  * @throws {ApiError} for an answer other than 2xx
  */
-export async function get(path, query = {}, signal = undefined) {
-  const url = new URL(`api/v2/${path.map(encodeURIComponent).join("/")}`, document.baseURI);
+export const get = (path, query = {}, signal = undefined) => read(address(["api", "v2", ...path], query), signal);
+
+/** The same of what the plugin itself serves, in the same session. */
+export const getFromPlugin = (path, query = {}, signal = undefined) => read(pluginAddress(path, query), signal);
+
+/** The address of what the plugin serves, wherever Airflow is served. */
+export const pluginAddress = (path, query = {}) => address(["klap", ...path], query);
+
+function address(path, query) {
+  const url = new URL(path.map(encodeURIComponent).join("/"), document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     for (const each of [value].flat()) url.searchParams.append(name, each);
   }
+  return url;
+}
+
+async function read(url, signal) {
   const answer = await fetch(url, { headers: { Accept: "application/json" }, signal });
   if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
   return answer.json();

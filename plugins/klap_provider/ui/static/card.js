@@ -1,6 +1,7 @@
 /** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
 import { clock, fileSize } from "./words.js";
 import { Bar, Icon, OutsideButton, State, TaskButton, h } from "./parts.js";
+import { StoredTexts, Video, videoOf } from "./stored.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
 const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
@@ -21,7 +22,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       css: { contentVisibility: "auto", containIntrinsicSize: "auto 260px" },
       direction: isWide(short) ? "column" : "row",
     },
-    h(Player, { short }),
+    h(Player, { short, run }),
     h(
       Flex,
       { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
@@ -48,6 +49,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
           short.error,
         ),
       short.path && h(FilePath, { short }),
+      short.path && h(StoredTexts, { short, run }),
       h(Box, { flex: 1 }),
       h(Buttons, { short, run }),
     ),
@@ -142,7 +144,8 @@ function FilePath({ short }) {
 }
 
 function Buttons({ short, run }) {
-  const { name, preview, video, log } = short;
+  const { name, preview, log } = short;
+  const video = videoOf(run, short, { download: 1 });
   return h(
     HStack,
     { flexWrap: "wrap", gap: 2 },
@@ -152,22 +155,15 @@ function Buttons({ short, run }) {
   );
 }
 
-function Player({ short }) {
+function Player({ short, run }) {
   const [box, isNear] = useNear();
   const centre = { alignItems: "center", justifyContent: "center" };
   const frame = { ref: box, ...centre, flexShrink: 0, position: "relative", ...frameSize(short) };
-  if (short.video === null) {
+  const src = videoOf(run, short);
+  if (src === null) {
     return h(Flex, { ...frame, bg: "bg.muted", color: "fg.subtle" }, h(Icon, { name: "short", size: 40 }));
   }
-  const video = {
-    "aria-label": short.name,
-    controls: true,
-    playsInline: true,
-    preload: "metadata",
-    src: `${short.video}#t=0.1`,
-  };
-  const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
-  return h(Flex, { ...frame, bg: "black" }, isNear && h("video", { ...video, style: fit }));
+  return h(Flex, { ...frame, bg: "black" }, isNear && h(Video, { key: src, name: short.name, src }));
 }
 
 function frameSize(short) {
@@ -177,7 +173,7 @@ function frameSize(short) {
 }
 
 /** Whether an element is, or has been, near what is seen of the page: a hundred videos are not fetched at once. */
-function useNear() {
+export function useNear() {
   const element = useRef(null);
   const [isNear, setNear] = useState(false);
   useEffect(() => {

@@ -13,8 +13,11 @@ import { NoShorts, Summary } from "./summary.js";
 import { watch } from "./watch.js";
 import { SHORTS, VIDEO } from "./words.js";
 
-const { Fragment, useDeferredValue, useEffect, useMemo, useState } = globalThis.React;
+const { Fragment, Suspense, lazy, useDeferredValue, useEffect, useMemo, useState } = globalThis.React;
 const { Button, Heading, SimpleGrid, Skeleton, Stack, Text } = globalThis.ChakraUI;
+
+// For runs without a story: those of batches, and those that have nothing to do with Klap.
+const BatchVideos = lazy(async () => ({ default: (await import("./page/batch.js")).BatchVideos }));
 
 const FIRST = 8; // cards, about a screen of them
 
@@ -54,7 +57,7 @@ function ShortsTab({ dagId, runId }) {
 }
 
 function StoryView({ story, run }) {
-  if (story === null) return h(Text, { color: "fg.muted" }, "No task of this run works with Klap.");
+  if (story === null) return h(Suspense, { fallback: null }, h(BatchVideos, { dagId: run[1], runId: run[3] }));
   const chosen = story.shorts.filter((short) => short.leftOut === null);
   const leftOut = story.shorts.filter((short) => short.leftOut !== null);
   const { isWhole } = story;

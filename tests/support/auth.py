@@ -1,4 +1,4 @@
-"""Users who may see a run but not its XComs. None of the roles of Airflow's simple auth manager is such a one."""
+"""Users who may not see everything. None of the roles of Airflow's simple auth manager is such a one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
+#: A Dag that only admins may see.
+PRIVATE = "private_videos"
+
 
 class DiscreetAuthManager(SimpleAuthManager):
-    """Lets viewers see everything but XComs."""
+    """Lets viewers see everything but XComs, and only admins the private Dag."""
 
     def is_authorized_dag(
         self,
@@ -26,5 +29,7 @@ class DiscreetAuthManager(SimpleAuthManager):
     ) -> bool:
         """Whether the user may."""
         if user.role == "viewer" and access_entity is DagAccessEntity.XCOM:
+            return False
+        if user.role != "admin" and details is not None and details.id == PRIVATE:
             return False
         return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)

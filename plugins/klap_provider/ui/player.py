@@ -1,0 +1,54 @@
+"""Sends a delivered video, whole or in parts, as players ask for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
+
+from klap_provider.ui.ranges import Span, UnsatisfiableError, requested
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from klap_provider.files.stored import StoredFile
+
+
+def send_video(file: StoredFile, asked: Mapping[str, str], *, download: bool, head: bool) -> Response:
+    """
+    Return the answer that sends a video, or the part of it that is asked for. It is read while it is sent.
+
+    :param asked: the headers of the request.
+    :param download: to be kept as a file, rather than shown.
+    :param head: only the headers are asked for.
+    """
+    tag = f'"{file.version}"'
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",  # a browser asks again each time: permissions and files change
+        "Content-Disposition": _disposition(file.path.name, "attachment" if download else "inline"),
+        "Content-Type": "video/mp4",  # whatever is in it: never a page
+        "ETag": tag,
+        "X-Content-Type-Options": "nosniff",
+    }
+    if tag in asked.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    is_same = asked.get("if-range", tag) == tag
+    try:
+        part = requested(asked.get("range"), file.size) if is_same else None
+    except UnsatisfiableError:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{file.size}"})
+    span = part or Span(0, file.size)
+    headers["Content-Length"] = str(span.end - span.start)
+    if part:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{file.size}"
+    status = 206 if part else 200
+    return (
+        Response(None, status, headers) if head else StreamingResponse(file.read(span.start, span.end), status, headers)
+    )
+
+
+def _disposition(name: str, how: str) -> str:
+    plain = name.encode("ascii", "ignore").decode().replace("\\", "").replace('"', "")
+    return f"{how}; filename=\"{plain}\"; filename*=utf-8''{quote(name, safe='')}"

@@ -1,0 +1,77 @@
+"""What the plugin's pages ask for beside Airflow's own API. Imported in the API server alone."""
+
+from __future__ import annotations
+
+from datetime import date  # noqa: TC003  # FastAPI reads it
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from starlette.responses import JSONResponse
+
+from klap_provider.airflow_internals import may_read_xcoms, signed_in
+from klap_provider.errors import KlapError, KlapMissingFileError
+from klap_provider.files.stored import stored_file
+from klap_provider.ui import delivered, desk
+from klap_provider.ui.player import send_video
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+User = Annotated[Any, Depends(signed_in())]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Offset = Annotated[int, Query(ge=0)]
+SHORT = "/dags/{dag_id}/runs/{run_id:path}/shorts/{project_id}"
+
+router = APIRouter()
+
+
+def _permitted(dag_id: str, user: User) -> None:
+    if not may_read_xcoms(user, [dag_id]):
+        raise HTTPException(403, f"You may not read the XComs of the Dag {dag_id}, which say what was delivered.")
+
+
+@router.api_route(f"{SHORT}/video", methods=["GET", "HEAD"], dependencies=[Depends(_permitted)])
+def video(request: Request, dag_id: str, run_id: str, project_id: str, download: bool = False) -> Response:
+    """Send the video that a run has delivered of a short, or the part of it that is asked for."""
+    short = delivered.find(dag_id, run_id, project_id)
+    return send_video(stored_file(short["path"]), request.headers, download=download, head=request.method == "HEAD")
+
+
+@router.get(f"{SHORT}/texts", dependencies=[Depends(_permitted)])
+def texts(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
+    """Return what to publish a delivered short with, from the file beside it."""
+    return delivered.texts(delivered.find(dag_id, run_id, project_id))
+
+
+@router.get("/videos")
+def videos(user: User, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
+    """Return runs, the newest first."""
+    return desk.videos(user, limit=limit, offset=offset)
+
+
+@router.get("/shorts")
+def shorts(
+    user: User,
+    search: str = "",
+    dag_id: str | None = None,
+    order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(desk.ORDERS)})$")] = "-score",
+    limit: Limit = 24,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """Return delivered shorts."""
+    return desk.shorts(user, search=search, dag_id=dag_id, order_by=order_by, limit=limit, offset=offset)
+
+
+@router.get("/money")
+def money(user: User, since: date) -> dict[str, Any]:
+    """Return what was paid from a day on."""
+    return desk.money(user, since=since.isoformat())
+
+
+def say_fault(app: FastAPI) -> None:
+    """Have an app answer with the words of what went wrong in the team's storage, as Airflow's own API words errors."""
+
+    @app.exception_handler(KlapError)
+    def answer(_: Request, fault: KlapError) -> Response:
+        status = 404 if isinstance(fault, KlapMissingFileError) else 502
+        return JSONResponse({"detail": str(fault)}, status)

@@ -1,0 +1,60 @@
+/** What the parts of the page have in common: how they read, and how they say that they could not. */
+import { ApiError } from "../api.js";
+import { Notice, h } from "../parts.js";
+
+const { useCallback, useEffect, useState } = globalThis.React;
+const { Button, Skeleton, Stack } = globalThis.ChakraUI;
+
+/**
+ * Read something, anew when `key` changes and, while somebody looks, every so often, until it has `ended`.
+ *
+ * @param {(signal: AbortSignal) => Promise<any>} load
+ * @param {string} key what is read
+ * @param {number | null} [every] milliseconds; null: once
+ * @returns {{answer: any, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the answer is that of
+ *   another key, which is shown until there is a new one
+ */
+export function useAnswer(load, key, every = null) {
+  const [seen, setSeen] = useState({ answer: null, error: null, key: null });
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    const abort = new AbortController();
+    const read = () =>
+      load(abort.signal).then(
+        (answer) => {
+          setSeen({ answer, error: null, key });
+          if (answer.ended) clearInterval(timer);
+        },
+        (error) => abort.signal.aborted || setSeen(({ answer }) => ({ answer, error, key })),
+      );
+    const timer = every && setInterval(() => document.hidden || read(), every);
+    read();
+    return () => {
+      abort.abort();
+      clearInterval(timer);
+    };
+  }, [key, attempt, every]);
+  return { ...seen, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
+}
+
+/** What is shown until there is an answer, or in place of one. */
+export function Pending({ answer, error, retry }) {
+  if (error) {
+    return h(
+      Notice,
+      { status: "error" },
+      words(error),
+      " ",
+      h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
+    );
+  }
+  if (answer !== null) return null;
+  const lines = [0, 1, 2].map((line) => h(Skeleton, { key: line, height: 10 }));
+  return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 2, role: "status" }, ...lines);
+}
+
+function words(error) {
+  if (!(error instanceof ApiError)) return `Airflow did not answer (${error.message}).`;
+  if (error.status === 401) return "Your session has ended: sign in again.";
+  return `Airflow answered ${error.status}: ${error.message}.`;
+}

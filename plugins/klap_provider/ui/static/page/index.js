@@ -1,0 +1,46 @@
+/**
+ * The page Klap in Airflow's navigation: what Airflow loads.
+ *
+ * What is seen first is imported here, so that the browser asks for it side by side; what is behind a tab, when it is
+ * opened.
+ */
+import { h } from "../parts.js";
+import { Videos } from "./videos.js";
+import { Waiting } from "./waiting.js";
+
+const { Suspense, lazy } = globalThis.React;
+const { Heading, Stack, TabsContent, TabsList, TabsRoot, TabsTrigger } = globalThis.ChakraUI;
+const { useSearchParams } = globalThis.ReactRouterDOM;
+
+const VIEWS = {
+  videos: { title: "Videos", view: Videos },
+  shorts: { title: "Shorts", view: lazy(async () => ({ default: (await import("./library.js")).Library })) },
+  cost: { title: "Cost", view: lazy(async () => ({ default: (await import("./money.js")).Money })) },
+};
+
+function KlapPage() {
+  const [query, setQuery] = useSearchParams();
+  const asked = query.get("view");
+  const opened = Object.hasOwn(VIEWS, asked ?? "") ? asked : "videos";
+  const tabs = { lazyMount: true, onValueChange: ({ value }) => setQuery({ view: value }), unmountOnExit: true };
+  return h(
+    Stack,
+    { as: "section", "aria-label": "Klap", gap: 5, height: "100%", overflowY: "auto", p: 4 },
+    h(Heading, { as: "h1", size: "xl" }, "Klap"),
+    h(Waiting),
+    h(
+      TabsRoot,
+      { ...tabs, value: opened },
+      h(
+        TabsList,
+        null,
+        ...Object.entries(VIEWS).map(([value, { title }]) => h(TabsTrigger, { key: value, value }, title)),
+      ),
+      ...Object.entries(VIEWS).map(([value, { view }]) =>
+        h(TabsContent, { key: value, pt: 4, value }, h(Suspense, { fallback: null }, h(view))),
+      ),
+    ),
+  );
+}
+
+globalThis.Klap = KlapPage;

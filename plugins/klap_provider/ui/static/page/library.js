@@ -1,0 +1,178 @@
+/** All delivered shorts of all runs, those of deleted runs, too. */
+import { getFromPlugin } from "../api.js";
+import { useNear } from "../card.js";
+import { Bar, Icon, OutsideButton, h } from "../parts.js";
+import { StoredTexts, Video, videoOf } from "../stored.js";
+import { fileSize } from "../words.js";
+import { Pending, useAnswer } from "./hooks.js";
+import { dollars, moment, tabOf } from "./words.js";
+
+const { useDeferredValue, useState } = globalThis.React;
+const { Box, Button, Flex, Heading, HStack, Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot } =
+  globalThis.ChakraUI;
+const { SimpleGrid, Stack, Text } = globalThis.ChakraUI;
+const { Link } = globalThis.ReactRouterDOM;
+
+const PAGE = 24;
+const ORDERS = {
+  "-score": "Best score first",
+  "-at": "Newest first",
+  at: "Oldest first",
+  name: "By name",
+  video: "By video",
+  dag_id: "By Dag",
+};
+
+export function Library() {
+  const [asked, setAsked] = useState({ search: "", order_by: "-score", dag_id: "", limit: PAGE });
+  const query = useDeferredValue(asked);
+  const load = (signal) => {
+    const { dag_id, ...others } = query;
+    const offsets = Array.from({ length: query.limit / PAGE }, (_, page) => page * PAGE);
+    const read = (offset) =>
+      getFromPlugin(["api", "shorts"], { ...others, ...(dag_id && { dag_id }), limit: PAGE, offset }, signal);
+    return Promise.all(offsets.map(read)).then((answers) => ({
+      ...answers[0],
+      shorts: answers.flatMap(({ shorts }) => shorts),
+    }));
+  };
+  const seen = useAnswer(load, JSON.stringify(query));
+  const { answer, isStale } = seen;
+  const change = (more) => setAsked({ ...asked, limit: PAGE, ...more });
+  return h(
+    Stack,
+    { gap: 4 },
+    h(Filters, { asked, change, dagIds: answer?.dag_ids ?? [] }),
+    h(Pending, seen),
+    answer &&
+      h(
+        Text,
+        { "aria-live": "polite", color: "fg.muted", fontSize: "sm" },
+        answer.total === 1 ? "1 short" : `${answer.total.toLocaleString("en-US")} shorts`,
+      ),
+    answer &&
+      h(
+        SimpleGrid,
+        {
+          "aria-busy": isStale,
+          as: "ul",
+          gap: 3,
+          gridTemplateColumns: "repeat(auto-fill, minmax(min(100%, 22rem), 1fr))",
+          role: "list",
+        },
+        ...answer.shorts.map((short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short })),
+      ),
+    answer?.shorts.length < answer?.total &&
+      h(
+        Button,
+        {
+          alignSelf: "center",
+          loading: isStale,
+          onClick: () => change({ limit: asked.limit + PAGE }),
+          variant: "outline",
+        },
+        "More",
+      ),
+  );
+}
+
+function Filters({ asked, change, dagIds }) {
+  const search = {
+    "aria-label": "Search shorts",
+    placeholder: "Name, video or Dag",
+    type: "search",
+    value: asked.search,
+  };
+  return h(
+    Flex,
+    { flexWrap: "wrap", gap: 2 },
+    h(Input, { ...search, flex: "1 1 14rem", onChange: ({ target }) => change({ search: target.value }), size: "sm" }),
+    h(Choice, {
+      label: "Sort by",
+      value: asked.order_by,
+      options: Object.entries(ORDERS),
+      choose: (order_by) => change({ order_by }),
+    }),
+    dagIds.length > 1 &&
+      h(Choice, {
+        label: "Dag",
+        value: asked.dag_id,
+        options: [["", "All Dags"], ...dagIds.map((dagId) => [dagId, dagId])],
+        choose: (dag_id) => change({ dag_id }),
+      }),
+  );
+}
+
+function Choice({ label, value, options, choose }) {
+  return h(
+    NativeSelectRoot,
+    { flex: "0 1 14rem", size: "sm" },
+    h(
+      NativeSelectField,
+      { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
+      ...options.map(([each, words]) => h("option", { key: each, value: each }, words)),
+    ),
+    h(NativeSelectIndicator),
+  );
+}
+
+function Card({ short }) {
+  const run = ["dags", short.dag_id, "runs", short.run_id];
+  const video = { ...short, video: null };
+  return h(
+    Flex,
+    { as: "li", borderColor: "border.emphasized", borderRadius: 8, borderWidth: 1, minWidth: 0, overflow: "hidden" },
+    h(Frame, { name: short.name, src: videoOf(run, video) }),
+    h(
+      Flex,
+      { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
+      h(Heading, { as: "h3", dir: "auto", size: "sm", wordBreak: "break-word" }, short.name),
+      h(Score, { short }),
+      h(
+        Box,
+        { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" },
+        h(Box, null, short.video),
+        h(Box, null, `${moment(short.at)} · ${fileSize(short.size)} · ${dollars(short.cost)}`),
+      ),
+      h(Box, { flex: 1 }),
+      h(
+        HStack,
+        { flexWrap: "wrap", gap: 2 },
+        h(
+          OutsideButton,
+          { href: videoOf(run, video, { download: 1 }), icon: "download", label: `Download ${short.name}` },
+          "Download",
+        ),
+        short.run_exists &&
+          h(
+            Button,
+            { asChild: true, size: "xs", variant: "outline" },
+            h(Link, { "aria-label": `Run of ${short.name}`, to: tabOf(short) }, h(Icon, { name: "short" }), "Run"),
+          ),
+      ),
+      h(StoredTexts, { short, run }),
+    ),
+  );
+}
+
+function Frame({ name, src }) {
+  const [box, isNear] = useNear();
+  const frame = {
+    bg: "black",
+    flexShrink: 0,
+    minHeight: "220px",
+    position: "relative",
+    width: { base: "28", sm: "32" },
+  };
+  return h(Box, { ref: box, ...frame }, isNear && h(Video, { name, src }));
+}
+
+function Score({ short: { name, score } }) {
+  if (score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
+  return h(
+    HStack,
+    { fontSize: "sm", gap: 2 },
+    h(Bar, { role: "meter", label: `Virality score of ${name}`, percent: score, color: "brand.solid" }),
+    h(Text, { fontWeight: "bold", minWidth: "3ch", textAlign: "end" }, score),
+  );
+}

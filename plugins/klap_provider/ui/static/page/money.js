@@ -1,0 +1,153 @@
+/** What was paid: a chart by day or by month, and the sums of each Dag, against the budgets of its runs. */
+import { getFromPlugin } from "../api.js";
+import { Bar, h } from "../parts.js";
+import { columns, firstDay, lines } from "./chart.js";
+import { Pending, useAnswer } from "./hooks.js";
+import { NUMBER, Table } from "./table.js";
+import { dollars } from "./words.js";
+
+const { useState } = globalThis.React;
+const { Box, Button, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+
+const UNITS = { day: "Last 30 days", month: "Last 12 months" };
+const COLOURS = ["blue", "orange", "teal", "purple", "pink", "cyan"];
+const colourOf = (index) => `${COLOURS[index % COLOURS.length]}.solid`;
+const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM] = [900, 260, 60, 20, 24];
+
+export function Money() {
+  const [unit, setUnit] = useState("day");
+  const load = (signal) => getFromPlugin(["api", "money"], { since: firstDay(unit, new Date()) }, signal);
+  const seen = useAnswer(load, unit);
+  const { answer, isStale } = seen;
+  return h(
+    Stack,
+    { gap: 5 },
+    h(
+      HStack,
+      { "aria-label": "Time", gap: 2, role: "group" },
+      ...Object.entries(UNITS).map(([each, words]) => {
+        const pressed = { "aria-pressed": each === unit, variant: each === unit ? "solid" : "outline" };
+        return h(Button, { key: each, ...pressed, onClick: () => setUnit(each), size: "sm" }, words);
+      }),
+    ),
+    h(Pending, seen),
+    answer && !isStale && h(Spending, { ...answer, unit }),
+  );
+}
+
+function Spending({ days, dags, unit }) {
+  if (dags.length === 0) return h(Text, { color: "fg.muted" }, "Nothing was paid in that time.");
+  const total = dags.reduce((sum, { cost }) => sum + cost, 0);
+  return h(
+    Stack,
+    { gap: 5 },
+    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} in the ${UNITS[unit].toLowerCase()}`),
+    h(Chart, { days, dagIds: dags.map(({ dag_id: dagId }) => dagId), unit }),
+    h(
+      Table,
+      { label: "By Dag", heads: HEADS, maxWidth: "1200px" },
+      dags.map((dag, index) => h(DagRow, { key: dag.dag_id, dag, color: colourOf(index) })),
+    ),
+    h(
+      Text,
+      { color: "fg.muted", fontSize: "sm" },
+      "By what the ledger says, at the prices of each connection. Days are those of UTC.",
+    ),
+  );
+}
+
+function Chart({ days, dagIds, unit }) {
+  const bars = columns(days, unit, dagIds, new Date());
+  const levels = lines(Math.max(...bars.map(({ total }) => total)));
+  const [inner, top] = [HEIGHT - BOTTOM - 8, levels.at(-1)];
+  const y = (cost) => 8 + inner * (1 - cost / top);
+  const step = (WIDTH - LEFT - RIGHT) / bars.length;
+  const every = Math.ceil(bars.length / 12);
+  const text = { fill: "currentColor", fontSize: 12 };
+  const label = `Paid by ${unit}: ${bars
+    .filter(({ total }) => total > 0)
+    .map((bar) => `${bar.label} ${dollars(bar.total)}`)
+    .join(", ")}`;
+  return h(
+    Box,
+    { color: "fg.muted", overflowX: "auto" },
+    h(
+      "svg",
+      {
+        "aria-label": label,
+        role: "img",
+        style: { maxWidth: "1200px", minWidth: "560px" },
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        width: "100%",
+      },
+      ...levels.flatMap((level) => [
+        h("line", {
+          key: `line ${level}`,
+          opacity: 0.25,
+          stroke: "currentColor",
+          x1: LEFT,
+          x2: WIDTH - RIGHT,
+          y1: y(level),
+          y2: y(level),
+        }),
+        h("text", { key: `text ${level}`, ...text, textAnchor: "end", x: LEFT - 8, y: y(level) + 4 }, dollars(level)),
+      ]),
+      ...bars.map((bar, index) =>
+        h(
+          "g",
+          { key: bar.key },
+          h("title", null, `${bar.label}: ${dollars(bar.total)}`),
+          h("rect", { fill: "transparent", height: inner, width: step, x: LEFT + index * step, y: 8 }),
+          ...bar.parts.map(({ dagId, from, to }) =>
+            h(Box, {
+              as: "rect",
+              fill: colourOf(dagIds.indexOf(dagId)),
+              height: Math.max(1, y(from) - y(to)),
+              key: dagId,
+              width: step * 0.7,
+              x: LEFT + (index + 0.15) * step,
+              y: y(to),
+            }),
+          ),
+          (bars.length - 1 - index) % every === 0 &&
+            h("text", { ...text, textAnchor: "middle", x: LEFT + (index + 0.5) * step, y: HEIGHT - 6 }, bar.label),
+        ),
+      ),
+    ),
+  );
+}
+
+const HEADS = [["Dag"], ["Runs that paid", NUMBER], ["Paid", NUMBER], ["Against budgets", { minWidth: "14rem" }]];
+
+function DagRow({ dag, color }) {
+  return h(
+    TableRow,
+    null,
+    h(
+      TableCell,
+      { wordBreak: "break-word" },
+      h(
+        Flex,
+        { alignItems: "center", gap: 2 },
+        h(Box, { bg: color, borderRadius: "sm", boxSize: 3, flexShrink: 0 }),
+        dag.dag_id,
+      ),
+    ),
+    h(TableCell, NUMBER, dag.runs),
+    h(TableCell, NUMBER, dollars(dag.cost)),
+    h(TableCell, null, h(Budget, dag)),
+  );
+}
+
+function Budget({ dag_id: dagId, budget, budgeted }) {
+  if (budget === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run with a budget");
+  const percent = budget > 0 ? Math.min(100, Math.round((100 * budgeted) / budget)) : 100;
+  const color = budgeted > budget ? "failed.solid" : "brand.solid";
+  const words = `${dollars(budgeted)} of ${dollars(budget)}`;
+  return h(
+    HStack,
+    { gap: 2 },
+    h(Bar, { role: "meter", label: `Of the budgets of ${dagId}`, percent, text: words, color }),
+    h(Text, { flexShrink: 0, fontSize: "sm" }, words),
+  );
+}

@@ -1,0 +1,22 @@
+/** A table as Airflow's own pages have them. */
+import { h } from "../parts.js";
+
+const { TableBody, TableColumnHeader, TableHeader, TableRoot, TableRow, TableScrollArea } = globalThis.ChakraUI;
+
+/** How cells with numbers look. */
+export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
+
+/** `heads`: the words above each column, and how they look; the children are the rows. */
+export function Table({ label, heads, children, ...look }) {
+  const columns = heads.map(([words, more]) => h(TableColumnHeader, { key: words, ...more }, words));
+  return h(
+    TableScrollArea,
+    look,
+    h(
+      TableRoot,
+      { "aria-label": label, size: "sm" },
+      h(TableHeader, null, h(TableRow, null, ...columns)),
+      h(TableBody, null, children),
+    ),
+  );
+}

@@ -1,0 +1,102 @@
+/** All runs, the newest first, each with what came of it. */
+import { getFromPlugin } from "../api.js";
+import { Icon, State, h } from "../parts.js";
+import { BatchVideos } from "./batch.js";
+import { Pending, useAnswer } from "./hooks.js";
+import { NUMBER, Table } from "./table.js";
+import { dollars, moment, outcome, tabOf } from "./words.js";
+
+const { Fragment, useState } = globalThis.React;
+const { Box, Button, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+const { Link } = globalThis.ReactRouterDOM;
+
+const PAGE = 25;
+const EVERY = 10_000; // ms
+
+export function Videos() {
+  const [pages, setPages] = useState(1);
+  const load = async (signal) => {
+    const offsets = Array.from({ length: pages }, (_, page) => page * PAGE);
+    const read = (offset) => getFromPlugin(["api", "videos"], { limit: PAGE, offset }, signal);
+    const answers = await Promise.all(offsets.map(read));
+    return { videos: answers.flatMap(({ videos }) => videos), more: answers.at(-1).more };
+  };
+  const seen = useAnswer(load, String(pages), EVERY);
+  const { answer, isStale } = seen;
+  if (answer === null) return h(Pending, seen);
+  return h(
+    Stack,
+    { gap: 3 },
+    seen.error && h(Pending, seen),
+    answer.videos.length === 0
+      ? h(Text, { color: "fg.muted" }, "No run of a Dag that works with Klap, and whose XComs you may read.")
+      : h(
+          Table,
+          { label: "Videos", heads: HEADS },
+          answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
+        ),
+    answer.more &&
+      h(
+        Button,
+        { alignSelf: "center", loading: isStale, onClick: () => setPages(pages + 1), variant: "outline" },
+        "More",
+      ),
+  );
+}
+
+const HEADS = [["Video"], ["State"], ["Shorts", NUMBER], ["Best score", NUMBER], ["Cost", NUMBER], ["Started"]];
+
+function VideoRow({ video }) {
+  const [isOpen, setOpen] = useState(false);
+  return h(
+    Fragment,
+    null,
+    h(
+      TableRow,
+      null,
+      h(TableCell, { minWidth: "14rem" }, h(VideoName, { video, isOpen, toggle: () => setOpen(!isOpen) })),
+      h(TableCell, null, h(State, { state: video.state })),
+      h(TableCell, NUMBER, outcome(video)),
+      h(TableCell, NUMBER, video.best ?? "–"),
+      h(TableCell, NUMBER, h(Cost, video)),
+      h(TableCell, null, h(Text, { fontSize: "sm" }, moment(video.at)), video.by && h(Small, null, `by ${video.by}`)),
+    ),
+    isOpen &&
+      h(
+        TableRow,
+        null,
+        h(TableCell, { bg: "bg.subtle", colSpan: 6 }, h(BatchVideos, { dagId: video.dag_id, runId: video.run_id })),
+      ),
+  );
+}
+
+function VideoName({ video, isOpen, toggle }) {
+  return h(
+    Box,
+    { alignItems: "center", display: "flex", gap: 2, minWidth: 0 },
+    video.batch > 0 &&
+      h(
+        IconButton,
+        {
+          "aria-expanded": isOpen,
+          "aria-label": `Videos of ${video.name}`,
+          onClick: toggle,
+          size: "2xs",
+          variant: "outline",
+        },
+        h(Icon, { name: isOpen ? "open" : "closed" }),
+      ),
+    h(
+      Box,
+      { minWidth: 0 },
+      h(Box, { color: "fg.info", dir: "auto", wordBreak: "break-word" }, h(Link, { to: tabOf(video) }, video.name)),
+      h(Small, null, video.dag_id),
+    ),
+  );
+}
+
+function Cost({ cost, budget }) {
+  return h(Box, null, dollars(cost), budget !== null && h(Small, null, `of ${dollars(budget)}`));
+}
+
+const Small = ({ children }) => h(Text, { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" }, children);

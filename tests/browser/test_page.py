@@ -1,0 +1,272 @@
+"""The page Klap, with a thousand runs and five thousand shorts in the database, below a path and behind a login."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import imageio_ffmpeg
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from klap_provider.rules.ledger import delivered_entry, paid_entry
+from tests.browser.test_access import sign_in
+from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
+from tests.support.auth import PRIVATE
+from tests.support.object_storage import ObjectStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.conftest import Open
+
+pytestmark = pytest.mark.browser
+
+DAGS = ("klap_generate_shorts", "klap_generate_shorts", "weekly_webinar", PRIVATE)
+RUNS, SHORTS = 1000, 5
+BEST, GONE, SEARCHED = "Kept in a bucket", "Deleted since", "Needle in a haystack"
+
+
+@dataclass
+class Desk:
+    """An Airflow with much in it."""
+
+    server: ApiServer
+
+    def open(self, page: Page, view: str = "videos", user: str = ADMIN) -> Page:
+        """Sign in, and open the page."""
+        sign_in(page, self.server.url, user)
+        page.goto(self.address(view))
+        return page
+
+    def address(self, view: str = "videos") -> str:
+        """Return the address of a part of the page."""
+        return f"{self.server.url}/plugin/klap?view={view}"
+
+
+def clip(path: Path) -> bytes:
+    """Make a small video."""
+    source = "testsrc2=size=270x480:rate=25:duration=3"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", path]
+    subprocess.run(command, check=True, timeout=60)
+    return path.read_bytes()
+
+
+def database(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a thousand runs."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    runs, rows = [], []
+    for number in range(RUNS):
+        dag_id, at = DAGS[number % len(DAGS)], (now - timedelta(hours=2 * number)).isoformat()
+        run_id, video = f"manual__{at}", f"https://media.example.com/talks/{number}.mp4"
+        who = {"dag_id": dag_id, "run_id": run_id}
+        conf = {"source_video_url": video, "name": f"Episode {RUNS - number}"}
+        runs.append({**who, "at": at, "conf": conf, "by": USER})
+
+        def pay(
+            job_id: str, price: float, *, video: str = video, at: str = at, who: dict[str, str] = who, **more: Any
+        ) -> None:
+            line = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "price": price, **more}
+            rows.append({**who, "key": paid_entry(video, job_id), "value": line})
+
+        pay(f"task{number}", 0.44, budget=10.0)
+        pay(f"folder{number}", 3.2)
+        for index in range(SHORTS):
+            project_id, export_id = f"short{number}x{index}", f"export{number}x{index}"
+            pay(export_id, 0.48)
+            value = {
+                "project_id": project_id,
+                "export_id": export_id,
+                "name": f"Moment {index} of {number}",
+                "score": (number * 7 + index) % 90,
+                "video": video,
+                "path": f"file://{folder / 'clip.mp4'}",
+                "size": 100_000,
+                "sha256": "",
+                "at": at,
+            }
+            rows.append({**who, "key": delivered_entry(dag_id, run_id, project_id), "value": value})
+    special = [row["value"] for row in rows if row["key"].startswith("delivered klap")]
+    special[0] |= {"name": BEST, "score": 100, "path": "s3://media@media/clip.mp4"}
+    special[1] |= {"name": GONE, "score": 0, "path": f"file://{folder / 'gone.mp4'}"}
+    special[2] |= {"name": SEARCHED, "score": 0}
+    return {"runs": runs, "rows": rows}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
+    with ObjectStorage(home) as storage:
+        storage.reset()
+        storage.put("clip.mp4", clip(folder / "clip.mp4"))
+        with ApiServer(home, connections={"media": storage.connection}, path="/airflow") as server:
+            server.seed(**database(folder))
+            yield Desk(server)
+
+
+def rows(page: Page) -> Locator:
+    """The rows of the table of videos."""
+    return page.get_by_role("table", name="Videos").locator("tbody").get_by_role("row")
+
+
+def cards(page: Page) -> Locator:
+    """The cards of the library."""
+    return page.get_by_role("tabpanel", name="Shorts").get_by_role("listitem")
+
+
+def plays(video: Locator) -> None:
+    video.evaluate("video => { video.muted = true; return video.play(); }")
+    video.page.wait_for_function(
+        "video => video.currentTime > 0.3 && video.videoWidth === 270", arg=video.element_handle()
+    )
+
+
+def test_the_page_is_in_the_navigation_and_lists_the_runs_the_newest_first(page: Page, desk: Desk) -> None:
+    sign_in(page, desk.server.url, ADMIN)
+    page.get_by_role("link", name="Klap").click()
+    expect(page).to_have_url(re.compile("/airflow/plugin/klap"))
+    expect(rows(page)).to_have_count(25)
+    expect(rows(page).first).to_contain_text("Episode 1000")
+    expect(rows(page).first).to_contain_text("$6.04")
+    expect(rows(page).first).to_contain_text("of $10.00")
+    expect(rows(page).first).to_contain_text(f"by {USER}")
+    page.get_by_role("button", name="More").click()
+    expect(rows(page)).to_have_count(50)
+    page.get_by_role("link", name="Episode 1000").click()
+    expect(page).to_have_url(re.compile("/dags/klap_generate_shorts/runs/manual.*/plugin/shorts$"))
+
+
+def test_all_shorts_the_best_first_with_what_they_cost(page: Page, desk: Desk) -> None:
+    desk.open(page, "shorts")
+    expect(page.get_by_text("5,000 shorts")).to_be_visible()
+    expect(cards(page)).to_have_count(24)
+    expect(cards(page).first).to_contain_text(BEST)
+    expect(cards(page).first).to_contain_text("$0.48")
+    page.get_by_label("Sort by").select_option("Newest first")
+    expect(cards(page).first).to_contain_text("talks/0.mp4")
+    page.get_by_role("searchbox", name="Search shorts").fill("needle hay")
+    expect(page.get_by_text("1 short", exact=True)).to_be_visible()
+    expect(cards(page).first).to_contain_text(SEARCHED)
+    cards(page).first.get_by_role("link", name="Run of").click()
+    expect(page).to_have_url(re.compile("/plugin/shorts$"))
+
+
+def test_a_short_plays_and_is_sought_from_a_folder_and_from_s3(page: Page, desk: Desk) -> None:
+    desk.open(page, "shorts")
+    plays(cards(page).filter(has_text=BEST).locator("video"))
+    local = cards(page).nth(2).locator("video")
+    plays(local)
+    local.evaluate("video => { video.pause(); video.currentTime = 2.5; }")
+    page.wait_for_function("video => !video.seeking && video.currentTime > 2.4", arg=local.element_handle())
+
+
+def test_a_file_that_is_gone_says_so_on_its_card(page: Page, desk: Desk, complaints: list[str]) -> None:
+    desk.open(page, "shorts")
+    page.get_by_role("searchbox", name="Search shorts").fill(GONE)
+    expect(cards(page).filter(has_text=GONE).get_by_role("alert")).to_contain_text("is gone")
+    assert complaints
+    assert all("404" in said for said in complaints)
+    complaints.clear()
+
+
+def test_download_gives_the_delivered_file(page: Page, desk: Desk) -> None:
+    desk.open(page, "shorts")
+    link = cards(page).filter(has_text=BEST).get_by_role("link", name="Download")
+    with page.expect_download() as download:
+        link.evaluate("link => { link.removeAttribute('target'); link.click(); }")
+    assert download.value.suggested_filename == "clip.mp4"
+
+
+def test_what_was_paid_by_day_and_by_month_and_by_dag(page: Page, desk: Desk) -> None:
+    desk.open(page, "cost")
+    expect(page.get_by_role("heading", name="in the last 30 days")).to_be_visible()
+    chart = page.get_by_role("img", name=re.compile("Paid by day"))
+    expect(chart).to_be_visible()
+    by_dag = page.get_by_role("table", name="By Dag")
+    expect(by_dag.get_by_role("row")).to_have_count(4)
+    page.get_by_role("button", name="Last 12 months").click()
+    expect(page.get_by_role("heading", name="$6,040.00 in the last 12 months")).to_be_visible()
+    webinar = by_dag.get_by_role("row").filter(has_text="weekly_webinar")
+    expect(webinar).to_contain_text("$1,510.00 of $2,500.00")
+
+
+def test_a_dag_that_they_may_not_read_never_shows(page: Page, desk: Desk) -> None:
+    sign_in(page, desk.server.url, USER)
+    for view, whole in (("videos", "Episode 1000"), ("shorts", "3,750 shorts"), ("cost", "Runs that paid")):
+        page.goto(desk.address(view))
+        expect(page.get_by_text(whole).first).to_be_visible()
+        expect(page.get_by_text(PRIVATE)).to_have_count(0)
+
+
+def test_who_may_read_no_xcoms_is_told_so(page: Page, desk: Desk) -> None:
+    desk.open(page, user=VIEWER)
+    expect(page.get_by_text("whose XComs you may read")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(new_page: Open, desk: Desk, theme: Any) -> None:
+    page = new_page(color_scheme=theme)
+    sign_in(page, desk.server.url, ADMIN)
+    for view, seen in (("videos", "Episode 1000"), ("shorts", BEST), ("cost", "Runs that paid")):
+        page.goto(desk.address(view))
+        expect(page.get_by_text(seen).first).to_be_visible()
+        found = Axe().run(page, context={"include": [["section[aria-label=Klap]"]]})
+        assert [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []
+
+
+def test_it_is_gone_through_by_keyboard(page: Page, desk: Desk) -> None:
+    desk.open(page)
+    page.get_by_role("tab", name="Videos").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Shorts")).to_be_focused()
+    expect(cards(page).first).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("table", name="By Dag")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="in the last 12 months")).to_be_visible()
+
+
+@pytest.mark.parametrize("view", ["videos", "shorts", "cost"])
+def test_at_800_pixels_nothing_is_pushed_out_of_sight(
+    new_page: Open, desk: Desk, view: str, complaints: list[str]
+) -> None:
+    page = desk.open(new_page(viewport={"width": 800, "height": 900}), view)
+    expect(
+        page.get_by_role("tabpanel").get_by_text(re.compile("Episode 1000|Moment|Runs that paid")).first
+    ).to_be_visible()
+    section = page.get_by_role("region", name="Klap")
+    assert section.evaluate("section => section.scrollWidth <= section.clientWidth")
+
+
+def test_the_first_screen_shows_in_at_most_twice_what_airflows_list_of_dags_takes(new_page: Open, desk: Desk) -> None:
+    sent: list[str] = []
+
+    def seconds(address: str, first: str) -> float:
+        page = new_page()
+        sign_in(page, desk.server.url, ADMIN)  # Airflow's own code is in the cache
+        page.on("response", lambda response: sent.append(response.url))
+        started = time.monotonic()
+        page.goto(address, wait_until="commit")
+        page.get_by_text(first).first.wait_for()
+        taken = time.monotonic() - started
+        page.context.close()
+        return taken
+
+    dags = [seconds(f"{desk.server.url}/dags", "weekly_webinar") for _ in range(3)]
+    sent.clear()
+    klap = [seconds(desk.address(), "Episode 1000") for _ in range(3)]
+    assert statistics.median(klap) <= 2 * statistics.median(dags), f"{klap} {dags}"
+    own = [url for url in sent if "/klap/" in url or "hitlDetails" in url]
+    assert not [url for url in own if re.search("api/shorts|api/money|library|money.js", url)]

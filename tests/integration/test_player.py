@@ -1,0 +1,210 @@
+"""A delivered short is played from the team's storage, by whoever may read the XComs of its DAG, and by nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from klap_provider.files import stored
+from klap_provider.rules.ledger import delivered_entry
+from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
+from tests.support.auth import PRIVATE
+from tests.support.object_storage import ACCESS_KEY, SECRET_KEY, ObjectStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DAG, RUN = "klap_generate_shorts", "manual__2026-11-24T10:00:00+00:00"
+AT = "2026-11-24T10:05:00+00:00"
+#: Longer than what is asked of the storage at once.
+VIDEO = bytes(range(256)) * (stored.PART_SIZE // 256) + b"the end"
+NAME = "092_東京で学んだ-こと_export1.mp4"
+CAPTIONS = {"tiktok": "Watch this", "youtube": None}
+
+
+@dataclass
+class Place:
+    """What the tests play from."""
+
+    server: ApiServer
+    storage: ObjectStorage
+    folder: Path
+
+    def get(self, project_id: str, what: str = "video", *, run: str = f"{DAG}/runs/{RUN}", **more: Any) -> Any:
+        """Ask for something of a short."""
+        method, user = more.pop("method", "GET"), more.pop("user", USER)
+        headers = {**(self.server.token(user) if user else {}), **more.pop("headers", {})}
+        address = f"{self.server.url}/klap/api/dags/{run}/shorts/{project_id}/{what}"
+        return requests.request(method, address, headers=headers, timeout=60, **more)
+
+
+def row(project_id: str, path: str, *, dag_id: str = DAG, by_hand: bool = False) -> dict[str, Any]:
+    value = {"project_id": project_id, "path": path, "sha256": hashlib.sha256(VIDEO).hexdigest(), "at": AT}
+    written = {} if by_hand else {"dag_id": dag_id, "run_id": RUN}
+    return {"key": delivered_entry(dag_id, RUN, project_id), "value": value, **written}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
+    (folder / NAME).write_bytes(VIDEO)
+    sidecar = {"sha256": hashlib.sha256(VIDEO).hexdigest(), "publication_captions": CAPTIONS, "transcript": "Hello."}
+    (folder / NAME).with_suffix(".json").write_text(json.dumps({**sidecar, "klap_task_id": "task1"}))
+    with ObjectStorage(home) as storage:
+        storage.reset()
+        storage.put(f"shorts/{NAME}", VIDEO)
+        with ApiServer(home, connections={"media": storage.connection}, path="/airflow") as server:
+            server.seed(
+                runs=[{"dag_id": DAG, "run_id": RUN, "at": AT}, {"dag_id": PRIVATE, "run_id": RUN, "at": AT}],
+                rows=[
+                    row("local", f"file://{folder / NAME}"),
+                    row("s3", f"s3://media@media/shorts/{NAME}"),
+                    row("deleted", f"file://{folder / 'gone.mp4'}"),
+                    row("deleted-s3", "s3://media@media/shorts/gone.mp4"),
+                    row("elsewhere", "file:///on/a/worker/short.mp4"),
+                    row("unknown", "s3://nobody@media/shorts/short.mp4"),
+                    row("by-hand", "file:///etc/hostname", by_hand=True),
+                    row("local", f"file://{folder / NAME}", dag_id=PRIVATE),
+                ],
+            )
+            yield Place(server, storage, folder)
+
+
+@pytest.fixture(params=["local", "s3"])
+def kept(request: pytest.FixtureRequest) -> str:
+    """A short in each kind of storage that there is a server for here."""
+    return str(request.param)
+
+
+def test_a_short_is_sent_whole(place: Place, kept: str) -> None:
+    answer = place.get(kept)
+    assert answer.status_code == 200
+    assert answer.content == VIDEO
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert answer.headers["Content-Length"] == str(len(VIDEO))
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Content-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-", 0, len(VIDEO)),
+        ("bytes=0-0", 0, 1),
+        ("bytes=100-199", 100, 200),
+        ("bytes=-7", len(VIDEO) - 7, len(VIDEO)),
+        (f"bytes={stored.PART_SIZE - 1}-{stored.PART_SIZE}", stored.PART_SIZE - 1, stored.PART_SIZE + 1),
+        (f"bytes=10-{len(VIDEO) * 2}", 10, len(VIDEO)),
+        (f"bytes=-{len(VIDEO) * 2}", 0, len(VIDEO)),
+    ],
+)
+def test_a_part_is_sent_where_that_is_asked_for(place: Place, kept: str, asked: str, start: int, end: int) -> None:
+    answer = place.get(kept, headers={"Range": asked})
+    assert answer.status_code == 206
+    assert answer.content == VIDEO[start:end]
+    assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(VIDEO)}"
+    assert answer.headers["Content-Length"] == str(end - start)
+
+
+@pytest.mark.parametrize("asked", [f"bytes={len(VIDEO)}-", "bytes=-0"])
+def test_a_part_that_is_not_there_is_refused(place: Place, kept: str, asked: str) -> None:
+    answer = place.get(kept, headers={"Range": asked})
+    assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(VIDEO)}")
+
+
+def test_its_headers_can_be_had_alone(place: Place, kept: str) -> None:
+    answer = place.get(kept, method="HEAD")
+    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", str(len(VIDEO)))
+    part = place.get(kept, method="HEAD", headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.headers["Content-Length"]) == (206, "5")
+
+
+def test_a_browser_that_has_it_is_told_so_and_goes_on_only_while_it_is_the_same(place: Place, kept: str) -> None:
+    tag = place.get(kept, method="HEAD").headers["ETag"]
+    assert place.get(kept, headers={"If-None-Match": tag}).status_code == 304
+    assert place.get(kept, headers={"If-None-Match": '"another"'}).status_code == 200
+    assert place.get(kept, headers={"If-Range": tag, "Range": "bytes=0-3"}).status_code == 206
+    assert place.get(kept, headers={"If-Range": '"another"', "Range": "bytes=0-3"}).status_code == 200
+
+
+def test_a_file_that_has_changed_has_another_tag(place: Place) -> None:
+    before = place.get("local", method="HEAD").headers["ETag"]
+    (place.folder / NAME).touch()
+    assert place.get("local", method="HEAD").headers["ETag"] != before
+
+
+def test_download_gives_the_file_under_its_name(place: Place, kept: str) -> None:
+    said = place.get(kept, params={"download": 1}, method="HEAD").headers["Content-Disposition"]
+    assert said.startswith("attachment; filename=")
+    assert requests.utils.unquote(said.partition("filename*=utf-8''")[2]) == NAME
+    assert place.get(kept, method="HEAD").headers["Content-Disposition"].startswith("inline;")
+
+
+def test_the_texts_beside_it_are_given_and_nothing_else_of_that_file(place: Place) -> None:
+    answer = place.get("local", "texts")
+    assert answer.json() == {"publication_captions": CAPTIONS, "transcript": "Hello."}
+    assert place.get("s3", "texts").json() == {"publication_captions": None, "transcript": None}
+
+
+@pytest.mark.parametrize("what", ["video", "texts"])
+def test_without_a_login_there_is_401_and_without_the_right_403(place: Place, what: str) -> None:
+    assert place.get("local", what, user=None).status_code == 401
+    assert place.get("local", what, user=VIEWER).status_code == 403
+    assert place.get("local", what, run=f"{PRIVATE}/runs/{RUN}").status_code == 403
+    assert place.get("local", what, run=f"{PRIVATE}/runs/{RUN}", user=ADMIN).status_code == 200
+
+
+def test_the_cookie_of_the_ui_is_enough_as_a_video_element_sends_no_more(place: Place) -> None:
+    token = place.server.token(USER)["Authorization"].removeprefix("Bearer ")
+    assert place.get("local", user=None, cookies={"_token": token}).status_code == 200
+
+
+@pytest.mark.parametrize("project_id", ["deleted", "deleted-s3"])
+def test_a_file_that_is_gone_says_so(place: Place, project_id: str) -> None:
+    answer = place.get(project_id)
+    assert answer.status_code == 404
+    assert "is gone" in answer.json()["detail"]
+
+
+def test_a_folder_of_another_machine_is_said_to_be_one(place: Place) -> None:
+    answer = place.get("elsewhere")
+    assert answer.status_code == 404
+    assert "cannot see it" in answer.json()["detail"]
+
+
+def test_a_connection_that_is_not_there_is_named_without_a_secret(place: Place) -> None:
+    answer = place.get("unknown")
+    assert answer.status_code == 502
+    assert "'nobody'" in answer.json()["detail"]
+    assert ACCESS_KEY not in answer.text
+    assert SECRET_KEY not in answer.text
+
+
+def test_a_row_that_a_person_wrote_leads_to_no_file(place: Place) -> None:
+    assert place.get("by-hand").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"dags/{DAG}/runs/another/shorts/local/video",
+        f"dags/{DAG}/runs/{RUN}/shorts/none/video",
+        f"dags/~/runs/{RUN}/shorts/local/video",
+        f"dags/{DAG}/runs/{RUN}/shorts/..%2f..%2fetc%2fpasswd/video",
+    ],
+)
+def test_what_was_not_delivered_is_not_there(place: Place, address: str) -> None:
+    answer = requests.get(f"{place.server.url}/klap/api/{address}", headers=place.server.token(ADMIN), timeout=30)
+    assert answer.status_code == 404
+
+
+def test_no_page_tells_without_a_login_what_there_is(place: Place) -> None:
+    for page in ("docs", "redoc", "openapi.json", "api", "api/docs"):
+        assert requests.get(f"{place.server.url}/klap/{page}", timeout=30).status_code == 404

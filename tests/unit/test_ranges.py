@@ -1,0 +1,47 @@
+"""What a ``Range`` asks for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klap_provider.ui.ranges import Span, UnsatisfiableError, requested
+
+
+@pytest.mark.parametrize(
+    ("header", "span"),
+    [
+        ("bytes=0-", Span(0, 100)),
+        ("bytes=0-0", Span(0, 1)),
+        ("bytes=10-19", Span(10, 20)),
+        ("bytes=90-999", Span(90, 100)),
+        ("bytes=-10", Span(90, 100)),
+        ("bytes=-999", Span(0, 100)),
+        ("bytes = 5 - 9", Span(5, 10)),
+    ],
+)
+def test_one_range_is_understood(header: str, span: Span) -> None:
+    assert requested(header, 100) == span
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "bytes=", "bytes=-", "bytes=9-5", "bytes=0-1,5-6", "lines=0-5", "bytes=a-b", "bytes=١-٢"]
+)
+def test_what_is_not_understood_is_the_whole_file(header: str | None) -> None:
+    assert requested(header, 100) is None
+
+
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
+def test_what_is_not_there_is_refused(header: str) -> None:
+    with pytest.raises(UnsatisfiableError):
+        requested(header, 100)
+
+
+@given(st.text(), st.integers(0, 1000))
+def test_whatever_is_asked_nothing_outside_of_the_file_is_given(header: str, size: int) -> None:
+    try:
+        span = requested(f"bytes={header}", size)
+    except UnsatisfiableError:
+        return
+    assert span is None or 0 <= span.start < span.end <= size

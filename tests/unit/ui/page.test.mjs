@@ -1,0 +1,31 @@
+/** The words of the page Klap. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { dollars, outcome, since, tabOf } from "../../../plugins/klap_provider/ui/static/page/words.js";
+
+test("money is in dollars and cents, and a dash where nobody knows", () => {
+  assert.deepEqual([dollars(1234.5), dollars(0), dollars(null)], ["$1,234.50", "$0.00", "–"]);
+});
+
+test("how long something waits is said in the largest unit that tells something", () => {
+  const now = new Date("2026-01-03T12:00:00Z");
+  const waits = ["2026-01-03T11:59:30Z", "2026-01-03T11:01:00Z", "2026-01-02T12:00:00Z", "2026-01-01T00:00:00Z"];
+  assert.deepEqual(
+    waits.map((each) => since(each, now)),
+    ["0 min", "59 min", "24 h", "2 days"],
+  );
+  assert.equal(since("2026-01-03T12:00:05Z", now), "0 min", "the clock of the server is ahead");
+});
+
+test("a batch counts its videos, any other run its shorts", () => {
+  assert.equal(outcome({ batch: 0, shorts: 3 }), "3");
+  assert.equal(outcome({ batch: 0, shorts: 0 }), "–");
+  assert.equal(outcome({ batch: 1, shorts: 0 }), "1 video");
+  assert.equal(outcome({ batch: 12, shorts: 0 }), "12 videos");
+});
+
+test("the address of a run's tab is right whatever its id is", () => {
+  const address = tabOf({ dag_id: "a", run_id: "manual__2026-01-01T00:00:00+00:00/2" });
+  assert.equal(address, "/dags/a/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00%2F2/plugin/shorts");
+});
