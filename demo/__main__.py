@@ -137,7 +137,7 @@ def main() -> int:
             url, sample = stack.enter_context(sandbox())
             video_url = video_url or sample
             site = url.removesuffix("/v2")
-            pages = {"player_url": f"{site}/player", "app_url": f"{site}/spaces"}
+            pages = {"player_url": f"{site}/player", "embed_url": f"{site}/player", "app_url": f"{site}/spaces"}
             connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox", "extra": pages}
             say(f"The sandbox is up: {url}")
         home = HOME / command  # so that a demo does not disturb what make up left running

@@ -81,7 +81,6 @@ class LocalAirflow(Running):
     :param home: its folder; made if it is not there.
     :param connections: Airflow connections by id, as dictionaries.
     :param dags: the DAG folder.
-    :param plugins: the plugins folder; None: this project comes from where it is installed.
     :param python: the Python that Airflow is installed for. Default: this one.
     :param env: further environment variables.
     """
@@ -92,7 +91,6 @@ class LocalAirflow(Running):
         *,
         connections: Mapping[str, Mapping[str, Any]],
         dags: Path = ROOT / "dags",
-        plugins: Path | None = ROOT / "plugins",
         python: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -119,7 +117,9 @@ class LocalAirflow(Running):
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins or self.home / "plugins"),
+            # Not this checkout's: the package is installed, and a plugin that is found twice is an error on the UI's
+            # first page.
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",

@@ -52,7 +52,7 @@ def main() -> int:
         (dags / "shorts.py").write_text(DAG_FILE)
         connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox"}
         with LocalAirflow(
-            folder / "airflow", connections={"klap_default": connection}, dags=dags, plugins=None, python=python
+            folder / "airflow", connections={"klap_default": connection}, dags=dags, python=python
         ) as airflow:
             run_id = run(airflow, "klap_generate_shorts", {"source_video_url": video, "destination": str(shorts)})
             task = airflow.xcom("klap_generate_shorts", run_id, "submit")

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 
-def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
     """
     Make a run of a DAG, and return whether it is new: the database has each id but once, whoever else asks.
+
+    :param note: for people, shown with the run.
 
     Why: ``TriggerDagRunOperator`` takes a run that is there already for a final failure, also where it is its own
     one and the answer to the request that made it got lost. When it moves: see what that operator raises
@@ -31,7 +33,7 @@ def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
-    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf), note=note))
     if not isinstance(answer, ErrorResponse):
         return True
     if answer.error != ErrorType.DAGRUN_ALREADY_EXISTS:

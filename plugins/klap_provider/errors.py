@@ -39,6 +39,27 @@ take the request, so that a paid one may be sent again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fate:
+    """
+    What a person has to decide about a paid request before its task can go on.
+
+    :param entry: the request's name in the ledger.
+    :param sent_at: when it was sent, in ISO 8601.
+    :param jobs: ids of Klap's jobs that may be what it has made, as far as any are known.
+    :param price: US dollars for sending it once more.
+    :param second_hand: whether nobody at Klap has confirmed that price.
+    """
+
+    entry: str
+    sent_at: str
+    jobs: tuple[str, ...]
+    price: float
+    second_hand: bool = True
+
 
 class KlapError(Exception):
     """Base of everything this package raises on purpose. The message says what to do."""
@@ -53,6 +74,8 @@ class KlapError(Exception):
     error_code: str | None = None
     #: How many paid POSTs of the task Klap had accepted all the same.
     paid: int = 0
+    #: What a person has to decide, if only a person can.
+    fate: Fate | None = None
 
 
 class _NothingSentError(KlapError):

@@ -23,6 +23,10 @@ SHORTS_KEY = "klap_shorts"
 REVIEW_KEY = "klap_review"
 #: What became of each selected short, best first: a list of :class:`Outcome`.
 OUTCOME_KEY = "klap_outcome"
+#: What exports of the listed shorts cost, and by when a person is asked to pick: :class:`Offer`.
+OFFER_KEY = "klap_offer"
+#: What the run has cost, also where it failed: :class:`RunCost`, if it is reckoned.
+COST_KEY = "klap_cost"
 #: What of a list of videos was not made a run of: :class:`Unlisted`.
 LIST_KEY = "klap_list"
 #: The fields of the trigger form that are set for all videos of a list: a dict by name.
@@ -37,8 +41,26 @@ class _Said(TypedDict):
     project_id: str | None
 
 
+class Fate(TypedDict):
+    """What a person has to decide about a paid request before its task can go on."""
+
+    #: Its name in the ledger.
+    entry: str
+    #: ISO 8601.
+    sent_at: str
+    #: Ids of Klap's jobs that may be what it has made, as far as any are known.
+    jobs: list[str]
+    #: US dollars for sending it once more.
+    price: float
+    #: Whether nobody at Klap has confirmed that price.
+    second_hand: bool
+
+
 class Failure(_Said, total=False):
     """Why a task failed, for whoever joins behind it, and for the tab."""
+
+    #: Of a task that stopped because only a person can say how to go on.
+    fate: Fate
 
     #: Of a task that costs money: how many POSTs Klap has accepted of it all the same.
     paid: int
@@ -86,6 +108,24 @@ class ListedShort(Short):
 
     #: Why it is not gone on with: a word of :class:`~klap_provider.rules.selection.Unselected`; None if it is.
     reason: str | None
+    #: Address of Klap's player to put into a page.
+    embed_url: str
+    #: Whether an export of it that looks as this run's do was paid for already: looked up where a person is asked,
+    #: and for ``project_ids``; elsewhere it is False.
+    exported: bool
+
+
+class Offer(TypedDict):
+    """What exports of the listed shorts cost."""
+
+    #: US dollars for one.
+    price: float
+    #: Whether nobody at Klap has confirmed that price.
+    second_hand: bool
+    #: For how many exports the budget does; None: for any number.
+    room: int | None
+    #: ISO 8601, until when a person may pick; None if nobody is asked.
+    deadline: str | None
 
 
 class Review(TypedDict):
@@ -123,6 +163,8 @@ class Exported(TypedDict):
     submitted_at: str
     #: How many exports of this task instance Klap has accepted so far.
     paid: int
+    #: Its name in the ledger.
+    entry: str
 
 
 class ExportReady(TypedDict):
@@ -189,6 +231,22 @@ class Outcome(TypedDict):
     #: The step that went wrong, and its error; None if it was delivered.
     step: str | None
     error: str | None
+
+
+class RunCost(TypedDict):
+    """What a run has cost, as :meth:`~klap_provider.rules.cost.Cost.to_json` says it."""
+
+    input_videos: int
+    #: None where it did not come to a list.
+    generated_shorts: int | None
+    exports: int
+    #: In cents, without what is not known.
+    total: float
+    currency: str
+    #: Of an input video, a generated short and an export.
+    prices: dict[str, float]
+    #: Whether nobody at Klap has confirmed one of them.
+    second_hand: bool
 
 
 class Published(TypedDict):
@@ -289,12 +347,12 @@ LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
     "TaskStatusSensor": {RETURN_KEY: TaskReady},
-    "ListShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort},
-    "ReviewShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort, REVIEW_KEY: Review},
+    "ListShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer},
+    "ReviewShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, REVIEW_KEY: Review},
     "ExportShortOperator": {RETURN_KEY: Exported},
     "ExportStatusSensor": {RETURN_KEY: ExportReady},
     "DeliverShortOperator": {RETURN_KEY: Delivered},
-    "PublishShortsOperator": {RETURN_KEY: Published, OUTCOME_KEY: Outcome},
+    "PublishShortsOperator": {RETURN_KEY: Published, OUTCOME_KEY: Outcome, COST_KEY: RunCost},
     "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: Unlisted, SETTINGS_KEY: dict},
     "VideoRunOperator": {RETURN_KEY: VideoOutcome},
     "SummarizeVideosOperator": {RETURN_KEY: Summary},

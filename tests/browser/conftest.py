@@ -65,13 +65,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, dict[str, str]]]:
+def lossy() -> Iterator[Sandbox]:
+    """What ``klap_lossy`` leads to: another Klap, for answers that get lost."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, lossy: Sandbox) -> Iterator[tuple[Stage, dict[str, str]]]:
     """The stage, and the ids of :data:`RUNS`, which go on while the first tests are at work."""
     with Sandbox() as awkward, Sandbox() as many:
         awkward.fault("GET", "^/projects/[^/]+$", "status", times=None, code=200, body=AWKWARD)
         home, shorts = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
-        others = {"klap_awkward": connection_to(awkward), "klap_many": connection_to(many)}
-        with whole_stage(home, shorts, **others) as stage:
+        others = {"klap_awkward": awkward, "klap_many": many, "klap_lossy": lossy}
+        with whole_stage(home, shorts, **{name: connection_to(klap) for name, klap in others.items()}) as stage:
             yield stage, {name: stage.trigger(**conf) for name, conf in RUNS.items()}
 
 

@@ -14,7 +14,8 @@ from playwright.sync_api import expect
 
 from demo.airflow import ROOT
 from klap_provider.xcoms import LEDGER
-from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, whole_stage
+from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, connection_to, whole_stage
+from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -91,7 +92,12 @@ def main() -> None:
     shorts = Path(tempfile.gettempdir()) / "shorts"  # it is in the pictures
     with tempfile.TemporaryDirectory(prefix="klap-screenshots-") as home:
         try:
-            with whole_stage(Path(home), shorts, port=SANDBOX_PORT) as stage, chromium() as browser:
+            with (
+                Sandbox() as lossy,
+                whole_stage(Path(home), shorts, port=SANDBOX_PORT, klap_lossy=connection_to(lossy)) as stage,
+                chromium() as browser,
+            ):
+                lossy.fault("POST", "^/tasks/", "accept_then_drop")
                 take_all(Camera(browser, stage))
         finally:
             shutil.rmtree(shorts, ignore_errors=True)
@@ -103,6 +109,7 @@ def take_all(camera: Camera) -> None:
     full = {"width": None, "height": None, "name": VIDEO_NAME}
     done = stage.wait_for_success(stage.trigger(limit=3, **full))
     asked = stage.wait_for_question(stage.trigger(limit=2, review=True, **full))
+    lost = stage.trigger(limit=3, klap_conn_id="klap_lossy", **full)
     video = stage.trigger(VIDEO_DAG_ID, **full, aspect_ratio="16:9", language="en", translate_to="es")
 
     form(camera)
@@ -131,8 +138,21 @@ def take_all(camera: Camera) -> None:
     camera.take(page, "video")
 
     page = camera.open(stage.tab_of(asked), height=1195)
-    expect(page.get_by_role("link", name="Answer")).to_be_visible()
+    expect(page.get_by_role("button", name="Export 2 shorts")).to_be_visible()
     camera.take(page, "shorts-asked")
+
+    page = camera.open(stage.tab_of(done), height=1500)
+    for place in range(2):
+        page.get_by_role("region", name="Not selected").get_by_role("checkbox").nth(place).click()
+    page.get_by_role("button", name="Export 2 more").click()
+    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
+    page.get_by_role("region", name=f"{VIDEO_NAME}: 2 more").scroll_into_view_if_needed()
+    camera.take(page, "shorts-more")
+
+    assert stage.airflow.wait_for_run(DAG_ID, lost, seconds=300) == "failed"
+    page = camera.open(stage.tab_of(lost), height=560)
+    expect(page.get_by_role("button", name="It is not there: send again")).to_be_visible()
+    camera.take(page, "shorts-uncertain")
 
     page = camera.open(stage.page_of(asked, "tasks", "select_shorts", "required_actions"), height=860)
     expect(page.get_by_role("link", name="preview")).to_have_count(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import requests
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from demo.airflow import ROOT, LocalAirflow, free_ports, kill_group
 from tests.support.sandbox import Sandbox
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 DAG_ID = "klap_generate_shorts"
 VIDEO_DAG_ID = "klap_caption_video"
 BATCH_DAG_ID = "klap_generate_shorts_batch"
 WINDOW = {"width": 1400, "height": 1000}
 
-#: Names of users and, the same, their passwords. The viewer may not read XComs.
-ADMIN, VIEWER = "ada", "vic"
+#: Names of users and, the same, their passwords. The editor may not edit assets, the viewer may not read XComs.
+ADMIN, EDITOR, VIEWER = "ada", "uma", "vic"
 
 
 @dataclass
@@ -93,7 +94,8 @@ def whole_stage(home: Path, shorts: Path, *, port: int = 0, **connections: dict[
 
 def connection_to(sandbox: Sandbox) -> dict[str, Any]:
     """Return an Airflow connection to a sandbox."""
-    pages = {"player_url": f"{sandbox.root}/player", "app_url": f"{sandbox.root}/spaces"}
+    player = f"{sandbox.root}/player"
+    pages = {"player_url": player, "embed_url": player, "app_url": f"{sandbox.root}/spaces"}
     return {"conn_type": "klap", "host": sandbox.url, "password": "kak_sandbox", "extra": pages}
 
 
@@ -103,7 +105,7 @@ def server_below_a_path(airflow: LocalAirflow) -> Iterator[str]:
     [port] = free_ports(1)
     address = f"http://127.0.0.1:{port}/airflow"
     passwords = airflow.home / "passwords.json"
-    passwords.write_text(f'{{"{ADMIN}": "{ADMIN}", "{VIEWER}": "{VIEWER}"}}')
+    passwords.write_text(json.dumps({name: name for name in (ADMIN, EDITOR, VIEWER)}))
     env = {
         **airflow.env,
         "AIRFLOW__API__BASE_URL": address,
@@ -111,7 +113,7 @@ def server_below_a_path(airflow: LocalAirflow) -> Iterator[str]:
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.DiscreetAuthManager",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{EDITOR}:user,{VIEWER}:viewer",
         "PYTHONPATH": str(ROOT),
     }
     with (airflow.home / "api-server-below-a-path.log").open("ab") as log:
@@ -124,6 +126,15 @@ def server_below_a_path(airflow: LocalAirflow) -> Iterator[str]:
         process.terminate()
         process.wait(20)
         kill_group(process)
+
+
+def sign_in(page: Page, address: str, name: str) -> None:
+    """Sign in to an Airflow with a login."""
+    page.goto(f"{address}/auth/login/")  # where Airflow itself leads to by way of a 401
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(name)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Dags")).to_be_visible()
 
 
 def _answers(address: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.stage import ADMIN, VIEWER
+from tests.browser.stage import ADMIN, VIEWER, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from tests.browser.stage import Stage
 
 pytestmark = pytest.mark.browser
-
-
-def sign_in(page: Page, address: str, name: str) -> None:
-    page.goto(f"{address}/auth/login/")  # where Airflow itself leads to by way of a 401
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(name)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("link", name="Dags")).to_be_visible()
 
 
 def test_the_tab_works_where_airflow_is_served_below_a_path(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SECTIONS = ["Run Parameters", "Video", "Clips", "Look", "Watermark", "Export", "Delivery", "Account"]
+SECTIONS = ["Run Parameters", "Video", "Clips", "Look", "Watermark", "Export", "Cost", "Delivery", "Account"]
 
 
 @pytest.fixture

@@ -440,7 +440,7 @@ def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.fate = DELIVERED
-    task = video(shared_settings={"limit": 3, "language": "en"}, settings={"limit": 5})
+    task = video(shared_settings={"limit": 3, "language": "en"}, settings={"limit": 5, "name": "Sleep"})
 
     assert task.run() == {
         "source_video_url": TALK,
@@ -450,7 +450,8 @@ def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
         "error": None,
     }
     assert task.workers == 2
-    assert supervisor.runs[RUN_ID].conf == {"source_video_url": TALK, "limit": 5, "language": "en"}
+    conf = {"source_video_url": TALK, "limit": 5, "language": "en", "name": "Sleep"}
+    assert (supervisor.runs[RUN_ID].conf, supervisor.runs[RUN_ID].note) == (conf, "Sleep")
 
 
 def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(

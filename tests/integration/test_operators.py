@@ -522,6 +522,10 @@ def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
             task.run()
         words.append(str(stop.value))
     assert words[0] == words[1] == words[2]
+    fate = task.xcom("klap_error")["fate"]
+    assert fate["entry"] in words[0]
+    assert fate["sent_at"] in words[0]
+    assert (fate["jobs"], fate["price"], fate["second_hand"]) == ([], 0.44, True)
     assert posts(klap, POST_TASK) == 1
     assert len(klap.ledger()) == billed
 
@@ -808,7 +812,9 @@ def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandb
         ("low", "below_minimum"),
         ("none", "below_minimum"),
     ]
-    assert shorts[:1] == selected
+    extra = {"embed_url": "https://klap.app/embed/best", "exported": False}
+    assert shorts[:1] == [{**short, **extra} for short in selected]
+    assert task.xcom("klap_offer") == {"price": 0.48, "second_hand": True, "room": None, "deadline": None}
 
 
 @pytest.mark.parametrize("change", [{"grow": 1}, {"rescore": True}, {"grow": 2, "rescore": True}], ids=str)
@@ -874,7 +880,9 @@ def test_a_captioned_video_is_listed_as_one_without_folder_and_score(
         "duration": video["duration"],
     }
     assert task.run() == [found]
-    assert task.xcom("klap_shorts") == [{**found, "reason": None}]
+    assert task.xcom("klap_shorts") == [
+        {**found, "reason": None, "embed_url": f"https://klap.app/embed/{video['id']}", "exported": False}
+    ]
 
 
 @pytest.mark.parametrize(("deferrable", "workers"), [(True, 2), (False, 1)])
@@ -1019,6 +1027,7 @@ def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airf
         "folder_id": short["folder_id"],
         "submitted_at": result["submitted_at"],
         "paid": 1,
+        "entry": f"export {short['id']} plain",
     }
     address = "/".join(filter(None, ("/projects", short["folder_id"], short["id"], "exports")))
     assert klap.requests("POST")[-1]["path"] == address

@@ -470,7 +470,8 @@ def test_a_run_says_what_it_has_cost(
         "prices": LIST_PRICES,
         "second_hand": True,
     }
-    assert costly().run()["cost"] == cost
+    task = costly()
+    assert task.run()["cost"] == task.xcom("klap_cost") == cost
     assert manifest(tmp_path)["cost"] == cost
     assert "5 generated shorts × $0.32 + 4 exports × $0.48 = $3.96" in capfd.readouterr().out
 
@@ -485,7 +486,7 @@ def test_a_missing_short_was_paid_for_all_the_same(
     supervisor.put_xcom(STEPS[0], said, "klap_error", map_index=1)
     with pytest.raises(KlapIncompleteError):
         task.run()
-    assert manifest(tmp_path)["cost"]["exports"] == 3
+    assert manifest(tmp_path)["cost"]["exports"] == task.xcom("klap_cost")["exports"] == 3
 
 
 def test_the_prices_are_those_of_the_connection(

@@ -1,4 +1,4 @@
-"""What the README tells people to write is what Airflow takes."""
+"""What the README and the page on operators tell people to write is what Airflow takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+PAGES = [(ROOT / name).read_text() for name in ("README.md", "docs/operators.md")]
+EXAMPLES = [code for page in PAGES for code in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
 
 
 def example_with(words: str) -> str:
@@ -41,3 +42,18 @@ def test_an_example_in_a_file_beside_the_shipped_dag_is_one_more_dag(
 
 def test_the_hook_example_lists_exports(klap: object) -> None:
     exec(example_with("KlapHook(").replace("…", "folder01"), {})
+
+
+def test_the_readme_can_be_read_in_some_minutes() -> None:
+    assert len(PAGES[0].split()) < 1500
+
+
+def test_every_page_that_the_docs_lead_to_is_there() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lost = [
+        f"{page.name}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / link).exists()
+    ]
+    assert lost == []

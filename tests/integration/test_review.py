@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.errors import KlapInputError
-from klap_provider.operators import ListShortsOperator, PublishShortsOperator, ReviewShortsOperator
+from klap_provider.operators import (
+    ExportShortOperator,
+    ListShortsOperator,
+    PublishShortsOperator,
+    ReviewShortsOperator,
+)
 from klap_provider.rules.ballot import NONE_OF_THEM
 
 if TYPE_CHECKING:
@@ -72,6 +77,57 @@ def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_alr
     assert "A hook" in body
     assert "https://klap.app/player/a" in body
     assert task.patience == timedelta(hours=2)
+
+
+def test_the_question_names_the_video_the_price_and_what_was_exported_before_which_is_free(
+    airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]], supervisor: Supervisor
+) -> None:
+    one, other = make_shorts(2)
+    folder = one["folder_id"]
+    airflow(lambda: ExportShortOperator(task_id="export", project_id=other["id"], folder_id=folder)).run()
+    fields = {"budget": 0.5, "submissions": 0, "video_name": "Town hall", "source_video_url": "https://a.example/v.mp4"}
+    task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=folder, **fields))
+    assert sorted(ids(task.run())) == sorted([one["id"], other["id"]]), "the budget does for one, the other one is free"
+    [question] = supervisor.questions
+    assert question.subject == "Which shorts of Town hall shall be exported?"
+    body = str(question.body)
+    assert "Each export costs $0.48 (second-hand list prices)" in body
+    assert body.count("exported before, and free") == 1
+    assert {short["project_id"]: short["exported"] for short in task.xcom("klap_shorts")} == {
+        one["id"]: False,
+        other["id"]: True,
+    }
+    offer = task.xcom("klap_offer")
+    assert (offer["price"], offer["second_hand"], offer["room"]) == (0.48, True, 1)
+    task = airflow(
+        lambda: ReviewShortsOperator(
+            task_id="other", folder_id=folder, watermark={"src_url": "https://a.example/x.png"}
+        )
+    )
+    task.run()
+    assert {short["exported"] for short in task.xcom("klap_shorts")} == {False}, "with another look"
+
+
+def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
+    airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
+) -> None:
+    one, other = make_shorts(2)
+    folder = one["folder_id"]
+    airflow(lambda: ExportShortOperator(task_id="export", project_id=other["id"], folder_id=folder)).run()
+    chosen = {"review": False, "project_ids": [one["id"]]}
+    task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=folder, **chosen))
+    assert ids(task.run()) == [one["id"]]
+    said = {short["project_id"]: (short["reason"], short["exported"]) for short in task.xcom("klap_shorts")}
+    assert said == {one["id"]: (None, False), other["id"]: ("not_picked", True)}
+
+
+def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_name(
+    review: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    review(source_video_url="https://a.example/v.mp4?token=secret").run()
+    [question] = supervisor.questions
+    assert str(question.subject).startswith("Which shorts of a.example/v.mp4")
+    assert "secret" not in str(question.subject)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from demo.airflow import LocalAirflow
 from klap_provider.plugin import KlapPlugin
 from klap_provider.ui.server import STATIC
 
@@ -112,6 +113,16 @@ def test_a_copy_in_the_plugins_folder_gives_the_tab_once(tmp_path: Path) -> None
         AIRFLOW__CORE__LOAD_EXAMPLES="False",
     )
     assert registered.splitlines()[-2:] == ["['/klap']", "['Shorts', 'Klap']"]
+
+
+def test_the_airflow_of_the_demo_and_of_these_tests_finds_the_plugin_once(tmp_path: Path) -> None:
+    airflow = LocalAirflow(tmp_path, connections={})
+    found = python(
+        "from airflow import plugins_manager as manager\n"
+        "print([app['url_prefix'] for app in manager.get_fastapi_plugins()[0]], manager.get_import_errors())",
+        **airflow.env,
+    )
+    assert found.splitlines()[-1] == "['/klap'] {}"
 
 
 def test_the_wheel_has_all_of_its_files(tmp_path: Path) -> None:

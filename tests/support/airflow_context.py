@@ -56,11 +56,13 @@ class OtherRun:
 
     :ivar published: XComs of its task ``publish``, by key.
     :ivar conf: what it was started with.
+    :ivar note: what people see beside it.
     """
 
     state: str = "success"
     published: dict[str, Any] = field(default_factory=dict)
     conf: dict[str, Any] | None = None
+    note: str | None = None
 
 
 class Supervisor:
@@ -174,7 +176,7 @@ class Supervisor:
             case comms.TriggerDagRun():
                 if msg.run_id in self.runs:
                     return comms.ErrorResponse(error=ErrorType.DAGRUN_ALREADY_EXISTS)
-                self.runs[msg.run_id] = replace(self.fate, conf=msg.conf)
+                self.runs[msg.run_id] = replace(self.fate, conf=msg.conf, note=msg.note)
                 return comms.OKResponse(ok=True)
             case comms.GetDagRunState():
                 return comms.DagRunStateResult(state=DagRunState(self.runs[msg.run_id].state))

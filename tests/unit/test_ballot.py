@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from typing import Any
 
 from hypothesis import given
@@ -21,8 +22,19 @@ def short(project_id: str, name: str = "A name", **fields: Any) -> dict[str, Any
         "preview_url": f"https://klap.app/player/{project_id}",
         "duration": None,
         "reason": None,
+        "exported": False,
         **fields,
     }
+
+
+def listed(*shorts: dict[str, Any]) -> str:
+    """The list, without the terms above it."""
+    return said_of(*shorts).split("\n\n", 1)[1]
+
+
+def said_of(*shorts: dict[str, Any], room: int | None = None) -> str:
+    deadline = datetime(2026, 1, 2, 15, 30, tzinfo=timezone.utc)
+    return ballot.body(shorts, price="$0.48 (second-hand list prices)", deadline=deadline, room=room)
 
 
 shorts_of_any_names = st.lists(st.text(), max_size=12).map(
@@ -65,16 +77,32 @@ def test_none_wins_over_what_else_is_picked() -> None:
 
 def test_the_list_tells_what_is_known_of_each_short() -> None:
     full = short("a", "Full", explanation="It has a hook", duration=31.5)
-    assert ballot.body([full, short("b", "Bare", virality_score=None)]) == (
+    assert listed(full, short("b", "Bare", virality_score=None)) == (
         "1. **Full** · score 87 · 32 s · [preview](https://klap.app/player/a)  \n"
         "   It has a hook\n"
         "2. **Bare** · score none · [preview](https://klap.app/player/b)"
     )
 
 
+def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -> None:
+    proposed, left_out = short("a"), short("b", reason="beyond_limit")
+    price = "Each export costs $0.48 (second-hand list prices). "
+    assert said_of(proposed, left_out).startswith(
+        f"{price}Without an answer by 2026-01-02 15:30 UTC, those that are picked already are exported.\n\n"
+    )
+    assert said_of(left_out).startswith(f"{price}Without an answer by 2026-01-02 15:30 UTC, none is exported.\n\n")
+
+
+def test_the_terms_say_for_how_many_the_budget_does_unless_that_is_all_that_is_to_be_paid() -> None:
+    shorts = [short("a"), short("b"), short("c", exported=True)]
+    assert "The budget does for **1** of them" in said_of(*shorts, room=1)
+    assert "budget" not in said_of(*shorts, room=2)
+    assert "exported before, and free" in listed(*shorts).splitlines()[2]
+
+
 @given(st.text(), st.text(min_size=1))
 def test_no_mark_up_in_a_name_or_an_explanation_has_an_effect(name: str, explanation: str) -> None:
-    said = ballot.body([short("a", name, explanation=explanation)])
+    said = listed(short("a", name, explanation=explanation))
     plain = said.replace("[preview](https://klap.app/player/a)", "").removeprefix("1. **").replace("** · score", "", 1)
     assert not re.search(r"(?<!\\)(\\\\)*[<>`*_\[\]#!|~&]", plain)
     assert said.count("\n") <= 1
@@ -82,5 +110,5 @@ def test_no_mark_up_in_a_name_or_an_explanation_has_an_effect(name: str, explana
 
 def test_a_preview_address_cannot_end_its_link() -> None:
     odd = short("a", preview_url="https://klap.app/player/a) [more](javascript:alert(1)")
-    [link] = re.findall(r"\[preview\]\((\S+)\)$", ballot.body([odd]))
+    [link] = re.findall(r"\[preview\]\((\S+)\)$", listed(odd))
     assert not set("() []") & set(link)

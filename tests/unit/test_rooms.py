@@ -52,9 +52,9 @@ def is_published(module: str, name: str) -> bool:
     return f"{module}.".startswith(PUBLISHED) or module in PUBLISHED
 
 
-def test_the_drawing_in_the_readme_is_the_contract() -> None:
+def test_the_drawing_in_the_docs_is_the_contract() -> None:
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
-    drawing = (ROOT / "README.md").read_text().split("rooms below its own", 1)[1].split("```")[1]
+    drawing = (ROOT / "docs/architecture.md").read_text().split("rooms below its own", 1)[1].split("```")[1]
     drawn = [re.split(r"  +", line)[:-1] for line in drawing.strip().splitlines()]
     assert drawn == [floor.split(" | ") for floor in contract["layers"]]
 

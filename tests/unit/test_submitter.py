@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.errors import (
+    Fate,
     KlapAnswerError,
     KlapAuthError,
     KlapChangedError,
@@ -229,8 +230,9 @@ def test_an_orphan_is_adopted_and_remembered(store: MemoryStore, klap: Klap) -> 
 
 def test_of_two_jobs_that_may_be_the_lost_one_none_is_taken_and_none_is_made(store: MemoryStore, klap: Klap) -> None:
     before = record(store)
-    with pytest.raises(KlapSubmitUncertainError, match="job-9, job-10"):
+    with pytest.raises(KlapSubmitUncertainError, match="job-9, job-10") as stopped:
         klap.submitter(store, lambda _: ["job-9", "job-10"]).submit()
+    assert stopped.value.fate == Fate(ENTRY, before.submitted_at, ("job-9", "job-10"), 0.48)
     assert (klap.posts, recorded(store)) == (0, before)
 
 
@@ -354,6 +356,7 @@ def test_an_old_intent_without_an_id_stops_a_task_and_says_how_to_go_on(store: M
         klap.submitter(store).submit()
     for part in ("1970-01-01T00:00:00+00:00", ADOPT, RESEND, "klap_ledger", "billed"):
         assert part in str(stopped.value)
+    assert stopped.value.fate == Fate(ENTRY, "1970-01-01T00:00:00+00:00", (), 0.48)
     assert (klap.posts, recorded(store)) == (0, before)
 
 
@@ -447,9 +450,10 @@ def test_a_task_that_klap_does_not_know_or_that_failed_is_not_gone_on_with(store
     def unknown(_: str) -> bool:
         raise KlapNotFoundError("x", status=404)
 
-    with pytest.raises(KlapNotFoundError):
+    with pytest.raises(KlapNotFoundError) as asked_again:
         replace(klap.submitter(store), has_failed=unknown).submit()
     assert (klap.posts, recorded(store), store.get(ADOPT)) == (0, before, "task-7")
+    assert asked_again.value.fate == Fate(ENTRY, before.submitted_at, (), 0.48)
 
 
 def test_two_words_that_contradict_each_other_send_nothing(store: MemoryStore, klap: Klap) -> None:
@@ -558,6 +562,8 @@ def test_after_a_clear_with_other_inputs_the_task_stops_until_a_person_says_whic
         again(store)
     for part in ('language was "en" and is "de"', 'host was "https://a" and is "https://b"', "job-1", ADOPT, RESEND):
         assert part in str(stopped.value)
+    assert stopped.value.fate is not None
+    assert stopped.value.fate.jobs == ("job-1",)
     assert klap.posts == 1
 
     store.set(ADOPT, "job-1")

@@ -56,7 +56,7 @@ def test_a_required_field_stays_required_and_the_others_keep_their_default(model
 @pytest.mark.parametrize(
     ("model", "name", "bounds"),
     [
-        (ShortsRequest, "source_video_url", {"pattern": r"^(https?://\S+|(s3|gs|abfs)://\S.*)$"}),
+        (ShortsRequest, "source_video_url", {"pattern": r"^(https://|http://)\S+$|^(s3://|gs://|abfs://)\S.*$"}),
         (ShortsRequest, "transcription_context", {"maxLength": 1000}),
         (ShortsRequest, "target_clip_count", {"minimum": 1}),
         (ShortsRequest, "max_clip_count", {"minimum": 1}),
@@ -159,7 +159,7 @@ def test_the_form_asks_for_the_url_first_and_then_in_the_order_in_which_a_person
     fields = dag.params.dump()
     schemas = {name: dag.params.get_param(name).schema for name in fields}
     sections = list(dict.fromkeys(schema.get("section") for schema in schemas.values()))
-    assert sections == [None, "Video", "Clips", "Look", "Watermark", "Export", "Delivery", "Account"]
+    assert sections == [None, "Video", "Clips", "Look", "Watermark", "Export", "Cost", "Delivery", "Account"]
     assert [name for name, schema in schemas.items() if "section" not in schema] == ["source_video_url"]
 
 

@@ -52,7 +52,9 @@ def _check_video_url(url: str) -> str:
 
 
 #: One that Klap can fetch, or one in object storage, which is signed for Klap (:mod:`klap_provider.files.source`).
-VideoUrl = Annotated[str, Field(pattern=r"^(https?://\S+|(s3|gs|abfs)://\S.*)$"), AfterValidator(_check_video_url)]
+VideoUrl = Annotated[
+    str, Field(pattern=r"^(https://|http://)\S+$|^(s3://|gs://|abfs://)\S.*$"), AfterValidator(_check_video_url)
+]
 
 
 class Request(BaseModel):
@@ -180,6 +182,21 @@ class ExportRequest(Request):
     """Body of ``POST /projects/…/exports``. Without a watermark an empty object is sent."""
 
     watermark: Watermark | None = None
+
+    def look(self) -> dict[str, Any]:
+        """Return what the export is to look like, with all defaults in it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def export_request(watermark: dict[str, Any] | None) -> ExportRequest:
+    """
+    Return the request for an export with a watermark; one without an address is none.
+
+    :raises KlapInputError: names what is wrong.
+    """
+    if isinstance(watermark, dict) and not watermark.get("src_url"):
+        watermark = None
+    return build_request(ExportRequest, {"watermark": watermark})
 
 
 RequestT = TypeVar("RequestT", bound=Request)

@@ -1,4 +1,4 @@
-"""One video URL in, the same video captioned and reframed out. The README describes the parameters."""
+"""One video URL in, the same video captioned and reframed out. docs/parameters.md has the parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.api.requests import VideoRequest
 from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
-from klap_provider.dag_parts.trigger_form import account_fields, delivery_fields, form_fields, look_fields
+from klap_provider.dag_parts.trigger_form import account_fields, cost_fields, delivery_fields, form_fields, look_fields
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def klap_caption_video(
         **form_fields(VideoRequest, URL),
         **form_fields(VideoRequest, VIDEO, section="Video"),
         **look_fields(),
+        **cost_fields(),
         **delivery_fields(),
         **account_fields(),
     }

@@ -85,6 +85,11 @@ def _fields(dag: DAG) -> dict[str, Param]:
     return {name: dag.params.get_param(name) for name in dag.params}
 
 
+def watermark_of(form: dict[str, Any]) -> dict[str, Any]:
+    """Return the watermark that a form asks for."""
+    return {name: form[f"watermark_{name}"] for name in Watermark.model_fields}
+
+
 def submit_and_wait(
     dag: DAG,
     submit_type: type[SubmitT],
@@ -168,7 +173,7 @@ def export_and_deliver(
             **account,
             **short,
             source_video_url=form["source_video_url"],
-            watermark={name: form[f"watermark_{name}"] for name in Watermark.model_fields},
+            watermark=watermark_of(form),
         )
         wait_for_export = ExportStatusSensor(
             task_id="wait_for_export",

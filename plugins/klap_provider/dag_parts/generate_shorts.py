@@ -1,4 +1,4 @@
-"""One video URL in, delivered shorts out. See the README for parameters and for running it on a schedule."""
+"""One video URL in, delivered shorts out. docs/parameters.md has the parameters; the README, a schedule."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param
 
 from klap_provider.api.requests import ShortsRequest
-from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
-from klap_provider.dag_parts.trigger_form import account_fields, delivery_fields, form_fields, look_fields
+from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait, watermark_of
+from klap_provider.dag_parts.trigger_form import account_fields, cost_fields, delivery_fields, form_fields, look_fields
 from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
 from klap_provider.rules.selection import Selection
 
@@ -38,8 +38,9 @@ it stopped, and nothing that was paid is paid again.
 """
 
 REVIEW_DOC = """
-With *Let a person pick* this step waits for an answer: open it, *Required Action*, pick any number of shorts, and
-*Respond*. Without an answer in time it goes on with the shorts that are picked already.
+With *Let a person pick* this step waits for an answer: in the run's tab **Shorts**, with players, or here under
+*Required Action*, where you pick any number of shorts and *Respond*. Without an answer in time it goes on with the
+shorts that are picked already.
 """
 
 
@@ -62,7 +63,7 @@ def shorts_form() -> dict[str, Param]:
             False,
             type="boolean",
             title="Let a person pick",
-            description="Ask, under Required Actions, which shorts to export. Those that would be exported anyway are "
+            description="Ask, in the run's tab Shorts, which ones to export. Those that would be exported anyway are "
             "picked already, and go on if nobody answers.",
             section="Export",
         ),
@@ -75,6 +76,7 @@ def shorts_form() -> dict[str, Param]:
             description="How long to wait for that person.",
             section="Export",
         ),
+        **cost_fields(),
         **delivery_fields(),
         **account_fields(),
     }
@@ -123,6 +125,8 @@ def klap_generate_shorts(
             limit=form["limit"],
             project_ids=form["project_ids"],
             source_video_url=form["source_video_url"],
+            video_name=form["name"],
+            watermark=watermark_of(form),
             budget=form["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
             allow_empty=form["allow_empty"],

@@ -119,8 +119,30 @@ def delivery_fields() -> dict[str, Param]:
     }
 
 
+def cost_fields() -> dict[str, Param]:
+    """Return the fields for what may be paid, and for what was paid already."""
+    return {
+        **form_fields(Spending, ["budget"], section="Cost"),
+        "reuse": Param(
+            False,
+            type="boolean",
+            title="Reuse",
+            description="If any run has sent this video with these settings before, go on with that: nothing is paid "
+            "for it again.",
+            section="Cost",
+        ),
+        "klap_task_id": Param(
+            None,
+            type=["string", "null"],
+            title="Existing Klap task",
+            description="Go on with this task of Klap instead of submitting, and paying for, the video.",
+            section="Cost",
+        ),
+    }
+
+
 def account_fields() -> dict[str, Param]:
-    """Return the fields for who pays, and for what was paid already."""
+    """Return the fields for who pays."""
     return {
         "klap_conn_id": Param(
             "klap_default",
@@ -138,22 +160,6 @@ def account_fields() -> dict[str, Param]:
             description="Id of the managed Klap user to act for. Empty: that of the connection, if it has one.",
             section="Account",
         ),
-        "klap_task_id": Param(
-            None,
-            type=["string", "null"],
-            title="Existing Klap task",
-            description="Go on with this task of Klap instead of submitting, and paying for, the video.",
-            section="Account",
-        ),
-        "reuse": Param(
-            False,
-            type="boolean",
-            title="Reuse",
-            description="If any run has sent this video with these settings before, go on with that: nothing is paid "
-            "for it again.",
-            section="Account",
-        ),
-        **form_fields(Spending, ["budget"], section="Account"),
     }
 
 

@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from abc import abstractmethod
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.sdk import Asset, BaseOperator
@@ -30,7 +31,7 @@ from klap_provider.rules.misspelt import require_known
 from klap_provider.rules.polling import LAST_LOOK
 from klap_provider.rules.retry import ONCE
 from klap_provider.rules.submitter import Submitter
-from klap_provider.xcoms import ERROR_KEY, LEDGER, Failure
+from klap_provider.xcoms import ERROR_KEY, LEDGER, Failure, Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +89,8 @@ def _said_of(failure: BaseException, project_id: str | None) -> Failure:
     said: Failure = {"error": words, "type": kind, "project_id": project_id}
     if isinstance(failure, KlapError) and failure.paid:
         said["paid"] = failure.paid
+    if isinstance(failure, KlapError) and failure.fate is not None:
+        said["fate"] = cast("Fate", {**asdict(failure.fate), "jobs": [*failure.fate.jobs]})
     return said
 
 
@@ -285,6 +288,8 @@ class KlapSubmitOperator(KlapLedgerOperator):
             submission, fresh = submitter.submit()
         except KlapError as failure:
             failure.paid = submitter.paid
+            if failure.fate is not None:
+                failure.fate = replace(failure.fate, second_hand=connection.prices.second_hand)
             raise
         verb = "Submitted" if fresh else "Nothing paid: going on with what was submitted before,"
         self.log.info("%s %s → %s", verb, call, submission.job_id)

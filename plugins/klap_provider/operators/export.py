@@ -8,7 +8,7 @@ from klap_provider.api import calls
 from klap_provider.api.addresses import require_reachable
 from klap_provider.api.answers import JobStatus
 from klap_provider.api.public_form import shown
-from klap_provider.api.requests import ExportRequest, build_request
+from klap_provider.api.requests import ExportRequest, export_request
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.ledger import Work, export_entry
@@ -40,7 +40,8 @@ class ExportShortOperator(KlapSubmitOperator):
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str,
-        "paid": int}``, the last one how many exports of the short Klap has accepted of this run so far.
+        "paid": int, "entry": str}``: how many exports of the short Klap has accepted of this run so far, and its name
+        in the ledger.
     :raises KlapSubmitPendingError: too early to tell what became of an earlier request; is retried.
     :raises KlapSubmitUncertainError: of several exports nobody knows which is the lost one; says how to go on.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
@@ -79,10 +80,7 @@ class ExportShortOperator(KlapSubmitOperator):
             check_now(self._request)
 
     def _request(self) -> ExportRequest:
-        watermark = self.watermark
-        if isinstance(watermark, dict) and not watermark.get("src_url"):
-            watermark = None
-        return build_request(ExportRequest, {"watermark": watermark})
+        return export_request(self.watermark)
 
     def count_accepted(self) -> None:
         """Count one export."""
@@ -101,7 +99,7 @@ class ExportShortOperator(KlapSubmitOperator):
             return self.client.call(calls.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
 
         work = Work(
-            export_entry(project_id, request.model_dump(mode="json", exclude_none=True)),
+            export_entry(project_id, request.look()),
             video=shown(self.source_video_url) if self.source_video_url else f"folder {folder_id or project_id}",
             what=f"export of {self.short_name or project_id}",
             price=float(self.client.connection.prices.export),
@@ -119,6 +117,7 @@ class ExportShortOperator(KlapSubmitOperator):
             "folder_id": folder_id,
             "submitted_at": submission.submitted_at,
             "paid": submission.paid_by(run_of(context)),
+            "entry": work.entry,
         }
 
     def _list_exports(self, without_failed: bool) -> list[str]:

@@ -17,7 +17,7 @@ from klap_provider.rules.polling import Pace, Ready, ShortsTarget, Watch
 from klap_provider.rules.selection import Ranked, Selection, as_selected, rank, within
 from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
-from klap_provider.xcoms import COUNTED_SHORTS_KEY, SHORTS_KEY, ListedShort, Review, Selected, Short
+from klap_provider.xcoms import COUNTED_SHORTS_KEY, OFFER_KEY, SHORTS_KEY, ListedShort, Offer, Review, Selected, Short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,7 +58,8 @@ class ListShortsOperator(KlapLedgerOperator):
         ``{"project_id": str, "folder_id": str | None, "short_name": str, "virality_score": int | None,
         "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
         duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
-        was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was.
+        was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was. The XCom
+        ``klap_offer`` says what an export costs.
     :raises KlapInputError: a short of ``project_ids`` is not there.
     :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
     """
@@ -180,12 +181,24 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
-        context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
+        self.leave(context, shorts)
         selected = [_without_reason(short) for short in shorts if short["reason"] is None]
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
         self._write_cost(context, shorts)
         self._count(context, shorts, len(selected))
         return selected
+
+    def leave(self, context: Context, shorts: list[ListedShort], deadline: datetime | None = None) -> None:
+        """Leave the shorts, and what their exports cost, for others to see."""
+        prices = self.client.connection.prices
+        offer: Offer = {
+            "price": float(prices.export),
+            "second_hand": prices.second_hand,
+            "room": self.room(shorts),
+            "deadline": None if deadline is None else deadline.isoformat(timespec="seconds"),
+        }
+        context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
+        context["ti"].xcom_push(key=OFFER_KEY, value=offer)
 
     def _write_cost(self, context: Context, shorts: Sequence[ListedShort]) -> None:
         """Write down what Klap bills for the shorts, once for each folder and run that paid for it."""
@@ -230,7 +243,7 @@ class ListShortsOperator(KlapLedgerOperator):
     def afford(self, shorts: list[ListedShort]) -> list[ListedShort]:
         """Return the shorts with no more of them selected than the budget does for."""
         budget, room = self._spending().budget, self.room(shorts)
-        selected = sum(short["reason"] is None for short in shorts)
+        selected = sum(short["reason"] is None and not short["exported"] for short in shorts)
         if budget is None or room is None or selected <= room:
             return shorts
         self.log.warning(
@@ -272,16 +285,18 @@ class ListShortsOperator(KlapLedgerOperator):
             time.sleep(verdict.seconds)
 
     def _facts(self, short: Ranked) -> ListedShort:
-        project = short.project
+        project, connection = short.project, self.client.connection
         return {
             "project_id": project.id,
             "folder_id": project.folder_id or self.folder_id,
             "short_name": project.name or project.id,
             "virality_score": short.score,
             "explanation": project.virality_score_explanation,
-            "preview_url": f"{self.client.connection.player_url}/{project.id}",
+            "preview_url": f"{connection.player_url}/{project.id}",
             "duration": project.duration,
             "reason": None if short.reason is None else short.reason.value,
+            "embed_url": f"{connection.embed_url}/{project.id}",
+            "exported": False,
         }
 
 

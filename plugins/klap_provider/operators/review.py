@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
+from klap_provider.api.public_form import shown
+from klap_provider.api.requests import export_request
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator, ids_of
 from klap_provider.rules import ballot
+from klap_provider.rules.cost import dollars
+from klap_provider.rules.ledger import export_entry
 from klap_provider.rules.selection import only, put_first
+from klap_provider.rules.video_list import label
 from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
 
 if TYPE_CHECKING:
@@ -27,11 +32,15 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     The task waits in the state ``awaiting_input``, without a worker or a triggerer. Its page in Airflow's UI
     (*Required Actions*) shows every short with score, explanation and preview; those that ``limit``,
     ``min_virality_score`` and ``budget`` select are picked already. Without an answer in time it goes on with these. If
-    more are picked than the budget does for, the best of them are returned.
+    more are picked than the budget does for, the best of them are returned. The run's tab *Shorts* asks the same, with
+    players.
 
     A cleared task does not ask again about the same shorts, in whatever order, so that it goes on with the same
     exports, unless nothing was picked. About others it asks again, and proposes what was picked before.
 
+    :param video_name: what people call the video, for the question. Default: its address. Templated.
+    :param watermark: as the exports will have it, so that those that were paid for before are shown as free. Default:
+        none. Templated.
     :param review: whether to ask. Off, this is a ``ListShortsOperator``. Default true. Templated.
     :param response_timeout: how long to wait for the answer: a timedelta, or seconds. Default one day. Templated.
 
@@ -43,11 +52,19 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         ``klap_shorts`` the others have the reason ``not_picked``, or ``beyond_budget`` if they were picked in vain.
     """
 
-    template_fields: Sequence[str] = (*ListShortsOperator.template_fields, "review", "response_timeout")
+    template_fields: Sequence[str] = (
+        *ListShortsOperator.template_fields,
+        "video_name",
+        "watermark",
+        "review",
+        "response_timeout",
+    )
 
     def __init__(
         self,
         *,
+        video_name: str | None = None,
+        watermark: dict[str, Any] | None = None,
         review: bool = True,
         response_timeout: timedelta | float | str = timedelta(days=1),
         **kwargs: Any,
@@ -55,6 +72,8 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         super().__init__(
             subject="Which shorts shall be exported?", options=[ballot.NONE_OF_THEM], multiple=True, **kwargs
         )
+        self.video_name = video_name
+        self.watermark = watermark
         self.review = review
         self.response_timeout = response_timeout  # type: ignore[assignment]  # HITLOperator's, before it is rendered
         if is_static(response_timeout):
@@ -72,25 +91,42 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Return the selected shorts, or wait for a person to pick."""
         if not (self.review and shorts):
-            return super().choose(context, shorts)
+            # A run that goes on from others shows which ones these have exported.
+            return super().choose(context, self._with_exports(shorts) if self.project_ids else shorts)
         before = self.selected_before(context)
         if before is None or before["review"] is None:
-            self._ask(context, self.afford(shorts))
+            self._ask(context, self.afford(self._with_exports(shorts)))
         elif set(ids_of(shorts)) == set(before["of"]):
             self.log.info("Picked before, by %s", before["review"]["by"])
             context["ti"].xcom_push(key=REVIEW_KEY, value=before["review"])
             return self.keep_to(context, shorts, before)
         else:
-            self._ask(context, only(shorts, before["selected"]))
+            self._ask(context, only(self._with_exports(shorts), before["selected"]))
         raise AssertionError("unreachable: the task is parked")
+
+    def _with_exports(self, shorts: list[ListedShort]) -> list[ListedShort]:
+        """Return the shorts with whether the ledger has an export of each that looks as this run's will."""
+        look = export_request(self.watermark).look()
+
+        def is_exported(short: ListedShort) -> bool:
+            row = self.ledger.get(export_entry(short["project_id"], look))
+            return row is not None and row["id"] is not None
+
+        return [{**short, "exported": is_exported(short)} for short in shorts]
 
     def _ask(self, context: Context, shorts: list[ListedShort]) -> None:
         """Park the task, with what would be selected as the proposal. Does not return."""
-        context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
+        patience, prices = self._patience(), self.client.connection.prices
+        deadline = datetime.now(timezone.utc) + patience
+        self.leave(context, shorts, deadline)
+        video = label(shown(self.source_video_url), self.video_name) if self.source_video_url else self.video_name
+        self.subject = f"Which shorts of {video or self._target_id()} shall be exported?"
         self.options = ballot.options(shorts)
         self.defaults = ballot.defaults(shorts)
-        self.body = ballot.body(shorts, self.room(shorts))
-        self.response_timeout = self._patience()
+        self.body = ballot.body(
+            shorts, price=f"{dollars(prices.export)} ({prices})", deadline=deadline, room=self.room(shorts)
+        )
+        self.response_timeout = patience
         HITLOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[Short]:

@@ -79,7 +79,7 @@ class VideoRunOperator(KlapOperator):
         from airflow.sdk.exceptions import TaskDeferred
 
         conf = {**(self.shared_settings or {}), **(self.settings or {}), URL: self.source_video_url}
-        if start_run(self.trigger_dag_id, self.trigger_run_id, conf):
+        if start_run(self.trigger_dag_id, self.trigger_run_id, conf, self.video_name):
             self.log.info("Started the run %s of %s", self.trigger_run_id, self.trigger_dag_id)
         else:
             state = context["ti"].get_dagrun_state(self.trigger_dag_id, self.trigger_run_id)

@@ -23,6 +23,7 @@ from klap_provider.operators.base import (
 )
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Spending, affordable, dollars, estimate
 from klap_provider.rules.ledger import Work, request_entry, submission_entry
+from klap_provider.rules.video_list import label
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         strict_conf: bool = False,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.video_name }}")  # Airflow's lists show it
         super().__init__(**kwargs)
         self.strict_conf = strict_conf
         self.source_video_url = source_video_url
@@ -144,6 +146,11 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.allowed_sources = allowed_sources
         self.allowed_destinations = allowed_destinations
         self.note_author("source_video_url", "destination")
+
+    @property
+    def video_name(self) -> str:
+        """What a person knows the video by."""
+        return label(shown(self.source_video_url), self.name)
 
     @abstractmethod
     def call(self, request: Any) -> Call[Task]:

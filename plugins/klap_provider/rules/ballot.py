@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
 #: Airflow's form cannot be sent without a choice, so there is one for picking nothing.
 NONE_OF_THEM = "None of them"
@@ -33,16 +34,23 @@ def picked(shorts: Sequence[Mapping[str, Any]], chosen: Collection[str]) -> list
     return [short["project_id"] for place, short in enumerate(shorts, 1) if _option(place, short) in chosen]
 
 
-def body(shorts: Sequence[Mapping[str, Any]], room: int | None = None) -> str:
+def body(shorts: Sequence[Mapping[str, Any]], *, price: str, deadline: datetime, room: int | None = None) -> str:
     """
-    Return the list of the shorts as Markdown. Their texts are data, so no mark-up in them has an effect.
+    Return the terms and the list of the shorts, as Markdown. Their texts are data: no mark-up in them has an effect.
 
-    :param room: for how many exports the budget does, if that is not for all.
+    :param price: of an export, in words.
+    :param deadline: until when an answer is waited for, in UTC.
+    :param room: for how many exports the budget does; None: for any number.
     """
+    silence = "those that are picked already are exported"
+    if not any(short["reason"] is None for short in shorts):
+        silence = "none is exported"
+    terms = f"Each export costs {price}. Without an answer by {deadline:%Y-%m-%d %H:%M} UTC, {silence}."
+    to_pay = sum(not short["exported"] for short in shorts)
+    if room is not None and room < to_pay:
+        terms += f" The budget does for **{room}** of them: if more are picked, the best {room} are exported."
     items = "\n".join(_item(place, short) for place, short in enumerate(shorts, 1))
-    if room is None or room >= len(shorts):
-        return items
-    return f"The budget does for **{room}** of them: if more are picked, the best {room} are exported.\n\n{items}"
+    return f"{terms}\n\n{items}"
 
 
 def _option(place: int, short: Mapping[str, Any]) -> str:
@@ -53,6 +61,8 @@ def _item(place: int, short: Mapping[str, Any]) -> str:
     facts = [f"score {_score(short)}"]
     if short["duration"]:
         facts.append(f"{short['duration']:.0f} s")
+    if short["exported"]:
+        facts.append("exported before, and free")
     facts.append(f"[preview]({quote(short['preview_url'], safe=':/?#&=%@')})")
     lines = [f"{place}. **{_escaped(_line(short['short_name'], 200))}** · {' · '.join(facts)}"]
     if short["explanation"]:

@@ -112,11 +112,15 @@ def put_first(shorts: Sequence[ListedShort], first: Sequence[str]) -> list[Liste
 
 
 def within(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
-    """Return the shorts, best first, with no more than so many selected: for the others the budget does not pay."""
+    """
+    Return the shorts, best first, with no more than so many selected: for the others the budget does not pay.
+
+    Those that were exported before cost nothing and do not count.
+    """
     kept: list[ListedShort] = []
     for short in shorts:
         reason = short["reason"]
-        if reason is None:
+        if reason is None and not short["exported"]:
             room -= 1
             if room < 0:
                 reason = Unselected.BEYOND_BUDGET.value

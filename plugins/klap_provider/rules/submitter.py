@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.errors import (
+    Fate,
     KlapChangedError,
     KlapConfigError,
     KlapError,
@@ -147,6 +148,19 @@ class Submitter:
         word = self.store.get(name)
         if word is None:
             return None
+        try:
+            job_id = self._usable(name, word, resend=resend)
+        except (KlapInputError, KlapNotFoundError) as wrong:
+            _undecided(wrong, before)
+            raise
+        paid = self._accepted(before, job_id) if before.job_id is None else before
+        submission = replace(paid, job_id=job_id, asker=self.asker, work=self.work)
+        self.store.set(self.work.entry, submission.to_row())
+        self.store.delete(name)
+        return submission
+
+    def _usable(self, name: str, word: Any, *, resend: bool) -> str:
+        """Return the id that a person gave, if it is one to go on with."""
         if resend:
             raise KlapInputError(f"{LEDGER} has both {name!r} and {RESEND!r} for the same. Delete one of them.")
         job_id = str(word).strip() if isinstance(word, str | int) and not isinstance(word, bool) else ""
@@ -154,11 +168,7 @@ class Submitter:
             raise KlapInputError(f"{name!r} is {json.dumps(word)} in {LEDGER}; it takes an id of Klap's.")
         if self.has_failed(job_id):
             raise KlapInputError(f"{job_id}, the value of {name!r} in {LEDGER}, has failed at Klap.")
-        paid = self._accepted(before, job_id) if before.job_id is None else before
-        submission = replace(paid, job_id=job_id, asker=self.asker, work=self.work)
-        self.store.set(self.work.entry, submission.to_row())
-        self.store.delete(name)
-        return submission
+        return job_id
 
     # What was there before.
 
@@ -377,34 +387,43 @@ class Submitter:
             retry_after=wait,
         )
 
-    def _changed(self, before: Submission, changed: Sequence[str]) -> KlapChangedError:
-        return KlapChangedError(
+    def _changed(self, before: Submission, changed: Sequence[str]) -> KlapError:
+        said = KlapChangedError(
             f"Nothing was sent. This run has paid for its {before.work.what} already (Klap's {before.job_id}), and "
             f"what it asks for is no longer the same: {'; '.join(changed)}. To go on with what was paid for, "
             f"{self._how(ADOPT, before.job_id)}; to have the new one made, and billed, {self._how(RESEND, True)}. "
             "Then clear this task."
         )
+        return _undecided(said, before, str(before.job_id))
 
-    def _ambiguous(self, intent: Submission, candidates: Sequence[str]) -> KlapSubmitUncertainError:
-        return KlapSubmitUncertainError(
+    def _ambiguous(self, intent: Submission, candidates: Sequence[str]) -> KlapError:
+        said = KlapSubmitUncertainError(
             f"A request of {intent.submitted_at} got no answer, and Klap has {len(candidates)} jobs made since that "
             f"may be its own: {', '.join(candidates)}. Nothing is sent again by itself. To go on with one of them, "
             f"{self._how(ADOPT, candidates[0])}; to have one more made, and billed, {self._how(RESEND, True)}. "
             "Then clear this task."
         )
+        return _undecided(said, intent, *candidates)
 
-    def _uncertain(self, intent: Submission) -> KlapSubmitUncertainError:
+    def _uncertain(self, intent: Submission) -> KlapError:
         entry = intent.work.entry
-        return KlapSubmitUncertainError(
+        said = KlapSubmitUncertainError(
             f"A video was sent to Klap at {intent.submitted_at} and no task id came back: Klap may have taken and "
             "billed it, and its API has no list of tasks to look in. Nothing is sent again by itself. Look in the Klap "
             f"app for an upload made at that time. If it is there, {self._how(ADOPT, 'its task id', entry)}; if not, "
             f"{self._how(RESEND, True, entry)}, and it is sent and billed once more. Then clear this task."
         )
+        return _undecided(said, intent)
 
     def _how(self, word: str, value: Any, entry: str | None = None) -> str:
         row = f"{word} {entry or self.work.entry}"
         return f"add to the State Store of the asset {LEDGER} the key {row!r} with the value {json.dumps(value)}"
+
+
+def _undecided(error: KlapError, intent: Submission, *jobs: str) -> KlapError:
+    """Return the error with what a person has to decide."""
+    error.fate = Fate(intent.work.entry, intent.submitted_at, jobs, intent.work.price)
+    return error
 
 
 def _known_before(before: Submission | None) -> tuple[str, ...]:

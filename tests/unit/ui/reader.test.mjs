@@ -34,7 +34,7 @@ const instance = (task_id, operator, map_index = -1) => ({
   operator,
   map_index,
   state: "success",
-  rendered_fields: {},
+  rendered_fields: { submissions: "1" },
 });
 
 function finished(shorts) {
@@ -52,18 +52,23 @@ const all = async (reader) => {
   return read;
 };
 
-const OUTCOME = { "list.-1.klap_shorts": [], "publish.-1.klap_outcome": [] };
+const OUTCOME = {
+  "list.-1.klap_shorts": [],
+  "list.-1.klap_offer": null,
+  "publish.-1.klap_outcome": [],
+  "publish.-1.klap_cost": null,
+};
 
-test("a finished run with a hundred shorts costs seven requests, and the third and fourth are enough to show it", async () => {
+test("a finished run with a hundred shorts costs nine requests, and the first six are enough to show it", async () => {
   const { get, asked } = airflow({ instances: finished(100), xcoms: OUTCOME });
   const read = await all(new RunReader("a dag", "a run", get));
   assert.deepEqual(asked.slice(0, 2), ["", "/taskInstances"]);
-  assert.equal(asked.length, 1 + 4 + 2);
+  assert.equal(asked.length, 1 + 4 + 4);
   assert.deepEqual(
     read.map(({ instances }) => instances.length),
     [100, 302],
   );
-  assert.equal(read[0].xcoms.size, 2);
+  assert.equal(read[0].xcoms.size, 4);
 });
 
 test("a server with smaller pages is asked for all of them", async () => {
@@ -94,13 +99,17 @@ test("without an outcome every short is asked for what it came to", async () => 
 
 test("a user who may not read XComs is not asked for more of them", async () => {
   const forbidden = new ApiError(403, "Forbidden");
-  const { get, asked } = airflow({
-    instances: finished(3),
-    xcoms: { "list.-1.klap_shorts": forbidden, "publish.-1.klap_outcome": forbidden },
-  });
+  const xcoms = Object.fromEntries(Object.keys(OUTCOME).map((key) => [key, forbidden]));
+  const { get, asked } = airflow({ instances: finished(3), xcoms });
   const reader = new RunReader("a dag", "a run", get);
   assert.equal((await all(reader)).at(-1).forbidden, true);
-  assert.equal(asked.filter((address) => address.includes("xcomEntries")).length, 2);
+  assert.equal(asked.filter((address) => address.includes("xcomEntries")).length, 4);
+});
+
+test("whether a run goes on is one request", async () => {
+  const { get, asked } = airflow({ instances: finished(3), xcoms: OUTCOME });
+  assert.equal((await new RunReader("a dag", "a run", get).look()).state, "success");
+  assert.deepEqual(asked, [""]);
 });
 
 test("any other refusal is an error", async () => {

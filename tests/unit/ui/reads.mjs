@@ -5,7 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 
-import { OPERATORS, tell, wantedXComs, xcomKey } from "../../../plugins/klap_provider/ui/static/story.js";
+import { OPERATORS, xcomKey } from "../../../plugins/klap_provider/ui/static/instances.js";
+import { tell, wantedXComs } from "../../../plugins/klap_provider/ui/static/story.js";
 
 const left = JSON.parse(readFileSync(0, "utf-8"));
 const reads = {};
@@ -31,7 +32,7 @@ function tellOf(runState, stateOf, without = []) {
     operator,
     state: stateOf(operator),
     start_date: "2026-01-01T00:00:00Z",
-    rendered_fields: {},
+    rendered_fields: { submissions: 1 },
   })).filter(({ operator }) => !without.includes(operator));
   const xcoms = new Map();
   for (const { instance, key } of wantedXComs(instances, xcoms)) {

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { httpAddress, tell, wantedXComs, xcomKey } from "../../../plugins/klap_provider/ui/static/story.js";
-import { clock, fileSize, stateName } from "../../../plugins/klap_provider/ui/static/words.js";
+import { httpAddress, xcomKey } from "../../../plugins/klap_provider/ui/static/instances.js";
+import { tell, wantedXComs } from "../../../plugins/klap_provider/ui/static/story.js";
+import { addressName, clock, fileSize, money, stateName } from "../../../plugins/klap_provider/ui/static/words.js";
 
 const NOW = new Date("2026-01-01T12:00:00Z");
 const STEPS = { export: "ExportShortOperator", wait: "ExportStatusSensor", deliver: "DeliverShortOperator" };
@@ -40,7 +41,7 @@ const short = (project_id, more = {}) => ({
 /** A run that has come as far as its shorts, with XComs as `[[instance, key, value], …]`. */
 function answers({ shorts = [], mapped = [], state = "running", published = null, xcoms = [] }) {
   const select = instance("ListShortsOperator", "success");
-  const publish = instance("PublishShortsOperator", published);
+  const publish = instance("PublishShortsOperator", published, { rendered_fields: { submissions: "1" } });
   const submit = instance("SubmitShortsOperator", "success", {
     rendered_fields: { source_video_url: "https://example.com/a.mp4" },
   });
@@ -208,8 +209,8 @@ test("a run that sums itself up needs no XCom of its single shorts", () => {
   });
   assert.deepEqual(
     wantedXComs(given.instances, given.xcoms).map(({ key }) => key),
-    ["klap_error"],
-    "that of the summing up",
+    ["return_value", "klap_offer", "klap_error", "klap_error", "klap_cost"],
+    "of the single shorts only that of the one that failed, for how to go on",
   );
   const told = tell(given, NOW);
   assert.deepEqual(
@@ -259,7 +260,13 @@ test("while the run goes on, each task instance that has ended is asked once, an
   const wanted = wantedXComs(given.instances, given.xcoms);
   assert.deepEqual(
     wanted.map(({ instance: { task_id, map_index }, key }) => `${task_id} ${map_index} ${key}`),
-    ["short.wait 0 return_value", "short.deliver 0 return_value", "short.wait 1 klap_error"],
+    [
+      "SubmitShortsOperator -1 return_value",
+      "ListShortsOperator -1 klap_offer",
+      "short.wait 0 return_value",
+      "short.deliver 0 return_value",
+      "short.wait 1 klap_error",
+    ],
   );
   for (const { instance: of, key } of wanted) given.xcoms.set(xcomKey(of, key), null);
   assert.deepEqual(wantedXComs(given.instances, given.xcoms), []);
@@ -276,9 +283,82 @@ test("a run that ended without an outcome is asked short by short", () => {
     xcoms: [[null, "klap_outcome", null]],
   });
   assert.deepEqual(
-    wantedXComs(given.instances, given.xcoms).map(({ key }) => key),
-    ["return_value", "return_value"],
+    wantedXComs(given.instances, given.xcoms).map(({ instance: { operator }, key }) => `${operator} ${key}`),
+    [
+      "SubmitShortsOperator return_value",
+      "ListShortsOperator klap_offer",
+      "ExportStatusSensor return_value",
+      "DeliverShortOperator return_value",
+      "PublishShortsOperator klap_cost",
+    ],
   );
+});
+
+test("a run is known by the name that the video was given, and else by its address", () => {
+  const named = answers({});
+  named.instances[0].rendered_fields.name = "Town hall";
+  assert.equal(tell(named, NOW).name, "Town hall");
+  assert.equal(tell(answers({}), NOW).name, "example.com/a.mp4");
+  assert.equal(addressName("https://www.youtube.com/watch?v=abc"), "www.youtube.com/watch?v=abc");
+  assert.equal(addressName("https://a.example/v.mp4?token=secret"), "a.example/v.mp4");
+});
+
+test("what the run has cost is said, and whether its prices are second-hand", () => {
+  const cost = (value) =>
+    tell(answers({ shorts: [short("a")], state: "success", published: "success", xcoms: [[null, "klap_cost", value]] }), NOW)
+      .totals.find(({ label }) => label === "Cost")?.value;
+  assert.equal(cost({ total: 4.12, second_hand: true }), "$4.12 at second-hand prices");
+  assert.equal(cost({ total: 4.12, second_hand: false }), "$4.12");
+  assert.equal(cost(null), undefined);
+});
+
+const retryOf = (states, operator, failure) => {
+  const mapped = steps(0, ...states);
+  const failed = mapped.find((each) => each.operator === operator);
+  return tell(answers({ shorts: [short("a")], mapped, xcoms: [[failed, "klap_error", failure]] }), NOW).shorts[0];
+};
+
+test("an export that failed at Klap is ordered, and paid for, anew; one that was late is waited for on", () => {
+  const states = ["success", "failed", "upstream_failed"];
+  const anew = retryOf(states, STEPS.wait, { error: "no", type: "KlapJobFailedError" }).retry;
+  assert.deepEqual([anew.isPaid, anew.places.map(({ taskId }) => taskId)], [true, ["short.export", "short.wait", "short.deliver"]]);
+  const on = retryOf(states, STEPS.wait, { error: "late", type: "AirflowSensorTimeout" }).retry;
+  assert.deepEqual([on.isPaid, on.places.map(({ taskId }) => taskId)], [false, ["short.wait", "short.deliver"]]);
+});
+
+test("a delivery is tried again for nothing, and an export that could not be ordered is to be paid for yet", () => {
+  assert.equal(retryOf(["success", "success", "failed"], STEPS.deliver, { error: "disk" }).retry.isPaid, false);
+  assert.equal(retryOf(["failed"], STEPS.export, { error: "402" }).retry.isPaid, true);
+  const delivered = answers({ shorts: [short("a")], mapped: steps(0, "success", "success", "success") });
+  assert.equal(tell(delivered, NOW).shorts[0].retry, null);
+});
+
+test("a fate that is unknown asks a person, with what there is to know", () => {
+  const fate = { entry: "export a plain", sent_at: "2026-01-01T11:00:00Z", jobs: ["x", "y"], price: 0.48, second_hand: false };
+  const told = retryOf(["failed"], STEPS.export, { error: "…", type: "KlapSubmitUncertainError", fate }).fate;
+  assert.deepEqual(told, {
+    isChanged: false,
+    entry: "export a plain",
+    sentAt: "2026-01-01T11:00:00Z",
+    jobs: ["x", "y"],
+    price: 0.48,
+    secondHand: false,
+    place: { taskId: "short.export", mapIndex: 0 },
+  });
+  const stopped = before({
+    state: "failed",
+    submit: "failed",
+    xcoms: [["submit", "klap_error", { error: "…", type: "KlapChangedError", fate: { entry: "submission d r submit" } }]],
+  });
+  const { isChanged, jobs, price } = tell(stopped, NOW).stage.fate;
+  assert.deepEqual([isChanged, jobs, price], [true, [], 0]);
+});
+
+test("what exports cost is known from the list on", () => {
+  const xcoms = [["choose", "klap_offer", { price: 0.48, second_hand: true, room: 2, deadline: "2026-01-02T12:00:00Z" }]];
+  const told = tell(before({ submit: "success", wait: "success", choose: "awaiting_input", xcoms }), NOW);
+  assert.deepEqual(told.offer, { price: 0.48, secondHand: true, room: 2, deadline: "2026-01-02T12:00:00Z" });
+  assert.equal(tell(before({}), NOW).offer, null);
 });
 
 test("progress counts the steps that are over", () => {
@@ -355,6 +435,8 @@ test("only http and https addresses are linked to", () => {
 
 test("states, lengths and sizes read as in Airflow and as people write them", () => {
   assert.deepEqual([stateName("up_for_retry"), stateName(null)], ["Up For Retry", "No Status"]);
+  assert.deepEqual([stateName("deferred"), stateName("awaiting_input")], ["Waiting", "Waiting For You"]);
+  assert.deepEqual([money(0), money(0.96), money(0.0125), money(12)], ["free", "$0.96", "$0.0125", "$12.00"]);
   assert.deepEqual([clock(59.6), clock(125)], ["1:00", "2:05"]);
   assert.deepEqual([fileSize(15_001), fileSize(1_840_000), fileSize(2.5e9)], ["16 kB", "1.8 MB", "2.50 GB"]);
 });
@@ -362,16 +444,16 @@ test("states, lengths and sizes read as in Airflow and as people write them", ()
 test("the answer of a review is asked for only where there was one", () => {
   const wanted = (operator, rendered_fields) =>
     wantedXComs([instance(operator, "success", { rendered_fields })], new Map()).map(({ key }) => key);
-  assert.deepEqual(wanted("ReviewShortsOperator", { review: true }), ["klap_shorts", "klap_review"]);
-  assert.deepEqual(wanted("ReviewShortsOperator", { review: false }), ["klap_shorts"]);
-  assert.deepEqual(wanted("ListShortsOperator", {}), ["klap_shorts"]);
+  assert.deepEqual(wanted("ReviewShortsOperator", { review: true }), ["klap_shorts", "klap_offer", "klap_review"]);
+  assert.deepEqual(wanted("ReviewShortsOperator", { review: false }), ["klap_shorts", "klap_offer"]);
+  assert.deepEqual(wanted("ListShortsOperator", {}), ["klap_shorts", "klap_offer"]);
 });
 
 test("shorts are asked for only where there are some: a refusal shows in the browser's console", () => {
   const wanted = (state) =>
     wantedXComs([instance("ListShortsOperator", state)], new Map()).map(({ key }) => key);
-  assert.deepEqual(wanted("success"), ["klap_shorts"]);
-  assert.deepEqual(wanted("awaiting_input"), ["klap_shorts"]);
+  assert.deepEqual(wanted("success"), ["klap_shorts", "klap_offer"]);
+  assert.deepEqual(wanted("awaiting_input"), ["klap_shorts", "klap_offer"]);
   assert.deepEqual(wanted("failed"), ["klap_error"]);
   assert.deepEqual(wanted("upstream_failed"), []);
 });

@@ -51,3 +51,20 @@ async function reason(answer) {
     return answer.statusText;
   }
 }
+
+/**
+ * Ask Airflow to change something, below `api/v2/`. The session's cookie is only sent by Airflow's own pages.
+ *
+ * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
+ * @param {string[]} path its parts, not yet encoded
+ * @param {any} [body] what is sent, as JSON
+ * @returns {Promise<any>} the decoded answer, or null
+ * @throws {ApiError} for an answer other than 2xx
+ */
+export async function send(method, path, body = undefined) {
+  const url = new URL(`api/v2/${path.map(encodeURIComponent).join("/")}`, document.baseURI);
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
+  if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
+  return answer.status === 204 ? null : answer.json();
+}

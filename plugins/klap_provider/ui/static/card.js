@@ -1,6 +1,7 @@
 /** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
 import { clock, fileSize } from "./words.js";
-import { Bar, Icon, OutsideButton, State, TaskButton, h } from "./parts.js";
+import { CardActs } from "./cardacts.js";
+import { Bar, Icon, OutsideButton, State, TaskButton, Tick, h } from "./parts.js";
 import { StoredTexts, Video, videoOf } from "./stored.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
@@ -36,6 +37,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
         h(Text, { color: "fg.muted", fontSize: "sm" }, short.words),
       ),
       short.error &&
+        !short.fate &&
         h(
           Text,
           {
@@ -51,13 +53,14 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       short.path && h(FilePath, { short }),
       short.path && h(StoredTexts, { short, run }),
       h(Box, { flex: 1 }),
+      h(CardActs, { short, run }),
       h(Buttons, { short, run }),
     ),
   );
 }, isSame);
 
-/** A short that is not exported. */
-export const LeftOutCard = memo(function LeftOutCard({ short, run }) {
+/** A short that is not exported; with `toggle` it can be ticked, to be exported after all at that `price`. */
+export const LeftOutCard = memo(function LeftOutCard({ short, run, isTicked, toggle, price }) {
   return h(
     Flex,
     {
@@ -76,17 +79,24 @@ export const LeftOutCard = memo(function LeftOutCard({ short, run }) {
     h(Explanation, { short }),
     h(Text, { fontSize: "sm", fontWeight: "semibold" }, short.leftOut),
     h(Box, { flex: 1 }),
+    toggle &&
+      h(
+        Tick,
+        { isTicked, label: `Export this too${price}: ${short.name}`, toggle: () => toggle(short.id) },
+        `Export this too${price}`,
+      ),
     h(Buttons, { short, run }),
   );
 }, isSame);
 
 const isWide = ({ shape }) => shape >= 1;
 
-function isSame(one, other) {
+/** Whether what is shown is the same; functions do not count. */
+export function isSame(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-function Title({ short }) {
+export function Title({ short }) {
   const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(
     Boolean,
   );
@@ -98,7 +108,7 @@ function Title({ short }) {
   );
 }
 
-function Score({ short }) {
+export function Score({ short }) {
   if (short.score === null && short.isWhole) return null;
   if (short.score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
   const color = short.leftOut === null ? "brand.solid" : "fg.subtle";
@@ -111,7 +121,7 @@ function Score({ short }) {
   );
 }
 
-function Explanation({ short: { name, explanation } }) {
+export function Explanation({ short: { name, explanation } }) {
   const [isOpen, setOpen] = useState(false);
   if (explanation === null) return null;
   const isLong = explanation.length > LONG;

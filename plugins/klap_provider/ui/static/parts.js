@@ -1,8 +1,9 @@
 /** Small parts of the tab, after those of Airflow's own pages. */
 import { stateName } from "./words.js";
 
-const { createElement } = globalThis.React;
-const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, HStack, Text } = globalThis.ChakraUI;
+const { createElement, useDeferredValue, useId } = globalThis.React;
+const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, Flex, HStack, SimpleGrid, Text } =
+  globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 /** `createElement`, by a shorter name. */
@@ -113,6 +114,39 @@ export function TaskButton({ run, place, page = "", icon, label, children }) {
     { asChild: true, size: "xs", variant: "outline" },
     h(Link, { to, "aria-label": label }, h(Icon, { name: icon }), children),
   );
+}
+
+/** A button that leads to the page of a run, in Airflow: `run` is its address, in parts. */
+export function RunLink({ run: [, dagId, , runId], label, children }) {
+  const to = `/dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}`;
+  return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, children));
+}
+
+const FIRST = 8; // cards, about a screen of them
+
+/** Cards side by side: `draw` makes one of a short. A hundred take a while: the first ones do not wait for the others. */
+export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))" }) {
+  const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
+  return h(SimpleGrid, { as: "ul", role: "list", gap: 3, gridTemplateColumns: columns }, ...shown.map(draw));
+}
+
+/** A box to tick; what it says is beside it. */
+export function Tick({ isTicked, toggle, label, children }) {
+  const box = useId();
+  const input = { "aria-label": label, checked: isTicked, id: box, onChange: toggle, type: "checkbox" };
+  return h(
+    HStack,
+    { as: "label", cursor: "pointer", fontSize: "sm", fontWeight: "semibold", gap: 2, htmlFor: box },
+    h("input", { ...input, style: { accentColor: "currentColor", flexShrink: 0, height: "1.1rem", width: "1.1rem" } }),
+    children,
+  );
+}
+
+/** What to do with what was ticked: it stays in sight at the end of a list. */
+export function ActionBar({ children }) {
+  const look = { bg: "bg", borderRadius: "md", borderWidth: 1, boxShadow: "md", p: 3 };
+  const lines = { alignItems: "center", columnGap: 3, flexWrap: "wrap", rowGap: 2 };
+  return h(Flex, { ...look, ...lines, bottom: 0, position: "sticky", zIndex: 1 }, children);
 }
 
 /** A message in a box, as Airflow shows its errors. */

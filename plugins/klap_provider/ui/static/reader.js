@@ -1,6 +1,7 @@
 /** Reads what there is to know about one run: few requests, nothing twice. */
 import { ApiError } from "./api.js";
-import { OPERATORS, isOfShort, wantedXComs, xcomKey } from "./story.js";
+import { OPERATORS, isOfShort, xcomKey } from "./instances.js";
+import { wantedXComs } from "./story.js";
 
 const PAGE = 100; // what Airflow gives at most, unless told otherwise
 const SIDE_BY_SIDE = 6;
@@ -51,6 +52,11 @@ export class RunReader {
       await this.#learn(wanted.splice(0, SIDE_BY_SIDE), signal);
       yield this.#keep(run, instances);
     }
+  }
+
+  /** Only the run itself. */
+  look(signal) {
+    return this.#get(this.#run, {}, signal);
   }
 
   #keep(run, instances) {

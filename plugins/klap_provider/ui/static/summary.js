@@ -1,17 +1,20 @@
 /** What is said of the run as a whole, above the cards. */
+import { Decide } from "./decide.js";
 import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
-import { SHORTS, VIDEO } from "./words.js";
+import { SHORTS, VIDEO, addressName } from "./words.js";
 
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
-const { Flex, HStack, Link, Stack, Text } = globalThis.ChakraUI;
+const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
 
 /** Source, totals, where the run stands: `props` are the `story` and the `run`'s address, in parts. */
 export function Summary({ story, run }) {
-  const { source, stage, percent, totals, review } = story;
+  const { name, source, stage, percent, totals, review } = story;
   return h(
     Stack,
     { as: "section", "aria-label": "Summary", gap: 3 },
+    name !== addressName(source?.text) &&
+      h(Heading, { as: "h2", dir: "auto", size: "md", wordBreak: "break-word" }, name),
     h(
       Flex,
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
@@ -25,6 +28,7 @@ export function Summary({ story, run }) {
       h(State, { state: stage.state }),
       h(Text, { "aria-live": "polite", fontWeight: "semibold" }, stage.words),
       stage.question &&
+        story.shorts.length === 0 && // or they are asked about below
         h(TaskButton, { run, place: stage.question, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
       stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.taskId}` }, "Log"),
     ),
@@ -39,7 +43,8 @@ export function Summary({ story, run }) {
         color: `${stage.state ?? "none"}.solid`,
       }),
     ),
-    stage.error && h(Notice, { status: "error" }, stage.error),
+    stage.fate && h(Decide, { fate: stage.fate, error: stage.error, what: "task", run }),
+    stage.error && !stage.fate && h(Notice, { status: "error" }, stage.error),
   );
 }
 

@@ -1,11 +1,14 @@
 /** Keeps what is shown of a run fresh: while the run goes on, and only while somebody looks. */
 import { ApiError } from "./api.js";
+import { hasEnded } from "./instances.js";
 
 const PAUSE = 4000; // ms, between an answer and the next look
 const PAUSE_AFTER_ERROR = 15000;
+const PAUSE_AT_THE_END = 5000; // until the next look whether somebody has cleared the run
 
 /**
- * Read a run again and again until it has ended or will not be answered. Never throws.
+ * Read a run again and again until it will not be answered; of one that has ended, only whether it goes on. Never
+ * throws.
  *
  * @param {import("./reader.js").RunReader} reader
  * @param {AbortSignal} signal ends it
@@ -13,13 +16,16 @@ const PAUSE_AFTER_ERROR = 15000;
  * @param {(error: Error) => void} fail told of each look that failed
  */
 export async function watch(reader, signal, show, fail) {
-  for (;;) {
+  while (!signal.aborted) {
     let pause = PAUSE;
     try {
       for await (const answers of reader.read(signal)) {
         if (!signal.aborted) show(answers);
       }
-      if (["success", "failed"].includes(reader.latest.run.state)) return;
+      if (hasEnded(reader.latest.run)) {
+        await goneOn(reader, signal);
+        continue;
+      }
     } catch (error) {
       if (signal.aborted) return;
       fail(error);
@@ -29,6 +35,17 @@ export async function watch(reader, signal, show, fail) {
     await passed(pause, signal);
     await visible(signal);
     if (signal.aborted) return;
+  }
+}
+
+/** Resolves when a run that has ended is no longer as it was. */
+async function goneOn(reader, signal) {
+  const { end_date } = reader.latest.run;
+  let run = reader.latest.run;
+  while (hasEnded(run) && run.end_date === end_date && !signal.aborted) {
+    await passed(PAUSE_AT_THE_END, signal);
+    await visible(signal);
+    if (!signal.aborted) run = await reader.look(signal);
   }
 }
 

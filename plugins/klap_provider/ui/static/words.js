@@ -51,9 +51,12 @@ export const LEFT_OUT = {
   selected_before: "Not in the selection that was made before",
 };
 
-/** A state as Airflow's own pages write it. */
+/** States that Airflow's own pages name after their mechanism. */
+const PLAIN = { deferred: "waiting", up_for_reschedule: "waiting", awaiting_input: "waiting_for_you" };
+
+/** A state as Airflow's own pages write it, or in plainer words. */
 export const stateName = (state) =>
-  (state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
+  (PLAIN[state] ?? state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
 
 /** Seconds as minutes and seconds. */
 export function clock(seconds) {
@@ -66,6 +69,32 @@ export function fileSize(bytes) {
   if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
+
+/** A price in US dollars for a reader. */
+export function money(dollars) {
+  return dollars === 0
+    ? "free"
+    : `$${dollars.toFixed(Math.abs(dollars * 100 - Math.round(dollars * 100)) < 1e-6 ? 2 : 4)}`;
+}
+
+/** What to call a video by its address, or null. */
+export function addressName(address) {
+  if (!address || !URL.canParse(address)) return address ?? null;
+  const { host, pathname, search } = new URL(address);
+  return `${host}${pathname}${pathname === "/watch" ? search : ""}`;
+}
+
+const MOMENT = {
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  month: "short",
+  timeZoneName: "short",
+  year: "numeric",
+};
+
+/** A moment for a reader, in the browser's time zone, which is named. */
+export const momentWords = (iso) => new Date(iso).toLocaleString(undefined, MOMENT);
 
 /** A number of shorts. */
 export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);

@@ -1,0 +1,115 @@
+/** What can be done with an exported short: decide, try it again, export it with another look. */
+import { ActButton, Acting, clear, decide, inApi, start } from "./acting.js";
+import { get } from "./api.js";
+import { Decide } from "./decide.js";
+import { canExport, exportOrder } from "./orders.js";
+import { h } from "./parts.js";
+import { money } from "./words.js";
+
+const { useContext, useState } = globalThis.React;
+const { Box, Button, Flex, Input, Stack, Text } = globalThis.ChakraUI;
+
+/** `props` are a `short` and the `run`'s address, in parts. */
+export function CardActs({ short, run }) {
+  const acting = useContext(Acting);
+  if (short.fate) return h(Decide, { fate: short.fate, error: short.error, what: "export", run });
+  if (short.retry) return h(TryAgain, { short, run });
+  const canBeAnew =
+    short.state === "success" && canExport(acting.form?.params, short.isWhole) && acting.story.klapTaskId;
+  return canBeAnew ? h(ExportAgain, { short, run }) : null;
+}
+
+/** What an export costs, behind a word. */
+const priceOf = (offer) => (offer ? ` · ${money(offer.price)}${offer.secondHand ? " (second-hand price)" : ""}` : "");
+
+function TryAgain({ short: { name, retry }, run }) {
+  const { follow, story } = useContext(Acting);
+  const again = async () => {
+    await clear(run, retry.places);
+    follow();
+  };
+  const price = retry.isPaid ? priceOf(story.offer) : " · free";
+  return h(
+    ActButton,
+    { act: "clear", label: `Try this one again${price}: ${name}`, work: again },
+    `Try this one again${price}`,
+  );
+}
+
+const NO_MARK = { src_url: "", pos_x: "0.5", pos_y: "0.5", scale: "1" };
+const FIELDS = [
+  ["src_url", "Address of a picture; none: no watermark", "100%"],
+  ["pos_x", "From the left, 0–1", "8rem"],
+  ["pos_y", "From the top, 0–1", "8rem"],
+  ["scale", "Size", "8rem"],
+];
+
+function ExportAgain({ short, run }) {
+  const { conf, follow, form, started, story } = useContext(Acting);
+  const [isOpen, setOpen] = useState(false);
+  const given = Object.keys(NO_MARK).map((name) => [name, conf?.[`watermark_${name}`] ?? NO_MARK[name]]);
+  const [mark, setMark] = useState(() => Object.fromEntries(given));
+  const price = priceOf(story.offer);
+  const toggle = {
+    "aria-expanded": isOpen,
+    "aria-label": `Export again with…: ${short.name}`,
+    onClick: () => setOpen(!isOpen),
+  };
+
+  const withMark = async () => {
+    const { src_url, ...numbers } = mark;
+    const place = Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number(value)]));
+    const watermark = { src_url: src_url.trim() || null, ...place };
+    started(await start(run[1], exportOrder({ conf, story, params: form.params, ids: [short.id], watermark })));
+    setOpen(false);
+  };
+  const anew = async () => {
+    const path = [...inApi(run), "taskInstances", short.ordered.taskId, "xcomEntries", "return_value"];
+    const { value } = await get(path, { map_index: short.ordered.mapIndex });
+    await decide(run, short.ordered, "resend", value.entry, true);
+    setOpen(false);
+    follow();
+  };
+  return h(
+    Stack,
+    { gap: 2 },
+    h(Box, null, h(Button, { ...toggle, size: "xs", variant: "outline" }, "Export again with…")),
+    isOpen &&
+      h(
+        Stack,
+        {
+          "aria-label": `Another export of ${short.name}`,
+          as: "section",
+          borderRadius: "md",
+          borderWidth: 1,
+          gap: 3,
+          p: 3,
+        },
+        h(
+          Flex,
+          { flexWrap: "wrap", gap: 2 },
+          ...FIELDS.map(([name, label, width]) =>
+            h(
+              Stack,
+              { as: "label", fontSize: "xs", gap: 1, key: name, width },
+              label,
+              h(Input, {
+                onChange: (event) => setMark({ ...mark, [name]: event.target.value }),
+                size: "xs",
+                type: name === "src_url" ? "url" : "number",
+                step: "any",
+                value: mark[name],
+              }),
+            ),
+          ),
+        ),
+        h(ActButton, { act: "start", work: withMark }, `Export with this watermark${price}`),
+        short.ordered && h(ActButton, { act: "decide", work: anew }, `Export anew as it was${price}`),
+        h(
+          Text,
+          { color: "fg.muted", fontSize: "xs" },
+          "Anew is for what has changed in Klap, such as a caption style: it is paid for again.",
+        ),
+      ),
+  );
+}

@@ -1,0 +1,27 @@
+/** What a choice of shorts costs. Pure. */
+import { money } from "./words.js";
+
+/** The set with one more, or without it. */
+export function toggled(before, id) {
+  const after = new Set(before);
+  if (!after.delete(id)) after.add(id);
+  return after;
+}
+
+/**
+ * @param {import("./shorts.js").Short[]} picked
+ * @param {import("./story.js").Offer | null} offer
+ * @returns {{total: number | null, words: string}} US dollars, null where no price is known; and what is to be said
+ */
+export function billOf(picked, offer) {
+  if (offer === null) return { total: null, words: "" };
+  const { price, secondHand, room } = offer;
+  const paid = picked.filter(({ exported }) => !exported).length;
+  const free = picked.length - paid;
+  const within = room === null ? paid : Math.min(room, paid);
+  const said = [`${paid} × ${money(price)}${secondHand ? ", a second-hand price" : ""}`];
+  if (free > 0) said.push(`${free} exported before, and free`);
+  if (room !== null && room < paid) said.push(`the budget does for ${room}: the best ${room} are exported`);
+  else if (room !== null) said.push(`the budget does for ${room - paid} more`);
+  return { total: within * price, words: said.join(" · ") };
+}

@@ -1,0 +1,86 @@
+"""A person picks with pictures: while a review waits, the tab is the question."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.stage import DAG_ID
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.conftest import Open
+    from tests.browser.stage import Stage
+
+pytestmark = pytest.mark.browser
+
+
+def question(page: Page) -> Locator:
+    return page.get_by_role("region", name="Shorts to pick")
+
+
+def exports(stage: Stage) -> list[str]:
+    """Ids of the shorts whose exports were paid for, oldest first."""
+    return [entry["project_id"] for entry in stage.sandbox.ledger("export")]
+
+
+def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
+    page: Page, stage: Stage, asked: str
+) -> None:
+    before = len(exports(stage))
+    shorts = stage.airflow.xcom(DAG_ID, asked, "select_shorts", key="klap_shorts")
+    page.goto(stage.tab_of(asked))
+    ticks = question(page).get_by_role("checkbox")
+    expect(ticks).to_have_count(5)
+    assert [tick.is_checked() for tick in ticks.all()] == [True, True, True, False, False]
+    expect(question(page)).to_contain_text(re.compile("Until .* Without an answer by then, the 3 shorts"))
+
+    question(page).get_by_role("button", name=f"Play {shorts[0]['short_name']}").click()
+    player = question(page).frame_locator("iframe")
+    expect(player.get_by_role("heading", name=shorts[0]["short_name"])).to_be_visible()
+
+    ticks.nth(0).click()
+    ticks.nth(1).click()
+    ticks.nth(4).click()
+    page.get_by_role("button", name="Export 2 shorts · $0.96").dblclick()
+    expect(page.get_by_role("region", name="Summary")).to_contain_text("2 of 2 shorts delivered", timeout=120_000)
+    expect(page.get_by_text("Anonymous picked 2 of 5 shorts")).to_be_visible()
+    assert sorted(exports(stage)[before:]) == sorted(shorts[place]["project_id"] for place in (2, 4))
+
+
+def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, delivered: str) -> None:
+    task = stage.airflow.xcom(DAG_ID, delivered, "submit")["klap_task_id"]
+    asked = stage.wait_for_question(stage.trigger(klap_task_id=task, limit=3, review=True, budget=0.5))
+    before = len(exports(stage))
+    page.goto(stage.tab_of(asked))
+    free = question(page).get_by_role("listitem").filter(has_text="exported before, free")
+    expect(free).to_have_count(2)
+    expect(page.get_by_role("button", name="Export 3 shorts · $0.48")).to_be_visible()
+    question(page).get_by_role("checkbox").nth(3).click()
+    expect(question(page)).to_contain_text("the budget does for 1: the best 1 are exported")
+    question(page).get_by_role("checkbox").nth(3).click()
+    page.get_by_role("button", name="Export 3 shorts").click()
+    expect(page.get_by_role("region", name="Summary")).to_contain_text("3 of 3 shorts delivered", timeout=120_000)
+    assert len(exports(stage)) == before + 1
+
+
+def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
+    page: Page, new_page: Open, stage: Stage, asked: str, complaints: list[str]
+) -> None:
+    other = new_page()
+    for each in (page, other):
+        each.goto(stage.tab_of(asked))
+        expect(each.get_by_role("button", name="None")).to_be_visible()
+    before = len(exports(stage))
+    page.get_by_role("button", name="None").click()
+    other.get_by_role("button", name="Export 3 shorts").click()
+    expect(other.get_by_role("alert")).to_contain_text(re.compile("Anonymous has answered before you"))
+    stage.wait_for_success(asked)
+    expect(other.get_by_text("Anonymous picked 0 of 5 shorts")).to_be_visible()
+    assert len(exports(stage)) == before
+    assert all("409 (Conflict)" in said for said in complaints)
+    complaints.clear()
