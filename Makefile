@@ -72,7 +72,7 @@ test-storage: .storage/ready
 test-browser: .venv/ready chromium
 	$(BIN)/python -m pytest -m browser
 
-test-matrix: .venv/ready servers
+test-matrix: .venv/ready
 	$(BIN)/python -m tests.matrix $(VERSIONS)
 
 screenshots: .venv/ready chromium

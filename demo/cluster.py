@@ -16,7 +16,6 @@ import base64
 import secrets
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import requests
 from celery import Celery
@@ -24,7 +23,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError
 
 from demo.airflow import ROOT, Component, LocalAirflow, free_ports
-from demo.servers import ACCESS_KEY, S3, SECRET_KEY, PostgreSQL, Redis
+from demo.servers import S3, PostgreSQL, Redis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +48,6 @@ class Cluster(LocalAirflow):
     :param s3: where shorts and the logs of tasks go.
     :param connections: Airflow connections by id, as dictionaries; that to the S3 is there by itself.
     :param dags: the DAG folder.
-    :param managed: as Amazon's managed service runs it: Celery over SQS, which moto has as well, and one triggerer.
     :param env: further environment variables, of every machine.
     """
 
@@ -60,10 +58,9 @@ class Cluster(LocalAirflow):
         s3: S3,
         connections: Mapping[str, Mapping[str, Any]],
         dags: Path = ROOT / "dags",
-        managed: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self._s3, self._managed = s3, managed
+        self._s3 = s3
         self.redis = Redis(home / "servers" / "redis.log")
         self.postgres = PostgreSQL(home / "servers" / "postgresql.log")
         self._running = ExitStack()
@@ -73,7 +70,7 @@ class Cluster(LocalAirflow):
             connections={**connections, S3_CONN_ID: s3.connection},
             dags=dags,
             env={
-                **(over_sqs(s3) if managed else {"AIRFLOW__CELERY__BROKER_URL": f"{self.redis.url}/0"}),
+                "AIRFLOW__CELERY__BROKER_URL": f"{self.redis.url}/0",
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
                 "AIRFLOW__CELERY__WORKER_CONCURRENCY": "3",
                 "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -102,8 +99,6 @@ class Cluster(LocalAirflow):
                 "KLAP_MACHINE": machine,
             }
             for name in OF_A_MACHINE:
-                if managed and name == "triggerer" and machine != MACHINES[0]:
-                    continue
                 command = ("celery", "worker", "--celery-hostname", machine) if name == "worker" else (name,)
                 self.components[f"{name}@{machine}"] = Component(command, home.resolve() / machine, of_machine)
 
@@ -112,8 +107,7 @@ class Cluster(LocalAirflow):
         for bucket in (SHORTS_BUCKET, LOGS_BUCKET):
             requests.put(f"{self._s3.url}/{bucket}", timeout=30).raise_for_status()
         self._running.enter_context(self.postgres)
-        if not self._managed:
-            self._running.enter_context(self.redis)
+        self._running.enter_context(self.redis)
         super().start()
 
     def stop(self) -> None:
@@ -127,12 +121,14 @@ class Cluster(LocalAirflow):
 
     def _alive(self) -> set[str]:
         """Return the names of the components that have sent a sign of life of late."""
-        found = {"api-server"}  # or nobody would answer
-        for job in self.api("GET", "/jobs", params={"is_alive": True, "limit": 100})["jobs"]:
+        try:
+            jobs = self.api("GET", "/jobs", params={"is_alive": True, "limit": 100})["jobs"]
+        except (RuntimeError, requests.RequestException):  # nobody answers, or PostgreSQL is only just back
+            return set()
+        found = {"api-server"}
+        for job in jobs:
             name = {"SchedulerJob": "scheduler", "TriggererJob": "triggerer"}.get(job["job_type"])
             found.add(f"{name}@{job['hostname']}" if name else "dag-processor")
-        if self._managed:  # over SQS nobody can be asked
-            return found | {f"worker@{machine}" for machine in MACHINES}
         return found | {f"worker@{machine}" for machine in self.ask_workers("ping")}
 
     def ask_workers(self, question: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -143,14 +139,3 @@ class Cluster(LocalAirflow):
             except (ConnectionError, OperationalError):  # Redis is not there, or was not
                 return {}
         return {name.partition("@")[2]: said for answer in answers for name, said in answer.items()}
-
-
-def over_sqs(aws: S3) -> dict[str, str]:
-    """Return the settings for Celery over SQS."""
-    options = "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__"
-    return {
-        "AIRFLOW__CELERY__BROKER_URL": f"sqs://{ACCESS_KEY}:{quote(SECRET_KEY)}@127.0.0.1:{aws.port}//",
-        f"{options}IS_SECURE": "False",
-        f"{options}REGION": "us-east-1",
-        f"{options}VISIBILITY_TIMEOUT": "43200",  # SQS has no longer one
-    }

@@ -1,8 +1,4 @@
-"""
-``make test-matrix``: the tests that a version of Airflow can break, on each one, in an environment of its own.
-
-``managed-3.3.1`` is a managed service: its image's versions of everything, one triggerer, Celery over SQS.
-"""
+"""``make test-matrix``: the tests that a version of Airflow can break, on each one, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -18,9 +14,6 @@ ENVIRONMENTS = ROOT / ".matrix"
 #: Airflow, and the task SDK that goes with it. The first one is the lowest that pyproject.toml allows.
 VERSIONS = {"3.3.0": "1.3.0", "3.3.1": "1.3.1", "3.3.2": "1.3.2", "3.4.0b2": "1.4.0b2"}
 
-#: Where the versions of a managed service stand.
-MANAGED = {"managed-3.3.1": ROOT / "tests" / "managed-3.3.1.txt"}
-
 #: What constraints.txt pins for the one version, and another one wants otherwise.
 OF_ITS_OWN = re.compile(r"(apache-airflow(-core|-task-sdk)?|aiosqlite)==")
 
@@ -31,9 +24,6 @@ PARTS = {
     "paid once": ["-m", "chaos", "tests/e2e/chaos/test_changes.py", "tests/e2e/chaos/test_people.py"],
 }
 
-#: And one whole Airflow as that service runs it.
-OF_MANAGED = {"Celery over SQS": ["-m", "managed"]}
-
 
 def environment(version: str) -> Path:
     """Return the Python of an environment with this Airflow and the project; made if it is not there."""
@@ -41,18 +31,14 @@ def environment(version: str) -> Path:
     python = folder / "bin" / "python"
     if (folder / "ready").exists():
         return python
-    if version in MANAGED:
-        constraints, airflow = MANAGED[version], ["pycurl"]  # which Celery needs for SQS
-    else:
-        constraints = ENVIRONMENTS / f"{version}.txt"
-        ENVIRONMENTS.mkdir(exist_ok=True)
-        pins = (ROOT / "constraints.txt").read_text().splitlines()
-        constraints.write_text("\n".join(pin for pin in pins if not OF_ITS_OWN.match(pin)))
-        airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
-        airflow += [f"apache-airflow-task-sdk=={VERSIONS[version]}"]
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    constraints = ENVIRONMENTS / f"{version}.txt"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    constraints.write_text("\n".join(pin for pin in pins if not OF_ITS_OWN.match(pin)))
+    airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-    wanted = [*airflow, "uv", "--editable", f"{ROOT}[dev]"]
+    wanted = [*airflow, f"apache-airflow-task-sdk=={VERSIONS[version]}", "uv", "--editable", f"{ROOT}[dev]"]
     subprocess.run(
         [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, *wanted], check=True
     )
@@ -62,20 +48,19 @@ def environment(version: str) -> Path:
 
 def main(versions: list[str]) -> int:
     """Run all parts on these versions, or on every one, print a table, and return the exit code."""
-    known = [*VERSIONS, *MANAGED]
-    unknown = set(versions) - set(known)
+    unknown = set(versions) - VERSIONS.keys()
     if unknown:
-        print(f"No such version here: {', '.join(sorted(unknown))}. There are: {', '.join(known)}")
+        print(f"No such version here: {', '.join(sorted(unknown))}. There are: {', '.join(VERSIONS)}")
         return 2
     lines, code = [], 0
-    for version in versions or known:
+    for version in versions or VERSIONS:
         print(f"Airflow {version}: the environment", flush=True)
         python = environment(version)
-        for part, chosen in {**PARTS, **(OF_MANAGED if version in MANAGED else {})}.items():
+        for part, chosen in PARTS.items():
             print(f"Airflow {version}: {part}", flush=True)
             command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *chosen]
             done = subprocess.run(command, cwd=ROOT, env={**os.environ, "COLUMNS": "120"}, check=False)
-            lines.append(f"{version:<13}  {part:<20}  {'passed' if done.returncode == 0 else 'FAILED'}")
+            lines.append(f"{version:<8}  {part:<20}  {'passed' if done.returncode == 0 else 'FAILED'}")
             code = code or done.returncode
     print("\n".join(["", *lines]))
     return code

@@ -278,6 +278,20 @@ def test_a_file_of_the_right_size_that_nobody_remembers_is_known_by_its_hash(
     assert (file.read_bytes(), downloads(klap)) == (whole, 2)
 
 
+def test_a_file_that_nobody_remembers_or_describes_is_known_by_its_boxes(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    first = deliver().run()
+    (file,) = tmp_path.glob("*.mp4")
+    file.with_suffix(".json").unlink()
+    assert deliver().run() == {**first, "src_url": None}
+    assert downloads(klap) == 1
+    file.with_suffix(".json").unlink()
+    file.write_bytes(OPEN_ENDED)
+    assert deliver().run() == first
+    assert downloads(klap) == 2
+
+
 def test_a_file_that_could_not_be_fetched_anew_is_left_as_it_is(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
@@ -334,7 +348,7 @@ def test_the_file_beside_a_video_says_what_klap_says_of_it(
         "duration": made["duration"],
         "publication_captions": made["publication_captions"],
         "transcript": made["transcript_text"],
-        "source_video_url": talk,
+        "source_video_url": "s3://archive/talk.mp4",  # without the connection
         "klap_task_id": "task000000000000",
         "file": f"087_short_{short['export_id']}.mp4",
         "size": result["size"],

@@ -227,7 +227,7 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
     instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
     instance.triggers.append(watching(klap_task_id, end_from_trigger=True).serialize())
     supervisor.broken = (comms.SetXCom,)
-    (event,) = await all_events(instance.rebuilt_trigger())
+    (event,) = await asyncio.wait_for(all_events(instance.rebuilt_trigger()), 10)  # at once, for the job is ready
     assert not isinstance(event, TaskSuccessEvent)
     assert event.payload == {"unknown_since": None}
 

@@ -114,7 +114,7 @@ class Machines(Rig):
     def wait_until_frozen(self, *moments: str) -> str:
         """Return the machine on which the workers were stopped at these moments."""
         files = [self.failpoints / f"{moment}.frozen" for moment in moments]
-        self.airflow.wait_for(lambda: all(file.exists() for file in files), seconds=90, what="the moments")
+        self.airflow.wait_for(lambda: all(file.exists() for file in files), seconds=240, what="the moments")
         (machine,) = {file.read_text() for file in files}
         for file in files:
             file.unlink()
@@ -141,7 +141,7 @@ class Machines(Rig):
     def wait_until_held(self, kind: str) -> None:
         """Return when a worker waits before its POST."""
         held = self.failpoints / f"{kind}.held"
-        self.airflow.wait_for(held.exists, seconds=90, what=f"the POST of the {kind}")
+        self.airflow.wait_for(held.exists, seconds=120, what=f"the POST of the {kind}")
 
     def release(self, kind: str) -> None:
         """Let workers send their POSTs."""

@@ -310,11 +310,14 @@ class Rig:
         self.airflow.wait_for(self.airflow.healthy, seconds=120, what=f"a new {component}")
 
     def revive(self) -> None:
-        """Start whatever has ended, as who runs a service does, and return when all is well."""
+        """Start whatever has ended or ends yet, as who runs a service does, and return when all is well."""
+        self.airflow.wait_for(self._is_revived, seconds=120, what="Airflow to be well")
+
+    def _is_revived(self) -> bool:
         for name, process in self.airflow.processes.items():
             if process.poll() is not None:
                 self.airflow.start_component(name)
-        self.airflow.wait_for(self.airflow.healthy, seconds=120, what="Airflow to be well")
+        return self.airflow.healthy()
 
     def _met_faults(self) -> int:
         return sum(request["fault"] is not None for request in self.sandbox.requests())

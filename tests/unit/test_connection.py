@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from klap_provider.errors import KlapConfigError, KlapInputError
-from klap_provider.hooks.connection import KlapConnection, missing_connection
+from klap_provider.hooks.connection import KlapConnection
 
 KEY = "kak_no-real-key"
 
@@ -155,12 +155,6 @@ def test_the_password_of_another_kind_of_connection_is_not_sent_to_klap(conn_typ
     with pytest.raises(KlapConfigError, match="'klap_default' is of type") as refused:
         read(conn_type=conn_type)
     assert KEY not in str(refused.value)
-
-
-def test_a_missing_connection_says_how_to_make_one() -> None:
-    said = str(missing_connection("mine", LookupError("not defined")))
-    for part in ("'mine'", "not defined", "type Klap", "Password", "klap_conn_id"):
-        assert part in said
 
 
 @pytest.mark.parametrize("extra", ["{", "[]", '"x"'])

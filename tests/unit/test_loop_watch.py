@@ -63,7 +63,7 @@ def test_a_test_under_watch_fails_if_anything_in_it_blocks(tmp_path: Path) -> No
         "    time.sleep(BLOCKED + 0.05)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--config-file", REPOSITORY / "pyproject.toml", "-p", "no:anyio", file],
+        [sys.executable, "-m", "pytest", "--config-file", REPOSITORY / "pyproject.toml", file],
         env={**os.environ, "PYTEST_ADDOPTS": ""},
         cwd=REPOSITORY,
         capture_output=True,

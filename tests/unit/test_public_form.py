@@ -38,7 +38,7 @@ def test_no_secret_of_an_address_is_shown(url: str) -> None:
         f"(got '{TALK}?X-Amz-Signature=s3cr3t') and so on",
         f"see {TALK}?token=s3cr3t&x=1#s3cr3t, it is gone",
         f"see {TALK}#s3cr3t",
-        r'{"url": "https:\/\/example.com\/talk.mp4?sig=s3cr3t"}',
+        r'{"url": "https:\/\/example.com\/talk.mp4?odd=s3cr3t"}',
         "https://ada:s3cr3t@example.com/a/b@c",
         "s3://AKIA:s3cr3t@bucket/talk.mp4 is not there",
         "bucket.s3.amazonaws.com/talk.mp4?X-Amz-Credential=s3cr3t&X-Amz-Signature=s3cr3t",

@@ -54,8 +54,12 @@ def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret
         b"x" * 290 + secret.encode(),
         b" " * 1990 + b"x" + secret.encode(),
     ):
-        for status, kind in ((200, KlapAnswerError), (422, KlapRejectedError), (500, KlapServerError)):
-            with pytest.raises(kind) as failure:
+        for status, kinds in (
+            (200, KlapAnswerError),
+            (422, (KlapRejectedError, KlapAnswerError)),
+            (500, KlapServerError),
+        ):
+            with pytest.raises(kinds) as failure:
                 read(calls.get_task("t"), wrong, KEY, TOKEN, status=status)
             assert secret not in str(failure.value)
             assert secret not in str(failure.value.error_code)

@@ -8,9 +8,8 @@ import { h } from "../parts.js";
 import { Videos } from "./videos.js";
 import { Waiting } from "./waiting.js";
 
-const { Suspense, lazy } = globalThis.React;
+const { Suspense, lazy, useState } = globalThis.React;
 const { Heading, Stack, TabsContent, TabsList, TabsRoot, TabsTrigger } = globalThis.ChakraUI;
-const { useSearchParams } = globalThis.ReactRouterDOM;
 
 const VIEWS = {
   videos: { title: "Videos", view: Videos },
@@ -18,11 +17,22 @@ const VIEWS = {
   cost: { title: "Cost", view: lazy(async () => ({ default: (await import("./money.js")).Money })) },
 };
 
+/** The view that the page's address names. */
+function addressed() {
+  const asked = new URL(location.href).searchParams.get("view");
+  return Object.hasOwn(VIEWS, asked ?? "") ? asked : "videos";
+}
+
 function KlapPage() {
-  const [query, setQuery] = useSearchParams();
-  const asked = query.get("view");
-  const opened = Object.hasOwn(VIEWS, asked ?? "") ? asked : "videos";
-  const tabs = { lazyMount: true, onValueChange: ({ value }) => setQuery({ view: value }), unmountOnExit: true };
+  const [opened, setOpened] = useState(addressed);
+  const open = ({ value }) => {
+    const address = new URL(location.href);
+    address.searchParams.set("view", value);
+    // Not by way of the router, which would mount the page anew, and so take the focus from the tab.
+    history.replaceState(history.state, "", address);
+    setOpened(value);
+  };
+  const tabs = { lazyMount: true, onValueChange: open, unmountOnExit: true };
   return h(
     Stack,
     { as: "section", "aria-label": "Klap", gap: 5, height: "100%", overflowY: "auto", p: 4 },
