@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-storage test-browser test-matrix screenshots chromium servers bench lint dist constraints clean
+.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-storage test-browser test-matrix screenshots chromium servers bench lint fields dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -16,7 +16,7 @@ help:
 	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make fuzz         hostile input, 22,000 cases of it"
-	@echo "make bench        what it costs, beside what you would use instead; twenty minutes"
+	@echo "make bench        what it costs, beside what you would use instead; twenty-five minutes"
 	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
@@ -97,6 +97,10 @@ lint: .venv/ready
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# The trigger forms' fields as JSON schema, after a change to a model.
+fields: .venv/ready
+	$(BIN)/python -m klap_provider.dag_parts.fields
 
 # The versions that everything was tested with, for every Python from 3.10 on.
 constraints: .venv/ready

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import delivery, noticing, parsing, report, tab, waiting, whole_run
+from benchmarks import delivery, growth, noticing, parsing, report, tab, waiting, whole_run
 
 ALL = {
     "waiting": waiting,
+    "growth": growth,
     "noticing": noticing,
     "parsing": parsing,
     "delivery": delivery,

@@ -1,4 +1,4 @@
-"""4. Parsing: what the DAG file and the plugin file take to import, beyond Airflow itself."""
+"""4. Parsing: what the DAG files and the plugin file take to import, beyond Airflow itself."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ IMPORTS = {
     "a DAG file of Airflow alone, with a mapped task group": ("airflow.sdk", "benchmarks.dags.airflow_alone"),
     "the plugin file": ("airflow.plugins_manager", "klap_provider.plugin"),
     "airflow.providers.http.hooks.http": ("airflow.sdk", "airflow.providers.http.hooks.http"),
+    "a second DAG file, `klap_caption_video`": ("klap_generate_shorts", "klap_caption_video"),
+    "a third, `klap_generate_shorts_batch`": (
+        "klap_generate_shorts, klap_caption_video",
+        "klap_generate_shorts_batch",
+    ),
 }
 
 
@@ -27,7 +32,7 @@ def run() -> Section:
     for _ in range(ROUNDS):
         for name, (before, timed) in IMPORTS.items():
             seconds[name].append(import_seconds(before, timed))
-    ours, alone, plugin, peer = (statistics.median(times) for times in seconds.values())
+    ours, alone, plugin, peer, second, third = (statistics.median(times) for times in seconds.values())
     return Section(
         name="parsing",
         title="4. Parsing",
@@ -42,12 +47,14 @@ def run() -> Section:
         ),
         bars=[
             Bar(
-                "import of the DAG file beyond Airflow itself, against airflow.providers.http.hooks.http",
-                (ours - alone) / peer,
-                0.25,
+                "import of the DAG file beyond Airflow's own mapped DAG",
+                (ours - alone) * 1000,
+                25,
+                " ms",
                 note="[why](../docs/performance.md#parsing)",
             ),
-            Bar("import of the plugin file, against the same", plugin / peer, 0.05),
+            Bar("import of a second or third DAG file, against the first", max(second, third) / ours, 1),
+            Bar("import of the plugin file, against airflow.providers.http.hooks.http", plugin / peer, 0.05),
         ],
     )
 

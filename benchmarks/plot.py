@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 70, 190, 30, 50
-COLOURS = ("#7c3aed", "#d97706", "#0891b2", "#6b7280", "#dc2626")
+COLOURS = ("#7c3aed", "#d97706", "#0891b2", "#6b7280", "#dc2626", "#15803d")
 
 
 @dataclass(frozen=True)

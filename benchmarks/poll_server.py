@@ -1,7 +1,8 @@
 """
 A server to poll, as light as it can be, so that it is not what is measured. A process of its own.
 
-It knows three APIs: Klap's (``/v2/tasks/{id}``), one that answers 404 until there is something, as
+It knows three APIs: Klap's (``/v2/tasks/{id}``, and ``/v2/exports?folder_id={id}`` with an id that says which
+exports are in it), one that answers 404 until there is something, as
 ``HttpSensorTrigger`` expects it (``/sensor/{id}``), and dbt Cloud's (``/api/v2/accounts/{account}/runs/{id}/``). Each
 job is ready at its n-th look.
 """
@@ -85,7 +86,20 @@ class Poll(asyncio.Protocol):
             self.counted = True
             self.tally.connections += 1
         self.tally.polls[path] += 1
-        return ANSWERS[api][self.tally.polls[path] >= self.tally.ready_at]
+        ready = self.tally.polls[path] >= self.tally.ready_at
+        if rest.startswith("exports?"):
+            return 200, listed(rest.rpartition("=")[2], ready=ready)
+        return ANSWERS[api][ready]
+
+
+def listed(folder: str, *, ready: bool) -> list[dict[str, object]]:
+    """Return the exports of a folder: ``folder200-7x5`` has the 7th, the 207th and so on, five of them."""
+    first, _, count = folder.removeprefix("folder").partition("x")
+    step, _, number = first.partition("-")
+    status: dict[str, object] = {"status": "processing", "src_url": None}
+    if ready:
+        status = {"status": "ready", "src_url": "https://example.com/short.mp4"}
+    return [{"id": f"export{int(number) + int(step) * k:010}", **status} for k in range(int(count))]
 
 
 async def serve(folder: Path) -> None:

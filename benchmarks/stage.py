@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import re
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,12 +25,12 @@ from tests.support.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-OURS, RESCHEDULE, POKE = (
+OURS, RESCHEDULE, DEFERRABLE = (
     "this project",
     "HttpOperator, HttpSensor in reschedule mode",
-    "HttpOperator, HttpSensor in poke mode",
+    "HttpOperator, HttpSensor(deferrable=True)",
 )
-DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", POKE: "http_flow_poke"}
+DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", DEFERRABLE: "http_flow_deferrable"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,27 @@ class Times:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run cost: starts of workers, seconds of CPU, API calls, and seconds beyond the sandbox's own."""
+    """
+    What one run cost.
+
+    :param starts: of workers.
+    :param cpu: seconds.
+    :param calls: of the API.
+    :param beyond: seconds beyond the sandbox's own.
+    :param kinds: the calls, by what they ask for.
+    """
 
     starts: int
     cpu: float
     calls: int
     beyond: float
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def looks(self) -> int:
+        """Calls that look at a task or an export; a list of exports that a worker asks for is not among them."""
+        lists = self.kinds["GET /exports"] - 1  # one of them is of the task that selects
+        return self.kinds["GET /tasks/…"] + self.kinds["GET /projects/…/…/exports/…"] + max(0, lists)
 
 
 class Stage:
@@ -81,12 +98,14 @@ class Stage:
         run = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
         took = datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])
         beyond = took.total_seconds() - times.task - times.export
-        return Cost(self.worker_starts() - starts, cpu, len(self.sandbox.requests()), beyond)
+        calls = [call for call in self.sandbox.requests() if not call["path"].startswith("/renders")]
+        kinds = Counter(kind_of(call["method"], call["path"]) for call in calls)
+        return Cost(self.worker_starts() - starts, cpu, len(calls), beyond, kinds)
 
     def conf(self, contender: str, count: int) -> Mapping[str, Any]:
         """Return what to trigger a run with."""
         if contender != OURS:
-            return {"count": count}
+            return {"count": count, "destination": str(self.shorts)}
         counts = {"max_clip_count": count, "target_clip_count": count, "limit": count, "max_duration": 1}
         return {"source_video_url": "https://example.com/talk.mp4", "destination": str(self.shorts), **counts}
 
@@ -105,6 +124,11 @@ class Stage:
                     times = process.cpu_times()
                     total += times.user + times.system + times.children_user + times.children_system
         return total
+
+
+def kind_of(method: str, path: str) -> str:
+    """Return what a call asks for, without ids."""
+    return f"{method} {re.sub(r'/(?!projects|exports|tasks|video-to)[^/]+', '/…', path)}"
 
 
 @contextlib.contextmanager

@@ -134,7 +134,7 @@ def carry_out(plans: list[Plan], server: poll_server.Server) -> list[Outcome]:
         raise RuntimeError(done.stderr[-3000:])
     outcomes = [Outcome(**each) for each in json.loads(done.stdout.splitlines()[-1])]
     for plan, outcome in zip(plans, outcomes, strict=True):
-        if plan.contender != "idle" and outcome.polls < plan.waits * plan.polls:
+        if plan.contender != "idle" and outcome.polls < (plan.folders or plan.waits) * plan.polls:
             raise RuntimeError(f"{plan} ended after {outcome.polls} polls")
     return outcomes
 

@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import requests
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 CONNECTION = {"http_conn_id": "klap_http"}
 JSON = {"Content-Type": "application/json"}
@@ -34,10 +35,11 @@ def export_path(response: requests.Response) -> str:
     return f"projects/{export['folder_id']}/{export['project_id']}/exports/{export['id']}"
 
 
-def http_flow(mode: str) -> DAG:
-    """Return the DAG, with sensors of that mode."""
+def http_flow(name: str, **how: Any) -> DAG:
+    """Return the DAG, with sensors that wait so."""
     again = {"retries": 3, "retry_delay": timedelta(seconds=30)}
-    with DAG(f"http_flow_{mode}", schedule=None, params={"count": 1}, default_args={**CONNECTION, **again}) as dag:
+    params = {"count": 1, "destination": ""}
+    with DAG(f"http_flow_{name}", schedule=None, params=params, default_args={**CONNECTION, **again}) as dag:
         submit = HttpOperator(
             task_id="submit",
             endpoint="tasks/video-to-shorts",
@@ -45,9 +47,7 @@ def http_flow(mode: str) -> DAG:
             headers=JSON,
             response_filter=lambda response: response.json()["id"],
         )
-        wait = HttpSensor(
-            task_id="wait", endpoint=TASK, response_check=is_ready, mode=mode, poke_interval=TASK_INTERVAL
-        )
+        wait = HttpSensor(task_id="wait", endpoint=TASK, response_check=is_ready, poke_interval=TASK_INTERVAL, **how)
         folder = HttpOperator(
             task_id="folder",
             method="GET",
@@ -66,23 +66,32 @@ def http_flow(mode: str) -> DAG:
             task_id="export", data="{}", headers=JSON, response_filter=export_path, **CONNECTION
         ).expand(endpoint=shorts.output)
         wait_for_export = HttpSensor.partial(
-            task_id="wait_for_export", response_check=is_ready, mode=mode, poke_interval=EXPORT_INTERVAL, **CONNECTION
+            task_id="wait_for_export", response_check=is_ready, poke_interval=EXPORT_INTERVAL, **how, **CONNECTION
         ).expand(endpoint=export.output)
 
         @task
-        def download(path: str) -> str:
-            """Fetch the video."""
-            address = HttpHook("GET", "klap_http").run(path).json()["src_url"]
+        def deliver(path: str, destination: str) -> str:
+            """Fetch the video, see that it is one and whole, and put it under its name into the destination."""
+            export = HttpHook("GET", "klap_http").run(path).json()
             file = Path(tempfile.mkdtemp()) / "short.mp4"
-            with requests.get(address, stream=True, timeout=60) as response, file.open("wb") as sink:
+            with requests.get(export["src_url"], stream=True, timeout=60) as response, file.open("wb") as sink:
+                response.raise_for_status()
                 shutil.copyfileobj(response.raw, sink)
-            return str(file)
+            size = file.stat().st_size
+            with file.open("rb") as video:
+                if size != int(response.headers["Content-Length"]) or video.read(12)[4:8] != b"ftyp":
+                    raise ValueError(f"{path} is no whole video: {size} bytes")
+            target = ObjectStoragePath(destination) / f"{export['id']}.mp4"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            ObjectStoragePath(str(file)).move(target)
+            return str(target)
 
-        downloads = download.expand(path=export.output)
+        delivered = deliver.partial(destination="{{ params.destination }}").expand(path=export.output)
         submit >> wait >> folder >> shorts
-        wait_for_export >> downloads
+        wait_for_export >> delivered
     return dag
 
 
-reschedule = http_flow("reschedule")
-poke = http_flow("poke")
+reschedule = http_flow("reschedule", mode="reschedule")
+# Written as one would who wants no worker to wait; with a response_check it holds one all the same.
+deferrable = http_flow("deferrable", deferrable=True)

@@ -141,6 +141,22 @@ def get_provider_info() -> dict[str, Any]:
                         "s3://aws_default@bucket/shorts, or a path that all workers share.",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "poke_interval": {
+                        "label": "Look no sooner than",
+                        "description": "Seconds between two looks at a job at least. Empty: 5.",
+                        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600},
+                    },
+                    "max_wait": {
+                        "label": "Look no later than",
+                        "description": "Seconds between two looks at a job at most. Empty: 120 for a task, 60 for an "
+                        "export.",
+                        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 3600},
+                    },
+                    "requests_per_second": {
+                        "label": "Requests per second",
+                        "description": "Of all waits in one triggerer, at most.",
+                        "schema": {"type": ["number", "null"], "default": 50, "minimum": 0.01, "maximum": 10000},
+                    },
                     "price_input_video": {
                         "label": "Price of an input video",
                         "description": "US dollars that Klap bills your account for it. Empty: 0.44, second-hand.",

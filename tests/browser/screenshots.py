@@ -79,7 +79,7 @@ def form(camera: Camera) -> None:
 
 def klap_page(camera: Camera) -> None:
     """The page Klap, each of its parts."""
-    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (690, "Runs that paid")}
+    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (780, "Runs that paid")}
     for view, (height, seen) in views.items():
         page = camera.open(f"{camera.stage.airflow.url}/plugin/klap?view={view}", height=height)
         expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()

@@ -95,8 +95,8 @@ def whole_stage(home: Path, shorts: Path, *, port: int = 0, **connections: dict[
 def connection_to(sandbox: Sandbox) -> dict[str, Any]:
     """Return an Airflow connection to a sandbox."""
     player = f"{sandbox.root}/player"
-    pages = {"player_url": player, "embed_url": player, "app_url": f"{sandbox.root}/spaces"}
-    return {"conn_type": "klap", "host": sandbox.url, "password": "kak_sandbox", "extra": pages}
+    extra = {"player_url": player, "embed_url": player, "app_url": f"{sandbox.root}/spaces", "poke_interval": 2}
+    return {"conn_type": "klap", "host": sandbox.url, "password": "kak_sandbox", "extra": extra}
 
 
 @contextmanager

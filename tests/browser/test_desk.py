@@ -9,8 +9,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.stage import ADMIN, BATCH_DAG_ID, DAG_ID, VIEWER
-from tests.browser.test_access import sign_in
+from tests.browser.stage import BATCH_DAG_ID, DAG_ID
 from tests.browser.test_shorts_tab import cards
 
 if TYPE_CHECKING:
@@ -52,20 +51,6 @@ def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
     assert page.evaluate("navigator.clipboard.readText()") == texts["tiktok"]
 
 
-def test_a_player_below_a_path_needs_the_login(
-    page: Page, stage: Stage, below_a_path: str, delivered: str, complaints: list[str]
-) -> None:
-    short = stage.airflow.xcom(DAG_ID, delivered, "select_shorts")[0]["project_id"]
-    address = f"{below_a_path}/klap/api/dags/{DAG_ID}/runs/{quote(delivered)}/shorts/{short}/video"
-    assert page.request.get(address).status == 401
-    sign_in(page, below_a_path, VIEWER)
-    assert page.request.get(address).status == 403
-    page.context.clear_cookies()
-    sign_in(page, below_a_path, ADMIN)
-    assert page.request.get(address).status == 200
-    complaints.clear()  # of the pages that are left when the cookies go
-
-
 def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Stage, asked: str) -> None:
     page.goto(f"{stage.airflow.url}/plugin/klap")
     waiting = page.get_by_role("region", name="Waiting for you")
@@ -73,23 +58,6 @@ def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Sta
     expect(pick).to_have_count(1)
     pick.click()
     expect(page).to_have_url(stage.tab_of(quote(asked)))
-
-
-def test_a_run_and_its_shorts_are_on_the_page_and_stay_when_it_is_deleted(page: Page, stage: Stage) -> None:
-    run_id = stage.wait_for_success(stage.trigger(limit=1, name="To be deleted"))
-    page.goto(f"{stage.airflow.url}/plugin/klap")
-    row = page.get_by_role("row").filter(has_text="To be deleted")
-    expect(row).to_contain_text("Success")
-    stage.airflow.api("DELETE", f"/dags/{DAG_ID}/dagRuns/{run_id}")
-    page.reload()
-    expect(page.get_by_role("row").nth(1)).to_be_visible()
-    expect(row).to_have_count(0)
-    page.goto(f"{stage.airflow.url}/plugin/klap?view=shorts")
-    card = page.get_by_role("listitem").filter(has=page.locator(f'a[href*="{quote(run_id)}"]'))
-    expect(card.get_by_role("link", name="Run of")).to_have_count(0)
-    video = card.locator("video")
-    video.evaluate("video => { video.muted = true; return video.play(); }")
-    page.wait_for_function("video => video.currentTime > 0.3", arg=video.element_handle())
 
 
 def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage) -> None:

@@ -92,7 +92,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 "conn_type": "klap",
                 "host": sandbox.url,
                 "password": api_key,
-                "extra": {"external_access_token": token},
+                "extra": {"external_access_token": token, "poke_interval": 2},
             },
             "media_s3": s3.connection,
         }

@@ -35,7 +35,7 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_th
 
     submitted = stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"]
     manifest = json.loads(stage.s3.get(f"shorts/{submitted}/manifest.json"))
-    assert manifest["source_video_url"] == talk
+    assert manifest["source_video_url"] == "s3://media/talks/talk.mp4"
     assert len(manifest["delivered"]) == 3
     own = stage.airflow.xcom(DAG_ID, run_id, "publish")["manifest"]
     names = {"manifest.json", own.rpartition(f"{submitted}/")[2]}

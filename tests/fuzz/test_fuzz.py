@@ -277,7 +277,7 @@ def test_any_answer_to_any_call(call: calls.Call[Any], body: bytes, code: int, f
     except KlapError as failure:
         said = [str(failure), str(failure.error_code)]
     assert not [text for text in said if API_KEY in text or SIGNATURE in text]
-    assert "".join(said).encode()
+    "".join(said).encode()  # no half characters, which no database takes
 
 
 lines = (

@@ -186,7 +186,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         task.run()
 
     for said in (
-        "Line 3: source_video_url takes text, of the form ^(https?://",
+        "Line 3: source_video_url takes text, of the form ^(https://",
         "Line 4: limit takes a whole number, from 1;",
         "Line 5: language takes text, one of ",
         "min_duration (100 s) is longer than max_duration (50 s)",

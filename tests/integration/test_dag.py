@@ -70,7 +70,7 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
     running_sandbox.reset(task_seconds=1, user_header="required")
     user = running_sandbox.user()
-    extra = {"external_access_token": ACCESS_TOKEN, "destination": f"{folder}/user"}
+    extra = {"external_access_token": ACCESS_TOKEN, "destination": f"{folder}/user", "poke_interval": 0.5}
     conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY, "extra": extra}
     done = subprocess.run(
         [sys.executable, __file__, running_sandbox.url, str(folder), user],
@@ -332,9 +332,9 @@ def test_a_default_out_of_range_is_refused(make_dag: Callable[..., DAG], wrong: 
 
 def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG]) -> None:
     with pytest.raises(
-        ValueError, match=r"'clip_count' .did you mean 'max_clip_count'.*, 'sorce_url' .did you mean 'source_video_url'"
+        ValueError, match=r"'lanuage' .did you mean 'language'.*, 'sorce_url' .did you mean 'source_video_url'"
     ):
-        make_dag("klap_daily", sorce_url=TALK, clip_count=3)
+        make_dag("klap_daily", sorce_url=TALK, lanuage="en")
 
 
 # Running

@@ -12,6 +12,7 @@ import tracemalloc
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import fsspec
 import pytest
@@ -786,3 +787,46 @@ def test_where_it_lies_stands_in_the_ledger_also_when_it_was_there_already_and_w
     supervisor.ledger.clear()
     deliver(**fields).run()
     assert json.loads(supervisor.ledger[entry])["path"] == left["path"]
+
+
+def test_the_address_that_the_wait_has_found_is_used(
+    klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.put_xcom("wait", short)
+    looks = len(klap.requests("GET", LOOK))
+    assert deliver(wait_task_id="wait").run()["src_url"] == short["src_url"]
+    assert len(klap.requests("GET", LOOK)) == looks
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/renders/gone.mp4",
+        "/sample-that-is-none",
+        "/_sandbox/ledger",
+        "http://example.com/not-encrypted.mp4",
+        "file:///etc/passwd",
+    ],
+)
+def test_an_address_that_does_not_do_any_more_is_asked_for_anew(
+    klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor, address: str
+) -> None:
+    supervisor.put_xcom("wait", {**short, "src_url": urljoin(klap.root, address)})
+    assert deliver(wait_task_id="wait").run()["src_url"] == short["src_url"]
+
+
+def test_an_address_of_another_export_is_not_used(
+    klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.put_xcom("wait", {**short, "export_id": "another", "src_url": f"{klap.root}/renders/other.mp4"})
+    assert deliver(wait_task_id="wait").run()["src_url"] == short["src_url"]
+    assert klap.requests("GET", "/renders/other") == []
+
+
+def test_a_download_that_fails_at_the_address_that_klap_still_gives_fails_once(
+    klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.put_xcom("wait", short)
+    klap.fault("GET", RENDER, "not_a_video", times=None)
+    with pytest.raises(KlapDownloadError):
+        deliver(wait_task_id="wait").run()

@@ -307,7 +307,8 @@ def test_a_manifest_and_its_asset_are_where_the_connection_says(
             klap_task_id="task01",
         )
     )
-    assert task.run()["manifest"] == f"file://{tmp_path}/manifest.json"
+    assert task.run()["manifest"].startswith(f"file://{tmp_path}/runs/")
+    assert (tmp_path / "manifest.json").exists()
     assert [event["dest_asset_key"]["uri"] for event in task.asset_events()] == [f"file://{tmp_path}"]
 
 

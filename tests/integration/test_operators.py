@@ -1191,6 +1191,52 @@ def test_a_lost_export_of_other_settings_is_not_adopted(
     assert bodies[export_id] == {"watermark": watermark}
 
 
+def test_what_is_selected_together_is_listed_once_for_all_its_exports(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
+) -> None:
+    shorts = make_shorts(5)
+    there = klap.call("POST", f"/projects/{shorts[0]['folder_id']}/{shorts[0]['id']}/exports").json()["id"]
+    airflow(listing(shorts[0]["folder_id"])).run()
+    for place, short in enumerate(shorts):
+        airflow(export(short), map_index=place).run()
+    assert len(klap.requests("GET", "^/exports$")) == 1
+    rows = {name: json.loads(row) for name, row in supervisor.ledger.items() if name.startswith("export ")}
+    assert [row["known"] for name, row in rows.items() if shorts[0]["id"] in name] == [[there]]
+    assert [row["known"] for name, row in rows.items() if shorts[0]["id"] not in name] == [[]] * 4
+
+
+def test_a_list_of_exports_that_is_a_minute_old_is_made_anew(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
+) -> None:
+    shorts = make_shorts(2)
+    name = f"listed {shorts[0]['folder_id']}"
+    supervisor.ledger[name] = json.dumps({"at": time.time() - 61, "exports": {}})
+    there = klap.call("POST", f"/projects/{shorts[0]['folder_id']}/{shorts[0]['id']}/exports").json()["id"]
+    for short in shorts:
+        airflow(export(short)).run()
+    assert len(klap.requests("GET", "^/exports$")) == 1
+    assert json.loads(supervisor.ledger[name])["exports"] == {shorts[0]["id"]: [there]}
+
+
+def test_a_list_of_exports_of_another_user_is_not_used(
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any], supervisor: Supervisor
+) -> None:
+    name = f"listed {short['folder_id']} user-2"
+    supervisor.ledger[name] = json.dumps({"at": time.time(), "exports": {}})
+    airflow(export(short)).run()
+    assert len(klap.requests("GET", "^/exports$")) == 1
+
+
+def test_a_selection_does_not_need_the_list_of_exports(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    shorts = make_shorts(2)
+    klap.fault("GET", "^/exports$", "status", code=403)
+    assert len(airflow(listing(shorts[0]["folder_id"])).run()) == 2
+    airflow(export(shorts[0])).run()
+    assert len(klap.requests("GET", "^/exports$")) == 2
+
+
 @pytest.mark.parametrize("destination", ["out/x", "nope://bucket/x"])
 def test_a_destination_that_cannot_be_is_named_before_anything_is_paid(
     klap: Sandbox, airflow: Airflow, destination: str

@@ -177,6 +177,6 @@ def test_a_signed_address_is_in_nothing_that_a_run_leaves(
         left = str(failure)
     assert "https://example.com/talk.mp4" in left
     written = [file.read_bytes() for file in tmp_path.rglob("*.json")]
-    assert len(written) == 2
+    assert len(written) == 3, "beside the video, the manifest, and that of the run"
     assert not [text for text in written if b"s3cr3t" in text]
     assert not [said for said in [*supervisor.said, left] if "s3cr3t" in said]

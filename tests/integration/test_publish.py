@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk.execution_time import comms
 from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapIncompleteError
@@ -523,3 +524,26 @@ def test_a_video_that_was_never_submitted_has_cost_nothing_and_the_log_says_so(
     with pytest.raises(KlapIncompleteError):
         publish(None, klap_task_id="", submissions="0", list_task_id="select_shorts").run()
     assert "has cost 0 input videos × $0.44 + 0 generated" in capfd.readouterr().out
+
+
+def test_what_klap_took_is_remembered_for_later_waits(
+    publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor
+) -> None:
+    run(3)
+    supervisor.put_xcom("wait_for_shorts", {"klap_task_id": "task000000000000", "took": 244.5})
+    for place, took in enumerate([101.0, None, 303.0]):
+        supervisor.put_xcom(STEPS[-2], {**video(place), "took": took}, map_index=place)
+    supervisor.ledger["pace klap_default task"] = json.dumps([[99.0, None]])
+    durations = [{**short(place), "duration": 20.0 + place} for place in range(3)]
+    publish(durations, wait_task_id="wait_for_shorts").run()
+    assert json.loads(supervisor.ledger["pace klap_default task"]) == [[99.0, None], [244.5, None]]
+    assert json.loads(supervisor.ledger["pace klap_default export"]) == [[101.0, 20.0], [303.0, 22.0]]
+
+
+def test_a_run_ends_well_if_that_cannot_be_remembered(
+    publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor
+) -> None:
+    run(1)
+    supervisor.put_xcom("wait_for_shorts", {"klap_task_id": "task000000000000", "took": 244.5})
+    supervisor.broken = (comms.SetAssetStateStoreByName,)
+    assert publish(1, wait_task_id="wait_for_shorts").run()["delivered"] == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.execution_time import comms
 
 from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError, KlapWaitError
 from klap_provider.rules import polling
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from klap_provider.sensors.base import KlapJobSensor
-    from tests.support.airflow_context import Played
+    from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
     Airflow = Callable[..., Played]
@@ -165,7 +168,7 @@ def forget_faults(klap: Sandbox) -> None:
 
 
 def waiting(klap_task_id: str, **fields: Any) -> Callable[[], TaskStatusSensor]:
-    fields = {"poke_interval": 0.05, "timeout": PATIENT, **fields}
+    fields = {"poke_interval": 0.05, "max_wait": 0.1, "timeout": PATIENT, **fields}
     return lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id, **fields)
 
 
@@ -186,7 +189,8 @@ def test_a_wait_ends_alike_in_every_mode(klap: Sandbox, airflow: Airflow, mode: 
     assert failure == case.failure
     if failure is None:
         folder_id = klap.outcome(f"/tasks/{klap_task_id}")["output_id"]
-        assert task.xcom() == {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
+        ids = {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
+        assert task.xcom() == {**ids, "took": task.xcom()["took"]}
         assert task.xcom("klap_error") is None
     else:
         assert task.xcom() is None
@@ -201,6 +205,90 @@ def test_klap_is_not_asked_before_it_wants_to_be(klap: Sandbox, airflow: Airflow
     looks = [look for look in klap.requests("GET", "^/tasks/") if look["status"] in (200, 429)]
     (refused,) = [place for place, look in enumerate(looks) if look["status"] == 429]
     assert looks[refused + 1]["at"] - looks[refused]["at"] >= 0.99
+
+
+def test_what_a_job_took_lies_between_the_last_look_and_the_one_before(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
+) -> None:
+    task = airflow(waiting(new_task(klap, [], 0.5), **{"poke_interval": 0.3, "submitted_at": time.time(), **mode}))
+    took = task.run()["took"]
+    assert took is None if mode.get("mode") == "reschedule" else 0.3 <= took <= 1.5
+
+
+@pytest.mark.parametrize("end_from_trigger", [True, False])
+def test_a_job_that_was_submitted_just_now_is_first_looked_at_in_the_triggerer(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor, end_from_trigger: bool
+) -> None:
+    klap_task_id = new_task(klap, [])
+    began = time.time()
+    task = airflow(waiting(klap_task_id, submitted_at=began, poke_interval=1, end_from_trigger=end_from_trigger))
+    assert task.run()["took"] == pytest.approx(0.5, abs=0.3)
+    looks = [look for look in klap.requests("GET", "^/tasks/") if look["at"] > began]
+    assert looks[0]["at"] - began >= 0.85
+    assert len(looks) == 2 - end_from_trigger
+
+
+def test_bounds_are_the_sensors_own_or_else_the_connections(
+    klap: Sandbox, airflow: Airflow, connect: Callable[..., None]
+) -> None:
+    def bounds(**own: Any) -> tuple[float, float]:
+        klap_task_id = new_task(klap, [])
+        task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id, **own))
+        watch = task.make()._begin(task._start(0)[2])  # type: ignore[attr-defined]  # a sensor's
+        return watch.pace.shortest, watch.pace.longest
+
+    assert bounds() == (5, 120)
+    connect(klap.url, poke_interval=10, max_wait=300)
+    assert bounds() == (10, 300)
+    assert bounds(poke_interval=1) == (1, 300)
+    assert bounds(max_wait=20) == (10, 20)
+    assert bounds(mode="reschedule") == (60, 300)
+    assert bounds(poke_interval=30, max_wait=20) == (30, 30)
+
+
+def test_a_wait_knows_what_the_connections_last_jobs_took(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor
+) -> None:
+    supervisor.ledger["pace klap_default task"] = json.dumps([[240.0, None]] * 20)
+    klap_task_id = new_task(klap, [])
+    task = airflow(waiting(klap_task_id, submitted_at=time.time(), max_wait=0.2))
+    task.run()
+    typical = task.triggers[0][1]["typical"]
+    assert typical["median"] == pytest.approx(240, rel=0.1)
+    assert not typical["may_be_short"]
+
+
+@pytest.mark.parametrize("row", ["nonsense", None, [[1, 2, 3]], {"a": 1}])
+def test_a_record_that_cannot_be_read_is_as_good_as_none(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor, row: Any
+) -> None:
+    supervisor.ledger["pace klap_default task"] = json.dumps(row)
+    assert failure_of(airflow(waiting(new_task(klap, []))), "") is None
+
+
+def test_a_record_that_airflow_cannot_give_is_not_needed(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor
+) -> None:
+    supervisor.broken = (comms.GetAssetStateStoreByName,)
+    assert failure_of(airflow(waiting(new_task(klap, []))), "") is None
+
+
+def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
+    klap: Sandbox,
+    airflow: Airflow,
+    supervisor: Supervisor,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: dict[str, Any],
+) -> None:
+    klap_task_id = new_task(klap, [])
+    monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
+    supervisor.broken = (comms.GetConnection,)
+    again = threading.Timer(0.3, connect, (klap.url,))
+    again.start()
+    task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id, poke_interval=0.05, **mode))
+    assert task.run()["klap_task_id"] == klap_task_id
+    again.join()
 
 
 def test_the_first_look_is_taken_at_once(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
@@ -249,7 +337,7 @@ def test_a_ready_export_answers_its_ids_and_its_address(
     task = airflow(lambda: ExportStatusSensor(task_id="wait", poke_interval=0.05, timeout=PATIENT, **ids, **mode))
     path = f"/projects/{ids['folder_id']}/{ids['project_id']}/exports/{ids['export_id']}"
     result = task.run()
-    assert result == {**ids, "src_url": klap.outcome(path)["src_url"]}
+    assert result == {**ids, "src_url": klap.outcome(path)["src_url"], "took": result["took"]}
     assert result["src_url"].endswith(".mp4")
 
 

@@ -128,6 +128,13 @@ def test_lists_hold_models() -> None:
     assert [type(item) for item in answer(calls.list_exports(), [{"id": "a", "status": "ready"}])] == [Export]
 
 
+def test_of_a_list_some_entries_are_read_whatever_the_others_are() -> None:
+    odd: list[Any] = [{"id": []}, {"id": {}}, {"id": None}, {}, [], None, "a", {"id": "b", "status": "ready"}]
+    listed = [*odd, {"id": "a", "status": "ready"}, {"id": 7, "status": "ready"}]
+    assert [export.id for export in answer(calls.list_exports(ids={"a", "7"}), listed)] == ["a", "7"]
+    assert answer(calls.list_exports(ids={"a"}), odd) == []
+
+
 @pytest.mark.parametrize(
     ("given", "quoted"),
     [

@@ -9,7 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from klap_provider.rules.polling import Pace, TaskTarget, Watch
+from klap_provider.rules.pace import Pace
+from klap_provider.rules.polling import TaskTarget, Watch
 from klap_provider.triggers import TaskStatusTrigger
 from tests.support.loop_watch import BLOCKED, blockers
 from tests.support.sandbox import REPOSITORY

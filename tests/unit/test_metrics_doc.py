@@ -51,4 +51,4 @@ def test_the_page_has_every_tag_with_its_values() -> None:
 
 def test_every_call_is_named_for_the_function_that_makes_it() -> None:
     source = inspect.getsource(calls)
-    assert re.findall(r"^def (\w+)\(.*-> Call\[", source, re.M) == re.findall(r'name="(\w+)"', source)
+    assert re.findall(r"^def (\w+)\([^)]*\) -> Call\[", source, re.M) == re.findall(r'name="(\w+)"', source)

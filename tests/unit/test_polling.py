@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,21 +25,17 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
+from klap_provider.rules.pace import Pace
 from klap_provider.rules.polling import (
     UNKNOWN_GRACE,
     ExportTarget,
-    Pace,
     Ready,
     ShortsTarget,
     TaskTarget,
-    Typical,
     Wait,
     Watch,
     judge_job,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 START = 1_700_000_000.0
 STEADY = Pace(shortest=12, longest=10)  # the jitter is below the cap: always 10 s
@@ -190,18 +185,29 @@ def test_a_project_is_judged_as_a_list_of_one() -> None:
 
 
 def test_targets_return_ids_and_nothing_else() -> None:
-    assert TaskTarget("t1").xcom(task("ready", output_type="folder", message="hi")) == {
+    assert TaskTarget("t1").xcom(Ready(task("ready", output_type="folder", message="hi"), 61.5)) == {
         "klap_task_id": "t1",
         "output_type": "folder",
         "output_id": "f1",
+        "took": 61.5,
     }
-    assert ExportTarget("e1", "p1", "f1").xcom(export("ready", descriptions="hi")) == {
+    assert ExportTarget("e1", "p1", "f1").xcom(Ready(export("ready", descriptions="hi"))) == {
         "export_id": "e1",
         "project_id": "p1",
         "folder_id": "f1",
         "src_url": "https://x/v.mp4",
+        "took": None,
     }
-    assert ShortsTarget("f1").xcom([Project(id="p1")]) is None
+    assert ShortsTarget("f1").xcom(Ready([Project(id="p1")])) is None
+
+
+def test_a_job_took_until_half_way_between_the_last_two_looks() -> None:
+    first = judge_job(task("processing"), watch(), now=START + 40)
+    assert isinstance(first, Wait)
+    second = judge_job(DOWN, first.watch, now=START + 50)  # it tells nothing of the job
+    assert isinstance(second, Wait)
+    assert judge_job(task("ready"), second.watch, now=START + 60) == Ready(task("ready"), 50.0)
+    assert judge_job(task("ready"), watch(), now=START + 60) == Ready(task("ready"), None)
 
 
 def test_targets_judge_as_judge_job_does() -> None:
@@ -251,8 +257,6 @@ passing = st.sampled_from([DOWN, KlapNoAnswerError("x"), KlapAnswerError("x", st
 )
 words = st.sampled_from(["processing", "ready", "error", "done", "queued", ""])
 paces = st.builds(Pace, shortest=st.floats(0.1, 60), longest=st.floats(0.1, 600))
-kinds = st.none() | st.sampled_from([TaskTarget.typical, ExportTarget.typical])
-draws = st.floats(0, 1)
 
 
 @given(
@@ -286,69 +290,3 @@ def test_any_sequence_of_looks_ends_by_the_deadline(
         assert (verdict.watch.started_at, verdict.watch.deadline) == (state.started_at, state.deadline)
         state, now = verdict.watch, now + verdict.seconds + slowness
     assert asked_at <= state.deadline + slowness + 1e-3
-
-
-@given(pace=paces, waited=st.floats(-100, 1e9), kind=kinds, draw=draws)
-def test_a_pace_keeps_within_its_bounds(pace: Pace, waited: float, kind: Typical | None, draw: float) -> None:
-    delay = pace.delay(waited, kind, lambda: draw)
-    assert min(pace.longest, 0.9 * pace.shortest) <= delay <= pace.longest
-
-
-def noticed(length: float, pace: Pace, kind: Typical | None, draws: Iterator[float]) -> tuple[float, int]:
-    """When a job of that length is noticed, in seconds after it was ready, and at how many looks."""
-    waited, looks = 0.0, 1
-    while waited < length:
-        waited, looks = waited + pace.delay(waited, kind, lambda: next(draws)), looks + 1
-    return waited - length, looks
-
-
-@given(length=st.floats(5, 60), kind=kinds, draws=st.lists(draws, min_size=1))
-def test_a_short_job_is_noticed_within_two_seconds_or_a_tenth_of_its_length(
-    length: float, kind: Typical | None, draws: list[float]
-) -> None:
-    after, looks = noticed(length, Pace(2, 15), kind, cycle(draws))
-    assert after <= max(2.0, length / 10) + 1e-9
-    assert looks < 26
-
-
-@pytest.mark.parametrize(
-    ("kind", "waited", "delay"),
-    [
-        (TaskTarget.typical, 0, 2),
-        (TaskTarget.typical, 50, 5),
-        (TaskTarget.typical, 60, 30),
-        (TaskTarget.typical, 109, 30),
-        (TaskTarget.typical, 110, 4),
-        (TaskTarget.typical, 1799, 4),
-        (TaskTarget.typical, 1800, 18),
-        (TaskTarget.typical, 9999, 30),
-        (ExportTarget.typical, 60, 30),
-        (ExportTarget.typical, 180, 3),
-        (ExportTarget.typical, 600, 6),
-        (None, 0, 2),
-        (None, 60, 6),
-        (None, 200, 20),
-        (None, 9999, 30),
-    ],
-)
-def test_looks_are_close_while_jobs_usually_become_ready(kind: Typical | None, waited: float, delay: float) -> None:
-    assert Pace(2, 30).delay(waited, kind, lambda: 0.0) == pytest.approx(delay)
-
-
-@pytest.mark.parametrize("target", [TaskTarget("t1"), ExportTarget("e1", "p1")])
-def test_targets_look_as_is_typical_for_their_kind(target: TaskTarget | ExportTarget) -> None:
-    job: Any = task("processing") if isinstance(target, TaskTarget) else export("processing")
-    verdict = target.judge(job, watch(pace=Pace(1, 1000)), now=START + 300)
-    assert isinstance(verdict, Wait)
-    assert 0.9 * target.typical.step <= verdict.seconds <= target.typical.step
-
-
-def test_a_pace_of_one_interval_is_just_that() -> None:
-    for waited in (0, 59, 61, 500, 5000):
-        assert Pace(20, 20).delay(waited, TaskTarget.typical, lambda: 0.0) == 20
-
-
-def test_looks_that_started_together_spread() -> None:
-    pace = Pace(shortest=10, longest=60)
-    assert (pace.delay(0, None, lambda: 0.0), pace.delay(0, None, lambda: 1.0)) == pytest.approx((10, 9))
-    assert len({pace.delay(0) for _ in range(20)}) > 1

@@ -12,6 +12,7 @@ from klap_generate_shorts import dag, klap_generate_shorts
 from klap_provider.api.languages import LANGUAGES
 from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
 from klap_provider.api.shapes import ASPECT_RATIOS
+from klap_provider.dag_parts import fields
 from klap_provider.dag_parts.trigger_form import form_fields
 from klap_provider.rules.selection import Selection
 
@@ -211,3 +212,7 @@ def test_each_shape_has_words() -> None:
     schema = dag.params.get_param("aspect_ratio").schema
     assert schema["enum"] == [*schema["values_display"]] == [*ASPECT_RATIOS]
     assert all(words.startswith(f"{shape} ") for shape, words in schema["values_display"].items())
+
+
+def test_the_written_fields_are_the_models() -> None:
+    assert fields.FILE.read_text(encoding="utf-8") == fields.made(), "after a change to a model: make fields"

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
 from sys import float_info
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,9 @@ from pydantic import (
 )
 
 from klap_provider.api.public_form import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class JobStatus(str, Enum):
@@ -57,7 +60,8 @@ OptionalText = Annotated[str | None, WrapValidator(_or_none)]
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
+    # Built at the first answer, not when a DAG file is parsed.
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 class _Job(_Answer):
@@ -196,13 +200,17 @@ def _find_id(document: Any, depth: int = 3) -> Any:
     return next((found for found in inner if found is not None), None)
 
 
-def entries(model: type[AnswerT], document: Any) -> list[AnswerT]:
+def entries(model: type[AnswerT], document: Any, *, ids: Collection[str] | None = None) -> list[AnswerT]:
     """
     Return what can be read of a list: an entry that cannot is left out, so that it does not hide the others.
 
+    :param ids: of these entries; default: of all.
     :raises ValidationError: the document is no list, or nothing in it can be read.
     """
     read = []
+    if ids is not None and isinstance(document, list):
+        named = [(item, _as_text(item.get("id"))) for item in document if isinstance(item, dict)]
+        document = [item for item, name in named if isinstance(name, str) and name in ids]
     for item in TypeAdapter(list[Any]).validate_python(document):
         with suppress(ValidationError):
             read.append(model.model_validate(item))

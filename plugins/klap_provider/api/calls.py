@@ -37,7 +37,7 @@ from klap_provider.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 
@@ -124,13 +124,19 @@ def get_export(export_id: str, *, project_id: str, folder_id: str | None = None)
     return Call("GET", path, Export.model_validate, name="get_export")
 
 
-def list_exports(*, folder_id: str | None = None, project_id: str | None = None) -> Call[list[Export]]:
-    """``GET /exports``, optionally only those of one folder or project."""
+def list_exports(
+    *, folder_id: str | None = None, project_id: str | None = None, ids: Collection[str] | None = None
+) -> Call[list[Export]]:
+    """
+    ``GET /exports``, optionally only those of one folder or project.
+
+    :param ids: read these of the answer alone, however long it is.
+    """
     query = {"folder_id": folder_id, "project_id": project_id}
     return Call(
         "GET",
         "/exports",
-        _exports,
+        _exports if ids is None else partial(entries, Export, ids=ids),
         query={k: v for k, v in query.items() if v is not None},
         name="list_exports",
     )

@@ -60,7 +60,8 @@ VideoUrl = Annotated[
 class Request(BaseModel):
     """Base of the models: strict, frozen, and with an error message for each wrong field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    # What validates is built when it is first asked to: most parses of a DAG file never do.
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
     def body(self) -> dict[str, Any]:
         """Return the JSON object to send: only what was set, and nothing that is None."""

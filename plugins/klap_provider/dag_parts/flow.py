@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from airflow.sdk import DAG, task_group
 
 from klap_provider.api.requests import Dimensions, EditingOptions, Watermark
-from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, tell_estimate
+from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, share_rules, tell_estimate
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -56,6 +56,7 @@ def klap_dag(
     set_defaults(fields, defaults)
     if "budget" in fields:
         tell_estimate(fields)
+    share_rules(fields)
     return DAG(
         dag_id,
         auto_register=False,  # or importing its file would register it for the importing file as well
@@ -165,7 +166,9 @@ def export_and_deliver(
     exported = f"ti.xcom_pull('{group_id}.export', map_indexes=ti.map_index)"
 
     @task_group(group_id=group_id, group_display_name=group_display_name)
-    def one_short(project_id: str, folder_id: str | None, short_name: str, virality_score: int | None) -> None:
+    def one_short(
+        project_id: str, folder_id: str | None, short_name: str, virality_score: int | None, duration: float | None
+    ) -> None:
         short: dict[str, Any] = {"project_id": project_id, "folder_id": folder_id, "short_name": short_name}
         export = ExportShortOperator(
             task_id="export",
@@ -182,6 +185,7 @@ def export_and_deliver(
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             submitted_at=f"{{{{ {exported}.submitted_at }}}}",
+            duration=duration,
             end_from_trigger=True,
         )
         deliver = DeliverShortOperator(
@@ -191,6 +195,7 @@ def export_and_deliver(
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             virality_score=virality_score,
+            wait_task_id=wait_for_export.task_id,
             **origin_and_place,
         )
         export >> wait_for_export >> deliver
@@ -202,6 +207,7 @@ def export_and_deliver(
         trigger_rule="all_done",
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),
+        wait_task_id=wait.task_id,
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
         folder_id=f"{{{{ {finished}.get('output_id') if {finished}.get('output_type') == 'folder' else '' }}}}",
         asset_alias=asset_alias,

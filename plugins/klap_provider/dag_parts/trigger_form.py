@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
 from klap_provider.api.requests import Dimensions, EditingOptions, VideoRequest, Watermark
 from klap_provider.api.shapes import ASPECT_RATIOS
+from klap_provider.dag_parts.fields import properties_of
 from klap_provider.files.permissions import configured
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, Spending, dollars, estimate
 from klap_provider.rules.misspelt import unknown
@@ -40,16 +40,11 @@ def form_fields(
     :param prefix: put before each name.
     :param defaults: other defaults than the model's, by field name. A required field without one stays required.
     """
-    properties = _properties(model)
+    properties = properties_of(model)
     return {
         f"{prefix}{name}": _param(properties[name], section, defaults.get(name, properties[name].get("default", ...)))
         for name in names or [name for name, schema in properties.items() if _is_plain(schema)]
     }
-
-
-@functools.cache
-def _properties(model: type[BaseModel]) -> dict[str, Any]:
-    return dict(model.model_json_schema()["properties"])
 
 
 def _is_plain(schema: dict[str, Any]) -> bool:
@@ -176,6 +171,24 @@ def tell_estimate(fields: dict[str, Param]) -> None:
         f"{Spending.model_fields['budget'].description} At second-hand list prices that is at most "
         f"{dollars(most.total)} for {what}."
     )
+
+
+class _Shared(dict[str, Any]):
+    """What a field may be, which nobody changes: a copy of it is itself."""
+
+    def __deepcopy__(self, memo: object) -> _Shared:
+        return self
+
+
+def share_rules(fields: dict[str, Param]) -> None:
+    """
+    Have the fields' copies share their rules.
+
+    Airflow copies all of a DAG's params, to the last word, for each of its operators and each class of these: a fifth
+    of what importing the DAG file takes.
+    """
+    for param in fields.values():
+        param.schema = _Shared(param.schema)
 
 
 def handed_on(param: Param) -> Param:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -21,6 +21,8 @@ from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
 from klap_provider.hooks.client import NO_ANSWER, USER_AGENT, transport_error
 from klap_provider.hooks.connection import DEFAULT_CONN_ID
 from klap_provider.hooks.lookup import alook_up
+from klap_provider.hooks.shared_looks import Folder, Seat
+from klap_provider.rules.polling import ExportTarget
 from klap_provider.rules.retry import Backoff
 from klap_provider.telemetry import metrics
 
@@ -31,14 +33,12 @@ if TYPE_CHECKING:
 
     from klap_provider.api.calls import Call
     from klap_provider.hooks.connection import KlapConnection
+    from klap_provider.rules.polling import Target
 
 T = TypeVar("T")
 
 #: Requests under way at the same time, and so TCP connections, for one Airflow connection.
 IN_FLIGHT = 50
-
-#: Requests per second for one Airflow connection. Klap's documents look at each export every 15 s: this is 750 of them.
-PER_SECOND = 50.0
 
 #: Seconds for which an idle TCP connection is kept: longer than from one look to the next.
 KEEP_ALIVE = 60.0
@@ -56,6 +56,7 @@ class KlapAsyncClient:
     def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID, *, on_behalf_of: str | None = None) -> None:
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
+        self._seat: Seat | None = None
 
     async def __aenter__(self) -> Self:
         clients = _clients.setdefault(asyncio.get_running_loop(), {})
@@ -71,6 +72,8 @@ class KlapAsyncClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._seat is not None:
+            self._client.leave(self._seat, self.on_behalf_of)
         self._client.users -= 1
         if not self._client.users:
             del _clients[asyncio.get_running_loop()][self.klap_conn_id]
@@ -90,6 +93,36 @@ class KlapAsyncClient:
         if not call.repeatable:
             raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")
         return await self._client.call(call, self.on_behalf_of)
+
+    async def look(self, target: Target[T]) -> T:
+        """
+        Look once at what is waited for: by its own call, or with those that wait for exports of the same folder.
+
+        :raises KlapError: as :meth:`call`, or the list of these exports failed in passing.
+        """
+        seat = self._seated(target)
+        if seat is None:
+            return await self.call(target.call())
+        found = await self._client.folder(seat.target, self.on_behalf_of).look(seat)
+        if found is not None:
+            return cast("T", found)
+        try:
+            return await self.call(target.call())
+        finally:
+            seat.take()  # what a list said meanwhile is older
+
+    async def pause(self, target: Target[Any], seconds: float) -> None:
+        """Sleep until the next look; less, where another one's look has told of this target, too."""
+        if (seat := self._seated(target)) is not None:
+            await seat.pause(seconds)
+        else:
+            await asyncio.sleep(seconds)
+
+    def _seated(self, target: Target[Any]) -> Seat | None:
+        if self._seat is None and isinstance(target, ExportTarget) and target.folder_id is not None:
+            self._seat = Seat(target)
+            self._client.folder(target, self.on_behalf_of).seats.append(self._seat)
+        return self._seat
 
 
 @dataclass(frozen=True)
@@ -111,6 +144,12 @@ class _Account:
         proxy = select_proxy(connection.api_url, get_environ_proxies(connection.api_url))
         return cls(connection, {"timeout": timeout, "proxy": proxy, "allow_redirects": False})
 
+    def within(self, patience: float | None) -> dict[str, Any]:
+        """Return the options of a request that may take so many seconds; None: as many as the connection says."""
+        if patience is None:
+            return self.options
+        return {**self.options, "timeout": aiohttp.ClientTimeout(total=patience)}
+
 
 class _Client:
     """What the clients of one connection in one event loop share."""
@@ -126,16 +165,33 @@ class _Client:
         self._turn = 0.0
         self._held_until = 0.0
         self._refusals = 0
+        self._folders: dict[tuple[str | None, str | None], Folder] = {}
+
+    def folder(self, target: ExportTarget, user: str | None) -> Folder:
+        """Return those who wait for exports of the same folder, for the same user."""
+        key = user, target.folder_id
+        if key not in self._folders:
+            self._folders[key] = Folder(
+                str(target.folder_id), lambda call, patience: self.call(call, user, patience=patience)
+            )
+        return self._folders[key]
+
+    def leave(self, seat: Seat, user: str | None) -> None:
+        """Take one who waits out of its folder."""
+        folder = self.folder(seat.target, user)
+        folder.seats.remove(seat)
+        if not folder.seats:
+            del self._folders[user, seat.target.folder_id]
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def call(self, call: Call[T], user: str | None) -> T:
+    async def call(self, call: Call[T], user: str | None, *, patience: float | None = None) -> T:
         began = _now()
         account = self._account or await self._read(since=began)
         try:
-            return await self._in_turn(call, account, user)
+            return await self._in_turn(call, account, user, patience)
         except (KlapRateLimitError, KlapServerError):
             raise  # Klap itself has answered: the connection is right
         except KlapError:
@@ -146,7 +202,7 @@ class _Client:
                 fresh = account
             if fresh == account:
                 raise
-        return await self._in_turn(call, fresh, user)
+        return await self._in_turn(call, fresh, user, patience)
 
     async def _read(self, *, since: float) -> _Account:
         """Return the account as Airflow had it at that time of the event loop or later."""
@@ -157,10 +213,10 @@ class _Client:
                 self._read_at = read_at
             return self._account
 
-    async def _in_turn(self, call: Call[T], account: _Account, user: str | None) -> T:
+    async def _in_turn(self, call: Call[T], account: _Account, user: str | None, patience: float | None) -> T:
         async with self._in_flight:
             now = _now()
-            self._turn = max(now, self._turn + 1 / PER_SECOND)
+            self._turn = max(now, self._turn + 1 / account.connection.requests_per_second)
             if self._turn > now:
                 await asyncio.sleep(self._turn - now)
             held = self._held_until - _now()
@@ -171,7 +227,7 @@ class _Client:
                     retry_after=held,
                 )
             try:
-                answer = await self._send(call, account, user)
+                answer = await self._send(call, account, user, patience)
             except KlapRateLimitError as limited:
                 self._hold(limited)
                 raise
@@ -186,7 +242,7 @@ class _Client:
         delay = Backoff().delay(self._refusals, retry_after=limited.retry_after)
         self._held_until = max(self._held_until, now + delay)
 
-    async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
+    async def _send(self, call: Call[T], account: _Account, user: str | None, patience: float | None) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=KEEP_ALIVE),
@@ -197,7 +253,7 @@ class _Client:
         url = connection.api_url + call.path
         try:
             async with self._session.get(
-                url, params=call.query, headers=connection.headers, **account.options
+                url, params=call.query, headers=connection.headers, **account.within(patience)
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:

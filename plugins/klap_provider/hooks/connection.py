@@ -1,11 +1,11 @@
-"""What an Airflow connection of type ``klap`` says. No look-up here: the hooks bring the connection."""
+"""What an Airflow connection of type ``klap`` says. Nothing here loads an HTTP library."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from klap_provider.api.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
 from klap_provider.api.public_form import SHORTEST_SECRET
@@ -20,6 +20,9 @@ DEFAULT_CONN_ID = "klap_default"
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
+
+#: Of all waits in one triggerer. Klap's documents look at each export every 15 s: this is 750 of them.
+REQUESTS_PER_SECOND = 50.0
 
 
 class AirflowConnection(Protocol):
@@ -52,6 +55,9 @@ class KlapConnection:
         object storage.
     :param price_input_video: US dollars that Klap bills for it, as the following. None: see
         :class:`~klap_provider.rules.cost.Prices`.
+    :param poke_interval: seconds between looks at a job at least; None: as the sensors have it.
+    :param max_wait: seconds between looks at a job at most; None: as the sensors have it.
+    :param requests_per_second: of all waits in one triggerer, at most.
     """
 
     conn_id: str
@@ -68,6 +74,9 @@ class KlapConnection:
     price_input_video: Decimal | None = None
     price_generated_short: Decimal | None = None
     price_export: Decimal | None = None
+    poke_interval: float | None = None
+    max_wait: float | None = None
+    requests_per_second: float = REQUESTS_PER_SECOND
 
     @classmethod
     def read(cls, conn_id: str, conn: AirflowConnection) -> KlapConnection:
@@ -114,6 +123,9 @@ class KlapConnection:
             price_input_video=_price(conn_id, extra, "price_input_video"),
             price_generated_short=_price(conn_id, extra, "price_generated_short"),
             price_export=_price(conn_id, extra, "price_export"),
+            poke_interval=_seconds(conn_id, extra, "poke_interval", None),
+            max_wait=_seconds(conn_id, extra, "max_wait", None),
+            requests_per_second=_rate(conn_id, extra, "requests_per_second", REQUESTS_PER_SECOND),
         )
 
     def acting_for(self, user: str | None) -> KlapConnection:
@@ -154,17 +166,35 @@ class KlapConnection:
         return (self.api_key, self.external_access_token) if self.external_access_token else (self.api_key,)
 
 
-def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
+DefaultT = TypeVar("DefaultT", float, None)
+
+
+def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: DefaultT) -> float | DefaultT:
     value = extra.get(name)
     if value in (None, ""):
         return default
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        seconds = -1.0
+    seconds = _number(value)
     if not 0 < seconds <= 3600:
         raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
     return seconds
+
+
+def _rate(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name)
+    if value in (None, ""):
+        return default
+    rate = _number(value)
+    if not 0.01 <= rate <= 10_000:
+        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes 0.01 to 10000 per second.")
+    return rate
+
+
+def _number(value: Any) -> float:
+    """Return a number, or one that is in no range."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return -1.0
 
 
 def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:

@@ -24,13 +24,12 @@ from klap_provider.api.answers import JobStatus
 from klap_provider.api.public_form import secrets_in, without_secrets
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID
+from klap_provider.hooks.lookup import look_up
 from klap_provider.operators.retry_policy import KlapRetryPolicy
-from klap_provider.rules import submitter as rules
 from klap_provider.rules.ledger import Asker
 from klap_provider.rules.misspelt import require_known
 from klap_provider.rules.polling import LAST_LOOK
 from klap_provider.rules.retry import ONCE
-from klap_provider.rules.submitter import Submitter
 from klap_provider.xcoms import ERROR_KEY, LEDGER, Failure, Fate
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from klap_provider.api.answers import Export, Task
     from klap_provider.api.calls import Call
     from klap_provider.hooks.client import KlapClient
+    from klap_provider.hooks.connection import KlapConnection
     from klap_provider.rules.ledger import Store, Submission, Work
     from klap_provider.rules.polling import Ready, Target, Wait, Watch
 
@@ -158,6 +158,17 @@ class KlapOperator(BaseOperator):
             require_place(name, address, allowed)
 
     @functools.cached_property
+    def connection(self) -> KlapConnection:
+        """
+        The connection, for a task that may not have to ask Klap at all: the client would load requests.
+
+        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
+        :raises KlapInputError: ``on_behalf_of`` is no id.
+        :raises KlapLookUpError: Airflow cannot say just now.
+        """
+        return look_up(self.klap_conn_id).acting_for(self.on_behalf_of)
+
+    @functools.cached_property
     def client(self) -> KlapClient:
         """The client of this task's connection."""
         # Not at the top: requests would be loaded at every parse of the DAG file.
@@ -180,9 +191,9 @@ class KlapOperator(BaseOperator):
         try:
             self.require_place("destination", allowed)
         except KlapInputError:
-            if self.destination not in (self.client.connection.destination, default_folder()):
+            if self.destination not in (self.connection.destination, default_folder()):
                 raise
-        return settled(self.destination or self.client.connection.destination, klap_conn_id=self.klap_conn_id)
+        return settled(self.destination or self.connection.destination, klap_conn_id=self.klap_conn_id)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait, or fail as it has failed."""
@@ -242,6 +253,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
         *,
         status: Callable[[str], str],
         list_jobs: Callable[[bool], Sequence[str]] | None = None,
+        recent_jobs: Callable[[], Sequence[str]] | None = None,
         outgoing: Callable[[int], Call[Task]] | None = None,
         reuse: bool = False,
     ) -> Submission:
@@ -253,11 +265,14 @@ class KlapSubmitOperator(KlapLedgerOperator):
         :param status: returns the status word of the job with the given id.
         :param list_jobs: lists the ids of the jobs that Klap has of the thing, without those that failed if so asked;
             None where the API has no list.
+        :param recent_jobs: lists the same as of a moment ago.
         :param outgoing: called just before a POST with the number of those paid for before, and returns the call as it
             goes out; default: as it is. May raise.
         :param reuse: go on with what any run has sent before, if it asked for just the same.
         :raises KlapError: as :meth:`~klap_provider.rules.submitter.Submitter.submit` says.
         """
+        from klap_provider.rules import submitter as rules
+
         connection, ti = self.client.connection, context["ti"]
         patience = connection.connect_timeout + connection.read_timeout
 
@@ -271,13 +286,14 @@ class KlapSubmitOperator(KlapLedgerOperator):
 
             return send
 
-        submitter = Submitter(
+        submitter = rules.Submitter(
             store=self.ledger,
             work=work,
             asker=Asker(run_of(context), ti.try_number, ti.max_tries),
             prepare=prepare,
             has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
             list_jobs=list_jobs,
+            recent_jobs=recent_jobs,
             clock=time.time,
             on_accepted=self.count_accepted,
             tell=self.log.warning,

@@ -15,7 +15,7 @@ from klap_provider.operators.base import KlapLedgerOperator, reports_failure
 from klap_provider.rules.ledger import delivered_entry
 from klap_provider.rules.naming import file_name
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import DELIVERED_KEY, Delivered, DeliveredRow, File
+from klap_provider.xcoms import DELIVERED_KEY, Delivered, DeliveredRow, ExportReady, File
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +48,8 @@ class DeliverShortOperator(KlapLedgerOperator):
     :param virality_score: 0–100, for the file name. Templated.
     :param source_video_url: the video that it is a short of, for the JSON file. Templated.
     :param klap_task_id: Klap's task that made it, for the JSON file. Templated.
+    :param wait_task_id: id of the :class:`~klap_provider.sensors.ExportStatusSensor` of the same short. The address
+        that it has found is tried first; Klap is asked only if that does not do. Default: Klap is asked.
     :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
         (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
         allows (``[klap] allowed_destinations``).
@@ -94,6 +96,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         virality_score: float | None = None,
         source_video_url: str | None = None,
         klap_task_id: str | None = None,
+        wait_task_id: str | None = None,
         allowed_destinations: Sequence[str] | None = None,
         max_bytes: int = 5 * 1024**3,
         download_timeout: float = 1800,
@@ -110,6 +113,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         self.virality_score = virality_score
         self.source_video_url = source_video_url
         self.klap_task_id = klap_task_id
+        self.wait_task_id = wait_task_id
         self.max_bytes = max_bytes
         self.download_timeout = download_timeout
         self.allowed_destinations = allowed_destinations
@@ -131,7 +135,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             facts = read_sidecar(sidecar)
             record = self._delivered_before(path, known, facts)
             if record is None:
-                record = self._fetch(path)
+                record = self._fetch(path, self._seen(context))
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
                 metrics.count(metrics.DELIVERED)
                 metrics.count(metrics.DELIVERED_BYTES, record["size"])
@@ -220,10 +224,28 @@ class DeliverShortOperator(KlapLedgerOperator):
             write_json(sidecar, facts)
         return facts
 
-    def _fetch(self, path: ObjectStoragePath) -> File:
-        from klap_provider.files.download import Limits, download
-        from klap_provider.files.storage import whole_file
+    def _seen(self, context: Context) -> str | None:
+        """Return the address that the wait for this export has found, if it was this one."""
+        if self.wait_task_id is None:
+            return None
+        ti = context["ti"]
+        found = cast("ExportReady | None", ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index))
+        return found["src_url"] if found and found["export_id"] == self.export_id else None
 
+    def _fetch(self, path: ObjectStoragePath, seen: str | None) -> File:
+        if seen is None:
+            return self._download(path, self._address())
+        try:
+            return self._download(path, seen)
+        except KlapDownloadError as failure:
+            address = self._address()
+            if address == seen:
+                raise
+            self.log.info("Klap has another address by now, as the one that was known does not do: %s", failure)
+            return self._download(path, address)
+
+    def _address(self) -> str:
+        """Ask Klap for the public address of the video."""
         export = self.client.call(
             calls.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
         )
@@ -233,6 +255,12 @@ class DeliverShortOperator(KlapLedgerOperator):
                 "ExportStatusSensor.",
                 passing=export.status != JobStatus.ERROR,
             )
+        return export.src_url
+
+    def _download(self, path: ObjectStoragePath, address: str) -> File:
+        from klap_provider.files.download import Limits, download
+        from klap_provider.files.storage import whole_file
+
         connection = self.client.connection
         limits = Limits(
             self.max_bytes,
@@ -242,5 +270,5 @@ class DeliverShortOperator(KlapLedgerOperator):
             local=is_local(connection.api_url),
         )
         with whole_file(path) as sink:
-            fetched = download(export.src_url, sink, limits)
-        return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": export.src_url}
+            fetched = download(address, sink, limits)
+        return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": address}

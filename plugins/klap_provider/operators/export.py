@@ -9,6 +9,7 @@ from klap_provider.api.addresses import require_reachable
 from klap_provider.api.answers import JobStatus
 from klap_provider.api.public_form import shown
 from klap_provider.api.requests import ExportRequest, export_request
+from klap_provider.errors import KlapError
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.ledger import Work, export_entry
@@ -104,13 +105,21 @@ class ExportShortOperator(KlapSubmitOperator):
             what=f"export of {self.short_name or project_id}",
             price=float(self.client.connection.prices.export),
         )
-        submission = self.submit_once(
-            context,
-            calls.create_export(request, project_id=project_id, folder_id=folder_id),
-            work,
-            status=status,
-            list_jobs=self._list_exports,
-        )
+        try:
+            submission = self.submit_once(
+                context,
+                calls.create_export(request, project_id=project_id, folder_id=folder_id),
+                work,
+                status=status,
+                list_jobs=self._list_exports,
+                recent_jobs=None if folder_id is None else lambda: self._recent_exports(folder_id),
+            )
+        except KlapError as failure:
+            if folder_id is not None and not failure.refused:
+                from klap_provider.operators import exports_there
+
+                exports_there.forget(self.client, self.ledger, folder_id)
+            raise
         return {
             "export_id": str(submission.job_id),
             "project_id": project_id,
@@ -119,6 +128,11 @@ class ExportShortOperator(KlapSubmitOperator):
             "paid": submission.paid_by(run_of(context)),
             "entry": work.entry,
         }
+
+    def _recent_exports(self, folder_id: str) -> list[str]:
+        from klap_provider.operators import exports_there
+
+        return exports_there.ids_of(self.client, self.ledger, folder_id, str(self.project_id))
 
     def _list_exports(self, without_failed: bool) -> list[str]:
         exports = self.client.call(calls.list_exports(folder_id=self.folder_id, project_id=self.project_id))

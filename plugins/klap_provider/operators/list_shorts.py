@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
-from klap_provider.errors import KlapInputError, KlapNoShortsError
+from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import KlapLedgerOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.cost import Cost, Spending, affordable, dollars
 from klap_provider.rules.ledger import paid_entry, selection_entry
-from klap_provider.rules.polling import Pace, Ready, ShortsTarget, Watch
+from klap_provider.rules.pace import Pace
+from klap_provider.rules.polling import Ready, ShortsTarget, Watch
 from klap_provider.rules.selection import Ranked, Selection, as_selected, rank, within
 from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
@@ -175,9 +176,20 @@ class ListShortsOperator(KlapLedgerOperator):
         }
         if selected["selected"]:
             self.ledger.set(self._entry(context), selected)
+            self._note_exports()
         else:
             self.ledger.delete(self._entry(context))
         return self.conclude(context, shorts)
+
+    def _note_exports(self) -> None:
+        """Note which exports there are already, for all who are about to make others."""
+        if self.folder_id:
+            from klap_provider.operators import exports_there
+
+            try:
+                exports_there.note(self.client, self.ledger, self.folder_id)
+            except KlapError as failure:
+                self.log.info("Each export asks for itself which there are already: %s", failure)
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""

@@ -10,7 +10,6 @@ from airflow.sdk import Asset, AssetAlias
 from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
-from klap_provider.hooks.lookup import look_up
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.cost import Cost, Prices, Spending, dollars
 from klap_provider.rules.naming import manifest_name
@@ -59,6 +58,8 @@ class PublishShortsOperator(KlapOperator):
         it did not come to that. Templated.
     :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose answer goes into the
         manifest, if there is one.
+    :param wait_task_id: id of the :class:`~klap_provider.sensors.TaskStatusSensor`. What it and the waits among
+        ``steps`` took is remembered for the waits of later runs. Default: of the exports alone.
     :param source_video_url: the video. Templated.
     :param klap_task_id: Klap's task; None if it did not come to that. Templated.
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
@@ -104,6 +105,7 @@ class PublishShortsOperator(KlapOperator):
         shorts: list[Short] | None,
         source_video_url: str,
         review_task_id: str | None = None,
+        wait_task_id: str | None = None,
         klap_task_id: str | None = None,
         folder_id: str | None = None,
         submissions: int | str | None = None,
@@ -123,6 +125,7 @@ class PublishShortsOperator(KlapOperator):
         self.shorts = shorts
         self.source_video_url = source_video_url
         self.review_task_id = review_task_id
+        self.wait_task_id = wait_task_id
         self.klap_task_id = klap_task_id
         self.folder_id = folder_id
         self.submissions = submissions
@@ -142,7 +145,8 @@ class PublishShortsOperator(KlapOperator):
         if cost is not None:
             self.log.info("The run has cost %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
-        stock = self._take_stock(context, states) if self.klap_task_id else []
+        exports = ti.xcom_pull(task_ids=self.steps[-2:-1]) if self.klap_task_id else []
+        stock = self._take_stock(context, states, exports) if self.klap_task_id else []
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
             raise KlapIncompleteError(
@@ -171,6 +175,7 @@ class PublishShortsOperator(KlapOperator):
             },
         )
         self._count(context, [short["project_id"] for short in missing])
+        self._remember(context, exports)
         for short in missing:
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
@@ -215,8 +220,7 @@ class PublishShortsOperator(KlapOperator):
 
     def _prices(self) -> Prices:
         try:
-            # Not with the client, which would load requests for it.
-            return look_up(self.klap_conn_id).prices
+            return self.connection.prices
         except KlapConfigError:
             return Prices()
 
@@ -228,7 +232,22 @@ class PublishShortsOperator(KlapOperator):
         said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
         return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
 
-    def _take_stock(self, context: Context, states: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _remember(self, context: Context, exports: Sequence[Any]) -> None:
+        """Remember what Klap took for the task and the exports, once for a try of this task."""
+        from klap_provider.rules.pace import Took
+        from klap_provider.rules.polling import ExportTarget, TaskTarget
+        from klap_provider.telemetry import past_jobs
+
+        wait = context["ti"].xcom_pull(task_ids=self.wait_task_id) if self.wait_task_id else None
+        duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
+        past_jobs.note(self.klap_conn_id, TaskTarget.job, [Took(wait["took"])] if wait and wait.get("took") else [])
+        past_jobs.note(
+            self.klap_conn_id,
+            ExportTarget.job,
+            [Took(each["took"], duration.get(each["project_id"])) for each in exports if each and each.get("took")],
+        )
+
+    def _take_stock(self, context: Context, states: Mapping[str, Any], exports: Sequence[Any]) -> list[dict[str, Any]]:
         ti = context["ti"]
         # One request for each task: all its map indexes at once, told apart by their project_id.
         return take_stock(
@@ -236,7 +255,7 @@ class PublishShortsOperator(KlapOperator):
             self.steps,
             states=states,
             delivered=ti.xcom_pull(task_ids=self.steps[-1:]),
-            exports=ti.xcom_pull(task_ids=self.steps[-2:-1]),
+            exports=exports,
             failures=ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY),
         )
 

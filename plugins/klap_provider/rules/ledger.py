@@ -14,6 +14,8 @@ crashes, retries, clears and runs, and is the same for all of them. A row stands
 ``delivered <dag> <run> <short>``  where a run has delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
 ``adopt …``, ``resend …``          a person's word on the export or the submission of that name
 ``turn …``                         who may pay for the export, submission or request of that name next, or has paid
+``listed <folder> <user>``         which exports there were of a folder a moment ago; good for a minute
+``pace <connection> <kind>``       what its last jobs took (:mod:`klap_provider.rules.pace`); nothing that was paid
 =================================  =============================================================
 
 A :class:`Submission` without an id is an intent: a POST may have gone out. :mod:`klap_provider.rules.submitter` says
@@ -195,6 +197,16 @@ def paid_entry(video: str, job_id: str) -> str:
 def job_entry(job_id: str) -> str:
     """Return the name of the row that says whose an export is."""
     return _name("job", job_id)
+
+
+def listed_entry(folder_id: str, user: str | None) -> str:
+    """Return the name of the note on which exports there are of a folder, as a user sees them."""
+    return _name("listed", folder_id, *([user] if user else []))
+
+
+def pace_entry(conn_id: str, job: str) -> str:
+    """Return the name of the record of what the last jobs of a kind took."""
+    return _name("pace", conn_id, job)
 
 
 def _task(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> list[str]:

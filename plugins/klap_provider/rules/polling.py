@@ -1,12 +1,12 @@
 """
-When to look at a job next, and what a look means. Pure: no clock, no sleep, no Airflow.
+What a look at a job means. :mod:`klap_provider.rules.pace` says when the next one is due. Pure: no clock, no sleep, no
+Airflow.
 
 Sensors and triggers hand each look to the same :class:`Target`, so that every mode decides alike.
 """
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -22,75 +22,20 @@ from klap_provider.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from klap_provider.api.calls import Call
+    from klap_provider.rules.pace import Pace
     from klap_provider.xcoms import ExportReady, TaskReady
 
 #: Seconds for which a status word that is not known is taken for a passing state.
 UNKNOWN_GRACE = 120.0
-
-#: Seconds of a job in which looks come after a tenth of the time waited, whatever is typical.
-FIRST_MINUTE = 60.0
 
 #: Seconds that a look at, or after, the deadline may still take.
 LAST_LOOK = 15.0
 
 T = TypeVar("T")
 JobT = TypeVar("JobT", Task, Export)
-
-
-@dataclass(frozen=True)
-class Typical:
-    """
-    When jobs of a kind become ready, but for a few, and how closely to look meanwhile.
-
-    :param soonest: seconds after the submission.
-    :param latest: seconds after the submission.
-    :param step: seconds between looks from the soonest to the latest.
-    """
-
-    soonest: float
-    latest: float
-    step: float
-
-
-@dataclass(frozen=True)
-class Pace:
-    """
-    How the time between two looks follows the time waited.
-
-    In its first minute a job is looked at after each tenth of the time waited: one that is short, or fails at once, is
-    noticed within a tenth of its length. Then, while jobs of its kind are not yet ready, looks are ``longest`` apart;
-    while they usually become ready, close; and later, after each hundredth of the time waited. Looks are so spent
-    where they find something: for the same number of them, jobs are noticed sooner than at a fixed interval.
-    Where nothing is known about the kind, looks go on to come after each tenth of the time waited.
-
-    :param shortest: seconds between looks at least.
-    :param longest: seconds between looks at most.
-    """
-
-    shortest: float
-    longest: float
-
-    def delay(self, waited: float, typical: Typical | None = None, draw: Callable[[], float] = random.random) -> float:
-        """
-        Return the seconds until the next look.
-
-        :param waited: seconds since the job was submitted.
-        :param typical: what is known about the kind of job.
-        :param draw: uniform random number from 0 to 1. It shortens the delay by up to a tenth, so that waits that
-            started together do not beat together.
-        """
-        delay = waited / 10
-        if typical is not None and waited >= FIRST_MINUTE:
-            if waited < typical.soonest:
-                delay = self.longest
-            elif waited < typical.latest:
-                delay = typical.step
-            else:
-                delay = waited / 100
-        return min(self.longest, max(self.shortest, delay) * (1 - 0.1 * draw()))
 
 
 @dataclass(frozen=True)
@@ -102,19 +47,31 @@ class Watch:
     :param deadline: when to give up, in seconds since the epoch; nothing extends it.
     :param pace: when to look.
     :param unknown_since: since when the status has been a word that the API does not have; None if it is not.
+    :param running_at: when the job was last known to run, in seconds since the epoch; None if it never was.
     """
 
     started_at: float
     deadline: float
     pace: Pace
     unknown_since: float | None = None
+    running_at: float | None = None
+
+    def took(self, now: float) -> float | None:
+        """Return the seconds that a job took which is ready now: half-way between the last two looks at it."""
+        return None if self.running_at is None else round((self.running_at + now) / 2 - self.started_at, 1)
 
 
 @dataclass(frozen=True)
 class Ready(Generic[T]):
-    """What was waited for is there; ``value`` is the answer that says so."""
+    """
+    What was waited for is there.
+
+    :param value: the answer that says so.
+    :param took: seconds from the submission until it was ready, as far as looks tell; None if nobody looked before.
+    """
 
     value: T
+    took: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +85,7 @@ class Wait:
 class Target(Protocol[T]):
     """Something to wait for. A dataclass of ids, so that it can be rebuilt in a triggerer."""
 
-    #: The kind of job, for metrics.
+    #: The kind of job, for metrics and for the record of what such jobs took.
     job: ClassVar[str]
 
     def call(self) -> Call[T]:
@@ -137,8 +94,8 @@ class Target(Protocol[T]):
     def judge(self, look: T | KlapError, watch: Watch, *, now: float) -> Ready[T] | Wait:
         """Decide what a look means; raises a :class:`~klap_provider.errors.KlapError` where the wait is over."""
 
-    def xcom(self, value: T) -> Any:
-        """Return what the wait's task returns, of the value of :class:`Ready`."""
+    def xcom(self, ready: Ready[T]) -> Any:
+        """Return what the wait's task returns."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +103,6 @@ class TaskTarget:
     """A task, until it is ready."""
 
     job: ClassVar[str] = "task"
-
-    #: Klap's documents: about 2 to 30 minutes.
-    typical: ClassVar[Typical] = Typical(soonest=110, latest=1800, step=4)
 
     klap_task_id: str
 
@@ -161,11 +115,17 @@ class TaskTarget:
 
     def judge(self, look: Task | KlapError, watch: Watch, *, now: float) -> Ready[Task] | Wait:
         """See :func:`judge_job`."""
-        return judge_job(look, watch, now=now, typical=self.typical)
+        return judge_job(look, watch, now=now)
 
-    def xcom(self, value: Task) -> TaskReady:
+    def xcom(self, ready: Ready[Task]) -> TaskReady:
         """Return the task's ids; ``output_id`` is the folder of the shorts."""
-        return {"klap_task_id": value.id, "output_type": value.output_type, "output_id": value.output_id}
+        task = ready.value
+        return {
+            "klap_task_id": task.id,
+            "output_type": task.output_type,
+            "output_id": task.output_id,
+            "took": ready.took,
+        }
 
 
 @dataclass(frozen=True)
@@ -173,9 +133,6 @@ class ExportTarget:
     """An export, until it is ready."""
 
     job: ClassVar[str] = "export"
-
-    #: Klap's documents: about 3 to 10 minutes.
-    typical: ClassVar[Typical] = Typical(soonest=180, latest=600, step=3)
 
     export_id: str
     project_id: str
@@ -190,15 +147,30 @@ class ExportTarget:
 
     def judge(self, look: Export | KlapError, watch: Watch, *, now: float) -> Ready[Export] | Wait:
         """See :func:`judge_job`."""
-        return judge_job(look, watch, now=now, typical=self.typical)
+        return judge_job(look, watch, now=now)
 
-    def xcom(self, value: Export) -> ExportReady:
+    def among(self, listed: Mapping[str, Export]) -> Export | None:
+        """
+        Return this export out of a list of its folder's by id, if what the list says of it will do for a look.
+
+        A word that is not known, or one that is ready without a video, is for the export's own call to say.
+        """
+        export = listed.get(self.export_id)
+        if export is None or export.project_id not in (None, self.project_id):
+            return None
+        sound = export.status in (JobStatus.PROCESSING, JobStatus.ERROR) or (
+            export.status == JobStatus.READY and export.output
+        )
+        return export if sound else None
+
+    def xcom(self, ready: Ready[Export]) -> ExportReady:
         """Return the export's ids and the public address of its video."""
         return {
-            "export_id": value.id,
+            "export_id": ready.value.id,
             "project_id": self.project_id,
             "folder_id": self.folder_id,
-            "src_url": value.src_url,
+            "src_url": ready.value.src_url,
+            "took": ready.took,
         }
 
 
@@ -246,19 +218,16 @@ class ShortsTarget:
             )
         return _wait("the folder is empty", watch, now=now)
 
-    def xcom(self, value: list[Project]) -> None:
+    def xcom(self, ready: Ready[list[Project]]) -> None:
         """Nothing: the operator that waited lists the shorts itself."""
 
 
-def judge_job(
-    look: JobT | KlapError, watch: Watch, *, now: float, typical: Typical | None = None
-) -> Ready[JobT] | Wait:
+def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT] | Wait:
     """
     Decide what a look at a task or an export means.
 
     :param look: the task or export as Klap answered, or what the request failed with.
     :param now: seconds since the epoch.
-    :param typical: what is known about the kind of job.
     :raises KlapJobFailedError: the job ended with ``error``.
     :raises KlapUnknownStatusError: the status has been an unknown word for two minutes.
     :raises KlapTimeoutError: the deadline has passed.
@@ -267,10 +236,10 @@ def judge_job(
     if isinstance(look, KlapError):
         if not look.passing:
             raise look
-        return _wait(f"the last look failed: {look}", watch, now=now, typical=typical, asked=look.retry_after)
+        return _wait(f"the last look failed: {look}", watch, now=now, asked=look.retry_after)
     what = f"Klap {type(look).__name__.lower()} {look.id}"
     if look.status == JobStatus.READY and look.output:
-        return Ready(look)
+        return Ready(look, watch.took(now))
     if look.status == JobStatus.ERROR:
         raise KlapJobFailedError(f"{what} failed: {look.failure.rstrip('.')}.", error_code=look.error_code)
     unknown_since = watch.unknown_since
@@ -284,16 +253,16 @@ def judge_job(
             f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to go on "
             "waiting."
         )
-    watch = replace(watch, unknown_since=unknown_since)
-    return _wait(f"{what} is {look.status!r}", watch, now=now, typical=typical)
+    watch = replace(watch, unknown_since=unknown_since, running_at=now)
+    return _wait(f"{what} is {look.status!r}", watch, now=now)
 
 
-def _wait(state: str, watch: Watch, *, now: float, typical: Typical | None = None, asked: float | None = None) -> Wait:
+def _wait(state: str, watch: Watch, *, now: float, asked: float | None = None) -> Wait:
     if now >= watch.deadline:
         raise KlapTimeoutError(
             f"Gave up {now - watch.started_at:.0f} s after the job was submitted "
             f"(timeout {watch.deadline - watch.started_at:.0f} s); {state}. Klap may still finish it: to wait "
             "longer, raise the timeout and clear this task. Nothing is paid for again by that."
         )
-    seconds = max(watch.pace.delay(now - watch.started_at, typical), asked or 0.0)
+    seconds = max(watch.pace.delay(now - watch.started_at), asked or 0.0)
     return Wait(min(seconds, watch.deadline - now), watch)

@@ -77,6 +77,8 @@ class Submitter:
     :param has_failed: whether the job with this id ended with ``error``; such a one is not reattached to.
     :param list_jobs: lists the ids of the jobs that Klap has of this thing, without those that failed if so asked; None
         where the API has no list. What is listed before a POST is part of its intent, and so never taken for its job.
+    :param recent_jobs: lists the same as of a moment ago, failed or not, which does for a first POST. Default: the list
+        itself is asked.
     :param clock: returns seconds since the epoch.
     :param on_accepted: called once for each POST, when it is known that Klap has accepted it.
     :param tell: is told what a person should know although the task goes on.
@@ -91,6 +93,7 @@ class Submitter:
     has_failed: Callable[[str], bool]
     list_jobs: Callable[[bool], Sequence[str]] | None
     clock: Callable[[], float]
+    recent_jobs: Callable[[], Sequence[str]] | None = None
     on_accepted: Callable[[], None] | None = None
     tell: Callable[[str], None] | None = None
     reuse: bool = False
@@ -263,7 +266,7 @@ class Submitter:
     def _post(self, before: Submission | None, *, resend: bool = False) -> Submission:
         paid = () if before is None else before.paid
         send = self.prepare(0 if before is None else before.paid_by(self.asker.run))
-        known = tuple(dict.fromkeys([*_known_before(before), *(self.list_jobs(False) if self.list_jobs else ())]))
+        known = tuple(dict.fromkeys([*_known_before(before), *self._there(before)]))
         intent = Submission(self._now(), self.asker, self.work, known=known, paid=paid)
         self._turn.take(intent.to_row())
         if self._recorded() != before:
@@ -285,6 +288,12 @@ class Submitter:
                 raise self._uncertain(intent) from failure
             raise
         return self._accepted(intent, job_id)
+
+    def _there(self, before: Submission | None) -> Sequence[str]:
+        """Return the jobs that Klap has of this thing."""
+        if before is None and self.recent_jobs is not None:
+            return self.recent_jobs()
+        return () if self.list_jobs is None else self.list_jobs(False)
 
     def _now(self) -> float:
         return round(self.clock(), 6)  # as it is written

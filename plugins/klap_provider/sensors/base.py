@@ -14,14 +14,16 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from klap_provider.airflow_internals import can_end_in_triggerer, failed_in_triggerer
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError, KlapWaitError
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules.polling import Pace, Ready, Wait, Watch
-from klap_provider.telemetry import metrics
+from klap_provider.rules.pace import Pace, learned
+from klap_provider.rules.polling import Ready, Wait, Watch
+from klap_provider.telemetry import metrics, past_jobs
 from klap_provider.xcoms import WATCH_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
+    from klap_provider.rules.pace import Documented
     from klap_provider.rules.polling import Target
     from klap_provider.triggers.status import KlapTrigger
 
@@ -33,16 +35,18 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     """
     Wait until a job of Klap is ready. Base of the sensors.
 
-    Every mode takes a first look at once, gives up at the same moment, and has the same result and exceptions.
-    A look that fails in passing (no connection, 429, 5xx, an HTML page) never ends the wait.
+    Every mode gives up at the same moment, and has the same result and exceptions. The first look is taken at once; in
+    the triggerer, and at a job that was submitted only just now, when the pace says so. A look that fails in passing
+    (no connection, 429, 5xx, an HTML page) never ends the wait.
 
     :param submitted_at: when the job was submitted: an ISO 8601 time or seconds since the epoch, as the submitting
         operators return it. The deadline counts from it, whatever retries or clears come between. Default: the
         first look of this task. Templated.
     :param timeout: seconds, or a timedelta, from ``submitted_at`` until the wait is given up.
-    :param poke_interval: seconds between looks at least. Default 2, and 60 in ``reschedule`` mode.
-    :param max_wait: seconds between looks at most. What comes in between, :class:`~klap_provider.rules.polling.Pace`
-        says.
+    :param poke_interval: seconds between looks at least. Default: that of the connection, or else 5; in ``reschedule``
+        mode 60.
+    :param max_wait: seconds between looks at most. What comes in between, :class:`~klap_provider.rules.pace.Pace`
+        says, of what Klap's documents say and the connection's last jobs took.
     :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each look.
     :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
     :param end_from_trigger: when deferred, finish from the triggerer, without a second worker start; what that leaves
@@ -56,8 +60,14 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     trigger_type: ClassVar[type[KlapTrigger]]
 
-    #: Seconds between looks at most, by default; Klap's documents poll at this interval all the time.
+    #: How long such jobs take.
+    documented: ClassVar[Documented]
+
+    #: Seconds between looks at most, by default.
     default_max_wait: ClassVar[float]
+
+    #: Seconds of the video that the job is about, if it is known.
+    duration: float | None = None
 
     def __init__(
         self,
@@ -74,8 +84,10 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             raise ValueError(f"deferrable=True leaves no use for mode={mode!r}; give one of them")
         if kwargs.get("silent_fail"):
             raise ValueError("silent_fail is not supported: passing faults never end the wait, lasting ones must")
+        # Bounds that the connection may have otherwise.
+        self.unbounded = poke_interval is None and mode != "reschedule", max_wait is None
         if poke_interval is None:
-            poke_interval = 60 if mode == "reschedule" else 2
+            poke_interval = 60 if mode == "reschedule" else 5
         super().__init__(
             poke_interval=poke_interval,
             max_wait=self.default_max_wait if max_wait is None else max_wait,
@@ -97,11 +109,16 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         """Wait, and return what :meth:`target` makes of the answer."""
         if not self.deferrable:
             return super().execute(context)
-        return self._look_or_defer(self._begin(context), is_first=True)
+        watch = self._begin(context)
+        due = watch.started_at + watch.pace.delay(0)
+        if self.submitted_at and time.time() < due < watch.deadline:
+            self.target().call()  # names an id that is none
+            self._defer(Wait(due - time.time(), replace(watch, running_at=watch.started_at)))
+        return self._look_or_defer(watch, is_first=True)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Look again with what the trigger knew, and return, fail or go on waiting."""
-        watch = replace(self._begin(context), unknown_since=event["unknown_since"])
+        watch = replace(self._begin(context), unknown_since=event["unknown_since"], running_at=event.get("running_at"))
         return self._look_or_defer(watch, is_first=False)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -118,7 +135,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         """
         verdict = self._verdict(self._begin(context))
         if isinstance(verdict, Ready):
-            return self.target().xcom(verdict.value)
+            return self.target().xcom(verdict)
         raise KlapWaitError(
             f"The triggerer could not wait for {self.target()} ({error}): see its log. It is not ready; the next try "
             "goes on waiting."
@@ -135,7 +152,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if isinstance(verdict, Ready):
             if self._wait is not None or context.get("task_reschedule_count"):
                 self._time(watch)
-            return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict.value))
+            return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict))
         if verdict.watch.unknown_since != watch.unknown_since:
             self._remember(context, verdict.watch)
         self._wait = verdict
@@ -153,16 +170,30 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if record is None or record["target"] != str(self.target()):  # another job, after a clear further up
             record = {"started_at": time.time(), "unknown_since": None}
         started_at = record["started_at"] if submitted_at is None else submitted_at
-        longest = self.max_wait.total_seconds() if self.max_wait else self.poke_interval
         watch = Watch(
             started_at=started_at,
             deadline=started_at + self.timeout,
-            pace=Pace(self.poke_interval, max(self.poke_interval, longest)),
+            pace=self._pace(),
             unknown_since=record["unknown_since"],
         )
         if submitted_at is None and "target" not in record:
             self._remember(context, watch)
         return watch
+
+    def _pace(self) -> Pace:
+        shortest = self.poke_interval
+        longest = self.max_wait.total_seconds() if self.max_wait else shortest
+        if any(self.unbounded):
+            try:
+                connection = self.connection
+            except KlapError as failure:  # the look tells whether that is the end
+                self.log.info("How often the connection has it looked is not known: %s", failure)
+            else:
+                shortest = (self.unbounded[0] and connection.poke_interval) or shortest
+                longest = (self.unbounded[1] and connection.max_wait) or longest
+        of = float(self.duration) if self.duration else None
+        known = past_jobs.lengths_of(self.klap_conn_id, self.target().job, of=of)
+        return Pace(shortest, max(shortest, longest), learned(self.documented, known))
 
     def _remember(self, context: Context, watch: Watch) -> None:
         record = {"target": str(self.target()), "started_at": watch.started_at, "unknown_since": watch.unknown_since}
@@ -192,20 +223,22 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if isinstance(verdict, Ready):
             if not is_first:
                 self._time(watch)
-            return self.target().xcom(verdict.value)
+            return self.target().xcom(verdict)
+        return self._defer(verdict)
+
+    def _defer(self, wait: Wait) -> None:
         self.log.info("Waiting in the triggerer for %s", self.target())
         self.defer(
             trigger=self.trigger_type.watching(
                 self.target(),
-                verdict,
+                wait,
                 klap_conn_id=self.klap_conn_id,
                 on_behalf_of=self.on_behalf_of,
                 end_from_trigger=self.ends_in_triggerer and can_end_in_triggerer(),
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, watch.deadline - time.time()) + BACKSTOP),
+            timeout=timedelta(seconds=max(0.0, wait.watch.deadline - time.time()) + BACKSTOP),
         )
-        return None
 
 
 def _seconds(submitted_at: str | float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from klap_provider.rules.pace import TASKS
 from klap_provider.rules.polling import TaskTarget
 from klap_provider.sensors.base import KlapJobSensor
 from klap_provider.triggers.status import TaskStatusTrigger
@@ -19,15 +20,16 @@ class TaskStatusSensor(KlapJobSensor):
 
     :param klap_task_id: id of the task, as the submitting operators return it. Templated.
     :param timeout: seconds or a timedelta. Default two hours; tasks take about 2 to 30 minutes.
-    :param max_wait: default 30 s.
+    :param max_wait: default that of the connection, or else 120 s.
 
     The other parameters are those of :class:`KlapJobSensor`. Returns
-    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``.
+    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str, "took": float | None}``.
     """
 
     template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id", "on_behalf_of")
     trigger_type = TaskStatusTrigger
-    default_max_wait = 30
+    documented = TASKS
+    default_max_wait = 120
 
     def __init__(self, *, klap_task_id: str, timeout: timedelta | float = 2 * 60 * 60, **kwargs: Any) -> None:
         super().__init__(timeout=timeout, **kwargs)

@@ -13,17 +13,8 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from klap_provider.airflow_internals import leave_result
 from klap_provider.errors import KlapError
-from klap_provider.rules.polling import (
-    LAST_LOOK,
-    ExportTarget,
-    Pace,
-    Ready,
-    ShortsTarget,
-    Target,
-    TaskTarget,
-    Wait,
-    Watch,
-)
+from klap_provider.rules.pace import Pace, Typical
+from klap_provider.rules.polling import LAST_LOOK, ExportTarget, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -44,10 +35,12 @@ class KlapTrigger(BaseTrigger):
     :param target: the ids of what is waited for.
     :param started_at: when the job was submitted, in seconds since the epoch.
     :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
-    :param shortest: seconds between looks at the start.
+    :param shortest: seconds between looks at least.
     :param longest: seconds between looks at most.
+    :param typical: the fields of :class:`~klap_provider.rules.pace.Typical`: how long such jobs take; None: not known.
     :param next_look: when to look next, in seconds since the epoch, as the worker's look decided.
     :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
+    :param running_at: when the job was last known to run, in seconds since the epoch.
     :param on_behalf_of: id of the managed user to act for; None: the connection's.
     :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
     """
@@ -64,14 +57,17 @@ class KlapTrigger(BaseTrigger):
         shortest: float,
         longest: float,
         next_look: float,
+        typical: dict[str, Any] | None = None,
         unknown_since: float | None = None,
+        running_at: float | None = None,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
         self.klap_conn_id = klap_conn_id
         self.target = self.target_type(**target)
-        self.watch = Watch(started_at, deadline, Pace(shortest, longest), unknown_since)
+        pace = Pace(shortest, longest, Typical(**typical) if typical else None)
+        self.watch = Watch(started_at, deadline, pace, unknown_since, running_at)
         self.next_look = next_look
         self.on_behalf_of = on_behalf_of
         self.end_from_trigger = end_from_trigger
@@ -95,8 +91,10 @@ class KlapTrigger(BaseTrigger):
             deadline=watch.deadline,
             shortest=watch.pace.shortest,
             longest=watch.pace.longest,
+            typical=asdict(watch.pace.typical) if watch.pace.typical else None,
             next_look=time.time() + wait.seconds,
             unknown_since=watch.unknown_since,
+            running_at=watch.running_at,
             on_behalf_of=on_behalf_of,
             end_from_trigger=end_from_trigger,
         )
@@ -110,39 +108,45 @@ class KlapTrigger(BaseTrigger):
             "deadline": self.watch.deadline,
             "shortest": self.watch.pace.shortest,
             "longest": self.watch.pace.longest,
+            "typical": asdict(self.watch.pace.typical) if self.watch.pace.typical else None,
             "next_look": self.next_look,
             "unknown_since": self.watch.unknown_since,
+            "running_at": self.watch.running_at,
             "on_behalf_of": self.on_behalf_of,
             "end_from_trigger": self.end_from_trigger,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the task's success, or ``{"unknown_since": float | None}`` to resume a worker with."""
+        """Yield one event: the task's success, or what a worker goes on with: ``unknown_since`` and ``running_at``."""
         now = time.time()
         pause = self.next_look - now
         if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
             spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
             pause = max(0.0, min(spread, self.watch.deadline - now))
-        await asyncio.sleep(pause)
         try:
-            event = await self._watch()
+            event = await self._watch(pause)
         except Exception:
             # Raised here, it would end the task without a look at the job, and as skipped where soft_fail is set.
             self.log.exception("The wait for %s broke off; a worker goes on with it", self.target)
             await asyncio.sleep(max(0.0, min(self.watch.pace.longest, self.watch.deadline - time.time())))
             event = None
-        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since})
+        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since, "running_at": self.watch.running_at})
 
-    async def _watch(self) -> TriggerEvent | None:
-        """Return the event of a task that ends here, or None for a worker to look."""
+    async def _watch(self, pause: float) -> TriggerEvent | None:
+        """
+        Return the event of a task that ends here, or None for a worker to look.
+
+        :param pause: seconds until the first look.
+        """
         failing = False
         async with (await _client_class())(self.klap_conn_id, on_behalf_of=self.on_behalf_of) as client:
+            await client.pause(self.target, pause)
             while True:
                 look: Any
                 try:
                     # With its turn among all that look, and the look-up of the connection.
                     left = max(self.watch.deadline - time.time(), LAST_LOOK)
-                    look = await asyncio.wait_for(client.call(self.target.call()), left)
+                    look = await asyncio.wait_for(client.look(self.target), left)
                 except asyncio.TimeoutError:
                     self.log.info("The deadline of %s passed in a look", self.target)
                     return None
@@ -155,20 +159,20 @@ class KlapTrigger(BaseTrigger):
                     return None
                 if isinstance(verdict, Ready):
                     self.log.info("%s is ready", self.target)
-                    return await self._end(verdict.value)
+                    return await self._end(verdict)
                 if isinstance(look, KlapError) is not failing:
                     failing = not failing
                     self.log.info("%s: %s", self.target, look if failing else "Klap answers again")
-                elif verdict.watch != self.watch:
+                elif verdict.watch.unknown_since != self.watch.unknown_since:
                     self.log.info("%s: %s", self.target, look)
                 self.watch = verdict.watch
-                await asyncio.sleep(verdict.seconds)
+                await client.pause(self.target, verdict.seconds)
 
-    async def _end(self, value: Any) -> TriggerEvent | None:
+    async def _end(self, ready: Ready[Any]) -> TriggerEvent | None:
         if not self.end_from_trigger or self.task_instance is None:  # dag.test() sets none
             return None
         try:
-            await leave_result(self.task_instance, self.target.xcom(value))
+            await leave_result(self.task_instance, self.target.xcom(ready))
         except Exception:
             self.log.exception("The XCom of %s could not be written; a worker does it", self.target)
             return None

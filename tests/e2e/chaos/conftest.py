@@ -33,7 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             "conn_type": "klap",
             "host": wire.url,
             "password": api_key,
-            "extra": {"connect_timeout": 2, "read_timeout": 5},
+            "extra": {"connect_timeout": 2, "read_timeout": 5, "poke_interval": 2},
         }
         home = tmp_path_factory.mktemp("airflow")
         elsewhere = {**connection, "host": wire.url.replace("127.0.0.1", "localhost")}

@@ -39,7 +39,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             "conn_type": "klap",
             "host": sandbox.url,
             "password": api_key,
-            "extra": {"connect_timeout": 2, "read_timeout": 5},
+            "extra": {"connect_timeout": 2, "read_timeout": 5, "poke_interval": 2},
         }
         cluster = Cluster(
             home,

@@ -45,7 +45,7 @@ function Spending({ days, dags, unit }) {
     h(Chart, { days, dagIds: dags.map(({ dag_id: dagId }) => dagId), unit }),
     h(
       Table,
-      { label: "By Dag", heads: HEADS, maxWidth: "1200px" },
+      { label: "By Dag", heads: HEADS, maxWidth: `${WIDTH}px` },
       dags.map((dag, index) => h(DagRow, { key: dag.dag_id, dag, color: colourOf(index) })),
     ),
     h(
@@ -63,7 +63,7 @@ function Chart({ days, dagIds, unit }) {
   const y = (cost) => 8 + inner * (1 - cost / top);
   const step = (WIDTH - LEFT - RIGHT) / bars.length;
   const every = Math.ceil(bars.length / 12);
-  const text = { fill: "currentColor", fontSize: 12 };
+  const text = { fill: "currentColor", style: { fontSize: "13px" } };
   const label = `Paid by ${unit}: ${bars
     .filter(({ total }) => total > 0)
     .map((bar) => `${bar.label} ${dollars(bar.total)}`)
@@ -76,7 +76,7 @@ function Chart({ days, dagIds, unit }) {
       {
         "aria-label": label,
         role: "img",
-        style: { maxWidth: "1200px", minWidth: "560px" },
+        style: { maxWidth: `${WIDTH}px`, minWidth: "560px" },
         viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
         width: "100%",
       },

@@ -54,12 +54,21 @@ function VideoRow({ video }) {
     h(
       TableRow,
       null,
-      h(TableCell, { minWidth: "14rem" }, h(VideoName, { video, isOpen, toggle: () => setOpen(!isOpen) })),
+      h(
+        TableCell,
+        { minWidth: "10rem", whiteSpace: "normal" },
+        h(VideoName, { video, isOpen, toggle: () => setOpen(!isOpen) }),
+      ),
       h(TableCell, null, h(State, { state: video.state })),
       h(TableCell, NUMBER, outcome(video)),
       h(TableCell, NUMBER, video.best ?? "–"),
       h(TableCell, NUMBER, h(Cost, video)),
-      h(TableCell, null, h(Text, { fontSize: "sm" }, moment(video.at)), video.by && h(Small, null, `by ${video.by}`)),
+      h(
+        TableCell,
+        { whiteSpace: "normal" },
+        h(Text, { fontSize: "sm" }, moment(video.at)),
+        video.by && h(Small, null, `by ${video.by}`),
+      ),
     ),
     isOpen &&
       h(
@@ -89,7 +98,7 @@ function VideoName({ video, isOpen, toggle }) {
     h(
       Box,
       { minWidth: 0 },
-      h(Box, { color: "fg.info", dir: "auto", wordBreak: "break-word" }, h(Link, { to: tabOf(video) }, video.name)),
+      h(Box, { color: "fg.info", dir: "auto", overflowWrap: "anywhere" }, h(Link, { to: tabOf(video) }, video.name)),
       h(Small, null, video.dag_id),
     ),
   );

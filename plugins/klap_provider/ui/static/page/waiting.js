@@ -50,7 +50,7 @@ function Question({ subject, created_at: at, task_instance: instance }) {
       Box,
       { flex: 1, minWidth: 0 },
       h(Text, { fontWeight: "semibold", wordBreak: "break-word" }, subject),
-      h(Text, { color: "fg.muted", fontSize: "sm", wordBreak: "break-word" }, facts),
+      h(Text, { fontSize: "sm", wordBreak: "break-word" }, facts),
     ),
     h(
       Button,

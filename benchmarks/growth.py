@@ -1,0 +1,85 @@
+"""6. Growth: what a triggerer takes with more waits, more folders, and more of each."""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks import poll_server
+from benchmarks.report import Bar, Section, Table, number
+from benchmarks.waiting import carry_out
+from benchmarks.waits import Plan
+
+#: Looks until a job is ready, and seconds between two.
+POLLS, EVERY = 6, 2.0
+
+#: What waits: the name of the row, how many, and in how many folders; 0: for tasks.
+ROWS = (
+    ("100 exports in 20 folders", 100, 20),
+    ("1,000 exports in 200 folders", 1000, 200),
+    ("5,000 exports in 1,000 folders", 5000, 1000),
+    ("a video with 100 shorts", 100, 1),
+    ("a batch of 500 videos", 500, 0),
+)
+ROUNDS = 2
+
+
+def run() -> Section:
+    """Measure."""
+    with poll_server.running() as server:
+        plans = [
+            Plan("klap_exports" if folders else "klap", server.origin("http"), waits, POLLS, folders, EVERY)
+            for _, waits, folders in ROWS
+        ]
+        rounds = [carry_out(plans, server) for _ in range(ROUNDS)]
+    found = {name: [outcomes[index] for outcomes in rounds] for index, (name, *_) in enumerate(ROWS)}
+
+    def median(name: str, figure: str) -> float:
+        return statistics.median(float(getattr(outcome, figure)) for outcome in found[name])
+
+    rows = [
+        [
+            name,
+            number(median(name, "polls")),
+            number(median(name, "polls") / POLLS / (folders or waits)),
+            number(median(name, "cpu") / waits / POLLS * 1000),
+            number(median(name, "memory") / waits / 1024),
+            number(median(name, "block") * 1000),
+        ]
+        for name, waits, folders in ROWS
+    ]
+    many, most = ROWS[1][0], ROWS[2][0]
+    return Section(
+        name="growth",
+        title="6. Growth",
+        said=(
+            f"Waits that begin together in one event loop and look every {EVERY:g} s, {POLLS} times, at a server on "
+            f"the same machine; medians of {ROUNDS} rounds. One call serves a folder, or a task, once. Memory is what "
+            "the process grew by."
+        ),
+        table=Table(
+            (
+                "",
+                "calls",
+                "calls per folder or task, and look",
+                "CPU per wait and look, ms",
+                "memory per wait, KiB",
+                "longest block of the loop, ms",
+            ),
+            rows,
+        ),
+        bars=[
+            Bar(
+                "calls per folder and look, 5,000 waits in 1,000 folders",
+                median(most, "polls") / POLLS / 1000,
+                1.2,
+            ),
+            Bar("calls per look at a video with 100 shorts", median(ROWS[3][0], "polls") / POLLS, 1.5),
+            Bar(
+                "CPU per wait, 5,000 exports against 1,000",
+                median(most, "cpu") / 5000 / (median(many, "cpu") / 1000),
+                1.25,
+            ),
+            Bar("memory per wait, 5,000 exports", median(most, "memory") / 5000 / 1024, 20, " KiB"),
+            Bar("longest block of the loop, 5,000 exports", median(most, "block") * 1000, 200, " ms"),
+        ],
+    )

@@ -1,0 +1,43 @@
+"""
+The JSON schemas of the models whose fields are in a trigger form, as a file: pydantic takes a while to make them, and a
+DAG file is parsed again and again.
+
+``make fields`` writes the file after a change to a model; a test holds that it says what the models say.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+FILE = Path(__file__).with_suffix(".json")
+
+
+def properties_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schemas of a model's fields."""
+    return dict(_written()[model.__name__])
+
+
+@functools.cache
+def _written() -> dict[str, Any]:
+    return dict(json.loads(FILE.read_text(encoding="utf-8")))
+
+
+def made() -> str:
+    """Return what the file ought to say."""
+    from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
+    from klap_provider.rules.cost import Spending
+    from klap_provider.rules.selection import Selection
+
+    models = (ShortsRequest, VideoRequest, Dimensions, EditingOptions, Watermark, Selection, Spending)
+    schemas = {model.__name__: model.model_json_schema()["properties"] for model in models}
+    return json.dumps(schemas, ensure_ascii=False, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(made(), encoding="utf-8")
