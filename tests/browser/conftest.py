@@ -125,7 +125,7 @@ def awkward(runs: tuple[Stage, dict[str, str]]) -> str:
 def unanswered(runs: tuple[Stage, dict[str, str]], name: str) -> str:
     """A run that asks a person: another one, if a test has answered it before."""
     stage, ids = runs
-    if stage.state_of_review(ids[name]) == "success":
+    if stage.has_been_answered(ids[name]):
         ids[name] = stage.trigger(**RUNS[name])
     return stage.wait_for_question(ids[name])
 

@@ -70,6 +70,12 @@ class Stage:
         )
         return run_id
 
+    def has_been_answered(self, run_id: str) -> bool:
+        """Whether a person has answered the run's question, be it that the task does not know of it yet."""
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/hitlDetails"
+        asked = self.airflow.api("GET", path)["hitl_details"]
+        return any(each["response_received"] for each in asked)
+
     def state_of_review(self, run_id: str) -> str | None:
         """Return the state of the task that may ask a person."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts"

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from demo.servers import SECRET_KEY
+from klap_provider.api.public_form import shown
 from tests.e2e.conftest import DAG_ID, Stage
 from tests.support.videos import size_of
 
@@ -35,7 +36,7 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_th
 
     submitted = stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"]
     manifest = json.loads(stage.s3.get(f"shorts/{submitted}/manifest.json"))
-    assert manifest["source_video_url"] == "s3://media/talks/talk.mp4"
+    assert manifest["source_video_url"] == shown(talk)
     assert len(manifest["delivered"]) == 3
     own = stage.airflow.xcom(DAG_ID, run_id, "publish")["manifest"]
     names = {"manifest.json", own.rpartition(f"{submitted}/")[2]}
@@ -47,7 +48,7 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_th
         assert size_of(video) == (270, 480)
         told = json.loads(stage.s3.get(beside))
         assert (told["sha256"], told["virality_score"]) == (short["sha256"], short["virality_score"])
-        assert (told["source_video_url"], told["klap_task_id"]) == (talk, submitted)
+        assert (told["source_video_url"], told["klap_task_id"]) == (shown(talk), submitted)
         assert told["publication_captions"].keys() == {"tiktok", "youtube", "linkedin", "instagram"}
     assert set(stage.s3.keys()) == {"talks/talk.mp4", *(f"shorts/{submitted}/{name}" for name in names)}
 

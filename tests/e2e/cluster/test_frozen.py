@@ -45,4 +45,6 @@ def test_a_worker_frozen_around_the_posts_of_tasks_while_another_takes_over_pays
         if rig.airflow.run_state(DAG_ID, run_id) == "failed":
             rig.answer(run_id)
     for run_id in runs:
+        assert rig.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == "success"
+    for run_id in runs:
         rig.settle(run_id, due=(6, 6), delivered=1)
