@@ -248,6 +248,7 @@ def test_at_800_pixels_nothing_sticks_out(new_page: Open, stage: Stage, finished
 def test_everything_is_done_by_keyboard(page: Page, stage: Stage, finished: str) -> None:
     page.goto(stage.tab_of(finished))
     tick = section(page, "Not selected").get_by_role("checkbox").first
+    expect(tick).to_be_visible()
     tick.focus()
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name=re.compile("^Export 1 more"))).to_be_visible()
