@@ -214,4 +214,4 @@ def entries(model: type[AnswerT], document: Any, *, ids: Collection[str] | None 
     for item in TypeAdapter(list[Any]).validate_python(document):
         with suppress(ValidationError):
             read.append(model.model_validate(item))
-    return read if read else TypeAdapter(list[model]).validate_python(document)  # type: ignore[valid-type]
+    return read if read else TypeAdapter(list[model]).validate_python(document)  # type: ignore[valid-type]  # a parameter
