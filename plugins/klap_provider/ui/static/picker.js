@@ -50,15 +50,17 @@ function AnswerBar({ picked, story, run, question }) {
       : options.slice(-1);
     try {
       await send("PATCH", path, { chosen_options: chosen, params_input: {} });
+      return "Answered.";
     } catch (error) {
       if (error.status !== 409) throw error;
       const { responded_by_user: by, responded_at: at } = await get(path);
       announce(
         `${by?.name ?? by?.id ?? "Somebody"} has answered before you, on ${momentWords(at)}. Your answer does not count.`,
       );
+      return null;
+    } finally {
+      follow();
     }
-    follow();
-    return "Answered.";
   };
   const sum = bill.total === null ? "" : ` · ${money(bill.total)}`;
   return h(
