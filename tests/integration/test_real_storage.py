@@ -107,7 +107,7 @@ def test_a_video_that_is_not_there_or_is_a_folder_is_told_before_anything_is_pai
     ):
         with pytest.raises(kind, match=f"^source_video_url: .* {words}"):
             airflow(lambda url=url: SubmitShortsOperator(task_id="submit", source_video_url=url)).run()
-    assert gone([there, missing]) == {missing: "there is no such object"}
+    assert gone(dict.fromkeys([there, missing], False)) == {missing: "there is no such object"}
     assert klap.requests() == []
 
 

@@ -66,6 +66,17 @@ def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret
             assert secret[:9] not in str(failure.value)
 
 
+@pytest.mark.parametrize("field", ["error_code", "error", "error_message", "message", "detail"])
+def test_an_id_within_an_error_is_words_like_the_rest_of_it(field: str) -> None:
+    said = {"id": f"no {KEY}", "klap_task_id": KEY, f"{KEY}_id": [{"type": KEY, "status": KEY}]}
+    for status in (200, 422, 500):
+        try:
+            told = repr(read(calls.get_task("t"), {**TASK, field: said}, KEY, status=status))
+        except (KlapRejectedError, KlapServerError) as failure:
+            told = str(failure)
+        assert KEY not in told
+
+
 def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
     with pytest.raises(KlapAnswerError, match="external_access_token") as failure:
         read(calls.create_user_token("u"), {"token": "eat_new-token"})

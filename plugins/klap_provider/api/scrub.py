@@ -2,7 +2,7 @@
 Answers without secrets: should Klap, or a proxy before it, repeat the key, its words end up in errors and XComs.
 
 It is looked for in words, never in what the protocol is made of: ids, status words and the names of fields stay as
-they are whatever the key is.
+they are whatever the key is. In what an error says there is nothing of the protocol, however it is called.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _FIELDS = {
 }
 #: Fields that are no words for people. The token of a user is what was asked for.
 _DATA = ("type", "output_type", "created_at", "external_access_token")
+#: Fields that are quoted in errors with all that is in them.
+_QUOTED = ("error_code", "error", "error_message", "message", "detail")
 
 _WORDS = {word.value for word in JobStatus}
 #: Half of a character, and the character that ends a text in C: neither can be stored everywhere.
@@ -35,7 +37,7 @@ _UNWRITABLE = re.compile("[\ud800-\udfff\x00]")
 
 def scrubbed(document: Any, secrets: Iterable[str]) -> Any:
     """Return a decoded answer without the secrets in it, and of characters that can be written down alone."""
-    return _scrubbed(document, tuple(secrets), DEEPEST)
+    return _scrubbed(document, tuple(secrets), DEEPEST, quoted=False)
 
 
 def scrubbed_text(text: str, secrets: Iterable[str]) -> str:
@@ -50,7 +52,7 @@ def writable(text: str) -> str:
     return _UNWRITABLE.sub("\ufffd", text)
 
 
-def _scrubbed(value: Any, secrets: tuple[str, ...], levels: int) -> Any:
+def _scrubbed(value: Any, secrets: tuple[str, ...], levels: int, *, quoted: bool) -> Any:
     if isinstance(value, str):
         return scrubbed_text(value, secrets)
     if not isinstance(value, dict | list):
@@ -58,12 +60,12 @@ def _scrubbed(value: Any, secrets: tuple[str, ...], levels: int) -> Any:
     if not levels:
         return None
     if isinstance(value, list):
-        return [_scrubbed(each, secrets, levels - 1) for each in value]
+        return [_scrubbed(each, secrets, levels - 1, quoted=quoted) for each in value]
     return {
-        name if _is_of_the_protocol(name) else scrubbed_text(name, secrets): (
+        name if not quoted and _is_of_the_protocol(name) else scrubbed_text(name, secrets): (
             writable(each)
-            if isinstance(each, str) and (_is_data(name) or (name == "status" and each in _WORDS))
-            else _scrubbed(each, secrets, levels - 1)
+            if isinstance(each, str) and not quoted and (_is_data(name) or (name == "status" and each in _WORDS))
+            else _scrubbed(each, secrets, levels - 1, quoted=quoted or name in _QUOTED)
         )
         for name, each in value.items()
     }
