@@ -268,6 +268,32 @@ def test_a_file_that_is_not_what_was_delivered_is_fetched_again(
     assert downloads(klap) == 2
 
 
+def test_an_empty_file_is_fetched_again_even_if_the_file_beside_it_says_that_it_is_empty(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    first = deliver().run()
+    (file,) = tmp_path.glob("*.mp4")
+    file.write_bytes(b"")
+    said = json.loads(file.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps({**said, "size": 0, "sha256": hashlib.sha256().hexdigest()}))
+    assert deliver().run() == first
+    assert (file.stat().st_size, downloads(klap)) == (first["size"], 2)
+
+
+def test_what_a_task_has_delivered_elsewhere_says_nothing_of_a_file_of_the_same_size(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    task = deliver(subfolder="before")
+    first = task.run()
+    (file,) = tmp_path.glob("before/*.mp4")
+    there = tmp_path / "now" / file.name
+    there.parent.mkdir()
+    there.write_bytes(bytes(first["size"]))
+    task.make = deliver(subfolder="now").make
+    assert task.run()["path"] == f"file://{there}"
+    assert (there.read_bytes(), downloads(klap)) == (file.read_bytes(), 2)
+
+
 def test_a_file_of_the_right_size_that_nobody_remembers_is_known_by_its_hash(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ from klap_provider.errors import (
 from klap_provider.files.source import SIGNED_FOR
 from klap_provider.files.storage import check_destination, folder_at, whole_file
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
-from tests.support.object_storage import ObjectStorage
+from tests.support.object_storage import ObjectStorage, killed_in_an_upload
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:
@@ -409,6 +409,20 @@ def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(
     gc.collect()
     wire.cut()
     assert s3.keys() == []
+
+
+def test_nothing_counts_of_an_upload_whose_worker_was_killed_and_the_next_try_delivers_and_pays_nothing(
+    klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played]
+) -> None:
+    task = deliver(klap)
+    paid = klap.ledger()
+    name = f"shorts/task1/087_short_{paid[-1]['id']}.mp4"
+    killed_in_an_upload(f"s3://media_s3@media/{name}")
+    assert s3.keys() == []
+    assert [left["Key"] for left in s3.uploads()] == [name], "parts that nobody sees"
+    delivered = task.run()
+    assert len(s3.get(name)) == delivered["size"]
+    assert klap.ledger() == paid
 
 
 def test_a_file_that_is_there_stays_until_its_successor_is_whole(s3: ObjectStorage) -> None:

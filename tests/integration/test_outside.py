@@ -6,6 +6,7 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -30,7 +31,7 @@ class Inside(BaseHTTPRequestHandler):
         path, _, location = self.path.partition("?")
         self.send_response({"/to": 302, "/gone": 404}.get(path, 200))
         if path == "/to":
-            self.send_header("Location", location)
+            self.send_header("Location", unquote(location))
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -58,6 +59,7 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     A DNS of the test's own: for each name the addresses of one look-up after the other, the last for good.
 
     The connection to a public address ends on the loopback interface, as nothing else can be reached from here.
+    ``nothing`` stands for a name that is not known.
     """
     names: dict[str, list[str]] = {}
     look_up = socket.getaddrinfo
@@ -67,6 +69,8 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         if answers is None:
             return look_up(host, port, *args, **kwargs)
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer == "nothing":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [entry for address in answer.split() for entry in look_up(address, port, *args, **kwargs)]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -101,12 +105,46 @@ def test_what_a_name_was_looked_up_as_is_what_is_connected_to(inside: int, dns: 
     assert Inside.seen == []
 
 
+@pytest.mark.parametrize("host", ["unknown.example.com", f"{'a' * 64}.example.com", "empty.example.com"])
+def test_a_name_that_is_not_known_is_no_answer_and_no_refusal(dns: dict[str, list[str]], host: str) -> None:
+    dns |= {"unknown.example.com": ["nothing"], "empty.example.com": [""]}
+    for scheme in ("http", "https"):
+        with pytest.raises(requests.RequestException):
+            ask("GET", f"{scheme}://{host}/a", local=False, timeout=SOON)
+
+
+def test_an_address_that_cannot_be_asked_is_no_redirect() -> None:
+    with pytest.raises(requests.RequestException):
+        ask("GET", "http://talks.example.com:99999/a", local=False, timeout=SOON)
+
+
+def test_tls_is_for_the_name_and_not_for_the_address_that_it_was_looked_up_as(
+    dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
+    dns["talks.example.com"] = ["127.0.0.1"]
+    hello: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hear() -> None:
+            with server.accept()[0] as connection:
+                hello.append(connection.recv(4096))
+
+        thread = threading.Thread(target=hear)
+        thread.start()
+        with pytest.raises(requests.RequestException):
+            ask("GET", f"https://talks.example.com:{server.getsockname()[1]}/a", local=False, timeout=SOON)
+        thread.join()
+    assert b"talks.example.com" in hello[0]
+
+
+@pytest.mark.parametrize("first", ["127.0.0.2", "100::1"])
 def test_each_address_of_a_name_is_tried_under_the_names_own_host_header(
-    inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+    inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     # The test's machine has no public address: here the loopback interface counts as one.
     monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
-    dns["talks.example.com"] = ["127.0.0.2 127.0.0.1"]
+    dns["talks.example.com"] = [f"{first} 127.0.0.1"]
     assert ask("GET", f"http://talks.example.com:{inside}/a", local=False, timeout=SOON).status_code == 200
     ((_, headers),) = Inside.seen
     assert headers["host"] == f"talks.example.com:{inside}"
@@ -128,6 +166,22 @@ def test_a_redirect_is_held_to_the_same_rule(
     with pytest.raises(RefusedAddressError):
         ask("GET", f"http://talks.example.com:{inside}/to?{location.format(port=inside)}", local=False, timeout=SOON)
     assert len(Inside.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "words"),
+    [
+        ("http://10.0.0.1/a?SECRET", {"local": False}, "private network"),
+        ("http://10.0.0.1/a?SECRET", {"encrypted": True}, "is not https,"),
+        ("ftp://10.0.0.1/a?SECRET", {}, "is not http,"),
+        ("http://127.0.0.1:{port}/to?//[SECRET", {}, "redirects to what is no address"),
+        ("http://127.0.0.1:{port}/to?/to?/to?/to?/a?SECRET", {}, "More than 3 redirects"),
+    ],
+)
+def test_no_refusal_tells_a_signature(inside: int, url: str, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(RefusedAddressError, match=words) as refused:
+        ask("GET", url.format(port=inside), **{"local": True, "timeout": SOON, **more})
+    assert "SECRET" not in str(refused.value)
 
 
 @pytest.mark.parametrize("local_dns", [True, False])

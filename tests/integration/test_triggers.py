@@ -194,9 +194,34 @@ async def test_a_trigger_only_looks_and_a_cancelled_one_does_nothing_at_all(klap
 async def test_a_trigger_takes_its_first_look_when_the_worker_said(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     began = time.time()
-    await all_events(watching(klap_task_id, watch(pace=0.5)))
+    said = Wait(0.8, watch(pace=0.05))
+    await all_events(TaskStatusTrigger.watching(TaskTarget(klap_task_id), said, klap_conn_id="klap_default"))
     (look,) = klap.requests("GET", "^/tasks/")
-    assert look["at"] - began >= 0.4
+    assert look["at"] - began >= 0.7
+
+
+async def test_the_looks_of_many_triggers_that_are_late_are_spread(klap: Sandbox) -> None:
+    late: list[KlapTrigger] = []
+    for klap_task_id in await asyncio.to_thread(lambda: [submitted(klap) for _ in range(12)]):
+        path, kwargs = watching(klap_task_id, watch(pace=2)).serialize()
+        late.append(import_string(path)(**{**kwargs, "next_look": time.time() - 10}))
+    await asyncio.gather(*map(all_events, late))
+    looks = sorted(look["at"] for look in klap.requests("GET", "^/tasks/"))
+    assert looks[-1] - looks[0] > 0.7
+
+
+async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
+    klap: Sandbox, supervisor: Supervisor, airflow: Airflow
+) -> None:
+    klap_task_id = submitted(klap)
+    instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
+    path, kwargs = watching(klap_task_id).serialize()
+    without = {name: value for name, value in kwargs.items() if name != "end_from_trigger"}
+    for stored in (kwargs, without):
+        instance.triggers.append((path, stored))
+        (event,) = await all_events(instance.rebuilt_trigger())
+        assert not isinstance(event, TaskSuccessEvent)
+        assert supervisor.xcom("wait") is None
 
 
 async def test_a_connection_that_is_gone_ends_the_wait_so_that_a_worker_can_say_so(supervisor: Supervisor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -11,6 +13,20 @@ from demo.servers import ACCESS_KEY, S3, SECRET_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_HALF_AN_UPLOAD = """
+import os, sys
+from klap_provider.files.storage import folder_at, whole_file
+with whole_file(folder_at(sys.argv[1])) as sink:
+    for _ in range(40):
+        sink.write(bytes(1024 * 1024))
+    os.kill(os.getpid(), 9)
+"""
+
+
+def killed_in_an_upload(url: str) -> None:
+    """Begin to upload a large file from a process that is killed when two of its parts are there."""
+    assert subprocess.run([sys.executable, "-c", _HALF_AN_UPLOAD, url], check=False).returncode == -9
 
 
 class ObjectStorage(S3):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
-from klap_provider.api.addresses import DEFAULT_API_URL, api_url, is_local, is_loopback, require_reachable
+from klap_provider.api.addresses import (
+    DEFAULT_API_URL,
+    api_url,
+    host_of,
+    is_local,
+    is_loopback,
+    is_public,
+    require_reachable,
+)
 from klap_provider.errors import KlapConfigError, KlapInputError
 
 PUBLIC = "https://api.klap.app/v2"
@@ -37,6 +47,8 @@ SANDBOX = "http://127.0.0.1:8765/v2"
         ("http://127.0.0.1:8765", None, 9, "http://127.0.0.1:8765/v2"),
         ("http://127.0.0.1/v2", None, 8765, "http://127.0.0.1:8765/v2"),
         ("[::1]", "http", 8765, "http://[::1]:8765/v2"),
+        ("https://api.klap.video:1", None, None, "https://api.klap.video:1/v2"),
+        ("https://example.com/X/", None, None, "https://example.com/X"),
         ("HTTPS://API.KLAP.APP", None, None, "https://API.KLAP.APP/v2"),
     ],
 )
@@ -62,6 +74,7 @@ def test_a_base_url_is_made_of_what_a_connection_says(
         "api.klap.app or api.klap.video",
         "https://api.klap.app:port/v2",
         "https://api.klap.app:99999/v2",
+        "https://api.klap.app:0/v2",
     ],
 )
 def test_a_host_that_is_no_base_url_is_refused_without_repeating_it(host: str) -> None:
@@ -97,6 +110,9 @@ def test_a_host_that_is_no_base_url_is_refused_without_repeating_it(host: str) -
         "foo.LOCAL",
         "foo.lan",
         "foo.internal",
+        "foo.\U0001d40bocal",  # a capital letter only once it is read as DNS reads it
+        "db.localdomain",
+        "wiki.intranet",
         "nas.home.arpa",
         "db.corp",
         "minio",
@@ -119,6 +135,11 @@ def test_a_host_that_is_no_base_url_is_refused_without_repeating_it(host: str) -
         "[64:ff9b::127.0.0.1]",
         "[64:ff9b::10.0.0.1]",
         "[64:ff9b:1::8.8.8.8]",
+        "[64:ff9b::192.168.0.1]",
+        "[::ffff:224.0.0.1]",
+        "[fd00::808:808]",
+        "[::]",
+        "[0:0:0:0:0:0:0:1]",
         "[fe80::1%25eth0]",
     ],
 )
@@ -139,6 +160,8 @@ def test_an_address_of_this_machine_or_network_is_local(host: str) -> None:
         "172.32.0.1",
         "193.168.0.1",
         "[2606:4700::6810:84e5]",
+        "[2606:4700::a00:1]",
+        "[::8.8.8.8]",
         "[::ffff:8.8.8.8]",
         "[64:ff9b::8.8.8.8]",
         "[2002:808:808::1]",
@@ -151,6 +174,17 @@ def test_an_address_of_this_machine_or_network_is_local(host: str) -> None:
 )
 def test_a_public_address_is_not_local(host: str) -> None:
     assert not is_local(f"https://{host}/talk.mp4")
+
+
+@pytest.mark.parametrize("url", ["https://[::1/a", "https://", "file:///a", "talk"])
+def test_an_address_without_a_host_that_can_be_read_has_none_and_is_local(url: str) -> None:
+    assert host_of(url) == ""
+    assert is_local(url)
+
+
+def test_whether_an_ip_address_is_public_is_said_in_so_many_words() -> None:
+    assert is_public(ip_address("8.8.8.8")) is True
+    assert is_public(ip_address("fec0::1")) is False
 
 
 @pytest.mark.parametrize(

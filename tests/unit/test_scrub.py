@@ -17,9 +17,16 @@ from klap_provider.errors import KlapAnswerError, KlapRejectedError, KlapServerE
 KEY = "kak_no-real-key"
 TOKEN = "eat_no-real-token"
 
-TASK = {"id": "X6DP4ZxCjfLi0Bog", "status": "ready", "output_type": "folder", "output_id": "F1folder"}
+TASK = {
+    "id": "X6DP4ZxCjfLi0Bog",
+    "status": "ready",
+    "type": "video-to-shorts",
+    "output_type": "folder",
+    "output_id": "F1folder",
+}
 SHORT = {"id": "PCMSAgF6UJEj", "folder_id": "F1folder", "name": "Sleep", "virality_score": 0.9}
-WORDS = [*TASK, *SHORT, *(str(value) for value in (*TASK.values(), *SHORT.values()))]
+MOMENT = "2026-11-25T10:00:00Z"
+WORDS = [MOMENT, *TASK, *SHORT, *(str(value) for value in (*TASK.values(), *SHORT.values()))]
 
 
 def read(call: calls.Call[Any], document: Any, *secrets: str, status: int = 200) -> Any:
@@ -29,7 +36,8 @@ def read(call: calls.Call[Any], document: Any, *secrets: str, status: int = 200)
 
 @given(st.sampled_from(WORDS) | st.text("XFPSready_-output", min_size=1))
 def test_ids_and_words_of_the_protocol_survive_any_key(key: str) -> None:
-    task = read(calls.get_task("t"), {**TASK, "message": f"bad {key}"}, key)
+    task = read(calls.get_task("t"), {**TASK, "created_at": MOMENT, "message": f"bad {key}"}, key)
+    assert task.created_at is not None
     assert {name: getattr(task, name) for name in TASK} == TASK
     (short,) = read(calls.list_projects("F1folder"), [SHORT], key)
     assert (short.id, short.folder_id, short.virality_score) == ("PCMSAgF6UJEj", "F1folder", 0.9)
@@ -64,6 +72,12 @@ def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret
             assert secret not in str(failure.value)
             assert secret not in str(failure.value.error_code)
             assert secret[:9] not in str(failure.value)
+
+
+@pytest.mark.parametrize("field", ["error_code", "error", "message", "detail"])
+def test_a_reason_is_found_whatever_the_key_is(field: str) -> None:
+    with pytest.raises(KlapRejectedError, match="too long"):
+        read(calls.get_task("t"), {field: "too long"}, field, status=422)
 
 
 @pytest.mark.parametrize("field", ["error_code", "error", "error_message", "message", "detail"])

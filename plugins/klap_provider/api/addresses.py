@@ -22,7 +22,8 @@ API_PATH = "/v2"
 #: Ends of names that are of a network of its own.
 LOCAL_NAMES = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".corp", ".lan", ".home.arpa")
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+#: Whose last 32 bits are an IPv4 address: NAT64, and one of old.
+_CARRIERS = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 _NAT64_AT_HOME = IPv6Network("64:ff9b:1::/48")
 
 
@@ -40,7 +41,7 @@ def api_url(host: str | None, *, schema: str | None = None, port: int | None = N
     if not host:
         return DEFAULT_API_URL
     if "://" not in host:
-        host = f"{schema if schema in ('http', 'https') else 'https'}://{host}"
+        host = f"{'http' if schema == 'http' else 'https'}://{host}"
     try:
         parts = urlsplit(host)
         if port and parts.port is None:
@@ -103,8 +104,8 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address that packets to this one end up at, if it is one that carries one."""
     if address.ipv4_mapped or address.sixtofour:
         return address.ipv4_mapped or address.sixtofour
-    if address in _NAT64 or (int(address) < 2**32 and int(address) > 1):
-        return IPv4Address(int(address) % 2**32)
+    if any(address in carrier for carrier in _CARRIERS):
+        return IPv4Address(address.packed[-4:])
     return None
 
 
@@ -119,9 +120,8 @@ def _readings(host: str) -> list[IPv4Address | IPv6Address]:
         found.append(ip_address(host))
     with suppress(OSError, ValueError):
         found.append(ip_address(inet_aton(host)))
-    if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host):
-        with suppress(ValueError):
-            found.append(ip_address(".".join(part.lstrip("0") or "0" for part in host.split("."))))
+    with suppress(ValueError):
+        found.append(ip_address(".".join(part.lstrip("0") or "0" for part in host.split("."))))
     return found
 
 

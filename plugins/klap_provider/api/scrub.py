@@ -72,7 +72,7 @@ def _scrubbed(value: Any, secrets: tuple[str, ...], levels: int, *, quoted: bool
 
 
 def _is_of_the_protocol(name: str) -> bool:
-    return name in _FIELDS or name == "id" or name.endswith("_id")
+    return name in _FIELDS or name.endswith("_id")
 
 
 def _is_data(name: str) -> bool:

@@ -34,7 +34,7 @@ class BoxWalk:
                 step = min(self._left, len(chunk) - at)
                 self._left -= step
             else:
-                step = min(self._wanted - len(self._head), len(chunk) - at)
+                step = self._wanted - len(self._head)
                 self._head += chunk[at : at + step]
                 if len(self._head) == self._wanted:
                     self._enter()

@@ -111,7 +111,7 @@ def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket])
             connection._dns_host = address
             try:
                 return connect()
-            except (NewConnectionError, ConnectTimeoutError) as failed:
+            except ConnectTimeoutError as failed:  # of which a refused one is a kind
                 failure = failed
         raise failure
     finally:

@@ -184,7 +184,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         from klap_provider.files.storage import BLOCK_SIZE, size_of
 
         size = size_of(path)
-        if size is None:
+        if not size:
             return None
         is_mine = record is not None and record["path"] == str(path)
         expected = record["size"] if is_mine else facts.get("size", size)
