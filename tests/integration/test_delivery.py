@@ -227,10 +227,11 @@ def test_a_captioned_video_is_delivered_without_folder_and_score(
 
 
 def test_a_second_try_makes_no_request_at_all(
-    klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None]
+    klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None], supervisor: Supervisor
 ) -> None:
     task = deliver()
     first = task.run()
+    assert not [said for said in supervisor.said if '"GetXCom"' in said], "no task before it was named"
     before = len(klap.requests())
     connect("http://127.0.0.1:9/v2")
     assert task.run() == first
@@ -278,6 +279,19 @@ def test_an_empty_file_is_fetched_again_even_if_the_file_beside_it_says_that_it_
     file.with_suffix(".json").write_text(json.dumps({**said, "size": 0, "sha256": hashlib.sha256().hexdigest()}))
     assert deliver().run() == first
     assert (file.stat().st_size, downloads(klap)) == (first["size"], 2)
+
+
+def test_a_file_whose_hash_is_known_may_have_a_last_box_that_does_not_say_where_it_ends(
+    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    deliver().run()
+    (file,) = tmp_path.glob("*.mp4")
+    file.write_bytes(OPEN_ENDED)
+    sha256 = hashlib.sha256(OPEN_ENDED).hexdigest()
+    said = json.loads(file.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps({**said, "size": len(OPEN_ENDED), "sha256": sha256}))
+    assert deliver().run()["sha256"] == sha256
+    assert downloads(klap) == 1
 
 
 def test_what_a_task_has_delivered_elsewhere_says_nothing_of_a_file_of_the_same_size(
@@ -695,6 +709,16 @@ def test_an_address_that_is_none_of_the_web_is_refused(
     with pytest.raises(KlapDownloadError, match="not https"):
         deliver().run()
     assert os.listdir(tmp_path) == []
+
+
+def test_an_export_that_is_not_ready_is_not_delivered_although_it_has_an_address(
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    body = {"id": short["export_id"], "status": "processing", "src_url": short["src_url"]}
+    klap.fault("GET", LOOK, "status", code=200, body=body)
+    with pytest.raises(KlapDownloadError, match="is 'processing'"):
+        deliver().run()
+    assert (downloads(klap), os.listdir(tmp_path)) == (0, [])
 
 
 @pytest.mark.parametrize(("status", "passing"), [("processing", True), ("error", False), ("ready", True)])

@@ -137,7 +137,11 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
         ("destination", f"{tmp_path}/klap_shorts/monday"),
         ("destination", "abfs://conn@shorts/monday"),
         ("source_video_url", "https://example.com/talk.mp4"),
-        ("source_video_url", "s3://conn@media/talk.mp4"),
+        ("source_video_url", "http://example.com/talk.mp4"),
+        *(
+            ("source_video_url", f"{scheme}://conn@media/talk.mp4")
+            for scheme in ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
+        ),
     ):
         require_place(field, address, None)
     for field, address in (

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.api import calls
+from klap_provider.api.answers import Export, Project, Task, User, UserToken
 from klap_provider.api.requests import ExportRequest
 from klap_provider.api.scrub import scrubbed
 from klap_provider.errors import KlapAnswerError, KlapRejectedError, KlapServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
 
 KEY = "kak_no-real-key"
 TOKEN = "eat_no-real-token"
@@ -89,6 +95,27 @@ def test_an_id_within_an_error_is_words_like_the_rest_of_it(field: str) -> None:
         except (KlapRejectedError, KlapServerError) as failure:
             told = str(failure)
         assert KEY not in told
+
+
+@pytest.mark.parametrize("model", [Task, Export, Project, User, UserToken])
+def test_the_name_of_a_field_is_not_scrubbed(model: type[BaseModel]) -> None:
+    for field in model.model_fields:
+        assert scrubbed({field: None}, [field]) == {field: None}
+
+
+def test_data_need_not_be_text_and_a_word_of_the_protocol_is_one_in_its_place_alone() -> None:
+    assert scrubbed({"id": 5, "type": ["x"], "status": None}, (KEY,)) == {"id": 5, "type": ["x"], "status": None}
+    said = {"status": "processing", "name": "processing"}
+    assert scrubbed(said, ["processing"]) == {"status": "processing", "name": "***"}
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
+def test_forty_levels_are_read(wrap: Callable[[Any], Any]) -> None:
+    document: Any = "bottom"
+    for _ in range(40):
+        document = wrap(document)
+    assert scrubbed(document, ()) == document
+    assert "bottom" not in json.dumps(scrubbed(wrap(document), ()))
 
 
 def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 from klap_provider.airflow_internals import silent_backend
 from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapError, KlapInputError, KlapLookUpError, KlapStorageError
+from klap_provider.rules.places import OBJECT_STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +28,6 @@ BLOCK_SIZE = 16 * 1024 * 1024
 
 #: Bytes of a list at most: as many videos as Airflow maps a task over take a tenth of it.
 LONGEST_LIST = 5_000_000
-
-#: Storage without folders, where making one would make a bucket out of a mistyped name, and with uploads that are
-#: seen when they are complete.
-OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
 
 #: HTTP statuses that no other try changes.
 NOT_THERE, REFUSED = (404,), (401, 403)

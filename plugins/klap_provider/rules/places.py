@@ -20,7 +20,8 @@ from klap_provider.errors import KlapConfigError, KlapInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-#: Storage with buckets, in which every address is some connection's.
+#: Storage with buckets, in which every address is some connection's. It is without folders, where making one would make
+#: a bucket out of a mistyped name, and has uploads that are seen when they are complete.
 OBJECT_STORES = ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
 WEB = ("http", "https")
 LOCAL = "file"
