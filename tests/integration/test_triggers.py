@@ -262,9 +262,13 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
 
 
 async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:
-    trigger = watching(submitted(klap), Watch(time.time(), time.time() + 20, Pace(0.05, 0.05)))
-    trigger.target = "no target"  # type: ignore[assignment]  # so that everything fails
-    assert payloads(await asyncio.wait_for(all_events(trigger), 5)) == [{"unknown_since": None, "running_at": None}]
+    klap_task_id = submitted(klap)
+    for seconds, longest in ((20, 0.4), (0.4, 60)):  # not at once, or worker and triggerer would chase each other
+        began = time.time()
+        trigger = watching(klap_task_id, Watch(began, began + seconds, Pace(0.05, longest)))
+        trigger.target = "no target"  # type: ignore[assignment]  # so that everything fails
+        assert payloads(await asyncio.wait_for(all_events(trigger), 5)) == [{"unknown_since": None, "running_at": None}]
+        assert time.time() - began >= 0.4
 
 
 async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(

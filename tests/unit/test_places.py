@@ -40,6 +40,7 @@ def allows(permission: str, address: str) -> bool:
         ("/data", "FILE:///data"),
         ("/", "/anything"),
         ("https://", "https://example.com/a"),
+        ("http://media.example.com", "http://media.example.com:80/a"),
         ("https://media.example.com", "https://MEDIA.example.com.:443/a?b=c#d"),
         ("https://media.example.com/in/", "https://ada:pw@media.example.com/in/a"),
         ("https://media.example.com:8443", "https://media.example.com:8443/in/a"),
@@ -65,6 +66,7 @@ def test_a_permission_lets_what_is_below_it(permission: str, address: str) -> No
         ("s3:///in", "s3://media/a"),
         ("s3://media/in", "s3://media/in-private/a"),
         ("s3://media/in", "s3://media/in/../private/a"),
+        ("s3://media/in", "s3://media/private/../in/a"),  # of an object store that is a name like any other
         ("s3://media/in", "s3://media/in/..\\private/a"),
         ("s3://media/in", "s3://media"),
         ("s3://media", "s3://media/a::file:///etc/passwd"),
@@ -160,6 +162,8 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
 def test_a_team_says_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_SOURCES", " https://media.example.com , s3://conn@media/in\n/data, ")
     assert configured("source_video_url") == ["https://media.example.com", "s3://conn@media/in", "/data"]
+    monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_LISTS", "/lists")
+    assert configured("list_path") == ["/lists"]
     monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", "")
     assert configured("destination") == []
     with pytest.raises(KlapInputError):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from klap_provider.api.public_form import secrets_in, shown, without_secrets
+from klap_provider.api.public_form import canonical, secrets_in, shown, without_secrets
 
 TALK = "https://example.com/talk.mp4"
 YOUTUBE = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
@@ -53,7 +53,12 @@ def test_no_secret_of_an_address_is_left_in_a_text(text: str) -> None:
 
 def test_what_tells_videos_apart_stays_readable() -> None:
     assert shown(f"{YOUTUBE}&t=9") == shown("https://youtu.be/dQw4w9WgXcQ?si=x") == YOUTUBE
+    assert shown(" https://youtu.be/dQw4w9WgXcQ") == YOUTUBE
+    assert canonical(f" {TALK} ") == TALK
+    assert canonical("https://Ada@EXAMPLE.com/A") == "https://Ada@example.com/A"
     assert without_secrets(f"no such video: {YOUTUBE}") == f"no such video: {YOUTUBE}"
+    assert without_secrets("no such video: https://youtu.be/dQw4w9WgXcQ?si=x") == f"no such video: {YOUTUBE}"
+    assert without_secrets("https://example.com/@ada/talk.mp4") == "https://example.com/@ada/talk.mp4"
     assert shown(f"{TALK}?id=1") != shown(f"{TALK}?id=2")
     assert re.fullmatch(rf"{TALK}\?…[0-9a-f]{{8}}", shown(f"{TALK}?id=1"))
     assert shown(f"{TALK}?X-Amz-Signature=a") == TALK

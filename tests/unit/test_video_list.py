@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.errors import KlapInputError
-from klap_provider.rules.video_list import Row, canonical, label, read_csv, read_lines, run_id, takes
+from klap_provider.rules.video_list import Row, canonical, label, read_csv, read_lines, run_id, set_fields, takes
 
 TALK = "https://example.com/talks/why-we-sleep.mp4"
 FORM = {
@@ -174,6 +174,8 @@ def test_the_name_of_a_run_does_not_change_from_one_version_to_the_next() -> Non
         {"language": ""},
         {"name": "Sleep"},
         {"destination": "/data"},
+        {"reuse": True},
+        {"source_video_url": TALK},
         {**DEFAULTS},
     ],
 )
@@ -186,6 +188,22 @@ def test_the_same_video_with_settings_that_mean_the_same_is_the_same_run(same: d
 )
 def test_the_same_video_with_other_settings_is_another_run(other: dict[str, Any]) -> None:
     assert run_id(TALK, other, DEFAULTS) != run_id(TALK, {}, DEFAULTS)
+
+
+def test_a_whole_number_is_the_same_however_it_is_written() -> None:
+    assert run_id(TALK, {"limit": 4.0}, DEFAULTS) == run_id(TALK, {"limit": 4}, DEFAULTS)
+
+
+def test_a_name_that_is_too_long_is_cut() -> None:
+    assert run_id(f"https://example.com/{'x' * 99}.mp4", {}, {}).split("__")[1] == "x" * 40
+    assert label(TALK, "x" * 999) == label(f"https://{'x' * 999}") == "x" * 100
+
+
+def test_what_is_empty_in_a_form_is_not_set_and_a_switch_is_yes_or_no() -> None:
+    form = {"captions": {"type": "boolean"}, "reuse": {"type": "boolean"}, "name": {"type": "string"}, "limit": {}}
+    given = {"captions": "yes", "reuse": "no", "name": "no", "limit": None}
+    assert set_fields(given, form) == {"captions": True, "reuse": False, "name": "no"}
+    assert set_fields({"captions": False, "reuse": "", "name": ""}, form) == {"captions": False}
 
 
 def test_a_person_reads_the_name_or_the_address_and_no_signature() -> None:

@@ -41,9 +41,9 @@ class Place:
     """
 
     scheme: str
-    connection: str | None = None
-    container: str = ""
-    path: tuple[str, ...] = ()
+    connection: str | None
+    container: str
+    path: tuple[str, ...]
 
     @classmethod
     def read(cls, address: str) -> Place:
@@ -57,7 +57,7 @@ class Place:
             raise ValueError("it has characters that no address needs")
         scheme, mark, rest = ("file", "://", address) if address.startswith("/") else address.partition("://")
         scheme = scheme.lower()
-        if not mark or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        if not mark:
             raise ValueError("it is neither an absolute path nor a URL")
         if scheme in WEB:
             return cls._of_the_web(scheme, address)
@@ -84,7 +84,7 @@ class Place:
         """Whether this place, as a permission, covers another one."""
         if self.scheme != other.scheme:
             return False
-        if not self.container and not self.path and self.scheme != LOCAL:
+        if not self.container and not self.path:
             return self.connection in (None, other.connection)
         here = (self.connection, self.container, self.path)
         return here == (other.connection, other.container, other.path[: len(self.path)])

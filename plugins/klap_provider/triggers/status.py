@@ -122,13 +122,13 @@ class KlapTrigger(BaseTrigger):
         pause = self.next_look - now
         if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
             spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
-            pause = max(0.0, min(spread, self.watch.deadline - now))
+            pause = min(spread, self.watch.deadline - now)
         try:
             event = await self._watch(pause)
         except Exception:
             # Raised here, it would end the task without a look at the job, and as skipped where soft_fail is set.
             self.log.exception("The wait for %s broke off; a worker goes on with it", self.target)
-            await asyncio.sleep(max(0.0, min(self.watch.pace.longest, self.watch.deadline - time.time())))
+            await asyncio.sleep(min(self.watch.pace.longest, self.watch.deadline - time.time()))
             event = None
         yield event or TriggerEvent({"unknown_since": self.watch.unknown_since, "running_at": self.watch.running_at})
 
