@@ -97,6 +97,14 @@ def test_an_id_within_an_error_is_words_like_the_rest_of_it(field: str) -> None:
         assert KEY not in told
 
 
+def test_an_address_that_stands_for_an_error_code_does_not_tell_its_signature() -> None:
+    said = {"error_code": "s3://ada:s3cr3tword@media/a.mp4?sig=s3cr3tword"}
+    assert "s3cr3tword" not in str(read(calls.get_task("t"), {**TASK, **said}).error_code)
+    with pytest.raises(KlapRejectedError) as failure:
+        read(calls.get_task("t"), said, status=422)
+    assert "s3cr3tword" not in str(failure.value.error_code)
+
+
 @pytest.mark.parametrize("model", [Task, Export, Project, User, UserToken])
 def test_the_name_of_a_field_is_not_scrubbed(model: type[BaseModel]) -> None:
     for field in model.model_fields:

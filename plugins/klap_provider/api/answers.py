@@ -87,7 +87,7 @@ class _Job(_Answer):
     @field_validator("error_code", mode="before")
     @classmethod
     def _code_as_text(cls, value: Any) -> str | None:
-        return None if value is None else str(value)
+        return None if value is None else without_secrets(str(value))
 
     @property
     def failure(self) -> str:

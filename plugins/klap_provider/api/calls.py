@@ -276,7 +276,7 @@ def _klaps_words(document: Any) -> tuple[str | None, str]:
     code = document.get("error_code")
     found = [document.get(name) for name in ("error_code", "message", "error", "detail")]
     words = dict.fromkeys(without_secrets(_text(w)) for w in found if w)
-    return (code if isinstance(code, str) else None), ": ".join(words)[:500]
+    return (without_secrets(code) if isinstance(code, str) else None), ": ".join(words)[:500]
 
 
 def _text(words: Any) -> str:
