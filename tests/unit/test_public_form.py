@@ -58,6 +58,10 @@ def test_what_tells_videos_apart_stays_readable() -> None:
     assert canonical("https://Ada@EXAMPLE.com/A") == "https://Ada@example.com/A"
     assert without_secrets(f"no such video: {YOUTUBE}") == f"no such video: {YOUTUBE}"
     assert without_secrets("no such video: https://youtu.be/dQw4w9WgXcQ?si=x") == f"no such video: {YOUTUBE}"
+    assert without_secrets(f"{TALK}#t=1") == f"{TALK}?…"
+    for scheme in ("https", "HTTPS", "http"):
+        assert without_secrets(f"{scheme}://ghp_word@example.com/a") == f"{scheme}://example.com/a"
+    assert shown(f"{TALK}?\ud800=1").startswith(f"{TALK}?…")
     assert without_secrets("https://example.com/@ada/talk.mp4") == "https://example.com/@ada/talk.mp4"
     assert shown(f"{TALK}?id=1") != shown(f"{TALK}?id=2")
     assert re.fullmatch(rf"{TALK}\?…[0-9a-f]{{8}}", shown(f"{TALK}?id=1"))
