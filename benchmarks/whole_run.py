@@ -114,6 +114,10 @@ def run() -> Section:
                 for count, most in ((10, 75), (50, 200))
             ),
             *(
+                Bar(f"API calls of a run at Klap's own lengths, {count} shorts", at_klaps_own_lengths(count), most)
+                for count, most in ((10, 75), (50, 200))
+            ),
+            *(
                 Bar(f"{what}, N = {count}, against the best HttpOperator flow", against_the_best(count, figure), most)
                 for what, figure, most in (
                     ("time beyond the sandbox's own", "beyond", 1 / 3),

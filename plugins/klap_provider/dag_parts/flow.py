@@ -196,6 +196,7 @@ def export_and_deliver(
             export_id=f"{{{{ {exported}.export_id }}}}",
             virality_score=virality_score,
             wait_task_id=wait_for_export.task_id,
+            list_task_id=select.task_id,
             **origin_and_place,
         )
         export >> wait_for_export >> deliver
