@@ -9,7 +9,7 @@ from benchmarks.__main__ import ALL
 
 
 def test_the_pace_keeps_the_promises_of_the_noticing_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noticing, "JOBS", 1000)
+    monkeypatch.setattr(noticing, "JOBS", 2000)
     assert not [bar for bar in noticing.run().bars if not bar.met]
 
 

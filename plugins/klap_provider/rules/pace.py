@@ -114,7 +114,7 @@ class Documented:
 #: About 2 to 30 minutes. With these prices looks are no more than at every 30 s, as the documents have it.
 TASKS = Documented(120, 1800, price=0.68, first_price=2.2)
 #: About 3 to 10 minutes; every 15 s.
-EXPORTS = Documented(180, 600, price=0.19, first_price=0.5)
+EXPORTS = Documented(180, 600, price=0.192, first_price=0.5)
 
 
 def learned(documented: Documented, lengths: Sequence[float] = ()) -> Typical:
