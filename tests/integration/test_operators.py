@@ -37,7 +37,7 @@ from tests.support.airflow_context import API_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from klap_provider.operators.submit import KlapVideoOperator
+    from klap_provider.operators.video import KlapVideoOperator
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 

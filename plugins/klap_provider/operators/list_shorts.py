@@ -12,11 +12,11 @@ from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import KlapLedgerOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.cost import Cost, Spending, affordable, dollars
-from klap_provider.rules.facts import facts_of, is_told
+from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.rules.ledger import paid_entry, selection_entry
 from klap_provider.rules.pace import Pace
 from klap_provider.rules.polling import Ready, ShortsTarget, Watch
-from klap_provider.rules.selection import Ranked, Selection, as_selected, rank, within
+from klap_provider.rules.selection import Selection, as_selected, rank, within
 from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
 from klap_provider.xcoms import (
@@ -33,7 +33,7 @@ from klap_provider.xcoms import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context
 
@@ -151,8 +151,12 @@ class ListShortsOperator(KlapLedgerOperator):
         selection = self._selection()
         self._spending()
         ranked = rank(self._projects(started_at), selection)
-        shorts = [self._facts(short) for short in ranked]
-        self.described = [_described(short) for short in ranked]
+        connection = self.client.connection
+        shorts = [
+            listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
+            for short in ranked
+        ]
+        self.described = [described(short) for short in ranked]
         if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
             raise KlapInputError(
                 f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
@@ -212,9 +216,9 @@ class ListShortsOperator(KlapLedgerOperator):
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
         self.leave(context, shorts)
-        selected = [_without_reason(short) for short in shorts if short["reason"] is None]
-        described = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
-        context["ti"].xcom_push(key=DESCRIBED_KEY, value=described)
+        selected = [selected_of(short) for short in shorts if short["reason"] is None]
+        told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
+        context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
         self._write_cost(context, shorts)
         self._count(context, shorts, len(selected))
@@ -315,39 +319,3 @@ class ListShortsOperator(KlapLedgerOperator):
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),
                 )
             time.sleep(verdict.seconds)
-
-    def _facts(self, short: Ranked) -> ListedShort:
-        project, connection = short.project, self.client.connection
-        return {
-            "project_id": project.id,
-            "folder_id": project.folder_id or self.folder_id,
-            "short_name": project.name or project.id,
-            "virality_score": short.score,
-            "explanation": project.virality_score_explanation,
-            "preview_url": f"{connection.player_url}/{project.id}",
-            "duration": project.duration,
-            "reason": None if short.reason is None else short.reason.value,
-            "embed_url": f"{connection.embed_url}/{project.id}",
-            "exported": False,
-        }
-
-
-def ids_of(shorts: Iterable[Short]) -> list[str]:
-    """Return the ids of the shorts."""
-    return [short["project_id"] for short in shorts]
-
-
-def _described(short: Ranked) -> Described:
-    return {"project_id": short.project.id, **facts_of(short.project, short_name=None, virality_score=short.score)}
-
-
-def _without_reason(short: ListedShort) -> Short:
-    return {
-        "project_id": short["project_id"],
-        "folder_id": short["folder_id"],
-        "short_name": short["short_name"],
-        "virality_score": short["virality_score"],
-        "explanation": short["explanation"],
-        "preview_url": short["preview_url"],
-        "duration": short["duration"],
-    }
