@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import delivery, growth, noticing, parsing, report, tab, waiting, whole_run
+from benchmarks import delivery, growth, noticing, parsing, report, starts, tab, waiting, whole_run
 
 ALL = {
     "waiting": waiting,
     "growth": growth,
     "noticing": noticing,
     "parsing": parsing,
+    "starts": starts,
     "delivery": delivery,
     # Last, as their Airflow runs until the end.
     "whole_run": whole_run,

@@ -146,9 +146,9 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever got lost, nothing of it is under way any more."""
-    from klap_provider.rules import submitter
+    from klap_provider.rules import lost_answer
 
-    monkeypatch.setattr(submitter, "SETTLE", -3600.0)
+    monkeypatch.setattr(lost_answer, "SETTLE", -3600.0)
     monkeypatch.setattr("klap_provider.operators.base.WRITE_AGAIN_AFTER", ())
 
 

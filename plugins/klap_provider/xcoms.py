@@ -23,6 +23,9 @@ SHORTS_KEY = "klap_shorts"
 REVIEW_KEY = "klap_review"
 #: What became of each selected short, best first: a list of :class:`Outcome`.
 OUTCOME_KEY = "klap_outcome"
+#: What Klap says of the selected shorts, for the files beside their videos: a list of :class:`Described`. Only those
+#: of which its list has told all; none where a person was asked, who may have changed their texts meanwhile.
+DESCRIBED_KEY = "klap_described"
 #: What exports of the listed shorts cost, and by when a person is asked to pick: :class:`Offer`.
 OFFER_KEY = "klap_offer"
 #: What the run has cost, also where it failed: :class:`RunCost`, if it is reckoned.
@@ -115,6 +118,26 @@ class ListedShort(Short):
     #: Whether an export of it that looks as this run's do was paid for already: looked up where a person is asked,
     #: and for ``project_ids``; elsewhere it is False.
     exported: bool
+
+
+class Facts(TypedDict):
+    """What Klap says of a short, for the file beside its video."""
+
+    name: str
+    #: 0 to 100.
+    virality_score: int | None
+    explanation: str | None
+    #: Seconds.
+    duration: float | None
+    #: By platform.
+    publication_captions: dict[str, Any] | None
+    transcript: str | None
+
+
+class Described(Facts):
+    """What Klap's list of shorts says of one of them."""
+
+    project_id: str
 
 
 class Offer(TypedDict):
@@ -351,8 +374,19 @@ LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
     "TaskStatusSensor": {RETURN_KEY: TaskReady},
-    "ListShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer},
-    "ReviewShortsOperator": {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, REVIEW_KEY: Review},
+    "ListShortsOperator": {
+        RETURN_KEY: Short,
+        SHORTS_KEY: ListedShort,
+        OFFER_KEY: Offer,
+        DESCRIBED_KEY: Described,
+    },
+    "ReviewShortsOperator": {
+        RETURN_KEY: Short,
+        SHORTS_KEY: ListedShort,
+        OFFER_KEY: Offer,
+        DESCRIBED_KEY: Described,
+        REVIEW_KEY: Review,
+    },
     "ExportShortOperator": {RETURN_KEY: Exported},
     "ExportStatusSensor": {RETURN_KEY: ExportReady},
     "DeliverShortOperator": {RETURN_KEY: Delivered},

@@ -27,7 +27,7 @@ from klap_provider.errors import (
     KlapServerError,
     KlapStorageError,
 )
-from klap_provider.operators import DeliverShortOperator
+from klap_provider.operators import DeliverShortOperator, ListShortsOperator
 from klap_provider.rules.ledger import delivered_entry
 from klap_provider.xcoms import DELIVERED_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
@@ -418,6 +418,47 @@ def test_a_long_transcript_is_in_the_file_alone(
     klap.fault("GET", f"{short['project_id']}$", "status", code=200, body=body)
     assert deliver().run()["transcript"] is None
     assert sidecar(tmp_path)["transcript"] == body["transcript_text"]
+
+
+def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
+    klap: Sandbox, airflow: Airflow, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+) -> None:
+    airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
+    result = deliver(list_task_id="list").run()
+    assert klap.requests("GET", f"{short['project_id']}$") == []
+    from_list = sidecar(tmp_path)
+    assert from_list["transcript"] == result["transcript"]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    deliver().run()
+    assert klap.requests("GET", f"{short['project_id']}$")
+    assert sidecar(tmp_path) == from_list
+
+
+@pytest.mark.parametrize(
+    "lean",
+    [
+        {"publication_captions": None},
+        {"transcript_text": None},
+        {"transcript_text": "字" * 10_001},
+        {"publication_captions": {"tiktok": "字" * 10_001}},
+    ],
+    ids=lambda lean: f"{lean}"[:30],
+)
+def test_what_the_list_of_shorts_lacks_or_has_at_length_is_asked_for(
+    klap: Sandbox,
+    airflow: Airflow,
+    deliver: Callable[..., Played],
+    short: dict[str, str],
+    tmp_path: Path,
+    lean: dict[str, Any],
+) -> None:
+    made = klap.call("GET", f"/projects/{short['folder_id']}/{short['project_id']}").json()
+    klap.fault("GET", f"^/projects/{short['folder_id']}$", "status", code=200, body=[{**made, **lean}])
+    airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
+    deliver(list_task_id="list").run()
+    assert sidecar(tmp_path)["publication_captions"] == made["publication_captions"]
+    assert sidecar(tmp_path)["transcript"] == made["transcript_text"]
 
 
 def test_a_short_that_cannot_be_read_of_costs_a_retry_but_no_second_download(

@@ -30,14 +30,14 @@ from klap_provider.errors import (
 )
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules.submitter import SETTLE
+from klap_provider.rules.lost_answer import SETTLE
 from klap_provider.sensors import TaskStatusSensor
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from klap_provider.operators.submit import KlapVideoOperator
+    from klap_provider.operators.video import KlapVideoOperator
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
@@ -1077,7 +1077,7 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
 def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
     klap: Sandbox, airflow: Airflow, short: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klap_provider.rules.submitter.SETTLE", SETTLE)  # as shipped
+    monkeypatch.setattr("klap_provider.rules.lost_answer.SETTLE", SETTLE)  # as shipped
     klap.fault("POST", POST_EXPORT, "drop")
     task = airflow(export(short))
     with pytest.raises(KlapNoAnswerError):

@@ -121,6 +121,17 @@ def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
     assert said == {one["id"]: (None, False), other["id"]: ("not_picked", True)}
 
 
+def test_the_texts_of_what_a_person_picked_are_asked_for_later_as_they_may_have_changed(
+    klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
+) -> None:
+    folder = make_shorts(2)[0]["folder_id"]
+    asked = airflow(lambda: ReviewShortsOperator(task_id="asked", folder_id=folder))
+    told = airflow(lambda: ReviewShortsOperator(task_id="told", folder_id=folder, review=False, limit=1))
+    asked.run()
+    assert [short["project_id"] for short in told.run()] == [each["project_id"] for each in told.xcom("klap_described")]
+    assert asked.xcom("klap_described") == []
+
+
 def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_name(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:

@@ -101,6 +101,10 @@ class Sandbox:
         """Forget everything, and be as at the start but for the times and these settings."""
         self._control("POST", "reset", {"task_seconds": task_seconds, "export_seconds": export_seconds, **settings})
 
+    def set(self, **settings: Any) -> None:
+        """Change settings from now on."""
+        self._control("POST", "settings", settings)
+
     def user(self) -> str:
         """Make a managed user and return their id."""
         return str(self.call("POST", "/users", json={}).json()["id"])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from benchmarks import noticing, report
 from benchmarks.__main__ import ALL
 
-if TYPE_CHECKING:
-    import pytest
-
 
 def test_the_pace_keeps_the_promises_of_the_noticing_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noticing, "JOBS", 1000)
+    monkeypatch.setattr(noticing, "JOBS", 2000)
     assert not [bar for bar in noticing.run().bars if not bar.met]
+
+
+@pytest.mark.parametrize(("shorts", "most"), [(10, 75), (50, 200)])
+def test_a_run_at_klaps_own_lengths_takes_few_calls(shorts: int, most: int) -> None:
+    beside = 3 + shorts  # the submission, the list of shorts, that of exports, and each export
+    assert noticing.looks_of_a_run(shorts) + beside <= most
 
 
 def test_every_benchmark_has_its_table_in_the_guide() -> None:

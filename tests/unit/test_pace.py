@@ -110,6 +110,17 @@ def test_the_first_minute_is_spared_once_it_is_known_that_nothing_happens_in_it(
     assert learned(EXPORTS, [20.0] * KEPT).may_be_short
 
 
+def test_looks_that_tell_of_other_jobs_too_are_fewer_but_where_jobs_may_be_short() -> None:
+    short, sure = Pace(5, 60, learned(EXPORTS)), Pace(5, 60, learned(EXPORTS, [300.0] * KEPT))
+
+    def longer(pace: Pace, waited: float) -> float:
+        return pace.delay(waited, lambda: 0.0, shared=True) / pace.delay(waited, lambda: 0.0)
+
+    assert longer(sure, 230) > 1.2
+    assert longer(short, 230) > 1.2
+    assert longer(short, 30) == 1
+
+
 def test_one_odd_length_changes_little() -> None:
     usual = [300.0 + k for k in range(30)]
     with_odd = learned(EXPORTS, [*usual, 86_400.0])

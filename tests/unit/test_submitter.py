@@ -28,7 +28,8 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.rules.ledger import Asker, Submission, Work
-from klap_provider.rules.submitter import SEND_WITHIN, SETTLE, SOON, Submitter
+from klap_provider.rules.lost_answer import SEND_WITHIN, SETTLE, SOON
+from klap_provider.rules.submitter import Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

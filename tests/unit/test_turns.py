@@ -15,7 +15,8 @@ import pytest
 
 from klap_provider.errors import KlapConnectionError, KlapError, KlapSubmitUncertainError
 from klap_provider.rules.ledger import Asker, Submission, Work
-from klap_provider.rules.submitter import SEND_WITHIN, SETTLE, Submitter
+from klap_provider.rules.lost_answer import SEND_WITHIN, SETTLE
+from klap_provider.rules.submitter import Submitter
 
 STOPS = range(16)
 EXPORT = Work("export short plain", "https://a.example/talk.mp4", "export of short", 0.48)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Param
 
     from klap_provider.operators.list_shorts import ListShortsOperator
-    from klap_provider.operators.submit import KlapVideoOperator
+    from klap_provider.operators.video import KlapVideoOperator
 
 #: All but backfills: each run costs money, and a backfill would pay for one video once for every date.
 ALLOWED_RUN_TYPES = ("manual", "scheduled", "operator_triggered", "asset_triggered", "asset_materialization")
@@ -196,6 +196,7 @@ def export_and_deliver(
             export_id=f"{{{{ {exported}.export_id }}}}",
             virality_score=virality_score,
             wait_task_id=wait_for_export.task_id,
+            list_task_id=select.task_id,
             **origin_and_place,
         )
         export >> wait_for_export >> deliver

@@ -6,37 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.files.storage import whole_file
-from klap_provider.rules.selection import virality_percentages
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
-
-    from klap_provider.api.answers import Project
-
-#: Characters of a transcript that may travel in an XCom and in an asset event. A longer one is in the file alone.
-LONGEST_TRANSCRIPT = 10_000
 
 
 def sidecar_of(video: ObjectStoragePath) -> ObjectStoragePath:
     """Return where the file of a video is."""
     return video.parent / f"{video.stem}.json"
-
-
-def facts_of(project: Project, *, short_name: str | None, virality_score: float | None) -> dict[str, Any]:
-    """
-    Return what Klap says of a short.
-
-    :param short_name: for a project without a name.
-    :param virality_score: 0–100, which is told from the whole list of shorts; None: as far as this short tells.
-    """
-    return {
-        "name": project.name or short_name or project.id,
-        "virality_score": virality_percentages([project])[0] if virality_score is None else round(virality_score),
-        "explanation": project.virality_score_explanation,
-        "duration": project.duration,
-        "publication_captions": project.publication_captions,
-        "transcript": project.transcript_text,
-    }
 
 
 def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:

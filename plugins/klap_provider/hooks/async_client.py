@@ -111,6 +111,11 @@ class KlapAsyncClient:
         finally:
             seat.take()  # what a list said meanwhile is older
 
+    def shares(self, target: Target[Any]) -> bool:
+        """Return whether the next look at it is one for others, too."""
+        seat = self._seated(target)
+        return seat is not None and self._client.folder(seat.target, self.on_behalf_of).is_shared(seat)
+
     async def pause(self, target: Target[Any], seconds: float) -> None:
         """Sleep until the next look; less, where another one's look has told of this target, too."""
         if (seat := self._seated(target)) is not None:

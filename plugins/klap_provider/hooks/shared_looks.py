@@ -86,13 +86,14 @@ class Folder:
 
         :raises KlapError: the list failed in passing, and that was the look.
         """
-        if self._is_worth_it(seat):
+        if self.is_shared(seat):
             async with self._asking:
-                if seat.answer is None and self._is_worth_it(seat):
+                if seat.answer is None and self.is_shared(seat):
                     await self._list()
         return seat.take()
 
-    def _is_worth_it(self, seat: Seat) -> bool:
+    def is_shared(self, seat: Seat) -> bool:
+        """Return whether a list is what this one looks at next, and others with it."""
         others = any(other.listed and other is not seat for other in self.seats)
         return seat.listed and others and asyncio.get_running_loop().time() >= self._alone_until
 

@@ -237,7 +237,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
 
     What was paid, or may have been, stands in the ledger, which is the same for all runs: in Airflow's UI under
     *Assets*, ``klap_ledger``, *State Store*. There a person also says how to go on, see
-    :mod:`klap_provider.rules.submitter`: the key ``resend <name of the row>`` with the value ``true`` lets one more
+    :mod:`klap_provider.rules.persons_word`: the key ``resend <name of the row>`` with the value ``true`` lets one more
     POST out when the task is cleared.
     """
 
@@ -271,7 +271,8 @@ class KlapSubmitOperator(KlapLedgerOperator):
         :param reuse: go on with what any run has sent before, if it asked for just the same.
         :raises KlapError: as :meth:`~klap_provider.rules.submitter.Submitter.submit` says.
         """
-        from klap_provider.rules import submitter as rules
+        from klap_provider.rules import lost_answer
+        from klap_provider.rules.submitter import Submitter
 
         connection, ti = self.client.connection, context["ti"]
         patience = connection.connect_timeout + connection.read_timeout
@@ -286,7 +287,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
 
             return send
 
-        submitter = rules.Submitter(
+        submitter = Submitter(
             store=self.ledger,
             work=work,
             asker=Asker(run_of(context), ti.try_number, ti.max_tries),
@@ -298,7 +299,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
             on_accepted=self.count_accepted,
             tell=self.log.warning,
             reuse=reuse,
-            settle=rules.SEND_WITHIN + patience + rules.SETTLE,
+            settle=lost_answer.SEND_WITHIN + patience + lost_answer.SETTLE,
         )
         try:
             submission, fresh = submitter.submit()

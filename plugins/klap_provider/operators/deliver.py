@@ -12,10 +12,20 @@ from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import KlapLedgerOperator, reports_failure
+from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of
 from klap_provider.rules.ledger import delivered_entry
 from klap_provider.rules.naming import file_name
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import DELIVERED_KEY, Delivered, DeliveredRow, ExportReady, File
+from klap_provider.xcoms import (
+    DELIVERED_KEY,
+    DESCRIBED_KEY,
+    Delivered,
+    DeliveredRow,
+    Described,
+    ExportReady,
+    Facts,
+    File,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +60,8 @@ class DeliverShortOperator(KlapLedgerOperator):
     :param klap_task_id: Klap's task that made it, for the JSON file. Templated.
     :param wait_task_id: id of the :class:`~klap_provider.sensors.ExportStatusSensor` of the same short. The address
         that it has found is tried first; Klap is asked only if that does not do. Default: Klap is asked.
+    :param list_task_id: id of the :class:`~klap_provider.operators.ListShortsOperator` that has listed the short. If
+        the list had its texts, Klap is not asked for them again. Default: it is.
     :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
         (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
         allows (``[klap] allowed_destinations``).
@@ -97,6 +109,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         source_video_url: str | None = None,
         klap_task_id: str | None = None,
         wait_task_id: str | None = None,
+        list_task_id: str | None = None,
         allowed_destinations: Sequence[str] | None = None,
         max_bytes: int = 5 * 1024**3,
         download_timeout: float = 1800,
@@ -114,6 +127,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         self.source_video_url = source_video_url
         self.klap_task_id = klap_task_id
         self.wait_task_id = wait_task_id
+        self.list_task_id = list_task_id
         self.max_bytes = max_bytes
         self.download_timeout = download_timeout
         self.allowed_destinations = allowed_destinations
@@ -122,7 +136,7 @@ class DeliverShortOperator(KlapLedgerOperator):
     @reports_failure
     def execute(self, context: Context) -> Delivered:
         """Deliver, or find that it was delivered before."""
-        from klap_provider.files.sidecar import LONGEST_TRANSCRIPT, read_sidecar, sidecar_of
+        from klap_provider.files.sidecar import read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_faults
 
         path = folder_at(self.settled(self.allowed_destinations), self.subfolder) / file_name(
@@ -144,7 +158,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         store.set(DELIVERED_KEY, cast("JsonValue", record))
         self.delivered = record
         if facts.get("sha256") != record["sha256"]:
-            facts = self._describe(sidecar, path.name, record)
+            facts = self._describe(context, sidecar, path.name, record)
         self._enter(context, record, facts)
         transcript = facts["transcript"]
         return {
@@ -204,16 +218,15 @@ class DeliverShortOperator(KlapLedgerOperator):
             return None
         return {"path": str(path), "size": size, "sha256": found.sha256, "src_url": None}
 
-    def _describe(self, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
-        from klap_provider.files.sidecar import facts_of, write_json
+    def _describe(self, context: Context, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
+        from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import storage_faults
 
-        project = self.client.call(calls.get_project(str(self.project_id), folder_id=self.folder_id))
         facts = {
             "project_id": self.project_id,
             "export_id": self.export_id,
             "folder_id": self.folder_id,
-            **facts_of(project, short_name=self.short_name, virality_score=self.virality_score),
+            **self._facts(context),
             "source_video_url": None if self.source_video_url is None else shown(self.source_video_url),
             "klap_task_id": self.klap_task_id,
             "file": file,
@@ -223,6 +236,16 @@ class DeliverShortOperator(KlapLedgerOperator):
         with storage_faults("destination", str(sidecar), paid=True):
             write_json(sidecar, facts)
         return facts
+
+    def _facts(self, context: Context) -> Facts:
+        """Return what Klap says of the short: in its list, or asked for just this one."""
+        if self.list_task_id is not None:
+            listed = context["ti"].xcom_pull(task_ids=self.list_task_id, key=DESCRIBED_KEY)
+            for short in cast("list[Described]", listed or []):
+                if short["project_id"] == self.project_id:
+                    return short
+        project = self.client.call(calls.get_project(str(self.project_id), folder_id=self.folder_id))
+        return facts_of(project, short_name=self.short_name, virality_score=self.virality_score)
 
     def _seen(self, context: Context) -> str | None:
         """Return the address that the wait for this export has found, if it was this one."""

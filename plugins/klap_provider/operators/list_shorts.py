@@ -12,16 +12,28 @@ from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import KlapLedgerOperator, check_now, is_static, reports_failure, run_of
 from klap_provider.rules.cost import Cost, Spending, affordable, dollars
+from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.rules.ledger import paid_entry, selection_entry
 from klap_provider.rules.pace import Pace
 from klap_provider.rules.polling import Ready, ShortsTarget, Watch
-from klap_provider.rules.selection import Ranked, Selection, as_selected, rank, within
+from klap_provider.rules.selection import Selection, as_selected, rank, within
 from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
-from klap_provider.xcoms import COUNTED_SHORTS_KEY, OFFER_KEY, SHORTS_KEY, ListedShort, Offer, Review, Selected, Short
+from klap_provider.xcoms import (
+    COUNTED_SHORTS_KEY,
+    DESCRIBED_KEY,
+    OFFER_KEY,
+    SHORTS_KEY,
+    Described,
+    ListedShort,
+    Offer,
+    Review,
+    Selected,
+    Short,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context
 
@@ -60,7 +72,8 @@ class ListShortsOperator(KlapLedgerOperator):
         "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
         duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
         was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was. The XCom
-        ``klap_offer`` says what an export costs.
+        ``klap_offer`` says what an export costs, and ``klap_described`` what the list has of each selected short for
+        the file beside its video.
     :raises KlapInputError: a short of ``project_ids`` is not there.
     :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
     """
@@ -79,6 +92,9 @@ class ListShortsOperator(KlapLedgerOperator):
         "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(),)
+
+    #: What the list says of the shorts, once it is read.
+    described: Sequence[Described] = ()
 
     def __init__(
         self,
@@ -134,7 +150,13 @@ class ListShortsOperator(KlapLedgerOperator):
     def _list(self, context: Context, *, started_at: float) -> list[Short]:
         selection = self._selection()
         self._spending()
-        shorts = [self._facts(short) for short in rank(self._projects(started_at), selection)]
+        ranked = rank(self._projects(started_at), selection)
+        connection = self.client.connection
+        shorts = [
+            listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
+            for short in ranked
+        ]
+        self.described = [described(short) for short in ranked]
         if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
             raise KlapInputError(
                 f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
@@ -194,7 +216,9 @@ class ListShortsOperator(KlapLedgerOperator):
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
         self.leave(context, shorts)
-        selected = [_without_reason(short) for short in shorts if short["reason"] is None]
+        selected = [selected_of(short) for short in shorts if short["reason"] is None]
+        told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
+        context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
         self._write_cost(context, shorts)
         self._count(context, shorts, len(selected))
@@ -295,35 +319,3 @@ class ListShortsOperator(KlapLedgerOperator):
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),
                 )
             time.sleep(verdict.seconds)
-
-    def _facts(self, short: Ranked) -> ListedShort:
-        project, connection = short.project, self.client.connection
-        return {
-            "project_id": project.id,
-            "folder_id": project.folder_id or self.folder_id,
-            "short_name": project.name or project.id,
-            "virality_score": short.score,
-            "explanation": project.virality_score_explanation,
-            "preview_url": f"{connection.player_url}/{project.id}",
-            "duration": project.duration,
-            "reason": None if short.reason is None else short.reason.value,
-            "embed_url": f"{connection.embed_url}/{project.id}",
-            "exported": False,
-        }
-
-
-def ids_of(shorts: Iterable[Short]) -> list[str]:
-    """Return the ids of the shorts."""
-    return [short["project_id"] for short in shorts]
-
-
-def _without_reason(short: ListedShort) -> Short:
-    return {
-        "project_id": short["project_id"],
-        "folder_id": short["folder_id"],
-        "short_name": short["short_name"],
-        "virality_score": short["virality_score"],
-        "explanation": short["explanation"],
-        "preview_url": short["preview_url"],
-        "duration": short["duration"],
-    }

@@ -11,9 +11,10 @@ from klap_provider.api.public_form import shown
 from klap_provider.api.requests import export_request
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
-from klap_provider.operators.list_shorts import ListShortsOperator, ids_of
+from klap_provider.operators.list_shorts import ListShortsOperator
 from klap_provider.rules import ballot
 from klap_provider.rules.cost import dollars
+from klap_provider.rules.facts import ids_of
 from klap_provider.rules.ledger import export_entry
 from klap_provider.rules.selection import only, put_first
 from klap_provider.rules.video_list import label

@@ -44,6 +44,10 @@ PRIOR = 1.0
 #: Factor around the median beyond which a length counts as no further away.
 OUTLIER = 8.0
 
+#: Of the looks at a job alone, the share that is taken where others of its folder share them: the last of ten takes so
+#: much longer than one does that the calls for all would else be twice as many.
+SHARED = 0.6
+
 #: Lengths spread no less than this (of their logarithms), however alike the last ones were.
 LEAST_SPREAD = 0.15
 
@@ -110,7 +114,7 @@ class Documented:
 #: About 2 to 30 minutes. With these prices looks are no more than at every 30 s, as the documents have it.
 TASKS = Documented(120, 1800, price=0.68, first_price=2.2)
 #: About 3 to 10 minutes; every 15 s.
-EXPORTS = Documented(180, 600, price=0.19, first_price=0.5)
+EXPORTS = Documented(180, 600, price=0.192, first_price=0.5)
 
 
 def learned(documented: Documented, lengths: Sequence[float] = ()) -> Typical:
@@ -160,17 +164,21 @@ class Pace:
     longest: float
     typical: Typical | None = None
 
-    def delay(self, waited: float, draw: Callable[[], float] = random.random) -> float:
+    def delay(self, waited: float, draw: Callable[[], float] = random.random, *, shared: bool = False) -> float:
         """
         Return the seconds until the next look.
 
         :param waited: seconds since the job was submitted.
+        :param shared: whether looks tell of other jobs, too: there are :data:`SHARED` as many then, but where jobs may
+            be short.
         :param draw: uniform random number from 0 to 1. It shortens the delay by up to about a tenth, so that waits that
             started together do not beat together.
         """
         part = 1 - 0.1 * draw()
         if self.typical is None or waited < 0:
             return min(self.longest, max(self.shortest, waited / 3) * part)
+        if shared and not (self.typical.may_be_short and waited < FIRST_MINUTE):
+            part /= SHARED
         delay = _plan(self.typical, self.shortest).after(waited, part)
         return min(self.longest, max(self.shortest * part, delay))
 
@@ -190,7 +198,7 @@ class _Plan(NamedTuple):
 def _plan(typical: Typical, shortest: float) -> _Plan:
     def density(age: float) -> float:
         if typical.may_be_short and age < FIRST_MINUTE * 4 / 3:
-            return 1 / max(shortest, 0.27 * age)  # somewhat more than a look from t to t · 4/3
+            return 1 / max(0.98 * shortest, 0.265 * age)  # somewhat more than a look from t to t · 4/3
         return math.sqrt(typical.hazard(age) / 2 / typical.price)
 
     steps = ((end - start) * density((start + end) / 2) for start, end in pairwise(_TIMES))

@@ -48,6 +48,7 @@ class Watch:
     :param pace: when to look.
     :param unknown_since: since when the status has been a word that the API does not have; None if it is not.
     :param running_at: when the job was last known to run, in seconds since the epoch; None if it never was.
+    :param shared: whether a look has told other waits of their jobs, too.
     """
 
     started_at: float
@@ -55,6 +56,7 @@ class Watch:
     pace: Pace
     unknown_since: float | None = None
     running_at: float | None = None
+    shared: bool = False
 
     def took(self, now: float) -> float | None:
         """Return the seconds that a job took which is ready now: half-way between the last two looks at it."""
@@ -264,5 +266,5 @@ def _wait(state: str, watch: Watch, *, now: float, asked: float | None = None) -
             f"(timeout {watch.deadline - watch.started_at:.0f} s); {state}. Klap may still finish it: to wait "
             "longer, raise the timeout and clear this task. Nothing is paid for again by that."
         )
-    seconds = max(watch.pace.delay(now - watch.started_at), asked or 0.0)
+    seconds = max(watch.pace.delay(now - watch.started_at, shared=watch.shared), asked or 0.0)
     return Wait(min(seconds, watch.deadline - now), watch)

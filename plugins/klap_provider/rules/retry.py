@@ -3,7 +3,7 @@ Which failed request may be sent again by itself, and when. Pure: no clock, no s
 
 A GET may be sent again after any passing failure. A paid POST may be sent again only where Klap certainly did
 not take it: the connection was never made, 429, or 503 with ``Retry-After``. After a lost answer or any other
-5xx nobody knows whether the job was started and billed; :mod:`klap_provider.rules.submitter` deals with that.
+5xx nobody knows whether the job was started and billed; :mod:`klap_provider.rules.lost_answer` says what that leads to.
 """
 
 from __future__ import annotations

@@ -6,34 +6,24 @@ Paying once: what to do, given what the ledger says, and given what Klap answers
     nothing ──► intent (what, when, who) ──► POST ──► done (the same, and the id)
 
 - What is done is reattached to, unless that job failed.
-- An intent without an id means that a POST may have gone out. While it may still be under way, nobody sends another
-  one. Then an export is looked for in Klap's list, and adopted, or sent again; for a task there is no list, so a person
-  has to say whether it is there (``adopt`` with its id) or not (``resend`` with ``true``, which is good for one POST).
+- An intent without an id means that a POST may have gone out: its answer is lost, and what that leads to says
+  :mod:`klap_provider.rules.lost_answer`.
 - A submission with other inputs is never sent in place of what was paid: a retry goes on with that, and after a clear a
-  person has to say which of the two it shall be.
+  person has to say which of the two it shall be (:mod:`klap_provider.rules.persons_word`).
 
-Of two that ask for the same at once, :mod:`klap_provider.rules.turn` lets one go on, without a clock. A clock is needed
-for the time after a POST: how long until one that got no answer can do nothing any more. For that the clocks of the
-machines have to agree, to the minute.
+Of two that ask for the same at once, :mod:`klap_provider.rules.turn` lets one go on, without a clock.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.errors import (
-    Fate,
-    KlapChangedError,
-    KlapConfigError,
-    KlapError,
-    KlapInputError,
-    KlapNotFoundError,
-    KlapSubmitPendingError,
-    KlapSubmitUncertainError,
-)
+from klap_provider.errors import KlapChangedError, KlapConfigError, KlapError, KlapInputError, KlapNotFoundError
+from klap_provider.rules import lost_answer
 from klap_provider.rules.ledger import Submission, differences, job_entry, paid_entry
+from klap_provider.rules.lost_answer import LostAnswer
+from klap_provider.rules.persons_word import ADOPT, RESEND, adopted_id, how, may_resend, undecided
 from klap_provider.rules.turn import Turn
 from klap_provider.xcoms import LEDGER
 
@@ -41,26 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from klap_provider.rules.ledger import Asker, Store, Work
-
-#: Seconds after an intent in which its POST is sent, or not at all: a machine that stood still meanwhile may not be the
-#: one any more that sends it.
-SEND_WITHIN = 60.0
-
-#: Seconds by which the clocks of two machines may differ.
-CLOCKS = 60.0
-
-#: Seconds, after the client has given up waiting for an answer, in which a POST may still arrive at Klap, be handled
-#: there and turn up in its list: proxies and load balancers hold a request for a minute or two. And the difference of
-#: the clocks, as it is another machine's that says when the POST went out.
-SETTLE = 120.0 + CLOCKS
-
-#: Seconds until the next look, where another run is about to have what is asked for.
-SOON = 20.0
-
-#: Before the name of an export or a submission: a person says that it is the job of the given id.
-ADOPT = "adopt"
-#: Before the same: a person says ``true``, and one more POST may go out.
-RESEND = "resend"
 
 
 @dataclass(frozen=True)
@@ -97,7 +67,7 @@ class Submitter:
     on_accepted: Callable[[], None] | None = None
     tell: Callable[[str], None] | None = None
     reuse: bool = False
-    settle: float = SEND_WITHIN + SETTLE
+    settle: float = lost_answer.SEND_WITHIN + lost_answer.SETTLE
 
     def submit(self) -> tuple[Submission, bool]:
         """
@@ -113,7 +83,7 @@ class Submitter:
         if before is None:
             found = self._reused()
             return (found, False) if found else (self._post(None), True)
-        resend = self._may_resend(before)
+        resend = may_resend(self.store, before, self._tell)
         if adopted := self._adopted(before, resend=resend):
             return adopted, False
         if not resend and (found := self._reattached(before)):
@@ -132,46 +102,21 @@ class Submitter:
 
     # A person's word.
 
-    def _may_resend(self, before: Submission) -> bool:
-        """Whether one more POST is allowed. The word names the intent that uses it up, whatever crashes in between."""
-        name = f"{RESEND} {self.work.entry}"
-        word = self.store.get(name)
-        if word is None:
-            return False
-        if isinstance(word, dict) and word.get("used_at") == before.submitted_at:
-            self.store.delete(name)
-            return False
-        if word is True or (isinstance(word, dict) and "used_at" in word):
-            return True
-        self._tell(f"{name!r} is {json.dumps(word)} in {LEDGER}; only true means yes.")
-        return False
-
     def _adopted(self, before: Submission, *, resend: bool) -> Submission | None:
         name = f"{ADOPT} {self.work.entry}"
         word = self.store.get(name)
         if word is None:
             return None
         try:
-            job_id = self._usable(name, word, resend=resend)
+            job_id = adopted_id(word, before, resend=resend, has_failed=self.has_failed)
         except (KlapInputError, KlapNotFoundError) as wrong:
-            _undecided(wrong, before)
+            undecided(wrong, before)
             raise
         paid = self._accepted(before, job_id) if before.job_id is None else before
         submission = replace(paid, job_id=job_id, asker=self.asker, work=self.work)
         self.store.set(self.work.entry, submission.to_row())
         self.store.delete(name)
         return submission
-
-    def _usable(self, name: str, word: Any, *, resend: bool) -> str:
-        """Return the id that a person gave, if it is one to go on with."""
-        if resend:
-            raise KlapInputError(f"{LEDGER} has both {name!r} and {RESEND!r} for the same. Delete one of them.")
-        job_id = str(word).strip() if isinstance(word, str | int) and not isinstance(word, bool) else ""
-        if not job_id:
-            raise KlapInputError(f"{name!r} is {json.dumps(word)} in {LEDGER}; it takes an id of Klap's.")
-        if self.has_failed(job_id):
-            raise KlapInputError(f"{job_id}, the value of {name!r} in {LEDGER}, has failed at Klap.")
-        return job_id
 
     # What was there before.
 
@@ -180,14 +125,11 @@ class Submitter:
             before = self._done_by_another() or before
         if before.job_id is not None:
             return self._gone_on_with(before, before.job_id)
-        candidates = self._listed(before)
-        if not candidates and (wait := before.at + self.settle - self.clock()) > 0:
-            raise self._pending(before, wait)
-        if self.list_jobs is None:
-            raise self._uncertain(before)
-        if len(candidates) > 1:
-            raise self._ambiguous(before, candidates)
-        return self._accepted(before, candidates[0]) if candidates else None
+        made = self._lost(before).job(self._listed(before))
+        return self._accepted(before, made) if made else None
+
+    def _lost(self, intent: Submission) -> LostAnswer:
+        return LostAnswer(intent, self.asker, self.list_jobs is not None, self.clock(), self.settle)
 
     def _gone_on_with(self, before: Submission, job_id: str) -> Submission | None:
         changed = differences(before.work.asked, self.work.asked)
@@ -224,8 +166,7 @@ class Submitter:
             self._reserve(self.work.request, row, other)
             return None
         if other.job_id is None:
-            wait = other.at + self.settle - self.clock()
-            raise self._pending(other, wait) if wait > 0 else self._uncertain(other)
+            raise self._lost(other).pending or lost_answer.uncertain(other)
         submission = Submission(other.at, self.asker, self.work, other.job_id)
         self.store.set(self.work.entry, submission.to_row())
         self._tell(f"Nothing paid: {other.asker.run} sent the same video with the same settings, as {other.job_id}.")
@@ -246,10 +187,10 @@ class Submitter:
         mine, turn = self._reservation, Turn(self.store, request)
         turn.take(mine)
         if self.store.get(request) != row or self._other(row) != other:
-            raise _taken()
+            raise lost_answer.taken()
         self.store.set(request, mine)
         if turn.whose() != mine:
-            raise _taken()
+            raise lost_answer.taken()
 
     def _is_displaced(self) -> bool:
         """Whether another run has reserved the same request since this one did."""
@@ -270,7 +211,7 @@ class Submitter:
         intent = Submission(self._now(), self.asker, self.work, known=known, paid=paid)
         self._turn.take(intent.to_row())
         if self._recorded() != before:
-            raise _taken()
+            raise lost_answer.taken()
         permission = f"{RESEND} {self.work.entry}"
         if resend:
             self.store.set(permission, {"used_at": intent.submitted_at})
@@ -278,14 +219,14 @@ class Submitter:
         if resend:
             self.store.delete(permission)
         try:
-            job_id = send(intent.at + SEND_WITHIN)
+            job_id = send(intent.at + lost_answer.SEND_WITHIN)
         except KlapError as failure:
             if failure.refused:
                 if self._restore(before, intent) and resend:
                     self.store.set(permission, True)
                 raise
             if self.list_jobs is None:
-                raise self._uncertain(intent) from failure
+                raise lost_answer.uncertain(intent) from failure
             raise
         return self._accepted(intent, job_id)
 
@@ -312,10 +253,10 @@ class Submitter:
             )
         if whose != intent.to_row():
             self._done_by_another()
-            raise _taken()
+            raise lost_answer.taken()
         if before is None and self._is_displaced():
             self._restore(before, intent)
-            raise _taken()
+            raise lost_answer.taken()
 
     def _done_by_another(self) -> Submission | None:
         """Return what was paid for by whose turn it was, and put it back if it was written over, or never written."""
@@ -327,7 +268,7 @@ class Submitter:
 
     def _restore(self, before: Submission | None, intent: Submission) -> bool:
         """Leave no trace of what was not sent, unless somebody may have been told by now that it may have been."""
-        if self.clock() >= intent.at + self.settle - SETTLE or self._recorded() != intent:
+        if self.clock() >= intent.at + self.settle - lost_answer.SETTLE or self._recorded() != intent:
             return False
         if before is None:
             self.store.delete(self.work.entry)
@@ -381,68 +322,18 @@ class Submitter:
         if self.tell is not None:
             self.tell(what)
 
-    def _pending(self, intent: Submission, wait: float) -> KlapSubmitPendingError:
-        if intent.asker.run != self.asker.run:
-            age = max(0.0, self.clock() - intent.at)
-            wait = min(wait, max(SOON, 3 * age))
-            return KlapSubmitPendingError(
-                f"{intent.asker.run} is about to have the same. What it gets is taken over; next look in {wait:.0f} s.",
-                retry_after=wait,
-            )
-        then = "it is looked for, and sent again if it is not there," if self.list_jobs else "it is looked at again"
-        return KlapSubmitPendingError(
-            f"A request of {intent.submitted_at} got no answer so far. It may still be under way, so nothing is sent; "
-            f"{then} in {wait:.0f} s.",
-            retry_after=wait,
-        )
-
     def _changed(self, before: Submission, changed: Sequence[str]) -> KlapError:
+        entry = self.work.entry
         said = KlapChangedError(
             f"Nothing was sent. This run has paid for its {before.work.what} already (Klap's {before.job_id}), and "
             f"what it asks for is no longer the same: {'; '.join(changed)}. To go on with what was paid for, "
-            f"{self._how(ADOPT, before.job_id)}; to have the new one made, and billed, {self._how(RESEND, True)}. "
+            f"{how(ADOPT, before.job_id, entry)}; to have the new one made, and billed, {how(RESEND, True, entry)}. "
             "Then clear this task."
         )
-        return _undecided(said, before, str(before.job_id))
-
-    def _ambiguous(self, intent: Submission, candidates: Sequence[str]) -> KlapError:
-        said = KlapSubmitUncertainError(
-            f"A request of {intent.submitted_at} got no answer, and Klap has {len(candidates)} jobs made since that "
-            f"may be its own: {', '.join(candidates)}. Nothing is sent again by itself. To go on with one of them, "
-            f"{self._how(ADOPT, candidates[0])}; to have one more made, and billed, {self._how(RESEND, True)}. "
-            "Then clear this task."
-        )
-        return _undecided(said, intent, *candidates)
-
-    def _uncertain(self, intent: Submission) -> KlapError:
-        entry = intent.work.entry
-        said = KlapSubmitUncertainError(
-            f"A video was sent to Klap at {intent.submitted_at} and no task id came back: Klap may have taken and "
-            "billed it, and its API has no list of tasks to look in. Nothing is sent again by itself. Look in the Klap "
-            f"app for an upload made at that time. If it is there, {self._how(ADOPT, 'its task id', entry)}; if not, "
-            f"{self._how(RESEND, True, entry)}, and it is sent and billed once more. Then clear this task."
-        )
-        return _undecided(said, intent)
-
-    def _how(self, word: str, value: Any, entry: str | None = None) -> str:
-        row = f"{word} {entry or self.work.entry}"
-        return f"add to the State Store of the asset {LEDGER} the key {row!r} with the value {json.dumps(value)}"
-
-
-def _undecided(error: KlapError, intent: Submission, *jobs: str) -> KlapError:
-    """Return the error with what a person has to decide."""
-    error.fate = Fate(intent.work.entry, intent.submitted_at, jobs, intent.work.price)
-    return error
+        return undecided(said, before, str(before.job_id))
 
 
 def _known_before(before: Submission | None) -> tuple[str, ...]:
     if before is None:
         return ()
     return before.known if before.job_id is None else (*before.known, before.job_id)
-
-
-def _taken() -> KlapSubmitPendingError:
-    return KlapSubmitPendingError(
-        f"Another run asks for the same at this moment. What it gets is taken over; next look in {SOON:.0f} s.",
-        retry_after=SOON,
-    )

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import random
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -152,8 +152,9 @@ class KlapTrigger(BaseTrigger):
                     return None
                 except KlapError as failure:
                     look = failure
+                watch = replace(self.watch, shared=self.watch.shared or client.shares(self.target))
                 try:
-                    verdict = self.target.judge(look, self.watch, now=time.time())
+                    verdict = self.target.judge(look, watch, now=time.time())
                 except KlapError as over:
                     self.log.info("The wait for %s is over: %s", self.target, over)
                     return None

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
 from klap_provider.hooks.on_time import OnTimeConnection
-from klap_provider.rules import polling, submitter
+from klap_provider.rules import lost_answer, polling
 from klap_provider.rules.submitter import Submitter
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 polling.UNKNOWN_GRACE = 8.0
 
 #: Instead of a minute and three, and with the short timeouts of the chaos tests' connection.
-submitter.SEND_WITHIN, submitter.SETTLE = 12.0, 3.0
+lost_answer.SEND_WITHIN, lost_answer.SETTLE = 12.0, 3.0
 
 post_once, submit, write, fetch = Submitter._post, Submitter.submit, Submitter._write, download.download
 send_data = OnTimeConnection.send

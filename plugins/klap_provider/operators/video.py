@@ -1,0 +1,282 @@
+"""KlapVideoOperator: what the operators that send a video to Klap have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from klap_provider.api import calls
+from klap_provider.api.addresses import require_reachable
+from klap_provider.api.public_form import shown
+from klap_provider.api.requests import VideoRequest, build_request
+from klap_provider.api.shapes import size_of
+from klap_provider.errors import KlapInputError
+from klap_provider.operators.base import (
+    KlapSubmitOperator,
+    check_now,
+    is_static,
+    reports_failure,
+    require_fields,
+    run_of,
+)
+from klap_provider.rules.cost import Spending, affordable, dollars
+from klap_provider.rules.ledger import Work, request_entry, submission_entry
+from klap_provider.rules.video_list import label
+from klap_provider.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
+
+    from klap_provider.api.answers import Task
+    from klap_provider.api.calls import Call
+    from klap_provider.rules.cost import Cost, Prices
+    from klap_provider.xcoms import Submitted
+
+
+class KlapVideoOperator(KlapSubmitOperator):
+    """
+    Base of the operators that send a video to Klap. Costs money, once.
+
+    What a run and its task have sent stands in the ledger (:mod:`klap_provider.rules.ledger`), and a retry or a
+    clear goes on with that, unless it failed at Klap. If the inputs have changed meanwhile, a retry says so, and after
+    a clear the task stops and says how to go on with either. Another run is new work, unless ``reuse`` is on.
+    Parameters left None are not sent, and Klap's defaults hold. All are templated.
+
+    :param source_video_url: a YouTube link, a public http(s) address of a video file, or a file in object storage
+        such as ``s3://conn_id@bucket/talk.mp4``, for which Klap is sent a signed address; at most 5 hours long.
+    :param language: spoken language, such as ``en``. Default: Klap detects it.
+    :param translate_to: language to translate the captions to.
+    :param transcription_context: names and jargon to expect, at most 1,000 characters.
+    :param name: name of the upload in Klap. Default "Upload".
+    :param dimensions: ``{"width": int, "height": int}``, even numbers of pixels. Default 1080 × 1920.
+    :param aspect_ratio: ``9:16``, ``4:5``, ``1:1`` or ``16:9``: a short way to say ``dimensions``. If these have only
+        one side, the other one follows.
+    :param style_preset_id: id of a caption style made in Klap.
+    :param editing_options: any of ``captions``, ``reframe``, ``emojis``, ``intro_title`` (default true) and
+        ``remove_silences`` (default false).
+    :param klap_task_id: go on with this task of Klap instead of submitting.
+    :param reuse: if any run has sent this video with these settings before, go on with that, unless it failed.
+        Default false.
+    :param destination: where the videos are to be delivered later: a file is written there and removed, before
+        anything is paid for. If it is empty when the task runs, the connection's, or else ``klap_shorts`` in Airflow's
+        home, where all tasks run on one machine. Not given: likewise if a
+        :class:`~klap_provider.operators.DeliverShortOperator` follows that is given none, and otherwise nothing.
+    :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
+        that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
+    :param allowed_sources: of which places a run may name a video, as beginnings of addresses
+        (:mod:`klap_provider.rules.places`), such as ``s3://media_s3@media/in``; what the DAG file itself says needs no
+        permission. Default: what the team allows (``[klap] allowed_sources``).
+    :param allowed_destinations: the same for ``destination``.
+    :param strict_conf: refuse a run whose conf has names that are none of its DAG's params, as a mistyped ``limit`` can
+        cost money. Default false, as a DAG may use its conf otherwise.
+    :param klap_conn_id: the Airflow connection. Default ``klap_default``.
+    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
+    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None}``: the time in ISO
+        8601, how many submissions of this run's task Klap has accepted so far (0 with ``klap_task_id``, or if one was
+        reused), and where to deliver to.
+    :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
+        value is known there already.
+    :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
+    :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
+    :raises KlapSubmitPendingError: too early to tell whether it is lost; is retried.
+    :raises KlapChangedError: after a clear, the inputs are not those of what was paid for.
+    :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
+    """
+
+    template_fields: Sequence[str] = (
+        *VideoRequest.model_fields,
+        "aspect_ratio",
+        "klap_task_id",
+        "reuse",
+        "destination",
+        "budget",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
+
+    request_type: ClassVar[type[VideoRequest]]
+
+    #: Klap's task, once it is known.
+    submitted: str | None = None
+
+    def __init__(
+        self,
+        *,
+        source_video_url: str,
+        language: str | None = None,
+        translate_to: str | None = None,
+        transcription_context: str | None = None,
+        name: str | None = None,
+        dimensions: dict[str, Any] | None = None,
+        aspect_ratio: str | None = None,
+        style_preset_id: str | None = None,
+        editing_options: dict[str, Any] | None = None,
+        klap_task_id: str | None = None,
+        reuse: bool = False,
+        destination: str | None = None,
+        budget: float | None = None,
+        allowed_sources: Sequence[str] | None = None,
+        allowed_destinations: Sequence[str] | None = None,
+        strict_conf: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.video_name }}")  # Airflow's lists show it
+        super().__init__(**kwargs)
+        self.strict_conf = strict_conf
+        self.source_video_url = source_video_url
+        self.language = language
+        self.translate_to = translate_to
+        self.transcription_context = transcription_context
+        self.name = name
+        self.dimensions = dimensions
+        self.aspect_ratio = aspect_ratio
+        self.style_preset_id = style_preset_id
+        self.editing_options = editing_options
+        self.klap_task_id = klap_task_id
+        self.reuse = reuse
+        self.destination = destination
+        self.asks_for_delivery = destination is not None  # it may be rendered empty: to wherever is the default
+        self.budget = budget
+        self.allowed_sources = allowed_sources
+        self.allowed_destinations = allowed_destinations
+        self.note_author("source_video_url", "destination")
+
+    @property
+    def video_name(self) -> str:
+        """What a person knows the video by."""
+        return label(shown(self.source_video_url), self.name)
+
+    @abstractmethod
+    def call(self, request: Any) -> Call[Task]:
+        """Return the API call that sends the video."""
+
+    @abstractmethod
+    def most(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
+        """Return the most that the run can cost, if that is how often the video is paid for."""
+
+    def count_accepted(self) -> None:
+        """Count what one video costs; its shorts are counted when they are there."""
+        metrics.count(metrics.COST, self.client.connection.prices.input_video, item="input_video")
+
+    def _check_early(self) -> None:
+        if all(is_static(getattr(self, name)) for name in (*self.request_type.model_fields, "aspect_ratio")):
+            check_now(self._request)
+        if is_static(self.budget):
+            check_now(self._budget)
+
+    def _budget(self) -> Decimal | None:
+        return build_request(Spending, {"budget": self.budget}).budget
+
+    def _check_cost(self, most: Cost, budget: Decimal | None) -> None:
+        self.log.info("The run may cost up to %s", most)
+        least = replace(most, exports=1)
+        if budget is None or least.total <= budget:
+            return
+        clips = affordable(budget, replace(least, generated_shorts=0), least.prices.generated_short)
+        way_on = f"Lower max_clip_count to {clips}, or raise" if clips and most.generated_shorts else "Raise"
+        raise KlapInputError(
+            f"Nothing was sent to Klap. The budget is {dollars(budget)}, and with no more than one export this may "
+            f"cost {least}. {way_on} the budget."
+        )
+
+    def _request(self) -> VideoRequest:
+        fields = {name: getattr(self, name) for name in self.request_type.model_fields}
+        if self.aspect_ratio:
+            fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
+        return build_request(self.request_type, fields)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider is installed, which video was sent."""
+        from klap_provider.telemetry.lineage import submitted
+
+        return submitted(self.source_video_url, klap_task_id=self.submitted)
+
+    @reports_failure
+    def execute(self, context: Context) -> Submitted:
+        """Submit, or reattach to what was submitted before."""
+        if self.strict_conf:
+            require_fields(self, context)
+        self.require_place("source_video_url", self.allowed_sources)
+        destination = self._tried_destination()
+        budget = self._budget()
+        if self.klap_task_id:
+            self.submitted = self.klap_task_id
+            self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
+            since = self.client.call(calls.get_task(self.klap_task_id)).created_at
+            return {
+                "klap_task_id": self.klap_task_id,
+                "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
+                "paid": 0,
+                "destination": destination,
+            }
+        request = self._request()
+        call = self.call(request)
+        submission = self.submit_once(
+            context,
+            call,
+            self._work(context, call, request, budget),
+            status=lambda job_id: self.client.call(calls.get_task(job_id)).status,
+            outgoing=lambda paid: self._outgoing(request, paid, budget),
+            reuse=self.reuse is True or str(self.reuse).lower() == "true",
+        )
+        self.submitted = submission.job_id
+        return {
+            "klap_task_id": str(submission.job_id),
+            "submitted_at": submission.submitted_at,
+            "paid": submission.paid_by(run_of(context)),
+            "destination": destination,
+        }
+
+    def _tried_destination(self) -> str | None:
+        """Return where the run delivers to, once a file could be written there; None if nothing is known of it."""
+        from klap_provider.files.storage import check_destination
+
+        if not (self.asks_for_delivery or self._delivery_follows()):
+            return None
+        destination = self.settled(self.allowed_destinations)
+        check_destination(destination)
+        self.log.info("The shorts go to %s", destination)
+        return destination
+
+    def _delivery_follows(self) -> bool:
+        from klap_provider.operators.deliver import DeliverShortOperator
+
+        following = self.get_flat_relatives(upstream=False)
+        return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
+
+    def _work(self, context: Context, call: Call[Task], request: VideoRequest, budget: Decimal | None) -> Work:
+        connection, ti, body = self.client.connection, context["ti"], call.body or {}
+        video = shown(request.source_video_url)
+        return Work(
+            submission_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
+            video=video,
+            what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
+            price=float(connection.prices.input_video),
+            asked={
+                "call": call.name,
+                **body,
+                "source_video_url": video,
+                "klap_conn_id": self.klap_conn_id,
+                "host": connection.api_url,
+                "on_behalf_of": connection.on_behalf_of,
+            },
+            request=request_entry(call.path, body),
+            budget=None if budget is None else float(budget),
+        )
+
+    def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
+        """Return the call with an address that Klap can fetch from, if the budget allows it."""
+        from klap_provider.files.source import is_stored, signed
+
+        connection = self.client.connection
+        self._check_cost(self.most(request, connection.prices, submissions=paid + 1), budget)
+        if is_stored(request.source_video_url):
+            request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
+        require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
+        return self.call(request)

@@ -1,0 +1,85 @@
+"""How many calls a run makes, delivery included, at the lengths of Klap's own jobs with a clock that runs faster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.noticing import KINDS, drawn, learned_of
+from klap_provider.operators import DeliverShortOperator, ExportShortOperator, ListShortsOperator, SubmitShortsOperator
+from klap_provider.rules.polling import ExportTarget, TaskTarget, Wait, Watch
+from klap_provider.triggers import ExportStatusTrigger, TaskStatusTrigger
+from tests.support.airflow_context import all_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow.sdk import BaseOperator
+
+    from klap_provider.rules.pace import Pace
+    from klap_provider.triggers.status import KlapTrigger
+    from tests.support.airflow_context import Played
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+
+#: How much faster the clock runs.
+FASTER = 60
+
+#: Seconds that Klap's jobs take: the task, and ten exports as they are spread.
+TASK = 480.0
+EXPORTS = (199, 240, 268, 293, 318, 343, 371, 406, 454, 547)
+
+
+def scaled(pace: Pace) -> Pace:
+    """Return the pace of a connection that knows what its last jobs took, for the faster clock."""
+    assert pace.typical is not None
+    typical = replace(pace.typical, median=pace.typical.median / FASTER, price=pace.typical.price / FASTER)
+    return replace(pace, shortest=pace.shortest / FASTER, longest=pace.longest / FASTER, typical=typical)
+
+
+TASK_PACE, EXPORT_PACE = (scaled(learned_of(kind, drawn(kind))) for kind in KINDS[:2])
+
+
+async def ended(triggers: list[KlapTrigger]) -> None:
+    await asyncio.gather(*map(all_events, triggers))
+
+
+def waiting(pace: Pace) -> Wait:
+    now = time.time()
+    return Wait(pace.delay(0), Watch(now, now + 60, pace))
+
+
+def test_a_run_with_ten_shorts_makes_at_most_75_calls(klap: Sandbox, airflow: Airflow, tmp_path: Path) -> None:
+    klap.reset(task_seconds=TASK / FASTER)
+
+    def played(operator: type[BaseOperator], **fields: Any) -> Any:
+        return airflow(lambda: operator(task_id=operator.__name__, **fields)).run()
+
+    video = "https://example.com/talk.mp4"
+    submitted = played(SubmitShortsOperator, source_video_url=video, target_clip_count=len(EXPORTS))
+    task = TaskTarget(submitted["klap_task_id"])
+    asyncio.run(ended([TaskStatusTrigger.watching(task, waiting(TASK_PACE), klap_conn_id="klap_default")]))
+    folder_id = klap.outcome(f"/tasks/{task.klap_task_id}")["output_id"]  # as the trigger leaves it in a run
+
+    exports = []
+    triggers = []
+    for short, seconds in zip(played(ListShortsOperator, folder_id=folder_id), EXPORTS, strict=True):
+        klap.set(export_seconds=seconds / FASTER)
+        ids = {"project_id": short["project_id"], "folder_id": folder_id}
+        ids = {**ids, "export_id": played(ExportShortOperator, **ids)["export_id"]}
+        exports.append(ids)
+        trigger = ExportStatusTrigger.watching(ExportTarget(**ids), waiting(EXPORT_PACE), klap_conn_id="klap_default")
+        triggers.append(trigger)
+    asyncio.run(ended(triggers))
+
+    for ids in exports:
+        played(DeliverShortOperator, **ids, destination=str(tmp_path), list_task_id=ListShortsOperator.__name__)
+    assert len(list(tmp_path.glob("*.mp4"))) == len(EXPORTS)
+
+    calls = [call for call in klap.requests() if not call["path"].startswith("/renders")]
+    assert len(calls) - 1 <= 75, Counter((call["method"], call["path"]) for call in calls)  # one is this test's own
