@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -57,22 +56,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         )
         lines = {machine: Lines(klap=Wire(sandbox.url), api=Wire(cluster.url)) for machine in MACHINES}
         for name, component in cluster.components.items():
-            machine = name.partition("@")[2]
-            if machine:
-                component.env.update(reached_over(connection, lines[machine]))
+            if machine := name.partition("@")[2]:
+                component.env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] = f"{lines[machine].api.url}/execution/"
+                cluster.connections[machine]["klap_default"] = {**connection, "host": lines[machine].klap.url}
         with cluster:
             yield Machines(cluster, sandbox, lines["one"].klap, api_key, failpoints, home, s3=s3, lines=lines)
         for each in lines.values():
             for wire in each:
                 wire.cut()
-
-
-def reached_over(connection: dict[str, Any], lines: Lines) -> dict[str, str]:
-    """Return the environment of a machine that reaches Klap and the API server over wires of its own."""
-    return {
-        "AIRFLOW_CONN_KLAP_DEFAULT": json.dumps({**connection, "host": lines.klap.url}),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{lines.api.url}/execution/",
-    }
 
 
 @pytest.fixture
