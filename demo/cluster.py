@@ -28,9 +28,10 @@ from demo.airflow import ROOT, Component, LocalAirflow, free_ports
 from demo.servers import S3, PostgreSQL, Redis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from demo.servers import Server
 
 HEAD, MACHINES = "head", ("one", "two")
 #: What each of them runs; the name of a component is ``scheduler@one``.
@@ -52,6 +53,7 @@ class Cluster(LocalAirflow):
     :param dags: the DAG folder.
     :param env: further environment variables, of every machine.
     :ivar connections: those of each machine, which it reads from a file of its own. May be changed before the start.
+    :ivar shared: the servers that start before the machines.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Cluster(LocalAirflow):
         self._s3 = s3
         self.redis = Redis(home / "servers" / "redis.log")
         self.postgres = PostgreSQL(home / "servers" / "postgresql.log")
+        self.shared: list[Server] = [self.postgres, self.redis]
         self._running = ExitStack()
         self.connections = {name: {**connections, S3_CONN_ID: s3.connection} for name in (HEAD, *MACHINES)}
         self._files = {name: home.resolve() / name / "connections.json" for name in self.connections}
@@ -116,8 +119,8 @@ class Cluster(LocalAirflow):
             shipped.write_connections(file, self.connections[machine])
         for bucket in (SHORTS_BUCKET, LOGS_BUCKET):
             requests.put(f"{self._s3.url}/{bucket}", timeout=30).raise_for_status()
-        self._running.enter_context(self.postgres)
-        self._running.enter_context(self.redis)
+        for server in self.shared:
+            self._running.enter_context(server)
         super().start()
 
     def stop(self) -> None:
@@ -139,7 +142,11 @@ class Cluster(LocalAirflow):
         for job in jobs:
             name = {"SchedulerJob": "scheduler", "TriggererJob": "triggerer"}.get(job["job_type"])
             found.add(f"{name}@{job['hostname']}" if name else "dag-processor")
-        return found | {f"worker@{machine}" for machine in self.ask_workers("ping")}
+        return found | {f"worker@{machine}" for machine in self._answering_workers()}
+
+    def _answering_workers(self) -> Iterable[str]:
+        """Return the machines whose workers are ready."""
+        return self.ask_workers("ping", limit=len(MACHINES))
 
     def ask_workers(self, question: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Put one of Celery's remote control commands to the workers, and return the answers by machine."""
