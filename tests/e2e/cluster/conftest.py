@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 CHAOS = Path(__file__).parent.parent / "chaos"
 
-#: Of what usually takes minutes: a task that a worker was to take, and none has.
+#: Of what usually takes minutes: a task that a worker was to take, and none has. Longer than busy workers take.
 QUICK_QUEUE = {
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
 }
+
+#: Nobody changes a DAG here, and to parse them twice a minute takes a tenth of a core.
+SELDOM_PARSED = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600"}
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +51,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             env={
                 **QUICK_EYES,
                 **QUICK_QUEUE,
-                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "12",
-                "AIRFLOW__CORE__PARALLELISM": "24",
+                **SELDOM_PARSED,
+                # Six of a worker's tasks are frozen at a time.
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "8",
+                "AIRFLOW__CORE__PARALLELISM": "12",
                 "KLAP_FAILPOINTS": str(failpoints),
                 "PYTHONPATH": f"{CHAOS / 'failpoints'}:{CHAOS / 'dags'}:{ROOT / 'dags'}",
             },
