@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import psycopg2
 
@@ -186,9 +186,24 @@ class Machines(Rig):
     def waits(self) -> dict[str, int]:
         """Return how many waits each machine's triggerer has."""
         query = "SELECT hostname, count(*) FROM trigger JOIN job ON job.id = triggerer_id GROUP BY hostname"
+        return dict(self._query(query))
+
+    def wait_until_heard_of(self) -> None:
+        """Return when every scheduler and triggerer has either ended or sent a sign of life since now."""
+        ((now,),) = self._query("SELECT now()")
+        query = "SELECT lower(replace(job_type, 'Job', '')) || '@' || hostname FROM job WHERE latest_heartbeat > %s"
+
+        def all_heard_of() -> bool:
+            heard = {name for (name,) in self._query(query, now)}
+            running = {name for name, process in self.airflow.processes.items() if process.poll() is None}
+            return {name for name in running if name.startswith(("scheduler@", "triggerer@"))} <= heard
+
+        self.airflow.wait_for(all_heard_of, seconds=60, what="signs of life")
+
+    def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(self.cluster.postgres.address())) as database, database.cursor() as cursor:
-            cursor.execute(query)
-            return dict(cursor.fetchall())
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
 
     def kill_machine(self, machine: str) -> None:
         """Kill all that runs on a machine at once."""

@@ -28,8 +28,11 @@ QUICK_QUEUE = {
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
 }
 
-#: Nobody changes a DAG here, and to parse them twice a minute takes a tenth of a core.
-SELDOM_PARSED = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600"}
+#: Nobody changes a DAG here, or reads the log of a task: what these take of two cores is for the tests.
+UNWATCHED = {
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "AIRFLOW__LOGGING__REMOTE_LOGGING": "False",
+}
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +54,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             env={
                 **QUICK_EYES,
                 **QUICK_QUEUE,
-                **SELDOM_PARSED,
+                **UNWATCHED,
                 # Six of a worker's tasks are frozen at a time.
                 "AIRFLOW__CELERY__WORKER_CONCURRENCY": "8",
                 "AIRFLOW__CORE__PARALLELISM": "12",

@@ -80,7 +80,7 @@ def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_
     rig.cluster.postgres.stop()
     rig.tally.kills += 1
     rig.cluster.postgres.start()
-    time.sleep(3)  # for those who do not survive it
+    rig.wait_until_heard_of()  # or not: who does not survive it has ended then
     rig.revive()
 
     rig.settle(run_id, due=(1, 2), delivered=2)
