@@ -83,14 +83,14 @@ class ClusterStage:
         self.cluster, self.sandbox = cluster, sandbox
         self._run_once()
         before = self.read()
-        time.sleep(10)
+        time.sleep(15)
         self.idle = self.read().since(before)
 
     def _run_once(self) -> None:
-        """Let every DAG run, so that what is loaded once is loaded."""
+        """Let every DAG run, with more shorts than a worker has processes, so that what each loads once is loaded."""
         self.sandbox.reset(task_seconds=1, export_seconds=1)
         for contender in CONTENDERS:
-            run_id = self.cluster.trigger(DAGS[contender], self.conf(contender, 1))
+            run_id = self.cluster.trigger(DAGS[contender], self.conf(contender, 6))
             if self.cluster.wait_for_run(DAGS[contender], run_id, seconds=900) != "success":
                 raise RuntimeError(f"{contender}: the first run failed, see {self.cluster.home}")
 

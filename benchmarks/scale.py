@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 COUNTS = (1, 10, 30)
 SHORTS = 3
 
+#: Of the videos that sizes are reckoned for, as at the top of the guide.
+SHORTS_OF_A_VIDEO = 5
+
 #: What the sandbox takes: as much as with one short in the benchmark of a whole run, and for the same reason.
 TIMES = Times(task=15, export=7.5)
 
@@ -119,10 +122,11 @@ def run() -> Section:
             "its workers, PostgreSQL and Redis, and queries are PostgreSQL's count of statements, both less what "
             f"the cluster takes for nothing: {number(idle.cpu / idle.seconds)} of a core and "
             f"{number(idle.queries / idle.seconds)} queries a second. Connections to the database are the most that "
-            f"there were at a time.\n\n{takeover.SAID}"
+            "there were at a time. What videos of a day take is reckoned by what a worker start has taken of this "
+            f"project with {many} runs at once, and spread over the day; mind the hours with more.\n\n{takeover.SAID}"
         ),
         table=Table(COLUMNS, [found.row(contender) for (_, contender), found in crowds.items()]),
-        further=[two.table],
+        further=[sizes(crowds[many, OURS].used, idle), two.table],
         bars=[
             *(
                 Bar(f"{what} of a run, {many} at once against {few} at once", grows(what), most)
@@ -136,6 +140,24 @@ def run() -> Section:
             )
         },
     )
+
+
+def sizes(used: Reading, idle: Reading) -> Table:
+    """Return what videos of a day take, spread over it, by what one worker start has taken."""
+    starts, all_day = 4 + 3 * SHORTS_OF_A_VIDEO, 24 * 60 * 60
+    at_rest = [number(idle.cpu / idle.seconds), number(idle.queries / idle.seconds)]
+    columns = (
+        f"videos a day, of {SHORTS_OF_A_VIDEO} shorts",
+        "worker starts a second",
+        "cores busy",
+        "queries a second",
+    )
+    of_a_start = [figure / used.starts for figure in (used.starts, used.cpu, used.queries)]
+    rows = [
+        [f"{videos:,}", *(number(videos * starts / all_day * figure) for figure in of_a_start)]
+        for videos in (100, 1_000, 10_000)
+    ]
+    return Table(columns, [["none: what it takes at rest", "0", *at_rest], *rows])
 
 
 def crowd(stage: ClusterStage, contender: str, count: int) -> Crowd:
