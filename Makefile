@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-storage test-browser test-matrix screenshots chromium servers bench lint fields dist constraints clean
+.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix screenshots chromium servers bench lint fields dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -16,10 +16,12 @@ help:
 	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make fuzz         hostile input, 22,000 cases of it"
-	@echo "make bench        what it costs, beside what you would use instead; twenty-five minutes"
+	@echo "make bench        what it costs, beside what you would use instead; thirty-five minutes"
 	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
+	@echo "make test-frozen  of these, a worker frozen around what is paid, ten times"
+	@echo "make test-managed Amazon's managed Airflow in shape and versions: Celery over SQS, one triggerer"
 	@echo "make test-storage Google's and Azure's storage, against servers of their protocols"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
@@ -58,6 +60,13 @@ test-chaos: .venv/ready
 test-cluster: .venv/ready servers
 	$(BIN)/python -m pytest -m cluster
 
+# Its hardest case, ten times.
+test-frozen: .venv/ready servers
+	$(BIN)/python -m pytest -m cluster --keep-duplicates $(foreach time,1 2 3 4 5 6 7 8 9 10,tests/e2e/cluster/test_frozen.py)
+
+test-managed: .venv/ready servers
+	$(BIN)/python -m tests.matrix managed-3.3.1
+
 # The providers of Google and Azure are large, so they have an environment of their own.
 .storage/ready: pyproject.toml constraints.txt .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .storage
@@ -72,7 +81,7 @@ test-storage: .storage/ready
 test-browser: .venv/ready chromium
 	$(BIN)/python -m pytest -m browser
 
-test-matrix: .venv/ready
+test-matrix: .venv/ready servers
 	$(BIN)/python -m tests.matrix $(VERSIONS)
 
 screenshots: .venv/ready chromium
@@ -88,7 +97,7 @@ servers:
 	command -v apt-get >/dev/null || { echo "PostgreSQL and redis-server are needed."; exit 1; }; \
 	apt-get update && apt-get install -y postgresql redis-server
 
-bench: .venv/ready chromium
+bench: .venv/ready chromium servers
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import delivery, growth, noticing, parsing, report, starts, tab, waiting, whole_run
+from benchmarks import delivery, growth, noticing, parsing, report, scale, starts, tab, waiting, whole_run
 
 ALL = {
     "waiting": waiting,
@@ -14,6 +14,7 @@ ALL = {
     "parsing": parsing,
     "starts": starts,
     "delivery": delivery,
+    "scale": scale,
     # Last, as their Airflow runs until the end.
     "whole_run": whole_run,
     "tab": tab,

@@ -78,6 +78,7 @@ class Section:
     :param name: its name on the command line, and in the markers of ``docs/performance.md``.
     :param said: how it was measured, for a reader of the table.
     :param plots: SVG by file name.
+    :param further: tables beside the first one.
     """
 
     name: str
@@ -86,13 +87,15 @@ class Section:
     table: Table
     bars: Sequence[Bar]
     plots: dict[str, str] = field(default_factory=dict)
+    further: Sequence[Table] = ()
 
     def in_short(self) -> str:
-        """Return the table and the plots."""
-        return "\n\n".join([str(self.table), *(f"![{self.title}](../benchmarks/{file})" for file in self.plots)])
+        """Return the tables and the plots."""
+        tables = map(str, [self.table, *self.further])
+        return "\n\n".join([*tables, *(f"![{self.title}](../benchmarks/{file})" for file in self.plots)])
 
     def __str__(self) -> str:
-        return f"## {self.title}\n\n{self.said}\n\n{self.table}\n"
+        return "\n\n".join([f"## {self.title}", self.said, *map(str, [self.table, *self.further])]) + "\n"
 
 
 def number(value: float) -> str:

@@ -23,7 +23,7 @@ from demo.airflow import ROOT, LocalAirflow
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 OURS, RESCHEDULE, DEFERRABLE = (
     "this project",
@@ -116,14 +116,19 @@ class Stage:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that all processes of this Airflow have taken so far."""
-        total = 0.0
-        for component in self.airflow.processes.values():
-            root = psutil.Process(component.pid)
-            for process in [root, *root.children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    times = process.cpu_times()
-                    total += times.user + times.system + times.children_user + times.children_system
-        return total
+        return cpu_of(component.pid for component in self.airflow.processes.values())
+
+
+def cpu_of(pids: Iterable[int]) -> float:
+    """Return the seconds of CPU that these processes, and all that they have started, have taken so far."""
+    total = 0.0
+    for pid in pids:
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def kind_of(method: str, path: str) -> str:

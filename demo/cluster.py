@@ -7,7 +7,8 @@ An Airflow of several machines, on this one: CeleryExecutor with PostgreSQL and 
     one     scheduler, triggerer, Celery worker        PostgreSQL, Redis: what they share
     two     scheduler, triggerer, Celery worker        S3: shorts, and logs of tasks
 
-Each machine has an AIRFLOW_HOME of its own, and none reads the disk of another.
+Each machine has an AIRFLOW_HOME of its own, and none reads the disk of another. What deploy/ sets for Docker Compose is
+what all of them are started with.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError
 
+from demo import shipped
 from demo.airflow import ROOT, Component, LocalAirflow, free_ports
 from demo.servers import S3, PostgreSQL, Redis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from demo.servers import Server
 
-MACHINES = ("one", "two")
+HEAD, MACHINES = "head", ("one", "two")
 #: What each of them runs; the name of a component is ``scheduler@one``.
 OF_A_MACHINE = ("scheduler", "triggerer", "worker")
 
@@ -49,6 +52,8 @@ class Cluster(LocalAirflow):
     :param connections: Airflow connections by id, as dictionaries; that to the S3 is there by itself.
     :param dags: the DAG folder.
     :param env: further environment variables, of every machine.
+    :ivar connections: those of each machine, which it reads from a file of its own. May be changed before the start.
+    :ivar shared: the servers that start before the machines.
     """
 
     def __init__(
@@ -63,17 +68,20 @@ class Cluster(LocalAirflow):
         self._s3 = s3
         self.redis = Redis(home / "servers" / "redis.log")
         self.postgres = PostgreSQL(home / "servers" / "postgresql.log")
+        self.shared: list[Server] = [self.postgres, self.redis]
         self._running = ExitStack()
+        self.connections = {name: {**connections, S3_CONN_ID: s3.connection} for name in (HEAD, *MACHINES)}
+        self._files = {name: home.resolve() / name / "connections.json" for name in self.connections}
         database = self.postgres.address("psycopg2")
         super().__init__(
-            home / "head",
-            connections={**connections, S3_CONN_ID: s3.connection},
+            home / HEAD,
+            connections={},  # they are in the files
             dags=dags,
             env={
+                **shipped.environment(dags=dags, connections=self._files[HEAD]),
                 "AIRFLOW__CELERY__BROKER_URL": f"{self.redis.url}/0",
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
                 "AIRFLOW__CELERY__WORKER_CONCURRENCY": "3",
-                "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
                 "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "AIRFLOW__CORE__HOSTNAME_CALLABLE": "demo.machine.name",
                 "AIRFLOW__CORE__PARALLELISM": "8",
@@ -88,12 +96,14 @@ class Cluster(LocalAirflow):
         )
         path = self.env.get("PYTHONPATH")
         self.env["PYTHONPATH"] = f"{path}:{ROOT}" if path else str(ROOT)
+        del self.env["AIRFLOW__CORE__DAGS_FOLDER"]  # a team's own, dags/ of each AIRFLOW_HOME; the bundle is ours
         self.components = {
-            name: Component((name,), self.home, {"KLAP_MACHINE": "head"}) for name in ("api-server", "dag-processor")
+            name: Component((name,), self.home, {"KLAP_MACHINE": HEAD}) for name in ("api-server", "dag-processor")
         }
         for machine in MACHINES:
             worker_log_port, trigger_log_port = free_ports(2)
             of_machine = {
+                **shipped.environment(dags=dags, connections=self._files[machine]),
                 "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
                 "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
                 "KLAP_MACHINE": machine,
@@ -104,10 +114,13 @@ class Cluster(LocalAirflow):
 
     def start(self) -> None:
         """Start what the machines share, and then the machines; return when all of them work."""
+        for machine, file in self._files.items():
+            (file.parent / "dags").mkdir(parents=True, exist_ok=True)
+            shipped.write_connections(file, self.connections[machine])
         for bucket in (SHORTS_BUCKET, LOGS_BUCKET):
             requests.put(f"{self._s3.url}/{bucket}", timeout=30).raise_for_status()
-        self._running.enter_context(self.postgres)
-        self._running.enter_context(self.redis)
+        for server in self.shared:
+            self._running.enter_context(server)
         super().start()
 
     def stop(self) -> None:
@@ -129,7 +142,11 @@ class Cluster(LocalAirflow):
         for job in jobs:
             name = {"SchedulerJob": "scheduler", "TriggererJob": "triggerer"}.get(job["job_type"])
             found.add(f"{name}@{job['hostname']}" if name else "dag-processor")
-        return found | {f"worker@{machine}" for machine in self.ask_workers("ping")}
+        return found | {f"worker@{machine}" for machine in self._answering_workers()}
+
+    def _answering_workers(self) -> Iterable[str]:
+        """Return the machines whose workers are ready."""
+        return self.ask_workers("ping", limit=len(MACHINES))
 
     def ask_workers(self, question: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Put one of Celery's remote control commands to the workers, and return the answers by machine."""

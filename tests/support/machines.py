@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import psycopg2
 
@@ -86,8 +86,10 @@ class Machines(Rig):
         """Let the workers of the other machines take no further tasks before the end."""
         others = [other for other in MACHINES if other not in machines]
         self.take_no_tasks(*others)
-        yield
-        self.take_tasks(*others)
+        try:
+            yield
+        finally:
+            self.take_tasks(*others)
 
     def take_no_tasks(self, *machines: str) -> None:
         """Let the workers of these machines take no further tasks."""
@@ -158,20 +160,50 @@ class Machines(Rig):
         finally:
             wire.mend()
 
-    def restart_gently(self, name: str) -> None:
-        """End a component as a deploy does, and start it anew."""
-        process = self.airflow.processes[name]
-        process.terminate()
-        process.wait(60)
-        kill_group(process)
+    def settle_all(self, runs: list[str], *, due: tuple[int, int], delivered: int) -> None:
+        """Settle runs that succeed, when all of them have; what is due is of all, what is delivered of each."""
+        for run_id in runs:
+            assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == "success"
+        for run_id in runs:
+            self.settle(run_id, due=due, delivered=delivered)
+
+    def end(self) -> None:
+        """Close the account, and let go what a test that failed may have left frozen."""
+        for machine in MACHINES:
+            signal_session(self.airflow.processes[f"worker@{machine}"], signal.SIGCONT)
+        super().end()
+
+    def restart_gently(self, *names: str) -> None:
+        """End components as a deploy does, and start them anew; return when all is well."""
+        processes = [self.airflow.processes[name] for name in names]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(60)
+            kill_group(process)
         self.revive()
 
     def waits(self) -> dict[str, int]:
         """Return how many waits each machine's triggerer has."""
         query = "SELECT hostname, count(*) FROM trigger JOIN job ON job.id = triggerer_id GROUP BY hostname"
+        return dict(self._query(query))
+
+    def wait_until_heard_of(self) -> None:
+        """Return when every scheduler and triggerer has either ended or sent a sign of life since now."""
+        ((now,),) = self._query("SELECT now()")
+        query = "SELECT lower(replace(job_type, 'Job', '')) || '@' || hostname FROM job WHERE latest_heartbeat > %s"
+
+        def all_heard_of() -> bool:
+            heard = {name for (name,) in self._query(query, now)}
+            running = {name for name, process in self.airflow.processes.items() if process.poll() is None}
+            return {name for name in running if name.startswith(("scheduler@", "triggerer@"))} <= heard
+
+        self.airflow.wait_for(all_heard_of, seconds=60, what="signs of life")
+
+    def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(self.cluster.postgres.address())) as database, database.cursor() as cursor:
-            cursor.execute(query)
-            return dict(cursor.fetchall())
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
 
     def kill_machine(self, machine: str) -> None:
         """Kill all that runs on a machine at once."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,10 +22,16 @@ if TYPE_CHECKING:
 
 CHAOS = Path(__file__).parent.parent / "chaos"
 
-#: Of what usually takes minutes: a task that a worker was to take, and none has.
+#: Of what usually takes minutes: a task that a worker was to take, and none has. Longer than busy workers take.
 QUICK_QUEUE = {
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
+}
+
+#: Nobody changes a DAG here, or reads the log of a task: what these take of two cores is for the tests.
+UNWATCHED = {
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "AIRFLOW__LOGGING__REMOTE_LOGGING": "False",
 }
 
 
@@ -49,30 +54,24 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             env={
                 **QUICK_EYES,
                 **QUICK_QUEUE,
-                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "12",
-                "AIRFLOW__CORE__PARALLELISM": "24",
+                **UNWATCHED,
+                # Six of a worker's tasks are frozen at a time.
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "8",
+                "AIRFLOW__CORE__PARALLELISM": "12",
                 "KLAP_FAILPOINTS": str(failpoints),
                 "PYTHONPATH": f"{CHAOS / 'failpoints'}:{CHAOS / 'dags'}:{ROOT / 'dags'}",
             },
         )
         lines = {machine: Lines(klap=Wire(sandbox.url), api=Wire(cluster.url)) for machine in MACHINES}
         for name, component in cluster.components.items():
-            machine = name.partition("@")[2]
-            if machine:
-                component.env.update(reached_over(connection, lines[machine]))
+            if machine := name.partition("@")[2]:
+                component.env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] = f"{lines[machine].api.url}/execution/"
+                cluster.connections[machine]["klap_default"] = {**connection, "host": lines[machine].klap.url}
         with cluster:
             yield Machines(cluster, sandbox, lines["one"].klap, api_key, failpoints, home, s3=s3, lines=lines)
         for each in lines.values():
             for wire in each:
                 wire.cut()
-
-
-def reached_over(connection: dict[str, Any], lines: Lines) -> dict[str, str]:
-    """Return the environment of a machine that reaches Klap and the API server over wires of its own."""
-    return {
-        "AIRFLOW_CONN_KLAP_DEFAULT": json.dumps({**connection, "host": lines.klap.url}),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{lines.api.url}/execution/",
-    }
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.cluster import MACHINES
-from tests.support.rig import DAG_ID
+from demo.cluster import MACHINES, OF_A_MACHINE
 
 if TYPE_CHECKING:
     from tests.support.machines import Machines
@@ -81,7 +80,7 @@ def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_
     rig.cluster.postgres.stop()
     rig.tally.kills += 1
     rig.cluster.postgres.start()
-    time.sleep(3)  # for those who do not survive it
+    rig.wait_until_heard_of()  # or not: who does not survive it has ended then
     rig.revive()
 
     rig.settle(run_id, due=(1, 2), delivered=2)
@@ -89,12 +88,9 @@ def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_
 
 def test_a_restart_of_everything_one_by_one_costs_time_and_nothing_else(rig: Machines) -> None:
     runs = []
-    for name in rig.cluster.components:
-        if name.endswith("@one") or name == "api-server":
-            runs.append(rig.start(limit=1))
-        rig.restart_gently(name)
+    machines = [[f"{name}@{machine}" for name in OF_A_MACHINE] for machine in MACHINES]
+    for names in [["api-server"], ["dag-processor"], *machines]:
+        runs.append(rig.start(limit=1))
+        rig.restart_gently(*names)
 
-    for run_id in runs:
-        assert rig.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == "success"
-    for run_id in runs:
-        rig.settle(run_id, due=(len(runs), len(runs)), delivered=1)
+    rig.settle_all(runs, due=(len(runs), len(runs)), delivered=1)

@@ -16,13 +16,13 @@ def test_a_machine_that_dies_in_submit_in_an_export_and_in_a_delivery_costs_time
     rig: Machines,
 ) -> None:
     moments = ["task.after_record", "export.after_answer", "download.midway"]
-    rig.arm_to_freeze(*moments)
-    run_id = rig.start()
-    for moment in moments:
-        rig.kill_machine(rig.wait_until_frozen(moment))
-        rig.revive()
+    with rig.all_work_on("one"):
+        rig.arm_to_freeze(*moments)
+        runs = [rig.start(limit=1) for _ in moments]
+        rig.kill_machine(rig.wait_until_frozen(*moments))
+    rig.revive()
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.settle_all(runs, due=(3, 3), delivered=1)
 
 
 def about_to_post_on_one(rig: Machines) -> str:
