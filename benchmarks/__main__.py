@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import delivery, growth, noticing, parsing, report, tab, waiting, whole_run
+from benchmarks import delivery, growth, noticing, page, parsing, report, tab, waiting, whole_run
 
 ALL = {
     "waiting": waiting,
@@ -13,6 +13,7 @@ ALL = {
     "noticing": noticing,
     "parsing": parsing,
     "delivery": delivery,
+    "page": page,
     # Last, as their Airflow runs until the end.
     "whole_run": whole_run,
     "tab": tab,

@@ -3,7 +3,7 @@ import { getFromPlugin } from "../api.js";
 import { Icon, State, h } from "../parts.js";
 import { BatchVideos } from "./batch.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { NUMBER, Table } from "./table.js";
+import { NUMBER, SecondHand, Table } from "./table.js";
 import { dollars, moment, outcome, tabOf } from "./words.js";
 
 const { Fragment, useState } = globalThis.React;
@@ -104,8 +104,14 @@ function VideoName({ video, isOpen, toggle }) {
   );
 }
 
-function Cost({ cost, budget }) {
-  return h(Box, null, dollars(cost), budget !== null && h(Small, null, `of ${dollars(budget)}`));
+function Cost({ cost, second_hand: isSecondHand, budget }) {
+  return h(
+    Box,
+    null,
+    dollars(cost),
+    budget !== null && h(Small, null, `of ${dollars(budget)}`),
+    isSecondHand && h(SecondHand),
+  );
 }
 
 const Small = ({ children }) => h(Text, { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" }, children);
