@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.stage import (
     BATCH_DAG_ID,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from tests.browser.stage import Stage
 
     Open = Callable[..., Page]
-
-expect.set_options(timeout=60_000)
 
 MISCHIEF = "<img src=x onerror=\"document.title='taken over'\">"
 TWIN = "Same name, other moment"

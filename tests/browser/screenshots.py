@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.browser.stage import Stage
 
-expect.set_options(timeout=60_000)
-
 IMAGES = ROOT / "docs" / "images"
 #: The shorts of a video go by its address and name: with these, the same ones are in the pictures each time, and there
 #: are fonts for their names everywhere.

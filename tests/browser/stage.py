@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+expect.set_options(timeout=60_000)
+
 DAG_ID = "klap_generate_shorts"
 VIDEO_DAG_ID = "klap_caption_video"
 BATCH_DAG_ID = "klap_generate_shorts_batch"

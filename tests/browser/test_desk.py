@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.stage import BATCH_DAG_ID, DAG_ID
+from tests.browser.test_acts import axe
 from tests.browser.test_shorts_tab import cards
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     failed = said.get_by_role("row").filter(has_text="Failed")
     expect(failed).to_contain_text("Mend the cause")
     expect(said).to_contain_text(f"Line 3: {stage.sandbox.root}/gone.mp4")
+    assert axe(page, "Batch") == []
 
     page.goto(f"{stage.airflow.url}/plugin/klap")
     page.get_by_role("row").filter(has_text=BATCH_DAG_ID).get_by_role("button", name="Videos of").click()
