@@ -88,6 +88,9 @@ def test_two_more_are_exported_with_three_clicks_on_the_same_tab_and_nothing_els
     page.reload()
     expect(more).to_contain_text("2 of 2 shorts delivered")
     assert axe(page, "Town hall: 2 more") == []
+    page.goto(f"{stage.airflow.url}/plugin/klap")
+    expect(page.get_by_role("table", name="Videos").get_by_text("Town hall: 2 more")).to_be_visible()
+    page.goto(stage.tab_of(finished))
     more.get_by_role("link", name="The run of").click()
     expect(page.get_by_text("Town hall: 2 more")).to_be_visible()
     expect(page).to_have_url(re.compile("/runs/more__"))

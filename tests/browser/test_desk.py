@@ -58,6 +58,9 @@ def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
 def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Stage, asked: str) -> None:
     page.goto(f"{stage.airflow.url}/plugin/klap")
     waiting = page.get_by_role("region", name="Waiting for you")
+    expect(waiting.get_by_role("listitem").first).to_be_visible()
+    if (everything := waiting.get_by_role("button", name="Show all")).is_visible():
+        everything.click()
     pick = waiting.locator(f'a[href*="{quote(asked)}"]')
     expect(pick).to_have_count(1)
     pick.click()

@@ -119,6 +119,7 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
         "dag_id": DAG,
         "run_id": "r1",
         "name": "example.com/talk.mp4",
+        "note": None,
         "state": "success",
         "at": at(1),
         "by": USER,

@@ -26,7 +26,7 @@ def videos(user: Any, *, limit: int, offset: int) -> dict[str, Any]:
     """
     Return runs, the newest first, each with what came of it.
 
-    :return: ``{"videos": [{"dag_id", "run_id", "name", "state", "at", "by", "shorts", "best", "cost",
+    :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
         "second_hand", "budget", "batch"}], "more": bool}``, ``batch`` being how many videos a run is a batch of.
     """
     dag_ids = may_read_xcoms(user, dags_of_asset(LEDGER))
@@ -52,6 +52,7 @@ def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, A
         "dag_id": run.dag_id,
         "run_id": run.run_id,
         "name": name or run.note or (label(shown(url)) if url else run.run_id),
+        "note": run.note,
         "state": run.state,
         "at": run.at,
         "by": run.by,

@@ -99,7 +99,7 @@ function VideoName({ video, isOpen, toggle }) {
       Box,
       { minWidth: 0 },
       h(Box, { color: "fg.info", dir: "auto", overflowWrap: "anywhere" }, h(Link, { to: tabOf(video) }, video.name)),
-      h(Small, null, video.dag_id),
+      h(Small, null, [video.note !== video.name && video.note, video.dag_id].filter(Boolean).join(" · ")),
     ),
   );
 }
