@@ -269,6 +269,7 @@ def new_page(browser: Browser, complaints: list[str]) -> Iterator[Open]:
 
     def open_page(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": WINDOW, **options})
+        context.set_default_timeout(60_000)
         contexts.append(context)
         context.on("console", hear)
         context.on("weberror", lambda thrown: complaints.append(str(thrown.error)))
