@@ -16,7 +16,7 @@ from tests.support.api_server import ADMIN, ApiServer
 from tests.support.many_runs import SHORTS, many_runs
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Request
+    from playwright.sync_api import Browser, Request
 
 ROUNDS = 5
 COUNTS = (10, 1000)
@@ -96,7 +96,8 @@ def look(browser: Browser, server: ApiServer, path: str, first: str, screen: Scr
     context = browser.new_context()
     page = context.new_page()
     sign_in(page, server.url, ADMIN)
-    asked = listen(context)
+    asked: list[Request] = []
+    page.on("requestfinished", lambda request: asked.append(request))
     started = time.monotonic()
     page.goto(f"{server.url}/{path}", wait_until="commit")
     page.get_by_text(first).first.wait_for()
@@ -106,10 +107,3 @@ def look(browser: Browser, server: ApiServer, path: str, first: str, screen: Scr
     screen.requests.append(len(ours))
     screen.sizes.append(sum(each.sizes()["responseBodySize"] for each in ours))
     context.close()
-
-
-def listen(context: BrowserContext) -> list[Request]:
-    """Return the list that requests come into as they end."""
-    asked: list[Request] = []
-    context.on("requestfinished", asked.append)
-    return asked

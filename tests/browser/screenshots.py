@@ -77,11 +77,13 @@ def form(camera: Camera) -> None:
 
 def klap_page(camera: Camera) -> None:
     """The page Klap, each of its parts."""
-    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (780, "Runs that paid")}
-    for view, (height, seen) in views.items():
-        page = camera.open(f"{camera.stage.airflow.url}/plugin/klap?view={view}", height=height)
+    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (860, "Runs that paid")}
+    themes = [(view, "light") for view in views] + [("shorts", "dark")]
+    for view, theme in themes:
+        height, seen = views[view]
+        page = camera.open(f"{camera.stage.airflow.url}/plugin/klap?view={view}", height=height, theme=theme)
         expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
-        camera.take(page, f"klap-{view}")
+        camera.take(page, f"klap-{view}{'-dark' if theme == 'dark' else ''}")
 
 
 def main() -> None:
