@@ -95,6 +95,7 @@ def look(browser: Browser, server: ApiServer, path: str, first: str, screen: Scr
     """Open a page in a new browser that knows Airflow, and write down what it took."""
     context = browser.new_context()
     page = context.new_page()
+    page.set_default_timeout(60_000)
     sign_in(page, server.url, ADMIN)
     asked: list[Request] = []
     page.on("requestfinished", lambda request: asked.append(request))
