@@ -145,7 +145,7 @@ def take_all(camera: Camera) -> None:
     for place in range(2):
         page.get_by_role("region", name="Not selected").get_by_role("checkbox").nth(place).click()
     page.get_by_role("button", name="Export 2 more").click()
-    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
+    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible(timeout=300_000)
     page.get_by_role("region", name=f"{VIDEO_NAME}: 2 more").scroll_into_view_if_needed()
     camera.take(page, "shorts-more")
 
