@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import delivery, growth, noticing, parsing, report, scale, starts, tab, waiting, whole_run
+from benchmarks import delivery, growth, noticing, page, parsing, report, scale, starts, tab, waiting, whole_run
 
 ALL = {
     "waiting": waiting,
@@ -14,6 +14,7 @@ ALL = {
     "parsing": parsing,
     "starts": starts,
     "delivery": delivery,
+    "page": page,
     "scale": scale,
     # Last, as their Airflow runs until the end.
     "whole_run": whole_run,
@@ -28,7 +29,7 @@ def main() -> None:
     for name in sys.argv[1:] or ALL:
         print(f"{(time.monotonic() - started) / 60:4.1f} min  {name} …", flush=True)
         sections.append(ALL[name].run())
-    sections.sort(key=lambda section: section.title)
+    sections.sort(key=lambda section: int(section.title.partition(".")[0]))
     if sys.argv[1:]:
         print(*sections, report.bars_table(sections), sep="\n")
     else:

@@ -40,7 +40,7 @@ def run() -> Section:
                 memory[how].append(grown / 2**20)
     return Section(
         name="delivery",
-        title="5. Delivery",
+        title="6. Delivery",
         said=(
             f"{SIZE / 1e9:g} GB over plain HTTP to a file. This project also takes the SHA-256 of what it writes, "
             "checks that it is a whole video, and moves it to its name at the end. Memory is what the process grew "

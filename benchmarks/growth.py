@@ -50,7 +50,7 @@ def run() -> Section:
     many, most = ROWS[1][0], ROWS[2][0]
     return Section(
         name="growth",
-        title="6. Growth",
+        title="7. Growth",
         said=(
             f"Waits that begin together in one event loop and look every {EVERY:g} s, {POLLS} times, at a server on "
             f"the same machine; medians of {ROUNDS} rounds. One call serves a folder, or a task, once. Memory is what "

@@ -112,7 +112,7 @@ def run() -> Section:
     ]
     return Section(
         name="scale",
-        title="7. Scale",
+        title="10. Scale",
         said=(
             "A real Airflow of two machines' worth on this one (CeleryExecutor, PostgreSQL, Redis; two schedulers, two "
             "triggerers, two workers of three tasks at a time), as `make cluster` starts it, and a sandbox that takes "

@@ -60,7 +60,7 @@ def run() -> Section:
         )
     return Section(
         name="starts",
-        title="7. Worker starts",
+        title="5. Worker starts",
         said=(
             f"{ROUNDS} fresh processes that have loaded what a task's process of Airflow has when it begins "
             "(`airflow.sdk.execution_time.task_runner`), kept out of garbage collection; CPU of each step, done for "

@@ -33,7 +33,7 @@ def run() -> Section:
                 taken.setdefault(("the tab Shorts", count), []).append(shorts)
     return Section(
         name="tab",
-        title="6. The tab",
+        title="8. The tab",
         said=(
             f"A run that has ended, in Chromium, {ROUNDS} times: from asking for the tab's address until the first "
             "short is painted. Airflow's own code is in the browser's cache, as it is for who works with it; its tab "

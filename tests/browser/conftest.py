@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.stage import (
+    BATCH_DAG_ID,
     DAG_ID,
     VIDEO_DAG_ID,
     WINDOW,
     chromium,
     connection_to,
     server_below_a_path,
+    server_with_fab,
     whole_stage,
 )
+from tests.support.object_storage import ObjectStorage
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from tests.browser.stage import Stage
 
     Open = Callable[..., Page]
-
-expect.set_options(timeout=60_000)
 
 MISCHIEF = "<img src=x onerror=\"document.title='taken over'\">"
 TWIN = "Same name, other moment"
@@ -40,13 +40,24 @@ AWKWARD = [
     {"id": "awkward00004", "name": "[Click](https://evil.example) **now** `{{ 7 * 7 }}`", "virality_score": None},
 ]
 
-#: The runs that more than one test looks at, and what they are asked for.
+WHOLE_VIDEO = {"dag_id": VIDEO_DAG_ID, "width": 480, "height": 270, "name": "Town hall"}
+BUCKET = "s3://media@media/shorts"
+
+#: Runs that are started before the first test, and go on while that is at work: what they are asked for, in the order
+#: in which they are needed. Whoever has something paid, or broken, takes a run and a Klap that no other test looks at.
 RUNS: dict[str, dict[str, Any]] = {
     "delivered": {"limit": 2},
     "failed": {"min_duration": 100, "max_duration": 50},
-    "captioned": {"dag_id": VIDEO_DAG_ID, "width": 480, "height": 270, "name": "Town hall"},
-    "asked": {"limit": 3, "review": True},
+    "acts": {"limit": 2, "name": "Town hall", "klap_conn_id": "klap_acts"},
+    "bad day": {"limit": 2, "name": "Bad day", "klap_conn_id": "klap_failing"},
+    "lost": {"limit": 1, "name": "Lost", "klap_conn_id": "klap_lossy"},
+    "found": {"limit": 1, "name": "Lost and found", "klap_conn_id": "klap_lossy"},
+    "acts, whole": {**WHOLE_VIDEO, "klap_conn_id": "klap_acts"},
+    **{name: {"limit": 3, "review": True} for name in ("asked", "asked too", "asked as well")},
+    "batch": {"dag_id": BATCH_DAG_ID, "limit": 1},
+    "permitted": {"limit": 1, "name": "Permitted", "klap_conn_id": "klap_permitted"},
     "awkward": {"limit": 1, "review": True, "klap_conn_id": "klap_awkward"},
+    "captioned": WHOLE_VIDEO,
     "many": {
         "max_clip_count": 100,
         "target_clip_count": 100,
@@ -55,6 +66,9 @@ RUNS: dict[str, dict[str, Any]] = {
         "review": True,
         "klap_conn_id": "klap_many",
     },
+    "kept, folder": {"limit": 2, "klap_conn_id": "klap_closing"},
+    "kept, S3": {"limit": 1, "klap_conn_id": "klap_closing", "destination": BUCKET},
+    "kept, whole": {**WHOLE_VIDEO, "klap_conn_id": "klap_closing", "destination": BUCKET},
 }
 
 
@@ -66,19 +80,62 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def lossy() -> Iterator[Sandbox]:
-    """What ``klap_lossy`` leads to: another Klap, for answers that get lost."""
+    """What ``klap_lossy`` leads to: a Klap whose answers to the first two videos get lost."""
+    with Sandbox() as sandbox:
+        sandbox.fault("POST", "^/tasks/video-to-shorts$", "accept_then_drop", times=2)
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def failing() -> Iterator[Sandbox]:
+    """What ``klap_failing`` leads to: a Klap whose first export fails."""
+    with Sandbox() as sandbox:
+        sandbox.fault("POST", "/exports$", "job_error")
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def acts() -> Iterator[Sandbox]:
+    """What ``klap_acts`` leads to."""
+    with Sandbox(render=True) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def permitted() -> Iterator[Sandbox]:
+    """What ``klap_permitted`` leads to."""
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory, lossy: Sandbox) -> Iterator[tuple[Stage, dict[str, str]]]:
-    """The stage, and the ids of :data:`RUNS`, which go on while the first tests are at work."""
-    with Sandbox() as awkward, Sandbox() as many:
+def closing() -> Iterator[Sandbox]:
+    """What ``klap_closing`` leads to: a Klap that a test ends."""
+    with Sandbox(render=True) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory,
+    lossy: Sandbox,
+    failing: Sandbox,
+    acts: Sandbox,
+    permitted: Sandbox,
+    closing: Sandbox,
+) -> Iterator[tuple[Stage, dict[str, str]]]:
+    """The stage, and the ids of :data:`RUNS`."""
+    home, shorts = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
+    with Sandbox() as awkward, Sandbox() as many, ObjectStorage(home) as storage:
+        storage.reset()
         awkward.fault("GET", "^/projects/[^/]+$", "status", times=None, code=200, body=AWKWARD)
-        home, shorts = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
-        others = {"klap_awkward": awkward, "klap_many": many, "klap_lossy": lossy}
-        with whole_stage(home, shorts, **{name: connection_to(klap) for name, klap in others.items()}) as stage:
+        named = {"awkward": awkward, "many": many, "lossy": lossy, "failing": failing}
+        named |= {"acts": acts, "permitted": permitted, "closing": closing}
+        others = {f"klap_{name}": connection_to(klap) for name, klap in named.items()}
+        with whole_stage(home, shorts, media=storage.connection, **others) as stage:
+            root = stage.sandbox.root
+            videos = [f"{stage.sandbox.sample}?batch=1", f"{root}/", f"{root}/gone.mp4"]
+            RUNS["batch"]["source_video_urls"] = videos
             yield stage, {name: stage.trigger(**conf) for name, conf in RUNS.items()}
 
 
@@ -86,6 +143,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, lossy: Sandbox) -> Iterator[t
 def stage(runs: tuple[Stage, dict[str, str]]) -> Stage:
     """The Airflow."""
     return runs[0]
+
+
+@pytest.fixture(scope="session")
+def finished(runs: tuple[Stage, dict[str, str]], acts: Sandbox) -> str:
+    """A run that has delivered two of five shorts, and nobody else asks that Klap for anything any more."""
+    stage, ids = runs
+    stage.wait_for_success(ids["acts, whole"], VIDEO_DAG_ID)
+    return stage.wait_for_success(ids["acts"])
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +168,14 @@ def captioned(runs: tuple[Stage, dict[str, str]]) -> str:
 
 
 @pytest.fixture(scope="session")
+def batch(runs: tuple[Stage, dict[str, str]]) -> str:
+    """The run of a batch: one video that works, one that does not, and one that is not there."""
+    stage, ids = runs
+    assert stage.airflow.wait_for_run(BATCH_DAG_ID, ids["batch"], seconds=480) == "failed"
+    return ids["batch"]
+
+
+@pytest.fixture(scope="session")
 def failed(runs: tuple[Stage, dict[str, str]]) -> str:
     """A run whose input was refused."""
     stage, ids = runs
@@ -113,7 +186,7 @@ def failed(runs: tuple[Stage, dict[str, str]]) -> str:
 @pytest.fixture
 def asked(runs: tuple[Stage, dict[str, str]]) -> str:
     """A run of which a person is to review five shorts."""
-    return unanswered(runs, "asked")
+    return unanswered(runs, "asked", "asked too", "asked as well")
 
 
 @pytest.fixture
@@ -122,11 +195,13 @@ def awkward(runs: tuple[Stage, dict[str, str]]) -> str:
     return unanswered(runs, "awkward")
 
 
-def unanswered(runs: tuple[Stage, dict[str, str]], name: str) -> str:
-    """A run that asks a person: another one, if a test has answered it before."""
+def unanswered(runs: tuple[Stage, dict[str, str]], *names: str) -> str:
+    """A run that asks a person: another one, if tests have answered all of these."""
     stage, ids = runs
-    if stage.has_been_answered(ids[name]):
-        ids[name] = stage.trigger(**RUNS[name])
+    for name in names:
+        if not stage.has_been_answered(ids[name]):
+            return stage.wait_for_question(ids[name])
+    ids[name] = stage.trigger(**RUNS[name])
     return stage.wait_for_question(ids[name])
 
 
@@ -170,6 +245,13 @@ def below_a_path(stage: Stage) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def with_fab(stage: Stage) -> Iterator[str]:
+    """The address of the same Airflow with FabAuthManager, and the users of :mod:`tests.support.fab`."""
+    with server_with_fab(stage.airflow) as address:
+        yield address
+
+
 @pytest.fixture
 def complaints() -> list[str]:
     """What browsers complained of in their console; a test that expects some takes them out."""
@@ -187,6 +269,7 @@ def new_page(browser: Browser, complaints: list[str]) -> Iterator[Open]:
 
     def open_page(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": WINDOW, **options})
+        context.set_default_timeout(60_000)
         contexts.append(context)
         context.on("console", hear)
         context.on("weberror", lambda thrown: complaints.append(str(thrown.error)))

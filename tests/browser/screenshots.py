@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.browser.stage import Stage
 
-expect.set_options(timeout=60_000)
-
 IMAGES = ROOT / "docs" / "images"
 #: The shorts of a video go by its address and name: with these, the same ones are in the pictures each time, and there
 #: are fonts for their names everywhere.
@@ -79,11 +77,13 @@ def form(camera: Camera) -> None:
 
 def klap_page(camera: Camera) -> None:
     """The page Klap, each of its parts."""
-    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (780, "Runs that paid")}
-    for view, (height, seen) in views.items():
-        page = camera.open(f"{camera.stage.airflow.url}/plugin/klap?view={view}", height=height)
+    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (920, "Runs that paid")}
+    themes = [(view, "light") for view in views] + [("shorts", "dark")]
+    for view, theme in themes:
+        height, seen = views[view]
+        page = camera.open(f"{camera.stage.airflow.url}/plugin/klap?view={view}", height=height, theme=theme)
         expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
-        camera.take(page, f"klap-{view}")
+        camera.take(page, f"klap-{view}{'-dark' if theme == 'dark' else ''}")
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def take_all(camera: Camera) -> None:
     for place in range(2):
         page.get_by_role("region", name="Not selected").get_by_role("checkbox").nth(place).click()
     page.get_by_role("button", name="Export 2 more").click()
-    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
+    expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible(timeout=300_000)
     page.get_by_role("region", name=f"{VIDEO_NAME}: 2 more").scroll_into_view_if_needed()
     camera.take(page, "shorts-more")
 

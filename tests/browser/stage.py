@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
+
+expect.set_options(timeout=60_000)
 
 DAG_ID = "klap_generate_shorts"
 VIDEO_DAG_ID = "klap_caption_video"
@@ -108,21 +111,47 @@ def connection_to(sandbox: Sandbox) -> dict[str, Any]:
 @contextmanager
 def server_below_a_path(airflow: LocalAirflow) -> Iterator[str]:
     """Serve the same Airflow at an address that ends in a path, and with a login; give that address."""
-    [port] = free_ports(1)
-    address = f"http://127.0.0.1:{port}/airflow"
     passwords = airflow.home / "passwords.json"
     passwords.write_text(json.dumps({name: name for name in (ADMIN, EDITOR, VIEWER)}))
     env = {
-        **airflow.env,
-        "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.DiscreetAuthManager",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{EDITOR}:user,{VIEWER}:viewer",
-        "PYTHONPATH": str(ROOT),
     }
-    with (airflow.home / "api-server-below-a-path.log").open("ab") as log:
+    with another_server(airflow, "below-a-path", env, path="/airflow") as address:
+        yield address
+
+
+@contextmanager
+def server_with_fab(airflow: LocalAirflow) -> Iterator[str]:
+    """Serve the same Airflow with FabAuthManager, and the users of :mod:`tests.support.fab`; give its address."""
+    env = {
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "AIRFLOW__FAB__AUTH_RATE_LIMITED": "False",  # the tests sign in more often than people do
+    }
+    whole = {**airflow.env, **env, "PYTHONPATH": str(ROOT)}
+    for command in (["airflow", "fab-db", "migrate"], ["tests.support.fab"]):
+        subprocess.run(
+            [sys.executable, "-m", *command], env=whole, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=True
+        )
+    with another_server(airflow, "with-fab", env) as address:
+        yield address
+
+
+@contextmanager
+def another_server(airflow: LocalAirflow, name: str, env: dict[str, str], *, path: str = "") -> Iterator[str]:
+    """Start one more API server of an Airflow, with other settings, and give its address."""
+    [port] = free_ports(1)
+    address = f"http://127.0.0.1:{port}{path}"
+    env = {
+        **airflow.env,
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+        **env,
+    }
+    with (airflow.home / f"api-server-{name}.log").open("ab") as log:
         command = [sys.executable, "-m", "airflow", "api-server"]
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -139,7 +168,7 @@ def sign_in(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/auth/login/")  # where Airflow itself leads to by way of a 401
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(name)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=re.compile("^Sign in$", re.IGNORECASE)).click()
     expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible()
 
 

@@ -10,14 +10,18 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.stage import BATCH_DAG_ID, DAG_ID
+from tests.browser.test_acts import axe
 from tests.browser.test_shorts_tab import cards
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.stage import Stage
+    from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.browser
+
+PICKED, NAME = "select_shorts", "short_name"
 
 
 def test_delivered_shorts_play_and_are_had_when_klap_has_nothing_any_more(
@@ -54,24 +58,23 @@ def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
 def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Stage, asked: str) -> None:
     page.goto(f"{stage.airflow.url}/plugin/klap")
     waiting = page.get_by_role("region", name="Waiting for you")
+    expect(waiting.get_by_role("listitem").first).to_be_visible()
+    if (everything := waiting.get_by_role("button", name="Show all")).is_visible():
+        everything.click()
     pick = waiting.locator(f'a[href*="{quote(asked)}"]')
     expect(pick).to_have_count(1)
     pick.click()
     expect(page).to_have_url(stage.tab_of(quote(asked)))
 
 
-def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage) -> None:
-    no_video = f"{stage.sandbox.root}/"
-    urls = [f"{stage.sandbox.sample}?batch=1", no_video, f"{stage.sandbox.root}/gone.mp4"]
-    run_id = stage.trigger(BATCH_DAG_ID, source_video_urls=urls, limit=1)
-    assert stage.airflow.wait_for_run(BATCH_DAG_ID, run_id, seconds=400) == "failed"
-
-    page.goto(stage.tab_of(run_id, dag_id=BATCH_DAG_ID))
-    batch = page.get_by_role("region", name="Batch")
-    expect(batch).to_contain_text("1 of 2 videos complete, 1 failed")
-    failed = batch.get_by_role("row").filter(has_text="Failed")
+def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage, batch: str) -> None:
+    page.goto(stage.tab_of(batch, dag_id=BATCH_DAG_ID))
+    said = page.get_by_role("region", name="Batch")
+    expect(said).to_contain_text("1 of 2 videos complete, 1 failed")
+    failed = said.get_by_role("row").filter(has_text="Failed")
     expect(failed).to_contain_text("Mend the cause")
-    expect(batch).to_contain_text(f"Line 3: {stage.sandbox.root}/gone.mp4")
+    expect(said).to_contain_text(f"Line 3: {stage.sandbox.root}/gone.mp4")
+    assert axe(page, "Batch") == []
 
     page.goto(f"{stage.airflow.url}/plugin/klap")
     page.get_by_role("row").filter(has_text=BATCH_DAG_ID).get_by_role("button", name="Videos of").click()
@@ -79,3 +82,43 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     page.get_by_role("table", name="Videos of the batch").get_by_role("link", name="sample.mp4").click()
     expect(page).to_have_url(re.compile(f"/dags/{DAG_ID}/runs/klap__.*/plugin/shorts$"))
     expect(page.get_by_text("1 of 1 short delivered")).to_be_visible()
+
+
+def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills(
+    page: Page, runs: tuple[Stage, dict[str, str]], permitted: Sandbox
+) -> None:
+    stage, run_id = runs[0], runs[0].wait_for_success(runs[1]["permitted"])
+    tasks, exports = len(permitted.ledger("task")), len(permitted.ledger("export"))
+    cost = f"${tasks * (0.44 + 5 * 0.32) + exports * 0.48:.2f}"
+    page.goto(stage.tab_of(run_id))
+    expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} at second-hand prices")
+    page.goto(f"{stage.airflow.url}/plugin/klap")
+    row = page.get_by_role("table", name="Videos").get_by_role("row").filter(has_text="Permitted")
+    expect(row.get_by_text(cost).get_by_text("second-hand")).to_be_visible()
+    row.get_by_role("link", name="Permitted").click()
+    expect(page).to_have_url(stage.tab_of(quote(run_id)))
+
+
+def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_to_the_ledger(
+    page: Page, stage: Stage, delivered: str, finished: str, captioned: str, complaints: list[str]
+) -> None:
+    page.goto(f"{stage.airflow.url}/plugin/klap?view=shorts")
+    library = page.get_by_role("tabpanel", name="Shorts")
+    short = library.get_by_role("listitem")
+    expect(short.first).to_contain_text("$0.48 (second-hand price)")
+    scores = [int(meter.get_attribute("aria-valuenow") or -1) for meter in library.get_by_role("meter").all()]
+    assert len(scores) > 3
+    assert scores == sorted(scores, reverse=True)
+    page.get_by_role("searchbox", name="Search shorts").fill(stage.airflow.xcom(DAG_ID, delivered, PICKED)[0][NAME])
+    expect(short.filter(has=page.locator(f'a[href*="{quote(delivered)}"]'))).to_have_count(1)
+
+    page.get_by_role("tab", name="Cost").click()
+    expect(
+        page.get_by_role("heading", name=re.compile(r"\$.* in the last 30 days, at second-hand prices"))
+    ).to_be_visible()
+    page.get_by_role("link", name="Each request that was paid for").click()
+    expect(page).to_have_url(re.compile(r"/assets/\d+/asset-state-store$"))
+    expect(page.get_by_text(re.compile("^delivered klap_")).first).to_be_visible()
+    # Airflow's own: its page of an asset that schedules nothing asks for what it schedules. Nothing of ours is here.
+    assert all("404 (Not Found)" in said and "/ui/dependencies?" in said for said in complaints)
+    complaints.clear()

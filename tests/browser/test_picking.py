@@ -23,15 +23,15 @@ def question(page: Page) -> Locator:
     return page.get_by_role("region", name="Shorts to pick")
 
 
-def exports(stage: Stage) -> list[str]:
-    """Ids of the shorts whose exports were paid for, oldest first."""
-    return [entry["project_id"] for entry in stage.sandbox.ledger("export")]
+def exports(stage: Stage, run_id: str) -> list[str]:
+    """Ids of those of a run's shorts whose exports were paid for, oldest first: others' may go on meanwhile."""
+    ids = [short["project_id"] for short in stage.airflow.xcom(DAG_ID, run_id, "select_shorts", key="klap_shorts")]
+    return [entry["project_id"] for entry in stage.sandbox.ledger("export") if entry["project_id"] in ids]
 
 
 def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     page: Page, stage: Stage, asked: str
 ) -> None:
-    before = len(exports(stage))
     shorts = stage.airflow.xcom(DAG_ID, asked, "select_shorts", key="klap_shorts")
     page.goto(stage.tab_of(asked))
     ticks = question(page).get_by_role("checkbox")
@@ -50,14 +50,13 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     expect(page.get_by_role("region", name="Summary")).to_contain_text("2 of 2 shorts delivered", timeout=120_000)
     expect(page.get_by_text("Anonymous picked 2 of 5 shorts")).to_be_visible()
     ids = [short["project_id"] for short in shorts]
-    paid = [project_id for project_id in exports(stage)[before:] if project_id in ids]  # others' may go on meanwhile
-    assert sorted(paid) == sorted([ids[2], ids[4]])
+    assert sorted(exports(stage, asked)) == sorted([ids[2], ids[4]])
 
 
 def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, delivered: str) -> None:
     task = stage.airflow.xcom(DAG_ID, delivered, "submit")["klap_task_id"]
     asked = stage.wait_for_question(stage.trigger(klap_task_id=task, limit=3, review=True, budget=0.5))
-    before = len(exports(stage))
+    before = len(exports(stage, asked))
     page.goto(stage.tab_of(asked))
     free = question(page).get_by_role("listitem").filter(has_text="exported before, free")
     expect(free).to_have_count(2)
@@ -67,7 +66,7 @@ def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, d
     question(page).get_by_role("checkbox").nth(3).click()
     page.get_by_role("button", name="Export 3 shorts").click()
     expect(page.get_by_role("region", name="Summary")).to_contain_text("3 of 3 shorts delivered", timeout=120_000)
-    assert len(exports(stage)) == before + 1
+    assert len(exports(stage, asked)) == before + 1
 
 
 def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
@@ -77,12 +76,12 @@ def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
     for each in (page, other):
         each.goto(stage.tab_of(asked))
         expect(each.get_by_role("button", name="None")).to_be_visible()
-    before = len(exports(stage))
+    before = len(exports(stage, asked))
     page.get_by_role("button", name="None").click()
     other.get_by_role("button", name="Export 3 shorts").click()
     expect(other.get_by_role("alert")).to_contain_text(re.compile("Anonymous has answered before you"))
     stage.wait_for_success(asked)
     expect(other.get_by_text("Anonymous picked 0 of 5 shorts")).to_be_visible()
-    assert len(exports(stage)) == before
+    assert len(exports(stage, asked)) == before
     assert all("409 (Conflict)" in said for said in complaints)
     complaints.clear()

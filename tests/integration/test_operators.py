@@ -313,7 +313,7 @@ def test_what_was_paid_for_stands_in_the_ledger_for_a_person_to_read(
     (billed,) = klap.ledger()
     rows = {name: json.loads(row) for name, row in supervisor.ledger.items() if not name.startswith("request ")}
     row = rows["submission videos monday submit"]
-    line = {"id": billed["id"], "run": "videos monday", "at": row["submitted_at"], "price": 0.44}
+    line = {"id": billed["id"], "run": "videos monday", "at": row["submitted_at"], "price": 0.44, "second_hand": True}
     assert (row["id"], row["run"], row["paid"]) == (billed["id"], "videos monday", [line])
     assert rows[f"paid {TALK} {billed['id']}"] == {
         **line,

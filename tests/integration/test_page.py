@@ -71,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 {"key": "paid by mistake", "value": "a person's"},
                 paid("task-1", DAG, "r1", 1, 0.44, budget=5.0),
                 paid("folder-1", DAG, "r1", 1, 0.64),
-                paid("export-a", DAG, "r1", 1, 0.48),
+                paid("export-a", DAG, "r1", 1, 0.48, second_hand=True),
                 paid("task-2", OTHER, "r2", 2, 0.44, WEBINAR),
                 paid("task-3", PRIVATE, "r3", 3, 100),
                 paid("task-0", DAG, "a run that was deleted", 1, 7),
@@ -119,16 +119,19 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
         "dag_id": DAG,
         "run_id": "r1",
         "name": "example.com/talk.mp4",
+        "note": None,
         "state": "success",
         "at": at(1),
         "by": USER,
         "shorts": 2,
         "best": 50,
         "cost": 1.56,
+        "second_hand": True,
         "budget": 5.0,
         "batch": 0,
     }
     assert (webinar["name"], webinar["shorts"], webinar["best"], webinar["budget"]) == ("Webinar", 1, 90, None)
+    assert webinar["second_hand"] is False
     assert found["videos"][1]["name"] == "Talk of the month"
     assert (found["videos"][0]["shorts"], found["videos"][0]["cost"]) == (0, None)
 
@@ -144,8 +147,7 @@ def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(ser
     found = get(server, "shorts")
     assert [each["id"] for each in found["shorts"]] == ["c", "a", "old", "b"]
     assert (found["total"], found["dag_ids"]) == (4, [DAG, OTHER])
-    assert found["shorts"][1]["cost"] == 0.48
-    assert found["shorts"][0]["cost"] is None
+    assert [(each["cost"], each["second_hand"]) for each in found["shorts"][:2]] == [(None, False), (0.48, True)]
     assert [each["id"] for each in found["shorts"] if not each["run_exists"]] == ["old"]
 
 
@@ -181,7 +183,8 @@ def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
         {"day": "2026-11-01", "dag_id": DAG, "cost": 8.56},
         {"day": "2026-11-02", "dag_id": OTHER, "cost": 0.44},
     ]
-    assert found["dags"][0] == {"dag_id": DAG, "runs": 2, "cost": 8.56, "budget": 5.0, "budgeted": 1.56}
+    sums = {"runs": 2, "cost": 8.56, "second_hand": True, "budget": 5.0, "budgeted": 1.56}
+    assert found["dags"][0] == {"dag_id": DAG, **sums}
     assert get(server, "money", since="2026-11-02")["days"] == found["days"][1:]
 
 

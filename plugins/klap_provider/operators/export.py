@@ -104,6 +104,7 @@ class ExportShortOperator(KlapSubmitOperator):
             video=shown(self.source_video_url) if self.source_video_url else f"folder {folder_id or project_id}",
             what=f"export of {self.short_name or project_id}",
             price=float(self.client.connection.prices.export),
+            second_hand=self.client.connection.prices.second_hand,
         )
         try:
             submission = self.submit_once(

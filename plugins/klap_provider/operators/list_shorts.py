@@ -247,7 +247,8 @@ class ListShortsOperator(KlapLedgerOperator):
             price = float(spent.generated_shorts * spent.prices.generated_short)
             at = datetime.now(timezone.utc).isoformat()
             what = f"{spent.generated_shorts} generated shorts"
-            self.ledger.set(entry, {"id": target, "run": run_of(context), "at": at, "price": price, "what": what})
+            line = {"id": target, "run": run_of(context), "at": at, "price": price, "what": what}
+            self.ledger.set(entry, {**line, **({"second_hand": True} if spent.prices.second_hand else {})})
 
     def _count(self, context: Context, shorts: list[ListedShort], selected: int) -> None:
         """Count the shorts in Airflow's metrics, once for each folder."""

@@ -268,6 +268,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             },
             request=request_entry(call.path, body),
             budget=None if budget is None else float(budget),
+            second_hand=connection.prices.second_hand,
         )
 
     def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:

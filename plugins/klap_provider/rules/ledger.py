@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -91,6 +91,7 @@ class Work:
         name says it all.
     :param request: name of the row that finds it by what was asked; None where nobody looks so.
     :param budget: US dollars that the run which asks may cost, for the line of a video; None: any number.
+    :param second_hand: whether nobody at Klap has confirmed the price.
     """
 
     entry: str
@@ -100,6 +101,7 @@ class Work:
     asked: Mapping[str, Any] = field(default_factory=dict)
     request: str | None = None
     budget: float | None = None
+    second_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Submission:
     :param job_id: Klap's id of the task or export; None while that is not known.
     :param known: ids of jobs of the same thing that were there before: never what this POST made.
     :param paid: every POST for it that Klap is known to have accepted: ``{"id", "run", "at", "price"}``, and, where
-        there is one, ``budget``.
+        they hold, ``budget`` and ``second_hand``.
     """
 
     at: float
@@ -153,7 +155,7 @@ class Submission:
         return cls(
             datetime.fromisoformat(row["submitted_at"]).timestamp(),
             Asker(row["run"], *row["tries"]),
-            Work(work.entry, row["video"], row["what"], row["price"], row["asked"], work.request, work.budget),
+            replace(work, video=row["video"], what=row["what"], price=row["price"], asked=row["asked"]),
             row["id"],
             tuple(row["known"]),
             tuple(row["paid"]),

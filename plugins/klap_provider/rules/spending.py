@@ -22,13 +22,15 @@ def spending(lines: Iterable[Mapping[str, Any]], *, since: str) -> dict[str, Any
 
     :param lines: of the ledger, as :func:`~klap_provider.rules.ledger.paid_entry` names them.
     :param since: the first day that counts, ``YYYY-MM-DD``. Days are those of UTC.
-    :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "budget", "budgeted"}]}``, in
-        US dollars: the first by day, the second the dearest first. ``budget`` is what those runs might cost that have
-        a budget, and ``budgeted`` what they did cost; None where none has one.
+    :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "second_hand", "budget",
+        "budgeted"}]}``, in US dollars: the first by day, the second the dearest first. ``second_hand``: whether a price
+        is in it that nobody at Klap has confirmed. ``budget`` is what those runs might cost that have a budget, and
+        ``budgeted`` what they did cost; None where none has one.
     """
     days: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     runs: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     budgets: dict[tuple[str, str], Decimal] = {}
+    second_hand = set()
     for line in lines:
         day, run, price = str(line["at"])[:10], run_of_line(line), Decimal(str(line["price"]))
         if day < since:
@@ -37,7 +39,12 @@ def spending(lines: Iterable[Mapping[str, Any]], *, since: str) -> dict[str, Any
         runs[run] += price
         if line.get("budget") is not None:
             budgets[run] = Decimal(str(line["budget"]))
-    dags = [_of_dag(dag_id, runs, budgets) for dag_id in {dag_id for dag_id, _ in runs}]
+        if line.get("second_hand"):
+            second_hand.add(run[0])
+    dags = [
+        {**_of_dag(dag_id, runs, budgets), "second_hand": dag_id in second_hand}
+        for dag_id in {dag_id for dag_id, _ in runs}
+    ]
     return {
         "days": [{"day": day, "dag_id": dag_id, "cost": float(cost)} for (day, dag_id), cost in sorted(days.items())],
         "dags": sorted(dags, key=lambda dag: (-dag["cost"], dag["dag_id"])),

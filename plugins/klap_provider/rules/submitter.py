@@ -280,6 +280,8 @@ class Submitter:
         line = {"id": job_id, "run": intent.asker.run, "at": intent.submitted_at, "price": intent.work.price}
         if intent.work.budget is not None:
             line["budget"] = intent.work.budget
+        if intent.work.second_hand:
+            line["second_hand"] = True
         try:
             now = self._recorded()
             if now is not None and any(paid["id"] == job_id for paid in now.paid):

@@ -26,8 +26,8 @@ def videos(user: Any, *, limit: int, offset: int) -> dict[str, Any]:
     """
     Return runs, the newest first, each with what came of it.
 
-    :return: ``{"videos": [{"dag_id", "run_id", "name", "state", "at", "by", "shorts", "best", "cost", "budget",
-        "batch"}], "more": bool}``, ``batch`` being how many videos a run is a batch of.
+    :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
+        "second_hand", "budget", "batch"}], "more": bool}``, ``batch`` being how many videos a run is a batch of.
     """
     dag_ids = may_read_xcoms(user, dags_of_asset(LEDGER))
     runs = latest_runs(dag_ids, limit=limit + 1, offset=offset, operator="VideoRunOperator")
@@ -52,12 +52,14 @@ def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, A
         "dag_id": run.dag_id,
         "run_id": run.run_id,
         "name": name or run.note or (label(shown(url)) if url else run.run_id),
+        "note": run.note,
         "state": run.state,
         "at": run.at,
         "by": run.by,
         "shorts": len(shorts),
         "best": max(scores, default=None),
         "cost": float(sum(Decimal(str(line["price"])) for line in lines)) if lines else None,
+        "second_hand": any(line.get("second_hand") for line in lines),
         "budget": next((line["budget"] for line in lines if line.get("budget") is not None), None),
         "batch": run.mapped,
     }
@@ -71,7 +73,7 @@ def shorts(user: Any, *, search: str, dag_id: str | None, order_by: str, limit: 
     :param dag_id: only those of this DAG.
     :param order_by: a key of :data:`ORDERS`, with ``-`` before it for the other way round.
     :return: ``{"shorts": [{"dag_id", "run_id", "run_exists", "id", "name", "score", "video", "at", "size", "path",
-        "cost"}], "total": int, "dag_ids": [str]}``
+        "cost", "second_hand"}], "total": int, "dag_ids": [str]}``
     """
     rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED} "))
     words = search.lower().split()
@@ -85,13 +87,14 @@ def shorts(user: Any, *, search: str, dag_id: str | None, order_by: str, limit: 
     found.sort(key=lambda short: short["at"], reverse=True)
     found.sort(key=lambda short: _sortable(short[key], last), reverse=order_by.startswith("-"))
     page = found[offset : offset + limit]
-    prices, runs = _prices(page), existing_runs((short["dag_id"], short["run_id"]) for short in page)
+    lines, runs = _lines_of(page), existing_runs((short["dag_id"], short["run_id"]) for short in page)
     return {
         "shorts": [
             {
                 **{name: short[name] for name in ("dag_id", "run_id", "name", "score", "video", "at", "size", "path")},
                 "id": short["project_id"],
-                "cost": prices.get(short["export_id"]),
+                "cost": lines.get(short["export_id"], {}).get("price"),
+                "second_hand": bool(lines.get(short["export_id"], {}).get("second_hand")),
                 "run_exists": (short["dag_id"], short["run_id"]) in runs,
             }
             for short in page
@@ -130,7 +133,7 @@ def _sortable(value: Any, last: Any) -> Any:
     return last if value is None else value.lower() if isinstance(value, str) else value
 
 
-def _prices(shorts: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return by export what it cost."""
+def _lines_of(shorts: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return by export what was paid for it."""
     keys = [paid_entry(short["video"], short["export_id"]) for short in shorts if short["video"]]
-    return {row.value["id"]: row.value["price"] for row in rows_of_asset(LEDGER, keys=keys)} if keys else {}
+    return {row.value["id"]: row.value for row in rows_of_asset(LEDGER, keys=keys)} if keys else {}

@@ -2,10 +2,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dollars, outcome, since, tabOf } from "../../../plugins/klap_provider/ui/static/page/words.js";
+import { dollars, outcome, price, since, tabOf } from "../../../plugins/klap_provider/ui/static/page/words.js";
 
 test("money is in dollars and cents, and a dash where nobody knows", () => {
   assert.deepEqual([dollars(1234.5), dollars(0), dollars(null)], ["$1,234.50", "$0.00", "–"]);
+});
+
+test("a price that nobody at Klap has confirmed says so", () => {
+  assert.equal(price({ cost: 0.48, second_hand: true }), "$0.48 (second-hand price)");
+  assert.equal(price({ cost: 0.48, second_hand: false }), "$0.48");
+  assert.equal(price({ cost: null, second_hand: false }), "–");
 });
 
 test("how long something waits is said in the largest unit that tells something", () => {

@@ -1,13 +1,10 @@
 /** Buttons that do something, each once, and what may be said about it. */
-import { ApiError, get, send } from "./api.js";
+import { ApiError, get, ledgerId, send } from "./api.js";
 import { clearOrder } from "./orders.js";
 import { Icon, h } from "./parts.js";
 
 const { createContext, useContext, useRef, useState } = globalThis.React;
 const { Box, Button, Text } = globalThis.ChakraUI;
-
-/** Name of the asset whose state store is the ledger; see xcoms.py. */
-const LEDGER = "klap_ledger";
 
 /** What Airflow's permissions are called that an act needs, and who may help. */
 const NEEDS = {
@@ -114,10 +111,9 @@ export async function clear([, dagId, , runId], places, { onlyFailed = false, is
  */
 export async function decide(run, place, word, entry, value, { onlyFailed = false } = {}) {
   await clear(run, [place], { onlyFailed, isTrial: true });
-  const { assets } = await get(["assets"], { name_pattern: LEDGER });
-  const ledger = assets.find(({ name }) => name === LEDGER);
-  if (!ledger) throw new Error(`there is no asset ${LEDGER}`);
-  const rows = ["assets", String(ledger.id), "state-store"];
+  const ledger = await ledgerId();
+  if (ledger === null) throw new Error("there is no asset klap_ledger");
+  const rows = ["assets", String(ledger), "state-store"];
   await send("PUT", [...rows, `${word} ${entry}`], { value });
   try {
     await send("DELETE", [...rows, `${word === "adopt" ? "resend" : "adopt"} ${entry}`]);

@@ -43,6 +43,12 @@ async function read(url, signal) {
   return answer.json();
 }
 
+/** The number of the asset whose state store is the ledger, see xcoms.py; null: there is none of that name. */
+export async function ledgerId(signal = undefined) {
+  const { assets } = await get(["assets"], { name_pattern: "klap_ledger" }, signal);
+  return assets.find(({ name }) => name === "klap_ledger")?.id ?? null;
+}
+
 async function reason(answer) {
   try {
     const { detail } = await answer.json();

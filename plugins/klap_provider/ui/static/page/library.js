@@ -5,7 +5,8 @@ import { Bar, Icon, OutsideButton, h } from "../parts.js";
 import { StoredTexts, Video, videoOf } from "../stored.js";
 import { fileSize } from "../words.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { dollars, moment, tabOf } from "./words.js";
+import { LedgerLink } from "./ledger.js";
+import { moment, price, tabOf } from "./words.js";
 
 const { useDeferredValue, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot } =
@@ -46,9 +47,14 @@ export function Library() {
     h(Pending, seen),
     answer &&
       h(
-        Text,
-        { "aria-live": "polite", color: "fg.muted", fontSize: "sm" },
-        answer.total === 1 ? "1 short" : `${answer.total.toLocaleString("en-US")} shorts`,
+        HStack,
+        { flexWrap: "wrap", gap: 2, justifyContent: "space-between" },
+        h(
+          Text,
+          { "aria-live": "polite", color: "fg.muted", fontSize: "sm" },
+          answer.total === 1 ? "1 short" : `${answer.total.toLocaleString("en-US")} shorts`,
+        ),
+        h(LedgerLink),
       ),
     answer &&
       h(
@@ -132,7 +138,7 @@ function Card({ short }) {
         Box,
         { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" },
         h(Box, null, short.video),
-        h(Box, null, `${moment(short.at)} · ${fileSize(short.size)} · ${dollars(short.cost)}`),
+        h(Box, null, `${moment(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
       ),
       h(Box, { flex: 1 }),
       h(

@@ -3,7 +3,8 @@ import { getFromPlugin } from "../api.js";
 import { Bar, h } from "../parts.js";
 import { columns, firstDay, lines } from "./chart.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { NUMBER, Table } from "./table.js";
+import { LedgerLink } from "./ledger.js";
+import { NUMBER, SecondHand, Table } from "./table.js";
 import { dollars } from "./words.js";
 
 const { useState } = globalThis.React;
@@ -38,10 +39,11 @@ export function Money() {
 function Spending({ days, dags, unit }) {
   if (dags.length === 0) return h(Text, { color: "fg.muted" }, "Nothing was paid in that time.");
   const total = dags.reduce((sum, { cost }) => sum + cost, 0);
+  const prices = dags.some(({ second_hand: isSecondHand }) => isSecondHand) ? ", at second-hand prices" : "";
   return h(
     Stack,
     { gap: 5 },
-    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} in the ${UNITS[unit].toLowerCase()}`),
+    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} in the ${UNITS[unit].toLowerCase()}${prices}`),
     h(Chart, { days, dagIds: dags.map(({ dag_id: dagId }) => dagId), unit }),
     h(
       Table,
@@ -51,8 +53,10 @@ function Spending({ days, dags, unit }) {
     h(
       Text,
       { color: "fg.muted", fontSize: "sm" },
-      "By what the ledger says, at the prices of each connection. Days are those of UTC.",
+      "By what the ledger says, at the prices of each connection; second-hand are those that a connection does not " +
+        "have, and nobody at Klap has confirmed. Days are those of UTC.",
     ),
+    h(LedgerLink),
   );
 }
 
@@ -134,7 +138,7 @@ function DagRow({ dag, color }) {
       ),
     ),
     h(TableCell, NUMBER, dag.runs),
-    h(TableCell, NUMBER, dollars(dag.cost)),
+    h(TableCell, NUMBER, dollars(dag.cost), dag.second_hand && h(SecondHand)),
     h(TableCell, null, h(Budget, dag)),
   );
 }

@@ -3,7 +3,7 @@ import { getFromPlugin } from "../api.js";
 import { Icon, State, h } from "../parts.js";
 import { BatchVideos } from "./batch.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { NUMBER, Table } from "./table.js";
+import { NUMBER, SecondHand, Table } from "./table.js";
 import { dollars, moment, outcome, tabOf } from "./words.js";
 
 const { Fragment, useState } = globalThis.React;
@@ -99,13 +99,19 @@ function VideoName({ video, isOpen, toggle }) {
       Box,
       { minWidth: 0 },
       h(Box, { color: "fg.info", dir: "auto", overflowWrap: "anywhere" }, h(Link, { to: tabOf(video) }, video.name)),
-      h(Small, null, video.dag_id),
+      h(Small, null, [video.note !== video.name && video.note, video.dag_id].filter(Boolean).join(" · ")),
     ),
   );
 }
 
-function Cost({ cost, budget }) {
-  return h(Box, null, dollars(cost), budget !== null && h(Small, null, `of ${dollars(budget)}`));
+function Cost({ cost, second_hand: isSecondHand, budget }) {
+  return h(
+    Box,
+    null,
+    dollars(cost),
+    budget !== null && h(Small, null, `of ${dollars(budget)}`),
+    isSecondHand && h(SecondHand),
+  );
 }
 
 const Small = ({ children }) => h(Text, { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" }, children);

@@ -4,10 +4,12 @@ import { Icon, h } from "../parts.js";
 import { Pending, useAnswer } from "./hooks.js";
 import { since, tabOf } from "./words.js";
 
+const { useState } = globalThis.React;
 const { Box, Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 const MOST = 50;
+const AT_FIRST = 3; // the videos below are to be seen, too
 const EVERY = 15_000; // ms
 
 async function questions(signal) {
@@ -23,7 +25,9 @@ async function questions(signal) {
 
 export function Waiting() {
   const asked = useAnswer(questions, "waiting", EVERY);
+  const [isWhole, setWhole] = useState(false);
   const { answer } = asked;
+  const shown = isWhole ? answer : answer?.slice(0, AT_FIRST);
   return h(
     Stack,
     { as: "section", "aria-label": "Waiting for you", gap: 2 },
@@ -34,7 +38,13 @@ export function Waiting() {
       h(
         Stack,
         { as: "ul", gap: 2, role: "list" },
-        ...answer.map((each) => h(Question, { key: each.task_instance.id, ...each })),
+        ...shown.map((each) => h(Question, { key: each.task_instance.id, ...each })),
+      ),
+    shown?.length < answer?.length &&
+      h(
+        Button,
+        { alignSelf: "start", onClick: () => setWhole(true), size: "xs", variant: "outline" },
+        `Show all ${answer.length}`,
       ),
   );
 }

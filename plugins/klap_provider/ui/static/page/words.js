@@ -5,6 +5,10 @@ const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "U
 /** US dollars for a reader; a dash where nobody knows. */
 export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
 
+/** The price of one thing, for a reader. */
+export const price = ({ cost, second_hand: isSecondHand }) =>
+  `${dollars(cost)}${isSecondHand ? " (second-hand price)" : ""}`;
+
 /** A moment for a reader, in the time zone of the browser. */
 export const moment = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 

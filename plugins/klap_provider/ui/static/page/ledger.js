@@ -1,0 +1,32 @@
+/** The way from the sums to what they are made of: the rows of the ledger, on Airflow's own page of that asset. */
+import { ApiError, ledgerId } from "../api.js";
+import { Icon, h } from "../parts.js";
+import { useAnswer } from "./hooks.js";
+
+const { Button } = globalThis.ChakraUI;
+const { Link } = globalThis.ReactRouterDOM;
+
+async function find(signal) {
+  try {
+    return { id: await ledgerId(signal) };
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 403) return { id: null }; // they may not read assets
+    throw error;
+  }
+}
+
+/** A link, if there is something that it may lead to. */
+export function LedgerLink() {
+  const { answer } = useAnswer(find, "ledger");
+  if (answer?.id == null) return null;
+  return h(
+    Button,
+    { alignSelf: "start", asChild: true, size: "xs", variant: "outline" },
+    h(
+      Link,
+      { to: `/assets/${answer.id}/asset-state-store` },
+      h(Icon, { name: "log" }),
+      "Each request that was paid for",
+    ),
+  );
+}

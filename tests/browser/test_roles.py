@@ -1,0 +1,154 @@
+"""FabAuthManager's roles: who sees what of the tab and the page Klap, and who may do what there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, sign_in
+from tests.support.fab import ONE_DAG
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.stage import Stage
+    from tests.support.sandbox import Sandbox
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 120_000
+
+
+@dataclass
+class Roles:
+    """
+    An Airflow with roles.
+
+    :param address: of its server.
+    :param short: id of a short that the run :attr:`permitted` has delivered.
+    """
+
+    stage: Stage
+    address: str
+    permitted: str
+    captioned: str
+    short: str
+
+    def tab(self, run_id: str, dag_id: str = DAG_ID) -> str:
+        """Return the address of a run's tab."""
+        return self.stage.tab_of(run_id, root=self.address, dag_id=dag_id)
+
+    def page(self, view: str = "videos") -> str:
+        """Return the address of a part of the page Klap."""
+        return f"{self.address}/plugin/klap?view={view}"
+
+    def video(self, dag_id: str, run_id: str, short: str) -> str:
+        """Return the address of a delivered video."""
+        return f"{self.address}/klap/api/dags/{dag_id}/runs/{run_id}/shorts/{short}/video"
+
+
+@pytest.fixture(scope="module")
+def roles(runs: tuple[Stage, dict[str, str]], with_fab: str, captioned: str) -> Roles:
+    stage, run_id = runs[0], runs[0].wait_for_success(runs[1]["permitted"])
+    [short] = stage.airflow.xcom(DAG_ID, run_id, "select_shorts")
+    return Roles(stage, with_fab, run_id, captioned, short["project_id"])
+
+
+def enter(page: Page, roles: Roles, name: str, complaints: list[str]) -> None:
+    """Sign in."""
+    sign_in(page, roles.address, name)
+    # The provider's own: its login page asks for a library that is not there.
+    assert all("'tz'" in said for said in complaints), complaints
+    complaints.clear()
+
+
+def refused(complaints: list[str]) -> None:
+    """There were refusals, and nothing else."""
+    assert complaints
+    assert all("403 (Forbidden)" in said for said in complaints), complaints
+    complaints.clear()
+
+
+def rows(page: Page) -> Locator:
+    """The rows of the page's videos."""
+    return page.get_by_role("table", name="Videos").locator("tbody").get_by_role("row")
+
+
+def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
+    page: Page, roles: Roles, permitted: Sandbox, complaints: list[str]
+) -> None:
+    before = len(permitted.ledger())
+    enter(page, roles, "vic", complaints)
+    page.get_by_role("link", name="Klap").click()
+    expect(rows(page).filter(has_text="Permitted")).to_have_count(1)
+    page.goto(roles.tab(roles.permitted))
+    expect(page.get_by_text("1 of 1 short delivered")).to_be_visible()
+    assert page.request.get(roles.video(DAG_ID, roles.permitted, roles.short)).ok
+    page.get_by_role("region", name="Not selected").get_by_role("checkbox").first.click()
+    page.get_by_role("button", name="Export 1 more").click()
+    expect(page.get_by_role("alert")).to_contain_text("You may not start runs of this Dag")
+    expect(page.get_by_role("button", name="Export 1 more")).to_be_disabled()
+    assert len(permitted.ledger()) == before
+    refused(complaints)
+
+
+def test_a_user_exports_one_more_and_pays_for_just_that(
+    page: Page, roles: Roles, permitted: Sandbox, complaints: list[str]
+) -> None:
+    before = len(permitted.ledger())
+    enter(page, roles, "uma", complaints)
+    page.goto(roles.tab(roles.permitted))
+    page.get_by_role("region", name="Not selected").get_by_role("checkbox").first.click()
+    page.get_by_role("button", name="Export 1 more").click()
+    more = page.get_by_role("region", name="Permitted: 1 more")
+    expect(more).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
+    assert [entry["kind"] for entry in permitted.ledger()[before:]] == ["export"]
+
+
+def test_an_admin_sees_both_dags(page: Page, roles: Roles, complaints: list[str]) -> None:
+    enter(page, roles, "ada", complaints)
+    page.goto(roles.page("cost"))
+    for dag_id in (DAG_ID, VIDEO_DAG_ID):
+        expect(page.get_by_role("table", name="By Dag").get_by_text(dag_id, exact=True)).to_be_visible()
+
+
+def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_no_video(
+    page: Page, roles: Roles, complaints: list[str]
+) -> None:
+    enter(page, roles, "tom", complaints)
+    for view, seen in (("videos", "Permitted"), ("shorts", "second-hand price"), ("cost", ONE_DAG)):
+        page.goto(roles.page(view))
+        expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
+        expect(page.get_by_text(VIDEO_DAG_ID)).to_have_count(0)
+    assert page.request.get(roles.video(DAG_ID, roles.permitted, roles.short)).ok
+    assert page.request.get(roles.video(VIDEO_DAG_ID, roles.captioned, "any")).status == 403
+
+
+def test_who_may_not_read_xcoms_sees_neither_shorts_nor_runs_nor_cost_and_plays_nothing(
+    page: Page, roles: Roles, complaints: list[str]
+) -> None:
+    enter(page, roles, "wim", complaints)
+    page.goto(roles.page())
+    expect(page.get_by_text("whose XComs you may read")).to_be_visible()
+    page.goto(roles.page("cost"))
+    expect(page.get_by_text("Nothing was paid in that time")).to_be_visible()
+    page.goto(roles.tab(roles.permitted))
+    expect(page.get_by_text("You may not read the XComs")).to_be_visible()
+    expect(page.locator("video")).to_have_count(0)
+    expect(page.get_by_role("region", name="Not selected")).to_have_count(0)
+    assert page.request.get(roles.video(DAG_ID, roles.permitted, roles.short)).status == 403
+    refused(complaints)
+
+
+def test_a_role_without_the_right_to_plugins_is_shown_none_by_airflow(
+    page: Page, roles: Roles, complaints: list[str]
+) -> None:
+    enter(page, roles, "new", complaints)
+    page.goto(roles.stage.page_of(roles.permitted, root=roles.address))
+    expect(page.get_by_role("link", name="Publish").first).to_be_visible()
+    expect(page.get_by_role("link", name="Shorts", exact=True)).to_have_count(0)
+    expect(page.get_by_role("link", name="Klap", exact=True)).to_have_count(0)
+    refused(complaints)
