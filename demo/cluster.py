@@ -130,7 +130,14 @@ class Cluster(LocalAirflow):
 
     def healthy(self) -> bool:
         """Whether every component of every machine reports to be healthy; raises if one has died."""
-        return super().healthy() and self._alive() >= self.processes.keys()
+        return super().healthy() and self._serves_tasks() and self._alive() >= self.processes.keys()
+
+    def _serves_tasks(self) -> bool:
+        """Whether the API that tasks talk to answers; it is built at the first request, which can take long."""
+        try:
+            return self._session.get(f"{self.url}/execution/health", timeout=30).ok
+        except requests.RequestException:
+            return False
 
     def _alive(self) -> set[str]:
         """Return the names of the components that have sent a sign of life of late."""
