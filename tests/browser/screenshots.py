@@ -150,7 +150,7 @@ def take_all(camera: Camera) -> None:
     camera.take(page, "shorts-more")
 
     assert stage.airflow.wait_for_run(DAG_ID, lost, seconds=300) == "failed"
-    page = camera.open(stage.tab_of(lost), height=560)
+    page = camera.open(stage.tab_of(lost), height=660)
     expect(page.get_by_role("button", name="It is not there: send again")).to_be_visible()
     camera.take(page, "shorts-uncertain")
 
@@ -165,6 +165,7 @@ def take_all(camera: Camera) -> None:
     (ledger,) = stage.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
     page = camera.open(f"{stage.airflow.url}/assets/{ledger['id']}/asset-state-store", height=660)
     expect(page.get_by_text("paid http").first).to_be_visible()
+    page.get_by_text("paid http").first.scroll_into_view_if_needed()
     camera.take(page, "ledger")
 
 
