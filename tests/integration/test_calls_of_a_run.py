@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Airflow = Callable[..., Played]
 
 #: How much faster the clock runs.
-FASTER = 60
+FASTER = 30
 
 #: Seconds that Klap's jobs take: the task, and ten exports as they are spread.
 TASK = 480.0

@@ -149,7 +149,7 @@ class Rig:
         :param missing: shorts that the manifest names as missing.
         :param unknown: the run stopped because the fate of its POST is unknown.
         """
-        assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == state
+        assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=300) == state
         self.tally.due, self.tally.paid = due, self.paid()
         assert self.tally.paid == due
         if unknown:
