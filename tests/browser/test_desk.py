@@ -88,8 +88,10 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     page: Page, runs: tuple[Stage, dict[str, str]], permitted: Sandbox
 ) -> None:
     stage, run_id = runs[0], runs[0].wait_for_success(runs[1]["permitted"])
-    tasks, exports = len(permitted.ledger("task")), len(permitted.ledger("export"))
-    cost = f"${tasks * (0.44 + 5 * 0.32) + exports * 0.48:.2f}"
+    [task], exports = permitted.ledger("task"), len(permitted.ledger("export"))
+    folder = permitted.outcome(f"/tasks/{task['id']}")["output_id"]
+    shorts = permitted.call("GET", f"/projects/{folder}").json()
+    cost = f"${0.44 + len(shorts) * 0.32 + exports * 0.48:.2f}"
     page.goto(stage.tab_of(run_id))
     expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} at second-hand prices")
     page.goto(f"{stage.airflow.url}/plugin/klap")
