@@ -49,6 +49,8 @@ function ExportAgain({ short, run }) {
   const [isOpen, setOpen] = useState(false);
   const given = Object.keys(NO_MARK).map((name) => [name, conf?.[`watermark_${name}`] ?? NO_MARK[name]]);
   const [mark, setMark] = useState(() => Object.fromEntries(given));
+  const isAsItWas =
+    given.every(([name, value]) => String(mark[name]) === String(value)) || !(mark.src_url || conf?.watermark_src_url);
   const price = priceOf(story.offer);
   const toggle = {
     "aria-expanded": isOpen,
@@ -103,7 +105,7 @@ function ExportAgain({ short, run }) {
             ),
           ),
         ),
-        h(ActButton, { act: "start", work: withMark }, `Export with this watermark${price}`),
+        h(ActButton, { act: "start", disabled: isAsItWas, work: withMark }, `Export with this watermark${price}`),
         short.ordered && h(ActButton, { act: "decide", work: anew }, `Export anew as it was${price}`),
         h(
           Text,

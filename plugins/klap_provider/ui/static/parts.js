@@ -127,7 +127,7 @@ const FIRST = 8; // cards, about a screen of them
 /** Cards side by side: `draw` makes one of a short. A hundred take a while: the first ones do not wait for the others. */
 export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))" }) {
   const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
-  return h(SimpleGrid, { as: "ul", role: "list", gap: 3, gridTemplateColumns: columns }, ...shown.map(draw));
+  return h(SimpleGrid, { alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns }, ...shown.map(draw));
 }
 
 /** A box to tick; what it says is beside it. */

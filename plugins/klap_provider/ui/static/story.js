@@ -200,7 +200,9 @@ function tellStage(answers, xcom, chosen, generated, isWhole, now) {
   if (choose?.state === "awaiting_input") {
     return stage(choose, "Which shorts shall be exported?", { question: place(choose) });
   }
-  if (submit && !isOver(submit)) return stage(submit, "Submitting the video to Klap");
+  if (submit && !isOver(submit)) {
+    return stage(submit, text(run.conf?.klap_task_id) ? "Going on with what Klap has" : "Submitting the video to Klap");
+  }
   if (wait && !isOver(wait))
     return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
   if (choose && !isOver(choose)) return stage(choose, words.choosing);

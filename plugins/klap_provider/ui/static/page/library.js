@@ -61,6 +61,7 @@ export function Library() {
         SimpleGrid,
         {
           "aria-busy": isStale,
+          alignItems: "start",
           as: "ul",
           gap: 3,
           gridTemplateColumns: "repeat(auto-fill, minmax(min(100%, 22rem), 1fr))",

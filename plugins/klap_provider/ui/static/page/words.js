@@ -15,6 +15,7 @@ export const moment = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle
 /** For how long something has been so. */
 export function since(iso, now) {
   const minutes = Math.max(0, Math.floor((now - new Date(iso)) / 60000));
+  if (minutes < 1) return "less than a minute";
   if (minutes < 60) return `${minutes} min`;
   return minutes < 2 * 24 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`;
 }
