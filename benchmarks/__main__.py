@@ -25,15 +25,16 @@ ALL = {
 def main() -> None:
     """Run what the command line names."""
     started = time.monotonic()
-    sections = []
+    sections: list[report.Section] = []
     for name in sys.argv[1:] or ALL:
         print(f"{(time.monotonic() - started) / 60:4.1f} min  {name} …", flush=True)
         sections.append(ALL[name].run())
-    sections.sort(key=lambda section: int(section.title.partition(".")[0]))
+        sections.sort(key=lambda section: int(section.title.partition(".")[0]))
+        if not sys.argv[1:]:  # as it goes on, so that what ends it in between loses nothing
+            report.write(sections, (time.monotonic() - started) / 60)
     if sys.argv[1:]:
         print(*sections, report.bars_table(sections), sep="\n")
     else:
-        report.write(sections, (time.monotonic() - started) / 60)
         print(f"\n{report.bars_table(sections)}\n\nIn full: {report.RESULTS}")
 
 
