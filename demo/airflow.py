@@ -209,7 +209,7 @@ class LocalAirflow(Running):
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None = None) -> str:
         """Start a run as soon as the DAG is there, and return its run id: the given one, or one of Airflow's."""
-        self.wait_for(lambda: self.has_dag(dag_id), seconds=120, what=f"the DAG {dag_id}")
+        self.wait_for(lambda: self.has_dag(dag_id), seconds=300, what=f"the DAG {dag_id}")
         named = {} if run_id is None else {"dag_run_id": run_id}
         run = self.api("POST", f"/dags/{dag_id}/dagRuns", json={"conf": dict(conf), "logical_date": None, **named})
         return str(run["dag_run_id"])
