@@ -149,7 +149,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     from klap_provider.rules import lost_answer
 
     monkeypatch.setattr(lost_answer, "SETTLE", -3600.0)
-    monkeypatch.setattr("klap_provider.operators.base.WRITE_AGAIN_AFTER", ())
+    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", ())
 
 
 @pytest.fixture

@@ -681,7 +681,7 @@ def test_without_the_state_store_nothing_is_submitted(
 def test_a_store_that_fails_after_the_post_is_tried_again_and_the_id_is_not_lost(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
-    monkeypatch.setattr("klap_provider.operators.base.WRITE_AGAIN_AFTER", (0, 0))
+    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", (0, 0))
     healthy, writes = supervisor.send, 0
 
     def fails_after_the_post(msg: Any) -> Any:

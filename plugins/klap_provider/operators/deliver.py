@@ -11,7 +11,8 @@ from klap_provider.api.answers import JobStatus
 from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
-from klap_provider.operators.base import KlapLedgerOperator, reports_failure
+from klap_provider.operators.base import reports_failure
+from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of
 from klap_provider.rules.ledger import delivered_entry
 from klap_provider.rules.naming import file_name

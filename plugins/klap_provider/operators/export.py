@@ -11,7 +11,8 @@ from klap_provider.api.public_form import shown
 from klap_provider.api.requests import ExportRequest, export_request
 from klap_provider.errors import KlapError
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
-from klap_provider.operators.base import KlapSubmitOperator, check_now, is_static, reports_failure, run_of
+from klap_provider.operators.base import check_now, is_static, reports_failure
+from klap_provider.operators.ledger import KlapSubmitOperator, run_of
 from klap_provider.rules.ledger import Work, export_entry
 from klap_provider.telemetry import metrics
 

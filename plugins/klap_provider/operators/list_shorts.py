@@ -10,7 +10,8 @@ from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import KlapLedgerOperator, check_now, is_static, reports_failure, run_of
+from klap_provider.operators.base import check_now, is_static, reports_failure
+from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules.cost import Cost, Spending, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.rules.ledger import paid_entry, selection_entry

@@ -13,14 +13,8 @@ from klap_provider.api.public_form import shown
 from klap_provider.api.requests import VideoRequest, build_request
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import (
-    KlapSubmitOperator,
-    check_now,
-    is_static,
-    reports_failure,
-    require_fields,
-    run_of,
-)
+from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
+from klap_provider.operators.ledger import KlapSubmitOperator, run_of
 from klap_provider.rules.cost import Spending, affordable, dollars
 from klap_provider.rules.ledger import Work, request_entry, submission_entry
 from klap_provider.rules.video_list import label
