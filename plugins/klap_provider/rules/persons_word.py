@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.errors import Fate, KlapError, KlapInputError
+from klap_provider.errors import Fate, KlapChangedError, KlapError, KlapInputError
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from klap_provider.rules.ledger import Store, Submission
 
@@ -34,6 +34,31 @@ def undecided(error: KlapError, intent: Submission, *jobs: str) -> KlapError:
     """Return the error with what a person has to decide."""
     error.fate = Fate(intent.work.entry, intent.submitted_at, jobs, intent.work.price)
     return error
+
+
+def inputs_changed(before: Submission, entry: str, changed: Sequence[str]) -> KlapError:
+    """
+    Return the error for a run that asks for other things than it has paid for.
+
+    :param entry: the name of the row.
+    :param changed: what is no longer the same, each as part of a sentence.
+    """
+    said = KlapChangedError(
+        f"Nothing was sent. This run has paid for its {before.work.what} already (Klap's {before.job_id}), and "
+        f"what it asks for is no longer the same: {'; '.join(changed)}. To go on with what was paid for, "
+        f"{how(ADOPT, before.job_id, entry)}; to have the new one made, and billed, {how(RESEND, True, entry)}. "
+        "Then clear this task."
+    )
+    return undecided(said, before, str(before.job_id))
+
+
+def not_kept(job_id: str, entry: str, failure: Exception) -> KlapError:
+    """Return the error for a job that was paid for, and that Airflow did not write down."""
+    return KlapError(
+        f"Klap has accepted this as {job_id}, and Airflow did not keep that ({type(failure).__name__}: {failure}). "
+        "Nothing is sent again by itself. When Airflow is well again, add to the state store of the asset "
+        f'{LEDGER} the key "{ADOPT} {entry}" with the value "{job_id}", and clear the task.'
+    )
 
 
 def may_resend(store: Store, before: Submission, tell: Callable[[str], None]) -> bool:

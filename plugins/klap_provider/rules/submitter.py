@@ -17,13 +17,22 @@ Of two that ask for the same at once, :mod:`klap_provider.rules.turn` lets one g
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from klap_provider.errors import KlapChangedError, KlapConfigError, KlapError, KlapInputError, KlapNotFoundError
+from klap_provider.errors import KlapConfigError, KlapError, KlapInputError, KlapNotFoundError
 from klap_provider.rules import lost_answer
 from klap_provider.rules.ledger import Submission, differences, job_entry, paid_entry
 from klap_provider.rules.lost_answer import LostAnswer
-from klap_provider.rules.persons_word import ADOPT, RESEND, adopted_id, how, may_resend, undecided
+from klap_provider.rules.persons_word import (
+    ADOPT,
+    RESEND,
+    adopted_id,
+    inputs_changed,
+    may_resend,
+    not_kept,
+    undecided,
+)
+from klap_provider.rules.reuse import Reuse
 from klap_provider.rules.turn import Turn
 from klap_provider.xcoms import LEDGER
 
@@ -139,10 +148,10 @@ class Submitter:
                 return None
         except KlapError as unknown:
             if stop or (changed and isinstance(unknown, KlapNotFoundError)):
-                raise self._changed(before, changed) from unknown
+                raise inputs_changed(before, self.work.entry, changed) from unknown
             raise
         if stop:
-            raise self._changed(before, changed)
+            raise inputs_changed(before, self.work.entry, changed)
         if changed:
             self._tell(f"Going on with what was submitted, although {'; '.join(changed)}.")
         elif before.paid and self.store.get(paid_entry(before.work.video, job_id)) is None:
@@ -158,12 +167,13 @@ class Submitter:
 
     def _reused(self) -> Submission | None:
         """Return what another run has sent, if it asked for just the same; or note that it is this one that does."""
-        if not self.reuse or self.work.request is None:
+        request = self._request if self.reuse else None
+        if request is None:
             return None
-        row = self.store.get(self.work.request)
-        other = self._other(row)
+        row = request.row
+        other = request.other(row)
         if other is None or (other.job_id is not None and not self._serves(other.job_id)):
-            self._reserve(self.work.request, row, other)
+            request.reserve(row, other)
             return None
         if other.job_id is None:
             raise self._lost(other).pending or lost_answer.uncertain(other)
@@ -172,35 +182,15 @@ class Submitter:
         self._tell(f"Nothing paid: {other.asker.run} sent the same video with the same settings, as {other.job_id}.")
         return submission
 
-    def _other(self, row: Any) -> Submission | None:
-        if row is None or row["entry"] == self.work.entry:
-            return None
-        return replace(self, work=replace(self.work, entry=row["entry"]))._recorded()
+    @property
+    def _request(self) -> Reuse | None:
+        return None if self.work.request is None else Reuse(self.store, self.work, self.work.request)
 
     def _serves(self, job_id: str) -> bool:
         try:
             return not self.has_failed(job_id)
         except KlapNotFoundError:  # another account's
             return False
-
-    def _reserve(self, request: str, row: Any, other: Submission | None) -> None:
-        mine, turn = self._reservation, Turn(self.store, request)
-        turn.take(mine)
-        if self.store.get(request) != row or self._other(row) != other:
-            raise lost_answer.taken()
-        self.store.set(request, mine)
-        if turn.whose() != mine:
-            raise lost_answer.taken()
-
-    def _is_displaced(self) -> bool:
-        """Whether another run has reserved the same request since this one did."""
-        if not self.reuse or self.work.request is None:
-            return False
-        return bool(Turn(self.store, self.work.request).whose() != self._reservation)
-
-    @property
-    def _reservation(self) -> dict[str, str]:
-        return {"entry": self.work.entry}
 
     # A POST.
 
@@ -254,7 +244,7 @@ class Submitter:
         if whose != intent.to_row():
             self._done_by_another()
             raise lost_answer.taken()
-        if before is None and self._is_displaced():
+        if before is None and self.reuse and self._request and self._request.is_displaced():
             self._restore(before, intent)
             raise lost_answer.taken()
 
@@ -300,11 +290,7 @@ class Submitter:
         except KlapError:
             raise
         except Exception as failure:
-            raise KlapError(
-                f"Klap has accepted this as {job_id}, and Airflow did not keep that ({type(failure).__name__}: "
-                f"{failure}). Nothing is sent again by itself. When Airflow is well again, add to the state store of "
-                f'the asset {LEDGER} the key "{ADOPT} {self.work.entry}" with the value "{job_id}", and clear the task.'
-            ) from failure
+            raise not_kept(job_id, self.work.entry, failure) from failure
         if self.on_accepted is not None:
             self.on_accepted()
         return submission
@@ -315,24 +301,14 @@ class Submitter:
         self.store.set(paid_entry(work.video, line["id"]), {**line, "what": work.what, "entry": work.entry})
         if self.list_jobs is not None:
             self.store.set(job_entry(line["id"]), work.entry)
-        if work.request is not None:
-            self.store.set(work.request, self._reservation)
+        if self._request:
+            self._request.note()
 
     # What to say.
 
     def _tell(self, what: str) -> None:
         if self.tell is not None:
             self.tell(what)
-
-    def _changed(self, before: Submission, changed: Sequence[str]) -> KlapError:
-        entry = self.work.entry
-        said = KlapChangedError(
-            f"Nothing was sent. This run has paid for its {before.work.what} already (Klap's {before.job_id}), and "
-            f"what it asks for is no longer the same: {'; '.join(changed)}. To go on with what was paid for, "
-            f"{how(ADOPT, before.job_id, entry)}; to have the new one made, and billed, {how(RESEND, True, entry)}. "
-            "Then clear this task."
-        )
-        return undecided(said, before, str(before.job_id))
 
 
 def _known_before(before: Submission | None) -> tuple[str, ...]:
