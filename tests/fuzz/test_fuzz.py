@@ -176,8 +176,20 @@ def play(supervisor: Supervisor, connect: Callable[..., None], settled: None) ->
     return one
 
 
-FORM_FIELDS = ["language", "translate_to", "name", "transcription_context", "style_preset_id", "max_clip_count",
-               "min_duration", "target_duration", "budget", "klap_task_id", "project_ids", "aspect_ratio"]  # fmt: skip
+FORM_FIELDS = [
+    "language",
+    "translate_to",
+    "name",
+    "transcription_context",
+    "style_preset_id",
+    "max_clip_count",
+    "min_duration",
+    "target_duration",
+    "budget",
+    "klap_task_id",
+    "project_ids",
+    "aspect_ratio",
+]
 
 
 @fuzz

@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -30,12 +31,14 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers everything alike; ``status`` and ``said`` are the server's."""
+    """Answers everything alike, as its server says."""
+
+    server: Alike
 
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps(self.server.said).encode()  # type: ignore[attr-defined]
-        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        body = json.dumps(self.server.said).encode()
+        self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -47,11 +50,19 @@ class Answer(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Alike(ThreadingHTTPServer):
+    """A server that says just this."""
+
+    def __init__(self, status: int, said: dict[str, Any]) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.status = status
+        self.said = said
+
+
 @contextmanager
 def answering(status: int, said: dict[str, Any]) -> Iterator[str]:
     """Address of a server that says just this."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        server.status, server.said = status, said  # type: ignore[attr-defined]
+    with Alike(status, said) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -59,7 +70,7 @@ def answering(status: int, said: dict[str, Any]) -> Iterator[str]:
         thread.join()
 
 
-class Emulator:
+class Emulator(ABC):
     """
     A running server.
 
@@ -72,17 +83,17 @@ class Emulator:
     url: str
     secret: str
 
+    @abstractmethod
     def connection(self, *, good: bool = True) -> dict[str, Any]:
         """An Airflow connection to it, or one whose credentials it refuses."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self) -> list[str]:
         """Everything in the bucket ``media``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def buckets(self) -> list[str]:
         """All buckets."""
-        raise NotImplementedError
 
 
 @contextmanager

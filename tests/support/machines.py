@@ -12,7 +12,7 @@ import psycopg2
 from demo.airflow import kill_group, signal_session
 from demo.cluster import DESTINATION, MACHINES, OF_A_MACHINE, SHORTS_BUCKET, Cluster
 from tests.support.rig import DAG_ID, Rig
-from tests.support.wire import Wire  # noqa: TC001 - NamedTuple resolves it
+from tests.support.wire import Wire  # noqa: TC001  # NamedTuple resolves it
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

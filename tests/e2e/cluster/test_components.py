@@ -43,7 +43,10 @@ def test_of_two_triggerers_one_dies_and_the_other_has_all_of_200_waits_in_second
         rig.airflow.wait_for(lambda: rig.waits() == {"two": COUNT}, seconds=60, what="the other one to have them all")
         took, before = time.monotonic() - killed, len(rig.sandbox.requests("GET", "^/tasks/task-"))
         assert took < 3 * (DEAD + LOOK)
-        looked = lambda: {each["path"] for each in rig.sandbox.requests("GET", "^/tasks/task-")[before:]}  # noqa: E731
+
+        def looked() -> set[str]:
+            return {each["path"] for each in rig.sandbox.requests("GET", "^/tasks/task-")[before:]}
+
         rig.airflow.wait_for(lambda: len(looked()) == COUNT, seconds=30, what="a look at each of them")
         rig.airflow.api("PATCH", f"/dags/{WAITS}/dagRuns/{run_id}", json={"state": "failed"})
     rig.revive()
