@@ -42,6 +42,7 @@ def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_wo
 
 
 def test_what_a_wait_returns_is_the_same_from_the_trigger_as_from_a_worker(stage: Stage) -> None:
+    stage.sandbox.reset(task_seconds=10, export_seconds=2)  # the task takes longer than a worker needs to start
     run_id = stage.trigger(limit=1)
     assert stage.end_of(run_id) == "success"
     folder_id = stage.manifest_of(run_id)["folder_id"]
