@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 
-from klap_provider.airflow_internals import runs_on_one_machine
+from klap_provider.airflow_internals.tasks import runs_on_one_machine
 from klap_provider.errors import KlapConfigError, KlapInputError, KlapStorageError
 from klap_provider.files.destination import settled
 from klap_provider.operators import (

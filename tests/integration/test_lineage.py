@@ -183,7 +183,7 @@ def test_that_openlineage_is_installed_does_not_switch_it_on() -> None:
 WITH = """
 from pathlib import Path
 from airflow.dag_processing.dagbag import BundleDagBag
-from klap_provider.airflow_internals import can_end_in_triggerer
+from klap_provider.airflow_internals.tasks import can_end_in_triggerer
 bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
 waits = [task for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "ends_in_triggerer")]

@@ -13,7 +13,7 @@ import airflow.sdk
 import pytest
 
 import klap_provider
-from klap_provider import airflow_internals
+from klap_provider.airflow_internals import api_server, tasks
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +22,9 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(klap_provider.__file__).parent
+
+#: The door to Airflow's inside.
+DOOR = sorted((PACKAGE / "airflow_internals").glob("*.py"))
 
 #: What Airflow publishes beside the names of ``airflow.sdk`` itself (its page "Public Interface"), and providers.
 PUBLISHED = (
@@ -63,7 +66,7 @@ def test_every_other_module_keeps_to_what_airflow_publishes() -> None:
     beyond = [
         f"{path.relative_to(PACKAGE)}: {module} {name}"
         for path in PACKAGE.rglob("*.py")
-        if path.name != "airflow_internals.py"
+        if path not in DOOR
         for module, name in imports_of_airflow(path)
         if not is_published(module, name)
     ]
@@ -71,11 +74,13 @@ def test_every_other_module_keeps_to_what_airflow_publishes() -> None:
 
 
 def test_there_is_something_behind_the_door() -> None:
-    assert [m for m, name in imports_of_airflow(PACKAGE / "airflow_internals.py") if not is_published(m, name)]
+    for module in (api_server, tasks):
+        found = imports_of_airflow(Path(module.__file__))
+        assert [name for of, name in found if not is_published(of, name)]
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), imports_of_airflow(PACKAGE / "airflow_internals.py"), ids=lambda each: str(each)
+    ("module", "name"), [each for path in DOOR for each in imports_of_airflow(path)], ids=lambda each: str(each)
 )
 def test_what_is_behind_the_door_is_where_it_was(module: str, name: str) -> None:
     found = __import__(module, fromlist=[name])
@@ -83,9 +88,10 @@ def test_what_is_behind_the_door_is_where_it_was(module: str, name: str) -> None
 
 
 def test_each_way_through_the_door_says_why_and_what_to_do() -> None:
-    for _, function in inspect.getmembers(airflow_internals, inspect.isfunction):
-        assert "Why:" in str(function.__doc__)
-        assert "When it moves:" in str(function.__doc__)
+    for module in (api_server, tasks):
+        for _, function in inspect.getmembers(module, inspect.isfunction):
+            assert "Why:" in str(function.__doc__)
+            assert "When it moves:" in str(function.__doc__)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from klap_provider.airflow_internals import runs_on_one_machine
+from klap_provider.airflow_internals.tasks import runs_on_one_machine
 from klap_provider.errors import KlapInputError
 from klap_provider.files.permissions import default_folder
 

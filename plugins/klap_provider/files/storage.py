@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import attach
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it has no types
 
-from klap_provider.airflow_internals import silent_backend
+from klap_provider.airflow_internals.tasks import silent_backend
 from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapError, KlapInputError, KlapLookUpError, KlapStorageError
 from klap_provider.rules.places import OBJECT_STORES

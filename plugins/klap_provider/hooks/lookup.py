@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from klap_provider.airflow_internals import silent_backend
+from klap_provider.airflow_internals.tasks import silent_backend
 from klap_provider.errors import KlapConfigError, KlapError, KlapLookUpError
 from klap_provider.hooks.connection import KlapConnection
 

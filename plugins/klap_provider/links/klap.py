@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from airflow.sdk import BaseOperatorLink
 
-from klap_provider.airflow_internals import returned
+from klap_provider.airflow_internals.tasks import returned
 from klap_provider.errors import KlapError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from airflow.sdk import BaseOperatorLink
 
-from klap_provider.airflow_internals import run_address
+from klap_provider.airflow_internals.tasks import run_address
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.log import mask_secret
 
-from klap_provider.airflow_internals import is_unmapped
+from klap_provider.airflow_internals.tasks import is_unmapped
 from klap_provider.api.public_form import secrets_in, without_secrets
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
-from klap_provider.airflow_internals import asset_store
+from klap_provider.airflow_internals.tasks import asset_store
 from klap_provider.api.answers import JobStatus
 from klap_provider.errors import KlapError
 from klap_provider.operators.base import KlapOperator

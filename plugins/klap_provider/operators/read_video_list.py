@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, conf
 
-from klap_provider.airflow_internals import is_paused, runs_on_one_machine
+from klap_provider.airflow_internals.tasks import is_paused, runs_on_one_machine
 from klap_provider.api.addresses import is_local, require_reachable
 from klap_provider.api.public_form import shown, without_secrets
 from klap_provider.api.requests import ShortsRequest, build_request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals import start_run
+from klap_provider.airflow_internals.tasks import start_run
 from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink

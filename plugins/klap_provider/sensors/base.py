@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, timezone
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from klap_provider.airflow_internals import can_end_in_triggerer, failed_in_triggerer
+from klap_provider.airflow_internals.tasks import can_end_in_triggerer, failed_in_triggerer
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError, KlapWaitError
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.pace import Pace, learned
@@ -50,8 +50,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each look.
     :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
     :param end_from_trigger: when deferred, finish from the triggerer, without a second worker start; what that leaves
-        out, and where it is without effect, says :func:`~klap_provider.airflow_internals.can_end_in_triggerer`. Default
-        false.
+        out, and where it is without effect, says
+        :func:`~klap_provider.airflow_internals.tasks.can_end_in_triggerer`. Default false.
     :raises AirflowSensorTimeout: the deadline has passed (no retries; with ``soft_fail`` the task is skipped).
     :raises KlapJobFailedError: Klap gave up on the job, with Klap's reason.
     :raises KlapUnknownStatusError: Klap went on reporting a status that its API does not have.
@@ -96,7 +96,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         )
         self.submitted_at = submitted_at
         self.deferrable = mode is None if deferrable is None else deferrable
-        # Not under its own name, see airflow_internals.can_end_in_triggerer.
+        # Not under its own name, see airflow_internals.tasks.can_end_in_triggerer.
         self.ends_in_triggerer = end_from_trigger
         self._wait: Wait | None = None
 

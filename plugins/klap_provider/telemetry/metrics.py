@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
 
-from klap_provider.airflow_internals import statistics
+from klap_provider.airflow_internals.tasks import statistics
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals import asset_store
+from klap_provider.airflow_internals.tasks import asset_store
 from klap_provider.rules.ledger import pace_entry
 from klap_provider.rules.pace import lengths, remember
 from klap_provider.xcoms import LEDGER

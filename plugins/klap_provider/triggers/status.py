@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from klap_provider.airflow_internals import leave_result
+from klap_provider.airflow_internals.tasks import leave_result
 from klap_provider.errors import KlapError
 from klap_provider.rules.pace import Pace, Typical
 from klap_provider.rules.polling import LAST_LOOK, ExportTarget, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch

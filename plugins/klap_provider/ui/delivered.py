@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.airflow_internals import rows_of_asset
+from klap_provider.airflow_internals.api_server import rows_of_asset
 from klap_provider.errors import KlapMissingFileError
 from klap_provider.files.sidecar import read_sidecar, sidecar_of
 from klap_provider.files.storage import path_at, storage_faults

@@ -6,7 +6,13 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals import dags_of_asset, existing_runs, latest_runs, may_read_xcoms, rows_of_asset
+from klap_provider.airflow_internals.api_server import (
+    dags_of_asset,
+    existing_runs,
+    latest_runs,
+    may_read_xcoms,
+    rows_of_asset,
+)
 from klap_provider.api.public_form import shown
 from klap_provider.rules.ledger import DELIVERED, PAID, paid_entry
 from klap_provider.rules.spending import run_of_line, spending
@@ -16,7 +22,7 @@ from klap_provider.xcoms import LEDGER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from klap_provider.airflow_internals import RunRow, StateRow
+    from klap_provider.airflow_internals.api_server import RunRow, StateRow
 
 #: What shorts may be sorted by, and what stands last where there is none.
 ORDERS: Mapping[str, Any] = {"score": -1, "at": "", "name": "", "video": "", "dag_id": ""}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from klap_provider.airflow_internals import may_read_xcoms, signed_in
+from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError
 from klap_provider.files.stored import stored_file
 from klap_provider.ui import delivered, desk

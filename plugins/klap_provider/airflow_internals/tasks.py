@@ -1,0 +1,215 @@
+"""On workers and in the triggerer: what tasks, triggers and links need."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk.types import TaskInstanceKey
+
+
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
+    """
+    Make a run of a DAG, and return whether it is new: the database has each id but once, whoever else asks.
+
+    :param note: for people, shown with the run.
+
+    Why: ``TriggerDagRunOperator`` takes a run that is there already for a final failure, also where it is its own
+    one and the answer to the request that made it got lost. When it moves: see what that operator raises
+    (``DagRunTriggerException``) and what ``task_runner`` sends for it.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf), note=note))
+    if not isinstance(answer, ErrorResponse):
+        return True
+    if answer.error != ErrorType.DAGRUN_ALREADY_EXISTS:
+        raise AirflowRuntimeError(answer)
+    return False
+
+
+def is_paused(ti: Any, dag_id: str) -> bool | None:
+    """
+    Return whether a DAG is paused; None if there is none of that id.
+
+    Why: ``ti.get_dag`` is published, what it fails with where there is no such DAG is not. When it moves: see what
+    ``task_runner.RuntimeTaskInstance.get_dag`` raises.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        return bool(ti.get_dag(dag_id).is_paused)
+    except AirflowRuntimeError as fault:
+        if (fault.error.detail or {}).get("status_code") != 404:
+            raise
+        return None
+
+
+def run_address(dag_id: str, run_id: str) -> str:
+    """
+    Return the address of a run in Airflow's UI.
+
+    Why: ``TriggerDagRunLink`` of the standard provider builds it so; there is no published name. When it moves: see
+    what that link imports.
+    """
+    from airflow.utils.helpers import build_airflow_dagrun_url
+
+    return build_airflow_dagrun_url(dag_id=dag_id, run_id=run_id)
+
+
+def returned(ti_key: TaskInstanceKey) -> Any:
+    """
+    Return what a task instance has returned so far, or None.
+
+    Why: an operator link is given a key and no context; ``airflow.sdk`` publishes ``BaseXCom``, which is not the back
+    end that is configured. When it moves: see how the links of Airflow's own providers read an XCom.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
+
+
+def is_unmapped(operator: Any) -> bool:
+    """
+    Whether an operator was made of a mapped one, so that what it was given may be some task's result.
+
+    Why: nothing published tells. When it moves: see what ``MappedOperator.unmap`` gives the operator's constructor.
+    """
+    return bool(operator._BaseOperator__from_mapped)
+
+
+def asset_store(name: str) -> Any:
+    """
+    Return the state store of an asset, with ``get``, ``set`` and ``delete``.
+
+    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, which those
+    of a task that is mapped itself are not. When it moves: see what that accessor is made of.
+    """
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+
+    return AssetStateStoreAccessor(name=name)
+
+
+def can_end_in_triggerer() -> bool:
+    """
+    Whether a task that ends in the triggerer is all that Airflow expects of a task that has ended.
+
+    **How a wait ends there** (``end_from_trigger``): its trigger writes the task's XCom with :func:`leave_result` and
+    yields ``TaskSuccessEvent``, with which Airflow sets the task's state; no worker is started for it. What only a
+    worker does is then left out: success callbacks, outlets, and the listeners of plugins such as OpenLineage's. So
+    it is not done where there are listeners.
+
+    Why: there is no published way to ask for them, and ``BaseOperator``'s own parameter of that name makes Airflow
+    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` asks before it calls
+    ``on_task_instance_success``. To be called on a worker, which has loaded the plugins by then.
+    """
+    from airflow.sdk.listener import get_listener_manager
+
+    return not get_listener_manager().has_listeners
+
+
+async def leave_result(ti: Any, value: Any) -> None:
+    """
+    Write, from the triggerer, what a task returns; see :func:`can_end_in_triggerer`.
+
+    Why: ``TaskSuccessEvent(xcoms=…)`` is published, but Airflow 3.3 encodes those twice, and a dict arrives as a
+    string. When it moves: try whether that is mended, and use it.
+
+    :param ti: ``BaseTrigger.task_instance``.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    await XCom.aset(
+        XCom.XCOM_RETURN_KEY,
+        value,
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+    )
+
+
+def runs_on_one_machine() -> bool:
+    """
+    Whether tasks run where the scheduler runs, and so with one disk, by what ``[core] executor`` says.
+
+    Why: only an executor's class knows (``is_local``), and the setting may name several, each as
+    ``[team=][alias:]name`` with the name or the path of a class. A pod or container that an executor made for a task is
+    known by its environment: older Helm charts tell their pods that their executor is a local one. When it moves: see
+    how ``ExecutorLoader`` reads that setting.
+    """
+    from airflow.sdk import conf
+
+    def is_local(executor: str) -> bool:
+        module, _, name = executor.strip().rpartition(".")
+        if not module:
+            return name == "LocalExecutor"
+        try:
+            return bool(getattr(importlib.import_module(module), name).is_local)
+        except (ImportError, AttributeError):  # it is for the scheduler to have, not for a worker
+            return False
+
+    if os.environ.get("AIRFLOW_IS_K8S_EXECUTOR_POD") or os.environ.get("AIRFLOW_IS_EXECUTOR_CONTAINER"):
+        return False
+    named = [each for each in re.split("[,;]", conf.get("core", "executor")) if each.strip()]
+    return all(is_local(re.split("[=:]", each)[-1]) for each in named)
+
+
+def silent_backend(conn_id: str) -> str | None:
+    """
+    Return which secrets backend did not answer, where Airflow has just said that there is no such connection; None if
+    all of them say so.
+
+    Why: Airflow's look-up takes a backend that fails for one that has no such connection. It does so on the API server
+    too, and what fails there cannot be told from here. When it moves: see what ``_get_connection`` of
+    ``airflow.sdk.execution_time.context`` does with what a backend raises.
+    """
+    from airflow.sdk.exceptions import ErrorType
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+    from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    for backend in ensure_secrets_backend_loaded():
+        try:
+            if not isinstance(backend, ExecutionAPISecretsBackend):
+                has_none = backend.get_connection(conn_id=conn_id) is None
+            else:  # it hides its failures itself
+                answer = task_runner.SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
+                has_none = isinstance(answer, ErrorResponse) and answer.error == ErrorType.CONNECTION_NOT_FOUND
+        except Exception:  # of whatever library talks to that backend
+            has_none = False
+        if not has_none:
+            return type(backend).__name__
+    return None
+
+
+def failed_in_triggerer(next_method: str) -> bool:
+    """
+    Whether a task is resumed because its trigger failed, or outlived the deferral's timeout.
+
+    Why: Airflow has no callback for it; ``resume_execution`` is told by a method that is none. When it moves: see
+    ``BaseOperator.resume_execution``.
+    """
+    from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+
+    return next_method == TRIGGER_FAIL_REPR
+
+
+def statistics() -> Any:
+    """
+    Return Airflow's statistics, with ``incr`` and ``timing``.
+
+    Why: ``airflow.stats`` of earlier versions is deprecated and imports the whole core; the module that replaced it is
+    not in the reference. When it moves: see what ``airflow.sdk``'s own ``task_runner`` counts with.
+    """
+    from airflow.sdk.observability import stats
+
+    return stats
