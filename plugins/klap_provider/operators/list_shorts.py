@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
@@ -14,14 +13,12 @@ from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules.cost import Cost, Spending, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
-from klap_provider.rules.ledger import paid_entry, selection_entry
+from klap_provider.rules.ledger import selection_entry
 from klap_provider.rules.pace import Pace
 from klap_provider.rules.polling import Ready, ShortsTarget, Watch
 from klap_provider.rules.selection import Selection, as_selected, rank, within
-from klap_provider.telemetry import metrics
 from klap_provider.triggers.status import ShortsListTrigger
 from klap_provider.xcoms import (
-    COUNTED_SHORTS_KEY,
     DESCRIBED_KEY,
     OFFER_KEY,
     SHORTS_KEY,
@@ -35,6 +32,7 @@ from klap_provider.xcoms import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from airflow.sdk import Context
 
@@ -216,13 +214,16 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
+        from klap_provider.operators import generated
+
         self.leave(context, shorts)
         selected = [selected_of(short) for short in shorts if short["reason"] is None]
         told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
         context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
-        self._write_cost(context, shorts)
-        self._count(context, shorts, len(selected))
+        spent, target = self.spent(shorts), self._target_id()
+        generated.bill(self.ledger, spent, target=target, video=self.source_video_url, run=run_of(context))
+        generated.count(context, spent, target=target, listed=len(shorts), selected=len(selected))
         return selected
 
     def leave(self, context: Context, shorts: list[ListedShort], deadline: datetime | None = None) -> None:
@@ -237,39 +238,12 @@ class ListShortsOperator(KlapLedgerOperator):
         context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
         context["ti"].xcom_push(key=OFFER_KEY, value=offer)
 
-    def _write_cost(self, context: Context, shorts: Sequence[ListedShort]) -> None:
-        """Write down what Klap bills for the shorts, once for each folder and run that paid for it."""
-        spent, target = self.spent(shorts), self._target_id()
-        if not spent.generated_shorts:
-            return
-        video = shown(self.source_video_url) if self.source_video_url else f"folder {target}"
-        entry = paid_entry(video, target)
-        if self.ledger.get(entry) is None:
-            price = float(spent.generated_shorts * spent.prices.generated_short)
-            at = datetime.now(timezone.utc).isoformat()
-            what = f"{spent.generated_shorts} generated shorts"
-            line = {"id": target, "run": run_of(context), "at": at, "price": price, "what": what}
-            self.ledger.set(entry, {**line, **({"second_hand": True} if spent.prices.second_hand else {})})
-
-    def _count(self, context: Context, shorts: list[ListedShort], selected: int) -> None:
-        """Count the shorts in Airflow's metrics, once for each folder."""
-        if not metrics.is_on():
-            return
-        store, target = context["task_state_store"], self._target_id()
-        if store.get(COUNTED_SHORTS_KEY) != target:
-            store.set(COUNTED_SHORTS_KEY, target)
-            spent = self.spent(shorts)
-            metrics.count(metrics.GENERATED, len(shorts))
-            metrics.count(metrics.SELECTED, selected)
-            generated = (spent.generated_shorts or 0) * spent.prices.generated_short
-            metrics.count(metrics.COST, generated, item="generated_short")
-
     def spent(self, shorts: Sequence[ListedShort]) -> Cost:
         """Return what the run has paid for before any export."""
         submissions = self._spending().submissions
         # A task that this run did not pay for made its shorts at another's cost.
-        generated = len(shorts) if submissions and self.folder_id else 0
-        return Cost(self.client.connection.prices, submissions, generated)
+        made = len(shorts) if submissions and self.folder_id else 0
+        return Cost(self.client.connection.prices, submissions, made)
 
     def room(self, shorts: Sequence[ListedShort]) -> int | None:
         """Return for how many exports the budget does; None: for any number."""
