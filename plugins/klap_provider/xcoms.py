@@ -204,14 +204,19 @@ class ExportReady(TypedDict):
     took: float | None
 
 
-class File(TypedDict):
-    """A delivered video."""
+class Stored(TypedDict):
+    """A video in storage."""
 
     #: Path, or URL of the object storage with the id of its connection.
     path: str
     #: Bytes.
     size: int
     sha256: str
+
+
+class File(Stored):
+    """A delivered video."""
+
     #: Klap's public address of it; None where it was there already.
     src_url: str | None
 
@@ -229,7 +234,7 @@ class Delivered(File):
     transcript: str | None
 
 
-class DeliveredRow(TypedDict):
+class DeliveredRow(Stored):
     """Where a run has delivered a short, as the ledger keeps it: what is left of it when the run is deleted."""
 
     export_id: str
@@ -239,10 +244,6 @@ class DeliveredRow(TypedDict):
     score: int | None
     #: The video that it was cut from, without secrets; None where nobody said.
     video: str | None
-    path: str
-    #: Bytes.
-    size: int
-    sha256: str
     #: ISO 8601; of the latest delivery.
     at: str
 
@@ -283,24 +284,15 @@ class Published(TypedDict):
     manifest: str
     delivered: int
     paths: list[str]
-    #: As :meth:`~klap_provider.rules.cost.Cost.to_json` says it; None if it is not reckoned.
-    cost: dict[str, Any] | None
+    #: None if it is not reckoned.
+    cost: RunCost | None
 
 
-class TaggedShort(TypedDict):
-    """A delivered short in the asset event that a run ends with."""
+class TaggedShort(Described, Stored):
+    """A delivered short in the asset event that a run ends with. The transcript is None if it is long."""
 
-    name: str
-    project_id: str
-    virality_score: int | None
-    explanation: str | None
-    duration: float | None
-    path: str
-    size: int
-    sha256: str
+    #: Where the JSON file beside it is.
     sidecar: str
-    publication_captions: dict[str, Any] | None
-    transcript: str | None
 
 
 class ShortsEvent(TypedDict):
@@ -339,17 +331,6 @@ class Unlisted(TypedDict):
     duplicates: int
 
 
-class VideoOutcome(TypedDict):
-    """What became of a video of a batch."""
-
-    source_video_url: str
-    run_id: str
-    state: str
-    #: How many were delivered.
-    shorts: int
-    error: str | None
-
-
 class IncompleteVideo(TypedDict):
     """A video of a batch whose run did not succeed."""
 
@@ -357,6 +338,13 @@ class IncompleteVideo(TypedDict):
     run_id: str
     state: str
     error: str | None
+
+
+class VideoOutcome(IncompleteVideo):
+    """What became of a video of a batch, whether its run succeeded or not."""
+
+    #: How many were delivered.
+    shorts: int
 
 
 class Summary(Unlisted):

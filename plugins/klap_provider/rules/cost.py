@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, WithJsonSchema
 
 from klap_provider.api.requests import Request
+
+if TYPE_CHECKING:
+    from klap_provider.xcoms import RunCost
 
 CURRENCY = "USD"
 
@@ -72,7 +75,7 @@ class Cost:
         )
         return f"{' + '.join(_part(*part) for part in parts)} = {dollars(self.total)} ({prices})"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RunCost:
         """Return it as a manifest has it: the total rounded to cents, the prices as they are."""
         prices = self.prices
         return {
