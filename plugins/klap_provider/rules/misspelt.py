@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.errors import KlapInputError
@@ -23,6 +22,8 @@ def unknown(names: Iterable[str], known: Collection[str]) -> list[str]:
 
 
 def _shown(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches  # for a mistake alone: every parse of a DAG file loads this module
+
     meant = get_close_matches(name.strip().lower().replace("-", "_"), known, n=1, cutoff=ALIKE)
     return f"{name!r} (did you mean {meant[0]!r}?)" if meant else repr(name)
 
