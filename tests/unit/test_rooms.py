@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -120,3 +121,35 @@ def test_every_name_that_a_package_publishes_is_there(package: str) -> None:
         assert getattr(module, name).__name__ == name
     with pytest.raises(AttributeError, match="NothingOfTheKind"):
         _ = module.NothingOfTheKind
+
+
+def loaded_by(*command: str, code: str) -> set[str]:
+    """The modules of the package that a fresh process has loaded, whose command line ends in ``command``."""
+    whole = f"import sys; {code}; print(*sorted(m for m in sys.modules if m.startswith('klap_provider.')))"
+    done = subprocess.run([sys.executable, "-c", whole, *command], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_who_forks_tasks_has_loaded_all_that_they_seldom_do_without() -> None:
+    everything = {module.name for module in pkgutil.walk_packages(klap_provider.__path__, "klap_provider.")}
+    left = everything - loaded_by(code="import klap_provider.dag_parts.preload")
+    ui = {module for module in left if module.startswith("klap_provider.ui")}
+    assert {module.removeprefix("klap_provider.") for module in left - ui} == {
+        "plugin",
+        "airflow_internals.api_server",
+        "hooks.async_client",  # the triggerer's
+        "hooks.shared_looks",
+        "hooks.klap",  # for DAGs of others
+        "telemetry.lineage",  # where OpenLineage is at work
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "forks"),
+    [("scheduler", True), ("dag-processor", True), ("celery", True), ("api-server", False), ("triggerer", False)],
+)
+def test_only_who_forks_tasks_loads_for_them(command: str, *, forks: bool) -> None:
+    code = "from airflow.plugins_manager import ensure_plugins_loaded as load; load()"
+    loaded = loaded_by(command, code=code)
+    assert "klap_provider.plugin" in loaded
+    assert ("klap_provider.dag_parts.preload" in loaded) == forks

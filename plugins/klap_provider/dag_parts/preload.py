@@ -1,0 +1,17 @@
+"""
+What Klap's tasks load, for the process that forks them: loaded once there, each start and each parse has it already.
+
+Airflow forks a process for each task, and for each parse of a DAG file, from one that has loaded little of what those
+need. :class:`~klap_provider.plugin.KlapPlugin` loads this module where it can tell that tasks are forked; a Celery
+worker is told to (``docs/deploy.md``). What is left out is what tasks seldom need: OpenLineage's classes, what only the
+triggerer has, and the storage of S3 and others.
+"""
+
+from __future__ import annotations
+
+from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch  # noqa: F401
+from klap_provider.files import destination, download, reach, sidecar, source, stored  # noqa: F401
+from klap_provider.hooks import client  # noqa: F401
+from klap_provider.operators import exports_there, generated  # noqa: F401
+from klap_provider.rules import lost_answer, spending, submitter  # noqa: F401
+from klap_provider.telemetry import past_jobs  # noqa: F401
