@@ -146,7 +146,7 @@ def test_who_forks_tasks_has_loaded_all_that_they_seldom_do_without() -> None:
 
 @pytest.mark.parametrize(
     ("command", "forks"),
-    [("scheduler", True), ("dag-processor", True), ("celery", True), ("api-server", False), ("triggerer", False)],
+    [("scheduler", True), ("dag-processor", True), ("api-server", False), ("triggerer", False)],
 )
 def test_only_who_forks_tasks_loads_for_them(command: str, *, forks: bool) -> None:
     code = "from airflow.plugins_manager import ensure_plugins_loaded as load; load()"

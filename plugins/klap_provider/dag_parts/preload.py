@@ -2,8 +2,8 @@
 What Klap's tasks load, for the process that forks them: loaded once there, each start and each parse has it already.
 
 Airflow forks a process for each task, and for each parse of a DAG file, from one that has loaded little of what those
-need. :class:`~klap_provider.plugin.KlapPlugin` loads this module where it can tell that tasks are forked; a Celery
-worker is told to (``docs/deploy.md``). What is left out is what tasks seldom need: OpenLineage's classes, what only the
+need. :class:`~klap_provider.plugin.KlapPlugin` loads this module into the scheduler, for its LocalExecutor, and into the
+DAG processor; a Celery worker is told to in its settings (``docs/deploy.md``). What is left out is what tasks seldom need: OpenLineage's classes, what only the
 triggerer has, and the storage of S3 and others.
 """
 
