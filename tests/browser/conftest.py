@@ -11,8 +11,8 @@ from tests.browser.stage import (
     DAG_ID,
     VIDEO_DAG_ID,
     WINDOW,
-    chromium,
     connection_to,
+    lasting_profile,
     server_below_a_path,
     server_with_fab,
     whole_stage,
@@ -23,7 +23,7 @@ from tests.support.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 
     from tests.browser.stage import Stage
 
@@ -73,9 +73,18 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
+def profile() -> Iterator[BrowserContext]:
+    """Windows that share a profile, whose test leaves neither cookies nor settings of the page to the next."""
+    with lasting_profile() as windows:
+        windows.set_default_timeout(60_000)
+        yield windows
+
+
+@pytest.fixture(scope="session")
+def browser(profile: BrowserContext) -> Browser:
+    """The browser that they are of."""
+    assert profile.browser
+    return profile.browser
 
 
 @pytest.fixture(scope="session")
@@ -259,30 +268,55 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def new_page(browser: Browser, complaints: list[str]) -> Iterator[Open]:
-    """Open a window; what is said of ``page`` goes for it, too."""
-    contexts: list[BrowserContext] = []
+def hear(complaints: list[str]) -> Iterator[Callable[[BrowserContext], None]]:
+    """Note what the windows of a context complain of; at the end there may be nothing left."""
+    heard: list[BrowserContext] = []
 
-    def hear(said: ConsoleMessage) -> None:
+    def note(said: ConsoleMessage) -> None:
         if said.type == "error":
             complaints.append(f"{said.text} {said.location['url']}")
 
-    def open_page(**options: Any) -> Page:
-        context = browser.new_context(**{"viewport": WINDOW, **options})
-        context.set_default_timeout(60_000)
-        contexts.append(context)
-        context.on("console", hear)
-        context.on("weberror", lambda thrown: complaints.append(str(thrown.error)))
-        return context.new_page()
+    def throw(thrown: WebError) -> None:
+        complaints.append(str(thrown.error))
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    def listen(context: BrowserContext) -> None:
+        context.on("console", note)
+        context.on("weberror", throw)
+        heard.append(context)
+
+    yield listen
+    for context in heard:
+        context.remove_listener("console", note)
+        context.remove_listener("weberror", throw)
     # Nothing is filtered: the pages of Airflow 3.3.2 that these tests see cause no error of their own.
     assert complaints == []
 
 
 @pytest.fixture
-def page(new_page: Open) -> Page:
+def new_page(browser: Browser, hear: Callable[[BrowserContext], None]) -> Iterator[Open]:
+    """Open a window with a profile of its own; what is said of ``page`` goes for it, too."""
+    contexts: list[BrowserContext] = []
+
+    def open_page(**options: Any) -> Page:
+        context = browser.new_context(**{"viewport": WINDOW, **options})
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        hear(context)
+        return context.new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(profile: BrowserContext, hear: Callable[[BrowserContext], None]) -> Iterator[Page]:
     """A window, in whose console there may be no error at the end."""
-    return new_page()
+    hear(profile)
+    page = profile.new_page()
+    yield page
+    forget = {"origin": "*", "storageTypes": "cookies,local_storage"}
+    profile.new_cdp_session(page).send("Storage.clearDataForOrigin", forget)
+    profile.clear_cookies()
+    for each in profile.pages[1:]:  # the first one keeps the browser open
+        each.close()

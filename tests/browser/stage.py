@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 expect.set_options(timeout=60_000)
 
 DAG_ID = "klap_generate_shorts"
 VIDEO_DAG_ID = "klap_caption_video"
 BATCH_DAG_ID = "klap_generate_shorts_batch"
-WINDOW = {"width": 1400, "height": 1000}
+WINDOW: ViewportSize = {"width": 1400, "height": 1000}
 
 #: Names of users and, the same, their passwords. The editor may not edit assets, the viewer may not read XComs.
 ADMIN, EDITOR, VIEWER = "ada", "uma", "vic"
@@ -182,13 +183,23 @@ def _answers(address: str) -> bool:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the machine's own Chromium: Playwright's cannot play MP4."""
+    with lasting_profile() as context:
+        assert context.browser
+        yield context.browser
+
+
+@contextmanager
+def lasting_profile() -> Iterator[BrowserContext]:
+    """The same, as windows that share what a browser keeps on disk: Airflow's code is fetched and compiled once."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         raise RuntimeError(f"There is no browser on the PATH: none of {', '.join(names)}.")
     # --no-sandbox: Chromium needs it where the tests run as root, such as in a container.
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory(prefix="chromium-") as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=path, args=arguments, viewport=WINDOW
+        )
+        yield context
+        context.close()
