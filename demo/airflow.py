@@ -243,19 +243,27 @@ class LocalAirflow(Running):
 
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float) -> str:
         """Return the final state of a run."""
+        # The API server reads all task instances of a run to say its state, so it is not asked too often.
         self.wait_for(
-            lambda: self.run_state(dag_id, run_id) in FINISHED, seconds=seconds, what=f"{dag_id} {run_id} to end"
+            lambda: self.run_state(dag_id, run_id) in FINISHED,
+            seconds=seconds,
+            what=f"{dag_id} {run_id} to end",
+            every=1,
         )
         return self.run_state(dag_id, run_id)
 
     @staticmethod
-    def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-        """Return when the condition holds; raise ``TimeoutError`` if it does not in time."""
+    def wait_for(condition: Callable[[], bool], *, seconds: float, what: str, every: float = 0.5) -> None:
+        """
+        Return when the condition holds; raise ``TimeoutError`` if it does not in time.
+
+        :param every: seconds between two looks.
+        """
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited {seconds:g} s for {what}")
-            time.sleep(0.5)
+            time.sleep(every)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
