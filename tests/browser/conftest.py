@@ -313,10 +313,11 @@ def new_page(browser: Browser, hear: Callable[[BrowserContext], None]) -> Iterat
 def page(profile: BrowserContext, hear: Callable[[BrowserContext], None]) -> Iterator[Page]:
     """A window, in whose console there may be no error at the end."""
     hear(profile)
-    page = profile.new_page()
-    yield page
-    forget = {"origin": "*", "storageTypes": "cookies,local_storage"}
-    profile.new_cdp_session(page).send("Storage.clearDataForOrigin", forget)
-    profile.clear_cookies()
-    for each in profile.pages[1:]:  # the first one keeps the browser open
+    blank, *_ = profile.pages  # it keeps the browser open
+    yield profile.new_page()
+    for each in profile.pages[1:]:
         each.close()
+    forget = {"origin": "*", "storageTypes": "cookies,local_storage"}
+    chromium = profile.new_cdp_session(blank)
+    chromium.send("Storage.clearDataForOrigin", forget)
+    chromium.detach()
