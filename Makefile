@@ -55,7 +55,7 @@ fuzz: .venv/ready
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-show-statistics
 
 test-chaos: .venv/ready
-	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 3 --no-loadscope-reorder
 
 test-cluster: .venv/ready servers
 	$(BIN)/python -m pytest -m cluster

@@ -6,11 +6,21 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: Modules of end-to-end tests that share one Airflow; the others share a second one, which runs beside it.
-ON_ONE_AIRFLOW = ("test_batch", "test_rough_day", "test_changes", "test_components")
-
-#: The two, as scopes of xdist's, and as the parameters of a test that is to run on both.
-AIRFLOWS = ("one-airflow", "another-airflow")
+#: Modules of end-to-end tests, by the Airflow that they share; these run side by side. Scopes of xdist's, and the
+#: parameters of a test that is to run on each.
+AIRFLOWS = {
+    "one-airflow": ("test_batch", "test_rough_day", "test_changes", "test_components"),
+    "another-airflow": (
+        "test_caption_video",
+        "test_main_path",
+        "test_managed",
+        "test_object_storage",
+        "test_answers",
+        "test_jobs",
+        "test_network",
+    ),
+    "a-third-airflow": ("test_people", "test_workers"),
+}
 
 
 class ByAirflow(LoadScopeScheduling):
@@ -20,7 +30,7 @@ class ByAirflow(LoadScopeScheduling):
         module, _, test = nodeid.partition("::")
         if not module.startswith("tests/e2e/"):
             return module
-        for airflow in AIRFLOWS:
-            if f"[{airflow}]" in test:
+        for airflow, modules in AIRFLOWS.items():
+            if f"[{airflow}]" in test or Path(module).stem in modules:
                 return airflow
-        return AIRFLOWS[0] if Path(module).stem in ON_ONE_AIRFLOW else AIRFLOWS[1]
+        return module

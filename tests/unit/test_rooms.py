@@ -126,7 +126,9 @@ def test_every_name_that_a_package_publishes_is_there(package: str) -> None:
 def loaded_by(*command: str, code: str) -> set[str]:
     """The modules of the package that a fresh process has loaded, whose command line ends in ``command``."""
     whole = f"import sys; {code}; print(*sorted(m for m in sys.modules if m.startswith('klap_provider.')))"
-    done = subprocess.run([sys.executable, "-c", whole, *command], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", whole, *command], capture_output=True, text=True, timeout=60, check=True
+    )
     return set(done.stdout.splitlines()[-1].split())
 
 

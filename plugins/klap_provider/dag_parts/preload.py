@@ -2,9 +2,9 @@
 What Klap's tasks load, for the process that forks them: loaded once there, each start and each parse has it already.
 
 Airflow forks a process for each task, and for each parse of a DAG file, from one that has loaded little of what those
-need. :class:`~klap_provider.plugin.KlapPlugin` loads this module into the scheduler, for its LocalExecutor, and into the
-DAG processor; a Celery worker is told to in its settings (``docs/deploy.md``). What is left out is what tasks seldom need: OpenLineage's classes, what only the
-triggerer has, and the storage of S3 and others.
+need. :class:`~klap_provider.plugin.KlapPlugin` loads this module into the scheduler, for its LocalExecutor, and into
+the DAG processor; a Celery worker is told to in its settings (``docs/deploy.md``). What is left out is what tasks
+seldom need: OpenLineage's classes, what only the triggerer has, and the storage of S3 and others.
 """
 
 from __future__ import annotations

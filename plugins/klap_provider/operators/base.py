@@ -23,6 +23,7 @@ from klap_provider.api.public_form import secrets_in, without_secrets
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.hooks.connection import DEFAULT_CONN_ID
 from klap_provider.hooks.lookup import look_up
+from klap_provider.operators.pulls import pulling_once
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules.misspelt import require_known
 from klap_provider.rules.polling import LAST_LOOK
@@ -30,7 +31,7 @@ from klap_provider.rules.retry import ONCE
 from klap_provider.xcoms import ERROR_KEY, Failure, Fate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow.sdk import Context, RetryPolicy
 
@@ -117,10 +118,15 @@ class KlapOperator(BaseOperator):
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
 
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Context, *args: Any, **kwargs: Any
+    ) -> None:
         # The one method that Airflow renders both mapped and other operators with, before it stores what they say.
-        super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self:
+        whole = parent is self
+        if whole:
+            context = pulling_once(context)
+        super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
+        if whole:
             for secret in _secrets([getattr(self, name) for name in self.template_fields]):
                 mask_secret(secret)
 
