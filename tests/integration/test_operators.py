@@ -1036,10 +1036,12 @@ def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airf
 def test_a_result_that_several_fields_are_made_of_is_asked_for_once(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor, short: dict[str, Any]
 ) -> None:
-    supervisor.put_xcom("list", {"project_id": short["id"], "folder_id": short["folder_id"], "name": "Intro"})
-    fields = {"project_id": "project_id", "folder_id": "folder_id", "short_name": "name"}
-    of_the_list = {field: f"{{{{ ti.xcom_pull('list').{name} or '' }}}}" for field, name in fields.items()}
-    result = airflow(lambda: ExportShortOperator(task_id="export", **of_the_list)).run()  # type: ignore[arg-type]  # texts
+    supervisor.put_xcom("list", {"project_id": short["id"], "name": "Intro"})
+    of_the_list = {
+        "project_id": "{{ ti.xcom_pull('list').project_id }}",
+        "short_name": "{{ ti.xcom_pull('list').name }}",
+    }
+    result = airflow(export(short, **of_the_list)).run()
     assert result["project_id"] == short["id"]
     assert sum('"task_id":"list"' in said for said in supervisor.said) == 1
 

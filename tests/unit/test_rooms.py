@@ -110,7 +110,7 @@ def test_importing_one_operator_loads_no_other(name: str, own: list[str]) -> Non
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert [m.rpartition(".")[2] for m in loaded.stdout.splitlines()[-1].split()] == sorted(
-        ["base", "ledger", "retry_policy", *own]
+        ["base", "ledger", "pulls", "retry_policy", *own]
     )
 
 
