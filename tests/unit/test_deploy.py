@@ -110,13 +110,14 @@ def test_every_service_of_airflows_and_no_other_is_klaps() -> None:
         assert service["command"]
 
 
-def test_what_is_mounted_is_declared_and_the_workers_share_a_folder_for_shorts() -> None:
+def test_what_is_mounted_is_declared_and_who_delivers_or_plays_shorts_shares_their_folder() -> None:
+    delivers_or_plays = ("airflow-worker", "airflow-apiserver")
     for name in OURS:
         service = COMPOSED["services"][name]
         assert service["secrets"] == [*COMPOSED["secrets"]]
         targets = [mount.split(":")[-1] for mount in service["volumes"]]
         assert targets[:4] == [f"/opt/airflow/{folder}" for folder in ("dags", "logs", "config", "plugins")]
-        assert targets[4:] == (["/opt/klap/shorts"] if name == "airflow-worker" else [])
+        assert targets[4:] == (["/opt/klap/shorts"] if name in delivers_or_plays else [])
     assert "klap-shorts" in COMPOSED["volumes"]
     assert "install -d -o airflow -g root -m 0775 /opt/klap/shorts" in DOCKERFILE
 
