@@ -45,7 +45,11 @@ class Wire:
         with contextlib.suppress(OSError):  # of the cut
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(self._server)
+                try:
+                    server = socket.create_connection(self._server)
+                except OSError:  # it is just being restarted; whoever is there must hear of it, and the line stays
+                    client.close()
+                    continue
                 self._open |= {client, server}
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
