@@ -392,7 +392,7 @@ def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
     run(0)
     fail_before(supervisor, step, error)
     problem = f"{BEFORE[step]}: {error or 'the task ended as failed and left no reason; see its log'}"
-    with pytest.raises(KlapIncompleteError, match=rf"^{problem}\. Nothing was delivered, see .*"):
+    with pytest.raises(KlapIncompleteError, match=rf"^{problem.rstrip('.')}\. Nothing was delivered, see .*"):
         publish(None, folder_id="").run()
     written = manifest(tmp_path)
     assert (written["problem"], written["delivered"], written["missing"]) == (problem, [], [])

@@ -149,9 +149,8 @@ class PublishShortsOperator(KlapOperator):
         stock = self._take_stock(context, states, exports) if self.klap_task_id else []
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
-            raise KlapIncompleteError(
-                f"{(problem or 'No task was submitted').rstrip('.')}. Nothing was made of {shown(self.source_video_url)}."
-            )
+            cause = (problem or "No task was submitted").rstrip(".")
+            raise KlapIncompleteError(f"{cause}. Nothing was made of {shown(self.source_video_url)}.")
         destination = self.settled(self.allowed_destinations)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
