@@ -96,7 +96,7 @@ def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, A
         "by": run.by,
         "shorts": len(shorts),
         "best": max(scores, default=None),
-        "cost": float(sum(Decimal(str(line["price"])) for line in lines)) if lines else None,
+        "cost": _sum(line["price"] for line in lines) if lines else None,
         "second_hand": any(line.get("second_hand") for line in lines),
         "budget": next(iter(budgets), None),
         "batch": batch,
@@ -131,7 +131,7 @@ def shorts(
     return {
         "shorts": [{**short, "run_exists": (short["dag_id"], short["run_id"]) in runs} for short in page],
         "total": len(found),
-        "cost": float(sum(Decimal(str(short["cost"])) for short in found if short["cost"] is not None)),
+        "cost": _sum(short["cost"] for short in found if short["cost"] is not None),
         "second_hand": any(short["second_hand"] for short in found),
         "dag_ids": sorted({str(row.dag_id) for row in rows}),
     }
@@ -178,6 +178,8 @@ def payments(user: Any, *, limit: int, offset: int) -> dict[str, Any]:
     dag_ids = may_read_xcoms(user, writers_of_asset(LEDGER, prefix=prefix))
     rows = rows_of_asset(LEDGER, prefix=prefix, dag_ids=dag_ids, limit=limit + 1, offset=offset)
     page = [(row.key, *run_of_line(line), line) for row in rows[:limit] for line in _lines([row])]
+    # Who wrote a line may have found what a run of another DAG had paid.
+    readable = may_read_xcoms(user, {dag_id for _, dag_id, _, _ in page})
     runs = existing_runs((dag_id, run_id) for _, dag_id, run_id, _ in page)
     return {
         "payments": [
@@ -193,7 +195,7 @@ def payments(user: Any, *, limit: int, offset: int) -> dict[str, Any]:
                 "second_hand": bool(line.get("second_hand")),
             }
             for key, dag_id, run_id, line in page
-            if dag_id in dag_ids  # who wrote a line may have found what another run had paid
+            if dag_id in readable
         ],
         "more": len(rows) > limit,
     }
@@ -212,6 +214,10 @@ def _lines(rows: Iterable[StateRow]) -> list[Any]:
     return [
         each for each in values if isinstance(each.get("price"), int | float) and {"id", "run", "at"} <= each.keys()
     ]
+
+
+def _sum(prices: Iterable[float]) -> float:
+    return float(sum(Decimal(str(price)) for price in prices))
 
 
 def _has(words: list[str], row: StateRow) -> bool:
