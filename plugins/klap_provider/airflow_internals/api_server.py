@@ -223,7 +223,7 @@ def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operators: I
                 TaskInstance.dag_id,
                 TaskInstance.run_id,
                 TaskInstance.operator,
-                TaskInstance.__table__.c.rendered_map_index,  # the attribute makes a name of the index where there is none
+                TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
                 Fields.rendered_fields,
             )
             .outerjoin(Fields, and_(*its_own, TaskInstance.map_index >= 0))
