@@ -27,6 +27,8 @@ video, .empty { width: 100%; border-radius: 12px; background: #000; max-height: 
 .score { font-size: 2.2rem; font-weight: 700; color: var(--accent); line-height: 1; }
 dt { font-weight: 600; } dd { margin: 0 0 8px; color: var(--soft); }
 @media (max-width: 560px) { .player { grid-template-columns: 1fr; } }
+@media (max-width: 360px) { body { padding: 0; font-size: 14px; } main { border: 0; border-radius: 0; padding: 12px; }
+  .player { gap: 12px; } .empty { aspect-ratio: 1; padding: 12px; } h1 { font-size: 1.1rem; } }
 """
 
 

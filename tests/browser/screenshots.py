@@ -77,7 +77,11 @@ def form(camera: Camera) -> None:
 
 def klap_page(camera: Camera) -> None:
     """The page Klap, each of its parts."""
-    views = {"videos": (690, "Podcast 12"), "shorts": (690, "Captions and transcript"), "cost": (920, "Runs that paid")}
+    views = {
+        "videos": (690, "Podcast 12"),
+        "shorts": (690, "Captions and transcript"),
+        "cost": (1250, "Video, to be cut into shorts"),
+    }
     themes = [(view, "light") for view in views] + [("shorts", "dark")]
     for view, theme in themes:
         height, seen = views[view]

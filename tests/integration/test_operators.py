@@ -309,7 +309,7 @@ def test_retries_and_clears_return_what_was_submitted_and_pay_once(
 def test_what_was_paid_for_stands_in_the_ledger_for_a_person_to_read(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow
 ) -> None:
-    airflow(submit(name="The talk")).run()
+    airflow(submit(name="The talk", language="en", editing_options={"emojis": False})).run()
     (billed,) = klap.ledger()
     rows = {name: json.loads(row) for name, row in supervisor.ledger.items() if not name.startswith("request ")}
     row = rows["submission videos monday submit"]
@@ -318,6 +318,7 @@ def test_what_was_paid_for_stands_in_the_ledger_for_a_person_to_read(
     assert rows[f"paid {TALK} {billed['id']}"] == {
         **line,
         "what": "video-to-shorts of The talk",
+        "settings": "language en, no emojis",
         "entry": "submission videos monday submit",
     }
     assert API_KEY not in str(supervisor.ledger)

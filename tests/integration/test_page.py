@@ -15,7 +15,7 @@ from tests.support.auth import PRIVATE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DAG, OTHER = "klap_generate_shorts", "weekly_webinar"
+DAG, OTHER, BATCH = "klap_generate_shorts", "weekly_webinar", "klap_generate_shorts_batch"
 TALK, WEBINAR = "https://example.com/talk.mp4", "https://example.com/webinar.mp4"
 
 
@@ -23,7 +23,9 @@ def at(day: int) -> str:
     return f"2026-11-{day:02}T10:00:00+00:00"
 
 
-def short(project_id: str, dag_id: str, run_id: str, day: int, score: int | None, video: str = TALK) -> dict[str, Any]:
+def short(
+    project_id: str, dag_id: str, run_id: str, day: int, score: int | None, video: str = TALK, **more: Any
+) -> dict[str, Any]:
     value = {
         "project_id": project_id,
         "export_id": f"export-{project_id}",
@@ -34,9 +36,15 @@ def short(project_id: str, dag_id: str, run_id: str, day: int, score: int | None
         "size": 1000,
         "sha256": "",
         "at": at(day),
+        **more,
     }
     key = delivered_entry(dag_id, run_id, project_id)
     return {"key": key, "value": value, "dag_id": dag_id, "run_id": run_id}
+
+
+def video_task(map_index: int, dag_id: str, run_id: str, name: str) -> dict[str, Any]:
+    fields = {"trigger_dag_id": dag_id, "trigger_run_id": run_id}
+    return {"operator": "VideoRunOperator", "map_index": map_index, "name": name, "fields": fields}
 
 
 def paid(job_id: str, dag_id: str, run_id: str, day: int, price: float, video: str = TALK, **more: Any) -> Any:
@@ -58,12 +66,44 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 },
                 {"dag_id": PRIVATE, "run_id": "r3", "at": at(3), "conf": {URL: TALK}},
                 {"dag_id": DAG, "run_id": "r4", "at": at(4), "state": "running", "note": "Talk of the month"},
+                # A batch of two videos, whose runs are of the other DAG, and of one that is private.
+                {
+                    "dag_id": BATCH,
+                    "run_id": "b1",
+                    "at": at(6),
+                    "conf": {"list_path": "/lists/monday.csv"},
+                    "tasks": [
+                        video_task(0, OTHER, "r2", "example.com/webinar.mp4"),
+                        video_task(1, PRIVATE, "r3", "example.com/talk.mp4"),
+                    ],
+                },
+                {
+                    "dag_id": BATCH,
+                    "run_id": "b0",
+                    "at": "2026-11-01T12:00:00+00:00",
+                    "conf": {"list_path": "/lists/monday.csv"},
+                },
+                {
+                    "dag_id": BATCH,
+                    "run_id": "b2",
+                    "at": "2026-10-31T10:00:00+00:00",
+                    "conf": {"source_video_urls": [f"{TALK}?token=secret", "", "# no video", WEBINAR]},
+                },
+                {
+                    "dag_id": OTHER,
+                    "run_id": "scheduled",
+                    "at": "2026-10-30T10:00:00+00:00",
+                    "tasks": [{"operator": "SubmitShortsOperator", "map_index": -1, "name": "youtu.be/M7lc1UVf-VE"}],
+                },
                 # The same id as one of another DAG's.
                 {"dag_id": OTHER, "run_id": "r1", "at": at(5), "state": "failed"},
             ],
             rows=[
                 short("a", DAG, "r1", 1, 50),
                 short("b", DAG, "r1", 1, None),
+                # Two other runs have delivered what the first one has paid.
+                short("a", DAG, "r4", 4, 50, path="s3://other/a.mp4"),
+                short("a", OTHER, "r1", 3, 50),
                 short("c", OTHER, "r2", 2, 90, WEBINAR),
                 short("secret", PRIVATE, "r3", 3, 99),
                 short("old", DAG, "a run that was deleted", 1, 10),
@@ -71,7 +111,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 {"key": "paid by mistake", "value": "a person's"},
                 paid("task-1", DAG, "r1", 1, 0.44, budget=5.0),
                 paid("folder-1", DAG, "r1", 1, 0.64),
-                paid("export-a", DAG, "r1", 1, 0.48, second_hand=True),
+                paid("export-a", DAG, "r1", 1, 0.48, second_hand=True, settings="watermark acme.png"),
                 paid("task-2", OTHER, "r2", 2, 0.44, WEBINAR),
                 paid("task-3", PRIVATE, "r3", 3, 100),
                 paid("task-0", DAG, "a run that was deleted", 1, 7),
@@ -86,13 +126,18 @@ def get(server: ApiServer, what: str, user: str = USER, **query: Any) -> Any:
     return answer.json()
 
 
-@pytest.mark.parametrize("what", ["videos", "shorts", "money?since=2026-11-01"])
+@pytest.mark.parametrize("what", ["videos", "shorts", "money?since=2026-11-01", "payments"])
 def test_without_a_login_nothing_is_told(server: ApiServer, what: str) -> None:
     assert requests.get(f"{server.url}/klap/api/{what}", timeout=30).status_code == 401
 
 
 def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
-    answers = [get(server, "videos"), get(server, "shorts"), get(server, "money", since="2026-11-01")]
+    answers = [
+        get(server, "videos"),
+        get(server, "shorts"),
+        get(server, "money", since="2026-11-01"),
+        get(server, "payments"),
+    ]
     assert PRIVATE not in str(answers)
     assert "secret" not in str(answers)
     assert PRIVATE in str(get(server, "videos", ADMIN))
@@ -102,19 +147,24 @@ def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
 
 def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
     assert get(server, "videos", VIEWER) == {"videos": [], "more": False}
-    assert get(server, "shorts", VIEWER) == {"shorts": [], "total": 0, "dag_ids": []}
+    assert get(server, "shorts", VIEWER) == {"shorts": [], "total": 0, "cost": 0, "second_hand": False, "dag_ids": []}
+    assert get(server, "payments", VIEWER) == {"payments": [], "more": False}
     assert get(server, "money", VIEWER, since="2026-11-01") == {"days": [], "dags": []}
 
 
 def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: ApiServer) -> None:
     found = get(server, "videos")
     assert [(each["dag_id"], each["run_id"]) for each in found["videos"]] == [
+        (BATCH, "b1"),
         (OTHER, "r1"),
         (DAG, "r4"),
         (OTHER, "r2"),
+        (BATCH, "b0"),
         (DAG, "r1"),
+        (BATCH, "b2"),
+        (OTHER, "scheduled"),
     ]
-    *_, webinar, talk = found["videos"]
+    _, second_hand, noted, webinar, _, talk, *_ = found["videos"]
     assert talk == {
         "dag_id": DAG,
         "run_id": "r1",
@@ -132,15 +182,62 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
     }
     assert (webinar["name"], webinar["shorts"], webinar["best"], webinar["budget"]) == ("Webinar", 1, 90, None)
     assert webinar["second_hand"] is False
-    assert found["videos"][1]["name"] == "Talk of the month"
-    assert (found["videos"][0]["shorts"], found["videos"][0]["cost"]) == (0, None)
+    assert noted["name"] == "Talk of the month"
+    assert (second_hand["shorts"], second_hand["cost"]) == (1, None), "another run had paid"
+
+
+def test_a_batch_has_what_came_of_the_runs_of_its_videos_that_may_be_read(server: ApiServer) -> None:
+    told = ("batch", "shorts", "best", "cost")
+    assert [get(server, "videos")["videos"][0][name] for name in told] == [2, 1, 90, 0.44]
+    assert [get(server, "videos", ADMIN)["videos"][0][name] for name in told] == [2, 2, 99, 100.44]
+
+
+def test_a_run_that_nobody_has_named_is_called_after_its_video_or_its_videos(server: ApiServer) -> None:
+    names = {each["run_id"]: each["name"] for each in get(server, "videos")["videos"] if each["run_id"] not in "r1 r4"}
+    assert names == {
+        "b0": "/lists/monday.csv",
+        "b1": "example.com/webinar.mp4 and 1 more",
+        "b2": "example.com/talk.mp4?…d7fa6356 and 1 more",
+        "r2": "Webinar",
+        "scheduled": "youtu.be/M7lc1UVf-VE",
+    }
+
+
+def test_each_request_that_was_paid_for_is_told_the_newest_first(server: ApiServer) -> None:
+    found = get(server, "payments")
+    assert [(each["at"], each["cost"]) for each in found["payments"]] == [
+        (at(2), 0.44),
+        (at(1), 0.48),
+        (at(1), 0.64),
+        (at(1), 7),
+        (at(1), 0.44),
+    ]
+    assert found["payments"][1] == {
+        "at": at(1),
+        "video": TALK,
+        "what": "it",
+        "settings": "watermark acme.png",
+        "dag_id": DAG,
+        "run_id": "r1",
+        "run_exists": True,
+        "cost": 0.48,
+        "second_hand": True,
+    }
+    assert not found["payments"][3]["run_exists"]
+    assert any(each["cost"] == 100 for each in get(server, "payments", ADMIN)["payments"])
+
+
+def test_it_comes_in_pages_of_rows_and_no_more_is_read(server: ApiServer) -> None:
+    pages = [get(server, "payments", limit=2, offset=place) for place in (0, 2, 4)]
+    assert [page["more"] for page in pages] == [True, True, False]
+    assert [each for page in pages for each in page["payments"]] == get(server, "payments")["payments"]
 
 
 def test_they_come_in_pages(server: ApiServer) -> None:
     first = get(server, "videos", limit=2)
     second = get(server, "videos", limit=2, offset=2)
-    assert (first["more"], second["more"]) == (True, False)
-    assert first["videos"] + second["videos"] == get(server, "videos")["videos"]
+    assert (first["more"], second["more"], get(server, "videos")["more"]) == (True, True, False)
+    assert first["videos"] + second["videos"] == get(server, "videos")["videos"][:4]
 
 
 def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(server: ApiServer) -> None:
@@ -154,11 +251,11 @@ def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(ser
 @pytest.mark.parametrize(
     ("order_by", "ids"),
     [
-        ("at", ["old", "a", "b", "c"]),
-        ("-at", ["c", "old", "a", "b"]),
+        ("at", ["a", "b", "old", "c"]),
+        ("-at", ["c", "a", "b", "old"]),
         ("name", ["a", "b", "c", "old"]),
         ("score", ["b", "old", "a", "c"]),
-        ("dag_id", ["old", "a", "b", "c"]),
+        ("dag_id", ["a", "b", "old", "c"]),
     ],
 )
 def test_it_is_sorted_as_one_likes(server: ApiServer, order_by: str, ids: list[str]) -> None:
@@ -166,15 +263,39 @@ def test_it_is_sorted_as_one_likes(server: ApiServer, order_by: str, ids: list[s
 
 
 def test_it_is_searched_by_words_of_name_video_and_dag(server: ApiServer) -> None:
-    assert [each["id"] for each in get(server, "shorts", search="WEBINAR short")["shorts"]] == ["c"]
+    assert [each["id"] for each in get(server, "shorts", search="WEBINAR short")["shorts"]] == ["c", "a"]
     assert get(server, "shorts", search="secret")["total"] == 0
-    assert [each["id"] for each in get(server, "shorts", dag_id=OTHER)["shorts"]] == ["c"]
+    assert [each["id"] for each in get(server, "shorts", dag_id=OTHER)["shorts"]] == ["c", "a"]
     assert get(server, "shorts", dag_id=PRIVATE)["total"] == 0
 
 
 def test_it_comes_in_pages(server: ApiServer) -> None:
     pages = [get(server, "shorts", limit=1, offset=place)["shorts"][0]["id"] for place in range(4)]
     assert pages == ["c", "a", "old", "b"]
+
+
+def test_an_export_that_several_runs_have_delivered_is_listed_and_paid_once(server: ApiServer) -> None:
+    [found] = [each for each in get(server, "shorts")["shorts"] if each["id"] == "a"]
+    assert (found["run_id"], found["path"]) == ("r4", "s3://other/a.mp4"), "as it was delivered last"
+    assert (found["at"], found["cost"]) == (at(1), 0.48), "of the day on which it was paid"
+    # Where it is looked for among the shorts of another DAG, that one's delivery is it.
+    [there] = [each for each in get(server, "shorts", dag_id=OTHER)["shorts"] if each["id"] == "a"]
+    assert (there["dag_id"], there["run_id"], there["cost"]) == (OTHER, "r1", 0.48)
+
+
+def test_what_was_found_is_summed_up_whatever_page_is_shown(server: ApiServer) -> None:
+    found = get(server, "shorts", limit=1, offset=3)
+    assert (found["total"], found["cost"], found["second_hand"]) == (4, 0.48, True)
+    other = get(server, "shorts", search="webinar")
+    assert (other["total"], other["cost"], other["second_hand"]) == (2, 0.48, True)
+
+
+def test_the_shorts_of_some_days_are_those_that_were_paid_then(server: ApiServer) -> None:
+    first = get(server, "shorts", until="2026-11-01")
+    assert ([each["id"] for each in first["shorts"]], first["cost"]) == (["a", "old", "b"], 0.48)
+    later = get(server, "shorts", since="2026-11-02")
+    assert ([each["id"] for each in later["shorts"]], later["total"]) == (["c"], 1)
+    assert get(server, "shorts", since="2026-11-03")["total"] == 0
 
 
 def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
@@ -188,7 +309,9 @@ def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
     assert get(server, "money", since="2026-11-02")["days"] == found["days"][1:]
 
 
-@pytest.mark.parametrize("wrong", ["shorts?order_by=path", "shorts?limit=1000", "videos?offset=-1", "money?since=x"])
+@pytest.mark.parametrize(
+    "wrong", ["shorts?order_by=path", "shorts?limit=1000", "shorts?since=x", "videos?offset=-1", "money?since=x"]
+)
 def test_what_makes_no_sense_is_refused(server: ApiServer, wrong: str) -> None:
     answer = requests.get(f"{server.url}/klap/api/{wrong}", headers=server.token(USER), timeout=30)
     assert answer.status_code == 422

@@ -37,7 +37,7 @@ def many_runs(
         }
         for place in range(SHORTS):
             project_id, export_id = f"short{number}x{place}", f"export{number}x{place}"
-            paid[export_id] = {"price": EXPORT}
+            paid[export_id] = {"price": EXPORT, "what": "export of it", "settings": "watermark acme.png"}
             value = {
                 "project_id": project_id,
                 "export_id": export_id,

@@ -1,8 +1,9 @@
 """
 Fills Airflow's database as runs would have; a script, for an Airflow of its own.
 
-On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``),
-and ``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
+On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
+and ``tasks``, each with ``operator``, ``map_index``, ``name`` and the rendered ``fields`` of a mapped one), and
+``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun, DagRunNote
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from klap_provider.xcoms import LEDGER
 
@@ -53,6 +56,20 @@ def main() -> None:
                 conf=run.get("conf", {}),
             )
             session.add(made)
+            for task in run.get("tasks", []):
+                session.flush()
+                place = {
+                    "dag_id": run["dag_id"],
+                    "run_id": run["run_id"],
+                    "task_id": task["operator"],
+                    "map_index": task["map_index"],
+                }
+                rest = {"max_tries": 0, "hostname": "", "pool": "default_pool", "priority_weight": 1, "span_status": ""}
+                own = {"operator": task["operator"], "rendered_map_index": task["name"]}
+                session.execute(insert(TaskInstance.__table__).values(**place, **own, **rest))
+                if "fields" in task:
+                    kept = insert(RenderedTaskInstanceFields.__table__).values(**place, rendered_fields=task["fields"])
+                    session.execute(kept)
             if run.get("note"):
                 session.flush()
                 made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")
@@ -69,9 +86,14 @@ def main() -> None:
                     asset_id=ledger.id,
                     key=row["key"],
                     value=json.dumps(row["value"]),
+                    **({"updated_at": datetime.fromisoformat(at)} if (at := _time_of(row["value"])) else {}),
                     **{"last_updated_by_kind": "api", **writer},
                 )
             )
+
+
+def _time_of(value: object) -> str | None:
+    return str(value["at"]) if isinstance(value, dict) and "at" in value else None
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from klap_provider.rules.ledger import (
     Work,
     differences,
     export_entry,
+    in_words,
     paid_entry,
     request_entry,
     submission_entry,
+    video_of_line,
 )
 
 
@@ -108,3 +110,22 @@ def test_a_row_survives_json() -> None:
         1234.567891, Asker("d r", 2, 3), work, "job-1", ("a", "b"), ({"id": "job-1", "run": "d r"},)
     )
     assert Submission.from_row(json.loads(json.dumps(submission.to_row())), work) == submission
+
+
+def test_settings_are_said_in_words() -> None:
+    asked = {"language": "en", "dimensions": {"width": 1080, "height": 1350}, "editing_options": {"emojis": False}}
+    assert in_words(asked) == "language en, width 1080, height 1350, no emojis"
+    assert in_words(look()) == ""
+    assert in_words({"transcription_context": "x" * 1000}) == f"transcription context {'x' * 60}…"
+
+
+def test_of_the_address_of_a_watermark_which_may_be_a_secret_the_name_of_its_file_is_said() -> None:
+    mark = look(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
+    assert in_words(mark) == "watermark logo.png, from the left 0.5, from the top 0.1, size 1"
+    assert (
+        in_words(look(src_url="https://a.example?secret")) == "watermark, from the left 0.5, from the top 0.5, size 1"
+    )
+
+
+def test_a_line_tells_its_video() -> None:
+    assert video_of_line(paid_entry("https://a.example/two words.mp4", "x3Fp")) == "https://a.example/two words.mp4"

@@ -6,7 +6,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+#: What names a task instance.
+PLACE = ("dag_id", "run_id", "task_id", "map_index")
 
 
 def signed_in() -> Callable[..., Any]:
@@ -64,12 +67,22 @@ class StateRow:
 
 
 def rows_of_asset(
-    name: str, *, prefix: str | None = None, keys: Iterable[str] = (), run_ids: Iterable[str] | None = None
+    name: str,
+    *,
+    prefix: str | None = None,
+    keys: Iterable[str] = (),
+    run_ids: Iterable[str] | None = None,
+    dag_ids: Iterable[str] | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[StateRow]:
     """
     Return the rows of an asset's state store whose keys begin so, or are among the given ones.
 
     :param run_ids: only rows that tasks of runs of these ids wrote last; None: all.
+    :param dag_ids: only rows that tasks of these DAGs wrote last; None: all.
+    :param limit: only so many, those that were written last, the newest first; None: all, in any order.
+    :param offset: after so many of them.
 
     Why: the store is there for tasks; over Airflow's API the API server would have to ask itself, page by page, and
     as somebody who may read all of it. When it moves: see the routes of
@@ -90,12 +103,37 @@ def rows_of_asset(
     )
     if run_ids is not None:
         statement = statement.where(Row.last_updated_by_run_id.in_(list(run_ids)))
+    if dag_ids is not None:
+        statement = statement.where(Row.last_updated_by_kind == "task", Row.last_updated_by_dag_id.in_(list(dag_ids)))
+    if limit is not None:
+        statement = statement.order_by(Row.updated_at.desc(), Row.key).limit(limit).offset(offset)
     with create_session() as session:
         found = session.execute(statement).all()
     return [
         StateRow(key, json.loads(value), *((dag_id, run_id) if kind == "task" else (None, None)))
         for key, value, kind, dag_id, run_id in found
     ]
+
+
+def writers_of_asset(name: str, *, prefix: str) -> list[str]:
+    """
+    Return the ids of the DAGs, deleted ones, too, whose tasks wrote rows last whose keys begin so.
+
+    Why: as for :func:`rows_of_asset`. When it moves: likewise.
+    """
+    from airflow.models.asset import AssetModel
+    from airflow.models.asset_state_store import AssetStateStoreModel as Row
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    statement = (
+        select(Row.last_updated_by_dag_id)
+        .join(AssetModel, AssetModel.id == Row.asset_id)
+        .where(AssetModel.name == name, Row.key.startswith(prefix, autoescape=True), Row.last_updated_by_kind == "task")
+        .distinct()
+    )
+    with create_session() as session:
+        return sorted(filter(None, session.scalars(statement)))
 
 
 def dags_of_asset(name: str) -> list[str]:
@@ -119,13 +157,27 @@ def dags_of_asset(name: str) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskRow:
+    """
+    A task instance, as far as lists of runs need it.
+
+    :param name: what Airflow shows in place of its map index; None while there is none.
+    :param fields: its rendered templates, if it is mapped, and as far as Airflow still has them.
+    """
+
+    operator: str
+    name: str | None
+    fields: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class RunRow:
     """
     A run, as far as lists of them show it.
 
     :param at: ISO 8601; when it was to begin.
     :param by: who triggered it; None where nobody did.
-    :param mapped: how many task instances it has of the operator that was asked about.
+    :param tasks: its task instances of the operators that were asked about, by map index.
     """
 
     dag_id: str
@@ -135,22 +187,23 @@ class RunRow:
     by: str | None
     note: str | None
     conf: Mapping[str, Any]
-    mapped: int
+    tasks: Sequence[TaskRow]
 
 
-def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operator: str) -> list[RunRow]:
+def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operators: Iterable[str]) -> list[RunRow]:
     """
     Return runs of some DAGs, the newest first.
 
-    :param operator: name of the operator to count the task instances of.
+    :param operators: names of those to tell the task instances of.
 
     Why: Airflow's API lists the runs of one DAG, or of all. When it moves: see
     ``core_api/routes/public/dag_run.py``.
     """
     from airflow.models.dagrun import DagRun
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
-    from sqlalchemy import func, select, tuple_
+    from sqlalchemy import and_, select, tuple_
     from sqlalchemy.orm import joinedload
 
     statement = (
@@ -164,12 +217,22 @@ def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operator: st
     with create_session() as session:
         runs = list(session.scalars(statement))
         of = tuple_(TaskInstance.dag_id, TaskInstance.run_id)
-        counted = session.execute(
-            select(TaskInstance.dag_id, TaskInstance.run_id, func.count())
-            .where(of.in_([(run.dag_id, run.run_id) for run in runs]), TaskInstance.operator == operator)
-            .group_by(TaskInstance.dag_id, TaskInstance.run_id)
+        its_own = [getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE]
+        found = session.execute(
+            select(
+                TaskInstance.dag_id,
+                TaskInstance.run_id,
+                TaskInstance.operator,
+                TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
+                Fields.rendered_fields,
+            )
+            .outerjoin(Fields, and_(*its_own, TaskInstance.map_index >= 0))
+            .where(of.in_([(run.dag_id, run.run_id) for run in runs]), TaskInstance.operator.in_(list(operators)))
+            .order_by(TaskInstance.map_index)
         )
-        mapped = {(dag_id, run_id): count for dag_id, run_id, count in counted}
+        tasks: dict[tuple[str, str], list[TaskRow]] = {(run.dag_id, run.run_id): [] for run in runs}
+        for dag_id, run_id, operator, name, fields in found:
+            tasks[dag_id, run_id].append(TaskRow(operator, name, fields or {}))
         return [
             RunRow(
                 run.dag_id,
@@ -179,7 +242,7 @@ def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operator: st
                 run.triggering_user_name,
                 run.note,
                 run.conf or {},
-                mapped.get((run.dag_id, run.run_id), 0),
+                tasks[run.dag_id, run.run_id],
             )
             for run in runs
         ]

@@ -149,9 +149,8 @@ class PublishShortsOperator(KlapOperator):
         stock = self._take_stock(context, states, exports) if self.klap_task_id else []
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
-            raise KlapIncompleteError(
-                f"Nothing was made of {shown(self.source_video_url)}. {problem or 'No task was submitted.'}"
-            )
+            cause = (problem or "No task was submitted").rstrip(".")
+            raise KlapIncompleteError(f"{cause}. Nothing was made of {shown(self.source_video_url)}.")
         destination = self.settled(self.allowed_destinations)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
@@ -180,8 +179,9 @@ class PublishShortsOperator(KlapOperator):
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
             first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
+            tally = f"{len(delivered)} of {len(stock)} delivered" if stock else "Nothing was delivered"
             raise KlapIncompleteError(
-                f"{len(delivered)} of {len(delivered) + len(missing)} delivered, see {path}. {first} "
+                f"{first.rstrip('.')}. {tally}, see {path}. "
                 "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
                 "failed at Klap is."
             )

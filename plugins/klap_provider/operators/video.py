@@ -16,7 +16,7 @@ from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
 from klap_provider.operators.ledger import KlapSubmitOperator, run_of
 from klap_provider.rules.cost import Spending, affordable, dollars
-from klap_provider.rules.ledger import Work, request_entry, submission_entry
+from klap_provider.rules.ledger import Work, in_words, request_entry, submission_entry
 from klap_provider.rules.video_list import label
 from klap_provider.telemetry import metrics
 
@@ -263,6 +263,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             request=request_entry(call.path, body),
             budget=None if budget is None else float(budget),
             second_hand=connection.prices.second_hand,
+            settings=in_words({field: body[field] for field in body if field not in ("source_video_url", "name")}),
         )
 
     def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:

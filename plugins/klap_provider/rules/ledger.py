@@ -28,15 +28,27 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
-from klap_provider.api.public_form import canonical
+from klap_provider.api.public_form import canonical, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Airflow takes keys of 512 characters, and a word and a space may come before a name.
 LONGEST_NAME = 512 - len("resend ")
+
+#: Characters of a setting that are said in words.
+LONGEST_WORD = 60
+
+_FIELDS = {
+    "watermark.src_url": "watermark",
+    "watermark.pos_x": "from the left",
+    "watermark.pos_y": "from the top",
+    "watermark.scale": "size",
+}
 
 #: The first words of the rows that are listed, rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
@@ -92,6 +104,7 @@ class Work:
     :param request: name of the row that finds it by what was asked; None where nobody looks so.
     :param budget: US dollars that the run which asks may cost, for the line of a video; None: any number.
     :param second_hand: whether nobody at Klap has confirmed the price.
+    :param settings: how it is to be made, for people.
     """
 
     entry: str
@@ -102,6 +115,7 @@ class Work:
     request: str | None = None
     budget: float | None = None
     second_hand: bool = False
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,11 @@ def paid_entry(video: str, job_id: str) -> str:
     return _name(PAID, video, job_id)
 
 
+def video_of_line(entry: str) -> str:
+    """Return the video of a line that :func:`paid_entry` has named."""
+    return entry.removeprefix(f"{PAID} ").rpartition(" ")[0]
+
+
 def job_entry(job_id: str) -> str:
     """Return the name of the row that says whose an export is."""
     return _name("job", job_id)
@@ -245,6 +264,21 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     was, is_ = _flat(before), _flat(now)
     names = [name for name in dict.fromkeys([*was, *is_]) if _plain(was.get(name)) != _plain(is_.get(name))]
     return [f"{name} was {_said(was.get(name))} and is {_said(is_.get(name))}" for name in names]
+
+
+def in_words(asked: Mapping[str, Any]) -> str:
+    """Return settings for people, such as ``language en, no emojis, watermark acme.png``."""
+    said = []
+    for name, value in _flat(asked).items():
+        field = _FIELDS.get(name, name.rpartition(".")[2].replace("_", " "))
+        if isinstance(value, bool):
+            said.append(field if value else f"no {field}")
+        else:
+            words = str(_plain(value))
+            # Of an address, which may be a secret, the name of the file.
+            words = PurePosixPath(urlsplit(shown(words)).path).name if "://" in words else words
+            said.append(f"{field} {words[:LONGEST_WORD]}{'…' if len(words) > LONGEST_WORD else ''}".strip())
+    return ", ".join(said)
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -298,6 +298,8 @@ class Submitter:
     def _write_lines(self, submission: Submission) -> None:
         """Write what others find the job by: people, those that look for an export, those that ask for the same."""
         work, line = submission.work, dict(submission.paid[-1])
+        if work.settings:
+            line["settings"] = work.settings
         self.store.set(paid_entry(work.video, line["id"]), {**line, "what": work.what, "entry": work.entry})
         if self.list_jobs is not None:
             self.store.set(job_entry(line["id"]), work.entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003  # FastAPI reads it
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -54,18 +54,35 @@ def shorts(
     user: User,
     search: str = "",
     dag_id: str | None = None,
+    since: date = date.min,
+    until: date = date.max,
     order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(desk.ORDERS)})$")] = "-score",
     limit: Limit = 24,
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """Return delivered shorts."""
-    return desk.shorts(user, search=search, dag_id=dag_id, order_by=order_by, limit=limit, offset=offset)
+    return desk.shorts(
+        user,
+        search=search,
+        dag_id=dag_id,
+        since=since.isoformat(),
+        until=until.isoformat(),
+        order_by=order_by,
+        limit=limit,
+        offset=offset,
+    )
 
 
 @router.get("/money")
 def money(user: User, since: date) -> dict[str, Any]:
     """Return what was paid from a day on."""
     return desk.money(user, since=since.isoformat())
+
+
+@router.get("/payments")
+def payments(user: User, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
+    """Return what was paid for, request by request, the newest first."""
+    return desk.payments(user, limit=limit, offset=offset)
 
 
 def say_fault(app: FastAPI) -> None:

@@ -416,6 +416,34 @@ test("who picked, or that nobody did, is said", () => {
   assert.equal(review({ by: null, timed_out: true, picked: ["a"] }), "Nobody answered in time: the proposal was taken");
 });
 
+test("between a person's answer and what follows from it, the shorts that were asked about are shown, and none as left out", () => {
+  const asked = [short("a"), short("b", { reason: "beyond_limit" })];
+  const at = (choose) => {
+    const run = before({ submit: "success", wait: "success", choose });
+    const review = run.instances.find(({ operator }) => operator === "ReviewShortsOperator");
+    run.xcoms.set(xcomKey({ ...review, state: "awaiting_input" }, "klap_shorts"), asked);
+    return tell(run, NOW);
+  };
+  for (const state of [null, "scheduled", "queued", "running"]) {
+    const told = at(state);
+    assert.deepEqual(
+      told.shorts.map(({ id, leftOut, words }) => [id, leftOut, words]),
+      [
+        ["a", null, "To be decided"],
+        ["b", null, "To be decided"],
+      ],
+    );
+    assert.deepEqual(told.totals, [{ label: "Generated", value: "2" }]);
+    assert.equal(told.stage.question, null);
+  }
+  assert.deepEqual(
+    at("awaiting_input").shorts.map(({ leftOut }) => leftOut),
+    [null, "Beyond the limit"],
+    "while it is asked, it is known what would be left out",
+  );
+  assert.deepEqual(at("failed").shorts, [], "nothing comes of it");
+});
+
 test("only http and https addresses are linked to", () => {
   const told = tell(
     answers({

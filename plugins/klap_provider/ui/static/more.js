@@ -5,7 +5,7 @@ import { LeftOutCard, ShortCard } from "./card.js";
 import { canExport, exportOrder, morePrefix } from "./orders.js";
 import { ActionBar, CardGrid, Notice, RunLink, State, h } from "./parts.js";
 import { billOf, toggled } from "./pick.js";
-import { count, money } from "./words.js";
+import { momentWords, money } from "./words.js";
 
 const { Fragment, useCallback, useContext, useEffect, useState } = globalThis.React;
 const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
@@ -72,7 +72,8 @@ export function useLaterRuns(dagId, runId, klapTaskId) {
 export function LaterRun({ given, story, follow, run }) {
   const { conf } = given;
   const acting = useContext(Acting);
-  const title = given.note ?? given.dag_run_id;
+  const title = given.note || story?.name || given.dag_run_id;
+  const at = momentWords(given.run_after);
   const chosen = story?.shorts.filter((short) => short.leftOut === null) ?? [];
   const again = async () => {
     await clear(run, null, { onlyFailed: true });
@@ -85,14 +86,15 @@ export function LaterRun({ given, story, follow, run }) {
     { value: { ...acting, conf, follow, story: story ?? acting.story } },
     h(
       Stack,
-      { as: "section", "aria-label": title, gap: 2 },
+      { as: "section", "aria-label": `${title}, ${at}`, gap: 2 },
       h(
         HStack,
-        { flexWrap: "wrap", gap: 2 },
-        h(Heading, { as: "h2", size: "md" }, title),
+        { flexWrap: "wrap", columnGap: 3, rowGap: 1 },
+        h(Heading, { as: "h2", size: "md", wordBreak: "break-word" }, title),
+        h(Text, { color: "fg.muted", fontSize: "sm" }, at),
         h(State, { state: story?.stage.state ?? given.state }),
         story && h(Text, { "aria-live": "polite", fontSize: "sm" }, story.stage.words),
-        h(RunLink, { run, label: `The run of ${title}` }, "Its run"),
+        h(RunLink, { run, label: `The run of ${title}, ${at}` }, "Its run"),
       ),
       story?.stage.error &&
         h(

@@ -35,7 +35,7 @@ export function exportOrder({ conf, story, params, ids, watermark = null }) {
     ...Object.fromEntries(Object.entries(watermark ?? {}).map(([name, value]) => [`watermark_${name}`, value])),
   };
   const own = { ...conf, ...changed };
-  const what = watermark ? "another watermark" : `${ids.length} more`;
+  const what = watermark ? markWords(watermark) : `${ids.length} more ${ids.length === 1 ? "short" : "shorts"}`;
   return {
     dag_run_id: `${morePrefix(story.klapTaskId)}${idPart(story.name ?? "").slice(0, 40)}__${digest(own)}`,
     logical_date: null,
@@ -59,6 +59,13 @@ export const clearOrder = (runId, places, onlyFailed) => ({
   prevent_running_task: true,
   ...(places ? { task_ids: places.map(({ taskId, mapIndex }) => (mapIndex < 0 ? taskId : [taskId, mapIndex])) } : {}),
 });
+
+/** Another watermark in words: of its address, which may be a secret, the name of the file. */
+function markWords({ src_url: address, pos_x: left, pos_y: top, scale }) {
+  if (!address) return "no watermark";
+  const name = URL.canParse(address) ? new URL(address).pathname.split("/").at(-1) : "";
+  return `another watermark: ${name || "a picture"} (${left} from the left, ${top} from the top, size ${scale})`;
+}
 
 /** In the characters that Airflow allows in the id of a run. */
 const idPart = (text) => text.replace(/[^A-Za-z0-9_.~:+-]+/g, "-").replace(/^-+|-+$/g, "");

@@ -35,7 +35,7 @@
  * @property {number | null} bytes
  * @property {Place | null} log
  */
-import { CHOOSE, PUBLISH, STEPS, find, httpAddress, isOfShort, list, number, place, text } from "./instances.js";
+import { CHOOSE, PUBLISH, STEPS, find, httpAddress, isOfShort, isOver, list, number, place, text } from "./instances.js";
 import { LEFT_OUT, stepWords } from "./words.js";
 
 const [EXPORT, EXPORTED] = STEPS;
@@ -46,10 +46,15 @@ const FAILED_AT_KLAP = "KlapJobFailedError";
 export function tellShorts(instances, xcom) {
   const steps = instances.filter((each) => isOfShort(each) && each.state !== "removed");
   const choosers = instances.filter((each) => CHOOSE.includes(each.operator));
-  const told = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray);
+  const open = choosers.find((each) => !isOver(each));
+  // Between a person's answer and what follows from it nothing new is told: what was asked about is still so.
+  const inQuestion = open ? xcom({ ...open, state: "awaiting_input" }, "klap_shorts") : null;
+  const settled = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray);
+  const told = settled ?? inQuestion;
   const listed = told ? numbered(told) : unlisted(steps);
   const outcome = list(xcom(find(instances, PUBLISH), "klap_outcome"));
-  const asked = choosers.some((each) => each.state === "awaiting_input");
+  const asked = open?.state === "awaiting_input";
+  const isAnswered = !settled && inQuestion !== null;
   return listed.map(({ short, mapIndex }) => {
     const leftOut = short.reason ? (LEFT_OUT[short.reason] ?? short.reason) : null;
     const facts = {
@@ -63,6 +68,7 @@ export function tellShorts(instances, xcom) {
       exported: short.exported === true,
       leftOut,
     };
+    if (isAnswered) return { ...facts, ...NOTHING_YET, leftOut: null, state: open.state, words: "To be decided" };
     if (leftOut !== null) return { ...facts, ...NOTHING_YET };
     // At -1 is a step that Airflow has not mapped over the shorts yet.
     const own = steps.filter((step) => [mapIndex, -1].includes(step.map_index));

@@ -237,9 +237,10 @@ function tellPercent(run, instances, chosen) {
 }
 
 function tellTotals(shorts, chosen, instances, isWhole) {
+  const choose = find(instances, CHOOSE);
   const generated = { label: "Generated", value: String(shorts.length) };
   if (shorts.length === 0 || isWhole) return []; // of one video, its card says all
-  if (chosen.some((short) => short.state === "awaiting_input")) return [generated];
+  if (choose && !isOver(choose)) return [generated];
   const bytes = chosen.reduce((sum, short) => sum + (short.bytes ?? 0), 0);
   return [
     generated,

@@ -5,6 +5,8 @@ import { Notice, h } from "../parts.js";
 const { useCallback, useEffect, useState } = globalThis.React;
 const { Button, Skeleton, Stack } = globalThis.ChakraUI;
 
+const PAGE = 25;
+
 /**
  * Read something, anew when `key` changes and, while somebody looks, every so often, until it has `ended`.
  *
@@ -35,6 +37,40 @@ export function useAnswer(load, key, every = null) {
     };
   }, [key, attempt, every]);
   return { ...seen, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
+}
+
+/**
+ * Read a list page by page, further ones when somebody asks for them.
+ *
+ * @param {(query: {limit: number, offset: number}, signal: AbortSignal) => Promise<any>} read one page, which says
+ *   whether there is `more`
+ * @param {string} name of the list in its answer
+ * @returns {[(signal: AbortSignal) => Promise<any>, string, Function]} what to give to {@link useAnswer}, and the button
+ */
+export function usePages(read, name) {
+  const [pages, setPages] = useState(1);
+  const load = async (signal) => {
+    const offsets = Array.from({ length: pages }, (_, page) => page * PAGE);
+    const answers = await Promise.all(offsets.map((offset) => read({ limit: PAGE, offset }, signal)));
+    return { [name]: answers.flatMap((answer) => answer[name]), more: answers.at(-1).more };
+  };
+  const More = useCallback(
+    ({ answer, isStale }) =>
+      answer?.more
+        ? h(
+            Button,
+            {
+              alignSelf: "center",
+              loading: isStale,
+              onClick: () => setPages((before) => before + 1),
+              variant: "outline",
+            },
+            "More",
+          )
+        : null,
+    [],
+  );
+  return [load, String(pages), More];
 }
 
 /** What is shown until there is an answer, or in place of one. */

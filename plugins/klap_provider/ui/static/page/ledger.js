@@ -26,7 +26,7 @@ export function LedgerLink() {
       Link,
       { to: `/assets/${answer.id}/asset-state-store` },
       h(Icon, { name: "log" }),
-      "Each request that was paid for",
+      "The ledger's own rows",
     ),
   );
 }

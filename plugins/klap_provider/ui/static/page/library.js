@@ -5,8 +5,7 @@ import { Bar, Icon, OutsideButton, h } from "../parts.js";
 import { StoredTexts, Video, videoOf } from "../stored.js";
 import { fileSize } from "../words.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { LedgerLink } from "./ledger.js";
-import { moment, price, tabOf } from "./words.js";
+import { PERIODS, daysOf, found, moment, price, tabOf } from "./words.js";
 
 const { useDeferredValue, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot } =
@@ -25,13 +24,13 @@ const ORDERS = {
 };
 
 export function Library() {
-  const [asked, setAsked] = useState({ search: "", order_by: "-score", dag_id: "", limit: PAGE });
+  const [asked, setAsked] = useState({ search: "", order_by: "-score", dag_id: "", period: "all", limit: PAGE });
   const query = useDeferredValue(asked);
   const load = (signal) => {
-    const { dag_id, ...others } = query;
+    const { dag_id, period, ...others } = query;
+    const which = { ...others, ...(dag_id && { dag_id }), ...daysOf(period, new Date()) };
     const offsets = Array.from({ length: query.limit / PAGE }, (_, page) => page * PAGE);
-    const read = (offset) =>
-      getFromPlugin(["api", "shorts"], { ...others, ...(dag_id && { dag_id }), limit: PAGE, offset }, signal);
+    const read = (offset) => getFromPlugin(["api", "shorts"], { ...which, limit: PAGE, offset }, signal);
     return Promise.all(offsets.map(read)).then((answers) => ({
       ...answers[0],
       shorts: answers.flatMap(({ shorts }) => shorts),
@@ -46,16 +45,7 @@ export function Library() {
     h(Filters, { asked, change, dagIds: answer?.dag_ids ?? [] }),
     h(Pending, seen),
     answer &&
-      h(
-        HStack,
-        { flexWrap: "wrap", gap: 2, justifyContent: "space-between" },
-        h(
-          Text,
-          { "aria-live": "polite", color: "fg.muted", fontSize: "sm" },
-          answer.total === 1 ? "1 short" : `${answer.total.toLocaleString("en-US")} shorts`,
-        ),
-        h(LedgerLink),
-      ),
+      h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, found(answer)),
     answer &&
       h(
         SimpleGrid,
@@ -95,6 +85,12 @@ function Filters({ asked, change, dagIds }) {
     { flexWrap: "wrap", gap: 2 },
     h(Input, { ...search, flex: "1 1 14rem", onChange: ({ target }) => change({ search: target.value }), size: "sm" }),
     h(Choice, {
+      label: "Time",
+      value: asked.period,
+      options: Object.entries(PERIODS),
+      choose: (period) => change({ period }),
+    }),
+    h(Choice, {
       label: "Sort by",
       value: asked.order_by,
       options: Object.entries(ORDERS),
@@ -113,7 +109,7 @@ function Filters({ asked, change, dagIds }) {
 function Choice({ label, value, options, choose }) {
   return h(
     NativeSelectRoot,
-    { flex: "0 1 14rem", size: "sm" },
+    { flex: "0 1 12rem", size: "sm" },
     h(
       NativeSelectField,
       { "aria-label": label, onChange: ({ target }) => choose(target.value), value },

@@ -3,7 +3,7 @@ import { getFromPlugin } from "../api.js";
 import { Bar, h } from "../parts.js";
 import { columns, firstDay, lines } from "./chart.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { LedgerLink } from "./ledger.js";
+import { Payments } from "./payments.js";
 import { NUMBER, SecondHand, Table } from "./table.js";
 import { dollars } from "./words.js";
 
@@ -33,6 +33,7 @@ export function Money() {
     ),
     h(Pending, seen),
     answer && !isStale && h(Spending, { ...answer, unit }),
+    h(Payments),
   );
 }
 
@@ -56,7 +57,6 @@ function Spending({ days, dags, unit }) {
       "By what the ledger says, at the prices of each connection; second-hand are those that a connection does not " +
         "have, and nobody at Klap has confirmed. Days are those of UTC.",
     ),
-    h(LedgerLink),
   );
 }
 

@@ -2,27 +2,20 @@
 import { getFromPlugin } from "../api.js";
 import { Icon, State, h } from "../parts.js";
 import { BatchVideos } from "./batch.js";
-import { Pending, useAnswer } from "./hooks.js";
-import { NUMBER, SecondHand, Table } from "./table.js";
+import { Pending, useAnswer, usePages } from "./hooks.js";
+import { NUMBER, SecondHand, Small, Table } from "./table.js";
 import { dollars, moment, outcome, tabOf } from "./words.js";
 
 const { Fragment, useState } = globalThis.React;
-const { Box, Button, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+const { Box, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-const PAGE = 25;
 const EVERY = 10_000; // ms
 
 export function Videos() {
-  const [pages, setPages] = useState(1);
-  const load = async (signal) => {
-    const offsets = Array.from({ length: pages }, (_, page) => page * PAGE);
-    const read = (offset) => getFromPlugin(["api", "videos"], { limit: PAGE, offset }, signal);
-    const answers = await Promise.all(offsets.map(read));
-    return { videos: answers.flatMap(({ videos }) => videos), more: answers.at(-1).more };
-  };
-  const seen = useAnswer(load, String(pages), EVERY);
-  const { answer, isStale } = seen;
+  const [load, key, More] = usePages((query, signal) => getFromPlugin(["api", "videos"], query, signal), "videos");
+  const seen = useAnswer(load, key, EVERY);
+  const { answer } = seen;
   if (answer === null) return h(Pending, seen);
   return h(
     Stack,
@@ -35,12 +28,7 @@ export function Videos() {
           { label: "Videos", heads: HEADS },
           answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
         ),
-    answer.more &&
-      h(
-        Button,
-        { alignSelf: "center", loading: isStale, onClick: () => setPages(pages + 1), variant: "outline" },
-        "More",
-      ),
+    h(More, seen),
   );
 }
 
@@ -65,7 +53,7 @@ function VideoRow({ video }) {
       h(TableCell, NUMBER, h(Cost, video)),
       h(
         TableCell,
-        { whiteSpace: "normal" },
+        { minWidth: "7rem", whiteSpace: "normal" },
         h(Text, { fontSize: "sm" }, moment(video.at)),
         video.by && h(Small, null, `by ${video.by}`),
       ),
@@ -113,5 +101,3 @@ function Cost({ cost, second_hand: isSecondHand, budget }) {
     isSecondHand && h(SecondHand),
   );
 }
-
-const Small = ({ children }) => h(Text, { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" }, children);

@@ -9,6 +9,24 @@ export const dollars = (amount) => (amount === null || amount === undefined ? "�
 export const price = ({ cost, second_hand: isSecondHand }) =>
   `${dollars(cost)}${isSecondHand ? " (second-hand price)" : ""}`;
 
+/** How many shorts there are, and what all of them cost. */
+export const found = ({ total, cost, second_hand: isSecondHand }) => {
+  const shorts = total === 1 ? "1 short" : `${total.toLocaleString("en-US")} shorts`;
+  return `${shorts}, ${dollars(cost)}${isSecondHand ? " at second-hand prices" : ""}`;
+};
+
+/** Times to choose from. */
+export const PERIODS = { all: "All times", week: "Last 7 days", month: "This month", before: "Last month" };
+
+/** The first and the last day of one of {@link PERIODS}, as far as it has them: those of UTC, as in the ledger. */
+export function daysOf(period, now) {
+  const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
+  const iso = (...date) => new Date(Date.UTC(...date)).toISOString().slice(0, 10);
+  if (period === "week") return { since: iso(year, month, day - 6) };
+  if (period === "month") return { since: iso(year, month, 1) };
+  return period === "before" ? { since: iso(year, month - 1, 1), until: iso(year, month, 0) } : {};
+}
+
 /** A moment for a reader, in the time zone of the browser. */
 export const moment = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
@@ -24,6 +42,17 @@ export function since(iso, now) {
 export function outcome({ batch, shorts }) {
   if (batch) return batch === 1 ? "1 video" : `${batch} videos`;
   return shorts === 0 ? "–" : String(shorts);
+}
+
+/** What Klap's calls do, for a reader. */
+const SENT = { "video-to-shorts": "Video, to be cut into shorts", "video-to-video": "Video, to be captioned as a whole" };
+
+/** What a request was for, in the words of the ledger, for a reader. */
+export function forWhat(what) {
+  if (!what) return "–";
+  const [call, name] = what.split(/ of (.*)/s);
+  if (SENT[call]) return name ? `${SENT[call]}: ${name}` : SENT[call];
+  return `${what[0].toUpperCase()}${what.slice(1)}`;
 }
 
 /** The address of a run's tab, below Airflow's own. */
