@@ -318,6 +318,8 @@ const retryOf = (states, operator, failure) => {
   return tell(answers({ shorts: [short("a")], mapped, xcoms: [[failed, "klap_error", failure]] }), NOW).shorts[0];
 };
 
+const UNSENT = ["failed", "upstream_failed", "upstream_failed"];
+
 test("an export that failed at Klap is ordered, and paid for, anew; one that was late is waited for on", () => {
   const states = ["success", "failed", "upstream_failed"];
   const anew = retryOf(states, STEPS.wait, { error: "no", type: "KlapJobFailedError" }).retry;
@@ -328,14 +330,14 @@ test("an export that failed at Klap is ordered, and paid for, anew; one that was
 
 test("a delivery is tried again for nothing, and an export that could not be ordered is to be paid for yet", () => {
   assert.equal(retryOf(["success", "success", "failed"], STEPS.deliver, { error: "disk" }).retry.isPaid, false);
-  assert.equal(retryOf(["failed"], STEPS.export, { error: "402" }).retry.isPaid, true);
+  assert.equal(retryOf(UNSENT, STEPS.export, { error: "402" }).retry.isPaid, true);
   const delivered = answers({ shorts: [short("a")], mapped: steps(0, "success", "success", "success") });
   assert.equal(tell(delivered, NOW).shorts[0].retry, null);
 });
 
 test("a fate that is unknown asks a person, with what there is to know", () => {
   const fate = { entry: "export a plain", sent_at: "2026-01-01T11:00:00Z", jobs: ["x", "y"], price: 0.48, second_hand: false };
-  const told = retryOf(["failed"], STEPS.export, { error: "…", type: "KlapSubmitUncertainError", fate }).fate;
+  const told = retryOf(UNSENT, STEPS.export, { error: "…", type: "KlapSubmitUncertainError", fate }).fate;
   assert.deepEqual(told, {
     isChanged: false,
     entry: "export a plain",
@@ -352,6 +354,18 @@ test("a fate that is unknown asks a person, with what there is to know", () => {
   });
   const { isChanged, jobs, price } = tell(stopped, NOW).stage.fate;
   assert.deepEqual([isChanged, jobs, price], [true, [], 0]);
+});
+
+test("nobody is asked before Airflow has marked what follows as failed, or a clear would leave that out", () => {
+  const failure = { error: "…", type: "KlapSubmitUncertainError", fate: { entry: "export a plain" } };
+  const { fate, retry } = retryOf(["failed", "upstream_failed", null], STEPS.export, failure);
+  assert.deepEqual([fate, retry], [null, null]);
+  const going = before({
+    state: "running",
+    submit: "failed",
+    xcoms: [["submit", "klap_error", { error: "…", fate: { entry: "submission d r submit" } }]],
+  });
+  assert.deepEqual([tell(going, NOW).stage.state, tell(going, NOW).stage.fate], ["failed", null]);
 });
 
 test("what exports cost is known from the list on", () => {

@@ -116,12 +116,14 @@ function tellExport(steps, outcome, xcom) {
   const [exported, delivered] = STEPS.slice(1).map((operator) => xcom(find(inOrder, [operator]), "return_value"));
   const state = step ? step.state : outcome ? (outcome.error ? "failed" : "success") : null;
   const failure = xcom(failed, "klap_error");
+  // Airflow clears what has failed: so its later steps, too, have to be marked as failed first.
+  const isSettled = inOrder.every(isOver);
   return {
     state,
     words: step ? stepWords(step) : outcome ? (outcome.error ? "Failed" : "Delivered") : "Waiting for its turn",
     error: text(outcome?.error) ?? text(failure?.error),
-    fate: tellFate(failed, failure),
-    retry: failed ? tellRetry(inOrder, failed, failure) : null,
+    fate: isSettled ? tellFate(failed, failure) : null,
+    retry: failed && isSettled ? tellRetry(inOrder, failed, failure) : null,
     ordered: place(find(inOrder, [EXPORT])) ?? null,
     video: httpAddress(outcome?.src_url ?? delivered?.src_url ?? exported?.src_url),
     path: text(outcome?.path ?? delivered?.path),

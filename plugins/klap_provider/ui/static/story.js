@@ -187,7 +187,8 @@ function tellStage(answers, xcom, chosen, generated, isWhole, now) {
     state: instance?.state ?? null,
     words,
     error: text(xcom(instance, "klap_error")?.error),
-    fate: tellFate(instance, xcom(instance, "klap_error")),
+    // Airflow clears what has failed; what is to follow has done so as well when the run has ended, and not before.
+    fate: hasEnded(run) ? tellFate(instance, xcom(instance, "klap_error")) : null,
     log: instance?.state === "failed" ? place(instance) : null,
     question: null,
     ...more,
