@@ -317,6 +317,7 @@ def page(profile: BrowserContext, hear: Callable[[BrowserContext], None]) -> Ite
     yield profile.new_page()
     for each in profile.pages[1:]:
         each.close()
+    profile.clear_permissions()
     forget = {"origin": "*", "storageTypes": "cookies,local_storage"}
     chromium = profile.new_cdp_session(blank)
     chromium.send("Storage.clearDataForOrigin", forget)
