@@ -155,6 +155,35 @@ def test_a_local_klap_may_lead_to_local_hosts(inside: int) -> None:
     assert [path for path, _ in Inside.seen] == ["/to?/a", "/a"]
 
 
+def test_three_redirects_are_followed_and_on_this_machine_without_encryption(inside: int) -> None:
+    url = f"http://127.0.0.1:{inside}/to?/to?/to?/a"
+    assert ask("GET", url, local=True, encrypted=True, timeout=SOON).status_code == 200
+    assert [path for path, _ in Inside.seen] == ["/to?/to?/to?/a", "/to?/to?/a", "/to?/a", "/a"]
+
+
+def test_no_body_is_waited_for_and_a_redirect_is_hung_up_before_the_next_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as first:
+                first.recv(4096)
+                first.sendall(b"HTTP/1.1 302 Found\r\nLocation: /a\r\nContent-Length: 9\r\n\r\n")
+                with server.accept()[0] as second:
+                    first.settimeout(2)
+                    assert first.recv(1) == b""
+                    second.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+                    over.wait(10)
+
+        server.settimeout(5)
+        over, thread = threading.Event(), threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/to"
+        with ask("GET", url, local=True, timeout=SOON) as response:
+            assert response.status_code == 200
+        over.set()
+        thread.join()
+
+
 @pytest.mark.parametrize(
     "location", ["http://127.0.0.1:{port}/a", "http://[::1]:{port}/a", "file:///etc/passwd", "//["]
 )
