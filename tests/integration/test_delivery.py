@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 import fsspec
 import pytest
 import requests
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.io import attach
 
 from klap_provider.errors import (
@@ -184,6 +185,39 @@ def test_a_short_is_delivered_whole_with_its_size_and_hash(
     }
     assert file.read_bytes() == video
     assert sorted(os.listdir(file.parent)) == [file.with_suffix(".json").name, file.name]
+
+
+def test_what_differs_from_short_to_short_may_come_from_the_run(
+    airflow: Airflow, short: dict[str, str], tmp_path: Path
+) -> None:
+    told = {
+        "export_id": short["export_id"],
+        "project_id": short["project_id"],
+        "folder_id": short["folder_id"],
+        "destination": str(tmp_path),
+        "subfolder": "task1",
+        "short_name": "Why we sleep",
+        "virality_score": 87,
+        "source_video_url": "https://example.com/talk.mp4",
+        "klap_task_id": "task000000000000",
+        "klap_conn_id": "klap_default",
+    }
+
+    def make() -> DeliverShortOperator:
+        dag = DagContext.get_current_dag()
+        fields = {name: dag.param(name, None) for name in told}
+        return DeliverShortOperator(task_id="deliver", allowed_destinations=[str(tmp_path)], **fields)
+
+    file = tmp_path / "task1" / f"087_why-we-sleep_{short['export_id']}.mp4"
+    assert airflow(make, conf=told).run()["path"] == f"file://{file}"
+    written = json.loads(file.with_suffix(".json").read_text())
+    named = ("export_id", "project_id", "folder_id", "virality_score", "source_video_url", "klap_task_id")
+    assert {name: written[name] for name in named} == {name: told[name] for name in named}
+
+
+def test_a_delivery_is_shown_under_the_name_of_its_short() -> None:
+    delivery = DeliverShortOperator(task_id="deliver", export_id="e", project_id="p", short_name="Why we sleep")
+    assert (delivery.map_index_template, delivery.short_name) == ("{{ task.short_name }}", "Why we sleep")
 
 
 @pytest.mark.parametrize(
@@ -661,6 +695,18 @@ def test_the_limit_holds_for_a_file_that_does_not_tell_its_size(
         deliver(max_bytes=5000).run()
     assert os.listdir(tmp_path) == []
     assert deliver().run()["size"] == 32 + 100_000
+
+
+def test_where_nobody_says_anything_a_download_is_given_up_beyond_five_gibibytes_or_after_half_an_hour(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
+) -> None:
+    raw(f"Content-Length: {5 * 1024**3 + 1}\r\n", TINY)
+    with pytest.raises(KlapDownloadError, match=r"has 5368709121 bytes or more, the limit is 5368709120\."):
+        deliver().run()
+    raw(f"Content-Length: {5 * 1024**3}\r\n", TINY)
+    with pytest.raises(KlapDownloadError, match="broke off"):
+        deliver().run()
+    assert DeliverShortOperator(task_id="deliver", export_id="e", project_id="p").download_timeout == 1800
 
 
 def test_a_download_that_takes_too_long_is_given_up(
