@@ -60,9 +60,7 @@ def ask(
             mask_secret(secret)  # at its lowest level, a log says which addresses are asked
         try:
             with _session(local) as session:
-                response = session.request(
-                    method, url, headers=headers, stream=True, timeout=timeout, allow_redirects=False
-                )
+                response = session.request(method, url, headers=headers, stream=True, timeout=timeout)
             if not response.is_redirect:
                 return response
             response.close()
@@ -89,7 +87,7 @@ def _refusal(what: str) -> str:
 def _session(local: bool) -> requests.Session:
     session = requests.Session()
     session.auth = lambda request: request  # or requests would send what a ~/.netrc has for the host
-    # Or it would read the body of a redirect, however long that is.
+    # Or it would follow a redirect itself, and first read its body, however long that is.
     session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # of this session alone
     if not local:
         session.mount("https://", _Adapter())
