@@ -241,12 +241,20 @@ def test_through_a_proxy_of_the_environment_it_is_the_proxy_that_connects(
     assert len(Inside.seen) == 1
 
 
+def test_youtube_is_not_asked_whether_a_video_is_there(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert gone({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
+    assert {path for path, _ in Inside.seen} == {"http://talks.example.com/a"}
+
+
 def test_a_list_does_not_tell_what_is_inside_the_network(inside: int, dns: dict[str, list[str]]) -> None:
     dns["wiki.example.com"] = ["127.0.0.1"]
     urls = [f"http://{host}:{inside}/gone" for host in ("127.0.0.1", "127.1", "localhost", "wiki.example.com")]
     assert gone(dict.fromkeys(urls, False)) == {}
     assert Inside.seen == []
     assert gone({urls[0]: True}) == {urls[0]: "HTTP 404"}
+    assert Inside.seen[-1][1]["range"] == "bytes=0-0", "no more is fetched than it takes"
 
 
 def test_a_signature_is_masked_before_it_can_be_logged(inside: int, supervisor: Any) -> None:

@@ -209,15 +209,15 @@ class DeliverShortOperator(KlapLedgerOperator):
         if is_mine:
             return cast("File", record)
         with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
-            found, problem = stored(file)
-        if facts.get("sha256", found.sha256) != found.sha256:
+            sha256, problem = stored(file)
+        if facts.get("sha256", sha256) != sha256:
             problem = "it is not what was delivered"
         elif "sha256" in facts:
             problem = None
         if problem:
             self.log.warning("%s is fetched again: %s", path, problem)
             return None
-        return {"path": str(path), "size": size, "sha256": found.sha256, "src_url": None}
+        return {"path": str(path), "size": size, "sha256": sha256, "src_url": None}
 
     def _describe(self, context: Context, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
         from klap_provider.files.sidecar import write_json
