@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 import fsspec
 import pytest
 import requests
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.io import attach
 
@@ -265,7 +266,7 @@ def test_a_second_try_makes_no_request_at_all(
 ) -> None:
     task = deliver()
     first = task.run()
-    assert not [said for said in supervisor.said if '"GetXCom"' in said], "no task before it was named"
+    assert not [said for said in supervisor.said if '"GetXCom' in said], "no task before it was named"
     before = len(klap.requests())
     connect("http://127.0.0.1:9/v2")
     assert task.run() == first
@@ -445,12 +446,13 @@ def test_what_klap_does_not_say_is_null_and_what_it_says_oddly_too(
     assert (result["publication_captions"], result["transcript"]) == (None, None)
 
 
+@pytest.mark.parametrize(("length", "travels"), [(10_000, True), (10_001, False)])
 def test_a_long_transcript_is_in_the_file_alone(
-    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, length: int, travels: bool
 ) -> None:
-    body = {"id": short["project_id"], "transcript_text": "字" * 10_001}
+    body = {"id": short["project_id"], "transcript_text": "字" * length}
     klap.fault("GET", f"{short['project_id']}$", "status", code=200, body=body)
-    assert deliver().run()["transcript"] is None
+    assert deliver().run()["transcript"] == (body["transcript_text"] if travels else None)
     assert sidecar(tmp_path)["transcript"] == body["transcript_text"]
 
 
@@ -987,3 +989,32 @@ def test_a_download_that_fails_at_the_address_that_klap_still_gives_fails_once(
     klap.fault("GET", RENDER, "not_a_video", times=None)
     with pytest.raises(KlapDownloadError):
         deliver(wait_task_id="wait").run()
+    assert downloads(klap) == 1
+
+
+def test_what_the_tasks_before_it_have_not_left_is_asked_for(
+    short: dict[str, str], deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    assert deliver(wait_task_id="wait", list_task_id="list").run()["src_url"] == short["src_url"]
+    assert sidecar(tmp_path)["project_id"] == short["project_id"]
+
+
+@pytest.mark.parametrize("refused", [".mp4", ".json"])
+def test_a_storage_that_refuses_what_was_paid_for_is_worth_another_try(
+    deliver: Callable[..., Played], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def opened(path: str, mode: str = "rb", **more: Any) -> Any:
+        if "w" in mode and refused in path:
+            raise PermissionError(path)
+        return open_(path, mode, **more)
+
+    with memory_storage():
+        storage = ObjectStoragePath("memory://bucket").fs
+        open_ = storage.open
+        task = deliver(destination="memory://bucket")
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "open", opened)
+            with pytest.raises(KlapStorageError, match=rf"destination: .*{refused} was refused") as failure:
+                task.run()
+        assert failure.value.passing
+        assert task.run()["size"]
