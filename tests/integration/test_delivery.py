@@ -31,7 +31,7 @@ from klap_provider.errors import (
 )
 from klap_provider.operators import DeliverShortOperator, ListShortsOperator
 from klap_provider.rules.ledger import delivered_entry
-from klap_provider.xcoms import DELIVERED_KEY, DeliveredRow
+from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
 
@@ -457,9 +457,17 @@ def test_a_long_transcript_is_in_the_file_alone(
 
 
 def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
-    klap: Sandbox, airflow: Airflow, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+    klap: Sandbox,
+    airflow: Airflow,
+    supervisor: Supervisor,
+    deliver: Callable[..., Played],
+    short: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
+    told = supervisor.xcom("list", DESCRIBED_KEY)
+    another = {**told[0], "project_id": "another", "transcript": "What another one says."}
+    supervisor.put_xcom("list", [another, *told], DESCRIBED_KEY)
     result = deliver(list_task_id="list").run()
     assert klap.requests("GET", f"{short['project_id']}$") == []
     from_list = sidecar(tmp_path)
