@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 
-from klap_provider.errors import KlapMissingFileError
+from klap_provider.errors import KlapInputError, KlapMissingFileError, KlapStorageError
 from klap_provider.files.sidecar import read_sidecar, sidecar_of, write_json
 from klap_provider.files.stored import PART_SIZE, StoredFile, stored_file
 
@@ -74,6 +74,21 @@ def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_ha
         with pytest.raises(KlapMissingFileError, match=words) as missing:
             stored_file(url)
         assert not missing.value.passing
+
+
+def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(
+    told: Callable[..., StoredFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KlapInputError, match=r"^path is 'nope://bucket/short\.mp4': "):
+        stored_file("nope://bucket/short.mp4")
+    told()
+
+    def refused(path: str) -> dict[str, Any]:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(ObjectStoragePath("memory://bucket").fs, "info", refused)
+    with pytest.raises(KlapStorageError, match=r"^path: memory://bucket/short\.mp4 was refused"):
+        stored_file("memory://bucket/short.mp4")
 
 
 def test_the_file_beside_a_video_is_written_for_people_too(tmp_path: Path) -> None:
