@@ -596,7 +596,7 @@ def raw(moved: Callable[[str], None]) -> Iterator[Callable[[str, bytes], None]]:
 
         def answer(head: str, body: bytes) -> None:
             Raw.answer = f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body
-            moved(f"http://127.0.0.1:{server.server_address[1]}/video.mp4")
+            moved(f"http://127.0.0.1:{server.server_address[1]}/video.mp4?signature=s3cret")
 
         yield answer
         server.shutdown()
@@ -630,6 +630,7 @@ def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_le
     with pytest.raises(KlapDownloadError, match=r"not a whole MP4|broke off") as failure:
         deliver().run()
     assert failure.value.passing
+    assert "s3cret" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
 
