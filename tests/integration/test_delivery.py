@@ -663,6 +663,14 @@ def test_a_file_may_be_just_as_long_as_the_limit(
     assert deliver(max_bytes=len(TINY)).run()["size"] == len(TINY)
 
 
+def test_of_a_video_whose_end_nobody_names_that_is_said(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
+) -> None:
+    raw("", OPEN_ENDED)
+    with pytest.raises(KlapDownloadError, match=r"bytes\): neither the server nor its last box says where it ends\.$"):
+        deliver().run()
+
+
 def test_what_is_no_video_and_does_not_say_what_it_is_is_told(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
