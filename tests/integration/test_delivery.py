@@ -663,6 +663,16 @@ def test_a_file_may_be_just_as_long_as_the_limit(
     assert deliver(max_bytes=len(TINY)).run()["size"] == len(TINY)
 
 
+def test_of_an_address_that_is_refused_the_signature_is_not_told(
+    klap: Sandbox, deliver: Callable[..., Played], moved: Callable[[str], None], short: dict[str, str]
+) -> None:
+    moved(f"{short['src_url']}?signature=s3cret")
+    klap.fault("GET", RENDER, "status", code=403)
+    with pytest.raises(KlapDownloadError, match="answered 403") as failure:
+        deliver().run()
+    assert "s3cret" not in str(failure.value)
+
+
 def test_of_a_video_whose_end_nobody_names_that_is_said(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
