@@ -17,6 +17,8 @@ from urllib.parse import urljoin
 import fsspec
 import pytest
 import requests
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.io import attach
 
 from klap_provider.errors import (
@@ -29,7 +31,7 @@ from klap_provider.errors import (
 )
 from klap_provider.operators import DeliverShortOperator, ListShortsOperator
 from klap_provider.rules.ledger import delivered_entry
-from klap_provider.xcoms import DELIVERED_KEY, DeliveredRow
+from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
 
@@ -186,6 +188,39 @@ def test_a_short_is_delivered_whole_with_its_size_and_hash(
     assert sorted(os.listdir(file.parent)) == [file.with_suffix(".json").name, file.name]
 
 
+def test_what_differs_from_short_to_short_may_come_from_the_run(
+    airflow: Airflow, short: dict[str, str], tmp_path: Path
+) -> None:
+    told = {
+        "export_id": short["export_id"],
+        "project_id": short["project_id"],
+        "folder_id": short["folder_id"],
+        "destination": str(tmp_path),
+        "subfolder": "task1",
+        "short_name": "Why we sleep",
+        "virality_score": 87,
+        "source_video_url": "https://example.com/talk.mp4",
+        "klap_task_id": "task000000000000",
+        "klap_conn_id": "klap_default",
+    }
+
+    def make() -> DeliverShortOperator:
+        dag = DagContext.get_current_dag()
+        fields = {name: dag.param(name, None) for name in told}
+        return DeliverShortOperator(task_id="deliver", allowed_destinations=[str(tmp_path)], **fields)
+
+    file = tmp_path / "task1" / f"087_why-we-sleep_{short['export_id']}.mp4"
+    assert airflow(make, conf=told).run()["path"] == f"file://{file}"
+    written = json.loads(file.with_suffix(".json").read_text())
+    named = ("export_id", "project_id", "folder_id", "virality_score", "source_video_url", "klap_task_id")
+    assert {name: written[name] for name in named} == {name: told[name] for name in named}
+
+
+def test_a_delivery_is_shown_under_the_name_of_its_short() -> None:
+    delivery = DeliverShortOperator(task_id="deliver", export_id="e", project_id="p", short_name="Why we sleep")
+    assert (delivery.map_index_template, delivery.short_name) == ("{{ task.short_name }}", "Why we sleep")
+
+
 @pytest.mark.parametrize(
     ("short_name", "score", "name"),
     [
@@ -231,7 +266,7 @@ def test_a_second_try_makes_no_request_at_all(
 ) -> None:
     task = deliver()
     first = task.run()
-    assert not [said for said in supervisor.said if '"GetXCom"' in said], "no task before it was named"
+    assert not [said for said in supervisor.said if '"GetXCom' in said], "no task before it was named"
     before = len(klap.requests())
     connect("http://127.0.0.1:9/v2")
     assert task.run() == first
@@ -411,19 +446,28 @@ def test_what_klap_does_not_say_is_null_and_what_it_says_oddly_too(
     assert (result["publication_captions"], result["transcript"]) == (None, None)
 
 
+@pytest.mark.parametrize(("length", "travels"), [(10_000, True), (10_001, False)])
 def test_a_long_transcript_is_in_the_file_alone(
-    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, length: int, travels: bool
 ) -> None:
-    body = {"id": short["project_id"], "transcript_text": "字" * 10_001}
+    body = {"id": short["project_id"], "transcript_text": "字" * length}
     klap.fault("GET", f"{short['project_id']}$", "status", code=200, body=body)
-    assert deliver().run()["transcript"] is None
+    assert deliver().run()["transcript"] == (body["transcript_text"] if travels else None)
     assert sidecar(tmp_path)["transcript"] == body["transcript_text"]
 
 
 def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
-    klap: Sandbox, airflow: Airflow, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
+    klap: Sandbox,
+    airflow: Airflow,
+    supervisor: Supervisor,
+    deliver: Callable[..., Played],
+    short: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
+    told = supervisor.xcom("list", DESCRIBED_KEY)
+    another = {**told[0], "project_id": "another", "transcript": "What another one says."}
+    supervisor.put_xcom("list", [another, *told], DESCRIBED_KEY)
     result = deliver(list_task_id="list").run()
     assert klap.requests("GET", f"{short['project_id']}$") == []
     from_list = sidecar(tmp_path)
@@ -494,8 +538,8 @@ def test_a_file_beside_a_video_that_is_about_another_one_is_written_anew(
 
 
 FAULTS = [
-    pytest.param({"action": "truncate", "bytes": 1000}, "broke off|1000 of", id="cut short"),
-    pytest.param({"action": "truncate", "bytes": 0}, "broke off|0 of", id="cut before it began"),
+    pytest.param({"action": "truncate", "bytes": 1000}, "broke off", id="cut short"),
+    pytest.param({"action": "truncate", "bytes": 0}, "broke off", id="cut before it began"),
     pytest.param({"action": "drop"}, "broke off", id="dropped"),
     pytest.param({"action": "not_a_video"}, "not an MP4 video.*text/html", id="a web page"),
     pytest.param({"action": "empty"}, "not a whole MP4 video \\(0 bytes\\)", id="an empty body"),
@@ -552,7 +596,7 @@ def raw(moved: Callable[[str], None]) -> Iterator[Callable[[str, bytes], None]]:
 
         def answer(head: str, body: bytes) -> None:
             Raw.answer = f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body
-            moved(f"http://127.0.0.1:{server.server_address[1]}/video.mp4")
+            moved(f"http://127.0.0.1:{server.server_address[1]}/video.mp4?signature=s3cret")
 
         yield answer
         server.shutdown()
@@ -583,9 +627,10 @@ def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_le
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, head: str, body: bytes
 ) -> None:
     raw(head, body)
-    with pytest.raises(KlapDownloadError, match=r"not a whole MP4|broke off|ended after") as failure:
+    with pytest.raises(KlapDownloadError, match=r"not a whole MP4|broke off") as failure:
         deliver().run()
     assert failure.value.passing
+    assert "s3cret" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
 
@@ -593,6 +638,7 @@ def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_le
     ("head", "body"),
     [
         pytest.param("", TINY, id="a body without a length"),
+        pytest.param("Content-Length: much\r\n", TINY, id="a length that is none"),
         pytest.param(CHUNKED, chunked(TINY[:20], TINY[20:]) + b"0\r\n\r\n", id="chunks"),
         pytest.param(CHUNKED, chunked(OPEN_ENDED) + b"0\r\n\r\n", id="chunks, and a last box without a length"),
         pytest.param(f"Content-Length: {len(OPEN_ENDED)}\r\n", OPEN_ENDED, id="a last box without a length"),
@@ -605,6 +651,42 @@ def test_a_video_that_is_whole_is_delivered_however_the_server_tells_its_length(
     assert deliver().run()["size"] in (len(TINY), len(OPEN_ENDED))
     (file,) = tmp_path.glob("*.mp4")
     assert file.read_bytes() in (TINY, OPEN_ENDED)
+
+
+@pytest.mark.parametrize("head", ["", f"Content-Length: {len(TINY)}\r\n"])
+def test_a_file_may_be_just_as_long_as_the_limit(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None], head: str
+) -> None:
+    raw(head, TINY)
+    with pytest.raises(KlapDownloadError, match="max_bytes"):
+        deliver(max_bytes=len(TINY) - 1).run()
+    assert deliver(max_bytes=len(TINY)).run()["size"] == len(TINY)
+
+
+def test_of_an_address_that_is_refused_the_signature_is_not_told(
+    klap: Sandbox, deliver: Callable[..., Played], moved: Callable[[str], None], short: dict[str, str]
+) -> None:
+    moved(f"{short['src_url']}?signature=s3cret")
+    klap.fault("GET", RENDER, "status", code=403)
+    with pytest.raises(KlapDownloadError, match="answered 403") as failure:
+        deliver().run()
+    assert "s3cret" not in str(failure.value)
+
+
+def test_of_a_video_whose_end_nobody_names_that_is_said(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
+) -> None:
+    raw("", OPEN_ENDED)
+    with pytest.raises(KlapDownloadError, match=r"bytes\): neither the server nor its last box says where it ends\.$"):
+        deliver().run()
+
+
+def test_what_is_no_video_and_does_not_say_what_it_is_is_told(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
+) -> None:
+    raw("", b"not found, sorry")
+    with pytest.raises(KlapDownloadError, match=r"is not an MP4 video \(no content type\): it does not begin"):
+        deliver().run()
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_counts(
@@ -663,6 +745,18 @@ def test_the_limit_holds_for_a_file_that_does_not_tell_its_size(
     assert deliver().run()["size"] == 32 + 100_000
 
 
+def test_where_nobody_says_anything_a_download_is_given_up_beyond_five_gibibytes_or_after_half_an_hour(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
+) -> None:
+    raw(f"Content-Length: {5 * 1024**3 + 1}\r\n", TINY)
+    with pytest.raises(KlapDownloadError, match=r"has 5368709121 bytes or more, the limit is 5368709120\."):
+        deliver().run()
+    raw(f"Content-Length: {5 * 1024**3}\r\n", TINY)
+    with pytest.raises(KlapDownloadError, match="broke off"):
+        deliver().run()
+    assert DeliverShortOperator(task_id="deliver", export_id="e", project_id="p").download_timeout == 1800
+
+
 def test_a_download_that_takes_too_long_is_given_up(
     deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
 ) -> None:
@@ -702,6 +796,7 @@ def test_up_to_three_redirects_are_followed_and_the_key_stays_here(
     assert deliver().run()["size"] == len(TINY)
     assert [path for path, _ in Elsewhere.seen] == [f"/hops/{left}" for left in range(hops, -1, -1)]
     assert not [headers for _, headers in Elsewhere.seen if "authorization" in headers or "x-on-behalf-of" in headers]
+    assert {headers["accept-encoding"] for _, headers in Elsewhere.seen} == {"identity"}, "what is hashed is the file"
 
 
 def test_klap_redirecting_to_another_server_takes_no_key_there(
@@ -921,3 +1016,32 @@ def test_a_download_that_fails_at_the_address_that_klap_still_gives_fails_once(
     klap.fault("GET", RENDER, "not_a_video", times=None)
     with pytest.raises(KlapDownloadError):
         deliver(wait_task_id="wait").run()
+    assert downloads(klap) == 1
+
+
+def test_what_the_tasks_before_it_have_not_left_is_asked_for(
+    short: dict[str, str], deliver: Callable[..., Played], tmp_path: Path
+) -> None:
+    assert deliver(wait_task_id="wait", list_task_id="list").run()["src_url"] == short["src_url"]
+    assert sidecar(tmp_path)["project_id"] == short["project_id"]
+
+
+@pytest.mark.parametrize("refused", [".mp4", ".json"])
+def test_a_storage_that_refuses_what_was_paid_for_is_worth_another_try(
+    deliver: Callable[..., Played], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def opened(path: str, mode: str = "rb", **more: Any) -> Any:
+        if "w" in mode and refused in path:
+            raise PermissionError(path)
+        return open_(path, mode, **more)
+
+    with memory_storage():
+        storage = ObjectStoragePath("memory://bucket").fs
+        open_ = storage.open
+        task = deliver(destination="memory://bucket")
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "open", opened)
+            with pytest.raises(KlapStorageError, match=rf"destination: .*{refused} was refused") as failure:
+                task.run()
+        assert failure.value.passing
+        assert task.run()["size"]

@@ -155,6 +155,35 @@ def test_a_local_klap_may_lead_to_local_hosts(inside: int) -> None:
     assert [path for path, _ in Inside.seen] == ["/to?/a", "/a"]
 
 
+def test_three_redirects_are_followed_and_on_this_machine_without_encryption(inside: int) -> None:
+    url = f"http://127.0.0.1:{inside}/to?/to?/to?/a"
+    assert ask("GET", url, local=True, encrypted=True, timeout=SOON).status_code == 200
+    assert [path for path, _ in Inside.seen] == ["/to?/to?/to?/a", "/to?/to?/a", "/to?/a", "/a"]
+
+
+def test_no_body_is_waited_for_and_a_redirect_is_hung_up_before_the_next_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as first:
+                first.recv(4096)
+                first.sendall(b"HTTP/1.1 302 Found\r\nLocation: /a\r\nContent-Length: 9\r\n\r\n")
+                with server.accept()[0] as second:
+                    first.settimeout(2)
+                    assert first.recv(1) == b""
+                    second.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+                    over.wait(10)
+
+        server.settimeout(5)
+        over, thread = threading.Event(), threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/to"
+        with ask("GET", url, local=True, timeout=SOON) as response:
+            assert response.status_code == 200
+        over.set()
+        thread.join()
+
+
 @pytest.mark.parametrize(
     "location", ["http://127.0.0.1:{port}/a", "http://[::1]:{port}/a", "file:///etc/passwd", "//["]
 )
@@ -212,12 +241,20 @@ def test_through_a_proxy_of_the_environment_it_is_the_proxy_that_connects(
     assert len(Inside.seen) == 1
 
 
+def test_youtube_is_not_asked_whether_a_video_is_there(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert gone({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
+    assert {path for path, _ in Inside.seen} == {"http://talks.example.com/a"}
+
+
 def test_a_list_does_not_tell_what_is_inside_the_network(inside: int, dns: dict[str, list[str]]) -> None:
     dns["wiki.example.com"] = ["127.0.0.1"]
     urls = [f"http://{host}:{inside}/gone" for host in ("127.0.0.1", "127.1", "localhost", "wiki.example.com")]
     assert gone(dict.fromkeys(urls, False)) == {}
     assert Inside.seen == []
     assert gone({urls[0]: True}) == {urls[0]: "HTTP 404"}
+    assert Inside.seen[-1][1]["range"] == "bytes=0-0", "no more is fetched than it takes"
 
 
 def test_a_signature_is_masked_before_it_can_be_logged(inside: int, supervisor: Any) -> None:

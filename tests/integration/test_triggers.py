@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.execution_time import comms
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import TaskSuccessEvent
+from structlog.testing import capture_logs
 
 from klap_provider.rules.pace import TASKS, Pace, learned
 from klap_provider.rules.polling import ExportTarget, ShortsTarget, Target, TaskTarget, Wait, Watch
@@ -95,6 +96,7 @@ def test_a_trigger_is_the_same_after_it_was_stored(
     assert restarted(trigger).watch == known
     assert (again.klap_conn_id, again.end_from_trigger) == ("klap_studio", end_from_trigger)
     assert again.on_behalf_of == "user-1"
+    assert (again.template_fields, again.trigger_id) == ((), None), "which the triggerer reads and sets"
 
 
 @pytest.mark.parametrize("fate", ["ready", "job_error", "401"])
@@ -202,12 +204,14 @@ async def test_a_trigger_takes_its_first_look_when_the_worker_said(klap: Sandbox
 
 async def test_the_looks_of_many_triggers_that_are_late_are_spread(klap: Sandbox) -> None:
     late: list[KlapTrigger] = []
-    for klap_task_id in await asyncio.to_thread(lambda: [submitted(klap) for _ in range(12)]):
+    for klap_task_id in await asyncio.to_thread(lambda: [submitted(klap) for _ in range(20)]):
         path, kwargs = watching(klap_task_id, watch(pace=2)).serialize()
         late.append(import_string(path)(**{**kwargs, "next_look": time.time() - 10}))
+    began = time.time()
     await asyncio.gather(*map(all_events, late))
-    looks = sorted(look["at"] for look in klap.requests("GET", "^/tasks/"))
-    assert looks[-1] - looks[0] > 0.7
+    looks = sorted(look["at"] - began for look in klap.requests("GET", "^/tasks/"))
+    assert looks[0] < 1
+    assert looks[-1] - looks[0] > 1
 
 
 async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
@@ -259,6 +263,25 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
     (event,) = await asyncio.wait_for(all_events(instance.rebuilt_trigger()), 10)  # at once, for the job is ready
     assert not isinstance(event, TaskSuccessEvent)
     assert event.payload == {"unknown_since": None, "running_at": None}
+
+
+async def test_where_no_triggerer_gave_it_a_task_the_trigger_leaves_it_to_a_worker_without_a_complaint(
+    klap: Sandbox,
+) -> None:
+    klap_task_id = submitted(klap)
+    with capture_logs() as logged:
+        (event,) = await asyncio.wait_for(all_events(watching(klap_task_id, end_from_trigger=True)), 10)
+    assert not isinstance(event, TaskSuccessEvent)
+    assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
+
+
+async def test_a_deadline_that_passes_in_a_look_is_no_breakdown(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.1)
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "delay", seconds=5)
+    with capture_logs() as logged:
+        assert len(await asyncio.wait_for(all_events(watching(klap_task_id, watch(seconds=0.3))), 3)) == 1
+    assert [line["event"] for line in logged] == [f"The deadline of task {klap_task_id} passed in a look"]
 
 
 async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:

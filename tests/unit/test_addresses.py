@@ -164,6 +164,7 @@ def test_an_address_of_this_machine_or_network_is_local(host: str) -> None:
         "[::8.8.8.8]",
         "[::ffff:8.8.8.8]",
         "[64:ff9b::8.8.8.8]",
+        "[0:0:0:0:0:ffff:808:808]",
         "[2002:808:808::1]",
         "008.8.8.8",
         "1.2.3.4.example.com",
@@ -174,6 +175,10 @@ def test_an_address_of_this_machine_or_network_is_local(host: str) -> None:
 )
 def test_a_public_address_is_not_local(host: str) -> None:
     assert not is_local(f"https://{host}/talk.mp4")
+
+
+def test_a_host_is_what_dns_is_asked_for() -> None:
+    assert host_of("https://Talks.\uff45xample.\U0001d417\u3002:8080/a") == "talks.example.x"
 
 
 @pytest.mark.parametrize("url", ["https://[::1/a", "https://", "file:///a", "talk"])

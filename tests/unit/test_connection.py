@@ -34,6 +34,8 @@ def test_a_key_alone_is_enough() -> None:
     assert connection.api_key == KEY
     assert (connection.connect_timeout, connection.read_timeout) == (10, 60)
     assert connection.player_url == "https://klap.app/player"
+    assert connection.embed_url == "https://klap.app/embed"
+    assert connection.app_url == "https://klap.app/spaces"
     assert connection.on_behalf_of is None
     assert (connection.poke_interval, connection.max_wait, connection.requests_per_second) == (None, None, 50)
 

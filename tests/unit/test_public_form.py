@@ -32,6 +32,10 @@ def test_no_secret_of_an_address_is_shown(url: str) -> None:
     assert "s3cr3t" not in shown(url)
 
 
+def test_an_address_that_cannot_be_read_is_told_as_such() -> None:
+    assert shown("https://[s3cr3t/talk.mp4") == "an address that cannot be read"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -56,6 +60,7 @@ def test_what_tells_videos_apart_stays_readable() -> None:
     assert shown(" https://youtu.be/dQw4w9WgXcQ") == YOUTUBE
     assert canonical(f" {TALK} ") == TALK
     assert canonical("https://Ada@EXAMPLE.com/A") == "https://Ada@example.com/A"
+    assert canonical(f"{TALK}?a=1&X-Amz-Signature=s&b=2") == f"{TALK}?a=1&b=2"
     assert without_secrets(f"no such video: {YOUTUBE}") == f"no such video: {YOUTUBE}"
     assert without_secrets("no such video: https://youtu.be/dQw4w9WgXcQ?si=x") == f"no such video: {YOUTUBE}"
     assert without_secrets(f"{TALK}#t=1") == f"{TALK}?…"
@@ -67,6 +72,8 @@ def test_what_tells_videos_apart_stays_readable() -> None:
     assert re.fullmatch(rf"{TALK}\?…[0-9a-f]{{8}}", shown(f"{TALK}?id=1"))
     assert shown(f"{TALK}?X-Amz-Signature=a") == TALK
     assert without_secrets("s3://aws_default@media/talk.mp4: 403") == "s3://aws_default@media/talk.mp4: 403"
+    archived = f"https://ada:pw@archive.example/{TALK}"
+    assert without_secrets(f"see {archived}?a=1") == f"see https://archive.example/{TALK}?…"
     assert without_secrets(f"{TALK}?a=1 and {TALK}.") == f"{TALK}?… and {TALK}."
     assert without_secrets("3 < 4 ? yes : no") == "3 < 4 ? yes : no"
 

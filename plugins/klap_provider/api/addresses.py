@@ -116,12 +116,10 @@ def _readings(host: str) -> list[IPv4Address | IPv6Address]:
     ``127.1`` and ``0x7f000001`` are addresses, and ``010.0.0.1`` is 8.0.0.1 to one and 10.0.0.1 to another.
     """
     found: list[IPv4Address | IPv6Address] = []
-    with suppress(ValueError):
-        found.append(ip_address(host))
     with suppress(OSError, ValueError):
         found.append(ip_address(inet_aton(host)))
     with suppress(ValueError):
-        found.append(ip_address(".".join(part.lstrip("0") or "0" for part in host.split("."))))
+        found.append(ip_address(re.sub(r"\b0+(?=\d)", "", host)))  # to some, leading zeros are nothing
     return found
 
 

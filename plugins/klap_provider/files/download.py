@@ -35,7 +35,7 @@ class Limits:
     max_seconds: float
     connect_timeout: float
     read_timeout: float
-    local: bool = False
+    local: bool
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,18 @@ class Fetched:
     sha256: str
 
 
-def stored(source: IO[bytes]) -> tuple[Fetched, str | None]:
+def stored(source: IO[bytes]) -> tuple[str, str | None]:
     """
     Read a stored video once through, in constant memory.
 
-    :return: its size and hash, and what keeps it from being a whole MP4, if anything does.
+    :return: its SHA-256 in hex, and what keeps it from being a whole MP4, if anything does.
     """
-    size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
+    boxes, digest = BoxWalk(), hashlib.sha256()
     while chunk := source.read(CHUNK):
-        size += len(chunk)
         boxes.feed(chunk)
         digest.update(chunk)
     problem = boxes.problem or ("its last box does not say where it ends" if boxes.is_open else None)
-    return Fetched(size, digest.hexdigest()), problem
+    return digest.hexdigest(), problem
 
 
 def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
@@ -73,6 +72,11 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     deadline = time.monotonic() + limits.max_seconds
     try:
         with _open(url, limits) as response:
+            if response.status_code != 200:
+                raise KlapDownloadError(
+                    f"{shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
+                    passing=True,
+                )
             return _copy(response, sink, limits, deadline)
     except (requests.RequestException, HTTPError) as failure:
         raise KlapDownloadError(
@@ -82,7 +86,7 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
 
 def _open(url: str, limits: Limits) -> requests.Response:
     try:
-        response = ask(
+        return ask(
             "GET",
             url,
             local=limits.local,
@@ -92,19 +96,13 @@ def _open(url: str, limits: Limits) -> requests.Response:
         )
     except RefusedAddressError as refused:
         raise KlapDownloadError(str(refused), passing=False) from None
-    if response.status_code != 200:
-        response.close()
-        raise KlapDownloadError(
-            f"{shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
-            passing=True,
-        )
-    return response
 
 
 def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
-    name, announced = shown(response.url), response.headers.get("Content-Length")
-    if announced and announced.isdigit() and int(announced) > limits.max_bytes:
-        raise _too_large(name, int(announced), limits)
+    # What the server says of its length, None if nothing. That as much comes is seen to by urllib3.
+    name, announced = shown(response.url), response.raw.length_remaining
+    if announced is not None and announced > limits.max_bytes:
+        raise _too_large(name, announced, limits)
     size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
     with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as beside:
         hashed = beside.submit(digest.update, b"")
@@ -127,10 +125,8 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
             hashed.result()  # one chunk at a time, while it is written and the next one is on its way
             hashed = beside.submit(digest.update, chunk)
             sink.write(chunk)
-    if announced and announced.isdigit() and size != int(announced):
-        raise KlapDownloadError(f"{name} ended after {size} of {announced} bytes.", passing=True)
     problem = boxes.problem
-    if boxes.is_open and not announced and not response.raw.chunked:
+    if boxes.is_open and announced is None and not response.raw.chunked:
         problem = "neither the server nor its last box says where it ends"
     if problem:
         raise KlapDownloadError(f"{name} is not a whole MP4 video ({size} bytes): {problem}.", passing=True)

@@ -60,7 +60,7 @@ class BoxWalk:
         if size == _SIZE_FOLLOWS:
             size = _size(self._head[8:])
         self._head = b""
-        if not self._boxes and kind != b"ftyp":
+        if not self._last and kind != b"ftyp":
             self.broken = "it does not begin as an MP4"
         elif size == _TO_THE_END and length == _SHORT:
             self.is_open = True

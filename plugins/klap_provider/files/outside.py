@@ -21,7 +21,7 @@ from airflow.sdk.log import mask_secret
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
 from klap_provider.api.public_form import secrets_in, shown
@@ -60,9 +60,7 @@ def ask(
             mask_secret(secret)  # at its lowest level, a log says which addresses are asked
         try:
             with _session(local) as session:
-                response = session.request(
-                    method, url, headers=headers, stream=True, timeout=timeout, allow_redirects=False
-                )
+                response = session.request(method, url, headers=headers, stream=True, timeout=timeout)
             if not response.is_redirect:
                 return response
             response.close()
@@ -89,6 +87,8 @@ def _refusal(what: str) -> str:
 def _session(local: bool) -> requests.Session:
     session = requests.Session()
     session.auth = lambda request: request  # or requests would send what a ~/.netrc has for the host
+    # Or it would follow a redirect itself, and first read its body, however long that is.
+    session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # of this session alone
     if not local:
         session.mount("https://", _Adapter())
         session.mount("http://", _Adapter())
@@ -100,8 +100,8 @@ def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket])
     host = connection._dns_host  # what DNS is asked for; the host itself is also for the Host header and TLS
     try:
         found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as unknown:
-        raise NameResolutionError(connection.host, connection, socket.gaierror(str(unknown))) from unknown
+    except UnicodeError as unknown:  # a ValueError, which would count as a redirect to what is no address
+        raise NewConnectionError(connection, str(unknown)) from unknown
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not all(is_public(ip_address(address)) for address in addresses):
         raise RefusedAddressError(_refusal(connection.host))

@@ -33,8 +33,8 @@ def gone(urls: Mapping[str, bool]) -> dict[str, str]:
     :param urls: for each URL whether a host on this machine or its network may be asked.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        reasons = dict(zip(urls, pool.map(_why_gone, urls, urls.values()), strict=True))
-    return {url: reason for url, reason in reasons.items() if reason}
+        asked = {url: pool.submit(_why_gone, url, local) for url, local in urls.items()}
+    return {url: reason for url, answer in asked.items() if (reason := answer.result())}
 
 
 def _why_gone(url: str, local: bool) -> str | None:
@@ -51,14 +51,14 @@ def _why_gone(url: str, local: bool) -> str | None:
         if code in (*GONE, *NO_HEAD):  # some servers answer a HEAD with 404 although there is something to get
             one_byte = {"Range": "bytes=0-0"}
             code = _code(ask("GET", url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=one_byte))
-    except (requests.RequestException, RefusedAddressError, ValueError):
+    except (requests.RequestException, RefusedAddressError):
         return None
     return f"HTTP {code}" if code in GONE else None
 
 
 def _code(answer: requests.Response) -> int:
-    answer.close()
-    return answer.status_code
+    with answer:
+        return answer.status_code
 
 
 def _why_not_stored(url: str) -> str | None:

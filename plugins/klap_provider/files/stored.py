@@ -55,8 +55,8 @@ def stored_file(url: str) -> StoredFile:
             info = path.fs.info(path.path)
         except FileNotFoundError:
             raise KlapMissingFileError(_missing(path), passing=False) from None
-    facts = [str(info[name]) for name in _VERSIONS if info.get(name)]
-    version = hashlib.sha256(" ".join([str(info["size"]), *facts[:1]]).encode()).hexdigest()[:32]
+    fact = next((info[name] for name in _VERSIONS if info.get(name)), None)
+    version = hashlib.sha256(f"{info['size']} {fact}".encode()).hexdigest()[:32]
     return StoredFile(path, int(info["size"]), version)
 
 

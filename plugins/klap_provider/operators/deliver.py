@@ -201,23 +201,20 @@ class DeliverShortOperator(KlapLedgerOperator):
         size = size_of(path)
         if not size:
             return None
-        is_mine = record is not None and record["path"] == str(path)
-        expected = record["size"] if is_mine else facts.get("size", size)
-        if size != expected:
-            self.log.warning("%s has %d bytes, and had %s when it was delivered: fetched again", path, size, expected)
-            return None
-        if is_mine:
-            return cast("File", record)
-        with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
-            found, problem = stored(file)
-        if facts.get("sha256", found.sha256) != found.sha256:
-            problem = "it is not what was delivered"
-        elif "sha256" in facts:
-            problem = None
-        if problem:
-            self.log.warning("%s is fetched again: %s", path, problem)
-            return None
-        return {"path": str(path), "size": size, "sha256": found.sha256, "src_url": None}
+        problem: str | None
+        if record is not None and record["path"] == str(path):
+            if size == record["size"]:
+                return cast("File", record)
+            problem = f"it has {size} bytes, and had {record['size']} when it was delivered"
+        else:
+            with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
+                sha256, problem = stored(file)
+            if "sha256" in facts:
+                problem = None if facts["sha256"] == sha256 else "it is not what was delivered"
+            if problem is None:
+                return {"path": str(path), "size": size, "sha256": sha256, "src_url": None}
+        self.log.warning("%s is fetched again: %s", path, problem)
+        return None
 
     def _describe(self, context: Context, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
         from klap_provider.files.sidecar import write_json

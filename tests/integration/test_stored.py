@@ -1,0 +1,105 @@
+"""Delivered files, read back from whatever storage they are in: in parts, and told apart by what changes with them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.io import attach
+
+from klap_provider.errors import KlapInputError, KlapMissingFileError, KlapStorageError
+from klap_provider.files.sidecar import read_sidecar, sidecar_of, write_json
+from klap_provider.files.stored import PART_SIZE, StoredFile, stored_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StoredFile]]:
+    """Return a file of which its storage says this."""
+    attach("memory", fs=fsspec.filesystem("memory"))
+    storage = ObjectStoragePath("memory://bucket").fs
+    storage.pipe("/bucket/short.mp4", b"video")
+    info = storage.info
+
+    def file(**told: Any) -> StoredFile:
+        monkeypatch.setattr(storage, "info", lambda path, **more: {**info(path, **more), **told})
+        return stored_file("memory://bucket/short.mp4")
+
+    yield file
+    storage.rm("/bucket", recursive=True)
+
+
+def test_a_file_is_read_in_parts_and_of_them_no_more_than_is_asked_for(tmp_path: Path) -> None:
+    video = os.urandom(2 * PART_SIZE + 7)
+    (tmp_path / "short.mp4").write_bytes(video)
+    stored = stored_file(f"file://{tmp_path}/short.mp4")
+    assert (stored.size, str(stored.path)) == (len(video), f"file://{tmp_path}/short.mp4")
+    assert list(stored.read(5, PART_SIZE + 10)) == [video[5 : PART_SIZE + 5], video[PART_SIZE + 5 : PART_SIZE + 10]]
+    assert list(stored.read(0, 2 * PART_SIZE)) == [video[:PART_SIZE], video[PART_SIZE : 2 * PART_SIZE]]
+    assert b"".join(stored.read(0, len(video))) == video
+
+
+@pytest.mark.parametrize(
+    "name", ["ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "size"]
+)
+def test_a_file_whose_content_may_have_changed_has_another_version(told: Callable[..., StoredFile], name: str) -> None:
+    assert told(**{name: 1}).version == told(**{name: 1}).version != told(**{name: 2}).version
+    assert len(told(**{name: 1}).version) == 32
+
+
+def test_of_a_file_that_was_only_touched_the_version_is_the_same_where_its_storage_knows_better(
+    told: Callable[..., StoredFile],
+) -> None:
+    assert told(mtime=1, ETag="a").version == told(mtime=2, ETag="a").version
+    assert told(mtime=1, ETag=None).version != told(mtime=2, ETag=None).version
+
+
+def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_have(
+    tmp_path: Path, told: Callable[..., StoredFile]
+) -> None:
+    told()
+    gone = r"^The file is gone: .*/nothing\.mp4 was delivered"
+    for url, words in (
+        (f"file://{tmp_path}/nothing.mp4", gone),
+        ("memory://elsewhere/nothing.mp4", gone),
+        (f"file://{tmp_path}/nowhere/nothing.mp4", rf"^This machine has no folder {tmp_path}/nowhere: "),
+    ):
+        with pytest.raises(KlapMissingFileError, match=words) as missing:
+            stored_file(url)
+        assert not missing.value.passing
+
+
+def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(
+    told: Callable[..., StoredFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KlapInputError, match=r"^path is 'nope://bucket/short\.mp4': "):
+        stored_file("nope://bucket/short.mp4")
+    told()
+
+    def refused(path: str) -> dict[str, Any]:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(ObjectStoragePath("memory://bucket").fs, "info", refused)
+    with pytest.raises(KlapStorageError, match=r"^path: memory://bucket/short\.mp4 was refused"):
+        stored_file("memory://bucket/short.mp4")
+
+
+def test_the_file_beside_a_video_is_written_for_people_too(tmp_path: Path) -> None:
+    beside = sidecar_of(ObjectStoragePath(f"file://{tmp_path}/short.mp4"))
+    write_json(beside, {"name": "東京", "score": 87})
+    assert (tmp_path / "short.json").read_text() == '{\n  "name": "東京",\n  "score": 87\n}\n'
+    assert read_sidecar(beside) == json.loads((tmp_path / "short.json").read_text())
+
+
+@pytest.mark.parametrize("spoiled", [None, b"", b"{", b"[]", b"\xff"])
+def test_a_file_beside_a_video_that_cannot_be_read_says_nothing(tmp_path: Path, spoiled: bytes | None) -> None:
+    if spoiled is not None:
+        (tmp_path / "short.json").write_bytes(spoiled)
+    assert read_sidecar(sidecar_of(ObjectStoragePath(f"file://{tmp_path}/short.mp4"))) == {}
