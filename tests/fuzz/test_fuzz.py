@@ -189,6 +189,8 @@ FORM_FIELDS = [
     "klap_task_id",
     "project_ids",
     "aspect_ratio",
+    "dimensions",
+    "editing_options",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from klap_provider.api.requests import Dimensions, build_request
+from klap_provider.api.requests import Dimensions, ShortsRequest, build_request
 from klap_provider.api.shapes import ASPECT_RATIOS, size_of
 from klap_provider.errors import KlapInputError
 
@@ -30,10 +30,39 @@ def test_each_shape_is_in_full_hd_and_of_its_ratio(aspect_ratio: str) -> None:
     ],
 )
 def test_the_other_side_follows_and_is_even(aspect_ratio: str, given: dict[str, int], size: dict[str, int]) -> None:
-    assert size_of(aspect_ratio, **given) == size
+    assert size_of(aspect_ratio, given) == size
     assert all(side % 2 == 0 for side in size.values())
 
 
 def test_a_shape_that_is_none_is_named_with_those_that_are() -> None:
     with pytest.raises(KlapInputError, match=r"aspect_ratio is '3:2'; it takes one of 9:16, 4:5, 1:1, 16:9"):
         size_of("3:2")
+
+
+@pytest.mark.parametrize("aspect_ratio", [["9:16"], {"9:16": 1}, 9, 0.5625, True])
+def test_a_shape_that_is_no_text_is_refused_likewise(aspect_ratio: object) -> None:
+    with pytest.raises(KlapInputError, match="it takes one of"):
+        size_of(aspect_ratio)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"height": [1]}, "dimensions.height"),
+        ({"width": "wide"}, "dimensions.width"),
+        ({"width": float("inf")}, "dimensions.width"),
+        ({"height": float("nan")}, "dimensions.height"),
+        ({"wdith": 720}, "dimensions.wdith"),
+        ("720p", "dimensions"),
+        ([720, 1280], "dimensions"),
+    ],
+)
+def test_a_size_that_is_none_is_named_whatever_shape_it_is_for(given: object, names: str) -> None:
+    video = {"source_video_url": "https://a.example/v.mp4", "dimensions": size_of("9:16", given)}
+    with pytest.raises(KlapInputError, match=names):
+        build_request(ShortsRequest, video)
+
+
+def test_a_side_may_be_a_number_in_another_form() -> None:
+    assert size_of("9:16", {"width": "720"})["height"] == 1280
+    assert size_of("9:16", {"height": 480.0})["width"] == 270

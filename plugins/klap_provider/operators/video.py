@@ -182,7 +182,7 @@ class KlapVideoOperator(KlapSubmitOperator):
     def _request(self) -> VideoRequest:
         fields = {name: getattr(self, name) for name in self.request_type.model_fields}
         if self.aspect_ratio:
-            fields["dimensions"] = size_of(self.aspect_ratio, **(self.dimensions or {}))
+            fields["dimensions"] = size_of(self.aspect_ratio, self.dimensions)
         return build_request(self.request_type, fields)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
