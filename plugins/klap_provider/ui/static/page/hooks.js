@@ -36,7 +36,8 @@ export function useAnswer(load, key, every = null) {
       clearInterval(timer);
     };
   }, [key, attempt, every]);
-  return { ...seen, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
+  const { answer, error } = seen; // and no key, which React would take for that of whatever is given all this
+  return { answer, error, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
 }
 
 /**
