@@ -235,7 +235,7 @@ def optimum(kind: Kind, lengths: list[float], looks: float) -> Noticed:
     for _ in range(12):
         price = math.sqrt(low * high)
         best = Pace(0.1, math.inf, Typical(kind.median, kind.spread, price))
-        found = noticed(lengths[:1000], lambda now, best=best: best.delay(now, lambda: 0.0))  # type: ignore[misc]
+        found = noticed(lengths[:1000], lambda now, best=best: best.delay(now, lambda: 0.0))  # type: ignore[misc]  # bound now
         low, high = (price, high) if found.looks - 1 > looks else (low, price)
     return Noticed(found.mean, found.late, found.looks - 1)  # it takes none when the job is submitted
 

@@ -31,7 +31,7 @@ async def blockers(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Callable[[
     """Give what has kept the event loop of this test for longer than :data:`BLOCKED`, as asyncio describes it."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
-    loop.time = undisturbed  # type: ignore[method-assign]
+    loop.time = undisturbed  # type: ignore[method-assign]  # of this loop alone
     loop.slow_callback_duration = BLOCKED
 
     def said() -> list[str]:

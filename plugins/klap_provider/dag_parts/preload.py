@@ -9,9 +9,9 @@ seldom need: OpenLineage's classes, what only the triggerer has, and the storage
 
 from __future__ import annotations
 
-from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch  # noqa: F401
-from klap_provider.files import destination, download, reach, sidecar, source, stored  # noqa: F401
-from klap_provider.hooks import client  # noqa: F401
-from klap_provider.operators import exports_there, generated  # noqa: F401
-from klap_provider.rules import lost_answer, spending, submitter  # noqa: F401
-from klap_provider.telemetry import past_jobs  # noqa: F401
+from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
+from klap_provider.files import destination, download, reach, sidecar, source, stored
+from klap_provider.hooks import client
+from klap_provider.operators import exports_there, generated
+from klap_provider.rules import lost_answer, spending, submitter
+from klap_provider.telemetry import past_jobs
