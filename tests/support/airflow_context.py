@@ -77,6 +77,7 @@ class Supervisor:
     :ivar runs: of other DAGs, by id.
     :ivar fate: what becomes at once of a run that a task starts.
     :ivar paused: whether those DAGs are; None = there are none.
+    :ivar assets: URIs of those that events were recorded of, under whatever alias.
     """
 
     def __init__(self) -> None:
@@ -89,6 +90,7 @@ class Supervisor:
         self.runs: dict[str, OtherRun] = {}
         self.fate = OtherRun()
         self.paused: bool | None = False
+        self.assets: list[str] = []
         #: By task, what its operator leaves, as xcoms.py says it; and what was left in another shape.
         self.shapes: dict[str, Mapping[str, Any]] = {}
         self.misshapen: list[tuple[str, str, Any]] = []
@@ -183,6 +185,10 @@ class Supervisor:
             case comms.GetDRCount():
                 found_runs = [self.runs[run_id] for run_id in msg.run_ids or [] if run_id in self.runs]
                 return comms.DRCount(count=sum(not msg.states or run.state in msg.states for run in found_runs))
+            case comms.GetAssetsByAlias():
+                return comms.AssetsByAliasResult(
+                    assets=[comms.AssetResult(name=uri, uri=uri, group="asset") for uri in self.assets]
+                )
             case comms.GetConnection():
                 return comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
             case comms.CreateHITLDetailPayload():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import AssetAlias
 
 from klap_provider.api.public_form import shown
 from klap_provider.api.requests import build_request
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
+from klap_provider.operators.asset_event import record
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.cost import Cost, Prices, Spending, dollars
 from klap_provider.rules.naming import manifest_name
@@ -185,10 +186,16 @@ class PublishShortsOperator(KlapOperator):
                 "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
                 "failed at Klap is."
             )
-        if self.asset_alias and delivered:
-            self._tell(context, self.asset_alias, destination, path, delivered)
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
         self.line = f"{len(delivered)} delivered{f', {dollars(cost.total)}' if cost else ''}"
+        if self.asset_alias and delivered:
+            event: ShortsEvent = {
+                "source_video_url": shown(self.source_video_url),
+                "klap_task_id": self.klap_task_id,
+                "manifest": path,
+                "shorts": tagged(delivered),
+            }
+            record(context, self.asset_alias, destination, event)
         return {
             "manifest": path,
             "delivered": len(delivered),
@@ -257,22 +264,6 @@ class PublishShortsOperator(KlapOperator):
             delivered=ti.xcom_pull(task_ids=self.steps[-1:]),
             exports=exports,
             failures=ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY),
-        )
-
-    def _tell(
-        self, context: Context, alias: str, destination: str, manifest: str, delivered: list[dict[str, Any]]
-    ) -> None:
-        """Have Airflow record an asset event when this task has succeeded."""
-        from klap_provider.files.storage import asset_uri
-
-        extra: ShortsEvent = {
-            "source_video_url": shown(self.source_video_url),
-            "klap_task_id": str(self.klap_task_id),
-            "manifest": manifest,
-            "shorts": tagged(delivered),
-        }
-        context["outlet_events"][AssetAlias(alias)].add(
-            Asset(uri=asset_uri(destination)), extra=cast("dict[str, JsonValue]", extra)
         )
 
     def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:

@@ -111,7 +111,7 @@ class VideoRunOperator(KlapOperator):
         error = None
         if state != "success":
             said = published(ERROR_KEY)
-            error = said["error"] if said else "it left no reason; see its tasks"
+            error = said["error"] if said else "It left no reason; see its tasks."
         outcome: VideoOutcome = {
             "source_video_url": shown(self.source_video_url),
             "run_id": self.trigger_run_id,

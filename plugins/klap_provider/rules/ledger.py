@@ -13,7 +13,8 @@ crashes, retries, clears and runs, and is the same for all of them. A row stands
 ``selection <dag> <run> <task>``   which shorts a run has selected (:mod:`klap_provider.rules.selection`)
 ``delivered <dag> <run> <short>``  where a run has delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
 ``adopt …``, ``resend …``          a person's word on the export or the submission of that name
-``turn …``                         who may pay for the export, submission or request of that name next, or has paid
+``turn …``                         who may pay for the export, submission or request of that name next, or has paid;
+                                   and who may be the first to record an event of that asset
 ``listed <folder> <user>``         which exports there were of a folder a moment ago; good for a minute
 ``pace <connection> <kind>``       what its last jobs took (:mod:`klap_provider.rules.pace`); nothing that was paid
 =================================  =============================================================
@@ -223,6 +224,11 @@ def job_entry(job_id: str) -> str:
 def listed_entry(folder_id: str, user: str | None) -> str:
     """Return the name of the note on which exports there are of a folder, as a user sees them."""
     return _name("listed", folder_id, *([user] if user else []))
+
+
+def event_entry(alias: str, uri: str) -> str:
+    """Return the name of the asset event that an alias has for a destination."""
+    return _name("event", alias, _digest([uri]))
 
 
 def pace_entry(conn_id: str, job: str) -> str:
