@@ -86,14 +86,18 @@ def own(klap: Sandbox) -> Counter[str]:
 
 async def test_ten_exports_of_a_folder_take_the_looks_of_one(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 10)
-    await ended(waits(targets))
+    triggers = waits(targets)
+    await ended(triggers)
     assert len(klap.requests("GET", "exports")) <= MOST
     assert own(klap).total() <= 1  # the last one, if it was alone
+    assert all(trigger.watch.shared for trigger in triggers), "and their pace knows it"
 
 
 async def test_an_export_that_is_alone_is_looked_at_by_itself(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 1)
-    await ended(waits(targets))
+    (trigger,) = waits(targets)
+    await ended([trigger])
+    assert not trigger.watch.shared
     assert lists(klap) == []
     assert own(klap).total() >= 3
 
@@ -161,6 +165,20 @@ async def test_a_list_that_was_refused_for_a_while_is_used_again(
     assert good[0]["at"] - refused["at"] >= 0.5
     assert {each["status"] for each in good} == {200}
     assert own(klap).total() < 5 * MOST / 2
+
+
+async def test_the_pace_of_looks_that_were_shared_stays_when_the_list_no_longer_does(
+    klap: Sandbox, exports: Any
+) -> None:
+    targets = await asyncio.to_thread(exports, 4)
+    triggers = waits(targets)
+    running = asyncio.create_task(ended(triggers))
+    while not lists(klap):
+        await asyncio.sleep(0.05)
+    await asyncio.to_thread(klap.fault, "GET", "^/exports$", "status", times=None, code=403)
+    await running
+    assert max(own(klap).values()) >= 3, "by itself in the end"
+    assert all(trigger.watch.shared for trigger in triggers)
 
 
 async def test_an_export_that_is_listed_late_joins_then(klap: Sandbox, exports: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,6 +146,16 @@ async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap
     assert before <= event["unknown_since"] <= before + 0.3
 
 
+async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_look(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "unknown_status", word="reticulating")
+    with capture_logs() as logged:
+        await all_events(watching(klap_task_id, watch(seconds=0.6)))
+    said = [line["event"] for line in logged if "reticulating" in line["event"]]
+    assert len(klap.requests("GET", "^/tasks/")) > 2
+    assert len([line for line in said if "is over" not in line]) == 1
+
+
 async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="paused")
@@ -282,6 +293,23 @@ async def test_a_deadline_that_passes_in_a_look_is_no_breakdown(klap: Sandbox, m
     with capture_logs() as logged:
         assert len(await asyncio.wait_for(all_events(watching(klap_task_id, watch(seconds=0.3))), 3)) == 1
     assert [line["event"] for line in logged] == [f"The deadline of task {klap_task_id} passed in a look"]
+
+
+async def test_a_look_may_take_long_where_the_deadline_is_far(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.1)
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "delay", seconds=0.6)
+    with capture_logs() as logged:
+        await asyncio.wait_for(all_events(watching(klap_task_id)), 10)
+    assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
+
+
+async def test_between_two_looks_is_the_pause_that_was_decided(klap: Sandbox) -> None:
+    klap.reset(task_seconds=1.5)
+    await all_events(watching(submitted(klap), watch(pace=0.3)))
+    at = [look["at"] for look in klap.requests("GET", "^/tasks/")]
+    assert len(at) > 2
+    assert all(later - earlier > 0.2 for earlier, later in pairwise(at))
 
 
 async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:
