@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from xdist.scheduler import LoadScopeScheduling
 
-#: Modules of end-to-end tests, by the Airflow that they share; these run side by side. Scopes of xdist's, and the
+#: Modules below tests/e2e, by the Airflow that they share; these run side by side. Scopes of xdist's, and the
 #: parameters of a test that is to run on each.
 AIRFLOWS = {
-    "one-airflow": ("test_batch", "test_rough_day", "test_changes", "test_components"),
+    "one-airflow": ("test_batch", "test_rough_day", "chaos/test_changes", "chaos/test_components"),
     "another-airflow": (
         "test_caption_video",
         "test_main_path",
         "test_managed",
         "test_object_storage",
-        "test_answers",
-        "test_jobs",
-        "test_network",
+        "chaos/test_answers",
+        "chaos/test_jobs",
+        "chaos/test_network",
     ),
-    "a-third-airflow": ("test_people", "test_workers"),
+    "a-third-airflow": ("chaos/test_people", "chaos/test_workers"),
+}
+
+#: And by the cluster.
+CLUSTERS = {
+    "one-cluster": ("cluster/test_components", "cluster/test_machines"),
+    "another-cluster": ("cluster/test_frozen", "cluster/test_runs"),
 }
 
 
@@ -30,7 +34,7 @@ class ByAirflow(LoadScopeScheduling):
         module, _, test = nodeid.partition("::")
         if not module.startswith("tests/e2e/"):
             return module
-        for airflow, modules in AIRFLOWS.items():
-            if f"[{airflow}]" in test or Path(module).stem in modules:
+        for airflow, modules in (AIRFLOWS | CLUSTERS).items():
+            if f"[{airflow}]" in test or module.removeprefix("tests/e2e/").removesuffix(".py") in modules:
                 return airflow
         return module
