@@ -231,6 +231,11 @@ def _runs(
     limit: int | None = None,
     offset: int | None = None,
 ) -> list[RunRow]:
+    """
+    Return the runs that these clauses of SQL are true of.
+
+    Why: as for :func:`latest_runs`. When it moves: likewise.
+    """
     from airflow.models.dagrun import DagRun, DagRunNote
     from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
     from airflow.models.taskinstance import TaskInstance

@@ -31,8 +31,8 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
     Return runs, the newest first, each with what came of it.
 
     What came of a batch is what came of the runs of its videos, which are told where that batch is asked about, and
-    nowhere else. It has cost what they have paid since it began: a list that is started
-    again finds runs that are there.
+    nowhere else. It has cost what they have paid since it began: a list that is started again finds
+    runs that are there.
 
     :param batch: DAG and id of the run of a batch: only the runs of its videos.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
