@@ -72,9 +72,7 @@ def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Sta
 def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage, batch: str) -> None:
     page.goto(stage.tab_of(batch, dag_id=BATCH_DAG_ID))
     said = page.get_by_role("region", name="Batch")
-    expect(said).to_contain_text(
-        "1 of 3 videos complete. It is red because 1 of its videos was not completed and 1 was"
-    )
+    expect(said).to_contain_text("1 of 3 videos complete. It is red because 1 of its videos was not completed")
     lines = said.get_by_role("table", name="Videos of the batch").locator("tbody tr td:first-child")
     expect(lines).to_have_text(["1", "2"])
     expect(said.get_by_role("row").filter(has_text="Success")).to_contain_text(re.compile(r"\$\d"))

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  addressParts,
   costOf,
   daysOf,
   dollars,
@@ -16,6 +17,18 @@ import {
   whyRed,
 } from "../../../plugins/klap_provider/ui/static/page/words.js";
 import { momentWords } from "../../../plugins/klap_provider/ui/static/words.js";
+
+test("an address breaks between its parts, and a name between its words", () => {
+  assert.deepEqual(addressParts("https://media.example.com/talks/my-talk.mp4?…d7fa6356"), [
+    "media.example.com/",
+    "talks/",
+    "my-",
+    "talk.mp4?",
+    "…d7fa6356",
+  ]);
+  assert.deepEqual(addressParts("s3://media@bucket/a.mp4"), ["s3://media@bucket/", "a.mp4"]);
+  assert.deepEqual(addressParts("From zero to hero"), ["From zero to hero"]);
+});
 
 test("money is in dollars and cents, and a dash where nobody knows", () => {
   assert.deepEqual([dollars(1234.5), dollars(0), dollars(null)], ["$1,234.50", "$0.00", "–"]);

@@ -84,7 +84,7 @@ export function addressName(address) {
   return `${host}${pathname}${pathname === "/watch" ? search : ""}`;
 }
 
-/** Where Airflow's own pages keep the time zone that was chosen there; undefined: nobody has, and it is the browser's. */
+/** The time zone that was chosen in Airflow's UI, from where that keeps it; undefined: none was, it is the browser's. */
 function chosenZone() {
   try {
     const timeZone = JSON.parse(localStorage.getItem("timezone"));

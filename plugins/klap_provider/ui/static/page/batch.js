@@ -82,8 +82,8 @@ const tell =
     const { trigger_dag_id: dag_id, trigger_run_id: run_id, source_video_url: url, line } = fields;
     const run = runs.get(run_id) ?? { cost: null, second_hand: false };
     // Of a run that goes on, it says more than the task that waits for it.
-    const its = state === "deferred" ? (run.state ?? state) : state;
-    return { ...run, budget: null, id, name: name ?? url, line, dag_id, run_id, state: its, error: errors.get(run_id) ?? null };
+    const its = { state: state === "deferred" ? (run.state ?? state) : state, error: errors.get(run_id) ?? null };
+    return { ...run, ...its, budget: null, dag_id, id, line, name: name ?? url, run_id };
   };
 
 /** The list of them, wherever the batch is shown. */

@@ -80,7 +80,8 @@ export function Library() {
 
 /** What is not in the sum. */
 const about = ({ second_hand: isSecondHand }) =>
-  `Exports only: the videos, and the shorts that Klap made of them, cost, too; see Cost.${isSecondHand ? ` ${SECOND_HAND}` : ""}`;
+  "Exports only: the videos, and the shorts that Klap made of them, cost, too; see Cost." +
+  (isSecondHand ? ` ${SECOND_HAND}` : "");
 
 function Filters({ asked, change, dagIds }) {
   return h(
@@ -123,7 +124,9 @@ function Card({ short }) {
       h(
         Box,
         { color: "fg.muted", fontSize: "xs" },
-        short.run_name && !short.video?.endsWith(short.run_name) && h(Box, { color: "fg" }, h(Short, null, short.run_name)),
+        short.run_name &&
+          !short.video?.endsWith(short.run_name) &&
+          h(Box, { color: "fg" }, h(Short, null, short.run_name)),
         short.video && h(Box, null, h(Short, null, short.video)),
         h(Box, null, `${momentWords(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
       ),

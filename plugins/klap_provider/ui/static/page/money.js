@@ -1,4 +1,4 @@
-/** What was paid: a chart by day or by month, and the sums of each Dag, against the budgets of its runs; or one run's. */
+/** What was paid: a chart by day or by month, and the sums of each Dag, against budgets; or what one run has paid. */
 import { getFromPlugin } from "../api.js";
 import { Bar, h } from "../parts.js";
 import { columns, firstDay, lines } from "./chart.js";

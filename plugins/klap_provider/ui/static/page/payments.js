@@ -5,7 +5,7 @@ import { momentWords } from "../words.js";
 import { DagChoice, Search } from "./filters.js";
 import { Pending, useAnswer, usePages } from "./hooks.js";
 import { LedgerLink } from "./ledger.js";
-import { NUMBER, SecondHand, Short, Small, Table } from "./table.js";
+import { MOMENT, NUMBER, SecondHand, Short, Small, Table } from "./table.js";
 import { dollars, forWhat, found, tabOf } from "./words.js";
 
 const { useDeferredValue, useState } = globalThis.React;
@@ -39,7 +39,12 @@ export function Payments({ run }) {
         value: asked.search,
         change: (search) => change({ search }),
       }),
-      h(DagChoice, { dagIds: run ? [] : (answer?.dag_ids ?? []), value: asked.dag_id, choose: (dag_id) => change({ dag_id }) }),
+      !run &&
+        h(DagChoice, {
+          dagIds: answer?.dag_ids ?? [],
+          value: asked.dag_id,
+          choose: (dag_id) => change({ dag_id }),
+        }),
     ),
     h(Pending, seen),
     answer && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, found(answer, "request")),
@@ -66,11 +71,11 @@ function OfRun({ run, name }) {
 
 function Payment({ paid }) {
   const name = `${paid.run_name}, ${momentWords(paid.at)}`;
-  const words = { minWidth: "9rem", whiteSpace: "normal" };
+  const words = { minWidth: "10rem", whiteSpace: "normal" };
   return h(
     TableRow,
     null,
-    h(TableCell, { minWidth: "6rem", whiteSpace: "normal" }, momentWords(paid.at)),
+    h(TableCell, MOMENT, momentWords(paid.at)),
     h(TableCell, words, h(Short, null, paid.video)),
     h(TableCell, words, h(Short, null, forWhat(paid.what)), paid.settings && h(Small, null, paid.settings)),
     h(

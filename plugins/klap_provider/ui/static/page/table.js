@@ -1,6 +1,6 @@
 /** A table as Airflow's own pages have them, and what is in its cells. */
 import { h } from "../parts.js";
-import { SECOND_HAND, costOf, dollars } from "./words.js";
+import { SECOND_HAND, addressParts, costOf, dollars } from "./words.js";
 
 const { Box, Text } = globalThis.ChakraUI;
 const { TableBody, TableColumnHeader, TableHeader, TableRoot, TableRow, TableScrollArea } = globalThis.ChakraUI;
@@ -9,6 +9,9 @@ const { Link } = globalThis.ReactRouterDOM;
 /** How cells with numbers look. */
 export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
 
+/** How cells with moments look: in one line, where there is room. */
+export const MOMENT = { minWidth: "6.5rem", whiteSpace: { base: "normal", xl: "nowrap" } };
+
 /** What is said below a sum with prices in it that nobody at Klap has confirmed. */
 export const SecondHand = () => h(Text, { color: "fg.muted", fontSize: "xs", title: SECOND_HAND }, "second-hand");
 
@@ -16,15 +19,13 @@ export const SecondHand = () => h(Text, { color: "fg.muted", fontSize: "xs", tit
 export const AboutPrices = () => h(Text, { color: "fg.muted", fontSize: "sm" }, SECOND_HAND);
 
 /** What is said in small below something else in a cell. */
-export const Small = ({ children }) => h(Text, { color: "fg.muted", fontSize: "xs", overflowWrap: "anywhere" }, children);
+export const Small = ({ children }) =>
+  h(Text, { color: "fg.muted", fontSize: "xs", overflowWrap: "anywhere" }, children);
 
 /** Two lines of what may be long: a name, or an address, which breaks between its parts. All of it is in the title. */
-export const Short = ({ children }) =>
-  h(Text, { as: "span", dir: "auto", lineClamp: 2, overflowWrap: "anywhere", title: children }, ...broken(children));
-
-/** A text with places to break at behind the marks of an address. */
-function broken(text) {
-  return text.split(/(?<=[/?&=_-])/).flatMap((part, index) => (index ? [h("wbr", { key: index }), part] : [part]));
+export function Short({ children }) {
+  const parts = addressParts(children).flatMap((part, index) => (index ? [h("wbr", { key: index }), part] : [part]));
+  return h(Text, { as: "span", dir: "auto", lineClamp: 2, overflowWrap: "anywhere", title: children }, ...parts);
 }
 
 /** What a run has cost, which leads to what it was paid for. */

@@ -4,7 +4,7 @@ import { Icon, State, h } from "../parts.js";
 import { momentWords } from "../words.js";
 import { BatchVideos } from "./batch.js";
 import { Pending, useAnswer, usePages } from "./hooks.js";
-import { AboutPrices, Cost, NUMBER, Short, Small, Table } from "./table.js";
+import { AboutPrices, Cost, MOMENT, NUMBER, Short, Small, Table } from "./table.js";
 import { outcome, tabOf } from "./words.js";
 
 const { Fragment, useState } = globalThis.React;
@@ -37,7 +37,8 @@ export function Videos() {
 /** What is said where there is no run: whether there can be one, and where to start it. */
 function Nothing({ dagIds }) {
   if (dagIds.length === 0) {
-    return h(Text, { color: "fg.muted" }, "There is nothing here that you may see: ask for the permission to read XComs.");
+    const words = "There is nothing here that you may see: ask for the permission to read XComs.";
+    return h(Text, { color: "fg.muted" }, words);
   }
   const link = (dagId) => h(Link, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
   return h(
@@ -69,7 +70,7 @@ function VideoRow({ video }) {
       h(TableCell, NUMBER, h(Cost, { run: video, name: video.name })),
       h(
         TableCell,
-        { minWidth: "7rem", whiteSpace: "normal" },
+        MOMENT,
         h(Text, { fontSize: "sm" }, momentWords(video.at)),
         video.by && h(Small, null, `by ${video.by}`),
       ),
@@ -78,7 +79,12 @@ function VideoRow({ video }) {
       h(
         TableRow,
         null,
-        h(TableCell, { bg: "bg.subtle", colSpan: 6 }, h(BatchVideos, { dagId: video.dag_id, runId: video.run_id })),
+        // As wide as the others are, whatever is in it.
+        h(
+          TableCell,
+          { bg: "bg.subtle", colSpan: 6, maxWidth: 0, whiteSpace: "normal" },
+          h(BatchVideos, { dagId: video.dag_id, runId: video.run_id }),
+        ),
       ),
   );
 }

@@ -38,6 +38,9 @@ export function daysOf(period, now) {
   return period === "before" ? { since: iso(year, month - 1, 1), until: iso(year, month, 0) } : {};
 }
 
+/** An address without what says least, in the parts between which it may break; any other text likewise. */
+export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
+
 /** What came of a run, in a word or two. */
 export function outcome({ batch, shorts }) {
   if (batch) return batch === 1 ? "1 video" : `${batch} videos`;
