@@ -195,7 +195,7 @@ def latest_runs(
         .join_from(
             Fields, TaskInstance, and_(*(getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE))
         )
-        .where(TaskInstance.operator == starter, Fields.map_index >= 0, *(each.is_not(None) for each in target))
+        .where(TaskInstance.operator == starter, Fields.map_index >= 0, target[1].is_not(None))
     )
     run = tuple_(DagRun.dag_id, DagRun.run_id)
     if started_by is None:

@@ -36,12 +36,15 @@ def payments(
     lines = _readable(user)
     dag_ids = {run_of_line(line)[0] for _, line in lines}
     whole = _run_of(user, run)
+    parts = parts_of(whole, dag_ids) if whole else set()
     words = search.lower().split()
     names = run_names(run_of_line(line) for _, line in (lines if words else ()))
 
     def is_wanted(video: str, line: Any) -> bool:
         its = run_of_line(line)
-        if dag_id not in (None, its[0]) or (run and not _has_paid(whole, run, dag_ids, line)):
+        # What the run of a batch's video had paid before the batch began was not paid for that.
+        is_of_run = run in (None, its) or (whole is not None and its in parts and str(line["at"]) >= whole.at)
+        if dag_id not in (None, its[0]) or not is_of_run:
             return False
         return has_words(words, video, line.get("what"), line.get("settings"), names.get(its), its[0])
 
@@ -86,11 +89,3 @@ def _run_of(user: Any, run: tuple[str, str] | None) -> RunRow | None:
     if run is None or not may_read_xcoms(user, [run[0]]):
         return None
     return existing_runs([run], operators=NAMED).get(run)
-
-
-def _has_paid(whole: RunRow | None, run: tuple[str, str], dag_ids: set[str], line: Any) -> bool:
-    """Whether it was this run that has paid, or that of one of its videos since it began."""
-    its = run_of_line(line)
-    if its == run:
-        return True
-    return whole is not None and its in parts_of(whole, dag_ids) and str(line["at"]) >= whole.at
