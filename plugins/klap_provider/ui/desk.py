@@ -31,8 +31,7 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
     Return runs, the newest first, each with what came of it.
 
     What came of a batch is what came of the runs of its videos, which are told where that batch is asked about, and
-    nowhere else. It has cost what they have paid since it began: a list that is started again finds
-    runs that are there.
+    nowhere else. It has cost what they have paid since it began: a list that is started again finds runs there.
 
     :param batch: DAG and id of the run of a batch: only the runs of its videos.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
@@ -115,7 +114,7 @@ def shorts(
     """
     rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED} "))
     words = search.lower().split()
-    # What only some are read for takes a while for all of them.
+    # Those of all runs take a while: they are read where something is searched for.
     names = run_names((str(row.dag_id), str(row.run_id)) for row in (rows if words else ()))
     wanted = [row for row in rows if dag_id in (None, row.dag_id) and has_words(words, *_words_of(row, names))]
     found = [short for short in _exports(wanted) if since <= short["at"][:10] <= until]

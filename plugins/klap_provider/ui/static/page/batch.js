@@ -24,7 +24,8 @@ async function readBatch(dagId, runId, signal) {
   const run = ["dags", dagId, "dagRuns", runId];
   const page = (offset) => get([...run, "taskInstances"], { operator: OPERATORS, limit: PAGE, offset }, signal);
   const first = await page(0);
-  const started = first.total_entries > 0 ? runsOf(dagId, runId, signal) : new Map();
+  const started = first.total_entries > 0 ? runsOf(dagId, runId, signal) : Promise.resolve(new Map());
+  started.catch(() => {}); // it is awaited below, if no other request fails first
   const offsets = Array.from({ length: Math.ceil(first.total_entries / PAGE) - 1 }, (_, index) => (index + 1) * PAGE);
   const pages = [first, ...(await Promise.all(offsets.map(page)))];
   const instances = pages.flatMap(({ task_instances: found }) => found);
@@ -111,6 +112,7 @@ export function BatchVideos({ dagId, runId }) {
 const HEADS = [["Line", NUMBER], ["Video"], ["State"], ["Cost", NUMBER], ["What went wrong"]];
 
 function BatchRow({ video }) {
+  const name = video.line ? `line ${video.line}, ${video.name}` : video.name;
   return h(
     TableRow,
     null,
@@ -121,7 +123,7 @@ function BatchRow({ video }) {
       h(Link, { to: tabOf(video) }, h(Short, null, video.name)),
     ),
     h(TableCell, null, h(State, { state: video.state })),
-    h(TableCell, NUMBER, h(Cost, { run: video, name: `line ${video.line}, ${video.name}` })),
+    h(TableCell, NUMBER, h(Cost, { run: video, name })),
     h(
       TableCell,
       { fontSize: "sm", minWidth: "12rem", whiteSpace: "normal", wordBreak: "break-word" },
