@@ -89,6 +89,9 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     row.get_by_role("button", name="Videos of").click()
     expect(page.get_by_role("row").filter(has_text="sample.mp4?…")).to_have_count(3)  # it, what it opens to, there
     expect(page.get_by_role("table", name="Videos of the batch").get_by_role("row")).to_have_count(3)
+    page.set_viewport_size({"width": 800, "height": 900})
+    table = page.get_by_role("table", name="Videos", exact=True).locator("..")
+    assert table.evaluate("element => element.scrollWidth <= element.clientWidth")
     page.get_by_role("table", name="Videos of the batch").get_by_role("link", name="sample.mp4").click()
     expect(page).to_have_url(re.compile(f"/dags/{DAG_ID}/runs/klap__.*/plugin/shorts$"))
     expect(page.get_by_text("1 of 1 short delivered")).to_be_visible()
