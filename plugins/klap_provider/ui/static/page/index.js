@@ -8,7 +8,7 @@ import { h } from "../parts.js";
 import { Videos } from "./videos.js";
 import { Waiting } from "./waiting.js";
 
-const { Suspense, lazy, useEffect, useState } = globalThis.React;
+const { Suspense, lazy, useEffect, useReducer, useState } = globalThis.React;
 const { Heading, Stack, TabsContent, TabsList, TabsRoot, TabsTrigger } = globalThis.ChakraUI;
 const { useLocation } = globalThis.ReactRouterDOM;
 
@@ -24,7 +24,17 @@ function addressed() {
   return Object.hasOwn(VIEWS, asked ?? "") ? asked : "videos";
 }
 
+/** Draw anew when somebody chooses another time zone, of which Airflow's own pages are told so. */
+function useZone() {
+  const [, draw] = useReducer((before) => before + 1, 0);
+  useEffect(() => {
+    addEventListener("local-storage", draw);
+    return () => removeEventListener("local-storage", draw);
+  }, []);
+}
+
 function KlapPage() {
+  useZone();
   const [opened, setOpened] = useState(addressed);
   const { key } = useLocation();
   useEffect(() => setOpened(addressed()), [key]); // a link of the page leads to another part of it
