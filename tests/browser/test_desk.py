@@ -112,7 +112,10 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} at second-hand prices")
     page.goto(f"{stage.airflow.url}/plugin/klap")
     row = page.get_by_role("table", name="Videos").get_by_role("row").filter(has_text="Permitted")
-    expect(row.get_by_text(cost).get_by_text("second-hand")).to_be_visible()
+    expect(row.get_by_text("second-hand")).to_be_visible()
+    row.get_by_role("link", name=f"{cost}, paid by Permitted").click()
+    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at second-hand prices$"))).to_be_visible()
+    page.go_back()
     row.get_by_role("link", name="Permitted", exact=True).click()
     expect(page).to_have_url(stage.tab_of(quote(run_id)))
 
