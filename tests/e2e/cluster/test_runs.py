@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from demo.cluster import MACHINES
 from tests.support.rig import DAG_ID
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
 
 BATCH = "klap_cluster_batch"
+
+
+def page_klap(rig: Machines, **batch: str) -> dict[str, dict[str, Any]]:
+    """What the page Klap lists, which asks the database itself: here that is PostgreSQL."""
+    token = requests.get(f"{rig.airflow.url}/auth/token", timeout=30).json()["access_token"]
+    answer = requests.get(
+        f"{rig.airflow.url}/klap/api/videos",
+        params={"limit": 100, **batch},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return {video["run_id"]: video for video in answer.json()["videos"]}
 
 
 def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine(rig: Machines) -> None:
@@ -32,3 +46,12 @@ def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine
     rig.settle(plain, due=(4, 6), delivered=3)
     rig.settle(reviewed, due=(4, 6), delivered=1)
     assert Counter(ti["hostname"] for ti in rig.airflow.task_instances(DAG_ID, plain)).keys() == set(MACHINES)
+
+    videos = page_klap(rig, run_dag_id=BATCH, run_id=batch)
+    assert [(video["state"], video["shorts"], video["cost"] > 0) for video in videos.values()] == [
+        ("success", 1, True)
+    ] * 2
+    runs = page_klap(rig)
+    assert runs[batch]["batch"] == 2
+    assert {plain, reviewed, batch} <= runs.keys()
+    assert not videos.keys() & runs.keys()
