@@ -135,6 +135,7 @@ function Card({ short }) {
         Box,
         { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" },
         h(Box, null, short.video),
+        short.settings && h(Box, null, `With ${short.settings}`),
         h(Box, null, `${moment(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
       ),
       h(Box, { flex: 1 }),
@@ -161,9 +162,10 @@ function Card({ short }) {
 function Frame({ name, src }) {
   const [box, isNear] = useNear();
   const frame = {
+    alignSelf: "flex-start",
+    aspectRatio: 9 / 16,
     bg: "black",
     flexShrink: 0,
-    minHeight: "220px",
     position: "relative",
     width: { base: "28", sm: "32" },
   };
