@@ -1,4 +1,5 @@
 /** Words and numbers of the page. Pure. */
+import { pathOf } from "../words.js";
 
 const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 
@@ -57,4 +58,4 @@ export function forWhat(what) {
 
 /** The address of a run's tab, below Airflow's own. */
 export const tabOf = ({ dag_id: dagId, run_id: runId }) =>
-  `/dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}/plugin/shorts`;
+  pathOf("dags", dagId, "runs", runId, "plugin", "shorts");
