@@ -314,6 +314,8 @@ class ListedVideo(TypedDict):
     trigger_run_id: str
     #: Fields of the trigger form that are this video's own.
     settings: dict[str, Any]
+    #: In the list, from 1.
+    line: int
 
 
 class LeftOutVideo(TypedDict):

@@ -57,7 +57,9 @@ def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
 def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Stage, asked: str) -> None:
     page.goto(f"{stage.airflow.url}/plugin/klap")
     waiting = page.get_by_role("region", name="Waiting for you")
-    expect(waiting.get_by_role("listitem").first).to_be_visible()
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    expect(waiting.get_by_role("listitem").first).to_contain_text(re.compile(f"since {when}, until {when}"))
+    expect(page.get_by_role("table", name="Videos")).to_contain_text("Waiting For You")
     if (everything := waiting.get_by_role("button", name="Show all")).is_visible():
         everything.click()
     pick = waiting.locator(f'a[href*="{asked}"]')
@@ -70,7 +72,10 @@ def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Sta
 def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage, batch: str) -> None:
     page.goto(stage.tab_of(batch, dag_id=BATCH_DAG_ID))
     said = page.get_by_role("region", name="Batch")
-    expect(said).to_contain_text("1 of 2 videos complete, 1 failed")
+    expect(said).to_contain_text("1 of 3 videos complete. It is red because 1 of its videos was not completed")
+    lines = said.get_by_role("table", name="Videos of the batch").locator("tbody tr td:first-child")
+    expect(lines).to_have_text(["1", "2"])
+    expect(said.get_by_role("row").filter(has_text="Success")).to_contain_text(re.compile(r"\$\d"))
     failed = said.get_by_role("row").filter(has_text="Failed")
     expect(failed).to_contain_text("Mend the cause")
     expect(failed.get_by_role("cell").last).to_have_text(re.compile(r"^\w+: "))  # the cause goes first
@@ -82,7 +87,11 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     expect(row.get_by_role("link", name="sample.mp4")).to_contain_text("and 1 more")
     expect(row).to_contain_text(re.compile(r"2 videos\d+\$\d"))  # the best score, and the cost of both
     row.get_by_role("button", name="Videos of").click()
+    expect(page.get_by_role("row").filter(has_text="sample.mp4?…")).to_have_count(3)  # it, what it opens to, there
     expect(page.get_by_role("table", name="Videos of the batch").get_by_role("row")).to_have_count(3)
+    page.set_viewport_size({"width": 800, "height": 900})
+    table = page.get_by_role("table", name="Videos", exact=True).locator("..")
+    assert table.evaluate("element => element.scrollWidth <= element.clientWidth")
     page.get_by_role("table", name="Videos of the batch").get_by_role("link", name="sample.mp4").click()
     expect(page).to_have_url(re.compile(f"/dags/{DAG_ID}/runs/klap__.*/plugin/shorts$"))
     expect(page.get_by_text("1 of 1 short delivered")).to_be_visible()

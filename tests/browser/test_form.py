@@ -54,6 +54,10 @@ def test_a_bad_url_is_refused_in_the_form(form: Locator, stage: Stage, complaint
     trigger(form).click()
     expect(form.get_by_role("alert").or_(form.get_by_text("400 Bad Request")).first).to_be_visible()
     expect(form).to_contain_text("Invalid input for param source_video_url: 'talk.mp4' does not match")
+    said, given = form.get_by_text("Invalid input for param").bounding_box(), field(form, "Video URL").bounding_box()
+    assert said, "where docs/ui.md has it"
+    assert given
+    assert said["y"] < given["y"]
     runs = stage.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns")["dag_runs"]
     assert [run for run in runs if run["conf"]["source_video_url"] == "talk.mp4"] == []
     [refusal] = complaints

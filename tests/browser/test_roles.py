@@ -131,7 +131,7 @@ def test_who_may_not_read_xcoms_sees_neither_shorts_nor_runs_nor_cost_and_plays_
 ) -> None:
     enter(page, roles, "wim", complaints)
     page.goto(roles.page())
-    expect(page.get_by_text("whose XComs you may read")).to_be_visible()
+    expect(page.get_by_text("There is nothing here that you may see")).to_be_visible()
     page.goto(roles.page("cost"))
     expect(page.get_by_text("Nothing was paid in that time")).to_be_visible()
     page.goto(roles.tab(roles.permitted))

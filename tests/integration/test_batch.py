@@ -150,6 +150,7 @@ def test_each_video_is_one_run_with_its_own_settings_alone(read: Callable[..., P
     assert (first["source_video_url"], first["settings"]) == (TALK, {})
     assert (second["source_video_url"], second["settings"]) == (TALK, {"limit": 9})
     assert first["trigger_run_id"] != second["trigger_run_id"]
+    assert (first["line"], second["line"]) == (2, 4)
     assert task.xcom("klap_list") == {"left_out": [], "duplicates": 1}
 
 

@@ -318,7 +318,7 @@ def test_what_was_paid_for_stands_in_the_ledger_for_a_person_to_read(
     assert rows[f"paid {TALK} {billed['id']}"] == {
         **line,
         "what": "video-to-shorts of The talk",
-        "settings": "language en, no emojis",
+        "settings": "Language: English, Emojis: no",
         "entry": "submission videos monday submit",
     }
     assert API_KEY not in str(supervisor.ledger)

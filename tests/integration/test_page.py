@@ -42,11 +42,6 @@ def short(
     return {"key": key, "value": value, "dag_id": dag_id, "run_id": run_id}
 
 
-def video_task(map_index: int, dag_id: str, run_id: str, name: str) -> dict[str, Any]:
-    fields = {"trigger_dag_id": dag_id, "trigger_run_id": run_id}
-    return {"operator": "VideoRunOperator", "map_index": map_index, "name": name, "fields": fields}
-
-
 def paid(job_id: str, dag_id: str, run_id: str, day: int, price: float, video: str = TALK, **more: Any) -> Any:
     value = {"id": job_id, "run": f"{dag_id} {run_id}", "at": at(day), "price": price, "what": "it", **more}
     return {"key": paid_entry(video, job_id), "value": value, "dag_id": dag_id, "run_id": run_id}
@@ -66,17 +61,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 },
                 {"dag_id": PRIVATE, "run_id": "r3", "at": at(3), "conf": {URL: TALK}},
                 {"dag_id": DAG, "run_id": "r4", "at": at(4), "state": "running", "note": "Talk of the month"},
-                # A batch of two videos, whose runs are of the other DAG, and of one that is private.
-                {
-                    "dag_id": BATCH,
-                    "run_id": "b1",
-                    "at": at(6),
-                    "conf": {"list_path": "/lists/monday.csv"},
-                    "tasks": [
-                        video_task(0, OTHER, "r2", "example.com/webinar.mp4"),
-                        video_task(1, PRIVATE, "r3", "example.com/talk.mp4"),
-                    ],
-                },
                 {
                     "dag_id": BATCH,
                     "run_id": "b0",
@@ -94,6 +78,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                     "run_id": "scheduled",
                     "at": "2026-10-30T10:00:00+00:00",
                     "tasks": [{"operator": "SubmitShortsOperator", "map_index": -1, "name": "youtu.be/M7lc1UVf-VE"}],
+                },
+                {
+                    "dag_id": DAG,
+                    "run_id": "asking",
+                    "at": "2026-10-29T10:00:00+00:00",
+                    "state": "running",
+                    "conf": {URL: TALK, "name": "Which ones?"},
+                    "tasks": [{"operator": "ReviewShortsOperator", "map_index": -1, "state": "awaiting_input"}],
                 },
                 # The same id as one of another DAG's.
                 {"dag_id": OTHER, "run_id": "r1", "at": at(5), "state": "failed"},
@@ -146,16 +138,17 @@ def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
 
 
 def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
-    assert get(server, "videos", VIEWER) == {"videos": [], "more": False}
+    assert get(server, "videos", VIEWER) == {"videos": [], "more": False, "dag_ids": []}
     assert get(server, "shorts", VIEWER) == {"shorts": [], "total": 0, "cost": 0, "second_hand": False, "dag_ids": []}
-    assert get(server, "payments", VIEWER) == {"payments": [], "more": False}
+    nothing = {"more": False, "total": 0, "cost": 0, "second_hand": False, "dag_ids": [], "run_name": None}
+    assert get(server, "payments", VIEWER) == {"payments": [], **nothing}
+    assert get(server, "payments", VIEWER, run_dag_id=DAG, run_id="r1") == {"payments": [], **nothing}
     assert get(server, "money", VIEWER, since="2026-11-01") == {"days": [], "dags": []}
 
 
 def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: ApiServer) -> None:
     found = get(server, "videos")
     assert [(each["dag_id"], each["run_id"]) for each in found["videos"]] == [
-        (BATCH, "b1"),
         (OTHER, "r1"),
         (DAG, "r4"),
         (OTHER, "r2"),
@@ -163,8 +156,9 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
         (DAG, "r1"),
         (BATCH, "b2"),
         (OTHER, "scheduled"),
+        (DAG, "asking"),
     ]
-    _, second_hand, noted, webinar, _, talk, *_ = found["videos"]
+    second_hand, noted, webinar, _, talk, *_ = found["videos"]
     assert talk == {
         "dag_id": DAG,
         "run_id": "r1",
@@ -186,20 +180,23 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
     assert (second_hand["shorts"], second_hand["cost"]) == (1, None), "another run had paid"
 
 
-def test_a_batch_has_what_came_of_the_runs_of_its_videos_that_may_be_read(server: ApiServer) -> None:
-    told = ("batch", "shorts", "best", "cost")
-    assert [get(server, "videos")["videos"][0][name] for name in told] == [2, 1, 90, 0.44]
-    assert [get(server, "videos", ADMIN)["videos"][0][name] for name in told] == [2, 2, 99, 100.44]
+def test_a_run_that_waits_for_a_person_says_so(server: ApiServer) -> None:
+    states = {each["run_id"]: each["state"] for each in get(server, "videos")["videos"]}
+    assert (states["asking"], states["r4"]) == ("awaiting_input", "running")
+
+
+def test_where_there_is_no_run_it_is_said_what_there_may_be_runs_of(server: ApiServer) -> None:
+    assert get(server, "videos", offset=100)["dag_ids"] == sorted((DAG, OTHER, BATCH))
 
 
 def test_a_run_that_nobody_has_named_is_called_after_its_video_or_its_videos(server: ApiServer) -> None:
     names = {each["run_id"]: each["name"] for each in get(server, "videos")["videos"] if each["run_id"] not in "r1 r4"}
     assert names == {
         "b0": "/lists/monday.csv",
-        "b1": "example.com/webinar.mp4 and 1 more",
         "b2": "example.com/talk.mp4?…d7fa6356 and 1 more",
         "r2": "Webinar",
         "scheduled": "youtu.be/M7lc1UVf-VE",
+        "asking": "Which ones?",
     }
 
 
@@ -219,17 +216,47 @@ def test_each_request_that_was_paid_for_is_told_the_newest_first(server: ApiServ
         "settings": "watermark acme.png",
         "dag_id": DAG,
         "run_id": "r1",
-        "run_exists": True,
+        "run_name": "example.com/talk.mp4",
         "cost": 0.48,
         "second_hand": True,
     }
-    assert not found["payments"][3]["run_exists"]
+    assert found["payments"][3]["run_name"] is None, "it is deleted"
+    assert (found["total"], found["cost"], found["second_hand"]) == (5, 9.0, True)
+    assert found["dag_ids"] == [DAG, OTHER]
     assert any(each["cost"] == 100 for each in get(server, "payments", ADMIN)["payments"])
 
 
-def test_it_comes_in_pages_of_rows_and_no_more_is_read(server: ApiServer) -> None:
+@pytest.mark.parametrize(
+    ("asked", "costs"),
+    [
+        ({"search": "WEBINAR"}, [0.44]),  # the video, and the name of its run
+        ({"search": "acme it"}, [0.48]),
+        ({"search": "example.com/talk.mp4 generate"}, [0.48, 0.64, 7, 0.44]),
+        ({"search": "nowhere"}, []),
+        ({"dag_id": OTHER}, [0.44]),
+        ({"dag_id": PRIVATE}, []),
+        ({"run_dag_id": DAG, "run_id": "r1"}, [0.48, 0.64, 0.44]),
+        ({"run_dag_id": DAG, "run_id": "a run that was deleted"}, [7]),
+        ({"run_dag_id": OTHER, "run_id": "r1"}, []),
+        ({"run_dag_id": PRIVATE, "run_id": "r3"}, []),
+    ],
+)
+def test_what_was_paid_is_searched_and_summed_up(server: ApiServer, asked: Any, costs: list[float]) -> None:
+    found = get(server, "payments", **asked)
+    assert [each["cost"] for each in found["payments"]] == costs
+    assert (found["total"], found["cost"]) == (len(costs), pytest.approx(sum(costs)))
+
+
+def test_the_run_that_is_asked_about_is_named(server: ApiServer) -> None:
+    assert get(server, "payments", run_dag_id=OTHER, run_id="r2")["run_name"] == "Webinar"
+    assert get(server, "payments", run_dag_id=PRIVATE, run_id="r3")["run_name"] is None
+    assert get(server, "payments", ADMIN, run_dag_id=PRIVATE, run_id="r3")["run_name"] == "example.com/talk.mp4"
+
+
+def test_what_was_paid_comes_in_pages_with_the_sum_of_all(server: ApiServer) -> None:
     pages = [get(server, "payments", limit=2, offset=place) for place in (0, 2, 4)]
     assert [page["more"] for page in pages] == [True, True, False]
+    assert [page["cost"] for page in pages] == [9.0] * 3
     assert [each for page in pages for each in page["payments"]] == get(server, "payments")["payments"]
 
 
@@ -246,7 +273,12 @@ def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(ser
     assert (found["total"], found["dag_ids"]) == (4, [DAG, OTHER])
     assert [(each["cost"], each["second_hand"]) for each in found["shorts"][:2]] == [(None, False), (0.48, True)]
     assert [each["settings"] for each in found["shorts"][:2]] == [None, "watermark acme.png"]
-    assert [each["id"] for each in found["shorts"] if not each["run_exists"]] == ["old"]
+    assert [each["run_name"] for each in found["shorts"]] == [
+        "Webinar",
+        "Talk of the month",
+        None,
+        "example.com/talk.mp4",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +295,8 @@ def test_it_is_sorted_as_one_likes(server: ApiServer, order_by: str, ids: list[s
     assert [each["id"] for each in get(server, "shorts", order_by=order_by)["shorts"]] == ids
 
 
-def test_it_is_searched_by_words_of_name_video_and_dag(server: ApiServer) -> None:
+def test_it_is_searched_by_words_of_name_video_run_and_dag(server: ApiServer) -> None:
+    assert [each["id"] for each in get(server, "shorts", search="of the MONTH")["shorts"]] == ["a"]
     assert [each["id"] for each in get(server, "shorts", search="WEBINAR short")["shorts"]] == ["c", "a"]
     assert get(server, "shorts", search="secret")["total"] == 0
     assert [each["id"] for each in get(server, "shorts", dag_id=OTHER)["shorts"]] == ["c", "a"]

@@ -2,8 +2,8 @@
 Fills Airflow's database as runs would have; a script, for an Airflow of its own.
 
 On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
-and ``tasks``, each with ``operator``, ``map_index``, ``name`` and the rendered ``fields`` of a mapped one), and
-``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
+and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name`` and the rendered ``fields`` of a mapped one),
+and ``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
 """
 
 from __future__ import annotations
@@ -65,7 +65,11 @@ def main() -> None:
                     "map_index": task["map_index"],
                 }
                 rest = {"max_tries": 0, "hostname": "", "pool": "default_pool", "priority_weight": 1, "span_status": ""}
-                own = {"operator": task["operator"], "rendered_map_index": task["name"]}
+                own = {
+                    "operator": task["operator"],
+                    "rendered_map_index": task.get("name"),
+                    "state": task.get("state", "success"),
+                }
                 session.execute(insert(TaskInstance.__table__).values(**place, **own, **rest))
                 if "fields" in task:
                     kept = insert(RenderedTaskInstanceFields.__table__).values(**place, rendered_fields=task["fields"])

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from klap_provider.api.requests import ExportRequest, build_request
+from klap_provider.rules.asked import differences, in_words
 from klap_provider.rules.ledger import (
     LONGEST_NAME,
     Asker,
     Submission,
     Work,
-    differences,
     export_entry,
-    in_words,
     paid_entry,
     request_entry,
     submission_entry,
@@ -114,17 +113,23 @@ def test_a_row_survives_json() -> None:
 
 def test_settings_are_said_in_words() -> None:
     asked = {"language": "en", "dimensions": {"width": 1080, "height": 1350}, "editing_options": {"emojis": False}}
-    assert in_words(asked) == "language en, width 1080, height 1350, no emojis"
+    assert in_words(asked) == "Language: English, Width: 1080 px, Height: 1350 px, Emojis: no"
     assert in_words(look()) == ""
-    assert in_words({"transcription_context": "x" * 1000}) == f"transcription context {'x' * 60}…"
+    clips = {
+        "max_clip_count": 10,
+        "min_duration": 1,
+        "max_duration": 90.0,
+        "editing_options": {"remove_silences": True},
+    }
+    assert in_words(clips) == "Clips at most: 10, Shortest clip: 1 s, Longest clip: 90 s, Remove silences: yes"
+    assert in_words({"language": "xx", "of_tomorrow": 1}) == "Language: xx, of tomorrow: 1"
+    assert in_words({"transcription_context": "x" * 1000}) == f"Names and jargon: {'x' * 60}…"
 
 
 def test_of_the_address_of_a_watermark_which_may_be_a_secret_the_name_of_its_file_is_said() -> None:
     mark = look(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
-    assert in_words(mark) == "watermark logo.png, from the left 0.5, from the top 0.1, size 1"
-    assert (
-        in_words(look(src_url="https://a.example?secret")) == "watermark, from the left 0.5, from the top 0.5, size 1"
-    )
+    assert in_words(mark) == "Watermark: logo.png, Horizontal position: 0.5, Vertical position: 0.1, Size: 1"
+    assert in_words(look(src_url="https://a.example?secret")).startswith("Watermark: a picture, ")
 
 
 def test_a_line_tells_its_video() -> None:

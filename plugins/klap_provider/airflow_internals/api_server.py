@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 #: What names a task instance.
 PLACE = ("dag_id", "run_id", "task_id", "map_index")
 
+#: How many runs one statement names: databases take so many values, and no more.
+AT_ONCE = 1000
+
 
 def signed_in() -> Callable[..., Any]:
     """
@@ -72,17 +75,11 @@ def rows_of_asset(
     prefix: str | None = None,
     keys: Iterable[str] = (),
     run_ids: Iterable[str] | None = None,
-    dag_ids: Iterable[str] | None = None,
-    limit: int | None = None,
-    offset: int = 0,
 ) -> list[StateRow]:
     """
     Return the rows of an asset's state store whose keys begin so, or are among the given ones.
 
     :param run_ids: only rows that tasks of runs of these ids wrote last; None: all.
-    :param dag_ids: only rows that tasks of these DAGs wrote last; None: all.
-    :param limit: only so many, those that were written last, the newest first; None: all, in any order.
-    :param offset: after so many of them.
 
     Why: the store is there for tasks; over Airflow's API the API server would have to ask itself, page by page, and
     as somebody who may read all of it. When it moves: see the routes of
@@ -103,37 +100,12 @@ def rows_of_asset(
     )
     if run_ids is not None:
         statement = statement.where(Row.last_updated_by_run_id.in_(list(run_ids)))
-    if dag_ids is not None:
-        statement = statement.where(Row.last_updated_by_kind == "task", Row.last_updated_by_dag_id.in_(list(dag_ids)))
-    if limit is not None:
-        statement = statement.order_by(Row.updated_at.desc(), Row.key).limit(limit).offset(offset)
     with create_session() as session:
         found = session.execute(statement).all()
     return [
         StateRow(key, json.loads(value), *((dag_id, run_id) if kind == "task" else (None, None)))
         for key, value, kind, dag_id, run_id in found
     ]
-
-
-def writers_of_asset(name: str, *, prefix: str) -> list[str]:
-    """
-    Return the ids of the DAGs, deleted ones, too, whose tasks wrote rows last whose keys begin so.
-
-    Why: as for :func:`rows_of_asset`. When it moves: likewise.
-    """
-    from airflow.models.asset import AssetModel
-    from airflow.models.asset_state_store import AssetStateStoreModel as Row
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    statement = (
-        select(Row.last_updated_by_dag_id)
-        .join(AssetModel, AssetModel.id == Row.asset_id)
-        .where(AssetModel.name == name, Row.key.startswith(prefix, autoescape=True), Row.last_updated_by_kind == "task")
-        .distinct()
-    )
-    with create_session() as session:
-        return sorted(filter(None, session.scalars(statement)))
 
 
 def dags_of_asset(name: str) -> list[str]:
@@ -166,6 +138,7 @@ class TaskRow:
     """
 
     operator: str
+    state: str | None
     name: str | None
     fields: Mapping[str, Any]
 
@@ -190,11 +163,22 @@ class RunRow:
     tasks: Sequence[TaskRow]
 
 
-def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operators: Iterable[str]) -> list[RunRow]:
+def latest_runs(
+    dag_ids: Iterable[str],
+    *,
+    limit: int,
+    offset: int,
+    operators: Iterable[str],
+    starter: str,
+    started_by: tuple[str, str] | None = None,
+) -> list[RunRow]:
     """
     Return runs of some DAGs, the newest first.
 
     :param operators: names of those to tell the task instances of.
+    :param starter: the operator whose mapped tasks start runs: those of their fields ``trigger_dag_id`` and
+        ``trigger_run_id``, as far as Airflow still has them.
+    :param started_by: only those that the tasks of this run have started; None: those that no run of these DAGs has.
 
     Why: Airflow's API lists the runs of one DAG, or of all. When it moves: see
     ``core_api/routes/public/dag_run.py``.
@@ -202,63 +186,101 @@ def latest_runs(dag_ids: Iterable[str], *, limit: int, offset: int, operators: I
     from airflow.models.dagrun import DagRun
     from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
     from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import and_, select, tuple_
+
+    ids = list(dag_ids)
+    target = [Fields.rendered_fields[f"trigger_{name}"].as_string() for name in ("dag_id", "run_id")]
+    started = (
+        select(*target)
+        .join_from(
+            Fields, TaskInstance, and_(*(getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE))
+        )
+        .where(TaskInstance.operator == starter, Fields.map_index >= 0, target[1].is_not(None))
+    )
+    run = tuple_(DagRun.dag_id, DagRun.run_id)
+    if started_by is None:
+        wanted = run.not_in(started.where(Fields.dag_id.in_(ids)))
+    else:
+        wanted = run.in_(started.where(Fields.dag_id == started_by[0], Fields.run_id == started_by[1]))
+    order = (DagRun.run_after.desc(), DagRun.id.desc())
+    return _runs([DagRun.dag_id.in_(ids), wanted], operators, order=order, limit=limit, offset=offset)
+
+
+def existing_runs(runs: Iterable[tuple[str, str]], *, operators: Iterable[str]) -> dict[tuple[str, str], RunRow]:
+    """
+    Return those of some runs, each a DAG's id and its own, that have not been deleted.
+
+    :param operators: as for :func:`latest_runs`.
+
+    Why: as for :func:`latest_runs`. When it moves: likewise.
+    """
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import tuple_
+
+    wanted, run = sorted(set(runs)), tuple_(DagRun.dag_id, DagRun.run_id)
+    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
+    found = [row for part in parts for row in _runs([run.in_(part)], operators)]
+    return {(row.dag_id, row.run_id): row for row in found}
+
+
+def _runs(
+    wanted: Iterable[Any],
+    operators: Iterable[str],
+    *,
+    order: Iterable[Any] = (),
+    limit: int | None = None,
+    offset: int | None = None,
+) -> list[RunRow]:
+    """
+    Return the runs that these clauses of SQL are true of.
+
+    Why: as for :func:`latest_runs`. When it moves: likewise.
+    """
+    from airflow.models.dagrun import DagRun, DagRunNote
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
+    from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import and_, select, tuple_
-    from sqlalchemy.orm import joinedload
 
     statement = (
-        select(DagRun)
-        .options(joinedload(DagRun.dag_run_note))
-        .where(DagRun.dag_id.in_(list(dag_ids)))
-        .order_by(DagRun.run_after.desc(), DagRun.id.desc())
+        select(
+            DagRun.dag_id,
+            DagRun.run_id,
+            DagRun.state,
+            DagRun.run_after,
+            DagRun.triggering_user_name,
+            DagRunNote.content,
+            DagRun.conf,
+        )
+        .outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
+        .where(*wanted)
+        .order_by(*order)
         .limit(limit)
         .offset(offset)
     )
     with create_session() as session:
-        runs = list(session.scalars(statement))
-        of = tuple_(TaskInstance.dag_id, TaskInstance.run_id)
+        runs = session.execute(statement).all()
         its_own = [getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE]
         found = session.execute(
             select(
                 TaskInstance.dag_id,
                 TaskInstance.run_id,
                 TaskInstance.operator,
+                TaskInstance.state,
                 TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
                 Fields.rendered_fields,
             )
             .outerjoin(Fields, and_(*its_own, TaskInstance.map_index >= 0))
-            .where(of.in_([(run.dag_id, run.run_id) for run in runs]), TaskInstance.operator.in_(list(operators)))
+            .where(
+                tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_([(run.dag_id, run.run_id) for run in runs]),
+                TaskInstance.operator.in_(list(operators)),
+            )
             .order_by(TaskInstance.map_index)
         )
         tasks: dict[tuple[str, str], list[TaskRow]] = {(run.dag_id, run.run_id): [] for run in runs}
-        for dag_id, run_id, operator, name, fields in found:
-            tasks[dag_id, run_id].append(TaskRow(operator, name, fields or {}))
-        return [
-            RunRow(
-                run.dag_id,
-                run.run_id,
-                str(run.state),
-                run.run_after.isoformat(),
-                run.triggering_user_name,
-                run.note,
-                run.conf or {},
-                tasks[run.dag_id, run.run_id],
-            )
-            for run in runs
-        ]
-
-
-def existing_runs(runs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """
-    Return those of some runs, each a DAG's id and its own, that have not been deleted.
-
-    Why: as for :func:`latest_runs`. When it moves: likewise.
-    """
-    from airflow.models.dagrun import DagRun
-    from airflow.utils.session import create_session
-    from sqlalchemy import select, tuple_
-
-    wanted = list(runs)
-    statement = select(DagRun.dag_id, DagRun.run_id).where(tuple_(DagRun.dag_id, DagRun.run_id).in_(wanted))
-    with create_session() as session:
-        return {(dag_id, run_id) for dag_id, run_id in session.execute(statement)} if wanted else set()
+        for dag_id, run_id, operator, state, name, fields in found:
+            tasks[dag_id, run_id].append(TaskRow(operator, state and str(state), name, fields or {}))
+    return [
+        RunRow(dag_id, run_id, str(state), at.isoformat(), by, note, conf or {}, tasks[dag_id, run_id])
+        for dag_id, run_id, state, at, by, note, conf in runs
+    ]

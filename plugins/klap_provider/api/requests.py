@@ -123,7 +123,11 @@ class VideoRequest(Request):
         description="Names and special words that are spoken, so that the captions spell them right.",
         json_schema_extra={"format": "multiline"},
     )
-    name: str | None = Field(None, title="Name", description="Name of the upload in Klap.")
+    name: str | None = Field(
+        None,
+        title="Name",
+        description="What the run goes by in the tab Shorts and on the page Klap, and the upload in Klap.",
+    )
     dimensions: Dimensions | None = None
     style_preset_id: str | None = Field(
         None, title="Style preset", description="Id of a caption style that was made in Klap."

@@ -13,7 +13,8 @@ from klap_provider.errors import KlapError
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapSubmitOperator, run_of
-from klap_provider.rules.ledger import Work, export_entry, in_words
+from klap_provider.rules.asked import in_words
+from klap_provider.rules.ledger import Work, export_entry
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:

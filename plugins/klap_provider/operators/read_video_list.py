@@ -44,9 +44,9 @@ class ReadVideoListOperator(KlapOperator):
     :param allowed_sources: the same for the videos, and always for those of a file.
     :param allowed_destinations: the same for the destination in the settings, and always for those of a file.
     :param strict_conf: refuse a run whose conf has names that are none of its DAG's params. Default false.
-    :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict}``, with the settings
-        that are this video's own. The XCom ``klap_settings`` has those that were set for all, ``klap_list`` what was
-        left out, and why.
+    :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict, "line": int}``,
+        with the settings that are this video's own. The XCom ``klap_settings`` has those that were set for all,
+        ``klap_list`` what was left out, and why.
     :raises KlapInputError: the list or an entry cannot be right; names the lines.
     """
 
@@ -105,7 +105,12 @@ class ReadVideoListOperator(KlapOperator):
         context["ti"].xcom_push(key=LIST_KEY, value=unlisted)
         context["ti"].xcom_push(key=SETTINGS_KEY, value=shared)
         return [
-            {"source_video_url": row.source_video_url, "trigger_run_id": key, "settings": row.settings}
+            {
+                "source_video_url": row.source_video_url,
+                "trigger_run_id": key,
+                "settings": row.settings,
+                "line": row.line,
+            }
             for key, row in runs.items()
         ]
 

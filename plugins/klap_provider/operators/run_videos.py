@@ -33,6 +33,7 @@ class VideoRunOperator(KlapOperator):
     :param trigger_run_id: id of the run.
     :param settings: fields of the DAG's trigger form that are this video's own.
     :param shared_settings: those that are set for all videos. The others keep the DAG's defaults.
+    :param line: the video's line in the list, for people.
     :param poke_interval: seconds from one look at the run to the next. Default 30.
     :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``, also where
         the task fails.
@@ -45,6 +46,7 @@ class VideoRunOperator(KlapOperator):
         "trigger_run_id",
         "settings",
         "shared_settings",
+        "line",
     )
     operator_extra_links = (VideoRunLink(),)
 
@@ -56,6 +58,7 @@ class VideoRunOperator(KlapOperator):
         trigger_run_id: str,
         settings: dict[str, Any] | None = None,
         shared_settings: dict[str, Any] | None = None,
+        line: int | None = None,
         poke_interval: float = 30,
         **kwargs: Any,
     ) -> None:
@@ -65,6 +68,7 @@ class VideoRunOperator(KlapOperator):
         self.trigger_run_id = trigger_run_id
         self.settings = settings
         self.shared_settings = shared_settings
+        self.line = line
         self.poke_interval = poke_interval
 
     @property

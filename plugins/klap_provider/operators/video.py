@@ -15,8 +15,9 @@ from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
 from klap_provider.operators.ledger import KlapSubmitOperator, run_of
+from klap_provider.rules.asked import in_words
 from klap_provider.rules.cost import Spending, affordable, dollars
-from klap_provider.rules.ledger import Work, in_words, request_entry, submission_entry
+from klap_provider.rules.ledger import Work, request_entry, submission_entry
 from klap_provider.rules.video_list import label
 from klap_provider.telemetry import metrics
 

@@ -29,27 +29,15 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
-from klap_provider.api.public_form import canonical, shown
+from klap_provider.rules.asked import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Airflow takes keys of 512 characters, and a word and a space may come before a name.
 LONGEST_NAME = 512 - len("resend ")
-
-#: Characters of a setting that are said in words.
-LONGEST_WORD = 60
-
-_FIELDS = {
-    "watermark.src_url": "watermark",
-    "watermark.pos_x": "from the left",
-    "watermark.pos_y": "from the top",
-    "watermark.scale": "size",
-}
 
 #: The first words of the rows that are listed, rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
@@ -251,51 +239,7 @@ def _name(*parts: str) -> str:
 
 
 def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(_plain(facts), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _plain(facts: Any) -> Any:
-    """Return facts in the one form that all of their spellings have."""
-    if isinstance(facts, dict):
-        return {name: _plain(value) for name, value in facts.items()}
-    if isinstance(facts, list):
-        return [_plain(value) for value in facts]
-    if isinstance(facts, str):
-        return canonical(facts) if facts.startswith(("http://", "https://")) else facts
-    return int(facts) if isinstance(facts, float) and facts.is_integer() else facts
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what was asked otherwise before, field by field, for people."""
-    was, is_ = _flat(before), _flat(now)
-    names = [name for name in dict.fromkeys([*was, *is_]) if _plain(was.get(name)) != _plain(is_.get(name))]
-    return [f"{name} was {_said(was.get(name))} and is {_said(is_.get(name))}" for name in names]
-
-
-def in_words(asked: Mapping[str, Any]) -> str:
-    """Return settings for people, such as ``language en, no emojis, watermark acme.png``."""
-    said = []
-    for name, value in _flat(asked).items():
-        field = _FIELDS.get(name, name.rpartition(".")[2].replace("_", " "))
-        if isinstance(value, bool):
-            said.append(field if value else f"no {field}")
-        else:
-            words = str(_plain(value))
-            # Of an address, which may be a secret, the name of the file.
-            words = PurePosixPath(urlsplit(shown(words)).path).name if "://" in words else words
-            said.append(f"{field} {words[:LONGEST_WORD]}{'…' if len(words) > LONGEST_WORD else ''}".strip())
-    return ", ".join(said)
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in facts.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
-
-
-def _said(value: Any) -> str:
-    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return hashlib.sha256(json.dumps(plain(facts), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _iso(moment: float) -> str:

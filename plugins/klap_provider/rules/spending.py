@@ -16,6 +16,17 @@ def run_of_line(line: Mapping[str, Any]) -> tuple[str, str]:
     return dag_id, run_id
 
 
+def paid_lines(values: Iterable[Any]) -> list[Any]:
+    """Return those of some rows that say what was paid; a line that a person has spoiled does not spoil the sums."""
+    rows = [value for value in values if isinstance(value, dict)]
+    return [each for each in rows if isinstance(each.get("price"), int | float) and {"id", "run", "at"} <= each.keys()]
+
+
+def total(prices: Iterable[float]) -> float:
+    """Return an exact sum of US dollars."""
+    return float(sum(Decimal(str(price)) for price in prices))
+
+
 def spending(lines: Iterable[Mapping[str, Any]], *, since: str) -> dict[str, Any]:
     """
     Sum up what was paid.

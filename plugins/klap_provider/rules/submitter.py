@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from klap_provider.errors import KlapConfigError, KlapError, KlapInputError, KlapNotFoundError
 from klap_provider.rules import lost_answer
-from klap_provider.rules.ledger import Submission, differences, job_entry, paid_entry
+from klap_provider.rules.asked import differences
+from klap_provider.rules.ledger import Submission, job_entry, paid_entry
 from klap_provider.rules.lost_answer import LostAnswer
 from klap_provider.rules.persons_word import (
     ADOPT,

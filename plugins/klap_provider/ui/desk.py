@@ -1,9 +1,8 @@
-"""What the page Klap shows: runs, shorts and money of the DAGs whose XComs a user may read, and of no other."""
+"""What the page Klap shows of runs and shorts: of the DAGs whose XComs a user may read, and of no other."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals.api_server import (
@@ -12,12 +11,10 @@ from klap_provider.airflow_internals.api_server import (
     latest_runs,
     may_read_xcoms,
     rows_of_asset,
-    writers_of_asset,
 )
-from klap_provider.api.public_form import shown
-from klap_provider.rules.ledger import DELIVERED, PAID, video_of_line
-from klap_provider.rules.spending import run_of_line, spending
-from klap_provider.rules.video_list import URL, label, read_lines
+from klap_provider.rules.ledger import DELIVERED, PAID
+from klap_provider.rules.spending import paid_lines, run_of_line, total
+from klap_provider.ui.runs import BATCH, OPERATORS, REVIEW, has_words, name_of, parts_of, run_names
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -25,78 +22,75 @@ if TYPE_CHECKING:
 
     from klap_provider.airflow_internals.api_server import RunRow, StateRow
 
-#: The operator of a batch's videos, and those that each have a video's name.
-BATCH = "VideoRunOperator"
-NAMED = (BATCH, "SubmitShortsOperator", "SubmitVideoOperator")
-
 #: What shorts may be sorted by, and what stands last where there is none.
 ORDERS: Mapping[str, Any] = {"score": -1, "at": "", "name": "", "video": "", "dag_id": ""}
 
 
-def videos(user: Any, *, limit: int, offset: int) -> dict[str, Any]:
+def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int) -> dict[str, Any]:
     """
     Return runs, the newest first, each with what came of it.
 
+    What came of a batch is what came of the runs of its videos, which are told where that batch is asked about, and
+    nowhere else. It has cost what they have paid since it began: a list that is started again finds runs there.
+
+    :param batch: DAG and id of the run of a batch: only the runs of its videos.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
-        "second_hand", "budget", "batch"}], "more": bool}``, ``batch`` being how many videos a run is a batch of. What
-        came of a batch is what came of the runs of its videos.
+        "second_hand", "budget", "batch"}], "more": bool, "dag_ids": [str]}``, ``batch`` being how many videos a run is
+        a batch of, ``state`` Airflow's or ``awaiting_input``, and ``dag_ids`` what there may be runs of.
     """
     dag_ids = may_read_xcoms(user, dags_of_asset(LEDGER))
-    runs = latest_runs(dag_ids, limit=limit + 1, offset=offset, operators=NAMED)
-    page = [(run, _parts(run, dag_ids)) for run in runs[:limit]]
+    whole = existing_runs([batch], operators=()).get(batch) if batch and batch[0] in dag_ids else None
+    runs = (
+        []
+        if batch and not whole
+        else latest_runs(dag_ids, limit=limit + 1, offset=offset, operators=OPERATORS, starter=BATCH, started_by=batch)
+    )
+    page = [(run, parts_of(run, dag_ids)) for run in runs[:limit]]
     run_ids = {run_id for _, parts in page for _, run_id in parts}
     shorts: dict[tuple[str, str], list[StateRow]] = defaultdict(list)
     for row in rows_of_asset(LEDGER, prefix=f"{DELIVERED} ", run_ids=run_ids):
         shorts[str(row.dag_id), str(row.run_id)].append(row)
     lines: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for line in _lines(rows_of_asset(LEDGER, prefix=f"{PAID} ", run_ids=run_ids)):
+    for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID} ", run_ids=run_ids)):
         lines[run_of_line(line)].append(line)
     return {
         "videos": [
-            _video(run, [s for part in parts for s in shorts[part]], [each for part in parts for each in lines[part]])
+            _video(
+                run,
+                [short for part in parts for short in shorts[part]],
+                _take(lines, parts, since=whole.at if whole else run.at if len(parts) > 1 else ""),
+            )
             for run, parts in page
         ],
         "more": len(runs) > limit,
+        "dag_ids": sorted(dag_ids),
     }
 
 
-def _parts(run: RunRow, dag_ids: set[str]) -> set[tuple[str, str]]:
-    """Return the runs that a run consists of: itself, and those of a batch's videos, as far as they may be read."""
-    asked = [task.fields for task in run.tasks if task.operator == BATCH]
-    videos = {(str(each.get("trigger_dag_id")), str(each.get("trigger_run_id"))) for each in asked}
-    return {(run.dag_id, run.run_id)} | {video for video in videos if video[0] in dag_ids}
-
-
-def _name(run: RunRow) -> str:
-    """Return what people know a run by: what they have called it, or its video, or its videos."""
-    url, name, path = (str(run.conf.get(field) or "") for field in (URL, "name", "list_path"))
-    if name or run.note or url:
-        return name or run.note or label(shown(url))
-    pasted = run.conf.get("source_video_urls")
-    listed = [row.source_video_url for row in read_lines(map(str, pasted))] if isinstance(pasted, list) else []
-    begun = [task.name for task in run.tasks if task.name]
-    videos = begun or [label(shown(each)) for each in listed]
-    more = len(run.tasks if begun else videos) - 1
-    if videos:
-        return f"{videos[0]}{f' and {more} more' if more else ''}"
-    return shown(path) if path else run.run_id
+def _take(lines: dict[tuple[str, str], list[Any]], parts: Iterable[tuple[str, str]], *, since: str) -> list[Any]:
+    """Return what runs have paid since then; what is taken is there no more, and so is in one sum alone."""
+    taken = [line for part in parts for line in lines[part] if str(line["at"]) >= since]
+    for part in parts:
+        lines[part] = [line for line in lines[part] if str(line["at"]) < since]
+    return taken
 
 
 def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, Any]:
     batch = sum(task.operator == BATCH for task in run.tasks)
     budgets = [] if batch else [line["budget"] for line in lines if line.get("budget") is not None]
     scores = [row.value["score"] for row in shorts if row.value["score"] is not None]
+    asks = any(task.operator == REVIEW and task.state == "awaiting_input" for task in run.tasks)
     return {
         "dag_id": run.dag_id,
         "run_id": run.run_id,
-        "name": _name(run),
+        "name": name_of(run),
         "note": run.note,
-        "state": run.state,
+        "state": "awaiting_input" if asks else run.state,
         "at": run.at,
         "by": run.by,
         "shorts": len(shorts),
         "best": max(scores, default=None),
-        "cost": _sum(line["price"] for line in lines) if lines else None,
+        "cost": total(line["price"] for line in lines) if lines else None,
         "second_hand": any(line.get("second_hand") for line in lines),
         "budget": next(iter(budgets), None),
         "batch": batch,
@@ -109,29 +103,32 @@ def shorts(
     """
     Return delivered shorts, those of deleted runs, too; one that several runs have delivered, and one has paid, once.
 
-    :param search: words that the name, the video or the DAG has to have.
+    :param search: words that the name, the video, the run's name or the DAG has to have.
     :param dag_id: only those of this DAG.
     :param since: only those whose export was paid on this day or later, ``YYYY-MM-DD``. Days are those of UTC.
     :param until: or earlier.
     :param order_by: a key of :data:`ORDERS`, with ``-`` before it for the other way round.
-    :return: ``{"shorts": [{"dag_id", "run_id", "run_exists", "id", "name", "score", "video", "at", "size", "path",
+    :return: ``{"shorts": [{"dag_id", "run_id", "run_name", "id", "name", "score", "video", "at", "size", "path",
         "cost", "second_hand", "settings"}], "total": int, "cost": float, "second_hand": bool, "dag_ids": [str]}``, the
-        cost being that of all that were found, of which ``shorts`` is a page.
+        cost being that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted
+        None.
     """
     rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED} "))
     words = search.lower().split()
-    wanted = [row for row in rows if dag_id in (None, row.dag_id) and _has(words, row)]
+    # Those of all runs take a while: they are read where something is searched for.
+    names = run_names((str(row.dag_id), str(row.run_id)) for row in (rows if words else ()))
+    wanted = [row for row in rows if dag_id in (None, row.dag_id) and has_words(words, *_words_of(row, names))]
     found = [short for short in _exports(wanted) if since <= short["at"][:10] <= until]
     key = order_by.removeprefix("-")
     last = ORDERS[key]
     found.sort(key=lambda short: short["at"], reverse=True)
     found.sort(key=lambda short: _sortable(short[key], last), reverse=order_by.startswith("-"))
     page = found[offset : offset + limit]
-    runs = existing_runs((short["dag_id"], short["run_id"]) for short in page)
+    names = run_names((short["dag_id"], short["run_id"]) for short in page)
     return {
-        "shorts": [{**short, "run_exists": (short["dag_id"], short["run_id"]) in runs} for short in page],
+        "shorts": [{**short, "run_name": names.get((short["dag_id"], short["run_id"]))} for short in page],
         "total": len(found),
-        "cost": _sum(short["cost"] for short in found if short["cost"] is not None),
+        "cost": total(short["cost"] for short in found if short["cost"] is not None),
         "second_hand": any(short["second_hand"] for short in found),
         "dag_ids": sorted({str(row.dag_id) for row in rows}),
     }
@@ -139,7 +136,7 @@ def shorts(
 
 def _exports(rows: Iterable[StateRow]) -> list[dict[str, Any]]:
     """Return the delivered exports, each as it was delivered last, of the day on which it was paid."""
-    lines = {line["id"]: line for line in _lines(rows_of_asset(LEDGER, prefix=f"{PAID} "))}
+    lines = {line["id"]: line for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID} "))}
     latest: dict[str, StateRow] = {}
     first: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row.value["at"], row.key)):
@@ -161,47 +158,6 @@ def _exports(rows: Iterable[StateRow]) -> list[dict[str, Any]]:
     ]
 
 
-def money(user: Any, *, since: str) -> dict[str, Any]:
-    """Return what was paid, as :func:`~klap_provider.rules.spending.spending` sums it up."""
-    lines = _lines(rows_of_asset(LEDGER, prefix=f"{PAID} "))
-    readable = may_read_xcoms(user, {run_of_line(line)[0] for line in lines})
-    return spending((line for line in lines if run_of_line(line)[0] in readable), since=since)
-
-
-def payments(user: Any, *, limit: int, offset: int) -> dict[str, Any]:
-    """
-    Return the requests that were paid for, the newest first.
-
-    :return: ``{"payments": [{"at", "video", "what", "settings", "dag_id", "run_id", "run_exists", "cost",
-        "second_hand"}], "more": bool}``
-    """
-    prefix = f"{PAID} "
-    dag_ids = may_read_xcoms(user, writers_of_asset(LEDGER, prefix=prefix))
-    rows = rows_of_asset(LEDGER, prefix=prefix, dag_ids=dag_ids, limit=limit + 1, offset=offset)
-    page = [(row.key, *run_of_line(line), line) for row in rows[:limit] for line in _lines([row])]
-    # Who wrote a line may have found what a run of another DAG had paid.
-    readable = may_read_xcoms(user, {dag_id for _, dag_id, _, _ in page})
-    runs = existing_runs((dag_id, run_id) for _, dag_id, run_id, _ in page)
-    return {
-        "payments": [
-            {
-                "at": str(line["at"]),
-                "video": video_of_line(key),
-                "what": line.get("what"),
-                "settings": line.get("settings"),
-                "dag_id": dag_id,
-                "run_id": run_id,
-                "run_exists": (dag_id, run_id) in runs,
-                "cost": line["price"],
-                "second_hand": bool(line.get("second_hand")),
-            }
-            for key, dag_id, run_id, line in page
-            if dag_id in readable
-        ],
-        "more": len(rows) > limit,
-    }
-
-
 def _readable(user: Any, rows: Iterable[StateRow]) -> list[StateRow]:
     """Return the rows that tasks of DAGs wrote whose XComs the user may read."""
     by_tasks = [row for row in rows if row.dag_id is not None]
@@ -209,21 +165,8 @@ def _readable(user: Any, rows: Iterable[StateRow]) -> list[StateRow]:
     return [row for row in by_tasks if row.dag_id in readable]
 
 
-def _lines(rows: Iterable[StateRow]) -> list[Any]:
-    """Return what was paid; a line that a person has spoiled does not spoil the sums."""
-    values = [row.value for row in rows if isinstance(row.value, dict)]
-    return [
-        each for each in values if isinstance(each.get("price"), int | float) and {"id", "run", "at"} <= each.keys()
-    ]
-
-
-def _sum(prices: Iterable[float]) -> float:
-    return float(sum(Decimal(str(price)) for price in prices))
-
-
-def _has(words: list[str], row: StateRow) -> bool:
-    text = f"{row.value['name']} {row.value['video'] or ''} {row.dag_id}".lower()
-    return all(word in text for word in words)
+def _words_of(row: StateRow, names: Mapping[tuple[str, str], str]) -> list[Any]:
+    return [row.value["name"], row.value["video"], names.get((str(row.dag_id), str(row.run_id))), row.dag_id]
 
 
 def _sortable(value: Any, last: Any) -> Any:

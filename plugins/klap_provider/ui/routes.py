@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError
 from klap_provider.files.stored import stored_file
-from klap_provider.ui import delivered, desk
+from klap_provider.ui import delivered, desk, paid
 from klap_provider.ui.player import send_video
 
 if TYPE_CHECKING:
@@ -43,10 +43,18 @@ def texts(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     return delivered.texts(delivered.find(dag_id, run_id, project_id))
 
 
+def _run(run_dag_id: str | None = None, run_id: str | None = None) -> tuple[str, str] | None:
+    """Return the run that is asked about, if one is."""
+    return (run_dag_id, run_id) if run_dag_id and run_id else None
+
+
+Run = Annotated[tuple[str, str] | None, Depends(_run)]
+
+
 @router.get("/videos")
-def videos(user: User, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
-    """Return runs, the newest first."""
-    return desk.videos(user, limit=limit, offset=offset)
+def videos(user: User, batch: Run, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
+    """Return runs, the newest first: all, or those of the videos of a batch."""
+    return desk.videos(user, batch=batch, limit=limit, offset=offset)
 
 
 @router.get("/shorts")
@@ -76,13 +84,15 @@ def shorts(
 @router.get("/money")
 def money(user: User, since: date) -> dict[str, Any]:
     """Return what was paid from a day on."""
-    return desk.money(user, since=since.isoformat())
+    return paid.money(user, since=since.isoformat())
 
 
 @router.get("/payments")
-def payments(user: User, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
+def payments(
+    user: User, run: Run, search: str = "", dag_id: str | None = None, limit: Limit = 25, offset: Offset = 0
+) -> dict[str, Any]:
     """Return what was paid for, request by request, the newest first."""
-    return desk.payments(user, limit=limit, offset=offset)
+    return paid.payments(user, search=search, dag_id=dag_id, run=run, limit=limit, offset=offset)
 
 
 def say_fault(app: FastAPI) -> None:

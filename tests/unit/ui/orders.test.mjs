@@ -57,13 +57,13 @@ test("with another watermark it says so, and of a whole video it names no shorts
   assert.equal(conf.watermark_src_url, "https://x/y.png");
   assert.equal(conf.watermark_pos_y, 0.1);
   assert.equal("project_ids" in conf, false);
-  assert.match(note, /: another watermark: y\.png \(0\.5 from the left, 0\.1 from the top, size 2\)$/);
+  assert.match(note, /: another watermark, y\.png$/);
 });
 
 test("of the address of a watermark, which may be a secret, the note has the name of the file alone", () => {
   const noteOf = (src_url) => order({ watermark: { src_url, pos_x: 0.5, pos_y: 0.5, scale: 1 } }).note;
-  assert.match(noteOf("s3://aws@marks/brand/acme.png?X-Amz-Signature=secret"), /another watermark: acme\.png \(/);
-  assert.match(noteOf("https://user:secret@example.com"), /another watermark: a picture \(/);
+  assert.match(noteOf("s3://aws@marks/brand/acme.png?X-Amz-Signature=secret"), /: another watermark, acme\.png$/);
+  assert.match(noteOf("https://user:secret@example.com"), /: another watermark$/);
   assert.match(noteOf(null), /: no watermark$/);
 });
 

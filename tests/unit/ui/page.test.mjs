@@ -2,7 +2,33 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { daysOf, dollars, forWhat, found, outcome, price, since, tabOf } from "../../../plugins/klap_provider/ui/static/page/words.js";
+import {
+  addressParts,
+  costOf,
+  daysOf,
+  dollars,
+  forWhat,
+  found,
+  outcome,
+  price,
+  tabOf,
+  tally,
+  waiting,
+  whyRed,
+} from "../../../plugins/klap_provider/ui/static/page/words.js";
+import { momentWords } from "../../../plugins/klap_provider/ui/static/words.js";
+
+test("an address breaks between its parts, and a name between its words", () => {
+  assert.deepEqual(addressParts("https://media.example.com/talks/my-talk.mp4?…d7fa6356"), [
+    "media.example.com/",
+    "talks/",
+    "my-",
+    "talk.mp4?",
+    "…d7fa6356",
+  ]);
+  assert.deepEqual(addressParts("s3://media@bucket/a.mp4"), ["s3://media@bucket/", "a.mp4"]);
+  assert.deepEqual(addressParts("From zero to hero"), ["From zero to hero"]);
+});
 
 test("money is in dollars and cents, and a dash where nobody knows", () => {
   assert.deepEqual([dollars(1234.5), dollars(0), dollars(null)], ["$1,234.50", "$0.00", "–"]);
@@ -14,14 +40,52 @@ test("a price that nobody at Klap has confirmed says so", () => {
   assert.equal(price({ cost: null, second_hand: false }), "–");
 });
 
-test("how long something waits is said in the largest unit that tells something", () => {
-  const now = new Date("2026-01-03T12:00:00Z");
-  const waits = ["2026-01-03T11:59:30Z", "2026-01-03T11:01:00Z", "2026-01-02T12:00:00Z", "2026-01-01T00:00:00Z"];
-  assert.deepEqual(
-    waits.map((each) => since(each, now)),
-    ["less than a minute", "59 min", "24 h", "2 days"],
+/** A browser in which Airflow has kept this choice, as long as `look` takes. */
+function withZone(kept, look) {
+  const given = Object.getOwnPropertyDescriptor(globalThis, "localStorage");
+  const localStorage = { getItem: (key) => (key === "timezone" ? kept : null) };
+  Object.defineProperty(globalThis, "localStorage", { configurable: true, value: localStorage });
+  try {
+    return look();
+  } finally {
+    Object.defineProperty(globalThis, "localStorage", given ?? { configurable: true, value: undefined });
+  }
+}
+
+test("a moment is written as Airflow writes it, in the time zone that was chosen there", () => {
+  const moment = "2026-01-03T23:30:05+00:00";
+  assert.equal(momentWords(moment, "UTC"), "2026-01-03 23:30:05");
+  assert.equal(withZone('"Asia/Tokyo"', () => momentWords(moment)), "2026-01-04 08:30:05");
+  const own = momentWords(moment, undefined);
+  for (const odd of [null, "Asia/Tokyo", '"Mars/Olympus"', "{}"]) {
+    assert.equal(withZone(odd, () => momentWords(moment)), own, "and in the browser's where none was");
+  }
+});
+
+test("who waits is told since when, and until when, as far as that is known", () => {
+  const since = "2026-01-03T12:00:00Z";
+  const [from, until] = [since, "2026-01-04T12:00:00Z"].map((each) => momentWords(each));
+  assert.equal(waiting(since, "86400.0"), `since ${from}, until ${until}`);
+  assert.equal(waiting(since, undefined), `since ${from}`);
+  assert.equal(waiting(since, "{{ soon }}"), `since ${from}`);
+});
+
+const videos = (...states) => states.map((state) => ({ state }));
+
+test("a batch counts all lines of its list, those that were left out, too", () => {
+  assert.equal(tally({ videos: videos("success", "running"), leftOut: [{}] }), "1 of 3 videos complete.");
+  assert.equal(tally({ videos: videos("success"), leftOut: [] }), "1 of 1 video complete.");
+  assert.equal(tally({ videos: [], leftOut: [] }), "No video is at work yet.");
+});
+
+test("a red batch says why it is red", () => {
+  const why = (videos, leftOut) => whyRed({ videos, leftOut });
+  assert.match(why(videos("success", "success"), [{}]), /^It is red because 1 was left out: correct .*, and trigger it again\./);
+  assert.match(
+    why(videos("success", "failed", "upstream_failed"), [{}, {}]),
+    /because 2 of its videos were not completed and 2 were left out: mend .* clear the runs that failed, correct /,
   );
-  assert.equal(since("2026-01-03T12:00:05Z", now), "less than a minute", "the clock of the server is ahead");
+  assert.equal(whyRed({ videos: videos("success"), leftOut: [] }), "");
 });
 
 test("a batch counts its videos, any other run its shorts", () => {
@@ -36,9 +100,14 @@ test("the address of a run's tab is right whatever its id is", () => {
   assert.equal(address, "/dags/a/runs/manual__2026-01-01T00:00:00+00:00%2F2/plugin/shorts");
 });
 
+test("the address of what a run has paid for is right whatever its id is", () => {
+  const address = costOf({ dag_id: "a", run_id: "manual__2026-01-01T00:00:00+00:00&x" });
+  assert.equal(address, "/plugin/klap?view=cost&dag_id=a&run_id=manual__2026-01-01T00%3A00%3A00%2B00%3A00%26x");
+});
+
 test("what was found is counted and summed up", () => {
-  assert.equal(found({ total: 1, cost: 0.48, second_hand: false }), "1 short, $0.48");
-  assert.equal(found({ total: 1500, cost: 720, second_hand: true }), "1,500 shorts, $720.00 at second-hand prices");
+  assert.equal(found({ total: 1, cost: 0.48, second_hand: false }, "short"), "1 short, $0.48");
+  assert.equal(found({ total: 1500, cost: 720, second_hand: true }, "short"), "1,500 shorts, $720.00 at second-hand prices");
 });
 
 test("a time to choose has the days of UTC, also where it goes back into another year", () => {

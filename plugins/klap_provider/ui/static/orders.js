@@ -62,9 +62,10 @@ export const clearOrder = (runId, places, onlyFailed) => ({
 });
 
 /** Another watermark in words: of its address, which may be a secret, the name of the file. */
-function markWords({ src_url: address, pos_x: left, pos_y: top, scale }) {
+function markWords({ src_url: address }) {
   if (!address) return "no watermark";
-  return `another watermark: ${fileOf(address) || "a picture"} (${left} from the left, ${top} from the top, size ${scale})`;
+  const name = fileOf(address);
+  return `another watermark${name ? `, ${name}` : ""}`;
 }
 
 /** In the characters that Airflow allows in the id of a run. */

@@ -102,17 +102,19 @@ export function addressName(address) {
   return `${host}${pathname}${pathname === "/watch" ? search : ""}`;
 }
 
-const MOMENT = {
-  day: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-  month: "short",
-  timeZoneName: "short",
-  year: "numeric",
-};
+/** The time zone that was chosen in Airflow's UI, from where that keeps it; undefined: none was, it is the browser's. */
+function chosenZone() {
+  try {
+    const timeZone = JSON.parse(localStorage.getItem("timezone"));
+    return new Intl.DateTimeFormat("en", { timeZone }).resolvedOptions().timeZone;
+  } catch {
+    return undefined;
+  }
+}
 
-/** A moment for a reader, in the browser's time zone, which is named. */
-export const momentWords = (iso) => new Date(iso).toLocaleString(undefined, MOMENT);
+/** A moment as Airflow's own pages write it, in the time zone that was chosen there. */
+export const momentWords = (iso, timeZone = chosenZone()) =>
+  new Date(iso).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone });
 
 /** A number of shorts. */
 export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);

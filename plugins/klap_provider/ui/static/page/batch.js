@@ -1,9 +1,9 @@
 /** The videos of a batch: the run of each, its state, and what went wrong. */
-import { ApiError, get } from "../api.js";
+import { ApiError, get, getFromPlugin } from "../api.js";
 import { Notice, State, h } from "../parts.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { Table } from "./table.js";
-import { tabOf } from "./words.js";
+import { Cost, NUMBER, Short, Table } from "./table.js";
+import { tabOf, tally, whyRed } from "./words.js";
 
 const { Box, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
@@ -24,6 +24,8 @@ async function readBatch(dagId, runId, signal) {
   const run = ["dags", dagId, "dagRuns", runId];
   const page = (offset) => get([...run, "taskInstances"], { operator: OPERATORS, limit: PAGE, offset }, signal);
   const first = await page(0);
+  const started = first.total_entries > 0 ? runsOf(dagId, runId, signal) : Promise.resolve(new Map());
+  started.catch(() => {}); // it is awaited below, if no other request fails first
   const offsets = Array.from({ length: Math.ceil(first.total_entries / PAGE) - 1 }, (_, index) => (index + 1) * PAGE);
   const pages = [first, ...(await Promise.all(offsets.map(page)))];
   const instances = pages.flatMap(({ task_instances: found }) => found);
@@ -40,6 +42,7 @@ async function readBatch(dagId, runId, signal) {
   const problem = list?.state === "failed" ? (await xcom(list, "klap_error"))?.error : null;
   const summed = instances.find(({ operator, state }) => operator === SUMMARY && ["success", "failed"].includes(state));
   const summary = summed ? await xcom(summed, "return_value") : null;
+  const unlisted = summary ?? (list?.state === "success" ? await xcom(list, "klap_list") : null);
   const videos = instances.filter(isVideo);
   const failed = summary ? [] : videos.filter(({ state }) => state === "failed");
   const outcomes = summary?.incomplete ?? (await Promise.all(failed.map((each) => xcom(each, "return_value"))));
@@ -48,9 +51,21 @@ async function readBatch(dagId, runId, signal) {
     isBatch: instances.length > 0,
     ended: instances.length === 0 || summed !== undefined,
     problem: problem ?? null,
-    videos: videos.map((each) => tell(each, errors)),
-    leftOut: summary?.left_out ?? [],
+    videos: videos.map(tell(errors, await started)),
+    leftOut: unlisted?.left_out ?? [],
   };
+}
+
+/** What there is of the runs that a batch has started, by their ids. */
+async function runsOf(run_dag_id, run_id, signal) {
+  const runs = [];
+  for (let more = true; more; ) {
+    const query = { run_dag_id, run_id, limit: PAGE, offset: runs.length };
+    const page = await getFromPlugin(["api", "videos"], query, signal);
+    runs.push(...page.videos);
+    more = page.more;
+  }
+  return new Map(runs.map((run) => [run.run_id, run]));
 }
 
 const LIST = "ReadVideoListOperator";
@@ -62,10 +77,15 @@ const OPERATORS = [LIST, VIDEO, SUMMARY];
 const isVideo = ({ operator, map_index, rendered_fields: fields }) =>
   operator === VIDEO && map_index >= 0 && Boolean(fields?.trigger_run_id);
 
-function tell({ id, rendered_map_index: name, rendered_fields: fields, state }, errors) {
-  const { trigger_dag_id: dag_id, trigger_run_id: run_id, source_video_url: url } = fields;
-  return { id, name: name ?? url, dag_id, run_id, state, error: errors.get(run_id) ?? null };
-}
+const tell =
+  (errors, runs) =>
+  ({ id, rendered_map_index: name, rendered_fields: fields, state }) => {
+    const { trigger_dag_id: dag_id, trigger_run_id: run_id, source_video_url: url, line } = fields;
+    const run = runs.get(run_id) ?? { cost: null, second_hand: false };
+    // Of a run that goes on, it says more than the task that waits for it.
+    const its = { state: state === "deferred" ? (run.state ?? state) : state, error: errors.get(run_id) ?? null };
+    return { ...run, ...its, budget: null, dag_id, id, line, name: name ?? url, run_id };
+  };
 
 /** The list of them, wherever the batch is shown. */
 export function BatchVideos({ dagId, runId }) {
@@ -78,37 +98,35 @@ export function BatchVideos({ dagId, runId }) {
     { as: "section", "aria-label": "Batch", gap: 3 },
     seen.error && h(Pending, seen),
     answer.problem && h(Notice, { status: "error" }, answer.problem),
-    h(Text, { fontSize: "sm" }, tally(answer.videos)),
+    !answer.problem && h(Text, { fontSize: "sm" }, tally(answer), answer.ended && ` ${whyRed(answer)}`),
     answer.videos.length > 0 &&
       h(
         Table,
-        { label: "Videos of the batch", heads: [["Video"], ["State"], ["What went wrong"]] },
+        { label: "Videos of the batch", heads: HEADS },
         answer.videos.map((video) => h(BatchRow, { key: video.id, video })),
       ),
     answer.leftOut.length > 0 && h(LeftOut, answer),
   );
 }
 
-function tally(videos) {
-  if (videos.length === 0) return "No video is at work yet.";
-  const done = videos.filter(({ state }) => state === "success").length;
-  const failed = videos.filter(({ state }) => ["failed", "upstream_failed"].includes(state)).length;
-  return `${done} of ${videos.length} videos complete${failed ? `, ${failed} failed` : ""}`;
-}
+const HEADS = [["Line", NUMBER], ["Video"], ["State"], ["Cost", NUMBER], ["What went wrong"]];
 
 function BatchRow({ video }) {
+  const name = video.line ? `line ${video.line}, ${video.name}` : video.name;
   return h(
     TableRow,
     null,
+    h(TableCell, NUMBER, video.line ?? "–"),
     h(
       TableCell,
-      { color: "fg.info", minWidth: "12rem", wordBreak: "break-word" },
-      h(Link, { to: tabOf(video) }, video.name),
+      { color: "fg.info", minWidth: "10rem", whiteSpace: "normal" },
+      h(Link, { to: tabOf(video) }, h(Short, null, video.name)),
     ),
     h(TableCell, null, h(State, { state: video.state })),
+    h(TableCell, NUMBER, h(Cost, { run: video, name })),
     h(
       TableCell,
-      { fontSize: "sm", minWidth: "14rem", whiteSpace: "normal", wordBreak: "break-word" },
+      { fontSize: "sm", minWidth: "12rem", whiteSpace: "normal", wordBreak: "break-word" },
       video.error ?? "–",
     ),
   );

@@ -46,14 +46,16 @@ export function useAnswer(load, key, every = null) {
  * @param {(query: {limit: number, offset: number}, signal: AbortSignal) => Promise<any>} read one page, which says
  *   whether there is `more`
  * @param {string} name of the list in its answer
+ * @param {string} [what] is listed: of something else, the first page is shown again
  * @returns {[(signal: AbortSignal) => Promise<any>, string, Function]} what to give to {@link useAnswer}, and the button
  */
-export function usePages(read, name) {
-  const [pages, setPages] = useState(1);
+export function usePages(read, name, what = "") {
+  const [seen, setSeen] = useState({ what, pages: 1 });
+  const pages = seen.what === what ? seen.pages : 1;
   const load = async (signal) => {
     const offsets = Array.from({ length: pages }, (_, page) => page * PAGE);
     const answers = await Promise.all(offsets.map((offset) => read({ limit: PAGE, offset }, signal)));
-    return { [name]: answers.flatMap((answer) => answer[name]), more: answers.at(-1).more };
+    return { ...answers.at(-1), [name]: answers.flatMap((answer) => answer[name]) };
   };
   const More = useCallback(
     ({ answer, isStale }) =>
@@ -63,15 +65,16 @@ export function usePages(read, name) {
             {
               alignSelf: "center",
               loading: isStale,
-              onClick: () => setPages((before) => before + 1),
+              onClick: () =>
+                setSeen((before) => ({ what, pages: (before.what === what ? before.pages : 1) + 1 })),
               variant: "outline",
             },
             "More",
           )
         : null,
-    [],
+    [what],
   );
-  return [load, String(pages), More];
+  return [load, `${pages} ${what}`, More];
 }
 
 /** What is shown until there is an answer, or in place of one. */

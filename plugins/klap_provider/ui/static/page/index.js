@@ -8,8 +8,9 @@ import { h } from "../parts.js";
 import { Videos } from "./videos.js";
 import { Waiting } from "./waiting.js";
 
-const { Suspense, lazy, useState } = globalThis.React;
+const { Suspense, lazy, useEffect, useReducer, useState } = globalThis.React;
 const { Heading, Stack, TabsContent, TabsList, TabsRoot, TabsTrigger } = globalThis.ChakraUI;
+const { useLocation } = globalThis.ReactRouterDOM;
 
 const VIEWS = {
   videos: { title: "Videos", view: Videos },
@@ -23,11 +24,23 @@ function addressed() {
   return Object.hasOwn(VIEWS, asked ?? "") ? asked : "videos";
 }
 
+/** Draw anew when somebody chooses another time zone, of which Airflow's own pages are told so. */
+function useZone() {
+  const [, draw] = useReducer((before) => before + 1, 0);
+  useEffect(() => {
+    addEventListener("local-storage", draw);
+    return () => removeEventListener("local-storage", draw);
+  }, []);
+}
+
 function KlapPage() {
+  useZone();
   const [opened, setOpened] = useState(addressed);
+  const { key } = useLocation();
+  useEffect(() => setOpened(addressed()), [key]); // a link of the page leads to another part of it
   const open = ({ value }) => {
     const address = new URL(location.href);
-    address.searchParams.set("view", value);
+    address.search = new URLSearchParams({ view: value });
     // Not by way of the router, which would mount the page anew, and so take the focus from the tab.
     history.replaceState(history.state, "", address);
     setOpened(value);
@@ -47,7 +60,7 @@ function KlapPage() {
         ...Object.entries(VIEWS).map(([value, { title }]) => h(TabsTrigger, { key: value, value }, title)),
       ),
       ...Object.entries(VIEWS).map(([value, { view }]) =>
-        h(TabsContent, { key: value, pt: 4, value }, h(Suspense, { fallback: null }, h(view))),
+        h(TabsContent, { key: value, pt: 4, value }, h(Suspense, { fallback: null }, h(view, { key }))),
       ),
     ),
   );

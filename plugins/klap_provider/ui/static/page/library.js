@@ -3,14 +3,14 @@ import { getFromPlugin } from "../api.js";
 import { useNear } from "../card.js";
 import { Bar, Icon, OutsideButton, h } from "../parts.js";
 import { StoredTexts, Video, videoOf } from "../stored.js";
-import { fileSize } from "../words.js";
+import { fileSize, momentWords } from "../words.js";
+import { Choice, DagChoice, Search } from "./filters.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { PERIODS, daysOf, found, moment, price, tabOf } from "./words.js";
+import { Short } from "./table.js";
+import { PERIODS, SECOND_HAND, daysOf, found, price, tabOf } from "./words.js";
 
 const { useDeferredValue, useState } = globalThis.React;
-const { Box, Button, Flex, Heading, HStack, Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot } =
-  globalThis.ChakraUI;
-const { SimpleGrid, Stack, Text } = globalThis.ChakraUI;
+const { Box, Button, Flex, Heading, HStack, SimpleGrid, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 const PAGE = 24;
@@ -45,7 +45,12 @@ export function Library() {
     h(Filters, { asked, change, dagIds: answer?.dag_ids ?? [] }),
     h(Pending, seen),
     answer &&
-      h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, found(answer)),
+      h(
+        Box,
+        { fontSize: "sm" },
+        h(Text, { "aria-live": "polite", fontWeight: "semibold" }, found(answer, "short")),
+        h(Text, { color: "fg.muted" }, about(answer)),
+      ),
     answer &&
       h(
         SimpleGrid,
@@ -73,17 +78,21 @@ export function Library() {
   );
 }
 
+/** What is not in the sum. */
+const about = ({ second_hand: isSecondHand }) =>
+  "Exports only: the videos, and the shorts that Klap made of them, cost, too; see Cost." +
+  (isSecondHand ? ` ${SECOND_HAND}` : "");
+
 function Filters({ asked, change, dagIds }) {
-  const search = {
-    "aria-label": "Search shorts",
-    placeholder: "Name, video or Dag",
-    type: "search",
-    value: asked.search,
-  };
   return h(
     Flex,
     { flexWrap: "wrap", gap: 2 },
-    h(Input, { ...search, flex: "1 1 14rem", onChange: ({ target }) => change({ search: target.value }), size: "sm" }),
+    h(Search, {
+      label: "Search shorts",
+      placeholder: "Name, video, run or Dag",
+      value: asked.search,
+      change: (search) => change({ search }),
+    }),
     h(Choice, {
       label: "Time",
       value: asked.period,
@@ -96,26 +105,7 @@ function Filters({ asked, change, dagIds }) {
       options: Object.entries(ORDERS),
       choose: (order_by) => change({ order_by }),
     }),
-    dagIds.length > 1 &&
-      h(Choice, {
-        label: "Dag",
-        value: asked.dag_id,
-        options: [["", "All Dags"], ...dagIds.map((dagId) => [dagId, dagId])],
-        choose: (dag_id) => change({ dag_id }),
-      }),
-  );
-}
-
-function Choice({ label, value, options, choose }) {
-  return h(
-    NativeSelectRoot,
-    { flex: "0 1 12rem", size: "sm" },
-    h(
-      NativeSelectField,
-      { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
-      ...options.map(([each, words]) => h("option", { key: each, value: each }, words)),
-    ),
-    h(NativeSelectIndicator),
+    h(DagChoice, { dagIds, value: asked.dag_id, choose: (dag_id) => change({ dag_id }) }),
   );
 }
 
@@ -133,10 +123,13 @@ function Card({ short }) {
       h(Score, { short }),
       h(
         Box,
-        { color: "fg.muted", fontSize: "xs", wordBreak: "break-word" },
-        h(Box, null, short.video),
+        { color: "fg.muted", fontSize: "xs" },
+        short.run_name &&
+          !short.video?.endsWith(short.run_name) &&
+          h(Box, { color: "fg" }, h(Short, null, short.run_name)),
+        short.video && h(Box, null, h(Short, null, short.video)),
         short.settings && h(Box, null, `With ${short.settings}`),
-        h(Box, null, `${moment(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
+        h(Box, null, `${momentWords(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
       ),
       h(Box, { flex: 1 }),
       h(
@@ -147,7 +140,7 @@ function Card({ short }) {
           { href: videoOf(run, video, { download: 1 }), icon: "download", label: `Download ${short.name}` },
           "Download",
         ),
-        short.run_exists &&
+        short.run_name !== null &&
           h(
             Button,
             { asChild: true, size: "xs", variant: "outline" },

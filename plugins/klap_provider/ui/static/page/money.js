@@ -1,11 +1,11 @@
-/** What was paid: a chart by day or by month, and the sums of each Dag, against the budgets of its runs. */
+/** What was paid: a chart by day or by month, and the sums of each Dag, against budgets; or what one run has paid. */
 import { getFromPlugin } from "../api.js";
 import { Bar, h } from "../parts.js";
 import { columns, firstDay, lines } from "./chart.js";
 import { Pending, useAnswer } from "./hooks.js";
 import { Payments } from "./payments.js";
 import { NUMBER, SecondHand, Table } from "./table.js";
-import { dollars } from "./words.js";
+import { SECOND_HAND, dollars } from "./words.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
@@ -15,7 +15,19 @@ const COLOURS = ["blue", "orange", "teal", "purple", "pink", "cyan"];
 const colourOf = (index) => `${COLOURS[index % COLOURS.length]}.solid`;
 const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM] = [900, 260, 60, 20, 24];
 
+/** The run that the page's address names, of which alone it is then. */
+function addressed() {
+  const { searchParams: asked } = new URL(location.href);
+  const [run_dag_id, run_id] = [asked.get("dag_id"), asked.get("run_id")];
+  return run_dag_id && run_id ? { run_dag_id, run_id } : null;
+}
+
 export function Money() {
+  const [run] = useState(addressed);
+  return run ? h(Payments, { run }) : h(Sums);
+}
+
+function Sums() {
   const [unit, setUnit] = useState("day");
   const load = (signal) => getFromPlugin(["api", "money"], { since: firstDay(unit, new Date()) }, signal);
   const seen = useAnswer(load, unit);
@@ -33,7 +45,7 @@ export function Money() {
     ),
     h(Pending, seen),
     answer && !isStale && h(Spending, { ...answer, unit }),
-    h(Payments),
+    h(Payments, { run: null }),
   );
 }
 
@@ -54,8 +66,7 @@ function Spending({ days, dags, unit }) {
     h(
       Text,
       { color: "fg.muted", fontSize: "sm" },
-      "By what the ledger says, at the prices of each connection; second-hand are those that a connection does not " +
-        "have, and nobody at Klap has confirmed. Days are those of UTC.",
+      `By what the ledger says, at the prices of each connection. ${SECOND_HAND} Days are those of UTC.`,
     ),
   );
 }

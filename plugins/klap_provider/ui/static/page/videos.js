@@ -1,13 +1,14 @@
 /** All runs, the newest first, each with what came of it. */
 import { getFromPlugin } from "../api.js";
 import { Icon, State, h } from "../parts.js";
+import { momentWords } from "../words.js";
 import { BatchVideos } from "./batch.js";
 import { Pending, useAnswer, usePages } from "./hooks.js";
-import { NUMBER, SecondHand, Small, Table } from "./table.js";
-import { dollars, moment, outcome, tabOf } from "./words.js";
+import { AboutPrices, Cost, MOMENT, NUMBER, Short, Small, Table } from "./table.js";
+import { outcome, tabOf } from "./words.js";
 
 const { Fragment, useState } = globalThis.React;
-const { Box, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+const { Box, Flex, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 const EVERY = 10_000; // ms
@@ -22,13 +23,29 @@ export function Videos() {
     { gap: 3 },
     seen.error && h(Pending, seen),
     answer.videos.length === 0
-      ? h(Text, { color: "fg.muted" }, "No run of a Dag that works with Klap, and whose XComs you may read.")
+      ? h(Nothing, { dagIds: answer.dag_ids })
       : h(
           Table,
           { label: "Videos", heads: HEADS },
           answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
         ),
     h(More, seen),
+    answer.videos.some(({ second_hand: isSecondHand }) => isSecondHand) && h(AboutPrices),
+  );
+}
+
+/** What is said where there is no run: whether there can be one, and where to start it. */
+function Nothing({ dagIds }) {
+  if (dagIds.length === 0) {
+    const words = "There is nothing here that you may see: ask for the permission to read XComs.";
+    return h(Text, { color: "fg.muted" }, words);
+  }
+  const link = (dagId) => h(Link, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
+  return h(
+    Stack,
+    { gap: 2 },
+    h(Text, { color: "fg.muted" }, "No videos yet. To make shorts of one, open one of these and press Trigger:"),
+    h(Flex, { color: "fg.info", columnGap: 4, flexWrap: "wrap" }, ...dagIds.map(link)),
   );
 }
 
@@ -50,11 +67,11 @@ function VideoRow({ video }) {
       h(TableCell, null, h(State, { state: video.state })),
       h(TableCell, NUMBER, outcome(video)),
       h(TableCell, NUMBER, video.best ?? "–"),
-      h(TableCell, NUMBER, h(Cost, video)),
+      h(TableCell, NUMBER, h(Cost, { run: video, name: video.name })),
       h(
         TableCell,
-        { minWidth: "7rem", whiteSpace: "normal" },
-        h(Text, { fontSize: "sm" }, moment(video.at)),
+        MOMENT,
+        h(Text, { fontSize: "sm" }, momentWords(video.at)),
         video.by && h(Small, null, `by ${video.by}`),
       ),
     ),
@@ -62,7 +79,12 @@ function VideoRow({ video }) {
       h(
         TableRow,
         null,
-        h(TableCell, { bg: "bg.subtle", colSpan: 6 }, h(BatchVideos, { dagId: video.dag_id, runId: video.run_id })),
+        // As wide as the others are, whatever is in it.
+        h(
+          TableCell,
+          { bg: "bg.subtle", colSpan: 6, maxWidth: 0, whiteSpace: "normal" },
+          h(BatchVideos, { dagId: video.dag_id, runId: video.run_id }),
+        ),
       ),
   );
 }
@@ -86,18 +108,8 @@ function VideoName({ video, isOpen, toggle }) {
     h(
       Box,
       { minWidth: 0 },
-      h(Box, { color: "fg.info", dir: "auto", overflowWrap: "anywhere" }, h(Link, { to: tabOf(video) }, video.name)),
+      h(Box, { color: "fg.info" }, h(Link, { to: tabOf(video) }, h(Short, null, video.name))),
       h(Small, null, [video.note !== video.name && video.note, video.dag_id].filter(Boolean).join(" · ")),
     ),
-  );
-}
-
-function Cost({ cost, second_hand: isSecondHand, budget }) {
-  return h(
-    Box,
-    null,
-    dollars(cost),
-    budget !== null && h(Small, null, `of ${dollars(budget)}`),
-    isSecondHand && h(SecondHand),
   );
 }

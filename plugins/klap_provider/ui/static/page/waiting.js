@@ -2,7 +2,7 @@
 import { ApiError, get } from "../api.js";
 import { Icon, h } from "../parts.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { since, tabOf } from "./words.js";
+import { tabOf, waiting } from "./words.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
@@ -52,7 +52,7 @@ export function Waiting() {
 function Question({ subject, created_at: at, task_instance: instance }) {
   const { dag_display_name: dag, dag_run_id: runId, dag_id, rendered_fields: fields } = instance;
   const video = fields?.source_video_url;
-  const facts = [video, dag, `for ${since(at, new Date())}`].filter(Boolean).join(" · ");
+  const facts = [video, dag, waiting(at, fields?.response_timeout)].filter(Boolean).join(" · ");
   return h(
     Flex,
     { alignItems: "center", as: "li", bg: "awaiting_input.subtle", borderRadius: "md", gap: 3, p: 3 },

@@ -1,5 +1,5 @@
 /** Words and numbers of the page. Pure. */
-import { pathOf } from "../words.js";
+import { momentWords, pathOf } from "../words.js";
 
 const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 
@@ -10,11 +10,21 @@ export const dollars = (amount) => (amount === null || amount === undefined ? "â
 export const price = ({ cost, second_hand: isSecondHand }) =>
   `${dollars(cost)}${isSecondHand ? " (second-hand price)" : ""}`;
 
-/** How many shorts there are, and what all of them cost. */
-export const found = ({ total, cost, second_hand: isSecondHand }) => {
-  const shorts = total === 1 ? "1 short" : `${total.toLocaleString("en-US")} shorts`;
-  return `${shorts}, ${dollars(cost)}${isSecondHand ? " at second-hand prices" : ""}`;
+/** How many of something there are, and what all of them cost. */
+export const found = ({ total, cost, second_hand: isSecondHand }, what) => {
+  const count = total === 1 ? `1 ${what}` : `${total.toLocaleString("en-US")} ${what}s`;
+  return `${count}, ${dollars(cost)}${isSecondHand ? " at second-hand prices" : ""}`;
 };
+
+/** What a second-hand price is. */
+export const SECOND_HAND =
+  "Second-hand prices are those that a connection does not have, and nobody at Klap has confirmed.";
+
+/** Since when a person is waited for, and until when, as far as that is known: `patience` is in seconds. */
+export function waiting(since, patience) {
+  const end = new Date(since).getTime() + Number.parseFloat(patience) * 1000;
+  return `since ${momentWords(since)}${Number.isNaN(end) ? "" : `, until ${momentWords(end)}`}`;
+}
 
 /** Times to choose from. */
 export const PERIODS = { all: "All times", week: "Last 7 days", month: "This month", before: "Last month" };
@@ -28,16 +38,8 @@ export function daysOf(period, now) {
   return period === "before" ? { since: iso(year, month - 1, 1), until: iso(year, month, 0) } : {};
 }
 
-/** A moment for a reader, in the time zone of the browser. */
-export const moment = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
-
-/** For how long something has been so. */
-export function since(iso, now) {
-  const minutes = Math.max(0, Math.floor((now - new Date(iso)) / 60000));
-  if (minutes < 1) return "less than a minute";
-  if (minutes < 60) return `${minutes} min`;
-  return minutes < 2 * 24 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`;
-}
+/** An address without what says least, in the parts between which it may break; any other text likewise. */
+export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
 
 /** What came of a run, in a word or two. */
 export function outcome({ batch, shorts }) {
@@ -56,6 +58,32 @@ export function forWhat(what) {
   return `${what[0].toUpperCase()}${what.slice(1)}`;
 }
 
+/** What has become of a batch: `leftOut` are lines of its list that were not made a run of. */
+export function tally({ videos, leftOut }) {
+  const all = videos.length + leftOut.length;
+  if (all === 0) return "No video is at work yet.";
+  const done = videos.filter(({ state }) => state === "success").length;
+  return `${done} of ${all} ${all === 1 ? "video" : "videos"} complete.`;
+}
+
+/** Why a batch that has ended is red, and what to do; nothing if it is not. */
+export function whyRed({ videos, leftOut }) {
+  const failed = videos.filter(({ state }) => state !== "success").length;
+  const were = (count) => (count === 1 ? "was" : "were");
+  const causes = [
+    [failed, `of its videos ${were(failed)} not completed`, "mend the causes and clear the runs that failed"],
+    [leftOut.length, `${were(leftOut.length)} left out`, "correct what the list has there"],
+  ].filter(([count]) => count > 0);
+  if (causes.length === 0) return "";
+  const why = causes.map(([count, what]) => `${count} ${what}`).join(" and ");
+  const advice = causes.map((each) => each.at(-1)).join(", ");
+  return `It is red because ${why}: ${advice}, and trigger it again. What is there is not paid for again.`;
+}
+
 /** The address of a run's tab, below Airflow's own. */
 export const tabOf = ({ dag_id: dagId, run_id: runId }) =>
   pathOf("dags", dagId, "runs", runId, "plugin", "shorts");
+
+/** The address of what a run has paid for. */
+export const costOf = ({ dag_id: dagId, run_id: runId }) =>
+  `/plugin/klap?${new URLSearchParams({ view: "cost", dag_id: dagId, run_id: runId })}`;

@@ -1,0 +1,34 @@
+/** What a list is narrowed down with. */
+import { h } from "../parts.js";
+
+const { Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot } = globalThis.ChakraUI;
+
+/** A field for words; `change` is told all of them. */
+export function Search({ label, placeholder, value, change }) {
+  const field = { "aria-label": label, placeholder, type: "search", value };
+  return h(Input, { ...field, flex: "1 1 14rem", onChange: ({ target }) => change(target.value), size: "sm" });
+}
+
+/** A list to choose from: `options` are values, each with its words. */
+export function Choice({ label, value, options, choose }) {
+  return h(
+    NativeSelectRoot,
+    { flex: "0 1 12rem", size: "sm" },
+    h(
+      NativeSelectField,
+      { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
+      ...options.map(([each, words]) => h("option", { key: each, value: each }, words)),
+    ),
+    h(NativeSelectIndicator),
+  );
+}
+
+/** The Dags to choose from, where there are several. */
+export const DagChoice = ({ dagIds, value, choose }) =>
+  dagIds.length > 1 &&
+  h(Choice, {
+    label: "Dag",
+    value,
+    options: [["", "All Dags"], ...dagIds.map((dagId) => [dagId, dagId])],
+    choose,
+  });
