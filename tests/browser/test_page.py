@@ -116,7 +116,7 @@ def test_the_page_is_in_the_navigation_and_lists_the_runs_the_newest_first(page:
     expect(rows(page).first).to_contain_text(f"by {USER}")
     page.get_by_role("button", name="More").click()
     expect(rows(page)).to_have_count(50)
-    page.get_by_role("link", name="Episode 0").click()
+    page.get_by_role("link", name="Episode 0", exact=True).click()
     expect(page).to_have_url(re.compile("/dags/klap_generate_shorts/runs/manual.*/plugin/shorts$"))
 
 
