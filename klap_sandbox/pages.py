@@ -28,7 +28,9 @@ video, .empty { width: 100%; border-radius: 12px; background: #000; max-height: 
 dt { font-weight: 600; } dd { margin: 0 0 8px; color: var(--soft); }
 @media (max-width: 560px) { .player { grid-template-columns: 1fr; } }
 @media (max-width: 360px) { body { padding: 0; font-size: 14px; } main { border: 0; border-radius: 0; padding: 12px; }
-  .player { gap: 12px; } .empty { aspect-ratio: 1; padding: 12px; } h1 { font-size: 1.1rem; } }
+  .player { gap: 0; padding: 0; } .player > div:last-child { padding: 12px; }
+  video { border-radius: 0; display: block; max-height: 100vh; } .empty { aspect-ratio: 1; padding: 12px; }
+  h1 { font-size: 1.1rem; } }
 """
 
 
@@ -56,15 +58,19 @@ Nothing here costs anything.</p>
     )
 
 
-def player_page(short: Short, video_url: str | None) -> str:
+def player_page(short: Short, video_url: str | None, *, style: str = "") -> str:
     """A short with its score, or a whole video.
 
-    :param video_url: the newest finished export, if there is one.
+    :param video_url: the newest finished export, or a part of the source; None if neither can be shown.
+    :param style: CSS of the picture.
     """
     if video_url:
-        video = f'<video src="{escape(video_url)}" controls playsinline preload="metadata"></video>'
+        video = f'<video src="{escape(video_url)}" style="{style}" controls playsinline preload="metadata"></video>'
     else:
-        video = '<div class="empty">Not exported yet: the video appears here when an export is ready.</div>'
+        video = (
+            '<div class="empty">Not exported yet, and the sandbox has no source to play of: the video appears here '
+            "when an export is ready.</div>"
+        )
     score = ""
     if short.score is not None and short.explanation is not None:
         score = (

@@ -42,6 +42,10 @@ class FfmpegStudio:
         source = await self._library.get(source_url)
         return Measure(source.seconds, source.has_audio)
 
+    async def source(self, source_url: str) -> Path:
+        """The fetched file."""
+        return (await self._library.get(source_url)).file
+
     async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
         """Make the file ``name`` of a short."""
         source = await self._library.get(request.source_video_url)

@@ -52,6 +52,12 @@ class Studio(Protocol):
         :raises FfmpegError: the clip could not be made.
         """
 
+    async def source(self, source_url: str) -> Path | None:
+        """A source video that was measured before, as a file; None if there is none to be shown.
+
+        :raises SourceError: the source is gone.
+        """
+
     async def prepare(self) -> None:
         """Called once, before the first request."""
 
@@ -77,6 +83,10 @@ class StandInStudio:
     async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
         """The tiny MP4, whatever is asked for."""
         return Rendered(self._file)
+
+    async def source(self, source_url: str) -> Path | None:
+        """The sample; no other video is ever fetched."""
+        return await self._sample.file() if self._sample.is_at(source_url) else None
 
     async def prepare(self) -> None:
         """Make the tiny MP4, so that the first export need not wait for it."""

@@ -147,6 +147,8 @@ class Offer(TypedDict):
     price: float
     #: Whether nobody at Klap has confirmed that price.
     second_hand: bool
+    #: US dollars that the run has paid before any export.
+    spent: float
     #: For how many exports the budget does; None: for any number.
     room: int | None
     #: ISO 8601, until when a person may pick; None if nobody is asked.

@@ -103,13 +103,20 @@ def test_the_same_short_is_exported_with_another_watermark(
     page.goto(stage.tab_of(finished))
     short = section(page, "Shorts").get_by_role("listitem").first
     short.get_by_role("button", name=re.compile("^Export again with")).click()
+    export = short.get_by_role("button", name="Export with this watermark · $0.48 (second-hand price)")
+    expect(export).to_be_disabled()
+    expect(export).to_have_accessible_description("It has no watermark: give the address of a picture first.")
     short.get_by_label("Address of a picture").fill(picture)
     short.get_by_label("From the top").fill("0.1")
     assert axe(page, "Shorts") == []
-    short.get_by_role("button", name="Export with this watermark · $0.48 (second-hand price)").click()
+    export.click()
     again = section(page, "Town hall: another watermark")
     expect(again.get_by_role("listitem")).to_have_count(1, timeout=PATIENCE)
     expect(again).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
+    expect(again).to_contain_text("Cost $0.48 at second-hand prices")
+    expect(again.get_by_role("listitem")).to_contain_text("with links.png")
+    expect(short).not_to_contain_text("with links.png")
+    expect(section(page, "Summary")).to_contain_text(re.compile(r"With further exports5 delivered · \$\d\.\d\d"))
     assert paid(acts, before) == ["export"]
     mark = acts.ledger("export")[-1]["body"]["watermark"]
     assert mark == {"src_url": picture, "pos_x": 0.5, "pos_y": 0.1, "scale": 1}
@@ -186,6 +193,22 @@ def test_a_video_that_klap_has_taken_all_the_same_is_gone_on_with_and_not_paid_a
     assert paid(lossy, before) == ["export"]
 
 
+def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_price(page: Page, stage: Stage) -> None:
+    address = f"{stage.sandbox.root}/gone.mp4"
+    run_id = stage.trigger(source_video_url=address, name="Gone")
+
+    def sent() -> int:
+        return sum(task["body"]["source_video_url"] == address for task in stage.sandbox.ledger("task"))
+
+    assert stage.airflow.wait_for_run(DAG_ID, run_id, seconds=480) == "failed"
+    before = sent()
+    page.goto(stage.tab_of(run_id))
+    expect(section(page, "Summary").get_by_role("alert")).to_contain_text("start a new run")
+    page.get_by_role("button", name="Send the same video again · $0.44 (second-hand price)").dblclick()
+    expect(section(page, "Summary")).to_contain_text("Cost$0.88 at second-hand prices", timeout=PATIENCE)
+    assert sent() == before + 1
+
+
 def has_failed(runs: tuple[Stage, dict[str, str]], name: str) -> tuple[Stage, str]:
     """A run that has failed, and the stage that it is on."""
     stage, ids = runs
@@ -250,6 +273,14 @@ def test_nothing_sticks_out(new_page: Open, stage: Stage, finished: str, width: 
         box = card.bounding_box()
         assert box is not None
         assert box["x"] + box["width"] <= width
+        for button in card.get_by_role("button").all():
+            inner = button.bounding_box()
+            assert inner is not None
+            assert inner["x"] + inner["width"] <= box["x"] + box["width"], button.inner_text()
+    opened = section(page, "Shorts").get_by_role("listitem").first
+    player = opened.get_by_label(opened.get_by_role("heading").inner_text(), exact=True).bounding_box()
+    assert player is not None
+    assert player["height"] / player["width"] == pytest.approx(16 / 9, abs=0.02), "however long the card is"
 
 
 def test_everything_is_done_by_keyboard(page: Page, stage: Stage, delivered: str) -> None:

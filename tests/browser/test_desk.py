@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -66,10 +65,11 @@ def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Sta
     expect(page.get_by_role("table", name="Videos")).to_contain_text("Waiting For You")
     if (everything := waiting.get_by_role("button", name="Show all")).is_visible():
         everything.click()
-    pick = waiting.locator(f'a[href*="{quote(asked)}"]')
+    pick = waiting.locator(f'a[href*="{asked}"]')
     expect(pick).to_have_count(1)
     pick.click()
-    expect(page).to_have_url(stage.tab_of(quote(asked)))
+    expect(page).to_have_url(stage.tab_of(asked))
+    expect(page.get_by_role("link", name="Shorts", exact=True)).to_have_attribute("aria-current", "page")
 
 
 def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage, batch: str) -> None:
@@ -117,7 +117,7 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at second-hand prices$"))).to_be_visible()
     page.go_back()
     row.get_by_role("link", name="Permitted", exact=True).click()
-    expect(page).to_have_url(stage.tab_of(quote(run_id)))
+    expect(page).to_have_url(stage.tab_of(run_id))
 
 
 def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_to_the_ledger(

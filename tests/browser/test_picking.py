@@ -39,18 +39,38 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     assert [tick.is_checked() for tick in ticks.all()] == [True, True, True, False, False]
     expect(question(page)).to_contain_text(re.compile("Until .* Without an answer by then, the 3 shorts"))
 
-    question(page).get_by_role("button", name=f"Play {shorts[0]['short_name']}").click()
-    player = question(page).frame_locator("iframe")
+    expect(page.get_by_role("region", name="Summary")).to_contain_text("Cost before exports$2.04")
+    player = question(page).frame_locator("iframe").first
     expect(player.get_by_role("heading", name=shorts[0]["short_name"])).to_be_visible()
+    picture = player.locator("video")
+    picture.evaluate("video => video.readyState >= 2 || new Promise((seen) => (video.onloadeddata = seen))")
+    expect(picture).to_have_js_property("paused", value=True)
+    assert picture.evaluate("video => video.currentTime") > 0, "it shows the short's part of the video"
 
     ticks.nth(0).click()
     ticks.nth(1).click()
     ticks.nth(4).click()
     page.get_by_role("button", name="Export 2 shorts · $0.96").dblclick()
+    expect(page.get_by_text("You picked 2 of 5 shorts")).to_be_in_viewport()
+    expect(page.get_by_role("region", name="Not selected").get_by_role("listitem")).to_have_count(3)
     expect(page.get_by_role("region", name="Summary")).to_contain_text("2 of 2 shorts delivered", timeout=120_000)
+    page.reload()
     expect(page.get_by_text("Anonymous picked 2 of 5 shorts")).to_be_visible()
     ids = [short["project_id"] for short in shorts]
     assert sorted(exports(stage, asked)) == sorted([ids[2], ids[4]])
+
+
+def test_players_are_loaded_as_their_cards_come_into_view(new_page: Open, stage: Stage, asked: str) -> None:
+    page = new_page(viewport={"width": 1280, "height": 700})
+    page.goto(stage.tab_of(asked))
+    players = question(page).locator("iframe")
+    expect(players.first).to_be_visible()
+    assert players.count() < 5
+    question(page).get_by_role("listitem").last.scroll_into_view_if_needed()
+    expect(players.last).to_have_attribute("title", re.compile("Klap's player of "))
+    for card in question(page).get_by_role("listitem").all():
+        card.scroll_into_view_if_needed()
+    expect(players).to_have_count(5)
 
 
 def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, delivered: str) -> None:

@@ -815,7 +815,13 @@ def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandb
     ]
     extra = {"embed_url": "https://klap.app/embed/best", "exported": False}
     assert shorts[:1] == [{**short, **extra} for short in selected]
-    assert task.xcom("klap_offer") == {"price": 0.48, "second_hand": True, "room": None, "deadline": None}
+    assert task.xcom("klap_offer") == {
+        "price": 0.48,
+        "second_hand": True,
+        "spent": 1.72,
+        "room": None,
+        "deadline": None,
+    }
 
 
 @pytest.mark.parametrize("change", [{"grow": 1}, {"rescore": True}, {"grow": 2, "rescore": True}], ids=str)

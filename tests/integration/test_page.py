@@ -272,6 +272,7 @@ def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(ser
     assert [each["id"] for each in found["shorts"]] == ["c", "a", "old", "b"]
     assert (found["total"], found["dag_ids"]) == (4, [DAG, OTHER])
     assert [(each["cost"], each["second_hand"]) for each in found["shorts"][:2]] == [(None, False), (0.48, True)]
+    assert [each["settings"] for each in found["shorts"][:2]] == [None, "watermark acme.png"]
     assert [each["run_name"] for each in found["shorts"]] == [
         "Webinar",
         "Talk of the month",

@@ -217,6 +217,40 @@ def test_a_clear_does_not_ask_again_about_the_same_shorts(
     assert len(supervisor.questions) == 1
 
 
+def test_what_klap_bills_for_the_shorts_is_written_down_before_the_question_and_once_whatever_follows(
+    review: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    known: list[tuple[int, float]] = []
+
+    class Noted(list[Any]):
+        def append(self, question: Any) -> None:
+            known.append((len(generated_lines(supervisor)), supervisor.xcom("review", "klap_offer")["spent"]))
+            super().append(question)
+
+    supervisor.questions = Noted()
+    task = review()
+    task.answer = [NONE_OF_THEM], "Ada"
+    task.run()
+    [line] = generated_lines(supervisor)
+    task.clear()
+    task.run()
+    assert known == [(1, 1.40), (1, 1.40)], "a video for $0.44 and three shorts for $0.32"
+    assert generated_lines(supervisor) == [line]
+
+
+def test_shorts_that_klap_made_are_billed_although_those_that_were_asked_for_are_not_there(
+    review: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    with pytest.raises(KlapInputError, match="has no short gone"):
+        review(project_ids=["gone"]).run()
+    assert [line["what"] for line in generated_lines(supervisor)] == ["3 generated shorts"]
+
+
+def generated_lines(supervisor: Supervisor) -> list[dict[str, Any]]:
+    lines = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    return [line for line in lines if line["what"].endswith("generated shorts")]
+
+
 def test_a_clear_asks_again_about_other_shorts(
     review: Callable[..., Played], supervisor: Supervisor, klap: Sandbox
 ) -> None:

@@ -316,7 +316,8 @@ def test_the_player_shows_a_short_and_its_newest_export(sandbox: Sandbox) -> Non
 
     page = requests.get(player, timeout=5).text
     assert "Fast, cheap &amp; good &lt;pick two&gt;" in page
-    assert "<video" not in page
+    assert "no source to play of" in page, "this sandbox fetches nothing"
+    assert requests.get(f"{sandbox.root}/sources/{awkward['id']}", timeout=5).status_code == 404
 
     export = sandbox.call("POST", f"/projects/{folder}/{awkward['id']}/exports").json()
     export = sandbox.outcome(f"/projects/{folder}/{awkward['id']}/exports/{export['id']}")
@@ -324,6 +325,20 @@ def test_the_player_shows_a_short_and_its_newest_export(sandbox: Sandbox) -> Non
     assert f'<video src="{export["src_url"].removeprefix(sandbox.root)}"' in page
     assert requests.get(f"{sandbox.root}/embed/{awkward['id']}", timeout=5).text == page
     assert requests.get(f"{sandbox.root}/player/nosuchid", timeout=5).status_code == 404
+
+
+def test_before_an_export_the_player_plays_that_part_of_the_source(sandbox: Sandbox) -> None:
+    _, shorts = make_shorts(sandbox, source_video_url=f"{sandbox.sample}?signature=secret")
+    for short in shorts:
+        page = requests.get(f"{sandbox.root}/embed/{short['id']}", timeout=30).text
+        assert "secret" not in page
+        found = re.search(r'<video src="(/sources/\w+)#t=([\d.]+),([\d.]+)"', page)
+        assert found
+        start, end = float(found[2]), float(found[3])
+        assert end - start == pytest.approx(short["duration"], abs=0.02)
+        assert 0 <= start < end <= 80
+        part = requests.get(f"{sandbox.root}{found[1]}", headers={"Range": "bytes=0-99"}, timeout=5)
+        assert (part.status_code, len(part.content), part.headers["content-type"]) == (206, 100, "video/mp4")
 
 
 def test_a_folder_has_a_page_with_an_anchor_for_each_of_its_shorts(sandbox: Sandbox) -> None:

@@ -68,17 +68,22 @@ KEY_IS_WRONG = (
     "GET /tasks/ID: HTTP N (unauthorized: bad key). The API key (the connection's Password) is missing or wrong.",
 )
 BAD_KEY = {"action": "status", "code": 401, "times": None, "body": {"message": "bad key", "error_code": "unauthorized"}}
+OVER = (
+    "It is over at Klap, and what was paid for it is in the ledger. Mend the video or its address and start a new run. "
+    "Clearing the whole run sends, and pays for, the same video once more; a run that was given the task's id sends "
+    "nothing then."
+)
 
 CASES = {
     "ready at once": Case(),
     "ready after a while": Case(seconds=0.4),
     "failed with a reason": Case(
         [{"action": "job_error", "error_code": "no_speech", "message": "Nobody speaks."}],
-        failure=("KlapJobFailedError", "Klap task ID failed: no_speech · Nobody speaks."),
+        failure=("KlapJobFailedError", f"Klap task ID failed: no_speech · Nobody speaks. {OVER}"),
     ),
     "failed after a while without a reason": Case(
         [answer("processing", times=2), answer("error")],
-        failure=("KlapJobFailedError", "Klap task ID failed: Klap gave no reason."),
+        failure=("KlapJobFailedError", f"Klap task ID failed: Klap gave no reason. {OVER}"),
     ),
     "a word that passes": Case([answer("paused", times=2)]),
     "a word that stays": Case(

@@ -71,8 +71,8 @@ class ListShortsOperator(KlapLedgerOperator):
         "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
         duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
         was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was. The XCom
-        ``klap_offer`` says what an export costs, and ``klap_described`` what the list has of each selected short for
-        the file beside its video.
+        ``klap_offer`` says what an export costs and what was paid before, and ``klap_described`` what the list has of
+        each selected short for the file beside its video.
     :raises KlapInputError: a short of ``project_ids`` is not there.
     :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
     """
@@ -147,6 +147,8 @@ class ListShortsOperator(KlapLedgerOperator):
         return self._list(context, started_at=started_at)
 
     def _list(self, context: Context, *, started_at: float) -> list[Short]:
+        from klap_provider.operators import generated
+
         selection = self._selection()
         self._spending()
         ranked = rank(self._projects(started_at), selection)
@@ -156,6 +158,9 @@ class ListShortsOperator(KlapLedgerOperator):
             for short in ranked
         ]
         self.described = [described(short) for short in ranked]
+        spent, run = self.spent(shorts), run_of(context)
+        # Before anything else: whatever comes next, and however long a person is waited for, they are paid for.
+        generated.bill(self.ledger, spent, target=self._target_id(), video=self.source_video_url, run=run)
         if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
             raise KlapInputError(
                 f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
@@ -221,9 +226,8 @@ class ListShortsOperator(KlapLedgerOperator):
         told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
         context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
-        spent, target = self.spent(shorts), self._target_id()
-        generated.bill(self.ledger, spent, target=target, video=self.source_video_url, run=run_of(context))
-        generated.count(context, spent, target=target, listed=len(shorts), selected=len(selected))
+        spent = self.spent(shorts)
+        generated.count(context, spent, target=self._target_id(), listed=len(shorts), selected=len(selected))
         return selected
 
     def leave(self, context: Context, shorts: list[ListedShort], deadline: datetime | None = None) -> None:
@@ -232,6 +236,7 @@ class ListShortsOperator(KlapLedgerOperator):
         offer: Offer = {
             "price": float(prices.export),
             "second_hand": prices.second_hand,
+            "spent": float(self.spent(shorts).total),
             "room": self.room(shorts),
             "deadline": None if deadline is None else deadline.isoformat(timespec="seconds"),
         }

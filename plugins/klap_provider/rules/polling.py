@@ -34,6 +34,13 @@ UNKNOWN_GRACE = 120.0
 #: Seconds that a look at, or after, the deadline may still take.
 LAST_LOOK = 15.0
 
+#: What a person can do about a job that failed.
+ONCE_MORE: Mapping[type[Task] | type[Export], str] = {
+    Task: "Mend the video or its address and start a new run. Clearing the whole run sends, and pays for, the same "
+    "video once more; a run that was given the task's id sends nothing then.",
+    Export: "To have it made, and pay for it, once more, clear the task that ordered it and what follows.",
+}
+
 T = TypeVar("T")
 JobT = TypeVar("JobT", Task, Export)
 
@@ -243,7 +250,11 @@ def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT
     if look.status == JobStatus.READY and look.output:
         return Ready(look, watch.took(now))
     if look.status == JobStatus.ERROR:
-        raise KlapJobFailedError(f"{what} failed: {look.failure.rstrip('.')}.", error_code=look.error_code)
+        raise KlapJobFailedError(
+            f"{what} failed: {look.failure.rstrip('.')}. It is over at Klap, and what was paid for it is in the "
+            f"ledger. {ONCE_MORE[type(look)]}",
+            error_code=look.error_code,
+        )
     unknown_since = watch.unknown_since
     if look.status in (JobStatus.PROCESSING, JobStatus.READY):
         unknown_since = None

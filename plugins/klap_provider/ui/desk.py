@@ -109,8 +109,9 @@ def shorts(
     :param until: or earlier.
     :param order_by: a key of :data:`ORDERS`, with ``-`` before it for the other way round.
     :return: ``{"shorts": [{"dag_id", "run_id", "run_name", "id", "name", "score", "video", "at", "size", "path",
-        "cost", "second_hand"}], "total": int, "cost": float, "second_hand": bool, "dag_ids": [str]}``, the cost being
-        that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted None.
+        "cost", "second_hand", "settings"}], "total": int, "cost": float, "second_hand": bool, "dag_ids": [str]}``, the
+        cost being that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted
+        None.
     """
     rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED} "))
     words = search.lower().split()
@@ -150,6 +151,7 @@ def _exports(rows: Iterable[StateRow]) -> list[dict[str, Any]]:
             "at": str(line.get("at", first[export_id])),
             "cost": line.get("price"),
             "second_hand": bool(line.get("second_hand")),
+            "settings": line.get("settings"),
         }
         for export_id, row in sorted(latest.items(), key=lambda item: item[1].value["project_id"])
         for line in [lines.get(export_id, {})]

@@ -97,7 +97,7 @@ test("a batch counts its videos, any other run its shorts", () => {
 
 test("the address of a run's tab is right whatever its id is", () => {
   const address = tabOf({ dag_id: "a", run_id: "manual__2026-01-01T00:00:00+00:00/2" });
-  assert.equal(address, "/dags/a/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00%2F2/plugin/shorts");
+  assert.equal(address, "/dags/a/runs/manual__2026-01-01T00:00:00+00:00%2F2/plugin/shorts");
 });
 
 test("the address of what a run has paid for is right whatever its id is", () => {

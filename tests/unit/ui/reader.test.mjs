@@ -106,6 +106,25 @@ test("a user who may not read XComs is not asked for more of them", async () => 
   assert.equal(asked.filter((address) => address.includes("xcomEntries")).length, 4);
 });
 
+test("a person's answer is asked for where Airflow has it, and who may not see it sees the rest all the same", async () => {
+  const review = { ...instance("list", "ReviewShortsOperator"), state: "awaiting_input" };
+  const instances = [review];
+  const { get, asked } = airflow({ state: "running", instances, xcoms: { "list.-1.klap_shorts": [] } });
+  const refusing = async (path, query) => {
+    if (path.at(-1) !== "hitlDetails") return get(path, query);
+    asked.push(path.slice(4).join("/"));
+    throw new ApiError(403, "Forbidden");
+  };
+  const reader = new RunReader("a dag", "a run", refusing);
+  await all(reader);
+  instances[0] = { ...review, state: "scheduled" };
+  assert.equal((await all(reader)).at(-1).forbidden, false);
+  assert.deepEqual(
+    asked.filter((address) => address.includes("hitl")),
+    ["taskInstances/list/-1/hitlDetails"],
+  );
+});
+
 test("whether a run goes on is one request", async () => {
   const { get, asked } = airflow({ instances: finished(3), xcoms: OUTCOME });
   assert.equal((await new RunReader("a dag", "a run", get).look()).state, "success");

@@ -2,9 +2,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { httpAddress, xcomKey } from "../../../plugins/klap_provider/ui/static/instances.js";
+import { ANSWER, asking, httpAddress, xcomKey } from "../../../plugins/klap_provider/ui/static/instances.js";
 import { tell, wantedXComs } from "../../../plugins/klap_provider/ui/static/story.js";
-import { addressName, clock, fileSize, money, stateName } from "../../../plugins/klap_provider/ui/static/words.js";
+import {
+  addressName,
+  clock,
+  fileOf,
+  fileSize,
+  momentWords,
+  money,
+  pathOf,
+  stateName,
+} from "../../../plugins/klap_provider/ui/static/words.js";
 
 const NOW = new Date("2026-01-01T12:00:00Z");
 const STEPS = { export: "ExportShortOperator", wait: "ExportStatusSensor", deliver: "DeliverShortOperator" };
@@ -375,6 +384,89 @@ test("what exports cost is known from the list on", () => {
   assert.equal(tell(before({}), NOW).offer, null);
 });
 
+test("as soon as a person has answered, what was not picked is not selected, and it is said who picked and when", () => {
+  const asked = [short("a"), short("b", { reason: "beyond_limit" }), short("c")];
+  const run = before({ submit: "success", wait: "success", choose: "scheduled" });
+  const review = run.instances.find(({ operator }) => operator === "ReviewShortsOperator");
+  const wanted = () => wantedXComs(run.instances, run.xcoms).map(({ key }) => key);
+  assert.ok(!wanted().includes(ANSWER), "of what never asked there is no answer");
+  run.xcoms.set(xcomKey(asking(review), "klap_shorts"), asked);
+  assert.ok(wanted().includes(ANSWER));
+  const said = {
+    response_received: true,
+    options: ["1. A", "2. B", "3. C", "None of them"],
+    chosen_options: ["2. B"],
+    responded_by_user: { id: "7", name: "Ada" },
+    responded_at: "2026-01-01T11:58:00Z",
+  };
+  const told = (answer) => {
+    run.xcoms.set(xcomKey(review, ANSWER), answer);
+    return tell(run, NOW);
+  };
+  assert.deepEqual(
+    told(said).shorts.map(({ leftOut, words }) => [leftOut, words]),
+    [
+      ["Not picked", ""],
+      [null, "Picked"],
+      ["Not picked", ""],
+    ],
+  );
+  assert.deepEqual(told(said).review, { by: "Ada", words: `picked 1 of 3 shorts · ${momentWords(said.responded_at)}` });
+  assert.equal(told(said).stage.words, "Going on with what was picked");
+  const none = told({ ...said, chosen_options: ["None of them"], responded_by_user: null });
+  assert.deepEqual([none.review.by, none.shorts.filter(({ leftOut }) => leftOut === null)], ["Somebody", []]);
+  for (const nothing of [null, { ...said, response_received: false }])
+    assert.deepEqual([told(nothing).review, told(nothing).shorts[0].words], [null, "To be decided"]);
+});
+
+test("while a person is asked, and until the run has summed itself up, it is said what was paid before the exports", () => {
+  const offer = { price: 0.48, second_hand: true, spent: 2.04, room: null, deadline: null };
+  const labels = (choose, more = []) => {
+    const run = before({ submit: "success", wait: "success", choose, publish: "success", xcoms: more });
+    const review = run.instances.find(({ operator }) => operator === "ReviewShortsOperator");
+    run.xcoms.set(xcomKey(asking(review), "klap_offer"), offer);
+    return tell(run, NOW).totals.map(({ label, value }) => `${label} ${value}`);
+  };
+  for (const state of ["awaiting_input", "scheduled", "success"])
+    assert.deepEqual(labels(state), ["Cost before exports $2.04 at second-hand prices"]);
+  const cost = ["publish", "klap_cost", { total: 3.48, second_hand: false }];
+  assert.deepEqual(labels("success", [cost]), ["Cost $3.48"]);
+});
+
+test("a video that Klap could not finish can be sent again, by the run that has sent it, and it is said what that costs", () => {
+  const again = (error, fields = {}) => {
+    const xcoms = [
+      ["wait", "klap_error", error],
+      ["publish", "klap_cost", { total: 0.44, second_hand: true, prices: { input_video: 0.44 } }],
+    ];
+    const run = before({ state: "failed", submit: "success", wait: "failed", publish: "failed", xcoms });
+    run.instances[0].rendered_fields = fields;
+    return tell(run, NOW).again;
+  };
+  const over = { error: "no speech", type: "KlapJobFailedError" };
+  const place = { taskId: "SubmitShortsOperator", mapIndex: -1 };
+  assert.deepEqual(again(over), { place, price: 0.44, secondHand: true });
+  assert.equal(again(over, { klap_task_id: "task01" }), null, "it would look at the same task");
+  assert.equal(again({ error: "…", type: "KlapTimeoutError" }), null, "Klap may still finish it");
+});
+
+test("a short says which watermark it has, and nothing else of its address", () => {
+  const marked = (watermark) => {
+    const mapped = [step("export", 0, "success", { rendered_fields: { watermark } }), ...steps(0, "success").slice(1)];
+    return tell(answers({ shorts: [short("a")], mapped }), NOW).shorts[0].mark;
+  };
+  assert.equal(marked({ src_url: "https://u:p@example.com/brand/logo.png?sig=1" }), "logo.png");
+  assert.equal(marked({ src_url: "https://example.com" }), "a watermark");
+  for (const none of [{ src_url: null }, { src_url: "" }, null, undefined]) assert.equal(marked(none), null);
+  assert.equal(fileOf("no address"), "");
+});
+
+test("a link is written as Airflow writes its own, which knows by it on which page one is", () => {
+  const run = ["dags", "d", "runs", "manual__2026-01-01T00:00:00+00:00"];
+  assert.equal(pathOf(...run, "mapped", 3), "/dags/d/runs/manual__2026-01-01T00:00:00+00:00/mapped/3");
+  assert.equal(pathOf("dags", "100%/a?b#c"), "/dags/100%25%2Fa%3Fb%23c");
+});
+
 test("progress counts the steps that are over", () => {
   const mapped = [...steps(0, "success", "success", "success"), ...steps(1, "success", "deferred")];
   const told = tell(answers({ shorts: [short("a"), short("b")], mapped }), NOW);
@@ -426,8 +518,13 @@ test("who picked, or that nobody did, is said", () => {
       }),
       NOW,
     ).review;
-  assert.equal(review({ by: "Ada", timed_out: false, picked: ["a"] }), "Ada picked 1 of 2 shorts");
-  assert.equal(review({ by: null, timed_out: true, picked: ["a"] }), "Nobody answered in time: the proposal was taken");
+  const at = "2026-01-01T11:58:00Z";
+  const { by, words } = review({ by: "Ada", timed_out: false, picked: ["a"], answered_at: at });
+  assert.deepEqual([by, words], ["Ada", `picked 1 of 2 shorts · ${momentWords(at)}`]);
+  assert.deepEqual(review({ by: null, timed_out: true, picked: ["a"] }), {
+    by: "Nobody",
+    words: "answered in time: the proposal was taken",
+  });
 });
 
 test("between a person's answer and what follows from it, the shorts that were asked about are shown, and none as left out", () => {

@@ -6,6 +6,10 @@ import { Icon, h } from "./parts.js";
 const { createContext, useContext, useRef, useState } = globalThis.React;
 const { Box, Button, Text } = globalThis.ChakraUI;
 
+/** What a button says is read whole, however narrow the card is. */
+const WRAPPED = { height: "auto", maxWidth: "100%", minHeight: 8, py: 1, textAlign: "start", whiteSpace: "normal" };
+const LOOK = { ...WRAPPED, size: "xs", variant: "outline" };
+
 /** What Airflow's permissions are called that an act needs, and who may help. */
 const NEEDS = {
   start: "You may not start runs of this Dag. It takes the permission to create Dag runs.",
@@ -16,7 +20,8 @@ const NEEDS = {
 
 /**
  * What the parts of the tab know of it: its `run`, in parts, the `form` of its Dag (null: not known yet), what was
- * `refused` so far, by act, and `refuse(act)`, `follow()` to look at the run at once, `started(order)` to show a run.
+ * `refused` so far, by act, and `refuse(act)`, `follow()` to look at the run at once, `started(order)` to show a run,
+ * `answered()` to note that it is this user who `hasAnswered` the run's question.
  */
 export const Acting = createContext(null);
 
@@ -49,7 +54,7 @@ export function ActButton({ act, work, label, icon, disabled = false, children, 
     { maxWidth: "100%" },
     h(
       Button,
-      { size: "xs", title: refused[act] ? NEEDS[act] : undefined, variant: "outline", ...look, ...button },
+      { ...LOOK, title: refused[act] ? NEEDS[act] : undefined, ...look, ...button },
       icon && h(Icon, { name: icon }),
       children,
     ),

@@ -97,14 +97,15 @@ export function isSame(one, other) {
 }
 
 export function Title({ short }) {
-  const facts = [short.seconds !== null && clock(short.seconds), short.bytes !== null && fileSize(short.bytes)].filter(
+  const { seconds, bytes, mark } = short;
+  const facts = [seconds !== null && clock(seconds), bytes !== null && fileSize(bytes), mark && `with ${mark}`].filter(
     Boolean,
   );
   return h(
     Flex,
     { alignItems: "baseline", columnGap: 2, flexWrap: "wrap" },
     h(Heading, { as: "h3", dir: "auto", flex: "1 1 12rem", size: "sm", wordBreak: "break-word" }, short.name),
-    facts.length > 0 && h(Text, { color: "fg.muted", flexShrink: 0, fontSize: "sm" }, facts.join(" · ")),
+    facts.length > 0 && h(Text, { color: "fg.muted", fontSize: "sm", wordBreak: "break-word" }, facts.join(" · ")),
   );
 }
 
@@ -176,10 +177,11 @@ function Player({ short, run }) {
   return h(Flex, { ...frame, bg: "black" }, isNear && h(Video, { key: src, name: short.name, src }));
 }
 
+/** As the video, however long the card beside it becomes. */
 function frameSize(short) {
   if (isWide(short)) return { aspectRatio: short.shape, maxHeight: "26rem" };
-  if (short.isWhole) return { aspectRatio: short.shape, width: { base: "28", sm: "60" } };
-  return { minHeight: { base: "200px", sm: "256px" }, width: { base: "28", sm: "36" } };
+  const width = short.isWhole ? { base: "28", sm: "60" } : { base: "28", sm: "36" };
+  return { alignSelf: "flex-start", aspectRatio: short.shape, width };
 }
 
 /** Whether an element is, or has been, near what is seen of the page: a hundred videos are not fetched at once. */

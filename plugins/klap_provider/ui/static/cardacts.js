@@ -4,9 +4,9 @@ import { get } from "./api.js";
 import { Decide } from "./decide.js";
 import { canExport, exportOrder } from "./orders.js";
 import { h } from "./parts.js";
-import { money } from "./words.js";
+import { priceWords } from "./words.js";
 
-const { useContext, useState } = globalThis.React;
+const { useContext, useId, useState } = globalThis.React;
 const { Box, Button, Flex, Input, Stack, Text } = globalThis.ChakraUI;
 
 /** `props` are a `short` and the `run`'s address, in parts. */
@@ -20,7 +20,7 @@ export function CardActs({ short, run }) {
 }
 
 /** What an export costs, behind a word. */
-const priceOf = (offer) => (offer ? ` · ${money(offer.price)}${offer.secondHand ? " (second-hand price)" : ""}` : "");
+const priceOf = (offer) => (offer ? ` · ${priceWords(offer)}` : "");
 
 function TryAgain({ short: { name, retry }, run }) {
   const { follow, story } = useContext(Acting);
@@ -41,11 +41,12 @@ const FIELDS = [
   ["src_url", "Address of a picture; none: no watermark", "100%"],
   ["pos_x", "From the left, 0–1", "8rem"],
   ["pos_y", "From the top, 0–1", "8rem"],
-  ["scale", "Size", "8rem"],
+  ["scale", "Times its own size", "8rem"],
 ];
 
 function ExportAgain({ short, run }) {
   const { conf, follow, form, started, story } = useContext(Acting);
+  const why = useId();
   const [isOpen, setOpen] = useState(false);
   const given = Object.keys(NO_MARK).map((name) => [name, conf?.[`watermark_${name}`] ?? NO_MARK[name]]);
   const [mark, setMark] = useState(() => Object.fromEntries(given));
@@ -105,7 +106,19 @@ function ExportAgain({ short, run }) {
             ),
           ),
         ),
-        h(ActButton, { act: "start", disabled: isAsItWas, work: withMark }, `Export with this watermark${price}`),
+        h(
+          ActButton,
+          { act: "start", "aria-describedby": isAsItWas ? why : undefined, disabled: isAsItWas, work: withMark },
+          `Export with this watermark${price}`,
+        ),
+        isAsItWas &&
+          h(
+            Text,
+            { color: "fg.muted", fontSize: "xs", id: why },
+            conf?.watermark_src_url
+              ? "This is the watermark that it has: change something of it first."
+              : "It has no watermark: give the address of a picture first.",
+          ),
         short.ordered && h(ActButton, { act: "decide", work: anew }, `Export anew as it was${price}`),
         h(
           Text,

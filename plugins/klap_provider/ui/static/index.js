@@ -74,7 +74,11 @@ function ShortsTab({ dagId, runId }) {
   const [said, announce] = useState(null);
   const [refused, setRefused] = useState({});
   const refuse = useCallback((act) => setRefused((before) => ({ ...before, [act]: true })), []);
-  const acting = { announce, conf: answers?.run.conf, follow, form, refuse, refused, started, story };
+  const [answeredRun, setAnsweredRun] = useState(null);
+  const answered = () => setAnsweredRun(run.join(" "));
+  const hasAnswered = answeredRun === run.join(" ");
+  const answer = { answered, hasAnswered };
+  const acting = { ...answer, announce, conf: answers?.run.conf, follow, form, refuse, refused, started, story };
   return h(
     Acting.Provider,
     { value: acting },
@@ -90,28 +94,32 @@ function ShortsTab({ dagId, runId }) {
 }
 
 function StoryView({ story, run, later }) {
+  const [told, setTold] = useState({});
+  const tellOf = useCallback((runId, itsStory) => setTold((before) => ({ ...before, [runId]: itsStory })), []);
   if (story === null) return h(Suspense, { fallback: null }, h(BatchVideos, { dagId: run[1], runId: run[3] }));
   const { isWhole } = story;
   const isAsked = story.stage.question !== null && story.shorts.length > 0;
+  const further = later.map((given) => told[given.dag_run_id]).filter(Boolean);
   const exportedLater = new Set(later.flatMap(({ conf }) => conf?.project_ids ?? []));
   const chosen = story.shorts.filter((short) => short.leftOut === null);
   const leftOut = story.shorts.filter((short) => short.leftOut !== null && !exportedLater.has(short.id));
   return h(
     Fragment,
     null,
-    h(Summary, { story, run }),
+    h(Summary, { story, run, further }),
     story.forbidden &&
       h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where it is said what Klap made."),
     !story.forbidden && story.shorts.length === 0 && !story.stage.fate && h(NoShorts, { story }),
     isAsked && h(Picker, { key: run.join(" "), story, run }),
     !isAsked && chosen.length > 0 && h(Chosen, { shorts: chosen, run, isWhole }),
-    ...later.map((given) => h(Later, { key: given.dag_run_id, given })),
+    ...later.map((given) => h(Later, { key: given.dag_run_id, given, tellOf })),
     !isAsked && leftOut.length > 0 && h(LeftOut, { shorts: leftOut, run }),
   );
 }
 
-function Later({ given }) {
+function Later({ given, tellOf }) {
   const { story, follow, run } = useRun(given.dag_id, given.dag_run_id);
+  useEffect(() => tellOf(given.dag_run_id, story), [given.dag_run_id, story, tellOf]);
   return h(LaterRun, { given, story, follow, run });
 }
 

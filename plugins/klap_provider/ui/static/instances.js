@@ -26,6 +26,12 @@ export const isOfShort = (instance) => STEPS.includes(instance.operator);
 /** Under which key an XCom is kept: it may change with the try and the state of its task. */
 export const xcomKey = (instance, key) => `${instance.id} ${instance.state} ${key}`;
 
+/** The key of a person's answer to a question, which is no XCom, and is kept like one. */
+export const ANSWER = "hitlDetails";
+
+/** A task instance as it was while it asked a person: what it has left then is kept under that. */
+export const asking = (instance) => ({ ...instance, state: "awaiting_input" });
+
 /** The first task instance of one of these operators, in their order. */
 export const find = (instances, operators) =>
   operators.map((operator) => instances.find((each) => each.operator === operator)).find(Boolean);

@@ -5,7 +5,7 @@ import { LeftOutCard, ShortCard } from "./card.js";
 import { canExport, exportOrder, morePrefix } from "./orders.js";
 import { ActionBar, CardGrid, Notice, RunLink, State, h } from "./parts.js";
 import { billOf, toggled } from "./pick.js";
-import { momentWords, money } from "./words.js";
+import { costWords, momentWords, money } from "./words.js";
 
 const { Fragment, useCallback, useContext, useEffect, useState } = globalThis.React;
 const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
@@ -94,6 +94,7 @@ export function LaterRun({ given, story, follow, run }) {
         h(Text, { color: "fg.muted", fontSize: "sm" }, at),
         h(State, { state: story?.stage.state ?? given.state }),
         story && h(Text, { "aria-live": "polite", fontSize: "sm" }, story.stage.words),
+        story?.cost?.isSum && h(Text, { fontSize: "sm" }, `Cost ${costWords(story.cost)}`),
         h(RunLink, { run, label: `The run of ${title}, ${at}` }, "Its run"),
       ),
       story?.stage.error &&

@@ -1,4 +1,5 @@
 /** What the tab has Airflow do, as the bodies of requests. Pure. */
+import { fileOf } from "./words.js";
 
 /** What the ids of runs begin with that export further shorts of a video; then comes Klap's id of its task. */
 const MORE = "more__";
@@ -63,7 +64,7 @@ export const clearOrder = (runId, places, onlyFailed) => ({
 /** Another watermark in words: of its address, which may be a secret, the name of the file. */
 function markWords({ src_url: address }) {
   if (!address) return "no watermark";
-  const name = URL.canParse(address) ? new URL(address).pathname.split("/").at(-1) : "";
+  const name = fileOf(address);
   return `another watermark${name ? `, ${name}` : ""}`;
 }
 

@@ -1,5 +1,5 @@
 /** Small parts of the tab, after those of Airflow's own pages. */
-import { stateName } from "./words.js";
+import { pathOf, stateName } from "./words.js";
 
 const { createElement, useDeferredValue, useId } = globalThis.React;
 const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, Flex, HStack, SimpleGrid, Text } =
@@ -107,8 +107,7 @@ export function OutsideButton({ href, icon, label, children }) {
 
 /** A button that leads to a task instance, in Airflow. */
 export function TaskButton({ run, place, page = "", icon, label, children }) {
-  const task = [...run, "tasks", place.taskId, ...(place.mapIndex >= 0 ? ["mapped", place.mapIndex] : [])];
-  const to = `/${task.map(encodeURIComponent).join("/")}${page}`;
+  const to = pathOf(...run, "tasks", place.taskId, ...(place.mapIndex >= 0 ? ["mapped", place.mapIndex] : [])) + page;
   return h(
     Button,
     { asChild: true, size: "xs", variant: "outline" },
@@ -117,8 +116,8 @@ export function TaskButton({ run, place, page = "", icon, label, children }) {
 }
 
 /** A button that leads to the page of a run, in Airflow: `run` is its address, in parts. */
-export function RunLink({ run: [, dagId, , runId], label, children }) {
-  const to = `/dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}`;
+export function RunLink({ run, label, children }) {
+  const to = pathOf(...run);
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, children));
 }
 

@@ -23,7 +23,7 @@ export function Picker({ story, run }) {
     { as: "section", "aria-label": "Shorts to pick", gap: 2 },
     h(Heading, { as: "h2", size: "md" }, `Shorts to pick (${shorts.length})`),
     h(Text, { color: "fg.muted", fontSize: "sm" }, silenceWords(shorts, offer)),
-    h(CardGrid, { shorts, draw: cardOf }),
+    h(CardGrid, { shorts, draw: cardOf, columns: "repeat(auto-fill, minmax(min(100%, 27rem), 1fr))" }),
     h(AnswerBar, { picked: shorts.filter(({ id }) => picked.has(id)), story, run, question: stage.question }),
   );
 }
@@ -38,7 +38,7 @@ function silenceWords(shorts, offer) {
 }
 
 function AnswerBar({ picked, story, run, question }) {
-  const { announce, follow } = useContext(Acting);
+  const { announce, answered, follow } = useContext(Acting);
   const { offer, shorts } = story;
   const bill = billOf(picked, offer);
   const answer = async (ids) => {
@@ -50,6 +50,7 @@ function AnswerBar({ picked, story, run, question }) {
       : options.slice(-1);
     try {
       await send("PATCH", path, { chosen_options: chosen, params_input: {} });
+      answered();
       return "Answered.";
     } catch (error) {
       if (error.status !== 409) throw error;

@@ -1,6 +1,6 @@
 /** Reads what there is to know about one run: few requests, nothing twice. */
 import { ApiError } from "./api.js";
-import { OPERATORS, isOfShort, xcomKey } from "./instances.js";
+import { ANSWER, OPERATORS, isOfShort, xcomKey } from "./instances.js";
 import { wantedXComs } from "./story.js";
 
 const PAGE = 100; // what Airflow gives at most, unless told otherwise
@@ -75,17 +75,21 @@ export class RunReader {
     return pages.flatMap((page) => page.task_instances);
   }
 
+  async #left({ task_id, map_index }, key, signal) {
+    const instance = [...this.#run, "taskInstances", task_id];
+    if (key === ANSWER) return this.#get([...instance, String(map_index), key], {}, signal);
+    return (await this.#get([...instance, "xcomEntries", key], { map_index }, signal)).value;
+  }
+
   async #learn(wanted, signal) {
     await Promise.all(
       wanted.map(async ({ instance, key }) => {
-        const path = [...this.#run, "taskInstances", instance.task_id, "xcomEntries", key];
         try {
-          const { value } = await this.#get(path, { map_index: instance.map_index }, signal);
-          this.#xcoms.set(xcomKey(instance, key), value);
+          this.#xcoms.set(xcomKey(instance, key), await this.#left(instance, key, signal));
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
-          if (error.status === 403) this.#forbidden = true;
-          else if (error.status === 404) this.#xcoms.set(xcomKey(instance, key), null);
+          if (error.status === 403 && key !== ANSWER) this.#forbidden = true;
+          else if ([403, 404].includes(error.status)) this.#xcoms.set(xcomKey(instance, key), null);
           else throw error;
         }
       }),

@@ -32,29 +32,45 @@
  * @property {Place | null} ordered the task that ordered its export
  * @property {string | null} video an http(s) address
  * @property {string | null} path
+ * @property {string | null} mark the file of its watermark; null: it has none
  * @property {number | null} bytes
  * @property {Place | null} log
  */
-import { CHOOSE, PUBLISH, STEPS, find, httpAddress, isOfShort, isOver, list, number, place, text } from "./instances.js";
-import { LEFT_OUT, stepWords } from "./words.js";
+import {
+  ANSWER,
+  CHOOSE,
+  PUBLISH,
+  STEPS,
+  asking,
+  find,
+  httpAddress,
+  isOfShort,
+  isOver,
+  list,
+  number,
+  place,
+  text,
+} from "./instances.js";
+import { LEFT_OUT, fileOf, stepWords } from "./words.js";
 
 const [EXPORT, EXPORTED] = STEPS;
 const CHANGED = "KlapChangedError";
-const FAILED_AT_KLAP = "KlapJobFailedError";
+export const FAILED_AT_KLAP = "KlapJobFailedError";
 
 /** The shorts of a run, best first: `xcom(instance, key)` is what a task has left, or null. */
 export function tellShorts(instances, xcom) {
   const steps = instances.filter((each) => isOfShort(each) && each.state !== "removed");
   const choosers = instances.filter((each) => CHOOSE.includes(each.operator));
   const open = choosers.find((each) => !isOver(each));
-  // Between a person's answer and what follows from it nothing new is told: what was asked about is still so.
-  const inQuestion = open ? xcom({ ...open, state: "awaiting_input" }, "klap_shorts") : null;
+  // Between a person's answer and what follows from it the task tells nothing new: what was asked about is still so.
+  const inQuestion = open ? xcom(asking(open), "klap_shorts") : null;
   const settled = choosers.map((each) => xcom(each, "klap_shorts")).find(Array.isArray);
   const told = settled ?? inQuestion;
   const listed = told ? numbered(told) : unlisted(steps);
   const outcome = list(xcom(find(instances, PUBLISH), "klap_outcome"));
   const asked = open?.state === "awaiting_input";
   const isAnswered = !settled && inQuestion !== null;
+  const answer = answerOf(instances, xcom);
   return listed.map(({ short, mapIndex }) => {
     const leftOut = short.reason ? (LEFT_OUT[short.reason] ?? short.reason) : null;
     const facts = {
@@ -68,7 +84,11 @@ export function tellShorts(instances, xcom) {
       exported: short.exported === true,
       leftOut,
     };
-    if (isAnswered) return { ...facts, ...NOTHING_YET, leftOut: null, state: open.state, words: "To be decided" };
+    if (isAnswered && answer === null)
+      return { ...facts, ...NOTHING_YET, leftOut: null, state: open.state, words: "To be decided" };
+    if (isAnswered && !answer.picked.includes(facts.id))
+      return { ...facts, ...NOTHING_YET, leftOut: LEFT_OUT.not_picked };
+    if (isAnswered) return { ...facts, ...NOTHING_YET, leftOut: null, state: open.state, words: "Picked" };
     if (leftOut !== null) return { ...facts, ...NOTHING_YET };
     // At -1 is a step that Airflow has not mapped over the shorts yet.
     const own = steps.filter((step) => [mapIndex, -1].includes(step.map_index));
@@ -79,6 +99,18 @@ export function tellShorts(instances, xcom) {
   });
 }
 
+/** What a person has answered while the task that asked has not gone on yet, in the form of `klap_review`, or null. */
+export function answerOf(instances, xcom) {
+  const open = instances.find((each) => CHOOSE.includes(each.operator) && !isOver(each));
+  const said = open && xcom(open, ANSWER);
+  const asked = open && list(xcom(asking(open), "klap_shorts"));
+  if (!said?.response_received || asked.length === 0) return null;
+  // The choices are in the order of the shorts, and behind them comes that of picking none.
+  const chosen = list(said.chosen_options).map((option) => asked[list(said.options).indexOf(option)]?.project_id);
+  const { name, id } = said.responded_by_user ?? {};
+  return { picked: chosen.filter(Boolean), by: name ?? id, answered_at: said.responded_at, timed_out: false };
+}
+
 const NOTHING_YET = {
   state: null,
   words: "",
@@ -86,6 +118,7 @@ const NOTHING_YET = {
   fate: null,
   retry: null,
   ordered: null,
+  mark: null,
   video: null,
   path: null,
   bytes: null,
@@ -125,11 +158,17 @@ function tellExport(steps, outcome, xcom) {
     fate: isSettled ? tellFate(failed, failure) : null,
     retry: failed && isSettled ? tellRetry(inOrder, failed, failure) : null,
     ordered: place(find(inOrder, [EXPORT])) ?? null,
+    mark: tellMark(find(inOrder, [EXPORT])),
     video: httpAddress(outcome?.src_url ?? delivered?.src_url ?? exported?.src_url),
     path: text(outcome?.path ?? delivered?.path),
     bytes: number(outcome?.size ?? delivered?.size),
     log: step?.state ? place(step) : null,
   };
+}
+
+function tellMark(ordered) {
+  const address = text(ordered?.rendered_fields.watermark?.src_url);
+  return address && (fileOf(address) || "a watermark");
 }
 
 /** What a person has to decide before a failed task can go on, or null: {@link Fate}. */

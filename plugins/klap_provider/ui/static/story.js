@@ -28,6 +28,11 @@
  * @property {number | null} room for how many exports the budget does; null: for any number
  * @property {string | null} deadline ISO 8601, until when a person may pick
  *
+ * @typedef {object} Cost
+ * @property {number} total in US dollars
+ * @property {boolean} secondHand
+ * @property {boolean} isSum whether it is all that the run has paid, rather than what was paid before exports
+ *
  * @typedef {object} Story
  * @property {boolean} isWhole it is of one whole video, rather than of shorts
  * @property {boolean} ended whether the run has, so that nothing will change
@@ -40,16 +45,22 @@
  *   question: Place | null}} stage
  * @property {number | null} percent null: nobody knows
  * @property {{label: string, value: string}[]} totals
- * @property {string | null} review
+ * @property {Cost | null} cost
+ * @property {number} delivered shorts
+ * @property {{by: string, words: string} | null} review who has picked, and what
+ * @property {{place: Place, price: number | null, secondHand: boolean} | null} again what to clear so that a video that
+ *   Klap could not finish is sent once more
  * @property {Short[]} shorts best first
  */
 import {
+  ANSWER,
   CHOOSE,
   PUBLISH,
   STEPS,
   SUBMIT,
   SUBMIT_WHOLE,
   WAIT,
+  asking,
   find,
   hasEnded,
   httpAddress,
@@ -61,14 +72,17 @@ import {
   text,
   xcomKey,
 } from "./instances.js";
-import { tellFate, tellShorts } from "./shorts.js";
-import { DONE, FAILED, SHORTS, VIDEO, addressName, count, fileSize, money, waitWords } from "./words.js";
+import { FAILED_AT_KLAP, answerOf, tellFate, tellShorts } from "./shorts.js";
+import { DONE, FAILED, SHORTS, VIDEO, addressName, costWords, count, fileSize, momentWords, waitWords } from "./words.js";
 
 // What is not there is not asked for: a 404 would show in the browser's console.
 
 /** Whether a person may have been asked. */
 const isReview = ({ operator, rendered_fields }) =>
   operator === "ReviewShortsOperator" && rendered_fields.review !== false;
+
+/** States between a person's answer and what follows from it. */
+const AFTER_ANSWER = ["scheduled", "queued", "running"];
 
 /** Whether the cost of the run was reckoned. */
 const isReckoned = ({ rendered_fields: { submissions } }) => submissions !== null && submissions !== undefined;
@@ -98,6 +112,8 @@ export function wantedXComs(instances, known) {
       want(instance, "klap_shorts");
       want(instance, "klap_offer");
     }
+    if (isReview(instance) && known.has(xcomKey(asking(instance), "klap_shorts")) && AFTER_ANSWER.includes(state))
+      want(instance, ANSWER);
     if (isReview(instance) && state === "success") want(instance, "klap_review");
     if (instance === publish && isOver(publish)) {
       want(instance, "klap_outcome");
@@ -124,6 +140,10 @@ export function tell(answers, now) {
   const look = { isWhole, shape: tellShape(submit?.rendered_fields) };
   const shorts = forbidden ? [] : tellShorts(instances, xcom).map((short) => ({ ...short, ...look }));
   const chosen = shorts.filter((short) => short.leftOut === null);
+  const choose = find(instances, CHOOSE);
+  const offer = choose && (xcom(choose, "klap_offer") ?? xcom(asking(choose), "klap_offer"));
+  const spent = xcom(find(instances, PUBLISH), "klap_cost");
+  const cost = tellCost(spent, offer);
   return {
     isWhole,
     ended: hasEnded(run),
@@ -131,14 +151,17 @@ export function tell(answers, now) {
     name: tellName(run, submit),
     source: tellSource(run, submit),
     klapTaskId: text(xcom(submit, "return_value")?.klap_task_id),
-    offer: tellOffer(xcom(find(instances, CHOOSE), "klap_offer")),
+    offer: tellOffer(offer),
     stage: tellStage(answers, xcom, chosen, shorts.length, isWhole, now),
     percent: tellPercent(run, instances, chosen.length),
     totals: [
       ...tellTotals(shorts, chosen, instances, isWhole),
-      ...tellCost(xcom(find(instances, PUBLISH), "klap_cost")),
+      ...(cost ? [{ label: cost.isSum ? "Cost" : "Cost before exports", value: costWords(cost) }] : []),
     ],
-    review: tellReview(xcom(find(instances, CHOOSE), "klap_review"), shorts.length),
+    cost,
+    delivered: chosen.filter(isDelivered).length,
+    review: tellReview(xcom(choose, "klap_review") ?? answerOf(instances, xcom), shorts.length),
+    again: tellAgain(run, instances, xcom, spent),
     shorts,
   };
 }
@@ -162,14 +185,19 @@ function tellOffer(offer) {
   return { price, secondHand: second_hand !== false, room: number(room), deadline: text(deadline) };
 }
 
-function tellCost(cost) {
-  if (number(cost?.total) === null) return [];
-  return [
-    {
-      label: "Cost",
-      value: `${cost.total ? money(cost.total) : "$0.00"}${cost.second_hand ? " at second-hand prices" : ""}`,
-    },
-  ];
+function tellCost(cost, offer) {
+  const isSum = number(cost?.total) !== null;
+  const total = isSum ? cost.total : number(offer?.spent);
+  return total === null ? null : { total, secondHand: Boolean((isSum ? cost : offer).second_hand), isSum };
+}
+
+/** A video that Klap could not finish is sent, and paid for, anew by the task that has sent it, unless that has not. */
+function tellAgain(run, instances, xcom, cost) {
+  const submit = find(instances, SUBMIT);
+  const wait = find(instances, WAIT);
+  const isOverAtKlap = wait?.state === "failed" && xcom(wait, "klap_error")?.type === FAILED_AT_KLAP;
+  if (!hasEnded(run) || !isOverAtKlap || !submit || text(submit.rendered_fields.klap_task_id)) return null;
+  return { place: place(submit), price: number(cost?.prices?.input_video), secondHand: cost?.second_hand !== false };
 }
 
 /** Width by height, as it was asked for; Klap's own is 9:16. */
@@ -206,7 +234,8 @@ function tellStage(answers, xcom, chosen, generated, isWhole, now) {
   }
   if (wait && !isOver(wait))
     return stage(wait, waitWords(xcom(submit, "return_value")?.submitted_at ?? wait.start_date, now));
-  if (choose && !isOver(choose)) return stage(choose, words.choosing);
+  if (choose && !isOver(choose))
+    return stage(choose, answerOf(instances, xcom) ? "Going on with what was picked" : words.choosing);
   if (chosen.length > 0 && chosen.every(isOver)) return stage(publish, "Summing up");
   const exporting = isWhole ? chosen[0]?.words : chosen.length > 0 && `Exporting: ${tally(instances, chosen)}`;
   return stage(null, exporting || "Exporting", { state: run.state });
@@ -254,6 +283,8 @@ function tellTotals(shorts, chosen, instances, isWhole) {
 
 function tellReview(review, generated) {
   if (!review) return null;
-  if (review.timed_out) return "Nobody answered in time: the proposal was taken";
-  return `${text(review.by) ?? "Somebody"} picked ${review.picked?.length ?? 0} of ${count(generated)}`;
+  if (review.timed_out) return { by: "Nobody", words: "answered in time: the proposal was taken" };
+  const words = `picked ${review.picked?.length ?? 0} of ${count(generated)}`;
+  const at = text(review.answered_at);
+  return { by: text(review.by) ?? "Somebody", words: at ? `${words} · ${momentWords(at)}` : words };
 }

@@ -1,18 +1,26 @@
 /** What is said of the run as a whole, above the cards. */
+import { ActButton, Acting, clear } from "./acting.js";
 import { Decide } from "./decide.js";
 import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
-import { SHORTS, VIDEO, addressName } from "./words.js";
+import { SHORTS, VIDEO, addressName, costWords, priceWords } from "./words.js";
 
+const { useContext, useEffect, useRef } = globalThis.React;
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
 const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
 
-/** Source, totals, where the run stands: `props` are the `story` and the `run`'s address, in parts. */
-export function Summary({ story, run }) {
-  const { name, source, stage, percent, totals, review } = story;
+/**
+ * Source, totals, where the run stands.
+ *
+ * @param {{story: import("./story.js").Story, run: string[], further: import("./story.js").Story[]}} props the `run`'s
+ *   address, in parts; `further`: the stories of the runs that export further shorts
+ */
+export function Summary({ story, run, further }) {
+  const { name, source, stage, percent, totals, review, again } = story;
+  const { hasAnswered } = useContext(Acting);
   return h(
     Stack,
-    { as: "section", "aria-label": "Summary", gap: 3 },
+    { as: "section", "aria-label": "Summary", gap: 3, ref: useInSight(stage.question !== null) },
     name !== addressName(source?.text) &&
       h(Heading, { as: "h2", dir: "auto", size: "md", wordBreak: "break-word" }, name),
     h(
@@ -20,7 +28,8 @@ export function Summary({ story, run }) {
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
       source && h(Fact, { label: "Source Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
-      review && h(Fact, { label: "Review" }, review),
+      further.length > 0 && h(Fact, { label: "With further exports" }, furtherWords([story, ...further])),
+      review && h(Fact, { label: "Review" }, `${hasAnswered ? "You" : review.by} ${review.words}`),
     ),
     h(
       HStack,
@@ -45,7 +54,38 @@ export function Summary({ story, run }) {
     ),
     stage.fate && h(Decide, { fate: stage.fate, error: stage.error, what: "task", run }),
     stage.error && !stage.fate && h(Notice, { status: "error" }, stage.error),
+    again && h(SendAgain, { again, run }),
   );
+}
+
+/** What to show once a question is answered: who has picked what is said at the top. */
+function useInSight(isAsked) {
+  const summary = useRef(null);
+  const wasAsked = useRef(false);
+  useEffect(() => {
+    if (wasAsked.current && !isAsked) summary.current.scrollIntoView({ block: "start" });
+    wasAsked.current = isAsked;
+  }, [isAsked]);
+  return summary;
+}
+
+/** What all of these runs have delivered and paid, as far as that is known. */
+function furtherWords(stories) {
+  const delivered = `${stories.reduce((sum, story) => sum + story.delivered, 0)} delivered`;
+  const costs = stories.map(({ cost }) => cost);
+  if (!costs.every((cost) => cost?.isSum)) return delivered; // until all have summed themselves up
+  const total = costs.reduce((sum, cost) => sum + cost.total, 0);
+  return `${delivered} · ${costWords({ total, secondHand: costs.some(({ secondHand }) => secondHand) })}`;
+}
+
+function SendAgain({ again, run }) {
+  const { follow } = useContext(Acting);
+  const price = again.price === null ? "" : ` · ${priceWords(again)}`;
+  const work = async () => {
+    await clear(run, [again.place]);
+    follow();
+  };
+  return h(ActButton, { act: "clear", work }, `Send the same video again${price}`);
 }
 
 function Fact({ label, children, ...more }) {

@@ -77,6 +77,24 @@ export function money(dollars) {
     : `$${dollars.toFixed(Math.abs(dollars * 100 - Math.round(dollars * 100)) < 1e-6 ? 2 : 4)}`;
 }
 
+/** A price that may be second-hand, for a reader. */
+export const priceWords = ({ price, secondHand }) => `${money(price)}${secondHand ? " (second-hand price)" : ""}`;
+
+/** What was paid, for a reader; null: nobody knows. */
+export const costWords = (cost) =>
+  cost && `${cost.total ? money(cost.total) : "$0.00"}${cost.secondHand ? " at second-hand prices" : ""}`;
+
+/**
+ * A path within Airflow's UI, of its parts, as Airflow writes its own links: only what would end a part is escaped.
+ * Escaped otherwise, Airflow does not know that it is on the page which a link leads to.
+ */
+export const pathOf = (...parts) =>
+  parts.map((part) => `/${String(part).replace(/[%/?#\\]/g, encodeURIComponent)}`).join("");
+
+/** The name of the file that an address leads to: the rest may be a secret. Empty: it has none. */
+export const fileOf = (address) =>
+  address && URL.canParse(address) ? (new URL(address).pathname.split("/").at(-1) ?? "") : "";
+
 /** What to call a video by its address, or null. */
 export function addressName(address) {
   if (!address || !URL.canParse(address)) return address ?? null;

@@ -128,6 +128,7 @@ function Card({ short }) {
           !short.video?.endsWith(short.run_name) &&
           h(Box, { color: "fg" }, h(Short, null, short.run_name)),
         short.video && h(Box, null, h(Short, null, short.video)),
+        short.settings && h(Box, null, `With ${short.settings}`),
         h(Box, null, `${momentWords(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
       ),
       h(Box, { flex: 1 }),
@@ -154,9 +155,10 @@ function Card({ short }) {
 function Frame({ name, src }) {
   const [box, isNear] = useNear();
   const frame = {
+    alignSelf: "flex-start",
+    aspectRatio: 9 / 16,
     bg: "black",
     flexShrink: 0,
-    minHeight: "220px",
     position: "relative",
     width: { base: "28", sm: "32" },
   };

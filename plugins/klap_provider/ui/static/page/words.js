@@ -1,5 +1,5 @@
 /** Words and numbers of the page. Pure. */
-import { momentWords } from "../words.js";
+import { momentWords, pathOf } from "../words.js";
 
 const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 
@@ -82,7 +82,7 @@ export function whyRed({ videos, leftOut }) {
 
 /** The address of a run's tab, below Airflow's own. */
 export const tabOf = ({ dag_id: dagId, run_id: runId }) =>
-  `/dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}/plugin/shorts`;
+  pathOf("dags", dagId, "runs", runId, "plugin", "shorts");
 
 /** The address of what a run has paid for. */
 export const costOf = ({ dag_id: dagId, run_id: runId }) =>
