@@ -118,6 +118,8 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     page.go_back()
     row.get_by_role("link", name="Permitted", exact=True).click()
     expect(page).to_have_url(stage.tab_of(run_id))
+    page.get_by_role("region", name="Summary").get_by_role("link", name=re.compile("request by request$")).click()
+    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at second-hand prices$"))).to_be_visible()
 
 
 def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_to_the_ledger(

@@ -4,7 +4,6 @@ import { test } from "node:test";
 
 import {
   addressParts,
-  costOf,
   daysOf,
   dollars,
   forWhat,
@@ -16,7 +15,7 @@ import {
   waiting,
   whyRed,
 } from "../../../plugins/klap_provider/ui/static/page/words.js";
-import { momentWords } from "../../../plugins/klap_provider/ui/static/words.js";
+import { costOf, momentWords } from "../../../plugins/klap_provider/ui/static/words.js";
 
 test("an address breaks between its parts, and a name between its words", () => {
   assert.deepEqual(addressParts("https://media.example.com/talks/my-talk.mp4?…d7fa6356"), [

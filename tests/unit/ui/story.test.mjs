@@ -7,6 +7,7 @@ import { tell, wantedXComs } from "../../../plugins/klap_provider/ui/static/stor
 import {
   addressName,
   clock,
+  costWords,
   fileOf,
   fileSize,
   momentWords,
@@ -315,10 +316,11 @@ test("a run is known by the name that the video was given, and else by its addre
 test("what the run has cost is said, and whether its prices are second-hand", () => {
   const cost = (value) =>
     tell(answers({ shorts: [short("a")], state: "success", published: "success", xcoms: [[null, "klap_cost", value]] }), NOW)
-      .totals.find(({ label }) => label === "Cost")?.value;
-  assert.equal(cost({ total: 4.12, second_hand: true }), "$4.12 at second-hand prices");
-  assert.equal(cost({ total: 4.12, second_hand: false }), "$4.12");
-  assert.equal(cost(null), undefined);
+      .cost;
+  assert.deepEqual(cost({ total: 4.12, second_hand: true }), { total: 4.12, secondHand: true, isSum: true });
+  assert.equal(costWords(cost({ total: 4.12, second_hand: true })), "$4.12 at second-hand prices");
+  assert.equal(costWords(cost({ total: 4.12, second_hand: false })), "$4.12");
+  assert.equal(cost(null), null);
 });
 
 const retryOf = (states, operator, failure) => {
@@ -421,16 +423,16 @@ test("as soon as a person has answered, what was not picked is not selected, and
 
 test("while a person is asked, and until the run has summed itself up, it is said what was paid before the exports", () => {
   const offer = { price: 0.48, second_hand: true, spent: 2.04, room: null, deadline: null };
-  const labels = (choose, more = []) => {
+  const paid = (choose, more = []) => {
     const run = before({ submit: "success", wait: "success", choose, publish: "success", xcoms: more });
     const review = run.instances.find(({ operator }) => operator === "ReviewShortsOperator");
     run.xcoms.set(xcomKey(asking(review), "klap_offer"), offer);
-    return tell(run, NOW).totals.map(({ label, value }) => `${label} ${value}`);
+    return tell(run, NOW).cost;
   };
   for (const state of ["awaiting_input", "scheduled", "success"])
-    assert.deepEqual(labels(state), ["Cost before exports $2.04 at second-hand prices"]);
+    assert.deepEqual(paid(state), { total: 2.04, secondHand: true, isSum: false });
   const cost = ["publish", "klap_cost", { total: 3.48, second_hand: false }];
-  assert.deepEqual(labels("success", [cost]), ["Cost $3.48"]);
+  assert.deepEqual(paid("success", [cost]), { total: 3.48, secondHand: false, isSum: true });
 });
 
 test("a video that Klap could not finish can be sent again, by the run that has sent it, and it is said what that costs", () => {

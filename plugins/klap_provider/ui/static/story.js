@@ -73,7 +73,7 @@ import {
   xcomKey,
 } from "./instances.js";
 import { FAILED_AT_KLAP, answerOf, tellFate, tellShorts } from "./shorts.js";
-import { DONE, FAILED, SHORTS, VIDEO, addressName, costWords, count, fileSize, momentWords, waitWords } from "./words.js";
+import { DONE, FAILED, SHORTS, VIDEO, addressName, count, fileSize, momentWords, waitWords } from "./words.js";
 
 // What is not there is not asked for: a 404 would show in the browser's console.
 
@@ -154,10 +154,7 @@ export function tell(answers, now) {
     offer: tellOffer(offer),
     stage: tellStage(answers, xcom, chosen, shorts.length, isWhole, now),
     percent: tellPercent(run, instances, chosen.length),
-    totals: [
-      ...tellTotals(shorts, chosen, instances, isWhole),
-      ...(cost ? [{ label: cost.isSum ? "Cost" : "Cost before exports", value: costWords(cost) }] : []),
-    ],
+    totals: tellTotals(shorts, chosen, instances, isWhole),
     cost,
     delivered: chosen.filter(isDelivered).length,
     review: tellReview(xcom(choose, "klap_review") ?? answerOf(instances, xcom), shorts.length),

@@ -2,12 +2,13 @@
 import { ActButton, Acting, clear } from "./acting.js";
 import { Decide } from "./decide.js";
 import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
-import { SHORTS, VIDEO, addressName, costWords, priceWords } from "./words.js";
+import { SHORTS, VIDEO, addressName, costOf, costWords, priceWords } from "./words.js";
 
 const { useContext, useEffect, useRef } = globalThis.React;
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
 const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
+const { Link: RouterLink } = globalThis.ReactRouterDOM;
 
 /**
  * Source, totals, where the run stands.
@@ -16,7 +17,7 @@ const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
  *   address, in parts; `further`: the stories of the runs that export further shorts
  */
 export function Summary({ story, run, further }) {
-  const { name, source, stage, percent, totals, review, again } = story;
+  const { name, source, stage, percent, totals, cost, review, again } = story;
   const { hasAnswered } = useContext(Acting);
   return h(
     Stack,
@@ -28,6 +29,7 @@ export function Summary({ story, run, further }) {
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
       source && h(Fact, { label: "Source Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
+      cost && h(Fact, { label: cost.isSum ? "Cost" : "Cost before exports" }, h(CostLink, { cost, run })),
       further.length > 0 && h(Fact, { label: "With further exports" }, furtherWords([story, ...further])),
       review && h(Fact, { label: "Review" }, `${hasAnswered ? "You" : review.by} ${review.words}`),
     ),
@@ -56,6 +58,12 @@ export function Summary({ story, run, further }) {
     stage.error && !stage.fate && h(Notice, { status: "error" }, stage.error),
     again && h(SendAgain, { again, run }),
   );
+}
+
+/** What a run has paid, which leads to what for. */
+function CostLink({ cost, run: [, dag_id, , run_id] }) {
+  const link = { "aria-label": `${costWords(cost)}, request by request`, to: costOf({ dag_id, run_id }) };
+  return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, costWords(cost)));
 }
 
 /** What to show once a question is answered: who has picked what is said at the top. */

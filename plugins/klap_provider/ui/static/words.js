@@ -91,6 +91,10 @@ export const costWords = (cost) =>
 export const pathOf = (...parts) =>
   parts.map((part) => `/${String(part).replace(/[%/?#\\]/g, encodeURIComponent)}`).join("");
 
+/** The address of what a run has paid for, request by request: on the page Klap. */
+export const costOf = ({ dag_id: dagId, run_id: runId }) =>
+  `/plugin/klap?${new URLSearchParams({ view: "cost", dag_id: dagId, run_id: runId })}`;
+
 /** The name of the file that an address leads to: the rest may be a secret. Empty: it has none. */
 export const fileOf = (address) =>
   address && URL.canParse(address) ? (new URL(address).pathname.split("/").at(-1) ?? "") : "";

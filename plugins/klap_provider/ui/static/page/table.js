@@ -1,6 +1,7 @@
 /** A table as Airflow's own pages have them, and what is in its cells. */
 import { h } from "../parts.js";
-import { SECOND_HAND, addressParts, costOf, dollars } from "./words.js";
+import { costOf } from "../words.js";
+import { SECOND_HAND, addressParts, dollars } from "./words.js";
 
 const { Box, Text } = globalThis.ChakraUI;
 const { TableBody, TableColumnHeader, TableHeader, TableRoot, TableRow, TableScrollArea } = globalThis.ChakraUI;

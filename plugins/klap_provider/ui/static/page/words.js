@@ -83,7 +83,3 @@ export function whyRed({ videos, leftOut }) {
 /** The address of a run's tab, below Airflow's own. */
 export const tabOf = ({ dag_id: dagId, run_id: runId }) =>
   pathOf("dags", dagId, "runs", runId, "plugin", "shorts");
-
-/** The address of what a run has paid for. */
-export const costOf = ({ dag_id: dagId, run_id: runId }) =>
-  `/plugin/klap?${new URLSearchParams({ view: "cost", dag_id: dagId, run_id: runId })}`;
