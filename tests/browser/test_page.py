@@ -106,7 +106,7 @@ def plays(video: Locator) -> None:
 
 def test_the_page_is_in_the_navigation_and_lists_the_runs_the_newest_first(page: Page, desk: Desk) -> None:
     sign_in(page, desk.server.url, ADMIN)
-    page.get_by_role("link", name="Klap").click()
+    page.get_by_role("link", name="Klap", exact=True).click()
     expect(page).to_have_url(re.compile("/airflow/plugin/klap"))
     expect(rows(page)).to_have_count(25)
     expect(rows(page).first).to_contain_text("Episode 0")

@@ -81,7 +81,7 @@ def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
 ) -> None:
     before = len(permitted.ledger())
     enter(page, roles, "vic", complaints)
-    page.get_by_role("link", name="Klap").click()
+    page.get_by_role("link", name="Klap", exact=True).click()
     expect(rows(page).filter(has_text="Permitted")).to_have_count(1)
     page.goto(roles.tab(roles.permitted))
     expect(page.get_by_text("1 of 1 short delivered")).to_be_visible()
