@@ -69,9 +69,8 @@ KEY_IS_WRONG = (
 )
 BAD_KEY = {"action": "status", "code": 401, "times": None, "body": {"message": "bad key", "error_code": "unauthorized"}}
 OVER = (
-    "It is over at Klap, and what was paid for it is in the ledger. Mend the video or its address and start a new run. "
-    "Clearing the whole run sends, and pays for, the same video once more; a run that was given the task's id sends "
-    "nothing then."
+    "Mend the video or its address, and start a new run: Airflow's Trigger again with this config keeps the other "
+    "settings. Clearing this run sends the video that it has sent once more, and pays for it again."
 )
 
 CASES = {

@@ -36,8 +36,8 @@ LAST_LOOK = 15.0
 
 #: What a person can do about a job that failed.
 ONCE_MORE: Mapping[type[Task] | type[Export], str] = {
-    Task: "Mend the video or its address and start a new run. Clearing the whole run sends, and pays for, the same "
-    "video once more; a run that was given the task's id sends nothing then.",
+    Task: "Mend the video or its address, and start a new run: Airflow's Trigger again with this config keeps the "
+    "other settings. Clearing this run sends the video that it has sent once more, and pays for it again.",
     Export: "To have it made, and pay for it, once more, clear the task that ordered it and what follows.",
 }
 
@@ -251,8 +251,7 @@ def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT
         return Ready(look, watch.took(now))
     if look.status == JobStatus.ERROR:
         raise KlapJobFailedError(
-            f"{what} failed: {look.failure.rstrip('.')}. It is over at Klap, and what was paid for it is in the "
-            f"ledger. {ONCE_MORE[type(look)]}",
+            f"{what} failed: {look.failure.rstrip('.')}. {ONCE_MORE[type(look)]}",
             error_code=look.error_code,
         )
     unknown_since = watch.unknown_since

@@ -79,10 +79,10 @@ test("a batch counts all lines of its list, those that were left out, too", () =
 
 test("a red batch says why it is red", () => {
   const why = (videos, leftOut) => whyRed({ videos, leftOut });
-  assert.match(why(videos("success", "success"), [{}]), /^It is red because 1 was left out: correct .*, and trigger it again\./);
+  assert.match(why(videos("success", "success"), [{}]), /^It is red because 1 was left out: correct .*, and trigger the batch again\./);
   assert.match(
     why(videos("success", "failed", "upstream_failed"), [{}, {}]),
-    /because 2 of its videos were not completed and 2 were left out: mend .* clear the runs that failed, correct /,
+    /because 2 of its videos were not completed and 2 were left out: do as their rows say, correct /,
   );
   assert.equal(whyRed({ videos: videos("success"), leftOut: [] }), "");
 });

@@ -44,6 +44,10 @@ const FIELDS = [
   ["scale", "Times its own size", "8rem"],
 ];
 
+const AS_IT_WAS = "This is the watermark that it has: change something of it first.";
+const NONE_YET = "It has no watermark: give the address of a picture first.";
+const NO_ADDRESS = "The address of a picture begins with https:// or http://.";
+
 function ExportAgain({ short, run }) {
   const { conf, follow, form, started, story } = useContext(Acting);
   const why = useId();
@@ -52,6 +56,8 @@ function ExportAgain({ short, run }) {
   const [mark, setMark] = useState(() => Object.fromEntries(given));
   const isAsItWas =
     given.every(([name, value]) => String(mark[name]) === String(value)) || !(mark.src_url || conf?.watermark_src_url);
+  const isNoAddress = mark.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(mark.src_url.trim());
+  const refusal = isNoAddress ? NO_ADDRESS : isAsItWas && (conf?.watermark_src_url ? AS_IT_WAS : NONE_YET);
   const price = priceOf(story.offer);
   const toggle = {
     "aria-expanded": isOpen,
@@ -108,17 +114,10 @@ function ExportAgain({ short, run }) {
         ),
         h(
           ActButton,
-          { act: "start", "aria-describedby": isAsItWas ? why : undefined, disabled: isAsItWas, work: withMark },
+          { act: "start", "aria-describedby": refusal ? why : undefined, disabled: Boolean(refusal), work: withMark },
           `Export with this watermark${price}`,
         ),
-        isAsItWas &&
-          h(
-            Text,
-            { color: "fg.muted", fontSize: "xs", id: why },
-            conf?.watermark_src_url
-              ? "This is the watermark that it has: change something of it first."
-              : "It has no watermark: give the address of a picture first.",
-          ),
+        refusal && h(Text, { color: "fg.muted", fontSize: "xs", id: why }, refusal),
         short.ordered && h(ActButton, { act: "decide", work: anew }, `Export anew as it was${price}`),
         h(
           Text,

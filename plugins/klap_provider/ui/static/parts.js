@@ -115,9 +115,9 @@ export function TaskButton({ run, place, page = "", icon, label, children }) {
   );
 }
 
-/** A button that leads to the page of a run, in Airflow: `run` is its address, in parts. */
+/** A button that leads to the tab of a run: `run` is its address, in parts. */
 export function RunLink({ run, label, children }) {
-  const to = pathOf(...run);
+  const to = pathOf(...run, "plugin", "shorts");
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, children));
 }
 

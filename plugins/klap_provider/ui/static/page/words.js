@@ -71,13 +71,13 @@ export function whyRed({ videos, leftOut }) {
   const failed = videos.filter(({ state }) => state !== "success").length;
   const were = (count) => (count === 1 ? "was" : "were");
   const causes = [
-    [failed, `of its videos ${were(failed)} not completed`, "mend the causes and clear the runs that failed"],
+    [failed, `of its videos ${were(failed)} not completed`, "do as their rows say"],
     [leftOut.length, `${were(leftOut.length)} left out`, "correct what the list has there"],
   ].filter(([count]) => count > 0);
   if (causes.length === 0) return "";
   const why = causes.map(([count, what]) => `${count} ${what}`).join(" and ");
   const advice = causes.map((each) => each.at(-1)).join(", ");
-  return `It is red because ${why}: ${advice}, and trigger it again. What is there is not paid for again.`;
+  return `It is red because ${why}: ${advice}, and trigger the batch again. What was finished is not paid for again.`;
 }
 
 /** The address of a run's tab, below Airflow's own. */
