@@ -116,7 +116,7 @@ def test_the_same_short_is_exported_with_another_watermark(
     expect(again).to_contain_text("Cost $0.48 at second-hand prices")
     expect(again.get_by_role("listitem")).to_contain_text("with links.png")
     expect(short).not_to_contain_text("with links.png")
-    expect(section(page, "Summary")).to_contain_text(re.compile(r"With further exports5 delivered · \$\d\.\d\d"))
+    expect(section(page, "Summary")).to_contain_text(re.compile(r"With further exports\d delivered · \$\d\.\d\d"))
     assert paid(acts, before) == ["export"]
     mark = acts.ledger("export")[-1]["body"]["watermark"]
     assert mark == {"src_url": picture, "pos_x": 0.5, "pos_y": 0.1, "scale": 1}
