@@ -361,24 +361,15 @@ class Summary(Unlisted):
     incomplete: list[IncompleteVideo]
 
 
+_LISTED = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, DESCRIBED_KEY: Described}
+
 #: By operator: what it leaves under which key. Of a list, the shape of its items.
 LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
     "TaskStatusSensor": {RETURN_KEY: TaskReady},
-    "ListShortsOperator": {
-        RETURN_KEY: Short,
-        SHORTS_KEY: ListedShort,
-        OFFER_KEY: Offer,
-        DESCRIBED_KEY: Described,
-    },
-    "ReviewShortsOperator": {
-        RETURN_KEY: Short,
-        SHORTS_KEY: ListedShort,
-        OFFER_KEY: Offer,
-        DESCRIBED_KEY: Described,
-        REVIEW_KEY: Review,
-    },
+    "ListShortsOperator": _LISTED,
+    "ReviewShortsOperator": {**_LISTED, REVIEW_KEY: Review},
     "ExportShortOperator": {RETURN_KEY: Exported},
     "ExportStatusSensor": {RETURN_KEY: ExportReady},
     "DeliverShortOperator": {RETURN_KEY: Delivered},
