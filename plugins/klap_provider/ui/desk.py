@@ -124,7 +124,7 @@ def shorts(
     found.sort(key=lambda short: short["at"], reverse=True)
     found.sort(key=lambda short: _sortable(short[key], last), reverse=order_by.startswith("-"))
     page = found[offset : offset + limit]
-    names = run_names((short["dag_id"], short["run_id"]) for short in page)
+    names = names or run_names((short["dag_id"], short["run_id"]) for short in page)
     return {
         "shorts": [{**short, "run_name": names.get((short["dag_id"], short["run_id"]))} for short in page],
         "total": len(found),

@@ -51,7 +51,7 @@ def payments(
     found = sorted((each for each in lines if is_wanted(*each)), key=lambda each: (each[0], str(each[1]["id"])))
     found.sort(key=lambda each: str(each[1]["at"]), reverse=True)
     page = found[offset : offset + limit]
-    names = run_names(run_of_line(line) for _, line in page)
+    names = names or run_names(run_of_line(line) for _, line in page)
     return {
         "payments": [
             {
