@@ -212,4 +212,4 @@ def test_the_connection_comes_from_the_kubernetes_secret_that_the_page_makes() -
 
 def test_every_file_of_the_folder_is_in_the_page_and_the_other_way_round() -> None:
     named = set(re.findall(r"deploy/([\w.-]+\w)", PAGE))
-    assert named == {path.name for path in DEPLOY.iterdir()} - {"Dockerfile.dockerignore"}
+    assert named == {path.name for path in DEPLOY.iterdir()}
