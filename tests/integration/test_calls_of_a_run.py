@@ -1,8 +1,12 @@
-"""How many calls a run makes, delivery included, at the lengths of Klap's own jobs with a clock that runs faster."""
+"""How many calls a run makes, delivery included, at the lengths of Klap's own jobs with a clock that runs faster.
+
+And what the tasks of a short ask of Airflow, beside what Airflow asks by itself: each is a request to its API server.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from dataclasses import replace
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.noticing import KINDS, drawn, learned_of
 from klap_provider.operators import DeliverShortOperator, ExportShortOperator, ListShortsOperator, SubmitShortsOperator
 from klap_provider.rules.polling import ExportTarget, TaskTarget, Wait, Watch
+from klap_provider.sensors import ExportStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, TaskStatusTrigger
 from tests.support.airflow_context import all_events
 
@@ -89,3 +94,31 @@ def test_a_run_with_ten_shorts_makes_at_most_75_calls(
     calls = [call for call in klap.requests() if not call["path"].startswith("/renders")]
     own = 1 + len(EXPORTS)  # this test's, in place of the XComs that the waits leave
     assert len(calls) - own <= 75, Counter((call["method"], call["path"]) for call in calls)
+
+
+def test_what_the_tasks_of_a_short_ask_of_airflow(
+    klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., Any], supervisor: Supervisor, tmp_path: Path
+) -> None:
+    [short] = make_shorts(1)
+    ids = {"project_id": short["id"], "folder_id": short["folder_id"]}
+    airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
+    supervisor.put_xcom("list", [], "klap_described")
+
+    def asked(operator: type[BaseOperator], **fields: Any) -> tuple[Any, Counter[str]]:
+        supervisor.said.clear()
+        result = airflow(lambda: operator(task_id="task", **ids, **fields)).run()
+        return result, Counter(json.loads(said)["type"] for said in supervisor.said)
+
+    reads, writes = "GetAssetStateStoreByName", "SetAssetStateStoreByName"  # of the ledger
+    exported, requests = asked(ExportShortOperator)
+    assert requests == {reads: 5, writes: 6, "SetXCom": 1}
+
+    export_id, submitted_at = exported["export_id"], exported["submitted_at"]
+    klap.set(export_seconds=0)
+    ready, requests = asked(ExportStatusSensor, export_id=export_id, submitted_at=submitted_at, end_from_trigger=True)
+    assert requests == {reads: 1, "SetXCom": 1}
+
+    supervisor.put_xcom("wait", ready)
+    left = {"wait_task_id": "wait", "list_task_id": "list"}
+    _, requests = asked(DeliverShortOperator, export_id=export_id, destination=str(tmp_path), **left)
+    assert requests == {"GetXCom": 1, "GetXComSequenceSlice": 1, "SetTaskStateStore": 1, writes: 1, "SetXCom": 1}

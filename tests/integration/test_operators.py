@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from airflow.sdk.execution_time import comms
 
@@ -32,6 +33,7 @@ from klap_provider.operators import ExportShortOperator, ListShortsOperator, Sub
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.lost_answer import SETTLE
 from klap_provider.sensors import TaskStatusSensor
+from klap_provider.xcoms import LEDGER
 from tests.support.airflow_context import API_KEY
 
 if TYPE_CHECKING:
@@ -322,6 +324,14 @@ def test_what_was_paid_for_stands_in_the_ledger_for_a_person_to_read(
         "entry": "submission videos monday submit",
     }
     assert API_KEY not in str(supervisor.ledger)
+
+
+def test_a_dag_names_the_ledger_and_a_start_of_a_task_does_not_have_airflow_look_it_up() -> None:
+    mine = Asset("mine")
+    with DAG("videos", schedule=None):
+        task = ExportShortOperator(task_id="export", project_id="p1", inlets=[mine])
+    started = task.prepare_for_execution()
+    assert (task.inlets, started.inlets) == ([mine, Asset(LEDGER)], [mine])
 
 
 def test_the_query_of_an_address_is_not_in_the_ledger(supervisor: Supervisor, klap: Sandbox, airflow: Airflow) -> None:

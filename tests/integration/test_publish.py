@@ -166,6 +166,14 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
     }
 
 
+def test_where_every_short_has_its_file_no_step_is_asked_what_went_wrong(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]
+) -> None:
+    run(2)
+    publish(2, submissions=1).run()
+    assert not [said for said in supervisor.said if "klap_error" in said]
+
+
 def test_runs_that_share_a_folder_keep_their_bills_and_a_cleared_one_replaces_its_own(
     publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -564,12 +572,11 @@ def test_what_klap_took_is_remembered_for_later_waits(
     publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor
 ) -> None:
     run(3)
-    supervisor.put_xcom("wait_for_shorts", {"klap_task_id": "task000000000000", "took": 244.5})
     for place, took in enumerate([101.0, None, 303.0]):
         supervisor.put_xcom(STEPS[-2], {**video(place), "took": took}, map_index=place)
     supervisor.ledger["pace klap_default task"] = json.dumps([[99.0, None]])
     durations = [{**short(place), "duration": 20.0 + place} for place in range(3)]
-    publish(durations, wait_task_id="wait_for_shorts").run()
+    publish(durations, took="244.5").run()
     assert json.loads(supervisor.ledger["pace klap_default task"]) == [[99.0, None], [244.5, None]]
     assert json.loads(supervisor.ledger["pace klap_default export"]) == [[101.0, 20.0], [303.0, 22.0]]
 
@@ -578,6 +585,5 @@ def test_a_run_ends_well_if_that_cannot_be_remembered(
     publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor
 ) -> None:
     run(1)
-    supervisor.put_xcom("wait_for_shorts", {"klap_task_id": "task000000000000", "took": 244.5})
     supervisor.broken = (comms.SetAssetStateStoreByName,)
-    assert publish(1, wait_task_id="wait_for_shorts").run()["delivered"] == 1
+    assert publish(1, took=244.5).run()["delivered"] == 1

@@ -244,6 +244,7 @@ class Played:
     outlet_events: Any = None
     params: dict[str, Any] = field(default_factory=dict)
     conf: dict[str, Any] | None = None
+    _last: tuple[BaseOperator, RuntimeTaskInstance] | None = None
 
     def run(self) -> Any:
         """Play one try to its end and return the XCom that it leaves; raise what it fails with."""
@@ -296,8 +297,8 @@ class Played:
         return self.supervisor.xcom(self.task_id, key, self.map_index)
 
     def links(self) -> dict[str, str]:
-        """The addresses of its buttons, as a worker that ends or resumes it makes them out."""
-        task, ti, _ = self._start(0)
+        """The addresses of its buttons, as the worker that has played it last makes them out."""
+        task, ti = self._last or self._start(0)[:2]
         return {link.name: link.get_link(operator=task, ti_key=ti) for link in task.operator_extra_links}  # type: ignore[arg-type]  # as Airflow calls it
 
     def asset_events(self) -> list[dict[str, Any]]:
@@ -331,6 +332,7 @@ class Played:
         context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]  # for sensors
         task.render_template_fields(context)
         self.outlet_events = context["outlet_events"]
+        self._last = task, ti
         return task, ti, context
 
     def _answered(self) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.sdk.types import TaskInstanceKey
-
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
     """
@@ -63,18 +61,6 @@ def run_address(dag_id: str, run_id: str) -> str:
     from airflow.utils.helpers import build_airflow_dagrun_url
 
     return build_airflow_dagrun_url(dag_id=dag_id, run_id=run_id)
-
-
-def returned(ti_key: TaskInstanceKey) -> Any:
-    """
-    Return what a task instance has returned so far, or None.
-
-    Why: an operator link is given a key and no context; ``airflow.sdk`` publishes ``BaseXCom``, which is not the back
-    end that is configured. When it moves: see how the links of Airflow's own providers read an XCom.
-    """
-    from airflow.sdk.execution_time.xcom import XCom
-
-    return XCom.get_value(ti_key=ti_key, key=XCom.XCOM_RETURN_KEY)
 
 
 def is_unmapped(operator: Any) -> bool:

@@ -208,7 +208,7 @@ def export_and_deliver(
         trigger_rule="all_done",
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),
-        wait_task_id=wait.task_id,
+        took=f"{{{{ {finished}.get('took') or '' }}}}",
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
         folder_id=f"{{{{ {finished}.get('output_id') if {finished}.get('output_type') == 'folder' else '' }}}}",
         asset_alias=asset_alias,

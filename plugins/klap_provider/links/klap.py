@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from airflow.sdk import BaseOperatorLink
 
-from klap_provider.airflow_internals.tasks import returned
 from klap_provider.errors import KlapError
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
     from klap_provider.hooks.client import KlapClient
+    from klap_provider.xcoms import File
 
 
 class KlapTask(Protocol):
@@ -25,6 +25,12 @@ class KlapTask(Protocol):
     @property
     def client(self) -> KlapClient:
         """The client of the task's connection."""
+
+
+class DeliveringTask(Protocol):
+    """What the link to the video reads of an operator, which never waits: it ends in the process that has delivered."""
+
+    delivered: File | None
 
 
 class OpenInKlapLink(BaseOperatorLink):
@@ -64,5 +70,6 @@ class ExportedVideoLink(BaseOperatorLink):
     name = "Exported video"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that the task left in its XCom, or nothing before that."""
-        return (returned(ti_key) or {}).get("src_url") or ""
+        """Return the address of what the task has delivered, or nothing before that."""
+        delivered = cast("DeliveringTask", operator).delivered
+        return (delivered and delivered["src_url"]) or ""

@@ -145,10 +145,9 @@ class DeliverShortOperator(KlapLedgerOperator):
         )
         sidecar = sidecar_of(path)
         store = context["task_state_store"]
-        known = store.get(DELIVERED_KEY)
         with storage_faults("destination", str(path), paid=True):
             facts = read_sidecar(sidecar)
-            record = self._delivered_before(path, known, facts)
+            record = self._delivered_before(path, store, facts)
             if record is None:
                 record = self._fetch(path, self._seen(context))
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
@@ -193,14 +192,15 @@ class DeliverShortOperator(KlapLedgerOperator):
 
         return delivered(self.delivered, project_id=self.project_id, export_id=self.export_id)
 
-    def _delivered_before(self, path: ObjectStoragePath, record: Any, facts: Mapping[str, Any]) -> File | None:
-        """Return the file that is there, if it is what was delivered."""
+    def _delivered_before(self, path: ObjectStoragePath, store: Any, facts: Mapping[str, Any]) -> File | None:
+        """Return the file that is there, if it is what was delivered: as this task remembers, or its JSON file says."""
         from klap_provider.files.download import stored
         from klap_provider.files.storage import BLOCK_SIZE, size_of
 
         size = size_of(path)
         if not size:
             return None
+        record = store.get(DELIVERED_KEY)
         problem: str | None
         if record is not None and record["path"] == str(path):
             if size == record["size"]:

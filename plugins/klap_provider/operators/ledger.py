@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow.sdk import Context
+    from typing_extensions import Self
 
     from klap_provider.api.answers import Export, Task
     from klap_provider.api.calls import Call
@@ -40,6 +41,17 @@ class KlapLedgerOperator(KlapOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.inlets = [*self.inlets, Asset(LEDGER)]  # or Airflow would not know the asset
+
+    def prepare_for_execution(self) -> Self:
+        """
+        Return the copy of the task that Airflow executes: without the ledger among its inlets.
+
+        Before it executes a task that has any, Airflow asks the API server whether they are active. Writing a row of an
+        asset that is not fails all the same.
+        """
+        other = super().prepare_for_execution()
+        other.inlets = [inlet for inlet in self.inlets if inlet != Asset(LEDGER)]
+        return other
 
     @functools.cached_property
     def ledger(self) -> Store:

@@ -59,8 +59,9 @@ class PublishShortsOperator(KlapOperator):
         it did not come to that. Templated.
     :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose answer goes into the
         manifest, if there is one.
-    :param wait_task_id: id of the :class:`~klap_provider.sensors.TaskStatusSensor`. What it and the waits among
-        ``steps`` took is remembered for the waits of later runs. Default: of the exports alone.
+    :param took: seconds that Klap took for the task, as :class:`~klap_provider.sensors.TaskStatusSensor` returns them.
+        They, and what the waits among ``steps`` took, are remembered for the waits of later runs. Default: of the
+        exports alone. Templated.
     :param source_video_url: the video. Templated.
     :param klap_task_id: Klap's task; None if it did not come to that. Templated.
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
@@ -93,6 +94,7 @@ class PublishShortsOperator(KlapOperator):
         "source_video_url",
         "klap_task_id",
         "folder_id",
+        "took",
         "submissions",
         "destination",
         "subfolder",
@@ -106,7 +108,7 @@ class PublishShortsOperator(KlapOperator):
         shorts: list[Short] | None,
         source_video_url: str,
         review_task_id: str | None = None,
-        wait_task_id: str | None = None,
+        took: float | str | None = None,
         klap_task_id: str | None = None,
         folder_id: str | None = None,
         submissions: int | str | None = None,
@@ -126,7 +128,7 @@ class PublishShortsOperator(KlapOperator):
         self.shorts = shorts
         self.source_video_url = source_video_url
         self.review_task_id = review_task_id
-        self.wait_task_id = wait_task_id
+        self.took = took
         self.klap_task_id = klap_task_id
         self.folder_id = folder_id
         self.submissions = submissions
@@ -142,12 +144,16 @@ class PublishShortsOperator(KlapOperator):
         ti = context["ti"]
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         problem = self._problem(context, states)
-        cost = self._cost(context)
+        # One request for each task: all its map indexes at once, told apart by their project_id.
+        files = ti.xcom_pull(task_ids=self.steps[-1:])
+        failures = [] if self._is_whole(files) else ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY)
+        cost = self._cost(context, failures)
         if cost is not None:
             self.log.info("The run has cost %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
         exports = ti.xcom_pull(task_ids=self.steps[-2:-1]) if self.klap_task_id else []
-        stock = self._take_stock(context, states, exports) if self.klap_task_id else []
+        shorts = (self.shorts or []) if self.klap_task_id else []
+        stock = take_stock(shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures)
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
@@ -175,7 +181,7 @@ class PublishShortsOperator(KlapOperator):
             },
         )
         self._count(context, [short["project_id"] for short in missing])
-        self._remember(context, exports)
+        self._remember(exports)
         for short in missing:
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
@@ -212,7 +218,12 @@ class PublishShortsOperator(KlapOperator):
             store.set(COUNTED_MISSING_KEY, before + anew)
             metrics.count(metrics.MISSING, len(anew))
 
-    def _cost(self, context: Context) -> Cost | None:
+    def _is_whole(self, files: Sequence[Any]) -> bool:
+        """Whether every selected short has its file: then no step of any has an error to tell."""
+        there = {file["project_id"] for file in files if file}
+        return bool(self.shorts) and all(short["project_id"] in there for short in self.shorts or [])
+
+    def _cost(self, context: Context, failures: Sequence[Any]) -> Cost | None:
         """Return what Klap has accepted, and so bills, in this run."""
         if self.submissions is None:
             return None
@@ -222,7 +233,7 @@ class PublishShortsOperator(KlapOperator):
         if self.list_task_id and submissions:
             listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)
             generated = None if listed is None else len(listed)
-        said = [*ti.xcom_pull(task_ids=self.steps[:1]), *ti.xcom_pull(task_ids=self.steps[:1], key=ERROR_KEY)]
+        said = [*ti.xcom_pull(task_ids=self.steps[:1]), *failures]
         return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))
 
     def _prices(self) -> Prices:
@@ -239,31 +250,18 @@ class PublishShortsOperator(KlapOperator):
         said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
         return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
 
-    def _remember(self, context: Context, exports: Sequence[Any]) -> None:
+    def _remember(self, exports: Sequence[Any]) -> None:
         """Remember what Klap took for the task and the exports, once for a try of this task."""
         from klap_provider.rules.pace import Took
         from klap_provider.rules.polling import ExportTarget, TaskTarget
         from klap_provider.telemetry import past_jobs
 
-        wait = context["ti"].xcom_pull(task_ids=self.wait_task_id) if self.wait_task_id else None
         duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
-        past_jobs.note(self.klap_conn_id, TaskTarget.job, [Took(wait["took"])] if wait and wait.get("took") else [])
+        past_jobs.note(self.klap_conn_id, TaskTarget.job, [Took(float(self.took))] if self.took else [])
         past_jobs.note(
             self.klap_conn_id,
             ExportTarget.job,
             [Took(each["took"], duration.get(each["project_id"])) for each in exports if each and each.get("took")],
-        )
-
-    def _take_stock(self, context: Context, states: Mapping[str, Any], exports: Sequence[Any]) -> list[dict[str, Any]]:
-        ti = context["ti"]
-        # One request for each task: all its map indexes at once, told apart by their project_id.
-        return take_stock(
-            self.shorts or [],
-            self.steps,
-            states=states,
-            delivered=ti.xcom_pull(task_ids=self.steps[-1:]),
-            exports=exports,
-            failures=ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY),
         )
 
     def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:
