@@ -240,6 +240,19 @@ def test_every_field_of_the_form_has_a_title_a_help_text_and_its_place(dag: DAG)
 # The form
 
 
+def test_no_task_has_a_copy_of_the_form(dag: DAG) -> None:
+    assert [task.task_id for task in dag.tasks if task.params] == []
+
+
+def test_what_the_fields_may_be_means_the_same_in_the_latest_json_schema(dag: DAG) -> None:
+    from jsonschema import Draft202012Validator
+
+    for name in dag.params:
+        schema = dag.params.get_param(name).schema
+        assert "draft-07" in schema["$schema"], name
+        Draft202012Validator.check_schema({rule: schema[rule] for rule in schema if rule != "$schema"})
+
+
 def accepts(dag: DAG, name: str, value: Any) -> bool:
     from airflow.sdk.exceptions import ParamValidationError
 

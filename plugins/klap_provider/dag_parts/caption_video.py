@@ -67,10 +67,11 @@ def klap_caption_video(
     with klap_dag(
         dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
     ) as dag:
-        form = form_of(dag)
+        form = form_of(dag, fields)
         submit, wait = submit_and_wait(
-            dag,
+            form,
             SubmitVideoOperator,
+            fields=fields,
             wait_task_id="wait_for_video",
             allowed_sources=allowed_sources,
             allowed_destinations=allowed_destinations,
@@ -85,6 +86,7 @@ def klap_caption_video(
             submissions="{{ ti.xcom_pull('submit').paid }}",
         )
         export_and_deliver(
+            form,
             submit=submit,
             wait=wait,
             select=find_video,

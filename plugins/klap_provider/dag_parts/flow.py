@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.sdk import DAG, task_group
 
 from klap_provider.api.requests import Dimensions, EditingOptions, Watermark
-from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, share_rules, tell_estimate
+from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, simplify_rules, tell_estimate
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -21,7 +22,7 @@ from klap_provider.sensors.task_status import TaskStatusSensor
 from klap_provider.xcoms import ERROR_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.sdk import Param
 
@@ -34,6 +35,7 @@ ALLOWED_RUN_TYPES = ("manual", "scheduled", "operator_triggered", "asset_trigger
 SubmitT = TypeVar("SubmitT", bound="KlapVideoOperator")
 
 
+@contextlib.contextmanager
 def klap_dag(
     dag_id: str,
     *,
@@ -43,9 +45,12 @@ def klap_dag(
     fields: dict[str, Param],
     defaults: dict[str, Any],
     **more: Any,
-) -> DAG:
+) -> Iterator[DAG]:
     """
-    Return a DAG without tasks, with a trigger form and this project's retries.
+    Give a DAG without tasks, which gets those that are made in the ``with`` block, and this project's retries.
+
+    It has its trigger form after the block: Airflow copies all of a DAG's params, to the last word, for each of its
+    operators and each class of these, which was half of what importing the DAG file took.
 
     :param fields: the form, with those of :mod:`klap_provider.dag_parts.trigger_form` that the other functions here
         read.
@@ -56,8 +61,8 @@ def klap_dag(
     set_defaults(fields, defaults)
     if "budget" in fields:
         tell_estimate(fields)
-    share_rules(fields)
-    return DAG(
+    simplify_rules(fields)
+    with DAG(
         dag_id,
         auto_register=False,  # or importing its file would register it for the importing file as well
         schedule=schedule,
@@ -66,7 +71,6 @@ def klap_dag(
         dag_display_name=display_name,
         tags=["klap", "video"],
         allowed_run_types=cast("Any", ALLOWED_RUN_TYPES),
-        params=fields,
         default_args={
             "owner": "klap",
             "retries": 3,
@@ -74,16 +78,14 @@ def klap_dag(
             "retry_exponential_backoff": 2.0,
         },
         **more,
-    )
+    ) as dag:
+        yield dag
+    dag.params = fields  # type: ignore[assignment]  # Airflow makes its own kind of dict of them
 
 
-def form_of(dag: DAG) -> dict[str, Any]:
+def form_of(dag: DAG, fields: Mapping[str, Param]) -> dict[str, Any]:
     """Return, by name, what a run's form says: to be given to operators in place of values."""
-    return {name: dag.param(name) for name in dag.params}
-
-
-def _fields(dag: DAG) -> dict[str, Param]:
-    return {name: dag.params.get_param(name) for name in dag.params}
+    return {name: dag.param(name) for name in fields}
 
 
 def watermark_of(form: dict[str, Any]) -> dict[str, Any]:
@@ -92,9 +94,10 @@ def watermark_of(form: dict[str, Any]) -> dict[str, Any]:
 
 
 def submit_and_wait(
-    dag: DAG,
+    form: dict[str, Any],
     submit_type: type[SubmitT],
     *,
+    fields: Mapping[str, Param],
     wait_task_id: str,
     allowed_sources: Sequence[str] | None = None,
     allowed_destinations: Sequence[str] | None = None,
@@ -103,20 +106,21 @@ def submit_and_wait(
     """
     Add the tasks ``submit``, with what the form asks of Klap, and the wait for it.
 
+    :param form: of :func:`form_of`.
+    :param fields: of the form.
     :param allowed_sources: which places a run may name for its video, beside the form's default. None: what the team
         allows.
     :param allowed_destinations: the same for its destination.
     :param more: parameters of ``submit`` that are no fields of the form.
     """
-    form = form_of(dag)
     submit = submit_type(
         task_id="submit",
         task_display_name="Submit",
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
         dimensions={name: form[name] for name in Dimensions.model_fields},
         editing_options={name: form[name] for name in EditingOptions.model_fields},
-        allowed_sources=allowed_places(_fields(dag), "source_video_url", allowed_sources),
-        allowed_destinations=allowed_places(_fields(dag), "destination", allowed_destinations),
+        allowed_sources=allowed_places(fields, "source_video_url", allowed_sources),
+        allowed_destinations=allowed_places(fields, "destination", allowed_destinations),
         strict_conf=True,
         **more,
     )
@@ -136,6 +140,7 @@ def _account(form: dict[str, Any]) -> dict[str, Any]:
 
 
 def export_and_deliver(
+    form: dict[str, Any],
     *,
     submit: KlapVideoOperator,
     wait: TaskStatusSensor,
@@ -147,10 +152,10 @@ def export_and_deliver(
     """
     Add what follows the three: a group that exports, waits for and delivers each short, and the task ``publish``.
 
+    :param form: of :func:`form_of`.
     :param group_id: id of the group, and so the first part of its tasks' ids.
     :param asset_alias: name of the asset alias under which ``publish`` tells what was delivered.
     """
-    form = form_of(submit.dag)
     account = _account(form)
     submitted = "(ti.xcom_pull('submit') or {})"
     finished = f"(ti.xcom_pull('{wait.task_id}') or {{}})"

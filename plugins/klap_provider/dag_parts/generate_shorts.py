@@ -101,14 +101,16 @@ def klap_generate_shorts(
     :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by field name.
     """
+    fields = shorts_form()
     display_name = "Klap: generate shorts" if dag_id == "klap_generate_shorts" else dag_id
     with klap_dag(
-        dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=shorts_form(), defaults=defaults
+        dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
     ) as dag:
-        form = form_of(dag)
+        form = form_of(dag, fields)
         submit, wait = submit_and_wait(
-            dag,
+            form,
             SubmitShortsOperator,
+            fields=fields,
             wait_task_id="wait_for_shorts",
             allowed_sources=allowed_sources,
             allowed_destinations=allowed_destinations,
@@ -133,5 +135,5 @@ def klap_generate_shorts(
             review=form["review"],
             response_timeout="{{ params.review_hours * 3600 }}",
         )
-        export_and_deliver(submit=submit, wait=wait, select=select_shorts)
+        export_and_deliver(form, submit=submit, wait=wait, select=select_shorts)
     return dag

@@ -96,7 +96,7 @@ def klap_generate_shorts_batch(
         defaults=defaults,
         max_active_runs=1,
     ) as dag:
-        form = form_of(dag)
+        form = form_of(dag, fields)
         read_list = ReadVideoListOperator(
             task_id="read_list",
             task_display_name="Read the list",

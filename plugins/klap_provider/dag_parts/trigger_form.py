@@ -173,22 +173,19 @@ def tell_estimate(fields: dict[str, Param]) -> None:
     )
 
 
-class _Shared(dict[str, Any]):
-    """What a field may be, which nobody changes: a copy of it is itself."""
-
-    def __deepcopy__(self, memo: object) -> _Shared:
-        return self
+#: A dialect of JSON Schema. What these fields say means the same in the latest one.
+DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
-def share_rules(fields: dict[str, Param]) -> None:
+def simplify_rules(fields: Mapping[str, Param]) -> None:
     """
-    Have the fields' copies share their rules.
+    Say of what dialect the fields' rules are.
 
-    Airflow copies all of a DAG's params, to the last word, for each of its operators and each class of these: a fifth
-    of what importing the DAG file takes.
+    Each start of a task validates the run's form, and with each field that its rules are rules. Those of this dialect
+    are one document, and not eight: a third of the time.
     """
     for param in fields.values():
-        param.schema = _Shared(param.schema)
+        param.schema = {**param.schema, "$schema": DIALECT}
 
 
 def handed_on(param: Param) -> Param:
