@@ -106,7 +106,7 @@ def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stag
     for step in ("export", "wait_for_export", "deliver"):
         assert {ti["rendered_map_index"] for ti in instances if ti["task_id"] == f"short.{step}"} == names
     links = stage.airflow.api(
-        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.export/links", params={"map_index": 0}
+        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.wait_for_export/links", params={"map_index": 0}
     )
     short = stage.airflow.xcom(DAG_ID, run_id, "short.export", map_index=0)
     assert links["extra_links"] == {

@@ -57,8 +57,8 @@ def test_each_map_index_leads_to_its_own_short_after_a_deferral_and_on_the_next_
                 APP: f"https://klap.app/spaces/{short['folder_id']}#{short['id']}",
                 PREVIEW: f"https://klap.app/player/{short['id']}",
             }
-            assert export.links() == right
             assert wait.links() == right
+            assert export.links() == {APP: right[APP]}
 
 
 def test_the_exported_video_has_a_link_once_it_is_delivered(
@@ -82,7 +82,8 @@ def test_the_exported_video_has_a_link_once_it_is_delivered(
 
 def test_links_follow_the_addresses_of_the_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
     connect(klap.url, player_url="https://play.example.com/", app_url="https://app.example.com/s/")
-    task = airflow(lambda: ExportShortOperator(task_id="export", project_id="p1", folder_id="f1"))
+    which = {"export_id": "e1", "project_id": "p1", "folder_id": "f1"}
+    task = airflow(lambda: ExportStatusSensor(task_id="wait", **which))
     assert task.links() == {APP: "https://app.example.com/s/f1#p1", PREVIEW: "https://play.example.com/p1"}
 
 
@@ -90,7 +91,6 @@ def test_links_follow_the_addresses_of_the_connection(klap: Sandbox, connect: Co
 @pytest.mark.parametrize(
     "operator",
     [
-        lambda **which: ExportShortOperator(task_id="export", **which),
         lambda **which: ExportStatusSensor(task_id="wait", export_id="e1", **which),
         lambda **which: DeliverShortOperator(task_id="deliver", export_id="e1", **which),
     ],
@@ -102,13 +102,16 @@ def test_what_is_in_no_folder_has_no_link_into_klaps_app(
     assert {name: links[name] for name in (APP, PREVIEW)} == {APP: "", PREVIEW: "https://klap.app/player/p1"}
 
 
-def test_a_captioned_video_that_is_listed_has_no_link_into_klaps_app(klap: Sandbox, airflow: Airflow) -> None:
-    assert airflow(lambda: ListShortsOperator(task_id="find", project_id="p1")).links() == {APP: ""}
+@pytest.mark.parametrize("operator", [ListShortsOperator, ExportShortOperator])
+def test_a_captioned_video_has_no_link_into_klaps_app(
+    klap: Sandbox, airflow: Airflow, operator: Callable[..., Any]
+) -> None:
+    assert airflow(lambda: operator(task_id="task", project_id="p1")).links() == {APP: ""}
 
 
 def test_without_a_connection_there_are_no_links(airflow: Airflow) -> None:
-    fields = {"klap_conn_id": "nowhere", "project_id": "p1", "folder_id": "f1"}
-    assert airflow(lambda: ExportShortOperator(task_id="export", **fields)).links() == {APP: "", PREVIEW: ""}
+    fields = {"klap_conn_id": "nowhere", "export_id": "e1", "project_id": "p1", "folder_id": "f1"}
+    assert airflow(lambda: ExportStatusSensor(task_id="wait", **fields)).links() == {APP: "", PREVIEW: ""}
 
 
 def test_airflow_knows_every_link_that_a_task_has() -> None:

@@ -10,7 +10,7 @@ from klap_provider.api.answers import JobStatus
 from klap_provider.api.public_form import shown
 from klap_provider.api.requests import ExportRequest, export_request
 from klap_provider.errors import KlapError
-from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
+from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapSubmitOperator, run_of
 from klap_provider.rules.asked import in_words
@@ -60,7 +60,7 @@ class ExportShortOperator(KlapSubmitOperator):
         "klap_conn_id",
         "on_behalf_of",
     )
-    operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
+    operator_extra_links = (OpenInKlapLink(),)
 
     def __init__(
         self,
