@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,32 @@ def published(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+
+    return load
+
+
+class _Later(ModuleType):
+    """A module that is loaded when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def on_use(package: str, *modules: str) -> Callable[[str], ModuleType]:
+    """
+    Return the ``__getattr__`` of a package of whose modules some are loaded when something of them is used.
+
+    ``from package import module`` is how to import them so. A DAG file needs the operators' constructors alone, and
+    what it loads is loaded by ``airflow dags list``, and anew in each pod of KubernetesExecutor.
+
+    :param package: the package's own name.
+    :param modules: those that take a while and are for tasks that run.
+    """
+
+    def load(name: str) -> ModuleType:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return _Later(f"{package}.{name}")
 
     return load
 

@@ -39,11 +39,10 @@ take the request, so that a paid one may be sent again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Fate:
+class Fate(NamedTuple):
     """
     What a person has to decide about a paid request before its task can go on.
 

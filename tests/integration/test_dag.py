@@ -277,7 +277,7 @@ def test_only_the_video_must_be_given(dag: DAG) -> None:
 
 def numbers(dag: DAG) -> Iterator[tuple[str, type[BaseModel], str]]:
     from klap_provider.api.requests import Dimensions, ShortsRequest, Watermark
-    from klap_provider.rules.selection import Selection
+    from klap_provider.rules.limits import Selection
 
     for model, prefix in ((ShortsRequest, ""), (Dimensions, ""), (Selection, ""), (Watermark, "watermark_")):
         for name, schema in model.model_json_schema()["properties"].items():

@@ -251,7 +251,9 @@ def test_exactly_what_was_set_is_sent(
     path: str,
     fields: dict[str, Any],
 ) -> None:
-    assert fields.keys() | {"source_video_url"} == operator.request_type.model_fields.keys()
+    plain = submit(operator)()
+    assert fields.keys() | {"source_video_url"} == plain.request_type.model_fields.keys()
+    assert plain.request_type.model_fields.keys() <= set(plain.template_fields)
     airflow(submit(operator)).run()
     supervisor.ledger.clear()
     airflow(submit(operator, **fields)).run()

@@ -6,10 +6,10 @@ import inspect
 import re
 from pathlib import Path
 
-from klap_provider.api import calls
+import klap_provider.api.calls as calls
+import klap_provider.telemetry.metrics as metrics
 from klap_provider.rules.cost import Prices
 from klap_provider.rules.polling import ExportTarget, TaskTarget
-from klap_provider.telemetry import metrics
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -46,7 +46,7 @@ def test_the_page_has_every_tag_with_its_values() -> None:
     ]
     assert sorted(told["endpoint"]) == sorted([*endpoints, "other"])
     assert told["job"] == [TaskTarget.job, ExportTarget.job]
-    assert told["item"] == [name for name in Prices.__dataclass_fields__ if name != "second_hand"]
+    assert told["item"] == [name for name in Prices._fields if name != "second_hand"]
 
 
 def test_every_call_is_named_for_the_function_that_makes_it() -> None:

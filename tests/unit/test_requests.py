@@ -18,7 +18,8 @@ from klap_provider.api.requests import (
     build_request,
 )
 from klap_provider.errors import KlapInputError
-from klap_provider.rules.selection import Selection, virality_percentages
+from klap_provider.rules.limits import Selection
+from klap_provider.rules.selection import virality_percentages
 
 VIDEO = "https://example.com/talk.mp4"
 PICTURE = "https://example.com/logo.png"

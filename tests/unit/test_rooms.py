@@ -132,6 +132,25 @@ def loaded_by(*command: str, code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
+def test_a_dag_file_loads_nothing_that_only_tasks_need() -> None:
+    loaded = loaded_by(code=f"sys.path.insert(0, {str(ROOT / 'dags')!r}); import klap_generate_shorts")
+    assert "klap_provider.operators.submit" in loaded
+    assert not loaded & {
+        "klap_provider.api.answers",
+        "klap_provider.api.calls",
+        "klap_provider.api.public_form",
+        "klap_provider.api.requests",
+        "klap_provider.hooks.connection",
+        "klap_provider.rules.ledger",
+        "klap_provider.rules.limits",
+        "klap_provider.rules.pace",
+        "klap_provider.rules.polling",
+        "klap_provider.telemetry.metrics",
+        "klap_provider.triggers.status",
+        "klap_provider.xcoms.shapes",
+    }
+
+
 def test_who_forks_tasks_has_loaded_all_that_they_seldom_do_without() -> None:
     everything = {module.name for module in pkgutil.walk_packages(klap_provider.__path__, "klap_provider.")}
     left = everything - loaded_by(code="import klap_provider.dag_parts.preload")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api.requests import VideoRequest
 from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
 from klap_provider.dag_parts.trigger_form import account_fields, cost_fields, delivery_fields, form_fields, look_fields
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
@@ -56,8 +55,8 @@ def klap_caption_video(
     :param defaults: defaults of the trigger form, by field name.
     """
     fields = {
-        **form_fields(VideoRequest, URL),
-        **form_fields(VideoRequest, VIDEO, section="Video"),
+        **form_fields("VideoRequest", URL),
+        **form_fields("VideoRequest", VIDEO, section="Video"),
         **look_fields(),
         **cost_fields(),
         **delivery_fields(),

@@ -10,17 +10,14 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from typing import Any
 
 FILE = Path(__file__).with_suffix(".json")
 
 
-def properties_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schemas of a model's fields."""
-    return dict(_written()[model.__name__])
+def properties_of(model: str) -> dict[str, Any]:
+    """Return the JSON schemas of a model's fields, by the model's name."""
+    return dict(_written()[model])
 
 
 @functools.cache
@@ -31,8 +28,7 @@ def _written() -> dict[str, Any]:
 def made() -> str:
     """Return what the file ought to say."""
     from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
-    from klap_provider.rules.cost import Spending
-    from klap_provider.rules.selection import Selection
+    from klap_provider.rules.limits import Selection, Spending
 
     models = (ShortsRequest, VideoRequest, Dimensions, EditingOptions, Watermark, Selection, Spending)
     schemas = {model.__name__: model.model_json_schema()["properties"] for model in models}

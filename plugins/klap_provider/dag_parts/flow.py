@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.sdk import DAG, task_group
 
-from klap_provider.api.requests import Dimensions, EditingOptions, Watermark
+from klap_provider.dag_parts.fields import properties_of
 from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, simplify_rules, tell_estimate
 from klap_provider.operators import (
     DeliverShortOperator,
@@ -90,7 +90,7 @@ def form_of(dag: DAG, fields: Mapping[str, Param]) -> dict[str, Any]:
 
 def watermark_of(form: dict[str, Any]) -> dict[str, Any]:
     """Return the watermark that a form asks for."""
-    return {name: form[f"watermark_{name}"] for name in Watermark.model_fields}
+    return {name: form[f"watermark_{name}"] for name in properties_of("Watermark")}
 
 
 def submit_and_wait(
@@ -117,8 +117,8 @@ def submit_and_wait(
         task_id="submit",
         task_display_name="Submit",
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
-        dimensions={name: form[name] for name in Dimensions.model_fields},
-        editing_options={name: form[name] for name in EditingOptions.model_fields},
+        dimensions={name: form[name] for name in properties_of("Dimensions")},
+        editing_options={name: form[name] for name in properties_of("EditingOptions")},
         allowed_sources=allowed_places(fields, "source_video_url", allowed_sources),
         allowed_destinations=allowed_places(fields, "destination", allowed_destinations),
         strict_conf=True,

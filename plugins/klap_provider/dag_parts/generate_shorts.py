@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param
 
-from klap_provider.api.requests import ShortsRequest
 from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait, watermark_of
 from klap_provider.dag_parts.trigger_form import account_fields, cost_fields, delivery_fields, form_fields, look_fields
 from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
-from klap_provider.rules.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +45,11 @@ shorts that are picked already.
 def shorts_form() -> dict[str, Param]:
     """Return the fields of the trigger form."""
     return {
-        **form_fields(ShortsRequest, URL),
-        **form_fields(ShortsRequest, VIDEO, section="Video"),
-        **form_fields(ShortsRequest, CLIPS, section="Clips"),
+        **form_fields("ShortsRequest", URL),
+        **form_fields("ShortsRequest", VIDEO, section="Video"),
+        **form_fields("ShortsRequest", CLIPS, section="Clips"),
         **look_fields(),
-        **form_fields(Selection, section="Export", limit=3),
+        **form_fields("Selection", section="Export", limit=3),
         "allow_empty": Param(
             False,
             type="boolean",

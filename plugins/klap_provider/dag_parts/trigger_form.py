@@ -6,26 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from klap_provider.api.requests import Dimensions, EditingOptions, VideoRequest, Watermark
 from klap_provider.api.shapes import ASPECT_RATIOS
 from klap_provider.dag_parts.fields import properties_of
 from klap_provider.files.permissions import configured
-from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, Spending, dollars, estimate
+from klap_provider.rules import video_list
+from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, dollars, estimate
 from klap_provider.rules.misspelt import unknown
 from klap_provider.rules.places import Place
-from klap_provider.rules.video_list import YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from pydantic import BaseModel
 
 #: What a path or a URL in a form begins with (a JSON Schema pattern).
 PLACE = "^(/|[a-zA-Z0-9]+://).+"
 
 
 def form_fields(
-    model: type[BaseModel],
+    model: str,
     names: Sequence[str] | None = None,
     *,
     section: str | None = None,
@@ -35,6 +32,7 @@ def form_fields(
     """
     Return Airflow ``Param`` objects for fields of a model: title, help, type, bounds and default.
 
+    :param model: its name, one of those of :mod:`klap_provider.dag_parts.fields`.
     :param names: which fields, in the order of the form; default: all but those that are objects of their own.
     :param section: heading to show them under. None: Airflow's own, which alone is open from the start.
     :param prefix: put before each name.
@@ -91,10 +89,10 @@ def look_fields() -> dict[str, Param]:
             description="Width to height, in full HD.",
             section="Look",
         ),
-        **form_fields(Dimensions, section="Look", width=None, height=None),
-        **form_fields(EditingOptions, section="Look"),
-        **form_fields(VideoRequest, ["style_preset_id"], section="Look"),
-        **form_fields(Watermark, section="Watermark", prefix="watermark_", src_url=None),
+        **form_fields("Dimensions", section="Look", width=None, height=None),
+        **form_fields("EditingOptions", section="Look"),
+        **form_fields("VideoRequest", ["style_preset_id"], section="Look"),
+        **form_fields("Watermark", section="Watermark", prefix="watermark_", src_url=None),
     }
 
 
@@ -117,7 +115,7 @@ def delivery_fields() -> dict[str, Param]:
 def cost_fields() -> dict[str, Param]:
     """Return the fields for what may be paid, and for what was paid already."""
     return {
-        **form_fields(Spending, ["budget"], section="Cost"),
+        **form_fields("Spending", ["budget"], section="Cost"),
         "reuse": Param(
             False,
             type="boolean",
@@ -168,7 +166,7 @@ def tell_estimate(fields: dict[str, Param]) -> None:
     else:
         most, what = Cost(Prices(), input_videos=1, exports=1), "the video and its export"
     fields["budget"].description = (
-        f"{Spending.model_fields['budget'].description} At second-hand list prices that is at most "
+        f"{properties_of('Spending')['budget']['description']} At second-hand list prices that is at most "
         f"{dollars(most.total)} for {what}."
     )
 
@@ -197,7 +195,7 @@ def handed_on(param: Param) -> Param:
     schema = {name: rule for name, rule in param.schema.items() if name not in ("default", "const")}
     types = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     if types == ["boolean"]:
-        schema |= {"type": ["string", "boolean", "null"], "pattern": "^(yes|no)$", "examples": [*YES_OR_NO]}
+        schema |= {"type": ["string", "boolean", "null"], "pattern": "^(yes|no)$", "examples": [*video_list.YES_OR_NO]}
     else:
         schema["type"] = [*types, *(["null"] if "null" not in types else [])]
     if "enum" in schema:

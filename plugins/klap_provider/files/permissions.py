@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow.sdk import conf
@@ -58,4 +57,4 @@ def _resolved(place: Place) -> Place:
     if place.scheme != LOCAL:
         return place
     real = os.path.realpath(f"/{'/'.join(place.path)}")
-    return replace(place, path=tuple(filter(None, real.split("/"))))
+    return place._replace(path=tuple(filter(None, real.split("/"))))

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from klap_provider.hooks.client import KlapClient as KlapClient
     from klap_provider.hooks.klap import KlapHook as KlapHook
 
+#: The connection that is used if none is named.
+DEFAULT_CONN_ID = "klap_default"
+
 __all__ = [
     "KlapAsyncClient",
     "KlapClient",

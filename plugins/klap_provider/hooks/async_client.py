@@ -18,8 +18,8 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from klap_provider.api import calls
 from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
+from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.client import NO_ANSWER, USER_AGENT, transport_error
-from klap_provider.hooks.connection import DEFAULT_CONN_ID
 from klap_provider.hooks.lookup import alook_up
 from klap_provider.hooks.shared_looks import Folder, Seat
 from klap_provider.rules.polling import ExportTarget

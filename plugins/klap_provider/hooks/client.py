@@ -27,7 +27,7 @@ from klap_provider import __version__
 from klap_provider.api import calls
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
-from klap_provider.hooks.connection import DEFAULT_CONN_ID, KlapConnection
+from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.lookup import look_up
 from klap_provider.hooks.on_time import OnTimeAdapter, TooLateError
 from klap_provider.rules.retry import Backoff, next_attempt_in
@@ -35,6 +35,7 @@ from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
     from klap_provider.api.calls import Call
+    from klap_provider.hooks.connection import KlapConnection
 
 T = TypeVar("T")
 

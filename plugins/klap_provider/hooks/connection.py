@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONN_TYPE = "klap"
-DEFAULT_CONN_ID = "klap_default"
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0

@@ -11,8 +11,9 @@ from airflow.sdk.log import mask_secret
 
 from klap_provider.api import calls
 from klap_provider.errors import KlapAnswerError, KlapAuthError, KlapError, KlapNotFoundError
+from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.client import KlapClient
-from klap_provider.hooks.connection import CONN_TYPE, DEFAULT_CONN_ID, KlapConnection
+from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
 from klap_provider.rules.retry import Backoff
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-    from klap_provider.xcoms import ShortsEvent
+    from klap_provider.xcoms.shapes import ShortsEvent
 
 log = logging.getLogger(__name__)
 

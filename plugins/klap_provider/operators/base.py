@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.sdk import BaseOperator
@@ -19,16 +18,14 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.log import mask_secret
 
 from klap_provider.airflow_internals.tasks import is_unmapped
-from klap_provider.api.public_form import secrets_in, without_secrets
+from klap_provider.api import public_form
 from klap_provider.errors import KlapError, KlapInputError
-from klap_provider.hooks.connection import DEFAULT_CONN_ID
-from klap_provider.hooks.lookup import look_up
+from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.operators.pulls import pulling_once
 from klap_provider.operators.retry_policy import KlapRetryPolicy
+from klap_provider.rules import polling, retry
 from klap_provider.rules.misspelt import require_known
-from klap_provider.rules.polling import LAST_LOOK
-from klap_provider.rules.retry import ONCE
-from klap_provider.xcoms import ERROR_KEY, Failure, Fate
+from klap_provider.xcoms import ERROR_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +35,7 @@ if TYPE_CHECKING:
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
     from klap_provider.rules.polling import Ready, Target, Wait, Watch
+    from klap_provider.xcoms.shapes import Failure, Fate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,12 +74,12 @@ def reports_failure(
 def _said_of(failure: BaseException, project_id: str | None) -> Failure:
     kind, words = type(failure).__name__, str(failure)
     if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
-        words = without_secrets(f"{kind}: {words}")[:LONGEST_REASON]
+        words = public_form.without_secrets(f"{kind}: {words}")[:LONGEST_REASON]
     said: Failure = {"error": words, "type": kind, "project_id": project_id}
     if isinstance(failure, KlapError) and failure.paid:
         said["paid"] = failure.paid
     if isinstance(failure, KlapError) and failure.fate is not None:
-        said["fate"] = cast("Fate", {**asdict(failure.fate), "jobs": [*failure.fate.jobs]})
+        said["fate"] = cast("Fate", {**failure.fate._asdict(), "jobs": [*failure.fate.jobs]})
     return said
 
 
@@ -162,6 +160,8 @@ class KlapOperator(BaseOperator):
         :raises KlapInputError: ``on_behalf_of`` is no id.
         :raises KlapLookUpError: Airflow cannot say just now.
         """
+        from klap_provider.hooks.lookup import look_up
+
         return look_up(self.klap_conn_id).acting_for(self.on_behalf_of)
 
     @functools.cached_property
@@ -207,8 +207,8 @@ class KlapOperator(BaseOperator):
         """
         look: R | KlapError
         try:
-            within = max(watch.deadline - time.time(), LAST_LOOK)
-            look = self.client.call(target.call(), backoff=ONCE, within=within)
+            within = max(watch.deadline - time.time(), polling.LAST_LOOK)
+            look = self.client.call(target.call(), backoff=retry.ONCE, within=within)
         except KlapError as failure:
             look = failure
         return target.judge(look, watch, now=time.time())
@@ -238,7 +238,7 @@ def is_static(value: Any) -> bool:
 def _secrets(value: Any) -> Iterator[str]:
     """Return what of the addresses in rendered fields is not to be shown."""
     if isinstance(value, str):
-        yield from secrets_in(value) if "://" in value else ()
+        yield from public_form.secrets_in(value) if "://" in value else ()
     elif isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _secrets(each)

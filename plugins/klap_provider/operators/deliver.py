@@ -5,28 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.api import calls
-from klap_provider.api.addresses import is_local
-from klap_provider.api.answers import JobStatus
-from klap_provider.api.public_form import shown
+from klap_provider.api import addresses, answers, calls, public_form
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator
+from klap_provider.rules import ledger
 from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of
-from klap_provider.rules.ledger import delivered_entry
 from klap_provider.rules.naming import file_name
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import (
-    DELIVERED_KEY,
-    DESCRIBED_KEY,
-    Delivered,
-    DeliveredRow,
-    Described,
-    ExportReady,
-    Facts,
-    File,
-)
+from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +22,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context, ObjectStoragePath
     from pydantic import JsonValue
+
+    from klap_provider.xcoms.shapes import Delivered, DeliveredRow, Described, ExportReady, Facts, File
 
 
 class DeliverShortOperator(KlapLedgerOperator):
@@ -178,13 +168,13 @@ class DeliverShortOperator(KlapLedgerOperator):
             "project_id": str(self.project_id),
             "name": facts["name"],
             "score": facts["virality_score"],
-            "video": shown(self.source_video_url) if self.source_video_url else None,
+            "video": public_form.shown(self.source_video_url) if self.source_video_url else None,
             "path": record["path"],
             "size": record["size"],
             "sha256": record["sha256"],
             "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        self.ledger.set(delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
+        self.ledger.set(ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider is installed, which file came of which export."""
@@ -225,7 +215,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             "export_id": self.export_id,
             "folder_id": self.folder_id,
             **self._facts(context),
-            "source_video_url": None if self.source_video_url is None else shown(self.source_video_url),
+            "source_video_url": None if self.source_video_url is None else public_form.shown(self.source_video_url),
             "klap_task_id": self.klap_task_id,
             "file": file,
             "size": record["size"],
@@ -270,11 +260,11 @@ class DeliverShortOperator(KlapLedgerOperator):
         export = self.client.call(
             calls.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
         )
-        if export.status != JobStatus.READY or not export.src_url:
+        if export.status != answers.JobStatus.READY or not export.src_url:
             raise KlapDownloadError(
                 f"Klap export {export.id} is {export.status!r} and has no video to deliver; wait for it with "
                 "ExportStatusSensor.",
-                passing=export.status != JobStatus.ERROR,
+                passing=export.status != answers.JobStatus.ERROR,
             )
         return export.src_url
 
@@ -288,7 +278,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             self.download_timeout,
             connection.connect_timeout,
             connection.read_timeout,
-            local=is_local(connection.api_url),
+            local=addresses.is_local(connection.api_url),
         )
         with whole_file(path) as sink:
             fetched = download(address, sink, limits)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import calls
-from klap_provider.api.addresses import require_reachable
-from klap_provider.api.answers import JobStatus
-from klap_provider.api.public_form import shown
-from klap_provider.api.requests import ExportRequest, export_request
+from klap_provider.api import addresses, answers, calls, public_form, requests
 from klap_provider.errors import KlapError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapSubmitOperator, run_of
-from klap_provider.rules.asked import in_words
-from klap_provider.rules.ledger import Work, export_entry
+from klap_provider.rules import asked, ledger
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -22,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from klap_provider.xcoms import Exported
+    from klap_provider.xcoms.shapes import Exported
 
 
 class ExportShortOperator(KlapSubmitOperator):
@@ -82,13 +77,19 @@ class ExportShortOperator(KlapSubmitOperator):
         if is_static(watermark):
             check_now(self._request)
 
-    def _request(self) -> ExportRequest:
-        return export_request(self.watermark)
+    def _request(self) -> requests.ExportRequest:
+        return requests.export_request(self.watermark)
 
     def count_accepted(self) -> None:
         """Count one export."""
         metrics.count(metrics.EXPORTED)
         metrics.count(metrics.COST, self.client.connection.prices.export, item="export")
+
+    def _video(self) -> str:
+        """Return the video that the short was cut from, for people; if nobody said, what the short is in."""
+        if self.source_video_url:
+            return public_form.shown(self.source_video_url)
+        return f"folder {self.folder_id or self.project_id}"
 
     @reports_failure
     def execute(self, context: Context) -> Exported:
@@ -96,18 +97,20 @@ class ExportShortOperator(KlapSubmitOperator):
         project_id, folder_id = str(self.project_id), self.folder_id
         request = self._request()
         if request.watermark:
-            require_reachable("watermark.src_url", request.watermark.src_url, api_url=self.client.connection.api_url)
+            addresses.require_reachable(
+                "watermark.src_url", request.watermark.src_url, api_url=self.client.connection.api_url
+            )
 
         def status(export_id: str) -> str:
             return self.client.call(calls.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
 
-        work = Work(
-            export_entry(project_id, request.look()),
-            video=shown(self.source_video_url) if self.source_video_url else f"folder {folder_id or project_id}",
+        work = ledger.Work(
+            ledger.export_entry(project_id, request.look()),
+            video=self._video(),
             what=f"export of {self.short_name or project_id}",
             price=float(self.client.connection.prices.export),
             second_hand=self.client.connection.prices.second_hand,
-            settings=in_words(request.look()),
+            settings=asked.in_words(request.look()),
         )
         try:
             submission = self.submit_once(
@@ -145,5 +148,5 @@ class ExportShortOperator(KlapSubmitOperator):
             for export in exports
             # Of the short itself, as far as the answer says; what was asked for was that.
             if export.project_id in (None, self.project_id)
-            and not (without_failed and export.status == JobStatus.ERROR)
+            and not (without_failed and export.status == answers.JobStatus.ERROR)
         ]

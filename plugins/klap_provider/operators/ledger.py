@@ -6,16 +6,15 @@ import functools
 import logging
 import time
 from abc import abstractmethod
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
 from klap_provider.airflow_internals.tasks import asset_store
-from klap_provider.api.answers import JobStatus
+from klap_provider.api import answers
 from klap_provider.errors import KlapError
 from klap_provider.operators.base import KlapOperator
-from klap_provider.rules.ledger import Asker
+from klap_provider.rules import ledger
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -118,9 +117,9 @@ class KlapSubmitOperator(KlapLedgerOperator):
         submitter = Submitter(
             store=self.ledger,
             work=work,
-            asker=Asker(run_of(context), ti.try_number, ti.max_tries),
+            asker=ledger.Asker(run_of(context), ti.try_number, ti.max_tries),
             prepare=prepare,
-            has_failed=lambda job_id: status(job_id) == JobStatus.ERROR,
+            has_failed=lambda job_id: status(job_id) == answers.JobStatus.ERROR,
             list_jobs=list_jobs,
             recent_jobs=recent_jobs,
             clock=time.time,
@@ -134,7 +133,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
         except KlapError as failure:
             failure.paid = submitter.paid
             if failure.fate is not None:
-                failure.fate = replace(failure.fate, second_hand=connection.prices.second_hand)
+                failure.fate = failure.fate._replace(second_hand=connection.prices.second_hand)
             raise
         verb = "Submitted" if fresh else "Nothing paid: going on with what was submitted before,"
         self.log.info("%s %s → %s", verb, call, submission.job_id)

@@ -6,29 +6,17 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.api.requests import build_request
+from klap_provider import triggers
+from klap_provider.api import requests
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
-from klap_provider.rules.cost import Cost, Spending, affordable, dollars
+from klap_provider.rules import ledger, limits, pace, polling
+from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
-from klap_provider.rules.ledger import selection_entry
-from klap_provider.rules.pace import Pace
-from klap_provider.rules.polling import Ready, ShortsTarget, Watch
-from klap_provider.rules.selection import Selection, as_selected, rank, within
-from klap_provider.triggers.status import ShortsListTrigger
-from klap_provider.xcoms import (
-    DESCRIBED_KEY,
-    OFFER_KEY,
-    SHORTS_KEY,
-    Described,
-    ListedShort,
-    Offer,
-    Review,
-    Selected,
-    Short,
-)
+from klap_provider.rules.selection import as_selected, rank, within
+from klap_provider.xcoms import DESCRIBED_KEY, OFFER_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.api.answers import Project
+    from klap_provider.xcoms.shapes import Described, ListedShort, Offer, Review, Selected, Short
 
 
 class ListShortsOperator(KlapLedgerOperator):
@@ -130,12 +119,12 @@ class ListShortsOperator(KlapLedgerOperator):
         if is_static(budget) and is_static(submissions):
             check_now(self._spending)
 
-    def _selection(self) -> Selection:
-        fields = {name: getattr(self, name) for name in Selection.model_fields}
-        return build_request(Selection, {**fields, "project_ids": self.project_ids or None})
+    def _selection(self) -> limits.Selection:
+        fields = {name: getattr(self, name) for name in limits.Selection.model_fields}
+        return requests.build_request(limits.Selection, {**fields, "project_ids": self.project_ids or None})
 
-    def _spending(self) -> Spending:
-        return build_request(Spending, {"budget": self.budget, "submissions": self.submissions})
+    def _spending(self) -> limits.Spending:
+        return requests.build_request(limits.Spending, {"budget": self.budget, "submissions": self.submissions})
 
     @reports_failure
     def execute(self, context: Context) -> list[Short]:
@@ -182,7 +171,7 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]
-        return selection_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return ledger.selection_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
 
     def keep_to(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[Short]:
         """Select what was selected before."""
@@ -272,15 +261,15 @@ class ListShortsOperator(KlapLedgerOperator):
         )
         return within(shorts, room)
 
-    def _target(self) -> ShortsTarget:
-        return ShortsTarget(self.folder_id, self.project_id)
+    def _target(self) -> polling.ShortsTarget:
+        return polling.ShortsTarget(self.folder_id, self.project_id)
 
     def _target_id(self) -> str:
         return str(self.folder_id or self.project_id)
 
     def _projects(self, started_at: float) -> list[Project]:
         target = self._target()
-        watch = Watch(started_at, started_at + self.list_timeout, Pace(shortest=2, longest=15))
+        watch = polling.Watch(started_at, started_at + self.list_timeout, pace.Pace(shortest=2, longest=15))
         while True:
             try:
                 verdict = self.look(target, watch)
@@ -288,11 +277,11 @@ class ListShortsOperator(KlapLedgerOperator):
                 if self.allow_empty:
                     return []
                 raise
-            if isinstance(verdict, Ready):
+            if isinstance(verdict, polling.Ready):
                 return verdict.value
             if self.deferrable:
                 self.defer(
-                    trigger=ShortsListTrigger.watching(
+                    trigger=triggers.ShortsListTrigger.watching(
                         target, verdict, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
                     ),
                     method_name="list_again",

@@ -7,32 +7,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import AssetAlias
 
-from klap_provider.api.public_form import shown
-from klap_provider.api.requests import build_request
+from klap_provider.api import public_form, requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
-from klap_provider.operators.asset_event import record
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules.cost import Cost, Prices, Spending, dollars
+from klap_provider.rules import limits, pace, polling
+from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.naming import manifest_name
 from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
-from klap_provider.telemetry import metrics
-from klap_provider.xcoms import (
-    COST_KEY,
-    COUNTED_MISSING_KEY,
-    ERROR_KEY,
-    OUTCOME_KEY,
-    REVIEW_KEY,
-    SHORTS_KEY,
-    Published,
-    Short,
-    ShortsEvent,
-)
+from klap_provider.telemetry import metrics, past_jobs
+from klap_provider.xcoms import COST_KEY, COUNTED_MISSING_KEY, ERROR_KEY, OUTCOME_KEY, REVIEW_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
     from pydantic import JsonValue
+
+    from klap_provider.xcoms.shapes import Published, Short, ShortsEvent
 
 #: What the latest run to end says of the folder; and below it, what each run has said.
 MANIFEST = "manifest.json"
@@ -157,7 +148,7 @@ class PublishShortsOperator(KlapOperator):
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
-            raise KlapIncompleteError(f"{cause}. Nothing was made of {shown(self.source_video_url)}.")
+            raise KlapIncompleteError(f"{cause}. Nothing was made of {public_form.shown(self.source_video_url)}.")
         destination = self.settled(self.allowed_destinations)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
@@ -165,7 +156,7 @@ class PublishShortsOperator(KlapOperator):
             destination,
             manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             {
-                "source_video_url": shown(self.source_video_url),
+                "source_video_url": public_form.shown(self.source_video_url),
                 "klap_task_id": self.klap_task_id,
                 "folder_id": self.folder_id or None,
                 "dag_id": ti.dag_id,
@@ -195,13 +186,15 @@ class PublishShortsOperator(KlapOperator):
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
         self.line = f"{len(delivered)} delivered{f', {dollars(cost.total)}' if cost else ''}"
         if self.asset_alias and delivered:
+            from klap_provider.operators import asset_event
+
             event: ShortsEvent = {
-                "source_video_url": shown(self.source_video_url),
+                "source_video_url": public_form.shown(self.source_video_url),
                 "klap_task_id": self.klap_task_id,
                 "manifest": path,
                 "shorts": tagged(delivered),
             }
-            record(context, self.asset_alias, destination, event)
+            asset_event.record(context, self.asset_alias, destination, event)
         return {
             "manifest": path,
             "delivered": len(delivered),
@@ -228,7 +221,7 @@ class PublishShortsOperator(KlapOperator):
         if self.submissions is None:
             return None
         ti = context["ti"]
-        submissions = build_request(Spending, {"submissions": self.submissions}).submissions
+        submissions = requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
         generated: int | None = 0
         if self.list_task_id and submissions:
             listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)
@@ -252,16 +245,14 @@ class PublishShortsOperator(KlapOperator):
 
     def _remember(self, exports: Sequence[Any]) -> None:
         """Remember what Klap took for the task and the exports, once for a try of this task."""
-        from klap_provider.rules.pace import Took
-        from klap_provider.rules.polling import ExportTarget, TaskTarget
-        from klap_provider.telemetry import past_jobs
-
         duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
-        past_jobs.note(self.klap_conn_id, TaskTarget.job, [Took(float(self.took))] if self.took else [])
+        task = [pace.Took(float(self.took))] if self.took else []
+        past_jobs.note(self.klap_conn_id, polling.TaskTarget.job, task)
+        took = [each for each in exports if each and each.get("took")]
         past_jobs.note(
             self.klap_conn_id,
-            ExportTarget.job,
-            [Took(each["took"], duration.get(each["project_id"])) for each in exports if each and each.get("took")],
+            polling.ExportTarget.job,
+            [pace.Took(each["took"], duration.get(each["project_id"])) for each in took],
         )
 
     def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:

@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
-from klap_provider.api.public_form import shown
-from klap_provider.api.requests import export_request
+from klap_provider.api import public_form, requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
-from klap_provider.rules import ballot
+from klap_provider.rules import ballot, ledger, video_list
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.facts import ids_of
-from klap_provider.rules.ledger import export_entry
 from klap_provider.rules.selection import only, put_first
-from klap_provider.rules.video_list import label
-from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
+from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+    from klap_provider.xcoms.shapes import ListedShort, Review, Short
 
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):
@@ -107,10 +106,10 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
 
     def _with_exports(self, shorts: list[ListedShort]) -> list[ListedShort]:
         """Return the shorts with whether the ledger has an export of each that looks as this run's will."""
-        look = export_request(self.watermark).look()
+        look = requests.export_request(self.watermark).look()
 
         def is_exported(short: ListedShort) -> bool:
-            row = self.ledger.get(export_entry(short["project_id"], look))
+            row = self.ledger.get(ledger.export_entry(short["project_id"], look))
             return row is not None and row["id"] is not None
 
         return [{**short, "exported": is_exported(short)} for short in shorts]
@@ -120,7 +119,9 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         patience, prices = self._patience(), self.client.connection.prices
         deadline = datetime.now(timezone.utc) + patience
         self.leave(context, shorts, deadline)
-        video = label(shown(self.source_video_url), self.video_name) if self.source_video_url else self.video_name
+        video = self.video_name
+        if self.source_video_url:
+            video = video_list.label(public_form.shown(self.source_video_url), video)
         self.subject = f"Which shorts of {video or self._target_id()} shall be exported?"
         self.options = ballot.options(shorts)
         self.defaults = ballot.defaults(shorts)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import calls
-from klap_provider.api.requests import ShortsRequest, VideoRequest, build_request
+from klap_provider.api import calls, requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.video import KlapVideoOperator
-from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Spending, estimate
+from klap_provider.rules import limits
+from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,17 +26,20 @@ class SubmitVideoOperator(KlapVideoOperator):
     The parameters, the result and the errors are those of :class:`~klap_provider.operators.video.KlapVideoOperator`.
     """
 
-    request_type = VideoRequest
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._check_early()
 
-    def call(self, request: VideoRequest) -> Call[Task]:
+    @property
+    def request_type(self) -> type[requests.VideoRequest]:
+        """The fields of the call."""
+        return requests.VideoRequest
+
+    def call(self, request: requests.VideoRequest) -> Call[Task]:
         """``POST /tasks/video-to-video``."""
         return calls.submit_video(request)
 
-    def most(self, request: VideoRequest, prices: Prices, *, submissions: int) -> Cost:
+    def most(self, request: requests.VideoRequest, prices: Prices, *, submissions: int) -> Cost:
         """One video goes in, one comes out."""
         return Cost(prices, input_videos=submissions, exports=1)
 
@@ -58,13 +61,15 @@ class SubmitShortsOperator(KlapVideoOperator):
     """
 
     template_fields: Sequence[str] = (
-        *ShortsRequest.model_fields,
-        *(name for name in KlapVideoOperator.template_fields if name not in ShortsRequest.model_fields),
+        *KlapVideoOperator.template_fields,
+        "target_clip_count",
+        "max_clip_count",
+        "min_duration",
+        "max_duration",
+        "target_duration",
         "max_exports",
         "project_ids",
     )
-
-    request_type = ShortsRequest
 
     def __init__(
         self,
@@ -90,18 +95,23 @@ class SubmitShortsOperator(KlapVideoOperator):
         if is_static(max_exports):
             check_now(self._max_exports)
 
-    def call(self, request: ShortsRequest) -> Call[Task]:
+    @property
+    def request_type(self) -> type[requests.VideoRequest]:
+        """The fields of the call."""
+        return requests.ShortsRequest
+
+    def call(self, request: requests.ShortsRequest) -> Call[Task]:
         """``POST /tasks/video-to-shorts``."""
         return calls.submit_shorts(request)
 
-    def most(self, request: ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
+    def most(self, request: requests.ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
         """Klap makes as many shorts as it may."""
         clips = request.max_clip_count or DEFAULT_CLIPS
         if "max_clip_count" not in request.model_fields_set:
             clips = max(clips, request.target_clip_count or 0)
         return estimate(prices, clips=clips, max_exports=self._max_exports(), input_videos=submissions)
 
-    def _request(self) -> VideoRequest:
+    def _request(self) -> requests.VideoRequest:
         if self.project_ids and not self.klap_task_id:
             raise KlapInputError(
                 "Nothing was sent to Klap. project_ids names shorts of an existing task, and there is no klap_task_id. "
@@ -110,4 +120,4 @@ class SubmitShortsOperator(KlapVideoOperator):
         return super()._request()
 
     def _max_exports(self) -> int | None:
-        return build_request(Spending, {"max_exports": self.max_exports}).max_exports
+        return requests.build_request(limits.Spending, {"max_exports": self.max_exports}).max_exports

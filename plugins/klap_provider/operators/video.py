@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import calls
-from klap_provider.api.addresses import require_reachable
-from klap_provider.api.public_form import shown
-from klap_provider.api.requests import VideoRequest, build_request
+from klap_provider.api import addresses, calls, public_form, requests
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
 from klap_provider.operators.ledger import KlapSubmitOperator, run_of
-from klap_provider.rules.asked import in_words
-from klap_provider.rules.cost import Spending, affordable, dollars
-from klap_provider.rules.ledger import Work, request_entry, submission_entry
-from klap_provider.rules.video_list import label
+from klap_provider.rules import asked, ledger, limits, video_list
+from klap_provider.rules.cost import affordable, dollars
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
     from klap_provider.api.answers import Task
     from klap_provider.api.calls import Call
     from klap_provider.rules.cost import Cost, Prices
-    from klap_provider.xcoms import Submitted
+    from klap_provider.xcoms.shapes import Submitted
 
 
 class KlapVideoOperator(KlapSubmitOperator):
@@ -85,7 +79,14 @@ class KlapVideoOperator(KlapSubmitOperator):
     """
 
     template_fields: Sequence[str] = (
-        *VideoRequest.model_fields,
+        "source_video_url",
+        "language",
+        "translate_to",
+        "transcription_context",
+        "name",
+        "dimensions",
+        "style_preset_id",
+        "editing_options",
         "aspect_ratio",
         "klap_task_id",
         "reuse",
@@ -94,8 +95,6 @@ class KlapVideoOperator(KlapSubmitOperator):
         "klap_conn_id",
         "on_behalf_of",
     )
-
-    request_type: ClassVar[type[VideoRequest]]
 
     #: Klap's task, once it is known.
     submitted: str | None = None
@@ -145,7 +144,12 @@ class KlapVideoOperator(KlapSubmitOperator):
     @property
     def video_name(self) -> str:
         """What a person knows the video by."""
-        return label(shown(self.source_video_url), self.name)
+        return video_list.label(public_form.shown(self.source_video_url), self.name)
+
+    @property
+    @abstractmethod
+    def request_type(self) -> type[requests.VideoRequest]:
+        """What checks the parameters."""
 
     @abstractmethod
     def call(self, request: Any) -> Call[Task]:
@@ -160,31 +164,35 @@ class KlapVideoOperator(KlapSubmitOperator):
         metrics.count(metrics.COST, self.client.connection.prices.input_video, item="input_video")
 
     def _check_early(self) -> None:
-        if all(is_static(getattr(self, name)) for name in (*self.request_type.model_fields, "aspect_ratio")):
+        # In this order: what comes of a form is not static, and needs no model to say so.
+        if is_static(self.aspect_ratio) and is_static(self._said()):
             check_now(self._request)
         if is_static(self.budget):
             check_now(self._budget)
 
     def _budget(self) -> Decimal | None:
-        return build_request(Spending, {"budget": self.budget}).budget
+        return requests.build_request(limits.Spending, {"budget": self.budget}).budget
 
     def _check_cost(self, most: Cost, budget: Decimal | None) -> None:
         self.log.info("The run may cost up to %s", most)
-        least = replace(most, exports=1)
+        least = most._replace(exports=1)
         if budget is None or least.total <= budget:
             return
-        clips = affordable(budget, replace(least, generated_shorts=0), least.prices.generated_short)
+        clips = affordable(budget, least._replace(generated_shorts=0), least.prices.generated_short)
         way_on = f"Lower max_clip_count to {clips}, or raise" if clips and most.generated_shorts else "Raise"
         raise KlapInputError(
             f"Nothing was sent to Klap. The budget is {dollars(budget)}, and with no more than one export this may "
             f"cost {least}. {way_on} the budget."
         )
 
-    def _request(self) -> VideoRequest:
-        fields = {name: getattr(self, name) for name in self.request_type.model_fields}
+    def _said(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.request_type.model_fields}
+
+    def _request(self) -> requests.VideoRequest:
+        fields = self._said()
         if self.aspect_ratio:
             fields["dimensions"] = size_of(self.aspect_ratio, self.dimensions)
-        return build_request(self.request_type, fields)
+        return requests.build_request(self.request_type, fields)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider is installed, which video was sent."""
@@ -245,11 +253,13 @@ class KlapVideoOperator(KlapSubmitOperator):
         following = self.get_flat_relatives(upstream=False)
         return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
 
-    def _work(self, context: Context, call: Call[Task], request: VideoRequest, budget: Decimal | None) -> Work:
+    def _work(
+        self, context: Context, call: Call[Task], request: requests.VideoRequest, budget: Decimal | None
+    ) -> ledger.Work:
         connection, ti, body = self.client.connection, context["ti"], call.body or {}
-        video = shown(request.source_video_url)
-        return Work(
-            submission_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
+        video = public_form.shown(request.source_video_url)
+        return ledger.Work(
+            ledger.submission_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
             video=video,
             what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
             price=float(connection.prices.input_video),
@@ -261,13 +271,15 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "host": connection.api_url,
                 "on_behalf_of": connection.on_behalf_of,
             },
-            request=request_entry(call.path, body),
+            request=ledger.request_entry(call.path, body),
             budget=None if budget is None else float(budget),
             second_hand=connection.prices.second_hand,
-            settings=in_words({field: body[field] for field in body if field not in ("source_video_url", "name")}),
+            settings=asked.in_words(
+                {field: body[field] for field in body if field not in ("source_video_url", "name")}
+            ),
         )
 
-    def _outgoing(self, request: VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
+    def _outgoing(self, request: requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
         """Return the call with an address that Klap can fetch from, if the budget allows it."""
         from klap_provider.files.source import is_stored, signed
 
@@ -275,5 +287,5 @@ class KlapVideoOperator(KlapSubmitOperator):
         self._check_cost(self.most(request, connection.prices, submissions=paid + 1), budget)
         if is_stored(request.source_video_url):
             request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
-        require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
+        addresses.require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
         return self.call(request)

@@ -7,16 +7,11 @@ prices of its account.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field, WithJsonSchema
-
-from klap_provider.api.requests import Request
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from klap_provider.xcoms import RunCost
+    from klap_provider.xcoms.shapes import RunCost
 
 CURRENCY = "USD"
 
@@ -24,8 +19,7 @@ CURRENCY = "USD"
 DEFAULT_CLIPS = 10
 
 
-@dataclass(frozen=True)
-class Prices:
+class Prices(NamedTuple):
     """
     US dollars for each thing that Klap bills.
 
@@ -41,8 +35,7 @@ class Prices:
         return "second-hand list prices" if self.second_hand else "the connection's prices"
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """
     How many things are billed, and at what prices.
 
@@ -91,23 +84,6 @@ class Cost:
             },
             "second_hand": prices.second_hand,
         }
-
-
-#: Exact, and the number that a person wrote, not the binary fraction nearest to it.
-Dollars = Annotated[Decimal, Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
-
-
-class Spending(Request):
-    """What a run may cost."""
-
-    budget: Dollars | None = Field(
-        None,
-        title="Budget",
-        description="US dollars that one video may cost, with its exports. If they may not do for the video and its "
-        "clips, nothing is sent; then the best shorts are exported for which they do. Empty: no limit.",
-    )
-    max_exports: int | None = Field(None, ge=1)
-    submissions: int = Field(1, ge=0)
 
 
 def estimate(prices: Prices, *, clips: int, max_exports: int | None, input_videos: int = 1) -> Cost:

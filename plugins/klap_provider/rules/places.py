@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from klap_provider.api.public_form import shown
+from klap_provider.api import public_form
 from klap_provider.errors import KlapConfigError, KlapInputError
 
 if TYPE_CHECKING:
@@ -29,8 +28,7 @@ LOCAL = "file"
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """
     An address, taken apart.
 
@@ -114,11 +112,11 @@ def require_allowed(
     try:
         place = resolve(Place.read(address))
     except ValueError as odd:
-        raise KlapInputError(f"{field} is {shown(address)!r}: {odd}.") from None
+        raise KlapInputError(f"{field} is {public_form.shown(address)!r}: {odd}.") from None
     setting = f"allowed_{SETTINGS[field]}"
     if not any(resolve(_permission(setting, each)).lets(place) for each in permissions):
         raise KlapInputError(
-            f"{field} is {shown(address)!r}, which is no place that a run may name. Which "
+            f"{field} is {public_form.shown(address)!r}, which is no place that a run may name. Which "
             f"are, the DAG's author says with {setting}, or an administrator with {setting} in the section [klap] of "
             "Airflow's configuration."
         )
@@ -128,4 +126,4 @@ def _permission(setting: str, text: str) -> Place:
     try:
         return Place.read(text)
     except ValueError as odd:
-        raise KlapConfigError(f"{setting} has {shown(text)!r} in it, which is no place: {odd}.") from None
+        raise KlapConfigError(f"{setting} has {public_form.shown(text)!r} in it, which is no place: {odd}.") from None

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
-
-from klap_provider.api.requests import Request
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from klap_provider.api.answers import Project
-    from klap_provider.xcoms import ListedShort
-
-
-class Selection(Request):
-    """Which of the generated shorts to go on with."""
-
-    limit: int | None = Field(
-        None, ge=1, title="Shorts to export", description="How many to export at most, best first. Empty: all."
-    )
-    min_virality_score: float = Field(
-        0,
-        ge=0,
-        le=100,
-        title="Lowest score",
-        description="Shorts with a lower virality score (0 to 100) are not exported.",
-    )
-    project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
-        None,
-        title="Just these shorts",
-        description="Ids of shorts of an existing Klap task, one per line: these are exported, and no others, whatever "
-        "their score.",
-    )
+    from klap_provider.rules.limits import Selection
+    from klap_provider.xcoms.shapes import ListedShort
 
 
 class Unselected(str, Enum):
@@ -48,8 +23,7 @@ class Unselected(str, Enum):
     SELECTED_BEFORE = "selected_before"
 
 
-@dataclass(frozen=True)
-class Ranked:
+class Ranked(NamedTuple):
     """
     A generated short and what became of it in the selection.
 

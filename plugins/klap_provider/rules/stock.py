@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.xcoms import Outcome, TaggedShort
+from klap_provider.xcoms import shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from klap_provider.xcoms import Delivered, ExportReady, Failure, Short
+    from klap_provider.xcoms.shapes import Delivered, ExportReady, Failure, Short
 
 GOOD_STATES = ("success", "skipped")
 
@@ -53,17 +53,19 @@ def take_stock(
     return stock
 
 
-def outcomes(stock: Iterable[Mapping[str, Any]]) -> list[Outcome]:
+def outcomes(stock: Iterable[Mapping[str, Any]]) -> list[shapes.Outcome]:
     """Return of each short in stock what the tab shows."""
-    return [cast("Outcome", {name: short.get(name) for name in Outcome.__annotations__}) for short in stock]
+    return [
+        cast("shapes.Outcome", {name: short.get(name) for name in shapes.Outcome.__annotations__}) for short in stock
+    ]
 
 
-def tagged(stock: Iterable[Mapping[str, Any]]) -> list[TaggedShort]:
+def tagged(stock: Iterable[Mapping[str, Any]]) -> list[shapes.TaggedShort]:
     """Return of each delivered short in stock what the asset event tells."""
     return [
         cast(
-            "TaggedShort",
-            {name: short.get("short_name" if name == "name" else name) for name in TaggedShort.__annotations__},
+            "shapes.TaggedShort",
+            {name: short.get("short_name" if name == "name" else name) for name in shapes.TaggedShort.__annotations__},
         )
         for short in stock
     ]

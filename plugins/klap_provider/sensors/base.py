@@ -14,8 +14,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from klap_provider.airflow_internals.tasks import can_end_in_triggerer, failed_in_triggerer
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError, KlapWaitError
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules.pace import Pace, learned
-from klap_provider.rules.polling import Ready, Wait, Watch
+from klap_provider.rules import pace, polling
 from klap_provider.telemetry import metrics, past_jobs
 from klap_provider.xcoms import WATCH_KEY
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-    from klap_provider.rules.pace import Documented
-    from klap_provider.rules.polling import Target
+    from klap_provider.rules.pace import Documented, Pace
+    from klap_provider.rules.polling import Ready, Target, Wait, Watch
     from klap_provider.triggers.status import KlapTrigger
 
 #: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
@@ -57,11 +56,6 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     :raises KlapUnknownStatusError: Klap went on reporting a status that its API does not have.
     :raises KlapError: a look failed for good, such as with 401 or 404.
     """
-
-    trigger_type: ClassVar[type[KlapTrigger]]
-
-    #: How long such jobs take.
-    documented: ClassVar[Documented]
 
     #: Seconds between looks at most, by default.
     default_max_wait: ClassVar[float]
@@ -100,6 +94,16 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         self.ends_in_triggerer = end_from_trigger
         self._wait: Wait | None = None
 
+    @property
+    @abstractmethod
+    def documented(self) -> Documented:
+        """How long such jobs take."""
+
+    @property
+    @abstractmethod
+    def trigger_type(self) -> type[KlapTrigger]:
+        """What waits without a worker."""
+
     @abstractmethod
     def target(self) -> Target[Any]:
         """Return what is waited for, from the rendered fields."""
@@ -113,7 +117,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         due = watch.started_at + watch.pace.delay(0)
         if self.submitted_at and time.time() < due < watch.deadline:
             self.target().call()  # names an id that is none
-            self._defer(Wait(due - time.time(), replace(watch, running_at=watch.started_at)))
+            self._defer(polling.Wait(due - time.time(), replace(watch, running_at=watch.started_at)))
         return self._look_or_defer(watch, is_first=True)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -134,7 +138,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         :raises KlapWaitError: the job is not ready.
         """
         verdict = self._verdict(self._begin(context))
-        if isinstance(verdict, Ready):
+        if isinstance(verdict, polling.Ready):
             return self.target().xcom(verdict)
         raise KlapWaitError(
             f"The triggerer could not wait for {self.target()} ({error}): see its log. It is not ready; the next try "
@@ -149,7 +153,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         except KlapUnknownStatusError:
             self._remember(context, replace(watch, unknown_since=None))  # a clear of the task waits anew
             raise
-        if isinstance(verdict, Ready):
+        if isinstance(verdict, polling.Ready):
             if self._wait is not None or context.get("task_reschedule_count"):
                 self._time(watch)
             return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict))
@@ -170,7 +174,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if record is None or record["target"] != str(self.target()):  # another job, after a clear further up
             record = {"started_at": time.time(), "unknown_since": None}
         started_at = record["started_at"] if submitted_at is None else submitted_at
-        watch = Watch(
+        watch = polling.Watch(
             started_at=started_at,
             deadline=started_at + self.timeout,
             pace=self._pace(),
@@ -193,7 +197,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
                 longest = (self.unbounded[1] and connection.max_wait) or longest
         of = float(self.duration) if self.duration else None
         known = past_jobs.lengths_of(self.klap_conn_id, self.target().job, of=of)
-        return Pace(shortest, max(shortest, longest), learned(self.documented, known))
+        return pace.Pace(shortest, max(shortest, longest), pace.learned(self.documented, known))
 
     def _remember(self, context: Context, watch: Watch) -> None:
         record = {"target": str(self.target()), "started_at": watch.started_at, "unknown_since": watch.unknown_since}
@@ -220,7 +224,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     def _look_or_defer(self, watch: Watch, *, is_first: bool) -> Any:
         verdict = self._verdict(watch)
-        if isinstance(verdict, Ready):
+        if isinstance(verdict, polling.Ready):
             if not is_first:
                 self._time(watch)
             return self.target().xcom(verdict)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from klap_provider import triggers
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
-from klap_provider.rules.pace import EXPORTS
-from klap_provider.rules.polling import ExportTarget
+from klap_provider.rules import pace, polling
 from klap_provider.sensors.base import KlapJobSensor
-from klap_provider.triggers.status import ExportStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +42,6 @@ class ExportStatusSensor(KlapJobSensor):
         "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
-    trigger_type = ExportStatusTrigger
-    documented = EXPORTS
     default_max_wait = 60
 
     def __init__(
@@ -66,6 +63,16 @@ class ExportStatusSensor(KlapJobSensor):
         self.short_name = short_name
         self.duration = duration
 
-    def target(self) -> ExportTarget:
+    @property
+    def documented(self) -> pace.Documented:
+        """What Klap's documents say."""
+        return pace.EXPORTS
+
+    @property
+    def trigger_type(self) -> type[triggers.ExportStatusTrigger]:
+        """The trigger for such jobs."""
+        return triggers.ExportStatusTrigger
+
+    def target(self) -> polling.ExportTarget:
         """Return the export."""
-        return ExportTarget(self.export_id, self.project_id, self.folder_id)  # type: ignore[arg-type]  # a sensor always has its project_id
+        return polling.ExportTarget(self.export_id, self.project_id, self.folder_id)  # type: ignore[arg-type]  # a sensor always has its project_id

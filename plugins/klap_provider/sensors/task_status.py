@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.pace import TASKS
-from klap_provider.rules.polling import TaskTarget
+from klap_provider import triggers
+from klap_provider.rules import pace, polling
 from klap_provider.sensors.base import KlapJobSensor
-from klap_provider.triggers.status import TaskStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +26,22 @@ class TaskStatusSensor(KlapJobSensor):
     """
 
     template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id", "on_behalf_of")
-    trigger_type = TaskStatusTrigger
-    documented = TASKS
     default_max_wait = 120
 
     def __init__(self, *, klap_task_id: str, timeout: timedelta | float = 2 * 60 * 60, **kwargs: Any) -> None:
         super().__init__(timeout=timeout, **kwargs)
         self.klap_task_id = klap_task_id
 
-    def target(self) -> TaskTarget:
+    @property
+    def documented(self) -> pace.Documented:
+        """What Klap's documents say."""
+        return pace.TASKS
+
+    @property
+    def trigger_type(self) -> type[triggers.TaskStatusTrigger]:
+        """The trigger for such jobs."""
+        return triggers.TaskStatusTrigger
+
+    def target(self) -> polling.TaskTarget:
         """Return the task."""
-        return TaskTarget(self.klap_task_id)
+        return polling.TaskTarget(self.klap_task_id)

@@ -12,7 +12,7 @@ from klap_provider.rules.ledger import delivered_entry
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
-    from klap_provider.xcoms import DeliveredRow
+    from klap_provider.xcoms.shapes import DeliveredRow
 
 
 def find(dag_id: str, run_id: str, project_id: str) -> DeliveredRow:
