@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
@@ -257,7 +258,8 @@ class PublishShortsOperator(KlapOperator):
         from klap_provider.telemetry import past_jobs
 
         duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
-        past_jobs.note(self.klap_conn_id, TaskTarget.job, [Took(float(self.took))] if self.took else [])
+        with contextlib.suppress(ValueError):  # what is not known, a template renders as nothing, or as "None"
+            past_jobs.note(self.klap_conn_id, TaskTarget.job, [Took(float(self.took or ""))])
         past_jobs.note(
             self.klap_conn_id,
             ExportTarget.job,
