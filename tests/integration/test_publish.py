@@ -581,6 +581,15 @@ def test_what_klap_took_is_remembered_for_later_waits(
     assert json.loads(supervisor.ledger["pace klap_default export"]) == [[101.0, 20.0], [303.0, 22.0]]
 
 
+@pytest.mark.parametrize("took", [None, "", "None"])
+def test_a_task_of_which_nobody_saw_how_long_it_took_is_not_remembered(
+    publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor, took: str | None
+) -> None:
+    run(1)
+    assert publish(1, took=took).run()["delivered"] == 1
+    assert "pace klap_default task" not in supervisor.ledger
+
+
 def test_a_run_ends_well_if_that_cannot_be_remembered(
     publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
@@ -246,8 +247,8 @@ class PublishShortsOperator(KlapOperator):
     def _remember(self, exports: Sequence[Any]) -> None:
         """Remember what Klap took for the task and the exports, once for a try of this task."""
         duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
-        task = [pace.Took(float(self.took))] if self.took else []
-        past_jobs.note(self.klap_conn_id, polling.TaskTarget.job, task)
+        with contextlib.suppress(ValueError):  # what is not known, a template renders as nothing, or as "None"
+            past_jobs.note(self.klap_conn_id, polling.TaskTarget.job, [pace.Took(float(self.took or ""))])
         took = [each for each in exports if each and each.get("took")]
         past_jobs.note(
             self.klap_conn_id,
