@@ -19,7 +19,7 @@ from benchmarks.report import HERE, Bar, Section, Table, spread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROUNDS = 6  # in each of which another one begins
+ROUNDS = 3  # in each of which another one begins
 SIZE = 2 * 10**9
 NAMES = {"deliver": "this project", "curl": "`curl -o`", "copyfileobj": "requests and shutil.copyfileobj"}
 
