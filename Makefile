@@ -6,7 +6,7 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix screenshots chromium servers bench lint fields dist constraints clean
+.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix screenshots chromium servers bench bench-scale lint fields dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -16,7 +16,8 @@ help:
 	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make fuzz         hostile input, 22,000 cases of it"
-	@echo "make bench        what it costs, beside what you would use instead; thirty-five minutes"
+	@echo "make bench        what it costs, beside what you would use instead; twenty-five minutes"
+	@echo "make bench-scale  the same for many runs on several machines, and two triggerers; twelve minutes"
 	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
@@ -98,9 +99,13 @@ servers:
 	command -v apt-get >/dev/null || { echo "PostgreSQL and redis-server are needed."; exit 1; }; \
 	apt-get update && apt-get install -y postgresql redis-server
 
-bench: .venv/ready chromium servers
+bench: .venv/ready chromium
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks
+
+bench-scale: .venv/ready servers
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks --scale
 
 lint: .venv/ready
 	$(BIN)/ruff check $(CHECKED)

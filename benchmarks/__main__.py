@@ -1,13 +1,22 @@
-"""``python -m benchmarks``: all of them, into ``results.md``. With names, those alone, onto the screen."""
+"""
+``python -m benchmarks``: all of them but scale, into ``results.md``; ``--scale``: that alone, into ``scale.md``.
+
+With names, those alone, onto the screen.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from benchmarks import delivery, growth, noticing, page, parsing, report, scale, starts, tab, waiting, whole_run
 
-ALL = {
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+BENCH = {
     "waiting": waiting,
     "growth": growth,
     "noticing": noticing,
@@ -15,27 +24,39 @@ ALL = {
     "starts": starts,
     "delivery": delivery,
     "page": page,
-    "scale": scale,
     # Last, as their Airflow runs until the end.
     "whole_run": whole_run,
     "tab": tab,
 }
+SCALE = {"scale": scale}
+ALL = BENCH | SCALE
 
 
 def main() -> None:
     """Run what the command line names."""
+    names = sys.argv[1:]
+    if not names:
+        measure(BENCH, report.BENCH)
+    elif names == ["--scale"]:
+        measure(SCALE, report.SCALE)
+    else:
+        measure({name: ALL[name] for name in names})
+
+
+def measure(benchmarks: Mapping[str, ModuleType], into: report.Report | None = None) -> None:
+    """Run benchmarks one after another, into the files of a report, or onto the screen."""
     started = time.monotonic()
     sections: list[report.Section] = []
-    for name in sys.argv[1:] or ALL:
+    for name, benchmark in benchmarks.items():
         print(f"{(time.monotonic() - started) / 60:4.1f} min  {name} …", flush=True)
-        sections.append(ALL[name].run())
+        sections.append(benchmark.run())
         sections.sort(key=lambda section: int(section.title.partition(".")[0]))
-        if not sys.argv[1:]:  # as it goes on, so that what ends it in between loses nothing
-            report.write(sections, (time.monotonic() - started) / 60)
-    if sys.argv[1:]:
-        print(*sections, report.bars_table(sections), sep="\n")
+        if into:  # as it goes on, so that what ends it in between loses nothing
+            report.write(into, sections, (time.monotonic() - started) / 60)
+    if into:
+        print(f"\n{report.bars_table(sections)}\n\nIn full: {into.results}")
     else:
-        print(f"\n{report.bars_table(sections)}\n\nIn full: {report.RESULTS}")
+        print(*sections, report.bars_table(sections), sep="\n")
 
 
 if __name__ == "__main__":

@@ -240,6 +240,12 @@ def optimum(kind: Kind, lengths: list[float], looks: float) -> Noticed:
     return Noticed(found.mean, found.late, found.looks - 1)  # it takes none when the job is submitted
 
 
+def looks_at_fixed_intervals(shorts: int) -> float:
+    """Return the looks of a run at the task and at each of its exports, as in Klap's documents."""
+    of_task, of_export = (noticed(drawn(kind), every(kind.fixed)).looks for kind in KINDS[:2])
+    return of_task + shorts * of_export
+
+
 @cache
 def looks_of_a_run(shorts: int) -> float:
     """Return the looks at the task and the exports of a run, where the connection's last jobs are known."""

@@ -18,7 +18,7 @@ from tests.support.many_runs import SHORTS, many_runs
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Request
 
-ROUNDS = 5
+ROUNDS = 3
 COUNTS = (10, 1000)
 DAGS, KLAP = "Airflow's own list of DAGs", "the page Klap"
 

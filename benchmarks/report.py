@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results.md"
 GUIDE = HERE.parent / "docs" / "performance.md"
 
 #: What the figures depend on, besides the machine.
@@ -30,6 +29,25 @@ PACKAGES = (
     "requests",
     "pydantic",
 )
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    What one command writes.
+
+    :param command: as a user gives it.
+    :param results: the file that has all of it.
+    :param prefix: of its markers in the guide for the machine and the bars.
+    """
+
+    command: str
+    results: Path
+    prefix: str = ""
+
+
+BENCH = Report("make bench", HERE / "results.md")
+SCALE = Report("make bench-scale", HERE / "scale.md", "scale-")
 
 
 @dataclass(frozen=True)
@@ -134,16 +152,18 @@ def machine() -> str:
     )
 
 
-def write(sections: Sequence[Section], minutes: float) -> None:
+def write(report: Report, sections: Sequence[Section], minutes: float) -> None:
     """Write the results, the plots, and the tables in the guide."""
     bars = bars_table(sections)
-    RESULTS.write_text(
-        "# Results\n\nWritten by `make bench`; what it means is in [docs/performance.md](../docs/performance.md). "
+    report.results.write_text(
+        f"# Results\n\nWritten by `{report.command}`; what it means is in "
+        "[docs/performance.md](../docs/performance.md). "
         "Medians, and in brackets the least and the most of all rounds; contenders take turns.\n\n"
         f"{machine()} It took {minutes:.0f} minutes.\n\n## Bars\n\n{bars}\n\n" + "\n".join(map(str, sections))
     )
     guide = GUIDE.read_text()
-    for name, text in {"machine": machine(), "bars": str(bars), **{s.name: s.in_short() for s in sections}}.items():
+    texts = {f"{report.prefix}machine": machine(), f"{report.prefix}bars": str(bars)}
+    for name, text in {**texts, **{section.name: section.in_short() for section in sections}}.items():
         before, marker, rest = guide.partition(f"<!-- bench: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         guide = f"{before}{marker}{text}\n{end}{after}"

@@ -1,4 +1,4 @@
-"""A real Airflow, and a sandbox, that the benchmarks of whole runs and of the tab take turns on."""
+"""A real Airflow with a sandbox, for the benchmarks of whole runs and of the tab, and what a run on it costs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ OURS, RESCHEDULE, DEFERRABLE = (
     "HttpOperator, HttpSensor(deferrable=True)",
 )
 DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", DEFERRABLE: "http_flow_deferrable"}
+
+#: Who shares an Airflow, where there are two at the same time.
+SIDES = ((OURS, DEFERRABLE), (RESCHEDULE,))
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,25 @@ class Cost:
 
 
 class Stage:
-    """An Airflow and a sandbox."""
+    """
+    An Airflow and a sandbox.
 
-    def __init__(self, airflow: LocalAirflow, sandbox: Sandbox, shorts: Path) -> None:
+    :param contenders: who runs on it, one after another.
+    """
+
+    def __init__(self, airflow: LocalAirflow, sandbox: Sandbox, shorts: Path, contenders: Iterable[str]) -> None:
         self.airflow = airflow
         self.sandbox = sandbox
         self.shorts = shorts
+        self.contenders = contenders
         self.idle = 0.0
 
     def settle(self) -> None:
         """Wait until every DAG is there, let Airflow load what it loads once, and take what CPU it uses for nothing."""
-        for dag_id in DAGS.values():
+        for contender in self.contenders:
+            dag_id = DAGS[contender]
             self.airflow.wait_for(partial(self.airflow.has_dag, dag_id), seconds=180, what=dag_id)
-        self.run(OURS, 1, Times(1, 1))
+            self.run(contender, 1, Times(0, 0))
         before = self.cpu()
         time.sleep(10)
         self.idle = (self.cpu() - before) / 10
@@ -137,8 +146,8 @@ def kind_of(method: str, path: str) -> str:
 
 
 @contextlib.contextmanager
-def standing(folder: Path) -> Iterator[Stage]:
-    """Start an Airflow with all DAGs, and a sandbox."""
+def standing(folder: Path, contenders: Iterable[str]) -> Iterator[Stage]:
+    """Start an Airflow for these, with all DAGs, and a sandbox."""
     dags = folder / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "dags" / "klap_generate_shorts.py", dags)
@@ -151,15 +160,15 @@ def standing(folder: Path) -> Iterator[Stage]:
         # Airflow 3.3.2 misses the end of about every fifth task's process and keeps its slot until the next heartbeat.
         env = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1"}
         with LocalAirflow(folder / "home", connections=connections, dags=dags, env=env) as airflow:
-            stage = Stage(airflow, sandbox, folder / "shorts")
+            stage = Stage(airflow, sandbox, folder / "shorts", contenders)
             stage.settle()
             yield stage
 
 
 @functools.cache
-def shared() -> Stage:
-    """Return the one stage of this process, which is struck when the process ends."""
+def shared(contenders: tuple[str, ...]) -> Stage:
+    """Return the one stage of this process for these, which is struck when the process ends."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="klap-bench-"))
-    return stack.enter_context(standing(Path(folder)))
+    return stack.enter_context(standing(Path(folder), contenders))

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.report import Section, Table, spread
-from benchmarks.stage import DAGS, OURS, Stage, shared
+from benchmarks.stage import DAGS, OURS, SIDES, Stage, shared
 from tests.browser.stage import chromium
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ COUNTS = (10, 100)
 
 def run() -> Section:
     """Measure."""
-    stage = shared()
+    stage = shared(SIDES[0])
     pages = {}
     for count in COUNTS:
         run_id = a_run(stage, count)

@@ -21,7 +21,7 @@ def test_a_run_at_klaps_own_lengths_takes_few_calls(shorts: int, most: int) -> N
 
 def test_every_benchmark_has_its_table_in_the_guide() -> None:
     guide = report.GUIDE.read_text()
-    for name in ("machine", "bars", *ALL):
+    for name in ("machine", "bars", "scale-machine", "scale-bars", *ALL):
         assert guide.count(f"<!-- bench: {name} -->\n") == 1
 
 
