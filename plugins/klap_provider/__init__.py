@@ -34,7 +34,9 @@ class _Later(ModuleType):
     """A module that is loaded when something of it is used."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
+        found = getattr(importlib.import_module(self.__name__), name)
+        setattr(self, name, found)  # a triggerer asks for it thousands of times
+        return found
 
 
 def on_use(package: str, *modules: str) -> Callable[[str], ModuleType]:

@@ -14,8 +14,8 @@ import requests
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.sdk.execution_time import comms
 
+import klap_provider.rules.polling as polling
 from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError, KlapWaitError
-from klap_provider.rules import polling
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 from klap_provider.sensors.base import BACKSTOP
 
@@ -543,7 +543,7 @@ def test_an_export_is_shown_under_the_name_of_its_short() -> None:
 def test_a_look_that_hangs_does_not_extend_a_wait(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("klap_provider.operators.base.LAST_LOOK", 0.2)
+    monkeypatch.setattr("klap_provider.operators.base.polling.LAST_LOOK", 0.2)
     monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.2)
     klap_task_id = new_task(klap, [{"action": "delay", "seconds": 20, "times": None}])
     wait = {"klap_task_id": klap_task_id, "poke_interval": 0.05, "timeout": 0.5, **MODES[mode]}

@@ -10,7 +10,6 @@ the look of the one that asked, and the list is left alone for a while; an expor
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -45,23 +44,35 @@ class Seat:
         self.target = target
         self.answer: Export | None = None
         self.listed = True
-        self._woken = asyncio.Event()
+        self._pause: asyncio.Future[None] | None = None
 
     def give(self, answer: Export) -> None:
         """Hand over what a list said."""
         self.answer = answer
-        self._woken.set()
+        self._wake()
 
     def take(self) -> Export | None:
         """Return what a list said since the last look, once."""
         answer, self.answer = self.answer, None
-        self._woken.clear()
         return answer
 
     async def pause(self, seconds: float) -> None:
         """Sleep so long, or until a list says something."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+        if self.answer is not None:
+            return
+        # Not wait_for: of what it makes, a task for each of thousands, garbage collection has to look through all.
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
+
+    def _wake(self) -> None:
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
 
 
 class Folder:
