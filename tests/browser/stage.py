@@ -173,6 +173,13 @@ def sign_in(page: Page, address: str, name: str) -> None:
     expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible()
 
 
+def enter(page: Page, address: str, name: str) -> None:
+    """The same without the form: its page and the one that it leads to take as long as what a test looks at."""
+    answer = requests.post(f"{address}/auth/token", json={"username": name, "password": name}, timeout=30)
+    answer.raise_for_status()
+    page.context.add_cookies([{"name": "_token", "value": answer.json()["access_token"], "url": address}])
+
+
 def _answers(address: str) -> bool:
     try:
         return requests.get(address, timeout=10).ok
