@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page
 
-    from tests.browser.conftest import Open
     from tests.browser.stage import Stage
     from tests.support.sandbox import Sandbox
 
@@ -266,8 +265,8 @@ def test_airflows_lists_name_the_video_and_say_what_it_came_to(page: Page, stage
 
 
 @pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_sticks_out(new_page: Open, stage: Stage, finished: str, width: int) -> None:
-    page = new_page(viewport={"width": width, "height": 1000})
+def test_nothing_sticks_out(page: Page, stage: Stage, finished: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 1000})
     page.goto(stage.tab_of(finished))
     cards = page.get_by_role("listitem").filter(has=page.get_by_role("meter"))
     section(page, "Shorts").get_by_role("button", name=re.compile("^Export again with")).first.click()

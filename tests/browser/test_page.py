@@ -285,8 +285,8 @@ def test_who_may_read_no_xcoms_is_told_so(page: Page, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(new_page: Open, desk: Desk, theme: Any) -> None:
-    page = new_page(color_scheme=theme)
+def test_axe_finds_nothing_serious(page: Page, desk: Desk, theme: Any) -> None:
+    page.emulate_media(color_scheme=theme)
     enter(page, desk.server.url, ADMIN)
     for view, seen in (("videos", "Episode 0"), ("shorts", BEST), ("cost", "Runs that paid")):
         page.goto(desk.address(view))
@@ -311,8 +311,9 @@ def test_it_is_gone_through_by_keyboard(page: Page, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_is_pushed_out_of_sight(new_page: Open, desk: Desk, width: int) -> None:
-    page = desk.open(new_page(viewport={"width": width, "height": 900}))
+def test_nothing_is_pushed_out_of_sight(page: Page, desk: Desk, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    desk.open(page)
     section = page.get_by_role("region", name="Klap")
     fits = "element => element.scrollWidth <= element.clientWidth"
     for view, first in (("Videos", "Episode 0"), ("Shorts", "Moment"), ("Cost", "Runs that paid")):
