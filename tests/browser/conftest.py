@@ -77,6 +77,10 @@ def profile() -> Iterator[BrowserContext]:
     """Windows that share a profile, whose test leaves neither cookies nor settings of the page to the next."""
     with lasting_profile() as windows:
         windows.set_default_timeout(60_000)
+        [blank] = windows.pages
+        # As long as a page of this site is open, so is the process that has Airflow's code compiled.
+        blank.route("**", lambda route: route.fulfill(body=""))
+        blank.goto("http://127.0.0.1/")
         yield windows
 
 

@@ -18,7 +18,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.test_access import sign_in
+from tests.browser.stage import enter, sign_in
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
 from tests.support.many_runs import many_runs
@@ -47,8 +47,8 @@ class Desk:
     runs: list[dict[str, Any]]
 
     def open(self, page: Page, view: str = "videos", user: str = ADMIN) -> Page:
-        """Sign in, and open the page."""
-        sign_in(page, self.server.url, user)
+        """Open the page as a user."""
+        enter(page, self.server.url, user)
         page.goto(self.address(view))
         return page
 
@@ -272,7 +272,7 @@ def test_times_are_in_the_time_zone_that_is_chosen_in_airflow(new_page: Open, de
 
 
 def test_a_dag_that_they_may_not_read_never_shows(page: Page, desk: Desk) -> None:
-    sign_in(page, desk.server.url, USER)
+    enter(page, desk.server.url, USER)
     for view, whole in (("videos", "Episode 0"), ("shorts", "3,750 shorts"), ("cost", "Runs that paid")):
         page.goto(desk.address(view))
         expect(page.get_by_text(whole).first).to_be_visible()
@@ -285,9 +285,9 @@ def test_who_may_read_no_xcoms_is_told_so(page: Page, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(new_page: Open, desk: Desk, theme: Any) -> None:
-    page = new_page(color_scheme=theme)
-    sign_in(page, desk.server.url, ADMIN)
+def test_axe_finds_nothing_serious(page: Page, desk: Desk, theme: Any) -> None:
+    page.emulate_media(color_scheme=theme)
+    enter(page, desk.server.url, ADMIN)
     for view, seen in (("videos", "Episode 0"), ("shorts", BEST), ("cost", "Runs that paid")):
         page.goto(desk.address(view))
         expect(page.get_by_text(seen).first).to_be_visible()
@@ -311,8 +311,9 @@ def test_it_is_gone_through_by_keyboard(page: Page, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_is_pushed_out_of_sight(new_page: Open, desk: Desk, width: int) -> None:
-    page = desk.open(new_page(viewport={"width": width, "height": 900}))
+def test_nothing_is_pushed_out_of_sight(page: Page, desk: Desk, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    desk.open(page)
     section = page.get_by_role("region", name="Klap")
     fits = "element => element.scrollWidth <= element.clientWidth"
     for view, first in (("Videos", "Episode 0"), ("Shorts", "Moment"), ("Cost", "Runs that paid")):
@@ -327,7 +328,9 @@ def test_the_first_screen_shows_in_at_most_twice_what_airflows_list_of_dags_take
 
     def seconds(address: str, first: str) -> float:
         page = new_page()
-        sign_in(page, desk.server.url, ADMIN)  # Airflow's own code is in the cache
+        enter(page, desk.server.url, ADMIN)
+        page.goto(desk.server.url)  # Airflow's own code is in the cache
+        expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible()
         page.on("response", lambda response: sent.append(response.url))
         started = time.monotonic()
         page.goto(address, wait_until="commit")

@@ -60,8 +60,8 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     assert sorted(exports(stage, asked)) == sorted([ids[2], ids[4]])
 
 
-def test_players_are_loaded_as_their_cards_come_into_view(new_page: Open, stage: Stage, asked: str) -> None:
-    page = new_page(viewport={"width": 1280, "height": 700})
+def test_players_are_loaded_as_their_cards_come_into_view(page: Page, stage: Stage, asked: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 700})
     page.goto(stage.tab_of(asked))
     players = question(page).locator("iframe")
     expect(players.first).to_be_visible()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, sign_in
+from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, enter, sign_in
 from tests.support.fab import ONE_DAG
 
 if TYPE_CHECKING:
@@ -57,13 +57,6 @@ def roles(runs: tuple[Stage, dict[str, str]], with_fab: str, captioned: str) -> 
     return Roles(stage, with_fab, run_id, captioned, short["project_id"])
 
 
-def enter(page: Page, roles: Roles, name: str, complaints: list[str]) -> None:
-    """Sign in."""
-    sign_in(page, roles.address, name)
-    # The provider's own: its login page asks for a library that is not there.
-    complaints[:] = [said for said in complaints if "'tz'" not in said]
-
-
 def refused(complaints: list[str]) -> None:
     """There were refusals, and nothing else."""
     assert complaints
@@ -80,7 +73,9 @@ def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
     page: Page, roles: Roles, permitted: Sandbox, complaints: list[str]
 ) -> None:
     before = len(permitted.ledger())
-    enter(page, roles, "vic", complaints)
+    sign_in(page, roles.address, "vic")
+    # The provider's own: its login page asks for a library that is not there.
+    complaints[:] = [said for said in complaints if "'tz'" not in said]
     page.get_by_role("link", name="Klap", exact=True).click()
     expect(rows(page).filter(has_text="Permitted")).to_have_count(1)
     page.goto(roles.tab(roles.permitted))
@@ -94,11 +89,9 @@ def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
     refused(complaints)
 
 
-def test_a_user_exports_one_more_and_pays_for_just_that(
-    page: Page, roles: Roles, permitted: Sandbox, complaints: list[str]
-) -> None:
+def test_a_user_exports_one_more_and_pays_for_just_that(page: Page, roles: Roles, permitted: Sandbox) -> None:
     before = len(permitted.ledger())
-    enter(page, roles, "uma", complaints)
+    enter(page, roles.address, "uma")
     page.goto(roles.tab(roles.permitted))
     page.get_by_role("region", name="Not selected").get_by_role("checkbox").first.click()
     page.get_by_role("button", name="Export 1 more").click()
@@ -107,17 +100,17 @@ def test_a_user_exports_one_more_and_pays_for_just_that(
     assert [entry["kind"] for entry in permitted.ledger()[before:]] == ["export"]
 
 
-def test_an_admin_sees_both_dags(page: Page, roles: Roles, complaints: list[str]) -> None:
-    enter(page, roles, "ada", complaints)
+def test_an_admin_sees_both_dags(page: Page, roles: Roles) -> None:
+    enter(page, roles.address, "ada")
     page.goto(roles.page("cost"))
     for dag_id in (DAG_ID, VIDEO_DAG_ID):
         expect(page.get_by_role("table", name="By Dag").get_by_text(dag_id, exact=True)).to_be_visible()
 
 
 def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_no_video(
-    page: Page, roles: Roles, complaints: list[str]
+    page: Page, roles: Roles
 ) -> None:
-    enter(page, roles, "tom", complaints)
+    enter(page, roles.address, "tom")
     for view, seen in (("videos", "Permitted"), ("shorts", "second-hand price"), ("cost", ONE_DAG)):
         page.goto(roles.page(view))
         expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
@@ -129,7 +122,7 @@ def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_
 def test_who_may_not_read_xcoms_sees_neither_shorts_nor_runs_nor_cost_and_plays_nothing(
     page: Page, roles: Roles, complaints: list[str]
 ) -> None:
-    enter(page, roles, "wim", complaints)
+    enter(page, roles.address, "wim")
     page.goto(roles.page())
     expect(page.get_by_text("There is nothing here that you may see")).to_be_visible()
     page.goto(roles.page("cost"))
@@ -145,7 +138,7 @@ def test_who_may_not_read_xcoms_sees_neither_shorts_nor_runs_nor_cost_and_plays_
 def test_a_role_without_the_right_to_plugins_is_shown_none_by_airflow(
     page: Page, roles: Roles, complaints: list[str]
 ) -> None:
-    enter(page, roles, "new", complaints)
+    enter(page, roles.address, "new")
     page.goto(roles.stage.page_of(roles.permitted, root=roles.address))
     expect(page.get_by_role("link", name="Publish").first).to_be_visible()
     expect(page.get_by_role("link", name="Shorts", exact=True)).to_have_count(0)

@@ -17,7 +17,6 @@ from tests.browser.stage import VIDEO_DAG_ID
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from tests.browser.conftest import Open
     from tests.browser.stage import Stage
 
 pytestmark = pytest.mark.browser
@@ -96,10 +95,10 @@ def test_names_are_shown_as_they_are_and_change_nothing(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("state", ["delivered", "asked", "failed"])
 def test_axe_finds_nothing_serious_in_either_theme(
-    new_page: Open, stage: Stage, request: pytest.FixtureRequest, state: str, theme: Any
+    page: Page, stage: Stage, request: pytest.FixtureRequest, state: str, theme: Any
 ) -> None:
     run_id = request.getfixturevalue(state)
-    page = new_page(color_scheme=theme)
+    page.emulate_media(color_scheme=theme)
     page.goto(stage.tab_of(run_id))
     expect(page.get_by_role("region", name="Summary")).to_be_visible()
     expect(page.locator("html")).to_have_class(re.compile(theme))
@@ -125,11 +124,9 @@ def test_dark_mode_is_airflows_own(page: Page, stage: Stage, delivered: str) -> 
     assert title.evaluate(colour) == page.get_by_role("heading", name=delivered).evaluate(colour)
 
 
-def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(
-    new_page: Open, stage: Stage, delivered: str
-) -> None:
+def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(page: Page, stage: Stage, delivered: str) -> None:
     """Airflow's run page is 1,280 px wide at least and is pushed sideways; the tab keeps to what is seen at once."""
-    page = new_page(viewport={"width": 400, "height": 900})
+    page.set_viewport_size({"width": 400, "height": 900})
     page.goto(stage.tab_of(delivered))
     expect(cards(page)).to_have_count(2)
     boxes = [box for card in cards(page).all() if (box := card.bounding_box())]
@@ -139,19 +136,16 @@ def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(
     assert [card.evaluate(overflowing) for card in cards(page).all()] == [0, 0]
 
 
-def test_a_hundred_shorts_show_about_as_soon_as_airflows_own_details(
-    new_page: Open, stage: Stage, a_hundred: str
-) -> None:
+def test_a_hundred_shorts_show_about_as_soon_as_airflows_own_details(page: Page, stage: Stage, a_hundred: str) -> None:
     def seconds(address: str, first: str) -> float:
-        page = new_page()
-        page.goto(stage.page_of(a_hundred))
-        expect(page.get_by_role("link", name="Submit")).to_be_visible()  # Airflow's own code is in the cache
+        page.goto("about:blank")
         started = time.monotonic()
         page.goto(address, wait_until="commit")
         page.locator(first).first.wait_for()
-        taken = time.monotonic() - started
-        page.context.close()
-        return taken
+        return time.monotonic() - started
+
+    page.goto(stage.page_of(a_hundred))
+    expect(page.get_by_role("link", name="Submit")).to_be_visible()  # Airflow's own code is in the cache
 
     details, shorts = [], []
     for _ in range(3):
@@ -161,7 +155,5 @@ def test_a_hundred_shorts_show_about_as_soon_as_airflows_own_details(
     print(f"\nUntil it shows, median of 3: Airflow's details {own:.2f} s, 100 shorts {ours:.2f} s")
     assert ours < 2 * own + 2, "on a quiet machine it is less than 1 s more"
 
-    page = new_page()
-    page.goto(stage.tab_of(a_hundred))
     expect(cards(page)).to_have_count(100)
     assert page.locator("video").count() < 30, "videos out of sight are not fetched"

@@ -14,6 +14,7 @@ import pytest
 from demo.airflow import ROOT, LocalAirflow
 from tests.support.object_storage import ObjectStorage
 from tests.support.report import hand_over, take_over, write_report
+from tests.support.rig import SELDOM_READ
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             },
             "media_s3": s3.connection,
         }
-        with LocalAirflow(home, connections=connections, dags=dags(tmp_path_factory.mktemp("dags"))) as airflow:
+        folder = dags(tmp_path_factory.mktemp("dags"))
+        with LocalAirflow(home, connections=connections, dags=folder, env=SELDOM_READ) as airflow:
             yield Stage(airflow, sandbox, s3, (api_key.encode(), token.encode()), tmp_path_factory.mktemp("shorts"))
 
 

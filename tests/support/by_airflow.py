@@ -7,7 +7,7 @@ from xdist.scheduler import LoadScopeScheduling
 #: Modules below tests/e2e, by the Airflow that they share; these run side by side. Scopes of xdist's, and the
 #: parameters of a test that is to run on each.
 AIRFLOWS = {
-    "one-airflow": ("test_batch", "test_rough_day", "chaos/test_changes", "chaos/test_components"),
+    "one-airflow": ("test_batch", "test_rough_day", "chaos/test_changes"),
     "another-airflow": (
         "test_caption_video",
         "test_main_path",
@@ -17,7 +17,7 @@ AIRFLOWS = {
         "chaos/test_jobs",
         "chaos/test_network",
     ),
-    "a-third-airflow": ("chaos/test_people", "chaos/test_workers"),
+    "a-third-airflow": ("chaos/test_components", "chaos/test_people", "chaos/test_workers"),
 }
 
 #: And by the cluster.

@@ -34,6 +34,9 @@ QUICK_EYES = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
 }
 
+#: A DAG's file is read when the tests say so, and seldom else: that takes much of what two cores have.
+SELDOM_READ = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120"}
+
 
 @dataclass
 class Tally:
@@ -114,7 +117,8 @@ class Rig:
 
     def ledger(self) -> dict[str, Any]:
         """Return the rows of Airflow's own ledger."""
-        rows, path = {}, f"/assets/{self._ledger_id()}/state-store"
+        rows: dict[str, Any] = {}
+        path = f"/assets/{self._ledger_id()}/state-store"
         while True:
             answer = self.airflow.api("GET", path, params={"limit": 100, "offset": len(rows)})
             rows |= {row["key"]: row["value"] for row in answer["asset_state_store"]}
@@ -201,7 +205,12 @@ class Rig:
         file = self.failpoints / "deployed"
         before = self._version()
         file.write_text(json.dumps(defaults)) if defaults else file.unlink()
+        self._have_the_dag_read()
         self.airflow.wait_for(lambda: self._version() != before, seconds=120, what="the new version of the DAG")
+
+    def _have_the_dag_read(self) -> None:
+        token = self.airflow.api("GET", f"/dags/{DAG_ID}")["file_token"]
+        self.airflow.api("PUT", f"/parseDagFile/{token}")
 
     def _version(self) -> int:
         return int(self.airflow.api("GET", f"/dags/{DAG_ID}/details")["latest_dag_version"]["version_number"])
@@ -332,11 +341,14 @@ class Rig:
 
     def begin(self, test: str) -> Tally:
         """Make everything new for a test, whatever an earlier one left, and return its account."""
-        for leftover in self.failpoints.iterdir():
+        leftovers = list(self.failpoints.iterdir())
+        for leftover in leftovers:
             leftover.unlink()
         self.revive()
         self.sandbox.reset(task_seconds=1, export_seconds=1)
         self.airflow.wait_for(lambda: self.airflow.has_dag(DAG_ID), seconds=120, what="the DAG")
+        if leftovers:
+            self._have_the_dag_read()
         self.lines_before = self._lines()
         self.tally = Tally(test)
         return self.tally

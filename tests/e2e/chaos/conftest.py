@@ -10,7 +10,7 @@ import pytest
 
 from demo.airflow import ROOT, LocalAirflow
 from tests.support.report import TALLIES
-from tests.support.rig import QUICK_EYES, Rig
+from tests.support.rig import QUICK_EYES, SELDOM_READ, Rig
 from tests.support.sandbox import Sandbox
 from tests.support.wire import Wire
 
@@ -24,6 +24,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     api_key = f"kak_{secrets.token_hex(12)}"
     env = {
         **QUICK_EYES,
+        **SELDOM_READ,
         "KLAP_FAILPOINTS": str(failpoints),
         "PYTHONPATH": f"{here / 'failpoints'}:{ROOT / 'dags'}",
     }
