@@ -54,7 +54,7 @@ def run() -> Section:
         said=(
             f"Waits that begin together in one event loop and look every {EVERY:g} s, {POLLS} times, at a server on "
             f"the same machine; medians of {ROUNDS} rounds. One call serves a folder, or a task, once. Memory is what "
-            "the process grew by."
+            "the process grew by, beyond what is loaded once."
         ),
         table=Table(
             (

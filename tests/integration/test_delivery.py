@@ -31,8 +31,7 @@ from klap_provider.errors import (
 )
 from klap_provider.operators import DeliverShortOperator, ListShortsOperator
 from klap_provider.rules.ledger import delivered_entry
-from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY
-from klap_provider.xcoms.shapes import DeliveredRow
+from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
 

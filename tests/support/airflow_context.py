@@ -30,8 +30,7 @@ from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from klap_provider.xcoms import ERROR_KEY
-from klap_provider.xcoms.shapes import LEFT_BY, Failure
+from klap_provider.xcoms import ERROR_KEY, LEFT_BY, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -147,7 +147,6 @@ def test_a_dag_file_loads_nothing_that_only_tasks_need() -> None:
         "klap_provider.rules.polling",
         "klap_provider.telemetry.metrics",
         "klap_provider.triggers.status",
-        "klap_provider.xcoms.shapes",
     }
 
 

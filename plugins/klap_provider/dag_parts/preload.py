@@ -18,7 +18,6 @@ import klap_provider.rules.polling
 import klap_provider.telemetry.metrics
 import klap_provider.telemetry.past_jobs
 import klap_provider.triggers.status
-import klap_provider.xcoms.shapes
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
 from klap_provider.files import destination, download, reach, sidecar, source, stored
 from klap_provider.hooks import client

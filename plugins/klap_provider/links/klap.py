@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
     from klap_provider.hooks.client import KlapClient
-    from klap_provider.xcoms.shapes import File
+    from klap_provider.xcoms import File
 
 
 class KlapTask(Protocol):

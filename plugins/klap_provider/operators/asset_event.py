@@ -12,13 +12,12 @@ from klap_provider.airflow_internals.tasks import asset_store, has_asset
 from klap_provider.rules.first import wait_for_turn
 from klap_provider.rules.ledger import event_entry
 from klap_provider.rules.turn import Turn
-from klap_provider.xcoms import LEDGER
+from klap_provider.xcoms import LEDGER, ShortsEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-    from klap_provider.xcoms.shapes import ShortsEvent
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from klap_provider.operators.pulls import pulling_once
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules import polling, retry
 from klap_provider.rules.misspelt import require_known
-from klap_provider.xcoms import ERROR_KEY
+from klap_provider.xcoms import ERROR_KEY, Failure, Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
     from klap_provider.rules.polling import Ready, Target, Wait, Watch
-    from klap_provider.xcoms.shapes import Failure, Fate
 
 P = ParamSpec("P")
 R = TypeVar("R")

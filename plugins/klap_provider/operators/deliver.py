@@ -14,7 +14,16 @@ from klap_provider.rules import ledger
 from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of
 from klap_provider.rules.naming import file_name
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY
+from klap_provider.xcoms import (
+    DELIVERED_KEY,
+    DESCRIBED_KEY,
+    Delivered,
+    DeliveredRow,
+    Described,
+    ExportReady,
+    Facts,
+    File,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +31,6 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context, ObjectStoragePath
     from pydantic import JsonValue
-
-    from klap_provider.xcoms.shapes import Delivered, DeliveredRow, Described, ExportReady, Facts, File
 
 
 class DeliverShortOperator(KlapLedgerOperator):

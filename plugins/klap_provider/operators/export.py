@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from klap_provider.xcoms.shapes import Exported
+    from klap_provider.xcoms import Exported
 
 
 class ExportShortOperator(KlapSubmitOperator):

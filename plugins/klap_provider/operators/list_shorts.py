@@ -16,7 +16,17 @@ from klap_provider.rules import ledger, limits, pace, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.rules.selection import as_selected, rank, within
-from klap_provider.xcoms import DESCRIBED_KEY, OFFER_KEY, SHORTS_KEY
+from klap_provider.xcoms import (
+    DESCRIBED_KEY,
+    OFFER_KEY,
+    SHORTS_KEY,
+    Described,
+    ListedShort,
+    Offer,
+    Review,
+    Selected,
+    Short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +35,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.api.answers import Project
-    from klap_provider.xcoms.shapes import Described, ListedShort, Offer, Review, Selected, Short
 
 
 class ListShortsOperator(KlapLedgerOperator):

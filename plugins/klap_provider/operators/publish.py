@@ -16,7 +16,17 @@ from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.naming import manifest_name
 from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
 from klap_provider.telemetry import metrics, past_jobs
-from klap_provider.xcoms import COST_KEY, COUNTED_MISSING_KEY, ERROR_KEY, OUTCOME_KEY, REVIEW_KEY, SHORTS_KEY
+from klap_provider.xcoms import (
+    COST_KEY,
+    COUNTED_MISSING_KEY,
+    ERROR_KEY,
+    OUTCOME_KEY,
+    REVIEW_KEY,
+    SHORTS_KEY,
+    Published,
+    Short,
+    ShortsEvent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +34,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-    from klap_provider.xcoms.shapes import Published, Short, ShortsEvent
 
 #: What the latest run to end says of the folder; and below it, what each run has said.
 MANIFEST = "manifest.json"

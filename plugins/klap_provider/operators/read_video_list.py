@@ -14,7 +14,7 @@ from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
 from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields, takes
-from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY
+from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, Param
 
     from klap_provider.hooks.connection import KlapConnection
-    from klap_provider.xcoms.shapes import LeftOutVideo, ListedVideo, Unlisted
 
 
 class ReadVideoListOperator(KlapOperator):

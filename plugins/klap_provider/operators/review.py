@@ -15,14 +15,12 @@ from klap_provider.rules import ballot, ledger, video_list
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.facts import ids_of
 from klap_provider.rules.selection import only, put_first
-from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY
+from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
-
-    from klap_provider.xcoms.shapes import ListedShort, Review, Short
 
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):

@@ -10,14 +10,13 @@ from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.video_list import URL, label
-from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY
+from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, VideoOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from klap_provider.xcoms.shapes import VideoOutcome
 
 ENDED = ("success", "failed")
 

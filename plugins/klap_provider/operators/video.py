@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from klap_provider.api.answers import Task
     from klap_provider.api.calls import Call
     from klap_provider.rules.cost import Cost, Prices
-    from klap_provider.xcoms.shapes import Submitted
+    from klap_provider.xcoms import Submitted
 
 
 class KlapVideoOperator(KlapSubmitOperator):

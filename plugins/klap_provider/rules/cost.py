@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from klap_provider.xcoms.shapes import RunCost
+    from klap_provider.xcoms import RunCost
 
 CURRENCY = "USD"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.answers import Project
     from klap_provider.rules.selection import Ranked
-    from klap_provider.xcoms.shapes import Described, Facts, ListedShort, Short
+    from klap_provider.xcoms import Described, Facts, ListedShort, Short
 
 #: Characters of a transcript that may travel in an XCom and in an asset event. A longer one is in the file alone.
 LONGEST_TRANSCRIPT = 10_000

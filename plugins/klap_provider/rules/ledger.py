@@ -11,7 +11,7 @@ crashes, retries, clears and runs, and is the same for all of them. A row stands
 ``paid <video> <id>``              one accepted POST, for people: when, which run, for what, at what price
 ``job <export id>``                which export of ours it is; so that no other one adopts it
 ``selection <dag> <run> <task>``   which shorts a run has selected (:mod:`klap_provider.rules.selection`)
-``delivered <dag> <run> <short>``  where a run has delivered a short: :class:`~klap_provider.xcoms.shapes.DeliveredRow`
+``delivered <dag> <run> <short>``  where a run has delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
 ``adopt …``, ``resend …``          a person's word on the export or the submission of that name
 ``turn …``                         who may pay for the export, submission or request of that name next, or has paid;
                                    and who may be the first to record an event of that asset

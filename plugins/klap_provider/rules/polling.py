@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.calls import Call
     from klap_provider.rules.pace import Pace
-    from klap_provider.xcoms.shapes import ExportReady, TaskReady
+    from klap_provider.xcoms import ExportReady, TaskReady
 
 #: Seconds for which a status word that is not known is taken for a passing state.
 UNKNOWN_GRACE = 120.0

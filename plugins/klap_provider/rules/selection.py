@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.answers import Project
     from klap_provider.rules.limits import Selection
-    from klap_provider.xcoms.shapes import ListedShort
+    from klap_provider.xcoms import ListedShort
 
 
 class Unselected(str, Enum):

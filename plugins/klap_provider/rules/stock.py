@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.xcoms import shapes
+from klap_provider.xcoms import Delivered, ExportReady, Failure, Outcome, Short, TaggedShort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from klap_provider.xcoms.shapes import Delivered, ExportReady, Failure, Short
 
 GOOD_STATES = ("success", "skipped")
 
@@ -53,19 +52,17 @@ def take_stock(
     return stock
 
 
-def outcomes(stock: Iterable[Mapping[str, Any]]) -> list[shapes.Outcome]:
+def outcomes(stock: Iterable[Mapping[str, Any]]) -> list[Outcome]:
     """Return of each short in stock what the tab shows."""
-    return [
-        cast("shapes.Outcome", {name: short.get(name) for name in shapes.Outcome.__annotations__}) for short in stock
-    ]
+    return [cast("Outcome", {name: short.get(name) for name in Outcome.__annotations__}) for short in stock]
 
 
-def tagged(stock: Iterable[Mapping[str, Any]]) -> list[shapes.TaggedShort]:
+def tagged(stock: Iterable[Mapping[str, Any]]) -> list[TaggedShort]:
     """Return of each delivered short in stock what the asset event tells."""
     return [
         cast(
-            "shapes.TaggedShort",
-            {name: short.get("short_name" if name == "name" else name) for name in shapes.TaggedShort.__annotations__},
+            "TaggedShort",
+            {name: short.get("short_name" if name == "name" else name) for name in TaggedShort.__annotations__},
         )
         for short in stock
     ]

@@ -21,7 +21,7 @@ from klap_provider.api.public_form import canonical, youtube_id
 from klap_provider.files.source import is_stored
 
 if TYPE_CHECKING:
-    from klap_provider.xcoms.shapes import File
+    from klap_provider.xcoms import File
 
 #: Names that OpenLineage has for schemes of the same storage.
 SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from klap_provider.airflow_internals.api_server import rows_of_asset
 from klap_provider.errors import KlapMissingFileError
 from klap_provider.files.sidecar import read_sidecar, sidecar_of
 from klap_provider.files.storage import path_at, storage_faults
 from klap_provider.rules.ledger import delivered_entry
-from klap_provider.xcoms import LEDGER
-
-if TYPE_CHECKING:
-    from klap_provider.xcoms.shapes import DeliveredRow
+from klap_provider.xcoms import LEDGER, DeliveredRow
 
 
 def find(dag_id: str, run_id: str, project_id: str) -> DeliveredRow:
