@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import addresses, answers, calls, public_form, requests
+from klap_provider.api import addresses, answers, calls, public_form
+from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
@@ -77,8 +78,8 @@ class ExportShortOperator(KlapSubmitOperator):
         if is_static(watermark):
             check_now(self._request)
 
-    def _request(self) -> requests.ExportRequest:
-        return requests.export_request(self.watermark)
+    def _request(self) -> klap_requests.ExportRequest:
+        return klap_requests.export_request(self.watermark)
 
     def count_accepted(self) -> None:
         """Count one export."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
-from klap_provider.api import requests
+from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
@@ -130,10 +130,10 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def _selection(self) -> limits.Selection:
         fields = {name: getattr(self, name) for name in limits.Selection.model_fields}
-        return requests.build_request(limits.Selection, {**fields, "project_ids": self.project_ids or None})
+        return klap_requests.build_request(limits.Selection, {**fields, "project_ids": self.project_ids or None})
 
     def _spending(self) -> limits.Spending:
-        return requests.build_request(limits.Spending, {"budget": self.budget, "submissions": self.submissions})
+        return klap_requests.build_request(limits.Spending, {"budget": self.budget, "submissions": self.submissions})
 
     @reports_failure
     def execute(self, context: Context) -> list[Short]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import AssetAlias
 
-from klap_provider.api import public_form, requests
+from klap_provider.api import public_form
+from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules import limits, pace, polling
@@ -231,7 +232,7 @@ class PublishShortsOperator(KlapOperator):
         if self.submissions is None:
             return None
         ti = context["ti"]
-        submissions = requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
+        submissions = klap_requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
         generated: int | None = 0
         if self.list_task_id and submissions:
             listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
-from klap_provider.api import public_form, requests
+from klap_provider.api import public_form
+from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
@@ -104,7 +105,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
 
     def _with_exports(self, shorts: list[ListedShort]) -> list[ListedShort]:
         """Return the shorts with whether the ledger has an export of each that looks as this run's will."""
-        look = requests.export_request(self.watermark).look()
+        look = klap_requests.export_request(self.watermark).look()
 
         def is_exported(short: ListedShort) -> bool:
             row = self.ledger.get(ledger.export_entry(short["project_id"], look))

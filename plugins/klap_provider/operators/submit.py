@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import calls, requests
+from klap_provider.api import calls
+from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.video import KlapVideoOperator
@@ -31,15 +32,15 @@ class SubmitVideoOperator(KlapVideoOperator):
         self._check_early()
 
     @property
-    def request_type(self) -> type[requests.VideoRequest]:
+    def request_type(self) -> type[klap_requests.VideoRequest]:
         """The fields of the call."""
-        return requests.VideoRequest
+        return klap_requests.VideoRequest
 
-    def call(self, request: requests.VideoRequest) -> Call[Task]:
+    def call(self, request: klap_requests.VideoRequest) -> Call[Task]:
         """``POST /tasks/video-to-video``."""
         return calls.submit_video(request)
 
-    def most(self, request: requests.VideoRequest, prices: Prices, *, submissions: int) -> Cost:
+    def most(self, request: klap_requests.VideoRequest, prices: Prices, *, submissions: int) -> Cost:
         """One video goes in, one comes out."""
         return Cost(prices, input_videos=submissions, exports=1)
 
@@ -96,22 +97,22 @@ class SubmitShortsOperator(KlapVideoOperator):
             check_now(self._max_exports)
 
     @property
-    def request_type(self) -> type[requests.VideoRequest]:
+    def request_type(self) -> type[klap_requests.VideoRequest]:
         """The fields of the call."""
-        return requests.ShortsRequest
+        return klap_requests.ShortsRequest
 
-    def call(self, request: requests.ShortsRequest) -> Call[Task]:
+    def call(self, request: klap_requests.ShortsRequest) -> Call[Task]:
         """``POST /tasks/video-to-shorts``."""
         return calls.submit_shorts(request)
 
-    def most(self, request: requests.ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
+    def most(self, request: klap_requests.ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
         """Klap makes as many shorts as it may."""
         clips = request.max_clip_count or DEFAULT_CLIPS
         if "max_clip_count" not in request.model_fields_set:
             clips = max(clips, request.target_clip_count or 0)
         return estimate(prices, clips=clips, max_exports=self._max_exports(), input_videos=submissions)
 
-    def _request(self) -> requests.VideoRequest:
+    def _request(self) -> klap_requests.VideoRequest:
         if self.project_ids and not self.klap_task_id:
             raise KlapInputError(
                 "Nothing was sent to Klap. project_ids names shorts of an existing task, and there is no klap_task_id. "
@@ -120,4 +121,4 @@ class SubmitShortsOperator(KlapVideoOperator):
         return super()._request()
 
     def _max_exports(self) -> int | None:
-        return requests.build_request(limits.Spending, {"max_exports": self.max_exports}).max_exports
+        return klap_requests.build_request(limits.Spending, {"max_exports": self.max_exports}).max_exports

@@ -6,7 +6,8 @@ from abc import abstractmethod
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import addresses, calls, public_form, requests
+from klap_provider.api import addresses, calls, public_form
+from klap_provider.api import requests as klap_requests
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
@@ -148,7 +149,7 @@ class KlapVideoOperator(KlapSubmitOperator):
 
     @property
     @abstractmethod
-    def request_type(self) -> type[requests.VideoRequest]:
+    def request_type(self) -> type[klap_requests.VideoRequest]:
         """What checks the parameters."""
 
     @abstractmethod
@@ -171,7 +172,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             check_now(self._budget)
 
     def _budget(self) -> Decimal | None:
-        return requests.build_request(limits.Spending, {"budget": self.budget}).budget
+        return klap_requests.build_request(limits.Spending, {"budget": self.budget}).budget
 
     def _check_cost(self, most: Cost, budget: Decimal | None) -> None:
         self.log.info("The run may cost up to %s", most)
@@ -188,11 +189,11 @@ class KlapVideoOperator(KlapSubmitOperator):
     def _said(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.request_type.model_fields}
 
-    def _request(self) -> requests.VideoRequest:
+    def _request(self) -> klap_requests.VideoRequest:
         fields = self._said()
         if self.aspect_ratio:
             fields["dimensions"] = size_of(self.aspect_ratio, self.dimensions)
-        return requests.build_request(self.request_type, fields)
+        return klap_requests.build_request(self.request_type, fields)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider is installed, which video was sent."""
@@ -254,7 +255,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
 
     def _work(
-        self, context: Context, call: Call[Task], request: requests.VideoRequest, budget: Decimal | None
+        self, context: Context, call: Call[Task], request: klap_requests.VideoRequest, budget: Decimal | None
     ) -> ledger.Work:
         connection, ti, body = self.client.connection, context["ti"], call.body or {}
         video = public_form.shown(request.source_video_url)
@@ -279,7 +280,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             ),
         )
 
-    def _outgoing(self, request: requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
+    def _outgoing(self, request: klap_requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
         """Return the call with an address that Klap can fetch from, if the budget allows it."""
         from klap_provider.files.source import is_stored, signed
 
