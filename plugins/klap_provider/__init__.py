@@ -31,12 +31,16 @@ def published(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 class _Later(ModuleType):
-    """A module that is loaded when something of it is used."""
+    """Stands for a module, which is loaded when something is asked of it, or set."""
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(importlib.import_module(self.__name__), name)
-        setattr(self, name, found)  # a triggerer asks for it thousands of times
-        return found
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(importlib.import_module(ModuleType.__getattribute__(self, "__name__")), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(importlib.import_module(ModuleType.__getattribute__(self, "__name__")), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(importlib.import_module(ModuleType.__getattribute__(self, "__name__")), name)
 
 
 def on_use(package: str, *modules: str) -> Callable[[str], ModuleType]:

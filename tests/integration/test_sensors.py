@@ -14,8 +14,8 @@ import requests
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.sdk.execution_time import comms
 
-import klap_provider.rules.polling as polling
 from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError, KlapWaitError
+from klap_provider.rules import polling
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 from klap_provider.sensors.base import BACKSTOP
 

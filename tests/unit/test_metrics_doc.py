@@ -6,10 +6,10 @@ import inspect
 import re
 from pathlib import Path
 
-import klap_provider.api.calls as calls
-import klap_provider.telemetry.metrics as metrics
+from klap_provider.api import calls
 from klap_provider.rules.cost import Prices
 from klap_provider.rules.polling import ExportTarget, TaskTarget
+from klap_provider.telemetry import metrics
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 

@@ -150,6 +150,17 @@ def test_a_dag_file_loads_nothing_that_only_tasks_need() -> None:
     }
 
 
+def test_a_module_that_is_not_loaded_yet_is_as_good_as_the_one_that_is() -> None:
+    loaded_by(
+        code="import inspect, klap_provider.rules; from klap_provider.rules import polling as early; "
+        "assert 'klap_provider.rules.polling' not in sys.modules; early.UNKNOWN_GRACE = 8.0; "
+        "from klap_provider.rules import polling; assert early is not polling and polling.UNKNOWN_GRACE == 8.0; "
+        "polling.UNKNOWN_GRACE = 9.0; assert early.UNKNOWN_GRACE == 9.0; del early.UNKNOWN_GRACE; "
+        "assert not hasattr(polling, 'UNKNOWN_GRACE'); assert vars(early) is vars(polling); "
+        "assert inspect.getmembers(early, inspect.isclass)"
+    )
+
+
 def test_who_forks_tasks_has_loaded_all_that_they_seldom_do_without() -> None:
     everything = {module.name for module in pkgutil.walk_packages(klap_provider.__path__, "klap_provider.")}
     left = everything - loaded_by(code="import klap_provider.dag_parts.preload")
