@@ -32,9 +32,6 @@ OURS, RESCHEDULE, DEFERRABLE = (
 )
 DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", DEFERRABLE: "http_flow_deferrable"}
 
-#: Who shares an Airflow, where there are two at the same time.
-SIDES = ((OURS, DEFERRABLE), (RESCHEDULE,))
-
 
 @dataclass(frozen=True)
 class Times:
@@ -73,37 +70,36 @@ class Stage:
     """
     An Airflow and a sandbox.
 
-    :param contenders: who runs on it, one after another.
+    :param contender: who runs on it.
     """
 
-    def __init__(self, airflow: LocalAirflow, sandbox: Sandbox, shorts: Path, contenders: Iterable[str]) -> None:
+    def __init__(self, airflow: LocalAirflow, sandbox: Sandbox, shorts: Path, contender: str) -> None:
         self.airflow = airflow
         self.sandbox = sandbox
         self.shorts = shorts
-        self.contenders = contenders
+        self.contender = contender
         self.idle = 0.0
 
     def settle(self) -> None:
-        """Wait until every DAG is there, let Airflow load what it loads once, and take what CPU it uses for nothing."""
-        for contender in self.contenders:
-            dag_id = DAGS[contender]
-            self.airflow.wait_for(partial(self.airflow.has_dag, dag_id), seconds=180, what=dag_id)
-            self.run(contender, 1, Times(0, 0))
+        """Wait until the DAG is there, let Airflow load what it loads once, and take what CPU it uses for nothing."""
+        dag_id = DAGS[self.contender]
+        self.airflow.wait_for(partial(self.airflow.has_dag, dag_id), seconds=180, what=dag_id)
+        self.run(1, Times(0, 0))
         before = self.cpu()
         time.sleep(10)
         self.idle = (self.cpu() - before) / 10
 
-    def run(self, contender: str, count: int, times: Times) -> Cost:
-        """Run a DAG to its end."""
+    def run(self, count: int, times: Times) -> Cost:
+        """Run the DAG to its end."""
         self.sandbox.reset(task_seconds=times.task, export_seconds=times.export)
         starts, cpu, started = self.worker_starts(), self.cpu(), time.monotonic()
-        dag_id = DAGS[contender]
-        run_id = self.airflow.trigger(dag_id, self.conf(contender, count))
+        dag_id = DAGS[self.contender]
+        run_id = self.airflow.trigger(dag_id, self.conf(count))
         state = self.airflow.wait_for_run(dag_id, run_id, seconds=900)
         cpu = self.cpu() - cpu - self.idle * (time.monotonic() - started)
         if state != "success" or len(self.sandbox.ledger("export")) != count:
             states = {each["task_id"]: each["state"] for each in self.airflow.task_instances(dag_id, run_id)}
-            raise RuntimeError(f"{contender}, {count} shorts: {state}, {states}")
+            raise RuntimeError(f"{self.contender}, {count} shorts: {state}, {states}")
         run = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
         took = datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])
         beyond = took.total_seconds() - times.task - times.export
@@ -111,9 +107,9 @@ class Stage:
         kinds = Counter(kind_of(call["method"], call["path"]) for call in calls)
         return Cost(self.worker_starts() - starts, cpu, len(calls), beyond, kinds)
 
-    def conf(self, contender: str, count: int) -> Mapping[str, Any]:
+    def conf(self, count: int) -> Mapping[str, Any]:
         """Return what to trigger a run with."""
-        if contender != OURS:
+        if self.contender != OURS:
             return {"count": count, "destination": str(self.shorts)}
         counts = {"max_clip_count": count, "target_clip_count": count, "limit": count, "max_duration": 1}
         return {"source_video_url": "https://example.com/talk.mp4", "destination": str(self.shorts), **counts}
@@ -146,8 +142,8 @@ def kind_of(method: str, path: str) -> str:
 
 
 @contextlib.contextmanager
-def standing(folder: Path, contenders: Iterable[str]) -> Iterator[Stage]:
-    """Start an Airflow for these, with all DAGs, and a sandbox."""
+def standing(folder: Path, contender: str) -> Iterator[Stage]:
+    """Start an Airflow with all DAGs, and a sandbox."""
     dags = folder / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "dags" / "klap_generate_shorts.py", dags)
@@ -160,15 +156,15 @@ def standing(folder: Path, contenders: Iterable[str]) -> Iterator[Stage]:
         # Airflow 3.3.2 misses the end of about every fifth task's process and keeps its slot until the next heartbeat.
         env = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1"}
         with LocalAirflow(folder / "home", connections=connections, dags=dags, env=env) as airflow:
-            stage = Stage(airflow, sandbox, folder / "shorts", contenders)
+            stage = Stage(airflow, sandbox, folder / "shorts", contender)
             stage.settle()
             yield stage
 
 
 @functools.cache
-def shared(contenders: tuple[str, ...]) -> Stage:
-    """Return the one stage of this process for these, which is struck when the process ends."""
+def shared(contender: str) -> Stage:
+    """Return the one stage of this process for a contender, which is struck when the process ends."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="klap-bench-"))
-    return stack.enter_context(standing(Path(folder), contenders))
+    return stack.enter_context(standing(Path(folder), contender))

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.report import Section, Table, spread
-from benchmarks.stage import DAGS, OURS, SIDES, Stage, shared
+from benchmarks.stage import DAGS, OURS, Stage, shared
 from tests.browser.stage import chromium
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ COUNTS = (10, 100)
 
 def run() -> Section:
     """Measure."""
-    stage = shared(SIDES[0])
+    stage = shared(OURS)
     pages = {}
     for count in COUNTS:
         run_id = a_run(stage, count)
@@ -50,7 +50,7 @@ def run() -> Section:
 def a_run(stage: Stage, count: int) -> str:
     """Return the id of a run that has generated so many shorts and delivered one."""
     stage.sandbox.reset(task_seconds=1, export_seconds=1)
-    run_id = stage.airflow.trigger(DAGS[OURS], {**stage.conf(OURS, count), "limit": 1})
+    run_id = stage.airflow.trigger(DAGS[OURS], {**stage.conf(count), "limit": 1})
     if stage.airflow.wait_for_run(DAGS[OURS], run_id, seconds=300) != "success":
         raise RuntimeError(f"the run with {count} shorts failed")
     return run_id

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.noticing import looks_at_fixed_intervals, looks_of_a_run
 from benchmarks.report import Bar, Section, Table, number, spread
-from benchmarks.stage import DAGS, DEFERRABLE, OURS, RESCHEDULE, SIDES, Cost, Stage, Times, shared
+from benchmarks.stage import DAGS, DEFERRABLE, OURS, RESCHEDULE, Cost, Stage, Times, shared
 from tests.support.sandbox import Sandbox
 
 #: What the sandbox takes, by number of shorts: half an interval less than a look of the others, as a look at a fixed
@@ -21,8 +21,8 @@ TIMES = {1: Times(15, 7.5), 10: Times(15, 22.5), 50: Times(15, 7.5)}
 
 ROUNDS = 3
 
-#: Number of shorts up to which the sides run at the same time: they wait for most of it. With more, whoever runs has
-#: both cores.
+#: Number of shorts up to which all run at the same time, each on an Airflow of its own: they wait for most of it. With
+#: more, whoever runs has both cores.
 SIDE_BY_SIDE = 10
 
 #: Number of shorts with which the flow that is to be deferrable takes part: its waits hold a worker each, four at a
@@ -49,17 +49,16 @@ def run() -> Section:
     for script in scripts:
         script.start()  # they sleep nearly all the time
     with ThreadPoolExecutor() as pool:
-        stages = list(pool.map(shared, SIDES))
+        stages = list(pool.map(shared, DAGS))
 
-    def runs(stage: Stage, count: int) -> None:
-        for contender in stage.contenders:
-            if contender != DEFERRABLE or count == HELD:
-                costs[count, contender].append(stage.run(contender, count, TIMES[count]))
+    def run_on(stage: Stage, count: int) -> None:
+        costs[count, stage.contender].append(stage.run(count, TIMES[count]))
 
     for count in TIMES:
+        taking_part = [stage for stage in stages if stage.contender != DEFERRABLE or count == HELD]
         for _ in range(ROUNDS):
-            with ThreadPoolExecutor(len(SIDES) if count <= SIDE_BY_SIDE else 1) as pool:
-                list(pool.map(runs, stages, [count] * len(SIDES)))
+            with ThreadPoolExecutor(len(stages) if count <= SIDE_BY_SIDE else 1) as pool:
+                list(pool.map(run_on, taking_part, [count] * len(taking_part)))
     for script in scripts:
         script.join()
     task = TIMES[1].task
@@ -106,8 +105,8 @@ def run() -> Section:
             f"The others look every {TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as Klap's documents do, and are half "
             "an interval late, as one is on average. Klap's own exports take longer, and cost "
             "reschedule mode as many more starts. "
-            f"{ROUNDS} rounds; up to {SIDE_BY_SIDE} shorts on two Airflows at the same time, with more one after the "
-            "other. "
+            f"{ROUNDS} rounds; up to {SIDE_BY_SIDE} shorts at the same time, each on an Airflow of its own, with more "
+            "one after the other. "
             "A slot is given back within a second of a task's end (`[workers] min_heartbeat_interval = 1`). "
             "CPU is that of all parts of Airflow and of its workers, less what it takes when idle. At Klap's own "
             "lengths it is reckoned: reschedule mode takes as many starts more as the documents' looks are more than "
