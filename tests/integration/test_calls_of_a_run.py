@@ -1,4 +1,5 @@
-"""How many calls a run makes, delivery included, at the lengths of Klap's own jobs with a clock that runs faster.
+"""
+How many calls a run makes, delivery included, at the lengths of Klap's own jobs with a clock that runs faster.
 
 And what the tasks of a short ask of Airflow, beside what Airflow asks by itself: each is a request to its API server.
 """

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-
 #: What the latest run to end says of the folder; and below it, what each run has said.
 MANIFEST = "manifest.json"
 OF_EACH_RUN = "runs"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-
 ENDED = ("success", "failed")
 
 

@@ -9,7 +9,6 @@ from klap_provider.xcoms import Delivered, ExportReady, Failure, Outcome, Short,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-
 GOOD_STATES = ("success", "skipped")
 
 #: What the manifest leaves to the JSON file beside each video.
