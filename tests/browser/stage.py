@@ -70,9 +70,7 @@ class Stage:
 
     def wait_for_question(self, run_id: str) -> str:
         """Return the id of the run when a person is asked."""
-        self.airflow.wait_for(
-            lambda: self.state_of_review(run_id) == "awaiting_input", seconds=480, what="the question of the review"
-        )
+        self.airflow.wait_for(lambda: self.is_asking(run_id), seconds=480, what="the question of the review")
         return run_id
 
     def has_been_answered(self, run_id: str) -> bool:
@@ -81,11 +79,18 @@ class Stage:
         asked = self.airflow.api("GET", path)["hitl_details"]
         return any(each["response_received"] for each in asked)
 
-    def state_of_review(self, run_id: str) -> str | None:
-        """Return the state of the task that may ask a person."""
-        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts"
-        state: str | None = self.airflow.api("GET", path)["state"]
-        return state
+    def is_asking(self, run_id: str) -> bool:
+        """
+        Whether a person is asked, and Airflow will not lose the answer.
+
+        It does as long as its scheduler has not heard that the process which asked has ended, which can take five
+        seconds: the task fails then, and asks again when it is retried.
+        """
+        task = self.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts")
+        if task["state"] != "awaiting_input":
+            return False
+        heard = (self.airflow.home / "scheduler.log").read_text(errors="replace").splitlines()
+        return any("TaskInstance Finished" in line and f"ti_id={task['id']}," in line for line in heard)
 
 
 @contextmanager
