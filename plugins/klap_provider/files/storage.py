@@ -7,7 +7,7 @@ import errno
 import os
 import uuid
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from airflow.sdk import Connection, ObjectStoragePath
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
 BLOCK_SIZE = 16 * 1024 * 1024
+
+#: Bytes of a local file that are sent to the disk at a time.
+SENT_ON = 16 * 1024 * 1024
 
 #: Bytes of a list at most: as many videos as Airflow maps a task over take a tenth of it.
 LONGEST_LIST = 5_000_000
@@ -168,15 +171,22 @@ def size_of(path: ObjectStoragePath) -> int | None:
         return None
 
 
+class Sink(Protocol):
+    """What a file is written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write it all, and return how many bytes that was."""
+
+
 @contextmanager
-def whole_file(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+def whole_file(path: ObjectStoragePath) -> Iterator[Sink]:
     """Write a file that appears under its name only when the block ends well."""
     with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path) as sink:
         yield sink
 
 
 @contextmanager
-def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+def _uploaded(path: ObjectStoragePath) -> Iterator[Sink]:
     """Upload to an object store, where a file is there when its upload is ended, or not at all."""
     sink = path.fs.open(path.path, "wb", block_size=BLOCK_SIZE)
     try:
@@ -190,7 +200,7 @@ def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+def _moved(path: ObjectStoragePath) -> Iterator[Sink]:
     """
     Write to ``.<name>.<random>.part`` beside the file, and move that at the end, when it is on the disk: or a machine
     that goes off just then could come back with an empty file under the final name.
@@ -208,7 +218,7 @@ def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     part = f"{folder.rstrip('/')}/.{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
         with fs.open(part, "wb") as sink:
-            yield sink
+            yield _SentOn(sink) if isinstance(fs, LocalFileSystem) and hasattr(os, "posix_fadvise") else sink
         if isinstance(fs, LocalFileSystem):
             _to_disk(part)
         fs.mv(part, path.path)
@@ -218,6 +228,24 @@ def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
         with contextlib.suppress(FileNotFoundError):
             fs.rm_file(part)
         raise
+
+
+class _SentOn:
+    """A local file that goes to the disk while it comes, or all of it would be waited for at the end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._size = self._sent = 0
+
+    def write(self, data: bytes, /) -> int:
+        written = self._file.write(data)
+        self._size += written
+        if self._size - self._sent >= SENT_ON:
+            # Linux starts to write what it has not yet written, waits for none of it, and forgets what it had.
+            with contextlib.suppress(OSError):  # a mounted share may not know this
+                os.posix_fadvise(self._file.fileno(), self._sent, self._size - self._sent, os.POSIX_FADV_DONTNEED)
+            self._sent = self._size
+        return written
 
 
 def _to_disk(path: str) -> None:
