@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import random
+import sys
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +17,11 @@ from klap_provider.errors import KlapError
 from klap_provider.rules.pace import Pace, Typical
 from klap_provider.rules.polling import LAST_LOOK, ExportTarget, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
 from klap_provider.telemetry import metrics
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -144,15 +150,18 @@ class KlapTrigger(BaseTrigger):
             while True:
                 look: Any
                 try:
-                    # With its turn among all that look, and the look-up of the connection.
-                    left = max(self.watch.deadline - time.time(), LAST_LOOK)
-                    look = await asyncio.wait_for(client.look(self.target), left)
+                    # With its turn among all that look, and the look-up of the connection. Not wait_for: it makes a
+                    # task of each look.
+                    async with timeout(max(self.watch.deadline - time.time(), LAST_LOOK)):
+                        look = await client.look(self.target)
                 except asyncio.TimeoutError:
                     self.log.info("The deadline of %s passed in a look", self.target)
                     return None
                 except KlapError as failure:
                     look = failure
-                watch = replace(self.watch, shared=self.watch.shared or client.shares(self.target))
+                watch = self.watch
+                if not watch.shared and client.shares(self.target):
+                    watch = replace(watch, shared=True)
                 try:
                     verdict = self.target.judge(look, watch, now=time.time())
                 except KlapError as over:
