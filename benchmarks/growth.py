@@ -10,7 +10,7 @@ from benchmarks.waiting import carry_out
 from benchmarks.waits import Plan
 
 #: Looks until a job is ready, and seconds between two.
-POLLS, EVERY = 4, 2.0
+POLLS, EVERY = 3, 2.0
 
 #: What waits: the name of the row, how many, and in how many folders; 0: for tasks.
 ROWS = (

@@ -15,9 +15,11 @@ from benchmarks.report import Bar, Section, Table, number, spread
 from benchmarks.stage import DAGS, DEFERRABLE, OURS, RESCHEDULE, Cost, Stage, Times, shared
 from tests.support.sandbox import Sandbox
 
-#: What the sandbox takes, by number of shorts: half an interval less than a look of the others, as a look at a fixed
-#: interval is half of one late on average. Klap takes some 330 s for an export: the longer, the nearer.
-TIMES = {1: Times(15, 7.5), 10: Times(15, 22.5), 50: Times(15, 7.5)}
+COUNTS = (1, 10, 50)
+
+#: What the sandbox takes for a task and for an export: half an interval less than a look of the others, as a look at a
+#: fixed interval is half of one late on average. Klap takes some 330 s for an export: the longer, the nearer.
+TIMES = Times(15, 22.5)
 
 ROUNDS = 3
 
@@ -52,17 +54,15 @@ def run() -> Section:
         stages = list(pool.map(shared, DAGS))
 
     def run_on(stage: Stage, count: int) -> None:
-        costs[count, stage.contender].append(stage.run(count, TIMES[count]))
+        costs[count, stage.contender].append(stage.run(count, TIMES))
 
-    for count in TIMES:
+    for count in COUNTS:
         taking_part = [stage for stage in stages if stage.contender != DEFERRABLE or count == HELD]
         for _ in range(ROUNDS):
             with ThreadPoolExecutor(len(stages) if count <= SIDE_BY_SIDE else 1) as pool:
                 list(pool.map(run_on, taking_part, [count] * len(taking_part)))
     for script in scripts:
         script.join()
-    task = TIMES[1].task
-    exports = ", ".join(f"{times.export:g} s with {count}" for count, times in TIMES.items())
     order = [OURS, RESCHEDULE, DEFERRABLE, SCRIPT]
     rows = [
         [
@@ -101,7 +101,7 @@ def run() -> Section:
         said=(
             "A real Airflow (LocalExecutor, four tasks at a time) and a sandbox with Klap's own lengths scaled down as "
             "far as looks at a fixed interval allow without being early or late by chance: it takes "
-            f"{task:g} s for the task and, for each export, {exports}. "
+            f"{TIMES.task:g} s for the task and {TIMES.export:g} s for each export. "
             f"The others look every {TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as Klap's documents do, and are half "
             "an interval late, as one is on average. Klap's own exports take longer, and cost "
             "reschedule mode as many more starts. "
@@ -127,7 +127,7 @@ def run() -> Section:
                     max(cost.starts for cost in costs[count, OURS]),
                     4 + 3 * count,
                 )
-                for count in TIMES
+                for count in COUNTS
             ),
             *(
                 Bar(f"API calls of a run, {count} shorts", max(cost.calls for cost in costs[count, OURS]), most)
@@ -143,11 +143,11 @@ def run() -> Section:
                     ("time beyond the sandbox's own", "beyond", 1 / 3),
                     ("CPU of a run", "cpu", 2 / 3),
                 )
-                for count in TIMES
+                for count in COUNTS
             ),
             *(
                 Bar(f"CPU of a run at Klap's own lengths, N = {count}", cpu_at_klaps_own_lengths(count), 2 / 3)
-                for count in TIMES
+                for count in COUNTS
             ),
         ],
     )
@@ -160,11 +160,10 @@ def where_calls_go(cost: Cost) -> str:
 
 def run_script(count: int) -> Cost:
     """Run the script of Klap's documents, with a sandbox of its own."""
-    times = TIMES[count]
-    with Sandbox(task_seconds=times.task, export_seconds=times.export) as sandbox:
+    with Sandbox(task_seconds=TIMES.task, export_seconds=TIMES.export) as sandbox:
         started = time.monotonic()
         arguments = [sandbox.url, str(count), str(TASK_INTERVAL), str(EXPORT_INTERVAL)]
         command = [sys.executable, "-m", "benchmarks.docs_script", *arguments]
         cpu = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         took = time.monotonic() - started
-        return Cost(0, cpu, len(sandbox.requests(path="^(?!/renders)")), took - times.task - times.export)
+        return Cost(0, cpu, len(sandbox.requests(path="^(?!/renders)")), took - TIMES.task - TIMES.export)
