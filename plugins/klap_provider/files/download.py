@@ -6,7 +6,7 @@ import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -15,9 +15,6 @@ from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapDownloadError
 from klap_provider.files.mp4 import BoxWalk
 from klap_provider.files.outside import RefusedAddressError, ask
-
-if TYPE_CHECKING:
-    from klap_provider.files.storage import Sink
 
 CHUNK = 1024 * 1024
 
@@ -63,7 +60,7 @@ def stored(source: IO[bytes]) -> tuple[str, str | None]:
     return digest.hexdigest(), problem
 
 
-def download(url: str, sink: Sink, limits: Limits) -> Fetched:
+def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     """
     Stream a video to an open file in constant memory.
 
@@ -101,7 +98,7 @@ def _open(url: str, limits: Limits) -> requests.Response:
         raise KlapDownloadError(str(refused), passing=False) from None
 
 
-def _copy(response: requests.Response, sink: Sink, limits: Limits, deadline: float) -> Fetched:
+def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
     # What the server says of its length, None if nothing. That as much comes is seen to by urllib3.
     name, announced = shown(response.url), response.raw.length_remaining
     if announced is not None and announced > limits.max_bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import uuid
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow.sdk import Connection, ObjectStoragePath
@@ -22,6 +23,8 @@ from klap_provider.rules.places import OBJECT_STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from _typeshed import ReadableBuffer
 
 #: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
 BLOCK_SIZE = 16 * 1024 * 1024
@@ -171,22 +174,15 @@ def size_of(path: ObjectStoragePath) -> int | None:
         return None
 
 
-class Sink(Protocol):
-    """What a file is written to."""
-
-    def write(self, data: bytes, /) -> int:
-        """Write it all, and return how many bytes that was."""
-
-
 @contextmanager
-def whole_file(path: ObjectStoragePath) -> Iterator[Sink]:
+def whole_file(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name only when the block ends well."""
     with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path) as sink:
         yield sink
 
 
 @contextmanager
-def _uploaded(path: ObjectStoragePath) -> Iterator[Sink]:
+def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """Upload to an object store, where a file is there when its upload is ended, or not at all."""
     sink = path.fs.open(path.path, "wb", block_size=BLOCK_SIZE)
     try:
@@ -200,7 +196,7 @@ def _uploaded(path: ObjectStoragePath) -> Iterator[Sink]:
 
 
 @contextmanager
-def _moved(path: ObjectStoragePath) -> Iterator[Sink]:
+def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """
     Write to ``.<name>.<random>.part`` beside the file, and move that at the end, when it is on the disk: or a machine
     that goes off just then could come back with an empty file under the final name.
@@ -217,8 +213,8 @@ def _moved(path: ObjectStoragePath) -> Iterator[Sink]:
                 fs.rm_file(leftover)
     part = f"{folder.rstrip('/')}/.{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
-        with fs.open(part, "wb") as sink:
-            yield _SentOn(sink) if isinstance(fs, LocalFileSystem) and hasattr(os, "posix_fadvise") else sink
+        with _SentOn(part) if isinstance(fs, LocalFileSystem) else fs.open(part, "wb") as sink:
+            yield sink
         if isinstance(fs, LocalFileSystem):
             _to_disk(part)
         fs.mv(part, path.path)
@@ -230,20 +226,20 @@ def _moved(path: ObjectStoragePath) -> Iterator[Sink]:
         raise
 
 
-class _SentOn:
-    """A local file that goes to the disk while it comes, or all of it would be waited for at the end."""
+class _SentOn(io.BufferedWriter):
+    """A local file that goes to the disk while it is written, or all of it would be waited for at the end."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path, "wb"))
         self._size = self._sent = 0
 
-    def write(self, data: bytes, /) -> int:
-        written = self._file.write(data)
+    def write(self, data: ReadableBuffer, /) -> int:
+        written = super().write(data)
         self._size += written
-        if self._size - self._sent >= SENT_ON:
+        if self._size - self._sent >= SENT_ON and hasattr(os, "posix_fadvise"):
             # Linux starts to write what it has not yet written, waits for none of it, and forgets what it had.
             with contextlib.suppress(OSError):  # a mounted share may not know this
-                os.posix_fadvise(self._file.fileno(), self._sent, self._size - self._sent, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(self.fileno(), self._sent, self._size - self._sent, os.POSIX_FADV_DONTNEED)
             self._sent = self._size
         return written
 
