@@ -41,6 +41,7 @@ def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine
 
     assert rig.airflow.wait_for_run(BATCH, batch, seconds=180) == "success"
     rig.pick(reviewed, 1)  # not before: Airflow loses an answer that comes within moments of the question
+    assert rig.airflow.wait_for_run(DAG_ID, reviewed, seconds=300) == "success"
     summary = rig.airflow.xcom(BATCH, batch, "summary")
     assert (summary["runs"], summary["complete"], summary["shorts"]) == (2, 2, 2)
     rig.settle(plain, due=(4, 6), delivered=3)
