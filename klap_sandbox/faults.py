@@ -91,6 +91,13 @@ class Delay(Fault):
     seconds: Seconds
 
 
+class Drip(Fault):
+    """Handle the request, and send a space every so many seconds instead of the rest of the answer."""
+
+    action: Literal["drip"]
+    seconds: Annotated[float, Field(gt=0, le=60)]
+
+
 class Late(Fault):
     """Handle the request only after so many seconds, whether or not the client still waits for it."""
 
@@ -195,6 +202,7 @@ AnyFault = Annotated[
     | Drop
     | AcceptThenDrop
     | Delay
+    | Drip
     | Late
     | Reshape
     | Html

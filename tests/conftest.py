@@ -146,9 +146,9 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever got lost, nothing of it is under way any more."""
-    from klap_provider.rules import lost_answer
+    from klap_provider.rules import in_doubt
 
-    monkeypatch.setattr(lost_answer, "SETTLE", -3600.0)
+    monkeypatch.setattr(in_doubt, "SETTLE", -3600.0)
     monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", ())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from klap_provider.rules import first
+from klap_provider.operators import asset_event
+from klap_provider.rules import idempotent_submit
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else delivers to where a test does: what waits for others does not wait long."""
-    monkeypatch.setattr(first, "QUIET", 0.0)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else makes the same request or delivers to the same place, so nobody is waited for."""
+    monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
+    monkeypatch.setattr(asset_event, "PATIENCE", 1)

@@ -15,8 +15,7 @@ from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.files.storage import asset_uri
-from klap_provider.operators import PublishShortsOperator
-from klap_provider.rules import first
+from klap_provider.operators import PublishShortsOperator, asset_event
 from klap_provider.rules.ledger import event_entry
 from tests.support import airflow_context
 
@@ -239,34 +238,33 @@ def test_a_run_that_delivered_all_is_one_event_of_the_asset_that_its_destination
     ]
 
 
-def test_of_runs_that_are_the_first_to_deliver_somewhere_one_waits_until_the_other_has_recorded_it(
+def test_of_runs_that_deliver_somewhere_for_the_first_time_one_records_the_event_and_the_others_wait(
+    supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
-    supervisor: Supervisor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(1)
     uri, waits = f"file://{tmp_path}", []
-    turn = f"turn {event_entry('klap_shorts', uri)}"
+    supervisor.ledger[f"door.{event_entry('klap_shorts', uri)}"] = json.dumps({"closed_by": "another run"})
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        if len(waits) == 1:
-            supervisor.ledger[turn] = json.dumps("another run")
-        if len(waits) == 3:
+        if len(waits) == 2:
             supervisor.assets.append(uri)
 
-    monkeypatch.setattr("klap_provider.operators.asset_event.time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(asset_event, "PATIENCE", 30)
+    monkeypatch.setattr(asset_event, "time", SimpleNamespace(sleep=sleep))
     task = publish(1)
     task.run()
-    assert waits == [first.QUIET, first.LOOK, first.LOOK]
+    assert len(waits) == 2
     assert len(task.asset_events()) == 1
 
     later = publish(1)
     later.run()
     assert len(later.asset_events()) == 1
-    assert (len(waits), supervisor.ledger[turn]) == (3, json.dumps("another run")), "nobody waits, or takes a turn"
+    assert len(waits) == 2, "the asset is known, so nobody waits"
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_shorts_that_klap_made_are_billed_although_those_that_were_asked_for_are
 
 
 def generated_lines(supervisor: Supervisor) -> list[dict[str, Any]]:
-    lines = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    lines = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid.")]
     return [line for line in lines if line["what"].endswith("generated shorts")]
 
 

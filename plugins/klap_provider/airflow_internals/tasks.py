@@ -92,7 +92,7 @@ def has_asset(alias: str, uri: str) -> bool:
     the same moment both do it, and the API server sets the task whose rows come second to failed: after it has ended
     well, without a retry, a reason or a line in its log (3.3.2, 3.4.0b2). Nothing published tells whether it is done.
     When it moves: see whether ``register_asset_changes_in_db`` of ``TaskInstance`` still adds an ``AssetModel`` without
-    looking out for another one; if not, this and :mod:`klap_provider.rules.first` can go.
+    looking out for another one; if not, this and the wait for the first event can go.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner

@@ -67,6 +67,10 @@ class Request(BaseModel):
         """Return the JSON object to send: only what was set, and nothing that is None."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
+    def settings(self) -> dict[str, Any]:
+        """Return what is not at its default. Spelling out defaults changes nothing."""
+        return _without_empty(self.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
+
 
 class Dimensions(Request):
     """Size of the finished clips in pixels: even numbers, as video encoders want them."""
@@ -188,10 +192,6 @@ class ExportRequest(Request):
 
     watermark: Watermark | None = None
 
-    def look(self) -> dict[str, Any]:
-        """Return what the export is to look like, with all defaults in it."""
-        return self.model_dump(mode="json", exclude_none=True)
-
 
 def export_request(watermark: dict[str, Any] | None) -> ExportRequest:
     """
@@ -231,3 +231,8 @@ def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    nested = {name: _without_empty(value) if isinstance(value, dict) else value for name, value in fields.items()}
+    return {name: value for name, value in nested.items() if value != {}}

@@ -21,5 +21,5 @@ import klap_provider.triggers.status
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
 from klap_provider.files import destination, download, reach, sidecar, source, stored
 from klap_provider.hooks import client
-from klap_provider.operators import asset_event, exports_there, generated
-from klap_provider.rules import lost_answer, spending, submitter
+from klap_provider.operators import asset_event, generated
+from klap_provider.rules import idempotent_submit, in_doubt, spending

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
+from klap_provider.errors import KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
@@ -200,20 +200,9 @@ class ListShortsOperator(KlapLedgerOperator):
         }
         if selected["selected"]:
             self.ledger.set(self._entry(context), selected)
-            self._note_exports()
         else:
             self.ledger.delete(self._entry(context))
         return self.conclude(context, shorts)
-
-    def _note_exports(self) -> None:
-        """Note which exports there are already, for all who are about to make others."""
-        if self.folder_id:
-            from klap_provider.operators import exports_there
-
-            try:
-                exports_there.note(self.client, self.ledger, self.folder_id)
-            except KlapError as failure:
-                self.log.info("Each export asks for itself which there are already: %s", failure)
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""

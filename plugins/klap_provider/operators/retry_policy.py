@@ -20,7 +20,7 @@ class KlapRetryPolicy(RetryPolicy):
     The default of every operator and sensor here. How often is still the task's ``retries``, and ``retry_delay``
     applies where Klap did not ask for more. Exceptions that are not Klap's are left to Airflow.
 
-    A retry never pays twice: what was submitted is reattached to (:mod:`klap_provider.rules.submitter`).
+    A retry never pays twice: it continues with what was submitted (:mod:`klap_provider.rules.idempotent_submit`).
     """
 
     def evaluate(

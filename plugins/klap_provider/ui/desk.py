@@ -48,10 +48,10 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
     page = [(run, parts_of(run, dag_ids)) for run in runs[:limit]]
     run_ids = {run_id for _, parts in page for _, run_id in parts}
     shorts: dict[tuple[str, str], list[StateRow]] = defaultdict(list)
-    for row in rows_of_asset(LEDGER, prefix=f"{DELIVERED} ", run_ids=run_ids):
+    for row in rows_of_asset(LEDGER, prefix=f"{DELIVERED}.", run_ids=run_ids):
         shorts[str(row.dag_id), str(row.run_id)].append(row)
     lines: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID} ", run_ids=run_ids)):
+    for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID}.", run_ids=run_ids)):
         lines[run_of_line(line)].append(line)
     return {
         "videos": [
@@ -113,7 +113,7 @@ def shorts(
         cost being that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted
         None.
     """
-    rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED} "))
+    rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED}."))
     words = search.lower().split()
     # Those of all runs take a while: they are read where something is searched for.
     names = run_names((str(row.dag_id), str(row.run_id)) for row in (rows if words else ()))
@@ -136,7 +136,7 @@ def shorts(
 
 def _exports(rows: Iterable[StateRow]) -> list[dict[str, Any]]:
     """Return the delivered exports, each as it was delivered last, of the day on which it was paid."""
-    lines = {line["id"]: line for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID} "))}
+    lines = {line["id"]: line for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID}."))}
     latest: dict[str, StateRow] = {}
     first: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row.value["at"], row.key)):

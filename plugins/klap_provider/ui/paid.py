@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals.api_server import existing_runs, may_read_xcoms, rows_of_asset
-from klap_provider.rules.ledger import PAID, video_of_line
+from klap_provider.rules.ledger import PAID
 from klap_provider.rules.spending import paid_lines, run_of_line, spending, total
 from klap_provider.ui.runs import NAMED, has_words, name_of, parts_of, run_names
 from klap_provider.xcoms import LEDGER
@@ -79,8 +79,8 @@ def payments(
 
 def _readable(user: Any) -> list[tuple[str, Any]]:
     """Return what was paid by runs that the user may read, each with its video."""
-    rows = rows_of_asset(LEDGER, prefix=f"{PAID} ")
-    lines = [(video_of_line(row.key), line) for row in rows for line in paid_lines([row.value])]
+    rows = rows_of_asset(LEDGER, prefix=f"{PAID}.")
+    lines = [(str(line.get("video", "")), line) for row in rows for line in paid_lines([row.value])]
     readable = may_read_xcoms(user, {run_of_line(line)[0] for _, line in lines})
     return [(video, line) for video, line in lines if run_of_line(line)[0] in readable]
 

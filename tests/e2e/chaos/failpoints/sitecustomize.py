@@ -22,10 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from klap_provider.rules.submitter import Submitter
+
 from klap_provider.files import download
 from klap_provider.hooks.on_time import OnTimeConnection
 from klap_provider.rules import lost_answer, polling
-from klap_provider.rules.submitter import Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""What was asked of Klap, for people: in words, and what is different from what was asked before. Pure."""
+"""Which requests are the same, how two requests differ, and a request's settings in words. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from klap_provider.api.requests import ExportRequest
 
 #: Characters of a setting that are said in words.
 LONGEST_WORD = 60
@@ -29,6 +32,22 @@ _TITLES = {
 _UNITS = {"width": "px", "height": "px", **dict.fromkeys(("min_duration", "max_duration", "target_duration"), "s")}
 
 
+def fingerprint(*facts: Any) -> str:
+    """
+    Return the hash of a request: the same for all spellings of it.
+
+    :param facts: of the body only what was set to something else than its default
+        (:meth:`~klap_provider.api.requests.Request.settings`): a field that is added to the API later, and saying a
+        default, make no other request.
+    """
+    return hashlib.sha256(json.dumps(plain(list(facts)), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def export_fingerprint(request: ExportRequest) -> str:
+    """Return what tells the exports of a short apart: their settings."""
+    return fingerprint(request.settings())
+
+
 def plain(facts: Any) -> Any:
     """Return facts in the one form that all of their spellings have."""
     if isinstance(facts, dict):
@@ -41,7 +60,7 @@ def plain(facts: Any) -> Any:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what was asked otherwise before, field by field, for people."""
+    """Return how a request differs from the one before, field by field, for people."""
     was, is_ = _flat(before), _flat(now)
     names = [name for name in dict.fromkeys([*was, *is_]) if plain(was.get(name)) != plain(is_.get(name))]
     return [f"{name} was {_said(was.get(name))} and is {_said(is_.get(name))}" for name in names]
