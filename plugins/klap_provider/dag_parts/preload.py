@@ -12,6 +12,7 @@ from __future__ import annotations
 import klap_provider.api.addresses
 import klap_provider.api.calls
 import klap_provider.rules.ballot
+import klap_provider.rules.in_doubt
 import klap_provider.rules.limits
 import klap_provider.rules.pace
 import klap_provider.rules.polling
@@ -22,4 +23,4 @@ from klap_provider.dag_parts import caption_video, generate_shorts, generate_sho
 from klap_provider.files import destination, download, reach, sidecar, source, stored
 from klap_provider.hooks import client
 from klap_provider.operators import asset_event, generated
-from klap_provider.rules import idempotent_submit, in_doubt, spending
+from klap_provider.rules import idempotent_submit, spending
