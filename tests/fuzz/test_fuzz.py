@@ -66,7 +66,7 @@ values = st.recursive(
     max_leaves=8,
 )
 hosts = st.sampled_from(
-    ["example.com", "127.0.0.1", "nas.local", "127.1", "[::1", "a@b", "[::1]", "日本.jp", "x:99999"]
+    ["talks.invalid", "127.0.0.1", "nas.local", "127.1", "[::1", "a@b", "[::1]", "日本.invalid", "x:99999"]
 )
 signed = st.builds(
     "{}://{}{}/{}{}{}={}".format,

@@ -38,7 +38,8 @@ needs_compose_file = pytest.mark.skipif(
 )
 SCHEMA = os.environ.get("AIRFLOW_CHART_SCHEMA")
 needs_schema = pytest.mark.skipif(
-    not SCHEMA, reason="the chart's values were not checked: AIRFLOW_CHART_SCHEMA does not name values.schema.json of the chart"
+    not SCHEMA,
+    reason="the chart's values were not checked: AIRFLOW_CHART_SCHEMA does not name the chart's values.schema.json",
 )
 
 
