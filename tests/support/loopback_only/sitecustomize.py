@@ -19,7 +19,7 @@ import functools
 import os
 import socket
 import sys
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,7 +69,21 @@ def is_on_this_machine(host: str) -> bool:
             return False
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
-    return found.is_loopback or found.is_unspecified
+    return found.is_loopback or found.is_unspecified or is_own(found)
+
+
+def is_own(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether an interface of this machine has the address; Airflow's components may use the host's name."""
+    if address.is_multicast:
+        return False
+    local = socket.SocketType(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # is not guarded
+    try:
+        local.bind((str(address), 0))
+    except OSError:
+        return False
+    finally:
+        local.close()
+    return True
 
 
 def caller() -> str:
