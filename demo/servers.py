@@ -143,9 +143,10 @@ class PostgreSQL(Server):
     def start(self) -> None:
         """Start it, the first time with a new database."""
         if not Path(self._data).exists():
+            initdb = program("initdb")
             if self._user:
                 shutil.chown(self._folder.name, self._user, self._user)
-            command = ["initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync"]
+            command = [initdb, "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync"]
             self._spawn([*command, "--encoding=UTF8"]).wait()
         super().start()
 

@@ -368,12 +368,13 @@ async def test_a_wait_of_many_looks_opens_one_connection(klap: Sandbox, connect:
 
     port = int(klap.root.rpartition(":")[2])
     klap_task_id = submitted(klap)
-    klap.fault("GET", "^/tasks/", "stuck")
+    processing = {"id": klap_task_id, "status": "processing"}
+    klap.fault("GET", "^/tasks/", "status", times=4, code=200, body=processing)
     proxy = await asyncio.start_server(count, "127.0.0.1", 0)
     async with proxy:
         connect(f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/v2")
-        await all_events(watching(klap_task_id, watch(seconds=1)))
-    assert len(klap.requests("GET", "^/tasks/")) > 3
+        await all_events(watching(klap_task_id))
+    assert len(klap.requests("GET", "^/tasks/")) == 5
     assert len(ports) == 1
 
 
