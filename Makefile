@@ -6,7 +6,11 @@ CHECKED := plugins dags klap_sandbox demo benchmarks tests
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up cluster test test-clients fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix screenshots chromium servers bench bench-scale lint fields dist constraints clean
+# For suites that start whole Airflows: try a test once more if it ran out of time, see pyproject.toml. The summary
+# lists it.
+RETRY_LATE := --reruns 1
+
+.PHONY: help setup demo up cluster test test-clients test-pythons fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint fields dist constraints clean
 
 help:
 	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
@@ -19,6 +23,7 @@ help:
 	@echo "make bench        what it costs, beside what you would use instead; twenty-five minutes"
 	@echo "make bench-scale  the same for many runs on several machines, and two triggerers; twelve minutes"
 	@echo "make test-clients clients of the API that others might write, against the sandbox; test runs them, too"
+	@echo "make test-pythons the unit tests on each supported Python that this machine has"
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
 	@echo "make test-frozen  of these, a worker frozen around what is paid, ten times"
@@ -26,6 +31,7 @@ help:
 	@echo "make test-storage Google's and Azure's storage, against servers of their protocols"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
+	@echo "make nightly      what takes longer than continuous integration may: storage, managed, matrix, frozen, fuzz"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
 	@echo "make setup        .venv alone       make clean    remove what these made"
 
@@ -51,21 +57,24 @@ test: .venv/ready
 test-clients: .venv/ready
 	$(BIN)/python -m pytest tests/clients
 
+test-pythons: .venv/ready
+	$(BIN)/python -m tests.matrix --pythons
+
 # Some 22,000 cases of hostile input; make test has some hundred of them.
 fuzz: .venv/ready
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-show-statistics
 	$(BIN)/python -m pytest -m long tests/unit
 
 test-chaos: .venv/ready
-	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 3 --no-loadscope-reorder
+	$(BIN)/python -m pytest -m chaos tests/e2e/chaos --numprocesses 3 --no-loadscope-reorder $(RETRY_LATE)
 
 # Two clusters side by side: each waits much of its time.
 test-cluster: .venv/ready servers
-	$(BIN)/python -m pytest -m cluster tests/e2e/cluster --numprocesses 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -m cluster tests/e2e/cluster --numprocesses 2 --no-loadscope-reorder $(RETRY_LATE)
 
 # Its hardest case, ten times.
 test-frozen: .venv/ready servers
-	$(BIN)/python -m pytest -m cluster --keep-duplicates $(foreach time,1 2 3 4 5 6 7 8 9 10,tests/e2e/cluster/test_frozen.py)
+	$(BIN)/python -m pytest -m cluster $(RETRY_LATE) --keep-duplicates $(foreach time,1 2 3 4 5 6 7 8 9 10,tests/e2e/cluster/test_frozen.py)
 
 test-managed: .venv/ready servers
 	$(BIN)/python -m tests.matrix managed-3.3.1
@@ -82,10 +91,14 @@ test-storage: .storage/ready
 	.storage/bin/python -m pytest -m storage tests/integration/test_real_storage.py
 
 test-browser: .venv/ready chromium
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -m browser tests/browser $(RETRY_LATE)
 
 test-matrix: .venv/ready servers
 	$(BIN)/python -m tests.matrix $(VERSIONS)
+
+# test-matrix has the managed service of test-managed, too. All of them run, also after one has failed.
+nightly:
+	$(MAKE) --keep-going test-storage test-matrix test-frozen fuzz
 
 screenshots: .venv/ready chromium
 	$(BIN)/python -m tests.browser.screenshots
@@ -102,7 +115,12 @@ servers:
 	command -v apt-get >/dev/null || { echo "PostgreSQL and redis-server are needed."; exit 1; }; \
 	apt-get update && apt-get install -y postgresql redis-server
 
-bench: .venv/ready chromium
+# What the delivery is compared with.
+curl:
+	@command -v curl >/dev/null && exit; \
+	command -v apt-get >/dev/null || { echo "curl is needed."; exit 1; }; apt-get update && apt-get install -y curl
+
+bench: .venv/ready chromium curl
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks
 

@@ -13,6 +13,10 @@ from demo.__main__ import report, run, sandbox, say
 from demo.airflow import ROOT, LocalAirflow
 
 DIST = ROOT / "dist"
+UV = [sys.executable, "-m", "uv"]
+
+#: Builds with the hatchling of this environment, whose version constraints.txt names. It needs no network.
+BUILD = [*UV, "build", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable]
 DAG_FILE = """\
 # Airflow looks only into files in which it finds the words "airflow" and "dag".
 from klap_provider.dag_parts import klap_generate_shorts
@@ -23,7 +27,7 @@ dag = klap_generate_shorts()
 def build() -> Path:
     """Build sdist and wheel into dist/, have twine check them, and return the wheel."""
     shutil.rmtree(DIST, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "uv", "build", "--quiet", "--out-dir", DIST, ROOT], check=True)
+    subprocess.run([*BUILD, "--out-dir", DIST, ROOT], check=True)
     files = sorted(path for path in DIST.iterdir() if path.suffix in (".gz", ".whl"))
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
     (wheel,) = DIST.glob("*.whl")
@@ -34,7 +38,7 @@ def install(wheel: Path, folder: Path) -> Path:
     """Install the wheel, and nothing else of this project, into a new environment, and return its Python."""
     venv.create(folder)
     python = folder / "bin" / "python"
-    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+    uv = [*UV, "pip", "install", "--quiet", "--python", str(python)]
     subprocess.run([*uv, "--constraint", ROOT / "constraints.txt", wheel], check=True)
     return python
 

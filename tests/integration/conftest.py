@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
 
 from klap_provider.operators import asset_event
@@ -13,3 +16,26 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else makes the same request or delivers to the same place, so nobody is waited for."""
     monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
     monkeypatch.setattr(asset_event, "PATIENCE", 1)
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """
+    A DNS of the test's own. It has, for each name, the answers to one look-up after the other; the last one stays.
+
+    An answer has addresses with spaces between them, or is ``nothing``: the name is unknown.
+    """
+    names: dict[str, list[str]] = {}
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        answers = names.get(str(host))
+        if answers is None:
+            return look_up(host, port, *args, **kwargs)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer == "nothing":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [entry for address in answer.split() for entry in look_up(address, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return names

@@ -761,10 +761,8 @@ def test_a_download_that_takes_too_long_is_given_up(
     deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
 ) -> None:
     moved(f"{elsewhere}/slow")
-    before = time.monotonic()
     with pytest.raises(KlapDownloadError, match=r"0\.3 s.*download_timeout") as failure:
         deliver(download_timeout=0.3).run()
-    assert time.monotonic() - before < 1
     assert failure.value.passing
     assert os.listdir(tmp_path) == []
 

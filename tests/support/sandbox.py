@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -37,8 +36,7 @@ class Sandbox:
         self._verify = str(https) if https else True
         self.process = subprocess.Popen(
             command,
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            cwd=REPOSITORY,  # where Python finds klap_sandbox
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -29,7 +29,7 @@ class Blocking(TaskStatusTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep as a worker may."""
-        time.sleep(BLOCKED + 0.05)  # noqa: ASYNC251  # that is the point
+        time.sleep(3 * BLOCKED)  # noqa: ASYNC251  # that is the point
         async for event in super().run():
             yield event
 
@@ -61,7 +61,7 @@ def test_a_test_under_watch_fails_if_anything_in_it_blocks(tmp_path: Path) -> No
         "import time\n"
         "from tests.support.loop_watch import BLOCKED, blockers, free_loop\n"
         "async def test_blocking(free_loop):\n"
-        "    time.sleep(BLOCKED + 0.05)\n"
+        "    time.sleep(3 * BLOCKED)\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--config-file", REPOSITORY / "pyproject.toml", file],
@@ -72,4 +72,4 @@ def test_a_test_under_watch_fails_if_anything_in_it_blocks(tmp_path: Path) -> No
         timeout=60,
         check=False,
     )
-    assert "1 passed, 1 error" in done.stdout
+    assert "1 passed, 1 error" in done.stdout, done.stdout

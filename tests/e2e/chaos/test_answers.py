@@ -51,7 +51,7 @@ def test_a_post_is_sent_again_no_sooner_than_klap_asks_in_either_form_of_retry_a
     rig.settle(run_id, due=(1, 1), delivered=1)
     first, second, third = (request["at"] for request in rig.sandbox.requests("POST", "^/tasks/"))
     assert second - first >= 3
-    assert second < moment <= third
+    assert moment <= third
 
 
 def test_an_export_whose_answer_is_lost_or_senseless_is_looked_for_and_paid_once(rig: Rig) -> None:
