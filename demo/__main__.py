@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import signal
 import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from demo.state import ENDINGS, MARK, SHORTS, DemoError, claim, end_leftovers, kept_secrets, leave
+from demo.state import MARK, SHORTS, DemoError, claim, end_leftovers, kept_secrets, leave_on_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +157,5 @@ def watch_cluster(
 
 
 if __name__ == "__main__":
-    for ending in ENDINGS:
-        signal.signal(ending, leave)
+    leave_on_signals()
     sys.exit(main())

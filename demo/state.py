@@ -135,6 +135,13 @@ def kept_secrets(folder: Path) -> dict[str, str]:
     return kept
 
 
+def leave_on_signals() -> None:
+    """Let signals end the program by way of its clean-up. After ``nohup``, a closed terminal is no reason to end."""
+    for ending in ENDINGS:
+        if ending != signal.SIGHUP or signal.getsignal(ending) != signal.SIG_IGN:
+            signal.signal(ending, leave)
+
+
 def leave(signal_number: int, _frame: object) -> None:
     """End the program by way of its clean-up, which further signals do not interrupt."""
     for each in ENDINGS:
@@ -208,6 +215,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    for ending in ENDINGS:
-        signal.signal(ending, leave)
+    leave_on_signals()
     sys.exit(main())

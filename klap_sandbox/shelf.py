@@ -40,5 +40,8 @@ class Shelf:
     def save(self, store: Store) -> None:
         """Write the store, so that a crash leaves either the old or the new one."""
         draft = self._file.with_suffix(".draft")
-        draft.write_bytes(pickle.dumps(store))
-        draft.replace(self._file)
+        try:
+            draft.write_bytes(pickle.dumps(store))
+            draft.replace(self._file)
+        except OSError as problem:  # such as a full disk: this sandbox still works
+            _log.error("The jobs cannot be kept for the next start: %s", problem)
