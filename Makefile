@@ -10,14 +10,15 @@ unexport PYTHONDONTWRITEBYTECODE
 # lists it.
 RETRY_LATE := --reruns 1
 
-.PHONY: help setup demo up cluster test test-clients test-pythons fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint fields dist constraints clean
+.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint fields dist constraints clean
 
 help:
-	@echo "make demo         from nothing to finished MP4 files, against a local sandbox; no account"
-	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  a real video and the real Klap, which bills it"
-	@echo "                  DAG=klap_caption_video      another DAG than klap_generate_shorts"
-	@echo "make up           Airflow's UI with the DAG in it, to click through"
-	@echo "make cluster      the same on several machines' worth of it: Celery, PostgreSQL, Redis, two of everything"
+	@echo "make demo         run a Dag for one video, from nothing to MP4 files, on a local sandbox without an account"
+	@echo "                  VIDEO_URL=… KLAP_API_KEY=…  use the real Klap, which bills you"
+	@echo "                  DAG=klap_caption_video      run this Dag instead of klap_generate_shorts"
+	@echo "make up           Airflow's UI on port 8080, or PORT=…; the next start finds all runs and videos of this one"
+	@echo "make reset        delete all runs and videos of make up and make demo, after a question; YES=1: without one"
+	@echo "make cluster      the same as make up on Celery, PostgreSQL, Redis and two of everything; keeps nothing"
 	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
 	@echo "make fuzz         hostile input, 22,000 cases of it"
 	@echo "make bench        what it costs, beside what you would use instead; twenty-five minutes"
@@ -33,15 +34,22 @@ help:
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make nightly      what takes longer than continuous integration may: storage, managed, matrix, frozen, fuzz"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
-	@echo "make setup        .venv alone       make clean    remove what these made"
+	@echo "make setup        .venv alone       make clean    delete .venv, caches and dist; runs and videos stay"
 
 setup: .venv/ready
 
+# Not below an Airflow that runs from it.
 .venv/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
-	$(PYTHON) -m venv --clear .venv || (apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear .venv)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, and $(PYTHON) is %d.%d. Name another one: \
+	  make PYTHON=python3.12 $(MAKECMDGOALS)" % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -m demo.state require-idle
+	@echo "Installing Airflow and what else is needed into .venv. The first time, this takes a minute or more …"
+	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 \
+	  || { apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear .venv; } \
+	  || { echo "$(PYTHON) -m venv failed. Install the module venv of this Python, such as: sudo apt-get install python3-venv"; exit 1; }
+	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; } \
+	  || { echo "Installing failed, see above. Is there a network, or a proxy to set (https_proxy), and space on the disk?"; exit 1; }
 	@touch $@
 
 demo up: .venv/ready
@@ -49,6 +57,9 @@ demo up: .venv/ready
 
 cluster: .venv/ready servers
 	@$(BIN)/python -m demo $@
+
+reset:
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m demo.state reset
 
 # Four processes on two cores: two of them mostly wait for an Airflow each, and begin first.
 test: .venv/ready
@@ -147,5 +158,7 @@ constraints: .venv/ready
 dist: .venv/ready
 	$(BIN)/python -m demo.dist
 
+# What cannot be made again, such as runs and videos that were paid for, is deleted by make reset alone.
 clean:
-	rm -rf .venv .matrix .storage .airflow dist shorts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@$(PYTHON) -m demo.state require-idle
+	rm -rf .venv .matrix .storage dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,8 +9,8 @@ import tempfile
 import venv
 from pathlib import Path
 
-from demo.__main__ import report, run, sandbox, say
 from demo.airflow import ROOT, LocalAirflow
+from demo.run import report, run, sandbox, say
 
 DIST = ROOT / "dist"
 UV = [sys.executable, "-m", "uv"]
@@ -59,8 +59,7 @@ def main() -> int:
             folder / "airflow", connections={"klap_default": connection}, dags=dags, python=python
         ) as airflow:
             run_id = run(airflow, "klap_generate_shorts", {"source_video_url": video, "destination": str(shorts)})
-            task = airflow.xcom("klap_generate_shorts", run_id, "submit")
-            return 0 if report(shorts / task["klap_task_id"] / "manifest.json") else 1
+            return 0 if report(airflow, "klap_generate_shorts", run_id) else 1
 
 
 if __name__ == "__main__":
