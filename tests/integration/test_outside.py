@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from klap_provider.files.outside import RefusedAddressError, ask
-from klap_provider.files.reach import gone
+from klap_provider.files.preflight import problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +225,7 @@ def test_nothing_of_this_machine_goes_along(
     ask("GET", f"http://{host}:{inside}/to?http://127.0.0.1:{inside}/a", local=True, timeout=SOON)
     assert len(Inside.seen) == 2
     assert not [headers for _, headers in Inside.seen if "authorization" in headers]
-    assert gone({f"http://127.0.0.1:{inside}/gone": True}) != {}
+    assert problems({f"http://127.0.0.1:{inside}/gone": True}) != {}
     assert not [headers for _, headers in Inside.seen if "authorization" in headers]
 
 
@@ -244,16 +244,16 @@ def test_through_a_proxy_of_the_environment_it_is_the_proxy_that_connects(
 def test_youtube_is_not_asked_whether_a_video_is_there(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
     monkeypatch.delenv("no_proxy", raising=False)
-    assert gone({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
+    assert problems({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
     assert {path for path, _ in Inside.seen} == {"http://talks.example.com/a"}
 
 
 def test_a_list_does_not_tell_what_is_inside_the_network(inside: int, dns: dict[str, list[str]]) -> None:
     dns["wiki.example.com"] = ["127.0.0.1"]
     urls = [f"http://{host}:{inside}/gone" for host in ("127.0.0.1", "127.1", "localhost", "wiki.example.com")]
-    assert gone(dict.fromkeys(urls, False)) == {}
+    assert problems(dict.fromkeys(urls, False)) == {}
     assert Inside.seen == []
-    assert gone({urls[0]: True}) == {urls[0]: "HTTP 404"}
+    assert problems({urls[0]: True}) == {urls[0]: "HTTP 404"}
     assert Inside.seen[-1][1]["range"] == "bytes=0-0", "no more is fetched than it takes"
 
 

@@ -19,7 +19,7 @@ import klap_provider.telemetry.metrics
 import klap_provider.telemetry.past_jobs
 import klap_provider.triggers.status
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
-from klap_provider.files import destination, download, reach, sidecar, source, stored
+from klap_provider.files import destination, download, preflight, sidecar, source, stored
 from klap_provider.hooks import client
-from klap_provider.operators import asset_event, exports_there, generated
+from klap_provider.operators import asset_event, before_submission, exports_there, generated
 from klap_provider.rules import lost_answer, spending, submitter
