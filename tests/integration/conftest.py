@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from airflow.sdk.io import attach
 
-from klap_provider.rules import first
+from klap_provider.rules import first, polling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else delivers to where a test does: what waits for others does not wait long."""
+    """Nobody else delivers to where a test does, and Klap's lists are complete: nothing is waited for needlessly."""
     monkeypatch.setattr(first, "QUIET", 0.0)
+    monkeypatch.setattr(polling, "LIST_INTERVAL", 0.0)
 
 
 @pytest.fixture

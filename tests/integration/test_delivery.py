@@ -690,7 +690,9 @@ def test_what_is_no_video_and_does_not_say_what_it_is_is_told(
         deliver().run()
 
 
-@pytest.mark.parametrize("body", [gzip.compress(TINY), gzip.compress(TINY, mtime=0), TINY[:-1]], ids=str)
+@pytest.mark.parametrize(
+    "body", [gzip.compress(TINY), gzip.compress(TINY, mtime=0), TINY[:-1]], ids=["gzip", "no time", "cut"]
+)
 def test_a_video_that_is_compressed_unasked_is_refused_with_that(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, body: bytes
 ) -> None:

@@ -823,7 +823,7 @@ def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandb
         ("best", None),
         ("next", "beyond_limit"),
         ("low", "below_minimum"),
-        ("none", "below_minimum"),
+        ("none", "no_score"),
     ]
     extra = {"embed_url": "https://klap.app/embed/best", "exported": False}
     assert shorts[:1] == [{**short, **extra} for short in selected]
