@@ -36,7 +36,7 @@ UNKNOWN_GRACE = 120.0
 LAST_LOOK = 15.0
 
 #: Seconds between two polls of a list of shorts that have to agree; and at least, for tasks that took less.
-LIST_INTERVAL, SHORTEST_LIST_INTERVAL = 60.0, 10.0
+LIST_INTERVAL, SHORTEST_LIST_INTERVAL = 60.0, 5.0
 
 #: What a person can do about a job that failed.
 ONCE_MORE: Mapping[type[Task] | type[Export], str] = {
