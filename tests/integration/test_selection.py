@@ -166,9 +166,7 @@ def test_a_wait_that_an_older_version_has_left_ends_at_the_first_shorts(
     assert "seen" not in event.payload
 
 
-@pytest.mark.parametrize(
-    ("took", "seconds"), [(None, 60), (1200, 60), (60, 60), (45.5, 45.5), (5, 5), (3, 5), (0, 5)]
-)
+@pytest.mark.parametrize(("took", "seconds"), [(None, 60), (1200, 60), (60, 60), (45.5, 45.5), (5, 5), (3, 5), (0, 5)])
 def test_the_polls_that_agree_are_a_minute_apart_or_less_for_a_task_that_took_less(
     monkeypatch: pytest.MonkeyPatch, took: float | None, seconds: float
 ) -> None:
