@@ -231,6 +231,6 @@ def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
         raise ValueError(f"no such field of the trigger form: {', '.join(wrong)}")
     url = defaults.get("source_video_url")
     if isinstance(url, str) and "://" not in addresses.repaired(url):
-        raise ValueError(f"source_video_url must be a complete address that begins with https:// or http://, not {url!r}")
+        raise ValueError(f"source_video_url must be a complete address, such as https://example.com/a.mp4, not {url!r}")
     for name, value in defaults.items():
         fields[name].value = value
