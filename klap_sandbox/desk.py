@@ -65,6 +65,14 @@ class Desk:
         late, task.late_looks = task.late_looks, max(0, task.late_looks - 1)
         return not late
 
+    def filled(self, folder: Folder) -> list[Project]:
+        """Those shorts of a folder that its list has by now."""
+        shorts, seconds = folder.projects, self.settings.fill_seconds
+        filling = time.time() - folder.task.finished_at - self.settings.list_seconds
+        if filling >= seconds:
+            return shorts
+        return shorts[: 1 + int((len(shorts) - 1) * max(0.0, filling) / seconds)]
+
     async def is_too_long(self, source_url: str) -> bool:
         """Whether a video is known, within a moment, to be too long."""
         try:

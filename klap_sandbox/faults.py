@@ -175,6 +175,13 @@ class LateList(Fault):
     looks: int = Field(ge=1)
 
 
+class PartialList(Fault):
+    """The list of a folder's shorts has only the first so many of them; later requests may have more."""
+
+    action: Literal["partial_list"]
+    shorts: int = Field(ge=1)
+
+
 class ListedLate(Fault):
     """The export that is posted is in no list for so many seconds."""
 
@@ -214,6 +221,7 @@ AnyFault = Annotated[
     | UnknownStatus
     | Stuck
     | LateList
+    | PartialList
     | ListedLate
     | ChangedList,
     Field(discriminator="action"),

@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import fsspec
 import pytest
+from airflow.sdk.io import attach
 
 from klap_provider.operators import asset_event
-from klap_provider.rules import idempotent_submit
+from klap_provider.rules import idempotent_submit, polling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else makes the same request or delivers to the same place, so nobody is waited for."""
+    """Nobody else makes the same request or delivers to the same place, and Klap's lists are complete."""
     monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
     monkeypatch.setattr(asset_event, "PATIENCE", 1)
+    monkeypatch.setattr(polling, "LIST_INTERVAL", 0.0)
+
+
+@pytest.fixture
+def storage() -> Iterator[fsspec.AbstractFileSystem]:
+    """A kind of object storage."""
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    yield memory
+    memory.rm("/bucket", recursive=True)
+
+
+@pytest.fixture(autouse=True)
+def unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No DNS server is asked for the made-up hosts of the tests, as if there were no internet."""
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(host).endswith(("example.com", ".invalid")):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @pytest.fixture

@@ -8,22 +8,20 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time import comms
-from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError
-from klap_provider.files.reach import gone
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules.video_list import label
 from tests.support.airflow_context import OtherRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    import fsspec
     from airflow.sdk import DAG
 
     from tests.support.airflow_context import Played, Supervisor
@@ -42,15 +40,6 @@ def dag() -> DAG:
     from klap_generate_shorts_batch import klap_generate_shorts_batch
 
     return klap_generate_shorts_batch(at_a_time=7, language="en")
-
-
-@pytest.fixture
-def storage() -> Iterator[fsspec.AbstractFileSystem]:
-    """A kind of object storage."""
-    memory = fsspec.filesystem("memory")
-    attach("memory", fs=memory)
-    yield memory
-    memory.rm("/bucket", recursive=True)
 
 
 @pytest.fixture
@@ -162,6 +151,24 @@ def test_the_same_video_is_the_same_run_in_every_list(read: Callable[..., Played
     assert pasted != read(source_video_urls=[TALK], settings={"limit": 9}).run()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-mark", "utf-16-be-mark"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "TSV"])
+def test_a_table_may_be_in_the_encodings_of_spreadsheets(
+    read: Callable[..., Played], tmp_path: Path, encoding: str, suffix: str
+) -> None:
+    text, codec = f"source_video_url\tname\r\n{TALK}\tÜber uns\r\n", encoding.removesuffix("-mark")
+    content = ("\ufeff" if codec != encoding else "").encode(codec) + text.encode(codec)
+    (tmp_path / f"videos.{suffix}").write_bytes(content)
+    [row] = read(list_path=str(tmp_path / f"videos.{suffix}")).run()
+    assert (row["source_video_url"], row["settings"]) == (TALK, {"name": "Über uns"})
+
+
+def test_a_table_in_an_old_encoding_is_refused_with_how_to_save_it(read: Callable[..., Played], tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_bytes(f"url;name\n{TALK};Über uns\n".encode("cp1252"))
+    with pytest.raises(KlapInputError, match=r"save it as .CSV UTF-8"):
+        read(list_path=str(tmp_path / "videos.csv")).run()
+
+
 def test_a_list_may_be_in_object_storage(read: Callable[..., Played], storage: fsspec.AbstractFileSystem) -> None:
     storage.pipe("/bucket/videos.txt", TALK.encode())
     assert [row["source_video_url"] for row in read(list_path="memory://bucket/videos.txt").run()] == [TALK]
@@ -187,7 +194,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         task.run()
 
     for said in (
-        "Line 3: source_video_url takes text, of the form ^(https://",
+        "Line 3: source_video_url: must be a complete address that begins with https://",
         "Line 4: limit takes a whole number, from 1;",
         "Line 5: language takes text, one of ",
         "min_duration (100 s) is longer than max_duration (50 s)",
@@ -399,39 +406,6 @@ def test_a_video_that_has_gone_since_its_run_is_not_left_out(
     klap.fault("*", "/sample.mp4", "status", code=404, times=2)
     supervisor.runs[row["trigger_run_id"]] = DELIVERED
     assert read(source_video_urls=[klap.sample]).run() == [{**row, "source_video_url": klap.sample}]
-
-
-@pytest.mark.parametrize(
-    ("head", "get", "reason"),
-    [
-        (404, 404, "HTTP 404"),
-        (410, 410, "HTTP 410"),
-        (405, 404, "HTTP 404"),
-        (501, 410, "HTTP 410"),
-        (404, None, None),
-        (405, None, None),
-        (403, 404, None),
-        (500, 404, None),
-        (405, 403, None),
-    ],
-)
-def test_only_what_is_certain_counts(sandbox: Sandbox, head: int, get: int | None, reason: str | None) -> None:
-    sandbox.fault("HEAD", "/sample.mp4", "status", code=head)
-    if get:
-        sandbox.fault("GET", "/sample.mp4", "status", code=get)
-    assert gone({sandbox.sample: True}).get(sandbox.sample) == reason
-
-
-def test_a_doubt_counts_in_favour_of_the_video(sandbox: Sandbox) -> None:
-    sandbox.fault("HEAD", "/sample.mp4", "drop")
-    urls = [sandbox.sample, TALK, "http://127.0.0.1:9/talk.mp4", "nowhere://bucket/talk.mp4"]
-    assert gone(dict.fromkeys([*urls, "https://youtu.be/00000000000"], True)) == {}
-
-
-def test_an_object_that_is_not_in_its_storage_is_left_out(storage: fsspec.AbstractFileSystem) -> None:
-    storage.pipe("/bucket/there.mp4", b"video")
-    there, nowhere = "memory://bucket/there.mp4", "memory://bucket/nowhere.mp4"
-    assert gone({there: True, nowhere: True}) == {nowhere: "there is no such object"}
 
 
 # The run of a video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -687,6 +688,28 @@ def test_what_is_no_video_and_does_not_say_what_it_is_is_told(
     raw("", b"not found, sorry")
     with pytest.raises(KlapDownloadError, match=r"is not an MP4 video \(no content type\): it does not begin"):
         deliver().run()
+
+
+@pytest.mark.parametrize(
+    "body", [gzip.compress(TINY), gzip.compress(TINY, mtime=0), TINY[:-1]], ids=["gzip", "no time", "cut"]
+)
+def test_a_video_that_is_compressed_unasked_is_refused_with_that(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, body: bytes
+) -> None:
+    raw(f"Content-Type: video/mp4\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n", body)
+    said = "sent with Content-Encoding gzip although the request asked for identity"
+    with pytest.raises(KlapDownloadError, match=said) as failure:
+        deliver().run()
+    assert failure.value.passing
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity ", "", "aws-chunked", "gzip"])
+def test_a_whole_video_is_delivered_whatever_its_encoding_is_called(
+    deliver: Callable[..., Played], raw: Callable[[str, bytes], None], encoding: str
+) -> None:
+    raw(f"Content-Encoding: {encoding}\r\nContent-Length: {len(TINY)}\r\n", TINY)
+    assert deliver().run()["size"] == len(TINY)
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_counts(

@@ -159,6 +159,7 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
         "run_id": "monday",
         "delivered": [delivered(0), delivered(1)],
         "missing": [],
+        "left_out": {},
         "problem": None,
         "cost": None,
         "review": None,
@@ -321,6 +322,20 @@ def test_a_red_run_is_no_event_until_it_is_mended_and_then_it_has_all_shorts(
     task.run()
     (event,) = task.asset_events()
     assert [short["project_id"] for short in event["extra"]["shorts"]] == ["project0", "project1"]
+
+
+def test_where_no_short_has_a_score_the_manifest_the_log_and_the_list_of_tasks_say_so(
+    supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.states |= dict.fromkeys(BEFORE, "success")
+    listed = [{**short(place), "virality_score": None, "reason": "no_score"} for place in range(4)]
+    supervisor.put_xcom("select_shorts", [*listed, {**short(5), "reason": "below_minimum"}], "klap_shorts")
+    task = publish(0, submissions=1, list_task_id="select_shorts")
+    assert task.run()["delivered"] == 0
+    assert manifest(tmp_path)["left_out"] == {"no_score": 4, "below_minimum": 1}
+    assert "Klap gave 4 of 5 no virality score" in capsys.readouterr().out
+    assert task._last is not None
+    assert task._last[0].line == "0 delivered, 4 without a score, $2.04"
 
 
 def test_the_manifest_is_readable_text_that_ends_in_a_newline(

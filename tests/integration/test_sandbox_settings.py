@@ -112,6 +112,18 @@ def test_the_list_of_shorts_may_be_late_and_empty_or_late_and_missing(sandbox: S
         assert time.monotonic() > ready + 0.3
 
 
+def test_the_list_of_shorts_may_fill_gradually(sandbox: Sandbox) -> None:
+    sandbox.reset(fill_seconds=1)
+    folder, seen = folder_of(sandbox), []
+    deadline = time.monotonic() + 10
+    while not seen or seen[-1] < 10:
+        assert time.monotonic() < deadline
+        seen.append(len(sandbox.call("GET", f"/projects/{folder}").json()))
+        time.sleep(0.1)
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 2
+
+
 def test_a_project_has_its_details_or_not(sandbox: Sandbox) -> None:
     there = sandbox.call("GET", f"/projects/{folder_of(sandbox)}").json()
     sandbox.reset(project_details="absent")

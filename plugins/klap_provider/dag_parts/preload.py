@@ -20,7 +20,7 @@ import klap_provider.telemetry.metrics
 import klap_provider.telemetry.past_jobs
 import klap_provider.triggers.status
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
-from klap_provider.files import destination, download, reach, sidecar, source, stored
+from klap_provider.files import destination, download, preflight, sidecar, source, stored
 from klap_provider.hooks import client
-from klap_provider.operators import asset_event, generated
+from klap_provider.operators import asset_event, before_submission, generated
 from klap_provider.rules import idempotent_submit, spending

@@ -12,9 +12,10 @@ keeps requests out of its network; hosts that are local by their text are refuse
 from __future__ import annotations
 
 import socket
+import string
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import requests
 from airflow.sdk.log import mask_secret
@@ -64,12 +65,26 @@ def ask(
             if not response.is_redirect:
                 return response
             response.close()
-            url = urljoin(url, response.headers["location"])
+            url = urljoin(url, _location(response))
         except requests.RequestException:  # some are ValueErrors
             raise
         except ValueError:
             raise RefusedAddressError(f"{shown(url)} redirects to what is no address.") from None
     raise RefusedAddressError(f"More than {MAX_REDIRECTS} redirects, the last to {shown(url)}.")
+
+
+def _location(response: requests.Response) -> str:
+    """
+    Return where a response redirects to.
+
+    Headers are read as Latin-1. An address that a server sends in UTF-8, as most do, is UTF-8 again; the other bytes of
+    one in another encoding are escaped, so that the same bytes are asked for.
+    """
+    octets = response.headers["location"].encode("latin-1", "replace")
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(octets, safe=string.punctuation)
 
 
 def _require_fit(url: str, *, local: bool, encrypted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -276,7 +277,12 @@ def text_at(field: str, path: str) -> str:
             raise KlapInputError(f"Nothing was started. {field}: {path} is a folder.") from None
     if len(content) > LONGEST_LIST:
         raise KlapInputError(f"Nothing was started. {field}: {path} has more than {LONGEST_LIST} bytes.")
+    # Spreadsheets put a mark at the beginning, and call UTF-16 "Unicode text".
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return content.decode("utf-8-sig")  # spreadsheets put a mark at the beginning
+        return content.decode(encoding)
     except UnicodeDecodeError:
-        raise KlapInputError(f"Nothing was started. {field}: {path} is no text in UTF-8.") from None
+        raise KlapInputError(
+            f"Nothing was started. {field}: {path} is no text in UTF-8 or UTF-16. In a spreadsheet, save it as "
+            '"CSV UTF-8".'
+        ) from None

@@ -15,6 +15,7 @@ from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules import limits, pace, polling
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.naming import manifest_name
+from klap_provider.rules.selection import Unselected, reasons
 from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
 from klap_provider.telemetry import metrics, past_jobs
 from klap_provider.xcoms import (
@@ -24,6 +25,7 @@ from klap_provider.xcoms import (
     OUTCOME_KEY,
     REVIEW_KEY,
     SHORTS_KEY,
+    ListedShort,
     Published,
     Short,
     ShortsEvent,
@@ -148,7 +150,8 @@ class PublishShortsOperator(KlapOperator):
         # One request for each task: all its map indexes at once, told apart by their project_id.
         files = ti.xcom_pull(task_ids=self.steps[-1:])
         failures = [] if self._is_whole(files) else ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY)
-        cost = self._cost(context, failures)
+        listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY) if self.list_task_id else None
+        cost = self._cost(context, listed, failures)
         if cost is not None:
             self.log.info("The run has cost %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
@@ -162,6 +165,7 @@ class PublishShortsOperator(KlapOperator):
         destination = self.settled(self.allowed_destinations)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
+        left_out = reasons(listed or [])
         path = self._write(
             destination,
             manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
@@ -176,6 +180,7 @@ class PublishShortsOperator(KlapOperator):
                     {name: fact for name, fact in short.items() if name not in IN_SIDECAR} for short in delivered
                 ],
                 "missing": missing,
+                "left_out": left_out,
                 "problem": problem,
                 "cost": None if cost is None else cost.to_json(),
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
@@ -194,7 +199,19 @@ class PublishShortsOperator(KlapOperator):
                 "failed at Klap is."
             )
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
-        self.line = f"{len(delivered)} delivered{f', {dollars(cost.total)}' if cost else ''}"
+        unscored = left_out.get(Unselected.NO_SCORE.value)
+        if unscored and not delivered:
+            self.log.warning(
+                "No short was selected: Klap gave %d of %d no virality score, and min_virality_score leaves these out. "
+                "To export them, start a run with this Klap task (%s) and without_score set to 'export'",
+                unscored,
+                len(listed or []),
+                self.klap_task_id,
+            )
+        self.line = (
+            f"{len(delivered)} delivered{f', {unscored} without a score' if unscored else ''}"
+            f"{f', {dollars(cost.total)}' if cost else ''}"
+        )
         if self.asset_alias and delivered:
             from klap_provider.operators import asset_event
 
@@ -226,7 +243,7 @@ class PublishShortsOperator(KlapOperator):
         there = {file["project_id"] for file in files if file}
         return bool(self.shorts) and all(short["project_id"] in there for short in self.shorts or [])
 
-    def _cost(self, context: Context, failures: Sequence[Any]) -> Cost | None:
+    def _cost(self, context: Context, listed: Sequence[ListedShort] | None, failures: Sequence[Any]) -> Cost | None:
         """Return what Klap has accepted, and so bills, in this run."""
         if self.submissions is None:
             return None
@@ -234,7 +251,6 @@ class PublishShortsOperator(KlapOperator):
         submissions = klap_requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
         generated: int | None = 0
         if self.list_task_id and submissions:
-            listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)
             generated = None if listed is None else len(listed)
         said = [*ti.xcom_pull(task_ids=self.steps[:1]), *failures]
         return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))

@@ -208,6 +208,8 @@ class KlapVideoOperator(KlapSubmitOperator):
         """Submit, or reattach to what was submitted before."""
         if self.strict_conf:
             require_fields(self, context)
+        if isinstance(self.source_video_url, str):
+            self.source_video_url = addresses.repaired(self.source_video_url)
         self.require_place("source_video_url", self.allowed_sources)
         destination = self._tried_destination()
         budget = self._budget()
@@ -284,12 +286,16 @@ class KlapVideoOperator(KlapSubmitOperator):
         :param paid: how many POSTs of this run Klap has accepted before.
         """
         from klap_provider.files.source import is_stored, signed
+        from klap_provider.operators import before_submission
 
         connection = self.client.connection
-        self._check_cost(self.most(request, connection.prices, submissions=paid + 1), budget)
+        most = self.most(request, connection.prices, submissions=paid + 1)
+        self._check_cost(most, budget)
+        video = request.source_video_url
         if is_stored(request.source_video_url):
             request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
         addresses.require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
+        before_submission.check(video, most, api_url=connection.api_url, warn=self.log.warning)
         return self.call(request)
 
 

@@ -7,6 +7,7 @@ Sensors and triggers hand each look to the same :class:`Target`, so that every m
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from klap_provider.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from klap_provider.api.calls import Call
     from klap_provider.rules.pace import Pace
@@ -33,6 +34,9 @@ UNKNOWN_GRACE = 120.0
 
 #: Seconds that a look at, or after, the deadline may still take.
 LAST_LOOK = 15.0
+
+#: Seconds between two polls of a list of shorts that have to agree; and at least, for tasks that took less.
+LIST_INTERVAL, SHORTEST_LIST_INTERVAL = 60.0, 5.0
 
 #: What a person can do about a job that failed.
 ONCE_MORE: Mapping[type[Task] | type[Export], str] = {
@@ -56,6 +60,8 @@ class Watch:
     :param unknown_since: since when the status has been a word that the API does not have; None if it is not.
     :param running_at: when the job was last known to run, in seconds since the epoch; None if it never was.
     :param shared: whether a look has told other waits of their jobs, too.
+    :param seen: what the latest poll of a list saw, as a hash; None before the first one.
+    :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
     """
 
     started_at: float
@@ -64,6 +70,8 @@ class Watch:
     unknown_since: float | None = None
     running_at: float | None = None
     shared: bool = False
+    seen: str | None = None
+    seen_since: float | None = None
 
     def took(self, now: float) -> float | None:
         """Return the seconds that a job took which is ready now: half-way between the last two looks at it."""
@@ -188,13 +196,22 @@ class ShortsTarget:
     """
     What a task made, until it is there: the shorts in a folder, or the one project of a video-to-video task.
 
-    Just after a task is ready, its list can be empty, or the call fail, for some minutes.
+    Just after a task is ready, its list can be empty, or the call fail, for some minutes, and Klap may fill it
+    gradually. So a list counts when it has all shorts that there can be, or when polls with ``interval`` seconds
+    between the first and the last of them saw the same shorts with the same scores. At the deadline it counts as it is.
+
+    :param most: how many shorts Klap makes at most; None: not known.
+    :param wanted: ids of the shorts that are needed; the others may be missing. None: all are needed.
+    :param interval: see above.
     """
 
     job: ClassVar[str] = "list"
 
     folder_id: str | None = None
     project_id: str | None = None
+    most: int | None = None
+    wanted: Sequence[str] | None = None
+    interval: float = 0.0
 
     def __str__(self) -> str:
         return f"folder {self.folder_id}" if self.project_id is None else f"project {self.project_id}"
@@ -218,7 +235,7 @@ class ShortsTarget:
                 raise look
             return _wait(str(look), watch, now=now, asked=look.retry_after)
         if look:
-            return Ready(look)
+            return self._complete(look, watch, now=now)
         if now >= watch.deadline:
             raise KlapNoShortsError(
                 f"Klap made no shorts of this video: the folder {self.folder_id} is still empty "
@@ -227,8 +244,31 @@ class ShortsTarget:
             )
         return _wait("the folder is empty", watch, now=now)
 
+    def _complete(self, shorts: list[Project], watch: Watch, *, now: float) -> Ready[list[Project]] | Wait:
+        seen = hashlib.sha256(repr(sorted((short.id, short.virality_score) for short in shorts)).encode()).hexdigest()
+        since = watch.seen_since if watch.seen == seen and watch.seen_since is not None else now
+        if self._is_full(shorts) or now - since >= self.interval or now >= watch.deadline:
+            return Ready(shorts)
+        watch = replace(watch, seen=seen, seen_since=since)
+        return Wait(min(since + self.interval, watch.deadline) - now, watch)
+
+    def _is_full(self, shorts: list[Project]) -> bool:
+        if self.project_id is not None or (self.wanted and {short.id for short in shorts} >= set(self.wanted)):
+            return True
+        scored = all(short.virality_score is not None for short in shorts)
+        return scored and self.most is not None and len(shorts) >= self.most
+
     def xcom(self, ready: Ready[list[Project]]) -> None:
         """Nothing: the operator that waited lists the shorts itself."""
+
+
+def list_interval(took: float | None) -> float:
+    """
+    Return the seconds between two polls of a list that have to agree.
+
+    :param took: seconds that the task took; None: not known.
+    """
+    return LIST_INTERVAL if took is None else min(LIST_INTERVAL, max(SHORTEST_LIST_INTERVAL, took))
 
 
 def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT] | Wait:

@@ -47,6 +47,8 @@ class KlapTrigger(BaseTrigger):
     :param next_look: when to look next, in seconds since the epoch, as the worker's look decided.
     :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
     :param running_at: when the job was last known to run, in seconds since the epoch.
+    :param seen: what the latest poll of a list saw, as a hash.
+    :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
     :param on_behalf_of: id of the managed user to act for; None: the connection's.
     :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
     """
@@ -66,6 +68,8 @@ class KlapTrigger(BaseTrigger):
         typical: dict[str, Any] | None = None,
         unknown_since: float | None = None,
         running_at: float | None = None,
+        seen: str | None = None,
+        seen_since: float | None = None,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
     ) -> None:
@@ -73,7 +77,7 @@ class KlapTrigger(BaseTrigger):
         self.klap_conn_id = klap_conn_id
         self.target = self.target_type(**target)
         pace = Pace(shortest, longest, Typical(**typical) if typical else None)
-        self.watch = Watch(started_at, deadline, pace, unknown_since, running_at)
+        self.watch = Watch(started_at, deadline, pace, unknown_since, running_at, seen=seen, seen_since=seen_since)
         self.next_look = next_look
         self.on_behalf_of = on_behalf_of
         self.end_from_trigger = end_from_trigger
@@ -101,6 +105,8 @@ class KlapTrigger(BaseTrigger):
             next_look=time.time() + wait.seconds,
             unknown_since=watch.unknown_since,
             running_at=watch.running_at,
+            seen=watch.seen,
+            seen_since=watch.seen_since,
             on_behalf_of=on_behalf_of,
             end_from_trigger=end_from_trigger,
         )
@@ -118,12 +124,14 @@ class KlapTrigger(BaseTrigger):
             "next_look": self.next_look,
             "unknown_since": self.watch.unknown_since,
             "running_at": self.watch.running_at,
+            "seen": self.watch.seen,
+            "seen_since": self.watch.seen_since,
             "on_behalf_of": self.on_behalf_of,
             "end_from_trigger": self.end_from_trigger,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the task's success, or what a worker goes on with: ``unknown_since`` and ``running_at``."""
+        """Yield one event: the task's success, or those fields of the watch that a worker continues with."""
         now = time.time()
         pause = self.next_look - now
         if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
@@ -136,7 +144,12 @@ class KlapTrigger(BaseTrigger):
             self.log.exception("The wait for %s broke off; a worker goes on with it", self.target)
             await asyncio.sleep(min(self.watch.pace.longest, self.watch.deadline - time.time()))
             event = None
-        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since, "running_at": self.watch.running_at})
+        yield event or TriggerEvent(self._continued())
+
+    def _continued(self) -> dict[str, Any]:
+        watch = self.watch
+        seen = {} if watch.seen is None else {"seen": watch.seen, "seen_since": watch.seen_since}
+        return {"unknown_since": watch.unknown_since, "running_at": watch.running_at, **seen}
 
     async def _watch(self, pause: float) -> TriggerEvent | None:
         """
@@ -214,6 +227,6 @@ class ExportStatusTrigger(KlapTrigger):
 
 
 class ShortsListTrigger(KlapTrigger):
-    """Wait for a folder to have shorts, or for a project. ``target``: ``{"folder_id": …, "project_id": …}``."""
+    """Wait for a folder to have shorts, or for a project. ``target``: the fields of its :class:`ShortsTarget`."""
 
     target_type = ShortsTarget

@@ -483,6 +483,12 @@ test("nothing selected and nothing made are told apart", () => {
     "No short was selected",
   );
   assert.equal(tell(answers({ state, published }), NOW).stage.words, "The run has ended without shorts");
+  const unscored = short("a", { reason: "no_score", virality_score: null });
+  const told = tell(answers({ shorts: [unscored], state, published }), NOW);
+  assert.equal(told.stage.words, "No short was selected: Klap gave none of them a score");
+  assert.equal(told.shorts[0].leftOut, "No score from Klap");
+  const mixed = [unscored, short("b", { reason: "below_minimum" })];
+  assert.equal(tell(answers({ shorts: mixed, state, published }), NOW).stage.words, "No short was selected");
 });
 
 test("a DAG that lists no shorts has a card for each export", () => {

@@ -73,7 +73,7 @@ import {
   xcomKey,
 } from "./instances.js";
 import { FAILED_AT_KLAP, answerOf, tellFate, tellShorts } from "./shorts.js";
-import { DONE, FAILED, SHORTS, VIDEO, addressName, count, fileSize, momentWords, waitWords } from "./words.js";
+import { DONE, FAILED, LEFT_OUT, SHORTS, VIDEO, addressName, count, fileSize, momentWords, waitWords } from "./words.js";
 
 // What is not there is not asked for: a 404 would show in the browser's console.
 
@@ -152,7 +152,7 @@ export function tell(answers, now) {
     source: tellSource(run, submit),
     klapTaskId: text(xcom(submit, "return_value")?.klap_task_id),
     offer: tellOffer(offer),
-    stage: tellStage(answers, xcom, chosen, shorts.length, isWhole, now),
+    stage: tellStage(answers, xcom, chosen, shorts, isWhole, now),
     percent: tellPercent(run, instances, chosen.length),
     totals: tellTotals(shorts, chosen, instances, isWhole),
     cost,
@@ -204,7 +204,7 @@ function tellShape({ aspect_ratio, dimensions } = {}) {
   return Number(wide) / Number(high) || 9 / 16;
 }
 
-function tellStage(answers, xcom, chosen, generated, isWhole, now) {
+function tellStage(answers, xcom, chosen, shorts, isWhole, now) {
   const { run, instances } = answers;
   const words = isWhole ? VIDEO : SHORTS;
   const [submit, wait, choose, publish] = [SUBMIT, WAIT, CHOOSE, PUBLISH].map((each) => find(instances, each));
@@ -221,7 +221,7 @@ function tellStage(answers, xcom, chosen, generated, isWhole, now) {
   const failed = [submit, wait, choose].find((each) => each?.state === "failed");
   if (failed) return stage(failed, FAILED[failed.operator] ?? words.noChoice);
   if (hasEnded(run)) {
-    return stage(publish, endWords(answers, chosen, generated, words), { state: run.state });
+    return stage(publish, endWords(answers, chosen, shorts, words), { state: run.state });
   }
   if (choose?.state === "awaiting_input") {
     return stage(choose, "Which shorts shall be exported?", { question: place(choose) });
@@ -238,9 +238,11 @@ function tellStage(answers, xcom, chosen, generated, isWhole, now) {
   return stage(null, exporting || "Exporting", { state: run.state });
 }
 
-function endWords({ instances, forbidden }, chosen, generated, words) {
+function endWords({ instances, forbidden }, chosen, shorts, words) {
   if (forbidden) return "The run has ended";
-  if (generated === 0) return words.none;
+  if (shorts.length === 0) return words.none;
+  if (shorts.every((short) => short.leftOut === LEFT_OUT.no_score))
+    return "No short was selected: Klap gave none of them a score";
   if (chosen.length === 0) return "No short was selected";
   if (words === VIDEO) return chosen[0].words;
   return tally(instances, chosen);

@@ -45,9 +45,11 @@ export const VIDEO = {
 /** Why a short was not selected. */
 export const LEFT_OUT = {
   below_minimum: "Below the minimum score",
+  no_score: "No score from Klap",
   beyond_limit: "Beyond the limit",
   not_picked: "Not picked",
   beyond_budget: "Beyond the budget",
+  beyond_map_length: "Beyond Airflow's max_map_length",
   selected_before: "Not in the selection that was made before",
 };
 
