@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from demo.state import MARK, SHORTS, DemoError, claim, end_leftovers, kept_secrets, leave_on_signals
+from demo.state import MARK, SHORTS, DemoError, claim, end_leftovers, kept_secrets, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,9 @@ def main() -> int:
     # Importing these takes a second, in which Ctrl+C already ends the program without a traceback.
     from demo.options import Options
 
+    # Whatever the terminal takes: names in logs and files come in all languages.
+    os.environ.pop("PYTHONIOENCODING", None)
+    os.environ["PYTHONUTF8"] = "1"
     try:
         options = Options.read(command, os.environ)
         url = f"http://127.0.0.1:{options.port}" if options.port else None
@@ -157,5 +160,5 @@ def watch_cluster(
 
 
 if __name__ == "__main__":
-    leave_on_signals()
+    prepare()
     sys.exit(main())

@@ -263,19 +263,20 @@ class LocalAirflow(Running):
         """
         Return whether Airflow has read the Dag.
 
-        :raises RuntimeError: a Dag file cannot be imported.
+        :raises RuntimeError: it has not, and a Dag file cannot be imported.
         """
         self.require_alive()
-        errors = self.api("GET", "/importErrors")["import_errors"]
-        if errors:
-            raise RuntimeError(f"{errors[0]['filename']} cannot be imported:\n{errors[0]['stack_trace'].strip()}")
         try:
             self.api("GET", f"/dags/{dag_id}")
         except ApiError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+            if error.status != 404:
+                raise
+        else:
+            return True
+        errors = self.api("GET", "/importErrors")["import_errors"]
+        if errors:
+            raise RuntimeError(f"{errors[0]['filename']} cannot be imported:\n{errors[0]['stack_trace'].strip()}")
+        return False
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""

@@ -62,7 +62,7 @@ def sandbox(*, keep: Path | None = None, port: int = 0) -> Iterator[tuple[str, s
 def kept_port(folder: Path) -> int:
     """Return the port that a sandbox with this folder had before; a free one if there is none, or it is taken."""
     file = folder / "sandbox.port"
-    port = int(file.read_text()) if file.exists() else 0
+    port = int(file.read_text(encoding="utf-8")) if file.exists() else 0
     if not port or listen_error(port):
         (port,) = free_ports(1)
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,14 @@ def kept_port(folder: Path) -> int:
 
 
 def run(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str:
-    """Trigger a Dag, print each change of its tasks until the run has ended, and return the run's id."""
+    """
+    Trigger a Dag, print each change of its tasks until the run has ended, and return the run's id.
+
+    :raises RuntimeError: the Dag is paused, so the run would never start; or a component of Airflow has ended.
+    """
+    airflow.wait_for(lambda: airflow.has_dag(dag_id), seconds=300, what=f"the Dag {dag_id}")
+    if airflow.api("GET", f"/dags/{dag_id}")["is_paused"]:
+        raise RuntimeError(f"The Dag {dag_id} is paused. Unpause it in the UI of make up, then run this command again.")
     run_id = airflow.trigger(dag_id, conf)
     say(f"Run {run_id}: {airflow.url}/dags/{dag_id}/runs/{run_id}")
     shown: dict[str, str] = {}
@@ -140,7 +147,7 @@ def report(airflow: LocalAirflow, dag_id: str, run_id: str) -> bool:
     """Print what a run delivered, or why it failed and what to do; return whether all is there."""
     success = airflow.run_state(dag_id, run_id) == "success"
     manifest = manifest_of(airflow, dag_id, run_id)
-    delivered = json.loads(manifest.read_text())["delivered"] if manifest else []
+    delivered = json.loads(manifest.read_text(encoding="utf-8"))["delivered"] if manifest else []
     if delivered:
         print(f"\n{'score':>5}  {'MB':>6}  short")
     for short in delivered:
@@ -179,6 +186,6 @@ def manifest_of(airflow: LocalAirflow, dag_id: str, run_id: str) -> Path | None:
     with suppress(ApiError, TypeError, KeyError):
         task = airflow.xcom(dag_id, run_id, "submit")
         file: Path = Path(task["destination"]) / task["klap_task_id"] / "manifest.json"
-        if file.is_file() and json.loads(file.read_text())["run_id"] == run_id:
+        if file.is_file() and json.loads(file.read_text(encoding="utf-8"))["run_id"] == run_id:
             return file
     return None

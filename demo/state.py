@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import io
 import json
 import os
 import secrets
@@ -135,8 +136,15 @@ def kept_secrets(folder: Path) -> dict[str, str]:
     return kept
 
 
-def leave_on_signals() -> None:
-    """Let signals end the program by way of its clean-up. After ``nohup``, a closed terminal is no reason to end."""
+def prepare() -> None:
+    """
+    Let signals end the program by way of its clean-up, and let any text be printed.
+
+    After ``nohup``, a closed terminal does not end it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack characters of names, or the ellipsis
     for ending in ENDINGS:
         if ending != signal.SIGHUP or signal.getsignal(ending) != signal.SIG_IGN:
             signal.signal(ending, leave)
@@ -215,5 +223,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave_on_signals()
+    prepare()
     sys.exit(main())

@@ -36,6 +36,7 @@ def checkout(tmp_path: Path) -> Checkout:
     ("command", "environ", "words"),
     [
         ("demo", {"DAG": "nope"}, ["nope is not in", "klap_caption_video, klap_generate_shorts"]),
+        ("demo", {"DAG": "nope", "PYTHONIOENCODING": "ascii"}, ["nope is not in", "klap_caption_video"]),
         ("demo", {"DAG": "klap_generate_shorts_batch"}, ["takes no source_video_url", "klap_caption_video"]),
         ("demo", {"VIDEO_URL": "notaurl"}, ["VIDEO_URL cannot be used", "source_video_url"]),
         ("demo", {"VIDEO_URL": "https://"}, ["VIDEO_URL cannot be used"]),
