@@ -86,11 +86,24 @@ def test_nothing_is_paid_again_when_values_are_gone_from_object_storage(
         file.unlink()
 
     task.clear()
-    with pytest.raises(LookupError, match="is gone from the place to which"):
+    with pytest.raises(LookupError, match="exists, but its value is gone"):
         task.run()
 
     assert len(klap.ledger()) == 1
-    assert "Restore the value there" in task.xcom("klap_error")["error"]
+    assert "restore this one there" in task.xcom("klap_error")["error"]
+
+
+def test_nothing_is_paid_again_when_half_a_value_was_written(airflow: Airflow, klap: Sandbox, values: Path) -> None:
+    task = airflow(submit)
+    task.run()
+    for file in values.iterdir():
+        file.write_bytes(file.read_bytes()[:10])
+
+    task.clear()
+    with pytest.raises(LookupError, match="exists, but its value cannot be read"):
+        task.run()
+
+    assert len(klap.ledger()) == 1
 
 
 def test_nothing_is_paid_again_by_a_worker_without_the_backend(

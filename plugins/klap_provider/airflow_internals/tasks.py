@@ -114,14 +114,18 @@ class AssetStore:
 
         :raises LookupError: there is one, and its value cannot be read.
         """
-        value = self._rows.get(key, default=NO_ROW)
+        problem = "its value is gone"
+        try:
+            value = self._rows.get(key, default=NO_ROW)
+        except ValueError as fault:  # half a value, or a backend that cannot be loaded
+            value, problem = None, f"its value cannot be read ({fault})"
         if value is NO_ROW:
             return None
         if value is None:
             raise LookupError(
-                f"The row {key!r} of the asset {self._name} exists, and its value is gone from the place to which "
-                "[workers] state_store_backend writes. Restore the value there. Only if you know that nothing was paid "
-                f"for under this row: delete the row in Airflow's UI under Assets, {self._name}, State Store."
+                f"The row {key!r} of the asset {self._name} exists, but {problem}. Values are stored where [workers] "
+                "state_store_backend writes: restore this one there and clear the task. Only if you know that nothing "
+                f"was paid for under this row, delete it in Airflow's UI under Assets, {self._name}, State Store."
             )
         if isinstance(value, dict) and REFERENCE in value:
             raise LookupError(
