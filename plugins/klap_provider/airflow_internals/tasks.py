@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import re
@@ -192,7 +193,9 @@ async def leave_result(ti: Any, value: Any) -> None:
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    await XCom.aset(
+    # Not aset: it lets an XCom backend write to its object storage in the event loop.
+    await asyncio.to_thread(
+        XCom.set,
         XCom.XCOM_RETURN_KEY,
         value,
         dag_id=ti.dag_id,
