@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # lists it.
 RETRY_LATE := --reruns 1
 
-.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint fields dist constraints clean
+.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint fields dist constraints clean
 
 help:
 	@echo "make demo         run a Dag for one video, from nothing to MP4 files, on a local sandbox without an account"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-chaos   a whole Airflow, killed again and again"
 	@echo "make test-cluster several machines, which die, freeze and lose each other"
 	@echo "make test-frozen  of these, a worker frozen around what is paid, ten times"
+	@echo "make test-config  two Airflows with many settings other than the default ones; ten minutes"
 	@echo "make test-managed Amazon's managed Airflow in shape and versions: Celery over SQS, one triggerer"
 	@echo "make test-storage Google's and Azure's storage, against servers of their protocols"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
@@ -86,6 +87,10 @@ test-cluster: .venv/ready servers
 # Its hardest case, ten times.
 test-frozen: .venv/ready servers
 	$(BIN)/python -m pytest -m cluster $(RETRY_LATE) --keep-duplicates $(foreach time,1 2 3 4 5 6 7 8 9 10,tests/e2e/cluster/test_frozen.py)
+
+# docs/airflow-settings.md says which settings these are.
+test-config: .venv/ready
+	$(BIN)/python -m pytest -m config $(RETRY_LATE) tests/e2e/config
 
 test-managed: .venv/ready servers
 	$(BIN)/python -m tests.matrix managed-3.3.1

@@ -172,7 +172,17 @@ def test_the_password_of_another_kind_of_connection_is_not_sent_to_klap(conn_typ
     assert KEY not in str(refused.value)
 
 
-@pytest.mark.parametrize("extra", ["{", "[]", '"x"'])
-def test_an_extra_that_is_no_object_is_refused(extra: str) -> None:
-    with pytest.raises(KlapConfigError, match="Extra of the connection 'klap_default' is no JSON object"):
+@pytest.mark.parametrize("extra", ["{", "[]", '"x"', '"{}"', "0", ["x"], 5])
+def test_an_extra_that_is_not_an_object_is_refused(extra: Any) -> None:
+    with pytest.raises(KlapConfigError, match="Extra of the connection 'klap_default' is not a JSON object"):
         KlapConnection.read("klap_default", Stored(extra=extra))
+
+
+@pytest.mark.parametrize("extra", [None, "", " \n", "null", "{}", {}])
+def test_an_extra_that_says_nothing_is_as_none(extra: Any) -> None:
+    assert KlapConnection.read("klap_default", Stored(extra=extra)) == read(extra={})
+
+
+def test_an_extra_that_a_secrets_backend_has_decoded_is_read() -> None:
+    decoded: Any = {"destination": "/shorts", "poke_interval": "2", "owner": None, "tags": ["media"]}
+    assert KlapConnection.read("klap_default", Stored(extra=decoded)) == read(extra=decoded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import re
@@ -10,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+#: What stands for a row that does not exist, and for nothing that a store can have.
+NO_ROW: Any = object()
+
+#: The key with which Airflow marks a reference in place of a value (``sdk/execution_time/context.py``).
+REFERENCE = "__airflow_state_ref__"
 
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
@@ -72,16 +80,68 @@ def is_unmapped(operator: Any) -> bool:
     return bool(operator._BaseOperator__from_mapped)
 
 
-def asset_store(name: str) -> Any:
+def asset_store(name: str) -> AssetStore:
     """
-    Return the state store of an asset, with ``get``, ``set`` and ``delete``.
+    Return the state store of an asset.
 
-    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, which those
-    of a task that is mapped itself are not. When it moves: see what that accessor is made of.
+    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, and those of
+    a mapped task do not count. When it moves: see what that accessor is made of.
     """
-    from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+    return AssetStore(name)
 
-    return AssetStateStoreAccessor(name=name)
+
+class AssetStore:
+    """
+    The state store of an asset. A row whose value cannot be read is never reported as a row that does not exist.
+
+    With ``[workers] state_store_backend``, Airflow's database holds references, and the values are stored elsewhere.
+    Airflow's own accessor returns None for a value that is gone there, and the reference itself where no backend is
+    configured.
+
+    Why: see :func:`asset_store`. When it moves: see what the accessor's ``get`` returns for a reference.
+
+    :param name: of the asset.
+    """
+
+    def __init__(self, name: str) -> None:
+        from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+
+        self._name = name
+        self._rows: Any = AssetStateStoreAccessor(name=name)
+
+    def get(self, key: str) -> Any:
+        """
+        Return the value of a row, or None if there is no such row.
+
+        :raises LookupError: there is one, and its value cannot be read.
+        """
+        problem = "its value is gone"
+        try:
+            value = self._rows.get(key, default=NO_ROW)
+        except ValueError as fault:  # half a value, or a backend that cannot be loaded
+            value, problem = None, f"its value cannot be read ({fault})"
+        if value is NO_ROW:
+            return None
+        if value is None:
+            raise LookupError(
+                f"The row {key!r} of the asset {self._name} exists, but {problem}. Values are stored where [workers] "
+                "state_store_backend writes: restore this one there and clear the task. Only if you know that nothing "
+                f"was paid for under this row, delete it in Airflow's UI under Assets, {self._name}, State Store."
+            )
+        if isinstance(value, dict) and REFERENCE in value:
+            raise LookupError(
+                f"The row {key!r} of the asset {self._name} was written with a [workers] state_store_backend that this "
+                "worker does not have. Configure the same backend for every worker."
+            )
+        return value
+
+    def set(self, key: str, value: Any) -> None:
+        """Write a row, whatever was there."""
+        self._rows.set(key, value)
+
+    def delete(self, key: str) -> None:
+        """Delete a row, if there is one."""
+        self._rows.delete(key)
 
 
 def has_asset(alias: str, uri: str) -> bool:
@@ -133,7 +193,9 @@ async def leave_result(ti: Any, value: Any) -> None:
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    await XCom.aset(
+    # Not aset: it lets an XCom backend write to its object storage in the event loop.
+    await asyncio.to_thread(
+        XCom.set,
         XCom.XCOM_RETURN_KEY,
         value,
         dag_id=ti.dag_id,

@@ -243,13 +243,20 @@ def _fits_header(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def _decoded(conn_id: str, extra: str | None) -> dict[str, Any]:
+def _decoded(conn_id: str, extra: Any) -> Mapping[str, Any]:
     # Not conn.extra_dejson: it tells the supervisor what to mask, for which an event loop must not wait, and its
     # async form is new in Airflow 3.3.2. The whole Extra was masked when Airflow brought the connection.
-    try:
-        found = json.loads(extra or "{}")
-    except ValueError:
-        found = None
+    found = extra  # decoded, from some secrets backends
+    if isinstance(extra, str):
+        try:
+            found = json.loads(extra.strip() or "null")
+        except ValueError:
+            found = extra
+    if found is None:
+        return {}
     if not isinstance(found, dict):
-        raise KlapConfigError(f"The Extra of the connection {conn_id!r} is no JSON object.")
+        raise KlapConfigError(
+            f"The Extra of the connection {conn_id!r} is not a JSON object. Write it as an object, such as "
+            '{"destination": "s3://conn_id@bucket/path"}, or leave it empty.'
+        )
     return found
