@@ -111,7 +111,8 @@ def connect(options: Options, folder: Path, stack: ExitStack) -> tuple[dict[str,
     say(f"KLAP_API_KEY is not set: a sandbox takes the place of Klap, and nothing is billed: {url}")
     site = url.removesuffix("/v2")
     pages = {"player_url": f"{site}/player", "embed_url": f"{site}/player", "app_url": f"{site}/spaces"}
-    connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox", "extra": pages}
+    extra = {**pages, "poke_interval": 2}  # the sandbox takes seconds where Klap takes minutes
+    connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox", "extra": extra}
     return connection, options.video_url or sample
 
 

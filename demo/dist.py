@@ -54,7 +54,7 @@ def main() -> int:
         dags, shorts = folder / "dags", folder / "shorts"
         dags.mkdir()
         (dags / "shorts.py").write_text(DAG_FILE)
-        connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox"}
+        connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox", "extra": {"poke_interval": 2}}
         with LocalAirflow(
             folder / "airflow", connections={"klap_default": connection}, dags=dags, python=python
         ) as airflow:

@@ -80,7 +80,7 @@ def test_scores_that_come_later_than_the_shorts_are_waited_for(
 
 @pytest.mark.parametrize(
     "fields",
-    [{"max_clip_count": 3}, {"max_clip_count": "{{ 3 }}"}, {"max_clip_count": 2}, {"took": 9999, "max_clip_count": 3}],
+    [{"max_clip_count": 3}, {"max_clip_count": "{{ 3 }}"}, {"max_clip_count": 2}],
 )
 def test_a_list_with_as_many_shorts_as_there_can_be_counts_at_once(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float, fields: dict[str, Any]
@@ -150,7 +150,7 @@ def test_the_wait_for_a_list_goes_on_where_it_was_after_a_restart_of_the_trigger
     assert kwargs["target"]["interval"] == interval
     assert kwargs["seen"]
     again = cast("ShortsListTrigger", task.rebuilt_trigger())
-    assert (again.watch.seen, again.watch.seen_since) == (kwargs["seen"], kwargs["seen_since"])
+    assert (again.state.seen, again.state.seen_since) == (kwargs["seen"], kwargs["seen_since"])
 
 
 def test_a_wait_that_an_older_version_has_left_ends_at_the_first_shorts(
@@ -166,12 +166,12 @@ def test_a_wait_that_an_older_version_has_left_ends_at_the_first_shorts(
     assert "seen" not in event.payload
 
 
-@pytest.mark.parametrize(("took", "seconds"), [(None, 60), (1200, 60), (60, 60), (45.5, 45.5), (5, 5), (3, 5), (0, 5)])
-def test_the_polls_that_agree_are_a_minute_apart_or_less_for_a_task_that_took_less(
-    monkeypatch: pytest.MonkeyPatch, took: float | None, seconds: float
+@pytest.mark.parametrize(("poll_interval", "seconds"), [(None, 60), (300, 60), (30, 60), (20, 40), (2, 4)])
+def test_the_polls_that_agree_are_a_minute_apart_or_less_where_jobs_are_polled_faster(
+    monkeypatch: pytest.MonkeyPatch, poll_interval: float | None, seconds: float
 ) -> None:
     monkeypatch.undo()
-    assert polling.list_interval(took) == seconds
+    assert polling.list_interval(poll_interval) == seconds
 
 
 @either_way

@@ -16,8 +16,8 @@ from klap_provider.api import calls
 from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapInputError, KlapRateLimitError
 from klap_provider.hooks import async_client
 from klap_provider.hooks.async_client import KlapAsyncClient
-from klap_provider.rules.pace import Pace
-from klap_provider.rules.polling import TaskTarget, Wait, Watch
+from klap_provider.rules.poll_schedule import PollSchedule
+from klap_provider.rules.polling import PollAgain, PollState, TaskTarget
 from klap_provider.triggers import TaskStatusTrigger
 from tests.integration.test_hook import closed_url
 from tests.support.airflow_context import all_events
@@ -100,8 +100,8 @@ async def server(connect: Callable[..., None]) -> AsyncIterator[Klap]:
 
 def waiting(seconds: float = 60) -> TaskStatusTrigger:
     now = time.time()
-    wait = Wait(0.05, Watch(now, now + seconds, Pace(0.05, 0.05)))
-    trigger = TaskStatusTrigger.watching(TaskTarget("task000000000000"), wait, klap_conn_id="klap_default")
+    again = PollAgain(0.05, PollState(now, now + seconds, PollSchedule(0.05)))
+    trigger = TaskStatusTrigger.waiting(TaskTarget("task000000000000"), again, klap_conn_id="klap_default")
     assert isinstance(trigger, TaskStatusTrigger)
     return trigger
 
@@ -289,12 +289,12 @@ async def test_no_wait_outlives_its_deadline_however_slow_klap_is_and_however_ma
 ) -> None:
     server.seconds = 3600
     monkeypatch.setattr(async_client, "IN_FLIGHT", 5)
-    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.2)
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.2)
     began = time.monotonic()
     events = await asyncio.gather(*(all_events(waiting(seconds=1)) for _ in range(queued)))
     assert time.monotonic() - began >= 1
     assert [[event.payload for event in each] for each in events] == [
-        [{"unknown_since": None, "running_at": None}]
+        [{"unknown_since": None, "handovers": 0}]
     ] * queued
 
 

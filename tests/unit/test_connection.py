@@ -37,15 +37,15 @@ def test_a_key_alone_is_enough() -> None:
     assert connection.embed_url == "https://klap.app/embed"
     assert connection.app_url == "https://klap.app/spaces"
     assert connection.on_behalf_of is None
-    assert (connection.poke_interval, connection.max_wait, connection.requests_per_second) == (None, None, 50)
+    assert (connection.poke_interval, connection.first_poll, connection.requests_per_second) == (None, None, 50)
 
 
 def test_bounds_and_requests_per_second_are_the_connections() -> None:
-    connection = read(extra={"poke_interval": "10", "max_wait": 300, "requests_per_second": 0.5})
-    assert (connection.poke_interval, connection.max_wait, connection.requests_per_second) == (10, 300, 0.5)
+    connection = read(extra={"poke_interval": "10", "first_poll": 300, "requests_per_second": 0.5})
+    assert (connection.poke_interval, connection.first_poll, connection.requests_per_second) == (10, 300, 0.5)
 
 
-@pytest.mark.parametrize("field", ["poke_interval", "max_wait", "requests_per_second"])
+@pytest.mark.parametrize("field", ["poke_interval", "first_poll", "requests_per_second"])
 @pytest.mark.parametrize("value", ["often", 0, -1, 1e9, "nan", True])
 def test_a_bound_that_is_none_is_named(field: str, value: Any) -> None:
     with pytest.raises(KlapConfigError, match=f"{field} of the connection 'klap_default' is {value!r}"):

@@ -9,8 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from klap_provider.rules.pace import Pace
-from klap_provider.rules.polling import TaskTarget, Watch
+from klap_provider.rules.polling import TaskTarget
 from klap_provider.triggers import TaskStatusTrigger
 from tests.support.loop_watch import BLOCKED, blockers
 from tests.support.sandbox import REPOSITORY
@@ -35,15 +34,12 @@ class Blocking(TaskStatusTrigger):
 
 
 async def test_a_trigger_that_blocks_the_event_loop_is_found(blockers: Callable[[], list[str]]) -> None:
-    watch = Watch(time.time(), time.time() + 0.1, Pace(0.05, 0.05))
     trigger = Blocking(
         klap_conn_id="nowhere",
         target={"klap_task_id": TaskTarget("task000000000000").klap_task_id},
-        started_at=watch.started_at,
-        deadline=watch.deadline,
-        shortest=0.05,
-        longest=0.05,
-        next_look=time.time(),
+        started_at=time.time(),
+        deadline=time.time() + 0.1,
+        poll_interval=0.05,
     )
     await asyncio.create_task(anext(trigger.run()))  # type: ignore[arg-type]  # it is a coroutine
     assert any("took" in what for what in blockers())

@@ -164,22 +164,34 @@ def has_asset(alias: str, uri: str) -> bool:
     return isinstance(answer, AssetsByAliasResult) and any(asset.uri == uri for asset in answer.assets)
 
 
-def can_end_in_triggerer() -> bool:
+def can_end_in_triggerer(task: Any) -> bool:
     """
-    Whether a task that ends in the triggerer is all that Airflow expects of a task that has ended.
+    Return whether the triggerer can end a task (``end_from_trigger``) without losing anything that its end leads to.
 
-    **How a wait ends there** (``end_from_trigger``): its trigger writes the task's XCom with :func:`leave_result` and
-    yields ``TaskSuccessEvent``, with which Airflow sets the task's state; no worker is started for it. What only a
-    worker does is then left out: success callbacks, outlets, and the listeners of plugins such as OpenLineage's. So
-    it is not done where there are listeners.
+    The trigger writes the task's XCom with :func:`leave_result` and yields ``TaskSuccessEvent``, with which Airflow
+    sets the task's state. No worker is started, and Airflow silently omits what only a worker does: the asset events of
+    outlets, success callbacks and ``post_execute``, the listeners of plugins such as OpenLineage's, and the length that
+    a task mapped over the result needs. A task that has any of these, or that is to push no XCom, ends on a worker.
 
-    Why: there is no published way to ask for them, and ``BaseOperator``'s own parameter of that name makes Airflow
-    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` asks before it calls
-    ``on_task_instance_success``. To be called on a worker, which has loaded the plugins by then.
+    Why: there is no published way to ask for listeners, and ``BaseOperator``'s own parameter of that name makes Airflow
+    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` does after ``execute`` and
+    in ``finalize``. To be called on a worker, which has loaded the plugins by then.
+
+    :param task: the operator.
     """
+    from airflow.sdk import BaseOperator
     from airflow.sdk.listener import get_listener_manager
 
-    return not get_listener_manager().has_listeners
+    needs_worker = (
+        task.outlets,
+        task.on_success_callback,
+        task._post_execute_hook,
+        getattr(task.post_execute, "__func__", None) is not BaseOperator.post_execute,
+        not task.do_xcom_push,
+        any(True for _ in task.iter_mapped_dependants()),
+        get_listener_manager().has_listeners,
+    )
+    return not any(needs_worker)
 
 
 async def leave_result(ti: Any, value: Any) -> None:

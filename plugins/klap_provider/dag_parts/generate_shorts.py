@@ -127,7 +127,6 @@ def klap_generate_shorts(
             project_ids=form["project_ids"],
             # Of a Klap task that is given, nobody knows with which settings it was submitted.
             max_clip_count="{{ '' if params.klap_task_id else params.max_clip_count or '' }}",
-            took="{{ ti.xcom_pull('wait_for_shorts').took or 0 }}",  # 0: it was ready at the first poll, so for longer
             source_video_url=form["source_video_url"],
             video_name=form["name"],
             watermark=watermark_of(form),

@@ -14,10 +14,9 @@ import klap_provider.api.calls
 import klap_provider.rules.ballot
 import klap_provider.rules.in_doubt
 import klap_provider.rules.limits
-import klap_provider.rules.pace
+import klap_provider.rules.poll_schedule
 import klap_provider.rules.polling
 import klap_provider.telemetry.metrics
-import klap_provider.telemetry.past_jobs
 import klap_provider.triggers.status
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
 from klap_provider.files import destination, download, preflight, sidecar, source, stored

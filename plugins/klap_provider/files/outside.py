@@ -26,6 +26,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
 from klap_provider.api.public_form import secrets_in, shown
+from klap_provider.files.network import trust_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,6 +103,7 @@ def _refusal(what: str) -> str:
 def _session(local: bool) -> requests.Session:
     session = requests.Session()
     session.auth = lambda request: request  # or requests would send what a ~/.netrc has for the host
+    session.verify = trust_store()
     # Or it would follow a redirect itself, and first read its body, however long that is.
     session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # of this session alone
     if not local:

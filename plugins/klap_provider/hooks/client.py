@@ -27,9 +27,10 @@ from klap_provider import __version__
 from klap_provider.api import calls
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
+from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
+from klap_provider.hooks.deadline_adapter import DeadlineAdapter, TooLateError
 from klap_provider.hooks.lookup import look_up
-from klap_provider.hooks.on_time import OnTimeAdapter, TooLateError
 from klap_provider.rules.retry import Backoff, next_attempt_in
 from klap_provider.telemetry import metrics
 
@@ -87,6 +88,11 @@ class KlapClient:
         session = requests.Session()
         session.headers.update({**self.connection.headers, "User-Agent": USER_AGENT})
         session.auth = _keep_authorization
+        route = route_to(self.connection.api_url)
+        session.trust_env = False  # the route has it, as the triggerer's
+        session.verify = route.trust_store
+        if route.proxy:
+            session.proxies = {"http": route.proxy, "https": route.proxy}
         return session
 
     @property
@@ -137,7 +143,7 @@ class KlapClient:
     def _send_on_time(self, call: Call[T], until: float, within: float | None) -> T:
         with self._new_session() as session:
             for scheme in ("http://", "https://"):
-                session.mount(scheme, OnTimeAdapter(until))
+                session.mount(scheme, DeadlineAdapter(until))
             return self._send(call, session) if within is None else self._send_within(call, within, session)
 
     def _send_within(self, call: Call[T], seconds: float, session: requests.Session | None = None) -> T:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
-    from klap_provider.rules.polling import Ready, Target, Wait, Watch
+    from klap_provider.rules.polling import Done, PollAgain, PollState, Target
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -198,19 +198,19 @@ class KlapOperator(BaseOperator):
     def _resume(self, context: Context, next_method: str, next_kwargs: dict[str, Any] | None) -> Any:
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
+    def poll(self, target: Target[R], state: PollState) -> Done[R] | PollAgain:
         """
-        Look once at what is waited for, and decide what the look means.
+        Poll a job once, and decide what the result means.
 
         :raises KlapError: the wait is over, and not well.
         """
-        look: R | KlapError
+        result: R | KlapError
         try:
-            within = max(watch.deadline - time.time(), polling.LAST_LOOK)
-            look = self.client.call(target.call(), backoff=retry.ONCE, within=within)
+            within = max(state.deadline - time.time(), polling.LAST_POLL)
+            result = self.client.call(target.call(), backoff=retry.ONCE, within=within)
         except KlapError as failure:
-            look = failure
-        return target.judge(look, watch, now=time.time())
+            result = failure
+        return target.decide(result, state, now=time.time())
 
 
 def require_fields(operator: BaseOperator, context: Context) -> None:

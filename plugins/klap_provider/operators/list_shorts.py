@@ -13,7 +13,7 @@ from klap_provider.errors import KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
-from klap_provider.rules import ledger, limits, pace, polling
+from klap_provider.rules import ledger, limits, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.rules.selection import Unselected, as_selected, mappable, rank, reasons, within
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.api.answers import Project
-    from klap_provider.rules.polling import Watch
+    from klap_provider.rules.polling import PollState
 
 
 class ListShortsOperator(KlapLedgerOperator):
@@ -46,7 +46,7 @@ class ListShortsOperator(KlapLedgerOperator):
     After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready its
     list can be late by some minutes, and Klap may fill it gradually. The list counts at once if it has
     ``max_clip_count`` shorts, or all of ``project_ids``, or if this run has selected before. Otherwise the triggerer
-    polls it until two polls agree that are a minute apart, or less for a task that took less.
+    polls it until two polls agree that are a minute apart, or less where the connection sets a short poll interval.
 
     What a run has selected, it keeps, in its order: after a clear, shorts that are new or have another score change
     nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
@@ -60,8 +60,6 @@ class ListShortsOperator(KlapLedgerOperator):
     :param project_ids: ids of shorts of the folder: just these are returned, whatever ``limit`` and
         ``min_virality_score`` say. Default: none is asked for by its id. Templated.
     :param max_clip_count: how many shorts Klap was asked to make at most. Default: not known. Templated.
-    :param took: seconds that Klap took for the task, as :class:`~klap_provider.sensors.TaskStatusSensor` returns them.
-        Default: not known. Templated.
     :param source_video_url: the video, for the ledger's line on what Klap bills for the shorts. Templated.
     :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
         does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
@@ -91,7 +89,6 @@ class ListShortsOperator(KlapLedgerOperator):
         "limit",
         "project_ids",
         "max_clip_count",
-        "took",
         "source_video_url",
         "budget",
         "submissions",
@@ -114,7 +111,6 @@ class ListShortsOperator(KlapLedgerOperator):
         limit: int | None = None,
         project_ids: list[str] | None = None,
         max_clip_count: int | str | None = None,
-        took: float | str | None = None,
         source_video_url: str | None = None,
         budget: float | None = None,
         submissions: int | str = 1,
@@ -133,7 +129,6 @@ class ListShortsOperator(KlapLedgerOperator):
         self.limit = limit
         self.project_ids = project_ids
         self.max_clip_count = max_clip_count
-        self.took = took
         self.source_video_url = source_video_url
         self.budget = budget
         self.submissions = submissions
@@ -155,22 +150,23 @@ class ListShortsOperator(KlapLedgerOperator):
     @reports_failure
     def execute(self, context: Context) -> list[Short]:
         """List, or wait for the list."""
-        return self._list(context, self._watch(time.time()))
+        return self._list(context, self._state(time.time()))
 
     def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[Short]:
         """List again, after the trigger has seen a list that counts, or the time is up."""
-        watch = self._watch(started_at)
-        return self._list(context, replace(watch, seen=event.get("seen"), seen_since=event.get("seen_since")))
+        state = self._state(started_at)
+        known = {name: event[name] for name in ("seen", "seen_since", "handovers") if name in event}
+        return self._list(context, replace(state, **known))
 
-    def _watch(self, started_at: float) -> Watch:
-        return polling.Watch(started_at, started_at + self.list_timeout, pace.Pace(shortest=2, longest=15))
+    def _state(self, started_at: float) -> PollState:
+        return polling.PollState(started_at, started_at + self.list_timeout, polling.ShortsTarget.schedule)
 
-    def _list(self, context: Context, watch: Watch) -> list[Short]:
+    def _list(self, context: Context, state: PollState) -> list[Short]:
         from klap_provider.operators import generated
 
         selection = self._selection()
         self._spending()
-        ranked = rank(self._projects(self._list_target(context), watch), selection)
+        ranked = rank(self._projects(self._list_target(context), state), selection)
         connection = self.client.connection
         shorts = [
             listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
@@ -317,37 +313,43 @@ class ListShortsOperator(KlapLedgerOperator):
         """Return the list to poll, and what makes it count."""
         if self.selected_before(context) is not None:
             return self._target()
-        most, took = _number(self.max_clip_count), _number(self.took)
+        most = _number(self.max_clip_count)
         return replace(
             self._target(),
             most=None if most is None else int(most),
             wanted=self.project_ids or None,
-            interval=polling.list_interval(took),
+            interval=polling.list_interval(self._poll_interval()),
         )
 
-    def _projects(self, target: polling.ShortsTarget, watch: Watch) -> list[Project]:
+    def _poll_interval(self) -> float | None:
+        try:
+            return self.client.connection.poke_interval
+        except KlapError:  # the poll decides whether that is the end
+            return None
+
+    def _projects(self, target: polling.ShortsTarget, state: PollState) -> list[Project]:
         while True:
             try:
-                verdict = self.look(target, watch)
+                decision = self.poll(target, state)
             except KlapNoShortsError:
                 if self.allow_empty:
                     return []
                 raise
-            if isinstance(verdict, polling.Ready):
-                return verdict.value
-            if verdict.watch.seen != watch.seen:
-                self.log.info("%s may not be complete: polling it again in %.0f s", target, verdict.seconds)
-            watch = verdict.watch
+            if isinstance(decision, polling.Done):
+                return decision.value
+            if decision.state.seen != state.seen:
+                self.log.info("%s may not be complete: polling it again in %.0f s", target, decision.seconds)
+            state = decision.state
             if self.deferrable:
                 self.defer(
-                    trigger=triggers.ShortsListTrigger.watching(
-                        target, verdict, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
+                    trigger=triggers.ShortsListTrigger.waiting(
+                        target, decision, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
                     ),
                     method_name="list_again",
-                    kwargs={"started_at": watch.started_at},
+                    kwargs={"started_at": state.started_at},
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),
                 )
-            time.sleep(verdict.seconds)
+            time.sleep(decision.seconds)
 
 
 def _number(rendered: float | str | None) -> float | None:

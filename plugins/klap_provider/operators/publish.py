@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,12 +11,12 @@ from klap_provider.api import public_form
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules import limits, pace, polling
+from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.naming import manifest_name
 from klap_provider.rules.selection import Unselected, reasons
 from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
-from klap_provider.telemetry import metrics, past_jobs
+from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     COST_KEY,
     COUNTED_MISSING_KEY,
@@ -62,9 +61,6 @@ class PublishShortsOperator(KlapOperator):
         it did not come to that. Templated.
     :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose answer goes into the
         manifest, if there is one.
-    :param took: seconds that Klap took for the task, as :class:`~klap_provider.sensors.TaskStatusSensor` returns them.
-        They, and what the waits among ``steps`` took, are remembered for the waits of later runs. Default: of the
-        exports alone. Templated.
     :param source_video_url: the video. Templated.
     :param klap_task_id: Klap's task; None if it did not come to that. Templated.
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
@@ -97,7 +93,6 @@ class PublishShortsOperator(KlapOperator):
         "source_video_url",
         "klap_task_id",
         "folder_id",
-        "took",
         "submissions",
         "destination",
         "subfolder",
@@ -111,7 +106,6 @@ class PublishShortsOperator(KlapOperator):
         shorts: list[Short] | None,
         source_video_url: str,
         review_task_id: str | None = None,
-        took: float | str | None = None,
         klap_task_id: str | None = None,
         folder_id: str | None = None,
         submissions: int | str | None = None,
@@ -131,7 +125,6 @@ class PublishShortsOperator(KlapOperator):
         self.shorts = shorts
         self.source_video_url = source_video_url
         self.review_task_id = review_task_id
-        self.took = took
         self.klap_task_id = klap_task_id
         self.folder_id = folder_id
         self.submissions = submissions
@@ -187,7 +180,6 @@ class PublishShortsOperator(KlapOperator):
             },
         )
         self._count(context, [short["project_id"] for short in missing])
-        self._remember(exports)
         for short in missing:
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
@@ -268,18 +260,6 @@ class PublishShortsOperator(KlapOperator):
             return None
         said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
         return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
-
-    def _remember(self, exports: Sequence[Any]) -> None:
-        """Remember what Klap took for the task and the exports, once for a try of this task."""
-        duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
-        with contextlib.suppress(ValueError):  # what is not known, a template renders as nothing, or as "None"
-            past_jobs.note(self.klap_conn_id, polling.TaskTarget.job, [pace.Took(float(self.took or ""))])
-        took = [each for each in exports if each and each.get("took")]
-        past_jobs.note(
-            self.klap_conn_id,
-            polling.ExportTarget.job,
-            [pace.Took(each["took"], duration.get(each["project_id"])) for each in took],
-        )
 
     def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:
         """Write the manifest, and return the path of it that stays this run's."""

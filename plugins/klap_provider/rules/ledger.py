@@ -286,11 +286,6 @@ def event_entry(alias: str, uri: str) -> str:
     return f"event.{_hash(alias, uri)}"
 
 
-def pace_entry(conn_id: str, job: str) -> str:
-    """Return the key of the record of what the last jobs of a kind took."""
-    return f"pace.{_hash(conn_id)}.{job}"
-
-
 def _task(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
     return _hash(dag_id, run_id, task_id, str(-1 if map_index is None else map_index))
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
-from klap_provider.hooks.on_time import OnTimeConnection
+from klap_provider.hooks.deadline_adapter import DeadlineConnection
 from klap_provider.operators.ledger import KlapJob
 from klap_provider.rules import in_doubt, polling
 from klap_provider.rules.idempotent_submit import IdempotentSubmit
@@ -40,7 +40,7 @@ polling.UNKNOWN_GRACE = 8.0
 in_doubt.SEND_WITHIN, in_doubt.SETTLE, in_doubt.CLOCKS = 12.0, 3.0, 0.0
 
 send, submit, attempt, fetch = KlapJob.send, IdempotentSubmit.submit, IdempotentSubmit._attempt, download.download
-send_data = OnTimeConnection.send
+send_data = DeadlineConnection.send
 
 
 def strike(kind: str, moment: str) -> None:
@@ -92,7 +92,7 @@ def _attempt(self: IdempotentSubmit, *args: Any) -> Attempt:
     return attempt(self, *args)
 
 
-def _send(self: OnTimeConnection, data: bytes) -> None:
+def _send(self: DeadlineConnection, data: bytes) -> None:
     if not data.startswith(b"POST "):  # that is the head
         strike("task" if b"source_video_url" in data else "export", "before_body")
     send_data(self, data)
@@ -119,5 +119,5 @@ def _download(url: str, sink: Any, limits: download.Limits) -> download.Fetched:
 KlapJob.send = _send_job  # type: ignore[method-assign]  # what a failpoint is
 IdempotentSubmit.submit = _submit  # type: ignore[method-assign]  # likewise
 IdempotentSubmit._attempt = _attempt  # type: ignore[method-assign]  # likewise
-OnTimeConnection.send = _send  # type: ignore[method-assign]  # likewise
+DeadlineConnection.send = _send  # type: ignore[method-assign]  # likewise
 download.download = _download

@@ -1,4 +1,4 @@
-"""Waits for exports of one folder share one list; where it does not do, each looks by itself, and no more often."""
+"""One list request answers all waits for exports of a folder; what it does not answer is polled by its own GET."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import json
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.hooks import shared_looks
-from klap_provider.rules.pace import Pace
-from klap_provider.rules.polling import ExportTarget, Wait, Watch
+from klap_provider.hooks import batched_polls
+from klap_provider.rules.poll_schedule import JITTER, PollSchedule
+from klap_provider.rules.polling import ExportTarget, PollAgain, PollState
 from klap_provider.triggers import ExportStatusTrigger
 from tests.support.airflow_context import all_events
 from tests.support.loop_watch import BLOCKED, blockers, free_loop
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["blockers", "free_loop"]  # fixtures
 pytestmark = pytest.mark.usefixtures("free_loop")
 
-#: Seconds between looks.
-STEP = 0.3
+#: Seconds between two polls.
+INTERVAL = 0.3
 
-#: Seconds that an export takes: many looks, also on a busy machine.
+#: Seconds that an export takes: many polls, also on a busy machine.
 LONG = 3.0
 
-#: Looks that such a one takes at most, with jitter, and one more at either end.
-MOST = LONG / STEP / 0.9 + 3
+#: Polls of such an export at most, with one more at either end.
+MOST = LONG / INTERVAL + 3
 
 
 @pytest.fixture
@@ -55,12 +56,14 @@ def exports(klap: Sandbox, make_shorts: MakeShorts) -> Callable[..., list[Export
     return make
 
 
-def waits(targets: Iterable[ExportTarget], *, seconds: float = 20, **more: Any) -> list[ExportStatusTrigger]:
+def waits(
+    targets: Iterable[ExportTarget], *, seconds: float = 20, interval: float = INTERVAL, **more: Any
+) -> list[ExportStatusTrigger]:
     now = time.time()
     triggers = []
     for target in targets:
-        wait = Wait(STEP, Watch(now, now + seconds, Pace(STEP, STEP)))
-        triggers.append(ExportStatusTrigger.watching(target, wait, klap_conn_id="klap_default", **more))
+        again = PollAgain(interval, PollState(now, now + seconds, PollSchedule(interval)))
+        triggers.append(ExportStatusTrigger.waiting(target, again, klap_conn_id="klap_default", **more))
     return triggers  # type: ignore[return-value]  # of this class
 
 
@@ -80,29 +83,38 @@ def lists(klap: Sandbox) -> list[dict[str, Any]]:
 
 
 def own(klap: Sandbox) -> Counter[str]:
-    """How often each export was looked at by itself."""
-    return Counter(look["path"].rpartition("/")[2] for look in klap.requests("GET", "^/projects/.*/exports/"))
+    """How often each export was polled by its own GET."""
+    return Counter(poll["path"].rpartition("/")[2] for poll in klap.requests("GET", "^/projects/.*/exports/"))
 
 
-async def test_ten_exports_of_a_folder_take_the_looks_of_one(klap: Sandbox, exports: Any) -> None:
+async def test_ten_exports_of_a_folder_take_one_list_for_each_interval(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 10)
-    triggers = waits(targets)
-    await ended(triggers)
-    assert len(klap.requests("GET", "exports")) <= MOST
-    assert own(klap).total() <= 1  # the last one, if it was alone
-    assert all(trigger.watch.shared for trigger in triggers), "and their pace knows it"
+    await ended(waits(targets))
+    at = [poll["at"] for poll in lists(klap)]
+    assert len(at) <= MOST
+    assert all(later - earlier >= INTERVAL * 0.9 for earlier, later in pairwise(at))
+    assert own(klap).total() <= 2  # the first to come and the last to go, if they are alone
 
 
-async def test_an_export_that_is_alone_is_looked_at_by_itself(klap: Sandbox, exports: Any) -> None:
+async def test_who_polls_in_the_middle_of_an_interval_learns_of_the_end_as_soon_as_the_others(
+    klap: Sandbox, exports: Any
+) -> None:
+    targets = await asyncio.to_thread(exports, 4)
+    late = waits(targets)
+    for number, trigger in enumerate(late):
+        trigger.next_poll += INTERVAL * number / 4
+    ends = await ended(late)
+    assert max(ends) - min(ends) < INTERVAL / 2 + INTERVAL * JITTER
+
+
+async def test_an_export_that_is_alone_is_polled_by_its_own_get(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 1)
-    (trigger,) = waits(targets)
-    await ended([trigger])
-    assert not trigger.watch.shared
+    await ended(waits(targets))
     assert lists(klap) == []
     assert own(klap).total() >= 3
 
 
-async def test_one_that_fails_and_one_of_an_unknown_word_and_one_that_is_not_listed_leave_the_others_alone(
+async def test_one_that_fails_and_one_of_an_unknown_status_and_one_that_is_not_listed_leave_the_others_alone(
     klap: Sandbox, exports: Any
 ) -> None:
     targets = await asyncio.to_thread(exports, 10)
@@ -111,22 +123,21 @@ async def test_one_that_fails_and_one_of_an_unknown_word_and_one_that_is_not_lis
     listed[0]["status"], listed[1]["status"] = "error", "rendering"
     del listed[2]
     await asyncio.to_thread(klap.fault, "GET", "^/exports$", "status", times=None, code=200, body=listed)
-    began = len(klap.requests())
 
     waiting = asyncio.create_task(ended(waits(targets[3:], seconds=LONG - 0.5)))
     first, *others = await ended(waits([fails, odd, lacking]))
 
-    assert first < min(others)  # a worker is to look, and to fail
-    assert min(await waiting) > LONG - 1  # at their deadline, as their list says that they run
-    assert set(own(klap)) == {odd.export_id, lacking.export_id}
-    assert all(3 <= each <= MOST for each in own(klap).values())
-    assert len(klap.requests()) - began <= 3 * MOST  # ten by themselves would have taken some hundred
+    assert first < min(others)  # a worker polls it, and fails
+    assert min(await waiting) > LONG - 1  # at their deadline, as their list shows them processing
+    assert set(own(klap)) - {targets[3].export_id} == {odd.export_id, lacking.export_id}
+    assert all(3 <= own(klap)[each.export_id] <= MOST for each in (odd, lacking))
+    assert len(lists(klap)) <= MOST
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        {"action": "status", "code": 403},
+        {"action": "status", "code": 403, "body": {"message": "no"}},
         {"action": "status", "code": 404, "body": {"message": "no such path"}},
         {"action": "status", "code": 500},
         {"action": "html"},
@@ -138,66 +149,35 @@ async def test_one_that_fails_and_one_of_an_unknown_word_and_one_that_is_not_lis
     ],
     ids=lambda fault: f"{fault['action']} {fault.get('code', '')} {fault.get('body', '')}",
 )
-async def test_a_list_that_does_not_do_costs_no_look_and_no_wait(
-    klap: Sandbox, exports: Any, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: Any
+async def test_a_list_that_fails_costs_no_poll_and_no_wait(
+    klap: Sandbox, exports: Any, fault: dict[str, Any], caplog: Any
 ) -> None:
     caplog.set_level("INFO", "klap_provider")
-    monkeypatch.setattr(shared_looks, "PATIENCE", 0.3)
     targets = await asyncio.to_thread(exports, 4)
     await asyncio.to_thread(klap.fault, "GET", "^/exports$", times=None, **fault)
     await ended(waits(targets))
-    assert len(lists(klap)) <= 1 + (fault["action"] == "drop")  # aiohttp sends a GET again that was dropped
-    most = max(own(klap).values())
-    assert most >= 3
-    assert len(klap.requests("GET", "exports")) <= 4 * (most + 1)
-    assert caplog.text.count("each export of the folder is looked at by itself") == 1
+    assert min(own(klap).values()) >= 3
+    assert max(own(klap).values()) <= MOST
+    assert len(lists(klap)) <= MOST * (1 + (fault["action"] == "drop"))  # aiohttp repeats a GET that was dropped
+    is_list = isinstance(fault.get("body"), list)  # that lacks the exports: no failure, and nothing to tell
+    assert is_list or caplog.text.count("polled by its own GET") == 1
 
 
-async def test_a_list_that_was_refused_for_a_while_is_used_again(
-    klap: Sandbox, exports: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shared_looks, "LEFT_ALONE", 0.5)
+async def test_a_list_that_works_again_is_used_again(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 5)
-    await asyncio.to_thread(klap.fault, "GET", "^/exports$", "status", code=403)
+    await asyncio.to_thread(klap.fault, "GET", "^/exports$", "status", times=2, code=403, body={"message": "no"})
     await ended(waits(targets))
-    refused, *good = lists(klap)
-    assert refused["status"] == 403
-    assert good[0]["at"] - refused["at"] >= 0.5
-    assert {each["status"] for each in good} == {200}
-    assert own(klap).total() < 5 * MOST / 2
-
-
-async def test_the_pace_of_looks_that_were_shared_stays_when_the_list_no_longer_does(
-    klap: Sandbox, exports: Any
-) -> None:
-    targets = await asyncio.to_thread(exports, 4)
-    triggers = waits(targets)
-    running = asyncio.create_task(ended(triggers))
-    await asyncio.sleep(LONG / 2)
-    assert lists(klap)
-    await asyncio.to_thread(klap.fault, "GET", "^/exports$", "status", times=None, code=403)
-    await running
-    assert max(own(klap).values()) >= 3, "by itself in the end"
-    assert all(trigger.watch.shared for trigger in triggers)
-
-
-async def test_an_export_that_is_listed_late_joins_then(klap: Sandbox, exports: Any) -> None:
-    targets = await asyncio.to_thread(exports, 3)
-    listed = [{"id": target.export_id, "status": "processing"} for target in targets[1:]]
-    await asyncio.to_thread(klap.fault, "GET", "^/exports$", "status", times=2, code=200, body=listed)
-    await ended(waits(targets))
-    assert set(own(klap)) >= {targets[0].export_id}
-    assert own(klap)[targets[0].export_id] <= 5
-    assert own(klap).total() <= 7
+    assert [each["status"] for each in lists(klap)][:3] == [403, 403, 200]
+    assert own(klap).total() <= 3 * 5
 
 
 async def test_two_runs_on_one_folder_share_its_list_also_for_the_same_export(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 3)
     await ended([*waits(targets), *waits(targets[:2])])
-    assert len(klap.requests("GET", "exports")) <= MOST + 1
+    assert len(klap.requests("GET", "exports")) <= MOST + 2
 
 
-async def test_what_is_waited_for_on_behalf_of_different_users_is_not_shared(klap: Sandbox, exports: Any) -> None:
+async def test_waits_for_different_users_share_nothing(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 2)
     await asyncio.to_thread(
         klap.fault, "GET", "/exports/", "status", times=None, code=200, body={"id": "export", "status": "processing"}
@@ -206,14 +186,14 @@ async def test_what_is_waited_for_on_behalf_of_different_users_is_not_shared(kla
         ended(waits(targets[:1], seconds=0.5)), ended(waits(targets[1:], seconds=0.5, on_behalf_of="user-2"))
     )
     assert lists(klap) == []
-    assert {look["on_behalf_of"] for look in klap.requests("GET", "/exports/")} == {None, "user-2"}
+    assert {poll["on_behalf_of"] for poll in klap.requests("GET", "/exports/")} == {None, "user-2"}
 
 
 async def test_a_wait_that_is_cancelled_takes_none_with_it(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 4)
     await asyncio.to_thread(klap.fault, "GET", "^/exports$", "delay", seconds=1.5)
-    running = [asyncio.create_task(ended([trigger])) for trigger in waits(targets)]
-    await asyncio.sleep(STEP + 0.5)  # the list is under way
+    running = [asyncio.create_task(ended([trigger])) for trigger in waits(targets, interval=2)]
+    await asyncio.sleep(2.5)  # the list is under way
     running[0].cancel()
     running[1].cancel()
     done = await asyncio.gather(*running, return_exceptions=True)
@@ -225,15 +205,14 @@ async def test_a_deadline_is_each_ones_own(klap: Sandbox, exports: Any) -> None:
     hurried = waits(targets[:1], seconds=0.5)
     first, *rest = await ended([*hurried, *waits(targets[1:])])
     assert first < min(rest)
-    assert own(klap).total() <= 2
 
 
 async def test_no_wait_outlives_its_deadline_when_the_list_hangs(
     klap: Sandbox, exports: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.2)
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.2)
     targets = await asyncio.to_thread(exports, 3)
-    monkeypatch.setattr(shared_looks, "PATIENCE", 3600.0)
+    monkeypatch.setattr(batched_polls, "PATIENCE", 3600.0)
     await asyncio.to_thread(klap.fault, "GET", "exports", "delay", seconds=3600, times=None)
     await ended(waits(targets, seconds=1))
     assert lists(klap)
@@ -242,13 +221,13 @@ async def test_no_wait_outlives_its_deadline_when_the_list_hangs(
 async def test_a_restarted_triggerer_shares_again(klap: Sandbox, exports: Any, supervisor: Supervisor) -> None:
     targets = await asyncio.to_thread(exports, 6)
     stored = [trigger.serialize()[1] for trigger in waits(targets)]
-    again = [ExportStatusTrigger(**{**json.loads(json.dumps(kwargs)), "next_look": 0}) for kwargs in stored]
+    again = [ExportStatusTrigger(**{**json.loads(json.dumps(kwargs)), "next_poll": 0}) for kwargs in stored]
     await ended(again)
-    assert len(klap.requests("GET", "exports")) <= MOST + 1
+    assert len(klap.requests("GET", "exports")) <= MOST + 2
 
 
 async def test_a_list_of_the_whole_account_is_read_no_further_than_it_matters(klap: Sandbox, exports: Any) -> None:
-    targets = await asyncio.to_thread(exports, 2, 0)
+    targets = await asyncio.to_thread(exports, 2)
     ready = {"status": "ready", "src_url": "https://example.com/video.mp4"}
     others = [{"id": f"export{number:010}", "project_id": "short", **ready} for number in range(5000)]
     ours = [{"id": target.export_id, **ready} for target in targets]

@@ -14,7 +14,7 @@ from klap_provider.api import calls
 from klap_provider.api.requests import ShortsRequest
 from klap_provider.errors import KlapConnectionError
 from klap_provider.hooks.client import KlapClient
-from klap_provider.hooks.on_time import OnTimeAdapter, OnTimeConnection, TooLateError
+from klap_provider.hooks.deadline_adapter import DeadlineAdapter, DeadlineConnection, TooLateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_what_is_too_late_does_not_go_out_and_says_so(klap: Sandbox) -> None:
 def test_not_a_byte_is_sent_too_late(listener: Listener, *, proxied: bool) -> None:
     here = f"http://127.0.0.1:{listener.port}"
     with requests.Session() as session:
-        session.mount("http://", OnTimeAdapter(time.time() - 1))
+        session.mount("http://", DeadlineAdapter(time.time() - 1))
         session.trust_env = False
         with pytest.raises(TooLateError):
             session.post("http://klap.example/" if proxied else here, proxies={"http": here} if proxied else {})
@@ -78,7 +78,7 @@ def test_not_a_byte_is_sent_too_late(listener: Listener, *, proxied: bool) -> No
 
 
 def test_a_request_that_is_too_late_in_its_middle_stays_half(listener: Listener) -> None:
-    class Freezing(OnTimeConnection):
+    class Freezing(DeadlineConnection):
         until = time.time() + 60
 
         def endheaders(self, *args: object, **kwargs: object) -> None:
