@@ -163,6 +163,7 @@ def export_and_deliver(
     origin_and_place: dict[str, Any] = {
         # As it was settled before anything was paid, though the connection may have another one by now.
         "destination": f"{{{{ {submitted}.get('destination') or '' }}}}",
+        "submit_task_id": submit.task_id,
         "allowed_destinations": submit.allowed_destinations,
         "subfolder": klap_task_id,
         "source_video_url": form["source_video_url"],

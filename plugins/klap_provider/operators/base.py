@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context, RetryPolicy
 
+    from klap_provider.files.storage import Writer
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
     from klap_provider.rules.polling import Done, PollAgain, PollState, Target
+    from klap_provider.xcoms import Submitted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,6 +102,9 @@ class KlapOperator(BaseOperator):
 
     #: Where its videos go, of a task that delivers or sees to it that there can be delivered.
     destination: str | None = None
+
+    #: The task that submitted the video of the run, of a task that delivers.
+    submit_task_id: str | None = None
 
     _words_of_author: frozenset[str] = frozenset()
 
@@ -171,12 +176,15 @@ class KlapOperator(BaseOperator):
 
         return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
-    def settled(self, allowed: Sequence[str] | None) -> str:
+    def settled(self, allowed: Sequence[str] | None, context: Context | None = None) -> str:
         """
         Return where shorts go: as the task was told, or as the connection says, or else Airflow's home.
 
-        :param allowed: see :meth:`require_place`. The latter two need no permission, nor does a later task of the run
-            that is told the one of them that an earlier one has settled on.
+        The run may use the latter two, and what its submission recorded (``submit_task_id``), without an entry in the
+        allowlist. What the submission recorded holds to the end of the run, whatever changes after the payment.
+
+        :param allowed: see :meth:`require_place`.
+        :param context: of the task, where it has a ``submit_task_id``.
         :raises KlapInputError: it may not be named; or nobody has named any, and Airflow's home is not the same for all
             tasks.
         """
@@ -186,9 +194,19 @@ class KlapOperator(BaseOperator):
         try:
             self.require_place("destination", allowed)
         except KlapInputError:
-            if self.destination not in (self.connection.destination, default_folder()):
+            if self.destination != self._recorded(context) and self.destination not in (
+                self.connection.destination,
+                default_folder(),
+            ):
                 raise
         return settled(self.destination or self.connection.destination, klap_conn_id=self.klap_conn_id)
+
+    def _recorded(self, context: Context | None) -> str | None:
+        """Return the destination that the run's submission recorded: it had passed the allowlist by then."""
+        if context is None or self.submit_task_id is None:
+            return None
+        submitted = cast("Submitted | None", context["ti"].xcom_pull(task_ids=self.submit_task_id))
+        return submitted and submitted["destination"]
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait, or fail as it has failed."""
@@ -211,6 +229,14 @@ class KlapOperator(BaseOperator):
         except KlapError as failure:
             result = failure
         return target.decide(result, state, now=time.time())
+
+
+def writer_of(context: Context) -> Writer:
+    """Return the try of this task instance, to which the partial files that it writes belong."""
+    from klap_provider.files.storage import Writer
+
+    ti = context["ti"]
+    return Writer(f"{ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}", ti.try_number)
 
 
 def require_fields(operator: BaseOperator, context: Context) -> None:

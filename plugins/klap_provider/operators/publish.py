@@ -10,7 +10,7 @@ from airflow.sdk import AssetAlias
 from klap_provider.api import public_form
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import KlapOperator, reports_failure, writer_of
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.naming import manifest_name
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
     from pydantic import JsonValue
+
+    from klap_provider.files.storage import Writer
 
 #: What the latest run to end says of the folder; and below it, what each run has said.
 MANIFEST = "manifest.json"
@@ -70,6 +72,7 @@ class PublishShortsOperator(KlapOperator):
         are none to be billed, as after video-to-video.
     :param destination: as given to the delivering task; the same default. Templated.
     :param subfolder: as given to the delivering task. Templated.
+    :param submit_task_id: as given to the delivering task.
     :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
         (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
         allows (``[klap] allowed_destinations``).
@@ -112,6 +115,7 @@ class PublishShortsOperator(KlapOperator):
         list_task_id: str | None = None,
         destination: str | None = None,
         subfolder: str | None = None,
+        submit_task_id: str | None = None,
         allowed_destinations: Sequence[str] | None = None,
         asset_alias: str | None = "klap_shorts",
         **kwargs: Any,
@@ -131,6 +135,7 @@ class PublishShortsOperator(KlapOperator):
         self.list_task_id = list_task_id
         self.destination = destination
         self.subfolder = subfolder
+        self.submit_task_id = submit_task_id
         self.allowed_destinations = allowed_destinations
         self.note_author("destination")
 
@@ -155,11 +160,12 @@ class PublishShortsOperator(KlapOperator):
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
             raise KlapIncompleteError(f"{cause}. Nothing was made of {public_form.shown(self.source_video_url)}.")
-        destination = self.settled(self.allowed_destinations)
+        destination = self.settled(self.allowed_destinations, context)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
         left_out = reasons(listed or [])
         path = self._write(
+            writer_of(context),
             destination,
             manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             {
@@ -261,7 +267,7 @@ class PublishShortsOperator(KlapOperator):
         said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
         return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
 
-    def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:
+    def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:
         """Write the manifest, and return the path of it that stays this run's."""
         from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import folder_at, storage_faults
@@ -270,5 +276,5 @@ class PublishShortsOperator(KlapOperator):
         own = folder / OF_EACH_RUN / name
         for path in (own, folder / MANIFEST):
             with storage_faults("destination", str(path), paid=True):
-                write_json(path, manifest)
+                write_json(path, manifest, writer)
         return str(own)
