@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time import comms
+from airflow.sdk.module_loading import import_string
 
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules.video_list import label
+from klap_provider.triggers import VideoRunTrigger
 from tests.support.airflow_context import OtherRun
 
 if TYPE_CHECKING:
@@ -469,6 +472,97 @@ def test_a_run_that_is_still_going_is_waited_for(
     timer.start()
     assert video().run()["shorts"] == 2
     timer.join()
+
+
+def test_a_wait_for_a_run_that_somebody_deletes_ends_and_says_so(
+    video: Callable[..., Played], supervisor: Supervisor, sum_up: Callable[[], Played]
+) -> None:
+    supervisor.runs[RUN_ID] = OtherRun("running", {})
+    timer = threading.Timer(0.3, supervisor.runs.clear)
+    timer.start()
+    task = video()
+    with pytest.raises(KlapIncompleteError, match=rf"the run {RUN_ID} of {MAIN} was deleted.*start the batch again"):
+        task.run()
+    timer.join()
+    assert (task.xcom()["state"], task.xcom()["shorts"]) == ("deleted", 0)
+
+    supervisor.put_xcom("read_list", [{"source_video_url": TALK, "trigger_run_id": RUN_ID, "settings": {}}])
+    supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 0}, "klap_list")
+    with pytest.raises(KlapIncompleteError, match="Somebody deleted the run"):
+        sum_up().run()
+
+    supervisor.fate = DELIVERED
+    task.clear()
+    assert task.run()["state"] == "success"
+
+
+@pytest.mark.parametrize("left", [{}, {"review_hours": 0.3 / 3600}])
+def test_a_wait_for_a_run_has_a_deadline(
+    video: Callable[..., Played], supervisor: Supervisor, left: dict[str, Any]
+) -> None:
+    supervisor.runs[RUN_ID] = OtherRun("running", {})
+    task = video(timeout=0.4, settings=left)
+    began = time.monotonic()
+    with pytest.raises(KlapIncompleteError, match=r"is still running\. It has not ended within .*clear this task"):
+        task.run()
+    assert time.monotonic() - began >= 0.4 + 3600 * left.get("review_hours", 0)
+    assert task.xcom()["state"] == "running"
+
+    began = time.monotonic()
+    with pytest.raises(KlapIncompleteError):
+        task.run()  # a retry
+    assert time.monotonic() - began < 0.4
+    supervisor.runs[RUN_ID].state = "success"
+    task.clear()
+    assert task.run()["state"] == "success"
+
+
+def test_a_clear_waits_once_more(video: Callable[..., Played], supervisor: Supervisor) -> None:
+    supervisor.runs[RUN_ID] = OtherRun("running", {})
+    task = video(timeout=0.1)
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    task.tries_when_cleared = task.tries  # Airflow 3.3 keeps the state store
+    timer = threading.Timer(0.05, lambda: setattr(supervisor.runs[RUN_ID], "state", "success"))
+    timer.start()
+    assert task.run()["state"] == "success"
+    timer.join()
+
+
+def test_an_api_server_that_is_away_for_a_while_ends_no_wait(
+    video: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.runs[RUN_ID] = OtherRun("running", DELIVERED.published)
+    task = video()
+
+    def away() -> None:
+        supervisor.broken = (comms.GetDagRunState,)
+        time.sleep(0.3)
+        supervisor.runs[RUN_ID].state = "success"
+        supervisor.broken = ()
+
+    timer = threading.Timer(0.1, away)
+    timer.start()
+    assert task.run()["state"] == "success"
+    timer.join()
+
+
+def test_a_wait_that_an_earlier_version_began_ends_with_its_event(
+    video: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.runs[RUN_ID] = DELIVERED
+    task = video()
+    event = ("airflow.providers.standard.triggers.external_task.DagStateTrigger", {RUN_ID: "success"})
+    operator, _, context = task._start(0)
+    assert operator.execute_complete(context, event)["shorts"] == 2  # type: ignore[attr-defined]  # of this operator
+
+
+def test_a_stored_trigger_is_rebuilt_also_by_another_version() -> None:
+    given = {"dag_id": MAIN, "run_id": RUN_ID, "deadline": 5.5, "poll_interval": 7}
+    path, kwargs = VideoRunTrigger(**given).serialize()
+    assert kwargs == given
+    again = import_string(path)(**{**kwargs, "of_a_later_version": 1})
+    assert again.serialize() == (path, kwargs)
 
 
 def test_a_passing_fault_of_airflow_itself_is_tried_again(video: Callable[..., Played], supervisor: Supervisor) -> None:

@@ -180,6 +180,10 @@ class Supervisor:
                     return comms.ErrorResponse(error=ErrorType.DAGRUN_ALREADY_EXISTS)
                 self.runs[msg.run_id] = replace(self.fate, conf=msg.conf, note=msg.note)
                 return comms.OKResponse(ok=True)
+            case comms.GetDagRunState() if msg.run_id not in self.runs:
+                raise AirflowRuntimeError(
+                    comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+                )
             case comms.GetDagRunState():
                 return comms.DagRunStateResult(state=DagRunState(self.runs[msg.run_id].state))
             case comms.GetDRCount():

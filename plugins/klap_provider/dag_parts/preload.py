@@ -18,6 +18,7 @@ import klap_provider.rules.poll_schedule
 import klap_provider.rules.polling
 import klap_provider.telemetry.metrics
 import klap_provider.triggers.status
+import klap_provider.triggers.video_run
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
 from klap_provider.files import destination, download, preflight, sidecar, source, stored
 from klap_provider.hooks import client
