@@ -11,6 +11,7 @@ from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
 from klap_provider.dag_parts.trigger_form import PLACE, allowed_places, handed_on
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
+from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.run_videos import TIMEOUT
 from klap_provider.xcoms import SETTINGS_KEY
 
@@ -118,6 +119,7 @@ def klap_generate_shorts_batch(
             task_id="video",
             task_display_name="Each video",
             map_index_template="{{ task.video_name }}",
+            retry_policy=KlapRetryPolicy(),  # the operator's own one does not count where it cannot be unmapped
             trigger_dag_id=trigger_dag_id,
             shared_settings=XComArg(cast("Any", read_list), SETTINGS_KEY),
             poke_interval=poke_interval,
