@@ -275,9 +275,7 @@ class ShortsTarget(_Stored):
             )
         return _again("the folder is empty", replace(state, failures=0), now=now)
 
-    def _complete(
-        self, shorts: list[Project], state: PollState, *, now: float
-    ) -> Done[list[Project]] | PollAgain:
+    def _complete(self, shorts: list[Project], state: PollState, *, now: float) -> Done[list[Project]] | PollAgain:
         seen = hashlib.sha256(repr(sorted((short.id, short.virality_score) for short in shorts)).encode()).hexdigest()
         since = state.seen_since if state.seen == seen and state.seen_since is not None else now
         if self._is_full(shorts) or now - since >= self.interval or now >= state.deadline:
