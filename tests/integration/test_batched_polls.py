@@ -152,7 +152,7 @@ async def test_a_list_that_fails_costs_no_poll_and_no_wait(
     targets = await asyncio.to_thread(exports, 4)
     await asyncio.to_thread(klap.fault, "GET", "^/exports$", times=None, **fault)
     await ended(waits(targets))
-    assert min(own(klap).values()) >= 3
+    assert min(own(klap).values()) >= 2  # a list that hangs takes half of each interval
     assert max(own(klap).values()) <= MOST
     assert len(lists(klap)) <= MOST * (1 + (fault["action"] == "drop"))  # aiohttp repeats a GET that was dropped
     is_list = isinstance(fault.get("body"), list)  # that lacks the exports: no failure, and nothing to tell
