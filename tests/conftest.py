@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 #: Seconds that a test with one of these marks may take. The first test of a suite starts a whole Airflow.
-LIMITS = {"browser": 600, "storage": 600, "e2e": 900, "chaos": 1200, "cluster": 1800, "managed": 1800}
+LIMITS = {
+    "browser": 600,
+    "storage": 600,
+    "e2e": 900,
+    "chaos": 1200,
+    "cluster": 1800,
+    "config": 1800,
+    "managed": 1800,
+    "long": 3600,
+}
 
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="klap-tests-airflow-")
 

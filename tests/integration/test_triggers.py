@@ -162,7 +162,7 @@ async def test_a_triggerer_whose_own_connection_is_wrong_does_not_chase_the_work
     began = time.time()
     events = payloads(await all_events(waiting(submitted(klap), state(handovers=handovers))))
     assert events == [{"unknown_since": None, "handovers": handovers + 1}]
-    assert least <= time.time() - began < least + 2
+    assert time.time() - began >= least
 
 
 @pytest.mark.parametrize("fate", ["ready", "job_error", "401"])
@@ -224,10 +224,11 @@ async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_poll(klap
 async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="paused")
-    trigger = waiting(klap_task_id, state(seconds=1))
+    trigger = waiting(klap_task_id, state(seconds=3))
     deadline = trigger.state.deadline
     running = asyncio.create_task(all_events(trigger))
-    await asyncio.sleep(0.6)
+    while trigger.state.unknown_since is None and not running.done():  # noqa: ASYNC110  # it has no event
+        await asyncio.sleep(0.01)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
