@@ -94,10 +94,10 @@ class Up:
         rows = self._get(f"/api/v2/assets/{asset['id']}/state-store?limit=100")["asset_state_store"]
         return sorted(row["key"] for row in rows if row["key"].startswith("paid "))
 
-    def billed(self) -> list[str]:
-        """Return what the sandbox was paid for."""
+    def billed(self) -> dict[str, str]:
+        """Return the kind of each job that the sandbox was paid for, by its id."""
         answer = requests.get(self.sample.replace("sample.mp4", "_sandbox/ledger"), timeout=30)
-        return sorted(entry["kind"] for entry in answer.json())
+        return {entry["id"]: entry["kind"] for entry in answer.json()}
 
     @property
     def sample(self) -> str:
@@ -135,9 +135,10 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
     try:
         assert second.state_of("whole") == "success"
         assert second.end_of("interrupted") == "success"
-        assert second.billed() == ["export"] * 6 + ["task"] * 2
+        billed = second.billed()
+        assert sorted(billed.values()) == ["export"] * 6 + ["task"] * 2
         paid = second.ledger()
-        assert len(paid) == 8
+        assert set(billed) <= {row.rpartition(" ")[2] for row in paid}
         assert len(set(checkout.state.rglob("klap_shorts/*/*.mp4")) | videos) == 6
     finally:
         second.end(signal.SIGKILL)
