@@ -97,7 +97,8 @@ def main() -> None:
 
 
 def _time_of(value: object) -> str | None:
-    return str(value["at"]) if isinstance(value, dict) and "at" in value else None
+    at = value.get("at") if isinstance(value, dict) else None
+    return at if isinstance(at, str) else None
 
 
 if __name__ == "__main__":

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+import logging
+import re
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+log = logging.getLogger(__name__)
 
 #: What names a task instance.
 PLACE = ("dag_id", "run_id", "task_id", "map_index")
@@ -59,6 +67,7 @@ class StateRow:
     """
     A row of an asset's state store.
 
+    :param value: None if it cannot be read: it is no JSON, or its backend does not have it.
     :param dag_id: of the task that wrote it last; None if that was no task, but a person.
     :param run_id: likewise.
     """
@@ -85,8 +94,6 @@ def rows_of_asset(
     as somebody who may read all of it. When it moves: see the routes of
     ``core_api/routes/public/asset_state_store.py``.
     """
-    import json
-
     from airflow.models.asset import AssetModel
     from airflow.models.asset_state_store import AssetStateStoreModel as Row
     from airflow.utils.session import create_session
@@ -94,7 +101,14 @@ def rows_of_asset(
 
     wanted = Row.key.in_(list(keys)) if prefix is None else Row.key.startswith(prefix, autoescape=True)
     statement = (
-        select(Row.key, Row.value, Row.last_updated_by_kind, Row.last_updated_by_dag_id, Row.last_updated_by_run_id)
+        select(
+            Row.key,
+            Row.value,
+            Row.updated_at,
+            Row.last_updated_by_kind,
+            Row.last_updated_by_dag_id,
+            Row.last_updated_by_run_id,
+        )
         .join(AssetModel, AssetModel.id == Row.asset_id)
         .where(AssetModel.name == name, wanted)
     )
@@ -103,9 +117,46 @@ def rows_of_asset(
     with create_session() as session:
         found = session.execute(statement).all()
     return [
-        StateRow(key, json.loads(value), *((dag_id, run_id) if kind == "task" else (None, None)))
-        for key, value, kind, dag_id, run_id in found
+        StateRow(key, _state_value(key, value, at), *((dag_id, run_id) if kind == "task" else (None, None)))
+        for key, value, at, kind, dag_id, run_id in found
     ]
+
+
+def _state_value(key: str, stored: str, at: datetime) -> Any:
+    """
+    Return what a row of a state store says, or None: an odd row hides itself, and no other one.
+
+    Why: ``[workers] state_store_backend`` keeps values in a storage of its own, and leaves a reference in the
+    database. Airflow resolves it for tasks alone. When it moves: see what ``AssetStateStoreAccessor.get`` of
+    ``airflow.sdk.execution_time.context`` does with what it is answered.
+    """
+    from airflow.sdk.execution_time.context import _unwrap_external_ref
+
+    try:
+        value = json.loads(stored)
+        reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
+        return value if reference is None else _referred(reference, at)
+    except Exception:  # of whatever library reads the backend's storage
+        log.debug("The row %r of a state store cannot be read", key, exc_info=True)
+        return None
+
+
+@functools.lru_cache(maxsize=20_000)
+def _referred(reference: str, _at: datetime) -> Any:
+    """
+    Return the value that a state-store backend keeps.
+
+    :param _at: when the row was written: the reference stays the same when the value changes.
+    """
+    from airflow.sdk.execution_time.context import _get_worker_state_store_backend
+
+    # Any task can write any text as a reference.
+    if ".." in re.split(r"[/\\]", urllib.parse.unquote(reference)):
+        raise ValueError("the reference leads out of the backend's storage")
+    backend = _get_worker_state_store_backend()
+    if backend is None:
+        raise LookupError("the API server has no [workers] state_store_backend")
+    return backend.deserialize_asset_state_store_from_ref(reference)
 
 
 def dags_of_asset(name: str) -> list[str]:

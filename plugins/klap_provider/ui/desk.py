@@ -1,26 +1,22 @@
-"""What the page Klap shows of runs and shorts: of the DAGs whose XComs a user may read, and of no other."""
+"""The runs and shorts that the page Klap shows: those of the Dags whose XComs a user may read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals.api_server import (
-    dags_of_asset,
-    existing_runs,
-    latest_runs,
-    may_read_xcoms,
-    rows_of_asset,
-)
-from klap_provider.rules.ledger import DELIVERED, PAID
-from klap_provider.rules.spending import paid_lines, run_of_line, total
+from klap_provider.airflow_internals.api_server import dags_of_asset, existing_runs, latest_runs, may_read_xcoms
+from klap_provider.rules.spending import total
+from klap_provider.ui import ledger_rows
 from klap_provider.ui.runs import BATCH, OPERATORS, REVIEW, has_words, name_of, parts_of, run_names
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from klap_provider.airflow_internals.api_server import RunRow, StateRow
+    from klap_provider.airflow_internals.api_server import RunRow
+    from klap_provider.rules.spending import Payment
+    from klap_provider.ui.ledger_rows import Delivery
 
 #: What shorts may be sorted by, and what stands last where there is none.
 ORDERS: Mapping[str, Any] = {"score": -1, "at": "", "name": "", "video": "", "dag_id": ""}
@@ -47,12 +43,12 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
     )
     page = [(run, parts_of(run, dag_ids)) for run in runs[:limit]]
     run_ids = {run_id for _, parts in page for _, run_id in parts}
-    shorts: dict[tuple[str, str], list[StateRow]] = defaultdict(list)
-    for row in rows_of_asset(LEDGER, prefix=f"{DELIVERED} ", run_ids=run_ids):
-        shorts[str(row.dag_id), str(row.run_id)].append(row)
-    lines: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID} ", run_ids=run_ids)):
-        lines[run_of_line(line)].append(line)
+    shorts: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
+    for short in ledger_rows.deliveries(user, run_ids=run_ids):
+        shorts[short["dag_id"], short["run_id"]].append(short)
+    lines: dict[tuple[str, str], list[Payment]] = defaultdict(list)
+    for line in ledger_rows.payments(user, run_ids=run_ids):
+        lines[line.run].append(line)
     return {
         "videos": [
             _video(
@@ -67,18 +63,20 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
     }
 
 
-def _take(lines: dict[tuple[str, str], list[Any]], parts: Iterable[tuple[str, str]], *, since: str) -> list[Any]:
-    """Return what runs have paid since then; what is taken is there no more, and so is in one sum alone."""
-    taken = [line for part in parts for line in lines[part] if str(line["at"]) >= since]
+def _take(
+    lines: dict[tuple[str, str], list[Payment]], parts: Iterable[tuple[str, str]], *, since: str
+) -> list[Payment]:
+    """Take out what runs have paid since then, so that a payment is in one sum alone, and return it."""
+    taken = [line for part in parts for line in lines[part] if line.at >= since]
     for part in parts:
-        lines[part] = [line for line in lines[part] if str(line["at"]) < since]
+        lines[part] = [line for line in lines[part] if line.at < since]
     return taken
 
 
-def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, Any]:
+def _video(run: RunRow, shorts: list[Delivery], lines: list[Payment]) -> dict[str, Any]:
     batch = sum(task.operator == BATCH for task in run.tasks)
-    budgets = [] if batch else [line["budget"] for line in lines if line.get("budget") is not None]
-    scores = [row.value["score"] for row in shorts if row.value["score"] is not None]
+    budgets = [] if batch else [line.budget for line in lines if line.budget is not None]
+    scores = [short["score"] for short in shorts if short["score"] is not None]
     asks = any(task.operator == REVIEW and task.state == "awaiting_input" for task in run.tasks)
     return {
         "dag_id": run.dag_id,
@@ -90,8 +88,8 @@ def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, A
         "by": run.by,
         "shorts": len(shorts),
         "best": max(scores, default=None),
-        "cost": total(line["price"] for line in lines) if lines else None,
-        "second_hand": any(line.get("second_hand") for line in lines),
+        "cost": total(line.price for line in lines) if lines else None,
+        "second_hand": any(line.second_hand for line in lines),
         "budget": next(iter(budgets), None),
         "batch": batch,
     }
@@ -113,12 +111,12 @@ def shorts(
         cost being that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted
         None.
     """
-    rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED} "))
+    rows = ledger_rows.deliveries(user)
     words = search.lower().split()
-    # Those of all runs take a while: they are read where something is searched for.
-    names = run_names((str(row.dag_id), str(row.run_id)) for row in (rows if words else ()))
-    wanted = [row for row in rows if dag_id in (None, row.dag_id) and has_words(words, *_words_of(row, names))]
-    found = [short for short in _exports(wanted) if since <= short["at"][:10] <= until]
+    # The names of all runs take a while: they are read where something is searched for.
+    names = run_names((row["dag_id"], row["run_id"]) for row in (rows if words else ()))
+    wanted = [row for row in rows if dag_id in (None, row["dag_id"]) and has_words(words, *_words_of(row, names))]
+    found = [short for short in _exports(user, wanted) if since <= short["at"][:10] <= until]
     key = order_by.removeprefix("-")
     last = ORDERS[key]
     found.sort(key=lambda short: short["at"], reverse=True)
@@ -130,43 +128,33 @@ def shorts(
         "total": len(found),
         "cost": total(short["cost"] for short in found if short["cost"] is not None),
         "second_hand": any(short["second_hand"] for short in found),
-        "dag_ids": sorted({str(row.dag_id) for row in rows}),
+        "dag_ids": sorted({row["dag_id"] for row in rows}),
     }
 
 
-def _exports(rows: Iterable[StateRow]) -> list[dict[str, Any]]:
+def _exports(user: Any, rows: Iterable[Delivery]) -> list[dict[str, Any]]:
     """Return the delivered exports, each as it was delivered last, of the day on which it was paid."""
-    lines = {line["id"]: line for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID} "))}
-    latest: dict[str, StateRow] = {}
+    lines = {line.id: line for line in ledger_rows.payments(user)}
+    latest: dict[str, Delivery] = {}
     first: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: (row.value["at"], row.key)):
-        latest[row.value["export_id"]] = row
-        first.setdefault(row.value["export_id"], row.value["at"])
+    for row in sorted(rows, key=lambda row: (row["at"], row["dag_id"], row["run_id"], row["id"])):
+        latest[row["export_id"]] = row
+        first.setdefault(row["export_id"], row["at"])
     return [
         {
-            "dag_id": row.dag_id,
-            "run_id": row.run_id,
-            "id": row.value["project_id"],
-            **{name: row.value[name] for name in ("name", "score", "video", "size", "path")},
-            "at": str(line.get("at", first[export_id])),
-            "cost": line.get("price"),
-            "second_hand": bool(line.get("second_hand")),
-            "settings": line.get("settings"),
+            **{name: fact for name, fact in row.items() if name != "export_id"},
+            "at": line.at if line else first[export_id],
+            "cost": line.price if line else None,
+            "second_hand": bool(line and line.second_hand),
+            "settings": line.settings if line else None,
         }
-        for export_id, row in sorted(latest.items(), key=lambda item: item[1].value["project_id"])
-        for line in [lines.get(export_id, {})]
+        for export_id, row in sorted(latest.items(), key=lambda item: item[1]["id"])
+        for line in [lines.get(export_id)]
     ]
 
 
-def _readable(user: Any, rows: Iterable[StateRow]) -> list[StateRow]:
-    """Return the rows that tasks of DAGs wrote whose XComs the user may read."""
-    by_tasks = [row for row in rows if row.dag_id is not None]
-    readable = may_read_xcoms(user, {str(row.dag_id) for row in by_tasks})
-    return [row for row in by_tasks if row.dag_id in readable]
-
-
-def _words_of(row: StateRow, names: Mapping[tuple[str, str], str]) -> list[Any]:
-    return [row.value["name"], row.value["video"], names.get((str(row.dag_id), str(row.run_id))), row.dag_id]
+def _words_of(row: Delivery, names: Mapping[tuple[str, str], str]) -> list[Any]:
+    return [row["name"], row["video"], names.get((row["dag_id"], row["run_id"])), row["dag_id"]]
 
 
 def _sortable(value: Any, last: Any) -> Any:

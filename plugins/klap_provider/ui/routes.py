@@ -9,18 +9,22 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
-from klap_provider.errors import KlapError, KlapMissingFileError
-from klap_provider.files.stored import stored_file
+from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
 from klap_provider.ui import delivered, desk, paid
 from klap_provider.ui.player import send_video
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastapi import FastAPI
 
 User = Annotated[Any, Depends(signed_in())]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0)]
 SHORT = "/dags/{dag_id}/runs/{run_id:path}/shorts/{project_id}"
+
+#: The statuses of what a request for a file can fail with; of all else: 502.
+_STATUSES: Mapping[type[KlapError], int] = {KlapMissingFileError: 404, KlapNotServedError: 403}
 
 router = APIRouter()
 
@@ -33,14 +37,14 @@ def _permitted(dag_id: str, user: User) -> None:
 @router.api_route(f"{SHORT}/video", methods=["GET", "HEAD"], dependencies=[Depends(_permitted)])
 def video(request: Request, dag_id: str, run_id: str, project_id: str, download: bool = False) -> Response:
     """Send the video that a run has delivered of a short, or the part of it that is asked for."""
-    short = delivered.find(dag_id, run_id, project_id)
-    return send_video(stored_file(short["path"]), request.headers, download=download, head=request.method == "HEAD")
+    file = delivered.video_of(dag_id, run_id, project_id)
+    return send_video(file, request.headers, download=download, head=request.method == "HEAD")
 
 
 @router.get(f"{SHORT}/texts", dependencies=[Depends(_permitted)])
 def texts(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """Return what to publish a delivered short with, from the file beside it."""
-    return delivered.texts(delivered.find(dag_id, run_id, project_id))
+    return delivered.texts_of(dag_id, run_id, project_id)
 
 
 def _run(run_dag_id: str | None = None, run_id: str | None = None) -> tuple[str, str] | None:
@@ -100,5 +104,4 @@ def say_fault(app: FastAPI) -> None:
 
     @app.exception_handler(KlapError)
     def answer(_: Request, fault: KlapError) -> Response:
-        status = 404 if isinstance(fault, KlapMissingFileError) else 502
-        return JSONResponse({"detail": str(fault)}, status)
+        return JSONResponse({"detail": str(fault)}, _STATUSES.get(type(fault), 502))
