@@ -37,12 +37,23 @@ def signed_in() -> Callable[..., Any]:
 
 def may_read_xcoms(user: Any, dag_ids: Iterable[str]) -> set[str]:
     """
-    Return those of some DAGs whose XComs a user may read.
+    Return those of some Dags whose XComs a user may read.
 
-    Why: ``requires_access_dag`` of Airflow's own routes answers for the one DAG of a request alone. When it moves: see
-    what that asks the auth manager.
+    Why: as for :func:`permitted`. When it moves: likewise.
+    """
+    return permitted(user, dag_ids, "GET", "XCOM")
+
+
+def permitted(user: Any, dag_ids: Iterable[str], method: str, what: str) -> set[str]:
+    """
+    Return those of some Dags with which a user may do something.
 
     :param user: of :func:`signed_in`.
+    :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+    :param what: the name of a ``DagAccessEntity``, such as ``XCOM``, ``TASK_INSTANCE`` or ``RUN``.
+
+    Why: ``requires_access_dag`` of Airflow's own routes answers for the one Dag of a request alone. When it moves: see
+    what that asks the auth manager.
     """
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -54,12 +65,84 @@ def may_read_xcoms(user: Any, dag_ids: Iterable[str]) -> set[str]:
         dag_id
         for dag_id in ids
         if manager.is_authorized_dag(
-            method="GET",
-            access_entity=DagAccessEntity.XCOM,
+            method=method,  # type: ignore[arg-type]  # a word that Airflow has for it
+            access_entity=DagAccessEntity[what],
             details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
             user=user,
         )
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """
+    The trigger form of a Dag.
+
+    :param fields: their names.
+    :param is_paused: whether its runs wait until somebody unpauses the Dag.
+    """
+
+    fields: frozenset[str]
+    is_paused: bool
+
+
+def form_of(dag_id: str) -> Form | None:
+    """
+    Return the trigger form of a Dag; None if Airflow does not have that Dag now.
+
+    Why: ``GET /dags/{dag_id}/details`` gives it to browsers alone. When it moves: see ``trigger_dag_run`` of
+    ``core_api/routes/public/dag_run.py``.
+    """
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        model = session.get(DagModel, dag_id)
+        dag = None if model is None or model.is_stale else _dag_bag().get_latest_version_of_dag(dag_id, session=session)
+        return None if model is None or dag is None else Form(frozenset(dag.params), bool(model.is_paused))
+
+
+@functools.cache
+def _dag_bag() -> Any:
+    """
+    Return what gives Dags as the database has them, and remembers them.
+
+    Why: the API server's own is in the state of its app, which a plugin's app does not have. When it moves: see
+    ``dag_bag_from_app`` of ``api_fastapi/common/dagbag.py``.
+    """
+    from airflow.api_fastapi.common.dagbag import create_dag_bag
+
+    return create_dag_bag()
+
+
+def trigger(request: Any, user: Any, *, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> None:
+    """
+    Start a run as Airflow's own route does, and note in the audit log who has done so.
+
+    :param request: the FastAPI request that asks for it.
+    :param user: of :func:`signed_in`, whose right to do so is checked already.
+    :raises FileExistsError: the Dag has a run of that id.
+    :raises fastapi.HTTPException: the Dag does not take the conf, or runs that people start.
+
+    Why: over its public API the conf, which may have a secret address in it, would have to come from the browser.
+    When it moves: see ``core_api/routes/public/dag_run.py``.
+    """
+    from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
+    from airflow.api_fastapi.core_api.routes.public.dag_run import trigger_dag_run
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy.exc import IntegrityError
+
+    body = TriggerDAGRunPostBody(dag_run_id=run_id, logical_date=None, conf=dict(conf), note=note)
+    try:
+        with create_session() as session:
+            trigger_dag_run(dag_id, body, _dag_bag(), user, session, request)
+            who = {"owner": user.get_name(), "owner_display_name": user.get_name()}
+            session.add(
+                Log(event="trigger_dag_run", dag_id=dag_id, run_id=run_id, extra=json.dumps({"note": note}), **who)
+            )
+    except IntegrityError as there:
+        raise FileExistsError(run_id) from there
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
-from klap_provider.ui import delivered, desk, paid
+from klap_provider.ui import actions, delivered, desk, paid
 from klap_provider.ui.player import send_video
 
 if TYPE_CHECKING:
@@ -45,6 +46,33 @@ def video(request: Request, dag_id: str, run_id: str, project_id: str, download:
 def texts(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """Return what to publish a delivered short with, from the file beside it."""
     return delivered.texts_of(dag_id, run_id, project_id)
+
+
+class Watermark(BaseModel):
+    """Another watermark than that of the run. What is not sent stays as the run has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    src_url: str | None = None
+    pos_x: float = 0.5
+    pos_y: float = 0.5
+    scale: float = 1
+
+
+class FurtherExports(BaseModel):
+    """Shorts of a run to be exported in a run of their own. The video's address stays on the server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project_ids: list[str] = Field(min_length=1, max_length=1000)
+    watermark: Watermark | None = None
+
+
+@router.post("/dags/{dag_id}/runs/{run_id:path}/exports")
+def export_more(request: Request, user: User, dag_id: str, run_id: str, wanted: FurtherExports) -> dict[str, str]:
+    """Start the run that exports further shorts of a run's video."""
+    mark = None if wanted.watermark is None else wanted.watermark.model_dump(exclude_unset=True)
+    return actions.export_more(request, user, dag_id, run_id, project_ids=wanted.project_ids, watermark=mark)
 
 
 def _run(run_dag_id: str | None = None, run_id: str | None = None) -> tuple[str, str] | None:

@@ -1,5 +1,5 @@
 /** Buttons that do something, each once, and what may be said about it. */
-import { ApiError, get, ledgerId, send } from "./api.js";
+import { ApiError, get, ledgerId, send, sendToPlugin } from "./api.js";
 import { clearOrder } from "./orders.js";
 import { Icon, h } from "./parts.js";
 
@@ -20,7 +20,7 @@ const NEEDS = {
 
 /**
  * What the parts of the tab know of it: its `run`, in parts, the `form` of its Dag (null: not known yet), what was
- * `refused` so far, by act, and `refuse(act)`, `follow()` to look at the run at once, `started(order)` to show a run,
+ * `refused` so far, by act, and `refuse(act)`, `follow()` to look at the run at once, `started(run)` to show a run,
  * `answered()` to note that it is this user who `hasAnswered` the run's question.
  */
 export const Acting = createContext(null);
@@ -83,14 +83,18 @@ function problemOf(error, act) {
 /** The path below Airflow's API of a run whose address in the UI is given, in parts. */
 export const inApi = ([, dagId, , runId]) => ["dags", dagId, "dagRuns", runId];
 
-/** Start a run, unless it is there: {@link import("./orders.js").exportOrder}. */
-export async function start(dagId, order) {
-  try {
-    return await send("POST", ["dags", dagId, "dagRuns"], order);
-  } catch (error) {
-    if (error.status !== 409) throw error;
-    return get(["dags", dagId, "dagRuns", order.dag_run_id]);
-  }
+/**
+ * Start the run that exports further shorts of a run's video, unless that run is there: the server knows which video.
+ *
+ * @param {string[]} run the run's address, in parts
+ * @param {string[]} ids of the shorts
+ * @param {{src_url?: string | null, pos_x: number, pos_y: number, scale: number}} [watermark] another one than that of
+ *   the run; without an address: its picture
+ * @returns {Promise<object>} the run, as Airflow's API has it
+ */
+export async function exportMore(run, ids, watermark = undefined) {
+  const started = await sendToPlugin("POST", ["api", ...run, "exports"], { project_ids: ids, watermark });
+  return get(["dags", started.dag_id, "dagRuns", started.run_id]);
 }
 
 /** Clear task instances of a run: {@link clearOrder}. */

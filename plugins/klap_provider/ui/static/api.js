@@ -67,8 +67,12 @@ async function reason(answer) {
  * @returns {Promise<any>} the decoded answer, or null
  * @throws {ApiError} for an answer other than 2xx
  */
-export async function send(method, path, body = undefined) {
-  const url = new URL(`api/v2/${path.map(encodeURIComponent).join("/")}`, document.baseURI);
+export const send = (method, path, body = undefined) => ask(method, address(["api", "v2", ...path], {}), body);
+
+/** The same of what the plugin itself does. */
+export const sendToPlugin = (method, path, body = undefined) => ask(method, pluginAddress(path), body);
+
+async function ask(method, url, body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
   if (!answer.ok) throw new ApiError(answer.status, await reason(answer));

@@ -1,8 +1,8 @@
 /** What can be done with an exported short: decide, try it again, export it with another look. */
-import { ActButton, Acting, clear, decide, inApi, start } from "./acting.js";
+import { ActButton, Acting, clear, decide, exportMore, inApi } from "./acting.js";
 import { get } from "./api.js";
 import { Decide } from "./decide.js";
-import { canExport, exportOrder } from "./orders.js";
+import { canExport } from "./orders.js";
 import { h } from "./parts.js";
 import { priceWords } from "./words.js";
 
@@ -68,8 +68,9 @@ function ExportAgain({ short, run }) {
   const withMark = async () => {
     const { src_url, ...numbers } = mark;
     const place = Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number(value)]));
-    const watermark = { src_url: src_url.trim() || null, ...place };
-    started(await start(run[1], exportOrder({ conf, story, params: form.params, ids: [short.id], watermark })));
+    // A picture that is as it was is not sent: its address is the server's to know.
+    const picture = src_url === (conf?.watermark_src_url ?? "") ? {} : { src_url: src_url.trim() || null };
+    started(await exportMore(run, [short.id], { ...picture, ...place }));
     setOpen(false);
   };
   const anew = async () => {

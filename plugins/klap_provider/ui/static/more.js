@@ -1,8 +1,8 @@
 /** Further exports of the same video: what was not selected, and the runs that export it after all. */
-import { ActButton, Acting, clear, start } from "./acting.js";
+import { ActButton, Acting, clear, exportMore } from "./acting.js";
 import { get } from "./api.js";
 import { LeftOutCard, ShortCard } from "./card.js";
-import { canExport, exportOrder, morePrefix } from "./orders.js";
+import { canExport, morePrefix } from "./orders.js";
 import { ActionBar, CardGrid, Notice, RunLink, State, h } from "./parts.js";
 import { billOf, toggled } from "./pick.js";
 import { costWords, momentWords, money } from "./words.js";
@@ -12,7 +12,7 @@ const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
 
 /** The shorts that were not selected, to be ticked and exported after all. */
 export function LeftOut({ shorts, run }) {
-  const { conf, form, started, story } = useContext(Acting);
+  const { form, started, story } = useContext(Acting);
   const [ticked, setTicked] = useState(() => new Set());
   const toggle = useCallback((id) => setTicked((before) => toggled(before, id)), []);
   const isPossible = canExport(form?.params, story.isWhole) && story.klapTaskId !== null;
@@ -25,7 +25,7 @@ export function LeftOut({ shorts, run }) {
     isPossible ? { canTick: true, isTicked: ticked.has(id), price: exported ? " · free" : price, toggle } : {};
   const order = async () => {
     const ids = chosen.map(({ id }) => id);
-    started(await start(run[1], exportOrder({ conf, story, params: form.params, ids })));
+    started(await exportMore(run, ids));
     setTicked(new Set());
   };
   return h(
