@@ -11,16 +11,10 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
 log = logging.getLogger(__name__)
-
-#: What names a task instance.
-PLACE = ("dag_id", "run_id", "task_id", "map_index")
-
-#: How many runs one statement names: databases take so many values, and no more.
-AT_ONCE = 1000
 
 
 def signed_in() -> Callable[..., Any]:
@@ -71,6 +65,17 @@ def permitted(user: Any, dag_ids: Iterable[str], method: str, what: str) -> set[
             user=user,
         )
     }
+
+
+def refresh_interval() -> int:
+    """
+    Return after how many seconds Airflow's own pages ask again, 0 for never.
+
+    Why: ``GET /config`` tells it to browsers alone. When it moves: see ``core_api/routes/ui/config.py``.
+    """
+    from airflow.configuration import conf
+
+    return max(0, conf.getint("api", "auto_refresh_interval", fallback=3))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,12 +158,14 @@ class StateRow:
     :param value: None if it cannot be read: it is no JSON, or its backend does not have it.
     :param dag_id: of the task that wrote it last; None if that was no task, but a person.
     :param run_id: likewise.
+    :param at: when it was written last, ISO 8601.
     """
 
     key: str
     value: Any
     dag_id: str | None
     run_id: str | None
+    at: str
 
 
 def rows_of_asset(
@@ -200,7 +207,9 @@ def rows_of_asset(
     with create_session() as session:
         found = session.execute(statement).all()
     return [
-        StateRow(key, _state_value(key, value, at), *((dag_id, run_id) if kind == "task" else (None, None)))
+        StateRow(
+            key, _state_value(key, value, at), *((dag_id, run_id) if kind == "task" else (None, None)), at.isoformat()
+        )
         for key, value, at, kind, dag_id, run_id in found
     ]
 
@@ -260,161 +269,3 @@ def dags_of_asset(name: str) -> list[str]:
     )
     with create_session() as session:
         return sorted(session.scalars(statement))
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskRow:
-    """
-    A task instance, as far as lists of runs need it.
-
-    :param name: what Airflow shows in place of its map index; None while there is none.
-    :param fields: its rendered templates, if it is mapped, and as far as Airflow still has them.
-    """
-
-    operator: str
-    state: str | None
-    name: str | None
-    fields: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRow:
-    """
-    A run, as far as lists of them show it.
-
-    :param at: ISO 8601; when it was to begin.
-    :param by: who triggered it; None where nobody did.
-    :param tasks: its task instances of the operators that were asked about, by map index.
-    """
-
-    dag_id: str
-    run_id: str
-    state: str
-    at: str
-    by: str | None
-    note: str | None
-    conf: Mapping[str, Any]
-    tasks: Sequence[TaskRow]
-
-
-def latest_runs(
-    dag_ids: Iterable[str],
-    *,
-    limit: int,
-    offset: int,
-    operators: Iterable[str],
-    starter: str,
-    started_by: tuple[str, str] | None = None,
-) -> list[RunRow]:
-    """
-    Return runs of some DAGs, the newest first.
-
-    :param operators: names of those to tell the task instances of.
-    :param starter: the operator whose mapped tasks start runs: those of their fields ``trigger_dag_id`` and
-        ``trigger_run_id``, as far as Airflow still has them.
-    :param started_by: only those that the tasks of this run have started; None: those that no run of these DAGs has.
-
-    Why: Airflow's API lists the runs of one DAG, or of all. When it moves: see
-    ``core_api/routes/public/dag_run.py``.
-    """
-    from airflow.models.dagrun import DagRun
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import and_, select, tuple_
-
-    ids = list(dag_ids)
-    target = [Fields.rendered_fields[f"trigger_{name}"].as_string() for name in ("dag_id", "run_id")]
-    started = (
-        select(*target)
-        .join_from(
-            Fields, TaskInstance, and_(*(getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE))
-        )
-        .where(TaskInstance.operator == starter, Fields.map_index >= 0, target[1].is_not(None))
-    )
-    run = tuple_(DagRun.dag_id, DagRun.run_id)
-    if started_by is None:
-        wanted = run.not_in(started.where(Fields.dag_id.in_(ids)))
-    else:
-        wanted = run.in_(started.where(Fields.dag_id == started_by[0], Fields.run_id == started_by[1]))
-    order = (DagRun.run_after.desc(), DagRun.id.desc())
-    return _runs([DagRun.dag_id.in_(ids), wanted], operators, order=order, limit=limit, offset=offset)
-
-
-def existing_runs(runs: Iterable[tuple[str, str]], *, operators: Iterable[str]) -> dict[tuple[str, str], RunRow]:
-    """
-    Return those of some runs, each a DAG's id and its own, that have not been deleted.
-
-    :param operators: as for :func:`latest_runs`.
-
-    Why: as for :func:`latest_runs`. When it moves: likewise.
-    """
-    from airflow.models.dagrun import DagRun
-    from sqlalchemy import tuple_
-
-    wanted, run = sorted(set(runs)), tuple_(DagRun.dag_id, DagRun.run_id)
-    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
-    found = [row for part in parts for row in _runs([run.in_(part)], operators)]
-    return {(row.dag_id, row.run_id): row for row in found}
-
-
-def _runs(
-    wanted: Iterable[Any],
-    operators: Iterable[str],
-    *,
-    order: Iterable[Any] = (),
-    limit: int | None = None,
-    offset: int | None = None,
-) -> list[RunRow]:
-    """
-    Return the runs that these clauses of SQL are true of.
-
-    Why: as for :func:`latest_runs`. When it moves: likewise.
-    """
-    from airflow.models.dagrun import DagRun, DagRunNote
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.session import create_session
-    from sqlalchemy import and_, select, tuple_
-
-    statement = (
-        select(
-            DagRun.dag_id,
-            DagRun.run_id,
-            DagRun.state,
-            DagRun.run_after,
-            DagRun.triggering_user_name,
-            DagRunNote.content,
-            DagRun.conf,
-        )
-        .outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
-        .where(*wanted)
-        .order_by(*order)
-        .limit(limit)
-        .offset(offset)
-    )
-    with create_session() as session:
-        runs = session.execute(statement).all()
-        its_own = [getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE]
-        found = session.execute(
-            select(
-                TaskInstance.dag_id,
-                TaskInstance.run_id,
-                TaskInstance.operator,
-                TaskInstance.state,
-                TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
-                Fields.rendered_fields,
-            )
-            .outerjoin(Fields, and_(*its_own, TaskInstance.map_index >= 0))
-            .where(
-                tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_([(run.dag_id, run.run_id) for run in runs]),
-                TaskInstance.operator.in_(list(operators)),
-            )
-            .order_by(TaskInstance.map_index)
-        )
-        tasks: dict[tuple[str, str], list[TaskRow]] = {(run.dag_id, run.run_id): [] for run in runs}
-        for dag_id, run_id, operator, state, name, fields in found:
-            tasks[dag_id, run_id].append(TaskRow(operator, state and str(state), name, fields or {}))
-    return [
-        RunRow(dag_id, run_id, str(state), at.isoformat(), by, note, conf or {}, tasks[dag_id, run_id])
-        for dag_id, run_id, state, at, by, note, conf in runs
-    ]

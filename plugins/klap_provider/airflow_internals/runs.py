@@ -1,4 +1,4 @@
-"""In the API server: runs, their task instances and what these left, each query bounded to some runs of one Dag."""
+"""In the API server: runs, their task instances and what these left."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 log = logging.getLogger(__name__)
 
 #: How many values that an XCom backend keeps are read at a time.
 AT_A_TIME = 8
+#: How many runs one statement names: databases take so many values, and no more.
+AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Run:
     note: str | None
     conf: Mapping[str, Any]
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its Dag and its id."""
+        return self.dag_id, self.run_id
+
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
@@ -50,16 +57,19 @@ class Instance:
 
     :param id: another one after each clear and retry.
     :param started_at: ISO 8601.
+    :param resumes: whether it has waited, for a trigger or a person, and has not come to its end since.
     """
 
     id: str
+    dag_id: str
     run_id: str
     task_id: str
     map_index: int
     operator: str
     state: str | None
-    try_number: int
-    started_at: str | None
+    try_number: int = 1
+    started_at: str | None = None
+    resumes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +77,12 @@ class StoredXCom:
     """
     An XCom, as it is in Airflow's database.
 
+    :param run: :attr:`Run.id`.
     :param raw: the value, or what its backend left in place of it.
     :param at: when it was written.
     """
 
+    run: int
     dag_id: str
     run_id: str
     task_id: str
@@ -113,24 +125,68 @@ def reading() -> Iterator[Any]:
         yield session
 
 
-def runs(
-    session: Any, dag_id: str, *, run_ids: Collection[str] = (), prefix: str | None = None, limit: int
-) -> list[Run]:
+def runs(session: Any, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Run]:
     """
-    Return runs of a Dag, the newest first.
-
-    :param run_ids: those of these ids.
-    :param prefix: or those whose ids begin so.
+    Return those of some runs, each a Dag's id and its own, that have not been deleted.
 
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/dag_run.py``.
+    """
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import tuple_
+
+    wanted = sorted(set(keys))
+    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
+    found = [run for part in parts for run in _runs(session, tuple_(DagRun.dag_id, DagRun.run_id).in_(part))]
+    return {run.key: run for run in found}
+
+
+def runs_with_prefix(session: Any, dag_id: str, prefix: str, *, limit: int) -> list[Run]:
+    """
+    Return the runs of a Dag whose ids begin so, the newest first.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`runs`.
+    """
+    from airflow.models.dagrun import DagRun
+
+    return _runs(session, DagRun.dag_id == dag_id, DagRun.run_id.startswith(prefix, autoescape=True), limit=limit)
+
+
+def newest_runs(
+    session: Any, dag_ids: Collection[str], *, without: Collection[tuple[str, str]], limit: int, offset: int
+) -> list[Run]:
+    """
+    Return runs of some Dags, the newest first.
+
+    :param without: runs that do not count.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`runs`.
+    """
+    from itertools import islice
+
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    order = (DagRun.run_after.desc(), DagRun.id.desc())
+    keys = select(DagRun.dag_id, DagRun.run_id).where(DagRun.dag_id.in_(list(dag_ids))).order_by(*order)
+    found = session.execute(keys.execution_options(yield_per=AT_ONCE))
+    wanted = list(islice((tuple(key) for key in found if tuple(key) not in without), offset, offset + limit))
+    there = runs(session, wanted)
+    return [there[key] for key in wanted if key in there]
+
+
+def _runs(session: Any, *wanted: Any, limit: int | None = None) -> list[Run]:
+    """
+    Return the runs that these clauses of SQL are true of, the newest first.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`runs`.
     """
     from airflow.models.dagrun import DagRun, DagRunNote
     from sqlalchemy import select
 
-    wanted = DagRun.run_id.in_(list(run_ids)) if prefix is None else DagRun.run_id.startswith(prefix, autoescape=True)
     found = session.execute(
         select(
             DagRun.id,
+            DagRun.dag_id,
             DagRun.run_id,
             DagRun.state,
             DagRun.run_after,
@@ -140,7 +196,7 @@ def runs(
             DagRun.conf,
         )
         .outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
-        .where(DagRun.dag_id == dag_id, wanted)
+        .where(*wanted)
         .order_by(DagRun.run_after.desc(), DagRun.id.desc())
         .limit(limit)
     )
@@ -156,29 +212,83 @@ def runs(
             note,
             conf if isinstance(conf, dict) else {},
         )
-        for row_id, run_id, state, at, ended, by, note, conf in found
+        for row_id, dag_id, run_id, state, at, ended, by, note, conf in found
     ]
 
 
-def instances(session: Any, dag_id: str, run_ids: Collection[str], operators: Collection[str]) -> list[Instance]:
+def instances(
+    session: Any, keys: Collection[tuple[str, str]], operators: Collection[str], *, state: str | None = None
+) -> list[Instance]:
     """
     Return the task instances of some operators in some runs, by run, task and map index.
 
+    :param keys: the runs, each a Dag's id and its own.
+    :param state: only those in this state.
+
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/task_instances.py``.
+    """
+    from airflow.models.taskinstance import TaskInstance as Row
+    from sqlalchemy import tuple_
+
+    wanted = list(keys)
+    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
+    more = () if state is None else (Row.state == state,)
+    runs = tuple_(Row.dag_id, Row.run_id)
+    return [
+        each for part in parts for each in _instances(session, runs.in_(part), Row.operator.in_(list(operators)), *more)
+    ]
+
+
+def instances_in_state(session: Any, dag_ids: Collection[str], operator: str, state: str) -> list[Instance]:
+    """
+    Return the task instances of an operator that are in a state, in whatever run.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`instances`.
+    """
+    from airflow.models.taskinstance import TaskInstance as Row
+
+    return _instances(session, Row.state == state, Row.dag_id.in_(list(dag_ids)), Row.operator == operator)
+
+
+def _instances(session: Any, *wanted: Any) -> list[Instance]:
+    """
+    Return the task instances that these clauses of SQL are true of.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`instances`.
     """
     from airflow.models.taskinstance import TaskInstance as Row
     from sqlalchemy import select
 
     found = session.execute(
-        select(Row.id, Row.run_id, Row.task_id, Row.map_index, Row.operator, Row.state, Row.try_number, Row.start_date)
-        .where(Row.dag_id == dag_id, Row.run_id.in_(list(run_ids)), Row.operator.in_(list(operators)))
-        .order_by(Row.run_id, Row.task_id, Row.map_index)
+        select(
+            Row.id,
+            Row.dag_id,
+            Row.run_id,
+            Row.task_id,
+            Row.map_index,
+            Row.operator,
+            Row.state,
+            Row.try_number,
+            Row.start_date,
+            Row.next_method,
+        )
+        .where(*wanted)
+        .order_by(Row.dag_id, Row.run_id, Row.task_id, Row.map_index)
     )
     return [
         Instance(
-            str(row_id), run_id, task_id, map_index, operator, state and str(state), tries, start and start.isoformat()
+            id=str(row_id),
+            dag_id=dag_id,
+            run_id=run_id,
+            task_id=task_id,
+            map_index=map_index,
+            operator=operator,
+            state=state and str(state),
+            try_number=tries,
+            started_at=start and start.isoformat(),
+            resumes=bool(method),
         )
-        for row_id, run_id, task_id, map_index, operator, state, tries, start in found
+        for row_id, dag_id, run_id, task_id, map_index, operator, state, tries, start, method in found
     ]
 
 
@@ -218,27 +328,6 @@ def questions(session: Any, instance_ids: Collection[str]) -> list[Question]:
     ]
 
 
-def xcom_stamps(session: Any, rows: Collection[int], keys: Collection[str]) -> list[tuple[Any, ...]]:
-    """
-    Return when each XCom of some runs was written, without the values: what tells whether something has changed.
-
-    :param rows: :attr:`Run.id` of these runs.
-
-    Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/xcom.py``.
-    """
-    from airflow.models.xcom import XComModel as Row
-    from sqlalchemy import select
-
-    return [
-        tuple(found)
-        for found in session.execute(
-            select(Row.dag_run_id, Row.task_id, Row.map_index, Row.key, Row.timestamp)
-            .where(Row.dag_run_id.in_(list(rows)), Row.key.in_(list(keys)))
-            .order_by(Row.dag_run_id, Row.task_id, Row.map_index, Row.key)
-        )
-    ]
-
-
 def xcoms(
     session: Any, rows: Collection[int], keys: Collection[str], *, task_ids: Collection[str] | None = None
 ) -> list[StoredXCom]:
@@ -251,23 +340,48 @@ def xcoms(
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/xcom.py``.
     """
     from airflow.models.xcom import XComModel as Row
+
+    wanted = list(rows)
+    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
+    more = () if task_ids is None else (Row.task_id.in_(list(task_ids)),)
+    return [
+        each for part in parts for each in _xcoms(session, Row.dag_run_id.in_(part), Row.key.in_(list(keys)), *more)
+    ]
+
+
+def xcoms_of_key(session: Any, dag_ids: Collection[str], key: str) -> list[StoredXCom]:
+    """
+    Return the XComs of a key, of whatever run.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`xcoms`.
+    """
+    from airflow.models.xcom import XComModel as Row
+
+    return _xcoms(session, Row.key == key, Row.dag_id.in_(list(dag_ids)))
+
+
+def _xcoms(session: Any, *wanted: Any) -> list[StoredXCom]:
+    """
+    Return the XComs that these clauses of SQL are true of.
+
+    Why: as for :func:`reading`. When it moves: as for :func:`xcoms`.
+    """
+    from airflow.models.xcom import XComModel as Row
     from sqlalchemy import select
 
-    statement = select(Row.dag_id, Row.run_id, Row.task_id, Row.map_index, Row.key, Row.value, Row.timestamp).where(
-        Row.dag_run_id.in_(list(rows)), Row.key.in_(list(keys))
+    found = session.execute(
+        select(
+            Row.dag_run_id, Row.dag_id, Row.run_id, Row.task_id, Row.map_index, Row.key, Row.value, Row.timestamp
+        ).where(*wanted)
     )
-    if task_ids is not None:
-        statement = statement.where(Row.task_id.in_(list(task_ids)))
-    return [StoredXCom(*found) for found in session.execute(statement)]
+    return [StoredXCom(*each) for each in found]
 
 
-#: What :func:`values_of` returns for an XCom that cannot be read.
-UNREADABLE = object()
-
-
-def values_of(stored: Sequence[StoredXCom]) -> list[Any]:
+def values_of(stored: Sequence[StoredXCom], *, unreadable: Any = None) -> list[Any]:
     """
-    Return the values of some XComs, each :data:`UNREADABLE` if it cannot be read; one does not hide another.
+    Return the values of some XComs; one that cannot be read hides no other one.
+
+    :param unreadable: stands for a value that cannot be read.
 
     Why: ``[core] xcom_backend`` may keep values in a storage of its own, and leave references in the database.
     Airflow's API gives the references, and resolves them for tasks alone. When it moves: see what ``XCom.get_one`` of
@@ -276,16 +390,17 @@ def values_of(stored: Sequence[StoredXCom]) -> list[Any]:
     from airflow.sdk.bases.xcom import BaseXCom
     from airflow.sdk.execution_time.xcom import resolve_xcom_backend
 
-    read = functools.partial(_value_of, resolve_xcom_backend())
-    if read.args[0] is BaseXCom or len(stored) < 2:  # nothing is asked of another storage
+    backend = resolve_xcom_backend()
+    read = functools.partial(_value_of, backend, unreadable)
+    if backend is BaseXCom or len(stored) < AT_A_TIME:
         return [read(xcom) for xcom in stored]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(read, stored))
 
 
-def _value_of(backend: Any, xcom: StoredXCom) -> Any:
+def _value_of(backend: Any, unreadable: Any, xcom: StoredXCom) -> Any:
     """
-    Return the value of an XCom, or :data:`UNREADABLE`.
+    Return the value of an XCom, or what stands for one that cannot be read.
 
     Why: as for :func:`values_of`. When it moves: likewise.
     """
@@ -297,8 +412,10 @@ def _value_of(backend: Any, xcom: StoredXCom) -> Any:
             return plain
         return _kept_by(backend, json.dumps(plain), dataclasses.replace(xcom, raw=None))
     except Exception:  # of whatever library reads the backend's storage
-        log.debug("An XCom cannot be read: %s", xcom, exc_info=True)
-        return UNREADABLE
+        log.warning(
+            "The XCom %s of %s %s %s cannot be read", xcom.key, xcom.dag_id, xcom.run_id, xcom.task_id, exc_info=True
+        )
+        return unreadable
 
 
 @functools.lru_cache(maxsize=5_000)

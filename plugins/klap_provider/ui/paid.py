@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals.api_server import existing_runs, may_read_xcoms
+from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import may_read_xcoms
 from klap_provider.rules.spending import spending, total
 from klap_provider.ui import ledger_rows
-from klap_provider.ui.runs import NAMED, has_words, name_of, parts_of, run_names
+from klap_provider.ui.runs import batch_videos, has_words, names_of, parts_of, run_names
 
 if TYPE_CHECKING:
-    from klap_provider.airflow_internals.api_server import RunRow
     from klap_provider.rules.spending import Payment
 
 
@@ -35,10 +35,13 @@ def payments(
     """
     lines = ledger_rows.payments(user)
     dag_ids = {line.dag_id for line in lines}
-    whole = _run_of(user, run)
-    parts = parts_of(whole, dag_ids) if whole else set()
     words = search.lower().split()
-    names = run_names(line.run for line in (lines if words else ()))
+    readable = may_read_xcoms(user, [run[0]]) if run else set()
+    with database.reading() as session:
+        whole = database.runs(session, [run]).get(run) if run and run[0] in readable else None
+        batches = batch_videos(session, [whole.dag_id]) if whole else {}
+        parts = parts_of(whole.key, batches, dag_ids) if whole else set()
+        names = run_names(session, (line.run for line in (lines if words else ())), {})
 
     def is_wanted(line: Payment) -> bool:
         # What the run of a batch's video had paid before the batch began was not paid for that.
@@ -50,7 +53,9 @@ def payments(
     found = sorted((line for line in lines if is_wanted(line)), key=lambda line: (line.video, line.id))
     found.sort(key=lambda line: line.at, reverse=True)
     page = found[offset : offset + limit]
-    names = names or run_names(line.run for line in page)
+    with database.reading() as session:
+        names = names or run_names(session, (line.run for line in page), {})
+        name = names_of(session, [whole], batches)[whole.key] if whole else None
     return {
         "payments": [
             {
@@ -71,11 +76,5 @@ def payments(
         "cost": total(line.price for line in found),
         "second_hand": any(line.second_hand for line in found),
         "dag_ids": sorted(dag_ids),
-        "run_name": name_of(whole) if whole else None,
+        "run_name": name,
     }
-
-
-def _run_of(user: Any, run: tuple[str, str] | None) -> RunRow | None:
-    if run is None or not may_read_xcoms(user, [run[0]]):
-        return None
-    return existing_runs([run], operators=NAMED).get(run)

@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse
 
 from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
-from klap_provider.ui import actions, delivered, desk, paid
+from klap_provider.ui import actions, delivered, desk, paid, waiting
 from klap_provider.ui.player import send_video
+from klap_provider.ui.run_view import as_json, run_view, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,17 @@ router = APIRouter()
 def _permitted(dag_id: str, user: User) -> None:
     if not may_read_xcoms(user, [dag_id]):
         raise HTTPException(403, f"You may not read the XComs of the Dag {dag_id}, which say what was delivered.")
+
+
+@router.get("/dags/{dag_id}/runs/{run_id:path}/shorts")
+def shorts_of_run(request: Request, user: User, dag_id: str, run_id: str) -> Response:
+    """Return all that the tab shows of a run; 304 if that is what the browser has."""
+    body = as_json(run_view(user, dag_id, run_id))
+    # A browser may keep it, and has to ask each time: permissions change, too.
+    headers = {"ETag": tag_of(body), "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 @router.api_route(f"{SHORT}/video", methods=["GET", "HEAD"], dependencies=[Depends(_permitted)])
@@ -81,6 +93,12 @@ def _run(run_dag_id: str | None = None, run_id: str | None = None) -> tuple[str,
 
 
 Run = Annotated[tuple[str, str] | None, Depends(_run)]
+
+
+@router.get("/reviews")
+def reviews(user: User) -> dict[str, Any]:
+    """Return the reviews that nobody has answered yet."""
+    return waiting.reviews(user)
 
 
 @router.get("/videos")

@@ -2,21 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { canExport, clearOrder } from "../../../plugins/klap_provider/ui/static/orders.js";
+import { clearOrder } from "../../../plugins/klap_provider/ui/static/orders.js";
 import { billOf, toggled } from "../../../plugins/klap_provider/ui/static/pick.js";
-
-const PARAMS = { klap_task_id: {}, project_ids: {}, review: {}, budget: {}, limit: {} };
-test("a form without these fields cannot be told to export just these", () => {
-  assert.equal(canExport(PARAMS, false), true);
-  assert.equal(canExport({ klap_task_id: {} }, false), false);
-  assert.equal(canExport({ klap_task_id: {} }, true), true);
-  for (const none of [null, undefined, {}]) assert.equal(canExport(none, true), false);
-});
 
 test("mapped tasks are cleared by their index, others by their name, and never while they run", () => {
   const places = [
-    { taskId: "submit", mapIndex: -1 },
-    { taskId: "short.export", mapIndex: 2 },
+    { task_id: "submit", map_index: -1 },
+    { task_id: "short.export", map_index: 2 },
   ];
   const body = clearOrder("a run", places, true);
   assert.deepEqual(body.task_ids, ["submit", ["short.export", 2]]);
@@ -24,21 +16,21 @@ test("mapped tasks are cleared by their index, others by their name, and never w
   assert.equal("task_ids" in clearOrder("a run", null, true), false);
 });
 
-const offer = { price: 0.48, secondHand: true, room: null, deadline: null };
+const offer = { price: 0.48, estimated: true, room: null, deadline: null };
 const shorts = (...exported) => exported.map((each, id) => ({ id, exported: each }));
 
-test("what was exported before is free, and prices that nobody has confirmed are called so", () => {
+test("what was exported before is free, and estimated prices are called so", () => {
   const bill = billOf(shorts(false, true, false), offer);
   assert.equal(bill.total, 0.96);
-  assert.equal(bill.words, "2 × $0.48, a second-hand price · 1 exported before, and free");
-  assert.equal(billOf(shorts(false), { ...offer, secondHand: false }).words, "1 × $0.48");
+  assert.equal(bill.words, "2 × $0.48, an estimated price · 1 exported before, and free");
+  assert.equal(billOf(shorts(false), { ...offer, estimated: false }).words, "1 × $0.48");
 });
 
 test("beyond the budget nothing is paid, and it is said what happens then", () => {
   const bill = billOf(shorts(false, false, false), { ...offer, room: 2 });
   assert.equal(bill.total, 0.96);
-  assert.match(bill.words, /the budget does for 2: the best 2 are exported$/);
-  assert.match(billOf(shorts(false), { ...offer, room: 2 }).words, /the budget does for 1 more$/);
+  assert.match(bill.words, /the budget covers 2: the best 2 are exported$/);
+  assert.match(billOf(shorts(false), { ...offer, room: 2 }).words, /the budget covers 1 more$/);
 });
 
 test("without a price there is no sum", () => {

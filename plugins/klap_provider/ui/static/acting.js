@@ -1,5 +1,5 @@
 /** Buttons that do something, each once, and what may be said about it. */
-import { ApiError, get, ledgerId, send, sendToPlugin } from "./api.js";
+import { ApiError, ledgerId, send, sendToPlugin } from "./api.js";
 import { clearOrder } from "./orders.js";
 import { Icon, h } from "./parts.js";
 
@@ -19,9 +19,9 @@ const NEEDS = {
 };
 
 /**
- * What the parts of the tab know of it: its `run`, in parts, the `form` of its Dag (null: not known yet), what was
- * `refused` so far, by act, and `refuse(act)`, `follow()` to look at the run at once, `started(run)` to show a run,
- * `answered()` to note that it is this user who `hasAnswered` the run's question.
+ * What the parts of the tab know of it: the `story` of the run and its `watermark`, the `form` of its Dag, what was
+ * `refused` so far, by act, and `refuse(act)`, `follow()` to ask for the run at once, `announce(words)`, `answered()` to
+ * note that it is this user who `hasAnswered` the run's question.
  */
 export const Acting = createContext(null);
 
@@ -90,12 +90,10 @@ export const inApi = ([, dagId, , runId]) => ["dags", dagId, "dagRuns", runId];
  * @param {string[]} ids of the shorts
  * @param {{src_url?: string | null, pos_x: number, pos_y: number, scale: number}} [watermark] another one than that of
  *   the run; without an address: its picture
- * @returns {Promise<object>} the run, as Airflow's API has it
+ * @returns {Promise<{dag_id: string, run_id: string}>} that run
  */
-export async function exportMore(run, ids, watermark = undefined) {
-  const started = await sendToPlugin("POST", ["api", ...run, "exports"], { project_ids: ids, watermark });
-  return get(["dags", started.dag_id, "dagRuns", started.run_id]);
-}
+export const exportMore = (run, ids, watermark = undefined) =>
+  sendToPlugin("POST", ["api", ...run, "exports"], { project_ids: ids, watermark });
 
 /** Clear task instances of a run: {@link clearOrder}. */
 export async function clear([, dagId, , runId], places, { onlyFailed = false, isTrial = false } = {}) {
@@ -113,7 +111,7 @@ export async function clear([, dagId, , runId], places, { onlyFailed = false, is
  * written by who may not clear.
  *
  * @param {string[]} run the run's address, in parts
- * @param {import("./shorts.js").Place} place of the task
+ * @param {{task_id: string, map_index: number}} place of the task
  * @param {"adopt" | "resend"} word
  * @param {string} entry what it is about
  * @param {string | true} value
