@@ -2,7 +2,7 @@
 Fills Airflow's database as runs would have; a script, for an Airflow of its own.
 
 On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
-and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, the rendered ``fields`` of a mapped one, and
+and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
 ``xcoms`` by key, as the database has them, and the ``question`` of a required action),
 and ``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
 """
@@ -20,7 +20,6 @@ from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.hitl import HITLDetail
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
@@ -85,9 +84,6 @@ def main() -> None:
                     session.execute(insert(XComModel.__table__).values(left))
                 if "question" in task:
                     session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
-                if "fields" in task:
-                    kept = insert(RenderedTaskInstanceFields.__table__).values(**place, rendered_fields=task["fields"])
-                    session.execute(kept)
             if run.get("note"):
                 session.flush()
                 made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")

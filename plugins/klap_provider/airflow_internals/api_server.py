@@ -228,9 +228,19 @@ def _state_value(key: str, stored: str, at: datetime) -> Any:
         value = json.loads(stored)
         reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
         return value if reference is None else _referred(reference, at)
-    except Exception:  # of whatever library reads the backend's storage
-        log.debug("The row %r of a state store cannot be read", key, exc_info=True)
+    except Exception as failure:  # of whatever library reads the backend's storage
+        say_once(f"The row {key!r} of a state store cannot be read: {type(failure).__name__}")
         return None
+
+
+@functools.lru_cache(maxsize=1_000)
+def say_once(words: str) -> None:
+    """
+    Log something that is found again with each request.
+
+    Why: the rest of this module finds it. When it moves: it does not depend on Airflow.
+    """
+    log.warning(words)
 
 
 @functools.lru_cache(maxsize=20_000)

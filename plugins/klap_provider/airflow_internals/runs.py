@@ -6,16 +6,15 @@ import contextlib
 import dataclasses
 import functools
 import json
-import logging
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from klap_provider.airflow_internals.api_server import say_once
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
-
-log = logging.getLogger(__name__)
 
 #: How many values that an XCom backend keeps are read at a time.
 AT_A_TIME = 8
@@ -132,12 +131,28 @@ def runs(session: Any, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/dag_run.py``.
     """
     from airflow.models.dagrun import DagRun
-    from sqlalchemy import tuple_
 
-    wanted = sorted(set(keys))
-    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
-    found = [run for part in parts for run in _runs(session, tuple_(DagRun.dag_id, DagRun.run_id).in_(part))]
+    found = [
+        run
+        for dag_id, run_ids in _by_dag(keys)
+        for run in _runs(session, DagRun.dag_id == dag_id, DagRun.run_id.in_(run_ids))
+    ]
     return {run.key: run for run in found}
+
+
+def _by_dag(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """
+    Return runs by their Dag, as many at once as a statement can name.
+
+    Why: no database but PostgreSQL finds pairs of Dag and run with an index.
+    When it moves: see the query plan of a statement with ``tuple_(…).in_(…)`` in SQLite.
+    """
+    dags: dict[str, list[str]] = {}
+    for dag_id, run_id in sorted(set(keys)):
+        dags.setdefault(dag_id, []).append(run_id)
+    for dag_id, run_ids in dags.items():
+        for start in range(0, len(run_ids), AT_ONCE):
+            yield dag_id, run_ids[start : start + AT_ONCE]
 
 
 def runs_with_prefix(session: Any, dag_id: str, prefix: str, *, limit: int) -> list[Run]:
@@ -228,14 +243,12 @@ def instances(
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/task_instances.py``.
     """
     from airflow.models.taskinstance import TaskInstance as Row
-    from sqlalchemy import tuple_
 
-    wanted = list(keys)
-    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
-    more = () if state is None else (Row.state == state,)
-    runs = tuple_(Row.dag_id, Row.run_id)
+    more = (Row.operator.in_(list(operators)), *(() if state is None else (Row.state == state,)))
     return [
-        each for part in parts for each in _instances(session, runs.in_(part), Row.operator.in_(list(operators)), *more)
+        each
+        for dag_id, run_ids in _by_dag(keys)
+        for each in _instances(session, Row.dag_id == dag_id, Row.run_id.in_(run_ids), *more)
     ]
 
 
@@ -411,10 +424,9 @@ def _value_of(backend: Any, unreadable: Any, xcom: StoredXCom) -> Any:
         if backend is BaseXCom or (_keeps_in_object_storage(backend) and not isinstance(plain, str)):
             return plain
         return _kept_by(backend, json.dumps(plain), dataclasses.replace(xcom, raw=None))
-    except Exception:  # of whatever library reads the backend's storage
-        log.warning(
-            "The XCom %s of %s %s %s cannot be read", xcom.key, xcom.dag_id, xcom.run_id, xcom.task_id, exc_info=True
-        )
+    except Exception as failure:  # of whatever library reads the backend's storage
+        where = " ".join((xcom.dag_id, xcom.run_id, xcom.task_id))
+        say_once(f"The XCom {xcom.key} of {where} cannot be read: {type(failure).__name__}")
         return unreadable
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import conf
 
 from klap_provider.api import public_form
-from klap_provider.errors import KlapNotServedError
+from klap_provider.errors import KlapConfigError, KlapNotServedError
 from klap_provider.rules.places import LOCAL, OBJECT_STORES, SETTINGS, WEB, Place, covers, require_allowed
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def is_served(path: str) -> bool:
     """Return whether the API server may open a delivered file; of its text alone, so that it costs nothing."""
     try:
         return _serves(Place.read(path))
-    except ValueError:
+    except (ValueError, KlapConfigError):  # who asks for the file is told what is wrong with the setting
         return False
 
 
