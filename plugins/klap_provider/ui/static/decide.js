@@ -43,13 +43,14 @@ export function Decide({ doubt, error, what, run }) {
       doubt.jobs.length === 0 && [
         h(
           HStack,
-          { gap: 2, key: "field" },
+          { flexWrap: "wrap", gap: 2, key: "field", maxWidth: "100%" },
           h(Text, { as: "label", fontSize: "sm", htmlFor: field }, `Klap's ${what} id`),
           h(Input, {
             id: field,
             onChange: (event) => setId(event.target.value),
             size: "xs",
             value: id,
+            maxWidth: "100%",
             width: "14rem",
           }),
         ),
