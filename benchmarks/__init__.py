@@ -1,1 +1,1 @@
-"""What waiting, noticing, a whole run, parsing and delivery cost, beside what a user would pick instead."""
+"""What waiting, a whole run, parsing and delivery cost, beside what a user would pick instead."""

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import delivery, growth, noticing, page, parsing, report, scale, starts, tab, waiting, whole_run
+from benchmarks import delivery, growth, page, parsing, report, scale, starts, tab, waiting, whole_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 BENCH = {
     "waiting": waiting,
     "growth": growth,
-    "noticing": noticing,
     "parsing": parsing,
     "starts": starts,
     "delivery": delivery,

@@ -136,7 +136,13 @@ def standing() -> Iterator[ClusterStage]:
         for file in DAG_FILES:
             shutil.copy(file, dags)
         connections: dict[str, dict[str, Any]] = {
-            "klap_default": {"conn_type": "klap", "host": sandbox.url, "password": "kak_bench"},
+            # Klap's documented intervals are made for longer jobs than the sandbox's.
+            "klap_default": {
+                "conn_type": "klap",
+                "host": sandbox.url,
+                "password": "kak_bench",
+                "extra": {"poke_interval": 5},
+            },
             "klap_http": {"conn_type": "http", "host": sandbox.url, "extra": {"Authorization": "Bearer kak_bench"}},
         }
         with S3(folder / "s3.log") as s3:

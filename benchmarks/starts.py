@@ -24,7 +24,7 @@ STEPS = {
         "from klap_provider.api.requests import *; "
         "build_request(ShortsRequest, {'source_video_url': 'https://a.example/v.mp4', 'max_clip_count': 3})"
     ),
-    "what decides who pays": "import klap_provider.rules.submitter",
+    "what decides who pays": "import klap_provider.rules.idempotent_submit",
     "an answer of Klap's, read": (
         "from klap_provider.api import calls; calls.read_answer(calls.get_task('t'), status=200, headers={}, "
         'body=b\'{"id": "t", "status": "ready", "output_id": "f"}\', secrets=(), now=0)'

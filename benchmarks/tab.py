@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks.report import Section, Table, spread
+from benchmarks.report import Bar, Section, Table, spread
 from benchmarks.stage import DAGS, OURS, Stage, shared
 from tests.browser.stage import chromium
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 COUNTS = (10, 100)
+DETAILS, SHORTS = "Airflow's own tab Details", "the tab Shorts"
 
 
 def run() -> Section:
@@ -31,9 +33,9 @@ def run() -> Section:
         for _ in range(ROUNDS):
             for count, run in runs.items():
                 details = seconds(page, f"{run}/details", "table >> text=Run ID")
-                taken.setdefault(("Airflow's own tab Details", count), []).append(details)
+                taken.setdefault((DETAILS, count), []).append(details)
                 shorts = seconds(page, f"{run}/plugin/shorts", "section[aria-label=Shorts] li")
-                taken.setdefault(("the tab Shorts", count), []).append(shorts)
+                taken.setdefault((SHORTS, count), []).append(shorts)
     return Section(
         name="tab",
         title="8. The tab",
@@ -46,7 +48,13 @@ def run() -> Section:
             ("", "shorts", "until it shows, s"),
             [[tab, str(count), spread(times)] for (tab, count), times in taken.items()],
         ),
-        bars=[],
+        bars=[
+            Bar(
+                f"{COUNTS[-1]} shorts in the tab, against Airflow's tab Details",
+                statistics.median(taken[SHORTS, COUNTS[-1]]) / statistics.median(taken[DETAILS, COUNTS[-1]]),
+                2,
+            )
+        ],
     )
 
 

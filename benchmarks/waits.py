@@ -74,9 +74,9 @@ def _times(plan: Plan) -> dict[str, Any]:
     return {
         "started_at": now,
         "deadline": now + 3600,
-        "shortest": plan.interval,
-        "longest": plan.interval,
-        "next_look": now + plan.interval * random.uniform(0.9, 1),
+        "poll_interval": plan.interval,
+        "first_poll": 0,
+        "next_poll": now + plan.interval * random.uniform(0.9, 1),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -19,6 +20,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import psutil
 import requests
@@ -31,6 +33,21 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINISHED = ("success", "failed")
+#: Hosts that no proxy is asked for.
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class ApiError(RuntimeError):
+    """
+    Airflow's REST API answered with an error.
+
+    :param message: the request and the answer.
+    :param status: the HTTP status code.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,8 @@ class LocalAirflow(Running):
     :param dags: the DAG folder.
     :param python: the Python that Airflow is installed for. Default: this one.
     :param env: further environment variables.
+    :param port: the port of its UI. Default: a free one.
+    :param tell: called with a line of text at each step of the start. Default: nothing is told.
     """
 
     def __init__(
@@ -93,15 +112,20 @@ class LocalAirflow(Running):
         dags: Path = ROOT / "dags",
         python: Path | None = None,
         env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.home = home.resolve()
         self.python = str(python or sys.executable)
-        self.port, worker_log_port, trigger_log_port = free_ports(3)
+        free_port, worker_log_port, trigger_log_port = free_ports(3)
+        self.port = port or free_port
         self.url = f"http://127.0.0.1:{self.port}"
         self.components = {name: Component((name,), self.home) for name in COMPONENTS}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         self._session.trust_env = False
+        self._tell = tell or (lambda text: None)
+        self._ready: set[str] = set()
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
             "AIRFLOW_HOME": str(self.home),
@@ -122,14 +146,14 @@ class LocalAirflow(Running):
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{quote(str(self.home / 'airflow.db'))}",
             # Who triggers here is its admin: nothing is out of reach.
             "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": "/, s3://",
             "AIRFLOW__KLAP__ALLOWED_LISTS": "/, s3://",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-            "NO_PROXY": "127.0.0.1,localhost",
+            **without_proxy(os.environ),
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(conn) for name, conn in connections.items()},
             **(env or {}),
         }
@@ -145,7 +169,8 @@ class LocalAirflow(Running):
         finally:
             kill_group(migrate)
         if not migrated:
-            raise RuntimeError(f"airflow db migrate failed, see {self._log_file('migrate')}")
+            raise RuntimeError(f"airflow db migrate failed: {self._last_words('migrate')}")
+        self._tell("  database: ready")
         for name in self.components:
             self.start_component(name)
         self.wait_for(self.healthy, seconds=240, what="Airflow to be up")
@@ -170,6 +195,12 @@ class LocalAirflow(Running):
     def _log_file(self, name: str) -> Path:
         return self.home / f"{name}.log"
 
+    def _last_words(self, name: str) -> str:
+        """Return the last error in a component's log, and where that log is."""
+        lines = self._log_file(name).read_text(errors="replace").strip().splitlines()
+        errors = [line.strip() for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+        return f"{(errors or lines or ['it printed nothing'])[-1]}\nIts log: {self._log_file(name)}"
+
     def stop(self) -> None:
         """End every component, gently at first, and all that they started."""
         running = [process for process in self.processes.values() if process.poll() is None]
@@ -182,20 +213,31 @@ class LocalAirflow(Running):
             kill_group(process)
         self.processes.clear()
 
-    def healthy(self) -> bool:
-        """Whether every component reports to be healthy; raises if one has died."""
+    def require_alive(self) -> None:
+        """
+        Return if every component runs.
+
+        :raises RuntimeError: one has ended. Says why, as far as its log tells.
+        """
         for name, process in self.processes.items():
             if process.poll() is not None:
-                raise RuntimeError(f"{name} ended with {process.returncode}, see {self._log_file(name)}")
+                raise RuntimeError(f"Airflow's {name} ended with {process.returncode}: {self._last_words(name)}")
+
+    def healthy(self) -> bool:
+        """Return whether every component reports to be healthy; raise if one has ended."""
+        self.require_alive()
         try:
             answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10)
         except requests.RequestException:
             return False
         parts = answer.json() if answer.ok else {}
-        return bool(parts) and all(
-            (parts.get(name) or {}).get("status") == "healthy"
-            for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        )
+        for name in ("metadatabase", "scheduler", "triggerer", "dag_processor"):
+            if (parts.get(name) or {}).get("status") != "healthy":
+                self._ready.discard(name)
+            elif name not in self._ready:
+                self._ready.add(name)
+                self._tell(f"  {'API server' if name == 'metadatabase' else name.replace('_', ' ')}: ready")
+        return len(self._ready) == 4
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:
         """Call Airflow's public REST API below ``/api/v2`` and return the decoded answer."""
@@ -204,7 +246,10 @@ class LocalAirflow(Running):
             self._session.headers["Authorization"] = f"Bearer {token}"
         answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **kwargs)
         if not answer.ok:
-            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
+            raise ApiError(
+                f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:1000]}",
+                status=answer.status_code,
+            )
         return answer.json() if answer.content else None
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None = None) -> str:
@@ -216,24 +261,37 @@ class LocalAirflow(Running):
 
     def has_dag(self, dag_id: str) -> bool:
         """
-        Return whether Airflow knows the DAG.
+        Return whether Airflow has read the Dag.
 
-        :raises RuntimeError: a DAG file has an error.
+        :raises RuntimeError: it has not, and a Dag file cannot be imported.
         """
+        self.require_alive()
+        try:
+            self.api("GET", f"/dags/{dag_id}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        else:
+            return True
         errors = self.api("GET", "/importErrors")["import_errors"]
         if errors:
-            raise RuntimeError(errors[0]["stack_trace"])
-        return any(dag["dag_id"] == dag_id for dag in self.api("GET", "/dags")["dags"])
+            raise RuntimeError(f"{errors[0]['filename']} cannot be imported:\n{errors[0]['stack_trace'].strip()}")
+        return False
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""
         return str(self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the task instances of a run, mapped ones included."""
+        """Return all task instances of a run, mapped ones included."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        found: list[dict[str, Any]] = self.api("GET", path, params={"limit": 500})["task_instances"]
-        return found
+        found: list[dict[str, Any]] = []
+        while True:  # Airflow gives no more than [api] maximum_page_limit at once, 100 by default
+            # In an order that does not change while tasks start and end.
+            page = self.api("GET", path, params={"limit": 500, "offset": len(found), "order_by": "id"})
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1) -> Any:
         """Return an XCom value."""
@@ -280,6 +338,19 @@ def signal_session(process: subprocess.Popen[bytes], number: signal.Signals) -> 
                 os.kill(pid, number)
 
 
+def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the environment variables that keep requests to this machine away from a proxy.
+
+    Hosts that ``environ`` excepts already stay excepted. Programs differ in which of the two names they read.
+    """
+    named = [environ.get(name, "") for name in ("NO_PROXY", "no_proxy")]
+    hosts = [host for names in named for host in re.split(r"[\s,]+", names) if host]
+    # An asterisk means every host, but only if it stands alone.
+    value = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports of the loopback interface that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
@@ -290,3 +361,16 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def listen_error(port: int) -> OSError | None:
+    """Return why no server can listen on a port of the loopback interface; None if one can."""
+    try:
+        with socket.socket() as listener:
+            # As servers do. Otherwise a port would count as taken for a minute after its last server has ended.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+    except OSError as error:
+        return error
+    return None

@@ -28,7 +28,7 @@ from demo.airflow import ROOT, Component, LocalAirflow, free_ports
 from demo.servers import S3, PostgreSQL, Redis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from demo.servers import Server
@@ -52,6 +52,8 @@ class Cluster(LocalAirflow):
     :param connections: Airflow connections by id, as dictionaries; that to the S3 is there by itself.
     :param dags: the DAG folder.
     :param env: further environment variables, of every machine.
+    :param port: the port of its UI. Default: a free one.
+    :param tell: called with a line of text at each step of the start. Default: nothing is told.
     :ivar connections: those of each machine, which it reads from a file of its own. May be changed before the start.
     :ivar shared: the servers that start before the machines.
     """
@@ -64,6 +66,8 @@ class Cluster(LocalAirflow):
         connections: Mapping[str, Mapping[str, Any]],
         dags: Path = ROOT / "dags",
         env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._s3 = s3
         self.redis = Redis(home / "servers" / "redis.log")
@@ -77,6 +81,8 @@ class Cluster(LocalAirflow):
             home / HEAD,
             connections={},  # they are in the files
             dags=dags,
+            port=port,
+            tell=tell,
             env={
                 **shipped.environment(dags=dags, connections=self._files[HEAD]),
                 "AIRFLOW__CELERY__BROKER_URL": f"{self.redis.url}/0",

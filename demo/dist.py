@@ -9,10 +9,14 @@ import tempfile
 import venv
 from pathlib import Path
 
-from demo.__main__ import report, run, sandbox, say
 from demo.airflow import ROOT, LocalAirflow
+from demo.run import report, run, sandbox, say
 
 DIST = ROOT / "dist"
+UV = [sys.executable, "-m", "uv"]
+
+#: Builds with the hatchling of this environment, whose version constraints.txt names. It needs no network.
+BUILD = [*UV, "build", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable]
 DAG_FILE = """\
 # Airflow looks only into files in which it finds the words "airflow" and "dag".
 from klap_provider.dag_parts import klap_generate_shorts
@@ -23,7 +27,7 @@ dag = klap_generate_shorts()
 def build() -> Path:
     """Build sdist and wheel into dist/, have twine check them, and return the wheel."""
     shutil.rmtree(DIST, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "uv", "build", "--quiet", "--out-dir", DIST, ROOT], check=True)
+    subprocess.run([*BUILD, "--out-dir", DIST, ROOT], check=True)
     files = sorted(path for path in DIST.iterdir() if path.suffix in (".gz", ".whl"))
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
     (wheel,) = DIST.glob("*.whl")
@@ -34,7 +38,7 @@ def install(wheel: Path, folder: Path) -> Path:
     """Install the wheel, and nothing else of this project, into a new environment, and return its Python."""
     venv.create(folder)
     python = folder / "bin" / "python"
-    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+    uv = [*UV, "pip", "install", "--quiet", "--python", str(python)]
     subprocess.run([*uv, "--constraint", ROOT / "constraints.txt", wheel], check=True)
     return python
 
@@ -50,13 +54,12 @@ def main() -> int:
         dags, shorts = folder / "dags", folder / "shorts"
         dags.mkdir()
         (dags / "shorts.py").write_text(DAG_FILE)
-        connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox"}
+        connection = {"conn_type": "klap", "host": url, "password": "kak_sandbox", "extra": {"poke_interval": 2}}
         with LocalAirflow(
             folder / "airflow", connections={"klap_default": connection}, dags=dags, python=python
         ) as airflow:
             run_id = run(airflow, "klap_generate_shorts", {"source_video_url": video, "destination": str(shorts)})
-            task = airflow.xcom("klap_generate_shorts", run_id, "submit")
-            return 0 if report(shorts / task["klap_task_id"] / "manifest.json") else 1
+            return 0 if report(airflow, "klap_generate_shorts", run_id) else 1
 
 
 if __name__ == "__main__":

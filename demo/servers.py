@@ -27,7 +27,7 @@ class Server(Running):
     """
     A server on a port of the loopback interface, which it has whenever it is started. Use as a context manager.
 
-    :param command: its command line; ``{port}`` stands for the port.
+    :param command: its command line; ``{port}`` stands for the port. The program is looked up when the server starts.
     :param log: the file that it writes to.
     :param scheme: of its address.
     :param ending: the signal that ends it gently.
@@ -51,7 +51,11 @@ class Server(Running):
         self._log, self._ending, self._user = log, ending, user
 
     def start(self) -> None:
-        """Start it, and return when it takes connections."""
+        """
+        Start the server, and return when it accepts connections.
+
+        :raises RuntimeError: its program is not installed, or it did not start.
+        """
         self.process = self._spawn(self._command)
         deadline = time.monotonic() + 60
         while not self._answers():
@@ -63,7 +67,7 @@ class Server(Running):
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                command,
+                [program(command[0]), *command[1:]],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -115,7 +119,7 @@ class Redis(Server):
     """A Redis that keeps nothing: whenever it is started it is empty."""
 
     def __init__(self, log: Path) -> None:
-        command = [program("redis-server"), "--port", "{port}", "--bind", "127.0.0.1", "--save", ""]
+        command = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", ""]
         super().__init__(command, log, scheme="redis")
 
 
@@ -131,7 +135,7 @@ class PostgreSQL(Server):
         self._folder = tempfile.TemporaryDirectory(prefix="klap-postgresql-", ignore_cleanup_errors=True)
         self._data = f"{self._folder.name}/data"
         # Nothing here need survive a power cut.
-        command = [program("postgres"), "-D", self._data, "-p", "{port}", "-h", "127.0.0.1", "-k", self._folder.name]
+        command = ["postgres", "-D", self._data, "-p", "{port}", "-h", "127.0.0.1", "-k", self._folder.name]
         command += ["-c", "fsync=off", "-c", "max_connections=300"]
         user = "postgres" if os.geteuid() == 0 else None
         super().__init__(command, log, scheme="postgresql", ending=signal.SIGINT, user=user)
@@ -139,9 +143,10 @@ class PostgreSQL(Server):
     def start(self) -> None:
         """Start it, the first time with a new database."""
         if not Path(self._data).exists():
+            initdb = program("initdb")
             if self._user:
                 shutil.chown(self._folder.name, self._user, self._user)
-            command = [program("initdb"), "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync"]
+            command = [initdb, "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync"]
             self._spawn([*command, "--encoding=UTF8"]).wait()
         super().start()
 
@@ -179,5 +184,5 @@ def program(name: str) -> str:
     folders = [*sorted(map(str, Path("/").glob(POSTGRESQL[1:])), reverse=True), os.environ.get("PATH", "")]
     found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
-        raise RuntimeError(f"{name} is needed: apt-get install postgresql redis-server")
+        raise RuntimeError(f"{name} is missing. Run: apt-get install postgresql redis-server")
     return found

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
@@ -18,8 +18,12 @@ from klap_sandbox.ffmpeg import Ffmpeg
 from klap_sandbox.render import FfmpegStudio
 from klap_sandbox.server import HOST, Tls, listen, serve
 from klap_sandbox.settings import Settings
+from klap_sandbox.shelf import Shelf
 from klap_sandbox.source import SAMPLE_PATH, SampleVideo
 from klap_sandbox.studio import StandInStudio
+
+if TYPE_CHECKING:
+    from klap_sandbox.studio import Studio
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
         "--no-render",
         action="store_true",
         help="fetch no sources and make no clips: every export is the same tiny MP4, at once",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep jobs and finished clips in this folder, and continue with those that are there",
     )
     parser.add_argument("--verbose", action="store_true", help="log every request")
     switches = parser.add_argument_group("Klap as it may be")
@@ -99,8 +109,13 @@ def main(arguments: list[str] | None = None) -> None:
             tls = Tls(certificate=options.https, key=folder / "key.pem")
             make_certificate(HOST, tls.certificate, tls.key)
         sample = SampleVideo(folder, ffmpeg, listener.getsockname()[1])
-        studio = (StandInStudio if options.no_render else FfmpegStudio)(folder, ffmpeg, sample)
-        app = make_app(Desk(studio, settings), sample)
+        shelf = Shelf(options.keep) if options.keep else None
+        studio: Studio = (
+            StandInStudio(shelf.clips if shelf else folder, ffmpeg, sample)
+            if options.no_render
+            else FfmpegStudio(folder, ffmpeg, sample, clips=shelf.clips if shelf else None)
+        )
+        app = make_app(Desk(studio, settings, shelf), sample)
         serve(app, listener, tls, verbose=options.verbose, on_start=announce)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 
 from klap_sandbox.desk import Desk, doom
-from klap_sandbox.faults import ChangedList, Fault
+from klap_sandbox.faults import ChangedList, Fault, PartialList
 from klap_sandbox.intake import take
 from klap_sandbox.schemas import ApiRequest, ExportRequest, Nothing, VideoToShorts, VideoToVideo
 from klap_sandbox.store import PROCESSING, READY, Export, Project
@@ -151,7 +151,10 @@ async def get_folder_or_project(some_id: str, desk: TheDesk, fault: TheFault, us
     if isinstance(fault, ChangedList):
         change = fault.model_dump(include={"grow", "shrink", "rescore"})
         desk.store.change_folder(folder, **change, now=time.time())
-    return [project_view(project, some_id, desk.settings) for project in folder.projects]
+    projects = desk.filled(folder)
+    if isinstance(fault, PartialList):
+        projects = projects[: fault.shorts]
+    return [project_view(project, some_id, desk.settings) for project in projects]
 
 
 @router.get("/projects/{folder_id}/{project_id}")

@@ -31,6 +31,7 @@ def make_app(desk: Desk, sample: SampleVideo) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await desk.studio.prepare()
+        desk.resume()
         yield
         await desk.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from klap_sandbox.faults import FaultBook, JobFate, LateList, ListedLate
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from klap_sandbox.faults import Fault
     from klap_sandbox.gate import LoggedRequest
     from klap_sandbox.settings import Settings
+    from klap_sandbox.shelf import Shelf
     from klap_sandbox.store import Folder
     from klap_sandbox.studio import Studio
 
@@ -36,12 +38,17 @@ _log = logging.getLogger(__name__)
 
 
 class Desk:
-    """The state of the sandbox."""
+    """
+    The state of the sandbox.
 
-    def __init__(self, studio: Studio, settings: Settings) -> None:
+    :param shelf: where it keeps its jobs; None: it forgets them when it ends.
+    """
+
+    def __init__(self, studio: Studio, settings: Settings, shelf: Shelf | None = None) -> None:
         self.studio = studio
         self.settings = self.settings_at_start = settings
-        self.store = Store()
+        self._shelf = shelf
+        self.store = shelf.load() if shelf else Store()
         self.book = FaultBook()
         self.log: deque[LoggedRequest] = deque(maxlen=LOGGED)
         self._working: set[asyncio.Task[None]] = set()
@@ -58,6 +65,14 @@ class Desk:
         late, task.late_looks = task.late_looks, max(0, task.late_looks - 1)
         return not late
 
+    def filled(self, folder: Folder) -> list[Project]:
+        """Those shorts of a folder that its list has by now."""
+        shorts, seconds = folder.projects, self.settings.fill_seconds
+        filling = time.time() - folder.task.finished_at - self.settings.list_seconds
+        if filling >= seconds:
+            return shorts
+        return shorts[: 1 + int((len(shorts) - 1) * max(0.0, filling) / seconds)]
+
     async def is_too_long(self, source_url: str) -> bool:
         """Whether a video is known, within a moment, to be too long."""
         try:
@@ -65,6 +80,15 @@ class Desk:
         except Exception:  # the task will say what it is
             return False
         return source.seconds > self.settings.max_source_seconds
+
+    def resume(self) -> None:
+        """Start again with the jobs that were in work when the last sandbox with this shelf ended."""
+        for task in self.store.tasks.values():
+            if task.done_at is None:
+                self._begin(task, partial(self._do_task, task))
+        for export in self.store.exports.values():
+            if export.done_at is None:
+                self._begin(export, partial(self._do_export, export))
 
     def take_task(self, request: VideoToVideo, on_behalf_of: str | None) -> Task:
         """Accept a task and begin with it."""
@@ -78,7 +102,8 @@ class Desk:
             output_id=new_id(8 if shorts else 12),
         )
         self._discard(self.store.add_task(task))
-        self._begin(task, lambda: self._do_task(task))
+        self._save()
+        self._begin(task, partial(self._do_task, task))
         return task
 
     def take_export(
@@ -95,7 +120,8 @@ class Desk:
             request=request,
         )
         self._discard(self.store.add_export(export))
-        self._begin(export, lambda: self._do_export(export))
+        self._save()
+        self._begin(export, partial(self._do_export, export))
         return export
 
     def reset(self) -> None:
@@ -103,6 +129,7 @@ class Desk:
         self._stop()
         self._discard(self.store.exports.values())
         self.store = Store()
+        self._save()
         self.book.faults.clear()
         self.log.clear()
 
@@ -111,6 +138,7 @@ class Desk:
         working = list(self._working)
         self._stop()
         await asyncio.gather(*working, return_exceptions=True)
+        self._save()
         await self.studio.close()
 
     async def _do_task(self, task: Task) -> None:
@@ -133,9 +161,13 @@ class Desk:
         export.file, export.remark = rendered.file, rendered.remark
 
     def _begin(self, job: Job, work: Work) -> None:
-        working = asyncio.create_task(_see_through(job, work))
+        working = asyncio.create_task(_see_through(job, work, self._save))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
+
+    def _save(self) -> None:
+        if self._shelf:
+            self._shelf.save(self.store)
 
     def _discard(self, exports: Iterable[Export]) -> None:
         for export in exports:
@@ -146,7 +178,7 @@ class Desk:
             working.cancel()
 
 
-async def _see_through(job: Job, work: Work) -> None:
+async def _see_through(job: Job, work: Work, save: Callable[[], None]) -> None:
     try:
         await work()
     except SourceError as problem:
@@ -158,6 +190,7 @@ async def _see_through(job: Job, work: Work) -> None:
         _log.exception("Job %s failed", job.id)
         job.failure = Failure("processing_failed", "Something went wrong in the sandbox itself; its log says what.")
     job.done_at = time.time()
+    save()
 
 
 def doom(job: Job, fault: Fault | None) -> None:

@@ -91,6 +91,13 @@ class Delay(Fault):
     seconds: Seconds
 
 
+class Drip(Fault):
+    """Handle the request, and send a space every so many seconds instead of the rest of the answer."""
+
+    action: Literal["drip"]
+    seconds: Annotated[float, Field(gt=0, le=60)]
+
+
 class Late(Fault):
     """Handle the request only after so many seconds, whether or not the client still waits for it."""
 
@@ -168,6 +175,13 @@ class LateList(Fault):
     looks: int = Field(ge=1)
 
 
+class PartialList(Fault):
+    """The list of a folder's shorts has only the first so many of them; later requests may have more."""
+
+    action: Literal["partial_list"]
+    shorts: int = Field(ge=1)
+
+
 class ListedLate(Fault):
     """The export that is posted is in no list for so many seconds."""
 
@@ -195,6 +209,7 @@ AnyFault = Annotated[
     | Drop
     | AcceptThenDrop
     | Delay
+    | Drip
     | Late
     | Reshape
     | Html
@@ -206,6 +221,7 @@ AnyFault = Annotated[
     | UnknownStatus
     | Stuck
     | LateList
+    | PartialList
     | ListedLate
     | ChangedList,
     Field(discriminator="action"),

@@ -96,6 +96,8 @@ class Gate:
             await _disconnect(scope, receive)
         elif isinstance(fault, faults.Delay):
             await self._app(scope, receive, _held_back(send, fault.seconds))
+        elif isinstance(fault, faults.Drip):
+            await self._app(scope, receive, _dripping(send, fault.seconds))
         elif isinstance(fault, faults.Late):
             whole = await whole_body(receive)
             await asyncio.sleep(fault.seconds)
@@ -144,6 +146,24 @@ def _logging(send: Send, entry: LoggedRequest) -> Send:
         await send(message)
 
     return logged
+
+
+#: How long a dripping answer lasts, in drops: for ever, as far as a client is concerned.
+DROPS = 600
+
+
+def _dripping(send: Send, seconds: float) -> Send:
+    async def dripping(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
+            await send({**message, "headers": headers})
+            return
+        for _ in range(DROPS):
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.sleep(seconds)
+        await send(message)
+
+    return dripping
 
 
 def _held_back(send: Send, seconds: float) -> Send:

@@ -24,14 +24,20 @@ MOST_BYTES = 4 * 1024**3
 
 
 class FfmpegStudio:
-    """Fetches sources, and makes clips when they are exported."""
+    """
+    Fetches sources, and makes clips when they are exported.
 
-    def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo) -> None:
-        self._folder = folder
+    :param folder: for sources, which it forgets when it ends.
+    :param clips: for finished clips; those that are there count as its own. Default: ``folder``.
+    """
+
+    def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo, *, clips: Path | None = None) -> None:
+        self._clips = clips or folder
         self._ffmpeg = ffmpeg
         self._sample = sample
         self._library = SourceLibrary(folder, ffmpeg, sample)
-        self._sizes: dict[str, int] = {}
+        there = sorted(clips.glob("*.mp4"), key=lambda file: file.stat().st_mtime) if clips else []
+        self._sizes = {file.stem: file.stat().st_size for file in there}
 
     async def prepare(self) -> None:
         """Begin with the sample video, so that the first task need not wait for it."""
@@ -49,10 +55,10 @@ class FfmpegStudio:
     async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
         """Make the file ``name`` of a short."""
         source = await self._library.get(request.source_video_url)
-        file = self._folder / f"{name}.mp4"
+        file = self._clips / f"{name}.mp4"
         mark, remark = None, None
         if watermark:
-            mark = self._folder / f"{name}.png"
+            mark = self._clips / f"{name}.png"
             remark = await self._make_mark(watermark, mark)
         picture = picture_filter(request.dimensions, request.editing_options.reframe, watermark)
         try:
@@ -70,7 +76,7 @@ class FfmpegStudio:
 
     def discard(self, name: str) -> None:
         """Throw the file ``name`` away."""
-        (self._folder / f"{name}.mp4").unlink(missing_ok=True)
+        (self._clips / f"{name}.mp4").unlink(missing_ok=True)
         self._sizes.pop(name, None)
 
     async def close(self) -> None:

@@ -25,6 +25,8 @@ class Settings(BaseModel):
     """since when a task has its output_id"""
     list_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
     """how long the list of shorts stays away after their task is ready, in seconds"""
+    fill_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """how long the list of shorts takes to fill, from one short to all of them, in seconds"""
     early_list: Literal["empty", "missing"] = "empty"
     """what a list that is not there yet answers: [], or 404"""
     created_code: Literal[200, 201] = 200

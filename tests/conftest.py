@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import network
 from tests.support.by_airflow import ByAirflow
+from tests.support.network import loopback_only as loopback_only
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from tests.support.airflow_context import Played, Supervisor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+#: Seconds that a test with one of these marks may take. The first test of a suite starts a whole Airflow.
+LIMITS = {"browser": 600, "storage": 600, "e2e": 900, "chaos": 1200, "cluster": 1800, "managed": 1800}
+
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="klap-tests-airflow-")
 
 # Airflow reads these when it is imported; whatever Airflow this machine has is left alone.
@@ -31,19 +36,31 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+    # Where a connection has no credentials, boto asks the network for those of a cloud's machine.
+    "AWS_EC2_METADATA_DISABLED": "true",
 }
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__DATABASE__"))]:
     del os.environ[_name]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByAirflow:
     """Distribute the tests of ``make test`` and ``make test-chaos``."""
     return ByAirflow(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of the larger suites their time limits."""
+    for item in items:
+        limits = [LIMITS[mark.name] for mark in item.iter_markers() if mark.name in LIMITS]
+        if limits and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(limits)))
+
+
 def pytest_unconfigure() -> None:
-    """Remove the Airflow home of the tests."""
+    """Remove what the tests share."""
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+    network.RECORD.remove()
 
 
 @pytest.fixture(scope="session")
@@ -146,9 +163,9 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever got lost, nothing of it is under way any more."""
-    from klap_provider.rules import lost_answer
+    from klap_provider.rules import in_doubt
 
-    monkeypatch.setattr(lost_answer, "SETTLE", -3600.0)
+    monkeypatch.setattr(in_doubt, "SETTLE", -3600.0)
     monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", ())
 
 

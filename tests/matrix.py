@@ -2,6 +2,9 @@
 ``make test-matrix``: the tests that a version of Airflow can break, on each one, in an environment of its own.
 
 ``managed-3.3.1``, which is ``make test-managed``, is a managed service: its versions of everything, and its shape.
+
+``--pythons``, which is ``make test-pythons``: the unit tests on each supported Python that this machine has, but for
+the one that ``make test`` uses.
 """
 
 from __future__ import annotations
@@ -11,6 +14,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".matrix"
@@ -24,26 +31,33 @@ MANAGED = {"managed-3.3.1": ROOT / "tests" / "data" / "managed-3.3.1.txt"}
 #: What constraints.txt pins for the one version, and another one wants otherwise.
 OF_ITS_OWN = re.compile(r"(apache-airflow(-core|-task-sdk)?|aiosqlite)==")
 
+#: Supported versions of Python.
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+#: Where pyenv has its Pythons; not all of them are on the PATH.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+
+#: Try a test of a whole Airflow once more if it ran out of time, see pyproject.toml.
+RETRY_LATE = ["--reruns", "1"]
+
 #: The unit and integration tests; a whole Airflow with every DAG; and on it, what is paid whatever changes.
 PARTS = {
     "unit and integration": ["tests/unit", "tests/integration", "--numprocesses", "4"],
-    "main path": ["tests/e2e/test_main_path.py"],
-    "paid once": ["-m", "chaos", "tests/e2e/chaos/test_changes.py", "tests/e2e/chaos/test_people.py"],
+    "main path": ["tests/e2e/test_main_path.py", *RETRY_LATE],
+    "paid once": ["-m", "chaos", "tests/e2e/chaos/test_changes.py", "tests/e2e/chaos/test_people.py", *RETRY_LATE],
 }
 
 #: On the versions of a managed service; and a whole Airflow of its shape.
 PARTS_OF_MANAGED = {
     "unit and integration": PARTS["unit and integration"],
-    "Celery over SQS": ["-m", "managed", "tests/e2e/test_managed.py"],
+    "Celery over SQS": ["-m", "managed", "tests/e2e/test_managed.py", *RETRY_LATE],
 }
+
+PARTS_OF_PYTHON = {"unit": ["tests/unit", "--numprocesses", "4"]}
 
 
 def environment(version: str) -> Path:
-    """Return the Python of an environment with this Airflow and the project; made if it is not there."""
-    folder = ENVIRONMENTS / version
-    python = folder / "bin" / "python"
-    if (folder / "ready").exists():
-        return python
+    """Return the Python of an environment with this Airflow and the project."""
     if version in MANAGED:
         constraints, airflow = MANAGED[version], ["pycurl"]  # without which Celery does not speak to SQS
     else:
@@ -53,35 +67,87 @@ def environment(version: str) -> Path:
         constraints.write_text("\n".join(pin for pin in pins if not OF_ITS_OWN.match(pin)))
         airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
         airflow += [f"apache-airflow-task-sdk=={VERSIONS[version]}"]
+    return installed(version, sys.executable, constraints, airflow)
+
+
+def installed(name: str, python: str, constraints: Path, packages: Sequence[str] = ()) -> Path:
+    """Return the Python of an environment with the project, made unless it is there and as new as its requirements."""
+    folder = ENVIRONMENTS / name
+    ready, found = folder / "ready", folder / "bin" / "python"
+    asked = max((ROOT / file).stat().st_mtime for file in ("pyproject.toml", "constraints.txt"))
+    if ready.exists() and ready.stat().st_mtime >= asked:
+        return found
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-    wanted = [*airflow, "uv", "--editable", f"{ROOT}[dev]"]
+    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", python, folder], check=True)
+    wanted = [*packages, "uv", "--editable", f"{ROOT}[dev]"]
     subprocess.run(
-        [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, *wanted], check=True
+        [*uv, "pip", "install", "--quiet", "--python", found, "--constraint", constraints, *wanted], check=True
     )
-    (folder / "ready").touch()
-    return python
+    ready.touch()
+    return found
+
+
+def found_python(version: str) -> str | None:
+    """Return the path of a Python of this version: one of uv's, one on the PATH or one of pyenv's."""
+    of_pyenv = sorted(PYENV.glob(f"{version}.*/bin/python"), key=lambda path: path.parts[-3])
+    command = [sys.executable, "-m", "uv", "python", "find", "--no-project", "--no-python-downloads"]
+    for candidate in (version, *map(str, reversed(of_pyenv))):
+        done = subprocess.run([*command, candidate], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return None
+
+
+def run(name: str, python: Path, parts: Mapping[str, Sequence[str]]) -> list[tuple[str, str, str]]:
+    """Run parts of the tests in an environment, and return a line of the table for each."""
+    lines = []
+    for part, chosen in parts.items():
+        print(f"{name}: {part}", flush=True)
+        command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *chosen]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "COLUMNS": "120"}, check=False)
+        lines.append((name, part, "passed" if done.returncode == 0 else "FAILED"))
+    return lines
+
+
+def on_airflows(versions: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Run all parts on these versions of Airflow."""
+    lines = []
+    for version in versions:
+        print(f"Airflow {version}: the environment", flush=True)
+        parts = PARTS_OF_MANAGED if version in MANAGED else PARTS
+        lines += run(f"Airflow {version}", environment(version), parts)
+    return lines
+
+
+def on_pythons() -> list[tuple[str, str, str]]:
+    """Run the unit tests on the supported versions of Python."""
+    lines = []
+    for version in PYTHONS:
+        name = f"Python {version}"
+        if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+            lines.append((name, "", "is the one of make test"))
+        elif (python := found_python(version)) is None:
+            lines.append((name, "", "not found on this machine: not tested"))
+        else:
+            print(f"{name}: the environment, with {python}", flush=True)
+            own = installed(f"python-{version}", python, ROOT / "constraints.txt")
+            lines += run(name, own, PARTS_OF_PYTHON)
+    return lines
 
 
 def main(versions: list[str]) -> int:
     """Run all parts on these versions, or on every one, print a table, and return the exit code."""
     known = [*VERSIONS, *MANAGED]
     unknown = set(versions).difference(known)
-    if unknown:
+    if versions == ["--pythons"]:
+        lines = on_pythons()
+    elif unknown:
         print(f"No such version here: {', '.join(sorted(unknown))}. There are: {', '.join(known)}")
         return 2
-    lines, code = [], 0
-    for version in versions or known:
-        print(f"Airflow {version}: the environment", flush=True)
-        python = environment(version)
-        for part, chosen in (PARTS_OF_MANAGED if version in MANAGED else PARTS).items():
-            print(f"Airflow {version}: {part}", flush=True)
-            command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *chosen]
-            done = subprocess.run(command, cwd=ROOT, env={**os.environ, "COLUMNS": "120"}, check=False)
-            lines.append(f"{version:<13}  {part:<20}  {'passed' if done.returncode == 0 else 'FAILED'}")
-            code = code or done.returncode
-    print("\n".join(["", *lines]))
-    return code
+    else:
+        lines = on_airflows(versions or known)
+    print("\n".join(["", *(f"{name:<21}  {part:<20}  {end}" for name, part, end in lines)]))
+    return int(any(end == "FAILED" for _, _, end in lines))
 
 
 if __name__ == "__main__":

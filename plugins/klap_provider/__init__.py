@@ -175,19 +175,19 @@ def get_provider_info() -> dict[str, Any]:
                         "schema": {"type": ["string", "null"]},
                     },
                     "poke_interval": {
-                        "label": "Look no sooner than",
-                        "description": "Seconds between two looks at a job at least. Empty: 5.",
+                        "label": "Poll interval",
+                        "description": "Seconds between two polls of a job. Empty: 30 for a task, 15 for an export.",
                         "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600},
                     },
-                    "max_wait": {
-                        "label": "Look no later than",
-                        "description": "Seconds between two looks at a job at most. Empty: 120 for a task, 60 for an "
-                        "export.",
+                    "first_poll": {
+                        "label": "First poll",
+                        "description": "Seconds from the submission of a job to the first poll. Empty: twice the poll "
+                        "interval.",
                         "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 3600},
                     },
                     "requests_per_second": {
                         "label": "Requests per second",
-                        "description": "Of all waits in one triggerer, at most.",
+                        "description": "Maximum of all waits in one triggerer.",
                         "schema": {"type": ["number", "null"], "default": 50, "minimum": 0.01, "maximum": 10000},
                     },
                     "price_input_video": {

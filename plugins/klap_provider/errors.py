@@ -7,6 +7,7 @@ What can go wrong, as a tree.
     ├── KlapConfigError            the Airflow connection is missing something
     ├── KlapInputError             what was asked for cannot be right; nothing was sent
     ├── KlapLookUpError            Airflow cannot say just now what a connection is
+    ├── KlapTemplateError          a field of the task could not be filled in; nothing was sent
     ├── KlapTransportError
     │   ├── KlapConnectionError    no connection to Klap was ever made
     │   └── KlapNoAnswerError      the request may have arrived, its answer did not
@@ -31,6 +32,7 @@ What can go wrong, as a tree.
     ├── KlapStorageError           the team's own storage failed
     │   ├── KlapMissingFileError   a delivered file is not there any more, or cannot be seen from here
     │   └── KlapNotServedError     the API server may not send a file
+    ├── KlapResultError            the task did its work, and Airflow could not store its result
     └── KlapIncompleteError        the run ended and some shorts are missing
 
 Two questions decide what happens after a failure, and both are answered by the exception itself:
@@ -105,6 +107,10 @@ class KlapLookUpError(_NothingSentError):
             f"Airflow cannot say what the connection {conn_id!r} is: its secrets backend {backend} did not answer. If "
             "this stays so, see the log of that backend."
         )
+
+
+class KlapTemplateError(_NothingSentError):
+    """A template field of the task could not be filled in: an upstream result is missing, or the template is wrong."""
 
 
 class KlapTransportError(KlapError):
@@ -291,3 +297,7 @@ class KlapNotServedError(KlapStorageError):
 
 class KlapIncompleteError(KlapError):
     """Some of the selected shorts were not delivered; the message and the manifest name them."""
+
+
+class KlapResultError(KlapError):
+    """The task did its work, and Airflow could not store what it returned."""

@@ -98,8 +98,6 @@ class TaskReady(TypedDict):
     output_type: str | None
     #: Id of that folder or project.
     output_id: str | None
-    #: Seconds from the submission until it was ready, as far as looks tell; None if it was so at the first one.
-    took: float | None
 
 
 class Short(TypedDict):
@@ -218,8 +216,6 @@ class ExportReady(TypedDict):
     folder_id: str | None
     #: Public address of the video at Klap.
     src_url: str | None
-    #: As of :class:`TaskReady`.
-    took: float | None
 
 
 class Stored(TypedDict):

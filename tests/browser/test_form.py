@@ -49,20 +49,36 @@ def test_the_url_is_all_that_is_asked_for_and_the_rest_is_folded_up_in_the_order
     expect(trigger(form)).to_be_enabled()
 
 
-def test_a_bad_url_is_refused_in_the_form(form: Locator, stage: Stage, complaints: list[str]) -> None:
-    field(form, "Video URL").fill("talk.mp4")
+def test_what_a_field_does_not_take_is_refused_in_the_form(form: Locator, stage: Stage, complaints: list[str]) -> None:
+    field(form, "Video URL").fill("https://example.com/refused.mp4")
+    form.get_by_role("button", name="Delivery", exact=True).click()
+    field(form, "Destination").fill("shorts")
     trigger(form).click()
     expect(form.get_by_role("alert").or_(form.get_by_text("400 Bad Request")).first).to_be_visible()
-    expect(form).to_contain_text("Invalid input for param source_video_url: 'talk.mp4' does not match")
+    expect(form).to_contain_text("Invalid input for param destination: 'shorts' does not match")
     said, given = form.get_by_text("Invalid input for param").bounding_box(), field(form, "Video URL").bounding_box()
     assert said, "where docs/ui.md has it"
     assert given
     assert said["y"] < given["y"]
     runs = stage.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns")["dag_runs"]
-    assert [run for run in runs if run["conf"]["source_video_url"] == "talk.mp4"] == []
+    assert [run for run in runs if run["conf"]["source_video_url"] == "https://example.com/refused.mp4"] == []
     [refusal] = complaints
     assert "400 (Bad Request)" in refusal
     complaints.clear()
+
+
+def test_what_is_no_video_is_refused_by_the_run_with_what_was_typed(page: Page, form: Locator, stage: Stage) -> None:
+    field(form, "Video URL").fill(" talk.mp4")
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/dagRuns") and answer.request.method == "POST"
+    ) as sent:
+        trigger(form).click()
+    run_id = sent.value.json()["dag_run_id"]
+    assert stage.airflow.wait_for_run(DAG_ID, run_id, seconds=120) == "failed"
+    page.goto(stage.tab_of(run_id))
+    expect(page.get_by_text("must be a complete address that begins with https://").first).to_be_visible()
+    expect(page.get_by_text("(got ' talk.mp4')").first).to_be_visible()
+    assert not [entry for entry in stage.sandbox.ledger("task") if "talk.mp4" in str(entry["body"])]
 
 
 def test_what_was_filled_in_is_what_klap_is_asked_for_and_the_tab_goes_from_waiting_to_delivered(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import statistics
 import subprocess
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -323,25 +321,12 @@ def test_nothing_is_pushed_out_of_sight(page: Page, desk: Desk, width: int) -> N
         assert all(table.locator("..").evaluate(fits) for table in page.get_by_role("table").all())
 
 
-def test_the_first_screen_shows_in_at_most_twice_what_airflows_list_of_dags_takes(new_page: Open, desk: Desk) -> None:
-    sent: list[str] = []
-
-    def seconds(address: str, first: str) -> float:
-        page = new_page()
-        enter(page, desk.server.url, ADMIN)
-        page.goto(desk.server.url)  # Airflow's own code is in the cache
-        expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible()
-        page.on("response", lambda response: sent.append(response.url))
-        started = time.monotonic()
-        page.goto(address, wait_until="commit")
-        page.get_by_text(first).first.wait_for()
-        taken = time.monotonic() - started
-        page.context.close()
-        return taken
-
-    dags = [seconds(f"{desk.server.url}/dags", "weekly_webinar") for _ in range(3)]
-    sent.clear()
-    klap = [seconds(desk.address(), "Episode 0") for _ in range(3)]
-    assert statistics.median(klap) <= 2 * statistics.median(dags), f"{klap} {dags}"
+def test_the_first_screen_asks_for_nothing_that_only_other_views_show(new_page: Open, desk: Desk) -> None:
+    page, sent = new_page(), []
+    enter(page, desk.server.url, ADMIN)
+    page.on("response", lambda response: sent.append(response.url))
+    page.goto(desk.address())
+    expect(page.get_by_text("Episode 0").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
     own = [url for url in sent if "/klap/" in url or "hitlDetails" in url]
     assert not [url for url in own if re.search("api/shorts|api/money|library|money.js", url)]

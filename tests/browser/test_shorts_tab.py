@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,24 +134,9 @@ def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(page: Page, s
     assert [card.evaluate(overflowing) for card in cards(page).all()] == [0, 0]
 
 
-def test_a_hundred_shorts_show_about_as_soon_as_airflows_own_details(page: Page, stage: Stage, a_hundred: str) -> None:
-    def seconds(address: str, first: str) -> float:
-        page.goto("about:blank")
-        started = time.monotonic()
-        page.goto(address, wait_until="commit")
-        page.locator(first).first.wait_for()
-        return time.monotonic() - started
-
-    page.goto(stage.page_of(a_hundred))
-    expect(page.get_by_role("link", name="Submit")).to_be_visible()  # Airflow's own code is in the cache
-
-    details, shorts = [], []
-    for _ in range(3):
-        details.append(seconds(stage.page_of(a_hundred, "details"), "table >> text=Run ID"))
-        shorts.append(seconds(stage.tab_of(a_hundred), "section[aria-label=Shorts] li"))
-    own, ours = statistics.median(details), statistics.median(shorts)
-    print(f"\nUntil it shows, median of 3: Airflow's details {own:.2f} s, 100 shorts {ours:.2f} s")
-    assert ours < 2 * own + 2, "on a quiet machine it is less than 1 s more"
-
+def test_a_hundred_shorts_are_shown_without_fetching_the_videos_that_are_out_of_sight(
+    page: Page, stage: Stage, a_hundred: str
+) -> None:
+    page.goto(stage.tab_of(a_hundred))
     expect(cards(page)).to_have_count(100)
-    assert page.locator("video").count() < 30, "videos out of sight are not fetched"
+    assert page.locator("video").count() < 30

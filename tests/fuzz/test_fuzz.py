@@ -66,7 +66,7 @@ values = st.recursive(
     max_leaves=8,
 )
 hosts = st.sampled_from(
-    ["example.com", "127.0.0.1", "nas.local", "127.1", "[::1", "a@b", "[::1]", "日本.jp", "x:99999"]
+    ["talks.invalid", "127.0.0.1", "nas.local", "127.1", "[::1", "a@b", "[::1]", "日本.invalid", "x:99999"]
 )
 signed = st.builds(
     "{}://{}{}/{}{}{}={}".format,
@@ -146,13 +146,17 @@ class StrangeKlap(BaseAdapter):
 
 
 @pytest.fixture
-def play(supervisor: Supervisor, connect: Callable[..., None], settled: None) -> Callable[..., Exception | None]:
+def play(
+    supervisor: Supervisor, connect: Callable[..., None], settled: None, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Exception | None]:
     """Play a task against a strange Klap; return the error that it ended with, if it did."""
     connect(f"{API}/v2")
 
     def one(klap: StrangeKlap, make: Callable[[], Any]) -> Exception | None:
         supervisor.said.clear()
         supervisor.ledger.clear()
+        # What costs money goes out on a connection of its own.
+        monkeypatch.setattr("klap_provider.hooks.client.OnTimeAdapter", lambda _: klap)
 
         def operator() -> Any:
             made = make()
@@ -247,6 +251,12 @@ def test_answers_to_a_task_that_pays(
     play(klap, lambda: ExportShortOperator(task_id="t", project_id="p1", folder_id="f1"))
     assert len(klap.posts) <= 1
     assert not [request for request in klap.sent if not str(request.url).startswith(f"{API}/v2/")]
+
+
+def test_the_strange_klap_is_sent_what_costs_money(play: Callable[..., Exception | None]) -> None:
+    klap = StrangeKlap(lambda: (200, {}, b"[]" if not klap.posts else b'{"id": "e1", "status": "processing"}'))
+    assert play(klap, lambda: ExportShortOperator(task_id="t", project_id="p1", folder_id="f1")) is None
+    assert len(klap.posts) == 1
 
 
 @fuzz

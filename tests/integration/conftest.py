@@ -2,12 +2,68 @@
 
 from __future__ import annotations
 
-import pytest
+import socket
+from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules import first
+import fsspec
+import pytest
+from airflow.sdk.io import attach
+
+from klap_provider.operators import asset_event
+from klap_provider.rules import idempotent_submit, polling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else delivers to where a test does: what waits for others does not wait long."""
-    monkeypatch.setattr(first, "QUIET", 0.0)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else makes the same request or delivers to the same place, and Klap's lists are complete."""
+    monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
+    monkeypatch.setattr(asset_event, "PATIENCE", 1)
+    monkeypatch.setattr(polling, "LIST_INTERVAL", 0.0)
+
+
+@pytest.fixture
+def storage() -> Iterator[fsspec.AbstractFileSystem]:
+    """A kind of object storage."""
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    yield memory
+    memory.rm("/bucket", recursive=True)
+
+
+@pytest.fixture(autouse=True)
+def unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No DNS server is asked for the made-up hosts of the tests, as if there were no internet."""
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(host).endswith(("example.com", ".invalid")):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """
+    A DNS of the test's own. It has, for each name, the answers to one look-up after the other; the last one stays.
+
+    An answer has addresses with spaces between them, or is ``nothing``: the name is unknown.
+    """
+    names: dict[str, list[str]] = {}
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        answers = names.get(str(host))
+        if answers is None:
+            return look_up(host, port, *args, **kwargs)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer == "nothing":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [entry for address in answer.split() for entry in look_up(address, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return names

@@ -64,7 +64,7 @@ def test_what_the_run_may_cost_is_logged_before_the_submission_with_whose_prices
     airflow(make).run()
     log = capfd.readouterr().out
     assert f"up to {line} (second-hand list prices)" in log
-    assert log.index("up to") < log.index("Submitted POST")
+    assert log.index("up to") < log.index("Klap accepted POST")
 
 
 @pytest.mark.parametrize(("budget", "is_enough"), [(4.12, True), ("{{ 4.12 }}", True), (4.11, False), (0, False)])
@@ -266,9 +266,9 @@ def test_the_line_of_a_paid_video_says_its_budget_for_the_page_of_costs(
     klap: Sandbox, supervisor: Supervisor, airflow: Airflow
 ) -> None:
     airflow(submit(budget=4.5)).run()
-    (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid.")]
     assert line["budget"] == 4.5
     supervisor.ledger.clear()
     airflow(submit()).run()
-    (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid.")]
     assert "budget" not in line

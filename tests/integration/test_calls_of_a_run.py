@@ -10,12 +10,11 @@ import asyncio
 import json
 import time
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.noticing import KINDS, drawn, learned_of
 from klap_provider.operators import DeliverShortOperator, ExportShortOperator, ListShortsOperator, SubmitShortsOperator
-from klap_provider.rules.polling import ExportTarget, TaskTarget, Wait, Watch
+from klap_provider.rules.poll_schedule import EXPORTS, TASKS, PollSchedule
+from klap_provider.rules.polling import ExportTarget, PollAgain, PollState, TaskTarget
 from klap_provider.sensors import ExportStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, TaskStatusTrigger
 from tests.support.airflow_context import all_events
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperator
 
-    from klap_provider.rules.pace import Pace
     from klap_provider.triggers.status import KlapTrigger
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
@@ -38,26 +36,17 @@ FASTER = 60
 
 #: Seconds that Klap's jobs take: the task, and ten exports as they are spread.
 TASK = 480.0
-EXPORTS = (199, 240, 268, 293, 318, 343, 371, 406, 454, 547)
+EXPORT_SECONDS = (199, 240, 268, 293, 318, 343, 371, 406, 454, 547)
 
 
-def scaled(pace: Pace) -> Pace:
-    """Return the pace of a connection that knows what its last jobs took, for the faster clock."""
-    assert pace.typical is not None
-    typical = replace(pace.typical, median=pace.typical.median / FASTER, price=pace.typical.price / FASTER)
-    return replace(pace, shortest=pace.shortest / FASTER, longest=pace.longest / FASTER, typical=typical)
-
-
-TASK_PACE, EXPORT_PACE = (scaled(learned_of(kind, drawn(kind))) for kind in KINDS[:2])
+def waiting(schedule: PollSchedule) -> PollAgain:
+    """Return the first poll of a job that was submitted just now, for the faster clock."""
+    now, faster = time.time(), PollSchedule(schedule.interval / FASTER)
+    return PollAgain(faster.until_first(0), PollState(now, now + 60, faster))
 
 
 async def ended(triggers: list[KlapTrigger]) -> None:
     await asyncio.gather(*map(all_events, triggers))
-
-
-def waiting(pace: Pace) -> Wait:
-    now = time.time()
-    return Wait(pace.delay(0), Watch(now, now + 60, pace))
 
 
 def test_a_run_with_ten_shorts_makes_at_most_75_calls(
@@ -69,19 +58,19 @@ def test_a_run_with_ten_shorts_makes_at_most_75_calls(
         return airflow(lambda: operator(task_id=operator.__name__, **fields)).run()
 
     video = "https://example.com/talk.mp4"
-    submitted = played(SubmitShortsOperator, source_video_url=video, target_clip_count=len(EXPORTS))
+    submitted = played(SubmitShortsOperator, source_video_url=video, target_clip_count=len(EXPORT_SECONDS))
     task = TaskTarget(submitted["klap_task_id"])
-    asyncio.run(ended([TaskStatusTrigger.watching(task, waiting(TASK_PACE), klap_conn_id="klap_default")]))
+    asyncio.run(ended([TaskStatusTrigger.waiting(task, waiting(TASKS), klap_conn_id="klap_default")]))
     folder_id = klap.outcome(f"/tasks/{task.klap_task_id}")["output_id"]  # as the trigger leaves it in a run
 
     exports = []
     triggers = []
-    for short, seconds in zip(played(ListShortsOperator, folder_id=folder_id), EXPORTS, strict=True):
+    for short, seconds in zip(played(ListShortsOperator, folder_id=folder_id), EXPORT_SECONDS, strict=True):
         klap.set(export_seconds=seconds / FASTER)
         ids = {"project_id": short["project_id"], "folder_id": folder_id}
         ids = {**ids, "export_id": played(ExportShortOperator, **ids)["export_id"]}
         exports.append(ids)
-        trigger = ExportStatusTrigger.watching(ExportTarget(**ids), waiting(EXPORT_PACE), klap_conn_id="klap_default")
+        trigger = ExportStatusTrigger.waiting(ExportTarget(**ids), waiting(EXPORTS), klap_conn_id="klap_default")
         triggers.append(trigger)
     asyncio.run(ended(triggers))
 
@@ -90,10 +79,10 @@ def test_a_run_with_ten_shorts_makes_at_most_75_calls(
         supervisor.put_xcom("wait", {**ids, "src_url": klap.outcome(path)["src_url"]})
         left = {"wait_task_id": "wait", "list_task_id": ListShortsOperator.__name__}
         played(DeliverShortOperator, **ids, destination=str(tmp_path), **left)
-    assert len(list(tmp_path.glob("*.mp4"))) == len(EXPORTS)
+    assert len(list(tmp_path.glob("*.mp4"))) == len(EXPORT_SECONDS)
 
     calls = [call for call in klap.requests() if not call["path"].startswith("/renders")]
-    own = 1 + len(EXPORTS)  # this test's, in place of the XComs that the waits leave
+    own = 1 + len(EXPORT_SECONDS)  # this test's, in place of the XComs that the waits leave
     assert len(calls) - own <= 75, Counter((call["method"], call["path"]) for call in calls)
 
 
@@ -117,7 +106,7 @@ def test_what_the_tasks_of_a_short_ask_of_airflow(
     export_id, submitted_at = exported["export_id"], exported["submitted_at"]
     klap.set(export_seconds=0)
     ready, requests = asked(ExportStatusSensor, export_id=export_id, submitted_at=submitted_at, end_from_trigger=True)
-    assert requests == {reads: 1, "SetXCom": 1}
+    assert requests == {"SetXCom": 1}
 
     supervisor.put_xcom("wait", ready)
     left = {"wait_task_id": "wait", "list_task_id": "list"}

@@ -257,6 +257,67 @@ def test_what_a_run_delivers_and_publishes_goes_where_its_submission_said(
     assert Template(template).render(ti=Ti) == ""
 
 
+def rendered(task_id: str, of: type, **fields: Any) -> Callable[[], Any]:
+    """The task, with what a template makes of what the run's submission recorded."""
+    destination = "{{ (ti.xcom_pull('submit') or {}).get('destination') or '' }}"
+    return lambda: of(task_id=task_id, destination=destination, submit_task_id="submit", **fields)
+
+
+@pytest.mark.parametrize("today", ["another", "none", "unreadable"])
+@pytest.mark.parametrize("recorded", ["of the connection", "of an allowlist that was longer"])
+def test_what_the_submission_recorded_holds_whatever_the_connection_and_the_allowlist_are_today(
+    klap: Sandbox,
+    airflow: Airflow,
+    connect: Connect,
+    supervisor: Supervisor,
+    export: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    today: str,
+    recorded: str,
+) -> None:
+    (tmp_path / "paid").mkdir()
+    supervisor.put_xcom("submit", {"klap_task_id": "task01", "destination": f"{tmp_path}/paid"})
+    connect(klap.url, **({"destination": f"{tmp_path}/new"} if today == "another" else {}))
+    allowed = {"allowed_destinations": ["s3://media/shorts"]} if recorded == "of an allowlist that was longer" else {}
+
+    delivered = airflow(rendered("deliver", DeliverShortOperator, **export, **allowed)).run()
+    if today == "unreadable":
+        monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
+    published = airflow(
+        rendered(
+            "publish",
+            PublishShortsOperator,
+            steps=["export", "deliver"],
+            shorts=[],
+            source_video_url=TALK,
+            klap_task_id="task01",
+            **allowed,
+        )
+    ).run()
+
+    assert Path(delivered["path"].removeprefix("file://")).parent == tmp_path / "paid"
+    assert published["manifest"].startswith(f"file://{tmp_path}/paid/")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("submitted", [None, {"klap_task_id": "task01", "destination": None}, "/data/paid"])
+def test_a_run_cannot_name_another_destination_than_its_submission_recorded(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor, export: dict[str, str], tmp_path: Path, submitted: Any
+) -> None:
+    if submitted == "/data/paid":
+        submitted = {"klap_task_id": "task01", "destination": submitted}
+    supervisor.put_xcom("submit", submitted)
+    task = airflow(
+        lambda: DeliverShortOperator(
+            task_id="deliver", destination=f"{{{{ '{tmp_path}/mine' }}}}", submit_task_id="submit", **export
+        )
+    )
+    with pytest.raises(KlapInputError, match="destination is"):
+        task.run()
+    assert list(tmp_path.iterdir()) == []
+
+
 # Delivering and publishing in a DAG of one's own
 
 

@@ -187,7 +187,7 @@ from klap_provider.airflow_internals.tasks import can_end_in_triggerer
 bag = BundleDagBag("dags", bundle_path=Path("dags"), bundle_name="dags-folder")
 assert bag.dags and not bag.import_errors, bag.import_errors
 waits = [task for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "ends_in_triggerer")]
-print({task.ends_in_triggerer and can_end_in_triggerer() for task in waits})
+print({task.ends_in_triggerer and can_end_in_triggerer(task) for task in waits})
 """
 
 

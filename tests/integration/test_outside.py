@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from klap_provider.files.outside import RefusedAddressError, ask
-from klap_provider.files.reach import gone
+from klap_provider.files.preflight import problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,16 +22,17 @@ SOON = (0.3, 5.0)
 
 
 class Inside(BaseHTTPRequestHandler):
-    """A server of this network: ``/to?URL`` redirects, ``/gone`` is gone, everything else is there."""
+    """A server of this network: ``/to?URL`` and ``/raw`` redirect, ``/gone`` is gone, everything else is there."""
 
+    location = ""
     seen: list[tuple[str, dict[str, str]]]
 
     def do_GET(self) -> None:
         self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         path, _, location = self.path.partition("?")
-        self.send_response({"/to": 302, "/gone": 404}.get(path, 200))
-        if path == "/to":
-            self.send_header("Location", unquote(location))
+        self.send_response({"/to": 302, "/raw": 302, "/gone": 404}.get(path, 200))
+        if path in ("/to", "/raw"):
+            self.send_header("Location", unquote(location) or self.location)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -51,30 +52,6 @@ def inside() -> Iterator[int]:
         yield server.server_address[1]
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """
-    A DNS of the test's own: for each name the addresses of one look-up after the other, the last for good.
-
-    The connection to a public address ends on the loopback interface, as nothing else can be reached from here.
-    ``nothing`` stands for a name that is not known.
-    """
-    names: dict[str, list[str]] = {}
-    look_up = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        answers = names.get(str(host))
-        if answers is None:
-            return look_up(host, port, *args, **kwargs)
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if answer == "nothing":
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [entry for address in answer.split() for entry in look_up(address, port, *args, **kwargs)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return names
 
 
 LOCAL = ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "localhost.", "[::ffff:127.0.0.1]", "0.0.0.0"]
@@ -97,9 +74,12 @@ def test_a_name_that_leads_into_this_network_is_not_asked(inside: int, dns: dict
     assert Inside.seen == []
 
 
-def test_what_a_name_was_looked_up_as_is_what_is_connected_to(inside: int, dns: dict[str, list[str]]) -> None:
-    # 192.88.99.1 is public, and nobody is there.
-    dns["rebound.example.com"] = ["192.88.99.1", "127.0.0.1"]
+def test_what_a_name_was_looked_up_as_is_what_is_connected_to(
+    inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Here 127.0.0.2 counts as public. Nobody listens there.
+    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda address: str(address) == "127.0.0.2")
+    dns["rebound.example.com"] = ["127.0.0.2", "127.0.0.1"]
     with pytest.raises(requests.ConnectionError):
         ask("GET", f"http://rebound.example.com:{inside}/a", local=False, timeout=SOON)
     assert Inside.seen == []
@@ -138,7 +118,7 @@ def test_tls_is_for_the_name_and_not_for_the_address_that_it_was_looked_up_as(
     assert b"talks.example.com" in hello[0]
 
 
-@pytest.mark.parametrize("first", ["127.0.0.2", "100::1"])
+@pytest.mark.parametrize("first", ["127.0.0.2", "::1"])
 def test_each_address_of_a_name_is_tried_under_the_names_own_host_header(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
@@ -225,7 +205,7 @@ def test_nothing_of_this_machine_goes_along(
     ask("GET", f"http://{host}:{inside}/to?http://127.0.0.1:{inside}/a", local=True, timeout=SOON)
     assert len(Inside.seen) == 2
     assert not [headers for _, headers in Inside.seen if "authorization" in headers]
-    assert gone({f"http://127.0.0.1:{inside}/gone": True}) != {}
+    assert problems({f"http://127.0.0.1:{inside}/gone": True}) != {}
     assert not [headers for _, headers in Inside.seen if "authorization" in headers]
 
 
@@ -244,17 +224,62 @@ def test_through_a_proxy_of_the_environment_it_is_the_proxy_that_connects(
 def test_youtube_is_not_asked_whether_a_video_is_there(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
     monkeypatch.delenv("no_proxy", raising=False)
-    assert gone({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
+    assert problems({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
     assert {path for path, _ in Inside.seen} == {"http://talks.example.com/a"}
 
 
 def test_a_list_does_not_tell_what_is_inside_the_network(inside: int, dns: dict[str, list[str]]) -> None:
     dns["wiki.example.com"] = ["127.0.0.1"]
     urls = [f"http://{host}:{inside}/gone" for host in ("127.0.0.1", "127.1", "localhost", "wiki.example.com")]
-    assert gone(dict.fromkeys(urls, False)) == {}
+    assert problems(dict.fromkeys(urls, False)) == {}
     assert Inside.seen == []
-    assert gone({urls[0]: True}) == {urls[0]: "HTTP 404"}
+    assert problems({urls[0]: True}) == {urls[0]: "HTTP 404"}
     assert Inside.seen[-1][1]["range"] == "bytes=0-0", "no more is fetched than it takes"
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/\u00fcber uns \u6771\u4eac.mp4".encode(), "/%C3%BCber%20uns%20%E6%9D%B1%E4%BA%AC.mp4"),
+        (
+            "/caf\u00c5\u2026.mp4?a=\u00e9".encode(),
+            "/caf%C3%85%E2%80%A6.mp4?a=%C3%A9",
+        ),
+        ("/caf\u00e9.mp4".encode("latin-1"), "/caf%E9.mp4"),
+        (b"/caf%C3%A9.mp4?a=%2F&b=1", "/caf%C3%A9.mp4?a=%2F&b=1"),
+    ],
+)
+def test_a_redirect_leads_to_the_bytes_that_its_location_has(location: bytes, asked: str) -> None:
+    answers = [
+        b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ]
+    lines: list[bytes] = []
+
+    def answer(server: socket.socket) -> None:
+        for each in answers:
+            with server.accept()[0] as connection:
+                lines.append(connection.recv(4096).partition(b"\r\n")[0])
+                connection.sendall(each)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
+        assert ask("GET", url, local=True, timeout=SOON).status_code == 200
+        thread.join()
+    assert lines[1] == f"GET {asked} HTTP/1.1".encode()
+
+
+def test_a_redirect_to_a_host_in_raw_utf_8_is_one_to_that_host(
+    inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
+    dns |= {"talks.example.com": ["127.0.0.1"], "xn--bcher-kva.example.com": ["127.0.0.1"]}
+    Inside.location = f"http://b\u00fccher.example.com:{inside}/a".encode().decode("latin-1")
+    assert ask("GET", f"http://talks.example.com:{inside}/raw", local=False, timeout=SOON).status_code == 200
+    assert Inside.seen[-1][1]["host"] == f"xn--bcher-kva.example.com:{inside}"
 
 
 def test_a_signature_is_masked_before_it_can_be_logged(inside: int, supervisor: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry, paid_entry
+from klap_provider.rules.ledger import delivered_entry, payment_key
 from klap_provider.rules.video_list import URL
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
@@ -43,8 +43,16 @@ def short(
 
 
 def paid(job_id: str, dag_id: str, run_id: str, day: int, price: float, video: str = TALK, **more: Any) -> Any:
-    value = {"id": job_id, "run": f"{dag_id} {run_id}", "at": at(day), "price": price, "what": "it", **more}
-    return {"key": paid_entry(video, job_id), "value": value, "dag_id": dag_id, "run_id": run_id}
+    value = {
+        "id": job_id,
+        "run": f"{dag_id} {run_id}",
+        "at": at(day),
+        "price": price,
+        "what": "it",
+        "video": video,
+        **more,
+    }
+    return {"key": payment_key(at(day), job_id), "value": value, "dag_id": dag_id, "run_id": run_id}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +114,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 short("secret", PRIVATE, "r3", 3, 99),
                 short("old", DAG, "a run that was deleted", 1, 10),
                 {name: short("by-hand", DAG, "r1", 1, 1)[name] for name in ("key", "value")},
-                {"key": "paid by mistake", "value": "a person's"},
+                {"key": "paid.by-mistake", "value": "a person's"},
                 paid("task-1", DAG, "r1", 1, 0.44, budget=5.0),
                 paid("folder-1", DAG, "r1", 1, 0.64),
                 paid("export-a", DAG, "r1", 1, 0.48, second_hand=True, settings="watermark acme.png"),

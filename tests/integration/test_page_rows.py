@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry, paid_entry
+from klap_provider.rules.ledger import delivered_entry, payment_key
 from tests.integration.test_page import DAG, OTHER, TALK, at, get, paid, short
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, ApiServer
@@ -69,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                     {**writer, "key": delivered_entry(DAG, "r1", f"odd{place}"), "value": odd}
                     for place, odd in enumerate(ODD)
                 ),
-                *({**writer, "key": paid_entry(TALK, f"odd{place}"), "value": odd} for place, odd in enumerate(ODD)),
+                *({**writer, "key": payment_key(at(1), f"odd{place}"), "value": odd} for place, odd in enumerate(ODD)),
                 # A Dag that everybody may read writes rows in the name of one that only the admin may.
                 {**paid("forged", PRIVATE, "r3", 2, 3), "dag_id": OTHER, "run_id": "r2"},
                 # One that only the admin may read writes a row in the name of another one.

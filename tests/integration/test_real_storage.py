@@ -12,7 +12,7 @@ import requests
 from airflow.sdk.io import store
 
 from klap_provider.errors import KlapInputError, KlapStorageError
-from klap_provider.files.reach import gone
+from klap_provider.files.preflight import problems
 from klap_provider.files.storage import check_destination, folder_at, size_of, whole_file
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator
 from tests.support.emulators import Emulator, azure, google
@@ -106,7 +106,7 @@ def test_a_video_that_is_not_there_or_is_a_folder_is_told_before_anything_is_pai
     ):
         with pytest.raises(kind, match=f"^source_video_url: .* {words}"):
             airflow(lambda url=url: SubmitShortsOperator(task_id="submit", source_video_url=url)).run()
-    assert gone(dict.fromkeys([there, missing], False)) == {missing: "there is no such object"}
+    assert problems(dict.fromkeys([there, missing], False)) == {missing: "there is no such object"}
     assert klap.requests() == []
 
 

@@ -150,12 +150,12 @@ def test_any_number_may_be_picked_whatever_the_limits_proposed(
 ) -> None:
     task = review(limit=1, min_virality_score=80)
     task.answer = chosen, "Ada"
+    before = datetime.now(timezone.utc)
     assert ids(task.run()) == picked
     reasons = {short["project_id"]: short["reason"] for short in task.xcom("klap_shorts")}
     assert reasons == {name: None if name in picked else "not_picked" for name in ("a", "b", "c")}
     said = task.xcom("klap_review")
-    age = datetime.now(timezone.utc) - datetime.fromisoformat(said.pop("answered_at"))
-    assert timedelta() <= age < timedelta(minutes=1)
+    assert before <= datetime.fromisoformat(said.pop("answered_at")) <= datetime.now(timezone.utc)
     assert said == {"picked": picked, "by": "Ada", "timed_out": False}
 
 
@@ -247,7 +247,7 @@ def test_shorts_that_klap_made_are_billed_although_those_that_were_asked_for_are
 
 
 def generated_lines(supervisor: Supervisor) -> list[dict[str, Any]]:
-    lines = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid ")]
+    lines = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid.")]
     return [line for line in lines if line["what"].endswith("generated shorts")]
 
 

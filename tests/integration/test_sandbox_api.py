@@ -134,7 +134,7 @@ def test_jobs_take_the_time_that_they_were_given(sandbox: Sandbox) -> None:
     before = time.monotonic()
     _, shorts = make_shorts(sandbox)
     assert shorts
-    assert 0.5 <= time.monotonic() - before < 2
+    assert time.monotonic() - before >= 0.5
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b'{"watermark": null}'])
@@ -291,12 +291,14 @@ def test_the_ledger_holds_every_paid_post_and_nothing_else(sandbox: Sandbox) -> 
 
 
 def test_the_request_log_holds_every_request_with_its_answer(sandbox: Sandbox) -> None:
+    before = time.monotonic()
     sandbox.call("GET", "/exports?folder_id=abc")
+    took = time.monotonic() - before
     sandbox.call("GET", "/tasks/nosuchtask")
     listed, missing = sandbox.requests()
     assert (listed["method"], listed["path"], listed["query"]) == ("GET", "/exports", "folder_id=abc")
     assert listed["status"] == 200
-    assert 0 <= listed["seconds"] < 1
+    assert 0 <= listed["seconds"] <= took
     assert missing["status"] == 404
 
 

@@ -169,16 +169,16 @@ def test_accept_then_drop_closes_the_connection_after_the_task_was_paid(sandbox:
 
 
 def test_delay_handles_at_once_and_answers_late_without_blocking_others(sandbox: Sandbox) -> None:
-    sandbox.fault("POST", TASKS, "delay", seconds=1)
+    sandbox.fault("POST", TASKS, "delay", seconds=3)
     with ThreadPoolExecutor(1) as pool:
         before = time.monotonic()
         late = pool.submit(post_task, sandbox)
         while not sandbox.ledger():
-            assert time.monotonic() - before < 0.9
+            time.sleep(0.01)
         assert sandbox.call("GET", "/exports").ok
-        assert time.monotonic() - before < 0.9
+        assert not late.done()
         assert late.result().ok
-        assert time.monotonic() - before >= 1
+        assert time.monotonic() - before >= 3
 
 
 def test_html_answers_with_a_web_page(sandbox: Sandbox) -> None:

@@ -220,7 +220,15 @@ def test_a_host_that_does_not_answer_ends_the_task_in_error(sandbox: Sandbox) ->
 
 
 @pytest.mark.parametrize(
-    "odd", ["http://a..b/", "http://xn--/", "http://\0/", "http://☃☃/\x7f", "http://user:p@ss@127.0.0.1:9/", "http://{"]
+    "odd",
+    [
+        "http://a..invalid/",
+        "http://xn--/",
+        "http://\0/",
+        "http://☃☃/\x7f",
+        "http://user:p@ss@127.0.0.1:9/",
+        "http://{.invalid",
+    ],
 )
 def test_an_odd_address_ends_the_task_in_error_and_says_so_in_words(sandbox: Sandbox, odd: str) -> None:
     task = finish_task(sandbox, odd)

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapInputError
-from klap_provider.files.storage import folder_at, whole_file
+from klap_provider.files.storage import Writer, folder_at, part_name, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,31 +101,55 @@ def test_a_large_file_goes_to_the_disk_while_it_comes(
     assert path.read_bytes() == chunk * 13
 
 
-def test_leftovers_of_a_killed_try_are_removed_and_nobody_elses(folder: ObjectStoragePath) -> None:
-    folder.mkdir(parents=True)
-    mine, others = [".a.mp4.0badcafe.part", ".a.mp4.1badcafe.part"], [".b.mp4.0badcafe.part", "a.mp4.part", "note.txt"]
-    for name in [*mine, *others]:
+def killed(path: ObjectStoragePath, writer: Writer | None) -> str:
+    """Leave what a try leaves that is killed while it writes a file, and return its name."""
+    left = path.parent / part_name(path.name, writer)
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"left")
+    return left.name
+
+
+def test_what_earlier_tries_of_the_task_left_is_removed_and_nobody_elses(folder: ObjectStoragePath) -> None:
+    path = folder / "a.mp4"
+    for number in (1, 2):
+        killed(path, Writer("videos monday deliver 0", number))
+    others = [
+        killed(path, Writer("videos monday deliver 0", 4)),  # this one is given up, and the later one writes
+        killed(path, Writer("videos monday deliver 1", 1)),
+        killed(path, Writer("videos tuesday deliver 0", 1)),
+        killed(path, None),
+    ]
+    for name in (".a.mp4.0badcafe.part", ".klap-x-y-z.part", "a.mp4.part", "note.txt"):
         (folder / name).write_bytes(b"left")
-    with whole_file(folder / "a.mp4") as sink:
+        others.append(name)
+    with whole_file(path, Writer("videos monday deliver 0", 3)) as sink:
+        sink.write(b"whole")
+    assert names(folder) == sorted(["a.mp4", *others])
+
+
+def test_a_file_that_is_written_outside_a_task_removes_nothing(folder: ObjectStoragePath) -> None:
+    path = folder / "a.mp4"
+    others = [killed(path, Writer("videos monday deliver 0", 1)), killed(path, None)]
+    with whole_file(path) as sink:
         sink.write(b"whole")
     assert names(folder) == sorted(["a.mp4", *others])
 
 
 @pytest.mark.parametrize("name", ["[clips]", "all*"])
 def test_leftovers_are_removed_in_a_folder_of_any_name_and_in_no_other(tmp_path: Path, name: str) -> None:
-    mine, other = tmp_path / name, tmp_path / "allc"
-    for folder in (mine, other):
-        folder.mkdir()
-        (folder / ".a.mp4.0badcafe.part").write_bytes(b"left")
-    with whole_file(folder_at(str(mine)) / "a.mp4") as sink:
+    first, second = (Writer("videos monday deliver 0", number) for number in (1, 2))
+    here, elsewhere = folder_at(str(tmp_path / name)) / "a.mp4", folder_at(str(tmp_path / "allc")) / "a.mp4"
+    killed(here, first)
+    left = killed(elsewhere, first)
+    with whole_file(here, second) as sink:
         sink.write(b"whole")
-    assert os.listdir(mine) == ["a.mp4"]
-    assert os.listdir(other) == [".a.mp4.0badcafe.part"]
+    assert os.listdir(tmp_path / name) == ["a.mp4"]
+    assert os.listdir(tmp_path / "allc") == [left]
 
 
-def test_of_two_tries_at_the_same_file_the_later_one_delivers(tmp_path: Path) -> None:
+def test_of_two_tries_of_a_task_the_later_one_delivers(tmp_path: Path) -> None:
     path = folder_at(str(tmp_path)) / "a.mp4"
-    given_up, current = whole_file(path), whole_file(path)
+    given_up, current = (whole_file(path, Writer("videos monday deliver 0", number)) for number in (1, 2))
     given_up.__enter__().write(b"given up")
     current.__enter__().write(b"current")
     with pytest.raises(FileNotFoundError):
@@ -133,6 +157,25 @@ def test_of_two_tries_at_the_same_file_the_later_one_delivers(tmp_path: Path) ->
     current.__exit__(None, None, None)
     assert path.read_bytes() == b"current"
     assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+@pytest.mark.parametrize("ends", ["first", "second"])
+def test_two_runs_that_deliver_the_same_file_leave_each_others_alone(tmp_path: Path, ends: str) -> None:
+    path = folder_at(str(tmp_path)) / "a.mp4"
+    writers = [whole_file(path, Writer(f"videos {day} deliver 0", 1)) for day in ("monday", "tuesday")]
+    for writer in writers:
+        writer.__enter__().write(b"whole")
+    for writer in writers if ends == "first" else reversed(writers):
+        writer.__exit__(None, None, None)
+        assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_a_partial_file_fits_beside_a_file_of_the_longest_name(tmp_path: Path) -> None:
+    path = folder_at(str(tmp_path)) / f"{'a' * 251}.mp4"
+    with whole_file(path, Writer("d" * 250 + " " + "r" * 250 + " " + "t" * 250 + " 12345", 123456)) as sink:
+        sink.write(b"whole")
+    assert path.read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize(

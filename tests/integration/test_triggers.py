@@ -14,12 +14,13 @@ from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import TaskSuccessEvent
 from structlog.testing import capture_logs
 
-from klap_provider.rules.pace import TASKS, Pace, learned
-from klap_provider.rules.polling import ExportTarget, ShortsTarget, Target, TaskTarget, Wait, Watch
+from klap_provider.rules.poll_schedule import TASKS, PollSchedule
+from klap_provider.rules.polling import ExportTarget, PollAgain, PollState, ShortsTarget, Target, TaskTarget
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, ShortsListTrigger, TaskStatusTrigger
 from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy
 from tests.support.loop_watch import BLOCKED, blockers, free_loop
+from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,19 +47,15 @@ TRIGGERS: list[tuple[type[KlapTrigger], Target[Any]]] = [
 ]
 
 
-def wait_of(watched: Watch) -> Wait:
-    return Wait(watched.pace.shortest, watched)
-
-
-def watch(seconds: float = 20, pace: float = 0.05, **more: Any) -> Watch:
+def state(seconds: float = 20, interval: float = 0.05, **more: Any) -> PollState:
     now = time.time()
-    return Watch(now, now + seconds, Pace(pace, max(pace, 30)), **more)
+    return PollState(now, now + seconds, PollSchedule(interval, 0), **more)
 
 
-def watching(klap_task_id: str, watched: Watch | None = None, **more: Any) -> KlapTrigger:
-    return TaskStatusTrigger.watching(
-        TaskTarget(klap_task_id), wait_of(watched or watch()), klap_conn_id="klap_default", **more
-    )
+def waiting(klap_task_id: str, state_now: PollState | None = None, **more: Any) -> KlapTrigger:
+    state_now = state_now or state()
+    again = PollAgain(state_now.schedule.interval, state_now)
+    return TaskStatusTrigger.waiting(TaskTarget(klap_task_id), again, klap_conn_id="klap_default", **more)
 
 
 def restarted(trigger: KlapTrigger) -> KlapTrigger:
@@ -81,9 +78,9 @@ def payloads(events: list[TriggerEvent]) -> list[Any]:
 def test_a_trigger_is_the_same_after_it_was_stored(
     kind: type[KlapTrigger], target: Target[Any], end_from_trigger: bool
 ) -> None:
-    trigger = kind.watching(
+    trigger = kind.waiting(
         target,
-        wait_of(watch(unknown_since=5.5, running_at=7.5)),
+        PollAgain(5, state(unknown_since=5.5, handovers=3)),
         klap_conn_id="klap_studio",
         on_behalf_of="user-1",
         end_from_trigger=end_from_trigger,
@@ -91,13 +88,81 @@ def test_a_trigger_is_the_same_after_it_was_stored(
     again = restarted(trigger)
     assert type(again) is kind
     assert again.serialize() == trigger.serialize()
-    assert (again.target, again.watch) == (target, trigger.watch)
-    known = Watch(1, 2, Pace(5, 120, learned(TASKS)))
-    trigger = kind.watching(target, Wait(5, known), klap_conn_id="klap_studio")
-    assert restarted(trigger).watch == known
+    assert (again.target, again.state) == (target, trigger.state)
     assert (again.klap_conn_id, again.end_from_trigger) == ("klap_studio", end_from_trigger)
     assert again.on_behalf_of == "user-1"
     assert (again.template_fields, again.trigger_id) == ((), None), "which the triggerer reads and sets"
+
+
+#: What versions before this one stored: of a schedule that followed earlier jobs, and with less or more in it.
+OLDER = {
+    "learned": {
+        "shortest": 0.05,
+        "longest": 30.0,
+        "typical": {"median": 464.8, "spread": 0.69, "price": 2.2, "may_be_short": True},
+        "next_look": 0.0,
+        "unknown_since": None,
+        "running_at": 1.5,
+        "on_behalf_of": None,
+        "end_from_trigger": False,
+    },
+    "least": {},
+    "of a later version": {"poll_interval": 0.05, "colour": "green"},
+}
+
+
+@pytest.mark.parametrize("stored", OLDER.values(), ids=OLDER)
+async def test_a_wait_that_another_version_began_goes_on_with_its_deadline(
+    klap: Sandbox, monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: low)  # a poll that is due is spread over the interval
+    klap_task_id, now = submitted(klap), time.time()
+    kwargs = {"klap_conn_id": "klap_default", "started_at": now - 5, "deadline": now + 20, **stored}
+    trigger = TaskStatusTrigger(**json_copy({**kwargs, "target": {"klap_task_id": klap_task_id, "colour": "red"}}))
+    assert (trigger.state.started_at, trigger.state.deadline) == (now - 5, now + 20)
+    assert trigger.state.schedule.interval == stored.get("poll_interval", TASKS.interval)
+    assert payloads(await asyncio.wait_for(all_events(trigger), 10)) == [{"unknown_since": None, "handovers": 0}]
+
+
+async def test_a_worker_takes_over_after_five_failed_polls_and_later_each_time(
+    klap: Sandbox, connect: Callable[..., None]
+) -> None:
+    wire = Wire(klap.root)
+    connect(f"{wire.url}/v2")
+    klap_task_id = submitted(klap)
+    klap.fault("GET", "^/tasks/", "status", times=None, code=503)
+    polls = []
+    for handovers in range(3):
+        before = len(klap.requests("GET", "^/tasks/"))
+        (event,) = payloads(await all_events(waiting(klap_task_id, state(handovers=handovers))))
+        assert event == {"unknown_since": None, "handovers": handovers + 1}
+        polls.append(len(klap.requests("GET", "^/tasks/")) - before)
+    assert polls == [5, 10, 20]
+    wire.cut()
+    (event,) = payloads(await asyncio.wait_for(all_events(waiting(klap_task_id)), 10))
+    assert event == {"unknown_since": None, "handovers": 1}
+
+
+async def test_failed_polls_that_are_not_in_a_row_start_no_worker(klap: Sandbox) -> None:
+    klap.reset(task_seconds=2)
+    klap_task_id = submitted(klap)
+    running = asyncio.create_task(all_events(waiting(klap_task_id, state(handovers=1))))
+    for _ in range(4):
+        klap.fault("GET", "^/tasks/", "status", times=4, code=503)
+        await asyncio.sleep(0.4)
+    assert payloads(await running) == [{"unknown_since": None, "handovers": 0}], "and a good poll is remembered"
+
+
+@pytest.mark.parametrize(("handovers", "least"), [(0, 0), (1, 0.5), (2, 1)])
+async def test_a_triggerer_whose_own_connection_is_wrong_does_not_chase_the_worker(
+    klap: Sandbox, connect: Callable[..., None], handovers: int, least: float
+) -> None:
+    connect(klap.url, password="kak_of_the_triggerer_alone")
+    klap.fault("GET", "^/tasks/", "status", times=None, code=403, body={"message": "not from this address"})
+    began = time.time()
+    events = payloads(await all_events(waiting(submitted(klap), state(handovers=handovers))))
+    assert events == [{"unknown_since": None, "handovers": handovers + 1}]
+    assert least <= time.time() - began < least + 2
 
 
 @pytest.mark.parametrize("fate", ["ready", "job_error", "401"])
@@ -110,9 +175,9 @@ async def test_one_event_ends_a_wait_and_nothing_of_it_is_secret(
         klap.fault("GET", "^/tasks/", "job_error")
     elif fate == "401":
         klap.fault("GET", "^/tasks/", "status", times=None, code=401, body={"message": f"bad key {API_KEY}"})
-    trigger = watching(klap_task_id, end_from_trigger=end_from_trigger)
+    trigger = waiting(klap_task_id, end_from_trigger=end_from_trigger)
     events = payloads(await all_events(trigger))
-    assert events == [{"unknown_since": None, "running_at": None}]
+    assert events == [{"unknown_since": None, "handovers": int(fate == "401")}]
     told = [json.dumps(trigger.serialize()), repr(trigger), repr(events), *capfd.readouterr()]
     assert not [words for words in told if API_KEY in words]
 
@@ -125,7 +190,7 @@ async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
     instance = airflow(
         lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), map_index=map_index, task_id="wait"
     )
-    instance.triggers.append(watching(klap_task_id, end_from_trigger=True).serialize())
+    instance.triggers.append(waiting(klap_task_id, end_from_trigger=True).serialize())
     seen: list[tuple[TriggerEvent, Any]] = []
     async for event in instance.rebuilt_trigger().run():
         seen.append((event, supervisor.xcom("wait", map_index=stored_as)))
@@ -133,7 +198,7 @@ async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
     assert isinstance(event, TaskSuccessEvent)
     assert event.xcoms is None
     folder_id = klap.call("GET", f"/tasks/{klap_task_id}").json()["output_id"]
-    assert xcom == {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id, "took": None}
+    assert xcom == {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
     (told,) = [json.loads(said) for said in supervisor.said if '"SetXCom"' in said]
     assert (told["dag_id"], told["run_id"], told["task_id"]) == (DAG_ID, RUN_ID, "wait")
 
@@ -142,87 +207,86 @@ async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="done")
     before = time.time()
-    (event,) = payloads(await all_events(watching(klap_task_id, watch(seconds=0.3))))
-    assert before <= event["unknown_since"] <= before + 0.3
+    (event,) = payloads(await all_events(waiting(klap_task_id, state(seconds=0.3))))
+    assert before <= event["unknown_since"] <= time.time()
 
 
-async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_look(klap: Sandbox) -> None:
+async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_poll(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="reticulating")
     with capture_logs() as logged:
-        await all_events(watching(klap_task_id, watch(seconds=0.6)))
+        await all_events(waiting(klap_task_id, state(seconds=0.6)))
     said = [line["event"] for line in logged if "reticulating" in line["event"]]
-    assert len(klap.requests("GET", "^/tasks/")) > 2
+    assert len(klap.requests("GET", "^/tasks/")) > 1
     assert len([line for line in said if "is over" not in line]) == 1
 
 
 async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="paused")
-    trigger = watching(klap_task_id, watch(seconds=1))
-    began, deadline = time.time(), trigger.watch.deadline
+    trigger = waiting(klap_task_id, state(seconds=1))
+    deadline = trigger.state.deadline
     running = asyncio.create_task(all_events(trigger))
     await asyncio.sleep(0.6)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     await trigger.cleanup()
-    knew = trigger.watch.unknown_since
+    knew = trigger.state.unknown_since
     assert knew is not None
 
     again = restarted(trigger)
-    assert (again.watch.deadline, again.watch.unknown_since) == (deadline, knew)
+    assert (again.state.deadline, again.state.unknown_since) == (deadline, knew)
     (event,) = payloads(await all_events(again))
     assert event["unknown_since"] == knew
-    assert 1 <= time.time() - began < 1.5
+    assert time.time() >= deadline
 
 
 @pytest.mark.parametrize("left", [-5, 0.5])
-async def test_a_trigger_restarted_near_its_deadline_looks_once_more_and_ends_in_time(
+async def test_a_trigger_restarted_near_its_deadline_polls_once_more_and_ends_in_time(
     klap: Sandbox, left: float
 ) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "stuck")
-    path, kwargs = watching(klap_task_id, watch(seconds=left, pace=60)).serialize()
-    stale = import_string(path)(**{**kwargs, "next_look": time.time() - 10})
-    await asyncio.wait_for(all_events(stale), 2)
+    path, kwargs = waiting(klap_task_id, state(seconds=left, interval=3600)).serialize()
+    stale = import_string(path)(**{**kwargs, "next_poll": time.time() - 10})
+    await all_events(stale)
     assert len(klap.requests("GET", "^/tasks/")) in (1, 2)
 
 
-async def test_a_trigger_only_looks_and_a_cancelled_one_does_nothing_at_all(klap: Sandbox) -> None:
+async def test_a_trigger_only_polls_and_a_cancelled_one_does_nothing_at_all(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "stuck")
-    trigger = watching(klap_task_id)
+    trigger = waiting(klap_task_id)
     running = asyncio.create_task(all_events(trigger))
     await asyncio.sleep(0.3)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await trigger.cleanup()
-    looks = len(klap.requests())
+    polls = len(klap.requests())
     await asyncio.sleep(0.3)
-    assert len(klap.requests()) == looks
-    assert {look["method"] for look in klap.requests()[1:]} == {"GET"}
+    assert len(klap.requests()) == polls
+    assert {poll["method"] for poll in klap.requests()[1:]} == {"GET"}
 
 
-async def test_a_trigger_takes_its_first_look_when_the_worker_said(klap: Sandbox) -> None:
+async def test_a_trigger_polls_first_when_the_worker_said(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     began = time.time()
-    said = Wait(0.8, watch(pace=0.05))
-    await all_events(TaskStatusTrigger.watching(TaskTarget(klap_task_id), said, klap_conn_id="klap_default"))
-    (look,) = klap.requests("GET", "^/tasks/")
-    assert look["at"] - began >= 0.7
+    said = PollAgain(0.8, state(interval=0.05))
+    await all_events(TaskStatusTrigger.waiting(TaskTarget(klap_task_id), said, klap_conn_id="klap_default"))
+    (poll,) = klap.requests("GET", "^/tasks/")
+    assert poll["at"] - began >= 0.7
 
 
-async def test_the_looks_of_many_triggers_that_are_late_are_spread(klap: Sandbox) -> None:
+async def test_the_polls_of_many_triggers_that_are_late_are_spread(klap: Sandbox) -> None:
     late: list[KlapTrigger] = []
     for klap_task_id in await asyncio.to_thread(lambda: [submitted(klap) for _ in range(20)]):
-        path, kwargs = watching(klap_task_id, watch(pace=2)).serialize()
-        late.append(import_string(path)(**{**kwargs, "next_look": time.time() - 10}))
+        path, kwargs = waiting(klap_task_id, state(interval=2)).serialize()
+        late.append(import_string(path)(**{**kwargs, "next_poll": time.time() - 10}))
     began = time.time()
     await asyncio.gather(*map(all_events, late))
-    looks = sorted(look["at"] - began for look in klap.requests("GET", "^/tasks/"))
-    assert looks[0] < 1
-    assert looks[-1] - looks[0] > 1
+    polls = sorted(poll["at"] - began for poll in klap.requests("GET", "^/tasks/"))
+    assert polls[-1] - polls[0] > 1
 
 
 async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
@@ -230,7 +294,7 @@ async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
 ) -> None:
     klap_task_id = submitted(klap)
     instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
-    path, kwargs = watching(klap_task_id).serialize()
+    path, kwargs = waiting(klap_task_id).serialize()
     without = {name: value for name, value in kwargs.items() if name != "end_from_trigger"}
     for stored in (kwargs, without):
         instance.triggers.append((path, stored))
@@ -240,14 +304,14 @@ async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
 
 
 async def test_a_connection_that_is_gone_ends_the_wait_so_that_a_worker_can_say_so(supervisor: Supervisor) -> None:
-    assert len(await all_events(watching("task000000000000"))) == 1
+    assert len(await all_events(waiting("task000000000000"))) == 1
 
 
 async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
     connect: Callable[..., None],
 ) -> None:
     connect("http://127.0.0.1:9/v2")
-    assert len(await all_events(watching("task000000000000", watch(seconds=0.4)))) == 1
+    assert len(await all_events(waiting("task000000000000", state(seconds=0.4)))) == 1
 
 
 async def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
@@ -256,11 +320,11 @@ async def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
     klap_task_id = submitted(klap)
     monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
     supervisor.broken = (comms.GetConnection,)
-    running = asyncio.create_task(all_events(watching(klap_task_id)))
+    running = asyncio.create_task(all_events(waiting(klap_task_id, state(interval=0.3))))
     await asyncio.sleep(0.4)
     assert not running.done()
     connect(klap.url)
-    assert payloads(await asyncio.wait_for(running, 5)) == [{"unknown_since": None, "running_at": None}]
+    assert payloads(await running) == [{"unknown_since": None, "handovers": 0}]
     assert klap.requests("GET", "^/tasks/")
 
 
@@ -269,11 +333,11 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
 ) -> None:
     klap_task_id = submitted(klap)
     instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
-    instance.triggers.append(watching(klap_task_id, end_from_trigger=True).serialize())
+    instance.triggers.append(waiting(klap_task_id, end_from_trigger=True).serialize())
     supervisor.broken = (comms.SetXCom,)
-    (event,) = await asyncio.wait_for(all_events(instance.rebuilt_trigger()), 10)  # at once, for the job is ready
+    (event,) = await all_events(instance.rebuilt_trigger())  # at once, for the job is ready
     assert not isinstance(event, TaskSuccessEvent)
-    assert event.payload == {"unknown_since": None, "running_at": None}
+    assert event.payload == {"unknown_since": None, "handovers": 0}
 
 
 async def test_where_no_triggerer_gave_it_a_task_the_trigger_leaves_it_to_a_worker_without_a_complaint(
@@ -281,44 +345,47 @@ async def test_where_no_triggerer_gave_it_a_task_the_trigger_leaves_it_to_a_work
 ) -> None:
     klap_task_id = submitted(klap)
     with capture_logs() as logged:
-        (event,) = await asyncio.wait_for(all_events(watching(klap_task_id, end_from_trigger=True)), 10)
+        (event,) = await all_events(waiting(klap_task_id, end_from_trigger=True))
     assert not isinstance(event, TaskSuccessEvent)
     assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
 
 
-async def test_a_deadline_that_passes_in_a_look_is_no_breakdown(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.1)
+async def test_a_deadline_that_passes_during_a_poll_is_no_breakdown(
+    klap: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.1)
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "delay", seconds=5)
     with capture_logs() as logged:
-        assert len(await asyncio.wait_for(all_events(watching(klap_task_id, watch(seconds=0.3))), 3)) == 1
-    assert [line["event"] for line in logged] == [f"The deadline of task {klap_task_id} passed in a look"]
+        assert len(await all_events(waiting(klap_task_id, state(seconds=0.3)))) == 1
+    assert [line["event"] for line in logged] == [f"The deadline of task {klap_task_id} passed during a poll"]
 
 
-async def test_a_look_may_take_long_where_the_deadline_is_far(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("klap_provider.triggers.status.LAST_LOOK", 0.1)
+async def test_a_poll_may_take_long_where_the_deadline_is_far(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.1)
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "delay", seconds=0.6)
     with capture_logs() as logged:
-        await asyncio.wait_for(all_events(watching(klap_task_id)), 10)
+        await all_events(waiting(klap_task_id))
     assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
 
 
-async def test_between_two_looks_is_the_pause_that_was_decided(klap: Sandbox) -> None:
+async def test_between_two_polls_is_the_pause_that_was_decided(klap: Sandbox) -> None:
     klap.reset(task_seconds=1.5)
-    await all_events(watching(submitted(klap), watch(pace=0.3)))
-    at = [look["at"] for look in klap.requests("GET", "^/tasks/")]
+    await all_events(waiting(submitted(klap), state(interval=0.3)))
+    at = [poll["at"] for poll in klap.requests("GET", "^/tasks/")]
     assert len(at) > 2
     assert all(later - earlier > 0.2 for earlier, later in pairwise(at))
 
 
 async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
-    for seconds, longest in ((20, 0.4), (0.4, 60)):  # not at once, or worker and triggerer would chase each other
+    for seconds, interval in ((3600, 0.4), (0.4, 3600)):  # not at once, or worker and triggerer would chase each other
         began = time.time()
-        trigger = watching(klap_task_id, Watch(began, began + seconds, Pace(0.05, longest)))
+        again = PollAgain(0.05, state(seconds, interval))
+        trigger = TaskStatusTrigger.waiting(TaskTarget(klap_task_id), again, klap_conn_id="klap_default")
         trigger.target = "no target"  # type: ignore[assignment]  # so that everything fails
-        assert payloads(await asyncio.wait_for(all_events(trigger), 5)) == [{"unknown_since": None, "running_at": None}]
+        assert payloads(await all_events(trigger)) == [{"unknown_since": None, "handovers": 1}]
         assert time.time() - began >= 0.4
 
 
@@ -328,7 +395,7 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     klap.reset(task_seconds=1.5)
     job = submitted(klap)
     klap.fault("GET", "^/tasks/", "status", times=3, code=500)
-    trigger = watching(job)
+    trigger = waiting(job)
     lines: list[str] = []
     monkeypatch.setattr(trigger.log, "info", lambda words, *facts: lines.append(words % facts))
 
@@ -352,14 +419,14 @@ async def test_fifty_triggers_leave_the_event_loop_free(klap: Sandbox) -> None:
             longest = max(longest, time.thread_time() - before)
 
     heart = asyncio.create_task(heartbeat())
-    events = await asyncio.gather(*(all_events(watching(klap_task_id, watch(pace=0.2))) for klap_task_id in ids))
+    events = await asyncio.gather(*(all_events(waiting(klap_task_id, state(interval=0.2))) for klap_task_id in ids))
     beating = False
     await heart
     assert [len(each) for each in events] == [1] * 50
     assert longest < BLOCKED
 
 
-async def test_a_wait_of_many_looks_opens_one_connection(klap: Sandbox, connect: Callable[..., None]) -> None:
+async def test_a_wait_of_many_polls_opens_one_connection(klap: Sandbox, connect: Callable[..., None]) -> None:
     ports: list[int] = []
 
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -369,12 +436,13 @@ async def test_a_wait_of_many_looks_opens_one_connection(klap: Sandbox, connect:
 
     port = int(klap.root.rpartition(":")[2])
     klap_task_id = submitted(klap)
-    klap.fault("GET", "^/tasks/", "stuck")
+    processing = {"id": klap_task_id, "status": "processing"}
+    klap.fault("GET", "^/tasks/", "status", times=4, code=200, body=processing)
     proxy = await asyncio.start_server(count, "127.0.0.1", 0)
     async with proxy:
         connect(f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/v2")
-        await all_events(watching(klap_task_id, watch(seconds=1)))
-    assert len(klap.requests("GET", "^/tasks/")) > 3
+        await all_events(waiting(klap_task_id))
+    assert len(klap.requests("GET", "^/tasks/")) == 5
     assert len(ports) == 1
 
 

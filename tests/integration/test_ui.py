@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from demo.airflow import LocalAirflow
+from demo.dist import BUILD
 from klap_provider.plugin import KlapPlugin
 from klap_provider.ui.server import STATIC
 
@@ -126,10 +127,6 @@ def test_the_airflow_of_the_demo_and_of_these_tests_finds_the_plugin_once(tmp_pa
 
 
 def test_the_wheel_has_all_of_its_files(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT],
-        timeout=300,
-        check=True,
-    )
+    subprocess.run([*BUILD, "--wheel", "--out-dir", tmp_path, ROOT], timeout=60, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert {f"klap_provider/ui/static/{name}" for name in FILES} <= set(zipfile.ZipFile(wheel).namelist())

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+import structlog
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRunState
 from airflow.sdk.bases.operator import ExecutorSafeguard
@@ -28,6 +29,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.module_loading import import_string
+from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from klap_provider.xcoms import ERROR_KEY, LEFT_BY, Failure
@@ -180,6 +182,10 @@ class Supervisor:
                     return comms.ErrorResponse(error=ErrorType.DAGRUN_ALREADY_EXISTS)
                 self.runs[msg.run_id] = replace(self.fate, conf=msg.conf, note=msg.note)
                 return comms.OKResponse(ok=True)
+            case comms.GetDagRunState() if msg.run_id not in self.runs:
+                raise AirflowRuntimeError(
+                    comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+                )
             case comms.GetDagRunState():
                 return comms.DagRunStateResult(state=DagRunState(self.runs[msg.run_id].state))
             case comms.GetDRCount():
@@ -195,6 +201,14 @@ class Supervisor:
                 self.questions.append(msg)
             case comms.GetTaskRescheduleStartDate():
                 return comms.TaskRescheduleStartDate(start_date=self.first_reschedule.get(msg.ti_id))
+            case comms.SetRenderedFields() | comms.SetRenderedMapIndex() | comms.SkipDownstreamTasks():
+                return None
+            case (
+                comms.SucceedTask() | comms.RetryTask() | comms.TaskState() | comms.DeferTask() | comms.RescheduleTask()
+            ):
+                return None
+            case comms.ValidateInletsAndOutlets():
+                return comms.InactiveAssetsResult(inactive_assets=[])
             case _:
                 # A test that comes here needs an answer that no test has needed before.
                 raise NotImplementedError(f"no answer to a {type(msg).__name__}")
@@ -278,6 +292,50 @@ class Played:
             if value is not None:
                 ti.xcom_push("return_value", value)
             return self.xcom()
+
+    def end(self) -> str:
+        """Play one try as Airflow's own task runner does, template fields and XCom included; return its last state."""
+        self.tries += 1
+        self.workers, self.triggers, reschedules, resume = 0, [], 0, {}
+        while True:
+            self.workers += 1
+            with DAG(DAG_ID, schedule=None, params=self.params):
+                task = self.make()
+            self.task_id = task.task_id
+            ti = task_runner.RuntimeTaskInstance.model_construct(
+                id=self.id,
+                task_id=task.task_id,
+                dag_id=DAG_ID,
+                run_id=RUN_ID,
+                try_number=self.tries,
+                max_tries=3,
+                map_index=self.map_index,
+                task=task,
+            )
+            context = ti.get_template_context()
+            context["dag_run"] = SimpleNamespace(conf=self.conf)  # type: ignore[typeddict-item]  # what is read of it
+            context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]  # for sensors
+            ti._ti_context_from_server = SimpleNamespace(  # type: ignore[assignment]  # what is read of it
+                should_retry=True, max_tries=3, xcom_keys_to_clear=[], dag_run=SimpleNamespace(team_name=None), **resume
+            )
+            if not resume:
+                ti._ti_context_from_server.next_method = None
+                self.supervisor.forget_xcoms(self.task_id, self.map_index)
+            state, message, _ = contextvars.copy_context().run(task_runner.run, ti, context, structlog.get_logger())
+            if isinstance(message, comms.DeferTask):
+                trigger = import_string(message.classpath)(**json_copy(deserialize(message.trigger_kwargs)))
+                self.triggers.append(trigger.serialize())
+                event = asyncio.run(all_events(self.rebuilt_trigger()))[0]
+                if isinstance(event, TaskSuccessEvent):
+                    return "success"
+                kwargs = {**deserialize(message.next_kwargs), "event": json_copy(event.payload)}
+                resume = {"next_method": message.next_method, "next_kwargs": serialize(kwargs)}
+            elif isinstance(message, comms.RescheduleTask):
+                self.supervisor.first_reschedule.setdefault(self.id, datetime.now(timezone.utc))
+                time.sleep(max(0.0, message.reschedule_date.timestamp() - time.time()))
+                reschedules += 1
+            else:
+                return str(state.value)
 
     def resume_stranded(self, error: str = "Trigger failure") -> Any:
         """Resume it as Airflow does where its trigger has failed, or outlived its timeout."""

@@ -11,7 +11,7 @@ import psycopg2
 
 from demo.airflow import kill_group, signal_session
 from demo.cluster import DESTINATION, MACHINES, OF_A_MACHINE, SHORTS_BUCKET, Cluster
-from tests.support.rig import DAG_ID, Rig
+from tests.support.rig import DAG_ID, Rig, first_attempt
 from tests.support.wire import Wire  # noqa: TC001  # NamedTuple resolves it
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Machines(Rig):
         """Say of a submission that got no answer what Klap knows of it, as a person does, and clear the run."""
         url = self.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["conf"]["source_video_url"]
         found = [billed["id"] for billed in self.sandbox.ledger("task") if billed["body"]["source_video_url"] == url]
-        entry = f"submission {DAG_ID} {run_id} submit"
+        entry = first_attempt(run_id)
         self.say("adopt", entry, found[0]) if found else self.say("resend", entry, value=True)
         self.clear(run_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ledger import delivered_entry, paid_entry
+from klap_provider.rules.ledger import delivered_entry, payment_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,7 @@ def many_runs(
             }
             rows.append({**who, "key": delivered_entry(who["dag_id"], who["run_id"], project_id), "value": value})
         for job_id, line in paid.items():
-            value = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "second_hand": True, **line}
-            rows.append({**who, "key": paid_entry(video, job_id), "value": value})
+            value = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "second_hand": True}
+            value |= {"version": 1, "video": video, **line}
+            rows.append({**who, "key": payment_key(at, job_id), "value": value})
     return {"runs": runs, "rows": rows}

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from demo.airflow import FINISHED, LocalAirflow, kill_group
+from klap_provider.rules.ledger import submission_log
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from tests.support.wire import Wire
 
 DAG_ID = "klap_chaos"
+
+
+def first_attempt(run_id: str) -> str:
+    """Return the ledger's key of a run's first attempt to submit its video."""
+    return f"{submission_log(DAG_ID, run_id, 'submit', -1)}.0"
+
 
 #: So that Airflow notices within seconds what usually takes it minutes.
 QUICK_EYES = {
@@ -34,8 +40,13 @@ QUICK_EYES = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
 }
 
-#: A DAG's file is read when the tests say so, and seldom else: that takes much of what two cores have.
-SELDOM_READ = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120"}
+#: Airflow parses a Dag file when a test asks for it, and seldom otherwise: parsing takes much of two cores. What it
+#: parses then counts at once. By default Airflow drops a new version that comes within 30 s of the last one, and the
+#: next parse is two minutes away.
+SELDOM_READ = {
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
+}
 
 
 @dataclass
@@ -126,9 +137,13 @@ class Rig:
                 return rows
 
     def say(self, word: str, entry: str, value: Any) -> None:
-        """Say how to go on, as a person does in the state store of the ledger."""
-        key = quote(f"{word} {entry}", safe="")
+        """Record a decision, as the user does in the state store of the ledger."""
+        key = f"{word}.{entry}"
         self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
+
+    def unsay(self, word: str, entry: str) -> None:
+        """Delete a decision."""
+        self.airflow.api("DELETE", f"/assets/{self._ledger_id()}/state-store/{word}.{entry}")
 
     def _ledger_id(self) -> int:
         (asset,) = self.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
@@ -366,4 +381,4 @@ class Rig:
 
     def _lines(self) -> set[str]:
         """Return the ids of the POSTs that Airflow's ledger has a line for."""
-        return {row["id"] for name, row in self.ledger().items() if name.startswith("paid ") and "entry" in row}
+        return {row["id"] for name, row in self.ledger().items() if name.startswith("paid.") and "entry" in row}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -22,11 +21,19 @@ class Sandbox:
     :param port: 0 = a free one.
     :param https: where to write the certificate, if it is to serve https.
     :param strict: refuse whatever Klap's docs do not name, so that no client of ours sends it.
+    :param keep: the folder that it keeps its jobs in, if it is to keep them.
     :param settings: more of :mod:`klap_sandbox.settings`. Jobs take no time unless told to.
     """
 
     def __init__(
-        self, *, render: bool = False, port: int = 0, https: Path | None = None, strict: bool = True, **settings: Any
+        self,
+        *,
+        render: bool = False,
+        port: int = 0,
+        https: Path | None = None,
+        strict: bool = True,
+        keep: Path | None = None,
+        **settings: Any,
     ) -> None:
         command = [sys.executable, "-m", "klap_sandbox", "--port", str(port)]
         for name, value in {"task_seconds": 0, "export_seconds": 0, **settings}.items():
@@ -34,11 +41,11 @@ class Sandbox:
         command += ["--strict"] if strict else []
         command += [] if render else ["--no-render"]
         command += ["--https", str(https)] if https else []
+        command += ["--keep", str(keep)] if keep else []
         self._verify = str(https) if https else True
         self.process = subprocess.Popen(
             command,
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            cwd=REPOSITORY,  # where Python finds klap_sandbox
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import noticing, report
+from benchmarks import report, whole_run
 from benchmarks.__main__ import ALL
+from klap_provider.rules.poll_schedule import EXPORTS, TASKS, PollSchedule
 
 
-def test_the_pace_keeps_the_promises_of_the_noticing_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noticing, "JOBS", 2000)
-    assert not [bar for bar in noticing.run().bars if not bar.met]
-
-
-@pytest.mark.parametrize(("shorts", "most"), [(10, 75), (50, 200)])
-def test_a_run_at_klaps_own_lengths_takes_few_calls(shorts: int, most: int) -> None:
-    beside = 3 + shorts  # the submission, the list of shorts, that of exports, and each export
-    assert noticing.looks_of_a_run(shorts) + beside <= most
+@pytest.mark.parametrize(("schedule", "seconds", "polls"), [(TASKS, 30, 1), (TASKS, 480, 15), (EXPORTS, 540, 34)])
+def test_polls_at_klaps_own_lengths_are_those_of_the_schedule(
+    schedule: PollSchedule, seconds: float, polls: int
+) -> None:
+    assert whole_run.polls_of(schedule, seconds) == polls
 
 
 def test_every_benchmark_has_its_table_in_the_guide() -> None:

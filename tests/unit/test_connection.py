@@ -37,15 +37,15 @@ def test_a_key_alone_is_enough() -> None:
     assert connection.embed_url == "https://klap.app/embed"
     assert connection.app_url == "https://klap.app/spaces"
     assert connection.on_behalf_of is None
-    assert (connection.poke_interval, connection.max_wait, connection.requests_per_second) == (None, None, 50)
+    assert (connection.poke_interval, connection.first_poll, connection.requests_per_second) == (None, None, 50)
 
 
 def test_bounds_and_requests_per_second_are_the_connections() -> None:
-    connection = read(extra={"poke_interval": "10", "max_wait": 300, "requests_per_second": 0.5})
-    assert (connection.poke_interval, connection.max_wait, connection.requests_per_second) == (10, 300, 0.5)
+    connection = read(extra={"poke_interval": "10", "first_poll": 300, "requests_per_second": 0.5})
+    assert (connection.poke_interval, connection.first_poll, connection.requests_per_second) == (10, 300, 0.5)
 
 
-@pytest.mark.parametrize("field", ["poke_interval", "max_wait", "requests_per_second"])
+@pytest.mark.parametrize("field", ["poke_interval", "first_poll", "requests_per_second"])
 @pytest.mark.parametrize("value", ["often", 0, -1, 1e9, "nan", True])
 def test_a_bound_that_is_none_is_named(field: str, value: Any) -> None:
     with pytest.raises(KlapConfigError, match=f"{field} of the connection 'klap_default' is {value!r}"):
@@ -172,7 +172,17 @@ def test_the_password_of_another_kind_of_connection_is_not_sent_to_klap(conn_typ
     assert KEY not in str(refused.value)
 
 
-@pytest.mark.parametrize("extra", ["{", "[]", '"x"'])
-def test_an_extra_that_is_no_object_is_refused(extra: str) -> None:
-    with pytest.raises(KlapConfigError, match="Extra of the connection 'klap_default' is no JSON object"):
+@pytest.mark.parametrize("extra", ["{", "[]", '"x"', '"{}"', "0", ["x"], 5])
+def test_an_extra_that_is_not_an_object_is_refused(extra: Any) -> None:
+    with pytest.raises(KlapConfigError, match="Extra of the connection 'klap_default' is not a JSON object"):
         KlapConnection.read("klap_default", Stored(extra=extra))
+
+
+@pytest.mark.parametrize("extra", [None, "", " \n", "null", "{}", {}])
+def test_an_extra_that_says_nothing_is_as_none(extra: Any) -> None:
+    assert KlapConnection.read("klap_default", Stored(extra=extra)) == read(extra={})
+
+
+def test_an_extra_that_a_secrets_backend_has_decoded_is_read() -> None:
+    decoded: Any = {"destination": "/shorts", "poke_interval": "2", "owner": None, "tags": ["media"]}
+    assert KlapConnection.read("klap_default", Stored(extra=decoded)) == read(extra=decoded)

@@ -29,10 +29,17 @@ ENVIRONMENT: dict[str, str] = OVERRIDE["x-klap"]["environment"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 (TESTED,) = re.findall(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 
-#: The chart is not part of this project. This variable names its schema, or these tests say that they did not run.
+#: Airflow's compose file and the schema of its Helm chart are not part of this project. These variables name them.
+COMPOSE_FILE = os.environ.get("AIRFLOW_COMPOSE_FILE")
+needs_compose_file = pytest.mark.skipif(
+    not COMPOSE_FILE,
+    reason="compose.override.yaml was not merged with Airflow's file: AIRFLOW_COMPOSE_FILE does not name Airflow's "
+    "docker-compose.yaml",
+)
 SCHEMA = os.environ.get("AIRFLOW_CHART_SCHEMA")
 needs_schema = pytest.mark.skipif(
-    not SCHEMA, reason="values not checked: AIRFLOW_CHART_SCHEMA names no values.schema.json of Airflow's Helm chart"
+    not SCHEMA,
+    reason="the chart's values were not checked: AIRFLOW_CHART_SCHEMA does not name the chart's values.schema.json",
 )
 
 
@@ -85,9 +92,10 @@ def test_everything_is_of_the_airflow_that_was_tested() -> None:
 # Compose
 
 
+@pytest.fixture
 def composed() -> dict[str, Any]:
-    """Airflow's file with the override, as Compose merges them: its lists add up, those of mounts by their target."""
-    airflow = yaml.safe_load((ROOT / "tests" / "data" / "airflow-docker-compose.yaml").read_text())
+    """Airflow's file with the override, as Compose merges them: it adds up lists, and mounts by their target."""
+    airflow = yaml.safe_load(Path(str(COMPOSE_FILE)).read_text())
     merged = laid_over(airflow, OVERRIDE)
     for name, service in OVERRIDE["services"].items():
         for kind in ("volumes", "secrets"):
@@ -96,34 +104,36 @@ def composed() -> dict[str, Any]:
     return merged
 
 
-COMPOSED = composed()
-OURS = [name for name in COMPOSED["services"] if name.startswith("airflow-")]
+@needs_compose_file
+def test_the_override_covers_every_service_of_airflows_file_and_no_other(composed: dict[str, Any]) -> None:
+    services = composed["services"]
+    assert sorted(OVERRIDE["services"]) == sorted(name for name in services if name.startswith("airflow-"))
+    for name in OVERRIDE["services"]:
+        assert services[name]["image"] == OVERRIDE["x-klap"]["image"]
+        assert services[name]["environment"].items() >= ENVIRONMENT.items()
+        assert services[name]["environment"]["AIRFLOW__CELERY__BROKER_URL"], "Airflow's own settings are still there"
+        assert services[name]["command"]
 
 
-def test_every_service_of_airflows_and_no_other_is_klaps() -> None:
-    assert sorted(OVERRIDE["services"]) == sorted(OURS)
-    for name in OURS:
-        service = COMPOSED["services"][name]
-        assert service["image"] == OVERRIDE["x-klap"]["image"]
-        assert service["environment"].items() >= ENVIRONMENT.items()
-        assert service["environment"]["AIRFLOW__CELERY__BROKER_URL"], "what Airflow's own file says is still there"
-        assert service["command"]
-
-
-def test_what_is_mounted_is_declared_and_who_delivers_or_plays_shorts_shares_their_folder() -> None:
-    delivers_or_plays = ("airflow-worker", "airflow-apiserver")
-    for name in OURS:
-        service = COMPOSED["services"][name]
-        assert service["secrets"] == [*COMPOSED["secrets"]]
-        targets = [mount.split(":")[-1] for mount in service["volumes"]]
+@needs_compose_file
+def test_the_mounts_of_airflows_file_stay(composed: dict[str, Any]) -> None:
+    for name, service in OVERRIDE["services"].items():
+        targets = [mount.split(":")[-1] for mount in composed["services"][name]["volumes"]]
         assert targets[:4] == [f"/opt/airflow/{folder}" for folder in ("dags", "logs", "config", "plugins")]
-        assert targets[4:] == (["/opt/klap/shorts"] if name in delivers_or_plays else [])
-    assert "klap-shorts" in COMPOSED["volumes"]
+        assert targets[4:] == [mount.split(":")[-1] for mount in service.get("volumes", [])]
+
+
+def test_every_service_has_the_secret_and_those_that_deliver_or_play_shorts_share_their_folder() -> None:
+    assert "klap-shorts" in OVERRIDE["volumes"]
     assert "install -d -o airflow -g root -m 0775 /opt/klap/shorts" in DOCKERFILE
+    for name, service in OVERRIDE["services"].items():
+        assert service["secrets"] == [*OVERRIDE["secrets"]]
+        shared = ["klap-shorts:/opt/klap/shorts"] if name in ("airflow-worker", "airflow-apiserver") else []
+        assert service.get("volumes", []) == shared
 
 
-def test_there_are_two_triggerers_wherever_it_is_for_us_to_say() -> None:
-    assert COMPOSED["services"]["airflow-triggerer"]["deploy"] == {"replicas": 2}
+def test_there_are_two_triggerers_with_compose_and_with_the_chart() -> None:
+    assert OVERRIDE["services"]["airflow-triggerer"]["deploy"] == {"replicas": 2}
     assert yaml.safe_load((DEPLOY / "values.yaml").read_text())["triggerer"]["replicas"] == 2
 
 
@@ -148,7 +158,7 @@ def test_the_connections_of_the_page_are_read_from_the_secret(tmp_path: Path) ->
     (kwargs,) = [json.loads(value) for name, value in ENVIRONMENT.items() if name.endswith("BACKEND_KWARGS")]
     secret = Path(kwargs["connections_file_path"])
     assert secret.parent == Path("/run/secrets")
-    assert secret.name in COMPOSED["secrets"]
+    assert secret.name in OVERRIDE["secrets"]
     (listing,) = re.findall(r"cat > klap-connections.json <<'EOF'\n(.+?)\n\s*EOF", PAGE, re.DOTALL)
     (tmp_path / secret.name).write_text(listing.replace("kak_…", "kak_test"))
     found = LocalFilesystemBackend(connections_file_path=str(tmp_path / secret.name)).get_connection("klap_default")

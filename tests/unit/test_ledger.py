@@ -1,29 +1,25 @@
-"""What stands in the ledger, under which name, and what counts as the same."""
+"""The rows of the ledger, their keys, and which requests are the same."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from klap_provider.api.requests import ExportRequest, build_request
-from klap_provider.rules.asked import differences, in_words
-from klap_provider.rules.ledger import (
-    LONGEST_NAME,
-    Asker,
-    Submission,
-    Work,
-    export_entry,
-    paid_entry,
-    request_entry,
-    submission_entry,
-    video_of_line,
-)
+from klap_provider.api.requests import ExportRequest, ShortsRequest, build_request
+from klap_provider.rules import ledger
+from klap_provider.rules.ledger import Asker, Attempt
+from klap_provider.rules.request_fingerprint import differences, export_fingerprint, fingerprint, in_words
+
+
+def export(**watermark: Any) -> ExportRequest:
+    return build_request(ExportRequest, {"watermark": watermark or None})
 
 
 def look(**watermark: Any) -> dict[str, Any]:
-    return build_request(ExportRequest, {"watermark": watermark or None}).model_dump(mode="json", exclude_none=True)
+    return export(**watermark).settings()
 
 
 MARK = {"src_url": "https://a.example/logo.png"}
@@ -32,18 +28,40 @@ MARK = {"src_url": "https://a.example/logo.png"}
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (look(), {}, True),
-        (look(), look(**MARK), False),
-        (look(**MARK), look(**MARK, pos_x=0.5, pos_y=0.5, scale=1), True),
-        (look(**MARK, scale=1), look(**MARK, scale=1.0), True),
-        (look(**MARK, scale=1), look(**MARK, scale=2), False),
-        (look(**MARK), look(src_url="https://a.example/logo.png?X-Amz-Signature=1"), True),
-        (look(**MARK), look(src_url="https://b.example/logo.png"), False),
+        (export(), build_request(ExportRequest, {}), True),
+        (export(), export(**MARK), False),
+        (export(**MARK), export(**MARK, pos_x=0.5, pos_y=0.5, scale=1), True),
+        (export(**MARK, scale=1), export(**MARK, scale=1.0), True),
+        (export(**MARK, scale=1), export(**MARK, scale=2), False),
+        (export(**MARK), export(src_url="https://a.example/logo.png?X-Amz-Signature=1"), True),
+        (export(**MARK), export(src_url="https://b.example/logo.png"), False),
     ],
 )
-def test_an_export_is_the_same_if_it_looks_the_same(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
-    assert (export_entry("p", one) == export_entry("p", other)) is same
-    assert export_entry("p", one) != export_entry("q", one)
+def test_exports_are_the_same_if_their_settings_are(one: ExportRequest, other: ExportRequest, same: bool) -> None:
+    assert (export_fingerprint(one) == export_fingerprint(other)) is same
+
+
+def test_fingerprints_stay_as_they_are() -> None:
+    """An export whose fingerprint changes is paid for again."""
+    assert export_fingerprint(export()) == "e10808d43975dc40"
+    assert export_fingerprint(export(**MARK, pos_y=0.1)) == "5a054ff9e3ff5921"
+
+
+def test_a_field_with_a_default_that_is_added_changes_no_fingerprint() -> None:
+    class Newer(ExportRequest):
+        quality: str = "high"
+
+    assert export_fingerprint(Newer()) == export_fingerprint(export())
+    newer = {"source_video_url": "https://a.example/v.mp4", "min_duration": 1, "editing_options": {"captions": True}}
+    assert build_request(ShortsRequest, newer).settings() == {"source_video_url": "https://a.example/v.mp4"}
+
+
+def test_a_request_is_the_same_in_whatever_order_and_however_its_address_is_signed() -> None:
+    one = {"source_video_url": "https://b.example/v.mp4?X-Amz-Signature=1", "max_clip_count": 3}
+    other = {"max_clip_count": 3, "source_video_url": "https://B.example/v.mp4?X-Amz-Signature=2"}
+    assert fingerprint("/x", one) == fingerprint("/x", other)
+    assert fingerprint("/x", one) != fingerprint("/x", {**one, "max_clip_count": 4})
+    assert fingerprint("/x", one) != fingerprint("/y", one)
 
 
 @pytest.mark.parametrize(
@@ -53,29 +71,38 @@ def test_an_export_is_the_same_if_it_looks_the_same(one: dict[str, Any], other: 
         (("d", "r", "t", -1), ("d", "r", "t", 0), False),
         (("d", "r", "t", -1), ("d", "s", "t", -1), False),
         (("d", "r", "t", -1), ("e", "r", "t", -1), False),
+        (("d r", "t", "t", -1), ("d", "r t", "t", -1), False),
     ],
 )
 def test_a_submission_is_that_of_its_run_and_task(one: Any, other: Any, same: bool) -> None:
-    assert (submission_entry(*one) == submission_entry(*other)) is same
+    assert (ledger.submission_log(*one) == ledger.submission_log(*other)) is same
 
 
-def test_a_request_is_the_same_in_whatever_order_and_however_its_address_is_signed() -> None:
-    one = {"source_video_url": "https://b.example/v.mp4?X-Amz-Signature=1", "max_clip_count": 3}
-    other = {"max_clip_count": 3, "source_video_url": "https://B.example/v.mp4?X-Amz-Signature=2"}
-    assert request_entry("/x", one) == request_entry("/x", other)
-    assert request_entry("/x", one) != request_entry("/x", {**one, "max_clip_count": 4})
-    assert request_entry("/x", one) != request_entry("/y", one)
+#: Ids and names as long and as odd as Airflow, Klap and people make them.
+ODD = ["x", "AbC123", "abc123", "ABC123", "a/b", "../..", "日本語", "x" * 900, "a b", "a.b", "", "\ud800", "a-b", "a_b"]
 
 
-def test_a_name_is_never_longer_than_airflow_takes_and_stays_one_of_its_own() -> None:
-    names = {submission_entry("d" * 250, f"{'r' * 250}{end}", "t" * 250, 7) for end in "ab"}
-    names |= {paid_entry("https://a.example/" + "v" * 900, job_id) for job_id in ("1", "2")}
-    assert [len(name) for name in names] == [LONGEST_NAME] * 4
+def test_keys_are_short_ascii_file_names_and_each_name_has_its_own() -> None:
+    keys = [
+        key
+        for odd in ODD
+        for key in (
+            f"claim.{ledger.export_log(odd)}.12",
+            f"resend.{ledger.submission_log(odd, odd, odd, 7)}.12",
+            ledger.delivered_entry(odd, odd, odd),
+            ledger.selection_entry(odd, odd, odd, None),
+            ledger.generated_key(odd),
+            ledger.payment_key("2026-11-29T10:00:00+00:00", odd),
+            ledger.event_entry(odd, odd),
+        )
+    ]
+    assert all(re.fullmatch(r"[a-z0-9._-]{1,110}", key) for key in keys), keys
+    assert len(set(keys)) == len(keys)
+    assert len({key.lower() for key in keys}) == len(keys)
 
 
-def test_the_lines_of_a_video_stand_together() -> None:
-    lines = [paid_entry("https://a", "9"), paid_entry("https://b", "5"), paid_entry("https://a", "1")]
-    assert sorted(lines) == ["paid https://a 1", "paid https://a 9", "paid https://b 5"]
+def test_the_payments_of_a_month_begin_alike() -> None:
+    assert ledger.payment_key("2026-11-29T10:00:00+00:00", "0af3") == "paid.2026-11-29.0af3"
 
 
 def test_every_difference_is_named() -> None:
@@ -91,24 +118,45 @@ def test_every_difference_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "by_itself"),
+    ("now", "is_retry"),
     [
         (Asker("run", 3, 3), True),
         (Asker("run", 2, 3), True),  # the same try, started twice
         (Asker("run", 3, 5), False),  # cleared
-        (Asker("run", 1, 3), False),  # deleted, and there again
+        (Asker("run", 1, 3), False),  # deleted, and triggered again
     ],
 )
-def test_a_retry_is_told_from_a_clear_and_from_a_run_that_was_deleted(now: Asker, by_itself: bool) -> None:
-    assert now.goes_on_from(Asker("run", 2, 3)) is by_itself
+def test_a_retry_is_told_from_a_clear_and_from_a_run_that_was_deleted(now: Asker, is_retry: bool) -> None:
+    assert now.is_retry_of(Asker("run", 2, 3)) is is_retry
 
 
-def test_a_row_survives_json() -> None:
-    work = Work("export p plain", "https://a", "export of p", 0.48, {"language": "en"}, "request x")
-    submission = Submission(
-        1234.567891, Asker("d r", 2, 3), work, "job-1", ("a", "b"), ({"id": "job-1", "run": "d r"},)
-    )
-    assert Submission.from_row(json.loads(json.dumps(submission.to_row())), work) == submission
+FULL = Attempt(
+    "export.p.0",
+    "0af3",
+    1234.567891,
+    Asker("d r", 2, 3),
+    "export of p",
+    "https://a",
+    0.48,
+    fingerprint="1",
+    asked={"language": "en"},
+    known=("a", "b"),
+    budget=2.0,
+    second_hand=True,
+    settings="Language: English",
+    is_void=True,
+    link="request.1",
+)
+
+
+def test_an_attempt_survives_json() -> None:
+    assert Attempt.from_row(FULL.key, json.loads(json.dumps(FULL.to_row()))) == FULL
+
+
+def test_a_row_with_unknown_and_without_optional_fields_is_read() -> None:
+    row = {"version": 7, "id": "1", "submitted_at": "2026-11-29T10:00:00+00:00", "run": "d r", "of_tomorrow": [1]}
+    attempt = Attempt.from_row("k", row)
+    assert (attempt.asker, attempt.known, attempt.is_void, attempt.price) == (Asker("d r"), (), False, 0.0)
 
 
 def test_settings_are_said_in_words() -> None:
@@ -128,9 +176,5 @@ def test_settings_are_said_in_words() -> None:
 
 def test_of_the_address_of_a_watermark_which_may_be_a_secret_the_name_of_its_file_is_said() -> None:
     mark = look(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
-    assert in_words(mark) == "Watermark: logo.png, Horizontal position: 0.5, Vertical position: 0.1, Size: 1"
-    assert in_words(look(src_url="https://a.example?secret")).startswith("Watermark: a picture, ")
-
-
-def test_a_line_tells_its_video() -> None:
-    assert video_of_line(paid_entry("https://a.example/two words.mp4", "x3Fp")) == "https://a.example/two words.mp4"
+    assert in_words(mark) == "Watermark: logo.png, Vertical position: 0.1"
+    assert in_words(look(src_url="https://a.example?secret")) == "Watermark: a picture"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import example, given
@@ -26,7 +27,28 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt")
         ("A\\B:C*D?", None, "a-b-c-d_x3Fp.mp4"),
         ("Größe & Übergröße", None, "größe-übergröße_x3Fp.mp4"),
         ("なぜ眠るのか", None, "なぜ眠るのか_x3Fp.mp4"),
-        ("ﬁne_print", None, "fine-print_x3Fp.mp4"),
+        ("ﬁne_print", None, "ﬁne-print_x3Fp.mp4"),
+        ("हिन्दी में नींद", None, "हिन्दी-में-नींद_x3Fp.mp4"),
+        ("ทำไมเราถึงนอนหลับ", None, "ทำไมเราถึงนอนหลับ_x3Fp.mp4"),
+        ("தமிழ் மொழி", None, "தமிழ்-மொழி_x3Fp.mp4"),
+        ("שָׁלוֹם עוֹלָם", None, "שָׁלוֹם-עוֹלָם_x3Fp.mp4"),
+        ("مُحَمَّدٌ يَنَامُ", None, "مُحَمَّدٌ-يَنَامُ_x3Fp.mp4"),
+        ("می\u200cخواهم", None, "میخواهم_x3Fp.mp4"),
+        ("বাংলা ভাষা", None, "বাংলা-ভাষা_x3Fp.mp4"),
+        ("မြန်မာ ဘာသာ", None, "မြန်မာ-ဘာသာ_x3Fp.mp4"),
+        ("ខ្មែរ", None, "ខ្មែរ_x3Fp.mp4"),
+        ("İstanbul", None, "istanbul_x3Fp.mp4"),
+        ("I\u0307stanbul", None, "istanbul_x3Fp.mp4"),
+        ("Việt Nam", None, "việt-nam_x3Fp.mp4"),
+        ("Vie\u0323\u0302t Nam", None, "việt-nam_x3Fp.mp4"),
+        ("Cafe\u0301", None, "café_x3Fp.mp4"),
+        ("cafe\u200d\u0301", None, "café_x3Fp.mp4"),
+        ("한국어", None, "한국어_x3Fp.mp4"),
+        ("१२३ और ٤٥٦", None, "१२३-और-٤٥٦_x3Fp.mp4"),
+        ("1️⃣ first ❤️ heart", None, "1⃣-first-heart_x3Fp.mp4"),
+        ("\u202egnp.mp4", None, "gnp-mp4_x3Fp.mp4"),
+        ("\u0301\u0301", None, "short_x3Fp.mp4"),
+        ("\u3164\uffa0", None, "short_x3Fp.mp4"),
     ],
 )
 def test_a_name_sorts_by_score_and_reads_as_the_short_does(
@@ -40,6 +62,21 @@ def test_a_long_name_is_cut_between_words_or_within_but_ends_in_no_dash() -> Non
     assert name == f"{'a' * 39}_x.mp4"
 
 
+@pytest.mark.parametrize("word", ["नीं", "שָׁ", "ที่", "e\u0301\u0323", "𑄇𑄳", "a"])
+def test_a_long_name_is_cut_between_a_letter_with_its_marks_and_the_next(word: str) -> None:
+    whole = unicodedata.normalize("NFC", word * 200)
+    slug = file_name(export_id="x", short_name=word * 200).removesuffix("_x.mp4")
+    assert whole.startswith(slug)
+    assert len(slug) >= 20
+    assert len(slug.encode()) <= 160
+    assert not unicodedata.category(whole[len(slug)]).startswith("M")
+
+
+def test_a_letter_with_more_marks_than_a_name_may_have_is_left_out() -> None:
+    assert file_name(export_id="x", short_name="a" + "\u0327\u0317" * 100) == "short_x.mp4"
+    assert file_name(export_id="x", short_name="One " + "a" + "\u0327\u0317" * 100) == "one_x.mp4"
+
+
 @given(export_id=st.text(), short_name=st.none() | st.text(), score=st.none() | st.floats(0, 100))
 @example(export_id="x", short_name="CON", score=None)
 @example(export_id="", short_name="nul", score=None)
@@ -47,11 +84,14 @@ def test_a_long_name_is_cut_between_words_or_within_but_ends_in_no_dash() -> Non
 @example(export_id="\x00", short_name="\x00", score=None)
 @example(export_id="\ud800", short_name="\ud800", score=None)
 @example(export_id="𝔘" * 300, short_name="𠀀" * 300, score=100.0)
+@example(export_id="x", short_name="นี่" * 300, score=100.0)
+@example(export_id="x", short_name="\u202e\u2066\u0000\u2028/\\:", score=None)
 @example(export_id="a. ", short_name=". . ", score=0.0)
 def test_any_name_is_safe_on_every_file_system(export_id: str, short_name: str | None, score: float | None) -> None:
     name = file_name(export_id=export_id, short_name=short_name, virality_score=score)
     assert len(name.encode()) <= 255
-    assert all(c in SEPARATORS or c.isalnum() for c in name)
+    assert all(c in SEPARATORS or c.isalnum() or unicodedata.category(c)[0] == "M" for c in name)
+    assert unicodedata.is_normalized("NFC", name)
     assert name.count(".") == 1
     assert name.endswith(".mp4")
     assert name[0].isalnum()

@@ -1,7 +1,9 @@
-"""When to look next, and what a look means."""
+"""What the result of a poll means, and when a worker takes over."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -25,27 +27,27 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
-from klap_provider.rules.pace import Pace
+from klap_provider.rules.poll_schedule import PollSchedule
 from klap_provider.rules.polling import (
     UNKNOWN_GRACE,
+    Done,
     ExportTarget,
-    Ready,
+    PollAgain,
+    PollState,
     ShortsTarget,
     TaskTarget,
-    Wait,
-    Watch,
-    judge_job,
+    decide_job,
 )
 
 START = 1_700_000_000.0
-STEADY = Pace(shortest=12, longest=10)  # the jitter is below the cap: always 10 s
+STEADY = PollSchedule(interval=10, first=0)
 AUTH = KlapAuthError("x", status=401)
 GONE = KlapNotFoundError("x", status=404)
 DOWN = KlapServerError("x", status=500)
 
 
-def watch(timeout: float = 3600.0, pace: Pace = STEADY) -> Watch:
-    return Watch(START, START + timeout, pace)
+def waiting(timeout: float = 3600.0, schedule: PollSchedule = STEADY, **more: Any) -> PollState:
+    return PollState(START, START + timeout, schedule, **more)
 
 
 def task(status: str, **fields: Any) -> Task:
@@ -56,18 +58,18 @@ def export(status: str, **fields: Any) -> Export:
     return Export(id="e1", status=status, **{"src_url": "https://x/v.mp4" if status == "ready" else None, **fields})
 
 
-def follow(looks: list[Any], *, step: float = 10.0, timeout: float = 3600.0) -> str:
-    """Judge look after look, ``step`` seconds apart; return how it ended: ready, waiting, or the error's name."""
-    state, now = watch(timeout), START
-    for look in looks:
+def follow(results: list[Any], *, step: float = 10.0, timeout: float = 3600.0) -> str:
+    """Decide on each result, ``step`` seconds apart; return how it ended: ready, waiting, or the error's name."""
+    state, now = waiting(timeout), START
+    for result in results:
         try:
-            verdict = judge_job(look, state, now=now)
+            decision = decide_job(result, state, now=now)
         except KlapError as failure:
             return type(failure).__name__
-        if isinstance(verdict, Ready):
-            assert verdict.value is look
+        if isinstance(decision, Done):
+            assert decision.value is result
             return "ready"
-        state, now = verdict.watch, now + step
+        state, now = decision.state, now + step
     return "waiting"
 
 
@@ -110,7 +112,7 @@ def test_a_job_that_is_ready_without_its_output_is_a_known_word() -> None:
 
 
 @pytest.mark.parametrize(
-    "look",
+    "result",
     [
         DOWN,
         KlapConnectionError("x"),
@@ -120,60 +122,60 @@ def test_a_job_that_is_ready_without_its_output_is_a_known_word() -> None:
     ],
     ids=repr,
 )
-def test_a_look_that_failed_in_passing_is_looked_past(look: KlapError) -> None:
-    assert follow([look] * 20 + [task("ready")]) == "ready"
-    assert follow([look] * 20, timeout=100) == "KlapTimeoutError"
+def test_a_transient_error_is_retried_until_the_deadline(result: KlapError) -> None:
+    assert follow([result] * 20 + [task("ready")]) == "ready"
+    assert follow([result] * 20, timeout=100) == "KlapTimeoutError"
 
 
-@pytest.mark.parametrize("look", [AUTH, GONE, KlapCreditsError("x", status=402)], ids=repr)
-def test_a_failure_that_waiting_does_not_mend_ends_the_wait_as_itself(look: KlapError) -> None:
-    with pytest.raises(type(look)) as ended:
-        judge_job(look, watch(), now=START)
-    assert ended.value is look
+@pytest.mark.parametrize("result", [AUTH, GONE, KlapCreditsError("x", status=402)], ids=repr)
+def test_a_failure_that_waiting_does_not_mend_ends_the_wait_as_itself(result: KlapError) -> None:
+    with pytest.raises(type(result)) as ended:
+        decide_job(result, waiting(), now=START)
+    assert ended.value is result
 
 
-def test_a_failed_look_neither_extends_nor_forgets_the_grace_of_an_unknown_word() -> None:
+def test_a_failed_poll_neither_extends_nor_forgets_the_grace_of_an_unknown_word() -> None:
     assert follow([task("done"), *[DOWN] * 11, task("done")]) == "KlapUnknownStatusError"
 
 
 @pytest.mark.parametrize(
-    ("look", "next_step"), [(task("error"), "start a new run"), (export("error"), "clear the task that ordered it")]
+    ("result", "next_step"), [(task("error"), "start a new run"), (export("error"), "clear the task that ordered it")]
 )
-def test_a_failed_job_says_what_can_be_done_and_what_that_costs(look: Task | Export, next_step: str) -> None:
+def test_a_failed_job_says_what_can_be_done_and_what_that_costs(result: Task | Export, next_step: str) -> None:
     with pytest.raises(KlapJobFailedError, match=next_step) as failed:
-        judge_job(look, watch(), now=START)
+        decide_job(result, waiting(), now=START)
     assert "once more" in str(failed.value)
     assert "pay" in str(failed.value)
 
 
 def test_a_failed_job_is_reported_in_klaps_words() -> None:
-    look = task("error", error_code="no_speech", message="Nobody speaks.")
+    result = task("error", error_code="no_speech", message="Nobody speaks.")
     with pytest.raises(KlapJobFailedError, match=r"^Klap task t1 failed: no_speech · Nobody speaks\.") as failed:
-        judge_job(look, watch(), now=START)
+        decide_job(result, waiting(), now=START)
     assert failed.value.error_code == "no_speech"
 
 
 def test_an_unknown_word_is_reported_with_its_name_and_those_there_are() -> None:
-    state = Watch(START, START + 3600, STEADY, unknown_since=START)
+    state = PollState(START, START + 3600, STEADY, unknown_since=START)
     with pytest.raises(KlapUnknownStatusError, match=r"'done' for 120 s.*processing, ready, error"):
-        judge_job(export("done"), state, now=START + UNKNOWN_GRACE)
+        decide_job(export("done"), state, now=START + UNKNOWN_GRACE)
 
 
 def test_a_job_that_is_ready_at_the_deadline_is_not_thrown_away() -> None:
-    assert judge_job(task("ready"), watch(60), now=START + 61) == Ready(task("ready"))
+    assert decide_job(task("ready"), waiting(60), now=START + 61) == Done(task("ready"))
 
 
 def test_the_deadline_names_the_time_the_state_and_the_way_on() -> None:
     with pytest.raises(KlapTimeoutError) as ended:
-        judge_job(task("processing"), watch(60), now=START + 61)
+        decide_job(task("processing"), waiting(60), now=START + 61)
     for part in ("61 s after", "timeout 60 s", "t1 is 'processing'", "raise the timeout"):
         assert part in str(ended.value)
 
 
 def test_a_wait_is_as_long_as_klap_asked_but_not_beyond_the_deadline() -> None:
     limited = KlapRateLimitError("x", status=429, retry_after=300)
-    assert judge_job(limited, watch(3600), now=START) == Wait(300, watch(3600))
-    assert judge_job(limited, watch(120), now=START) == Wait(120, watch(120))
+    assert decide_job(limited, waiting(3600), now=START) == PollAgain(300, waiting(3600))
+    assert decide_job(limited, waiting(120), now=START) == PollAgain(120, waiting(120))
 
 
 def test_targets_ask_for_what_they_wait_for() -> None:
@@ -195,82 +197,123 @@ def test_a_project_is_judged_as_a_list_of_one() -> None:
 
 
 def test_targets_return_ids_and_nothing_else() -> None:
-    assert TaskTarget("t1").xcom(Ready(task("ready", output_type="folder", message="hi"), 61.5)) == {
+    assert TaskTarget("t1").xcom(Done(task("ready", output_type="folder", message="hi"))) == {
         "klap_task_id": "t1",
         "output_type": "folder",
         "output_id": "f1",
-        "took": 61.5,
     }
-    assert ExportTarget("e1", "p1", "f1").xcom(Ready(export("ready", descriptions="hi"))) == {
+    assert ExportTarget("e1", "p1", "f1").xcom(Done(export("ready", descriptions="hi"))) == {
         "export_id": "e1",
         "project_id": "p1",
         "folder_id": "f1",
         "src_url": "https://x/v.mp4",
-        "took": None,
     }
-    assert ShortsTarget("f1").xcom(Ready([Project(id="p1")])) is None
+    assert ShortsTarget("f1").xcom(Done([Project(id="p1")])) is None
 
 
-def test_a_job_took_until_half_way_between_the_last_two_looks() -> None:
-    first = judge_job(task("processing"), watch(), now=START + 40)
-    assert isinstance(first, Wait)
-    second = judge_job(DOWN, first.watch, now=START + 50)  # it tells nothing of the job
-    assert isinstance(second, Wait)
-    assert judge_job(task("ready"), second.watch, now=START + 60) == Ready(task("ready"), 50.0)
-    assert judge_job(task("ready"), watch(), now=START + 60) == Ready(task("ready"), None)
+@pytest.mark.parametrize("target", [TaskTarget("t1"), ExportTarget("e1", "p1", "f1"), ShortsTarget(project_id="p1")])
+def test_a_target_is_rebuilt_from_ids_of_other_versions(target: Any) -> None:
+    assert type(target).from_ids({**asdict(target), "of_a_later_version": 1}) == target
+    known = {name: value for name, value in asdict(target).items() if value is not None}
+    assert type(target).from_ids(known) == target
 
 
-def test_targets_judge_as_judge_job_does() -> None:
-    assert TaskTarget("t1").judge(task("ready"), watch(), now=START) == Ready(task("ready"))
-    assert ExportTarget("e1", "p1").judge(export("ready"), watch(), now=START) == Ready(export("ready"))
+HOURS = 24 * 3600.0
+
+
+def handovers(results: Any, state: PollState, *, polls: int) -> list[int]:
+    """Poll so often from a triggerer that hands over as the trigger does; return after which polls it hands over."""
+    found = []
+    for number, result in zip(range(1, polls + 1), results, strict=False):
+        decision = decide_job(result, state, now=START)
+        assert isinstance(decision, PollAgain)
+        state = decision.state
+        if state.hands_over:
+            found.append(number)
+            state = state.handed_over()
+    return found
+
+
+@pytest.mark.parametrize(
+    "failure", [DOWN, KlapConnectionError("x"), KlapNoAnswerError("x"), KlapAnswerError("x", status=403)], ids=repr
+)
+def test_a_worker_takes_over_after_five_failed_polls_and_then_less_and_less_often(failure: KlapError) -> None:
+    assert handovers(repeat(failure), waiting(HOURS), polls=100) == [5, 15, 35, 55, 75, 95]
+
+
+def test_a_good_poll_in_between_starts_the_count_again() -> None:
+    flaky = [*[DOWN] * 4, task("processing")] * 10
+    assert handovers(flaky, waiting(HOURS), polls=50) == []
+
+
+def test_a_429_is_klaps_own_answer_and_no_worker_would_get_another() -> None:
+    assert handovers(repeat(KlapRateLimitError("x", status=429)), waiting(HOURS), polls=100) == []
+
+
+def test_a_triggerer_that_cannot_poll_at_all_hands_over_at_once_and_then_later_each_time() -> None:
+    state, waits = waiting(HOURS), []
+    for _ in range(4):
+        waits.append(state.seconds_before_hand_over)
+        state = state.handed_over()
+    assert waits == [0, 100, 200, 200]  # in polls of 10 s
+
+
+def test_targets_decide_as_decide_job_does() -> None:
+    assert TaskTarget("t1").decide(task("ready"), waiting(), now=START) == Done(task("ready"))
+    assert ExportTarget("e1", "p1").decide(export("ready"), waiting(), now=START) == Done(export("ready"))
     with pytest.raises(KlapJobFailedError):
-        ExportTarget("e1", "p1").judge(export("error"), watch(), now=START)
+        ExportTarget("e1", "p1").decide(export("error"), waiting(), now=START)
 
 
-@pytest.mark.parametrize("look", [[], GONE, DOWN, KlapNoAnswerError("x")], ids=repr)
-def test_a_list_that_is_late_is_waited_for(look: Any) -> None:
-    assert ShortsTarget("f1").judge(look, watch(60), now=START) == Wait(10, watch(60))
-    assert ShortsTarget("f1").judge(look, watch(60), now=START + 55) == Wait(5, watch(60))
+@pytest.mark.parametrize("result", [[], GONE, DOWN, KlapNoAnswerError("x")], ids=repr)
+def test_a_list_that_is_late_is_waited_for(result: Any) -> None:
+    again = ShortsTarget("f1").decide(result, waiting(60), now=START)
+    assert isinstance(again, PollAgain)
+    assert 10 <= again.seconds <= 11
+    assert again.state == waiting(60, failures=int(isinstance(result, KlapError)))
+    again = ShortsTarget("f1").decide(result, waiting(60), now=START + 55)
+    assert isinstance(again, PollAgain)
+    assert again.seconds == 5
 
 
 def test_a_list_is_ready_when_it_has_shorts() -> None:
     shorts = [Project(id="p1")]
-    assert ShortsTarget("f1").judge(shorts, watch(60), now=START) == Ready(shorts)
-    assert ShortsTarget("f1").judge(shorts, watch(60), now=START + 99) == Ready(shorts)
+    assert ShortsTarget("f1").decide(shorts, waiting(60), now=START) == Done(shorts)
+    assert ShortsTarget("f1").decide(shorts, waiting(60), now=START + 99) == Done(shorts)
 
 
 def test_a_list_that_stays_empty_means_that_there_are_no_shorts() -> None:
     with pytest.raises(KlapNoShortsError, match=r"f1 is still empty 60 s .*allow_empty"):
-        ShortsTarget("f1").judge([], watch(60), now=START + 60)
+        ShortsTarget("f1").decide([], waiting(60), now=START + 60)
 
 
-@pytest.mark.parametrize("look", [GONE, DOWN], ids=repr)
-def test_a_list_that_keeps_failing_ends_with_that_failure_at_the_deadline(look: KlapError) -> None:
-    with pytest.raises(type(look)) as ended:
-        ShortsTarget("f1").judge(look, watch(60), now=START + 60)
-    assert ended.value is look
+@pytest.mark.parametrize("result", [GONE, DOWN], ids=repr)
+def test_a_list_that_keeps_failing_ends_with_that_failure_at_the_deadline(result: KlapError) -> None:
+    with pytest.raises(type(result)) as ended:
+        ShortsTarget("f1").decide(result, waiting(60), now=START + 60)
+    assert ended.value is result
 
 
-@pytest.mark.parametrize("look", [AUTH, KlapCreditsError("x", status=402)], ids=repr)
-def test_a_list_that_may_not_be_read_fails_at_once(look: KlapError) -> None:
-    with pytest.raises(type(look)):
-        ShortsTarget("f1").judge(look, watch(60), now=START)
+@pytest.mark.parametrize("result", [AUTH, KlapCreditsError("x", status=402)], ids=repr)
+def test_a_list_that_may_not_be_read_fails_at_once(result: KlapError) -> None:
+    with pytest.raises(type(result)):
+        ShortsTarget("f1").decide(result, waiting(60), now=START)
 
 
 def test_a_list_waits_as_long_as_klap_asked() -> None:
     limited = KlapRateLimitError("x", status=429, retry_after=40)
-    assert ShortsTarget("f1").judge(limited, watch(60), now=START) == Wait(40, watch(60))
+    assert ShortsTarget("f1").decide(limited, waiting(60), now=START) == PollAgain(40, waiting(60))
 
 
 passing = st.sampled_from([DOWN, KlapNoAnswerError("x"), KlapAnswerError("x", status=200)]) | st.builds(
     KlapRateLimitError, st.just("x"), status=st.just(429), retry_after=st.none() | st.floats(0, 1e6)
 )
 words = st.sampled_from(["processing", "ready", "error", "done", "queued", ""])
-paces = st.builds(Pace, shortest=st.floats(0.1, 60), longest=st.floats(0.1, 600))
+schedules = st.builds(PollSchedule, interval=st.floats(0.1, 60), first=st.none() | st.floats(0, 600))
 
 
 @given(
-    looks=st.lists(
+    results=st.lists(
         words.map(task)
         | words.map(export)
         | st.just(task("ready", output_id=None))
@@ -280,23 +323,23 @@ paces = st.builds(Pace, shortest=st.floats(0.1, 60), longest=st.floats(0.1, 600)
     ),
     forever=st.sampled_from([task("processing"), task("done"), export("ready", src_url=None), DOWN]) | passing,
     timeout=st.floats(0, 20_000),
-    pace=paces,
+    schedule=schedules,
     slowness=st.floats(0, 30),
 )
-def test_any_sequence_of_looks_ends_by_the_deadline(
-    looks: list[Any], forever: Any, timeout: float, pace: Pace, slowness: float
+def test_any_sequence_of_results_ends_by_the_deadline(
+    results: list[Any], forever: Any, timeout: float, schedule: PollSchedule, slowness: float
 ) -> None:
-    state, now, queue = watch(timeout, pace), START, list(looks)
+    state, now, queue = waiting(timeout, schedule), START, list(results)
     while True:
         asked_at = now
         try:
-            verdict = judge_job(queue.pop(0) if queue else forever, state, now=now)
+            decision = decide_job(queue.pop(0) if queue else forever, state, now=now)
         except KlapError:
             break
-        if isinstance(verdict, Ready):
+        if isinstance(decision, Done):
             break
         assert asked_at < state.deadline
-        assert 0 < verdict.seconds <= state.deadline - now
-        assert (verdict.watch.started_at, verdict.watch.deadline) == (state.started_at, state.deadline)
-        state, now = verdict.watch, now + verdict.seconds + slowness
+        assert 0 < decision.seconds <= state.deadline - now
+        assert (decision.state.started_at, decision.state.deadline) == (state.started_at, state.deadline)
+        state, now = decision.state, now + decision.seconds + slowness
     assert asked_at <= state.deadline + slowness + 1e-3

@@ -143,7 +143,7 @@ def test_a_dag_file_loads_nothing_that_only_tasks_need() -> None:
         "klap_provider.hooks.connection",
         "klap_provider.rules.ledger",
         "klap_provider.rules.limits",
-        "klap_provider.rules.pace",
+        "klap_provider.rules.poll_schedule",
         "klap_provider.rules.polling",
         "klap_provider.telemetry.metrics",
         "klap_provider.triggers.status",
@@ -170,7 +170,7 @@ def test_who_forks_tasks_has_loaded_all_that_they_seldom_do_without() -> None:
         "airflow_internals.api_server",
         "airflow_internals.runs",  # the API server's, too
         "hooks.async_client",  # the triggerer's
-        "hooks.shared_looks",
+        "hooks.batched_polls",
         "hooks.klap",  # for DAGs of others
         "telemetry.lineage",  # where OpenLineage is at work
     }

@@ -52,8 +52,8 @@ def test_no_process_has_a_connection_in_its_environment(tmp_path: Path) -> None:
 
 def test_the_backend_that_compose_sets_reads_the_file_of_connections_and_nobody_else_may(tmp_path: Path) -> None:
     file = tmp_path / "connections.json"
-    shipped.write_connections(file, {"k": {"conn_type": "klap", "password": "kak_test", "extra": {"max_wait": 9}}})
+    shipped.write_connections(file, {"k": {"conn_type": "klap", "password": "kak_test", "extra": {"first_poll": 9}}})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     found = LocalFilesystemBackend(connections_file_path=str(file)).get_connection("k")
     assert found is not None
-    assert (found.conn_type, found.password, found.extra_dejson) == ("klap", "kak_test", {"max_wait": 9})
+    assert (found.conn_type, found.password, found.extra_dejson) == ("klap", "kak_test", {"first_poll": 9})

@@ -181,6 +181,8 @@ def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_lo
 def test_nothing_selected_and_nothing_made_are_told_apart() -> None:
     ended = {"state": "success", "published": "success"}
     assert told(exporting([short("a", reason="below_minimum")], **ended))["stage"]["words"] == "No short was selected"
+    unscored = told(exporting([short("a", reason="no_score")], **ended))["stage"]["words"]
+    assert unscored == "No short was selected: Klap gave none of them a score"
     assert told(exporting([], **ended))["stage"]["words"] == "The run has ended without shorts"
 
 

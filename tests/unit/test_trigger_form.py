@@ -57,7 +57,7 @@ def test_a_required_field_stays_required_and_the_others_keep_their_default(model
 @pytest.mark.parametrize(
     ("model", "name", "bounds"),
     [
-        (ShortsRequest, "source_video_url", {"pattern": r"^(https://|http://)\S+$|^(s3://|gs://|abfs://)\S.*$"}),
+        (ShortsRequest, "source_video_url", {"minLength": 1}),
         (ShortsRequest, "transcription_context", {"maxLength": 1000}),
         (ShortsRequest, "target_clip_count", {"minimum": 1}),
         (ShortsRequest, "max_clip_count", {"minimum": 1}),
@@ -79,7 +79,9 @@ def test_bounds_arrive_in_the_form(model: type[BaseModel], name: str, bounds: di
 @pytest.mark.parametrize(
     ("model", "name", "good", "bad"),
     [
-        (ShortsRequest, "source_video_url", "https://example.com/a.mp4", ["", None, "ftp://a/b", "https://a b"]),
+        (ShortsRequest, "source_video_url", "https://example.com/a.mp4", ["", None, 7]),
+        # The task "submit" refuses what is no address, and says why; Airflow's form would show a regular expression.
+        (ShortsRequest, "source_video_url", " Youtu.be/dQw4w9WgXcQ\u200b", [""]),
         (ShortsRequest, "max_clip_count", 3, [0, "3", 2.5, True]),
         (ShortsRequest, "max_duration", 180, [181, 0]),
         (ShortsRequest, "language", None, [7]),
@@ -110,13 +112,13 @@ def test_another_default_is_taken_and_held_to_the_same_bounds() -> None:
         param(Selection, "limit", limit=0).resolve()
 
 
-def test_a_required_field_with_the_default_none_may_be_empty_and_is_still_held_to_its_pattern() -> None:
+def test_a_required_field_with_the_default_none_may_be_null_and_is_still_held_to_its_bounds() -> None:
     shown = param(Watermark, "src_url", src_url=None)
     assert shown.schema["type"] == ["string", "null"]
     assert shown.resolve() is None
     assert shown.resolve("https://example.com/logo.png") == "https://example.com/logo.png"
     with pytest.raises(ParamValidationError):
-        shown.resolve("logo.png")
+        shown.resolve("")
 
 
 def test_fields_come_in_the_order_asked_for_and_with_the_prefix() -> None:

@@ -50,6 +50,46 @@ def test_a_table_may_be_separated_by_semicolons_and_its_column_be_called_url() -
     assert read_csv(f"url;name\n{TALK};One, two\n", FORM) == [Row(2, TALK, {"name": "One, two"})]
 
 
+TWO = [Row(2, TALK, {"name": "One", "limit": 5}), Row(3, "https://example.com/b.mp4")]
+
+
+@pytest.mark.parametrize(
+    ("text", "first_line"),
+    [
+        pytest.param(f"url,name,limit\n{TALK},One,5\nhttps://example.com/b.mp4,,\n", 2, id="commas"),
+        pytest.param(f"url\tname\tlimit\n{TALK}\tOne\t5\nhttps://example.com/b.mp4\t\t\n", 2, id="tabs"),
+        pytest.param(f"url;name;limit;;;\n{TALK};One;5;;;\nhttps://example.com/b.mp4;;;;;\n;;;;;\n", 2, id="empty end"),
+        pytest.param(f"url,,name,limit\n{TALK},,One,5\nhttps://example.com/b.mp4,,,\n", 2, id="an empty column"),
+        pytest.param(f"url,name,limit\n{TALK},One,5,,,\nhttps://example.com/b.mp4\n", 2, id="empty cells behind"),
+        pytest.param(f"\ufeffurl,name,limit\n{TALK},One,5\nhttps://example.com/b.mp4,,\n", 2, id="byte order mark"),
+        pytest.param(f"url,name,limit\r\n{TALK},One,5\r\nhttps://example.com/b.mp4,,\r\n", 2, id="Windows"),
+        pytest.param(f"url,name,limit\r{TALK},One,5\rhttps://example.com/b.mp4,,\r", 2, id="old Macintosh"),
+        pytest.param(f"sep=;\nurl;name;limit\n{TALK};One;5\nhttps://example.com/b.mp4;;\n", 3, id="sep="),
+        pytest.param(f'\ufeff"sep=\t"\r\nurl\tname\tlimit\r\n{TALK}\tOne\t5\r\nhttps://example.com/b.mp4', 3, id="sep"),
+        pytest.param(f'"URL";"Name";"Limit"\n"{TALK}";"One";"5"\n"https://example.com/b.mp4";"";""\n', 2, id="quotes"),
+        pytest.param(f"name;limit;url\nOne;5; {TALK}\u200b\n;;https://example.com/b.mp4\n", 2, id="another order"),
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_write_it(text: str, first_line: int) -> None:
+    rows = read_csv(text, FORM)
+    assert [(row.source_video_url, row.settings) for row in rows] == [
+        (row.source_video_url, row.settings) for row in TWO
+    ]
+    assert [row.line for row in rows] == [first_line, first_line + 1]
+
+
+def test_a_cell_may_have_several_lines_and_a_row_is_counted_by_its_first() -> None:
+    text = f'url,name\n{TALK},"One,\r\ntwo"\nhttps://example.com/b.mp4,\n'
+    assert read_csv(text, FORM) == [Row(2, TALK, {"name": "One,\ntwo"}), Row(4, "https://example.com/b.mp4")]
+
+
+def test_a_comma_is_a_decimal_point_where_it_separates_nothing() -> None:
+    assert read_csv(f"url;min_virality_score;name\n{TALK};72,5;1,5\n", FORM) == [
+        Row(2, TALK, {"min_virality_score": 72.5, "name": "1,5"})
+    ]
+    assert read_csv(f'url,min_virality_score\n{TALK},"72,5"\n', FORM)[0].settings == {"min_virality_score": "72,5"}
+
+
 def test_what_is_not_of_the_fields_type_stays_as_it_is_for_the_field_to_refuse() -> None:
     assert read_csv(f"url,limit\n{TALK},many\n", FORM)[0].settings == {"limit": "many"}
 
@@ -69,6 +109,8 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
         (f"url,limits\n{TALK},1\n", "Column 2 of the list"),
         (f"url,limit,limit\n{TALK},1,2\n", "column twice"),
         (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 has 3 cells"),
+        (f"url,limit,,\n{TALK},1,,x\n", "Line 2 has 4 cells, and not all of them are below one of the 2 names"),
+        (f"url,,limit\n{TALK},x,1\n", "Line 2 has 3 cells"),
         (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 is none of a table"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import re
@@ -10,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+#: What stands for a row that does not exist, and for nothing that a store can have.
+NO_ROW: Any = object()
+
+#: The key with which Airflow marks a reference in place of a value (``sdk/execution_time/context.py``).
+REFERENCE = "__airflow_state_ref__"
 
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
@@ -51,6 +59,56 @@ def is_paused(ti: Any, dag_id: str) -> bool | None:
         return None
 
 
+def run_state(dag_id: str, run_id: str) -> str | None:
+    """
+    Return the state of a Dag run; None if there is no such run.
+
+    Why: ``ti.get_dagrun_state`` is published, what it fails with where there is no such run is not. When it moves: see
+    what the route ``dag-runs/{dag_id}/{run_id}/state`` of the execution API answers.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetDagRunState
+
+    try:
+        return _state_in(task_runner.SUPERVISOR_COMMS.send(GetDagRunState(dag_id=dag_id, run_id=run_id)))
+    except AirflowRuntimeError as fault:
+        return _state_in(fault.error)
+
+
+async def arun_state(dag_id: str, run_id: str) -> str | None:
+    """
+    Return the same, in the triggerer.
+
+    Why: there is no published way to ask from an event loop. When it moves: see how ``DagStateTrigger`` of the standard
+    provider asks.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetDagRunState
+
+    try:
+        return _state_in(await task_runner.SUPERVISOR_COMMS.asend(GetDagRunState(dag_id=dag_id, run_id=run_id)))
+    except AirflowRuntimeError as fault:
+        return _state_in(fault.error)
+
+
+def _state_in(answer: Any) -> str | None:
+    """
+    Return the state that an answer has; None if it says that there is no such run.
+
+    Why: see :func:`run_state`. When it moves: likewise.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    if not isinstance(answer, ErrorResponse):
+        return str(getattr(answer.state, "value", answer.state))
+    if (answer.detail or {}).get("status_code") == 404:
+        return None
+    raise AirflowRuntimeError(answer)
+
+
 def run_address(dag_id: str, run_id: str) -> str:
     """
     Return the address of a run in Airflow's UI.
@@ -72,16 +130,68 @@ def is_unmapped(operator: Any) -> bool:
     return bool(operator._BaseOperator__from_mapped)
 
 
-def asset_store(name: str) -> Any:
+def asset_store(name: str) -> AssetStore:
     """
-    Return the state store of an asset, with ``get``, ``set`` and ``delete``.
+    Return the state store of an asset.
 
-    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, which those
-    of a task that is mapped itself are not. When it moves: see what that accessor is made of.
+    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, and those of
+    a mapped task do not count. When it moves: see what that accessor is made of.
     """
-    from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+    return AssetStore(name)
 
-    return AssetStateStoreAccessor(name=name)
+
+class AssetStore:
+    """
+    The state store of an asset. A row whose value cannot be read is never reported as a row that does not exist.
+
+    With ``[workers] state_store_backend``, Airflow's database holds references, and the values are stored elsewhere.
+    Airflow's own accessor returns None for a value that is gone there, and the reference itself where no backend is
+    configured.
+
+    Why: see :func:`asset_store`. When it moves: see what the accessor's ``get`` returns for a reference.
+
+    :param name: of the asset.
+    """
+
+    def __init__(self, name: str) -> None:
+        from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+
+        self._name = name
+        self._rows: Any = AssetStateStoreAccessor(name=name)
+
+    def get(self, key: str) -> Any:
+        """
+        Return the value of a row, or None if there is no such row.
+
+        :raises LookupError: there is one, and its value cannot be read.
+        """
+        problem = "its value is gone"
+        try:
+            value = self._rows.get(key, default=NO_ROW)
+        except ValueError as fault:  # half a value, or a backend that cannot be loaded
+            value, problem = None, f"its value cannot be read ({fault})"
+        if value is NO_ROW:
+            return None
+        if value is None:
+            raise LookupError(
+                f"The row {key!r} of the asset {self._name} exists, but {problem}. Values are stored where [workers] "
+                "state_store_backend writes: restore this one there and clear the task. Only if you know that nothing "
+                f"was paid for under this row, delete it in Airflow's UI under Assets, {self._name}, State Store."
+            )
+        if isinstance(value, dict) and REFERENCE in value:
+            raise LookupError(
+                f"The row {key!r} of the asset {self._name} was written with a [workers] state_store_backend that this "
+                "worker does not have. Configure the same backend for every worker."
+            )
+        return value
+
+    def set(self, key: str, value: Any) -> None:
+        """Write a row, whatever was there."""
+        self._rows.set(key, value)
+
+    def delete(self, key: str) -> None:
+        """Delete a row, if there is one."""
+        self._rows.delete(key)
 
 
 def has_asset(alias: str, uri: str) -> bool:
@@ -92,7 +202,7 @@ def has_asset(alias: str, uri: str) -> bool:
     the same moment both do it, and the API server sets the task whose rows come second to failed: after it has ended
     well, without a retry, a reason or a line in its log (3.3.2, 3.4.0b2). Nothing published tells whether it is done.
     When it moves: see whether ``register_asset_changes_in_db`` of ``TaskInstance`` still adds an ``AssetModel`` without
-    looking out for another one; if not, this and :mod:`klap_provider.rules.first` can go.
+    looking out for another one; if not, this and the wait for the first event can go.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
@@ -104,22 +214,34 @@ def has_asset(alias: str, uri: str) -> bool:
     return isinstance(answer, AssetsByAliasResult) and any(asset.uri == uri for asset in answer.assets)
 
 
-def can_end_in_triggerer() -> bool:
+def can_end_in_triggerer(task: Any) -> bool:
     """
-    Whether a task that ends in the triggerer is all that Airflow expects of a task that has ended.
+    Return whether the triggerer can end a task (``end_from_trigger``) without losing anything that its end leads to.
 
-    **How a wait ends there** (``end_from_trigger``): its trigger writes the task's XCom with :func:`leave_result` and
-    yields ``TaskSuccessEvent``, with which Airflow sets the task's state; no worker is started for it. What only a
-    worker does is then left out: success callbacks, outlets, and the listeners of plugins such as OpenLineage's. So
-    it is not done where there are listeners.
+    The trigger writes the task's XCom with :func:`leave_result` and yields ``TaskSuccessEvent``, with which Airflow
+    sets the task's state. No worker is started, and Airflow silently omits what only a worker does: the asset events of
+    outlets, success callbacks and ``post_execute``, the listeners of plugins such as OpenLineage's, and the length that
+    a task mapped over the result needs. A task that has any of these, or that is to push no XCom, ends on a worker.
 
-    Why: there is no published way to ask for them, and ``BaseOperator``'s own parameter of that name makes Airflow
-    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` asks before it calls
-    ``on_task_instance_success``. To be called on a worker, which has loaded the plugins by then.
+    Why: there is no published way to ask for listeners, and ``BaseOperator``'s own parameter of that name makes Airflow
+    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` does after ``execute`` and
+    in ``finalize``. To be called on a worker, which has loaded the plugins by then.
+
+    :param task: the operator.
     """
+    from airflow.sdk import BaseOperator
     from airflow.sdk.listener import get_listener_manager
 
-    return not get_listener_manager().has_listeners
+    needs_worker = (
+        task.outlets,
+        task.on_success_callback,
+        task._post_execute_hook,
+        getattr(task.post_execute, "__func__", None) is not BaseOperator.post_execute,
+        not task.do_xcom_push,
+        any(True for _ in task.iter_mapped_dependants()),
+        get_listener_manager().has_listeners,
+    )
+    return not any(needs_worker)
 
 
 async def leave_result(ti: Any, value: Any) -> None:
@@ -133,7 +255,9 @@ async def leave_result(ti: Any, value: Any) -> None:
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    await XCom.aset(
+    # Not aset: it lets an XCom backend write to its object storage in the event loop.
+    await asyncio.to_thread(
+        XCom.set,
         XCom.XCOM_RETURN_KEY,
         value,
         dag_id=ti.dag_id,

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from socket import inet_aton
 from urllib.parse import urlsplit
 
+from klap_provider.api import youtube
 from klap_provider.errors import KlapConfigError, KlapInputError
 
 DEFAULT_API_URL = "https://api.klap.app/v2"
@@ -19,12 +20,67 @@ DEFAULT_EMBED_URL = "https://klap.app/embed"
 DEFAULT_APP_URL = "https://klap.app/spaces"
 API_PATH = "/v2"
 
+WEB = ("http", "https")
+
 #: Ends of names that are of a network of its own.
 LOCAL_NAMES = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".corp", ".lan", ".home.arpa")
 
 #: Whose last 32 bits are an IPv4 address: NAT64, and one of old.
 _CARRIERS = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 _NAT64_AT_HOME = IPv6Network("64:ff9b:1::/48")
+
+
+#: An ampersand as web pages write it, however often it was escaped.
+_ESCAPED_AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)+", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
+
+
+def repaired(typed: str) -> str:
+    """
+    Return an address without what copying it can add to it. Nothing else of it changes.
+
+    Removes spaces and invisible characters at both ends, writes the scheme in lower case, turns the ``&amp;`` of a web
+    page into ``&``, and adds ``https://`` to the address of a YouTube video that has no scheme.
+    """
+    start, end = 0, len(typed)
+    while start < end and _is_blank(typed[start]):
+        start += 1
+    while end > start and _is_blank(typed[end - 1]):
+        end -= 1
+    url = typed[start:end]
+    if scheme := _SCHEME.match(url):
+        url = scheme[0].lower() + url[scheme.end() :]
+        return _ESCAPED_AMPERSAND.sub("&", url) if scheme[0].lower() in WEB else url
+    complete = _ESCAPED_AMPERSAND.sub("&", f"https://{url.removeprefix('//')}")
+    return complete if youtube_id(complete) else url
+
+
+def _is_blank(char: str) -> bool:
+    return char.isspace() or not char.isprintable()
+
+
+def youtube_id(url: str) -> str | None:
+    """Return the id of the YouTube video that a complete URL leads to, or None if it leads elsewhere."""
+    place = _on_youtube(url)
+    return place and youtube.video_in(*place)
+
+
+def not_a_video(url: str) -> str | None:
+    """Return what a URL of YouTube leads to, in words, if that is no video; None for a video and for other sites."""
+    place = _on_youtube(url)
+    return None if place is None or youtube.video_in(*place) else youtube.kind_of(*place[:2])
+
+
+def _on_youtube(url: str) -> tuple[str, str, str] | None:
+    """Return host, path and query of a web address of YouTube; None for any other address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    host = host_of(url)
+    if parts.scheme not in WEB or not youtube.is_youtube(host) or "@" in parts.netloc:
+        return None
+    return host, parts.path, parts.query
 
 
 def api_url(host: str | None, *, schema: str | None = None, port: int | None = None) -> str:

@@ -9,57 +9,91 @@ from __future__ import annotations
 
 import hashlib
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+
+from klap_provider.api import addresses
 
 #: Characters of a secret at least: in a shorter one every other word would be found.
 SHORTEST_SECRET = 8
 
-_YOUTUBE = re.compile(
-    r"https?://(?:(?:www|m|music)\.)?"
-    r"(?:youtu\.be/|youtube(?:-nocookie)?\.com/(?:(?:shorts|live|embed|v)/|watch/?\?(?:[^#]*&)?v=))"
-    r"([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])",
-    re.IGNORECASE,
-)
-#: What a storage adds to a URL when it signs it, anew each time.
-_SIGNATURE = re.compile(r"x-(amz|goog)-", re.IGNORECASE)
+#: Parameters that never tell videos apart: a signature of S3 or Google Cloud Storage, and what counts visitors.
+_PASSING = re.compile(r"x-(amz|goog)-|utm_|(fbclid|gclid)(=|$)", re.IGNORECASE)
+_PORTS = {"http": 80, "https": 443}
+_ESCAPED = re.compile(r"(?:%[0-9a-f]{2})+", re.IGNORECASE)
+#: Characters that mean the same in a URL whether they are escaped or not.
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 #: An address in a text; some programs write its slashes as JSON allows it.
 _IN_TEXT = re.compile(r"""\b[a-z][a-z0-9+.-]*:(?:\\?/){2}[^\s"'<>]+""", re.IGNORECASE)
 #: A part of a query without its address.
 _PARAMETER = re.compile(r"""((?:signature|sig|token|secret|password|credential)=)[^\s&"'<>]+""", re.IGNORECASE)
 
 
-def youtube_id(url: str) -> str | None:
-    """Return the id of the YouTube video that a URL leads to, or None if it leads elsewhere."""
-    found = _YOUTUBE.match(url.strip())
-    return found[1] if found else None
-
-
 def canonical(url: str) -> str:
     """
-    Return the same text for URLs that are certainly the same video.
+    Return the same text for all addresses that certainly lead to the same video. It is compared, and not sent.
 
-    All the ways to link to a YouTube video are one. Elsewhere only what never tells videos apart goes: space around
-    it, the case of the host, the fragment, and the signature of a signed S3 or Google Cloud Storage URL. The rest of a
-    query stays, because it may be what names the video.
+    All links to one YouTube video are one. At other sites these make no difference: what
+    :func:`~klap_provider.api.addresses.repaired` repairs, the case of the host, a dot behind it, the default port, the
+    fragment, characters that are needlessly escaped, parameters that count visitors (``utm_…``, ``fbclid``,
+    ``gclid``), and the signature of a signed S3 or Google Cloud Storage URL. The rest of the query stays, because it
+    may name the video. In object storage only the case of the bucket makes no difference.
     """
-    url = url.strip()
-    if video := youtube_id(url):
+    url = addresses.repaired(url)
+    if video := addresses.youtube_id(url):
         return f"https://www.youtube.com/watch?v={video}"
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    query = "&".join(pair for pair in parts.query.split("&") if not _SIGNATURE.match(pair))
-    return urlunsplit((parts.scheme, f"{user}{at}{host.lower()}", parts.path, query, ""))
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    if parts.scheme not in addresses.WEB:
+        return _in_storage(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    host = addresses.host_of(url)
+    host = f"[{host}]" if ":" in host else host
+    if port not in (None, _PORTS[parts.scheme]):
+        host = f"{host}:{port}"
+    query = "&".join(pair for pair in parts.query.split("&") if pair and not _PASSING.match(pair))
+    return urlunsplit((parts.scheme, f"{user}{at}{host}", _plain(parts.path) or "/", _plain(query), ""))
+
+
+def _in_storage(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    place, slash, key = rest.partition("/")  # a key may have any character in it, also # and ?
+    connection, at, bucket = place.rpartition("@")
+    return f"{scheme}{mark}{connection}{at}{bucket.lower()}{slash}{key}"
+
+
+def _plain(escaped: str) -> str:
+    """Return a part of a URL with no more of it escaped than has to be."""
+    return _ESCAPED.sub(lambda found: _unescaped(unquote_to_bytes(found[0])), escaped)
+
+
+def _unescaped(octets: bytes) -> str:
+    return "".join(
+        char
+        if _UNRESERVED.match(char) or (char > "\x7f" and char.isprintable())
+        else "".join(f"%{octet:02X}" for octet in char.encode("utf-8", "surrogateescape"))
+        for char in octets.decode("utf-8", "surrogateescape")
+    )
 
 
 def shown(url: str) -> str:
-    """Return an address to be written down: its query, which may be a secret, is told apart but not told."""
-    if youtube_id(url):
-        return canonical(url)
+    """
+    Return an address to be written down.
+
+    A short hash stands for its query, and for the fragment of an object in storage: they can be secrets, and they tell
+    addresses apart.
+    """
+    url = canonical(url)
+    if addresses.youtube_id(url):
+        return url
     try:
-        parts = urlsplit(canonical(url))
+        parts = urlsplit(url)
     except ValueError:
         return "an address that cannot be read"
-    query = f"?…{hashlib.sha256(parts.query.encode('utf-8', 'replace')).hexdigest()[:8]}" if parts.query else ""
+    hidden = f"{parts.query}#{parts.fragment}" if parts.fragment else parts.query
+    query = f"?…{hashlib.sha256(hidden.encode('utf-8', 'replace')).hexdigest()[:8]}" if hidden else ""
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) + query
 
 
@@ -69,7 +103,7 @@ def without_secrets(words: str) -> str:
 
 
 def _public(address: str) -> str:
-    if youtube_id(address):
+    if addresses.youtube_id(address):
         return canonical(address)
     head, mark, _ = address.partition("?")
     head, _, fragment = head.partition("#")
@@ -83,7 +117,7 @@ def _public(address: str) -> str:
 
 def secrets_in(url: str) -> list[str]:
     """Return the parts of an address that are not shown, for whoever masks them in logs and rendered fields."""
-    if youtube_id(url):
+    if addresses.youtube_id(url):
         return []
     try:
         parts = urlsplit(url)

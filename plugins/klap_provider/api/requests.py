@@ -13,12 +13,14 @@ API: https://docs.klap.app/
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable  # noqa: TC003  # pydantic may look for it
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -26,35 +28,73 @@ from pydantic import (
     model_validator,
 )
 
+from klap_provider.api import addresses
 from klap_provider.api.languages import LANGUAGES
 from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapInputError
 
 
-def _check_http_url(url: str) -> str:
-    parts = urlsplit(url)
-    sound = url.isprintable() and "\\" not in url  # which some programs read as a slash
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not sound:  # .port may raise
-        raise ValueError("must be a complete http:// or https:// address")
+def _http_url(typed: str) -> str:
+    """
+    Return an http(s) address as it is sent.
+
+    :raises ValueError: it is none.
+    """
+    url = addresses.repaired(typed)
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in addresses.WEB and bool(parts.hostname) and parts.port != 0  # .port may raise
+    except ValueError:
+        complete = False
+    if not complete:
+        raise ValueError("must be a complete address that begins with https:// or http://")
+    _require_readable(url)
+    if re.search(r"\s", url):
+        raise ValueError("must be one address without spaces; write a space in it as %20")
     return url
 
 
-HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_check_http_url)]
+def _require_readable(url: str) -> None:
+    if not url.isprintable():
+        raise ValueError("has invisible characters in it; type the address, or copy it from the browser")
+    if "\\" in url:
+        raise ValueError("has a \\ in it, which some programs read as /; write / or %5C")
 
 
-def _check_video_url(url: str) -> str:
+def _video_url(typed: str) -> str:
+    """
+    Return the address of a video as it is sent, or as it is signed for Klap.
+
+    :raises ValueError: it is none.
+    """
+    url = addresses.repaired(typed)
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme not in STORAGE:
+        url = _http_url(typed)
+        if leads_to := addresses.not_a_video(url):
+            raise ValueError(
+                f"leads to {leads_to} of YouTube, not to a video. Give the address of one video, such as "
+                "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
+            )
+        return url
     parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        return _check_http_url(url)
     if not parts.hostname or parts.path.endswith("/") or not parts.path:
-        raise ValueError(f"must name a bucket and a file in it, as {parts.scheme}://conn_id@bucket/path.mp4")
+        raise ValueError(f"must name a bucket and a file in it, as {scheme}://conn_id@bucket/path.mp4")
     return url
 
 
-#: One that Klap can fetch, or one in object storage, which is signed for Klap (:mod:`klap_provider.files.source`).
-VideoUrl = Annotated[
-    str, Field(pattern=r"^(https://|http://)\S+$|^(s3://|gs://|abfs://)\S.*$"), AfterValidator(_check_video_url)
-]
+#: Object storage that can sign an address for Klap (:mod:`klap_provider.files.source`).
+STORAGE = ("s3", "gs", "abfs")
+
+# Validated before the text is stripped, so that an error has what was typed.
+HttpUrl = Annotated[str, Field(min_length=1), BeforeValidator(lambda typed: _text(typed, _http_url))]
+
+#: One that Klap can fetch, or one in object storage, which is signed for Klap.
+VideoUrl = Annotated[str, Field(min_length=1), BeforeValidator(lambda typed: _text(typed, _video_url))]
+
+
+def _text(typed: Any, check: Callable[[str], str]) -> Any:
+    return check(typed) if isinstance(typed, str) else typed  # whatever else it is, the type's own check names it
 
 
 class Request(BaseModel):
@@ -66,6 +106,10 @@ class Request(BaseModel):
     def body(self) -> dict[str, Any]:
         """Return the JSON object to send: only what was set, and nothing that is None."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what is not at its default. Spelling out defaults changes nothing."""
+        return _without_empty(self.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
 
 
 class Dimensions(Request):
@@ -188,10 +232,6 @@ class ExportRequest(Request):
 
     watermark: Watermark | None = None
 
-    def look(self) -> dict[str, Any]:
-        """Return what the export is to look like, with all defaults in it."""
-        return self.model_dump(mode="json", exclude_none=True)
-
 
 def export_request(watermark: dict[str, Any] | None) -> ExportRequest:
     """
@@ -231,3 +271,8 @@ def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    nested = {name: _without_empty(value) if isinstance(value, dict) else value for name, value in fields.items()}
+    return {name: value for name, value in nested.items() if value != {}}

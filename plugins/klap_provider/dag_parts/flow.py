@@ -163,6 +163,7 @@ def export_and_deliver(
     origin_and_place: dict[str, Any] = {
         # As it was settled before anything was paid, though the connection may have another one by now.
         "destination": f"{{{{ {submitted}.get('destination') or '' }}}}",
+        "submit_task_id": submit.task_id,
         "allowed_destinations": submit.allowed_destinations,
         "subfolder": klap_task_id,
         "source_video_url": form["source_video_url"],
@@ -171,9 +172,7 @@ def export_and_deliver(
     exported = f"ti.xcom_pull('{group_id}.export', map_indexes=ti.map_index)"
 
     @task_group(group_id=group_id, group_display_name=group_display_name)
-    def one_short(
-        project_id: str, folder_id: str | None, short_name: str, virality_score: int | None, duration: float | None
-    ) -> None:
+    def one_short(project_id: str, folder_id: str | None, short_name: str, virality_score: int | None) -> None:
         short: dict[str, Any] = {"project_id": project_id, "folder_id": folder_id, "short_name": short_name}
         export = ExportShortOperator(
             task_id="export",
@@ -190,7 +189,6 @@ def export_and_deliver(
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             submitted_at=f"{{{{ {exported}.submitted_at }}}}",
-            duration=duration,
             end_from_trigger=True,
         )
         deliver = DeliverShortOperator(
@@ -213,7 +211,6 @@ def export_and_deliver(
         trigger_rule="all_done",
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),
-        took=f"{{{{ {finished}.get('took') or '' }}}}",
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,
         folder_id=f"{{{{ {finished}.get('output_id') if {finished}.get('output_type') == 'folder' else '' }}}}",
         asset_alias=asset_alias,

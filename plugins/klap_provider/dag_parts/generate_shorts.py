@@ -122,8 +122,11 @@ def klap_generate_shorts(
             on_behalf_of=form["on_behalf_of"],
             folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
             min_virality_score=form["min_virality_score"],
+            without_score=form["without_score"],
             limit=form["limit"],
             project_ids=form["project_ids"],
+            # Of a Klap task that is given, nobody knows with which settings it was submitted.
+            max_clip_count="{{ '' if params.klap_task_id else params.max_clip_count or '' }}",
             source_video_url=form["source_video_url"],
             video_name=form["name"],
             watermark=watermark_of(form),

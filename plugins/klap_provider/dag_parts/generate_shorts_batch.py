@@ -11,6 +11,8 @@ from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
 from klap_provider.dag_parts.trigger_form import PLACE, allowed_places, handed_on
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
+from klap_provider.operators.retry_policy import KlapRetryPolicy
+from klap_provider.operators.run_videos import TIMEOUT
 from klap_provider.xcoms import SETTINGS_KEY
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def klap_generate_shorts_batch(
     schedule: Any = None,
     at_a_time: int = 4,
     poke_interval: float = 30,
+    video_timeout: float = TIMEOUT,
     trigger_dag_id: str = "klap_generate_shorts",
     allowed_lists: Sequence[str] | None = None,
     allowed_sources: Sequence[str] | None = None,
@@ -54,7 +57,9 @@ def klap_generate_shorts_batch(
     :param dag_id: another id makes another DAG, such as one for a schedule.
     :param schedule: as for any DAG; needs a default for ``list_path`` or ``source_video_urls``.
     :param at_a_time: how many videos at most are in work.
-    :param poke_interval: seconds from one look at a run to the next.
+    :param poke_interval: seconds between two polls of a run.
+    :param video_timeout: seconds after which the batch gives up on the run of a video; the hours of a review come on
+        top. The run itself continues. Default seven days.
     :param trigger_dag_id: the DAG that makes the runs, if it is another one that ``klap_generate_shorts()`` returned.
     :param allowed_lists: which places a run may name for its list, as beginnings of addresses such as
         ``s3://media_s3@media/lists`` or ``/data/lists``; see docs/security.md. What the DAG file gives as the default
@@ -114,9 +119,11 @@ def klap_generate_shorts_batch(
             task_id="video",
             task_display_name="Each video",
             map_index_template="{{ task.video_name }}",
+            retry_policy=KlapRetryPolicy(),  # the operator's own one does not count where it cannot be unmapped
             trigger_dag_id=trigger_dag_id,
             shared_settings=XComArg(cast("Any", read_list), SETTINGS_KEY),
             poke_interval=poke_interval,
+            timeout=video_timeout,
             max_active_tis_per_dagrun=at_a_time,  # Airflow counts those that wait in the triggerer, too
         ).expand_kwargs(read_list.output)
         summary = SummarizeVideosOperator(

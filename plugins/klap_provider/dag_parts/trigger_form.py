@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
+from klap_provider.api import addresses
 from klap_provider.api.shapes import ASPECT_RATIOS
 from klap_provider.dag_parts.fields import properties_of
 from klap_provider.files.permissions import configured
@@ -224,9 +225,12 @@ def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
     """
     Give fields other defaults.
 
-    :raises ValueError: names those that are no fields.
+    :raises ValueError: names those that are no fields, or the default of ``source_video_url`` is no address.
     """
     if wrong := unknown(sorted(defaults), fields):
         raise ValueError(f"no such field of the trigger form: {', '.join(wrong)}")
+    url = defaults.get("source_video_url")
+    if isinstance(url, str) and "://" not in addresses.repaired(url):
+        raise ValueError(f"source_video_url must be a complete address, such as https://example.com/a.mp4, not {url!r}")
     for name, value in defaults.items():
         fields[name].value = value

@@ -112,7 +112,8 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
             boxes.feed(chunk)
             if boxes.broken:
                 raise KlapDownloadError(
-                    f"{name} is not an MP4 video ({_content_type(response)}): {boxes.broken}.", passing=True
+                    f"{name} is not an MP4 video ({_content_type(response)}{_encoded(response)}): {boxes.broken}.",
+                    passing=True,
                 )
             if size > limits.max_bytes:
                 raise _too_large(name, size, limits)
@@ -129,7 +130,9 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
     if boxes.is_open and announced is None and not response.raw.chunked:
         problem = "neither the server nor its last box says where it ends"
     if problem:
-        raise KlapDownloadError(f"{name} is not a whole MP4 video ({size} bytes): {problem}.", passing=True)
+        raise KlapDownloadError(
+            f"{name} is not a whole MP4 video ({size} bytes{_encoded(response)}): {problem}.", passing=True
+        )
     return Fetched(size, digest.hexdigest())
 
 
@@ -142,3 +145,11 @@ def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
 
 def _content_type(response: requests.Response) -> str:
     return response.headers.get("Content-Type") or "no content type"
+
+
+def _encoded(response: requests.Response) -> str:
+    """Return what to say of a body that is compressed although the request asked for it as it is."""
+    encoding = response.headers.get("Content-Encoding", "").strip()
+    if encoding.lower() in ("", "identity"):
+        return ""
+    return f", sent with Content-Encoding {encoding} although the request asked for identity"

@@ -12,9 +12,10 @@ keeps requests out of its network; hosts that are local by their text are refuse
 from __future__ import annotations
 
 import socket
+import string
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import requests
 from airflow.sdk.log import mask_secret
@@ -25,6 +26,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
 from klap_provider.api.public_form import secrets_in, shown
+from klap_provider.files.network import trust_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,12 +66,26 @@ def ask(
             if not response.is_redirect:
                 return response
             response.close()
-            url = urljoin(url, response.headers["location"])
+            url = urljoin(url, _location(response))
         except requests.RequestException:  # some are ValueErrors
             raise
         except ValueError:
             raise RefusedAddressError(f"{shown(url)} redirects to what is no address.") from None
     raise RefusedAddressError(f"More than {MAX_REDIRECTS} redirects, the last to {shown(url)}.")
+
+
+def _location(response: requests.Response) -> str:
+    """
+    Return where a response redirects to.
+
+    Headers are read as Latin-1. An address that a server sends in UTF-8, as most do, is UTF-8 again; the other bytes of
+    one in another encoding are escaped, so that the same bytes are asked for.
+    """
+    octets = response.headers["location"].encode("latin-1", "replace")
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(octets, safe=string.punctuation)
 
 
 def _require_fit(url: str, *, local: bool, encrypted: bool) -> None:
@@ -87,6 +103,7 @@ def _refusal(what: str) -> str:
 def _session(local: bool) -> requests.Session:
     session = requests.Session()
     session.auth = lambda request: request  # or requests would send what a ~/.netrc has for the host
+    session.verify = trust_store()
     # Or it would follow a redirect itself, and first read its body, however long that is.
     session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # of this session alone
     if not local:

@@ -10,6 +10,8 @@ from klap_provider.files.storage import whole_file
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+    from klap_provider.files.storage import Writer
+
 
 def sidecar_of(video: ObjectStoragePath) -> ObjectStoragePath:
     """Return where the file of a video is."""
@@ -25,7 +27,11 @@ def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def write_json(path: ObjectStoragePath, document: dict[str, Any]) -> None:
-    """Write a JSON file for people and programs, whole or not at all."""
-    with whole_file(path) as sink:
+def write_json(path: ObjectStoragePath, document: dict[str, Any], writer: Writer | None = None) -> None:
+    """
+    Write a JSON file for people and programs, whole or not at all.
+
+    :param writer: the try that writes it; None outside a task.
+    """
+    with whole_file(path, writer) as sink:
         sink.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")

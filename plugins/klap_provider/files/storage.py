@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import uuid
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import Connection, ObjectStoragePath
@@ -34,6 +37,9 @@ SENT_ON = 16 * 1024 * 1024
 
 #: Bytes of a list at most: as many videos as Airflow maps a task over take a tenth of it.
 LONGEST_LIST = 5_000_000
+
+#: Name of the file with which a destination is checked.
+WRITE_CHECK = ".klap-write-check"
 
 #: HTTP statuses that no other try changes.
 NOT_THERE, REFUSED = (404,), (401, 403)
@@ -154,16 +160,20 @@ def asset_uri(destination: str) -> str:
 
 def check_destination(destination: str) -> None:
     """
-    Deliver a tiny file to a destination and remove it, so that what delivery would fail with is known before.
+    Write a small file to a destination, so that an error of a later delivery is known before anything is paid.
+
+    Only the right to write is needed, as for a delivery. The file is deleted again; where that is not allowed, it
+    stays, and the next check overwrites it: its name is always :data:`WRITE_CHECK`.
 
     :raises KlapInputError: the destination makes no sense.
     :raises KlapStorageError: it cannot be written to.
     """
-    probe = folder_at(destination) / f"klap-probe-{uuid.uuid4().hex}"
+    check = folder_at(destination) / WRITE_CHECK
     with storage_faults("destination", destination):
-        with whole_file(probe) as sink:
-            sink.write(b"Made by Airflow's Klap provider to see that it can write here, and removed at once.\n")
-        probe.fs.rm_file(probe.path)
+        with whole_file(check) as sink:
+            sink.write(b"Written by Airflow's Klap provider to check that it can write here. You can delete it.\n")
+        with contextlib.suppress(Exception):  # not allowed, or another check has just deleted it
+            check.fs.rm_file(check.path)
 
 
 def size_of(path: ObjectStoragePath) -> int | None:
@@ -174,10 +184,45 @@ def size_of(path: ObjectStoragePath) -> int | None:
         return None
 
 
+@dataclass(frozen=True)
+class Writer:
+    """
+    The try of a task instance that writes files.
+
+    :param task_instance: the ids of its Dag, run and task, and its map index.
+    :param try_number: from 1.
+    """
+
+    task_instance: str
+    try_number: int
+
+    @property
+    def prefix(self) -> str:
+        """How the names of partial files of this task instance begin."""
+        return f".klap-{hashlib.sha256(self.task_instance.encode()).hexdigest()[:20]}-"
+
+
+def part_name(name: str, writer: Writer | None) -> str:
+    """
+    Return the name of the partial file that a file has until it is complete.
+
+    The name belongs to the try that writes it, so that no other run, task or try touches the file.
+
+    :param writer: None outside a task; the name is then unique.
+    """
+    if writer is None:
+        return f".klap-{uuid.uuid4().hex}.part"
+    return f"{writer.prefix}{writer.try_number}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.part"
+
+
 @contextmanager
-def whole_file(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    """Write a file that appears under its name only when the block ends well."""
-    with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path) as sink:
+def whole_file(path: ObjectStoragePath, writer: Writer | None = None) -> Iterator[IO[bytes]]:
+    """
+    Write a file that appears under its name only when the block ends well.
+
+    :param writer: the try that writes it; None outside a task.
+    """
+    with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path, writer) as sink:
         yield sink
 
 
@@ -196,22 +241,19 @@ def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+def _moved(path: ObjectStoragePath, writer: Writer | None) -> Iterator[IO[bytes]]:
     """
-    Write to ``.<name>.<random>.part`` beside the file, and move that at the end, when it is on the disk: or a machine
-    that goes off just then could come back with an empty file under the final name.
+    Write to a partial file beside the file, and move it at the end, when it is on the disk: otherwise a machine that
+    goes off just then could come back with an empty file under the final name.
 
-    What a killed earlier try left there is removed first, so that a try that is still alive, though given up by
-    Airflow, fails at its own move.
+    What earlier tries of the same task instance left in the folder is removed first. An earlier try that still runs,
+    though Airflow has given it up, then fails at its own move. What others left stays: they may be at work.
     """
     fs, folder = path.fs, path.parent.path
     fs.makedirs(folder, exist_ok=True)
-    for leftover in fs.ls(folder, detail=False):  # not glob: the folder's own name may have its special characters
-        name = leftover.rpartition("/")[2]
-        if name.startswith(f".{path.name}.") and name.endswith(".part"):
-            with contextlib.suppress(FileNotFoundError):
-                fs.rm_file(leftover)
-    part = f"{folder.rstrip('/')}/.{path.name}.{uuid.uuid4().hex[:8]}.part"
+    if writer is not None:
+        _remove_earlier(fs, folder, writer)
+    part = f"{folder.rstrip('/')}/{part_name(path.name, writer)}"
     try:
         with _SentOn(part) if isinstance(fs, LocalFileSystem) else fs.open(part, "wb") as sink:
             yield sink
@@ -224,6 +266,15 @@ def _moved(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
         with contextlib.suppress(FileNotFoundError):
             fs.rm_file(part)
         raise
+
+
+def _remove_earlier(fs: Any, folder: str, writer: Writer) -> None:
+    for leftover in fs.ls(folder, detail=False):  # not glob: the folder's own name may have its special characters
+        name = leftover.rpartition("/")[2]
+        number = name.removeprefix(writer.prefix).partition("-")[0]
+        if name.startswith(writer.prefix) and number.isdecimal() and int(number) < writer.try_number:
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm_file(leftover)
 
 
 class _SentOn(io.BufferedWriter):
@@ -276,7 +327,12 @@ def text_at(field: str, path: str) -> str:
             raise KlapInputError(f"Nothing was started. {field}: {path} is a folder.") from None
     if len(content) > LONGEST_LIST:
         raise KlapInputError(f"Nothing was started. {field}: {path} has more than {LONGEST_LIST} bytes.")
+    # Spreadsheets put a mark at the beginning, and call UTF-16 "Unicode text".
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return content.decode("utf-8-sig")  # spreadsheets put a mark at the beginning
+        return content.decode(encoding)
     except UnicodeDecodeError:
-        raise KlapInputError(f"Nothing was started. {field}: {path} is no text in UTF-8.") from None
+        raise KlapInputError(
+            f"Nothing was started. {field}: {path} is no text in UTF-8 or UTF-16. In a spreadsheet, save it as "
+            '"CSV UTF-8".'
+        ) from None

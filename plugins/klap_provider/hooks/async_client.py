@@ -1,5 +1,5 @@
 """
-Looking at Klap from the triggerer's event loop, where thousands of waits are one client.
+Polling Klap from the triggerer's event loop, where thousands of waits are one client.
 
 All clients of one Airflow connection in one event loop share its look-up, one HTTP session and one set of limits. These
 live from when the first of them is entered until the last is left.
@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from requests.utils import get_environ_proxies, select_proxy
 
 from klap_provider.api import calls
 from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
+from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
+from klap_provider.hooks.batched_polls import FolderPolls
 from klap_provider.hooks.client import NO_ANSWER, USER_AGENT, transport_error
 from klap_provider.hooks.lookup import alook_up
-from klap_provider.hooks.shared_looks import Folder, Seat
 from klap_provider.rules.polling import ExportTarget
 from klap_provider.rules.retry import Backoff
 from klap_provider.telemetry import metrics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from klap_provider.api.calls import Call
+    from klap_provider.files.network import Route
     from klap_provider.hooks.connection import KlapConnection
     from klap_provider.rules.polling import Target
 
@@ -40,7 +42,7 @@ T = TypeVar("T")
 #: Requests under way at the same time, and so TCP connections, for one Airflow connection.
 IN_FLIGHT = 50
 
-#: Seconds for which an idle TCP connection is kept: longer than from one look to the next.
+#: Seconds for which an idle TCP connection is kept: longer than a poll interval.
 KEEP_ALIVE = 60.0
 
 
@@ -51,12 +53,20 @@ class KlapAsyncClient:
     :param klap_conn_id: the Airflow connection, of type ``klap``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. It goes with each request, so
         that the waits for all users are one client: Klap's limits are the account's.
+    :param target: what :meth:`poll` polls. As long as this client is entered, it counts among the waits of its folder.
     """
 
-    def __init__(self, klap_conn_id: str = DEFAULT_CONN_ID, *, on_behalf_of: str | None = None) -> None:
+    def __init__(
+        self,
+        klap_conn_id: str = DEFAULT_CONN_ID,
+        *,
+        on_behalf_of: str | None = None,
+        target: Target[Any] | None = None,
+    ) -> None:
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
-        self._seat: Seat | None = None
+        self.target = target
+        self._batched = target if isinstance(target, ExportTarget) and target.folder_id is not None else None
 
     async def __aenter__(self) -> Self:
         clients = _clients.setdefault(asyncio.get_running_loop(), {})
@@ -64,6 +74,8 @@ class KlapAsyncClient:
             clients[self.klap_conn_id] = _Client(self.klap_conn_id)
         self._client = clients[self.klap_conn_id]
         self._client.users += 1
+        if self._batched is not None:
+            self._client.enter(self._batched, self.on_behalf_of)
         return self
 
     async def __aexit__(
@@ -72,8 +84,8 @@ class KlapAsyncClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._seat is not None:
-            self._client.leave(self._seat, self.on_behalf_of)
+        if self._batched is not None:
+            self._client.leave(self._batched, self.on_behalf_of)
         self._client.users -= 1
         if not self._client.users:
             del _clients[asyncio.get_running_loop()][self.klap_conn_id]
@@ -81,79 +93,58 @@ class KlapAsyncClient:
 
     async def call(self, call: Call[T]) -> T:
         """
-        Carry out a GET once and return its parsed answer; the poll loop that asks is the repetition.
+        Send a GET once and return its parsed answer; the poll loop of the caller repeats it.
 
-        It first waits for its turn among all that look with this connection. A POST is refused: a restart of the
+        The call first waits in the queue of all polls with this connection. A POST is refused: a restart of the
         triggerer would send it again.
 
-        :raises KlapRateLimitError: Klap asked for fewer requests, of this client or of another one, and that time is
-            not over.
+        :raises KlapRateLimitError: Klap asked this client or another one for fewer requests, and that time is not over.
         :raises KlapError: as :meth:`KlapClient.call`.
         """
         if not call.repeatable:
             raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")
         return await self._client.call(call, self.on_behalf_of)
 
-    async def look(self, target: Target[T]) -> T:
+    async def poll(self, interval: float) -> tuple[Any, float]:
         """
-        Look once at what is waited for: by its own call, or with those that wait for exports of the same folder.
+        Poll the target once: by its own GET, or by one list for all exports of its folder.
 
-        :raises KlapError: as :meth:`call`, or the list of these exports failed in passing.
+        :param interval: seconds between two polls of the target.
+        :return: the answer, and how many seconds ago it was requested: one list answers for a whole interval.
+        :raises KlapError: as :meth:`call`.
         """
-        seat = self._seated(target)
-        if seat is None:
-            return await self.call(target.call())
-        found = await self._client.folder(seat.target, self.on_behalf_of).look(seat)
-        if found is not None:
-            return cast("T", found)
-        try:
-            return await self.call(target.call())
-        finally:
-            seat.take()  # what a list said meanwhile is older
-
-    def shares(self, target: Target[Any]) -> bool:
-        """Return whether the next look at it is one for others, too."""
-        seat = self._seated(target)
-        return seat is not None and self._client.folder(seat.target, self.on_behalf_of).is_shared(seat)
-
-    async def pause(self, target: Target[Any], seconds: float) -> None:
-        """Sleep until the next look; less, where another one's look has told of this target, too."""
-        if (seat := self._seated(target)) is not None:
-            await seat.pause(seconds)
-        else:
-            await asyncio.sleep(seconds)
-
-    def _seated(self, target: Target[Any]) -> Seat | None:
-        if self._seat is None and isinstance(target, ExportTarget) and target.folder_id is not None:
-            self._seat = Seat(target)
-            self._client.folder(target, self.on_behalf_of).seats.append(self._seat)
-        return self._seat
+        if self.target is None:
+            raise ValueError("this client has no target")
+        if self._batched is not None:
+            found = await self._client.folder(self._batched, self.on_behalf_of).poll(self._batched, interval)
+            if found is not None:
+                return found
+        return await self.call(self.target.call()), 0.0
 
 
 @dataclass(frozen=True)
 class _Account:
-    """A connection, and the options of every request with it."""
+    """A connection, the route to Klap, and the options of every request."""
 
     connection: KlapConnection
-    options: dict[str, Any]
+    route: Route
+    options: dict[str, Any] = field(compare=False)
 
     @classmethod
     async def read(cls, klap_conn_id: str) -> Self:
         connection = await alook_up(klap_conn_id)
+        # In threads: reading some hundred certificates takes longer than the event loop may stand still.
+        route = await asyncio.to_thread(route_to, connection.api_url)
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
             sock_connect=connection.connect_timeout,
             sock_read=connection.read_timeout,
         )
-        # Not trust_env: with it, aiohttp would also take from a ~/.netrc what it has for the host.
-        proxy = select_proxy(connection.api_url, get_environ_proxies(connection.api_url))
-        return cls(connection, {"timeout": timeout, "proxy": proxy, "allow_redirects": False})
-
-    def within(self, patience: float | None) -> dict[str, Any]:
-        """Return the options of a request that may take so many seconds; None: as many as the connection says."""
-        if patience is None:
-            return self.options
-        return {**self.options, "timeout": aiohttp.ClientTimeout(total=patience)}
+        # Not trust_env of aiohttp: it would also take the credentials that a ~/.netrc has for the host.
+        options: dict[str, Any] = {"timeout": timeout, "proxy": route.proxy, "allow_redirects": False}
+        if f"{connection.api_url} {route.proxy}".count("https://"):
+            options["ssl"] = await asyncio.to_thread(route.ssl_context)
+        return cls(connection, route, options)
 
 
 class _Client:
@@ -167,38 +158,40 @@ class _Client:
         self._reading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
-        self._turn = 0.0
+        self._next_slot = 0.0
         self._held_until = 0.0
         self._refusals = 0
-        self._folders: dict[tuple[str | None, str | None], Folder] = {}
+        self._folders: dict[tuple[str | None, str | None], FolderPolls] = {}
 
-    def folder(self, target: ExportTarget, user: str | None) -> Folder:
-        """Return those who wait for exports of the same folder, for the same user."""
+    def folder(self, target: ExportTarget, user: str | None) -> FolderPolls:
+        """Return the list requests for the folder of an export and for a managed user."""
         key = user, target.folder_id
         if key not in self._folders:
-            self._folders[key] = Folder(
-                str(target.folder_id), lambda call, patience: self.call(call, user, patience=patience)
-            )
+            self._folders[key] = FolderPolls(str(target.folder_id), lambda call: self.call(call, user))
         return self._folders[key]
 
-    def leave(self, seat: Seat, user: str | None) -> None:
-        """Take one who waits out of its folder."""
-        folder = self.folder(seat.target, user)
-        folder.seats.remove(seat)
-        if not folder.seats:
-            del self._folders[user, seat.target.folder_id]
+    def enter(self, target: ExportTarget, user: str | None) -> None:
+        """Count a wait among those of its folder."""
+        self.folder(target, user).waits[target.export_id] += 1
+
+    def leave(self, target: ExportTarget, user: str | None) -> None:
+        """Take a wait out of its folder."""
+        waits = self.folder(target, user).waits
+        waits -= Counter([target.export_id])
+        if not waits:
+            del self._folders[user, target.folder_id]
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def call(self, call: Call[T], user: str | None, *, patience: float | None = None) -> T:
+    async def call(self, call: Call[T], user: str | None) -> T:
         began = _now()
         account = self._account or await self._read(since=began)
         try:
-            return await self._in_turn(call, account, user, patience)
+            return await self._queued(call, account, user)
         except (KlapRateLimitError, KlapServerError):
-            raise  # Klap itself has answered: the connection is right
+            raise  # Klap has answered: the connection is right
         except KlapError:
             # The connection may have another key or host by now. A rotated key must not end thousands of waits.
             try:
@@ -207,7 +200,7 @@ class _Client:
                 fresh = account
             if fresh == account:
                 raise
-        return await self._in_turn(call, fresh, user, patience)
+        return await self._queued(call, fresh, user)
 
     async def _read(self, *, since: float) -> _Account:
         """Return the account as Airflow had it at that time of the event loop or later."""
@@ -218,12 +211,12 @@ class _Client:
                 self._read_at = read_at
             return self._account
 
-    async def _in_turn(self, call: Call[T], account: _Account, user: str | None, patience: float | None) -> T:
+    async def _queued(self, call: Call[T], account: _Account, user: str | None) -> T:
         async with self._in_flight:
             now = _now()
-            self._turn = max(now, self._turn + 1 / account.connection.requests_per_second)
-            if self._turn > now:
-                await asyncio.sleep(self._turn - now)
+            self._next_slot = max(now, self._next_slot + 1 / account.connection.requests_per_second)
+            if self._next_slot > now:
+                await asyncio.sleep(self._next_slot - now)
             held = self._held_until - _now()
             if held > 0:
                 raise KlapRateLimitError(
@@ -232,7 +225,7 @@ class _Client:
                     retry_after=held,
                 )
             try:
-                answer = await self._send(call, account, user, patience)
+                answer = await self._send(call, account, user)
             except KlapRateLimitError as limited:
                 self._hold(limited)
                 raise
@@ -247,7 +240,7 @@ class _Client:
         delay = Backoff().delay(self._refusals, retry_after=limited.retry_after)
         self._held_until = max(self._held_until, now + delay)
 
-    async def _send(self, call: Call[T], account: _Account, user: str | None, patience: float | None) -> T:
+    async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=KEEP_ALIVE),
@@ -258,7 +251,7 @@ class _Client:
         url = connection.api_url + call.path
         try:
             async with self._session.get(
-                url, params=call.query, headers=connection.headers, **account.within(patience)
+                url, params=call.query, headers=connection.headers, **account.options
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:

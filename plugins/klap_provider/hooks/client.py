@@ -27,9 +27,10 @@ from klap_provider import __version__
 from klap_provider.api import calls
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
+from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
+from klap_provider.hooks.deadline_adapter import DeadlineAdapter, TooLateError
 from klap_provider.hooks.lookup import look_up
-from klap_provider.hooks.on_time import OnTimeAdapter, TooLateError
 from klap_provider.rules.retry import Backoff, next_attempt_in
 from klap_provider.telemetry import metrics
 
@@ -87,6 +88,11 @@ class KlapClient:
         session = requests.Session()
         session.headers.update({**self.connection.headers, "User-Agent": USER_AGENT})
         session.auth = _keep_authorization
+        route = route_to(self.connection.api_url)
+        session.trust_env = False  # the route has it, as the triggerer's
+        session.verify = route.trust_store
+        if route.proxy:
+            session.proxies = {"http": route.proxy, "https": route.proxy}
         return session
 
     @property
@@ -118,7 +124,7 @@ class KlapClient:
         for attempt in range(1, backoff.attempts + 1):
             try:
                 if until is not None:
-                    return self._send_on_time(call, until)
+                    return self._send_on_time(call, until, within)
                 return self._send(call) if within is None else self._send_within(call, within)
             except TooLateError as late:
                 raise KlapConnectionError(
@@ -134,29 +140,30 @@ class KlapClient:
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
 
-    def _send_on_time(self, call: Call[T], until: float) -> T:
+    def _send_on_time(self, call: Call[T], until: float, within: float | None) -> T:
         with self._new_session() as session:
             for scheme in ("http://", "https://"):
-                session.mount(scheme, OnTimeAdapter(until))
-            return self._send(call, session)
+                session.mount(scheme, DeadlineAdapter(until))
+            return self._send(call, session) if within is None else self._send_within(call, within, session)
 
-    def _send_within(self, call: Call[T], seconds: float) -> T:
+    def _send_within(self, call: Call[T], seconds: float, session: requests.Session | None = None) -> T:
         outcome: Future[T] = Future()
         connection = self.connection  # Airflow is asked for it in this thread
 
         def send() -> None:
             try:
-                outcome.set_result(self._send(call))
+                outcome.set_result(self._send(call, session))
             except BaseException as failure:
                 outcome.set_exception(failure)
 
-        # Neither a timeout of requests nor a pool of threads does: the one begins anew with each byte, and does not
-        # hold for a name that does not resolve; the other one's threads are waited for at the end of the process.
-        threading.Thread(target=send, name="klap-look", daemon=True).start()
+        # Neither a timeout of requests nor a pool of threads bounds the time: the former starts again with each byte
+        # and does not cover name resolution; threads of the latter are joined at the end of the process.
+        threading.Thread(target=send, name="klap-request", daemon=True).start()
         try:
             return outcome.result(seconds)
         except FutureTimeoutError:
-            self.__dict__.pop("session", None)  # it stays with the thread that hangs
+            if session is None:
+                self.__dict__.pop("session", None)  # it stays with the thread that hangs
             raise KlapNoAnswerError(f"{call}: no answer from {connection.api_url} within {seconds:.0f} s.") from None
 
     def _send(self, call: Call[T], session: requests.Session | None = None) -> T:

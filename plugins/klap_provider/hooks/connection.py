@@ -20,7 +20,7 @@ CONN_TYPE = "klap"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 
-#: Of all waits in one triggerer. Klap's documents look at each export every 15 s: this is 750 of them.
+#: Of all waits in one triggerer. Klap documents a poll of each export every 15 s: this serves 750 of them.
 REQUESTS_PER_SECOND = 50.0
 
 
@@ -54,9 +54,9 @@ class KlapConnection:
         object storage.
     :param price_input_video: US dollars that Klap bills for it, as the following. None: see
         :class:`~klap_provider.rules.cost.Prices`.
-    :param poke_interval: seconds between looks at a job at least; None: as the sensors have it.
-    :param max_wait: seconds between looks at a job at most; None: as the sensors have it.
-    :param requests_per_second: of all waits in one triggerer, at most.
+    :param poke_interval: seconds between two polls of a job; None: the default of the kind of job.
+    :param first_poll: seconds from the submission of a job to the first poll; None: twice the interval.
+    :param requests_per_second: maximum of all waits in one triggerer.
     """
 
     conn_id: str
@@ -74,7 +74,7 @@ class KlapConnection:
     price_generated_short: Decimal | None = None
     price_export: Decimal | None = None
     poke_interval: float | None = None
-    max_wait: float | None = None
+    first_poll: float | None = None
     requests_per_second: float = REQUESTS_PER_SECOND
 
     @classmethod
@@ -123,7 +123,7 @@ class KlapConnection:
             price_generated_short=_price(conn_id, extra, "price_generated_short"),
             price_export=_price(conn_id, extra, "price_export"),
             poke_interval=_seconds(conn_id, extra, "poke_interval", None),
-            max_wait=_seconds(conn_id, extra, "max_wait", None),
+            first_poll=_seconds(conn_id, extra, "first_poll", None),
             requests_per_second=_rate(conn_id, extra, "requests_per_second", REQUESTS_PER_SECOND),
         )
 
@@ -243,13 +243,20 @@ def _fits_header(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def _decoded(conn_id: str, extra: str | None) -> dict[str, Any]:
+def _decoded(conn_id: str, extra: Any) -> Mapping[str, Any]:
     # Not conn.extra_dejson: it tells the supervisor what to mask, for which an event loop must not wait, and its
     # async form is new in Airflow 3.3.2. The whole Extra was masked when Airflow brought the connection.
-    try:
-        found = json.loads(extra or "{}")
-    except ValueError:
-        found = None
+    found = extra  # decoded, from some secrets backends
+    if isinstance(extra, str):
+        try:
+            found = json.loads(extra.strip() or "null")
+        except ValueError:
+            found = extra
+    if found is None:
+        return {}
     if not isinstance(found, dict):
-        raise KlapConfigError(f"The Extra of the connection {conn_id!r} is no JSON object.")
+        raise KlapConfigError(
+            f"The Extra of the connection {conn_id!r} is not a JSON object. Write it as an object, such as "
+            '{"destination": "s3://conn_id@bucket/path"}, or leave it empty.'
+        )
     return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, cast
+import uuid
+from typing import TYPE_CHECKING, cast
 
 from airflow.sdk import Asset, AssetAlias
 
 from klap_provider.airflow_internals.tasks import asset_store, has_asset
-from klap_provider.rules.first import wait_for_turn
+from klap_provider.rules.claim import Claim
 from klap_provider.rules.ledger import event_entry
-from klap_provider.rules.turn import Turn
 from klap_provider.xcoms import LEDGER, ShortsEvent
 
 if TYPE_CHECKING:
@@ -21,24 +21,32 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which the first event of an asset is waited for, if another run is about to record it.
+PATIENCE = 30
+
 
 def record(context: Context, alias: str, destination: str, event: ShortsEvent) -> None:
     """
     Have Airflow record an event of the asset that a destination is, when the task has succeeded.
 
-    To be called last: of several runs that are the first to deliver to a destination, the others wait here until one
-    has ended. Airflow fails all but one if they end at the same moment (:func:`has_asset` says how).
+    To be called last. If several runs are the first to deliver to a destination, one records its event, and the others
+    wait here for it: Airflow fails all but one of them if they end at the same moment (see :func:`has_asset`).
     """
     from klap_provider.files.storage import asset_uri
 
     uri = asset_uri(destination)
-    turn = Turn(asset_store(LEDGER), event_entry(alias, uri))
     try:
-        wait_for_turn(turn, _who(context["ti"]), is_done=lambda: has_asset(alias, uri), sleep=time.sleep)
-    except Exception as failure:  # nobody else may be first just now
-        log.info("Whether another run delivers there for the first time is not known: %s", type(failure).__name__)
+        _wait_for_first_event(alias, uri)
+    except Exception as failure:  # most likely no other run is the first at this moment
+        log.info("It is not known whether another run delivers there for the first time: %s", type(failure).__name__)
     context["outlet_events"][AssetAlias(alias)].add(Asset(uri=uri), extra=cast("dict[str, JsonValue]", event))
 
 
-def _who(ti: Any) -> str:
-    return f"{ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index} {ti.try_number}"
+def _wait_for_first_event(alias: str, uri: str) -> None:
+    claim = Claim(asset_store(LEDGER), event_entry(alias, uri), uuid.uuid4().hex)
+    if has_asset(alias, uri) or (claim.enter() and claim.hold()):
+        return
+    for _ in range(PATIENCE):
+        if has_asset(alias, uri):
+            return
+        time.sleep(1)

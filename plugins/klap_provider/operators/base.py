@@ -7,19 +7,20 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowRescheduleException,
+    AirflowRuntimeError,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
 )
 from airflow.sdk.log import mask_secret
 
+from klap_provider.airflow_internals.rendering import HooksRendering
 from klap_provider.airflow_internals.tasks import is_unmapped
 from klap_provider.api import public_form
-from klap_provider.errors import KlapError, KlapInputError
+from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.operators.pulls import pulling_once
 from klap_provider.operators.retry_policy import KlapRetryPolicy
@@ -28,13 +29,15 @@ from klap_provider.rules.misspelt import require_known
 from klap_provider.xcoms import ERROR_KEY, Failure, Fate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow.sdk import Context, RetryPolicy
+    from airflow.sdk import BaseOperator, Context, RetryPolicy
 
+    from klap_provider.files.storage import Writer
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
-    from klap_provider.rules.polling import Ready, Target, Wait, Watch
+    from klap_provider.rules.polling import Done, PollAgain, PollState, Target
+    from klap_provider.xcoms import Submitted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,17 +60,24 @@ def reports_failure(
     @functools.wraps(execute)
     def wrapper(self: SelfT, context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return execute(self, context, *args, **kwargs)
+            result = execute(self, context, *args, **kwargs)
         except NO_FAILURES:
             raise
         except (Exception, AirflowTaskTimeout) as failure:
-            try:
-                context["ti"].xcom_push(key=ERROR_KEY, value=_said_of(failure, self.project_id))
-            except Exception:
-                log.exception("The reason of the failure could not be left")
+            leave_reason(context, failure, self.project_id)
             raise
+        self.has_executed = True
+        return result
 
     return cast("Callable[Concatenate[SelfT, Context, P], R]", wrapper)
+
+
+def leave_reason(context: Context, failure: BaseException, project_id: str | None) -> None:
+    """Leave the XCom ``klap_error``; what fails here is logged, as the task fails anyway."""
+    try:
+        context["ti"].xcom_push(key=ERROR_KEY, value=_said_of(failure, project_id))
+    except Exception:
+        log.exception("The reason of the failure could not be left: %s", failure)
 
 
 def _said_of(failure: BaseException, project_id: str | None) -> Failure:
@@ -82,7 +92,7 @@ def _said_of(failure: BaseException, project_id: str | None) -> Failure:
     return said
 
 
-class KlapOperator(BaseOperator):
+class KlapOperator(HooksRendering):
     """
     Base of the operators and sensors.
 
@@ -101,6 +111,12 @@ class KlapOperator(BaseOperator):
     #: Where its videos go, of a task that delivers or sees to it that there can be delivered.
     destination: str | None = None
 
+    #: The task that submitted the video of the run, of a task that delivers.
+    submit_task_id: str | None = None
+
+    #: Whether it has ended well, and only its result is still to be stored.
+    has_executed = False
+
     _words_of_author: frozenset[str] = frozenset()
 
     def __init__(
@@ -115,17 +131,61 @@ class KlapOperator(BaseOperator):
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], context: Context, *args: Any, **kwargs: Any
-    ) -> None:
-        # The one method that Airflow renders both mapped and other operators with, before it stores what they say.
-        whole = parent is self
-        if whole:
-            context = pulling_once(context)
-        super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
-        if whole:
-            for secret in _secrets([getattr(self, name) for name in self.template_fields]):
-                mask_secret(secret)
+    def around_rendering(self, context: Context, render: Callable[[Context], None]) -> None:
+        """
+        Render the template fields; mask the secrets in them before Airflow stores them.
+
+        :raises KlapTemplateError: a field could not be filled in; left as ``klap_error``.
+        """
+        templates = {name: getattr(self, name) for name in self.template_fields}
+        pulling, pulls = pulling_once(context)
+        try:
+            render(pulling)
+        except (*NO_FAILURES, AirflowRuntimeError, KlapError):  # Airflow's API failed: that may pass
+            raise
+        except Exception as failure:
+            problem = self._unrendered(failure, templates, pulling, pulls.missing)
+            leave_reason(context, problem, self._rendered_alone(templates.get("project_id"), pulling))
+            raise problem from failure
+        for secret in _secrets([getattr(self, name) for name in self.template_fields]):
+            mask_secret(secret)
+
+    def _unrendered(
+        self, failure: Exception, templates: Mapping[str, Any], context: Context, missing: Sequence[str]
+    ) -> KlapTemplateError:
+        """
+        Return the error for fields that could not be filled in.
+
+        :param templates: the fields as the Dag file has them. What is rendered must not be rendered once more.
+        """
+        fields = (name for name, value in templates.items() if not self._can_render(value, context))
+        field = next(fields, "one of its fields")
+        cause = public_form.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_REASON]
+        if missing:
+            return KlapTemplateError(
+                f"Nothing was done: {field} needs the result of the task {missing[-1]!r}, which has none ({cause}). "
+                "That task was marked as success by hand, or its XCom was deleted. Clear that task together with its "
+                "downstream tasks: what was paid for is not paid for again."
+            )
+        return KlapTemplateError(
+            f"Nothing was done: {field} could not be filled in ({cause}). Correct its template in the Dag file, or the "
+            "value that it is made of, and clear this task."
+        )
+
+    def _can_render(self, template: Any, context: Context) -> bool:
+        try:
+            self.render_template(template, context)
+        except Exception:  # whatever a template raises
+            return False
+        return True
+
+    def _rendered_alone(self, template: Any, context: Context) -> str | None:
+        """Return what a template says, if that is a text."""
+        try:
+            rendered = self.render_template(template, context)
+        except Exception:
+            return None
+        return rendered if isinstance(rendered, str) else None
 
     def note_author(self, *names: str) -> None:
         """
@@ -171,12 +231,15 @@ class KlapOperator(BaseOperator):
 
         return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
-    def settled(self, allowed: Sequence[str] | None) -> str:
+    def settled(self, allowed: Sequence[str] | None, context: Context | None = None) -> str:
         """
         Return where shorts go: as the task was told, or as the connection says, or else Airflow's home.
 
-        :param allowed: see :meth:`require_place`. The latter two need no permission, nor does a later task of the run
-            that is told the one of them that an earlier one has settled on.
+        The run may use the latter two, and what its submission recorded (``submit_task_id``), without an entry in the
+        allowlist. What the submission recorded holds to the end of the run, whatever changes after the payment.
+
+        :param allowed: see :meth:`require_place`.
+        :param context: of the task, where it has a ``submit_task_id``.
         :raises KlapInputError: it may not be named; or nobody has named any, and Airflow's home is not the same for all
             tasks.
         """
@@ -186,9 +249,19 @@ class KlapOperator(BaseOperator):
         try:
             self.require_place("destination", allowed)
         except KlapInputError:
-            if self.destination not in (self.connection.destination, default_folder()):
+            if self.destination != self._recorded(context) and self.destination not in (
+                self.connection.destination,
+                default_folder(),
+            ):
                 raise
         return settled(self.destination or self.connection.destination, klap_conn_id=self.klap_conn_id)
+
+    def _recorded(self, context: Context | None) -> str | None:
+        """Return the destination that the run's submission recorded: it had passed the allowlist by then."""
+        if context is None or self.submit_task_id is None:
+            return None
+        submitted = cast("Submitted | None", context["ti"].xcom_pull(task_ids=self.submit_task_id))
+        return submitted and submitted["destination"]
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait, or fail as it has failed."""
@@ -198,19 +271,27 @@ class KlapOperator(BaseOperator):
     def _resume(self, context: Context, next_method: str, next_kwargs: dict[str, Any] | None) -> Any:
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def look(self, target: Target[R], watch: Watch) -> Ready[R] | Wait:
+    def poll(self, target: Target[R], state: PollState) -> Done[R] | PollAgain:
         """
-        Look once at what is waited for, and decide what the look means.
+        Poll a job once, and decide what the result means.
 
         :raises KlapError: the wait is over, and not well.
         """
-        look: R | KlapError
+        result: R | KlapError
         try:
-            within = max(watch.deadline - time.time(), polling.LAST_LOOK)
-            look = self.client.call(target.call(), backoff=retry.ONCE, within=within)
+            within = max(state.deadline - time.time(), polling.LAST_POLL)
+            result = self.client.call(target.call(), backoff=retry.ONCE, within=within)
         except KlapError as failure:
-            look = failure
-        return target.judge(look, watch, now=time.time())
+            result = failure
+        return target.decide(result, state, now=time.time())
+
+
+def writer_of(context: Context) -> Writer:
+    """Return the try of this task instance, to which the partial files that it writes belong."""
+    from klap_provider.files.storage import Writer
+
+    ti = context["ti"]
+    return Writer(f"{ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}", ti.try_number)
 
 
 def require_fields(operator: BaseOperator, context: Context) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from klap_provider.api import addresses, answers, calls, public_form
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
-from klap_provider.operators.base import reports_failure
+from klap_provider.operators.base import reports_failure, writer_of
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
 from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context, ObjectStoragePath
     from pydantic import JsonValue
+
+    from klap_provider.files.storage import Writer
 
 
 class DeliverShortOperator(KlapLedgerOperator):
@@ -60,6 +62,8 @@ class DeliverShortOperator(KlapLedgerOperator):
         that it has found is tried first; Klap is asked only if that does not do. Default: Klap is asked.
     :param list_task_id: id of the :class:`~klap_provider.operators.ListShortsOperator` that has listed the short. If
         the list had its texts, Klap is not asked for them again. Default: it is.
+    :param submit_task_id: id of the task that submitted the video. The destination that it recorded before anything was
+        paid is allowed, whatever the connection and the allowlist are today. Default: no task.
     :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
         (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
         allows (``[klap] allowed_destinations``).
@@ -108,6 +112,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         klap_task_id: str | None = None,
         wait_task_id: str | None = None,
         list_task_id: str | None = None,
+        submit_task_id: str | None = None,
         allowed_destinations: Sequence[str] | None = None,
         max_bytes: int = 5 * 1024**3,
         download_timeout: float = 1800,
@@ -126,6 +131,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         self.klap_task_id = klap_task_id
         self.wait_task_id = wait_task_id
         self.list_task_id = list_task_id
+        self.submit_task_id = submit_task_id
         self.max_bytes = max_bytes
         self.download_timeout = download_timeout
         self.allowed_destinations = allowed_destinations
@@ -137,7 +143,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         from klap_provider.files.sidecar import read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_faults
 
-        path = folder_at(self.settled(self.allowed_destinations), self.subfolder) / file_name(
+        path = folder_at(self.settled(self.allowed_destinations, context), self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)
@@ -146,7 +152,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             facts = read_sidecar(sidecar)
             record = self._delivered_before(path, store, facts)
             if record is None:
-                record = self._fetch(path, self._seen(context))
+                record = self._fetch(path, self._seen(context), writer_of(context))
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
                 metrics.count(metrics.DELIVERED)
                 metrics.count(metrics.DELIVERED_BYTES, record["size"])
@@ -229,7 +235,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             "sha256": record["sha256"],
         }
         with storage_faults("destination", str(sidecar), paid=True):
-            write_json(sidecar, facts)
+            write_json(sidecar, facts, writer_of(context))
         return facts
 
     def _facts(self, context: Context) -> Facts:
@@ -250,17 +256,17 @@ class DeliverShortOperator(KlapLedgerOperator):
         found = cast("ExportReady | None", ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index))
         return found["src_url"] if found and found["export_id"] == self.export_id else None
 
-    def _fetch(self, path: ObjectStoragePath, seen: str | None) -> File:
+    def _fetch(self, path: ObjectStoragePath, seen: str | None, writer: Writer) -> File:
         if seen is None:
-            return self._download(path, self._address())
+            return self._download(path, self._address(), writer)
         try:
-            return self._download(path, seen)
+            return self._download(path, seen, writer)
         except KlapDownloadError as failure:
             address = self._address()
             if address == seen:
                 raise
             self.log.info("Klap has another address by now, as the one that was known does not do: %s", failure)
-            return self._download(path, address)
+            return self._download(path, address, writer)
 
     def _address(self) -> str:
         """Ask Klap for the public address of the video."""
@@ -275,7 +281,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             )
         return export.src_url
 
-    def _download(self, path: ObjectStoragePath, address: str) -> File:
+    def _download(self, path: ObjectStoragePath, address: str, writer: Writer) -> File:
         from klap_provider.files.download import Limits, download
         from klap_provider.files.storage import whole_file
 
@@ -287,6 +293,6 @@ class DeliverShortOperator(KlapLedgerOperator):
             connection.read_timeout,
             local=addresses.is_local(connection.api_url),
         )
-        with whole_file(path) as sink:
+        with whole_file(path, writer) as sink:
             fetched = download(address, sink, limits)
         return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": address}

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.api import addresses, answers, calls, public_form
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
-from klap_provider.operators.ledger import KlapSubmitOperator, run_of
-from klap_provider.rules import asked, ledger
+from klap_provider.operators.ledger import KlapJob, KlapSubmitOperator
+from klap_provider.rules import in_doubt, ledger, request_fingerprint
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -18,16 +17,21 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from klap_provider.api.answers import Export
+    from klap_provider.api.calls import Call
     from klap_provider.xcoms import Exported
+
+#: How many listed exports are looked up in the ledger, to tell whether a list shows ours.
+MOST_TO_CHECK = 25
 
 
 class ExportShortOperator(KlapSubmitOperator):
     """
     Have one short rendered as a video file: ``POST /projects/…/exports``. Costs money, once.
 
-    An export of the same short that is to look the same is returned, whichever run paid for it, unless it failed at
-    Klap: it stands in the ledger (:mod:`klap_provider.rules.ledger`). If an answer got lost, the export is looked for
-    with ``GET /exports`` and adopted; if it is not there when it must be, some minutes later, it is sent again.
+    An export of the same short with the same settings is reused, whichever run paid for it, unless it failed at Klap:
+    every export is recorded in the ledger (:mod:`klap_provider.rules.ledger`). If the response to a POST never arrives,
+    the export is looked for with ``GET /exports`` (:mod:`klap_provider.rules.in_doubt`).
 
     :param project_id: id of the short. Templated.
     :param folder_id: its folder; None after video-to-video. Templated.
@@ -102,52 +106,70 @@ class ExportShortOperator(KlapSubmitOperator):
                 "watermark.src_url", request.watermark.src_url, api_url=self.client.connection.api_url
             )
 
-        def status(export_id: str) -> str:
-            return self.client.call(calls.get_export(export_id, project_id=project_id, folder_id=folder_id)).status
-
-        work = ledger.Work(
-            ledger.export_entry(project_id, request.look()),
+        call = calls.create_export(request, project_id=project_id, folder_id=folder_id)
+        prices = self.client.connection.prices
+        paid = ledger.PaidRequest(
+            ledger.export_log(project_id),
             video=self._video(),
             what=f"export of {self.short_name or project_id}",
-            price=float(self.client.connection.prices.export),
-            second_hand=self.client.connection.prices.second_hand,
-            settings=asked.in_words(request.look()),
+            price=float(prices.export),
+            fingerprint=request_fingerprint.export_fingerprint(request),
+            second_hand=prices.second_hand,
+            settings=request_fingerprint.in_words(request.settings()),
         )
-        try:
-            submission = self.submit_once(
-                context,
-                calls.create_export(request, project_id=project_id, folder_id=folder_id),
-                work,
-                status=status,
-                list_jobs=self._list_exports,
-                recent_jobs=None if folder_id is None else lambda: self._recent_exports(folder_id),
-            )
-        except KlapError as failure:
-            if folder_id is not None and not failure.refused:
-                from klap_provider.operators import exports_there
-
-                exports_there.forget(self.client, self.ledger, folder_id)
-            raise
+        submission = self.submit_once(context, paid, _ExportJob(self, call))
         return {
-            "export_id": str(submission.job_id),
+            "export_id": submission.job_id,
             "project_id": project_id,
             "folder_id": folder_id,
-            "submitted_at": submission.submitted_at,
-            "paid": submission.paid_by(run_of(context)),
-            "entry": work.entry,
+            "submitted_at": submission.attempt.submitted_at,
+            "paid": submission.paid,
+            "entry": submission.attempt.key,
         }
 
-    def _recent_exports(self, folder_id: str) -> list[str]:
-        from klap_provider.operators import exports_there
 
-        return exports_there.ids_of(self.client, self.ledger, folder_id, str(self.project_id))
+class _ExportJob(KlapJob):
+    """An export of a short."""
 
-    def _list_exports(self, without_failed: bool) -> list[str]:
-        exports = self.client.call(calls.list_exports(folder_id=self.folder_id, project_id=self.project_id))
-        return [
-            export.id
-            for export in exports
-            # Of the short itself, as far as the answer says; what was asked for was that.
-            if export.project_id in (None, self.project_id)
-            and not (without_failed and export.status == answers.JobStatus.ERROR)
-        ]
+    has_list = True
+
+    def __init__(self, operator: ExportShortOperator, call: Call[Export]) -> None:
+        super().__init__(operator, call)
+        self.ledger = operator.ledger
+        self.project_id = str(operator.project_id)
+        self.folder_id = operator.folder_id
+
+    def prepare(self, paid: int) -> list[str]:
+        """Return the exports of the short that exist already."""
+        return [export.id for export in self._of_short(self._list(project_id=self.project_id))]
+
+    def find(self) -> in_doubt.Listing:
+        """
+        Return the exports of the short that the POST may have made.
+
+        The list counts as proof where it also shows an export that the ledger has: Klap may answer with an empty list
+        although there are exports, for example to another user.
+        """
+        for folder_id in dict.fromkeys([self.folder_id, None]):
+            listed = self._list(folder_id=folder_id)
+            of_short = self._of_short(listed)
+            if of_short or any(map(self._is_ours, listed[:MOST_TO_CHECK])):
+                sound = [export.id for export in of_short if export.status != answers.JobStatus.ERROR]
+                return in_doubt.Listing(sound, is_proof=True)
+        return in_doubt.Listing([], is_proof=False)
+
+    def _list(self, **filters: str | None) -> list[Export]:
+        return self.client.call(calls.list_exports(**filters))
+
+    def _of_short(self, exports: list[Export]) -> list[Export]:
+        return [export for export in exports if export.project_id in (None, self.project_id)]
+
+    def _is_ours(self, export: Export) -> bool:
+        if export.project_id is None:
+            return False
+        attempts = ledger.read_attempts(self.ledger, ledger.export_log(export.project_id))
+        return any(attempt.job_id == export.id for attempt in attempts)
+
+    def status(self, job_id: str) -> str:
+        """Return the status of an export."""
+        return self.client.call(calls.get_export(job_id, project_id=self.project_id, folder_id=self.folder_id)).status

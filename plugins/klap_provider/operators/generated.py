@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from klap_provider.api.public_form import shown
-from klap_provider.rules.ledger import paid_entry
+from klap_provider.rules.ledger import VERSION, generated_key, payment_key
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import COUNTED_SHORTS_KEY
 
@@ -16,30 +17,41 @@ if TYPE_CHECKING:
     from klap_provider.rules.cost import Cost
     from klap_provider.rules.ledger import Store
 
+log = logging.getLogger(__name__)
+
 
 def bill(ledger: Store, spent: Cost, *, target: str, video: str | None, run: str) -> None:
     """
-    Write down what Klap bills for the shorts, once for each folder and run that paid for it.
+    Record what Klap bills for the shorts that it generated, once for each folder.
+
+    A row that cannot be written fails no task: it is logged, and the sums lack it.
 
     :param spent: what the run has paid for before any export.
-    :param target: Klap's id of the folder or project that they are in.
-    :param video: what they were cut from, if that is known.
-    :param run: that paid for them, as the ledger calls it.
+    :param target: Klap's id of the folder or project that the shorts are in.
+    :param video: address of the video that they were cut from, if it is known.
+    :param run: the run that paid for them, as the ledger names it.
     """
     if not spent.generated_shorts:
         return
-    entry = paid_entry(shown(video) if video else f"folder {target}", target)
-    if ledger.get(entry) is None:
-        price = float(spent.generated_shorts * spent.prices.generated_short)
-        at = datetime.now(timezone.utc).isoformat()
-        line = {
-            "id": target,
-            "run": run,
-            "at": at,
-            "price": price,
-            "what": f"{spent.generated_shorts} generated shorts",
-        }
-        ledger.set(entry, {**line, **({"second_hand": True} if spent.prices.second_hand else {})})
+    note = generated_key(target)
+    at = datetime.now(timezone.utc).isoformat()
+    key = payment_key(at, target)
+    row = {
+        "version": VERSION,
+        "id": target,
+        "run": run,
+        "at": at,
+        "price": float(spent.generated_shorts * spent.prices.generated_short),
+        "what": f"{spent.generated_shorts} generated shorts",
+        "video": shown(video) if video else f"folder {target}",
+        **({"second_hand": True} if spent.prices.second_hand else {}),
+    }
+    try:
+        if ledger.get(note) is None:
+            ledger.set(key, row)
+            ledger.set(note, {"version": VERSION, "payment": key})
+    except Exception as failure:
+        log.warning("The price of %s is not in the ledger: %s: %s", row["what"], type(failure).__name__, failure)
 
 
 def count(context: Context, spent: Cost, *, target: str, listed: int, selected: int) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 import time
-from abc import abstractmethod
+import uuid
+from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
@@ -18,14 +21,16 @@ from klap_provider.rules import ledger
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection
 
     from airflow.sdk import Context
     from typing_extensions import Self
 
     from klap_provider.api.answers import Export, Task
     from klap_provider.api.calls import Call
-    from klap_provider.rules.ledger import Store, Submission, Work
+    from klap_provider.rules.idempotent_submit import Submission
+    from klap_provider.rules.in_doubt import Listing
+    from klap_provider.rules.ledger import PaidRequest, Store
 
 log = logging.getLogger(__name__)
 
@@ -60,84 +65,107 @@ class KlapLedgerOperator(KlapOperator):
 
 class KlapSubmitOperator(KlapLedgerOperator):
     """
-    Base of the operators that cost money: whatever crashes or changes, one POST for the same thing.
+    Base of the operators that cost money: one POST per request, whatever crashes or changes.
 
-    What was paid, or may have been, stands in the ledger, which is the same for all runs: in Airflow's UI under
-    *Assets*, ``klap_ledger``, *State Store*. There a person also says how to go on, see
-    :mod:`klap_provider.rules.persons_word`: the key ``resend <name of the row>`` with the value ``true`` lets one more
-    POST out when the task is cleared.
+    Every paid request is recorded in the ledger, which all runs share: in Airflow's UI under *Assets*, ``klap_ledger``,
+    *State Store*. The user also decides there what becomes of an in-doubt request, see
+    :mod:`klap_provider.rules.manual_resolution`.
     """
 
     @abstractmethod
     def count_accepted(self) -> None:
         """Count, in Airflow's metrics, a POST that Klap has accepted, and what it costs."""
 
-    def submit_once(
-        self,
-        context: Context,
-        call: Call[Task] | Call[Export],
-        work: Work,
-        *,
-        status: Callable[[str], str],
-        list_jobs: Callable[[bool], Sequence[str]] | None = None,
-        recent_jobs: Callable[[], Sequence[str]] | None = None,
-        outgoing: Callable[[int], Call[Task]] | None = None,
-        reuse: bool = False,
-    ) -> Submission:
+    def submit_once(self, context: Context, request: PaidRequest, job: KlapJob) -> Submission:
         """
-        Send the call unless it was sent before, and return the submission, with its id.
+        Send the request unless it was sent before, and return its job.
 
-        :param call: what is asked of Klap.
-        :param work: what that is in the ledger.
-        :param status: returns the status word of the job with the given id.
-        :param list_jobs: lists the ids of the jobs that Klap has of the thing, without those that failed if so asked;
-            None where the API has no list.
-        :param recent_jobs: lists the same as of a moment ago.
-        :param outgoing: called just before a POST with the number of those paid for before, and returns the call as it
-            goes out; default: as it is. May raise.
-        :param reuse: go on with what any run has sent before, if it asked for just the same.
-        :raises KlapError: as :meth:`~klap_provider.rules.submitter.Submitter.submit` says.
+        :param request: what is to be paid for.
+        :param job: how it is sent and found at Klap.
+        :raises KlapError: as :meth:`~klap_provider.rules.idempotent_submit.IdempotentSubmit.submit` says.
         """
-        from klap_provider.rules import lost_answer
-        from klap_provider.rules.submitter import Submitter
+        from klap_provider.rules.idempotent_submit import IdempotentSubmit
+        from klap_provider.rules.in_doubt import Window
 
-        connection, ti = self.client.connection, context["ti"]
-        patience = connection.connect_timeout + connection.read_timeout
-
-        def prepare(paid: int) -> Callable[[float], str]:
-            ready: Call[Any] = outgoing(paid) if outgoing else call
-
-            def send(until: float) -> str:
-                job_id: str = self.client.call(ready, until=until).id
-                self.log.info("Klap has accepted it as %s", job_id)  # before anything else can fail
-                return job_id
-
-            return send
-
-        submitter = Submitter(
+        ti = context["ti"]
+        submit = IdempotentSubmit(
             store=self.ledger,
-            work=work,
+            job=job,
+            request=request,
             asker=ledger.Asker(run_of(context), ti.try_number, ti.max_tries),
-            prepare=prepare,
-            has_failed=lambda job_id: status(job_id) == answers.JobStatus.ERROR,
-            list_jobs=list_jobs,
-            recent_jobs=recent_jobs,
-            clock=time.time,
-            on_accepted=self.count_accepted,
-            tell=self.log.warning,
-            reuse=reuse,
-            settle=lost_answer.SEND_WITHIN + patience + lost_answer.SETTLE,
+            attempt_id=uuid.uuid4().hex,
+            clock=_Clock(),
+            window=Window(job.response_within),
         )
         try:
-            submission, fresh = submitter.submit()
+            submission = submit.submit()
         except KlapError as failure:
-            failure.paid = submitter.paid
-            if failure.fate is not None:
-                failure.fate = failure.fate._replace(second_hand=connection.prices.second_hand)
+            with suppress(Exception):  # the failure itself matters more
+                failure.paid = submit.paid()
             raise
-        verb = "Submitted" if fresh else "Nothing paid: going on with what was submitted before,"
-        self.log.info("%s %s → %s", verb, call, submission.job_id)
+        if submission.was_recorded:
+            self.count_accepted()
+        if not submission.is_new:
+            self.log.info(
+                "Nothing paid: continuing with %s, which was submitted at %s (ledger entry %s)",
+                submission.job_id,
+                submission.attempt.submitted_at,
+                submission.attempt.key,
+            )
         return submission
+
+
+class KlapJob(ABC):
+    """
+    One paid request to Klap, for :class:`~klap_provider.rules.idempotent_submit.IdempotentSubmit`.
+
+    :param operator: the operator that makes the request.
+    :param call: the POST.
+    """
+
+    #: Whether Klap has a list to find the job in.
+    has_list = False
+
+    def __init__(self, operator: KlapSubmitOperator, call: Call[Any]) -> None:
+        self.client = operator.client
+        self.call = call
+        self.log = operator.log
+
+    @property
+    def response_within(self) -> float:
+        """Seconds after which a response is no longer waited for."""
+        return self.client.connection.connect_timeout + self.client.connection.read_timeout
+
+    def prepare(self, paid: int) -> Collection[str]:
+        """Return no known jobs: without a list, there is nothing to ask."""
+        return ()
+
+    def send(self, until: float) -> str:
+        """Send the POST, and return the id of the new job."""
+        job: Task | Export = self.client.call(self.call, until=until, within=self.response_within)
+        job_id = job.id
+        self.log.info("Klap accepted %s as %s", self.call, job_id)  # before anything else can fail
+        return job_id
+
+    def find(self) -> Listing | None:
+        """Return None: there is no list."""
+        return None
+
+    def has_failed(self, job_id: str) -> bool:
+        """Return whether a job ended with the status ``error``."""
+        return self.status(job_id) == answers.JobStatus.ERROR
+
+    @abstractmethod
+    def status(self, job_id: str) -> str:
+        """Return the status of a job."""
+
+
+class _Clock:
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311  # spreads out who comes at the same moment
 
 
 class _Ledger:

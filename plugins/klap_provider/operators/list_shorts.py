@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
+from klap_provider.errors import KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
-from klap_provider.rules import ledger, limits, pace, polling
+from klap_provider.rules import ledger, limits, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
-from klap_provider.rules.selection import as_selected, rank, within
+from klap_provider.rules.selection import Unselected, as_selected, mappable, rank, reasons, within
 from klap_provider.xcoms import (
     DESCRIBED_KEY,
     OFFER_KEY,
@@ -35,33 +36,38 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.api.answers import Project
+    from klap_provider.rules.polling import PollState
 
 
 class ListShortsOperator(KlapLedgerOperator):
     """
     List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
 
-    After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready the
-    list can be late by some minutes; that is waited out in the triggerer.
+    After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready its
+    list can be late by some minutes, and Klap may fill it gradually. The list counts at once if it has
+    ``max_clip_count`` shorts, or all of ``project_ids``, or if this run has selected before. Otherwise the triggerer
+    polls it until two polls agree that are a minute apart, or less where the connection sets a short poll interval.
 
     What a run has selected, it keeps, in its order: after a clear, shorts that are new or have another score change
     nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
 
     :param folder_id: the ``output_id`` of a video-to-shorts task. Templated.
     :param project_id: the ``output_id`` of a video-to-video task, instead. Templated.
-    :param min_virality_score: leave out shorts that score less, 0–100; a short without a score counts as 0.
-        Default: none is left out. Templated.
+    :param min_virality_score: leave out shorts that score less, 0–100. Default: none is left out. Templated.
+    :param without_score: what to do, with ``min_virality_score``, with shorts that Klap gave no score: ``leave_out``
+        or ``export`` them, after those with a score. Default ``leave_out``. Templated.
     :param limit: how many to return at most. Default: all. Templated.
     :param project_ids: ids of shorts of the folder: just these are returned, whatever ``limit`` and
         ``min_virality_score`` say. Default: none is asked for by its id. Templated.
+    :param max_clip_count: how many shorts Klap was asked to make at most. Default: not known. Templated.
     :param source_video_url: the video, for the ledger's line on what Klap bills for the shorts. Templated.
     :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
         does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
     :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
         Default 1. Templated.
     :param allow_empty: return an empty list, instead of failing, if Klap made no shorts. Default false. Templated.
-    :param list_timeout: seconds to wait for a late list. Default 300.
-    :param deferrable: wait for a late list in the triggerer rather than on a worker. Default true.
+    :param list_timeout: seconds after which the list is taken as it is. Default 300.
+    :param deferrable: wait for the list in the triggerer rather than on a worker. Default true.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: a list, possibly empty, to map over:
@@ -79,8 +85,10 @@ class ListShortsOperator(KlapLedgerOperator):
         "folder_id",
         "project_id",
         "min_virality_score",
+        "without_score",
         "limit",
         "project_ids",
+        "max_clip_count",
         "source_video_url",
         "budget",
         "submissions",
@@ -99,8 +107,10 @@ class ListShortsOperator(KlapLedgerOperator):
         folder_id: str | None = None,
         project_id: str | None = None,
         min_virality_score: float | None = None,
+        without_score: str | None = None,
         limit: int | None = None,
         project_ids: list[str] | None = None,
+        max_clip_count: int | str | None = None,
         source_video_url: str | None = None,
         budget: float | None = None,
         submissions: int | str = 1,
@@ -115,15 +125,17 @@ class ListShortsOperator(KlapLedgerOperator):
         self.folder_id = folder_id
         self.project_id = project_id
         self.min_virality_score = min_virality_score
+        self.without_score = without_score
         self.limit = limit
         self.project_ids = project_ids
+        self.max_clip_count = max_clip_count
         self.source_video_url = source_video_url
         self.budget = budget
         self.submissions = submissions
         self.allow_empty = allow_empty
         self.list_timeout = list_timeout
         self.deferrable = deferrable
-        if is_static(min_virality_score) and is_static(limit):
+        if is_static(min_virality_score) and is_static(without_score) and is_static(limit):
             check_now(self._selection)
         if is_static(budget) and is_static(submissions):
             check_now(self._spending)
@@ -138,18 +150,23 @@ class ListShortsOperator(KlapLedgerOperator):
     @reports_failure
     def execute(self, context: Context) -> list[Short]:
         """List, or wait for the list."""
-        return self._list(context, started_at=time.time())
+        return self._list(context, self._state(time.time()))
 
     def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[Short]:
-        """List again, after the trigger has seen shorts or the time is up."""
-        return self._list(context, started_at=started_at)
+        """List again, after the trigger has seen a list that counts, or the time is up."""
+        state = self._state(started_at)
+        known = {name: event[name] for name in ("seen", "seen_since", "handovers") if name in event}
+        return self._list(context, replace(state, **known))
 
-    def _list(self, context: Context, *, started_at: float) -> list[Short]:
+    def _state(self, started_at: float) -> PollState:
+        return polling.PollState(started_at, started_at + self.list_timeout, polling.ShortsTarget.schedule)
+
+    def _list(self, context: Context, state: PollState) -> list[Short]:
         from klap_provider.operators import generated
 
         selection = self._selection()
         self._spending()
-        ranked = rank(self._projects(started_at), selection)
+        ranked = rank(self._projects(self._list_target(context), state), selection)
         connection = self.client.connection
         shorts = [
             listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
@@ -200,25 +217,16 @@ class ListShortsOperator(KlapLedgerOperator):
         }
         if selected["selected"]:
             self.ledger.set(self._entry(context), selected)
-            self._note_exports()
         else:
             self.ledger.delete(self._entry(context))
         return self.conclude(context, shorts)
-
-    def _note_exports(self) -> None:
-        """Note which exports there are already, for all who are about to make others."""
-        if self.folder_id:
-            from klap_provider.operators import exports_there
-
-            try:
-                exports_there.note(self.client, self.ledger, self.folder_id)
-            except KlapError as failure:
-                self.log.info("Each export asks for itself which there are already: %s", failure)
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
         from klap_provider.operators import generated
 
+        shorts = self._mappable(shorts)
+        self._tell_unscored(shorts)
         self.leave(context, shorts)
         selected = [selected_of(short) for short in shorts if short["reason"] is None]
         told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
@@ -227,6 +235,31 @@ class ListShortsOperator(KlapLedgerOperator):
         spent = self.spent(shorts)
         generated.count(context, spent, target=self._target_id(), listed=len(shorts), selected=len(selected))
         return selected
+
+    def _mappable(self, shorts: list[ListedShort]) -> list[ListedShort]:
+        """Return the shorts with no more of them selected than Airflow maps the following tasks over."""
+        from klap_provider.operators.before_submission import most_mapped
+
+        most, selected = most_mapped(), sum(short["reason"] is None for short in shorts)
+        if selected > most:
+            self.log.warning(
+                "The best %d of %d selected shorts are returned: this Airflow maps a task over no more ([core] "
+                "max_map_length)",
+                most,
+                selected,
+            )
+        return mappable(shorts, most)
+
+    def _tell_unscored(self, shorts: list[ListedShort]) -> None:
+        if left_out := reasons(shorts).get(Unselected.NO_SCORE.value):
+            self.log.warning(
+                "Klap gave %d of %d shorts no virality score, and min_virality_score (%s) leaves these out. To export "
+                "them, start a run with this Klap task and without_score set to 'export', or without "
+                "min_virality_score",
+                left_out,
+                len(shorts),
+                self.min_virality_score,
+            )
 
     def leave(self, context: Context, shorts: list[ListedShort], deadline: datetime | None = None) -> None:
         """Leave the shorts, and what their exports cost, for others to see."""
@@ -276,25 +309,52 @@ class ListShortsOperator(KlapLedgerOperator):
     def _target_id(self) -> str:
         return str(self.folder_id or self.project_id)
 
-    def _projects(self, started_at: float) -> list[Project]:
-        target = self._target()
-        watch = polling.Watch(started_at, started_at + self.list_timeout, pace.Pace(shortest=2, longest=15))
+    def _list_target(self, context: Context) -> polling.ShortsTarget:
+        """Return the list to poll, and what makes it count."""
+        if self.selected_before(context) is not None:
+            return self._target()
+        most = _number(self.max_clip_count)
+        return replace(
+            self._target(),
+            most=None if most is None else int(most),
+            wanted=self.project_ids or None,
+            interval=polling.list_interval(self._poll_interval()),
+        )
+
+    def _poll_interval(self) -> float | None:
+        try:
+            return self.client.connection.poke_interval
+        except KlapError:  # the poll decides whether that is the end
+            return None
+
+    def _projects(self, target: polling.ShortsTarget, state: PollState) -> list[Project]:
         while True:
             try:
-                verdict = self.look(target, watch)
+                decision = self.poll(target, state)
             except KlapNoShortsError:
                 if self.allow_empty:
                     return []
                 raise
-            if isinstance(verdict, polling.Ready):
-                return verdict.value
+            if isinstance(decision, polling.Done):
+                return decision.value
+            if decision.state.seen != state.seen:
+                self.log.info("%s may not be complete: polling it again in %.0f s", target, decision.seconds)
+            state = decision.state
             if self.deferrable:
                 self.defer(
-                    trigger=triggers.ShortsListTrigger.watching(
-                        target, verdict, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
+                    trigger=triggers.ShortsListTrigger.waiting(
+                        target, decision, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
                     ),
                     method_name="list_again",
-                    kwargs={"started_at": watch.started_at},
+                    kwargs={"started_at": state.started_at},
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),
                 )
-            time.sleep(verdict.seconds)
+            time.sleep(decision.seconds)
+
+
+def _number(rendered: float | str | None) -> float | None:
+    """Return a rendered number; None for what a template makes of one that is not known."""
+    try:
+        return float(rendered or "")
+    except ValueError:
+        return None

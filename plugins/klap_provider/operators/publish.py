@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,12 +10,13 @@ from airflow.sdk import AssetAlias
 from klap_provider.api import public_form
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError
-from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules import limits, pace, polling
+from klap_provider.operators.base import KlapOperator, reports_failure, writer_of
+from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.naming import manifest_name
+from klap_provider.rules.selection import Unselected, reasons
 from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
-from klap_provider.telemetry import metrics, past_jobs
+from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     COST_KEY,
     COUNTED_MISSING_KEY,
@@ -24,6 +24,7 @@ from klap_provider.xcoms import (
     OUTCOME_KEY,
     REVIEW_KEY,
     SHORTS_KEY,
+    ListedShort,
     Published,
     Short,
     ShortsEvent,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
     from pydantic import JsonValue
+
+    from klap_provider.files.storage import Writer
 
 #: What the latest run to end says of the folder; and below it, what each run has said.
 MANIFEST = "manifest.json"
@@ -60,9 +63,6 @@ class PublishShortsOperator(KlapOperator):
         it did not come to that. Templated.
     :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose answer goes into the
         manifest, if there is one.
-    :param took: seconds that Klap took for the task, as :class:`~klap_provider.sensors.TaskStatusSensor` returns them.
-        They, and what the waits among ``steps`` took, are remembered for the waits of later runs. Default: of the
-        exports alone. Templated.
     :param source_video_url: the video. Templated.
     :param klap_task_id: Klap's task; None if it did not come to that. Templated.
     :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
@@ -72,6 +72,7 @@ class PublishShortsOperator(KlapOperator):
         are none to be billed, as after video-to-video.
     :param destination: as given to the delivering task; the same default. Templated.
     :param subfolder: as given to the delivering task. Templated.
+    :param submit_task_id: as given to the delivering task.
     :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
         (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
         allows (``[klap] allowed_destinations``).
@@ -95,7 +96,6 @@ class PublishShortsOperator(KlapOperator):
         "source_video_url",
         "klap_task_id",
         "folder_id",
-        "took",
         "submissions",
         "destination",
         "subfolder",
@@ -109,13 +109,13 @@ class PublishShortsOperator(KlapOperator):
         shorts: list[Short] | None,
         source_video_url: str,
         review_task_id: str | None = None,
-        took: float | str | None = None,
         klap_task_id: str | None = None,
         folder_id: str | None = None,
         submissions: int | str | None = None,
         list_task_id: str | None = None,
         destination: str | None = None,
         subfolder: str | None = None,
+        submit_task_id: str | None = None,
         allowed_destinations: Sequence[str] | None = None,
         asset_alias: str | None = "klap_shorts",
         **kwargs: Any,
@@ -129,13 +129,13 @@ class PublishShortsOperator(KlapOperator):
         self.shorts = shorts
         self.source_video_url = source_video_url
         self.review_task_id = review_task_id
-        self.took = took
         self.klap_task_id = klap_task_id
         self.folder_id = folder_id
         self.submissions = submissions
         self.list_task_id = list_task_id
         self.destination = destination
         self.subfolder = subfolder
+        self.submit_task_id = submit_task_id
         self.allowed_destinations = allowed_destinations
         self.note_author("destination")
 
@@ -148,7 +148,8 @@ class PublishShortsOperator(KlapOperator):
         # One request for each task: all its map indexes at once, told apart by their project_id.
         files = ti.xcom_pull(task_ids=self.steps[-1:])
         failures = [] if self._is_whole(files) else ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY)
-        cost = self._cost(context, failures)
+        listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY) if self.list_task_id else None
+        cost = self._cost(context, listed, failures)
         if cost is not None:
             self.log.info("The run has cost %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
@@ -159,10 +160,12 @@ class PublishShortsOperator(KlapOperator):
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
             raise KlapIncompleteError(f"{cause}. Nothing was made of {public_form.shown(self.source_video_url)}.")
-        destination = self.settled(self.allowed_destinations)
+        destination = self.settled(self.allowed_destinations, context)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
+        left_out = reasons(listed or [])
         path = self._write(
+            writer_of(context),
             destination,
             manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             {
@@ -176,13 +179,13 @@ class PublishShortsOperator(KlapOperator):
                     {name: fact for name, fact in short.items() if name not in IN_SIDECAR} for short in delivered
                 ],
                 "missing": missing,
+                "left_out": left_out,
                 "problem": problem,
                 "cost": None if cost is None else cost.to_json(),
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
             },
         )
         self._count(context, [short["project_id"] for short in missing])
-        self._remember(exports)
         for short in missing:
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
@@ -194,7 +197,19 @@ class PublishShortsOperator(KlapOperator):
                 "failed at Klap is."
             )
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
-        self.line = f"{len(delivered)} delivered{f', {dollars(cost.total)}' if cost else ''}"
+        unscored = left_out.get(Unselected.NO_SCORE.value)
+        if unscored and not delivered:
+            self.log.warning(
+                "No short was selected: Klap gave %d of %d no virality score, and min_virality_score leaves these out. "
+                "To export them, start a run with this Klap task (%s) and without_score set to 'export'",
+                unscored,
+                len(listed or []),
+                self.klap_task_id,
+            )
+        self.line = (
+            f"{len(delivered)} delivered{f', {unscored} without a score' if unscored else ''}"
+            f"{f', {dollars(cost.total)}' if cost else ''}"
+        )
         if self.asset_alias and delivered:
             from klap_provider.operators import asset_event
 
@@ -226,7 +241,7 @@ class PublishShortsOperator(KlapOperator):
         there = {file["project_id"] for file in files if file}
         return bool(self.shorts) and all(short["project_id"] in there for short in self.shorts or [])
 
-    def _cost(self, context: Context, failures: Sequence[Any]) -> Cost | None:
+    def _cost(self, context: Context, listed: Sequence[ListedShort] | None, failures: Sequence[Any]) -> Cost | None:
         """Return what Klap has accepted, and so bills, in this run."""
         if self.submissions is None:
             return None
@@ -234,7 +249,6 @@ class PublishShortsOperator(KlapOperator):
         submissions = klap_requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
         generated: int | None = 0
         if self.list_task_id and submissions:
-            listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY)
             generated = None if listed is None else len(listed)
         said = [*ti.xcom_pull(task_ids=self.steps[:1]), *failures]
         return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))
@@ -253,19 +267,7 @@ class PublishShortsOperator(KlapOperator):
         said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
         return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
 
-    def _remember(self, exports: Sequence[Any]) -> None:
-        """Remember what Klap took for the task and the exports, once for a try of this task."""
-        duration = {short["project_id"]: short.get("duration") for short in self.shorts or []}
-        with contextlib.suppress(ValueError):  # what is not known, a template renders as nothing, or as "None"
-            past_jobs.note(self.klap_conn_id, polling.TaskTarget.job, [pace.Took(float(self.took or ""))])
-        took = [each for each in exports if each and each.get("took")]
-        past_jobs.note(
-            self.klap_conn_id,
-            polling.ExportTarget.job,
-            [pace.Took(each["took"], duration.get(each["project_id"])) for each in took],
-        )
-
-    def _write(self, destination: str, name: str, manifest: dict[str, Any]) -> str:
+    def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:
         """Write the manifest, and return the path of it that stays this run's."""
         from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import folder_at, storage_faults
@@ -274,5 +276,5 @@ class PublishShortsOperator(KlapOperator):
         own = folder / OF_EACH_RUN / name
         for path in (own, folder / MANIFEST):
             with storage_faults("destination", str(path), paid=True):
-                write_json(path, manifest)
+                write_json(path, manifest, writer)
         return str(own)

@@ -28,15 +28,15 @@ class ReadVideoListOperator(KlapOperator):
     """
     Read a list of videos, and check all of it before anything is started or paid for.
 
-    A video that the list has twice, with the same settings, is returned once. Left out are videos whose address
-    certainly leads nowhere; see :mod:`klap_provider.files.reach`.
+    A video that the list has twice, with the same settings, is returned once. Left out are addresses that certainly
+    lead to no video; see :mod:`klap_provider.files.preflight`.
 
     :param form: the fields of the trigger form of the DAG that makes the runs, by name.
     :param trigger_dag_id: that DAG.
     :param source_video_urls: the list itself. Templated.
     :param list_path: or else where it is: an absolute path, or any URL of Airflow's object storage. A name that ends in
-        ``.csv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per line.
-        Templated.
+        ``.csv`` or ``.tsv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per
+        line. Templated.
     :param settings: fields of the form for all videos; what is empty is not set. Templated.
     :param allowed_lists: which places a run may name as ``list_path``, as beginnings of addresses
         (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
@@ -119,10 +119,10 @@ class ReadVideoListOperator(KlapOperator):
         ]
 
     def _gone(self, context: Context, videos: Mapping[str, Row], shared: Mapping[str, Any]) -> dict[str, LeftOutVideo]:
-        """Return what to say of the videos that are certainly not there; one that has its run has served."""
-        from klap_provider.files.reach import gone
+        """Return what to say of the addresses that lead to no video, unless they have their run already."""
+        from klap_provider.files.preflight import problems
 
-        reasons = gone(
+        reasons = problems(
             {row.source_video_url: is_local(self._klap({**shared, **row.settings}).api_url) for row in videos.values()}
         )
         left_out: dict[str, LeftOutVideo] = {
@@ -156,7 +156,7 @@ class ReadVideoListOperator(KlapOperator):
 
             self.require_place("list_path", self.allowed_lists)
             text = text_at("list_path", self.list_path)
-            is_table = self.list_path.lower().endswith(".csv")
+            is_table = self.list_path.lower().endswith((".csv", ".tsv"))
             rows = read_csv(text, self._schemas()) if is_table else read_lines(text.splitlines())
         else:
             rows = read_lines(self.source_video_urls or [])

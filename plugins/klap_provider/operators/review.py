@@ -12,7 +12,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
-from klap_provider.rules import ballot, ledger, video_list
+from klap_provider.rules import ballot, ledger, request_fingerprint, video_list
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.facts import ids_of
 from klap_provider.rules.selection import only, put_first
@@ -104,12 +104,12 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         raise AssertionError("unreachable: the task is parked")
 
     def _with_exports(self, shorts: list[ListedShort]) -> list[ListedShort]:
-        """Return the shorts with whether the ledger has an export of each that looks as this run's will."""
-        look = klap_requests.export_request(self.watermark).look()
+        """Return the shorts with whether the ledger has an export of each with the settings of this run."""
+        fingerprint = request_fingerprint.export_fingerprint(klap_requests.export_request(self.watermark))
 
         def is_exported(short: ListedShort) -> bool:
-            row = self.ledger.get(ledger.export_entry(short["project_id"], look))
-            return row is not None and row["id"] is not None
+            attempts = ledger.read_attempts(self.ledger, ledger.export_log(short["project_id"]))
+            return any(each.job_id is not None and each.fingerprint == fingerprint for each in attempts)
 
         return [{**short, "exported": is_exported(short)} for short in shorts]
 

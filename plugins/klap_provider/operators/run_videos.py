@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.airflow_internals.tasks import start_run
+from klap_provider import triggers
+from klap_provider.airflow_internals.tasks import run_state, start_run
 from klap_provider.api.public_form import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.video_list import URL, label
-from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, VideoOutcome
+from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WATCH_KEY, VideoOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from pydantic import JsonValue
 
-ENDED = ("success", "failed")
+#: States of a run that has ended; and what takes the place of a state where the run does not exist any more.
+ENDED, DELETED = ("success", "failed"), "deleted"
+
+#: Seconds after which a batch gives up on a run: more than any run takes without a reviewer.
+TIMEOUT = 7 * 24 * 3600.0
 
 
 class VideoRunOperator(KlapOperator):
@@ -34,10 +41,12 @@ class VideoRunOperator(KlapOperator):
     :param settings: fields of the DAG's trigger form that are this video's own.
     :param shared_settings: those that are set for all videos. The others keep the DAG's defaults.
     :param line: the video's line in the list, for people.
-    :param poke_interval: seconds from one look at the run to the next. Default 30.
+    :param poke_interval: seconds between two polls of the run. Default 30.
+    :param timeout: seconds after which the task gives up on the run; the hours of a review come on top. Default seven
+        days.
     :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``, also where
         the task fails.
-    :raises KlapIncompleteError: the run failed; says why.
+    :raises KlapIncompleteError: the run failed, was deleted, or has not ended in time; says why.
     """
 
     template_fields: Sequence[str] = (
@@ -60,6 +69,7 @@ class VideoRunOperator(KlapOperator):
         shared_settings: dict[str, Any] | None = None,
         line: int | None = None,
         poke_interval: float = 30,
+        timeout: float = TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,6 +80,7 @@ class VideoRunOperator(KlapOperator):
         self.shared_settings = shared_settings
         self.line = line
         self.poke_interval = poke_interval
+        self.timeout = timeout
 
     @property
     def video_name(self) -> str:
@@ -79,30 +90,43 @@ class VideoRunOperator(KlapOperator):
     @reports_failure
     def execute(self, context: Context) -> VideoOutcome:
         """Start the run unless it is there, and wait for its end."""
-        from airflow.providers.standard.triggers.external_task import DagStateTrigger
         from airflow.sdk.exceptions import TaskDeferred
 
         conf = {**(self.shared_settings or {}), **(self.settings or {}), URL: self.source_video_url}
+        deadline = self._deadline(context, conf)
         if start_run(self.trigger_dag_id, self.trigger_run_id, conf, self.video_name):
             self.log.info("Started the run %s of %s", self.trigger_run_id, self.trigger_dag_id)
         else:
-            state = context["ti"].get_dagrun_state(self.trigger_dag_id, self.trigger_run_id)
-            self.log.info("Nothing started: the run %s is there, and is %s", self.trigger_run_id, state)
-            if state in ENDED:
+            state = run_state(self.trigger_dag_id, self.trigger_run_id) or DELETED
+            self.log.info("Nothing started: the run %s exists and is %s", self.trigger_run_id, state)
+            if state in (*ENDED, DELETED) or time.time() >= deadline:
                 return self._outcome(context, state)
         raise TaskDeferred(
-            trigger=DagStateTrigger(
+            trigger=triggers.VideoRunTrigger(
                 dag_id=self.trigger_dag_id,
-                states=list(ENDED),  # type: ignore[arg-type]  # the words are what the trigger keeps
-                run_ids=[self.trigger_run_id],
+                run_id=self.trigger_run_id,
+                deadline=deadline,
                 poll_interval=self.poke_interval,
             ),
             method_name="execute_complete",
         )
 
-    def execute_complete(self, context: Context, event: tuple[str, dict[str, Any]]) -> VideoOutcome:
-        """Go on when the run has ended."""
-        return self._outcome(context, event[1][self.trigger_run_id])
+    def execute_complete(self, context: Context, event: Any) -> VideoOutcome:
+        """Continue when the run has ended, is deleted, or the deadline has passed."""
+        # A wait that an earlier version began ends with the event of Airflow's DagStateTrigger.
+        state = event["state"] if isinstance(event, dict) else event[1][self.trigger_run_id]
+        return self._outcome(context, state)
+
+    def _deadline(self, context: Context, conf: dict[str, Any]) -> float:
+        """Return when to give up, in seconds since the epoch: the same for all tries until somebody clears the task."""
+        store, max_tries = context["task_state_store"], context["ti"].max_tries
+        target = f"{self.trigger_run_id} {max_tries}"
+        record: Any = store.get(WATCH_KEY)
+        if record is None or record["target"] != target:
+            record = {"target": target, "started_at": time.time(), "unknown_since": None}
+            store.set(WATCH_KEY, cast("JsonValue", record))
+        review = 3600 * float(conf.get("review_hours") or 0)
+        return float(record["started_at"]) + self.timeout + review
 
     def _outcome(self, context: Context, state: str) -> VideoOutcome:
         ti = context["ti"]
@@ -112,21 +136,33 @@ class VideoRunOperator(KlapOperator):
                 dag_id=self.trigger_dag_id, run_id=self.trigger_run_id, task_ids="publish", key=key, map_indexes=-1
             )
 
-        error = None
-        if state != "success":
-            said = published(ERROR_KEY)
-            error = said["error"] if said else "It left no reason; see its tasks."
+        error = None if state == "success" else self._error(state, published(ERROR_KEY) if state == "failed" else None)
         outcome: VideoOutcome = {
             "source_video_url": shown(self.source_video_url),
             "run_id": self.trigger_run_id,
             "state": state,
-            "shorts": sum(bool(short["path"]) for short in published(OUTCOME_KEY) or []),
+            "shorts": sum(bool(short["path"]) for short in published(OUTCOME_KEY) or []) if state in ENDED else 0,
             "error": error,
         }
         ti.xcom_push(key=RETURN_KEY, value=outcome)
-        if error:
-            raise KlapIncompleteError(
-                f"{outcome['source_video_url']}: the run {self.trigger_run_id} of {self.trigger_dag_id} failed. {error}"
-                " To go on, mend the cause and clear that run; then clear this one, or start the batch again."
-            )
-        return outcome
+        if error is None:
+            return outcome
+        what = {"failed": "failed", DELETED: "was deleted"}.get(state, f"is still {state}")
+        action = {
+            "failed": "Fix the cause and clear that run; then clear this task, or start the batch again.",
+            DELETED: "Clear this task, or start the batch again, to start the run again. With reuse, which is on in a "
+            "batch by default, nothing is paid again.",
+        }.get(state, "See what the run waits for. To wait longer, clear this task.")
+        raise KlapIncompleteError(
+            f"{outcome['source_video_url']}: the run {self.trigger_run_id} of {self.trigger_dag_id} {what}. {error} "
+            f"{action}"
+        )
+
+    def _error(self, state: str, said: Any) -> str:
+        if said:
+            return str(said["error"])
+        if state == "failed":
+            return "It left no reason; see its tasks."
+        if state == DELETED:
+            return "Somebody deleted the run before it ended."
+        return f"It has not ended within {self.timeout / 3600:g} hours."

@@ -11,8 +11,8 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.api.shapes import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
-from klap_provider.operators.ledger import KlapSubmitOperator, run_of
-from klap_provider.rules import asked, ledger, limits, video_list
+from klap_provider.operators.ledger import KlapJob, KlapSubmitOperator
+from klap_provider.rules import ledger, limits, request_fingerprint, video_list
 from klap_provider.rules.cost import affordable, dollars
 from klap_provider.telemetry import metrics
 
@@ -33,9 +33,10 @@ class KlapVideoOperator(KlapSubmitOperator):
     """
     Base of the operators that send a video to Klap. Costs money, once.
 
-    What a run and its task have sent stands in the ledger (:mod:`klap_provider.rules.ledger`), and a retry or a
-    clear goes on with that, unless it failed at Klap. If the inputs have changed meanwhile, a retry says so, and after
-    a clear the task stops and says how to go on with either. Another run is new work, unless ``reuse`` is on.
+    What a task of a run submits is recorded in the ledger (:mod:`klap_provider.rules.ledger`). A retry or a clear
+    continues with it, unless it failed at Klap. If the settings have changed since, a retry logs that, and after a
+    clear the task fails and its error tells how to continue with either. Another run submits the video again, unless
+    ``reuse`` is on.
     Parameters left None are not sent, and Klap's defaults hold. All are templated.
 
     :param source_video_url: a YouTube link, a public http(s) address of a video file, or a file in object storage
@@ -51,8 +52,9 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param editing_options: any of ``captions``, ``reframe``, ``emojis``, ``intro_title`` (default true) and
         ``remove_silences`` (default false).
     :param klap_task_id: go on with this task of Klap instead of submitting.
-    :param reuse: if any run has sent this video with these settings before, go on with that, unless it failed.
-        Default false.
+    :param reuse: if any run has submitted this video with these settings before, continue with that task, unless it
+        failed. Runs that ask for it at the same moment share one submission if ``reuse`` is on in all of them. Default
+        false.
     :param destination: where the videos are to be delivered later: a file is written there and removed, before
         anything is paid for. If it is empty when the task runs, the connection's, or else ``klap_shorts`` in Airflow's
         home, where all tasks run on one machine. Not given: likewise if a
@@ -206,6 +208,8 @@ class KlapVideoOperator(KlapSubmitOperator):
         """Submit, or reattach to what was submitted before."""
         if self.strict_conf:
             require_fields(self, context)
+        if isinstance(self.source_video_url, str):
+            self.source_video_url = addresses.repaired(self.source_video_url)
         self.require_place("source_video_url", self.allowed_sources)
         destination = self._tried_destination()
         budget = self._budget()
@@ -220,20 +224,13 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "destination": destination,
             }
         request = self._request()
-        call = self.call(request)
-        submission = self.submit_once(
-            context,
-            call,
-            self._work(context, call, request, budget),
-            status=lambda job_id: self.client.call(calls.get_task(job_id)).status,
-            outgoing=lambda paid: self._outgoing(request, paid, budget),
-            reuse=self.reuse is True or str(self.reuse).lower() == "true",
-        )
+        job = _VideoJob(self, request, budget)
+        submission = self.submit_once(context, self._paid_request(context, request, budget), job)
         self.submitted = submission.job_id
         return {
-            "klap_task_id": str(submission.job_id),
-            "submitted_at": submission.submitted_at,
-            "paid": submission.paid_by(run_of(context)),
+            "klap_task_id": submission.job_id,
+            "submitted_at": submission.attempt.submitted_at,
+            "paid": submission.paid,
             "destination": destination,
         }
 
@@ -254,39 +251,68 @@ class KlapVideoOperator(KlapSubmitOperator):
         following = self.get_flat_relatives(upstream=False)
         return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
 
-    def _work(
-        self, context: Context, call: Call[Task], request: klap_requests.VideoRequest, budget: Decimal | None
-    ) -> ledger.Work:
-        connection, ti, body = self.client.connection, context["ti"], call.body or {}
-        video = public_form.shown(request.source_video_url)
-        return ledger.Work(
-            ledger.submission_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
+    def _paid_request(
+        self, context: Context, request: klap_requests.VideoRequest, budget: Decimal | None
+    ) -> ledger.PaidRequest:
+        connection, ti, call = self.client.connection, context["ti"], self.call(request)
+        video, settings = public_form.shown(request.source_video_url), request.settings()
+        of_all_runs = request_fingerprint.fingerprint(call.path, settings, connection.api_url, connection.on_behalf_of)
+        return ledger.PaidRequest(
+            ledger.submission_log(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
             video=video,
             what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
             price=float(connection.prices.input_video),
             asked={
                 "call": call.name,
-                **body,
+                **settings,
                 "source_video_url": video,
                 "klap_conn_id": self.klap_conn_id,
                 "host": connection.api_url,
                 "on_behalf_of": connection.on_behalf_of,
             },
-            request=ledger.request_entry(call.path, body),
+            shared_log=ledger.request_log(of_all_runs) if str(self.reuse).lower() == "true" else None,
+            reuse_key=ledger.reuse_key(of_all_runs),
             budget=None if budget is None else float(budget),
             second_hand=connection.prices.second_hand,
-            settings=asked.in_words(
-                {field: body[field] for field in body if field not in ("source_video_url", "name")}
+            settings=request_fingerprint.in_words(
+                {field: settings[field] for field in settings if field not in ("source_video_url", "name")}
             ),
         )
 
-    def _outgoing(self, request: klap_requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
-        """Return the call with an address that Klap can fetch from, if the budget allows it."""
+    def ready_call(self, request: klap_requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
+        """
+        Return the POST with an address that Klap can fetch from, if the budget allows it.
+
+        :param paid: how many POSTs of this run Klap has accepted before.
+        """
         from klap_provider.files.source import is_stored, signed
+        from klap_provider.operators import before_submission
 
         connection = self.client.connection
-        self._check_cost(self.most(request, connection.prices, submissions=paid + 1), budget)
+        most = self.most(request, connection.prices, submissions=paid + 1)
+        self._check_cost(most, budget)
+        video = request.source_video_url
         if is_stored(request.source_video_url):
             request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
         addresses.require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
+        before_submission.check(video, most, api_url=connection.api_url, warn=self.log.warning)
         return self.call(request)
+
+
+class _VideoJob(KlapJob):
+    """A video that Klap processes. Klap has no list of tasks."""
+
+    def __init__(
+        self, operator: KlapVideoOperator, request: klap_requests.VideoRequest, budget: Decimal | None
+    ) -> None:
+        super().__init__(operator, operator.call(request))
+        self._operator, self._request, self._budget = operator, request, budget
+
+    def prepare(self, paid: int) -> Sequence[str]:
+        """Sign the video's address, and check the budget."""
+        self.call = self._operator.ready_call(self._request, paid, self._budget)
+        return ()
+
+    def status(self, job_id: str) -> str:
+        """Return the status of a task."""
+        return self.client.call(calls.get_task(job_id)).status

@@ -1,71 +1,71 @@
 """
-The ledger: what was paid, or may have been, so that nothing is paid twice. Pure.
+The ledger: every paid request, so that no request is paid for twice. Pure.
 
-Klap bills every POST it accepts and has no idempotency key, so the memory is ours: rows of one store that outlives
-crashes, retries, clears and runs, and is the same for all of them. A row stands under the name of the thing itself:
+Klap bills each POST that it accepts and has no idempotency key. The ledger is therefore a key-value store that outlives
+retries, crashes, clears and deleted runs, and that all runs share. Each request has a log of attempts, numbered from 0:
 
-=================================  =============================================================
-``export <short> <look>``          an export: :class:`Submission`; the same whoever asks for it, and how
-``submission <dag> <run> <task>``  a video sent to Klap: :class:`Submission`
-``request <digest>``               which submission was the last to ask for just that; for ``reuse``
-``paid <video> <id>``              one accepted POST, for people: when, which run, for what, at what price
-``job <export id>``                which export of ours it is; so that no other one adopts it
-``selection <dag> <run> <task>``   which shorts a run has selected (:mod:`klap_provider.rules.selection`)
-``delivered <dag> <run> <short>``  where a run has delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
-``adopt …``, ``resend …``          a person's word on the export or the submission of that name
-``turn …``                         who may pay for the export, submission or request of that name next, or has paid;
-                                   and who may be the first to record an event of that asset
-``listed <folder> <user>``         which exports there were of a folder a moment ago; good for a minute
-``pace <connection> <kind>``       what its last jobs took (:mod:`klap_provider.rules.pace`); nothing that was paid
-=================================  =============================================================
+====================================  ==================================================================
+``<log>.<n>``                         :class:`Attempt`: written before POST ``n``, by its claim holder alone
+``claim.<log>.<n>``, ``door.…``       who may send POST ``n``, see :mod:`klap_provider.rules.claim`
+``paid.<day>.<attempt id>``           :class:`Payment`: an accepted POST and Klap's id of its job
+``adopt.<log>.<n>``, ``resend.…``     a user's decision, see :mod:`klap_provider.rules.manual_resolution`
+``generated.<folder>``                the key of the payment for the shorts that Klap generated
+``reuse.<fingerprint>``               the key of the newest payment for a submission, whichever run made it
+``selection.<task>``                  which shorts a run has selected (:mod:`klap_provider.rules.selection`)
+``delivered.<run>.<short>``           where a run delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
+====================================  ==================================================================
 
-A :class:`Submission` without an id is an intent: a POST may have gone out. :mod:`klap_provider.rules.submitter` says
-what comes of it.
+A log is named after what is paid for: ``export.<short>``, which has the exports of a short with any settings;
+``submission.<task>``, the video that a task of a run submits; ``request.<fingerprint>``, the same request of all runs
+that reuse each other's. :mod:`klap_provider.rules.idempotent_submit` has the rules.
+
+Keys are short and ASCII, because a state-store backend may make a file name of them. Text that does not fit is replaced
+by its hash; the rows have the text itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
-from klap_provider.rules.asked import plain
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Airflow takes keys of 512 characters, and a word and a space may come before a name.
-LONGEST_NAME = 512 - len("resend ")
+#: Of the rows that are written now. Readers tolerate missing and unknown fields.
+VERSION = 1
 
-#: The first words of the rows that are listed, rather than looked up.
+#: How the keys of the rows begin that are listed rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
+
+_PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
 
 
 class Store(Protocol):
     """
-    What is needed of the state store. It has no compare-and-set.
+    What the ledger needs of a key-value store. There is no compare-and-set.
 
-    One that cannot be read raises; that must never look like "there is no such row".
+    A store that cannot be read raises. It must never look like one that has no such row.
     """
 
-    def get(self, name: str) -> Any:
+    def get(self, key: str) -> Any:
         """Return a row, or None if there is none."""
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, key: str, value: Any) -> None:
         """Write a row, whatever was there."""
 
-    def delete(self, name: str) -> None:
-        """Forget a row."""
+    def delete(self, key: str) -> None:
+        """Remove a row."""
 
 
 @dataclass(frozen=True)
 class Asker:
     """
-    The try of a task instance that asks.
+    The try of a task instance that makes a request.
 
-    :param run: what the ledger calls its run.
+    :param run: DAG id and run id, with a space between them.
     :param try_number: from 1.
     :param max_tries: Airflow's; a clear raises it, a retry does not.
     """
@@ -74,173 +74,228 @@ class Asker:
     try_number: int = 1
     max_tries: int = 0
 
-    def goes_on_from(self, other: Asker) -> bool:
-        """Whether only Airflow's own retries lie between the two, and no clear and no deleted run."""
+    def is_retry_of(self, other: Asker) -> bool:
+        """Return whether only Airflow's own retries lie between the two: no clear and no deleted run."""
         return self.max_tries == other.max_tries and self.try_number >= other.try_number
 
 
 @dataclass(frozen=True)
-class Work:
+class PaidRequest:
     """
-    What is to be paid for.
+    A request that Klap bills.
 
-    :param entry: its name in the ledger, see :func:`export_entry` and :func:`submission_entry`.
-    :param video: the video that it is made of, as people know it, and without secrets.
-    :param what: what it is, for people.
+    :param log: key of its log of attempts, see :func:`export_log`, :func:`submission_log` and :func:`request_log`.
+    :param video: address of the video that it is about, without secrets.
+    :param what: what is ordered, for people.
     :param price: US dollars.
-    :param asked: what is asked of whom, without secrets: what must not change unnoticed. For an export nothing, as its
-        name says it all.
-    :param request: name of the row that finds it by what was asked; None where nobody looks so.
-    :param budget: US dollars that the run which asks may cost, for the line of a video; None: any number.
-    :param second_hand: whether nobody at Klap has confirmed the price.
-    :param settings: how it is to be made, for people.
+    :param fingerprint: which attempts of the log are the same request.
+    :param asked: what is sent to which account, without secrets. A difference from the attempt before is reported.
+    :param shared_log: log of the same request of other runs, to reuse what they paid for; None: do not reuse.
+    :param reuse_key: where the newest payment for the same request is noted; None: nowhere.
+    :param budget: US dollars that the run may cost; None: no limit.
+    :param second_hand: whether the price is a default that Klap has not confirmed.
+    :param settings: the settings, for people.
     """
 
-    entry: str
+    log: str
     video: str
     what: str
     price: float
+    fingerprint: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
-    request: str | None = None
+    shared_log: str | None = None
+    reuse_key: str | None = None
     budget: float | None = None
     second_hand: bool = False
     settings: str = ""
 
 
 @dataclass(frozen=True)
-class Submission:
+class Attempt:
     """
-    A paid job, and who asked for it.
+    An intent to send a POST.
 
-    :param at: when the POST was about to go out, in seconds since the epoch.
+    :param key: its key in the ledger.
+    :param id: unique; a part of the payment's key.
+    :param at: when the POST was about to be sent, in seconds since the epoch.
     :param asker: who was about to send it.
-    :param work: what it is for.
-    :param job_id: Klap's id of the task or export; None while that is not known.
-    :param known: ids of jobs of the same thing that were there before: never what this POST made.
-    :param paid: every POST for it that Klap is known to have accepted: ``{"id", "run", "at", "price"}``, and, where
-        they hold, ``budget`` and ``second_hand``.
+    :param known: ids of jobs at Klap that this POST cannot have made, because they existed before.
+    :param is_void: whether it is certain that no POST was accepted.
+    :param link: log that this request continues in, for a run that reuses other runs' requests.
+    :param job_id: Klap's id of the task or export, from the payment; None while there is no payment.
+    :param paid_by: the run that paid.
     """
 
+    key: str
+    id: str
     at: float
     asker: Asker
-    work: Work
-    job_id: str | None = None
+    what: str
+    video: str
+    price: float
+    fingerprint: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
     known: tuple[str, ...] = ()
-    paid: tuple[Mapping[str, Any], ...] = ()
-
-    def paid_by(self, run: str) -> int:
-        """Return how many POSTs Klap has accepted of a run."""
-        return sum(line["run"] == run for line in self.paid)
+    budget: float | None = None
+    second_hand: bool = False
+    settings: str = ""
+    is_void: bool = False
+    link: str | None = None
+    job_id: str | None = None
+    paid_by: str | None = None
 
     @property
     def submitted_at(self) -> str:
         """``at`` in ISO 8601."""
-        return _iso(self.at)
+        return datetime.fromtimestamp(self.at, timezone.utc).isoformat()
+
+    @property
+    def payment_key(self) -> str:
+        """Key of the payment that this attempt leads to."""
+        return payment_key(self.submitted_at, self.id)
 
     def to_row(self) -> dict[str, Any]:
         """Return the JSON form, for the store and for people."""
+        optional = {
+            "known": list(self.known),
+            "budget": self.budget,
+            "second_hand": self.second_hand,
+            "settings": self.settings,
+            "fingerprint": self.fingerprint,
+            "link": self.link,
+            "void": self.is_void,
+        }
         return {
-            "id": self.job_id,
-            "what": self.work.what,
-            "video": self.work.video,
+            "version": VERSION,
+            "id": self.id,
+            "what": self.what,
+            "video": self.video,
             "submitted_at": self.submitted_at,
             "run": self.asker.run,
             "tries": [self.asker.try_number, self.asker.max_tries],
-            "price": self.work.price,
-            "paid": [dict(line) for line in self.paid],
-            "known": list(self.known),
-            "asked": dict(self.work.asked),
+            "price": self.price,
+            "asked": dict(self.asked),
+            **{name: value for name, value in optional.items() if value not in (None, False, "", [])},
         }
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any], work: Work) -> Submission:
-        """Return what :meth:`to_row` wrote of the same work."""
+    def from_row(cls, key: str, row: Mapping[str, Any]) -> Attempt:
+        """
+        Return the attempt that a row describes.
+
+        :raises KeyError: the row is none of an attempt.
+        """
         return cls(
-            datetime.fromisoformat(row["submitted_at"]).timestamp(),
-            Asker(row["run"], *row["tries"]),
-            replace(work, video=row["video"], what=row["what"], price=row["price"], asked=row["asked"]),
-            row["id"],
-            tuple(row["known"]),
-            tuple(row["paid"]),
+            key=key,
+            id=row["id"],
+            at=datetime.fromisoformat(row["submitted_at"]).timestamp(),
+            asker=Asker(row["run"], *row.get("tries", ())),
+            what=row.get("what", ""),
+            video=row.get("video", ""),
+            price=row.get("price", 0.0),
+            fingerprint=row.get("fingerprint", ""),
+            asked=row.get("asked") or {},
+            known=tuple(row.get("known", ())),
+            budget=row.get("budget"),
+            second_hand=bool(row.get("second_hand")),
+            settings=row.get("settings", ""),
+            is_void=bool(row.get("void")),
+            link=row.get("link"),
         )
 
+    def with_payment(self, payment: Mapping[str, Any] | None) -> Attempt:
+        """Return the attempt with what its payment says, if there is one."""
+        if payment is None:
+            return self
+        return replace(self, is_void=False, job_id=payment["id"], paid_by=payment.get("run"))
 
-def export_entry(project_id: str, look: Mapping[str, Any]) -> str:
+    def payment(self, job_id: str) -> dict[str, Any]:
+        """Return the row of the payment for this attempt: for people, for sums, and to find the job again."""
+        optional = {"settings": self.settings, "budget": self.budget, "second_hand": self.second_hand}
+        return {
+            "version": VERSION,
+            "id": job_id,
+            "run": self.asker.run,
+            "at": self.submitted_at,
+            "price": self.price,
+            "what": self.what,
+            "video": self.video,
+            "entry": self.key,
+            **{name: value for name, value in optional.items() if value not in (None, False, "")},
+        }
+
+
+def read_attempts(store: Store, log: str) -> list[Attempt]:
     """
-    Return the name of an export: the short, and what it is to look like.
+    Return the attempts of a log, each with its payment if it has one.
 
-    :param look: the body of the request with all defaults in it, so that saying them makes no other export.
+    The payments are read last: an attempt is made only after the fate of the one before is recorded.
     """
-    return _name("export", project_id, _digest(look) if look else "plain")
+    attempts: list[Attempt] = []
+    while (row := store.get(key := f"{log}.{len(attempts)}")) is not None:
+        attempts.append(Attempt.from_row(key, row))
+    return [each if each.link else each.with_payment(store.get(each.payment_key)) for each in attempts]
 
 
-def submission_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
-    """Return the name of a submission: the run and the task that ask for it."""
-    return _name("submission", *_task(dag_id, run_id, task_id, map_index))
+def export_log(project_id: str) -> str:
+    """Return the log of all exports of a short."""
+    return f"export.{_part(project_id)}"
+
+
+def submission_log(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
+    """Return the log of what a task of a run submits."""
+    return f"submission.{_task(dag_id, run_id, task_id, map_index)}"
+
+
+def request_log(fingerprint: str) -> str:
+    """Return the log of a submission that runs share."""
+    return f"request.{fingerprint}"
+
+
+def reuse_key(fingerprint: str) -> str:
+    """Return the key under which the newest payment for a submission is noted."""
+    return f"reuse.{fingerprint}"
+
+
+def generated_key(target: str) -> str:
+    """
+    Return the key under which the payment for generated shorts is noted.
+
+    :param target: id of their folder or project.
+    """
+    return f"generated.{_part(target)}"
 
 
 def selection_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
-    """Return the name of a selection: the run and the task that made it."""
-    return _name("selection", *_task(dag_id, run_id, task_id, map_index))
+    """Return the key of a selection: the run and the task that made it."""
+    return f"selection.{_task(dag_id, run_id, task_id, map_index)}"
 
 
 def delivered_entry(dag_id: str, run_id: str, project_id: str) -> str:
-    """Return the name of the row that says where a run has delivered a short."""
-    return _name(DELIVERED, dag_id, run_id, project_id)
+    """Return the key of the row that says where a run delivered a short."""
+    return f"{DELIVERED}.{_hash(dag_id, run_id)}.{_part(project_id)}"
 
 
-def request_entry(path: str, body: Mapping[str, Any]) -> str:
-    """Return the name under which a submission is found by what was asked, whoever asked for it."""
-    return _name("request", _digest([path, body]))
-
-
-def paid_entry(video: str, job_id: str) -> str:
-    """Return the name of the line for an accepted POST; the lines of a video stand together."""
-    return _name(PAID, video, job_id)
-
-
-def video_of_line(entry: str) -> str:
-    """Return the video of a line that :func:`paid_entry` has named."""
-    return entry.removeprefix(f"{PAID} ").rpartition(" ")[0]
-
-
-def job_entry(job_id: str) -> str:
-    """Return the name of the row that says whose an export is."""
-    return _name("job", job_id)
-
-
-def listed_entry(folder_id: str, user: str | None) -> str:
-    """Return the name of the note on which exports there are of a folder, as a user sees them."""
-    return _name("listed", folder_id, *([user] if user else []))
+def payment_key(submitted_at: str, attempt_id: str) -> str:
+    """Return the key of a payment; those of a day, and of a month, begin alike."""
+    return f"{PAID}.{submitted_at[:10]}.{_part(attempt_id)}"
 
 
 def event_entry(alias: str, uri: str) -> str:
-    """Return the name of the asset event that an alias has for a destination."""
-    return _name("event", alias, _digest([uri]))
+    """Return the key of the first asset event that an alias has for a destination."""
+    return f"event.{_hash(alias, uri)}"
 
 
-def pace_entry(conn_id: str, job: str) -> str:
-    """Return the name of the record of what the last jobs of a kind took."""
-    return _name("pace", conn_id, job)
+def _task(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
+    return _hash(dag_id, run_id, task_id, str(-1 if map_index is None else map_index))
 
 
-def _task(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> list[str]:
-    place = [] if map_index is None or map_index < 0 else [str(map_index)]
-    return [dag_id, run_id, task_id, *place]
+def _part(text: str) -> str:
+    """Return a text as a part of a key: also where keys become file names that ignore case, each text has its own."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "-".join([*re.findall("[a-z0-9]+", text.lower())[:1], _hash(text)])[-57:]
 
 
-def _name(*parts: str) -> str:
-    name = " ".join(parts)
-    return (
-        name
-        if len(name) <= LONGEST_NAME
-        else f"{name[: LONGEST_NAME - 65]} {hashlib.sha256(name.encode()).hexdigest()}"
-    )
-
-
-def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(plain(facts), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, timezone.utc).isoformat()
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:24]

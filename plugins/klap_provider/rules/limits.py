@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -22,6 +22,13 @@ class Selection(Request):
         le=100,
         title="Lowest score",
         description="Shorts with a lower virality score (0 to 100) are not exported.",
+    )
+    without_score: Literal["leave_out", "export"] = Field(
+        "leave_out",
+        title="Shorts without a score",
+        description="Whether shorts that Klap gave no virality score are exported where a lowest score is set. They "
+        "come after those with a score.",
+        json_schema_extra={"values_display": {"leave_out": "Leave them out", "export": "Export them, too"}},
     )
     project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None,

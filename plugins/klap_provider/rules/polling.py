@@ -1,13 +1,14 @@
 """
-What a look at a job means. :mod:`klap_provider.rules.pace` says when the next one is due. Pure: no clock, no sleep, no
+What the result of a poll means. :mod:`klap_provider.rules.poll_schedule` has the times. Pure: no clock, no sleep, no
 Airflow.
 
-Sensors and triggers hand each look to the same :class:`Target`, so that every mode decides alike.
+Sensors, triggers and workers hand each result to :meth:`Target.decide`, so that every mode decides alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from klap_provider.api import calls
@@ -17,27 +18,40 @@ from klap_provider.errors import (
     KlapJobFailedError,
     KlapNoShortsError,
     KlapNotFoundError,
+    KlapRateLimitError,
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
+from klap_provider.rules import poll_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self
 
     from klap_provider.api.calls import Call
-    from klap_provider.rules.pace import Pace
+    from klap_provider.rules.poll_schedule import PollSchedule
     from klap_provider.xcoms import ExportReady, TaskReady
 
-#: Seconds for which a status word that is not known is taken for a passing state.
+#: Seconds for which an unknown status counts as a transient state.
 UNKNOWN_GRACE = 120.0
 
-#: Seconds that a look at, or after, the deadline may still take.
-LAST_LOOK = 15.0
+#: Seconds that a poll at, or after, the deadline may still take.
+LAST_POLL = 15.0
 
-#: What a person can do about a job that failed.
+#: Seconds between two polls of a list of shorts that have to agree.
+LIST_INTERVAL = 60.0
+
+#: Failed polls in a row after which the triggerer hands over to a worker, which may reach Klap where it does not.
+HAND_OVER_AFTER = 5
+
+#: Factor by which that number grows at most, so that a triggerer that stays cut off starts few workers.
+HAND_OVER_LESS_OFTEN = 4
+
+#: What to do about a failed job.
 ONCE_MORE: Mapping[type[Task] | type[Export], str] = {
-    Task: "Mend the video or its address, and start a new run: Airflow's Trigger again with this config keeps the "
-    "other settings. Clearing this run sends the video that it has sent once more, and pays for it again.",
+    Task: "Fix the video or its address, and start a new run: Airflow's Trigger again with this config keeps the "
+    "other settings. Clearing this run sends the same video once more, and pays for it again.",
     Export: "To have it made, and pay for it, once more, clear the task that ordered it and what follows.",
 }
 
@@ -46,72 +60,99 @@ JobT = TypeVar("JobT", Task, Export)
 
 
 @dataclass(frozen=True)
-class Watch:
+class PollState:
     """
     A wait in progress.
 
     :param started_at: when the job was submitted, in seconds since the epoch.
     :param deadline: when to give up, in seconds since the epoch; nothing extends it.
-    :param pace: when to look.
-    :param unknown_since: since when the status has been a word that the API does not have; None if it is not.
-    :param running_at: when the job was last known to run, in seconds since the epoch; None if it never was.
-    :param shared: whether a look has told other waits of their jobs, too.
+    :param schedule: when to poll.
+    :param unknown_since: since when Klap has reported an unknown status; None if the status is known.
+    :param failures: failed polls in a row.
+    :param handovers: how often in a row the triggerer has handed over to a worker without a good poll of its own.
+    :param seen: what the latest poll of a list saw, as a hash; None before the first one.
+    :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
     """
 
     started_at: float
     deadline: float
-    pace: Pace
+    schedule: PollSchedule
     unknown_since: float | None = None
-    running_at: float | None = None
-    shared: bool = False
+    failures: int = 0
+    handovers: int = 0
+    seen: str | None = None
+    seen_since: float | None = None
 
-    def took(self, now: float) -> float | None:
-        """Return the seconds that a job took which is ready now: half-way between the last two looks at it."""
-        return None if self.running_at is None else round((self.running_at + now) / 2 - self.started_at, 1)
+    @property
+    def hands_over(self) -> bool:
+        """Whether so many polls in a row have failed that a worker should poll."""
+        return self.failures >= HAND_OVER_AFTER * self._patience
+
+    @property
+    def seconds_before_hand_over(self) -> float:
+        """Seconds to wait before a worker takes over from a triggerer that cannot poll at all: none the first time."""
+        return HAND_OVER_AFTER * self._patience * self.schedule.interval if self.handovers else 0.0
+
+    @property
+    def _patience(self) -> int:
+        return min(1 << min(self.handovers, 10), HAND_OVER_LESS_OFTEN)
+
+    def handed_over(self) -> PollState:
+        """Return the state for the worker that takes over."""
+        return replace(self, failures=0, handovers=self.handovers + 1)
 
 
 @dataclass(frozen=True)
-class Ready(Generic[T]):
-    """
-    What was waited for is there.
-
-    :param value: the answer that says so.
-    :param took: seconds from the submission until it was ready, as far as looks tell; None if nobody looked before.
-    """
+class Done(Generic[T]):
+    """What was waited for is there: ``value`` is Klap's answer that shows it."""
 
     value: T
-    took: float | None = None
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Look again after ``seconds``, and judge that look with ``watch``."""
+class PollAgain:
+    """Poll again after ``seconds``, and decide on the result with ``state``."""
 
     seconds: float
-    watch: Watch
+    state: PollState
 
 
 class Target(Protocol[T]):
     """Something to wait for. A dataclass of ids, so that it can be rebuilt in a triggerer."""
 
-    #: The kind of job, for metrics and for the record of what such jobs took.
+    #: The kind of job, for metrics.
     job: ClassVar[str]
 
+    #: When to poll, unless the connection or the sensor sets it.
+    schedule: ClassVar[PollSchedule]
+
+    @classmethod
+    def from_ids(cls, ids: Mapping[str, Any]) -> Self:
+        """Return the target that was stored as these ids; ids that this version does not know are ignored."""
+
     def call(self) -> Call[T]:
-        """Return the API call that looks at it."""
+        """Return the API call that polls it."""
 
-    def judge(self, look: T | KlapError, watch: Watch, *, now: float) -> Ready[T] | Wait:
-        """Decide what a look means; raises a :class:`~klap_provider.errors.KlapError` where the wait is over."""
+    def decide(self, result: T | KlapError, state: PollState, *, now: float) -> Done[T] | PollAgain:
+        """Decide what a result means; raise a :class:`~klap_provider.errors.KlapError` where the wait is over."""
 
-    def xcom(self, ready: Ready[T]) -> Any:
+    def xcom(self, done: Done[T]) -> Any:
         """Return what the wait's task returns."""
 
 
+class _Stored:
+    @classmethod
+    def from_ids(cls, ids: Mapping[str, Any]) -> Self:
+        """Return the target that was stored as these ids; ids that this version does not know are ignored."""
+        return cls(**{field.name: ids[field.name] for field in fields(cls) if field.name in ids})  # type: ignore[arg-type]  # every target is a dataclass
+
+
 @dataclass(frozen=True)
-class TaskTarget:
+class TaskTarget(_Stored):
     """A task, until it is ready."""
 
     job: ClassVar[str] = "task"
+    schedule: ClassVar[PollSchedule] = poll_schedule.TASKS
 
     klap_task_id: str
 
@@ -122,26 +163,22 @@ class TaskTarget:
         """``GET /tasks/{task_id}``."""
         return calls.get_task(self.klap_task_id)
 
-    def judge(self, look: Task | KlapError, watch: Watch, *, now: float) -> Ready[Task] | Wait:
-        """See :func:`judge_job`."""
-        return judge_job(look, watch, now=now)
+    def decide(self, result: Task | KlapError, state: PollState, *, now: float) -> Done[Task] | PollAgain:
+        """See :func:`decide_job`."""
+        return decide_job(result, state, now=now)
 
-    def xcom(self, ready: Ready[Task]) -> TaskReady:
+    def xcom(self, done: Done[Task]) -> TaskReady:
         """Return the task's ids; ``output_id`` is the folder of the shorts."""
-        task = ready.value
-        return {
-            "klap_task_id": task.id,
-            "output_type": task.output_type,
-            "output_id": task.output_id,
-            "took": ready.took,
-        }
+        task = done.value
+        return {"klap_task_id": task.id, "output_type": task.output_type, "output_id": task.output_id}
 
 
 @dataclass(frozen=True)
-class ExportTarget:
+class ExportTarget(_Stored):
     """An export, until it is ready."""
 
     job: ClassVar[str] = "export"
+    schedule: ClassVar[PollSchedule] = poll_schedule.EXPORTS
 
     export_id: str
     project_id: str
@@ -154,15 +191,15 @@ class ExportTarget:
         """``GET /projects/…/exports/{export_id}``."""
         return calls.get_export(self.export_id, project_id=self.project_id, folder_id=self.folder_id)
 
-    def judge(self, look: Export | KlapError, watch: Watch, *, now: float) -> Ready[Export] | Wait:
-        """See :func:`judge_job`."""
-        return judge_job(look, watch, now=now)
+    def decide(self, result: Export | KlapError, state: PollState, *, now: float) -> Done[Export] | PollAgain:
+        """See :func:`decide_job`."""
+        return decide_job(result, state, now=now)
 
     def among(self, listed: Mapping[str, Export]) -> Export | None:
         """
-        Return this export out of a list of its folder's by id, if what the list says of it will do for a look.
+        Return this export from a list of its folder's exports by id, if the list shows a state that counts as a poll.
 
-        A word that is not known, or one that is ready without a video, is for the export's own call to say.
+        An unknown status, or ``ready`` without a video, is left to the export's own GET.
         """
         export = listed.get(self.export_id)
         if export is None or export.project_id not in (None, self.project_id):
@@ -172,29 +209,38 @@ class ExportTarget:
         )
         return export if sound else None
 
-    def xcom(self, ready: Ready[Export]) -> ExportReady:
+    def xcom(self, done: Done[Export]) -> ExportReady:
         """Return the export's ids and the public address of its video."""
         return {
-            "export_id": ready.value.id,
+            "export_id": done.value.id,
             "project_id": self.project_id,
             "folder_id": self.folder_id,
-            "src_url": ready.value.src_url,
-            "took": ready.took,
+            "src_url": done.value.src_url,
         }
 
 
 @dataclass(frozen=True)
-class ShortsTarget:
+class ShortsTarget(_Stored):
     """
     What a task made, until it is there: the shorts in a folder, or the one project of a video-to-video task.
 
-    Just after a task is ready, its list can be empty, or the call fail, for some minutes.
+    Just after a task is ready, its list can be empty, or the call fail, for some minutes, and Klap may fill it
+    gradually. So a list counts when it has all shorts that there can be, or when polls with ``interval`` seconds
+    between the first and the last of them saw the same shorts with the same scores. At the deadline it counts as it is.
+
+    :param most: how many shorts Klap makes at most; None: not known.
+    :param wanted: ids of the shorts that are needed; the others may be missing. None: all are needed.
+    :param interval: see above.
     """
 
     job: ClassVar[str] = "list"
+    schedule: ClassVar[PollSchedule] = poll_schedule.LISTS
 
     folder_id: str | None = None
     project_id: str | None = None
+    most: int | None = None
+    wanted: Sequence[str] | None = None
+    interval: float = 0.0
 
     def __str__(self) -> str:
         return f"folder {self.folder_id}" if self.project_id is None else f"project {self.project_id}"
@@ -206,75 +252,105 @@ class ShortsTarget:
         project = calls.get_project(self.project_id)
         return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]  # of a list
 
-    def judge(self, look: list[Project] | KlapError, watch: Watch, *, now: float) -> Ready[list[Project]] | Wait:
+    def decide(
+        self, result: list[Project] | KlapError, state: PollState, *, now: float
+    ) -> Done[list[Project]] | PollAgain:
         """
-        Decide what a look at the list means.
+        Decide what a list means.
 
-        :raises KlapError: ``look`` itself, where waiting does not mend it or has not until the deadline.
+        :raises KlapError: ``result`` itself, where waiting does not help or has not helped until the deadline.
         :raises KlapNoShortsError: the list was still empty at the deadline.
         """
-        if isinstance(look, KlapError):
-            if now >= watch.deadline or not (look.passing or isinstance(look, KlapNotFoundError)):
-                raise look
-            return _wait(str(look), watch, now=now, asked=look.retry_after)
-        if look:
-            return Ready(look)
-        if now >= watch.deadline:
+        if isinstance(result, KlapError):
+            if now >= state.deadline or not (result.passing or isinstance(result, KlapNotFoundError)):
+                raise result
+            return _again(str(result), _failed(result, state), now=now, asked=result.retry_after)
+        if result:
+            return self._complete(result, replace(state, failures=0), now=now)
+        if now >= state.deadline:
             raise KlapNoShortsError(
                 f"Klap made no shorts of this video: the folder {self.folder_id} is still empty "
-                f"{now - watch.started_at:.0f} s after the first look. A video without speech yields none. "
+                f"{now - state.started_at:.0f} s after the first poll. A video without speech yields none. "
                 "With allow_empty this counts as a success."
             )
-        return _wait("the folder is empty", watch, now=now)
+        return _again("the folder is empty", replace(state, failures=0), now=now)
 
-    def xcom(self, ready: Ready[list[Project]]) -> None:
-        """Nothing: the operator that waited lists the shorts itself."""
+    def _complete(self, shorts: list[Project], state: PollState, *, now: float) -> Done[list[Project]] | PollAgain:
+        seen = hashlib.sha256(repr(sorted((short.id, short.virality_score) for short in shorts)).encode()).hexdigest()
+        since = state.seen_since if state.seen == seen and state.seen_since is not None else now
+        if self._is_full(shorts) or now - since >= self.interval or now >= state.deadline:
+            return Done(shorts)
+        state = replace(state, seen=seen, seen_since=since)
+        return PollAgain(min(since + self.interval, state.deadline) - now, state)
+
+    def _is_full(self, shorts: list[Project]) -> bool:
+        if self.project_id is not None or (self.wanted and {short.id for short in shorts} >= set(self.wanted)):
+            return True
+        scored = all(short.virality_score is not None for short in shorts)
+        return scored and self.most is not None and len(shorts) >= self.most
+
+    def xcom(self, done: Done[list[Project]]) -> None:
+        """Return nothing: the operator that waited lists the shorts itself."""
 
 
-def judge_job(look: JobT | KlapError, watch: Watch, *, now: float) -> Ready[JobT] | Wait:
+def list_interval(poll_interval: float | None) -> float:
     """
-    Decide what a look at a task or an export means.
+    Return the seconds between two polls of a list that have to agree: a minute, or less where jobs are polled faster.
 
-    :param look: the task or export as Klap answered, or what the request failed with.
+    :param poll_interval: seconds between two polls of a job, as the connection sets them; None: Klap's own.
+    """
+    return LIST_INTERVAL if poll_interval is None else min(LIST_INTERVAL, 2 * poll_interval)
+
+
+def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Done[JobT] | PollAgain:
+    """
+    Decide what the result of a poll of a task or an export means.
+
+    :param result: the task or export as Klap answered, or the error that the request ended with.
     :param now: seconds since the epoch.
     :raises KlapJobFailedError: the job ended with ``error``.
-    :raises KlapUnknownStatusError: the status has been an unknown word for two minutes.
+    :raises KlapUnknownStatusError: the status has been unknown for two minutes.
     :raises KlapTimeoutError: the deadline has passed.
-    :raises KlapError: ``look`` itself, if it is a failure that waiting does not mend.
+    :raises KlapError: ``result`` itself, if it is not transient.
     """
-    if isinstance(look, KlapError):
-        if not look.passing:
-            raise look
-        return _wait(f"the last look failed: {look}", watch, now=now, asked=look.retry_after)
-    what = f"Klap {type(look).__name__.lower()} {look.id}"
-    if look.status == JobStatus.READY and look.output:
-        return Ready(look, watch.took(now))
-    if look.status == JobStatus.ERROR:
+    if isinstance(result, KlapError):
+        if not result.passing:
+            raise result
+        return _again(f"the last poll failed: {result}", _failed(result, state), now=now, asked=result.retry_after)
+    what = f"Klap {type(result).__name__.lower()} {result.id}"
+    if result.status == JobStatus.READY and result.output:
+        return Done(result)
+    if result.status == JobStatus.ERROR:
         raise KlapJobFailedError(
-            f"{what} failed: {look.failure.rstrip('.')}. {ONCE_MORE[type(look)]}",
-            error_code=look.error_code,
+            f"{what} failed: {result.failure.rstrip('.')}. {ONCE_MORE[type(result)]}",
+            error_code=result.error_code,
         )
-    unknown_since = watch.unknown_since
-    if look.status in (JobStatus.PROCESSING, JobStatus.READY):
+    unknown_since = state.unknown_since
+    if result.status in (JobStatus.PROCESSING, JobStatus.READY):
         unknown_since = None
     elif unknown_since is None:
         unknown_since = now
     elif now - unknown_since >= UNKNOWN_GRACE:
         raise KlapUnknownStatusError(
-            f"{what} has reported the status {look.status!r} for {now - unknown_since:.0f} s. The API has "
-            f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to go on "
-            "waiting."
+            f"{what} has reported the status {result.status!r} for {now - unknown_since:.0f} s. The API has "
+            f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to continue "
+            "the wait."
         )
-    watch = replace(watch, unknown_since=unknown_since, running_at=now)
-    return _wait(f"{what} is {look.status!r}", watch, now=now)
+    return _again(f"{what} is {result.status!r}", replace(state, unknown_since=unknown_since, failures=0), now=now)
 
 
-def _wait(state: str, watch: Watch, *, now: float, asked: float | None = None) -> Wait:
-    if now >= watch.deadline:
+def _failed(failure: KlapError, state: PollState) -> PollState:
+    if isinstance(failure, KlapRateLimitError):  # Klap itself has answered: a worker would get the same answer
+        return state
+    return replace(state, failures=state.failures + 1)
+
+
+def _again(what: str, state: PollState, *, now: float, asked: float | None = None) -> PollAgain:
+    if now >= state.deadline:
         raise KlapTimeoutError(
-            f"Gave up {now - watch.started_at:.0f} s after the job was submitted "
-            f"(timeout {watch.deadline - watch.started_at:.0f} s); {state}. Klap may still finish it: to wait "
-            "longer, raise the timeout and clear this task. Nothing is paid for again by that."
+            f"Gave up {now - state.started_at:.0f} s after the job was submitted "
+            f"(timeout {state.deadline - state.started_at:.0f} s); {what}. Klap may still finish it: to wait "
+            "longer, raise the timeout and clear this task. Clearing it does not pay again."
         )
-    seconds = max(watch.pace.delay(now - watch.started_at, shared=watch.shared), asked or 0.0)
-    return Wait(min(seconds, watch.deadline - now), watch)
+    seconds = max(state.schedule.delay(now - state.started_at), asked or 0.0)
+    return PollAgain(min(seconds, state.deadline - now), state)

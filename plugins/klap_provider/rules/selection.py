@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,9 +18,11 @@ class Unselected(str, Enum):
     """Why a short is not gone on with."""
 
     BELOW_MINIMUM = "below_minimum"
+    NO_SCORE = "no_score"
     BEYOND_LIMIT = "beyond_limit"
     NOT_PICKED = "not_picked"
     BEYOND_BUDGET = "beyond_budget"
+    BEYOND_MAP_LENGTH = "beyond_map_length"
     SELECTED_BEFORE = "selected_before"
 
 
@@ -40,11 +43,12 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
     """
     Return all shorts, best first, each with whether it is worth going on with.
 
-    Klap lists shorts in no defined order. One without a score counts as 0; equal scores are in the order of their ids,
+    Klap lists shorts in no defined order. Those without a score come last; equal scores are in the order of their ids,
     so that the same list always gives the same selection.
     """
     scored = sorted(
-        zip(projects, virality_percentages(projects), strict=True), key=lambda pair: (-(pair[1] or 0), pair[0].id)
+        zip(projects, virality_percentages(projects), strict=True),
+        key=lambda pair: (1 if pair[1] is None else -pair[1], pair[0].id),
     )
     ranked = []
     room = len(scored) if selection.limit is None else selection.limit
@@ -52,7 +56,9 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
         reason = None
         if selection.project_ids:
             reason = None if project.id in selection.project_ids else Unselected.NOT_PICKED
-        elif (score or 0) < selection.min_virality_score:
+        elif score is None and selection.min_virality_score and selection.without_score == "leave_out":
+            reason = Unselected.NO_SCORE
+        elif score is not None and score < selection.min_virality_score:
             reason = Unselected.BELOW_MINIMUM
         elif not room:
             reason = Unselected.BEYOND_LIMIT
@@ -100,6 +106,21 @@ def within(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
                 reason = Unselected.BEYOND_BUDGET.value
         kept.append({**short, "reason": reason})
     return kept
+
+
+def mappable(shorts: Sequence[ListedShort], most: int) -> list[ListedShort]:
+    """Return the shorts, best first, with no more selected than Airflow maps a task over."""
+    kept: list[ListedShort] = []
+    for short in shorts:
+        most -= short["reason"] is None
+        beyond = short["reason"] is None and most < 0
+        kept.append({**short, "reason": Unselected.BEYOND_MAP_LENGTH.value if beyond else short["reason"]})
+    return kept
+
+
+def reasons(shorts: Iterable[ListedShort]) -> dict[str, int]:
+    """Return how many shorts were left out, by the reason why."""
+    return dict(Counter(reason for short in shorts if (reason := short.get("reason")) is not None))
 
 
 def only(shorts: Sequence[ListedShort], picked: Collection[str]) -> list[ListedShort]:

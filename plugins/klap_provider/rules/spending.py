@@ -9,8 +9,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ledger import video_of_line
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -52,14 +50,13 @@ class Payment:
         return self.dag_id, self.run_id
 
 
-def payment_of(key: str, value: Any, *, dag_id: str, run_id: str) -> Payment | None:
+def payment_of(value: Any, *, dag_id: str, run_id: str) -> Payment | None:
     """
     Return the payment that a row of the ledger records; None if it records none that can be read.
 
     Any task can write any row, so that a row belongs to the Dag whose task wrote it, whatever the row says. Within
     that Dag the row names the run: one run may find the answer to another one's request.
 
-    :param key: of the row.
     :param dag_id: of the task that wrote the row, as Airflow recorded it.
     :param run_id: likewise.
     """
@@ -75,7 +72,7 @@ def payment_of(key: str, value: Any, *, dag_id: str, run_id: str) -> Payment | N
         run_id=said_run_id if said_dag_id == dag_id and said_run_id else run_id,
         at=at,
         price=price,
-        video=_text(value.get("video")) or video_of_line(key),
+        video=_text(value.get("video")) or "",
         what=_text(value.get("what")),
         settings=_text(value.get("settings")),
         budget=_dollars(value.get("budget")),

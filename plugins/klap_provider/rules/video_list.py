@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -13,7 +14,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from klap_provider.api.public_form import canonical, shown, youtube_id
+from klap_provider.api.addresses import repaired, youtube_id
+from klap_provider.api.public_form import canonical, shown
 from klap_provider.errors import KlapInputError
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ LABELS = (URL, "name", "destination", "reuse")
 
 #: What a form that is empty for "as it is" has for a switch.
 YES_OR_NO = {"yes": True, "no": False}
+
+#: What may separate the cells of a table, and how its first line may tell spreadsheets which of them does.
+SEPARATORS = (",", ";", "\t")
+_SEPARATOR_HINT = re.compile(r"\"?sep=([,;\t])\"?[ ]*(?:\r\n?|\n)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 _KINDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _RULES = {
@@ -62,7 +69,7 @@ class Row:
 
 def read_lines(lines: Iterable[str]) -> list[Row]:
     """Return the entries of a list with one URL per line; blank lines and those that begin with ``#`` do not count."""
-    rows = (Row(number, line.strip()) for number, line in enumerate(lines, 1))
+    rows = (Row(number, repaired(line)) for number, line in enumerate(lines, 1))
     return [row for row in rows if row.source_video_url and not row.source_video_url.startswith("#")]
 
 
@@ -70,56 +77,91 @@ def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """
     Return the entries of a table with a header line and a column ``source_video_url``, or ``url``.
 
-    Every other column is named like a field of the trigger form, and overrides it where a cell is not empty.
+    Every other column is named like a field of the trigger form, and overrides it where a cell is not empty. Empty
+    columns without a name do not count, nor does a first line such as ``sep=;``, which tells spreadsheets the
+    separator.
 
-    :param text: comma-separated, or by ``;`` as spreadsheets do where the comma is a decimal point.
+    :param text: cells separated by a comma, a semicolon or a tab.
     :param form: JSON schemas of the fields, by name.
     :raises KlapInputError: names the column or the line that cannot be right.
     """
-    table = csv.reader(io.StringIO(text), delimiter=_delimiter(text), skipinitialspace=True)
+    table = _table(text)
     columns: list[str] = []
     rows = []
-    for line in _lines(table):
+    for number, line in _lines(table):
         cells = [cell.strip() for cell in line]
         if not any(cells) or cells[0].startswith("#"):
             continue
         if not columns:
-            columns = _columns(cells, form)
+            columns = _columns(_without_empty_end(cells), form)
             continue
-        if len(cells) > len(columns):
+        if any(cell and (place >= len(columns) or not columns[place]) for place, cell in enumerate(cells)):
             raise KlapInputError(
-                f"Nothing was started. Line {table.line_num} has {len(cells)} cells and the header {len(columns)}. "
-                "A cell with the separator in it belongs into double quotes."
+                f"Nothing was started. Line {number} has {len(_without_empty_end(cells))} cells, and not all of them "
+                f"are below one of the {sum(map(bool, columns))} names in the header. Put a cell with the separator in "
+                "it into double quotes."
             )
         given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
-        url = given.pop(URL, "")
-        rows.append(Row(table.line_num, url, {name: _typed(cell, form[name]) for name, cell in given.items()}))
+        url = repaired(given.pop(URL, ""))
+        settings = {name: _typed(cell, form[name], table.dialect.delimiter) for name, cell in given.items()}
+        rows.append(Row(number, url, settings))
     return rows
 
 
-def _lines(table: Any) -> Iterator[list[str]]:
+def _lines(table: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a table, each with the number of its first one in the text: a cell may have several."""
     try:
-        yield from table
+        number = table.line_num + 1
+        for line in table:
+            yield number, line
+            number = table.line_num + 1
     except csv.Error as odd:
         raise KlapInputError(f"Nothing was started. Line {table.line_num} is none of a table: {odd}.") from None
 
 
+def _table(text: str) -> Any:
+    """Return a reader for the lines of a table."""
+    text = text.lstrip("\ufeff")
+    hint = _SEPARATOR_HINT.match(text)
+    delimiter = hint[1] if hint else _delimiter(text)
+    table = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True)
+    if hint:
+        next(table)
+    return table
+
+
 def _delimiter(text: str) -> str:
+    """Return the separator by which the header of a table has a column for the addresses; a comma if none has."""
     header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
-    return ";" if ";" in header and "," not in header else ","
+    for delimiter in SEPARATORS:
+        with contextlib.suppress(csv.Error):
+            [cells] = csv.reader([header], delimiter=delimiter, skipinitialspace=True)
+            if any(_is_url(cell.strip()) for cell in cells):
+                return delimiter
+    return SEPARATORS[0]
+
+
+def _is_url(name: str) -> bool:
+    return name.lower() in (URL, "url")
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    while cells and not cells[-1]:
+        cells = cells[:-1]
+    return cells
 
 
 def _columns(header: Sequence[str], form: Mapping[str, Any]) -> list[str]:
     """Return the fields that the columns are. No error says what they are called: it may be no list at all."""
-    columns = [URL if name.lower() in (URL, "url") else name.lower() for name in header]
+    columns = [URL if _is_url(name) else name.lower() for name in header]
     if columns.count(URL) != 1:
         raise KlapInputError(f"Nothing was started. The header of the list needs one column {URL}.")
-    if unknown := [str(place) for place, name in enumerate(columns, 1) if name not in form]:
+    if unknown := [str(place) for place, name in enumerate(columns, 1) if name and name not in form]:
         raise KlapInputError(
             f"Nothing was started. Column {', '.join(unknown)} of the list is called like no field of the trigger "
             f"form. There are: {', '.join(form)}."
         )
-    if twice := [name for place, name in enumerate(columns) if name in columns[:place]]:
+    if twice := [name for place, name in enumerate(columns) if name and name in columns[:place]]:
         raise KlapInputError(f"Nothing was started. The header of the list has a column twice: {twice[0]}.")
     return columns
 
@@ -134,12 +176,17 @@ def takes(schema: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _typed(cell: str, schema: Mapping[str, Any]) -> Any:
-    """Return a cell as text where the field takes text, and else as what it is in JSON: ``true``, ``null``, ``0.5``."""
+def _typed(cell: str, schema: Mapping[str, Any], delimiter: str) -> Any:
+    """
+    Return a cell as text where the field takes text, and else as what it is in JSON: ``true``, ``null``, ``0.5``.
+
+    Where the cells are not separated by commas, ``0,5`` is a number, too.
+    """
     if "string" in schema.get("type", ()):
         return cell
+    number = cell.replace(",", ".") if delimiter != "," and _DECIMAL_COMMA.fullmatch(cell) else cell
     try:
-        return json.loads(cell.lower())
+        return json.loads(number.lower())
     except (ValueError, RecursionError):
         return cell  # for the field's own check to name
 
@@ -183,6 +230,7 @@ def _plain(value: Any) -> Any:
 
 def _slug(url: str) -> str:
     """Return what a run is recognised by, in the characters that Airflow allows in the id of a run."""
+    url = repaired(url)
     name = youtube_id(url) or PurePosixPath(unquote(urlsplit(url).path)).stem
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_name)[:SLUG_LENGTH].strip("-") or "video"
@@ -192,6 +240,6 @@ def label(url: str, name: str | None = None) -> str:
     """Return what a person knows the video by: its name, or its address without what only machines read."""
     if name:
         return name[:LABEL_LENGTH]
-    if video := youtube_id(url):
+    if video := youtube_id(repaired(url)):
         return f"youtu.be/{video}"
     return unquote(shown(url).partition("://")[2])[:LABEL_LENGTH]

@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, timezone
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
@@ -14,17 +14,20 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from klap_provider.airflow_internals.tasks import can_end_in_triggerer, failed_in_triggerer
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError, KlapWaitError
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules import pace, polling
-from klap_provider.telemetry import metrics, past_jobs
+from klap_provider.rules import poll_schedule, polling
+from klap_provider.telemetry import metrics
 from klap_provider.xcoms import WATCH_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-    from klap_provider.rules.pace import Documented, Pace
-    from klap_provider.rules.polling import Ready, Target, Wait, Watch
+    from klap_provider.rules.poll_schedule import PollSchedule
+    from klap_provider.rules.polling import Done, PollAgain, PollState, Target
     from klap_provider.triggers.status import KlapTrigger
+
+#: Seconds between polls in ``reschedule`` mode, where each one starts a worker.
+RESCHEDULE_INTERVAL = 60.0
 
 #: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
 BACKSTOP = 600
@@ -34,41 +37,36 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     """
     Wait until a job of Klap is ready. Base of the sensors.
 
-    Every mode gives up at the same moment, and has the same result and exceptions. The first look is taken at once; in
-    the triggerer, and at a job that was submitted only just now, when the pace says so. A look that fails in passing
-    (no connection, 429, 5xx, an HTML page) never ends the wait.
+    Every mode gives up at the same moment, and has the same result and exceptions. The first poll comes at once, or,
+    in the triggerer, ``first_poll`` after the submission; then one comes every ``poke_interval``. One list request
+    answers the waits for all exports of a folder. A transient error (no connection, 429, 5xx, an HTML page) never ends
+    the wait.
 
     :param submitted_at: when the job was submitted: an ISO 8601 time or seconds since the epoch, as the submitting
-        operators return it. The deadline counts from it, whatever retries or clears come between. Default: the
-        first look of this task. Templated.
-    :param timeout: seconds, or a timedelta, from ``submitted_at`` until the wait is given up.
-    :param poke_interval: seconds between looks at least. Default: that of the connection, or else 5; in ``reschedule``
-        mode 60.
-    :param max_wait: seconds between looks at most. What comes in between, :class:`~klap_provider.rules.pace.Pace`
-        says, of what Klap's documents say and the connection's last jobs took.
-    :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each look.
+        operators return it. The deadline counts from it, also after retries and clears. Default: the first poll of this
+        task. Templated.
+    :param timeout: seconds, or a timedelta, from ``submitted_at`` until the sensor gives up.
+    :param poke_interval: seconds, or a timedelta, between two polls. Default: that of the connection, or else Klap's
+        documented interval: 30 for a task, 15 for an export; in ``reschedule`` mode 60.
+    :param first_poll: seconds from ``submitted_at`` to the first poll in the triggerer. Default: that of the
+        connection, or else twice the interval.
+    :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each poll.
     :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
-    :param end_from_trigger: when deferred, finish from the triggerer, without a second worker start; what that leaves
-        out, and where it is without effect, says
+    :param end_from_trigger: when deferred, end the task from the triggerer, without a second worker start. It has no
+        effect where a worker has more to do at the end, such as an asset event or a callback:
         :func:`~klap_provider.airflow_internals.tasks.can_end_in_triggerer`. Default false.
     :raises AirflowSensorTimeout: the deadline has passed (no retries; with ``soft_fail`` the task is skipped).
-    :raises KlapJobFailedError: Klap gave up on the job, with Klap's reason.
-    :raises KlapUnknownStatusError: Klap went on reporting a status that its API does not have.
-    :raises KlapError: a look failed for good, such as with 401 or 404.
+    :raises KlapJobFailedError: the job failed at Klap; has Klap's reason.
+    :raises KlapUnknownStatusError: Klap kept reporting a status that its API does not have.
+    :raises KlapError: a poll failed for good, such as with 401 or 404.
     """
-
-    #: Seconds between looks at most, by default.
-    default_max_wait: ClassVar[float]
-
-    #: Seconds of the video that the job is about, if it is known.
-    duration: float | None = None
 
     def __init__(
         self,
         *,
         submitted_at: str | float | None = None,
         poke_interval: timedelta | float | None = None,
-        max_wait: timedelta | float | None = None,
+        first_poll: float | None = None,
         mode: str | None = None,
         deferrable: bool | None = None,
         end_from_trigger: bool = False,
@@ -77,32 +75,24 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if mode is not None and deferrable:
             raise ValueError(f"deferrable=True leaves no use for mode={mode!r}; give one of them")
         if kwargs.get("silent_fail"):
-            raise ValueError("silent_fail is not supported: passing faults never end the wait, lasting ones must")
-        # Bounds that the connection may have otherwise.
-        self.unbounded = poke_interval is None and mode != "reschedule", max_wait is None
-        if poke_interval is None:
-            poke_interval = 60 if mode == "reschedule" else 5
+            raise ValueError("silent_fail is not supported: transient errors never end the wait, other errors must")
+        self.has_own_interval = poke_interval is not None
         super().__init__(
-            poke_interval=poke_interval,
-            max_wait=self.default_max_wait if max_wait is None else max_wait,
+            poke_interval=RESCHEDULE_INTERVAL if poke_interval is None else poke_interval,
             mode=mode or "poke",
             **kwargs,
         )
         self.submitted_at = submitted_at
+        self.first_poll = first_poll
         self.deferrable = mode is None if deferrable is None else deferrable
         # Not under its own name, see airflow_internals.tasks.can_end_in_triggerer.
         self.ends_in_triggerer = end_from_trigger
-        self._wait: Wait | None = None
-
-    @property
-    @abstractmethod
-    def documented(self) -> Documented:
-        """How long such jobs take."""
+        self._again: PollAgain | None = None
 
     @property
     @abstractmethod
     def trigger_type(self) -> type[KlapTrigger]:
-        """What waits without a worker."""
+        """The trigger that waits without a worker."""
 
     @abstractmethod
     def target(self) -> Target[Any]:
@@ -113,60 +103,63 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         """Wait, and return what :meth:`target` makes of the answer."""
         if not self.deferrable:
             return super().execute(context)
-        watch = self._begin(context)
-        due = watch.started_at + watch.pace.delay(0)
-        if self.submitted_at and time.time() < due < watch.deadline:
-            self.target().call()  # names an id that is none
-            self._defer(polling.Wait(due - time.time(), replace(watch, running_at=watch.started_at)))
-        return self._look_or_defer(watch, is_first=True)
+        state = self._begin(context)
+        waited = time.time() - state.started_at
+        seconds = state.schedule.until_first(waited)
+        if self.submitted_at and waited < state.schedule.first_poll and waited + seconds < self.timeout:
+            self.target().call()  # raises for an invalid id
+            self._defer(polling.PollAgain(seconds, state))
+        return self._poll_or_defer(state, is_first=True)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Look again with what the trigger knew, and return, fail or go on waiting."""
-        watch = replace(self._begin(context), unknown_since=event["unknown_since"], running_at=event.get("running_at"))
-        return self._look_or_defer(watch, is_first=False)
+        """Poll with what the trigger knew, and return, fail or wait again."""
+        state = replace(
+            self._begin(context), unknown_since=event.get("unknown_since"), handovers=event.get("handovers", 0)
+        )
+        return self._poll_or_defer(state, is_first=False)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a wait, also where it was the triggerer that failed: that says nothing of the job."""
+        """Continue after a wait, also where the triggerer failed, which is no failure of the job."""
         if failed_in_triggerer(next_method):
-            next_method, next_kwargs = "look_instead", {"error": str((next_kwargs or {}).get("error"))}
+            next_method, next_kwargs = "poll_instead", {"error": str((next_kwargs or {}).get("error"))}
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def look_instead(self, context: Context, error: str) -> Any:
+    def poll_instead(self, context: Context, error: str) -> Any:
         """
-        Take the look that the triggerer could not take.
+        Poll in place of the triggerer, which has failed.
 
         :raises KlapWaitError: the job is not ready.
         """
-        verdict = self._verdict(self._begin(context))
-        if isinstance(verdict, polling.Ready):
-            return self.target().xcom(verdict)
+        decision = self._decide(self._begin(context))
+        if isinstance(decision, polling.Done):
+            return self.target().xcom(decision)
         raise KlapWaitError(
-            f"The triggerer could not wait for {self.target()} ({error}): see its log. It is not ready; the next try "
-            "goes on waiting."
+            f"The triggerer could not wait for {self.target()} ({error}): see its log. The job is not ready; the next "
+            "try continues the wait."
         )
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Take one look."""
-        watch = self._begin(context) if self._wait is None else self._wait.watch
+        """Poll once."""
+        state = self._begin(context) if self._again is None else self._again.state
         try:
-            verdict = self._look(watch)
+            decision = self._poll(state)
         except KlapUnknownStatusError:
-            self._remember(context, replace(watch, unknown_since=None))  # a clear of the task waits anew
+            self._remember(context, replace(state, unknown_since=None))  # after a clear the grace period starts again
             raise
-        if isinstance(verdict, polling.Ready):
-            if self._wait is not None or context.get("task_reschedule_count"):
-                self._time(watch)
-            return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(verdict))
-        if verdict.watch.unknown_since != watch.unknown_since:
-            self._remember(context, verdict.watch)
-        self._wait = verdict
+        if isinstance(decision, polling.Done):
+            if self._again is not None or context.get("task_reschedule_count"):
+                self._time(state)
+            return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(decision))
+        if decision.state.unknown_since != state.unknown_since:
+            self._remember(context, decision.state)
+        self._again = decision
         return PokeReturnValue(is_done=False)
 
     def _get_next_poke_interval(self, *_: Any) -> float:
-        return self.poke_interval if self._wait is None else self._wait.seconds
+        return self.poke_interval if self._again is None else self._again.seconds
 
-    def _begin(self, context: Context) -> Watch:
-        """Return the watch as it stands: anchored on the submission, or else on this task's very first look."""
+    def _begin(self, context: Context) -> PollState:
+        """Return the state of the wait: anchored on the submission, or else on this task's very first poll."""
         submitted_at = _seconds(self.submitted_at)
         record: Any = None
         if submitted_at is None or not self.deferrable:
@@ -174,74 +167,77 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if record is None or record["target"] != str(self.target()):  # another job, after a clear further up
             record = {"started_at": time.time(), "unknown_since": None}
         started_at = record["started_at"] if submitted_at is None else submitted_at
-        watch = polling.Watch(
+        state = polling.PollState(
             started_at=started_at,
             deadline=started_at + self.timeout,
-            pace=self._pace(),
+            schedule=self.schedule(),
             unknown_since=record["unknown_since"],
         )
         if submitted_at is None and "target" not in record:
-            self._remember(context, watch)
-        return watch
+            self._remember(context, state)
+        return state
 
-    def _pace(self) -> Pace:
-        shortest = self.poke_interval
-        longest = self.max_wait.total_seconds() if self.max_wait else shortest
-        if any(self.unbounded):
+    def schedule(self) -> PollSchedule:
+        """Return when to poll: as the sensor says, or else the connection, or else Klap's documentation."""
+        interval = self.poke_interval if self.has_own_interval else None
+        first = self.first_poll
+        if interval is None or first is None:
             try:
                 connection = self.connection
-            except KlapError as failure:  # the look tells whether that is the end
-                self.log.info("How often the connection has it looked is not known: %s", failure)
+            except KlapError as failure:  # the poll decides whether the wait is over
+                self.log.info("The poll interval of the connection is not known: %s", failure)
             else:
-                shortest = (self.unbounded[0] and connection.poke_interval) or shortest
-                longest = (self.unbounded[1] and connection.max_wait) or longest
-        of = float(self.duration) if self.duration else None
-        known = past_jobs.lengths_of(self.klap_conn_id, self.target().job, of=of)
-        return pace.Pace(shortest, max(shortest, longest), pace.learned(self.documented, known))
+                first = connection.first_poll if first is None else first
+                if interval is None and self.mode != "reschedule":
+                    interval = connection.poke_interval
+        if interval is None:
+            is_rescheduled = not self.deferrable and self.mode == "reschedule"
+            interval = RESCHEDULE_INTERVAL if is_rescheduled else self.target().schedule.interval
+        return poll_schedule.PollSchedule(interval, first)
 
-    def _remember(self, context: Context, watch: Watch) -> None:
-        record = {"target": str(self.target()), "started_at": watch.started_at, "unknown_since": watch.unknown_since}
+    def _remember(self, context: Context, state: PollState) -> None:
+        record = {"target": str(self.target()), "started_at": state.started_at, "unknown_since": state.unknown_since}
         context["task_state_store"].set(WATCH_KEY, cast("dict[str, JsonValue]", record))
 
-    def _look(self, watch: Watch) -> Ready[Any] | Wait:
+    def _poll(self, state: PollState) -> Done[Any] | PollAgain:
         try:
-            return self.look(self.target(), watch)
+            return self.poll(self.target(), state)
         except KlapTimeoutError as timeout:
             raise AirflowSensorTimeout(str(timeout)) from timeout
 
-    def _time(self, watch: Watch) -> None:
-        """Note how long the job took; not for one that was ready at the first look, which may be long after."""
-        metrics.time(metrics.WAIT, time.time() - watch.started_at, job=self.target().job)
+    def _time(self, state: PollState) -> None:
+        """Measure how long the job took; not for one that was ready at the first poll, which may be long after."""
+        metrics.time(metrics.WAIT, time.time() - state.started_at, job=self.target().job)
 
-    def _verdict(self, watch: Watch) -> Ready[Any] | Wait:
+    def _decide(self, state: PollState) -> Done[Any] | PollAgain:
         try:
-            return self._look(watch)
+            return self._poll(state)
         except (AirflowSensorTimeout, KlapError) as failure:
             # What BaseSensorOperator does in its other modes.
             if self.never_fail or (self.soft_fail and isinstance(failure, AirflowSensorTimeout)):
                 raise AirflowSkipException(str(failure)) from failure
             raise
 
-    def _look_or_defer(self, watch: Watch, *, is_first: bool) -> Any:
-        verdict = self._verdict(watch)
-        if isinstance(verdict, polling.Ready):
+    def _poll_or_defer(self, state: PollState, *, is_first: bool) -> Any:
+        decision = self._decide(state)
+        if isinstance(decision, polling.Done):
             if not is_first:
-                self._time(watch)
-            return self.target().xcom(verdict)
-        return self._defer(verdict)
+                self._time(state)
+            return self.target().xcom(decision)
+        return self._defer(decision)
 
-    def _defer(self, wait: Wait) -> None:
+    def _defer(self, again: PollAgain) -> None:
         self.log.info("Waiting in the triggerer for %s", self.target())
         self.defer(
-            trigger=self.trigger_type.watching(
+            trigger=self.trigger_type.waiting(
                 self.target(),
-                wait,
+                again,
                 klap_conn_id=self.klap_conn_id,
                 on_behalf_of=self.on_behalf_of,
-                end_from_trigger=self.ends_in_triggerer and can_end_in_triggerer(),
+                end_from_trigger=self.ends_in_triggerer and can_end_in_triggerer(self),
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, wait.watch.deadline - time.time()) + BACKSTOP),
+            timeout=timedelta(seconds=max(0.0, again.state.deadline - time.time()) + BACKSTOP),
         )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider import triggers
 from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
-from klap_provider.rules import pace, polling
+from klap_provider.rules import polling
 from klap_provider.sensors.base import KlapJobSensor
 
 if TYPE_CHECKING:
@@ -22,13 +22,10 @@ class ExportStatusSensor(KlapJobSensor):
     :param project_id: id of the short. Templated.
     :param folder_id: its folder; None after video-to-video. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
-    :param duration: seconds of the short, by which it is reckoned when the export is ready. Default: not known.
-        Templated.
     :param timeout: seconds or a timedelta. Default one hour; exports take about 3 to 10 minutes.
-    :param max_wait: default that of the connection, or else 60 s.
 
     The other parameters are those of :class:`KlapJobSensor`. Returns
-    ``{"export_id": str, "project_id": str, "folder_id": str | None, "src_url": str, "took": float | None}``.
+    ``{"export_id": str, "project_id": str, "folder_id": str | None, "src_url": str}``.
     """
 
     template_fields: Sequence[str] = (
@@ -37,12 +34,10 @@ class ExportStatusSensor(KlapJobSensor):
         "folder_id",
         "short_name",
         "submitted_at",
-        "duration",
         "klap_conn_id",
         "on_behalf_of",
     )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
-    default_max_wait = 60
 
     def __init__(
         self,
@@ -51,7 +46,6 @@ class ExportStatusSensor(KlapJobSensor):
         project_id: str,
         folder_id: str | None = None,
         short_name: str | None = None,
-        duration: float | None = None,
         timeout: timedelta | float = 60 * 60,
         **kwargs: Any,
     ) -> None:
@@ -61,12 +55,6 @@ class ExportStatusSensor(KlapJobSensor):
         self.project_id = project_id
         self.folder_id = folder_id
         self.short_name = short_name
-        self.duration = duration
-
-    @property
-    def documented(self) -> pace.Documented:
-        """What Klap's documents say."""
-        return pace.EXPORTS
 
     @property
     def trigger_type(self) -> type[triggers.ExportStatusTrigger]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider import triggers
-from klap_provider.rules import pace, polling
+from klap_provider.rules import polling
 from klap_provider.sensors.base import KlapJobSensor
 
 if TYPE_CHECKING:
@@ -19,23 +19,16 @@ class TaskStatusSensor(KlapJobSensor):
 
     :param klap_task_id: id of the task, as the submitting operators return it. Templated.
     :param timeout: seconds or a timedelta. Default two hours; tasks take about 2 to 30 minutes.
-    :param max_wait: default that of the connection, or else 120 s.
 
     The other parameters are those of :class:`KlapJobSensor`. Returns
-    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str, "took": float | None}``.
+    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``.
     """
 
     template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id", "on_behalf_of")
-    default_max_wait = 120
 
     def __init__(self, *, klap_task_id: str, timeout: timedelta | float = 2 * 60 * 60, **kwargs: Any) -> None:
         super().__init__(timeout=timeout, **kwargs)
         self.klap_task_id = klap_task_id
-
-    @property
-    def documented(self) -> pace.Documented:
-        """What Klap's documents say."""
-        return pace.TASKS
 
     @property
     def trigger_type(self) -> type[triggers.TaskStatusTrigger]:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from klap_provider import on_use
 
-__getattr__ = on_use(__name__, "metrics", "past_jobs")
+__getattr__ = on_use(__name__, "metrics")

@@ -17,7 +17,8 @@ from attrs import define
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
 
-from klap_provider.api.public_form import canonical, youtube_id
+from klap_provider.api.addresses import youtube_id
+from klap_provider.api.public_form import canonical
 from klap_provider.files.source import is_stored
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def web_name(url: str) -> tuple[str, str]:
 
     Of a YouTube address the id of the video is kept, without which all of them were the same.
     """
-    parts = urlsplit(canonical(url))
+    url = canonical(url)
+    parts = urlsplit(url)
     video = f"?{parts.query}" if youtube_id(url) else ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", f"{parts.path}{video}" or "/"
 

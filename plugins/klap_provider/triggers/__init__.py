@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from klap_provider.triggers.status import ExportStatusTrigger as ExportStatusTrigger
     from klap_provider.triggers.status import ShortsListTrigger as ShortsListTrigger
     from klap_provider.triggers.status import TaskStatusTrigger as TaskStatusTrigger
+    from klap_provider.triggers.video_run import VideoRunTrigger as VideoRunTrigger
 
 __all__ = [
     "ExportStatusTrigger",
     "ShortsListTrigger",
     "TaskStatusTrigger",
+    "VideoRunTrigger",
 ]
 
 __getattr__ = published(
@@ -23,5 +25,6 @@ __getattr__ = published(
         "ExportStatusTrigger": "status",
         "ShortsListTrigger": "status",
         "TaskStatusTrigger": "status",
+        "VideoRunTrigger": "video_run",
     },
 )

@@ -1,4 +1,4 @@
-"""Waiting without a worker. A trigger only looks: it never submits, and never cancels."""
+"""Triggers that wait for a job without a worker. A trigger only sends GETs: it never submits and never cancels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from klap_provider.airflow_internals.tasks import leave_result
-from klap_provider.errors import KlapError
-from klap_provider.rules.pace import Pace, Typical
-from klap_provider.rules.polling import LAST_LOOK, ExportTarget, Ready, ShortsTarget, Target, TaskTarget, Wait, Watch
+from klap_provider.errors import KlapError, KlapJobError, KlapNoShortsError
+from klap_provider.rules.poll_schedule import PollSchedule
+from klap_provider.rules.polling import (
+    LAST_POLL,
+    Done,
+    ExportTarget,
+    PollAgain,
+    PollState,
+    ShortsTarget,
+    Target,
+    TaskTarget,
+)
 from klap_provider.telemetry import metrics
 
 if sys.version_info >= (3, 11):
@@ -31,24 +40,30 @@ if TYPE_CHECKING:
 
 class KlapTrigger(BaseTrigger):
     """
-    Look until there is something for a worker to decide, or, with ``end_from_trigger``, until the task is done.
+    Poll a job until a worker has something to do, or, with ``end_from_trigger``, until the task is done.
 
-    What a look means is decided by :mod:`klap_provider.rules.polling`. When it is over for any other reason than
-    success, the task is resumed and looks for itself, so that it fails there: with the same exception, retries and
-    callbacks as in every other mode. So it is when the deadline passes in a look, and for whatever goes wrong here.
+    :mod:`klap_provider.rules.polling` decides what a result means. If the wait ends with anything but success, the task
+    is resumed and polls again itself, so that it fails there: with the same exception, retries and callbacks as in
+    every other mode. A worker takes over in the same way after five failed polls in a row, as it may reach Klap where
+    the triggerer does not, and after any other failure of the triggerer. If the job still runs, the worker defers the
+    task again. A triggerer that stays cut off hands over less and less often: after 5, 10 and then every 20 polls.
+
+    Airflow stores these arguments, and an upgrade meets those of the version before: an argument that this version does
+    not know is ignored, and one that is missing has its default.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
     :param target: the ids of what is waited for.
     :param started_at: when the job was submitted, in seconds since the epoch.
     :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
-    :param shortest: seconds between looks at least.
-    :param longest: seconds between looks at most.
-    :param typical: the fields of :class:`~klap_provider.rules.pace.Typical`: how long such jobs take; None: not known.
-    :param next_look: when to look next, in seconds since the epoch, as the worker's look decided.
-    :param unknown_since: since when Klap has reported a status that is not known, in seconds since the epoch.
-    :param running_at: when the job was last known to run, in seconds since the epoch.
+    :param poll_interval: seconds between two polls at least. Default: that of such jobs.
+    :param first_poll: seconds from the submission to the first poll. Default: twice the interval.
+    :param next_poll: when to poll next, in seconds since the epoch. Default: now.
+    :param unknown_since: since when Klap has reported an unknown status, in seconds since the epoch.
+    :param handovers: how often in a row a worker took over from the triggerer.
+    :param seen: what the latest poll of a list saw, as a hash.
+    :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
     :param on_behalf_of: id of the managed user to act for; None: the connection's.
-    :param end_from_trigger: finish the task from here: its XCom is written, and no worker is started.
+    :param end_from_trigger: end the task from the triggerer: it writes the XCom, and no worker is started.
     """
 
     target_type: ClassVar[type[Target[Any]]]
@@ -60,47 +75,58 @@ class KlapTrigger(BaseTrigger):
         target: dict[str, Any],
         started_at: float,
         deadline: float,
-        shortest: float,
-        longest: float,
-        next_look: float,
-        typical: dict[str, Any] | None = None,
+        poll_interval: float | None = None,
+        first_poll: float | None = None,
+        next_poll: float | None = None,
         unknown_since: float | None = None,
-        running_at: float | None = None,
+        handovers: int = 0,
+        seen: str | None = None,
+        seen_since: float | None = None,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
+        **_of_other_versions: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
         self.klap_conn_id = klap_conn_id
-        self.target = self.target_type(**target)
-        pace = Pace(shortest, longest, Typical(**typical) if typical else None)
-        self.watch = Watch(started_at, deadline, pace, unknown_since, running_at)
-        self.next_look = next_look
+        self.target = self.target_type.from_ids(target)
+        interval = poll_interval or self.target_type.schedule.interval
+        self.state = PollState(
+            started_at,
+            deadline,
+            PollSchedule(interval, first_poll),
+            unknown_since,
+            handovers=handovers,
+            seen=seen,
+            seen_since=seen_since,
+        )
+        self.next_poll = time.time() if next_poll is None else next_poll
         self.on_behalf_of = on_behalf_of
         self.end_from_trigger = end_from_trigger
 
     @classmethod
-    def watching(
+    def waiting(
         cls,
         target: Target[Any],
-        wait: Wait,
+        again: PollAgain,
         *,
         klap_conn_id: str,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
     ) -> KlapTrigger:
-        """Return the trigger that goes on with a watch that began on a worker."""
-        watch = wait.watch
+        """Return the trigger that continues a wait that began on a worker."""
+        state = again.state
         return cls(
             klap_conn_id=klap_conn_id,
             target=asdict(target),  # type: ignore[call-overload]  # every target is a dataclass
-            started_at=watch.started_at,
-            deadline=watch.deadline,
-            shortest=watch.pace.shortest,
-            longest=watch.pace.longest,
-            typical=asdict(watch.pace.typical) if watch.pace.typical else None,
-            next_look=time.time() + wait.seconds,
-            unknown_since=watch.unknown_since,
-            running_at=watch.running_at,
+            started_at=state.started_at,
+            deadline=state.deadline,
+            poll_interval=state.schedule.interval,
+            first_poll=state.schedule.first,
+            next_poll=time.time() + again.seconds,
+            unknown_since=state.unknown_since,
+            handovers=state.handovers,
+            seen=state.seen,
+            seen_since=state.seen_since,
             on_behalf_of=on_behalf_of,
             end_from_trigger=end_from_trigger,
         )
@@ -110,83 +136,109 @@ class KlapTrigger(BaseTrigger):
         return f"klap_provider.triggers.{type(self).__name__}", {
             "klap_conn_id": self.klap_conn_id,
             "target": asdict(self.target),  # type: ignore[call-overload]  # every target is a dataclass
-            "started_at": self.watch.started_at,
-            "deadline": self.watch.deadline,
-            "shortest": self.watch.pace.shortest,
-            "longest": self.watch.pace.longest,
-            "typical": asdict(self.watch.pace.typical) if self.watch.pace.typical else None,
-            "next_look": self.next_look,
-            "unknown_since": self.watch.unknown_since,
-            "running_at": self.watch.running_at,
+            "started_at": self.state.started_at,
+            "deadline": self.state.deadline,
+            "poll_interval": self.state.schedule.interval,
+            "first_poll": self.state.schedule.first,
+            "next_poll": self.next_poll,
+            "unknown_since": self.state.unknown_since,
+            "handovers": self.state.handovers,
+            "seen": self.state.seen,
+            "seen_since": self.state.seen_since,
             "on_behalf_of": self.on_behalf_of,
             "end_from_trigger": self.end_from_trigger,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the task's success, or what a worker goes on with: ``unknown_since`` and ``running_at``."""
+        """Yield one event: the task's success, or those fields of the state that a worker continues with."""
         now = time.time()
-        pause = self.next_look - now
-        if pause < 0:  # a triggerer was restarted, and with it perhaps thousands of waits
-            spread = random.uniform(0, self.watch.pace.shortest)  # noqa: S311  # nothing secret
-            pause = min(spread, self.watch.deadline - now)
+        pause = self.next_poll - now
+        if pause < 0:  # after a restart of the triggerer there may be thousands of waits whose poll is due
+            spread = random.uniform(0, self.state.schedule.interval)  # noqa: S311  # nothing secret
+            pause = min(spread, self.state.deadline - now)
         try:
-            event = await self._watch(pause)
+            event = await self._wait(pause)
         except Exception:
-            # Raised here, it would end the task without a look at the job, and as skipped where soft_fail is set.
-            self.log.exception("The wait for %s broke off; a worker goes on with it", self.target)
-            await asyncio.sleep(min(self.watch.pace.longest, self.watch.deadline - time.time()))
+            # Raised here, it would end the task without a poll, and as skipped where soft_fail is set.
+            self.log.exception("The wait for %s broke off; a worker continues it", self.target)
+            await self._hand_over(at_least=self.state.schedule.interval)
             event = None
-        yield event or TriggerEvent({"unknown_since": self.watch.unknown_since, "running_at": self.watch.running_at})
+        yield event or TriggerEvent(self._continued())
 
-    async def _watch(self, pause: float) -> TriggerEvent | None:
-        """
-        Return the event of a task that ends here, or None for a worker to look.
+    def _continued(self) -> dict[str, Any]:
+        state = self.state
+        seen = {} if state.seen is None else {"seen": state.seen, "seen_since": state.seen_since}
+        return {"unknown_since": state.unknown_since, "handovers": state.handovers, **seen}
 
-        :param pause: seconds until the first look.
+    async def _wait(self, pause: float) -> TriggerEvent | None:
         """
-        failing = False
-        async with (await _client_class())(self.klap_conn_id, on_behalf_of=self.on_behalf_of) as client:
-            await client.pause(self.target, pause)
+        Return the event of a task that ends here, or None for a worker to poll.
+
+        :param pause: seconds until the first poll.
+        """
+        client_class = await _client_class()
+        async with client_class(self.klap_conn_id, on_behalf_of=self.on_behalf_of, target=self.target) as client:
+            await asyncio.sleep(pause)
             while True:
-                look: Any
+                result: Any
+                age = 0.0
                 try:
-                    # With its turn among all that look, and the look-up of the connection. Not wait_for: it makes a
-                    # task of each look.
-                    async with timeout(max(self.watch.deadline - time.time(), LAST_LOOK)):
-                        look = await client.look(self.target)
+                    # Including the look-up of the connection and the place in the queue of all polls. Not wait_for,
+                    # which makes a task for each poll.
+                    async with timeout(max(self.state.deadline - time.time(), LAST_POLL)):
+                        result, age = await client.poll(self.state.schedule.interval)
                 except asyncio.TimeoutError:
-                    self.log.info("The deadline of %s passed in a look", self.target)
+                    self.log.info("The deadline of %s passed during a poll", self.target)
                     return None
                 except KlapError as failure:
-                    look = failure
-                watch = self.watch
-                if not watch.shared and client.shares(self.target):
-                    watch = replace(watch, shared=True)
+                    result = failure
                 try:
-                    verdict = self.target.judge(look, watch, now=time.time())
-                except KlapError as over:
+                    decision = self.target.decide(result, self.state, now=time.time())
+                except (KlapJobError, KlapNoShortsError) as over:
                     self.log.info("The wait for %s is over: %s", self.target, over)
                     return None
-                if isinstance(verdict, Ready):
+                except KlapError as failure:
+                    self.log.info("A worker polls %s, as the triggerer gets: %s", self.target, failure)
+                    await self._hand_over()
+                    return None
+                if isinstance(decision, Done):
                     self.log.info("%s is ready", self.target)
-                    return await self._end(verdict)
-                if isinstance(look, KlapError) is not failing:
-                    failing = not failing
-                    self.log.info("%s: %s", self.target, look if failing else "Klap answers again")
-                elif verdict.watch.unknown_since != self.watch.unknown_since:
-                    self.log.info("%s: %s", self.target, look)
-                self.watch = verdict.watch
-                await client.pause(self.target, verdict.seconds)
+                    return await self._end(decision)
+                self._tell(result, decision.state)
+                self.state = decision.state
+                if not isinstance(result, KlapError):
+                    self.state = replace(self.state, handovers=0)
+                elif self.state.hands_over:
+                    self.log.info("A worker polls %s, as %d polls in a row failed", self.target, self.state.failures)
+                    self.state = self.state.handed_over()
+                    return None
+                await asyncio.sleep(max(0.0, decision.seconds - age))
 
-    async def _end(self, ready: Ready[Any]) -> TriggerEvent | None:
+    def _tell(self, result: Any, state: PollState) -> None:
+        """Log what has changed since the poll before."""
+        if isinstance(result, KlapError):
+            if not self.state.failures and state.failures:
+                self.log.info("%s: %s", self.target, result)
+        elif self.state.failures:
+            self.log.info("%s: Klap answers again", self.target)
+        elif state.unknown_since != self.state.unknown_since:
+            self.log.info("%s: %s", self.target, result)
+
+    async def _hand_over(self, *, at_least: float = 0.0) -> None:
+        """Let a worker take over, later each time if the triggerer has just handed over."""
+        seconds = max(at_least, self.state.seconds_before_hand_over)
+        await asyncio.sleep(max(0.0, min(seconds, self.state.deadline - time.time())))
+        self.state = self.state.handed_over()
+
+    async def _end(self, done: Done[Any]) -> TriggerEvent | None:
         if not self.end_from_trigger or self.task_instance is None:  # dag.test() sets none
             return None
         try:
-            await leave_result(self.task_instance, self.target.xcom(ready))
+            await leave_result(self.task_instance, self.target.xcom(done))
         except Exception:
             self.log.exception("The XCom of %s could not be written; a worker does it", self.target)
             return None
-        metrics.time(metrics.WAIT, time.time() - self.watch.started_at, job=self.target.job)
+        metrics.time(metrics.WAIT, time.time() - self.state.started_at, job=self.target.job)
         return TaskSuccessEvent()
 
 
@@ -214,6 +266,6 @@ class ExportStatusTrigger(KlapTrigger):
 
 
 class ShortsListTrigger(KlapTrigger):
-    """Wait for a folder to have shorts, or for a project. ``target``: ``{"folder_id": …, "project_id": …}``."""
+    """Wait for a folder to have shorts, or for a project. ``target``: the fields of its :class:`ShortsTarget`."""
 
     target_type = ShortsTarget

@@ -38,8 +38,7 @@ def payments(user: Any, *, run_ids: Iterable[str] | None = None) -> list[Payment
     :param run_ids: only what tasks of runs of these ids recorded; None: all.
     """
     found = [
-        payment_of(row.key, row.value, dag_id=str(row.dag_id), run_id=str(row.run_id))
-        for row in _readable(user, PAID, run_ids)
+        payment_of(row.value, dag_id=str(row.dag_id), run_id=str(row.run_id)) for row in _readable(user, PAID, run_ids)
     ]
     return [payment for payment in found if payment is not None]
 
@@ -55,7 +54,7 @@ def deliveries(user: Any, *, run_ids: Iterable[str] | None = None) -> list[Deliv
 
 def _readable(user: Any, kind: str, run_ids: Iterable[str] | None) -> list[StateRow]:
     """Return the rows of a kind that tasks wrote whose Dags the user may read; who wrote a row, Airflow records."""
-    rows = [row for row in rows_of_asset(LEDGER, prefix=f"{kind} ", run_ids=run_ids) if row.dag_id and row.run_id]
+    rows = [row for row in rows_of_asset(LEDGER, prefix=f"{kind}.", run_ids=run_ids) if row.dag_id and row.run_id]
     readable = may_read_xcoms(user, {str(row.dag_id) for row in rows})
     return [row for row in rows if row.dag_id in readable]
 

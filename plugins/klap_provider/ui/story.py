@@ -22,7 +22,7 @@ from klap_provider.ui.facts import (
     text,
 )
 from klap_provider.ui.short_cards import FAILED_AT_KLAP, answer_of, in_doubt_of, is_delivered, is_failed, short_cards
-from klap_provider.ui.texts import DONE, FAILED, STEPS, count, file_size, label_of, source_of
+from klap_provider.ui.texts import DONE, FAILED, LEFT_OUT, STEPS, count, file_size, label_of, source_of
 from klap_provider.xcoms import COST_KEY, ERROR_KEY, OFFER_KEY, RETURN_KEY, REVIEW_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
@@ -183,6 +183,8 @@ def _end_words(
         return "The run has ended"
     if not shorts:
         return "The run has ended without a video" if is_whole else "The run has ended without shorts"
+    if all(card["left_out"] == LEFT_OUT["no_score"] for card in shorts):
+        return "No short was selected: Klap gave none of them a score"
     if not selected:
         return "No short was selected"
     words: str = selected[0]["words"] if is_whole else _tally(facts, selected)

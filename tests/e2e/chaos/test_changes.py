@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.rig import DAG_ID
+from tests.support.rig import DAG_ID, first_attempt
 
 if TYPE_CHECKING:
     from tests.support.rig import Rig
@@ -102,7 +102,7 @@ def test_a_run_that_was_deleted_is_not_paid_for_anew(rig: Rig) -> None:
 def test_another_deploy_never_pays_again_unasked_and_a_person_decides(rig: Rig) -> None:
     run_id = rig.start()
     rig.settle(run_id, due=(1, 2), delivered=2)
-    entry, task = f"submission {DAG_ID} {run_id} submit", rig.sandbox.ledger("task")[0]["id"]
+    entry, task = first_attempt(run_id), rig.sandbox.ledger("task")[0]["id"]
     rig.deploy(language="de", klap_conn_id="klap_elsewhere")
 
     rig.clear(run_id)
@@ -117,6 +117,7 @@ def test_another_deploy_never_pays_again_unasked_and_a_person_decides(rig: Rig) 
     rig.clear(run_id)
     rig.settle(run_id, due=(1, 2), delivered=2)
 
+    rig.unsay("adopt", entry)
     rig.say("resend", entry, value=True)
     rig.clear(run_id)
     rig.settle(run_id, due=(2, 4), delivered=2)

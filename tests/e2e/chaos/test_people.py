@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from klap_provider.rules.ledger import export_log
 from tests.support.rig import DAG_ID
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_ov
     run_id = rig.start()
     rig.settle(run_id, due=(1, 2), delivered=2)
     short = rig.returned(run_id, "select_shorts")[0]["project_id"]
-    rig.say("resend", f"export {short} plain", value=True)
+    rig.say("resend", f"{export_log(short)}.0", value=True)
     rig.arm("export.after_answer")
 
     rig.clear(run_id)

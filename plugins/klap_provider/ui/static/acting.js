@@ -121,9 +121,9 @@ export async function decide(run, place, word, entry, value, { onlyFailed = fals
   const ledger = await ledgerId();
   if (ledger === null) throw new Error("there is no asset klap_ledger");
   const rows = ["assets", String(ledger), "state-store"];
-  await send("PUT", [...rows, `${word} ${entry}`], { value });
+  await send("PUT", [...rows, `${word}.${entry}`], { value });
   try {
-    await send("DELETE", [...rows, `${word === "adopt" ? "resend" : "adopt"} ${entry}`]);
+    await send("DELETE", [...rows, `${word === "adopt" ? "resend" : "adopt"}.${entry}`]);
   } catch (error) {
     if (error.status !== 403) throw error; // who may write, but not delete: if there are both, the task will say so
   }

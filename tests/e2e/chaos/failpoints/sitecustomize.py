@@ -18,30 +18,29 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
-from klap_provider.hooks.on_time import OnTimeConnection
-from klap_provider.rules import lost_answer, polling
-from klap_provider.rules.submitter import Submitter
+from klap_provider.hooks.deadline_adapter import DeadlineConnection
+from klap_provider.operators.ledger import KlapJob
+from klap_provider.rules import in_doubt, polling
+from klap_provider.rules.idempotent_submit import IdempotentSubmit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from klap_provider.rules.ledger import Submission
+    from klap_provider.rules.idempotent_submit import Submission
+    from klap_provider.rules.ledger import Attempt
 
 FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 
 #: Instead of two minutes: long enough for some looks at a status word that is not known.
 polling.UNKNOWN_GRACE = 8.0
 
-#: Instead of a minute and three, and with the short timeouts of the chaos tests' connection.
-lost_answer.SEND_WITHIN, lost_answer.SETTLE = 12.0, 3.0
+#: Instead of half a minute, two minutes and one, and with the short timeouts of the chaos tests' connection.
+in_doubt.SEND_WITHIN, in_doubt.SETTLE, in_doubt.CLOCKS = 12.0, 3.0, 0.0
 
-post_once, submit, write, fetch = Submitter._post, Submitter.submit, Submitter._write, download.download
-send_data = OnTimeConnection.send
+send, submit, attempt, fetch = KlapJob.send, IdempotentSubmit.submit, IdempotentSubmit._attempt, download.download
+send_data = DeadlineConnection.send
 
 
 def strike(kind: str, moment: str) -> None:
@@ -67,42 +66,33 @@ def hold(kind: str) -> None:
         time.sleep(0.1)
 
 
-def _kind(submitter: Submitter) -> str:
-    return "task" if submitter.list_jobs is None else "export"
+def _kind(job: Any) -> str:
+    return "export" if job.has_list else "task"
 
 
-def _post(self: Submitter, *args: Any, **kwargs: Any) -> Submission:
+def _send_job(self: KlapJob, until: float) -> str:
     kind = _kind(self)
-
-    def prepare(paid: int) -> Callable[[float], str]:
-        send = self.prepare(paid)
-
-        def post(until: float) -> str:
-            hold(kind)
-            strike(kind, "before_post")
-            if (FOLDER / f"{kind}.during_post").exists():
-                threading.Timer(1, strike, (kind, "during_post")).start()
-            job_id = send(until)
-            strike(kind, "after_answer")
-            return job_id
-
-        return post
-
-    return post_once(replace(self, prepare=prepare), *args, **kwargs)
+    hold(kind)
+    strike(kind, "before_post")
+    if (FOLDER / f"{kind}.during_post").exists():
+        threading.Timer(1, strike, (kind, "during_post")).start()
+    job_id = send(self, until)
+    strike(kind, "after_answer")
+    return job_id
 
 
-def _submit(self: Submitter, *args: Any, **kwargs: Any) -> tuple[Submission, bool]:
-    submission = submit(self, *args, **kwargs)
-    strike(_kind(self), "after_record")
+def _submit(self: IdempotentSubmit) -> Submission:
+    submission = submit(self)
+    strike(_kind(self.job), "after_record")
     return submission
 
 
-def _write(self: Submitter, *args: Any) -> None:
-    strike(_kind(self), "before_intent")
-    write(self, *args)
+def _attempt(self: IdempotentSubmit, *args: Any) -> Attempt:
+    strike(_kind(self.job), "before_intent")
+    return attempt(self, *args)
 
 
-def _send(self: OnTimeConnection, data: bytes) -> None:
+def _send(self: DeadlineConnection, data: bytes) -> None:
     if not data.startswith(b"POST "):  # that is the head
         strike("task" if b"source_video_url" in data else "export", "before_body")
     send_data(self, data)
@@ -126,8 +116,8 @@ def _download(url: str, sink: Any, limits: download.Limits) -> download.Fetched:
     return fetch(url, _HalfWrite(sink) if (FOLDER / "download.midway").exists() else sink, limits)
 
 
-Submitter._post = _post  # type: ignore[method-assign]  # what a failpoint is
-Submitter.submit = _submit  # type: ignore[method-assign]  # likewise
-Submitter._write = _write  # type: ignore[method-assign]  # likewise
-OnTimeConnection.send = _send  # type: ignore[method-assign]  # likewise
+KlapJob.send = _send_job  # type: ignore[method-assign]  # what a failpoint is
+IdempotentSubmit.submit = _submit  # type: ignore[method-assign]  # likewise
+IdempotentSubmit._attempt = _attempt  # type: ignore[method-assign]  # likewise
+DeadlineConnection.send = _send  # type: ignore[method-assign]  # likewise
 download.download = _download

@@ -1,0 +1,78 @@
+"""
+A transport for requests that sends nothing after a deadline.
+
+A process can stop between any two instructions: the machine is overloaded, suspended or moved. When it continues,
+another process may have taken over, and a paid request must not go out any more. So the clock is read each time that
+bytes are about to be written to the socket, on a connection that serves this one request. A request whose body is too
+late stays incomplete, and Klap does not carry it out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+
+class TooLateError(Exception):
+    """
+    The request was not sent.
+
+    :param seconds: how much too late it was.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class DeadlineConnection(HTTPConnection):
+    """A connection that sends nothing after ``until``, in seconds since the epoch."""
+
+    until: float
+
+    def send(self, data: Any) -> None:
+        """Send bytes, unless the deadline has passed."""
+        if self.sock is None:
+            self.connect()  # which takes time
+        late = time.time() - self.until
+        if late > 0:
+            raise TooLateError(late)
+        super().send(data)
+
+
+class DeadlineTLSConnection(DeadlineConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """
+    Send requests on connections that send nothing after a deadline.
+
+    :param until: the deadline, in seconds since the epoch.
+    """
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self._with_deadline(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
+        """Return the pools of connections through a proxy."""
+        return self._with_deadline(super().proxy_manager_for(*args, **kwargs))
+
+    def _with_deadline(self, manager: PoolManager) -> PoolManager:
+        deadline = {"until": self._until}
+        plain, tls = type("Plain", (DeadlineConnection,), deadline), type("TLS", (DeadlineTLSConnection,), deadline)
+        manager.pool_classes_by_scheme = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("TLSPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        }
+        return manager

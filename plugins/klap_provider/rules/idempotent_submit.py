@@ -1,0 +1,354 @@
+"""
+Send a paid request once. Pure.
+
+.. code-block:: text
+
+    claim the attempt ──► record the attempt ──► POST ──► record the payment (Klap's id of the job)
+
+Each step is recorded in the ledger (:mod:`klap_provider.rules.ledger`) before the next one starts, so whoever comes
+later finds how far the request got:
+
+=====================================  =================================================================
+the last attempt                       what follows
+=====================================  =================================================================
+none                                   attempt 0 is claimed
+has a payment                          its job is returned, unless it failed at Klap
+was refused, or never sent             the next attempt is claimed
+has neither: it is in doubt            :mod:`klap_provider.rules.in_doubt`
+=====================================  =================================================================
+
+One attempt at most is claimed at a time, by one process at most (:mod:`klap_provider.rules.claim`), and the rows of an
+attempt are written by its claim holder alone. So nothing is overwritten, and two processes never send the same request.
+
+The user can overrule this (:mod:`klap_provider.rules.manual_resolution`). Settings that changed since the request was
+paid for are never paid for in its place unasked: a retry continues with what was paid for; after a clear the user
+decides.
+
+A new request takes six reads and writes of the ledger; one that was paid for before takes as many at most.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from klap_provider.errors import KlapError, KlapNotFoundError, KlapSubmitPendingError
+from klap_provider.rules import in_doubt
+from klap_provider.rules.claim import Claim
+from klap_provider.rules.ledger import VERSION, Attempt, read_attempts
+from klap_provider.rules.manual_resolution import inputs_changed, not_recorded, read_decision
+from klap_provider.rules.request_fingerprint import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from klap_provider.rules.in_doubt import Listing, Window
+    from klap_provider.rules.ledger import Asker, PaidRequest, Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two tries in the same process, where another one makes the same request at the same moment.
+PATIENCE = (0.5, 1.0, 2.0, 4.0)
+
+
+class JobGateway(Protocol):
+    """What is needed of Klap for one request."""
+
+    def prepare(self, paid: int) -> Collection[str]:
+        """
+        Get the next POST ready. What fails here leaves no trace.
+
+        :param paid: how many POSTs of this run Klap has accepted before.
+        :return: ids of the jobs that exist already, and that the POST therefore cannot have made.
+        """
+
+    def send(self, until: float) -> str:
+        """
+        Send the POST, and return the id of the new job.
+
+        :param until: seconds since the epoch after which nothing is sent any more.
+        """
+
+    def find(self) -> Listing | None:
+        """Return what Klap's list says of the jobs that the POST may have made; None if Klap has no list."""
+
+    @property
+    def has_list(self) -> bool:
+        """Whether Klap has a list to find the job in."""
+
+    def has_failed(self, job_id: str) -> bool:
+        """Return whether a job ended with the status ``error``."""
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """
+    A paid job.
+
+    :param job_id: Klap's id of the task or export.
+    :param attempt: what it was requested with.
+    :param is_new: whether the POST was sent just now.
+    :param was_recorded: whether its payment was recorded just now: the POST was sent, or found to have arrived.
+    :param paid: how many POSTs of the run Klap has accepted for this request so far.
+    """
+
+    job_id: str
+    attempt: Attempt
+    is_new: bool = False
+    was_recorded: bool = False
+    paid: int = 0
+
+
+@dataclass(frozen=True)
+class IdempotentSubmit:
+    """
+    One request, made by one try of a task.
+
+    :param store: where the ledger lives.
+    :param job: Klap.
+    :param request: what is to be paid for.
+    :param asker: who makes the request.
+    :param attempt_id: unique id of the attempt that this may lead to.
+    """
+
+    store: Store
+    job: JobGateway
+    request: PaidRequest
+    asker: Asker
+    attempt_id: str
+    clock: Clock
+    window: Window
+
+    def submit(self) -> Submission:
+        """
+        Return the job, and send the request for it unless that was done before.
+
+        :raises KlapSubmitPendingError: another request is under way, or it is too early to tell what became of it.
+        :raises KlapSubmitUncertainError: the user has to decide.
+        :raises KlapChangedError: after a clear, the settings are not those of what was paid for.
+        :raises KlapError: what the POST or its preparation failed with.
+        """
+        for seconds in PATIENCE:
+            try:
+                return self._submit()
+            except _ContendedError:
+                self.clock.sleep(seconds)
+        try:
+            return self._submit()
+        except _ContendedError:
+            raise in_doubt.taken() from None
+
+    def paid(self) -> int:
+        """Return how many POSTs of this run Klap has accepted for this request so far."""
+        attempts = self._read(self.request.log)
+        return self._paid([*attempts, *(each for own in attempts if own.link for each in self._read(own.link))])
+
+    def _submit(self) -> Submission:
+        if self.request.shared_log is None and self._claim(self.request.log, 0).enter():
+            return self._post(self.request.log, [], is_entered=True)
+        own = self._read(self.request.log)
+        standing = [each for each in own if not each.is_void]
+        if not standing and self.request.shared_log is not None:
+            own.append(link := self._link(len(own)))
+            standing = [link]
+        if standing and standing[-1].link:
+            return self._in_shared_log(own, standing[-1])
+        return self._in_log(self.request.log, own)
+
+    # What was attempted before.
+
+    def _read(self, log_key: str) -> list[Attempt]:
+        return read_attempts(self.store, log_key)
+
+    def _paid(self, attempts: Sequence[Attempt]) -> int:
+        return sum(attempt.paid_by == self.asker.run for attempt in attempts)
+
+    def _in_log(self, log_key: str, attempts: list[Attempt], *, is_shared: bool = False) -> Submission:
+        standing = [each for each in attempts if not each.is_void]
+        same = [each for each in standing if each.fingerprint == self.request.fingerprint]
+        if same and same[-1].job_id is not None:
+            job_id = self._reattach(same[-1], same[-1].job_id, is_shared=is_shared)
+            if job_id is not None:
+                return Submission(job_id, same[-1], paid=self._paid(attempts))
+        if standing and standing[-1].job_id is None:
+            last = self._resolve(standing, successor=f"{log_key}.{len(attempts)}")
+            attempts = [last if each.key == last.key else each for each in attempts]
+            if last.job_id is not None and last.fingerprint == self.request.fingerprint:
+                return Submission(last.job_id, last, was_recorded=True, paid=self._paid(attempts))
+        return self._post(log_key, attempts)
+
+    def _reattach(self, attempt: Attempt, job_id: str, *, is_shared: bool) -> str | None:
+        """Return the job to continue with; None if a new one has to be requested."""
+        decision = read_decision(self.store, attempt, self.job.has_failed)
+        if decision.resend or decision.job_id is not None:
+            return decision.job_id
+        if is_shared:
+            return job_id if self._is_usable(job_id) else None
+        changed = differences(attempt.asked, self.request.asked)
+        must_stop = bool(changed) and not self.asker.is_retry_of(attempt.asker)
+        try:
+            if self.job.has_failed(job_id):
+                return None
+        except KlapError as unknown:
+            if must_stop or (changed and isinstance(unknown, KlapNotFoundError)):
+                raise inputs_changed(attempt, job_id, changed) from unknown
+            raise
+        if must_stop:
+            raise inputs_changed(attempt, job_id, changed)
+        if changed:
+            log.warning("Continuing with what was submitted before, although %s.", "; ".join(changed))
+        return job_id
+
+    def _is_usable(self, job_id: str) -> bool:
+        """Return whether another run's job can be reused: one of another account cannot."""
+        try:
+            return not self.job.has_failed(job_id)
+        except KlapNotFoundError:
+            return False
+
+    def _resolve(self, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
+        """Return the last attempt, which is in doubt, with its job; without one, the next attempt may follow."""
+        attempt, now = attempts[-1], self.clock.now()
+        if attempt.asker.run != self.asker.run and now - attempt.at < sum(PATIENCE):
+            raise _ContendedError  # most POSTs take less than that
+        decision = read_decision(self.store, attempt, self.job.has_failed)
+        job_id = decision.job_id
+        if job_id is None and not decision.resend:
+            known = {each.job_id for each in attempts if each.job_id is not None}
+            listing = self.job.find()
+            if self.store.get(successor) is not None:  # what is listed may be the successor's job
+                raise _ContendedError
+            job_id = in_doubt.resolve(attempt, listing, known, asker=self.asker, window=self.window, now=now)
+        return attempt if job_id is None else self._record(attempt, job_id)
+
+    # A request that runs share.
+
+    def _link(self, number: int) -> Attempt:
+        """Record that this request continues in the log that runs share."""
+        claim = self._claim(self.request.log, number)
+        if not claim.enter() or not claim.hold():
+            raise self._contended(claim)
+        link = replace(self._attempt(claim.key, self._now()), link=self.request.shared_log)
+        self.store.set(link.key, link.to_row())
+        return link
+
+    def _in_shared_log(self, own: Sequence[Attempt], link: Attempt) -> Submission:
+        log_key = str(link.link)
+        attempts = self._read(log_key)
+        standing = [each for each in attempts if not each.is_void]
+        changed = differences(link.asked, self.request.asked)
+        if changed and standing and not self.asker.is_retry_of(link.asker):
+            decision = read_decision(self.store, link, self.job.has_failed)
+            if decision.job_id is not None:
+                return Submission(decision.job_id, link)
+            if not decision.resend:
+                raise inputs_changed(link, standing[-1].job_id or "unknown yet", changed)
+            standing = []
+        if not standing and log_key != self.request.shared_log:
+            if self.request.shared_log is None:
+                return self._post(self.request.log, own)
+            link = self._link(len(own))
+            log_key, attempts = self.request.shared_log, self._read(self.request.shared_log)
+        if not attempts and (noted := self._noted()):
+            return Submission(noted, link)
+        return self._in_log(log_key, attempts, is_shared=True)
+
+    def _noted(self) -> str | None:
+        """Return the job of a run that does not share its requests, if it made the same one."""
+        note = self.store.get(self.request.reuse_key) if self.request.reuse_key else None
+        payment = self.store.get(note["payment"]) if note else None
+        return payment["id"] if payment and self._is_usable(payment["id"]) else None
+
+    def _note(self, attempt: Attempt) -> None:
+        if self.request.reuse_key and self.request.shared_log is None:
+            self._try_to_set(self.request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})
+
+    # One POST.
+
+    def _claim(self, log_key: str, number: int) -> Claim:
+        return Claim(self.store, f"{log_key}.{number}", self.attempt_id)
+
+    def _post(self, log_key: str, attempts: Sequence[Attempt], *, is_entered: bool = False) -> Submission:
+        paid = self._paid(attempts)
+        known = self.job.prepare(paid)
+        claim = self._claim(log_key, len(attempts))
+        if not is_entered and not claim.enter():
+            raise self._contended(claim)
+        at = self._now()
+        if not claim.hold():
+            raise _ContendedError
+        attempt = self._attempt(claim.key, at, known)
+        self.store.set(attempt.key, attempt.to_row())
+        try:
+            job_id = self.job.send(at + in_doubt.SEND_WITHIN)
+        except KlapError as failure:
+            if failure.refused:
+                self._try_to_set(attempt.key, replace(attempt, is_void=True).to_row())
+            elif not self.job.has_list:
+                raise in_doubt.uncertain(attempt) from failure
+            raise
+        attempt = self._record(attempt, job_id)
+        self._note(attempt)
+        return Submission(job_id, attempt, is_new=True, was_recorded=True, paid=paid + 1)
+
+    def _contended(self, claim: Claim) -> _ContendedError:
+        """Return the error for an attempt that somebody else is about to make; if nobody is any more, close it."""
+        after = in_doubt.SEND_WITHIN + in_doubt.CLOCKS
+        if claim.is_abandoned(now=self.clock.now(), after=after) and self.store.get(claim.key) is None:
+            void = replace(self._attempt(claim.key, self._now()), id=f"void-{self.attempt_id}", is_void=True)
+            self.store.set(void.key, void.to_row())
+        return _ContendedError()
+
+    def _attempt(self, key: str, at: float, known: Collection[str] = ()) -> Attempt:
+        request = self.request
+        return Attempt(
+            key=key,
+            id=self.attempt_id,
+            at=at,
+            asker=self.asker,
+            what=request.what,
+            video=request.video,
+            price=request.price,
+            fingerprint=request.fingerprint,
+            asked=request.asked,
+            known=tuple(known),
+            budget=request.budget,
+            second_hand=request.second_hand,
+            settings=request.settings,
+        )
+
+    def _record(self, attempt: Attempt, job_id: str) -> Attempt:
+        payment = attempt.payment(job_id)
+        try:
+            self.store.set(attempt.payment_key, payment)
+        except Exception as failure:
+            raise not_recorded(attempt, job_id, failure) from failure
+        return attempt.with_payment(payment)
+
+    def _try_to_set(self, key: str, value: object) -> None:
+        """Write a row that saves time or a question, but must not fail a task."""
+        try:
+            self.store.set(key, value)
+        except Exception as failure:
+            log.warning("%s was not written to the ledger: %s: %s", key, type(failure).__name__, failure)
+
+    def _now(self) -> float:
+        return round(self.clock.now(), 6)  # as it is written
+
+
+class _ContendedError(KlapSubmitPendingError):
+    """Somebody else makes the same request at this moment."""
+
+    def __init__(self) -> None:
+        super().__init__("contended", retry_after=in_doubt.SOON)

@@ -1,0 +1,111 @@
+"""
+What only the user can decide about a paid request, and how. Pure.
+
+A decision is a row of the ledger for one attempt: ``adopt.<attempt>`` with the id of a job continues with that job;
+``resend.<attempt>`` with ``true`` allows one more POST. As an attempt has one successor at most, a decision allows
+exactly one POST and is never used up.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from klap_provider.errors import Fate, KlapChangedError, KlapError, KlapInputError
+from klap_provider.xcoms import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from klap_provider.rules.ledger import Attempt, Store
+
+#: Decision: continue with the job of the given id.
+ADOPT = "adopt"
+#: Decision, with the value ``true``: send the request again; Klap bills it again.
+RESEND = "resend"
+
+
+class Decision(NamedTuple):
+    """
+    What the user decided about an attempt.
+
+    :param job_id: the job to continue with; None: nothing was decided about that.
+    :param resend: whether one more POST may be sent.
+    """
+
+    job_id: str | None
+    resend: bool
+
+
+def decision_key(decision: str, attempt: str) -> str:
+    """Return the key of a decision about an attempt."""
+    return f"{decision}.{attempt}"
+
+
+def how(decision: str, value: Any, attempt: str) -> str:
+    """Return how to record a decision, as a part of a sentence."""
+    key = decision_key(decision, attempt)
+    return f"add to the State Store of the asset {LEDGER} the key {key!r} with the value {json.dumps(value)}"
+
+
+def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bool]) -> Decision:
+    """
+    Return what the user decided about an attempt.
+
+    :param has_failed: whether the job with the given id failed at Klap.
+    :raises KlapInputError: the decision cannot be followed.
+    :raises KlapNotFoundError: Klap has no job with the given id.
+    """
+    adopt_key, resend_key = (decision_key(each, attempt.key) for each in (ADOPT, RESEND))
+    job_id, resend = store.get(adopt_key), store.get(resend_key)
+    try:
+        if resend is not None and resend is not True:
+            raise KlapInputError(
+                f"{resend_key!r} is {json.dumps(resend)} in {LEDGER}; the only value it takes is true."
+            )
+        if job_id is None:
+            return Decision(None, resend is True)
+        if resend:
+            raise KlapInputError(f"{LEDGER} has both {adopt_key!r} and {resend_key!r}. Delete one of them.")
+        is_id = isinstance(job_id, str | int) and not isinstance(job_id, bool) and str(job_id).strip()
+        if not is_id:
+            raise KlapInputError(f"{adopt_key!r} is {json.dumps(job_id)} in {LEDGER}. It takes one of Klap's ids.")
+        job_id = str(job_id).strip()
+        if has_failed(job_id):
+            raise KlapInputError(f"{job_id}, the value of {adopt_key!r} in {LEDGER}, failed at Klap.")
+    except KlapError as wrong:
+        undecided(wrong, attempt)
+        raise
+    return Decision(job_id, resend=False)
+
+
+def undecided(error: KlapError, attempt: Attempt, *jobs: str) -> KlapError:
+    """Return the error with what the user has to decide."""
+    error.fate = Fate(attempt.key, attempt.submitted_at, jobs, attempt.price, attempt.second_hand)
+    return error
+
+
+def inputs_changed(attempt: Attempt, job_id: str, changed: Sequence[str]) -> KlapError:
+    """
+    Return the error for a run that requests other things than those that it has paid for.
+
+    :param attempt: what it has paid for.
+    :param job_id: Klap's id of that.
+    :param changed: what is no longer the same, each as a part of a sentence.
+    """
+    error = KlapChangedError(
+        f"Nothing was sent. This run has already paid for {attempt.what or 'this request'} (Klap's {job_id}), and its "
+        f"settings have changed since then: {'; '.join(changed)}. To continue with what was paid for, "
+        f"{how(ADOPT, job_id, attempt.key)}. To send the new request and pay for it, "
+        f"{how(RESEND, True, attempt.key)}. Then clear this task."
+    )
+    return undecided(error, attempt, job_id)
+
+
+def not_recorded(attempt: Attempt, job_id: str, failure: Exception) -> KlapError:
+    """Return the error for a job that was paid for and that Airflow did not record."""
+    return KlapError(
+        f"Klap accepted this as {job_id}, and Airflow did not record that ({type(failure).__name__}: {failure}). "
+        f"Nothing is sent again automatically. When Airflow works again, {how(ADOPT, job_id, attempt.key)}, and clear "
+        "the task."
+    )

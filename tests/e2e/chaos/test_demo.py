@@ -1,0 +1,195 @@
+"""The commands of demo/ with a whole Airflow, stopped and killed as users do."""
+
+from __future__ import annotations
+
+import http.server
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import requests
+
+from demo.airflow import FINISHED, free_ports
+from tests.support.checkout import Checkout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.chaos
+
+DAG_ID = "klap_generate_shorts"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "a check-out, #1 ünd 5% %20? more")
+
+
+class Up:
+    """
+    A ``make up`` that runs.
+
+    :param checkout: where.
+    :param port: of its UI.
+    """
+
+    def __init__(self, checkout: Checkout, port: int) -> None:
+        self.url, self._log = f"http://127.0.0.1:{port}", checkout.folder / "up.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "demo", "up"],
+                cwd=checkout.folder,
+                env=checkout.environ(PORT=str(port)),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            wait_for(lambda: "Ctrl+C stops it" in self.said, seconds=240, what="make up")
+        except BaseException:
+            self.end(signal.SIGTERM)
+            raise
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {self._get('/auth/token')['access_token']}"
+
+    @property
+    def said(self) -> str:
+        """What it has printed."""
+        return self._log.read_text()
+
+    def end(self, number: signal.Signals) -> int:
+        """Send it a signal, and return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def trigger(self, run_id: str) -> None:
+        """Start a run."""
+        conf = {"source_video_url": self.sample, "width": 270, "height": 480}
+        body = {"logical_date": None, "dag_run_id": run_id, "conf": conf}
+        wait_for(lambda: self._post(body) != 404, seconds=120, what="the Dag")
+
+    def state_of(self, run_id: str) -> str:
+        """Return the state of a run."""
+        return str(self._get(f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
+
+    def end_of(self, run_id: str) -> str:
+        """Return the final state of a run."""
+        wait_for(lambda: self.state_of(run_id) in FINISHED, seconds=240, what=run_id)
+        return self.state_of(run_id)
+
+    def states(self, run_id: str) -> list[tuple[str, str]]:
+        """Return the task and the state of each task instance of a run."""
+        found = self._get(f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return [(ti["task_id"], ti["state"]) for ti in found]
+
+    def ledger(self) -> list[str]:
+        """Return the rows of Airflow's ledger that say what was paid."""
+        (asset,) = (each for each in self._get("/api/v2/assets")["assets"] if each["name"] == "klap_ledger")
+        rows = self._get(f"/api/v2/assets/{asset['id']}/state-store?limit=100")["asset_state_store"]
+        return sorted(row["key"] for row in rows if row["key"].startswith("paid "))
+
+    def billed(self) -> list[str]:
+        """Return what the sandbox was paid for."""
+        answer = requests.get(self.sample.replace("sample.mp4", "_sandbox/ledger"), timeout=30)
+        return sorted(entry["kind"] for entry in answer.json())
+
+    @property
+    def sample(self) -> str:
+        """Address of the sandbox's video."""
+        return self.said.partition("such as ")[2].split()[0]
+
+    def _post(self, body: dict[str, Any]) -> int:
+        return self._session.post(f"{self.url}/api/v2/dags/{DAG_ID}/dagRuns", json=body, timeout=30).status_code
+
+    def _get(self, path: str) -> Any:
+        answer = getattr(self, "_session", requests).get(f"{self.url}{path}", timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_interrupted(checkout: Checkout) -> None:
+    (port,) = free_ports(1)
+    first = Up(checkout, port)
+    try:
+        first.trigger("whole")
+        assert first.end_of("whole") == "success"
+        first.trigger("interrupted")
+        wait_for(
+            lambda: any(task.endswith("wait_for_export") and state for task, state in first.states("interrupted")),
+            seconds=120,
+            what="exports",
+        )
+    finally:
+        assert first.end(signal.SIGINT) == 128 + signal.SIGINT
+    assert "Traceback" not in first.said
+    videos = set(checkout.state.rglob("klap_shorts/*/*.mp4"))
+    assert len(videos) >= 3
+
+    second = Up(checkout, port)
+    try:
+        assert second.state_of("whole") == "success"
+        assert second.end_of("interrupted") == "success"
+        assert second.billed() == ["export"] * 6 + ["task"] * 2
+        paid = second.ledger()
+        assert len(paid) == 8
+        assert len(set(checkout.state.rglob("klap_shorts/*/*.mp4")) | videos) == 6
+    finally:
+        second.end(signal.SIGKILL)
+
+    third = Up(checkout, port)  # ends what the second one left running, on whose port and database it is
+    try:
+        assert third.state_of("interrupted") == "success"
+        assert third.ledger() == paid
+        children = psutil.Process(third.process.pid).children()
+        (scheduler,) = (child for child in children if "scheduler" in " ".join(child.cmdline()))
+        scheduler.kill()
+        assert third.process.wait(60) == 1
+        assert "Airflow's scheduler ended with -9" in third.said
+        assert "Traceback" not in third.said
+    finally:
+        third.end(signal.SIGTERM)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(third.url, timeout=5)
+
+
+def test_a_demo_of_an_address_that_is_gone_prints_why_and_what_to_do_and_fails(checkout: Checkout) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # 501 to all
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (nobody,) = free_ports(1)
+    # Without a home, and behind a proxy that does not answer.
+    environ = checkout.environ(
+        VIDEO_URL=f"http://127.0.0.1:{server.server_port}/talk.mp4", http_proxy=f"http://127.0.0.1:{nobody}"
+    )
+    environ.pop("HOME")
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "demo", "demo"],
+            cwd=checkout.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+    finally:
+        server.shutdown()
+    assert ended.returncode == 1
+    said = ended.stdout.partition("The run ended: failed")[2]
+    assert "Nothing was delivered." in said
+    assert "HTTP 501" in said
+    assert "Fix the cause" in said
+    assert "score" not in said
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
+        time.sleep(0.5)

@@ -1,0 +1,32 @@
+"""What the configured Airflows load by name: a secrets backend and a host name. Imported by Airflow, not by tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow.secrets import BaseSecretsBackend
+
+
+class SlowSecrets(BaseSecretsBackend):
+    """
+    Read each connection from the file of its name, late; raise for those that have none.
+
+    It answers as a secrets manager in the cloud does: after a round trip, and with an error where others return None.
+    """
+
+    def __init__(self, folder: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.folder = Path(folder)
+
+    def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
+        """Return the connection as JSON."""
+        time.sleep(0.3)
+        return (self.folder / conn_id).read_text()
+
+
+def hostname() -> str:
+    """Return a name that no machine of the network has."""
+    return f"{os.environ.get('KLAP_COMPONENT', 'worker')}.media.invalid"

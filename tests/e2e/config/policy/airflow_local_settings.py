@@ -1,0 +1,16 @@
+"""A cluster policy, as an administrator may have one for all DAGs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
+
+def task_policy(task: BaseOperator) -> None:
+    """Bound what all tasks may take, and have others run first."""
+    task.retries = min(task.retries, 2)
+    task.execution_timeout = timedelta(minutes=2)
+    task.priority_weight = 1

@@ -1,0 +1,134 @@
+"""What was paid is remembered, or its loss is noticed, where the values of the state stores are not in the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.sandbox import Sandbox
+
+    Airflow = Callable[..., Played]
+
+BACKEND = "airflow.providers.common.io.state_store.backend.StateStoreObjectStorageBackend"
+
+pytestmark = pytest.mark.usefixtures("settled")
+
+
+def forget_backend() -> None:
+    """Let Airflow read its configuration again; a worker process reads it once."""
+    from airflow.providers.common.io.state_store import backend
+    from airflow.sdk.execution_time import context
+
+    context._get_worker_state_store_backend.cache_clear()
+    for cached in (backend._get_base_path, backend._get_compression, backend._get_threshold):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Configure Airflow to store all values in a folder, and return the folder of the ledger's."""
+    folder = tmp_path / "state store"
+    monkeypatch.setenv("AIRFLOW__WORKERS__STATE_STORE_BACKEND", BACKEND)
+    monkeypatch.setenv("AIRFLOW__COMMON_IO__STATE_STORE_OBJECTSTORAGE_PATH", f"file://{folder}")
+    forget_backend()
+    yield folder / "assets" / "klap_ledger"
+    monkeypatch.undo()
+    forget_backend()
+
+
+def submit() -> SubmitShortsOperator:
+    return SubmitShortsOperator(task_id="submit", source_video_url="https://example.com/talk.mp4")
+
+
+def export(short: dict[str, Any]) -> Callable[[], ExportShortOperator]:
+    return lambda: ExportShortOperator(task_id="export", project_id=short["id"], folder_id=short["folder_id"])
+
+
+def test_a_paid_job_is_resumed_from_values_in_object_storage(
+    airflow: Airflow,
+    klap: Sandbox,
+    make_shorts: Callable[..., list[dict[str, Any]]],
+    values: Path,
+    supervisor: Supervisor,
+) -> None:
+    [short] = make_shorts()
+    before = len(klap.ledger())
+    for task in (airflow(submit), airflow(export(short))):
+        first = task.run()
+        task.clear()
+        again = task.run()
+        assert {name: again[name] for name in ("paid", "submitted_at")} == {
+            name: first[name] for name in ("paid", "submitted_at")
+        }
+
+    assert len(klap.ledger()) == before + 2
+    assert [*values.iterdir()]
+    assert all("__airflow_state_ref__" in row for row in supervisor.ledger.values()), "the database has references"
+
+
+@pytest.mark.parametrize("lost", ["everything", "the submission alone"])
+def test_nothing_is_paid_again_when_values_are_gone_from_object_storage(
+    airflow: Airflow, klap: Sandbox, values: Path, lost: str
+) -> None:
+    task = airflow(submit)
+    task.run()
+    gone = [file for file in values.iterdir() if lost == "everything" or file.name.startswith("submission")]
+    assert gone
+    for file in gone:
+        file.unlink()
+
+    task.clear()
+    with pytest.raises(LookupError, match="exists, but its value is gone"):
+        task.run()
+
+    assert len(klap.ledger()) == 1
+    assert "restore this one there" in task.xcom("klap_error")["error"]
+
+
+def test_nothing_is_paid_again_when_half_a_value_was_written(airflow: Airflow, klap: Sandbox, values: Path) -> None:
+    task = airflow(submit)
+    task.run()
+    for file in values.iterdir():
+        file.write_bytes(file.read_bytes()[:10])
+
+    task.clear()
+    with pytest.raises(LookupError, match="exists, but its value cannot be read"):
+        task.run()
+
+    assert len(klap.ledger()) == 1
+
+
+def test_nothing_is_paid_again_by_a_worker_without_the_backend(
+    airflow: Airflow, klap: Sandbox, values: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = airflow(submit)
+    task.run()
+    monkeypatch.delenv("AIRFLOW__WORKERS__STATE_STORE_BACKEND")
+    forget_backend()
+
+    task.clear()
+    with pytest.raises(LookupError, match="Configure the same backend for every worker"):
+        task.run()
+
+    assert len(klap.ledger()) == 1
+
+
+def test_what_was_paid_before_the_backend_was_configured_is_resumed(
+    airflow: Airflow, klap: Sandbox, request: pytest.FixtureRequest
+) -> None:
+    task = airflow(submit)
+    first = task.run()
+    request.getfixturevalue("values")
+
+    task.clear()
+
+    assert task.run() == first
+    assert len(klap.ledger()) == 1

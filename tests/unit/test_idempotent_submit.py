@@ -1,0 +1,841 @@
+"""A paid POST goes out once, whatever happens before, during and after it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from klap_provider.errors import (
+    Fate,
+    KlapAnswerError,
+    KlapAuthError,
+    KlapChangedError,
+    KlapConfigError,
+    KlapConnectionError,
+    KlapError,
+    KlapInputError,
+    KlapNoAnswerError,
+    KlapNotFoundError,
+    KlapRateLimitError,
+    KlapServerError,
+    KlapSubmitPendingError,
+    KlapSubmitUncertainError,
+)
+from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
+from klap_provider.rules.in_doubt import CLOCKS, SEND_WITHIN, SOON, Listing, Window
+from klap_provider.rules.ledger import Asker, Attempt, PaidRequest, read_attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+LOG = "export.short"
+FIRST = f"{LOG}.0"
+ADOPT, RESEND = f"adopt.{FIRST}", f"resend.{FIRST}"
+EXPORT = PaidRequest(LOG, "https://a.example/talk.mp4", "export of short", 0.48)
+WINDOW = Window(response_within=70.0)
+#: Seconds after which an attempt that was made at 0 is no longer in the in-doubt window.
+WAIT = WINDOW.ends_at(Attempt(FIRST, "a", 0.0, Asker("run"), "", "", 0.0))
+REFUSALS = [
+    KlapConnectionError("x"),
+    KlapAuthError("x", status=401),
+    KlapRateLimitError("x", status=429),
+    KlapServerError("x", status=503, retry_after=1),
+]
+LOST = [KlapNoAnswerError("x"), KlapServerError("x", status=500), KlapAnswerError("x", status=200)]
+
+
+@dataclass
+class MemoryStore:
+    """A state store that keeps JSON, as Airflow's does."""
+
+    kept: dict[str, str] = field(default_factory=dict)
+    broken: bool = False
+
+    def get(self, key: str) -> Any:
+        if self.broken:
+            raise ConnectionError("the API server is down")
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.kept[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        raise AssertionError("no row of a paid request is ever deleted")
+
+    def rows(self, prefix: str) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in self.kept.items() if key.startswith(prefix)}
+
+
+@dataclass
+class Klap:
+    """
+    Takes POSTs: ``outcomes`` are what the next ones end with; after these each makes a job.
+
+    ``listed`` is Klap's list: None where there is none. ``is_proof``: whether it shows other jobs of ours.
+    """
+
+    outcomes: list[BaseException] = field(default_factory=list)
+    posts: int = 0
+    failed: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    listed: list[str] | None = None
+    is_proof: bool = True
+    sent_until: list[float] = field(default_factory=list)
+    before_post: Callable[[], None] = lambda: None
+    preparation: Callable[[], None] = lambda: None
+    time: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+    attempts: int = 0
+
+    @property
+    def has_list(self) -> bool:
+        return self.listed is not None
+
+    def prepare(self, paid: int) -> Collection[str]:
+        self.preparation()
+        return list(self.listed or ())
+
+    def send(self, until: float) -> str:
+        self.posts += 1
+        self.sent_until.append(until)
+        self.before_post()
+        if self.outcomes:
+            raise self.outcomes.pop(0)
+        return f"job-{self.posts}"
+
+    def find(self) -> Listing | None:
+        if self.listed is None:
+            return None
+        return Listing([job for job in self.listed if job not in self.failed], self.is_proof)
+
+    def has_failed(self, job_id: str) -> bool:
+        if job_id in self.unknown:
+            raise KlapNotFoundError("x", status=404)
+        return job_id in self.failed
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+    def asking(
+        self,
+        store: MemoryStore,
+        *,
+        now: float | None = None,
+        run: str = "run",
+        tries: tuple[int, int] = (1, 3),
+        request: PaidRequest = EXPORT,
+    ) -> IdempotentSubmit:
+        self.attempts += 1
+        self.time = self.time if now is None else now
+        return IdempotentSubmit(store, self, request, Asker(run, *tries), f"id-{self.attempts}", self, WINDOW)
+
+    def submit(self, store: MemoryStore, **more: Any) -> Submission:
+        return self.asking(store, **more).submit()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def klap() -> Klap:
+    return Klap()
+
+
+def record(store: MemoryStore, *, request: PaidRequest = EXPORT, job_id: str | None = None, **fields: Any) -> Attempt:
+    """Put an attempt, made half an hour ago unless told otherwise, into the ledger."""
+    number = len(read_attempts(store, request.log))
+    made = {"at": -1000.0, "asker": Asker("run", 1, 3), "id": f"recorded-{number}", **fields}
+    attempt = Attempt(
+        f"{request.log}.{number}",
+        what=request.what,
+        video=request.video,
+        price=request.price,
+        fingerprint=request.fingerprint,
+        asked=request.asked,
+        **made,
+    )
+    store.set(attempt.key, attempt.to_row())
+    store.set(f"door.{attempt.key}", {"closed_by": attempt.id})
+    if job_id:
+        store.set(attempt.payment_key, attempt.payment(job_id))
+    return attempt
+
+
+def attempts_of(store: MemoryStore, log: str = LOG) -> list[Attempt]:
+    return read_attempts(store, log)
+
+
+def fates(store: MemoryStore, log: str = LOG) -> list[str | None]:
+    """Return what became of each attempt: the job, "void", or None where it is in doubt."""
+    return ["void" if each.is_void else each.job_id for each in attempts_of(store, log)]
+
+
+@dataclass
+class Crashing(MemoryStore):
+    """A store that takes so many writes."""
+
+    writes_left: int = 99
+
+    def _write(self) -> None:
+        if not self.writes_left:
+            raise OSError("the API server is down")
+        self.writes_left -= 1
+
+    def set(self, key: str, value: Any) -> None:
+        self._write()
+        super().set(key, value)
+
+    def delete(self, key: str) -> None:
+        self._write()
+        super().delete(key)
+
+
+def test_a_first_request_is_posted_once_and_recorded(store: MemoryStore, klap: Klap) -> None:
+    first = klap.submit(store)
+    assert (first.job_id, first.is_new, first.was_recorded, first.paid) == ("job-1", True, True, 1)
+    again = klap.submit(store, now=9000.0)
+    assert (again.job_id, again.is_new, again.was_recorded, again.paid) == ("job-1", False, False, 1)
+    assert (klap.posts, fates(store)) == (1, ["job-1"])
+
+
+def test_the_attempt_is_recorded_before_the_post_and_the_payment_after_it(store: MemoryStore, klap: Klap) -> None:
+    before: list[Any] = []
+    klap.before_post = lambda: before.append((store.rows(FIRST), store.rows("paid")))
+    klap.submit(store)
+    attempt = {
+        "version": 1,
+        "id": "id-1",
+        "what": "export of short",
+        "video": "https://a.example/talk.mp4",
+        "submitted_at": "1970-01-01T00:16:40+00:00",
+        "run": "run",
+        "tries": [1, 3],
+        "price": 0.48,
+        "asked": {},
+    }
+    assert before == [({FIRST: attempt}, {})]
+    assert store.rows("paid") == {
+        "paid.1970-01-01.id-1": {
+            "version": 1,
+            "id": "job-1",
+            "run": "run",
+            "at": "1970-01-01T00:16:40+00:00",
+            "price": 0.48,
+            "what": "export of short",
+            "video": "https://a.example/talk.mp4",
+            "entry": FIRST,
+        }
+    }
+    assert klap.sent_until == [1000.0 + SEND_WITHIN]
+
+
+def test_a_new_request_takes_six_requests_of_the_ledger_and_a_known_one_no_more(klap: Klap) -> None:
+    class Counting(MemoryStore):
+        requests = 0
+
+        def get(self, key: str) -> Any:
+            self.requests += 1
+            return super().get(key)
+
+        def set(self, key: str, value: Any) -> None:
+            self.requests += 1
+            super().set(key, value)
+
+    store = Counting()
+    klap.submit(store)
+    assert store.requests == 6
+    klap.submit(store, run="another")
+    assert store.requests <= 6 + 7
+
+
+def test_a_job_that_failed_at_klap_is_requested_again(store: MemoryStore, klap: Klap) -> None:
+    record(store, job_id="job-0")
+    klap.failed.add("job-0")
+    assert klap.submit(store).job_id == "job-1"
+    assert fates(store) == ["job-0", "job-1"]
+    assert klap.submit(store).job_id == "job-1"
+    assert klap.posts == 1
+
+
+def test_a_job_whose_status_is_not_known_is_not_requested_again(store: MemoryStore, klap: Klap) -> None:
+    record(store, job_id="job-0")
+    klap.unknown.add("job-0")
+    with pytest.raises(KlapNotFoundError):
+        klap.submit(store)
+    assert (klap.posts, fates(store)) == (0, ["job-0"])
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
+def test_a_refused_post_is_void_and_the_next_try_sends_again(
+    store: MemoryStore, klap: Klap, refusal: KlapError
+) -> None:
+    klap.outcomes = [refusal]
+    with pytest.raises(type(refusal)):
+        klap.submit(store)
+    assert fates(store) == ["void"]
+    assert klap.submit(store).job_id == "job-2"
+    assert fates(store) == ["void", "job-2"]
+
+
+def test_a_refusal_is_reported_even_if_it_cannot_be_recorded(klap: Klap) -> None:
+    store = Crashing(writes_left=3)
+    klap.outcomes = [KlapAuthError("x", status=401)]
+    with pytest.raises(KlapAuthError):
+        klap.submit(store)
+
+
+@pytest.mark.parametrize("failure", [KlapNoAnswerError("x"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("job_id", [None, "paid"])
+def test_a_post_that_could_not_be_prepared_leaves_no_attempt(
+    store: MemoryStore, klap: Klap, failure: BaseException, job_id: str | None
+) -> None:
+    if job_id:
+        record(store, job_id=job_id)
+        klap.failed.add(job_id)
+    before = fates(store)
+
+    def prepare() -> None:
+        raise failure
+
+    klap.preparation = prepare
+    with pytest.raises(type(failure)):
+        klap.submit(store)
+    assert (klap.posts, fates(store)) == (0, before)
+    klap.preparation = lambda: None
+    assert klap.submit(store).is_new
+
+
+def test_a_post_that_is_not_needed_is_not_prepared(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store)
+    klap.preparation = lambda: pytest.fail("prepared")
+    assert not klap.submit(store).is_new
+
+
+# The ledger fails.
+
+
+def test_a_ledger_that_cannot_be_read_is_not_an_empty_one(store: MemoryStore, klap: Klap) -> None:
+    store.broken = True
+    with pytest.raises(ConnectionError, match="API server"):
+        klap.submit(store)
+    assert klap.posts == 0
+
+
+@pytest.mark.parametrize("survives", range(3))
+def test_a_ledger_that_cannot_be_written_sends_nothing(klap: Klap, survives: int) -> None:
+    store = Crashing(writes_left=survives)
+    with pytest.raises(OSError, match="down"):
+        klap.submit(store)
+    assert klap.posts == 0
+
+
+def test_a_ledger_that_keeps_nothing_sends_nothing(klap: Klap) -> None:
+    class Void(MemoryStore):
+        def set(self, key: str, value: Any) -> None:
+            pass
+
+    with pytest.raises(KlapConfigError, match="klap_ledger"):
+        klap.submit(Void())
+    assert klap.posts == 0
+
+
+def test_a_row_that_is_no_attempt_sends_nothing(store: MemoryStore, klap: Klap) -> None:
+    store.set(FIRST, {"something": "else"})
+    store.set(f"door.{FIRST}", {"closed_by": "x"})
+    with pytest.raises(KeyError):
+        klap.submit(store)
+    assert klap.posts == 0
+
+
+def test_a_ledger_that_cannot_be_read_after_the_post_loses_no_id(store: MemoryStore, klap: Klap) -> None:
+    def breaks() -> None:
+        store.broken = True
+
+    klap.before_post = breaks
+    assert klap.submit(store).job_id == "job-1"
+    store.broken = False
+    assert fates(store) == ["job-1"]
+
+
+def test_an_id_that_airflow_does_not_keep_is_in_the_error_and_can_be_given_back(klap: Klap) -> None:
+    store = Crashing(writes_left=3)
+    with pytest.raises(KlapError, match="job-1") as failed:
+        klap.submit(store)
+    assert ADOPT in str(failed.value)
+    store.writes_left = 99
+    store.set(ADOPT, "job-1")
+    assert klap.submit(store, now=9000.0).job_id == "job-1"
+    assert (klap.posts, fates(store)) == (1, ["job-1"])
+
+
+def test_a_note_for_other_runs_that_cannot_be_written_fails_no_task(klap: Klap) -> None:
+    store = Crashing(writes_left=4)
+    assert klap.submit(store, request=replace(EXPORT, reuse_key="reuse.1")).job_id == "job-1"
+
+
+# In doubt.
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, WAIT - 1])
+@pytest.mark.parametrize("listed", [[], None])
+def test_nothing_is_sent_while_a_post_may_still_take_effect(
+    store: MemoryStore, klap: Klap, seconds: float, listed: list[str] | None
+) -> None:
+    klap.listed = listed
+    record(store, at=1000.0 - seconds)
+    with pytest.raises(KlapSubmitPendingError) as pending:
+        klap.submit(store)
+    assert pending.value.passing
+    assert pending.value.retry_after == WAIT - seconds
+    assert (klap.posts, fates(store)) == (0, [None])
+
+
+@pytest.mark.parametrize("at", [999.0, -1000.0], ids=["in the window", "later"])
+def test_a_listed_export_that_is_not_known_otherwise_is_adopted(store: MemoryStore, klap: Klap, at: float) -> None:
+    attempt = record(store, at=at, known=("job-x",))
+    klap.listed = ["job-x", "job-9"]
+    found = klap.submit(store)
+    assert (found.job_id, found.is_new, found.was_recorded, found.paid) == ("job-9", False, True, 1)
+    assert store.get(attempt.payment_key)["at"] == attempt.submitted_at
+    assert (klap.posts, fates(store)) == (0, ["job-9"])
+
+
+def test_exports_that_are_listed_before_the_post_are_not_taken_for_its_job(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.outcomes = ["another"], [KlapNoAnswerError("x")]
+    with pytest.raises(KlapNoAnswerError):
+        klap.submit(store)
+    assert klap.submit(store, now=5000.0).job_id == "job-2"
+    assert attempts_of(store)[0].known == ("another",)
+
+
+def test_an_export_that_failed_is_not_adopted(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.failed = ["job-9"], {"job-9"}
+    record(store)
+    assert klap.submit(store).job_id == "job-1"
+
+
+def test_of_several_listed_exports_none_is_adopted_and_none_is_made(store: MemoryStore, klap: Klap) -> None:
+    before = record(store)
+    klap.listed = ["job-9", "job-10"]
+    with pytest.raises(KlapSubmitUncertainError, match="job-9, job-10") as stopped:
+        klap.submit(store)
+    assert stopped.value.fate == Fate(FIRST, before.submitted_at, ("job-9", "job-10"), 0.48, second_hand=False)
+    assert (klap.posts, fates(store)) == (0, [None])
+
+
+def test_a_list_that_shows_none_of_our_exports_proves_nothing(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    klap.listed, klap.is_proof = [], False
+    with pytest.raises(KlapSubmitUncertainError, match="shows none of yours"):
+        klap.submit(store)
+    assert klap.posts == 0
+    klap.is_proof = True
+    assert klap.submit(store).job_id == "job-1"
+
+
+def test_if_the_list_cannot_be_read_nothing_is_sent(store: MemoryStore, klap: Klap) -> None:
+    class Down(Klap):
+        def find(self) -> Listing | None:
+            raise KlapServerError("x", status=500)
+
+    record(store)
+    with pytest.raises(KlapServerError):
+        Down(listed=[]).submit(store)
+    assert fates(store) == [None]
+
+
+@pytest.mark.parametrize("lost", LOST, ids=repr)
+def test_an_export_whose_response_is_lost_fails_with_the_cause_and_is_adopted_later(
+    store: MemoryStore, klap: Klap, lost: KlapError
+) -> None:
+    klap.listed, klap.outcomes = ["job-x"], [lost]
+    with pytest.raises(type(lost)) as failed:
+        klap.submit(store)
+    assert failed.value is lost
+    klap.listed = ["job-x", "job-9"]
+    assert klap.submit(store).job_id == "job-9"
+    assert klap.posts == 1
+
+
+@pytest.mark.parametrize("lost", LOST, ids=repr)
+def test_a_task_whose_response_is_lost_is_never_sent_again_automatically(
+    store: MemoryStore, klap: Klap, lost: KlapError
+) -> None:
+    klap.outcomes = [lost]
+    with pytest.raises(KlapSubmitUncertainError) as first:
+        klap.submit(store)
+    assert first.value.__cause__ is lost
+    for part in ("1970-01-01T00:16:40+00:00", ADOPT, RESEND, "klap_ledger", "billed"):
+        assert part in str(first.value)
+    assert first.value.fate == Fate(FIRST, "1970-01-01T00:16:40+00:00", (), 0.48, second_hand=False)
+    for tries in ((2, 3), (3, 3), (4, 7)):
+        with pytest.raises(KlapSubmitUncertainError):
+            klap.submit(store, now=5000.0, tries=tries)
+    assert (klap.posts, fates(store)) == (1, [None])
+
+
+@pytest.mark.parametrize("crash", [KeyboardInterrupt(), SystemExit(1), MemoryError(), RuntimeError("bug")], ids=repr)
+def test_a_crash_during_the_post_is_remembered(store: MemoryStore, klap: Klap, crash: BaseException) -> None:
+    klap.outcomes = [crash]
+    with pytest.raises(type(crash)):
+        klap.submit(store)
+    with pytest.raises(KlapSubmitPendingError):
+        klap.submit(store, tries=(2, 3))
+    with pytest.raises(KlapSubmitUncertainError):
+        klap.submit(store, now=1000.0 + WAIT, tries=(3, 3))
+    assert klap.posts == 1
+
+
+# Exports of one short with other settings.
+
+MARKED = replace(EXPORT, fingerprint="marked")
+
+
+def test_exports_with_other_settings_are_paid_for_each(store: MemoryStore, klap: Klap) -> None:
+    assert [klap.submit(store, request=each).job_id for each in (EXPORT, MARKED, EXPORT, MARKED)] == [
+        "job-1",
+        "job-2",
+        "job-1",
+        "job-2",
+    ]
+
+
+def test_an_export_with_other_settings_waits_until_the_one_before_is_resolved(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.outcomes = [], [KlapNoAnswerError("x")]
+    with pytest.raises(KlapNoAnswerError):
+        klap.submit(store, run="plain")
+    with pytest.raises(KlapSubmitPendingError, match="plain"):
+        klap.submit(store, run="marked", request=MARKED, now=1020.0)
+    klap.listed = ["job-9"]
+    assert klap.submit(store, run="marked", request=MARKED).job_id == "job-2"
+    assert klap.submit(store, run="plain").job_id == "job-9"
+    assert (klap.posts, [each.paid_by for each in attempts_of(store)]) == (2, ["plain", "marked"])
+
+
+def test_an_export_that_was_paid_for_is_reused_whatever_another_one_is_in_doubt(store: MemoryStore, klap: Klap) -> None:
+    klap.listed = []
+    record(store, job_id="job-0")
+    record(store, request=MARKED, at=999.0)
+    assert klap.submit(store).job_id == "job-0"
+
+
+# Decisions of the user.
+
+
+def test_the_user_gives_the_id_of_a_job_that_is_in_doubt(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    store.set(ADOPT, " task-7 ")
+    adopted = klap.submit(store)
+    assert (adopted.job_id, adopted.is_new, adopted.was_recorded, klap.posts) == ("task-7", False, True, 0)
+    assert klap.submit(store).job_id == "task-7"
+    assert fates(store) == ["task-7"]
+
+
+def test_the_user_allows_exactly_one_more_post(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    store.set(RESEND, True)
+    assert klap.submit(store).job_id == "job-1"
+    assert [klap.submit(store, tries=(4, 7)).job_id for _ in range(3)] == ["job-1"] * 3
+    assert (klap.posts, fates(store)) == (1, [None, "job-1"])
+
+
+def test_a_permission_outlives_a_refusal_but_no_post_that_may_have_arrived(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    store.set(RESEND, True)
+    klap.outcomes = [KlapAuthError("x", status=401), KlapNoAnswerError("x")]
+    with pytest.raises(KlapAuthError):
+        klap.submit(store)
+    with pytest.raises(KlapSubmitUncertainError, match=r"adopt\.export\.short\.2"):
+        klap.submit(store)
+    with pytest.raises(KlapSubmitUncertainError):
+        klap.submit(store, now=9000.0)
+    assert (klap.posts, fates(store)) == (2, [None, "void", None])
+
+
+def test_the_user_may_pay_again_for_what_is_there(store: MemoryStore, klap: Klap) -> None:
+    record(store, job_id="paid")
+    store.set(RESEND, True)
+    assert klap.submit(store).job_id == "job-1"
+    assert klap.submit(store).job_id == "job-1"
+    assert fates(store) == ["paid", "job-1"]
+
+
+@pytest.mark.parametrize("survives", range(8))
+@pytest.mark.parametrize("job_id", ["paid", None])
+def test_a_permission_is_good_for_one_post_wherever_a_process_dies(
+    klap: Klap, survives: int, job_id: str | None
+) -> None:
+    store = Crashing()
+    record(store, job_id=job_id)
+    store.set(RESEND, True)
+    store.writes_left = survives
+    for hour in range(1, 4):
+        try:
+            klap.submit(store, now=3600.0 * hour)
+        except KlapSubmitUncertainError:
+            break
+        except (OSError, KlapError):
+            store.writes_left = 99
+    assert klap.posts <= 1
+
+
+@pytest.mark.parametrize("value", [False, "true", "yes", 1, 0, {}, []])
+@pytest.mark.parametrize("job_id", ["paid", None])
+def test_only_true_allows_a_post(store: MemoryStore, klap: Klap, value: Any, job_id: str | None) -> None:
+    record(store, job_id=job_id)
+    store.set(RESEND, value)
+    with pytest.raises(KlapInputError, match="only value it takes is true"):
+        klap.submit(store)
+    assert klap.posts == 0
+
+
+@pytest.mark.parametrize("value", [True, "", " ", [], {"id": "x"}])
+def test_a_decision_without_an_id_is_refused(store: MemoryStore, klap: Klap, value: Any) -> None:
+    record(store)
+    store.set(ADOPT, value)
+    with pytest.raises(KlapInputError):
+        klap.submit(store)
+    assert (klap.posts, fates(store)) == (0, [None])
+
+
+def test_a_job_that_failed_or_is_not_known_is_not_adopted(store: MemoryStore, klap: Klap) -> None:
+    before = record(store)
+    store.set(ADOPT, "task-7")
+    klap.failed = {"task-7"}
+    with pytest.raises(KlapInputError, match="task-7"):
+        klap.submit(store)
+    klap.failed, klap.unknown = set(), {"task-7"}
+    with pytest.raises(KlapNotFoundError) as stopped:
+        klap.submit(store)
+    assert stopped.value.fate == Fate(FIRST, before.submitted_at, (), 0.48, second_hand=False)
+    assert (klap.posts, fates(store)) == (0, [None])
+
+
+def test_two_decisions_that_contradict_each_other_send_nothing(store: MemoryStore, klap: Klap) -> None:
+    record(store, job_id="paid")
+    store.set(ADOPT, "task-7")
+    store.set(RESEND, True)
+    with pytest.raises(KlapInputError, match="both"):
+        klap.submit(store)
+    assert klap.posts == 0
+
+
+def test_jobs_that_were_paid_for_before_are_not_taken_for_the_job_of_a_permission(
+    store: MemoryStore, klap: Klap
+) -> None:
+    record(store)
+    store.set(RESEND, True)
+    klap.listed, klap.outcomes = ["old"], [KlapNoAnswerError("x")]
+    with pytest.raises(KlapNoAnswerError):
+        klap.submit(store)
+    klap.listed = ["old", "new"]
+    assert klap.submit(store).job_id == "new"
+    assert klap.posts == 1
+
+
+# Settings that change.
+
+ENGLISH = replace(EXPORT, asked={"language": "en", "host": "https://a"})
+GERMAN = replace(EXPORT, asked={"language": "de", "host": "https://b"})
+
+
+def test_a_retry_with_other_settings_continues_with_what_was_paid_for(
+    store: MemoryStore, klap: Klap, caplog: pytest.LogCaptureFixture
+) -> None:
+    klap.submit(store, request=ENGLISH)
+    assert klap.submit(store, request=GERMAN, tries=(2, 3)).job_id == "job-1"
+    assert klap.posts == 1
+    assert 'language was "en" and is "de"; host was' in caplog.text
+
+
+@pytest.mark.parametrize("tries", [(2, 5), (1, 3)], ids=["cleared", "deleted"])
+@pytest.mark.parametrize("decision", ["adopt", "resend"])
+def test_after_a_clear_with_other_settings_the_user_decides(
+    store: MemoryStore, klap: Klap, tries: tuple[int, int], decision: str
+) -> None:
+    klap.submit(store, request=ENGLISH, tries=(2, 3))
+    with pytest.raises(KlapChangedError) as stopped:
+        klap.submit(store, request=GERMAN, tries=tries)
+    for part in ('language was "en" and is "de"', 'host was "https://a" and is "https://b"', "job-1", ADOPT, RESEND):
+        assert part in str(stopped.value)
+    assert stopped.value.fate is not None
+    assert stopped.value.fate.jobs == ("job-1",)
+    assert klap.posts == 1
+
+    store.set(*{"adopt": (ADOPT, "job-1"), "resend": (RESEND, True)}[decision])
+    expected = {"adopt": "job-1", "resend": "job-2"}[decision]
+    for again in (tries, (1, 9), (5, 12)):
+        assert klap.submit(store, request=GERMAN, tries=again).job_id == expected
+
+
+def test_after_a_clear_a_task_that_failed_is_sent_again_with_other_settings(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=ENGLISH)
+    klap.failed.add("job-1")
+    assert klap.submit(store, request=GERMAN, tries=(2, 5)).job_id == "job-2"
+
+
+def test_other_settings_are_named_although_the_new_account_does_not_know_the_job(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.submit(store, request=ENGLISH)
+    klap.unknown.add("job-1")
+    with pytest.raises(KlapChangedError, match="language"):
+        klap.submit(store, request=GERMAN, tries=(2, 5))
+
+
+def test_a_setting_that_the_version_before_did_not_have_is_no_change(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=ENGLISH)
+    newer = replace(ENGLISH, asked={**ENGLISH.asked, "tomorrow": None})
+    assert klap.submit(store, request=newer, tries=(2, 5)).job_id == "job-1"
+
+
+# Several runs.
+
+
+def test_another_run_uses_what_is_there_and_has_paid_nothing(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, run="monday")
+    second = klap.submit(store, run="tuesday")
+    assert (second.job_id, second.paid, klap.posts) == ("job-1", 0, 1)
+
+
+@pytest.mark.parametrize(("age", "wait"), [(10.0, 30.0), (40.0, 120.0), (WAIT - 7, 7.0)])
+def test_a_request_of_another_run_is_waited_for(store: MemoryStore, klap: Klap, age: float, wait: float) -> None:
+    klap.listed = []
+    record(store, at=1000.0 - age, asker=Asker("monday", 1, 3))
+    with pytest.raises(KlapSubmitPendingError, match="monday") as pending:
+        klap.submit(store, run="tuesday")
+    assert pending.value.retry_after == wait
+
+
+def test_a_response_that_comes_in_a_moment_is_waited_for_in_place(store: MemoryStore, klap: Klap) -> None:
+    other = record(store, at=999.0, asker=Asker("monday", 1, 3))
+
+    class Patient(Klap):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            store.set(other.payment_key, other.payment("job-m"))
+
+    patient = Patient()
+    assert patient.submit(store, run="tuesday").job_id == "job-m"
+    assert len(patient.slept) == 1
+
+
+def test_a_claim_that_nobody_holds_is_given_up_after_a_while(store: MemoryStore, klap: Klap) -> None:
+    store.set(f"door.{FIRST}", {"closed_by": "somebody who died"})
+    with pytest.raises(KlapSubmitPendingError) as pending:
+        klap.submit(store)
+    assert pending.value.retry_after == SOON
+    assert klap.submit(store, now=1000.0 + SEND_WITHIN + CLOCKS).job_id == "job-1"
+    assert fates(store) == ["void", "job-1"]
+
+
+# Requests that runs share.
+
+
+def shared(run: str, **changes: Any) -> PaidRequest:
+    request = replace(EXPORT, log=f"submission.{run}", shared_log="request.1", reuse_key="reuse.1")
+    return replace(request, **changes)
+
+
+def alone(run: str, **changes: Any) -> PaidRequest:
+    return shared(run, shared_log=None, **changes)
+
+
+@pytest.mark.parametrize("first", [shared, alone], ids=["with reuse", "without"])
+def test_with_reuse_a_run_continues_with_what_another_run_submitted(
+    store: MemoryStore, klap: Klap, first: Callable[[str], PaidRequest]
+) -> None:
+    klap.submit(store, run="monday", request=first("monday"))
+    second = klap.submit(store, run="tuesday", request=shared("tuesday"))
+    assert (second.job_id, second.is_new, second.paid, klap.posts) == ("job-1", False, 0, 1)
+    assert klap.submit(store, run="wednesday", request=alone("wednesday")).job_id == "job-2"
+
+
+@pytest.mark.parametrize("first", [shared, alone], ids=["with reuse", "without"])
+def test_with_reuse_what_failed_or_is_another_accounts_is_submitted_again(
+    store: MemoryStore, klap: Klap, first: Callable[[str], PaidRequest]
+) -> None:
+    klap.submit(store, run="monday", request=first("monday"))
+    klap.failed.add("job-1")
+    assert klap.submit(store, run="b", request=shared("b")).job_id == "job-2"
+    klap.unknown.add("job-2")
+    assert klap.submit(store, run="c", request=shared("c")).job_id == "job-3"
+    assert klap.submit(store, run="d", request=shared("d")).job_id == "job-3"
+
+
+def test_with_reuse_a_request_in_doubt_is_waited_for_and_then_decided_by_the_user(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.outcomes = [RuntimeError("killed")]
+    with pytest.raises(RuntimeError):
+        klap.submit(store, run="monday", request=shared("monday"))
+    with pytest.raises(KlapSubmitPendingError, match="monday"):
+        klap.submit(store, run="b", request=shared("b"), now=1060.0)
+    with pytest.raises(KlapSubmitUncertainError, match=r"adopt\.request\.1\.0"):
+        klap.submit(store, run="b", request=shared("b"), now=1000.0 + WAIT)
+    assert klap.posts == 1
+
+
+def test_with_reuse_a_refused_request_is_sent_by_the_next_run(store: MemoryStore, klap: Klap) -> None:
+    klap.outcomes = [KlapAuthError("x", status=401)]
+    with pytest.raises(KlapAuthError):
+        klap.submit(store, run="monday", request=shared("monday"))
+    assert klap.submit(store, run="b", request=shared("b")).job_id == "job-2"
+
+
+@pytest.mark.parametrize("decision", [None, "adopt", "resend"])
+def test_with_reuse_settings_that_changed_after_a_clear_are_decided_by_the_user(
+    store: MemoryStore, klap: Klap, decision: str | None
+) -> None:
+    english = shared("monday", asked={"language": "en"})
+    german = shared("monday", asked={"language": "de"}, shared_log="request.2")
+    klap.submit(store, request=english)
+    if decision is None:
+        with pytest.raises(KlapChangedError, match=r"resend\.submission\.monday\.0"):
+            klap.submit(store, request=german, tries=(2, 5))
+        return
+    store.set(f"{decision}.submission.monday.0", {"adopt": "job-1", "resend": True}[decision])
+    expected = {"adopt": "job-1", "resend": "job-2"}[decision]
+    for tries in ((2, 5), (3, 8)):
+        assert klap.submit(store, request=german, tries=tries).job_id == expected
+
+
+def test_reuse_that_is_switched_off_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=shared("monday"))
+    assert klap.submit(store, request=alone("monday"), tries=(2, 5)).job_id == "job-1"
+
+
+def test_reuse_that_is_switched_on_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=alone("monday"))
+    assert klap.submit(store, request=shared("monday"), tries=(2, 5)).job_id == "job-1"
+
+
+# What was paid.
+
+
+def test_every_accepted_post_counts_for_the_run_that_sent_it(store: MemoryStore, klap: Klap) -> None:
+    klap.outcomes = [KlapAuthError("x", status=401)]
+    with pytest.raises(KlapAuthError):
+        klap.submit(store)
+    assert klap.asking(store).paid() == 0
+    assert [klap.submit(store).paid for _ in range(2)] == [1, 1]
+    klap.failed = {"job-2"}
+    assert klap.submit(store).paid == 2
+    assert klap.asking(store).paid() == 2
+    assert [row["id"] for row in store.rows("paid").values()] == ["job-2", "job-3"]
+    assert klap.asking(store, run="another").paid() == 0
+
+
+def test_the_price_and_the_settings_are_part_of_the_payment(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=replace(EXPORT, budget=2.0, second_hand=True, settings="Language: English"))
+    [row] = store.rows("paid").values()
+    assert (row["budget"], row["second_hand"], row["settings"]) == (2.0, True, "Language: English")

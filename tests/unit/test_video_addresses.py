@@ -1,0 +1,227 @@
+"""Addresses of videos as people paste them: what is a video, what is one and the same, and what an error repeats."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klap_provider.api.addresses import not_a_video, repaired, youtube_id
+from klap_provider.api.public_form import canonical, shown
+from klap_provider.api.requests import ShortsRequest, Watermark, build_request
+from klap_provider.errors import KlapInputError
+from klap_provider.rules.video_list import run_id
+
+ID = "dQw4w9WgXcQ"
+WATCH = f"https://www.youtube.com/watch?v={ID}"
+TALK = "https://example.com/talk.mp4"
+
+
+def sent(url: str) -> str:
+    """The address in the request to Klap."""
+    return str(build_request(ShortsRequest, {"source_video_url": url}).body()["source_video_url"])
+
+
+YOUTUBE_VIDEOS = [
+    WATCH,
+    f"http://youtube.com/watch?v={ID}",
+    f"https://www.youtube.com/watch?app=desktop&v={ID}&list=PLx&index=2&t=30s&si=a&feature=shared&utm_source=x",
+    f"https://www.youtube.com/watch?list=PLx&amp;v={ID}",
+    f"https://www.youtube.com/watch?list=PLx&#038;v={ID}&amp;amp;t=3",
+    f"https://www.youtube.com/watch/{ID}",
+    f"https://www.youtube.com/watch/?v={ID}",
+    f"https://www.youtube.com/watch?v={ID}&v={ID}",
+    f"https://www.youtube.com/watch?v=%64{ID[1:]}",
+    f"https://www.youtube.com/watch?v={ID}?t=30",
+    f"https://WWW.YouTube.com:443/watch?v={ID}#t=30",
+    f"https://www.youtube.com./watch?v={ID}",
+    f"https://m.youtube.com/watch?v={ID}",
+    f"https://music.youtube.com/watch?v={ID}&si=x",
+    f"https://youtu.be/{ID}",
+    f"https://youtu.be/{ID}/",
+    f"https://youtu.be/{ID}?si=x&t=4",
+    f"https://www.youtu.be/{ID}",
+    f"https://www.youtube.com/shorts/{ID}?feature=share",
+    f"https://www.youtube.com/live/{ID}?si=x",
+    f"https://www.youtube.com/embed/{ID}?start=3",
+    f"https://www.youtube-nocookie.com/embed/{ID}",
+    f"https://youtube-nocookie.com/embed/{ID}",
+    f"https://www.youtube.com/v/{ID}?version=3",
+    f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{ID}%26feature%3Dshare",
+    f"Https://www.youtube.com/watch?v={ID}",
+    f" {WATCH}",
+    f"{WATCH}\u200b",
+    f"\ufeff{WATCH}\u00a0\r\n",
+    f"youtube.com/watch?v={ID}",
+    f"www.youtube.com/watch?t=1&amp;v={ID}",
+    f"youtu.be/{ID}",
+    f"//www.youtube.com/embed/{ID}",
+]
+
+
+@pytest.mark.parametrize("url", YOUTUBE_VIDEOS)
+def test_every_address_of_a_youtube_video_is_that_video(url: str) -> None:
+    assert canonical(url) == shown(url) == WATCH
+    assert run_id(url, {}, {}) == run_id(WATCH, {}, {})
+    assert youtube_id(sent(url)) == ID
+    assert sent(url).isprintable()
+    assert "&amp;" not in sent(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://www.youtube.com/playlist?list=PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf", "a playlist"),
+        ("https://www.youtube.com/watch?list=PL12345678901", "11 characters"),
+        ("https://www.youtube.com/watch?v=tooshort", "11 characters"),
+        ("https://www.youtube.com/watch?v=far-too-long-an-id", "11 characters"),
+        ("https://www.youtube.com/watch?v=aaaaaaaaaaa&v=bbbbbbbbbbb", "11 characters"),
+        ("https://www.youtube.com/watch", "11 characters"),
+        ("https://www.youtube.com/shorts/", "11 characters"),
+        ("https://www.youtube.com/embed/videoseries?list=PLx", "a playlist"),
+        ("https://www.youtube.com/embed/live_stream?channel=UCx", "a channel"),
+        ("https://youtu.be/", "without a video"),
+        ("https://youtu.be/short", "11 characters"),
+        ("https://www.youtube.com/@somebody", "a channel"),
+        ("https://www.youtube.com/@somebody/live", "a channel"),
+        ("https://www.youtube.com/channel/UCuAXFkgsw1L7xaCfnd5JJOw", "a channel"),
+        ("https://www.youtube.com/c/Somebody", "a channel"),
+        ("https://www.youtube.com/user/somebody/videos", "a channel"),
+        ("https://www.youtube.com/clip/UgkxABCDEFGHIJKLMNOP", "a clip"),
+        ("https://www.youtube.com/post/UgkxABCDEFGHIJKLMNOP", "a post"),
+        ("https://www.youtube.com/feed/subscriptions", "a list of videos"),
+        ("https://www.youtube.com/results?search_query=talk", "a search"),
+        ("https://www.youtube.com/hashtag/talk", "a search"),
+        ("https://www.youtube.com/redirect?q=https%3A%2F%2Fexample.com%2Ftalk.mp4", "another site"),
+        (f"https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%2F{ID}", "another site"),
+        ("https://www.youtube.com/attribution_link?u=%2Fplaylist%3Flist%3DPLx", "11 characters"),
+        (f"https://www.youtube.com/attribution_link?u=https%3A%2F%2Fexample.com%2Fwatch%3Fv%3D{ID}", "11 characters"),
+        ("https://www.youtube.com/attribution_link?u=%2F%2F%5B", "11 characters"),
+        ("https://www.youtube.com/", "without a video"),
+        ("https://www.youtube.com", "without a video"),
+        (f"https://studio.youtube.com/video/{ID}/edit", "a site without videos"),
+        ("https://tv.youtube.com/live", "a site without videos"),
+        ("Https://M.YouTube.com/playlist?list=PLx", "a playlist"),
+    ],
+)
+def test_a_youtube_address_that_is_no_video_is_refused_with_what_it_is(url: str, kind: str) -> None:
+    with pytest.raises(KlapInputError, match="Give the address of one video") as refused:
+        sent(url)
+    assert kind in str(refused.value)
+    assert canonical(url) != WATCH
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://notyoutube.com/watch?v={ID}",
+        f"https://youtube.com.example.com/watch?v={ID}",
+        f"https://youtu.be.example.com/{ID}",
+        f"https://example.com/?u=https://youtu.be/{ID}",
+        f"https://www.youtube.com@example.com/watch?v={ID}",
+        f"https://y\u043eutube.com/watch?v={ID}",
+        f"s3://youtube.com/watch?v={ID}",
+    ],
+)
+def test_a_host_that_only_looks_like_youtube_is_any_other_host(url: str) -> None:
+    assert youtube_id(url) is None
+    assert not_a_video(url) is None
+    assert sent(url) == url
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TALK, "HTTPS://EXAMPLE.com/talk.mp4"),
+        (TALK, f"\u2060 {TALK}\u200b"),
+        (TALK, "https://example.com:443/talk.mp4"),
+        (TALK, "https://example.com:/talk.mp4"),
+        (TALK, "https://example.com./talk.mp4"),
+        (TALK, f"{TALK}?utm_source=mail&utm_campaign=x"),
+        (TALK, f"{TALK}?fbclid=x"),
+        (TALK, f"{TALK}?"),
+        (f"{TALK}?a=1&b=2", f"{TALK}?a=1&amp;b=2"),
+        (f"{TALK}?a=1&b=2", f"{TALK}?a=1&#38;b=2#t=3"),
+        ("http://example.com/a", "http://example.com:80/a"),
+        ("https://example.com", "https://example.com/"),
+        ("https://example.com/vidéo.mp4", "https://example.com/vid%C3%A9o.mp4"),
+        ("https://example.com/~a.mp4", "https://example.com/%7ea.mp4"),
+        ("https://example.com/a%2fb.mp4", "https://example.com/a%2Fb.mp4"),
+        ("https://[::1]:443/a", "https://[::1]/a"),
+        ("s3://conn@Bucket/a.mp4", "S3://conn@bucket/a.mp4"),
+    ],
+)
+def test_two_addresses_of_one_video_are_one(one: str, other: str) -> None:
+    assert canonical(one) == canonical(other)
+    assert run_id(one, {}, {}) == run_id(other, {}, {})
+    assert canonical(canonical(other)) == canonical(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TALK, "http://example.com/talk.mp4"),
+        (TALK, "https://example.com/Talk.mp4"),
+        (TALK, "https://example.com:8443/talk.mp4"),
+        ("https://example.com/a%2Fb.mp4", "https://example.com/a/b.mp4"),
+        ("https://example.com/a%20b.mp4", "https://example.com/ab.mp4"),
+        ("https://example.com/%FF.mp4", "https://example.com/%FE.mp4"),
+        (f"{TALK}?id=1", f"{TALK}?id=2"),
+        (f"{TALK}?t=1", f"{TALK}?t=2"),
+        ("s3://conn@bucket/talk#1.mp4", "s3://conn@bucket/talk#2.mp4"),
+        ("s3://conn@bucket/talk?1.mp4", "s3://conn@bucket/talk?2.mp4"),
+        ("s3://conn@bucket/A.mp4", "s3://conn@bucket/a.mp4"),
+        (f"https://youtu.be/{ID}", f"https://youtu.be/{ID.lower()}"),
+    ],
+)
+def test_addresses_of_different_videos_stay_apart(one: str, other: str) -> None:
+    assert canonical(one) != canonical(other)
+    assert shown(one) != shown(other)
+
+
+@given(st.text())
+def test_an_address_is_repaired_once_and_for_all(typed: str) -> None:
+    assert repaired(repaired(typed)) == repaired(typed)
+    assert canonical(canonical(typed)) == canonical(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent_as"),
+    [
+        ("Https://Example.com/Talk.mp4", "https://Example.com/Talk.mp4"),
+        (f"{TALK}?a=1&amp;b=2", f"{TALK}?a=1&b=2"),
+        (f" {TALK}?t=3&utm_source=x#t=3\u200b", f"{TALK}?t=3&utm_source=x#t=3"),
+        (f"https://m.youtube.com/watch?v={ID}&t=3", f"https://m.youtube.com/watch?v={ID}&t=3"),
+        (f"youtu.be/{ID}?si=x", f"https://youtu.be/{ID}?si=x"),
+        ("S3://conn@Bucket/a&amp;b.mp4 ", "s3://conn@Bucket/a&amp;b.mp4"),
+    ],
+)
+def test_what_is_sent_is_what_was_typed_with_the_copying_repaired(typed: str, sent_as: str) -> None:
+    assert sent(typed) == sent_as
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        " example.com/talk.mp4\u200b",
+        "talk.mp4",
+        "  ",
+        "https://exam\u200bple.com/talk.mp4",
+        "https://example.com/my talk.mp4",
+        "https:/example.com/talk.mp4",
+        "<https://example.com/talk.mp4>",
+        "https://example.com\\talk.mp4",
+        f" youtu.be/{ID} and more\u200b",
+    ],
+)
+@pytest.mark.parametrize(("model", "field"), [(ShortsRequest, "source_video_url"), (Watermark, "src_url")])
+def test_a_refusal_repeats_what_was_typed(model: type[ShortsRequest | Watermark], field: str, typed: str) -> None:
+    with pytest.raises(KlapInputError) as refused:
+        build_request(model, {field: typed})
+    assert f"(got {typed!r})" in str(refused.value)
+    assert "pattern" not in str(refused.value)
+
+
+def test_the_address_of_a_picture_is_repaired_alike() -> None:
+    picture = build_request(Watermark, {"src_url": " Https://example.com/logo.png?a=1&amp;b=2\u200b"})
+    assert picture.src_url == "https://example.com/logo.png?a=1&b=2"
