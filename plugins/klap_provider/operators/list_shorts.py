@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapInputError, KlapNoShortsError
+from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
