@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from klap_provider.rules.ledger import delivered_entry, payment_key
-from tests.integration.test_page import DAG, OTHER, TALK, at, get, paid, short
+from tests.integration.test_page import DAG, OTHER, at, get, paid, short
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, ApiServer
 from tests.support.auth import PRIVATE
