@@ -30,7 +30,8 @@ What can go wrong, as a tree.
     ├── KlapChangedError           the inputs are not those of what was paid for
     ├── KlapDownloadError          an exported file could not be fetched whole
     ├── KlapStorageError           the team's own storage failed
-    │   └── KlapMissingFileError   a delivered file is not there any more, or cannot be seen from here
+    │   ├── KlapMissingFileError   a delivered file is not there any more, or cannot be seen from here
+    │   └── KlapNotServedError     the API server may not send a file
     ├── KlapResultError            the task did its work, and Airflow could not store its result
     └── KlapIncompleteError        the run ended and some shorts are missing
 
@@ -285,6 +286,13 @@ class KlapStorageError(_TransferError):
 
 class KlapMissingFileError(KlapStorageError):
     """A delivered file is not where it was delivered to, or cannot be seen from this machine."""
+
+
+class KlapNotServedError(KlapStorageError):
+    """The API server may not send a file: its administrator does not allow the place, or the file is no MP4."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, passing=False)
 
 
 class KlapIncompleteError(KlapError):

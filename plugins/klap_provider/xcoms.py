@@ -30,7 +30,7 @@ DESCRIBED_KEY = "klap_described"
 OFFER_KEY = "klap_offer"
 #: What the run has cost, also where it failed: :class:`RunCost`, if it is reckoned.
 COST_KEY = "klap_cost"
-#: What of a list of videos was not made a run of: :class:`Unlisted`.
+#: What of a list of videos was not made a run of, and which Dag makes the other runs: :class:`ReadList`.
 LIST_KEY = "klap_list"
 #: The fields of the trigger form that are set for all videos of a list: a dict by name.
 SETTINGS_KEY = "klap_settings"
@@ -69,8 +69,17 @@ class Failure(_Said, total=False):
     paid: int
 
 
-class Submitted(TypedDict):
-    """A video is with Klap."""
+class _SentVideo(TypedDict, total=False):
+    #: The video's address as it may be shown.
+    video: str
+    #: What people call it; None if nobody has named it.
+    name: str | None
+    #: ``{"width": int, "height": int}``, in pixels, as it was asked for; None: as Klap likes.
+    dimensions: dict[str, Any] | None
+
+
+class Submitted(_SentVideo):
+    """A video is with Klap. What is not required, earlier versions have not left."""
 
     klap_task_id: str
     #: ISO 8601; deadlines count from it.
@@ -178,8 +187,15 @@ class Selected(TypedDict):
     review: Review | None
 
 
-class Exported(TypedDict):
-    """An export is under way at Klap."""
+class _OrderedExport(TypedDict, total=False):
+    #: Klap's name of the short, or its id.
+    short_name: str
+    #: The address of its watermark as it may be shown; None: it has none.
+    watermark: str | None
+
+
+class Exported(_OrderedExport):
+    """An export is under way at Klap. What is not required, earlier versions have not left."""
 
     export_id: str
     project_id: str
@@ -331,6 +347,13 @@ class Unlisted(TypedDict):
     duplicates: int
 
 
+class ReadList(Unlisted):
+    """What was read of a list, beside the videos themselves."""
+
+    #: The Dag that makes the runs of the videos.
+    trigger_dag_id: str
+
+
 class IncompleteVideo(TypedDict):
     """A video of a batch whose run did not succeed."""
 
@@ -370,7 +393,7 @@ LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "ExportStatusSensor": {RETURN_KEY: ExportReady},
     "DeliverShortOperator": {RETURN_KEY: Delivered},
     "PublishShortsOperator": {RETURN_KEY: Published, OUTCOME_KEY: Outcome, COST_KEY: RunCost},
-    "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: Unlisted, SETTINGS_KEY: dict},
+    "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: ReadList, SETTINGS_KEY: dict},
     "VideoRunOperator": {RETURN_KEY: VideoOutcome},
     "SummarizeVideosOperator": {RETURN_KEY: Summary},
 }

@@ -73,7 +73,7 @@ def test_two_more_are_exported_with_three_clicks_on_the_same_tab_and_nothing_els
     names = section(page, "Not selected").get_by_role("heading", level=3).all_inner_texts()[:2]
     ticks.nth(0).click()
     ticks.nth(1).click()
-    expect(page.get_by_text("2 × $0.48, a second-hand price")).to_be_visible()
+    expect(page.get_by_text("2 × $0.48, an estimated price")).to_be_visible()
     page.get_by_role("button", name="Export 2 more · $0.96").dblclick()
 
     more = section(page, "Town hall: 2 more")
@@ -102,7 +102,7 @@ def test_the_same_short_is_exported_with_another_watermark(
     page.goto(stage.tab_of(finished))
     short = section(page, "Shorts").get_by_role("listitem").first
     short.get_by_role("button", name=re.compile("^Export again with")).click()
-    export = short.get_by_role("button", name="Export with this watermark · $0.48 (second-hand price)")
+    export = short.get_by_role("button", name="Export with this watermark · $0.48 (estimated price)")
     expect(export).to_be_disabled()
     expect(export).to_have_accessible_description("It has no watermark: give the address of a picture first.")
     short.get_by_label("Address of a picture").fill(picture)
@@ -112,7 +112,7 @@ def test_the_same_short_is_exported_with_another_watermark(
     again = section(page, "Town hall: another watermark")
     expect(again.get_by_role("listitem")).to_have_count(1, timeout=PATIENCE)
     expect(again).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
-    expect(again).to_contain_text("Cost $0.48 at second-hand prices")
+    expect(again).to_contain_text("Cost $0.48 at estimated prices")
     expect(again.get_by_role("listitem")).to_contain_text("with links.png")
     expect(short).not_to_contain_text("with links.png")
     expect(section(page, "Summary")).to_contain_text(re.compile(r"With further exports\d delivered · \$\d\.\d\d"))
@@ -128,7 +128,7 @@ def test_an_export_is_made_anew_on_purpose_once(page: Page, stage: Stage, acts: 
     file = short.get_by_text(re.compile(r"\.mp4$"))
     old = file.inner_text()
     short.get_by_role("button", name=re.compile("^Export again with")).click()
-    short.get_by_role("button", name="Export anew as it was · $0.48").click()
+    short.get_by_role("button", name="Export again as it was · $0.48").click()
     expect(file).not_to_have_text(old, timeout=PATIENCE)
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
     assert paid(acts, before) == ["export"]
@@ -148,14 +148,20 @@ def test_a_short_whose_export_failed_is_tried_again_and_the_tab_follows_at_once(
     assert paid(failing, before) == ["export"], "the other one is left alone"
 
 
-def test_after_a_clear_elsewhere_the_tab_of_a_finished_run_follows(page: Page, stage: Stage, finished: str) -> None:
+def test_after_a_clear_elsewhere_the_tab_of_a_finished_run_follows_as_soon_as_somebody_looks(
+    page: Page, stage: Stage, finished: str
+) -> None:
     page.goto(stage.tab_of(finished))
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/klap/api/" in request.url else None)
+    page.wait_for_timeout(12_000)
+    assert asked == [], "of a run that has ended nothing is asked"
     body = {"dry_run": False, "dag_run_id": finished, "only_failed": False, "task_ids": ["publish"]}
-    # Of a run that has ended the tab asks for nothing but whether it still has.
-    with page.expect_request(re.compile("/taskInstances"), timeout=PATIENCE):
-        stage.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", json=body)
-    expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered")
+    stage.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", json=body)
+    with page.expect_response(re.compile("/klap/api/dags/.*/shorts$"), timeout=PATIENCE):
+        page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
 
 
 def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
@@ -165,11 +171,11 @@ def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
     has_failed(runs, "found")
     before = len(paid(lossy))
     page.goto(stage.tab_of(run_id))
-    question = section(page, "How to go on")
+    question = section(page, "Resolve the request")
     expect(question).to_contain_text(re.compile("Sent on .* Look in Klap for an upload of that time"))
     expect(question.get_by_role("button", name="It is this task")).to_be_disabled()
-    assert axe(page, "How to go on") == []
-    question.get_by_role("button", name="It is not there: send again · $0.44 at second-hand prices").click()
+    assert axe(page, "Resolve the request") == []
+    question.get_by_role("button", name="It is not there: send again · $0.44 (estimated price)").click()
     expect(section(page, "Summary")).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
     assert paid(lossy, before) == ["task", "export"]
 
@@ -181,7 +187,7 @@ def test_a_video_that_klap_has_taken_all_the_same_is_gone_on_with_and_not_paid_a
     [taken] = [task["id"] for task in lossy.ledger("task") if task["body"]["name"] == "Lost and found"]
     before = len(paid(lossy))
     page.goto(stage.tab_of(run_id))
-    question = section(page, "How to go on")
+    question = section(page, "Resolve the request")
     question.get_by_label("Klap's task id").fill("nothing0fthekind")
     question.get_by_role("button", name="It is this task").click()
     expect(question).to_have_count(0)
@@ -203,9 +209,9 @@ def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_p
     before = sent()
     page.goto(stage.tab_of(run_id))
     expect(section(page, "Summary").get_by_role("alert")).to_contain_text("start a new run")
-    page.get_by_role("button", name="Send the same video again · $0.44 (second-hand price)").dblclick()
+    page.get_by_role("button", name="Send the same video again · $0.44 (estimated price)").dblclick()
     # Where Airflow is busy it takes so short a wait for one that its executor lost, and retries it, in two minutes.
-    expect(section(page, "Summary")).to_contain_text("Cost$0.88 at second-hand prices", timeout=3 * PATIENCE)
+    expect(section(page, "Summary")).to_contain_text("Cost$0.88 at estimated prices", timeout=3 * PATIENCE)
     assert sent() == before + 1
 
 
@@ -238,7 +244,7 @@ def test_who_may_not_is_told_which_permission_it_takes_and_below_a_path_who_may_
     before = len(paid(acts))
     short = section(page, re.compile("^Shorts$")).get_by_role("listitem").last
     short.get_by_role("button", name=re.compile("^Export again with")).click()
-    anew = short.get_by_role("button", name="Export anew as it was")
+    anew = short.get_by_role("button", name="Export again as it was")
     anew.click()
     expect(short.get_by_role("alert")).to_contain_text("You may not edit Airflow's assets, and so not the ledger")
     expect(anew).to_be_disabled()

@@ -109,17 +109,17 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     shorts = permitted.call("GET", f"/projects/{folder}").json()
     cost = f"${0.44 + len(shorts) * 0.32 + exports * 0.48:.2f}"
     page.goto(stage.tab_of(run_id))
-    expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} at second-hand prices")
+    expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} at estimated prices")
     page.goto(f"{stage.airflow.url}/plugin/klap")
     row = page.get_by_role("table", name="Videos").get_by_role("row").filter(has_text="Permitted")
-    expect(row.get_by_text("second-hand")).to_be_visible()
+    expect(row.get_by_text("estimated")).to_be_visible()
     row.get_by_role("link", name=f"{cost}, paid by Permitted").click()
-    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at second-hand prices$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at estimated prices$"))).to_be_visible()
     page.go_back()
     row.get_by_role("link", name="Permitted", exact=True).click()
     expect(page).to_have_url(stage.tab_of(run_id))
     page.get_by_role("region", name="Summary").get_by_role("link", name=re.compile("request by request$")).click()
-    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at second-hand prices$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at estimated prices$"))).to_be_visible()
 
 
 def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_to_the_ledger(
@@ -128,16 +128,16 @@ def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_t
     page.goto(f"{stage.airflow.url}/plugin/klap?view=shorts")
     library = page.get_by_role("tabpanel", name="Shorts")
     short = library.get_by_role("listitem")
-    expect(short.first).to_contain_text("$0.48 (second-hand price)")
+    expect(short.first).to_contain_text("$0.48 (estimated price)")
     scores = [int(meter.get_attribute("aria-valuenow") or -1) for meter in library.get_by_role("meter").all()]
     assert len(scores) > 3
     assert scores == sorted(scores, reverse=True)
     page.get_by_role("searchbox", name="Search shorts").fill(stage.airflow.xcom(DAG_ID, delivered, PICKED)[0][NAME])
-    expect(page.get_by_text(re.compile(r"^\d shorts?, \$\d\.\d\d at second-hand prices$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d shorts?, \$\d\.\d\d at estimated prices$"))).to_be_visible()
 
     page.get_by_role("tab", name="Cost").click()
     expect(
-        page.get_by_role("heading", name=re.compile(r"\$.* in the last 30 days, at second-hand prices"))
+        page.get_by_role("heading", name=re.compile(r"\$.* in the last 30 days, at estimated prices"))
     ).to_be_visible()
     expect(page.get_by_role("table", name="Payments")).to_contain_text("Video, to be cut into shorts")
     page.get_by_role("link", name="The ledger's own rows").click()

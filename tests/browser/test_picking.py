@@ -51,11 +51,11 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     ticks.nth(1).click()
     ticks.nth(4).click()
     page.get_by_role("button", name="Export 2 shorts · $0.96").dblclick()
-    expect(page.get_by_text("You picked 2 of 5 shorts")).to_be_in_viewport()
+    expect(page.get_by_text("You selected 2 of 5 shorts")).to_be_in_viewport()
     expect(page.get_by_role("region", name="Not selected").get_by_role("listitem")).to_have_count(3)
     expect(page.get_by_role("region", name="Summary")).to_contain_text("2 of 2 shorts delivered", timeout=120_000)
     page.reload()
-    expect(page.get_by_text("Anonymous picked 2 of 5 shorts")).to_be_visible()
+    expect(page.get_by_text("Anonymous selected 2 of 5 shorts")).to_be_visible()
     ids = [short["project_id"] for short in shorts]
     assert sorted(exports(stage, asked)) == sorted([ids[2], ids[4]])
 
@@ -101,7 +101,7 @@ def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
     other.get_by_role("button", name="Export 3 shorts").click()
     expect(other.get_by_role("alert")).to_contain_text(re.compile("Anonymous has answered before you"))
     stage.wait_for_success(asked)
-    expect(other.get_by_text("Anonymous picked 0 of 5 shorts")).to_be_visible()
+    expect(other.get_by_text("Anonymous selected 0 of 5 shorts")).to_be_visible()
     assert len(exports(stage, asked)) == before
     assert all("409 (Conflict)" in said for said in complaints)
     complaints.clear()

@@ -50,7 +50,7 @@ def test_two_of_five_are_picked_and_two_are_exported(page: Page, stage: Stage, a
 
     page.goto(stage.tab_of(asked))
     expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
-    expect(page.get_by_text("Anonymous picked 2 of 5 shorts")).to_be_visible()
+    expect(page.get_by_text("Anonymous selected 2 of 5 shorts")).to_be_visible()
     manifest = json.loads(next(stage.shorts.glob(f"{task_of(stage, asked)}/manifest.json")).read_text())
     picked = [shorts[1]["project_id"], shorts[4]["project_id"]]
     assert [short["project_id"] for short in manifest["delivered"]] == picked
@@ -73,7 +73,7 @@ def test_names_do_nothing_in_the_form_and_picking_none_ends_the_run_well(
     stage.wait_for_success(awkward)
 
     page.goto(stage.tab_of(awkward))
-    expect(page.get_by_text("Anonymous picked 0 of 4 shorts")).to_be_visible()
+    expect(page.get_by_text("Anonymous selected 0 of 4 shorts")).to_be_visible()
     expect(page.get_by_role("region", name="Not selected").get_by_role("listitem")).to_have_count(4)
 
 

@@ -111,7 +111,7 @@ def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_
     page: Page, roles: Roles
 ) -> None:
     enter(page, roles.address, "tom")
-    for view, seen in (("videos", "Permitted"), ("shorts", "second-hand price"), ("cost", ONE_DAG)):
+    for view, seen in (("videos", "Permitted"), ("shorts", "estimated price"), ("cost", ONE_DAG)):
         page.goto(roles.page(view))
         expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
         expect(page.get_by_text(VIDEO_DAG_ID)).to_have_count(0)

@@ -85,7 +85,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                     "dag_id": OTHER,
                     "run_id": "scheduled",
                     "at": "2026-10-30T10:00:00+00:00",
-                    "tasks": [{"operator": "SubmitShortsOperator", "map_index": -1, "name": "youtu.be/M7lc1UVf-VE"}],
+                    "tasks": [
+                        {
+                            "operator": "SubmitShortsOperator",
+                            "map_index": -1,
+                            "xcoms": {"return_value": {"video": "https://www.youtube.com/watch?v=M7lc1UVf-VE"}},
+                        }
+                    ],
                 },
                 {
                     "dag_id": DAG,
@@ -146,7 +152,8 @@ def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
 
 
 def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
-    assert get(server, "videos", VIEWER) == {"videos": [], "more": False, "dag_ids": []}
+    assert get(server, "videos", VIEWER) == {"videos": [], "more": False, "dag_ids": [], "refresh": 3}
+    assert get(server, "reviews", VIEWER)["reviews"] == []
     assert get(server, "shorts", VIEWER) == {"shorts": [], "total": 0, "cost": 0, "second_hand": False, "dag_ids": []}
     nothing = {"more": False, "total": 0, "cost": 0, "second_hand": False, "dag_ids": [], "run_name": None}
     assert get(server, "payments", VIEWER) == {"payments": [], **nothing}
@@ -201,7 +208,7 @@ def test_a_run_that_nobody_has_named_is_called_after_its_video_or_its_videos(ser
     names = {each["run_id"]: each["name"] for each in get(server, "videos")["videos"] if each["run_id"] not in "r1 r4"}
     assert names == {
         "b0": "/lists/monday.csv",
-        "b2": "example.com/talk.mp4?…d7fa6356 and 1 more",
+        "b2": "example.com/talk.mp4?…1359227d and 1 more",
         "r2": "Webinar",
         "scheduled": "youtu.be/M7lc1UVf-VE",
         "asking": "Which ones?",

@@ -15,42 +15,61 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def batch(run_id: str, day: int, *videos: tuple[str, str, str]) -> dict[str, Any]:
-    tasks = [
-        {
-            "operator": "VideoRunOperator",
-            "map_index": place,
-            "name": name,
-            "fields": {"trigger_dag_id": dag_id, "trigger_run_id": started},
-        }
-        for place, (dag_id, started, name) in enumerate(videos)
+V1, V2, V3, SECRET = (f"klap__{name}__0123456789ab" for name in ("webinar", "talk", "lecture", "secret"))
+
+
+def batch(run_id: str, day: int, trigger_dag_id: str, *videos: tuple[str, str], **run: Any) -> dict[str, Any]:
+    """A batch whose first video goes on, and whose others have failed."""
+    listed = [
+        {"source_video_url": url, "trigger_run_id": started, "settings": {}, "line": 2 * place + 1}
+        for place, (started, url) in enumerate(videos)
     ]
-    conf = {"list_path": "/lists/monday.csv"}
-    return {"dag_id": BATCH, "run_id": run_id, "at": at(day), "conf": conf, "tasks": tasks}
+    left_out = [{"source_video_url": "https://example.com/gone.mp4", "line": 9, "reason": "404"}]
+    read = {"left_out": left_out, "duplicates": 1, "trigger_dag_id": trigger_dag_id}
+    outcomes = [{"run_id": started, "state": "failed", "error": f"{url} failed"} for started, url in videos]
+    tasks = [
+        {"operator": "ReadVideoListOperator", "map_index": -1, "xcoms": {"return_value": listed, "klap_list": read}},
+        *(
+            {
+                "operator": "VideoRunOperator",
+                "map_index": place,
+                "state": "failed" if place else "deferred",
+                "xcoms": {"return_value": outcome} if place else {},
+            }
+            for place, outcome in enumerate(outcomes)
+        ),
+    ]
+    whole = {"dag_id": BATCH, "run_id": run_id, "at": at(day), "state": "running", "tasks": tasks}
+    return {**whole, "conf": {"list_path": "/lists/monday.csv"}, **run}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with ApiServer(tmp_path_factory.mktemp("airflow")) as running:
-        webinar, talk = (OTHER, "v1", "example.com/webinar.mp4"), (PRIVATE, "v2", "example.com/talk.mp4")
         running.seed(
             runs=[
-                batch("b1", 1, webinar, talk),
-                {"dag_id": OTHER, "run_id": "v1", "at": at(1), "conf": {URL: WEBINAR, "name": "Lecture"}},
-                {"dag_id": PRIVATE, "run_id": "v2", "at": at(1), "conf": {URL: TALK}},
+                batch("b1", 1, OTHER, (V1, f"{WEBINAR}?token=secret"), (V2, TALK)),
+                {"dag_id": OTHER, "run_id": V1, "at": at(1), "state": "running", "conf": {URL: WEBINAR}},
+                {"dag_id": OTHER, "run_id": V2, "at": at(1), "state": "failed", "conf": {URL: TALK, "name": "Talk"}},
                 # The same list again, and what it finds there goes on.
-                batch("b2", 3, webinar),
+                batch("b2", 3, OTHER, (V1, WEBINAR)),
                 {"dag_id": OTHER, "run_id": "alone", "at": at(2), "conf": {URL: WEBINAR}},
                 # Nobody but the admin sees this batch; who sees its video, sees it by itself.
-                {**batch("b3", 4, (OTHER, "v3", "")), "dag_id": PRIVATE},
-                {"dag_id": OTHER, "run_id": "v3", "at": at(4), "conf": {URL: WEBINAR}},
+                batch("b3", 4, OTHER, (V3, WEBINAR), dag_id=PRIVATE),
+                {"dag_id": OTHER, "run_id": V3, "at": at(4), "conf": {URL: WEBINAR}},
+                # Everybody sees this one, and nobody but the admin the run of its video.
+                batch("b4", 5, PRIVATE, (SECRET, WEBINAR)),
+                {"dag_id": PRIVATE, "run_id": SECRET, "at": at(5), "conf": {URL: WEBINAR}},
+                # A list that names a run which no batch has started.
+                batch("b5", 6, OTHER, ("alone", WEBINAR)),
             ],
             rows=[
-                short("a", OTHER, "v1", 1, 70, WEBINAR),
-                short("secret", PRIVATE, "v2", 1, 99),
-                paid("task-1", OTHER, "v1", 1, 0.44, WEBINAR),
-                paid("task-2", PRIVATE, "v2", 1, 100),
-                paid("export-a", OTHER, "v1", 3, 0.48, WEBINAR),
+                short("a", OTHER, V1, 1, 70, WEBINAR),
+                short("b", OTHER, V2, 1, 80),
+                short("secret", PRIVATE, SECRET, 5, 99),
+                paid("task-1", OTHER, V1, 1, 0.44, WEBINAR),
+                paid("task-2", PRIVATE, SECRET, 5, 100),
+                paid("export-a", OTHER, V1, 3, 0.48, WEBINAR),
                 paid("task-3", OTHER, "alone", 2, 7, WEBINAR),
             ],
         )
@@ -66,32 +85,59 @@ def of(run_id: str, dag_id: str = BATCH) -> dict[str, str]:
 
 
 def test_the_runs_of_a_batchs_videos_are_in_its_row_alone(server: ApiServer) -> None:
-    assert [*rows(server)] == ["b3", "b2", "alone", "b1"]
-    assert [*rows(server, **of("b1"))] == ["v2", "v1"] or [*rows(server, **of("b1"))] == ["v1", "v2"]
-    assert rows(server)["b1"]["name"] == "example.com/webinar.mp4 and 1 more"
+    assert [*rows(server)] == ["b5", "b4", "b3", "b2", "alone", "b1"]
+    assert {*rows(server, **of("b1"))} == {V1, V2}
+    assert rows(server)["b1"]["name"].endswith("and 1 more")
+
+
+def test_a_list_hides_no_run_that_no_batch_has_started(server: ApiServer) -> None:
+    assert rows(server, **of("b5")) == {}
+    assert "alone" in rows(server)
 
 
 def test_a_batch_has_what_came_of_the_runs_of_its_videos_that_may_be_read(server: ApiServer) -> None:
     told = ("batch", "shorts", "best", "cost")
-    assert [rows(server)["b1"][name] for name in told] == [2, 2, 99, 100.44]
-    assert [rows(server, "uli")["b1"][name] for name in told] == [2, 1, 70, 0.44]
-    assert [*rows(server, "uli", **of("b1"))] == ["v1"]
+    assert [rows(server)["b1"][name] for name in told] == [2, 2, 80, 0.44]
+    assert [rows(server)["b4"][name] for name in told] == [1, 1, 99, 100]
+    assert [rows(server, "uli")["b4"][name] for name in told] == [1, 0, None, None]
+    assert rows(server, "uli", **of("b4")) == {}
 
 
 def test_who_may_not_read_a_batch_sees_its_videos_by_themselves(server: ApiServer) -> None:
-    assert [*rows(server, "uli")] == ["v3", "b2", "alone", "b1"]
+    assert [*rows(server, "uli")] == ["b5", "b4", V3, "b2", "alone", "b1"]
     assert rows(server, "uli", **of("b3", PRIVATE)) == {}
     assert get(server, "payments", "uli", **of("b3", PRIVATE))["total"] == 0
 
 
 def test_what_was_paid_counts_once_for_the_batch_that_had_begun(server: ApiServer) -> None:
     page = rows(server)
-    assert (page["b1"]["cost"], page["b2"]["cost"]) == (100.44, 0.48)
-    assert sum(row["cost"] or 0 for row in page.values()) == pytest.approx(100.44 + 0.48 + 7)
-    assert rows(server, **of("b2"))["v1"]["cost"] == 0.48, "what it had paid before is the first batch's"
+    assert (page["b1"]["cost"], page["b2"]["cost"]) == (0.44, 0.48)
+    assert sum(row["cost"] or 0 for row in page.values()) == pytest.approx(0.44 + 0.48 + 7 + 100)
+    assert rows(server, **of("b2"))[V1]["cost"] == 0.48, "what it had paid before is the first batch's"
 
 
 def test_the_cost_of_a_batch_leads_to_what_the_runs_of_its_videos_have_paid(server: ApiServer) -> None:
     found = get(server, "payments", ADMIN, **of("b2"))
     assert ([each["cost"] for each in found["payments"]], found["run_name"]) == ([0.48], "example.com/webinar.mp4")
     assert get(server, "payments", "uli", **of("b1"))["cost"] == pytest.approx(0.92)
+
+
+def test_its_tab_has_each_video_with_the_line_the_state_of_its_run_and_what_went_wrong(server: ApiServer) -> None:
+    found = get(server, f"dags/{BATCH}/runs/b1/shorts")
+    assert found["story"] is None
+    assert (found["batch"]["ended"], found["batch"]["problem"], found["batch"]["duplicates"]) == (False, None, 1)
+    assert [
+        [each[name] for name in ("line", "run_id", "state", "error", "cost")] for each in found["batch"]["videos"]
+    ] == [
+        [1, V1, "running", None, 0.92],
+        [3, V2, "failed", f"{TALK} failed", None],
+    ]
+    assert found["batch"]["left_out"] == [
+        {"line": 9, "source_video_url": "https://example.com/gone.mp4", "reason": "404"}
+    ]
+    assert "secret" not in str(found)
+
+
+def test_of_runs_that_may_not_be_read_its_tab_has_what_the_list_has(server: ApiServer) -> None:
+    [video] = get(server, f"dags/{BATCH}/runs/b4/shorts", "uli")["batch"]["videos"]
+    assert (video["name"], video["state"], video["cost"]) == ("example.com/webinar.mp4", "deferred", None)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
+from klap_provider.errors import KlapNotServedError
 from klap_provider.files import stored
+from klap_provider.files.permissions import is_served, served_address
 from klap_provider.rules.ledger import delivered_entry
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 
 DAG, RUN = "klap_generate_shorts", "manual__2026-11-24T10:00:00+00:00"
 AT = "2026-11-24T10:05:00+00:00"
-#: Longer than what is asked of the storage at once.
-VIDEO = bytes(range(256)) * (stored.PART_SIZE // 256) + b"the end"
+#: Begins as an MP4 does, and is longer than what is asked of the storage at once.
+VIDEO = b"\0\0\0\x18ftypisom" + bytes(12) + bytes(range(256)) * (stored.PART_SIZE // 256) + b"the end"
 NAME = "092_東京で学んだ-こと_export1.mp4"
 CAPTIONS = {"tiktok": "Watch this", "youtube": None}
 
@@ -50,6 +53,67 @@ def row(project_id: str, path: str, *, dag_id: str = DAG, by_hand: bool = False)
     return {"key": delivered_entry(dag_id, RUN, project_id), "value": value, **written}
 
 
+#: What a row may say that a hostile Dag has written, and the API server is not to open.
+TRAPS = {
+    "file-of-the-server": "file:///etc/hostname",
+    "plain-path": "/etc/hostname",
+    "another-word-for-file": "local:///etc/hostname",
+    "capital-file": "FILE:///etc/hostname",
+    "dots": "file://{folder}/../../../../../../etc/hostname",
+    "encoded-dots": "file://{folder}/%2e%2e/secret.mp4",
+    "sibling": "file://{folder}-private/{name}",
+    "link": "file://{folder}/link.mp4",
+    "link-in-between": "file://{folder}/linked/secret.mp4",
+    "no-mp4": "file://{folder}/text.mp4",
+    "another-ending": "file://{folder}/video.txt",
+    "empty": "file://{folder}/empty.mp4",
+    "folder": "file://{folder}/folder.mp4",
+    "pipe": "file://{folder}/pipe.mp4",
+    "other-connection": "s3://other@media/shorts/{name}",
+    "no-connection": "s3://media/shorts/{name}",
+    "other-bucket": "s3://media@private/shorts/{name}",
+    "other-folder": "s3://media@media/private/{name}",
+    "longer-folder": "s3://media@media/shorts-private/{name}",
+    "dots-in-a-bucket": "s3://media@media/shorts/../private/{name}",
+    "text-in-a-bucket": "s3://media@media/shorts/text.mp4",
+    "the-web": "http://127.0.0.1:1/{name}",
+    "the-web-in-https": "https://169.254.169.254/{name}",
+    "through-a-cache": "simplecache::file://{folder}/{name}",
+    "through-an-archive": "zip://etc/hostname::file://{folder}/{name}",
+    "another-storage": "gs://media@media/shorts/{name}",
+    "two-at-signs": "s3://other@media@media/shorts/{name}",
+    "not-printable": "file://{folder}/\n{name}",
+    "no-address": "{name}",
+    "nothing": "",
+}
+
+
+def make_traps(folder: Path, storage: ObjectStorage) -> None:
+    """Put what the rows lead to where it would be found."""
+    private = folder.with_name(f"{folder.name}-private")
+    private.mkdir()
+    for file in (private / NAME, private / "secret.mp4", folder.parent / "secret.mp4", folder / "video.txt"):
+        file.write_bytes(VIDEO)
+    (folder / "link.mp4").symlink_to(private / "secret.mp4")
+    (folder / "linked").symlink_to(private)
+    (folder / "text.mp4").write_text("root:x:0:0:root:/root:/bin/bash")
+    (folder / "empty.mp4").touch()
+    (folder / "folder.mp4").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
+    for key, content in (
+        (f"private/{NAME}", VIDEO),
+        (f"shorts-private/{NAME}", VIDEO),
+        ("shorts/text.mp4", b"aws_secret_access_key=secret"),
+    ):
+        storage.put(key, content)
+    # What is beside a video is held to the same.
+    sidecar = json.dumps({"sha256": hashlib.sha256(VIDEO).hexdigest(), "transcript": "secret"})
+    for beside in (private / "secret.json", (private / NAME).with_suffix(".json")):
+        beside.write_text(sidecar)
+    (folder / "beside.mp4").write_bytes(VIDEO)
+    (folder / "beside.json").symlink_to(private / "secret.json")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
@@ -59,7 +123,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with ObjectStorage(home) as storage:
         storage.reset()
         storage.put(f"shorts/{NAME}", VIDEO)
-        with ApiServer(home, connections={"media": storage.connection}, path="/airflow") as server:
+        connections = {"media": storage.connection, "other": storage.connection}
+        allowed = {
+            "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": f"{folder}, s3://media@media/shorts, s3://nobody@media, /on/a"
+        }
+        make_traps(folder, storage)
+        with ApiServer(home, connections=connections, path="/airflow", env=allowed) as server:
             server.seed(
                 runs=[{"dag_id": DAG, "run_id": RUN, "at": AT}, {"dag_id": PRIVATE, "run_id": RUN, "at": AT}],
                 rows=[
@@ -71,6 +140,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                     row("unknown", "s3://nobody@media/shorts/short.mp4"),
                     row("by-hand", "file:///etc/hostname", by_hand=True),
                     row("local", f"file://{folder / NAME}", dag_id=PRIVATE),
+                    *(row(name, path.format(folder=folder, name=NAME)) for name, path in TRAPS.items()),
+                    {**row("no-dict", ""), "value": "s3://media@media/shorts"},
+                    {**row("no-path", ""), "value": {"sha256": "", "at": AT}},
+                    {**row("no-text", ""), "value": {"path": ["/etc/hostname"], "at": AT}},
                 ],
             )
             yield Place(server, storage, folder)
@@ -134,6 +207,13 @@ def test_a_browser_that_has_it_is_told_so_and_goes_on_only_while_it_is_the_same(
     assert place.get(kept, headers={"If-Range": '"another"', "Range": "bytes=0-3"}).status_code == 200
 
 
+def test_the_texts_beside_a_video_are_no_link_to_elsewhere(place: Place) -> None:
+    place.server.seed(rows=[row("beside", f"file://{place.folder}/beside.mp4")])
+    assert place.get("beside").status_code == 200
+    answer = place.get("beside", "texts")
+    assert (answer.status_code, "secret" in answer.json().get("transcript", "")) == (403, False)
+
+
 def test_a_file_that_has_changed_has_another_tag(place: Place) -> None:
     before = place.get("local", method="HEAD").headers["ETag"]
     (place.folder / NAME).touch()
@@ -185,6 +265,36 @@ def test_a_connection_that_is_not_there_is_named_without_a_secret(place: Place) 
     assert "'nobody'" in answer.json()["detail"]
     assert ACCESS_KEY not in answer.text
     assert SECRET_KEY not in answer.text
+
+
+@pytest.mark.parametrize("name", [*TRAPS])
+def test_a_row_of_a_hostile_dag_leads_to_nothing_that_the_server_is_not_configured_for(place: Place, name: str) -> None:
+    for what in ("video", "texts"):
+        answer = place.get(name, what)
+        if what == "texts" and answer.status_code == 200:  # where only the video is one that is not sent
+            assert answer.json() == {"publication_captions": None, "transcript": None}
+            continue
+        assert answer.status_code in (403, 404), answer.text
+        assert "secret" not in answer.text.replace("secret.mp4", "").replace("secret.json", "")
+        if answer.status_code == 403:
+            assert "does not send" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["no-dict", "no-path", "no-text"])
+def test_an_odd_row_is_no_file(place: Place, name: str) -> None:
+    assert place.get(name).status_code == place.get(name, "texts").status_code == 404
+
+
+def test_where_the_server_names_no_destinations_it_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", raising=False)
+    for address in ("file:///opt/airflow/klap_shorts/a.mp4", "s3://media@media/shorts/a.mp4"):
+        assert not is_served(address)
+        with pytest.raises(KlapNotServedError, match="An administrator of Airflow can add the destination to"):
+            served_address(address)
+    monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", "https://, s3://media@")
+    assert not is_served("https://169.254.169.254/latest")
+    assert is_served("S3://media@any/a.mp4")
+    assert served_address("S3://media@any//a.mp4") == "s3://media@any/a.mp4"
 
 
 def test_a_row_that_a_person_wrote_leads_to_no_file(place: Place) -> None:

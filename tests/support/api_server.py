@@ -26,10 +26,16 @@ class ApiServer:
     :param home: a folder for it.
     :param connections: Airflow connections by id, which are put into its database.
     :param path: what its address ends in, such as ``/airflow``.
+    :param env: further environment variables; None: without that one.
     """
 
     def __init__(
-        self, home: Path, *, connections: Mapping[str, Mapping[str, Any]] | None = None, path: str = ""
+        self,
+        home: Path,
+        *,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        path: str = "",
+        env: Mapping[str, str | None] | None = None,
     ) -> None:
         passwords = home / "passwords.json"
         passwords.write_text(json.dumps({name: name for name in (ADMIN, USER, VIEWER)}))
@@ -48,6 +54,9 @@ class ApiServer:
         )
         self.url = f"{self.airflow.url}{path}"
         self.airflow.env["AIRFLOW__API__BASE_URL"] = self.url
+        self.airflow.env |= {name: value for name, value in (env or {}).items() if value is not None}
+        for name in (name for name, value in (env or {}).items() if value is None):
+            self.airflow.env.pop(name, None)
 
     def __enter__(self) -> ApiServer:
         try:

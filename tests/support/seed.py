@@ -2,7 +2,8 @@
 Fills Airflow's database as runs would have; a script, for an Airflow of its own.
 
 On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
-and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name`` and the rendered ``fields`` of a mapped one),
+and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
+``xcoms`` by key, as the database has them, and the ``question`` of a required action),
 and ``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
 """
 
@@ -11,14 +12,16 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from typing import Any
 
 from airflow.models.asset import AssetActive, AssetModel, TaskInletAssetReference
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun, DagRunNote
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import insert, select
@@ -31,9 +34,12 @@ def main() -> None:
     said = json.load(sys.stdin)
     with create_session() as session:
         ledger = session.scalar(select(AssetModel).where(AssetModel.name == LEDGER))
+        if session.get(DagBundleModel, "tests") is None:
+            session.add(DagBundleModel(name="tests"))
+            session.flush()
         if ledger is None:
             ledger = AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={})
-            session.add_all([ledger, DagBundleModel(name="tests")])
+            session.add(ledger)
             session.flush()
             session.add(AssetActive.for_asset(ledger))
         known = set(session.scalars(select(DagModel.dag_id)))
@@ -61,7 +67,7 @@ def main() -> None:
                 place = {
                     "dag_id": run["dag_id"],
                     "run_id": run["run_id"],
-                    "task_id": task["operator"],
+                    "task_id": task.get("task_id", task["operator"]),
                     "map_index": task["map_index"],
                 }
                 rest = {"max_tries": 0, "hostname": "", "pool": "default_pool", "priority_weight": 1, "span_status": ""}
@@ -70,10 +76,14 @@ def main() -> None:
                     "rendered_map_index": task.get("name"),
                     "state": task.get("state", "success"),
                 }
-                session.execute(insert(TaskInstance.__table__).values(**place, **own, **rest))
-                if "fields" in task:
-                    kept = insert(RenderedTaskInstanceFields.__table__).values(**place, rendered_fields=task["fields"])
-                    session.execute(kept)
+                own |= {"try_number": task.get("try_number", 1), "start_date": at}
+                made_task = insert(TaskInstance.__table__).values(**place, **own, **rest)
+                task_id = session.execute(made_task.returning(TaskInstance.__table__.c.id)).scalar_one()
+                for key, value in task.get("xcoms", {}).items():
+                    left = {**place, "dag_run_id": made.id, "key": key, "value": value}
+                    session.execute(insert(XComModel.__table__).values(left))
+                if "question" in task:
+                    session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
             if run.get("note"):
                 session.flush()
                 made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")
@@ -96,8 +106,22 @@ def main() -> None:
             )
 
 
+def question(said: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a required action, of which only the ``options`` need to be said."""
+    answered = said.get("responded_at")
+    return {
+        "subject": "Which shorts shall be exported?",
+        "multiple": True,
+        "params": {},
+        "params_input": {},
+        **said,
+        "responded_at": answered and datetime.fromisoformat(answered),
+    }
+
+
 def _time_of(value: object) -> str | None:
-    return str(value["at"]) if isinstance(value, dict) and "at" in value else None
+    at = value.get("at") if isinstance(value, dict) else None
+    return at if isinstance(at, str) else None
 
 
 if __name__ == "__main__":

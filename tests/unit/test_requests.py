@@ -158,6 +158,15 @@ def test_a_stored_video_without_a_bucket_or_a_name_is_told_what_is_missing() -> 
         shorts(source_video_url="s3://bucket")
 
 
+@pytest.mark.parametrize("query", ["?…d7fa6356", "?token=***", "?***", "?a=1&…"])
+def test_an_address_that_was_copied_from_where_a_part_of_it_is_hidden_is_refused(query: str) -> None:
+    with pytest.raises(KlapInputError, match="a part of it is hidden"):
+        shorts(source_video_url=f"{VIDEO}{query}")
+    with pytest.raises(KlapInputError, match="a part of it is hidden"):
+        build_request(Watermark, {"src_url": f"https://example.com/mark.png{query}"})
+    assert shorts(source_video_url="https://example.com/what…***.mp4?a=…b*").source_video_url
+
+
 def test_all_wrong_fields_are_named_at_once_with_what_they_were_given() -> None:
     with pytest.raises(KlapInputError) as refused:
         shorts(max_clip_count=0, min_duration=500, dimension=1, dimensions={"width": "wide"})

@@ -14,7 +14,7 @@ import airflow.sdk
 import pytest
 
 import klap_provider
-from klap_provider.airflow_internals import api_server, tasks
+from klap_provider.airflow_internals import api_server, runs, tasks
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -75,7 +75,7 @@ def test_every_other_module_keeps_to_what_airflow_publishes() -> None:
 
 
 def test_there_is_something_behind_the_door() -> None:
-    for module in (api_server, tasks):
+    for module in (api_server, runs, tasks):
         found = imports_of_airflow(Path(module.__file__))
         assert [name for of, name in found if not is_published(of, name)]
 
@@ -89,7 +89,7 @@ def test_what_is_behind_the_door_is_where_it_was(module: str, name: str) -> None
 
 
 def test_each_way_through_the_door_says_why_and_what_to_do() -> None:
-    for module in (api_server, tasks):
+    for module in (api_server, runs, tasks):
         for _, function in inspect.getmembers(module, inspect.isfunction):
             assert "Why:" in str(function.__doc__)
             assert "When it moves:" in str(function.__doc__)
@@ -168,6 +168,7 @@ def test_who_forks_tasks_has_loaded_all_that_they_seldom_do_without() -> None:
     assert {module.removeprefix("klap_provider.") for module in left - ui} == {
         "plugin",
         "airflow_internals.api_server",
+        "airflow_internals.runs",  # the API server's, too
         "hooks.async_client",  # the triggerer's
         "hooks.batched_polls",
         "hooks.klap",  # for DAGs of others

@@ -4,11 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
-from klap_provider.rules.spending import spending
+import pytest
+
+from klap_provider.rules.spending import Payment, payment_of, spending
+
+ROW = {"id": "job1", "run": "a r1", "at": "2026-03-01T10:00:00+00:00", "price": 0.48}
+WRITER = {"dag_id": "a", "run_id": "r2"}
 
 
-def line(day: str, run: str, price: float, **more: Any) -> dict[str, Any]:
-    return {"at": f"{day}T10:00:00+00:00", "run": run, "price": price, **more}
+def line(day: str, run: str, price: float, **more: Any) -> Payment:
+    dag_id, _, run_id = run.partition(" ")
+    return Payment("job1", dag_id, run_id, f"{day}T10:00:00+00:00", price, **more)
+
+
+def test_a_row_belongs_to_the_dag_that_wrote_it_and_within_that_to_the_run_that_it_names() -> None:
+    runs = {
+        said: found and found.run
+        for said in ("a r1", "b r1", "a", "", "ab r1", None, 7)
+        for found in [payment_of({**ROW, "run": said}, **WRITER)]
+    }
+    assert runs.pop("a r1") == ("a", "r1")
+    assert set(runs.values()) == {("a", "r2")}, "a forged value attributes nothing to another Dag"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "text",
+        ["list"],
+        {},
+        *({**ROW, "price": price} for price in (None, "0.48", True, -1, 1e400, float("nan"), 10**400, {})),
+        *({**ROW, "at": at} for at in (None, 7, "", "yesterday", "2026-03-01", "2026-03-01T10:00:00")),
+        {**ROW, "id": None},
+        {name: value for name, value in ROW.items() if name != "at"},
+    ],
+)
+def test_a_row_that_cannot_be_read_is_no_payment(odd: Any) -> None:
+    assert payment_of(odd, **WRITER) is None
+
+
+def test_what_else_a_row_says_is_left_out_where_it_makes_no_sense() -> None:
+    odd = {**ROW, "what": 7, "settings": {"a": 1}, "budget": "much", "video": ["v"], "second_hand": "yes", "more": 1}
+    found = payment_of(odd, **WRITER)
+    assert found == Payment("job1", "a", "r1", ROW["at"], 0.48, second_hand=True)
 
 
 def test_lines_are_summed_by_day_and_dag_exactly() -> None:

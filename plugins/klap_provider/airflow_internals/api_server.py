@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+import logging
+import re
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
 
-#: What names a task instance.
-PLACE = ("dag_id", "run_id", "task_id", "map_index")
-
-#: How many runs one statement names: databases take so many values, and no more.
-AT_ONCE = 1000
+log = logging.getLogger(__name__)
 
 
 def signed_in() -> Callable[..., Any]:
@@ -29,12 +31,23 @@ def signed_in() -> Callable[..., Any]:
 
 def may_read_xcoms(user: Any, dag_ids: Iterable[str]) -> set[str]:
     """
-    Return those of some DAGs whose XComs a user may read.
+    Return those of some Dags whose XComs a user may read.
 
-    Why: ``requires_access_dag`` of Airflow's own routes answers for the one DAG of a request alone. When it moves: see
-    what that asks the auth manager.
+    Why: as for :func:`permitted`. When it moves: likewise.
+    """
+    return permitted(user, dag_ids, "GET", "XCOM")
+
+
+def permitted(user: Any, dag_ids: Iterable[str], method: str, what: str) -> set[str]:
+    """
+    Return those of some Dags with which a user may do something.
 
     :param user: of :func:`signed_in`.
+    :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+    :param what: the name of a ``DagAccessEntity``, such as ``XCOM``, ``TASK_INSTANCE`` or ``RUN``.
+
+    Why: ``requires_access_dag`` of Airflow's own routes answers for the one Dag of a request alone. When it moves: see
+    what that asks the auth manager.
     """
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -46,12 +59,95 @@ def may_read_xcoms(user: Any, dag_ids: Iterable[str]) -> set[str]:
         dag_id
         for dag_id in ids
         if manager.is_authorized_dag(
-            method="GET",
-            access_entity=DagAccessEntity.XCOM,
+            method=method,  # type: ignore[arg-type]  # a word that Airflow has for it
+            access_entity=DagAccessEntity[what],
             details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
             user=user,
         )
     }
+
+
+def refresh_interval() -> int:
+    """
+    Return after how many seconds Airflow's own pages ask again, 0 for never.
+
+    Why: ``GET /config`` tells it to browsers alone. When it moves: see ``core_api/routes/ui/config.py``.
+    """
+    from airflow.configuration import conf
+
+    return max(0, conf.getint("api", "auto_refresh_interval", fallback=3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """
+    The trigger form of a Dag.
+
+    :param fields: their names.
+    :param is_paused: whether its runs wait until somebody unpauses the Dag.
+    """
+
+    fields: frozenset[str]
+    is_paused: bool
+
+
+def form_of(dag_id: str) -> Form | None:
+    """
+    Return the trigger form of a Dag; None if Airflow does not have that Dag now.
+
+    Why: ``GET /dags/{dag_id}/details`` gives it to browsers alone. When it moves: see ``trigger_dag_run`` of
+    ``core_api/routes/public/dag_run.py``.
+    """
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        model = session.get(DagModel, dag_id)
+        dag = None if model is None or model.is_stale else _dag_bag().get_latest_version_of_dag(dag_id, session=session)
+        return None if model is None or dag is None else Form(frozenset(dag.params), bool(model.is_paused))
+
+
+@functools.cache
+def _dag_bag() -> Any:
+    """
+    Return what gives Dags as the database has them, and remembers them.
+
+    Why: the API server's own is in the state of its app, which a plugin's app does not have. When it moves: see
+    ``dag_bag_from_app`` of ``api_fastapi/common/dagbag.py``.
+    """
+    from airflow.api_fastapi.common.dagbag import create_dag_bag
+
+    return create_dag_bag()
+
+
+def trigger(request: Any, user: Any, *, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> None:
+    """
+    Start a run as Airflow's own route does, and note in the audit log who has done so.
+
+    :param request: the FastAPI request that asks for it.
+    :param user: of :func:`signed_in`, whose right to do so is checked already.
+    :raises FileExistsError: the Dag has a run of that id.
+    :raises fastapi.HTTPException: the Dag does not take the conf, or runs that people start.
+
+    Why: over its public API the conf, which may have a secret address in it, would have to come from the browser.
+    When it moves: see ``core_api/routes/public/dag_run.py``.
+    """
+    from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
+    from airflow.api_fastapi.core_api.routes.public.dag_run import trigger_dag_run
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy.exc import IntegrityError
+
+    body = TriggerDAGRunPostBody(dag_run_id=run_id, logical_date=None, conf=dict(conf), note=note)
+    try:
+        with create_session() as session:
+            trigger_dag_run(dag_id, body, _dag_bag(), user, session, request)
+            who = {"owner": user.get_name(), "owner_display_name": user.get_name()}
+            session.add(
+                Log(event="trigger_dag_run", dag_id=dag_id, run_id=run_id, extra=json.dumps({"note": note}), **who)
+            )
+    except IntegrityError as there:
+        raise FileExistsError(run_id) from there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +155,17 @@ class StateRow:
     """
     A row of an asset's state store.
 
+    :param value: None if it cannot be read: it is no JSON, or its backend does not have it.
     :param dag_id: of the task that wrote it last; None if that was no task, but a person.
     :param run_id: likewise.
+    :param at: when it was written last, ISO 8601.
     """
 
     key: str
     value: Any
     dag_id: str | None
     run_id: str | None
+    at: str
 
 
 def rows_of_asset(
@@ -85,8 +184,6 @@ def rows_of_asset(
     as somebody who may read all of it. When it moves: see the routes of
     ``core_api/routes/public/asset_state_store.py``.
     """
-    import json
-
     from airflow.models.asset import AssetModel
     from airflow.models.asset_state_store import AssetStateStoreModel as Row
     from airflow.utils.session import create_session
@@ -94,7 +191,14 @@ def rows_of_asset(
 
     wanted = Row.key.in_(list(keys)) if prefix is None else Row.key.startswith(prefix, autoescape=True)
     statement = (
-        select(Row.key, Row.value, Row.last_updated_by_kind, Row.last_updated_by_dag_id, Row.last_updated_by_run_id)
+        select(
+            Row.key,
+            Row.value,
+            Row.updated_at,
+            Row.last_updated_by_kind,
+            Row.last_updated_by_dag_id,
+            Row.last_updated_by_run_id,
+        )
         .join(AssetModel, AssetModel.id == Row.asset_id)
         .where(AssetModel.name == name, wanted)
     )
@@ -103,9 +207,58 @@ def rows_of_asset(
     with create_session() as session:
         found = session.execute(statement).all()
     return [
-        StateRow(key, json.loads(value), *((dag_id, run_id) if kind == "task" else (None, None)))
-        for key, value, kind, dag_id, run_id in found
+        StateRow(
+            key, _state_value(key, value, at), *((dag_id, run_id) if kind == "task" else (None, None)), at.isoformat()
+        )
+        for key, value, at, kind, dag_id, run_id in found
     ]
+
+
+def _state_value(key: str, stored: str, at: datetime) -> Any:
+    """
+    Return what a row of a state store says, or None: an odd row hides itself, and no other one.
+
+    Why: ``[workers] state_store_backend`` keeps values in a storage of its own, and leaves a reference in the
+    database. Airflow resolves it for tasks alone. When it moves: see what ``AssetStateStoreAccessor.get`` of
+    ``airflow.sdk.execution_time.context`` does with what it is answered.
+    """
+    from airflow.sdk.execution_time.context import _unwrap_external_ref
+
+    try:
+        value = json.loads(stored)
+        reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
+        return value if reference is None else _referred(reference, at)
+    except Exception as failure:  # of whatever library reads the backend's storage
+        say_once(f"The row {key!r} of a state store cannot be read: {type(failure).__name__}")
+        return None
+
+
+@functools.lru_cache(maxsize=1_000)
+def say_once(words: str) -> None:
+    """
+    Log something that is found again with each request.
+
+    Why: the rest of this module finds it. When it moves: it does not depend on Airflow.
+    """
+    log.warning(words)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _referred(reference: str, _at: datetime) -> Any:
+    """
+    Return the value that a state-store backend keeps.
+
+    :param _at: when the row was written: the reference stays the same when the value changes.
+    """
+    from airflow.sdk.execution_time.context import _get_worker_state_store_backend
+
+    # Any task can write any text as a reference.
+    if ".." in re.split(r"[/\\]", urllib.parse.unquote(reference)):
+        raise ValueError("the reference leads out of the backend's storage")
+    backend = _get_worker_state_store_backend()
+    if backend is None:
+        raise LookupError("the API server has no [workers] state_store_backend")
+    return backend.deserialize_asset_state_store_from_ref(reference)
 
 
 def dags_of_asset(name: str) -> list[str]:
@@ -126,161 +279,3 @@ def dags_of_asset(name: str) -> list[str]:
     )
     with create_session() as session:
         return sorted(session.scalars(statement))
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskRow:
-    """
-    A task instance, as far as lists of runs need it.
-
-    :param name: what Airflow shows in place of its map index; None while there is none.
-    :param fields: its rendered templates, if it is mapped, and as far as Airflow still has them.
-    """
-
-    operator: str
-    state: str | None
-    name: str | None
-    fields: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRow:
-    """
-    A run, as far as lists of them show it.
-
-    :param at: ISO 8601; when it was to begin.
-    :param by: who triggered it; None where nobody did.
-    :param tasks: its task instances of the operators that were asked about, by map index.
-    """
-
-    dag_id: str
-    run_id: str
-    state: str
-    at: str
-    by: str | None
-    note: str | None
-    conf: Mapping[str, Any]
-    tasks: Sequence[TaskRow]
-
-
-def latest_runs(
-    dag_ids: Iterable[str],
-    *,
-    limit: int,
-    offset: int,
-    operators: Iterable[str],
-    starter: str,
-    started_by: tuple[str, str] | None = None,
-) -> list[RunRow]:
-    """
-    Return runs of some DAGs, the newest first.
-
-    :param operators: names of those to tell the task instances of.
-    :param starter: the operator whose mapped tasks start runs: those of their fields ``trigger_dag_id`` and
-        ``trigger_run_id``, as far as Airflow still has them.
-    :param started_by: only those that the tasks of this run have started; None: those that no run of these DAGs has.
-
-    Why: Airflow's API lists the runs of one DAG, or of all. When it moves: see
-    ``core_api/routes/public/dag_run.py``.
-    """
-    from airflow.models.dagrun import DagRun
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import and_, select, tuple_
-
-    ids = list(dag_ids)
-    target = [Fields.rendered_fields[f"trigger_{name}"].as_string() for name in ("dag_id", "run_id")]
-    started = (
-        select(*target)
-        .join_from(
-            Fields, TaskInstance, and_(*(getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE))
-        )
-        .where(TaskInstance.operator == starter, Fields.map_index >= 0, target[1].is_not(None))
-    )
-    run = tuple_(DagRun.dag_id, DagRun.run_id)
-    if started_by is None:
-        wanted = run.not_in(started.where(Fields.dag_id.in_(ids)))
-    else:
-        wanted = run.in_(started.where(Fields.dag_id == started_by[0], Fields.run_id == started_by[1]))
-    order = (DagRun.run_after.desc(), DagRun.id.desc())
-    return _runs([DagRun.dag_id.in_(ids), wanted], operators, order=order, limit=limit, offset=offset)
-
-
-def existing_runs(runs: Iterable[tuple[str, str]], *, operators: Iterable[str]) -> dict[tuple[str, str], RunRow]:
-    """
-    Return those of some runs, each a DAG's id and its own, that have not been deleted.
-
-    :param operators: as for :func:`latest_runs`.
-
-    Why: as for :func:`latest_runs`. When it moves: likewise.
-    """
-    from airflow.models.dagrun import DagRun
-    from sqlalchemy import tuple_
-
-    wanted, run = sorted(set(runs)), tuple_(DagRun.dag_id, DagRun.run_id)
-    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
-    found = [row for part in parts for row in _runs([run.in_(part)], operators)]
-    return {(row.dag_id, row.run_id): row for row in found}
-
-
-def _runs(
-    wanted: Iterable[Any],
-    operators: Iterable[str],
-    *,
-    order: Iterable[Any] = (),
-    limit: int | None = None,
-    offset: int | None = None,
-) -> list[RunRow]:
-    """
-    Return the runs that these clauses of SQL are true of.
-
-    Why: as for :func:`latest_runs`. When it moves: likewise.
-    """
-    from airflow.models.dagrun import DagRun, DagRunNote
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.session import create_session
-    from sqlalchemy import and_, select, tuple_
-
-    statement = (
-        select(
-            DagRun.dag_id,
-            DagRun.run_id,
-            DagRun.state,
-            DagRun.run_after,
-            DagRun.triggering_user_name,
-            DagRunNote.content,
-            DagRun.conf,
-        )
-        .outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
-        .where(*wanted)
-        .order_by(*order)
-        .limit(limit)
-        .offset(offset)
-    )
-    with create_session() as session:
-        runs = session.execute(statement).all()
-        its_own = [getattr(Fields, name) == getattr(TaskInstance, name) for name in PLACE]
-        found = session.execute(
-            select(
-                TaskInstance.dag_id,
-                TaskInstance.run_id,
-                TaskInstance.operator,
-                TaskInstance.state,
-                TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
-                Fields.rendered_fields,
-            )
-            .outerjoin(Fields, and_(*its_own, TaskInstance.map_index >= 0))
-            .where(
-                tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_([(run.dag_id, run.run_id) for run in runs]),
-                TaskInstance.operator.in_(list(operators)),
-            )
-            .order_by(TaskInstance.map_index)
-        )
-        tasks: dict[tuple[str, str], list[TaskRow]] = {(run.dag_id, run.run_id): [] for run in runs}
-        for dag_id, run_id, operator, state, name, fields in found:
-            tasks[dag_id, run_id].append(TaskRow(operator, state and str(state), name, fields or {}))
-    return [
-        RunRow(dag_id, run_id, str(state), at.isoformat(), by, note, conf or {}, tasks[dag_id, run_id])
-        for dag_id, run_id, state, at, by, note, conf in runs
-    ]

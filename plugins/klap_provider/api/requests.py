@@ -33,6 +33,9 @@ from klap_provider.api.languages import LANGUAGES
 from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapInputError
 
+#: What stands in a query for what is not shown: this project's own mark, and Airflow's.
+_HIDDEN = re.compile(r"^…|&…|\*\*\*")
+
 
 def _http_url(typed: str) -> str:
     """
@@ -49,6 +52,8 @@ def _http_url(typed: str) -> str:
     if not complete:
         raise ValueError("must be a complete address that begins with https:// or http://")
     _require_readable(url)
+    if _HIDDEN.search(parts.query):
+        raise ValueError("was copied from a place where a part of it is hidden; give the whole address")
     if re.search(r"\s", url):
         raise ValueError("must be one address without spaces; write a space in it as %20")
     return url

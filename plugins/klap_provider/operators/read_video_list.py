@@ -14,7 +14,7 @@ from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
 from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields, takes
-from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, Unlisted
+from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, ReadList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class ReadVideoListOperator(KlapOperator):
     :param strict_conf: refuse a run whose conf has names that are none of its DAG's params. Default false.
     :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict, "line": int}``,
         with the settings that are this video's own. The XCom ``klap_settings`` has those that were set for all,
-        ``klap_list`` what was left out, and why.
+        ``klap_list`` what was left out, and why, and the Dag that makes the runs.
     :raises KlapInputError: the list or an entry cannot be right; names the lines.
     """
 
@@ -101,8 +101,12 @@ class ReadVideoListOperator(KlapOperator):
                 " most ([core] max_map_length). Split the list."
             )
         self.log.info("%d lines: %d runs, %d videos left out", len(rows), len(runs), len(left_out))
-        unlisted: Unlisted = {"left_out": [*left_out.values()], "duplicates": len(rows) - len(videos)}
-        context["ti"].xcom_push(key=LIST_KEY, value=unlisted)
+        read: ReadList = {
+            "left_out": [*left_out.values()],
+            "duplicates": len(rows) - len(videos),
+            "trigger_dag_id": self.trigger_dag_id,
+        }
+        context["ti"].xcom_push(key=LIST_KEY, value=read)
         context["ti"].xcom_push(key=SETTINGS_KEY, value=shared)
         return [
             {

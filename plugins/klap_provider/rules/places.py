@@ -78,6 +78,11 @@ class Place(NamedTuple):
             path = decoded
         return cls(scheme, None, f"{(parts.hostname or '').rstrip('.')}{port}", _parts(path))
 
+    def __str__(self) -> str:
+        """Return the address, as no program can misread it."""
+        at = "" if self.connection is None else f"{self.connection}@"
+        return f"{self.scheme}://{at}{self.container}/{'/'.join(self.path)}"
+
     def lets(self, other: Place) -> bool:
         """Whether this place, as a permission, covers another one."""
         if self.scheme != other.scheme:
@@ -114,12 +119,28 @@ def require_allowed(
     except ValueError as odd:
         raise KlapInputError(f"{field} is {public_form.shown(address)!r}: {odd}.") from None
     setting = f"allowed_{SETTINGS[field]}"
-    if not any(resolve(_permission(setting, each)).lets(place) for each in permissions):
+    if not covers(place, permissions, setting, resolve):
         raise KlapInputError(
             f"{field} is {public_form.shown(address)!r}, which is no place that a run may name. Which "
             f"are, the DAG's author says with {setting}, or an administrator with {setting} in the section [klap] of "
             "Airflow's configuration."
         )
+
+
+def covers(
+    place: Place,
+    permissions: Iterable[str],
+    setting: str,
+    resolve: Callable[[Place], Place] = lambda permission: permission,
+) -> bool:
+    """
+    Return whether any of some permissions lets a place.
+
+    :param setting: what the permissions are called, for the message.
+    :param resolve: returns what a permission really is, where its text does not tell.
+    :raises KlapConfigError: one of them is none.
+    """
+    return any(resolve(_permission(setting, each)).lets(place) for each in permissions)
 
 
 def _permission(setting: str, text: str) -> Place:

@@ -1,26 +1,25 @@
-"""What the page Klap shows of runs and shorts: of the DAGs whose XComs a user may read, and of no other."""
+"""The runs and shorts that the page Klap shows: those of the Dags whose XComs a user may read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals.api_server import (
-    dags_of_asset,
-    existing_runs,
-    latest_runs,
-    may_read_xcoms,
-    rows_of_asset,
-)
-from klap_provider.rules.ledger import DELIVERED, PAID
-from klap_provider.rules.spending import paid_lines, run_of_line, total
-from klap_provider.ui.runs import BATCH, OPERATORS, REVIEW, has_words, name_of, parts_of, run_names
+from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import dags_of_asset, may_read_xcoms, refresh_interval
+from klap_provider.rules.spending import total
+from klap_provider.ui import ledger_rows
+from klap_provider.ui.facts import REVIEW
+from klap_provider.ui.runs import batch_videos, has_words, names_of, parts_of, run_names
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from klap_provider.airflow_internals.api_server import RunRow, StateRow
+    from klap_provider.airflow_internals.runs import Run
+    from klap_provider.rules.spending import Payment
+    from klap_provider.ui.ledger_rows import Delivery
+    from klap_provider.ui.runs import BatchVideo
 
 #: What shorts may be sorted by, and what stands last where there is none.
 ORDERS: Mapping[str, Any] = {"score": -1, "at": "", "name": "", "video": "", "dag_id": ""}
@@ -30,68 +29,99 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
     """
     Return runs, the newest first, each with what came of it.
 
-    What came of a batch is what came of the runs of its videos, which are told where that batch is asked about, and
-    nowhere else. It has cost what they have paid since it began: a list that is started again finds runs there.
+    A batch has what came of the runs of its videos. These are listed where that batch is asked about, and nowhere else.
+    It has cost what they have paid since it began: a list that is started again finds runs that have paid before.
 
-    :param batch: DAG and id of the run of a batch: only the runs of its videos.
+    :param batch: Dag and id of the run of a batch: only the runs of its videos.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
-        "second_hand", "budget", "batch"}], "more": bool, "dag_ids": [str]}``, ``batch`` being how many videos a run is
-        a batch of, ``state`` Airflow's or ``awaiting_input``, and ``dag_ids`` what there may be runs of.
+        "second_hand", "budget", "batch"}], "more": bool, "dag_ids": [str], "refresh": int}``, ``batch`` being how
+        many videos a run is a batch of, ``state`` Airflow's or ``awaiting_input``, ``dag_ids`` what there may be runs
+        of, and ``refresh`` Airflow's own interval in seconds, 0 for none.
     """
     dag_ids = may_read_xcoms(user, dags_of_asset(LEDGER))
-    whole = existing_runs([batch], operators=()).get(batch) if batch and batch[0] in dag_ids else None
-    runs = (
-        []
-        if batch and not whole
-        else latest_runs(dag_ids, limit=limit + 1, offset=offset, operators=OPERATORS, starter=BATCH, started_by=batch)
-    )
-    page = [(run, parts_of(run, dag_ids)) for run in runs[:limit]]
-    run_ids = {run_id for _, parts in page for _, run_id in parts}
-    shorts: dict[tuple[str, str], list[StateRow]] = defaultdict(list)
-    for row in rows_of_asset(LEDGER, prefix=f"{DELIVERED}.", run_ids=run_ids):
-        shorts[str(row.dag_id), str(row.run_id)].append(row)
-    lines: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID}.", run_ids=run_ids)):
-        lines[run_of_line(line)].append(line)
-    return {
-        "videos": [
-            _video(
-                run,
-                [short for part in parts for short in shorts[part]],
-                _take(lines, parts, since=whole.at if whole else run.at if len(parts) > 1 else ""),
-            )
-            for run, parts in page
-        ],
-        "more": len(runs) > limit,
-        "dag_ids": sorted(dag_ids),
+    with database.reading() as session:
+        batches = batch_videos(session, dag_ids)
+        since = ""
+        if batch:
+            whole = database.runs(session, [batch]).get(batch) if batch[0] in dag_ids else None
+            since = whole.at if whole else ""
+            keys = parts_of(batch, batches, dag_ids) - {batch} if whole else set()
+            runs = sorted(database.runs(session, keys).values(), key=lambda run: (run.at, run.id), reverse=True)
+            runs = runs[offset : offset + limit + 1]
+        else:
+            started = {part for key in batches for part in parts_of(key, batches, dag_ids) - {key}}
+            runs = database.newest_runs(session, dag_ids, without=started, limit=limit + 1, offset=offset)
+        page = rows_of(user, session, runs[:limit], batches, dag_ids, since=since)
+    return {"videos": page, "more": len(runs) > limit, "dag_ids": sorted(dag_ids), "refresh": refresh_interval()}
+
+
+def rows_of(
+    user: Any,
+    session: Any,
+    runs: Sequence[Run],
+    batches: Mapping[tuple[str, str], Sequence[BatchVideo]],
+    dag_ids: Collection[str],
+    *,
+    since: str,
+) -> list[dict[str, Any]]:
+    """
+    Return runs as :func:`videos` lists them.
+
+    :param dag_ids: the Dags whose XComs the user may read.
+    :param since: of what they have paid, only that from this moment on, in ISO 8601. A batch's own begins with it.
+    """
+    asking = {
+        (each.dag_id, each.run_id)
+        for each in database.instances(session, [run.key for run in runs], (REVIEW,), state="awaiting_input")
     }
+    parts = {run.key: parts_of(run.key, batches, dag_ids) for run in runs}
+    run_ids = {run_id for each in parts.values() for _, run_id in each}
+    shorts: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
+    for short in ledger_rows.deliveries(user, run_ids=run_ids):
+        shorts[short["dag_id"], short["run_id"]].append(short)
+    lines: dict[tuple[str, str], list[Payment]] = defaultdict(list)
+    for line in ledger_rows.payments(user, run_ids=run_ids):
+        lines[line.run].append(line)
+    names = names_of(session, runs, batches)
+    return [
+        _video(
+            run,
+            [short for part in parts[run.key] for short in shorts[part]],
+            _take(lines, parts[run.key], since=since or (run.at if batches.get(run.key) else "")),
+            name=names[run.key],
+            is_asking=run.key in asking,
+            batch=len(batches.get(run.key, ())),
+        )
+        for run in runs
+    ]
 
 
-def _take(lines: dict[tuple[str, str], list[Any]], parts: Iterable[tuple[str, str]], *, since: str) -> list[Any]:
-    """Return what runs have paid since then; what is taken is there no more, and so is in one sum alone."""
-    taken = [line for part in parts for line in lines[part] if str(line["at"]) >= since]
+def _take(
+    lines: dict[tuple[str, str], list[Payment]], parts: Iterable[tuple[str, str]], *, since: str
+) -> list[Payment]:
+    """Take out what runs have paid since then, so that a payment is in one sum alone, and return it."""
+    taken = [line for part in parts for line in lines[part] if line.at >= since]
     for part in parts:
-        lines[part] = [line for line in lines[part] if str(line["at"]) < since]
+        lines[part] = [line for line in lines[part] if line.at < since]
     return taken
 
 
-def _video(run: RunRow, shorts: list[StateRow], lines: list[Any]) -> dict[str, Any]:
-    batch = sum(task.operator == BATCH for task in run.tasks)
-    budgets = [] if batch else [line["budget"] for line in lines if line.get("budget") is not None]
-    scores = [row.value["score"] for row in shorts if row.value["score"] is not None]
-    asks = any(task.operator == REVIEW and task.state == "awaiting_input" for task in run.tasks)
+def _video(
+    run: Run, shorts: Sequence[Delivery], lines: Sequence[Payment], *, name: str, is_asking: bool, batch: int
+) -> dict[str, Any]:
+    budgets = [] if batch else [line.budget for line in lines if line.budget is not None]
     return {
         "dag_id": run.dag_id,
         "run_id": run.run_id,
-        "name": name_of(run),
+        "name": name,
         "note": run.note,
-        "state": "awaiting_input" if asks else run.state,
+        "state": "awaiting_input" if is_asking else run.state,
         "at": run.at,
         "by": run.by,
         "shorts": len(shorts),
-        "best": max(scores, default=None),
-        "cost": total(line["price"] for line in lines) if lines else None,
-        "second_hand": any(line.get("second_hand") for line in lines),
+        "best": max((short["score"] for short in shorts if short["score"] is not None), default=None),
+        "cost": total(line.price for line in lines) if lines else None,
+        "second_hand": any(line.second_hand for line in lines),
         "budget": next(iter(budgets), None),
         "batch": batch,
     }
@@ -113,60 +143,56 @@ def shorts(
         cost being that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted
         None.
     """
-    rows = _readable(user, rows_of_asset(LEDGER, prefix=f"{DELIVERED}."))
+    rows = ledger_rows.deliveries(user)
     words = search.lower().split()
-    # Those of all runs take a while: they are read where something is searched for.
-    names = run_names((str(row.dag_id), str(row.run_id)) for row in (rows if words else ()))
-    wanted = [row for row in rows if dag_id in (None, row.dag_id) and has_words(words, *_words_of(row, names))]
-    found = [short for short in _exports(wanted) if since <= short["at"][:10] <= until]
+    # The names of all runs take a while: they are read where something is searched for.
+    names = _names(rows if words else ())
+    wanted = [row for row in rows if dag_id in (None, row["dag_id"]) and has_words(words, *_words_of(row, names))]
+    found = [short for short in _exports(user, wanted) if since <= short["at"][:10] <= until]
     key = order_by.removeprefix("-")
     last = ORDERS[key]
     found.sort(key=lambda short: short["at"], reverse=True)
     found.sort(key=lambda short: _sortable(short[key], last), reverse=order_by.startswith("-"))
     page = found[offset : offset + limit]
-    names = names or run_names((short["dag_id"], short["run_id"]) for short in page)
+    names = names or _names(page)
     return {
         "shorts": [{**short, "run_name": names.get((short["dag_id"], short["run_id"]))} for short in page],
         "total": len(found),
         "cost": total(short["cost"] for short in found if short["cost"] is not None),
         "second_hand": any(short["second_hand"] for short in found),
-        "dag_ids": sorted({str(row.dag_id) for row in rows}),
+        "dag_ids": sorted({row["dag_id"] for row in rows}),
     }
 
 
-def _exports(rows: Iterable[StateRow]) -> list[dict[str, Any]]:
+def _names(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Return the names of the runs that have delivered some shorts, as far as they are there."""
+    with database.reading() as session:
+        return run_names(session, ((row["dag_id"], row["run_id"]) for row in rows), {})
+
+
+def _exports(user: Any, rows: Iterable[Delivery]) -> list[dict[str, Any]]:
     """Return the delivered exports, each as it was delivered last, of the day on which it was paid."""
-    lines = {line["id"]: line for line in paid_lines(row.value for row in rows_of_asset(LEDGER, prefix=f"{PAID}."))}
-    latest: dict[str, StateRow] = {}
+    lines = {line.id: line for line in ledger_rows.payments(user)}
+    latest: dict[str, Delivery] = {}
     first: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: (row.value["at"], row.key)):
-        latest[row.value["export_id"]] = row
-        first.setdefault(row.value["export_id"], row.value["at"])
+    for row in sorted(rows, key=lambda row: (row["at"], row["dag_id"], row["run_id"], row["id"])):
+        latest[row["export_id"]] = row
+        first.setdefault(row["export_id"], row["at"])
     return [
         {
-            "dag_id": row.dag_id,
-            "run_id": row.run_id,
-            "id": row.value["project_id"],
-            **{name: row.value[name] for name in ("name", "score", "video", "size", "path")},
-            "at": str(line.get("at", first[export_id])),
-            "cost": line.get("price"),
-            "second_hand": bool(line.get("second_hand")),
-            "settings": line.get("settings"),
+            **{name: fact for name, fact in row.items() if name != "export_id"},
+            "at": line.at if line else first[export_id],
+            "cost": line.price if line else None,
+            "second_hand": bool(line and line.second_hand),
+            "settings": line.settings if line else None,
         }
-        for export_id, row in sorted(latest.items(), key=lambda item: item[1].value["project_id"])
-        for line in [lines.get(export_id, {})]
+        for export_id, row in sorted(latest.items(), key=lambda item: item[1]["id"])
+        for line in [lines.get(export_id)]
     ]
 
 
-def _readable(user: Any, rows: Iterable[StateRow]) -> list[StateRow]:
-    """Return the rows that tasks of DAGs wrote whose XComs the user may read."""
-    by_tasks = [row for row in rows if row.dag_id is not None]
-    readable = may_read_xcoms(user, {str(row.dag_id) for row in by_tasks})
-    return [row for row in by_tasks if row.dag_id in readable]
-
-
-def _words_of(row: StateRow, names: Mapping[tuple[str, str], str]) -> list[Any]:
-    return [row.value["name"], row.value["video"], names.get((str(row.dag_id), str(row.run_id))), row.dag_id]
+def _words_of(row: Delivery, names: Mapping[tuple[str, str], str]) -> list[Any]:
+    return [row["name"], row["video"], names.get((row["dag_id"], row["run_id"])), row["dag_id"]]
 
 
 def _sortable(value: Any, last: Any) -> Any:

@@ -1,22 +1,22 @@
-"""What the page Klap shows of money: that of the DAGs whose XComs a user may read, and of no other."""
+"""The payments that the page Klap shows: those of the Dags whose XComs a user may read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals.api_server import existing_runs, may_read_xcoms, rows_of_asset
-from klap_provider.rules.ledger import PAID
-from klap_provider.rules.spending import paid_lines, run_of_line, spending, total
-from klap_provider.ui.runs import NAMED, has_words, name_of, parts_of, run_names
-from klap_provider.xcoms import LEDGER
+from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import may_read_xcoms
+from klap_provider.rules.spending import spending, total
+from klap_provider.ui import ledger_rows
+from klap_provider.ui.runs import batch_videos, has_words, names_of, parts_of, run_names
 
 if TYPE_CHECKING:
-    from klap_provider.airflow_internals.api_server import RunRow
+    from klap_provider.rules.spending import Payment
 
 
 def money(user: Any, *, since: str) -> dict[str, Any]:
     """Return what was paid, as :func:`~klap_provider.rules.spending.spending` sums it up."""
-    return spending((line for _, line in _readable(user)), since=since)
+    return spending(ledger_rows.payments(user), since=since)
 
 
 def payments(
@@ -25,67 +25,56 @@ def payments(
     """
     Return the requests that were paid for, the newest first.
 
-    :param search: words that the video, what was ordered, the run's name, or its DAG has to have.
-    :param dag_id: only those of this DAG.
-    :param run: DAG and id of a run: only what it has paid, or, since it began, the runs of its videos.
+    :param search: words that the video, what was ordered, the run's name, or its Dag must have.
+    :param dag_id: only those of this Dag.
+    :param run: Dag and id of a run: only what it has paid, or, since it began, the runs of its videos.
     :return: ``{"payments": [{"at", "video", "what", "settings", "dag_id", "run_id", "run_name", "cost",
         "second_hand"}], "more": bool, "total": int, "cost": float, "second_hand": bool, "dag_ids": [str],
         "run_name": str | None}``, the total and the cost being those of all that were found, of which ``payments`` is a
         page, the name of a run that is deleted None, and ``run_name`` that of ``run``.
     """
-    lines = _readable(user)
-    dag_ids = {run_of_line(line)[0] for _, line in lines}
-    whole = _run_of(user, run)
-    parts = parts_of(whole, dag_ids) if whole else set()
+    lines = ledger_rows.payments(user)
+    dag_ids = {line.dag_id for line in lines}
     words = search.lower().split()
-    names = run_names(run_of_line(line) for _, line in (lines if words else ()))
+    readable = may_read_xcoms(user, [run[0]]) if run else set()
+    with database.reading() as session:
+        whole = database.runs(session, [run]).get(run) if run and run[0] in readable else None
+        batches = batch_videos(session, [whole.dag_id]) if whole else {}
+        parts = parts_of(whole.key, batches, dag_ids) if whole else set()
+        names = run_names(session, (line.run for line in (lines if words else ())), {})
 
-    def is_wanted(video: str, line: Any) -> bool:
-        its = run_of_line(line)
+    def is_wanted(line: Payment) -> bool:
         # What the run of a batch's video had paid before the batch began was not paid for that.
-        is_of_run = run in (None, its) or (whole is not None and its in parts and str(line["at"]) >= whole.at)
-        if dag_id not in (None, its[0]) or not is_of_run:
+        is_of_run = run in (None, line.run) or (whole is not None and line.run in parts and line.at >= whole.at)
+        if dag_id not in (None, line.dag_id) or not is_of_run:
             return False
-        return has_words(words, video, line.get("what"), line.get("settings"), names.get(its), its[0])
+        return has_words(words, line.video, line.what, line.settings, names.get(line.run), line.dag_id)
 
-    found = sorted((each for each in lines if is_wanted(*each)), key=lambda each: (each[0], str(each[1]["id"])))
-    found.sort(key=lambda each: str(each[1]["at"]), reverse=True)
+    found = sorted((line for line in lines if is_wanted(line)), key=lambda line: (line.video, line.id))
+    found.sort(key=lambda line: line.at, reverse=True)
     page = found[offset : offset + limit]
-    names = names or run_names(run_of_line(line) for _, line in page)
+    with database.reading() as session:
+        names = names or run_names(session, (line.run for line in page), {})
+        name = names_of(session, [whole], batches)[whole.key] if whole else None
     return {
         "payments": [
             {
-                "at": str(line["at"]),
-                "video": video,
-                "what": line.get("what"),
-                "settings": line.get("settings"),
-                "dag_id": its[0],
-                "run_id": its[1],
-                "run_name": names.get(its),
-                "cost": line["price"],
-                "second_hand": bool(line.get("second_hand")),
+                "at": line.at,
+                "video": line.video,
+                "what": line.what,
+                "settings": line.settings,
+                "dag_id": line.dag_id,
+                "run_id": line.run_id,
+                "run_name": names.get(line.run),
+                "cost": line.price,
+                "second_hand": line.second_hand,
             }
-            for video, line in page
-            for its in [run_of_line(line)]
+            for line in page
         ],
         "more": len(found) > offset + limit,
         "total": len(found),
-        "cost": total(line["price"] for _, line in found),
-        "second_hand": any(line.get("second_hand") for _, line in found),
+        "cost": total(line.price for line in found),
+        "second_hand": any(line.second_hand for line in found),
         "dag_ids": sorted(dag_ids),
-        "run_name": name_of(whole) if whole else None,
+        "run_name": name,
     }
-
-
-def _readable(user: Any) -> list[tuple[str, Any]]:
-    """Return what was paid by runs that the user may read, each with its video."""
-    rows = rows_of_asset(LEDGER, prefix=f"{PAID}.")
-    lines = [(str(line.get("video", "")), line) for row in rows for line in paid_lines([row.value])]
-    readable = may_read_xcoms(user, {run_of_line(line)[0] for _, line in lines})
-    return [(video, line) for video, line in lines if run_of_line(line)[0] in readable]
-
-
-def _run_of(user: Any, run: tuple[str, str] | None) -> RunRow | None:
-    if run is None or not may_read_xcoms(user, [run[0]]):
-        return None
-    return existing_runs([run], operators=NAMED).get(run)

@@ -1,52 +1,111 @@
-"""What a run is called and consists of, for the page Klap."""
+"""What a run is called and consists of: as it was given, and as its tasks recorded it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from klap_provider.airflow_internals.api_server import existing_runs
-from klap_provider.api.public_form import shown
-from klap_provider.rules.video_list import URL, label, read_lines
+from klap_provider.airflow_internals import runs as database
+from klap_provider.rules.video_list import URL, read_lines
+from klap_provider.ui.facts import SUBMIT, mapping, text
+from klap_provider.ui.texts import label_of
+from klap_provider.xcoms import LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from klap_provider.airflow_internals.api_server import RunRow
+    from klap_provider.airflow_internals.runs import Run
 
-#: The operator of a batch's videos, that of the question, and those that each have a video's name.
-BATCH, REVIEW = "VideoRunOperator", "ReviewShortsOperator"
-NAMED = (BATCH, "SubmitShortsOperator", "SubmitVideoOperator")
-OPERATORS = (*NAMED, REVIEW)
+Key = tuple[str, str]
+
+#: What the ids of the runs begin with that a batch starts. No other run is taken for one of a batch's.
+OF_A_BATCH = "klap__"
+#: The Dag of a batch's runs where the batch did not record it.
+DEFAULT_DAG = "klap_generate_shorts"
 
 
-def parts_of(run: RunRow, dag_ids: set[str]) -> set[tuple[str, str]]:
+class BatchVideo(NamedTuple):
+    """A video of a batch, which has a run of its own."""
+
+    key: Key
+    line: int | None
+    name: str
+    map_index: int
+
+
+def batch_videos(session: Any, dag_ids: Collection[str]) -> dict[Key, list[BatchVideo]]:
+    """Return the videos of each batch of some Dags, as the batches have read their lists."""
+    lists = database.xcoms_of_key(session, dag_ids, LIST_KEY)
+    tasks = {(each.run, each.task_id): mapping(value) for each, value in _read(lists)}
+    found = database.xcoms(
+        session, {run for run, _ in tasks}, (RETURN_KEY,), task_ids={task_id for _, task_id in tasks}
+    )
+    return {
+        (each.dag_id, each.run_id): videos_of_list(value, tasks[each.run, each.task_id])
+        for each, value in _read(found)
+        if (each.run, each.task_id) in tasks
+    }
+
+
+def _read(stored: Sequence[database.StoredXCom]) -> Iterable[tuple[database.StoredXCom, Any]]:
+    return zip(stored, database.values_of(stored), strict=True)
+
+
+def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
+    """
+    Return the videos of a list.
+
+    :param listed: what the task that read the list returned.
+    :param read: what it left beside that.
+    """
+    dag_id = text(read.get("trigger_dag_id")) or DEFAULT_DAG
+    videos = []
+    for map_index, video in enumerate(listed if isinstance(listed, list) else []):
+        run_id, address = text(mapping(video).get("trigger_run_id")), text(mapping(video).get(URL))
+        if run_id is None or address is None or not run_id.startswith(OF_A_BATCH):
+            continue
+        line, name = video.get("line"), text(mapping(video.get("settings")).get("name"))
+        videos.append(
+            BatchVideo((dag_id, run_id), line if isinstance(line, int) else None, name or label_of(address), map_index)
+        )
+    return videos
+
+
+def parts_of(key: Key, batches: Mapping[Key, Sequence[BatchVideo]], dag_ids: Collection[str]) -> set[Key]:
     """Return the runs that a run consists of: itself, and those of a batch's videos, as far as they may be read."""
-    asked = [task.fields for task in run.tasks if task.operator == BATCH]
-    videos = {(str(each.get("trigger_dag_id")), str(each.get("trigger_run_id"))) for each in asked}
-    return {(run.dag_id, run.run_id)} | {video for video in videos if video[0] in dag_ids}
+    return {key} | {video.key for video in batches.get(key, ()) if video.key[0] in dag_ids}
 
 
-def name_of(run: RunRow) -> str:
-    """Return what people know a run by: what they have called it, or its video, or its videos."""
-    url, name, path = (str(run.conf.get(field) or "") for field in (URL, "name", "list_path"))
+def names_of(session: Any, runs: Collection[Run], batches: Mapping[Key, Sequence[BatchVideo]]) -> dict[Key, str]:
+    """Return the names of some runs: what people have called them, or their video, or their videos."""
+    given = {run.key: _given_name(run, batches.get(run.key, ())) for run in runs}
+    unnamed = {run.id: run for run in runs if given[run.key] is None}
+    tasks = database.instances(session, [run.key for run in unnamed.values()], SUBMIT)
+    found = database.xcoms(session, unnamed, (RETURN_KEY,), task_ids={task.task_id for task in tasks}) if tasks else []
+    for each, value in _read(found):
+        recorded = mapping(value)
+        address = text(recorded.get("video"))
+        given[each.dag_id, each.run_id] = text(recorded.get("name")) or (address and label_of(address))
+    return {run.key: given[run.key] or run.run_id for run in runs}
+
+
+def _given_name(run: Run, videos: Sequence[BatchVideo]) -> str | None:
+    url, name, path = (text(run.conf.get(field)) for field in (URL, "name", "list_path"))
     if name or run.note or url:
-        return name or run.note or label(shown(url))
+        return name or run.note or label_of(str(url))
     pasted = run.conf.get("source_video_urls")
     listed = [row.source_video_url for row in read_lines(map(str, pasted))] if isinstance(pasted, list) else []
-    begun = [task for task in run.tasks if task.operator in NAMED]
-    videos = [task.name for task in begun if task.name]
-    more = (len(begun) if videos else len(listed)) - 1
-    if videos := videos or [label(shown(each)) for each in listed]:
-        return f"{videos[0]}{f' and {more} more' if more else ''}"
-    return shown(path) if path else run.run_id
+    names = [video.name for video in videos] or [label_of(each) for each in listed]
+    if names:
+        return f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+    return label_of(path) if path and "://" in path else path
 
 
-def run_names(runs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def run_names(session: Any, keys: Iterable[Key], batches: Mapping[Key, Sequence[BatchVideo]]) -> dict[Key, str]:
     """Return the names of those of some runs that have not been deleted."""
-    return {key: name_of(run) for key, run in existing_runs(runs, operators=NAMED).items()}
+    return names_of(session, database.runs(session, keys).values(), batches)
 
 
 def has_words(words: Iterable[str], *texts: Any) -> bool:
-    """Whether all of some words, in small letters, are in some texts, of which some may be None."""
+    """Return whether all of some words, in small letters, are in some texts, of which some may be None."""
     whole = " ".join(str(text) for text in texts if text).lower()
     return all(word in whole for word in words)

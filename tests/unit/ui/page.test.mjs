@@ -34,7 +34,7 @@ test("money is in dollars and cents, and a dash where nobody knows", () => {
 });
 
 test("a price that nobody at Klap has confirmed says so", () => {
-  assert.equal(price({ cost: 0.48, second_hand: true }), "$0.48 (second-hand price)");
+  assert.equal(price({ cost: 0.48, second_hand: true }), "$0.48 (estimated price)");
   assert.equal(price({ cost: 0.48, second_hand: false }), "$0.48");
   assert.equal(price({ cost: null, second_hand: false }), "–");
 });
@@ -63,28 +63,27 @@ test("a moment is written as Airflow writes it, in the time zone that was chosen
 
 test("who waits is told since when, and until when, as far as that is known", () => {
   const since = "2026-01-03T12:00:00Z";
-  const [from, until] = [since, "2026-01-04T12:00:00Z"].map((each) => momentWords(each));
-  assert.equal(waiting(since, "86400.0"), `since ${from}, until ${until}`);
-  assert.equal(waiting(since, undefined), `since ${from}`);
-  assert.equal(waiting(since, "{{ soon }}"), `since ${from}`);
+  const until = "2026-01-04T12:00:00Z";
+  assert.equal(waiting(since, until), `since ${momentWords(since)}, until ${momentWords(until)}`);
+  assert.equal(waiting(since, null), `since ${momentWords(since)}`);
 });
 
 const videos = (...states) => states.map((state) => ({ state }));
 
 test("a batch counts all lines of its list, those that were left out, too", () => {
-  assert.equal(tally({ videos: videos("success", "running"), leftOut: [{}] }), "1 of 3 videos complete.");
-  assert.equal(tally({ videos: videos("success"), leftOut: [] }), "1 of 1 video complete.");
-  assert.equal(tally({ videos: [], leftOut: [] }), "No video is at work yet.");
+  assert.equal(tally({ videos: videos("success", "running"), left_out: [{}] }), "1 of 3 videos complete.");
+  assert.equal(tally({ videos: videos("success"), left_out: [] }), "1 of 1 video complete.");
+  assert.equal(tally({ videos: [], left_out: [] }), "No video is at work yet.");
 });
 
 test("a red batch says why it is red", () => {
-  const why = (videos, leftOut) => whyRed({ videos, leftOut });
+  const why = (videos, leftOut) => whyRed({ videos, left_out: leftOut });
   assert.match(why(videos("success", "success"), [{}]), /^It is red because 1 was left out: correct .*, and trigger the batch again\./);
   assert.match(
     why(videos("success", "failed", "upstream_failed"), [{}, {}]),
     /because 2 of its videos were not completed and 2 were left out: do as their rows say, correct /,
   );
-  assert.equal(whyRed({ videos: videos("success"), leftOut: [] }), "");
+  assert.equal(whyRed({ videos: videos("success"), left_out: [] }), "");
 });
 
 test("a batch counts its videos, any other run its shorts", () => {
@@ -106,7 +105,7 @@ test("the address of what a run has paid for is right whatever its id is", () =>
 
 test("what was found is counted and summed up", () => {
   assert.equal(found({ total: 1, cost: 0.48, second_hand: false }, "short"), "1 short, $0.48");
-  assert.equal(found({ total: 1500, cost: 720, second_hand: true }, "short"), "1,500 shorts, $720.00 at second-hand prices");
+  assert.equal(found({ total: 1500, cost: 720, second_hand: true }, "short"), "1,500 shorts, $720.00 at estimated prices");
 });
 
 test("a time to choose has the days of UTC, also where it goes back into another year", () => {

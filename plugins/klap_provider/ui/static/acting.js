@@ -1,5 +1,5 @@
 /** Buttons that do something, each once, and what may be said about it. */
-import { ApiError, get, ledgerId, send } from "./api.js";
+import { ApiError, ledgerId, send, sendToPlugin } from "./api.js";
 import { clearOrder } from "./orders.js";
 import { Icon, h } from "./parts.js";
 
@@ -19,9 +19,9 @@ const NEEDS = {
 };
 
 /**
- * What the parts of the tab know of it: its `run`, in parts, the `form` of its Dag (null: not known yet), what was
- * `refused` so far, by act, and `refuse(act)`, `follow()` to look at the run at once, `started(order)` to show a run,
- * `answered()` to note that it is this user who `hasAnswered` the run's question.
+ * What the parts of the tab know of it: the `story` of the run and its `watermark`, the `form` of its Dag, what was
+ * `refused` so far, by act, and `refuse(act)`, `follow()` to ask for the run at once, `announce(words)`, `answered()` to
+ * note that it is this user who `hasAnswered` the run's question.
  */
 export const Acting = createContext(null);
 
@@ -83,15 +83,17 @@ function problemOf(error, act) {
 /** The path below Airflow's API of a run whose address in the UI is given, in parts. */
 export const inApi = ([, dagId, , runId]) => ["dags", dagId, "dagRuns", runId];
 
-/** Start a run, unless it is there: {@link import("./orders.js").exportOrder}. */
-export async function start(dagId, order) {
-  try {
-    return await send("POST", ["dags", dagId, "dagRuns"], order);
-  } catch (error) {
-    if (error.status !== 409) throw error;
-    return get(["dags", dagId, "dagRuns", order.dag_run_id]);
-  }
-}
+/**
+ * Start the run that exports further shorts of a run's video, unless that run is there: the server knows which video.
+ *
+ * @param {string[]} run the run's address, in parts
+ * @param {string[]} ids of the shorts
+ * @param {{src_url?: string | null, pos_x: number, pos_y: number, scale: number}} [watermark] another one than that of
+ *   the run; without an address: its picture
+ * @returns {Promise<{dag_id: string, run_id: string}>} that run
+ */
+export const exportMore = (run, ids, watermark = undefined) =>
+  sendToPlugin("POST", ["api", ...run, "exports"], { project_ids: ids, watermark });
 
 /** Clear task instances of a run: {@link clearOrder}. */
 export async function clear([, dagId, , runId], places, { onlyFailed = false, isTrial = false } = {}) {
@@ -109,7 +111,7 @@ export async function clear([, dagId, , runId], places, { onlyFailed = false, is
  * written by who may not clear.
  *
  * @param {string[]} run the run's address, in parts
- * @param {import("./shorts.js").Place} place of the task
+ * @param {{task_id: string, map_index: number}} place of the task
  * @param {"adopt" | "resend"} word
  * @param {string} entry what it is about
  * @param {string | true} value

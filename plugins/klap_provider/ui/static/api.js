@@ -26,6 +26,22 @@ export const get = (path, query = {}, signal = undefined) => read(address(["api"
 /** The same of what the plugin itself serves, in the same session. */
 export const getFromPlugin = (path, query = {}, signal = undefined) => read(pluginAddress(path, query), signal);
 
+/**
+ * GET an answer of the plugin's, unless it is still as it was.
+ *
+ * @param {string[]} path
+ * @param {{answer: any, etag: string | null}} known the answer before
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{answer: any, etag: string | null}>} the same object's answer, if nothing has changed
+ */
+export async function askPlugin(path, known, signal = undefined) {
+  const headers = { Accept: "application/json", ...(known.etag && { "If-None-Match": known.etag }) };
+  const answer = await fetch(pluginAddress(path), { cache: "no-store", headers, signal });
+  if (answer.status === 304) return known;
+  if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
+  return { answer: await answer.json(), etag: answer.headers.get("ETag") };
+}
+
 /** The address of what the plugin serves, wherever Airflow is served. */
 export const pluginAddress = (path, query = {}) => address(["klap", ...path], query);
 
@@ -67,8 +83,12 @@ async function reason(answer) {
  * @returns {Promise<any>} the decoded answer, or null
  * @throws {ApiError} for an answer other than 2xx
  */
-export async function send(method, path, body = undefined) {
-  const url = new URL(`api/v2/${path.map(encodeURIComponent).join("/")}`, document.baseURI);
+export const send = (method, path, body = undefined) => ask(method, address(["api", "v2", ...path], {}), body);
+
+/** The same of what the plugin itself does. */
+export const sendToPlugin = (method, path, body = undefined) => ask(method, pluginAddress(path), body);
+
+async function ask(method, url, body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
   if (!answer.ok) throw new ApiError(answer.status, await reason(answer));

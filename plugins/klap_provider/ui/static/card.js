@@ -37,7 +37,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
         h(Text, { color: "fg.muted", fontSize: "sm" }, short.words),
       ),
       short.error &&
-        !short.fate &&
+        !short.in_doubt &&
         h(
           Text,
           {
@@ -51,7 +51,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
           short.error,
         ),
       short.path && h(FilePath, { short }),
-      short.path && h(StoredTexts, { short, run }),
+      short.stored && h(StoredTexts, { short, run }),
       h(Box, { flex: 1 }),
       h(CardActs, { short, run }),
       h(Buttons, { short, run }),
@@ -77,7 +77,7 @@ export const LeftOutCard = memo(function LeftOutCard({ short, run, isTicked, tog
     h(Title, { short }),
     h(Score, { short }),
     h(Explanation, { short }),
-    h(Text, { fontSize: "sm", fontWeight: "semibold" }, short.leftOut),
+    h(Text, { fontSize: "sm", fontWeight: "semibold" }, short.left_out),
     h(Box, { flex: 1 }),
     toggle &&
       h(
@@ -97,8 +97,8 @@ export function isSame(one, other) {
 }
 
 export function Title({ short }) {
-  const { seconds, bytes, mark } = short;
-  const facts = [seconds !== null && clock(seconds), bytes !== null && fileSize(bytes), mark && `with ${mark}`].filter(
+  const { seconds, bytes, watermark } = short;
+  const facts = [seconds !== null && clock(seconds), bytes !== null && fileSize(bytes), watermark && `with ${watermark}`].filter(
     Boolean,
   );
   return h(
@@ -110,9 +110,9 @@ export function Title({ short }) {
 }
 
 export function Score({ short }) {
-  if (short.score === null && short.isWhole) return null;
+  if (short.score === null && short.is_whole) return null;
   if (short.score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
-  const color = short.leftOut === null ? "brand.solid" : "fg.subtle";
+  const color = short.left_out === null ? "brand.solid" : "fg.subtle";
   return h(
     HStack,
     { fontSize: "sm", gap: 2 },
@@ -180,7 +180,7 @@ function Player({ short, run }) {
 /** As the video, however long the card beside it becomes. */
 function frameSize(short) {
   if (isWide(short)) return { aspectRatio: short.shape, maxHeight: "26rem" };
-  const width = short.isWhole ? { base: "28", sm: "60" } : { base: "28", sm: "36" };
+  const width = short.is_whole ? { base: "28", sm: "60" } : { base: "28", sm: "36" };
   return { alignSelf: "flex-start", aspectRatio: short.shape, width };
 }
 

@@ -1,8 +1,6 @@
 /** What can be done with an exported short: decide, try it again, export it with another look. */
-import { ActButton, Acting, clear, decide, inApi, start } from "./acting.js";
-import { get } from "./api.js";
+import { ActButton, Acting, clear, decide, exportMore } from "./acting.js";
 import { Decide } from "./decide.js";
-import { canExport, exportOrder } from "./orders.js";
 import { h } from "./parts.js";
 import { priceWords } from "./words.js";
 
@@ -12,11 +10,9 @@ const { Box, Button, Flex, Input, Stack, Text } = globalThis.ChakraUI;
 /** `props` are a `short` and the `run`'s address, in parts. */
 export function CardActs({ short, run }) {
   const acting = useContext(Acting);
-  if (short.fate) return h(Decide, { fate: short.fate, error: short.error, what: "export", run });
+  if (short.in_doubt) return h(Decide, { doubt: short.in_doubt, error: short.error, what: "export", run });
   if (short.retry) return h(TryAgain, { short, run });
-  const canBeAnew =
-    short.state === "success" && canExport(acting.form?.params, short.isWhole) && acting.story.klapTaskId;
-  return canBeAnew ? h(ExportAgain, { short, run }) : null;
+  return short.state === "success" && acting.form?.can_export ? h(ExportAgain, { short, run }) : null;
 }
 
 /** What an export costs, behind a word. */
@@ -28,7 +24,7 @@ function TryAgain({ short: { name, retry }, run }) {
     await clear(run, retry.places);
     follow();
   };
-  const price = retry.isPaid ? priceOf(story.offer) : " · free";
+  const price = retry.is_paid ? priceOf(story.offer) : " · free";
   return h(
     ActButton,
     { act: "clear", label: `Try this one again${price}: ${name}`, work: again },
@@ -49,15 +45,16 @@ const NONE_YET = "It has no watermark: give the address of a picture first.";
 const NO_ADDRESS = "The address of a picture begins with https:// or http://.";
 
 function ExportAgain({ short, run }) {
-  const { conf, follow, form, started, story } = useContext(Acting);
+  const { follow, story, watermark } = useContext(Acting);
   const why = useId();
   const [isOpen, setOpen] = useState(false);
-  const given = Object.keys(NO_MARK).map((name) => [name, conf?.[`watermark_${name}`] ?? NO_MARK[name]]);
+  const given = Object.keys(NO_MARK).map((name) => [name, watermark?.[name] ?? NO_MARK[name]]);
   const [mark, setMark] = useState(() => Object.fromEntries(given));
   const isAsItWas =
-    given.every(([name, value]) => String(mark[name]) === String(value)) || !(mark.src_url || conf?.watermark_src_url);
-  const isNoAddress = mark.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(mark.src_url.trim());
-  const refusal = isNoAddress ? NO_ADDRESS : isAsItWas && (conf?.watermark_src_url ? AS_IT_WAS : NONE_YET);
+    given.every(([name, value]) => String(mark[name]) === String(value)) || !(mark.src_url || watermark?.src_url);
+  const isSame = mark.src_url === (watermark?.src_url ?? "");
+  const isNoAddress = !isSame && mark.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(mark.src_url.trim());
+  const refusal = isNoAddress ? NO_ADDRESS : isAsItWas && (watermark?.src_url ? AS_IT_WAS : NONE_YET);
   const price = priceOf(story.offer);
   const toggle = {
     "aria-expanded": isOpen,
@@ -68,14 +65,14 @@ function ExportAgain({ short, run }) {
   const withMark = async () => {
     const { src_url, ...numbers } = mark;
     const place = Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number(value)]));
-    const watermark = { src_url: src_url.trim() || null, ...place };
-    started(await start(run[1], exportOrder({ conf, story, params: form.params, ids: [short.id], watermark })));
+    // A picture that stays is not sent: its address is the server's to know.
+    const picture = isSame ? {} : { src_url: src_url.trim() || null };
+    await exportMore(run, [short.id], { ...picture, ...place });
     setOpen(false);
+    follow();
   };
   const anew = async () => {
-    const path = [...inApi(run), "taskInstances", short.ordered.taskId, "xcomEntries", "return_value"];
-    const { value } = await get(path, { map_index: short.ordered.mapIndex });
-    await decide(run, short.ordered, "resend", value.entry, true);
+    await decide(run, short.export, "resend", short.export.entry, true);
     setOpen(false);
     follow();
   };
@@ -118,11 +115,11 @@ function ExportAgain({ short, run }) {
           `Export with this watermark${price}`,
         ),
         refusal && h(Text, { color: "fg.muted", fontSize: "xs", id: why }, refusal),
-        short.ordered && h(ActButton, { act: "decide", work: anew }, `Export anew as it was${price}`),
+        short.export?.entry && h(ActButton, { act: "decide", work: anew }, `Export again as it was${price}`),
         h(
           Text,
           { color: "fg.muted", fontSize: "xs" },
-          "Anew is for what has changed in Klap, such as a caption style: it is paid for again.",
+          "Use this after a change in Klap, such as another caption style. It is paid for again.",
         ),
       ),
   );

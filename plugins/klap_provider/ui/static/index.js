@@ -3,82 +3,86 @@
  *
  * Airflow gives the page its own React, Chakra UI and router as globals, and takes the component from the global that
  * is named as the app in plugin.py. This module imports all others, so that the browser asks for them side by side.
+ * The server builds what the tab shows, see ui/run_view.py; this draws it.
  */
 import { Acting } from "./acting.js";
-import { ApiError, get } from "./api.js";
+import { ApiError, askPlugin } from "./api.js";
 import { ShortCard } from "./card.js";
-import { LaterRun, LeftOut, useLaterRuns } from "./more.js";
+import { FollowUp, LeftOut } from "./more.js";
 import { CardGrid, Notice, h } from "./parts.js";
 import { Picker } from "./picker.js";
-import { RunReader } from "./reader.js";
-import { tell } from "./story.js";
+import { Polling } from "./polling.js";
 import { NoShorts, Summary } from "./summary.js";
-import { watch } from "./watch.js";
 import { SHORTS, VIDEO } from "./words.js";
 
-const { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useState } = globalThis.React;
-const { Button, Heading, Skeleton, Stack } = globalThis.ChakraUI;
+const { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } = globalThis.React;
+const { Button, Heading, Skeleton, Stack, Text } = globalThis.ChakraUI;
 
-// For runs without a story: those of batches, and those that have nothing to do with Klap.
+// For the runs of batches.
 const BatchVideos = lazy(async () => ({ default: (await import("./page/batch.js")).BatchVideos }));
 
 const REMEMBERED = 8; // runs
+const OPEN = 5; // follow-up runs; of more, those that have ended are folded up
 
-// Airflow mounts the component anew when it likes. The runs that were looked at last are shown again at once.
+// Airflow mounts the component again when it likes. The runs that were looked at last are shown again at once.
 const remembered = new Map();
 
-function readerOf(dagId, runId) {
-  const key = JSON.stringify([dagId, runId]);
-  const reader = remembered.get(key) ?? new RunReader(dagId, runId, get);
+function remember(key, seen) {
   remembered.delete(key);
-  remembered.set(key, reader);
+  remembered.set(key, seen);
   if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
-  return reader;
 }
 
-/** Follow a run: what is known of it, what went wrong with the last look, and what has it looked at again at once. */
-function useRun(dagId, runId) {
-  const reader = useMemo(() => readerOf(dagId, runId), [dagId, runId]);
-  const [seen, setSeen] = useState({ answers: reader.latest, error: null });
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    const abort = new AbortController();
-    const show = (answers) => setSeen({ answers, error: null });
-    const fail = (error) => setSeen(({ answers }) => ({ answers, error }));
-    watch(reader, abort.signal, show, fail);
-    return () => abort.abort();
-  }, [reader, attempt]);
-  const story = useMemo(() => seen.answers && tell(seen.answers, new Date()), [seen.answers]);
-  const follow = useCallback(() => setAttempt((before) => before + 1), []);
-  return { ...seen, story, follow, run: ["dags", dagId, "runs", runId] };
-}
+const NOT_SERVED =
+  "The API server may not send files from this destination, so the players show Klap's copy. An administrator of Airflow " +
+  "can add the destination to allowed_destinations, in the section [klap] of its configuration.";
 
-/** The fields of a Dag's trigger form, and whether the Dag is paused; null until that is known. */
-function useForm(dagId, isWanted) {
-  const [form, setForm] = useState(null);
+const NOTHING = { answer: null, etag: null };
+
+/** Whether something may still happen by itself. */
+const isOpen = ({ story, batch, follow_ups: followUps }) =>
+  (story !== null && !story.ended) || (batch !== null && !batch.ended) || followUps.some(({ ended }) => !ended);
+
+/** Follow a run: what is known of it, what went wrong with the last poll, and what polls at once. */
+function useRunView(dagId, runId) {
+  const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
+  const key = path.join(" ");
+  const [seen, setSeen] = useState({ view: remembered.get(key)?.answer ?? null, error: null });
+  const polling = useRef(null);
   useEffect(() => {
-    const abort = new AbortController();
-    const show = ({ params, is_paused: isPaused }) => setForm({ params, isPaused });
-    if (isWanted) get(["dags", dagId, "details"], {}, abort.signal).then(show, () => {}); // then nothing can be started
-    return () => abort.abort();
-  }, [dagId, isWanted]);
-  return form;
+    const ask = async (signal) => {
+      const known = await askPlugin(path, remembered.get(key) ?? NOTHING, signal);
+      remember(key, known);
+      return known.answer;
+    };
+    const loop = new Polling({
+      ask,
+      show: (view) => setSeen((before) => (before.view === view && !before.error ? before : { view, error: null })),
+      fail: (error) => setSeen(({ view }) => ({ view, error })),
+      pause: (view) => (isOpen(view) && view.refresh > 0 ? view.refresh : null),
+      isEager: true,
+    });
+    polling.current = loop;
+    setSeen({ view: remembered.get(key)?.answer ?? null, error: null });
+    loop.start();
+    return () => loop.stop();
+  }, [key, path]);
+  const follow = useCallback(() => polling.current?.now(), []);
+  return { ...seen, follow };
 }
 
 /** @param {{dagId: string, runId: string}} props */
 function ShortsTab({ dagId, runId }) {
-  const { answers, error, story, follow, run } = useRun(dagId, runId);
-  const klapTaskId = story?.klapTaskId ?? null;
-  const form = useForm(dagId, klapTaskId !== null);
-  const [later, started] = useLaterRuns(dagId, runId, klapTaskId);
+  const { view, error, follow } = useRunView(dagId, runId);
+  const run = ["dags", dagId, "runs", runId];
   const [said, announce] = useState(null);
   const [refused, setRefused] = useState({});
   const refuse = useCallback((act) => setRefused((before) => ({ ...before, [act]: true })), []);
   const [answeredRun, setAnsweredRun] = useState(null);
   const answered = () => setAnsweredRun(run.join(" "));
   const hasAnswered = answeredRun === run.join(" ");
-  const answer = { answered, hasAnswered };
-  const acting = { ...answer, announce, conf: answers?.run.conf, follow, form, refuse, refused, started, story };
+  const { story = null, form = null, watermark = null } = view ?? {};
+  const acting = { announce, answered, follow, form, hasAnswered, refuse, refused, story, watermark };
   return h(
     Acting.Provider,
     { value: acting },
@@ -88,53 +92,60 @@ function ShortsTab({ dagId, runId }) {
       { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4 },
       error && h(Problem, { error, retry: follow }),
       said && h(Notice, { status: "warning" }, said),
-      answers ? h(StoryView, { story, run, later }) : !error && h(Loading),
+      view?.problems.length > 0 && h(Unreadable, { problems: view.problems }),
+      view ? h(View, { view, run }) : !error && h(Loading),
     ),
   );
 }
 
-function StoryView({ story, run, later }) {
-  const [told, setTold] = useState({});
-  const tellOf = useCallback((runId, itsStory) => setTold((before) => ({ ...before, [runId]: itsStory })), []);
-  if (story === null) return h(Suspense, { fallback: null }, h(BatchVideos, { dagId: run[1], runId: run[3] }));
-  const { isWhole } = story;
-  const isAsked = story.stage.question !== null && story.shorts.length > 0;
-  const further = later.map((given) => told[given.dag_run_id]).filter(Boolean);
-  const exportedLater = new Set(later.flatMap(({ conf }) => conf?.project_ids ?? []));
-  const chosen = story.shorts.filter((short) => short.leftOut === null);
-  const leftOut = story.shorts.filter((short) => short.leftOut !== null && !exportedLater.has(short.id));
+function View({ view, run }) {
+  const { story, batch } = view;
+  if (story !== null) return h(StoryView, { view, run });
+  if (batch === null) return h(Text, { color: "fg.muted" }, "No task of this run works with Klap.");
+  return h(Suspense, { fallback: null }, h(BatchVideos, { batch }));
+}
+
+function StoryView({ view, run }) {
+  const { story, follow_ups: followUps, may_read_xcoms: mayRead } = view;
+  const { is_whole: isWhole } = story;
+  const isAsked = story.question !== null && story.shorts.length > 0;
+  const exportedLater = new Set(followUps.flatMap(({ project_ids: ids }) => ids));
+  const selected = story.shorts.filter((short) => short.left_out === null);
+  const leftOut = story.shorts.filter((short) => short.left_out !== null && !exportedLater.has(short.id));
   return h(
     Fragment,
     null,
-    h(Summary, { story, run, further }),
-    story.forbidden &&
-      h(Notice, { status: "warning" }, "You may not read the XComs of this Dag, where it is said what Klap made."),
-    !story.forbidden && story.shorts.length === 0 && !story.stage.fate && h(NoShorts, { story }),
-    isAsked && h(Picker, { key: run.join(" "), story, run }),
-    !isAsked && chosen.length > 0 && h(Chosen, { shorts: chosen, run, isWhole }),
-    ...later.map((given) => h(Later, { key: given.dag_run_id, given, tellOf })),
+    h(Summary, { story, run, further: followUps.map((each) => each.story).filter(Boolean) }),
+    !mayRead &&
+      h(Notice, { status: "warning" }, "You may not read the XComs of this Dag. They record what Klap made."),
+    mayRead && story.shorts.length === 0 && !story.stage.in_doubt && h(NoShorts, { story }),
+    isAsked && h(Picker, { key: `${run.join(" ")} ${story.question.asked_at}`, story, run }),
+    !isAsked && selected.length > 0 && h(Selected, { shorts: selected, run, isWhole }),
+    ...followUps.map((given, place) =>
+      h(FollowUp, { key: given.run_id, given, isFolded: place >= OPEN && given.ended }),
+    ),
     !isAsked && leftOut.length > 0 && h(LeftOut, { shorts: leftOut, run }),
   );
 }
 
-function Later({ given, tellOf }) {
-  const { story, follow, run } = useRun(given.dag_id, given.dag_run_id);
-  useEffect(() => tellOf(given.dag_run_id, story), [given.dag_run_id, story, tellOf]);
-  return h(LaterRun, { given, story, follow, run });
-}
-
-function Chosen({ shorts, run, isWhole }) {
+function Selected({ shorts, run, isWhole }) {
   const { title } = isWhole ? VIDEO : SHORTS;
   return h(
     Stack,
     { as: "section", "aria-label": title, gap: 2 },
     h(Heading, { as: "h2", size: "md" }, isWhole ? title : `${title} (${shorts.length})`),
+    shorts.some(({ path, stored }) => path !== null && !stored) &&
+      h(Text, { color: "fg.muted", fontSize: "sm" }, NOT_SERVED),
     h(CardGrid, {
       shorts,
       draw: (short) => h(ShortCard, { key: short.id, short, run }),
       ...(isWhole ? { columns: "minmax(0, 36rem)" } : {}),
     }),
   );
+}
+
+function Unreadable({ problems }) {
+  return h(Notice, { status: "warning" }, ...problems.map((words) => h(Text, { key: words }, words)));
 }
 
 function Problem({ error, retry }) {

@@ -1,21 +1,19 @@
 /** Further exports of the same video: what was not selected, and the runs that export it after all. */
-import { ActButton, Acting, clear, start } from "./acting.js";
-import { get } from "./api.js";
+import { ActButton, Acting, clear, exportMore } from "./acting.js";
 import { LeftOutCard, ShortCard } from "./card.js";
-import { canExport, exportOrder, morePrefix } from "./orders.js";
 import { ActionBar, CardGrid, Notice, RunLink, State, h } from "./parts.js";
 import { billOf, toggled } from "./pick.js";
-import { costWords, momentWords, money } from "./words.js";
+import { costWords, count, momentWords, money, stageWords } from "./words.js";
 
-const { Fragment, useCallback, useContext, useEffect, useState } = globalThis.React;
+const { Fragment, useCallback, useContext, useState } = globalThis.React;
 const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
 
 /** The shorts that were not selected, to be ticked and exported after all. */
 export function LeftOut({ shorts, run }) {
-  const { conf, form, started, story } = useContext(Acting);
+  const { follow, form, story } = useContext(Acting);
   const [ticked, setTicked] = useState(() => new Set());
   const toggle = useCallback((id) => setTicked((before) => toggled(before, id)), []);
-  const isPossible = canExport(form?.params, story.isWhole) && story.klapTaskId !== null;
+  const isPossible = form?.can_export ?? false;
   const chosen = shorts.filter(({ id }) => ticked.has(id));
   const bill = billOf(chosen, story.offer && { ...story.offer, room: null });
   const price = story.offer ? ` · ${money(story.offer.price)}` : "";
@@ -25,8 +23,9 @@ export function LeftOut({ shorts, run }) {
     isPossible ? { canTick: true, isTicked: ticked.has(id), price: exported ? " · free" : price, toggle } : {};
   const order = async () => {
     const ids = chosen.map(({ id }) => id);
-    started(await start(run[1], exportOrder({ conf, story, params: form.params, ids })));
+    await exportMore(run, ids);
     setTicked(new Set());
+    follow();
   };
   return h(
     Stack,
@@ -43,60 +42,44 @@ export function LeftOut({ shorts, run }) {
           `Export ${chosen.length} more${sum}`,
         ),
         h(Text, { "aria-live": "polite", color: "fg.muted", fontSize: "sm" }, bill.words),
-        form.isPaused && h(Text, { fontSize: "sm" }, "This Dag is paused: it waits until somebody unpauses it."),
+        form.is_paused && h(Text, { fontSize: "sm" }, "This Dag is paused: it waits until somebody unpauses it."),
       ),
   );
 }
 
-/** The runs that export further shorts of one of Klap's tasks, newest first, but for the given one; and what adds one. */
-export function useLaterRuns(dagId, runId, klapTaskId) {
-  const [runs, setRuns] = useState([]);
-  useEffect(() => {
-    const abort = new AbortController();
-    setRuns([]);
-    if (klapTaskId) {
-      const query = { run_id_prefix_pattern: morePrefix(klapTaskId), order_by: "-run_after", limit: 50 };
-      const show = ({ dag_runs: found }) => setRuns(found.filter((run) => run.dag_run_id !== runId));
-      get(["dags", dagId, "dagRuns"], query, abort.signal).then(show, () => {}); // without them the tab is as before
-    }
-    return () => abort.abort();
-  }, [dagId, runId, klapTaskId]);
-  const add = useCallback(
-    (run) => setRuns((before) => [run, ...before.filter((each) => each.dag_run_id !== run.dag_run_id)]),
-    [],
-  );
-  return [runs, add];
-}
-
-/** One of these runs, followed in place: `seen` and `follow` are of it, and so is what is done with its shorts. */
-export function LaterRun({ given, story, follow, run }) {
-  const { conf } = given;
+/** A follow-up run, as the server has it; what is done with its shorts is done in that run. */
+export function FollowUp({ given, isFolded }) {
+  const { story, title, state } = given;
   const acting = useContext(Acting);
-  const title = given.note || story?.name || given.dag_run_id;
-  const at = momentWords(given.run_after);
-  const chosen = story?.shorts.filter((short) => short.leftOut === null) ?? [];
+  const run = ["dags", given.dag_id, "runs", given.run_id];
+  const at = momentWords(given.at);
+  const selected = story?.shorts.filter((short) => short.left_out === null) ?? [];
   const again = async () => {
     await clear(run, null, { onlyFailed: true });
-    follow();
+    acting.follow();
   };
   const price = story?.offer ?? acting.story.offer;
-  const most = price ? ` · at most ${money(price.price * Math.max(1, conf?.project_ids?.length ?? 1))}` : "";
+  const most = price ? ` · at most ${money(price.price * Math.max(1, given.project_ids.length))}` : "";
+  const head = h(
+    HStack,
+    { flexWrap: "wrap", columnGap: 3, rowGap: 1 },
+    h(Heading, { as: "h2", size: "md", wordBreak: "break-word" }, title),
+    h(Text, { color: "fg.muted", fontSize: "sm" }, at),
+    h(State, { state: story?.stage.state ?? state }),
+    story && h(Text, { "aria-live": "polite", fontSize: "sm" }, stageWords(story.stage, new Date())),
+    story?.cost?.is_sum && h(Text, { fontSize: "sm" }, `Cost ${costWords(story.cost)}`),
+    h(RunLink, { run, label: `The run of ${title}, ${at}` }, "Its run"),
+  );
+  const cards =
+    selected.length > 0 &&
+    h(CardGrid, { shorts: selected, draw: (short) => h(ShortCard, { key: short.id, short, run }) });
   return h(
     Acting.Provider,
-    { value: { ...acting, conf, follow, story: story ?? acting.story } },
+    { value: { ...acting, story: story ?? acting.story, watermark: given.watermark } },
     h(
       Stack,
       { as: "section", "aria-label": `${title}, ${at}`, gap: 2 },
-      h(
-        HStack,
-        { flexWrap: "wrap", columnGap: 3, rowGap: 1 },
-        h(Heading, { as: "h2", size: "md", wordBreak: "break-word" }, title),
-        h(Text, { color: "fg.muted", fontSize: "sm" }, at),
-        h(State, { state: story?.stage.state ?? given.state }),
-        story && h(Text, { "aria-live": "polite", fontSize: "sm" }, story.stage.words),
-        story?.cost?.isSum && h(Text, { fontSize: "sm" }, `Cost ${costWords(story.cost)}`),
-        h(RunLink, { run, label: `The run of ${title}, ${at}` }, "Its run"),
-      ),
+      head,
       story?.stage.error &&
         h(
           Fragment,
@@ -104,8 +87,7 @@ export function LaterRun({ given, story, follow, run }) {
           h(Notice, { status: "error" }, story.stage.error),
           h(ActButton, { act: "clear", work: again }, `Try again${most}`),
         ),
-      chosen.length > 0 &&
-        h(CardGrid, { shorts: chosen, draw: (short) => h(ShortCard, { key: short.id, short, run }) }),
+      cards && isFolded ? h("details", null, h("summary", null, count(selected.length)), cards) : cards,
     ),
   );
 }

@@ -9,35 +9,30 @@ const { Link } = globalThis.ReactRouterDOM;
 /** `createElement`, by a shorter name. */
 export const h = createElement;
 
-/** The drawings that Airflow puts beside states, and those of buttons: Feather and Lucide icons, 24 × 24. */
+/** Drawings for states and buttons, 24 × 24, drawn for this project. */
 const ICONS = {
-  awaiting_input:
-    "M2 21a8 8 0 0 1 10.821-7.487M21.378 16.626a1 1 0 0 0-3.004-3.004l-4.01 4.012a2 2 0 0 0-.506.854l-.837 2.87a.5.5 0 0 0 .62.62l2.87-.837a2 2 0 0 0 .854-.506zM15 8A5 5 0 1 1 5 8A5 5 0 1 1 15 8",
-  deferred:
-    "M19 12A7 7 0 1 1 5 12A7 7 0 1 1 19 12M12 9v3l1.5 1.5M16.51 17.35l-.35 3.83a2 2 0 0 1-2 1.82H9.83a2 2 0 0 1-2-1.82l-.35-3.83m.01-10.7l.35-3.83A2 2 0 0 1 9.83 1h4.35a2 2 0 0 1 2 1.82l.35 3.83",
-  failed: "M18 6L6 18M6 6l12 12",
-  no_status:
-    "M10.1 2.182a10 10 0 0 1 3.8 0M13.9 21.818a10 10 0 0 1-3.8 0M17.609 3.721a10 10 0 0 1 2.69 2.7M2.182 13.9a10 10 0 0 1 0-3.8M20.279 17.609a10 10 0 0 1-2.7 2.69M21.818 10.1a10 10 0 0 1 0 3.8M3.721 6.391a10 10 0 0 1 2.7-2.69M6.391 20.279a10 10 0 0 1-2.69-2.7",
-  queued: "M3 6h18M3 12h10M3 18h10M17 12l5 3.5-5 3.5z",
-  removed: "M22 12A10 10 0 1 1 2 12A10 10 0 1 1 22 12M4.93 4.93l14.14 14.14",
-  restarting: "M17 1l4 4-4 4M3 11V9a4 4 0 0 1 4-4h14M7 23l-4-4 4-4M21 13v2a4 4 0 0 1-4 4H3",
-  running: "M22 12h-4l-3 9L9 3l-3 9H2",
-  scheduled: "M5 4h14a2 2 0 0 1 2 2v14a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2zM16 2v4M8 2v4M3 10h18",
-  skipped: "M5 4l10 8-10 8zM19 5v14",
-  success: "M20 6L9 17l-5-5",
-  up_for_reschedule:
-    "M11 10v4h4M11 14l1.535-1.605a5 5 0 0 1 8 1.5M16 2v4M21 18l-1.535 1.605a5 5 0 0 1-8-1.5M21 22v-4h-4M21 8.5V6a2 2 0 0 0-2-2H5a2 2 0 0 0-2 2v14a2 2 0 0 0 2 2h4.3M3 10h4M8 2v4",
-  up_for_retry: "M15 14l5-5-5-5M20 9H9.5A5.5 5.5 0 0 0 4 14.5A5.5 5.5 0 0 0 9.5 20H13",
-  upstream_failed:
-    "M12 2a10 10 0 0 1 7.38 16.75M16 12l-4-4-4 4M12 16V8M2.5 8.875a10 10 0 0 0-.5 3M2.83 16a10 10 0 0 0 2.43 3.4M4.636 5.235a10 10 0 0 1 .891-.857M8.644 21.42a10 10 0 0 0 7.631-.38",
+  awaiting_input: "M4 4h16v12h-9l-4 4v-4H4zM9 10h6",
+  deferred: "M7 3h10M7 21h10M8 3v4l4 5 4-5V3M8 21v-4l4-5 4 5v4",
+  failed: "M7 7l10 10M17 7L7 17",
+  no_status: "M6 12h.1M12 12h.1M18 12h.1",
+  queued: "M5 7h5M5 12h9M5 17h14",
+  removed: "M4 12a8 8 0 1 0 16 0a8 8 0 1 0-16 0M8 12h8",
+  restarting: "M19 12a7 7 0 1 1-3-5.7M16.5 2v5h4.5",
+  running: "M8 5l11 7-11 7z",
+  scheduled: "M4 12a8 8 0 1 0 16 0a8 8 0 1 0-16 0M12 7.5V12h3.5",
+  skipped: "M5 6l6.5 6L5 18M13 6l6.5 6-6.5 6",
+  success: "M4.5 12.5l5 5 10-11",
+  up_for_reschedule: "M3 12a6.5 6.5 0 1 0 13 0a6.5 6.5 0 1 0-13 0M9.5 8.5V12h3M20.5 6v12",
+  up_for_retry: "M5 12a7 7 0 1 1 2.5 5.4M3 7.5l2 4.5 4.5-1.5",
+  upstream_failed: "M12 20V9M7 13.5l5-5 5 5M5 4h14",
 
-  closed: "M9 6l6 6-6 6",
-  copy: "M9 2h6a1 1 0 0 1 1 1v2a1 1 0 0 1-1 1H9a1 1 0 0 1-1-1V3a1 1 0 0 1 1-1zM16 4h2a2 2 0 0 1 2 2v14a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2h2",
-  download: "M12 15V3M7 10l5 5 5-5M21 15v4a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2v-4",
-  external: "M18 13v6a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V8a2 2 0 0 1 2-2h6M15 3h6v6M10 14L21 3",
-  log: "M14 2H6a2 2 0 0 0-2 2v16a2 2 0 0 0 2 2h12a2 2 0 0 0 2-2V8zM14 2v6h6M8 13h8M8 17h8",
-  open: "M6 9l6 6 6-6",
-  short: "M8 2h8a2 2 0 0 1 2 2v16a2 2 0 0 1-2 2H8a2 2 0 0 1-2-2V4a2 2 0 0 1 2-2zM10.5 9l4 3-4 3z",
+  closed: "M9.5 5.5l6 6.5-6 6.5",
+  copy: "M4 4h11v11H4zM9 19.5h10.5V9",
+  download: "M12 4v11M8 11.5l4 4 4-4M5 20h14",
+  external: "M9 5H5v14h14v-4M13 5h6v6M19 5l-8 8",
+  log: "M5 3h14v18H5zM9 8h6M9 12h6M9 16h3.5",
+  open: "M5.5 9.5l6.5 6 6.5-6",
+  short: "M7 3h10v18H7zM10.5 9.5l4 2.5-4 2.5z",
 };
 
 /** A drawing in the size and colour of the text beside it; for the eye only. */
@@ -107,7 +102,7 @@ export function OutsideButton({ href, icon, label, children }) {
 
 /** A button that leads to a task instance, in Airflow. */
 export function TaskButton({ run, place, page = "", icon, label, children }) {
-  const to = pathOf(...run, "tasks", place.taskId, ...(place.mapIndex >= 0 ? ["mapped", place.mapIndex] : [])) + page;
+  const to = pathOf(...run, "tasks", place.task_id, ...(place.map_index >= 0 ? ["mapped", place.map_index] : [])) + page;
   return h(
     Button,
     { asChild: true, size: "xs", variant: "outline" },

@@ -9,19 +9,19 @@ export function toggled(before, id) {
 }
 
 /**
- * @param {import("./shorts.js").Short[]} picked
- * @param {import("./story.js").Offer | null} offer
+ * @param {object[]} picked shorts
+ * @param {object | null} offer what an export costs
  * @returns {{total: number | null, words: string}} US dollars, null where no price is known; and what is to be said
  */
 export function billOf(picked, offer) {
   if (offer === null) return { total: null, words: "" };
-  const { price, secondHand, room } = offer;
+  const { price, estimated, room } = offer;
   const paid = picked.filter(({ exported }) => !exported).length;
   const free = picked.length - paid;
   const within = room === null ? paid : Math.min(room, paid);
-  const said = [`${paid} × ${money(price)}${secondHand ? ", a second-hand price" : ""}`];
+  const said = [`${paid} × ${money(price)}${estimated ? ", an estimated price" : ""}`];
   if (free > 0) said.push(`${free} exported before, and free`);
-  if (room !== null && room < paid) said.push(`the budget does for ${room}: the best ${room} are exported`);
-  else if (room !== null) said.push(`the budget does for ${room - paid} more`);
+  if (room !== null && room < paid) said.push(`the budget covers ${room}: the best ${room} are exported`);
+  else if (room !== null) said.push(`the budget covers ${room - paid} more`);
   return { total: within * price, words: said.join(" · ") };
 }

@@ -30,7 +30,7 @@ export const PickCard = memo(function PickCard({ short, price, isPicked, toggle 
       h(Title, { short }),
       h(Score, { short }),
       h(Explanation, { short }),
-      short.leftOut && h(Text, { color: "fg.muted", fontSize: "sm" }, `Not proposed: ${short.leftOut.toLowerCase()}`),
+      short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, `Not preselected: ${short.left_out.toLowerCase()}`),
       h(Box, { flex: 1 }),
       h(Tick, { isTicked: isPicked, label: `${words}: ${short.name}`, toggle: () => toggle(short.id) }, words),
       short.preview &&

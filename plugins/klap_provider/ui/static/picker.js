@@ -11,9 +11,9 @@ const { Heading, Stack, Text } = globalThis.ChakraUI;
 
 /** `props` are the `story` of a run that asks, and the `run`'s address, in parts. */
 export function Picker({ story, run }) {
-  const { shorts, offer, stage } = story;
+  const { shorts, offer, question } = story;
   const [picked, setPicked] = useState(
-    () => new Set(shorts.filter(({ leftOut }) => leftOut === null).map(({ id }) => id)),
+    () => new Set(shorts.filter(({ left_out: leftOut }) => leftOut === null).map(({ id }) => id)),
   );
   const toggle = (id) => setPicked((before) => toggled(before, id));
   const cardOf = (short) =>
@@ -24,34 +24,32 @@ export function Picker({ story, run }) {
     h(Heading, { as: "h2", size: "md" }, `Shorts to pick (${shorts.length})`),
     h(Text, { color: "fg.muted", fontSize: "sm" }, silenceWords(shorts, offer)),
     h(CardGrid, { shorts, draw: cardOf, columns: "repeat(auto-fill, minmax(min(100%, 27rem), 1fr))" }),
-    h(AnswerBar, { picked: shorts.filter(({ id }) => picked.has(id)), story, run, question: stage.question }),
+    h(AnswerBar, { picked: shorts.filter(({ id }) => picked.has(id)), story, run, question }),
   );
 }
 
 function silenceWords(shorts, offer) {
   if (!offer?.deadline) return "";
-  const proposed = shorts.filter(({ leftOut }) => leftOut === null).length;
+  const proposed = shorts.filter(({ left_out: leftOut }) => leftOut === null).length;
   const then = proposed
-    ? `the ${count(proposed)} picked at first ${proposed === 1 ? "is" : "are"} exported`
+    ? `the ${count(proposed)} selected at first ${proposed === 1 ? "is" : "are"} exported`
     : "none is exported";
   return `Until ${momentWords(offer.deadline)}. Without an answer by then, ${then}.`;
 }
 
 function AnswerBar({ picked, story, run, question }) {
   const { announce, answered, follow } = useContext(Acting);
-  const { offer, shorts } = story;
+  const { offer } = story;
   const bill = billOf(picked, offer);
   const answer = async (ids) => {
-    const path = [...inApi(run), "taskInstances", question.taskId, String(question.mapIndex), "hitlDetails"];
-    const { options } = await get(path);
-    // The choices are in the order of the shorts, and behind them comes that of picking none.
-    const chosen = ids.length
-      ? ids.map((id) => options[shorts.findIndex((short) => short.id === id)])
-      : options.slice(-1);
+    const { task_id: taskId, map_index: mapIndex } = question.place;
+    const path = [...inApi(run), "taskInstances", taskId, String(mapIndex), "hitlDetails"];
+    // The choices are those that were shown: Airflow refuses one that it does not offer any more.
+    const chosen = ids.length ? ids.map((id) => question.options[id]) : [question.none];
     try {
       await send("PATCH", path, { chosen_options: chosen, params_input: {} });
       answered();
-      return "Answered.";
+      return "Answer saved.";
     } catch (error) {
       if (error.status !== 409) throw error;
       const { responded_by_user: by, responded_at: at } = await get(path);
@@ -80,6 +78,6 @@ function AnswerBar({ picked, story, run, question }) {
     ),
     h(ActButton, { act: "answer", work: () => answer([]) }, "None"),
     h(Text, { "aria-live": "polite", color: "fg.muted", flex: "1 1 16rem", fontSize: "sm" }, bill.words),
-    h(TaskButton, { run, place: question, page: "/required_actions", icon: "awaiting_input" }, "Airflow's own form"),
+    h(TaskButton, { run, place: question.place, page: "/required_actions", icon: "awaiting_input" }, "Airflow's own form"),
   );
 }

@@ -14,11 +14,11 @@ const placeOf = (run, short, what) => ["api", ...run, "shorts", short.id, what];
  * The address of a short's video: in the team's storage once it is delivered, before that at Klap; null if neither.
  *
  * @param {string[]} run the run's address, in parts
- * @param {{id: string, path: string | null, video: string | null}} short
+ * @param {{id: string, stored: boolean, video: string | null}} short `stored`: the API server may send it
  * @param {Record<string, string | number>} [query]
  */
 export function videoOf(run, short, query = {}) {
-  return short.path === null ? short.video : pluginAddress(placeOf(run, short, "video"), query).href;
+  return !short.stored ? short.video : pluginAddress(placeOf(run, short, "video"), query).href;
 }
 
 /** A player that fills the box around it, shows the first picture, and says why if it cannot. */

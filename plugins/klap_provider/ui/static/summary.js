@@ -2,9 +2,9 @@
 import { ActButton, Acting, clear } from "./acting.js";
 import { Decide } from "./decide.js";
 import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
-import { SHORTS, VIDEO, addressName, costOf, costWords, priceWords } from "./words.js";
+import { SHORTS, VIDEO, costOf, costWords, momentWords, priceWords, stageWords } from "./words.js";
 
-const { useContext, useEffect, useRef } = globalThis.React;
+const { useContext, useEffect, useRef, useState } = globalThis.React;
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
 const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
@@ -13,35 +13,36 @@ const { Link: RouterLink } = globalThis.ReactRouterDOM;
 /**
  * Source, totals, where the run stands.
  *
- * @param {{story: import("./story.js").Story, run: string[], further: import("./story.js").Story[]}} props the `run`'s
- *   address, in parts; `further`: the stories of the runs that export further shorts
+ * @param {{story: object, run: string[], further: object[]}} props the `run`'s address, in parts; `further`: the stories
+ *   of its follow-up runs
  */
 export function Summary({ story, run, further }) {
   const { name, source, stage, percent, totals, cost, review, again } = story;
+  const words = stageWords(stage, useNow(stage.since !== null));
   const { hasAnswered } = useContext(Acting);
   return h(
     Stack,
-    { as: "section", "aria-label": "Summary", gap: 3, ref: useInSight(stage.question !== null) },
-    name !== addressName(source?.text) &&
+    { as: "section", "aria-label": "Summary", gap: 3, ref: useInSight(story.question !== null) },
+    story.is_named &&
       h(Heading, { as: "h2", dir: "auto", size: "md", wordBreak: "break-word" }, name),
     h(
       Flex,
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
       source && h(Fact, { label: "Source Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
-      cost && h(Fact, { label: cost.isSum ? "Cost" : "Cost before exports" }, h(CostLink, { cost, run })),
+      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost before exports" }, h(CostLink, { cost, run })),
       further.length > 0 && h(Fact, { label: "With further exports" }, furtherWords([story, ...further])),
-      review && h(Fact, { label: "Review" }, `${hasAnswered ? "You" : review.by} ${review.words}`),
+      review && h(Fact, { label: "Review" }, reviewWords(review, hasAnswered)),
     ),
     h(
       HStack,
       { flexWrap: "wrap", gap: 2 },
       h(State, { state: stage.state }),
-      h(Text, { "aria-live": "polite", fontWeight: "semibold" }, stage.words),
-      stage.question &&
-        story.shorts.length === 0 && // or they are asked about below
-        h(TaskButton, { run, place: stage.question, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
-      stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.taskId}` }, "Log"),
+      h(Text, { "aria-live": "polite", fontWeight: "semibold" }, words),
+      stage.asks &&
+        (story.question === null || story.shorts.length === 0) && // or they are asked about below
+        h(TaskButton, { run, place: stage.asks, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
+      stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.task_id}` }, "Log"),
     ),
     h(
       Flex,
@@ -50,14 +51,33 @@ export function Summary({ story, run, further }) {
         role: "progressbar",
         label: "Progress of the run",
         percent,
-        text: stage.words,
+        text: words,
         color: `${stage.state ?? "none"}.solid`,
       }),
     ),
-    stage.fate && h(Decide, { fate: stage.fate, error: stage.error, what: "task", run }),
-    stage.error && !stage.fate && h(Notice, { status: "error" }, stage.error),
+    stage.in_doubt && h(Decide, { doubt: stage.in_doubt, error: stage.error, what: "task", run }),
+    stage.error && !stage.in_doubt && h(Notice, { status: "error" }, stage.error),
     again && h(SendAgain, { again, run }),
   );
+}
+
+const MINUTE = 60_000; // ms
+
+/** The time, which goes on by itself while that matters. */
+function useNow(isNeeded) {
+  const [now, setNow] = useState(() => new Date());
+  useEffect(() => {
+    if (!isNeeded) return undefined;
+    setNow(new Date());
+    const timer = setInterval(() => setNow(new Date()), MINUTE);
+    return () => clearInterval(timer);
+  }, [isNeeded]);
+  return now;
+}
+
+/** Who has selected what, and when. */
+function reviewWords({ by, words, at }, isYou) {
+  return `${isYou ? "You" : by} ${words}${at ? ` · ${momentWords(at)}` : ""}`;
 }
 
 /** What a run has paid, which leads to what for. */
@@ -81,14 +101,14 @@ function useInSight(isAsked) {
 function furtherWords(stories) {
   const delivered = `${stories.reduce((sum, story) => sum + story.delivered, 0)} delivered`;
   const costs = stories.map(({ cost }) => cost);
-  if (!costs.every((cost) => cost?.isSum)) return delivered; // until all have summed themselves up
+  if (!costs.every((cost) => cost?.is_sum)) return delivered; // until all have summed themselves up
   const total = costs.reduce((sum, cost) => sum + cost.total, 0);
-  return `${delivered} · ${costWords({ total, secondHand: costs.some(({ secondHand }) => secondHand) })}`;
+  return `${delivered} · ${costWords({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
 }
 
 function SendAgain({ again, run }) {
   const { follow } = useContext(Acting);
-  const price = again.price === null ? "" : ` · ${priceWords(again)}`;
+  const price = ` · ${priceWords(again)}`;
   const work = async () => {
     await clear(run, [again.place]);
     follow();
@@ -116,7 +136,7 @@ function Source({ source: { text, href } }) {
 
 /** What is shown in place of cards. */
 export function NoShorts({ story }) {
-  const words = story.isWhole ? VIDEO : SHORTS;
+  const words = story.is_whole ? VIDEO : SHORTS;
   const [title, description] = story.ended ? words.ended : words.pending;
   const patience = story.ended ? "" : "Klap takes some minutes for a video, more for a long one. ";
   return h(

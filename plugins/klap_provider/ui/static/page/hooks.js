@@ -1,41 +1,37 @@
 /** What the parts of the page have in common: how they read, and how they say that they could not. */
 import { ApiError } from "../api.js";
 import { Notice, h } from "../parts.js";
+import { Polling } from "../polling.js";
 
 const { useCallback, useEffect, useState } = globalThis.React;
 const { Button, Skeleton, Stack } = globalThis.ChakraUI;
 
 const PAGE = 25;
 
+const ONCE = () => null;
+
 /**
- * Read something, anew when `key` changes and, while somebody looks, every so often, until it has `ended`.
+ * Read something, again when `key` changes, and as often as `pause` says.
  *
  * @param {(signal: AbortSignal) => Promise<any>} load
  * @param {string} key what is read
- * @param {number | null} [every] milliseconds; null: once
+ * @param {(answer: any) => number | null} [pause] see {@link Polling}; default: only when somebody looks again
  * @returns {{answer: any, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the answer is that of
  *   another key, which is shown until there is a new one
  */
-export function useAnswer(load, key, every = null) {
+export function useAnswer(load, key, pause = ONCE) {
   const [seen, setSeen] = useState({ answer: null, error: null, key: null });
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
-    const abort = new AbortController();
-    const read = () =>
-      load(abort.signal).then(
-        (answer) => {
-          setSeen({ answer, error: null, key });
-          if (answer.ended) clearInterval(timer);
-        },
-        (error) => abort.signal.aborted || setSeen(({ answer }) => ({ answer, error, key })),
-      );
-    const timer = every && setInterval(() => document.hidden || read(), every);
-    read();
-    return () => {
-      abort.abort();
-      clearInterval(timer);
-    };
-  }, [key, attempt, every]);
+    const loop = new Polling({
+      ask: load,
+      show: (answer) => setSeen({ answer, error: null, key }),
+      fail: (error) => setSeen(({ answer }) => ({ answer, error, key })),
+      pause,
+    });
+    loop.start();
+    return () => loop.stop();
+  }, [key, attempt]);
   const { answer, error } = seen; // and no key, which React would take for that of whatever is given all this
   return { answer, error, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
 }

@@ -111,7 +111,7 @@ function Filters({ asked, change, dagIds }) {
 
 function Card({ short }) {
   const run = ["dags", short.dag_id, "runs", short.run_id];
-  const video = { ...short, video: null };
+  const video = { ...short, stored: true, video: null };
   return h(
     Flex,
     { as: "li", borderColor: "border.emphasized", borderRadius: 8, borderWidth: 1, minWidth: 0, overflow: "hidden" },

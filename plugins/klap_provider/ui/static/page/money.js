@@ -52,7 +52,7 @@ function Sums() {
 function Spending({ days, dags, unit }) {
   if (dags.length === 0) return h(Text, { color: "fg.muted" }, "Nothing was paid in that time.");
   const total = dags.reduce((sum, { cost }) => sum + cost, 0);
-  const prices = dags.some(({ second_hand: isSecondHand }) => isSecondHand) ? ", at second-hand prices" : "";
+  const prices = dags.some(({ second_hand: isSecondHand }) => isSecondHand) ? ", at estimated prices" : "";
   return h(
     Stack,
     { gap: 5 },

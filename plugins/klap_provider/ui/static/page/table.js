@@ -13,8 +13,8 @@ export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
 /** How cells with moments look: in one line, where there is room. */
 export const MOMENT = { minWidth: "6.5rem", whiteSpace: { base: "normal", xl: "nowrap" } };
 
-/** What is said below a sum with prices in it that nobody at Klap has confirmed. */
-export const SecondHand = () => h(Text, { color: "fg.muted", fontSize: "xs", title: SECOND_HAND }, "second-hand");
+/** What is said below a sum with estimated prices in it. */
+export const SecondHand = () => h(Text, { color: "fg.muted", fontSize: "xs", title: SECOND_HAND }, "estimated");
 
 /** What that means, once on a page. */
 export const AboutPrices = () => h(Text, { color: "fg.muted", fontSize: "sm" }, SECOND_HAND);

@@ -2,7 +2,7 @@
 import { getFromPlugin } from "../api.js";
 import { Icon, State, h } from "../parts.js";
 import { momentWords } from "../words.js";
-import { BatchVideos } from "./batch.js";
+import { BatchOfRun } from "./batch.js";
 import { Pending, useAnswer, usePages } from "./hooks.js";
 import { AboutPrices, Cost, MOMENT, NUMBER, Short, Small, Table } from "./table.js";
 import { outcome, tabOf } from "./words.js";
@@ -11,11 +11,12 @@ const { Fragment, useState } = globalThis.React;
 const { Box, Flex, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-const EVERY = 10_000; // ms
+/** Runs begin and end at any time. */
+const ALWAYS = ({ refresh }) => refresh || null;
 
 export function Videos() {
   const [load, key, More] = usePages((query, signal) => getFromPlugin(["api", "videos"], query, signal), "videos");
-  const seen = useAnswer(load, key, EVERY);
+  const seen = useAnswer(load, key, ALWAYS);
   const { answer } = seen;
   if (answer === null) return h(Pending, seen);
   return h(
@@ -83,7 +84,7 @@ function VideoRow({ video }) {
         h(
           TableCell,
           { bg: "bg.subtle", colSpan: 6, maxWidth: 0, whiteSpace: "normal" },
-          h(BatchVideos, { dagId: video.dag_id, runId: video.run_id }),
+          h(BatchOfRun, { dagId: video.dag_id, runId: video.run_id }),
         ),
       ),
   );

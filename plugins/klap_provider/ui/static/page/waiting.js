@@ -1,5 +1,5 @@
-/** What waits for a person: the reviews, by Airflow's own list of required actions. */
-import { ApiError, get } from "../api.js";
+/** What waits for a person: the reviews that nobody has answered yet. */
+import { getFromPlugin } from "../api.js";
 import { Icon, h } from "../parts.js";
 import { Pending, useAnswer } from "./hooks.js";
 import { tabOf, waiting } from "./words.js";
@@ -8,25 +8,16 @@ const { useState } = globalThis.React;
 const { Box, Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-const MOST = 50;
 const AT_FIRST = 3; // the videos below are to be seen, too
-const EVERY = 15_000; // ms
+/** A question may come at any time. */
+const ALWAYS = ({ refresh }) => refresh || null;
 
-async function questions(signal) {
-  try {
-    const query = { state: "awaiting_input", order_by: "created_at", limit: MOST };
-    const answer = await get(["dags", "~", "dagRuns", "~", "hitlDetails"], query, signal);
-    return answer.hitl_details.filter(({ task_instance: { operator } }) => operator === "ReviewShortsOperator");
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 403) return []; // nothing waits for somebody who may not answer
-    throw error;
-  }
-}
+const questions = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
 
 export function Waiting() {
-  const asked = useAnswer(questions, "waiting", EVERY);
+  const asked = useAnswer(questions, "waiting", ALWAYS);
   const [isWhole, setWhole] = useState(false);
-  const { answer } = asked;
+  const answer = asked.answer?.reviews;
   const shown = isWhole ? answer : answer?.slice(0, AT_FIRST);
   return h(
     Stack,
@@ -38,7 +29,7 @@ export function Waiting() {
       h(
         Stack,
         { as: "ul", gap: 2, role: "list" },
-        ...shown.map((each) => h(Question, { key: each.task_instance.id, ...each })),
+        ...shown.map((each) => h(Question, { key: `${each.dag_id} ${each.run_id}`, ...each })),
       ),
     shown?.length < answer?.length &&
       h(
@@ -49,10 +40,8 @@ export function Waiting() {
   );
 }
 
-function Question({ subject, created_at: at, task_instance: instance }) {
-  const { dag_display_name: dag, dag_run_id: runId, dag_id, rendered_fields: fields } = instance;
-  const video = fields?.source_video_url;
-  const facts = [video, dag, waiting(at, fields?.response_timeout)].filter(Boolean).join(" · ");
+function Question({ subject, video, at, until, dag_id: dagId, run_id: runId }) {
+  const facts = [video, dagId, waiting(at, until)].filter(Boolean).join(" · ");
   return h(
     Flex,
     { alignItems: "center", as: "li", bg: "awaiting_input.subtle", borderRadius: "md", gap: 3, p: 3 },
@@ -67,7 +56,7 @@ function Question({ subject, created_at: at, task_instance: instance }) {
       { asChild: true, flexShrink: 0, size: "sm" },
       h(
         Link,
-        { "aria-label": `Pick: ${subject} ${video ?? ""}`, to: tabOf({ dag_id, run_id: runId }) },
+        { "aria-label": `Pick: ${subject} ${video ?? ""}`, to: tabOf({ dag_id: dagId, run_id: runId }) },
         h(Icon, { name: "awaiting_input" }),
         "Pick",
       ),

@@ -8,23 +8,21 @@ export const dollars = (amount) => (amount === null || amount === undefined ? "â
 
 /** The price of one thing, for a reader. */
 export const price = ({ cost, second_hand: isSecondHand }) =>
-  `${dollars(cost)}${isSecondHand ? " (second-hand price)" : ""}`;
+  `${dollars(cost)}${isSecondHand ? " (estimated price)" : ""}`;
 
 /** How many of something there are, and what all of them cost. */
 export const found = ({ total, cost, second_hand: isSecondHand }, what) => {
   const count = total === 1 ? `1 ${what}` : `${total.toLocaleString("en-US")} ${what}s`;
-  return `${count}, ${dollars(cost)}${isSecondHand ? " at second-hand prices" : ""}`;
+  return `${count}, ${dollars(cost)}${isSecondHand ? " at estimated prices" : ""}`;
 };
 
-/** What a second-hand price is. */
+/** What an estimated price is. */
 export const SECOND_HAND =
-  "Second-hand prices are those that a connection does not have, and nobody at Klap has confirmed.";
+  "Estimated prices are Klap's list prices, which the connection does not set and Klap has not confirmed.";
 
-/** Since when a person is waited for, and until when, as far as that is known: `patience` is in seconds. */
-export function waiting(since, patience) {
-  const end = new Date(since).getTime() + Number.parseFloat(patience) * 1000;
-  return `since ${momentWords(since)}${Number.isNaN(end) ? "" : `, until ${momentWords(end)}`}`;
-}
+/** Since when a person is waited for, and until when, as far as that is known. */
+export const waiting = (since, until) =>
+  `since ${momentWords(since)}${until === null ? "" : `, until ${momentWords(until)}`}`;
 
 /** Times to choose from. */
 export const PERIODS = { all: "All times", week: "Last 7 days", month: "This month", before: "Last month" };
@@ -58,8 +56,8 @@ export function forWhat(what) {
   return `${what[0].toUpperCase()}${what.slice(1)}`;
 }
 
-/** What has become of a batch: `leftOut` are lines of its list that were not made a run of. */
-export function tally({ videos, leftOut }) {
+/** What has become of a batch: `left_out` are lines of its list that were not made a run of. */
+export function tally({ videos, left_out: leftOut }) {
   const all = videos.length + leftOut.length;
   if (all === 0) return "No video is at work yet.";
   const done = videos.filter(({ state }) => state === "success").length;
@@ -67,7 +65,7 @@ export function tally({ videos, leftOut }) {
 }
 
 /** Why a batch that has ended is red, and what to do; nothing if it is not. */
-export function whyRed({ videos, leftOut }) {
+export function whyRed({ videos, left_out: leftOut }) {
   const failed = videos.filter(({ state }) => state !== "success").length;
   const were = (count) => (count === 1 ? "was" : "were");
   const causes = [

@@ -1,0 +1,151 @@
+"""All that the tab shows of a run, in one answer: the run itself, its follow-up runs, or the videos of a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastapi import HTTPException
+
+from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import (
+    form_of,
+    may_read_xcoms,
+    permitted,
+    refresh_interval,
+    rows_of_asset,
+)
+from klap_provider.ui.batch import batch_of
+from klap_provider.ui.desk import rows_of
+from klap_provider.ui.facts import ENDED, LIST, mapping
+from klap_provider.ui.follow_up import can_follow_up, prefix_of
+from klap_provider.ui.run_facts import facts_of
+from klap_provider.ui.runs import videos_of_list
+from klap_provider.ui.story import story_of
+from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from klap_provider.airflow_internals.runs import Run
+    from klap_provider.ui.facts import Facts
+
+#: How many follow-up runs are shown, the newest ones.
+FOLLOW_UPS = 50
+
+
+def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
+    """
+    Return all that the tab shows of a run.
+
+    :return: ``{"run": {"dag_id", "run_id", "state"}, "refresh": int, "may_read_xcoms": bool, "story": dict | None,
+        "batch": dict | None, "follow_ups": [dict], "form": {"can_export", "is_paused"}, "watermark": dict,
+        "problems": [str]}``: ``refresh`` is Airflow's own interval in seconds, 0 for none, ``story`` is None of a batch
+        and of a run that has nothing to do with Klap, and a follow-up run is ``{"dag_id", "run_id", "title", "at",
+        "state", "exports", "project_ids", "story"}``.
+    :raises fastapi.HTTPException: there is no such run, or the user may not see its task instances.
+    """
+    if not permitted(user, [dag_id], "GET", "TASK_INSTANCE"):
+        raise HTTPException(403, f"You may not see the task instances of the Dag {dag_id}.")
+    reads_xcoms = bool(may_read_xcoms(user, [dag_id]))
+    with database.reading() as session:
+        run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))
+        if run is None:
+            raise HTTPException(404, f"The Dag {dag_id} has no run {run_id}.")
+        [facts] = facts_of(session, [run], reads_xcoms=reads_xcoms)
+        story = story_of(facts)
+        others = _follow_ups(session, run, story) if reads_xcoms and story else []
+        batch = _batch(user, session, facts) if story is None else None
+    problems = [problem for each in (facts, *(each for each, _ in others)) for problem in each.problems]
+    view = {
+        "run": {"dag_id": dag_id, "run_id": run_id, "state": run.state},
+        "refresh": refresh_interval(),
+        "may_read_xcoms": reads_xcoms,
+        "story": story,
+        "batch": batch,
+        "follow_ups": [_follow_up(each, its_story) for each, its_story in others],
+        "form": _form(dag_id, story),
+        "watermark": _watermark(run) if reads_xcoms else {},
+        "problems": list(dict.fromkeys(problems)),
+    }
+    _add_versions(view)
+    return view
+
+
+def tag_of(body: bytes) -> str:
+    """Return the ETag of an answer: another one as soon as anything in it is another."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def as_json(view: dict[str, Any]) -> bytes:
+    """Return an answer as JSON."""
+    return json.dumps(view, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _follow_ups(session: Any, run: Run, story: dict[str, Any]) -> list[tuple[Facts, dict[str, Any] | None]]:
+    """Return the follow-up runs of the same Klap task, the newest first, each with its story."""
+    if story["klap_task_id"] is None:
+        return []
+    prefix = prefix_of(story["klap_task_id"])
+    found = database.runs_with_prefix(session, run.dag_id, prefix, limit=FOLLOW_UPS + 1)
+    others = [each for each in found if each.run_id != run.run_id][:FOLLOW_UPS]
+    return [(facts, story_of(facts)) for facts in facts_of(session, others, reads_xcoms=True)] if others else []
+
+
+def _follow_up(facts: Facts, story: dict[str, Any] | None) -> dict[str, Any]:
+    run = facts.run
+    project_ids = run.conf.get("project_ids")
+    return {
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "title": run.note or (story and story["name"]) or run.run_id,
+        "at": run.at,
+        "state": run.state,
+        "ended": run.state in ENDED,
+        "project_ids": [each for each in project_ids if isinstance(each, str)] if isinstance(project_ids, list) else [],
+        "watermark": _watermark(run),
+        "story": story,
+    }
+
+
+def _batch(user: Any, session: Any, facts: Facts) -> dict[str, Any] | None:
+    read_list = facts.first(LIST)
+    listed = videos_of_list(facts.left(read_list, RETURN_KEY), mapping(facts.left(read_list, LIST_KEY)))
+    readable = may_read_xcoms(user, {video.key[0] for video in listed})
+    runs = database.runs(session, (video.key for video in listed if video.key[0] in readable))
+    rows = rows_of(user, session, list(runs.values()), {}, readable, since=facts.run.at)
+    return batch_of(facts, {(row["dag_id"], row["run_id"]): row for row in rows})
+
+
+def _form(dag_id: str, story: dict[str, Any] | None) -> dict[str, bool]:
+    """Return whether a follow-up run can be started, and whether it would wait until somebody unpauses the Dag."""
+    form = form_of(dag_id) if story and story["klap_task_id"] else None
+    can_export = form is not None and story is not None and can_follow_up(form.fields, is_whole=story["is_whole"])
+    return {"can_export": can_export, "is_paused": form is not None and form.is_paused}
+
+
+def _watermark(run: Run) -> dict[str, Any]:
+    """Return the watermark that a run was given, as it may be shown."""
+    from klap_provider.api.public_form import shown
+    from klap_provider.ui.facts import number, text
+
+    address = text(run.conf.get("watermark_src_url"))
+    place = {name: number(run.conf.get(f"watermark_{name}")) for name in ("pos_x", "pos_y", "scale")}
+    return {"src_url": address and shown(address), **place}
+
+
+def _add_versions(view: dict[str, Any]) -> None:
+    """Say of each request in doubt which version of its row in the ledger the view was built from."""
+    in_doubt = list(_in_doubt(view))
+    rows = rows_of_asset(LEDGER, keys={each["entry"] for each in in_doubt}) if in_doubt else []
+    versions = {row.key: row.at for row in rows}
+    for each in in_doubt:
+        each["version"] = versions.get(each["entry"])
+
+
+def _in_doubt(view: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for story in (view["story"], *(each["story"] for each in view["follow_ups"])):
+        if story is not None:
+            found = (story["stage"]["in_doubt"], *(card["in_doubt"] for card in story["shorts"]))
+            yield from (each for each in found if each is not None)

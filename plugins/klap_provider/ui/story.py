@@ -1,0 +1,245 @@
+"""What the tab shows of a run that made shorts, or one captioned video. Pure: nothing but the facts decides it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.rules.ballot import NONE_OF_THEM
+from klap_provider.rules.video_list import URL
+from klap_provider.ui.facts import (
+    OF_A_RUN,
+    PUBLISH,
+    SELECT,
+    SUBMIT,
+    WAIT,
+    WHOLE,
+    Facts,
+    is_over,
+    items,
+    mapping,
+    number,
+    place,
+    text,
+)
+from klap_provider.ui.short_cards import FAILED_AT_KLAP, answer_of, in_doubt_of, is_delivered, is_failed, short_cards
+from klap_provider.ui.texts import DONE, FAILED, LEFT_OUT, STEPS, count, file_size, label_of, source_of
+from klap_provider.xcoms import COST_KEY, ERROR_KEY, OFFER_KEY, RETURN_KEY, REVIEW_KEY, SHORTS_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from klap_provider.airflow_internals.runs import Instance
+
+#: Width by height of what Klap makes unless it is asked for another shape.
+UPRIGHT = 9 / 16
+
+
+def story_of(facts: Facts) -> dict[str, Any] | None:
+    """Return what the tab shows of a run; None if no task of it works with Klap."""
+    if not facts.all(OF_A_RUN):
+        return None
+    submit = facts.first(SUBMIT)
+    is_whole = submit is not None and submit.operator == WHOLE
+    submitted = mapping(facts.left(submit, RETURN_KEY))
+    look = {"is_whole": is_whole, "shape": _shape(facts, submitted)}
+    shorts = [{**card, **look} for card in short_cards(facts)] if facts.reads_xcoms else []
+    selected = [card for card in shorts if card["left_out"] is None]
+    select = facts.first(SELECT)
+    offer = mapping(facts.left(select, OFFER_KEY))
+    cost = mapping(facts.left(facts.first(PUBLISH), COST_KEY))
+    address = text(facts.run.conf.get(URL)) or text(submitted.get("video"))
+    name = text(submitted.get("name")) or text(facts.run.conf.get("name"))
+    return {
+        "is_whole": is_whole,
+        "ended": facts.has_ended,
+        "name": name or (label_of(address) if address else None),
+        "is_named": name is not None,
+        "source": source_of(address) if address else None,
+        "klap_task_id": text(submitted.get("klap_task_id")),
+        "offer": _offer(offer),
+        "stage": _stage(facts, selected, shorts, is_whole=is_whole),
+        "question": _question(facts),
+        "percent": _percent(facts, len(selected)),
+        "totals": _totals(facts, shorts, selected, is_whole=is_whole),
+        "cost": _cost(cost, offer),
+        "delivered": sum(map(is_delivered, selected)),
+        "review": _review(mapping(facts.left(select, REVIEW_KEY)) or answer_of(facts), len(shorts)),
+        "again": _again(facts, cost),
+        "shorts": shorts,
+    }
+
+
+def _shape(facts: Facts, submitted: Mapping[str, Any]) -> float:
+    """Return width by height, as it was asked for."""
+    for asked in (mapping(submitted.get("dimensions")), facts.run.conf):
+        width, height = number(asked.get("width")), number(asked.get("height"))
+        if width and height:
+            return width / height
+    wide, _, high = str(facts.run.conf.get("aspect_ratio")).partition(":")
+    return int(wide) / int(high) if wide.isdecimal() and high.isdecimal() and int(high) else UPRIGHT
+
+
+def _offer(offer: Mapping[str, Any]) -> dict[str, Any] | None:
+    price = number(offer.get("price"))
+    if price is None:
+        return None
+    return {
+        "price": price,
+        "estimated": offer.get("second_hand") is not False,
+        "room": number(offer.get("room")),
+        "deadline": text(offer.get("deadline")),
+    }
+
+
+def _cost(cost: Mapping[str, Any], offer: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the run has paid, or, until it has summed that up, what was paid before any export."""
+    if (total := number(cost.get("total"))) is not None:
+        return {"total": total, "estimated": bool(cost.get("second_hand")), "is_sum": True}
+    if (spent := number(offer.get("spent"))) is not None:
+        return {"total": spent, "estimated": bool(offer.get("second_hand")), "is_sum": False}
+    return None
+
+
+def _again(facts: Facts, cost: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what to clear so that a video that Klap could not finish is sent, and paid for, once more."""
+    submit, wait = facts.first(SUBMIT), facts.first(WAIT)
+    is_over_at_klap = mapping(facts.left(wait, ERROR_KEY)).get("type") == FAILED_AT_KLAP
+    if not facts.has_ended or not is_over_at_klap or submit is None or text(facts.run.conf.get("klap_task_id")):
+        return None
+    price = number(mapping(cost.get("prices")).get("input_video"))
+    return {"place": place(submit), "price": price, "estimated": cost.get("second_hand") is not False}
+
+
+def _question(facts: Facts) -> dict[str, Any] | None:
+    """Return what a person is asked: the choices are in the order of the shorts, and behind them comes none of them."""
+    select = facts.first(SELECT)
+    question = facts.question(select)
+    if select is None or select.state != "awaiting_input" or question is None or question.answered_at is not None:
+        return None
+    shorts = [str(short.get("project_id")) for short in items(facts.left(select, SHORTS_KEY))]
+    return {
+        "place": place(select),
+        "options": dict(zip(shorts, question.options, strict=False)),
+        "none": question.options[-1] if question.options else NONE_OF_THEM,
+        "asked_at": question.asked_at,
+    }
+
+
+def _stage(
+    facts: Facts, selected: Sequence[Mapping[str, Any]], shorts: Sequence[Mapping[str, Any]], *, is_whole: bool
+) -> dict[str, Any]:
+    """Return where the run stands: the state that stands for it, and words."""
+    submit, wait, select, publish = (facts.first(each) for each in (SUBMIT, WAIT, SELECT, PUBLISH))
+
+    def stage(instance: Instance | None, words: str, **more: Any) -> dict[str, Any]:
+        failure = mapping(facts.left(instance, ERROR_KEY))
+        return {
+            "state": instance.state if instance else None,
+            "words": words,
+            "since": None,
+            "error": text(failure.get("error")),
+            # Airflow clears what has failed. What follows has failed, too, when the run has ended, and not before.
+            "in_doubt": in_doubt_of(instance, failure) if facts.has_ended else None,
+            "log": place(instance) if instance and instance.state == "failed" else None,
+            "asks": None,
+            **more,
+        }
+
+    def is_open(instance: Instance | None) -> bool:
+        return instance is not None and not is_over(instance)
+
+    failed = next((each for each in (submit, wait, select) if each is not None and each.state == "failed"), None)
+    if failed is not None:
+        not_selected = "The video could not be looked up" if is_whole else "The shorts could not be selected"
+        return stage(failed, FAILED.get(failed.operator, not_selected))
+    if facts.has_ended:
+        return stage(publish, _end_words(facts, selected, shorts, is_whole=is_whole), state=facts.run.state)
+    if select is not None and select.state == "awaiting_input" and answer_of(facts) is None:
+        return stage(select, "Which shorts should be exported?", asks=place(select))
+    if is_open(submit):
+        given = text(facts.run.conf.get("klap_task_id"))
+        return stage(submit, "Continuing with an existing Klap task" if given else "Submitting the video to Klap")
+    if wait is not None and is_open(wait):
+        since = text(mapping(facts.left(submit, RETURN_KEY)).get("submitted_at")) or wait.started_at
+        return stage(wait, "Waiting for Klap", since=since)
+    if is_open(select):
+        selecting = "Looking up the video" if is_whole else "Selecting the shorts"
+        return stage(select, selecting if answer_of(facts) is None else "Continuing with what was selected")
+    if selected and all(is_over_card(card) for card in selected):
+        return stage(publish, "Writing the summary")
+    exporting = selected[0]["words"] if is_whole and selected else f"Exporting: {_tally(facts, selected)}"
+    return stage(None, exporting if selected else "Exporting", state=facts.run.state)
+
+
+def is_over_card(card: Mapping[str, Any]) -> bool:
+    """Return whether nothing more will become of a short."""
+    return card["state"] in ("success", "failed", "upstream_failed", "skipped")
+
+
+def _end_words(
+    facts: Facts, selected: Sequence[Mapping[str, Any]], shorts: Sequence[Mapping[str, Any]], *, is_whole: bool
+) -> str:
+    if not facts.reads_xcoms or facts.is_hidden(facts.first(SELECT), SHORTS_KEY):
+        return "The run has ended"
+    if not shorts:
+        return "The run has ended without a video" if is_whole else "The run has ended without shorts"
+    if all(card["left_out"] == LEFT_OUT["no_score"] for card in shorts):
+        return "No short was selected: Klap gave none of them a score"
+    if not selected:
+        return "No short was selected"
+    words: str = selected[0]["words"] if is_whole else _tally(facts, selected)
+    return words
+
+
+def _tally(facts: Facts, selected: Sequence[Mapping[str, Any]]) -> str:
+    failed = sum(map(is_failed, selected))
+    done = f"{sum(map(is_delivered, selected))} of {count(len(selected))} {_last_step_done(facts).lower()}"
+    return f"{done}, {failed} failed" if failed else done
+
+
+def _last_step_done(facts: Facts) -> str:
+    there = {each.operator for each in facts.instances}
+    return next((DONE[step] for step in reversed(STEPS) if step in there), "Delivered")
+
+
+def _percent(facts: Facts, selected: int) -> int | None:
+    """Return how far the run is; None: nobody knows."""
+    if facts.has_ended:
+        return 100
+    steps = facts.all(STEPS)
+    whole = selected * len({step.task_id for step in steps})
+    if not whole or all(step.state is None for step in steps):
+        return None
+    return min(100, round(100 * sum(map(is_over, steps)) / whole))
+
+
+def _totals(
+    facts: Facts, shorts: Sequence[Mapping[str, Any]], selected: Sequence[Mapping[str, Any]], *, is_whole: bool
+) -> list[dict[str, str]]:
+    if not shorts or is_whole:  # of one video, its card has everything
+        return []
+    select = facts.first(SELECT)
+    totals = {"Generated": str(len(shorts))}
+    if select is None or is_over(select):
+        size = sum(card["bytes"] or 0 for card in selected)
+        totals |= {
+            "Selected": str(len(selected)),
+            _last_step_done(facts): str(sum(map(is_delivered, selected))),
+            "Failed": str(sum(map(is_failed, selected))),
+            **({"Size": file_size(size)} if size else {}),
+        }
+    return [{"label": name, "value": value} for name, value in totals.items()]
+
+
+def _review(review: Mapping[str, Any] | None, generated: int) -> dict[str, Any] | None:
+    """Return who has selected what, and when."""
+    if not review:
+        return None
+    if review.get("timed_out"):
+        return {"by": "Nobody", "words": "answered in time: the preselected shorts were taken", "at": None}
+    picked = review.get("picked")
+    return {
+        "by": text(review.get("by")) or "Somebody",
+        "words": f"selected {len(picked) if isinstance(picked, list) else 0} of {count(generated)}",
+        "at": text(review.get("answered_at")),
+    }

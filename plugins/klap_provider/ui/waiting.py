@@ -1,0 +1,51 @@
+"""The reviews that wait for an answer, for the page Klap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import dags_of_asset, may_read_xcoms, permitted, refresh_interval
+from klap_provider.ui.facts import REVIEW, mapping, text
+from klap_provider.ui.runs import names_of
+from klap_provider.xcoms import LEDGER, OFFER_KEY
+
+
+def reviews(user: Any) -> dict[str, Any]:
+    """
+    Return the reviews that nobody has answered yet, the oldest first.
+
+    :return: ``{"reviews": [{"dag_id", "run_id", "subject", "video", "at", "until"}], "refresh": int}``:
+        ``video`` is what people call the video, ``until`` when the preselected shorts are taken, ISO 8601 or None.
+    """
+    dag_ids = permitted(user, may_read_xcoms(user, dags_of_asset(LEDGER)), "GET", "HITL_DETAIL")
+    with database.reading() as session:
+        asking = {each.id: each for each in database.instances_in_state(session, dag_ids, REVIEW, "awaiting_input")}
+        open_questions = [each for each in database.questions(session, asking) if each.answered_at is None]
+        runs = database.runs(session, ((each.dag_id, each.run_id) for each in asking.values()))
+        names = names_of(session, list(runs.values()), {})
+        stored = database.xcoms(
+            session,
+            [run.id for run in runs.values()],
+            (OFFER_KEY,),
+            task_ids={each.task_id for each in asking.values()},
+        )
+        offers = {
+            (each.dag_id, each.run_id): mapping(value)
+            for each, value in zip(stored, database.values_of(stored), strict=True)
+        }
+    found = []
+    for question in open_questions:
+        asker = asking[question.instance_id]
+        key = (asker.dag_id, asker.run_id)
+        found.append(
+            {
+                "dag_id": asker.dag_id,
+                "run_id": asker.run_id,
+                "subject": question.subject,
+                "video": names.get(key),
+                "at": question.asked_at,
+                "until": text(offers.get(key, {}).get("deadline")),
+            }
+        )
+    return {"reviews": found, "refresh": refresh_interval()}

@@ -1,0 +1,174 @@
+"""The tab asks with one request, seldom, and draws what the server has built: on a server with a filled database."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.stage import enter
+from tests.integration.test_page import at
+from tests.integration.test_run_view import DAG, RUN, whole_run
+from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+SHORTS = 100
+QUESTION = ["1. Short a (90)", "2. Short b (89)", "3. Short c (88)", "None of them"]
+
+
+def running() -> dict[str, Any]:
+    """A run that exports a hundred shorts, the first of which are delivered."""
+    run = whole_run(DAG, "running", state="running")
+    listed = [
+        {"project_id": f"s{n}", "short_name": f"Moment {n}", "virality_score": 99 - n // 2, "reason": None}
+        for n in range(SHORTS)
+    ]
+    submit, wait, select, *_ = run["tasks"]
+    select["xcoms"]["klap_shorts"] = listed
+    states = {"ExportShortOperator": "success", "ExportStatusSensor": "deferred", "DeliverShortOperator": None}
+    steps = [
+        {"operator": operator, "map_index": n, "state": "success" if n < 10 else state}
+        for operator, state in states.items()
+        for n in range(SHORTS)
+    ]
+    return {
+        **run,
+        "tasks": [submit, wait, select, *steps, {"operator": "PublishShortsOperator", "map_index": -1, "state": None}],
+    }
+
+
+def asking() -> dict[str, Any]:
+    run = whole_run(DAG, "asking", state="running")
+    submit, wait, select, *_ = run["tasks"]
+    return {**run, "tasks": [submit, wait, {**select, "state": "awaiting_input", "question": {"options": QUESTION}}]}
+
+
+def failed() -> dict[str, Any]:
+    """A run of which one export is in doubt, and one XCom is gone from its storage."""
+    run = whole_run(DAG, "failed", state="failed")
+    submit, wait, select, export, *_ = run["tasks"]
+    select["xcoms"]["klap_offer"] = "file:///nowhere.json"
+    doubt = {"entry": "export a plain", "sent_at": at(1), "jobs": [], "price": 0.48, "second_hand": True}
+    export = {**export, "state": "failed", "xcoms": {"klap_error": {"error": "It may have arrived.", "fate": doubt}}}
+    later = [
+        {"operator": operator, "map_index": 0, "state": "upstream_failed"}
+        for operator in ("ExportStatusSensor", "DeliverShortOperator")
+    ]
+    publish = {"operator": "PublishShortsOperator", "map_index": -1, "state": "failed"}
+    return {**run, "tasks": [submit, wait, select, export, *later, publish]}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    env = {
+        "AIRFLOW__CORE__XCOM_BACKEND": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
+        "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": "file:///nowhere",
+        "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "1000000",
+        "AIRFLOW__CORE__NUM_DAG_RUNS_TO_RETAIN_RENDERED_FIELDS": "0",
+        "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": "",
+    }
+    with ApiServer(tmp_path_factory.mktemp("airflow"), path="/airflow", env=env) as airflow:
+        airflow.run("-m", "airflow", "dags", "reserialize")
+        more = [
+            whole_run(DAG, f"more__task01__Town-hall__{n}", note=f"Town hall: {n}", conf={"project_ids": ["b"]})
+            for n in range(50)
+        ]
+        airflow.seed(runs=[whole_run(DAG, RUN), running(), asking(), failed(), *more])
+        yield airflow
+
+
+@pytest.fixture
+def tab(page: Page, server: ApiServer) -> Any:
+    """Open the tab of a run, and note what it asks for and is answered."""
+
+    def open_tab(run_id: str, user: str = ADMIN) -> list[int]:
+        enter(page, server.url, user)
+        asked: list[int] = []
+        page.on("response", lambda answer: asked.append(answer.status) if answer.url.endswith("/shorts") else None)
+        page.goto(f"{server.url}/dags/{DAG}/runs/{run_id}/plugin/shorts")
+        expect(page.get_by_role("region", name="Summary")).to_be_visible()
+        return asked
+
+    return open_tab
+
+
+def test_a_run_that_has_ended_is_asked_for_once_with_its_fifty_follow_up_runs(page: Page, tab: Any) -> None:
+    asked = tab(RUN)
+    expect(page.get_by_role("region", name=re.compile("^Town hall: "))).to_have_count(50)
+    page.wait_for_timeout(15_000)
+    assert asked == [200]
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.wait_for_timeout(2_000)
+    assert asked == [200, 304]
+
+
+def test_a_run_with_a_hundred_shorts_is_asked_for_seldom_and_most_answers_are_304(page: Page, tab: Any) -> None:
+    asked = tab("running")
+    expect(page.get_by_role("region", name="Shorts").get_by_role("listitem")).to_have_count(SHORTS)
+    page.wait_for_timeout(30_000)
+    assert 3 <= len(asked) <= 9
+    assert asked[0] == 200
+    assert set(asked[1:]) == {304}
+
+
+def test_no_xcom_and_no_task_instance_is_asked_for_by_the_browser(page: Page, tab: Any) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    tab(RUN)
+    page.wait_for_timeout(2_000)
+    assert [url for url in sent if "xcomEntries" in url or "operator=" in url] == []
+
+
+def test_each_short_of_a_question_has_its_choice_and_one_answer_is_sent(page: Page, tab: Any) -> None:
+    tab("asking")
+    section = page.get_by_role("region", name="Shorts to pick")
+    expect(section.get_by_role("listitem")).to_have_count(3)
+    expect(section).to_contain_text("Not preselected: beyond the limit")
+    section.get_by_role("checkbox").nth(1).click()
+    with page.expect_request(lambda request: request.method == "PATCH") as sent:
+        section.get_by_role("button", name=re.compile("^Export 2 shorts")).click()
+    assert sent.value.post_data_json["chosen_options"] == QUESTION[:2]
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_there(page: Page, tab: Any, complaints: list[str]) -> None:
+    tab("failed")
+    expect(page.get_by_role("region", name="Shorts")).to_contain_text("Short a")
+    doubt = page.get_by_role("region", name="Resolve the request")
+    expect(doubt).to_contain_text("Look in Klap for an upload of that time")
+    expect(doubt.get_by_role("button", name="It is not there: send again · $0.48 (estimated price)")).to_be_visible()
+
+
+def test_who_may_not_read_xcoms_is_told_so(page: Page, tab: Any) -> None:
+    tab(RUN, VIEWER)
+    expect(page.get_by_text("You may not read the XComs of this Dag.")).to_be_visible()
+    expect(page.get_by_role("region", name="Shorts")).to_have_count(0)
+
+
+def test_a_server_that_fails_is_asked_again_and_what_was_known_stays(
+    page: Page, tab: Any, complaints: list[str]
+) -> None:
+    tab("running", USER)
+    page.route("**/klap/api/**", lambda route: route.fulfill(status=502, body="<html>proxy</html>"))
+    expect(page.get_by_text("Airflow answered 502")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("region", name="Shorts").get_by_role("listitem")).to_have_count(SHORTS)
+    page.unroute("**/klap/api/**")
+    expect(page.get_by_text("Airflow answered 502")).to_have_count(0, timeout=30_000)
+    complaints.clear()  # of the 502
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("run_id", [RUN, "asking", "failed"])
+def test_axe_finds_nothing_serious(page: Page, tab: Any, run_id: str, theme: Any) -> None:
+    page.emulate_media(color_scheme=theme)
+    tab(run_id)
+    found = Axe().run(page, context={"include": [["[aria-label=Summary]"], ["[aria-label^=Shorts]"]]})
+    assert [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []

@@ -1,0 +1,102 @@
+"""Follow-up runs: what they are asked for, and what they are called."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from klap_provider.ui.follow_up import Order, can_follow_up, follow_up, prefix_of
+
+FIELDS = ("klap_task_id", "project_ids", "review", "budget", "limit")
+SECRET = "https://example.com/a.mp4?X-Amz-Signature=s3cr3t"
+CONF = {"source_video_url": SECRET, "limit": 2, "review": True, "budget": 3, "destination": "/data"}
+
+
+def order(conf: dict[str, Any] | None = None, **more: Any) -> Order:
+    given = {"klap_task_id": "task01", "fields": FIELDS, "project_ids": ["b", "a"], "is_whole": False}
+    return follow_up(CONF if conf is None else conf, **{**given, "name": "Böse Überraschung: Teil 1/2", **more})
+
+
+def test_it_has_the_settings_of_the_run_and_asks_nobody_and_has_no_second_budget() -> None:
+    assert order().conf == {
+        "source_video_url": SECRET,
+        "limit": 2,
+        "review": False,
+        "budget": None,
+        "destination": "/data",
+        "klap_task_id": "task01",
+        "project_ids": ["a", "b"],
+    }
+
+
+def test_where_a_schedule_gave_the_run_no_conf_the_dags_own_defaults_hold() -> None:
+    assert "source_video_url" not in order({}).conf
+
+
+def test_a_form_that_lacks_a_field_is_not_sent_it() -> None:
+    assert order({}, fields=("klap_task_id", "project_ids")).conf == {
+        "klap_task_id": "task01",
+        "project_ids": ["a", "b"],
+    }
+
+
+def test_the_same_order_has_the_same_id_and_any_other_one_another() -> None:
+    assert order() == order(project_ids=["a", "b"])
+    others = [
+        order(),
+        order(project_ids=["a"]),
+        order(project_ids=["a", "c"]),
+        order(watermark={"pos_x": 0.1}),
+        order({**CONF, "destination": "/other"}),
+        order({**CONF, "nested": {"a": 1}}),
+        order({**CONF, "nested": {"a": 2}}),
+        order({**CONF, "source_video_url": "https://example.com/b.mp4"}),
+    ]
+    assert len({each.run_id for each in others}) == len(others)
+
+
+def test_its_id_is_one_that_airflow_allows_begins_with_klaps_task_and_can_be_read() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", order().run_id)
+    assert order().run_id.startswith(f"{prefix_of('task01')}B-se-berraschung:-Teil-1-2__")
+    assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", order(name="東京 " * 200, klap_task_id="a b/c").run_id)
+
+
+@pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ({}, "2 more shorts"),
+        ({"project_ids": ["a"]}, "1 more short"),
+        ({"watermark": {"src_url": "s3://aws@marks/acme.png?X-Amz-Signature=secret"}}, "another watermark, acme.png"),
+        ({"watermark": {"src_url": "https://user:secret@example.com"}}, "another watermark"),
+        ({"watermark": {"src_url": None}}, "no watermark"),
+        ({"conf": {"watermark_src_url": "https://a/b.png"}, "watermark": {"pos_x": 0}}, "another watermark, b.png"),
+    ],
+)
+def test_its_note_says_what_it_is_for_and_no_secret(more: dict[str, Any], note: str) -> None:
+    assert order(**more).note == f"Böse Überraschung: Teil 1/2: {note}"
+    assert "secret" not in order(**more).run_id
+    assert len(order(**more, name="x" * 2000).note) == 1000
+
+
+def test_another_watermark_changes_what_it_names_and_nothing_else() -> None:
+    conf = {**CONF, "watermark_src_url": "https://a/b.png?sig=secret", "watermark_pos_x": 0.5}
+    found = order(conf, watermark={"pos_x": 0.1, "scale": 2.0, "unknown": 1}).conf
+    assert (found["watermark_src_url"], found["watermark_pos_x"], found["watermark_scale"]) == (
+        "https://a/b.png?sig=secret",
+        0.1,
+        2.0,
+    )
+    assert "watermark_unknown" not in found
+
+
+def test_of_a_whole_video_it_names_no_shorts() -> None:
+    assert "project_ids" not in order(is_whole=True).conf
+
+
+def test_a_form_without_these_fields_cannot_be_told_to_export_just_these() -> None:
+    assert can_follow_up(FIELDS, is_whole=False)
+    assert not can_follow_up(("klap_task_id",), is_whole=False)
+    assert can_follow_up(("klap_task_id",), is_whole=True)
+    assert not can_follow_up((), is_whole=True)

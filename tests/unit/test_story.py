@@ -1,0 +1,641 @@
+"""What the tab shows of a run, by what Airflow has of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klap_provider.airflow_internals.runs import Instance, Question, Run
+from klap_provider.rules.selection import Unselected
+from klap_provider.rules.video_list import URL
+from klap_provider.ui.batch import batch_of
+from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, UNREADABLE, Facts
+from klap_provider.ui.run_view import as_json
+from klap_provider.ui.story import story_of
+from klap_provider.ui.texts import LEFT_OUT, file_of, file_size, source_of, web_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+STEPS = {"export": "ExportShortOperator", "wait": "ExportStatusSensor", "deliver": "DeliverShortOperator"}
+TASKS = {
+    "submit": "SubmitShortsOperator",
+    "wait_for_shorts": "TaskStatusSensor",
+    "select": "ReviewShortsOperator",
+    "publish": "PublishShortsOperator",
+}
+VIDEO = "https://example.com/a.mp4"
+AT = "2026-01-01T11:58:00+00:00"
+
+XComs = dict[tuple[str, int, str], Any]
+
+
+def instance(task_id: str, operator: str, state: str | None, map_index: int = -1, **more: Any) -> Instance:
+    return Instance(
+        id=f"{task_id}.{map_index}",
+        dag_id="d",
+        run_id="r",
+        task_id=task_id,
+        map_index=map_index,
+        operator=operator,
+        state=state,
+        **more,
+    )
+
+
+def step(name: str, map_index: int, state: str | None) -> Instance:
+    return instance(f"short.{name}", STEPS[name], state, map_index)
+
+
+def steps(map_index: int, *states: str | None) -> list[Instance]:
+    """The steps of a short, of which the later ones may not have begun."""
+    return [
+        step(name, map_index, state) for name, state in zip(STEPS, [*states, *[None] * (3 - len(states))], strict=True)
+    ]
+
+
+def short(project_id: str, **more: Any) -> dict[str, Any]:
+    known = {"project_id": project_id, "short_name": f"Short {project_id}", "virality_score": 50, "reason": None}
+    return {**known, **more}
+
+
+def facts(
+    *,
+    state: str = "running",
+    conf: dict[str, Any] | None = None,
+    tasks: dict[str, str | None] | None = None,
+    mapped: Iterable[Instance] = (),
+    xcoms: XComs | None = None,
+    shorts: Sequence[Any] | None = None,
+    operators: dict[str, str] | None = None,
+    **more: Any,
+) -> Facts:
+    """A run whose tasks have come so far."""
+    run = Run(1, "d", "r", state, AT, None, None, None, {URL: VIDEO} if conf is None else conf)
+    there = {**dict.fromkeys(TASKS), **(tasks or {})}
+    plain = [instance(name, {**TASKS, **(operators or {})}[name], state) for name, state in there.items()]
+    left: XComs = {**({("select", -1, "klap_shorts"): list(shorts)} if shorts is not None else {}), **(xcoms or {})}
+    return Facts(run, [*plain, *mapped], left, **more)
+
+
+LISTED = {"submit": "success", "wait_for_shorts": "success", "select": "success"}
+
+
+def exporting(shorts: Sequence[Any], *mapped: Instance, published: str | None = None, **more: Any) -> Facts:
+    """A run that has come as far as the exports of its shorts."""
+    return facts(shorts=shorts, mapped=mapped, tasks={**LISTED, "publish": published}, **more)
+
+
+def told(known: Facts) -> dict[str, Any]:
+    story = story_of(known)
+    assert story is not None
+    return story
+
+
+def cards(known: Facts, *names: str) -> list[Any]:
+    """Of each short these fields, or this one."""
+    return [[card[name] for name in names] if len(names) > 1 else card[names[0]] for card in told(known)["shorts"]]
+
+
+# The run
+
+
+def test_a_run_without_a_task_that_works_with_klap_has_no_story() -> None:
+    run = Run(1, "d", "r", "success", AT, None, None, None, {})
+    assert story_of(Facts(run, [])) is None
+    assert batch_of(Facts(run, []), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "text", "href"),
+    [
+        (VIDEO, VIDEO, VIDEO),
+        ("https://youtu.be/M7lc1UVf-VE?si=x", *["https://www.youtube.com/watch?v=M7lc1UVf-VE"] * 2),
+        (f"{VIDEO}?X-Amz-Signature=s3cr3t", VIDEO, VIDEO),
+        (f"{VIDEO}?token=s3cr3t", f"{VIDEO}?…a7937b64", None),
+        ("https://ada:s3cr3t@example.com/a.mp4", VIDEO, None),
+        ("s3://media@bucket/a.mp4", "s3://bucket/a.mp4", None),
+        (f"{VIDEO}?…a7937b64", f"{VIDEO}?…a7937b64", None),
+        ("javascript:alert(1)", "javascript:alert(1)", None),
+    ],
+)
+def test_a_video_is_linked_to_only_where_the_whole_address_may_be_shown(
+    address: str, text: str, href: str | None
+) -> None:
+    found = source_of(address)
+    assert "s3cr3t" not in str(found)
+    assert found["href"] == href
+    if "token" not in address:
+        assert found["text"] == text
+    else:
+        assert str(found["text"]).startswith(f"{VIDEO}?…")
+
+
+def test_the_video_is_the_one_that_the_run_was_given_or_else_that_it_recorded() -> None:
+    assert told(facts())["source"]["href"] == VIDEO
+    recorded: XComs = {
+        ("submit", -1, "return_value"): {"klap_task_id": "t", "video": "https://b.example/v.mp4?…12345678"}
+    }
+    scheduled = told(facts(conf={}, tasks={"submit": "success"}, xcoms=recorded))
+    assert scheduled["source"] == {"text": "https://b.example/v.mp4?…12345678", "href": None}
+    assert (scheduled["name"], scheduled["is_named"]) == ("b.example/v.mp4?…12345678", False)
+    assert told(facts(conf={}))["source"] is None
+
+
+def test_a_run_is_known_by_the_name_that_the_video_was_given_and_else_by_its_address() -> None:
+    named = told(facts(conf={URL: VIDEO, "name": "Town hall"}))
+    assert (named["name"], named["is_named"]) == ("Town hall", True)
+    unnamed = told(facts())
+    assert (unnamed["name"], unnamed["is_named"]) == ("example.com/a.mp4", False)
+
+
+def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> None:
+    since = "2026-01-01T10:45:00+00:00"
+    xcoms: XComs = {("submit", -1, "return_value"): {"submitted_at": since}}
+    story = told(facts(tasks={"submit": "success", "wait_for_shorts": "deferred"}, xcoms=xcoms))
+    stage = story["stage"]
+    assert (stage["state"], stage["words"], stage["since"], story["percent"]) == (
+        "deferred",
+        "Waiting for Klap",
+        since,
+        None,
+    )
+
+
+def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_log() -> None:
+    tasks = {"submit": "failed", "wait_for_shorts": "upstream_failed"}
+    xcoms: XComs = {("submit", -1, "klap_error"): {"error": "402: out of credits"}}
+    story = told(facts(state="failed", tasks=tasks, xcoms=xcoms))
+    assert (story["stage"]["words"], story["stage"]["error"]) == (
+        "The video could not be submitted",
+        "402: out of credits",
+    )
+    assert (story["stage"]["log"]["task_id"], story["ended"]) == ("submit", True)
+
+
+def test_nothing_selected_and_nothing_made_are_told_apart() -> None:
+    ended = {"state": "success", "published": "success"}
+    assert told(exporting([short("a", reason="below_minimum")], **ended))["stage"]["words"] == "No short was selected"
+    unscored = told(exporting([short("a", reason="no_score")], **ended))["stage"]["words"]
+    assert unscored == "No short was selected: Klap gave none of them a score"
+    assert told(exporting([], **ended))["stage"]["words"] == "The run has ended without shorts"
+
+
+def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_no_shorts() -> None:
+    story = told(exporting([short("a")], *steps(0, "success"), state="success", reads_xcoms=False))
+    assert (story["shorts"], story["stage"]["words"]) == ([], "The run has ended")
+
+
+def test_progress_counts_the_steps_that_are_over() -> None:
+    mapped = [*steps(0, "success", "success", "success"), *steps(1, "success", "deferred")]
+    story = told(exporting([short("a"), short("b")], *mapped))
+    assert (story["percent"], story["stage"]["words"]) == (67, "Exporting: 1 of 2 shorts delivered")
+
+
+# The shorts
+
+
+def test_the_selected_shorts_have_the_map_indexes_0_1_2_whatever_lies_between_them() -> None:
+    shorts = [short("a"), short("x", reason="not_picked"), short("b")]
+    known = exporting(shorts, *steps(0, "success", "success", "running"), *steps(1, "success", "deferred"))
+    assert cards(known, "state", "words", "left_out") == [
+        ["running", "Delivering", None],
+        [None, "", "Not selected in the review"],
+        ["deferred", "Klap is exporting", None],
+    ]
+    logs = cards(known, "log")
+    assert [log and (log["task_id"], log["map_index"]) for log in logs] == [
+        ("short.deliver", 0),
+        None,
+        ("short.wait", 1),
+    ]
+
+
+def test_there_are_words_for_each_reason_why_a_short_was_not_selected() -> None:
+    assert LEFT_OUT.keys() == {reason.value for reason in Unselected}
+
+
+def test_a_short_is_delivered_only_when_its_last_step_is_mapped_yet_or_not() -> None:
+    mapped = [step("export", 0, "success"), step("wait", 0, "success"), step("deliver", -1, None)]
+    assert cards(exporting([short("a")], *mapped), "words") == ["Waiting to start"]
+    assert cards(exporting([short("a")], *steps(0, "success", "success", "success")), "words") == ["Delivered"]
+
+
+def test_a_step_that_failed_is_what_is_said_of_its_short_though_those_behind_it_were_not_reached() -> None:
+    mapped = steps(0, "success", "failed", "upstream_failed")
+    xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
+    [[state, words, error, log]] = cards(
+        exporting([short("a")], *mapped, xcoms=xcoms), "state", "words", "error", "log"
+    )
+    assert (state, words, error, log["task_id"]) == ("failed", "The export failed", "out of memory", "short.wait")
+
+
+def test_a_task_that_was_cleared_does_not_say_what_it_left_before() -> None:
+    xcoms: XComs = {
+        ("short.wait", 0, "klap_error"): {"error": "old"},
+        ("short.deliver", 0, "return_value"): {"path": "/old.mp4"},
+        ("publish", -1, "klap_outcome"): [{"project_id": "a", "path": "/old.mp4", "error": None}],
+    }
+    [[error, path]] = cards(exporting([short("a")], *steps(0, "success", "scheduled"), xcoms=xcoms), "error", "path")
+    assert (error, path) == (None, None)
+
+
+OUTCOME: list[dict[str, Any]] = [
+    {"project_id": "a", "path": "file:///a.mp4", "size": 2_000_000, "src_url": VIDEO, "step": None, "error": None},
+    {"project_id": "b", "path": None, "size": None, "src_url": None, "step": "wait", "error": "out of memory"},
+]
+
+
+def test_a_run_that_has_summed_itself_up_has_all_in_that() -> None:
+    mapped = [*steps(0, "success", "success", "success"), *steps(1, "success", "failed", "upstream_failed")]
+    ended = {"state": "failed", "published": "failed", "xcoms": {("publish", -1, "klap_outcome"): OUTCOME}}
+    known = exporting([short("a"), short("b")], *mapped, **ended)
+    assert cards(known, "path", "bytes", "video", "error") == [
+        ["file:///a.mp4", 2_000_000, VIDEO, None],
+        [None, None, None, "out of memory"],
+    ]
+    story = told(known)
+    assert (story["stage"]["state"], story["stage"]["words"], story["percent"], story["delivered"]) == (
+        "failed",
+        "1 of 2 shorts delivered, 1 failed",
+        100,
+        1,
+    )
+    totals = [f"{total['label']} {total['value']}" for total in story["totals"]]
+    assert totals == ["Generated 2", "Selected 2", "Delivered 1", "Failed 1", "Size 2.0 MB"]
+    # Also where Airflow has no task instances of the steps.
+    assert cards(exporting([short("a"), short("b")], **ended), "state") == ["success", "failed"]
+
+
+def test_a_delivered_short_is_played_from_storage_only_where_the_api_server_may_send_it() -> None:
+    ended = {"state": "success", "published": "success", "xcoms": {("publish", -1, "klap_outcome"): OUTCOME}}
+    served = exporting([short("a")], *steps(0, "success", "success", "success"), **ended, is_served=lambda path: True)
+    assert cards(served, "stored", "video") == [[True, VIDEO]]
+    assert cards(replace(served, is_served=lambda path: False), "stored", "video") == [[False, VIDEO]]
+
+
+@pytest.mark.parametrize(
+    ("order", "conf", "watermark"),
+    [
+        ({"watermark": "https://example.com/brand/logo.png?…12345678"}, {}, "logo.png"),
+        ({"watermark": "https://example.com"}, {}, "a watermark"),
+        ({"watermark": None}, {"watermark_src_url": "https://example.com/other.png"}, None),
+        ({"export_id": "e"}, {"watermark_src_url": "https://u:p@example.com/brand/logo.png?sig=1"}, "logo.png"),
+        ({"export_id": "e"}, {"watermark_src_url": None}, None),
+        (None, {"watermark_src_url": "https://example.com/other.png"}, None),
+    ],
+)
+def test_a_short_says_which_watermark_it_has_and_nothing_else_of_its_address(
+    order: Any, conf: dict[str, Any], watermark: str | None
+) -> None:
+    xcoms: XComs = {("short.export", 0, "return_value"): order}
+    known = exporting([short("a")], *steps(0, "success"), xcoms=xcoms, conf={URL: VIDEO, **conf})
+    assert cards(known, "watermark") == [watermark]
+
+
+def test_a_dag_that_lists_no_shorts_has_a_card_for_each_export() -> None:
+    mapped = [step("export", -1, "success"), step("wait", -1, "success")]
+    xcoms: XComs = {
+        ("short.export", -1, "return_value"): {"project_id": "p", "short_name": "Whole"},
+        ("short.wait", -1, "return_value"): {"project_id": "p", "src_url": VIDEO},
+    }
+    known = facts(state="success", tasks={"submit": "success"}, mapped=mapped, xcoms=xcoms)
+    assert cards(known, "name", "words", "video") == [["Whole", "Exported", VIDEO]]
+    assert told(known)["stage"]["words"] == "1 of 1 short exported"
+
+
+def test_only_addresses_of_the_web_are_linked_to() -> None:
+    shorts = [short("a", preview_url="javascript:alert(1)"), short("b", preview_url="https://klap.app/player/b")]
+    assert cards(exporting(shorts), "preview") == [None, "https://klap.app/player/b"]
+    for odd in ("data:text/html,x", "//klap.app", "https:///x", "http://[", 7, None, ["https://a"]):
+        assert web_address(odd) is None
+
+
+# The question
+
+
+OPTIONS = ["1. A", "2. B", "3. C", "None of them"]
+ASKED = [short("a"), short("b", reason="beyond_limit"), short("c")]
+
+
+def asking(state: str | None = "awaiting_input", **question: Any) -> Facts:
+    """A run that asks a person about three shorts, or goes on from the answer."""
+    known = facts(shorts=ASKED, tasks={"submit": "success", "wait_for_shorts": "success", "select": None})
+    select = instance("select", TASKS["select"], state, resumes=state != "awaiting_input")
+    instances = [select if each.task_id == "select" else each for each in known.instances]
+    asked: dict[str, Any] = {"answered_at": None, "chosen": [], "by": None, **question}
+    return replace(
+        known, instances=instances, questions={select.id: Question(select.id, "Which?", OPTIONS, AT, **asked)}
+    )
+
+
+def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> None:
+    story = told(asking())
+    assert story["stage"]["words"] == "Which shorts should be exported?"
+    assert story["question"] == {
+        "place": {"task_id": "select", "map_index": -1, "id": "select.-1", "state": "awaiting_input", "try_number": 1},
+        "options": {"a": "1. A", "b": "2. B", "c": "3. C"},
+        "none": "None of them",
+        "asked_at": AT,
+    }
+    assert cards(asking(), "state", "left_out") == [
+        ["awaiting_input", None],
+        [None, "Beyond the limit"],
+        ["awaiting_input", None],
+    ]
+    assert story["totals"] == [{"label": "Generated", "value": "3"}]
+
+
+@pytest.mark.parametrize("state", ["awaiting_input", "scheduled", "queued", "running"])
+def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(state: str) -> None:
+    answered = asking(state, answered_at=AT, chosen=["2. B"], by="Ada")
+    assert cards(answered, "left_out", "words") == [
+        ["Not selected in the review", ""],
+        [None, "Selected"],
+        ["Not selected in the review", ""],
+    ]
+    story = told(answered)
+    assert story["review"] == {"by": "Ada", "words": "selected 1 of 3 shorts", "at": AT}
+    assert (story["stage"]["words"], story["question"]) == ("Continuing with what was selected", None)
+    none = told(asking(state, answered_at=AT, chosen=["None of them", "2. B"]))
+    assert (none["review"]["by"], [card["left_out"] for card in none["shorts"]]) == (
+        "Somebody",
+        ["Not selected in the review"] * 3,
+    )
+
+
+@pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
+def test_between_the_end_of_a_question_and_what_comes_of_it_no_short_is_left_out(state: str | None) -> None:
+    assert cards(asking(state), "left_out", "words") == [[None, "To be decided"]] * 3
+    assert told(asking(state))["question"] is None
+
+
+def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> None:
+    known = asking("scheduled", answered_at=AT, chosen=["2. B"])
+    cleared = replace(known.first(("ReviewShortsOperator",)), resumes=False)  # type: ignore[type-var]
+    story = told(replace(known, instances=[cleared if each.task_id == "select" else each for each in known.instances]))
+    assert (story["shorts"], story["review"], story["stage"]["words"]) == ([], None, "Selecting the shorts")
+
+
+def test_who_has_selected_or_that_nobody_did_is_said() -> None:
+    def review(value: dict[str, Any]) -> Any:
+        return told(exporting([short("a"), short("b")], xcoms={("select", -1, "klap_review"): value}))["review"]
+
+    ada = {"by": "Ada", "timed_out": False, "picked": ["a"], "answered_at": AT}
+    assert review(ada) == {"by": "Ada", "words": "selected 1 of 2 shorts", "at": AT}
+    assert review({"by": None, "timed_out": True, "picked": ["a"]}) == {
+        "by": "Nobody",
+        "words": "answered in time: the preselected shorts were taken",
+        "at": None,
+    }
+
+
+# Money
+
+
+def test_what_exports_cost_is_known_from_the_list_on() -> None:
+    offer = {"price": 0.48, "second_hand": True, "room": 2, "deadline": AT, "spent": 2.04}
+    story = told(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
+    assert story["offer"] == {"price": 0.48, "estimated": True, "room": 2, "deadline": AT}
+    assert story["cost"] == {"total": 2.04, "estimated": True, "is_sum": False}
+    assert told(facts())["offer"] is None
+
+
+def test_the_sum_of_the_run_counts_as_soon_as_it_is_there() -> None:
+    xcoms: XComs = {
+        ("select", -1, "klap_offer"): {"price": 0.48, "second_hand": True, "spent": 2.04},
+        ("publish", -1, "klap_cost"): {"total": 3.48, "second_hand": False},
+    }
+    cost = told(exporting([short("a")], state="failed", published="failed", xcoms=xcoms))["cost"]
+    assert cost == {"total": 3.48, "estimated": False, "is_sum": True}
+    assert told(exporting([short("a")], published="success"))["cost"] is None
+
+
+FAILED_JOB = {"error": "no speech", "type": "KlapJobFailedError"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "conf", "is_offered"),
+    [
+        (FAILED_JOB, {}, True),
+        (FAILED_JOB, {"klap_task_id": "task01"}, False),  # it would look at the same task
+        ({"error": "…", "type": "KlapTimeoutError"}, {}, False),  # Klap may still finish it
+    ],
+)
+def test_a_video_that_klap_could_not_finish_can_be_sent_again(
+    failure: dict[str, Any], conf: dict[str, Any], *, is_offered: bool
+) -> None:
+    cost = {"total": 0.44, "second_hand": True, "prices": {"input_video": 0.44}}
+    xcoms: XComs = {("wait_for_shorts", -1, "klap_error"): failure, ("publish", -1, "klap_cost"): cost}
+    tasks = {"submit": "success", "wait_for_shorts": "failed", "publish": "failed"}
+    again = told(facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf}))["again"]
+    if not is_offered:
+        assert again is None
+        return
+    assert (again["place"]["task_id"], again["price"], again["estimated"]) == ("submit", 0.44, True)
+
+
+def failed(failure: dict[str, Any], *states: str | None) -> dict[str, Any]:
+    """The card of a short of which a step has failed."""
+    mapped = steps(0, *states)
+    [name] = [each.task_id for each in mapped if each.state == "failed"]
+    [card] = told(exporting([short("a")], *mapped, xcoms={(name, 0, "klap_error"): failure}))["shorts"]
+    return dict(card)
+
+
+UNSENT = ("failed", "upstream_failed", "upstream_failed")
+UNFINISHED = ("success", "failed", "upstream_failed")
+
+
+@pytest.mark.parametrize(
+    ("states", "failure", "is_paid", "cleared"),
+    [
+        (UNFINISHED, {"type": "KlapJobFailedError"}, True, ["short.export", "short.wait", "short.deliver"]),
+        (UNFINISHED, {"type": "AirflowSensorTimeout"}, False, ["short.wait", "short.deliver"]),
+        (("success", "success", "failed"), {"error": "disk"}, False, ["short.deliver"]),
+        (UNSENT, {"error": "402"}, True, ["short.export", "short.wait", "short.deliver"]),
+    ],
+)
+def test_what_is_cleared_to_try_a_short_again_and_whether_that_may_cost(
+    states: tuple[str, ...], failure: dict[str, Any], *, is_paid: bool, cleared: list[str]
+) -> None:
+    retry = failed(failure, *states)["retry"]
+    assert (retry["is_paid"], [each["task_id"] for each in retry["places"]]) == (is_paid, cleared)
+    assert {(each["id"][:5], each["try_number"]) for each in retry["places"]} == {("short", 1)}
+
+
+IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "price": 0.48, "second_hand": False}
+
+
+def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
+    found = failed({"error": "…", "type": "KlapSubmitUncertainError", "fate": IN_DOUBT}, *UNSENT)["in_doubt"]
+    assert found.pop("place")["task_id"] == "short.export"
+    assert found == {
+        "is_changed": False,
+        "entry": "export a plain",
+        "sent_at": AT,
+        "jobs": ["x", "y"],
+        "price": 0.48,
+        "estimated": False,
+    }
+    xcoms: XComs = {
+        ("submit", -1, "klap_error"): {"type": "KlapChangedError", "fate": {"entry": "submission d r submit"}}
+    }
+    stage = told(facts(state="failed", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["in_doubt"]
+    assert (stage["is_changed"], stage["jobs"], stage["price"]) == (True, [], None), "an unknown price is not free"
+
+
+def test_nobody_is_asked_before_airflow_has_marked_what_follows_as_failed_or_a_clear_would_leave_that_out() -> None:
+    card = failed({"error": "…", "fate": IN_DOUBT}, "failed", "upstream_failed", None)
+    assert (card["in_doubt"], card["retry"]) == (None, None)
+    xcoms: XComs = {("submit", -1, "klap_error"): {"error": "…", "fate": IN_DOUBT}}
+    stage = told(facts(state="running", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]
+    assert (stage["state"], stage["in_doubt"]) == ("failed", None)
+
+
+# One whole video
+
+
+def whole(shorts: Sequence[Any], *mapped: Instance, select: str = "success", conf: Any = None, **more: Any) -> Facts:
+    operators = {"submit": "SubmitVideoOperator", "select": "ListShortsOperator"}
+    tasks = {**LISTED, "select": select, "publish": more.pop("published", None)}
+    return facts(
+        shorts=shorts, mapped=mapped, operators=operators, tasks=tasks, conf={URL: VIDEO, **(conf or {})}, **more
+    )
+
+
+ONE = [short("a", virality_score=None)]
+
+
+def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() -> None:
+    for states, words in (
+        (("success", "deferred"), "Klap is exporting"),
+        (("success", "success", "running"), "Delivering"),
+        (("success", "success", "success"), "Writing the summary"),
+    ):
+        assert told(whole(ONE, *steps(0, *states)))["stage"]["words"] == words
+    story = told(whole(ONE, *steps(0, "success", "success", "success"), state="success", published="success"))
+    assert (story["is_whole"], story["stage"]["words"], story["percent"], story["totals"]) == (
+        True,
+        "Delivered",
+        100,
+        [],
+    )
+    assert [(card["is_whole"], card["score"]) for card in story["shorts"]] == [(True, None)]
+
+
+def test_a_whole_video_that_failed_says_so_once_it_is_there_and_before() -> None:
+    mapped = steps(0, "success", "failed", "upstream_failed")
+    xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
+    story = told(whole(ONE, *mapped, state="failed", published="failed", xcoms=xcoms))
+    assert (story["stage"]["words"], story["shorts"][0]["error"]) == ("The export failed", "out of memory")
+    assert told(whole([], state="failed"))["stage"]["words"] == "The run has ended without a video"
+    assert told(whole([], state="failed", select="failed"))["stage"]["words"] == "The video could not be looked up"
+    assert told(whole([], select="deferred"))["stage"]["words"] == "Looking up the video"
+
+
+@pytest.mark.parametrize(
+    ("conf", "submitted", "shape"),
+    [
+        ({"aspect_ratio": "16:9", "width": None, "height": None}, {}, 16 / 9),
+        ({"aspect_ratio": "9:16", "width": 480, "height": 270}, {}, 16 / 9),
+        ({"aspect_ratio": "1:1", "width": 720, "height": None}, {}, 1),
+        ({}, {"dimensions": {"width": 1920, "height": 1080}}, 16 / 9),
+        *(({"aspect_ratio": odd}, {"dimensions": odd}, 9 / 16) for odd in (None, "wide", "1:0", ":", 7, [])),
+    ],
+)
+def test_the_shape_is_as_it_was_asked_for_or_klaps_own(
+    conf: dict[str, Any], submitted: dict[str, Any], shape: float
+) -> None:
+    xcoms: XComs = {("submit", -1, "return_value"): submitted}
+    assert cards(whole(ONE, *steps(0, "running"), conf=conf, xcoms=xcoms), "shape") == [shape]
+
+
+# What cannot be read
+
+
+def test_an_xcom_that_cannot_be_read_hides_itself_and_says_so_once() -> None:
+    mapped = steps(0, "success", "success", "success")
+    xcoms: XComs = {("short.deliver", 0, "return_value"): UNREADABLE}
+    known = exporting([short("a")], *mapped, xcoms=xcoms)
+    assert cards(known, "words", "path") == [["Delivered", None]]
+    assert known.problems == [
+        "The XCom return_value of the task short.deliver (map index 0) cannot be read. See the log of the API server."
+    ]
+
+
+def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
+    known = facts(
+        state="success", tasks={**LISTED, "publish": "success"}, xcoms={("select", -1, "klap_shorts"): UNREADABLE}
+    )
+    assert told(known)["stage"]["words"] == "The run has ended"
+    assert len(known.problems) == 1
+
+
+# fmt: off
+FIELDS = [
+    "project_id", "reason", "path", "error", "fate", "entry", "jobs", "picked", "total", "price", "prices", "by",
+    "klap_task_id", "video", "name", "dimensions", "width", "height", "submitted_at", "trigger_run_id", "line",
+    "source_video_url", "settings", "left_out", "incomplete", "run_id", "watermark", "size", "src_url",
+]
+# fmt: on
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(UNREADABLE),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(FIELDS),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+KEYS = (
+    "return_value",
+    "klap_error",
+    "klap_shorts",
+    "klap_offer",
+    "klap_review",
+    "klap_outcome",
+    "klap_cost",
+    "klap_list",
+)
+STATES = st.sampled_from(
+    [None, "success", "failed", "running", "awaiting_input", "deferred", "upstream_failed", "removed"]
+)
+
+
+@given(st.data())
+def test_whatever_tasks_have_left_the_tab_is_there(data: st.DataObject) -> None:
+    operators = (*OF_A_RUN, *OF_A_BATCH)
+    there = [
+        instance(
+            operator, operator, data.draw(STATES), data.draw(st.sampled_from([-1, 0])), resumes=data.draw(st.booleans())
+        )
+        for operator in data.draw(st.lists(st.sampled_from(operators), max_size=6))
+    ]
+    xcoms: XComs = {
+        (each.task_id, each.map_index, key): data.draw(ANYTHING)
+        for each in there
+        for key in data.draw(st.lists(st.sampled_from(KEYS), max_size=4))
+    }
+    conf = data.draw(st.dictionaries(st.sampled_from([URL, "name", "aspect_ratio", "width"]), ANYTHING, max_size=3))
+    questions = {each.id: Question(each.id, "Which?", OPTIONS, AT, AT, OPTIONS[:1], None) for each in there}
+    run = Run(1, "d", "r", data.draw(st.sampled_from(["running", "failed"])), AT, None, None, None, conf)
+    known = Facts(run, there, xcoms, questions)
+    json.loads(as_json({"story": story_of(known), "batch": batch_of(known, {})}))
+
+
+def test_sizes_and_files_read_as_people_write_them() -> None:
+    assert [file_size(size) for size in (15_001, 1_840_000, 2.5e9)] == ["16 kB", "1.8 MB", "2.50 GB"]
+    assert [file_of(address) for address in ("https://a/b/c%20d.png?x", "no address", "http://[")] == [
+        "c d.png",
+        "no address",
+        "",
+    ]
