@@ -156,7 +156,7 @@ def play(
         supervisor.said.clear()
         supervisor.ledger.clear()
         # What costs money goes out on a connection of its own.
-        monkeypatch.setattr("klap_provider.hooks.client.OnTimeAdapter", lambda _: klap)
+        monkeypatch.setattr("klap_provider.hooks.client.DeadlineAdapter", lambda *_, **__: klap)
 
         def operator() -> Any:
             made = make()
