@@ -270,7 +270,7 @@ def test_more_shorts_than_airflow_maps_a_task_over_are_refused_before_anything_i
     with pytest.raises(KlapInputError, match=r"at most 3 \(\[core\] max_map_length\)\. Lower max_clip_count"):
         task.run()
     assert klap.ledger() == []
-    assert task.supervisor.ledger == {}
+    assert [key for key in task.supervisor.ledger if not key.startswith("claim.")] == []
 
 
 @pytest.mark.parametrize("fields", [{"max_clip_count": 3}, {"max_clip_count": 50, "max_exports": 3}])
