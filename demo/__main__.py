@@ -66,6 +66,7 @@ def start(options: Options, folder: Path) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     # Whatever starts from here on inherits the mark, and is found by it.
     os.environ[MARK] = str(folder)
+    os.environ["SPT_NOENV"] = "1"  # or Airflow's processes would write their titles over it
     with ExitStack() as stack:
         stack.callback(end_leftovers, folder)
         if (folder / "airflow.db").exists():

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 ADDRESS = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
 #: What is printed for a state of a task instance where Airflow's own word would not tell.
-WORDS = {"deferred": "waiting", "awaiting_input": "waiting for an answer", "up_for_retry": "failed, will be retried"}
+WORDS = {
+    "deferred": "waiting",
+    "upstream_failed": "not reached",
+    "awaiting_input": "waiting for an answer",
+    "up_for_retry": "failed, will be retried",
+}
 #: Seconds without a change after which a line says what the run waits for.
 SILENCE = 60
 

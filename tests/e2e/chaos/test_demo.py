@@ -15,10 +15,11 @@ import pytest
 import requests
 
 from demo.airflow import FINISHED, free_ports
+from demo.state import end_leftovers
 from tests.support.checkout import Checkout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.chaos
@@ -27,8 +28,10 @@ DAG_ID = "klap_generate_shorts"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "a check-out, #1 ünd 5% %20? more")
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    checkout = Checkout(tmp_path / "a check-out, #1 ünd 5% %20? more")
+    yield checkout
+    end_leftovers(checkout.state / "sandbox")  # of a start that was killed, if the test failed after that
 
 
 class Up:
