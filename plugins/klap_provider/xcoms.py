@@ -90,14 +90,19 @@ class Submitted(_SentVideo):
     destination: str | None
 
 
-class TaskReady(TypedDict):
-    """Klap has finished a task."""
-
+class _TaskReady(TypedDict):
     klap_task_id: str
     #: ``folder`` (of shorts) or ``project`` (one whole video).
     output_type: str | None
     #: Id of that folder or project.
     output_id: str | None
+
+
+class TaskReady(_TaskReady, total=False):
+    """Klap has finished a task."""
+
+    #: Ids of the shorts that the folder had when its list counted. Absent if the wait could not tell.
+    listed_ids: list[str]
 
 
 class Short(TypedDict):
@@ -403,7 +408,8 @@ LEDGER = "klap_ledger"
 
 # Keys of the task state store: what may be lost.
 
-#: What a wait must remember: ``{"target": str, "started_at": float, "unknown_since": float | None}``.
+#: What a wait must remember: ``{"target": str, "started_at": float, "unknown_since": float | None}``, and, once the
+#: task is ready, ``ready_at``, ``seen`` and ``seen_since`` of its :class:`~klap_provider.rules.polling.PollState`.
 WATCH_KEY = "klap_watch"
 #: What a delivery must: :class:`File`.
 DELIVERED_KEY = "klap_delivered"

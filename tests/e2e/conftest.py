@@ -43,10 +43,8 @@ class Stage:
     shorts: Path
 
     def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
-        """Start a run with the sample video and small clips, as many as it yields, and return its id."""
+        """Start a run with the sample video and small clips, and return its id."""
         small = {"width": 270, "height": 480, "destination": str(self.shorts)}
-        if dag_id == DAG_ID:
-            small["max_clip_count"] = 5  # the list of shorts is complete at the first poll
         return self.airflow.trigger(dag_id, {"source_video_url": self.sandbox.sample, **small, **conf})
 
     def end_of(self, run_id: str, dag_id: str = DAG_ID) -> str:

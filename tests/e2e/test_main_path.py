@@ -50,6 +50,8 @@ def test_what_a_wait_returns_is_the_same_from_the_trigger_as_from_a_worker(stage
     task = stage.airflow.xcom(DAG_ID, run_id, "wait_for_shorts")
     export = stage.airflow.xcom(DAG_ID, run_id, "short.wait_for_export", map_index=0)
 
+    shorts = stage.airflow.xcom(DAG_ID, run_id, "select_shorts", key="klap_shorts")
+    assert sorted(task.pop("listed_ids")) == sorted(short["project_id"] for short in shorts)
     assert task == {
         "klap_task_id": stage.airflow.xcom(DAG_ID, run_id, "submit")["klap_task_id"],
         "output_type": "folder",

@@ -26,6 +26,7 @@ from klap_provider.operators import (
     ReviewShortsOperator,
     SubmitShortsOperator,
 )
+from klap_provider.rules import polling
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 from klap_provider.telemetry import metrics
 
@@ -184,6 +185,22 @@ def test_a_wait_on_a_worker_is_timed_too(klap: Sandbox, statsd: StatsD, airflow:
     waiting = {"klap_task_id": result["klap_task_id"], "submitted_at": result["submitted_at"]}
     airflow(lambda: TaskStatusSensor(task_id="wait", mode=mode, poke_interval=0.3, **waiting)).run()
     assert [line["tags"] for line in statsd.received() if line["name"] == "klap.wait"] == [",job=task"]
+
+
+@pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}, {}, {"end_from_trigger": True}], ids=str)
+def test_a_wait_that_also_waits_for_the_list_is_timed_once_and_not_if_the_task_was_ready_before(
+    klap: Sandbox, statsd: StatsD, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(polling, "LIST_INTERVAL", 1.5)
+    klap.reset(task_seconds=1)
+    result = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=TALK)).run()
+    waiting = {"klap_task_id": result["klap_task_id"], "submitted_at": result["submitted_at"], "first_poll": 0}
+    task = airflow(lambda: TaskStatusSensor(task_id="wait", poke_interval=0.3, **waiting, **mode))
+    for expected in (1, 0):  # the second time as after a clear
+        task.run()
+        timed = [line for line in statsd.received() if line["name"] == "klap.wait"]
+        assert len(timed) == expected
+        assert all(1000 <= float(line["value"]) < 2400 for line in timed), "without the second and a half of the list"
 
 
 def test_a_job_that_is_made_anew_is_counted_anew_and_a_refused_one_is_not(

@@ -195,7 +195,9 @@ def test_a_wait_ends_alike_in_every_mode(klap: Sandbox, airflow: Airflow, mode: 
     assert failure == case.failure
     if failure is None:
         folder_id = klap.outcome(f"/tasks/{klap_task_id}")["output_id"]
-        assert task.xcom() == {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
+        listed_ids = [short["id"] for short in klap.call("GET", f"/projects/{folder_id}").json()]
+        ready = {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
+        assert task.xcom() == {**ready, "listed_ids": listed_ids}
         assert task.xcom("klap_error") is None
     else:
         assert task.xcom() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime, timezone
 from itertools import repeat
 from typing import Any
 
@@ -29,6 +30,7 @@ from klap_provider.errors import (
 )
 from klap_provider.rules.poll_schedule import PollSchedule
 from klap_provider.rules.polling import (
+    LIST_TIMEOUT,
     UNKNOWN_GRACE,
     Done,
     ExportTarget,
@@ -280,6 +282,58 @@ def test_a_list_is_ready_when_it_has_shorts() -> None:
     shorts = [Project(id="p1")]
     assert ShortsTarget("f1").decide(shorts, waiting(60), now=START) == Done(shorts)
     assert ShortsTarget("f1").decide(shorts, waiting(60), now=START + 99) == Done(shorts)
+
+
+@pytest.mark.parametrize(
+    ("took", "created", "interval"),
+    [(2, None, 1), (30, None, 3), (480, None, 48), (3600, None, 60), (0, -200, 20), (100, 50, 10)],
+)
+def test_the_polls_of_a_list_that_agree_are_a_tenth_of_the_tasks_time_apart(
+    took: float, created: float | None, interval: float
+) -> None:
+    made_at = None if created is None else datetime.fromtimestamp(START + created, timezone.utc)
+    ready = task("ready", output_type="folder", created_at=made_at)
+    following = TaskTarget("t1").following(Done(ready), waiting(HOURS), now=START + took)
+    assert following is not None
+    target, state = following
+    again = target.decide([Project(id="p1")], state, now=START + took)
+    assert isinstance(again, PollAgain)
+    assert again.seconds == pytest.approx(interval)
+    assert (again.state.deadline, again.state.schedule) == (waiting(HOURS).deadline, STEADY)
+    done = target.decide([Project(id="p1")], again.state, now=START + took + interval)
+    assert done == Done([Project(id="p1")])
+    assert target.xcom(done)["listed_ids"] == ["p1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "follows"),
+    [
+        ({"output_type": "folder"}, True),
+        ({"type": "video-to-shorts"}, True),
+        ({"output_type": "project"}, False),
+        ({"output_type": "project", "type": "video-to-shorts"}, False),
+        ({"type": "video-to-video"}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_the_list_is_polled_for_a_task_that_made_a_folder(fields: dict[str, Any], follows: bool) -> None:
+    following = TaskTarget("t1").following(Done(task("ready", **fields)), waiting(), now=START)
+    assert (following is not None) is follows
+
+
+@pytest.mark.parametrize(
+    "result", [DOWN, AUTH, GONE, [], KlapRateLimitError("x", status=429, retry_after=9e9)], ids=repr
+)
+def test_a_ready_task_never_fails_and_its_list_is_given_up_at_its_deadline(result: Any) -> None:
+    ready = task("ready", output_type="folder")
+    following = TaskTarget("t1").following(Done(ready), waiting(1000), now=START)
+    assert following is not None
+    (target, state), now = following, START
+    while isinstance(decision := target.decide(result, state, now=now), PollAgain):
+        state, now = decision.state, now + decision.seconds
+    assert decision == Done([] if result == [] else None)
+    assert now == pytest.approx(START if result is AUTH else START + LIST_TIMEOUT)
 
 
 def test_a_list_that_stays_empty_means_that_there_are_no_shorts() -> None:

@@ -17,6 +17,7 @@ from sys import float_info
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -53,10 +54,16 @@ def _or_none(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 Id = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 #: One that is odd counts as one that is not there.
 OptionalId = Annotated[str | None, WrapValidator(_or_none), BeforeValidator(_as_text)]
 OptionalText = Annotated[str | None, WrapValidator(_or_none)]
+#: A time without a zone is in UTC.
+OptionalTime = Annotated[datetime | None, AfterValidator(_in_utc), WrapValidator(_or_none)]
 
 
 class _Answer(BaseModel):
@@ -72,17 +79,7 @@ class _Job(_Answer):
     error: Any = None
     error_message: Any = None
     message: Any = None
-    created_at: datetime | None = None
-
-    @field_validator("created_at", mode="wrap")
-    @classmethod
-    def _time_or_none(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> datetime | None:
-        # An odd time must not make the answer to a paid request unreadable.
-        try:
-            moment: datetime | None = parse(value)
-        except ValidationError:
-            return None
-        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    created_at: OptionalTime = None
 
     @field_validator("error_code", mode="before")
     @classmethod
@@ -103,6 +100,11 @@ class Task(_Job):
     output_type: OptionalText = None
     #: Folder id (video-to-shorts) or project id (video-to-video). Only to be trusted when ``ready``.
     output_id: OptionalId = None
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether the task makes a folder of shorts, rather than one project."""
+        return self.output_type == "folder" or (self.output_type is None and self.type == "video-to-shorts")
 
     @property
     def output(self) -> str | None:
@@ -132,6 +134,7 @@ class Project(_Answer):
     id: Id
     folder_id: OptionalId = None
     name: OptionalText = None
+    created_at: OptionalTime = None
     virality_score: float | None = None
     virality_score_explanation: OptionalText = None
     #: Length in seconds, in some answers.

@@ -99,6 +99,7 @@ def submit_and_wait(
     *,
     fields: Mapping[str, Param],
     wait_task_id: str,
+    expected: Mapping[str, Any] | None = None,
     allowed_sources: Sequence[str] | None = None,
     allowed_destinations: Sequence[str] | None = None,
     **more: Any,
@@ -108,6 +109,7 @@ def submit_and_wait(
 
     :param form: of :func:`form_of`.
     :param fields: of the form.
+    :param expected: parameters of the wait that describe the list of shorts.
     :param allowed_sources: which places a run may name for its video, beside the form's default. None: what the team
         allows.
     :param allowed_destinations: the same for its destination.
@@ -131,6 +133,7 @@ def submit_and_wait(
         klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
         submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
         end_from_trigger=True,
+        **(expected or {}),
     )
     return submit, wait
 

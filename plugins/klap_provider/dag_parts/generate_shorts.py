@@ -105,11 +105,17 @@ def klap_generate_shorts(
         dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
     ) as dag:
         form = form_of(dag, fields)
+        expected = {
+            # The settings with which an existing Klap task was submitted are not known.
+            "max_clip_count": "{{ '' if params.klap_task_id else params.max_clip_count or '' }}",
+            "project_ids": form["project_ids"],
+        }
         submit, wait = submit_and_wait(
             form,
             SubmitShortsOperator,
             fields=fields,
             wait_task_id="wait_for_shorts",
+            expected=expected,
             allowed_sources=allowed_sources,
             allowed_destinations=allowed_destinations,
             max_exports=form["limit"],
@@ -124,9 +130,8 @@ def klap_generate_shorts(
             min_virality_score=form["min_virality_score"],
             without_score=form["without_score"],
             limit=form["limit"],
-            project_ids=form["project_ids"],
-            # Of a Klap task that is given, nobody knows with which settings it was submitted.
-            max_clip_count="{{ '' if params.klap_task_id else params.max_clip_count or '' }}",
+            **expected,
+            listed_ids="{{ ti.xcom_pull('wait_for_shorts').get('listed_ids') | tojson }}",
             source_video_url=form["source_video_url"],
             video_name=form["name"],
             watermark=watermark_of(form),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
@@ -313,6 +314,24 @@ def is_static(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(is_static, value))
     return value is None or isinstance(value, bool | int | float)
+
+
+def rendered_number(value: Any) -> int | None:
+    """Return a whole number that a template may have rendered as text; None for anything else."""
+    try:
+        return int(float(value or ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def rendered_ids(value: Any) -> list[str] | None:
+    """Return ids that a template may have rendered as the text of a JSON list; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return [str(each) for each in value] if isinstance(value, list | tuple) else None
 
 
 def _secrets(value: Any) -> Iterator[str]:

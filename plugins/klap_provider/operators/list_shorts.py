@@ -11,7 +11,7 @@ from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import check_now, is_static, reports_failure
+from klap_provider.operators.base import check_now, is_static, rendered_ids, rendered_number, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules import ledger, limits, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
@@ -44,9 +44,10 @@ class ListShortsOperator(KlapLedgerOperator):
     List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
 
     After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready its
-    list can be late by some minutes, and Klap may fill it gradually. The list counts at once if it has
-    ``max_clip_count`` shorts, or all of ``project_ids``, or if this run has selected before. Otherwise the triggerer
-    polls it until two polls agree that are a minute apart, or less where the connection sets a short poll interval.
+    list can be late by some minutes, and Klap may fill it gradually. The list counts at once if it has the shorts of
+    ``listed_ids``, ``max_clip_count`` shorts, or all of ``project_ids``, or if this run has selected before. Otherwise
+    the triggerer polls it until two polls agree that are a minute apart, or less where the connection sets a short
+    poll interval.
 
     What a run has selected, it keeps, in its order: after a clear, shorts that are new or have another score change
     nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
@@ -60,6 +61,8 @@ class ListShortsOperator(KlapLedgerOperator):
     :param project_ids: ids of shorts of the folder: just these are returned, whatever ``limit`` and
         ``min_virality_score`` say. Default: none is asked for by its id. Templated.
     :param max_clip_count: how many shorts Klap was asked to make at most. Default: not known. Templated.
+    :param listed_ids: ids of the shorts that ``TaskStatusSensor`` saw, as a list, or as JSON:
+        ``"{{ ti.xcom_pull('wait').get('listed_ids') | tojson }}"``. Default: not known. Templated.
     :param source_video_url: the video, for the ledger's line on what Klap bills for the shorts. Templated.
     :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
         does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
@@ -89,6 +92,7 @@ class ListShortsOperator(KlapLedgerOperator):
         "limit",
         "project_ids",
         "max_clip_count",
+        "listed_ids",
         "source_video_url",
         "budget",
         "submissions",
@@ -111,6 +115,7 @@ class ListShortsOperator(KlapLedgerOperator):
         limit: int | None = None,
         project_ids: list[str] | None = None,
         max_clip_count: int | str | None = None,
+        listed_ids: list[str] | str | None = None,
         source_video_url: str | None = None,
         budget: float | None = None,
         submissions: int | str = 1,
@@ -129,6 +134,7 @@ class ListShortsOperator(KlapLedgerOperator):
         self.limit = limit
         self.project_ids = project_ids
         self.max_clip_count = max_clip_count
+        self.listed_ids = listed_ids
         self.source_video_url = source_video_url
         self.budget = budget
         self.submissions = submissions
@@ -313,11 +319,11 @@ class ListShortsOperator(KlapLedgerOperator):
         """Return the list to poll, and what makes it count."""
         if self.selected_before(context) is not None:
             return self._target()
-        most = _number(self.max_clip_count)
         return replace(
             self._target(),
-            most=None if most is None else int(most),
+            most=rendered_number(self.max_clip_count),
             wanted=self.project_ids or None,
+            listed=rendered_ids(self.listed_ids),
             interval=polling.list_interval(self._poll_interval()),
         )
 
@@ -350,11 +356,3 @@ class ListShortsOperator(KlapLedgerOperator):
                     timeout=timedelta(seconds=self.list_timeout * 2 + 600),
                 )
             time.sleep(decision.seconds)
-
-
-def _number(rendered: float | str | None) -> float | None:
-    """Return a rendered number; None for what a template makes of one that is not known."""
-    try:
-        return float(rendered or "")
-    except ValueError:
-        return None

@@ -39,8 +39,18 @@ UNKNOWN_GRACE = 120.0
 #: Seconds that a poll at, or after, the deadline may still take.
 LAST_POLL = 15.0
 
-#: Seconds between two polls of a list of shorts that have to agree.
+#: Seconds at most between two polls of a list of shorts that have to agree.
 LIST_INTERVAL = 60.0
+
+#: The same, as a share of the time that the task took; and seconds at least.
+LIST_SHARE = 0.1
+LEAST_LIST_INTERVAL = 1.0
+
+#: Seconds from when a task is ready until its list of shorts counts as it is.
+LIST_TIMEOUT = 300.0
+
+#: Seconds after which Klap adds no more shorts to a list.
+LIST_SETTLED = 600.0
 
 #: Failed polls in a row after which the triggerer hands over to a worker, which may reach Klap where it does not.
 HAND_OVER_AFTER = 5
@@ -72,6 +82,8 @@ class PollState:
     :param handovers: how often in a row the triggerer has handed over to a worker without a good poll of its own.
     :param seen: what the latest poll of a list saw, as a hash; None before the first one.
     :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
+    :param ready_at: when a poll first found that the task is ready, in seconds since the epoch; None before, and for
+        other jobs.
     """
 
     started_at: float
@@ -82,6 +94,7 @@ class PollState:
     handovers: int = 0
     seen: str | None = None
     seen_since: float | None = None
+    ready_at: float | None = None
 
     @property
     def hands_over(self) -> bool:
@@ -100,6 +113,21 @@ class PollState:
     def handed_over(self) -> PollState:
         """Return the state for the worker that takes over."""
         return replace(self, failures=0, handovers=self.handovers + 1)
+
+    @property
+    def of_list(self) -> dict[str, Any]:
+        """What a wait for a list must remember, so that another process can continue it: the fields that are set."""
+        fields = {"seen": self.seen, "seen_since": self.seen_since, "ready_at": self.ready_at}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def with_list(self, remembered: Mapping[str, Any]) -> PollState:
+        """Return the state with the fields of :attr:`of_list` as they were remembered."""
+        return replace(
+            self,
+            seen=remembered.get("seen"),
+            seen_since=remembered.get("seen_since"),
+            ready_at=remembered.get("ready_at"),
+        )
 
 
 @dataclass(frozen=True)
@@ -136,11 +164,26 @@ class Target(Protocol[T]):
     def decide(self, result: T | KlapError, state: PollState, *, now: float) -> Done[T] | PollAgain:
         """Decide what a result means; raise a :class:`~klap_provider.errors.KlapError` where the wait is over."""
 
+    def following(
+        self, done: Done[Any], state: PollState, *, now: float, is_first: bool = False
+    ) -> tuple[Target[Any], PollState] | None:
+        """
+        Return what to wait for next, and with which state; None if the wait is over.
+
+        :param is_first: whether this was the first poll of the wait, so that the job may have ended long ago.
+        """
+
     def xcom(self, done: Done[T]) -> Any:
         """Return what the wait's task returns."""
 
 
 class _Stored:
+    def following(
+        self, done: Done[Any], state: PollState, *, now: float, is_first: bool = False
+    ) -> tuple[Target[Any], PollState] | None:
+        """Return None: the wait is over."""
+        return None
+
     @classmethod
     def from_ids(cls, ids: Mapping[str, Any]) -> Self:
         """Return the target that was stored as these ids; ids that this version does not know are ignored."""
@@ -149,12 +192,19 @@ class _Stored:
 
 @dataclass(frozen=True)
 class TaskTarget(_Stored):
-    """A task, until it is ready."""
+    """
+    A task, until it is ready. If it made a folder, a :class:`ReadyTask` follows.
+
+    :param most: see :class:`ShortsTarget`.
+    :param wanted: see :class:`ShortsTarget`.
+    """
 
     job: ClassVar[str] = "task"
     schedule: ClassVar[PollSchedule] = poll_schedule.TASKS
 
     klap_task_id: str
+    most: int | None = None
+    wanted: Sequence[str] | None = None
 
     def __str__(self) -> str:
         return f"task {self.klap_task_id}"
@@ -166,6 +216,26 @@ class TaskTarget(_Stored):
     def decide(self, result: Task | KlapError, state: PollState, *, now: float) -> Done[Task] | PollAgain:
         """See :func:`decide_job`."""
         return decide_job(result, state, now=now)
+
+    def following(
+        self, done: Done[Task], state: PollState, *, now: float, is_first: bool = False
+    ) -> tuple[ReadyTask, PollState] | None:
+        """Return the list of the task's shorts; None for a task that made one project."""
+        task = done.value
+        if not task.has_folder:
+            return None
+        ready_at = now if state.ready_at is None else state.ready_at
+        submitted_at = state.started_at
+        if task.created_at is not None:
+            submitted_at = min(submitted_at, task.created_at.timestamp())
+        shorts = ShortsTarget(
+            task.output_id,
+            most=self.most,
+            wanted=self.wanted,
+            interval=min(LIST_INTERVAL, max(LEAST_LIST_INTERVAL, LIST_SHARE * (ready_at - submitted_at))),
+            may_be_settled=is_first,
+        )
+        return ReadyTask(task, shorts, ready_at), replace(state, ready_at=ready_at, unknown_since=None, failures=0)
 
     def xcom(self, done: Done[Task]) -> TaskReady:
         """Return the task's ids; ``output_id`` is the folder of the shorts."""
@@ -226,11 +296,14 @@ class ShortsTarget(_Stored):
 
     Just after a task is ready, its list can be empty, or the call fail, for some minutes, and Klap may fill it
     gradually. So a list counts when it has all shorts that there can be, or when polls with ``interval`` seconds
-    between the first and the last of them saw the same shorts with the same scores. At the deadline it counts as it is.
+    between the first and the last of them saw the same shorts with the same scores, or when it still has what the wait
+    for the task saw. At the deadline it counts as it is.
 
     :param most: how many shorts Klap makes at most; None: not known.
     :param wanted: ids of the shorts that are needed; the others may be missing. None: all are needed.
     :param interval: see above.
+    :param listed: ids of the shorts that the wait for the task saw. None: not known.
+    :param may_be_settled: whether a list also counts if Klap made its newest short more than ten minutes ago.
     """
 
     job: ClassVar[str] = "list"
@@ -241,6 +314,8 @@ class ShortsTarget(_Stored):
     most: int | None = None
     wanted: Sequence[str] | None = None
     interval: float = 0.0
+    listed: Sequence[str] | None = None
+    may_be_settled: bool = False
 
     def __str__(self) -> str:
         return f"folder {self.folder_id}" if self.project_id is None else f"project {self.project_id}"
@@ -267,10 +342,12 @@ class ShortsTarget(_Stored):
             return _again(str(result), _failed(result, state), now=now, asked=result.retry_after)
         if result:
             return self._complete(result, replace(state, failures=0), now=now)
-        if now >= state.deadline:
+        was_empty = self.listed is not None and not self.listed and state.seen is None
+        if was_empty or now >= state.deadline:
             raise KlapNoShortsError(
                 f"Klap made no shorts of this video: the folder {self.folder_id} is still empty "
-                f"{now - state.started_at:.0f} s after the first poll. A video without speech yields none. "
+                f"{LIST_TIMEOUT if was_empty else now - state.started_at:.0f} s after "
+                f"{'the task was ready' if was_empty else 'the first poll'}. A video without speech yields none. "
                 "With allow_empty this counts as a success."
             )
         return _again("the folder is empty", replace(state, failures=0), now=now)
@@ -278,19 +355,84 @@ class ShortsTarget(_Stored):
     def _complete(self, shorts: list[Project], state: PollState, *, now: float) -> Done[list[Project]] | PollAgain:
         seen = hashlib.sha256(repr(sorted((short.id, short.virality_score) for short in shorts)).encode()).hexdigest()
         since = state.seen_since if state.seen == seen and state.seen_since is not None else now
-        if self._is_full(shorts) or now - since >= self.interval or now >= state.deadline:
+        agrees = now - since >= self.interval or now >= state.deadline
+        if agrees or self._is_full(shorts) or (self.may_be_settled and _are_settled(shorts, now)):
             return Done(shorts)
         state = replace(state, seen=seen, seen_since=since)
         return PollAgain(min(since + self.interval, state.deadline) - now, state)
 
     def _is_full(self, shorts: list[Project]) -> bool:
-        if self.project_id is not None or (self.wanted and {short.id for short in shorts} >= set(self.wanted)):
+        ids = {short.id for short in shorts}
+        if self.project_id is not None or any(known and ids >= set(known) for known in (self.wanted, self.listed)):
             return True
         scored = all(short.virality_score is not None for short in shorts)
         return scored and self.most is not None and len(shorts) >= self.most
 
     def xcom(self, done: Done[list[Project]]) -> None:
         """Return nothing: the operator that waited lists the shorts itself."""
+
+
+@dataclass(frozen=True)
+class ReadyTask(_Stored):
+    """
+    A task that is ready, until the list of its shorts counts.
+
+    It never fails, because the task is ready. What the list could not tell, the operator that lists the shorts finds
+    out. Airflow does not store it: another process polls the task first.
+
+    :param shorts: the list.
+    :param ready_at: when a poll first found that the task is ready, in seconds since the epoch.
+    """
+
+    job: ClassVar[str] = "task"
+    schedule: ClassVar[PollSchedule] = poll_schedule.LISTS
+
+    task: Task
+    shorts: ShortsTarget
+    ready_at: float
+
+    def __str__(self) -> str:
+        return f"{self.shorts} of task {self.task.id}"
+
+    def call(self) -> Call[list[Project]]:
+        """``GET /projects/{folder_id}``."""
+        return self.shorts.call()
+
+    def decide(
+        self, result: list[Project] | KlapError, state: PollState, *, now: float
+    ) -> Done[list[Project] | None] | PollAgain:
+        """Decide what a list means: ``Done(None)`` where it cannot be read, or the wait's own deadline has passed."""
+        interval = min(state.schedule.interval, self.schedule.interval)
+        of_list = replace(
+            state,
+            started_at=self.ready_at,
+            deadline=self.ready_at + LIST_TIMEOUT,
+            schedule=poll_schedule.PollSchedule(interval, first=0),
+        )
+        try:
+            decision = self.shorts.decide(result, of_list, now=now)
+        except KlapNoShortsError:
+            return Done([])
+        except KlapError:
+            return Done(None)
+        if isinstance(decision, Done):
+            return Done(decision.value)
+        if now >= state.deadline:
+            return Done(None)
+        kept = replace(decision.state, started_at=state.started_at, deadline=state.deadline, schedule=state.schedule)
+        return PollAgain(min(decision.seconds, state.deadline - now), kept)
+
+    def xcom(self, done: Done[list[Project] | None]) -> TaskReady:
+        """Return the ids of the task, and of the shorts that its list has."""
+        ready = TaskTarget(self.task.id).xcom(Done(self.task))
+        if done.value is not None:
+            ready["listed_ids"] = [short.id for short in done.value]
+        return ready
+
+
+def _are_settled(shorts: Sequence[Project], now: float) -> bool:
+    """Return whether Klap made the newest short so long ago that no more will come."""
+    return all(short.created_at and now - short.created_at.timestamp() >= LIST_SETTLED for short in shorts)
 
 
 def list_interval(poll_interval: float | None) -> float:

@@ -88,6 +88,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         # Not under its own name, see airflow_internals.tasks.can_end_in_triggerer.
         self.ends_in_triggerer = end_from_trigger
         self._again: PollAgain | None = None
+        # What follows the target, once that is ready.
+        self._following: Target[Any] | None = None
 
     @property
     @abstractmethod
@@ -116,7 +118,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         state = replace(
             self._begin(context), unknown_since=event.get("unknown_since"), handovers=event.get("handovers", 0)
         )
-        return self._poll_or_defer(state, is_first=False)
+        return self._poll_or_defer(state.with_list(event), is_first=False)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a wait, also where the triggerer failed, which is no failure of the job."""
@@ -130,9 +132,11 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
         :raises KlapWaitError: the job is not ready.
         """
-        decision = self._decide(self._begin(context))
+        decision = self._decide(self._begin(context), is_first=False)
         if isinstance(decision, polling.Done):
-            return self.target().xcom(decision)
+            return self._xcom(decision)
+        if self._following is not None:
+            return self._following.xcom(polling.Done(None))
         raise KlapWaitError(
             f"The triggerer could not wait for {self.target()} ({error}): see its log. The job is not ready; the next "
             "try continues the wait."
@@ -141,22 +145,27 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
         state = self._begin(context) if self._again is None else self._again.state
+        is_first = self._again is None and not context.get("task_reschedule_count")
         try:
-            decision = self._poll(state)
+            decision = self._poll(state, is_first=is_first)
         except KlapUnknownStatusError:
             self._remember(context, replace(state, unknown_since=None))  # after a clear the grace period starts again
             raise
         if isinstance(decision, polling.Done):
-            if self._again is not None or context.get("task_reschedule_count"):
-                self._time(state)
-            return PokeReturnValue(is_done=True, xcom_value=self.target().xcom(decision))
-        if decision.state.unknown_since != state.unknown_since:
+            return PokeReturnValue(is_done=True, xcom_value=self._xcom(decision))
+        if (decision.state.unknown_since, decision.state.of_list) != (state.unknown_since, state.of_list):
             self._remember(context, decision.state)
         self._again = decision
         return PokeReturnValue(is_done=False)
 
     def _get_next_poke_interval(self, *_: Any) -> float:
-        return self.poke_interval if self._again is None else self._again.seconds
+        if self._again is None:
+            return self.poke_interval
+        state, seconds = self._again.state, self._again.seconds
+        if self.reschedule and state.ready_at is not None and state.seen is None:
+            # The list is late. Each poll starts a worker, so the next one comes no sooner than those of the task.
+            return max(seconds, min(self.poke_interval, state.deadline - time.time()))
+        return seconds
 
     def _begin(self, context: Context) -> PollState:
         """Return the state of the wait: anchored on the submission, or else on this task's very first poll."""
@@ -172,7 +181,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             deadline=started_at + self.timeout,
             schedule=self.schedule(),
             unknown_since=record["unknown_since"],
-        )
+        ).with_list(record)
         if submitted_at is None and "target" not in record:
             self._remember(context, state)
         return state
@@ -196,22 +205,39 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         return poll_schedule.PollSchedule(interval, first)
 
     def _remember(self, context: Context, state: PollState) -> None:
-        record = {"target": str(self.target()), "started_at": state.started_at, "unknown_since": state.unknown_since}
+        record = {
+            "target": str(self.target()),
+            "started_at": state.started_at,
+            "unknown_since": state.unknown_since,
+            **state.of_list,
+        }
         context["task_state_store"].set(WATCH_KEY, cast("dict[str, JsonValue]", record))
 
-    def _poll(self, state: PollState) -> Done[Any] | PollAgain:
+    def _poll(self, state: PollState, *, is_first: bool) -> Done[Any] | PollAgain:
+        target = self._following or self.target()
         try:
-            return self.poll(self.target(), state)
+            decision = self.poll(target, state)
+            if isinstance(decision, polling.Done):
+                if not is_first and state.ready_at is None:
+                    self._time(state)
+                following = target.following(decision, state, now=time.time(), is_first=is_first)
+                if following is not None:
+                    self._following, state = following
+                    decision = self.poll(self._following, state)
+            return decision
         except KlapTimeoutError as timeout:
             raise AirflowSensorTimeout(str(timeout)) from timeout
+
+    def _xcom(self, done: Done[Any]) -> Any:
+        return (self._following or self.target()).xcom(done)
 
     def _time(self, state: PollState) -> None:
         """Measure how long the job took; not for one that was ready at the first poll, which may be long after."""
         metrics.time(metrics.WAIT, time.time() - state.started_at, job=self.target().job)
 
-    def _decide(self, state: PollState) -> Done[Any] | PollAgain:
+    def _decide(self, state: PollState, *, is_first: bool) -> Done[Any] | PollAgain:
         try:
-            return self._poll(state)
+            return self._poll(state, is_first=is_first)
         except (AirflowSensorTimeout, KlapError) as failure:
             # What BaseSensorOperator does in its other modes.
             if self.never_fail or (self.soft_fail and isinstance(failure, AirflowSensorTimeout)):
@@ -219,11 +245,9 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             raise
 
     def _poll_or_defer(self, state: PollState, *, is_first: bool) -> Any:
-        decision = self._decide(state)
+        decision = self._decide(state, is_first=is_first)
         if isinstance(decision, polling.Done):
-            if not is_first:
-                self._time(state)
-            return self.target().xcom(decision)
+            return self._xcom(decision)
         return self._defer(decision)
 
     def _defer(self, again: PollAgain) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider import triggers
+from klap_provider.operators.base import rendered_ids, rendered_number
 from klap_provider.rules import polling
 from klap_provider.sensors.base import KlapJobSensor
 
@@ -17,18 +18,41 @@ class TaskStatusSensor(KlapJobSensor):
     """
     Wait until a Klap task is ready: ``GET /tasks/{task_id}``.
 
+    If the task made a folder of shorts, the sensor then polls the list of shorts (``GET /projects/{folder_id}``) until
+    two polls agree, for at most five minutes. A list that cannot be read does not fail the wait.
+
     :param klap_task_id: id of the task, as the submitting operators return it. Templated.
+    :param max_clip_count: a list with this number of shorts needs no second poll. Default: not known. Templated.
+    :param project_ids: a list that has these shorts needs no second poll. Default: not known. Templated.
     :param timeout: seconds or a timedelta. Default two hours; tasks take about 2 to 30 minutes.
 
     The other parameters are those of :class:`KlapJobSensor`. Returns
-    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``.
+    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``, and with them ``listed_ids``, the
+    ids of the listed shorts, if the list could be read. Pass these to ``ListShortsOperator``.
     """
 
-    template_fields: Sequence[str] = ("klap_task_id", "submitted_at", "klap_conn_id", "on_behalf_of")
+    template_fields: Sequence[str] = (
+        "klap_task_id",
+        "max_clip_count",
+        "project_ids",
+        "submitted_at",
+        "klap_conn_id",
+        "on_behalf_of",
+    )
 
-    def __init__(self, *, klap_task_id: str, timeout: timedelta | float = 2 * 60 * 60, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        klap_task_id: str,
+        max_clip_count: int | str | None = None,
+        project_ids: list[str] | None = None,
+        timeout: timedelta | float = 2 * 60 * 60,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(timeout=timeout, **kwargs)
         self.klap_task_id = klap_task_id
+        self.max_clip_count = max_clip_count
+        self.project_ids = project_ids
 
     @property
     def trigger_type(self) -> type[triggers.TaskStatusTrigger]:
@@ -37,4 +61,5 @@ class TaskStatusSensor(KlapJobSensor):
 
     def target(self) -> polling.TaskTarget:
         """Return the task."""
-        return polling.TaskTarget(self.klap_task_id)
+        most, wanted = rendered_number(self.max_clip_count), rendered_ids(self.project_ids)
+        return polling.TaskTarget(self.klap_task_id, most=most, wanted=wanted)

@@ -62,6 +62,7 @@ class KlapTrigger(BaseTrigger):
     :param handovers: how often in a row a worker took over from the triggerer.
     :param seen: what the latest poll of a list saw, as a hash.
     :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
+    :param ready_at: when a poll first found that the task is ready, in seconds since the epoch.
     :param on_behalf_of: id of the managed user to act for; None: the connection's.
     :param end_from_trigger: end the task from the triggerer: it writes the XCom, and no worker is started.
     """
@@ -82,6 +83,7 @@ class KlapTrigger(BaseTrigger):
         handovers: int = 0,
         seen: str | None = None,
         seen_since: float | None = None,
+        ready_at: float | None = None,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
         **_of_other_versions: Any,
@@ -98,6 +100,7 @@ class KlapTrigger(BaseTrigger):
             handovers=handovers,
             seen=seen,
             seen_since=seen_since,
+            ready_at=ready_at,
         )
         self.next_poll = time.time() if next_poll is None else next_poll
         self.on_behalf_of = on_behalf_of
@@ -125,8 +128,7 @@ class KlapTrigger(BaseTrigger):
             next_poll=time.time() + again.seconds,
             unknown_since=state.unknown_since,
             handovers=state.handovers,
-            seen=state.seen,
-            seen_since=state.seen_since,
+            **state.of_list,
             on_behalf_of=on_behalf_of,
             end_from_trigger=end_from_trigger,
         )
@@ -143,8 +145,7 @@ class KlapTrigger(BaseTrigger):
             "next_poll": self.next_poll,
             "unknown_since": self.state.unknown_since,
             "handovers": self.state.handovers,
-            "seen": self.state.seen,
-            "seen_since": self.state.seen_since,
+            **self.state.of_list,
             "on_behalf_of": self.on_behalf_of,
             "end_from_trigger": self.end_from_trigger,
         }
@@ -167,8 +168,7 @@ class KlapTrigger(BaseTrigger):
 
     def _continued(self) -> dict[str, Any]:
         state = self.state
-        seen = {} if state.seen is None else {"seen": state.seen, "seen_since": state.seen_since}
-        return {"unknown_since": state.unknown_since, "handovers": state.handovers, **seen}
+        return {"unknown_since": state.unknown_since, "handovers": state.handovers, **state.of_list}
 
     async def _wait(self, pause: float) -> TriggerEvent | None:
         """
@@ -177,7 +177,8 @@ class KlapTrigger(BaseTrigger):
         :param pause: seconds until the first poll.
         """
         client_class = await _client_class()
-        async with client_class(self.klap_conn_id, on_behalf_of=self.on_behalf_of, target=self.target) as client:
+        target = self.target
+        async with client_class(self.klap_conn_id, on_behalf_of=self.on_behalf_of, target=target) as client:
             await asyncio.sleep(pause)
             while True:
                 result: Any
@@ -193,7 +194,7 @@ class KlapTrigger(BaseTrigger):
                 except KlapError as failure:
                     result = failure
                 try:
-                    decision = self.target.decide(result, self.state, now=time.time())
+                    decision = target.decide(result, self.state, now=time.time())
                 except (KlapJobError, KlapNoShortsError) as over:
                     self.log.info("The wait for %s is over: %s", self.target, over)
                     return None
@@ -202,8 +203,15 @@ class KlapTrigger(BaseTrigger):
                     await self._hand_over()
                     return None
                 if isinstance(decision, Done):
-                    self.log.info("%s is ready", self.target)
-                    return await self._end(decision)
+                    following = target.following(decision, self.state, now=time.time())
+                    if following is None:
+                        self.log.info("%s is ready", self.target)
+                        return await self._end(target.xcom(decision))
+                    if self.state.ready_at is None:
+                        self._time()
+                    target, self.state = following
+                    client.target = target
+                    continue
                 self._tell(result, decision.state)
                 self.state = decision.state
                 if not isinstance(result, KlapError):
@@ -221,6 +229,8 @@ class KlapTrigger(BaseTrigger):
                 self.log.info("%s: %s", self.target, result)
         elif self.state.failures:
             self.log.info("%s: Klap answers again", self.target)
+        elif state.seen != self.state.seen:
+            self.log.info("%s: the list of shorts may not be complete; it is polled again", self.target)
         elif state.unknown_since != self.state.unknown_since:
             self.log.info("%s: %s", self.target, result)
 
@@ -230,15 +240,19 @@ class KlapTrigger(BaseTrigger):
         await asyncio.sleep(max(0.0, min(seconds, self.state.deadline - time.time())))
         self.state = self.state.handed_over()
 
-    async def _end(self, done: Done[Any]) -> TriggerEvent | None:
+    def _time(self) -> None:
+        metrics.time(metrics.WAIT, time.time() - self.state.started_at, job=self.target.job)
+
+    async def _end(self, result: Any) -> TriggerEvent | None:
         if not self.end_from_trigger or self.task_instance is None:  # dag.test() sets none
             return None
         try:
-            await leave_result(self.task_instance, self.target.xcom(done))
+            await leave_result(self.task_instance, result)
         except Exception:
             self.log.exception("The XCom of %s could not be written; a worker does it", self.target)
             return None
-        metrics.time(metrics.WAIT, time.time() - self.state.started_at, job=self.target.job)
+        if self.state.ready_at is None:
+            self._time()
         return TaskSuccessEvent()
 
 
@@ -254,7 +268,7 @@ async def _client_class() -> type[KlapAsyncClient]:
 
 
 class TaskStatusTrigger(KlapTrigger):
-    """Wait for a task. ``target``: ``{"klap_task_id": str}``."""
+    """Wait for a task, and for the list of its shorts. ``target``: the fields of its :class:`TaskTarget`."""
 
     target_type = TaskTarget
 
