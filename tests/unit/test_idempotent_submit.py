@@ -657,7 +657,7 @@ def test_a_retry_with_other_settings_continues_with_what_was_paid_for(
     assert 'language was "en" and is "de"; host was' in caplog.text
 
 
-@pytest.mark.parametrize("tries", [(2, 5), (1, 3)], ids=["cleared", "deleted"])
+@pytest.mark.parametrize("tries", [(2, 5), (1, 3), (2, 3)], ids=["cleared", "deleted", "deleted or of the same try"])
 @pytest.mark.parametrize("decision", ["adopt", "resend"])
 def test_after_a_clear_with_other_settings_the_user_decides(
     store: MemoryStore, klap: Klap, tries: tuple[int, int], decision: str

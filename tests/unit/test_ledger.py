@@ -121,7 +121,7 @@ def test_every_difference_is_named() -> None:
     ("now", "is_retry"),
     [
         (Asker("run", 3, 3), True),
-        (Asker("run", 2, 3), True),  # the same try, started twice
+        (Asker("run", 2, 3), False),  # deleted, and triggered again; or another request of the same try
         (Asker("run", 3, 5), False),  # cleared
         (Asker("run", 1, 3), False),  # deleted, and triggered again
     ],

@@ -76,7 +76,7 @@ class Asker:
 
     def is_retry_of(self, other: Asker) -> bool:
         """Return whether only Airflow's own retries lie between the two: no clear and no deleted run."""
-        return self.max_tries == other.max_tries and self.try_number >= other.try_number
+        return self.max_tries == other.max_tries and self.try_number > other.try_number
 
 
 @dataclass(frozen=True)
