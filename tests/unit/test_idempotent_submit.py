@@ -25,7 +25,7 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
-from klap_provider.rules.in_doubt import CLOCKS, SEND_WITHIN, SOON, Listing, Window
+from klap_provider.rules.in_doubt import CLOCKS, SEND_WITHIN, SOON, Listing, ends_at
 from klap_provider.rules.ledger import Asker, Attempt, PaidRequest, read_attempts
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ LOG = "export.short"
 FIRST = f"{LOG}.0"
 ADOPT, RESEND = f"adopt.{FIRST}", f"resend.{FIRST}"
 EXPORT = PaidRequest(LOG, "https://a.example/talk.mp4", "export of short", 0.48)
-WINDOW = Window(response_within=70.0)
+RESPONSE_WITHIN = 70.0
 #: Seconds after which an attempt that was made at 0 is no longer in the in-doubt window.
-WAIT = WINDOW.ends_at(Attempt(FIRST, "a", 0.0, Asker("run"), "", "", 0.0))
+WAIT = ends_at(Attempt(FIRST, "a", 0.0, Asker("run"), "", "", 0.0))
 REFUSALS = [
     KlapConnectionError("x"),
     KlapAuthError("x", status=401),
@@ -89,6 +89,7 @@ class Klap:
     time: float = 1000.0
     slept: list[float] = field(default_factory=list)
     attempts: int = 0
+    response_within: float = RESPONSE_WITHIN
 
     @property
     def has_list(self) -> bool:
@@ -134,7 +135,8 @@ class Klap:
     ) -> IdempotentSubmit:
         self.attempts += 1
         self.time = self.time if now is None else now
-        return IdempotentSubmit(store, self, request, Asker(run, *tries), f"id-{self.attempts}", self, WINDOW)
+        asker, attempt_id = Asker(run, *tries), f"id-{self.attempts}"
+        return IdempotentSubmit(store, self, request, asker, attempt_id, self, self.response_within)
 
     def submit(self, store: MemoryStore, **more: Any) -> Submission:
         return self.asking(store, **more).submit()
@@ -397,6 +399,25 @@ def test_nothing_is_sent_while_a_post_may_still_take_effect(
     assert pending.value.passing
     assert pending.value.retry_after == WAIT - seconds
     assert (klap.posts, fates(store)) == (0, [None])
+
+
+def test_a_response_is_waited_for_as_long_as_its_sender_does(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.outcomes, klap.response_within = [], [KeyboardInterrupt()], 600.0
+    with pytest.raises(KeyboardInterrupt):
+        klap.submit(store, run="patient")
+    klap.response_within = RESPONSE_WITHIN
+    with pytest.raises(KlapSubmitPendingError):
+        klap.submit(store, now=1000.0 + WAIT + 500)
+    assert klap.posts == 1
+
+
+def test_the_list_of_another_account_proves_nothing(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.outcomes = [], [KlapNoAnswerError("x")]
+    with pytest.raises(KlapNoAnswerError):
+        klap.submit(store, request=replace(EXPORT, account="klap_default https://a user-1"))
+    with pytest.raises(KlapSubmitUncertainError, match="another connection or user"):
+        klap.submit(store, request=replace(EXPORT, account="klap_default https://a user-2"), now=9000.0)
+    assert klap.posts == 1
 
 
 @pytest.mark.parametrize("at", [999.0, -1000.0], ids=["in the window", "later"])

@@ -144,6 +144,8 @@ FULL = Attempt(
     budget=2.0,
     second_hand=True,
     settings="Language: English",
+    account="klap_default https://a user-1",
+    response_within=610.0,
     is_void=True,
     link="request.1",
 )

@@ -43,7 +43,7 @@ from klap_provider.rules.request_fingerprint import differences
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from klap_provider.rules.in_doubt import Listing, Window
+    from klap_provider.rules.in_doubt import Listing
     from klap_provider.rules.ledger import Asker, PaidRequest, Store
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class IdempotentSubmit:
     :param request: what is to be paid for.
     :param asker: who makes the request.
     :param attempt_id: unique id of the attempt that this may lead to.
+    :param response_within: seconds after which a response is no longer waited for.
     """
 
     store: Store
@@ -128,7 +129,7 @@ class IdempotentSubmit:
     asker: Asker
     attempt_id: str
     clock: Clock
-    window: Window
+    response_within: float
 
     def submit(self) -> Submission:
         """
@@ -242,7 +243,9 @@ class IdempotentSubmit:
             listing = self.job.find()
             if self.store.get(successor) is not None:  # what is listed may be the successor's job
                 raise _ContendedError
-            job_id = in_doubt.resolve(attempt, listing, known, asker=self.asker, window=self.window, now=now)
+            if listing is not None and attempt.account != self.request.account:
+                listing = listing._replace(is_proof=False)
+            job_id = in_doubt.resolve(attempt, listing, known, asker=self.asker, now=now)
         return attempt if job_id is None else self._record(attempt, job_id)
 
     # A request that runs share.
@@ -355,6 +358,8 @@ class IdempotentSubmit:
             budget=request.budget,
             second_hand=request.second_hand,
             settings=request.settings,
+            account=request.account,
+            response_within=self.response_within,
         )
 
     def _record(self, attempt: Attempt, job_id: str) -> Attempt:
