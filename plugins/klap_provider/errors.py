@@ -183,15 +183,18 @@ class KlapServerError(KlapResponseError):
     """
     5xx, or a code of something on the way that may have handed the request on.
 
-    Only a 503 with ``Retry-After`` says for certain that it was not taken.
+    Only a 503 with ``Retry-After`` and JSON says for certain that it was not taken. Some proxies answer with 503,
+    ``Retry-After`` and a web page when they have handed the request on and got no response.
     """
 
     passing = True
+    #: Whether the body was JSON, as the API's is.
+    is_json: bool = True
 
     @property
     def refused(self) -> bool:  # type: ignore[override]  # a fact of this answer, not of the class
         """Whether Klap said that it turned the request away."""
-        return self.status == 503 and self.retry_after is not None
+        return self.status == 503 and self.retry_after is not None and self.is_json
 
 
 class KlapAnswerError(KlapResponseError):

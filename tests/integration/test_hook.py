@@ -345,7 +345,8 @@ def test_a_post_that_klap_may_have_taken_or_will_not_take_goes_out_once(
 
 @pytest.mark.parametrize("code", [429, 503])
 def test_a_post_that_klap_turned_away_is_repeated_and_paid_once(klap: Sandbox, code: int) -> None:
-    klap.fault("POST", "^/tasks/", "status", times=2, code=code, headers={"Retry-After": "0"})
+    headers, body = {"Retry-After": "0"}, {"message": "busy"}
+    klap.fault("POST", "^/tasks/", "status", times=2, code=code, headers=headers, body=body)
     task = KlapHook(backoff=QUICK).call(SUBMIT)
     assert len(klap.requests("POST")) == 3
     assert [entry["id"] for entry in klap.ledger("task")] == [task.id]

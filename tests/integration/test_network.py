@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.api import calls
+from klap_provider.api.requests import VideoRequest
 from klap_provider.errors import KlapConfigError, KlapConnectionError
 from klap_provider.files.network import TRUST_STORES
 from klap_provider.files.outside import ask
@@ -186,6 +187,20 @@ def test_a_proxy_of_the_environment_counts_for_workers_and_triggerer(
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert poll() == []
         assert len(proxy.asked) == 1
+
+
+def test_a_socks_proxy_is_named_and_nothing_is_sent(
+    klap: Sandbox, monkeypatch: pytest.MonkeyPatch, poll: Callable[[], Any]
+) -> None:
+    submit = calls.submit_video(VideoRequest(source_video_url="https://example.com/talk.mp4"))
+    with monkeypatch.context() as behind_a_proxy:
+        behind_a_proxy.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+        with pytest.raises(KlapConfigError, match="socks5 proxy"):
+            poll()
+        with pytest.raises(KlapConfigError) as stopped:
+            KlapClient().call(submit, until=9e9)
+    assert stopped.value.refused
+    assert klap.requests() == []
 
 
 def test_tls_goes_through_the_proxy_and_is_checked_against_the_trust_store(

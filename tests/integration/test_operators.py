@@ -60,6 +60,7 @@ LOST_ANSWERS = [
     pytest.param("drop", {}, 0, id="dropped"),
     pytest.param("status", {"code": 500}, 0, id="500"),
     pytest.param("status", {"code": 503}, 0, id="503 that does not say when to come back"),
+    pytest.param("status", {"code": 503, "headers": {"Retry-After": "0"}}, 0, id="503 that is not the API's"),
     pytest.param("html", {}, 0, id="a web page"),
     pytest.param("status", {"code": 408}, 0, id="408"),
     pytest.param("html", {"code": 499}, 0, id="499"),
@@ -654,7 +655,7 @@ def test_a_refused_submission_fails_at_once_with_klaps_words(
 
 @pytest.mark.parametrize("code", [429, 503])
 def test_a_short_request_to_wait_is_ridden_out(klap: Sandbox, airflow: Airflow, code: int) -> None:
-    klap.fault("POST", POST_TASK, "status", code=code, headers={"Retry-After": "1"})
+    klap.fault("POST", POST_TASK, "status", code=code, headers={"Retry-After": "1"}, body={"message": "busy"})
     result = airflow(submit()).run()
     refused, taken = klap.requests("POST", POST_TASK)
     assert taken["at"] - refused["at"] >= 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapSubmitUncertainError
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
-from klap_provider.rules.in_doubt import Listing, Window
+from klap_provider.rules.in_doubt import Listing
 from klap_provider.rules.ledger import Asker, PaidRequest, request_log
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def replay(run: Run, progress: Progress, name: str, *, has_list: bool) -> tuple[
     """Return the next step of a run, or what its try ends with."""
     seen = Replay(progress.seen, has_list=has_list)
     asker = replace(run.asker, try_number=run.asker.try_number + progress.tries)
-    submit = IdempotentSubmit(seen, seen, run.request, asker, f"{name}-{progress.tries}", seen, Window(70.0))
+    submit = IdempotentSubmit(seen, seen, run.request, asker, f"{name}-{progress.tries}", seen, 70.0)
     try:
         return submit.submit()
     except PausedError as paused:

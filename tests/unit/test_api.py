@@ -247,9 +247,15 @@ def test_what_looks_is_refused_by_the_apis_json_alone(
 
 
 def test_only_a_503_with_retry_after_says_that_a_post_was_turned_away() -> None:
-    assert failure(503, Retry_After="5", call=POST).refused
-    assert not failure(503, Retry_After="whenever", call=POST).refused
-    assert not failure(502, Retry_After="5", call=POST).refused
+    assert failure(503, JSON[0], Retry_After="5", call=POST).refused
+    assert not failure(503, JSON[0], Retry_After="whenever", call=POST).refused
+    assert not failure(502, JSON[0], Retry_After="5", call=POST).refused
+
+
+@pytest.mark.parametrize("body", NO_JSON)
+def test_a_503_of_a_proxy_does_not_say_that_a_post_was_turned_away(body: Any) -> None:
+    # Varnish and Fastly answer so when they have handed the request on and got no response.
+    assert not failure(503, body, Retry_After="5", call=POST).refused
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
-from klap_provider.rules.in_doubt import CLOCKS, SEND_WITHIN, SOON, Listing, Window
+from klap_provider.rules.in_doubt import CLOCKS, SEND_WITHIN, SOON, Listing, ends_at
 from klap_provider.rules.ledger import Asker, Attempt, PaidRequest, read_attempts
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ LOG = "export.short"
 FIRST = f"{LOG}.0"
 ADOPT, RESEND = f"adopt.{FIRST}", f"resend.{FIRST}"
 EXPORT = PaidRequest(LOG, "https://a.example/talk.mp4", "export of short", 0.48)
-WINDOW = Window(response_within=70.0)
+RESPONSE_WITHIN = 70.0
 #: Seconds after which an attempt that was made at 0 is no longer in the in-doubt window.
-WAIT = WINDOW.ends_at(Attempt(FIRST, "a", 0.0, Asker("run"), "", "", 0.0))
+WAIT = ends_at(Attempt(FIRST, "a", 0.0, Asker("run"), "", "", 0.0))
 REFUSALS = [
     KlapConnectionError("x"),
     KlapAuthError("x", status=401),
@@ -89,6 +89,7 @@ class Klap:
     time: float = 1000.0
     slept: list[float] = field(default_factory=list)
     attempts: int = 0
+    response_within: float = RESPONSE_WITHIN
 
     @property
     def has_list(self) -> bool:
@@ -134,7 +135,8 @@ class Klap:
     ) -> IdempotentSubmit:
         self.attempts += 1
         self.time = self.time if now is None else now
-        return IdempotentSubmit(store, self, request, Asker(run, *tries), f"id-{self.attempts}", self, WINDOW)
+        asker, attempt_id = Asker(run, *tries), f"id-{self.attempts}"
+        return IdempotentSubmit(store, self, request, asker, attempt_id, self, self.response_within)
 
     def submit(self, store: MemoryStore, **more: Any) -> Submission:
         return self.asking(store, **more).submit()
@@ -399,6 +401,25 @@ def test_nothing_is_sent_while_a_post_may_still_take_effect(
     assert (klap.posts, fates(store)) == (0, [None])
 
 
+def test_a_response_is_waited_for_as_long_as_its_sender_does(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.outcomes, klap.response_within = [], [KeyboardInterrupt()], 600.0
+    with pytest.raises(KeyboardInterrupt):
+        klap.submit(store, run="patient")
+    klap.response_within = RESPONSE_WITHIN
+    with pytest.raises(KlapSubmitPendingError):
+        klap.submit(store, now=1000.0 + WAIT + 500)
+    assert klap.posts == 1
+
+
+def test_the_list_of_another_account_proves_nothing(store: MemoryStore, klap: Klap) -> None:
+    klap.listed, klap.outcomes = [], [KlapNoAnswerError("x")]
+    with pytest.raises(KlapNoAnswerError):
+        klap.submit(store, request=replace(EXPORT, account="klap_default https://a user-1"))
+    with pytest.raises(KlapSubmitUncertainError, match="another connection or user"):
+        klap.submit(store, request=replace(EXPORT, account="klap_default https://a user-2"), now=9000.0)
+    assert klap.posts == 1
+
+
 @pytest.mark.parametrize("at", [999.0, -1000.0], ids=["in the window", "later"])
 def test_a_listed_export_that_is_not_known_otherwise_is_adopted(store: MemoryStore, klap: Klap, at: float) -> None:
     attempt = record(store, at=at, known=("job-x",))
@@ -526,6 +547,17 @@ def test_an_export_that_was_paid_for_is_reused_whatever_another_one_is_in_doubt(
     record(store, job_id="job-0")
     record(store, request=MARKED, at=999.0)
     assert klap.submit(store).job_id == "job-0"
+
+
+def test_a_decision_about_an_export_holds_although_one_with_other_settings_was_made_since(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.listed = []
+    record(store, asker=Asker("plain", 1, 3))
+    assert klap.submit(store, run="marked", request=MARKED).job_id == "job-1"
+    store.set(ADOPT, "job-7")
+    assert klap.submit(store, run="plain").job_id == "job-7"
+    assert (klap.posts, fates(store)) == (1, ["job-7", "job-1"])
 
 
 # Decisions of the user.
@@ -657,7 +689,7 @@ def test_a_retry_with_other_settings_continues_with_what_was_paid_for(
     assert 'language was "en" and is "de"; host was' in caplog.text
 
 
-@pytest.mark.parametrize("tries", [(2, 5), (1, 3)], ids=["cleared", "deleted"])
+@pytest.mark.parametrize("tries", [(2, 5), (1, 3), (2, 3)], ids=["cleared", "deleted", "deleted or of the same try"])
 @pytest.mark.parametrize("decision", ["adopt", "resend"])
 def test_after_a_clear_with_other_settings_the_user_decides(
     store: MemoryStore, klap: Klap, tries: tuple[int, int], decision: str
@@ -770,6 +802,94 @@ def test_with_reuse_what_failed_or_is_another_accounts_is_submitted_again(
     klap.unknown.add("job-2")
     assert klap.submit(store, run="c", request=shared("c")).job_id == "job-3"
     assert klap.submit(store, run="d", request=shared("d")).job_id == "job-3"
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "failed"])
+def test_with_reuse_a_run_finds_what_was_submitted_without_it_after_an_attempt_that_came_to_nothing(
+    store: MemoryStore, klap: Klap, refused: bool
+) -> None:
+    if refused:
+        klap.outcomes = [KlapAuthError("x", status=401)]
+        with pytest.raises(KlapAuthError):
+            klap.submit(store, run="monday", request=shared("monday"))
+    else:
+        klap.submit(store, run="monday", request=shared("monday"))
+        klap.failed.add("job-1")
+    assert klap.submit(store, run="tuesday", request=alone("tuesday")).job_id == "job-2"
+    assert klap.submit(store, run="b", request=shared("b")).job_id == "job-2"
+
+
+def test_with_reuse_a_run_finds_what_the_user_has_resolved(store: MemoryStore, klap: Klap) -> None:
+    klap.outcomes = [KlapNoAnswerError("x")]
+    with pytest.raises(KlapSubmitUncertainError):
+        klap.submit(store, run="monday", request=alone("monday"))
+    store.set("adopt.submission.monday.0", "task-7")
+    assert klap.submit(store, run="monday", request=alone("monday")).job_id == "task-7"
+    assert klap.submit(store, run="b", request=shared("b")).job_id == "task-7"
+
+
+def test_with_reuse_a_run_finds_what_a_process_submitted_that_died_at_once(klap: Klap) -> None:
+    store = Crashing(writes_left=4)
+    klap.submit(store, run="monday", request=alone("monday"))
+    store.writes_left = 99
+    assert not klap.submit(store, run="monday", request=alone("monday"), tries=(2, 3)).is_new
+    assert klap.submit(store, run="b", request=shared("b")).job_id == "job-1"
+
+
+def test_with_reuse_a_job_with_other_settings_is_not_found(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=alone("monday", asked={"language": "en"}))
+    german = {"asked": {"language": "de"}, "reuse_key": "reuse.2"}
+    assert klap.submit(store, request=alone("monday", **german), tries=(2, 3)).job_id == "job-1"
+    reusing = shared("b", shared_log="request.2", **german)
+    assert klap.submit(store, run="b", request=reusing).job_id == "job-2"
+
+
+def test_with_reuse_a_run_keeps_to_its_job_when_another_run_submits_the_same(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, run="monday", request=alone("monday"))
+    assert klap.submit(store, run="b", request=shared("b")).job_id == "job-1"
+    assert klap.submit(store, run="tuesday", request=alone("tuesday")).job_id == "job-2"
+    kept = klap.submit(store, run="b", request=shared("b"), tries=(2, 5))
+    assert (kept.job_id, kept.attempt.asker.run, kept.paid) == ("job-1", "monday", 0)
+
+
+def test_with_reuse_each_account_keeps_to_its_job(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, run="of one", request=shared("of one"))
+    klap.unknown = {"job-1"}
+    assert klap.submit(store, run="of another", request=shared("of another")).job_id == "job-2"
+    klap.unknown = {"job-2"}
+    assert klap.submit(store, run="of one again", request=shared("of one again")).job_id == "job-1"
+
+
+def test_with_reuse_what_a_run_has_paid_for_is_not_requested_again_although_klap_does_not_know_it(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.submit(store, run="b", request=shared("b"))
+    klap.unknown = {"job-1"}
+    with pytest.raises(KlapNotFoundError):
+        klap.submit(store, run="b", request=shared("b"), tries=(2, 3))
+    assert klap.posts == 1
+
+
+def test_with_reuse_the_user_may_pay_again_although_another_run_has_submitted_the_same(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.submit(store, run="b", request=shared("b"))
+    klap.submit(store, run="monday", request=alone("monday"))
+    store.set("resend.request.1.0", True)
+    for tries in ((2, 5), (3, 8)):
+        assert klap.submit(store, run="b", request=shared("b"), tries=tries).job_id == "job-3"
+
+
+def test_with_reuse_a_retry_with_other_settings_leaves_the_log_of_the_former_ones(
+    store: MemoryStore, klap: Klap
+) -> None:
+    english, german = {"asked": {"language": "en"}}, {"asked": {"language": "de"}, "shared_log": "request.2"}
+    klap.submit(store, request=shared("monday", **english))
+    klap.failed.add("job-1")
+    for tries in ((2, 3), (3, 3)):
+        assert klap.submit(store, request=shared("monday", **german), tries=tries).job_id == "job-2"
+    assert klap.submit(store, run="b", request=shared("b", **english)).job_id == "job-3"
+    assert klap.submit(store, run="c", request=shared("c", **german)).job_id == "job-2"
 
 
 def test_with_reuse_a_request_in_doubt_is_waited_for_and_then_decided_by_the_user(

@@ -121,7 +121,7 @@ def test_every_difference_is_named() -> None:
     ("now", "is_retry"),
     [
         (Asker("run", 3, 3), True),
-        (Asker("run", 2, 3), True),  # the same try, started twice
+        (Asker("run", 2, 3), False),  # deleted, and triggered again; or another request of the same try
         (Asker("run", 3, 5), False),  # cleared
         (Asker("run", 1, 3), False),  # deleted, and triggered again
     ],
@@ -144,6 +144,8 @@ FULL = Attempt(
     budget=2.0,
     second_hand=True,
     settings="Language: English",
+    account="klap_default https://a user-1",
+    response_within=610.0,
     is_void=True,
     link="request.1",
 )

@@ -251,12 +251,15 @@ def _error(
     error_code, words = _klaps_words(document)
     said = words or _describe_non_json(body)
     lowered = {name.lower(): value for name, value in headers.items()}
-    return kind(
+    error = kind(
         f"{call}: HTTP {status} ({said}). {advice}",
         status=status,
         error_code=error_code,
         retry_after=parse_retry_after(lowered.get("retry-after"), now=now),
     )
+    if isinstance(error, KlapServerError):
+        error.is_json = document is not None
+    return error
 
 
 def _is_klaps_word(status: int, document: Any, body: bytes) -> bool:

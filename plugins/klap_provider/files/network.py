@@ -38,9 +38,17 @@ def route_to(url: str) -> Route:
     """
     Return how requests to an address leave this machine. Reads files.
 
-    :raises KlapConfigError: a variable names a trust store that cannot be read.
+    :raises KlapConfigError: a variable names a trust store that cannot be read, or a proxy that is none of HTTP.
     """
-    return Route(trust_store(), select_proxy(url, get_environ_proxies(url)))
+    proxy = select_proxy(url, get_environ_proxies(url))
+    scheme, has_scheme, _ = (proxy or "").partition("://")
+    if has_scheme and scheme.lower() not in ("http", "https"):
+        # Now, and by name: requests would report it as a request that Klap may have received.
+        raise KlapConfigError(
+            f"The environment names a {scheme} proxy for Klap, and only HTTP proxies are supported. Name one of "
+            "these in HTTPS_PROXY, or Klap's host in NO_PROXY."
+        )
+    return Route(trust_store(), proxy)
 
 
 def trust_store() -> str:

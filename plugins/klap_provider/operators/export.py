@@ -107,7 +107,8 @@ class ExportShortOperator(KlapSubmitOperator):
             )
 
         call = calls.create_export(request, project_id=project_id, folder_id=folder_id)
-        prices = self.client.connection.prices
+        connection = self.client.connection
+        prices = connection.prices
         paid = ledger.PaidRequest(
             ledger.export_log(project_id),
             video=self._video(),
@@ -116,6 +117,7 @@ class ExportShortOperator(KlapSubmitOperator):
             fingerprint=request_fingerprint.export_fingerprint(request),
             second_hand=prices.second_hand,
             settings=request_fingerprint.in_words(request.settings()),
+            account=" ".join(filter(None, (self.klap_conn_id, connection.api_url, connection.on_behalf_of))),
         )
         submission = self.submit_once(context, paid, _ExportJob(self, call))
         return {

@@ -85,7 +85,6 @@ class KlapSubmitOperator(KlapLedgerOperator):
         :raises KlapError: as :meth:`~klap_provider.rules.idempotent_submit.IdempotentSubmit.submit` says.
         """
         from klap_provider.rules.idempotent_submit import IdempotentSubmit
-        from klap_provider.rules.in_doubt import Window
 
         ti = context["ti"]
         submit = IdempotentSubmit(
@@ -95,7 +94,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
             asker=ledger.Asker(run_of(context), ti.try_number, ti.max_tries),
             attempt_id=uuid.uuid4().hex,
             clock=_Clock(),
-            window=Window(job.response_within),
+            response_within=job.response_within,
         )
         try:
             submission = submit.submit()

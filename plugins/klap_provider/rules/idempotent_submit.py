@@ -43,7 +43,7 @@ from klap_provider.rules.request_fingerprint import differences
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from klap_provider.rules.in_doubt import Listing, Window
+    from klap_provider.rules.in_doubt import Listing
     from klap_provider.rules.ledger import Asker, PaidRequest, Store
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class IdempotentSubmit:
     :param request: what is to be paid for.
     :param asker: who makes the request.
     :param attempt_id: unique id of the attempt that this may lead to.
+    :param response_within: seconds after which a response is no longer waited for.
     """
 
     store: Store
@@ -128,7 +129,7 @@ class IdempotentSubmit:
     asker: Asker
     attempt_id: str
     clock: Clock
-    window: Window
+    response_within: float
 
     def submit(self) -> Submission:
         """
@@ -139,6 +140,16 @@ class IdempotentSubmit:
         :raises KlapChangedError: after a clear, the settings are not those of what was paid for.
         :raises KlapError: what the POST or its preparation failed with.
         """
+        submission = self._patiently_submit()
+        self._note(submission.attempt)
+        return submission
+
+    def paid(self) -> int:
+        """Return how many POSTs of this run Klap has accepted for this request so far."""
+        attempts = self._read(self.request.log)
+        return self._paid([*attempts, *(each for own in attempts if own.link for each in self._read(own.link))])
+
+    def _patiently_submit(self) -> Submission:
         for seconds in PATIENCE:
             try:
                 return self._submit()
@@ -149,22 +160,16 @@ class IdempotentSubmit:
         except _ContendedError:
             raise in_doubt.taken() from None
 
-    def paid(self) -> int:
-        """Return how many POSTs of this run Klap has accepted for this request so far."""
-        attempts = self._read(self.request.log)
-        return self._paid([*attempts, *(each for own in attempts if own.link for each in self._read(own.link))])
-
     def _submit(self) -> Submission:
         if self.request.shared_log is None and self._claim(self.request.log, 0).enter():
             return self._post(self.request.log, [], is_entered=True)
         own = self._read(self.request.log)
-        standing = [each for each in own if not each.is_void]
-        if not standing and self.request.shared_log is not None:
-            own.append(link := self._link(len(own)))
-            standing = [link]
-        if standing and standing[-1].link:
-            return self._in_shared_log(own, standing[-1])
-        return self._in_log(self.request.log, own)
+        last = next((each for each in reversed(own) if not each.is_void), None)
+        if last is None and self.request.shared_log is not None:
+            own.append(last := self._link(len(own)))
+        if last is not None and last.link:
+            return self._in_shared_log(own, last)
+        return self._continued(self.request.log, own) or self._post(self.request.log, own)
 
     # What was attempted before.
 
@@ -174,27 +179,34 @@ class IdempotentSubmit:
     def _paid(self, attempts: Sequence[Attempt]) -> int:
         return sum(attempt.paid_by == self.asker.run for attempt in attempts)
 
-    def _in_log(self, log_key: str, attempts: list[Attempt], *, is_shared: bool = False) -> Submission:
+    def _continued(self, log_key: str, attempts: list[Attempt], *, is_shared: bool = False) -> Submission | None:
+        """Return the job of an attempt, to continue with; None if a new one has to be requested."""
         standing = [each for each in attempts if not each.is_void]
         same = [each for each in standing if each.fingerprint == self.request.fingerprint]
-        if same and same[-1].job_id is not None:
-            job_id = self._reattach(same[-1], same[-1].job_id, is_shared=is_shared)
+        # Runs with different accounts may share a log: each continues with the newest job that its account has.
+        for attempt in reversed(same if is_shared else same[-1:]):
+            if attempt.job_id is None:
+                continue
+            decision = read_decision(self.store, attempt, self.job.has_failed)
+            if decision.resend:
+                return None
+            job_id = decision.job_id or self._reattach(attempt, attempt.job_id, is_shared=is_shared)
             if job_id is not None:
-                return Submission(job_id, same[-1], paid=self._paid(attempts))
-        if standing and standing[-1].job_id is None:
-            last = self._resolve(standing, successor=f"{log_key}.{len(attempts)}")
-            attempts = [last if each.key == last.key else each for each in attempts]
-            if last.job_id is not None and last.fingerprint == self.request.fingerprint:
-                return Submission(last.job_id, last, was_recorded=True, paid=self._paid(attempts))
-        return self._post(log_key, attempts)
+                return Submission(job_id, attempt, paid=self._paid(attempts))
+        # The latest attempt, and the latest one for these settings, if others were requested since.
+        newest = standing[-1:] if standing[-1:] == same[-1:] else standing[-1:] + same[-1:]
+        doubtful = [each for each in newest if each.job_id is None]
+        for attempt in doubtful:
+            resolved = self._resolve(attempt, attempts, successor=f"{log_key}.{len(attempts)}")
+            attempts[attempts.index(attempt)] = resolved
+            if resolved.job_id is not None and resolved.fingerprint == self.request.fingerprint:
+                return Submission(resolved.job_id, resolved, was_recorded=True, paid=self._paid(attempts))
+        return None if doubtful or log_key != self.request.shared_log else self._noted(attempts)
 
     def _reattach(self, attempt: Attempt, job_id: str, *, is_shared: bool) -> str | None:
         """Return the job to continue with; None if a new one has to be requested."""
-        decision = read_decision(self.store, attempt, self.job.has_failed)
-        if decision.resend or decision.job_id is not None:
-            return decision.job_id
         if is_shared:
-            return job_id if self._is_usable(job_id) else None
+            return job_id if self._is_usable(attempt, job_id) else None
         changed = differences(attempt.asked, self.request.asked)
         must_stop = bool(changed) and not self.asker.is_retry_of(attempt.asker)
         try:
@@ -210,16 +222,18 @@ class IdempotentSubmit:
             log.warning("Continuing with what was submitted before, although %s.", "; ".join(changed))
         return job_id
 
-    def _is_usable(self, job_id: str) -> bool:
-        """Return whether another run's job can be reused: one of another account cannot."""
+    def _is_usable(self, attempt: Attempt, job_id: str) -> bool:
+        """Return whether a job can be reused: another run's job that this account does not have cannot."""
         try:
             return not self.job.has_failed(job_id)
         except KlapNotFoundError:
+            if attempt.paid_by == self.asker.run:
+                raise
             return False
 
-    def _resolve(self, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
-        """Return the last attempt, which is in doubt, with its job; without one, the next attempt may follow."""
-        attempt, now = attempts[-1], self.clock.now()
+    def _resolve(self, attempt: Attempt, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
+        """Return an attempt that is in doubt with its job; without one, the next attempt may follow."""
+        now = self.clock.now()
         if attempt.asker.run != self.asker.run and now - attempt.at < sum(PATIENCE):
             raise _ContendedError  # most POSTs take less than that
         decision = read_decision(self.store, attempt, self.job.has_failed)
@@ -229,16 +243,16 @@ class IdempotentSubmit:
             listing = self.job.find()
             if self.store.get(successor) is not None:  # what is listed may be the successor's job
                 raise _ContendedError
-            job_id = in_doubt.resolve(attempt, listing, known, asker=self.asker, window=self.window, now=now)
+            if listing is not None and attempt.account != self.request.account:
+                listing = listing._replace(is_proof=False)
+            job_id = in_doubt.resolve(attempt, listing, known, asker=self.asker, now=now)
         return attempt if job_id is None else self._record(attempt, job_id)
 
     # A request that runs share.
 
     def _link(self, number: int) -> Attempt:
         """Record that this request continues in the log that runs share."""
-        claim = self._claim(self.request.log, number)
-        if not claim.enter() or not claim.hold():
-            raise self._contended(claim)
+        claim = self._held(self.request.log, number)
         link = replace(self._attempt(claim.key, self._now()), link=self.request.shared_log)
         self.store.set(link.key, link.to_row())
         return link
@@ -248,31 +262,43 @@ class IdempotentSubmit:
         attempts = self._read(log_key)
         standing = [each for each in attempts if not each.is_void]
         changed = differences(link.asked, self.request.asked)
+        must_leave = False
         if changed and standing and not self.asker.is_retry_of(link.asker):
             decision = read_decision(self.store, link, self.job.has_failed)
             if decision.job_id is not None:
                 return Submission(decision.job_id, link)
             if not decision.resend:
                 raise inputs_changed(link, standing[-1].job_id or "unknown yet", changed)
-            standing = []
-        if not standing and log_key != self.request.shared_log:
-            if self.request.shared_log is None:
-                return self._post(self.request.log, own)
-            link = self._link(len(own))
-            log_key, attempts = self.request.shared_log, self._read(self.request.shared_log)
-        if not attempts and (noted := self._noted()):
-            return Submission(noted, link)
-        return self._in_log(log_key, attempts, is_shared=True)
+            must_leave = log_key != self.request.shared_log
+        if not must_leave and (found := self._continued(log_key, attempts, is_shared=True)):
+            return found
+        if log_key == self.request.shared_log:
+            return self._post(log_key, attempts)
+        if self.request.shared_log is None:
+            return self._post(self.request.log, own)
+        link = self._link(len(own))
+        return self._in_shared_log([*own, link], link)
 
-    def _noted(self) -> str | None:
-        """Return the job of a run that does not share its requests, if it made the same one."""
+    def _noted(self, attempts: Sequence[Attempt]) -> Submission | None:
+        """Continue with the job of a run that does not share its requests, if it made the same one."""
         note = self.store.get(self.request.reuse_key) if self.request.reuse_key else None
         payment = self.store.get(note["payment"]) if note else None
-        return payment["id"] if payment and self._is_usable(payment["id"]) else None
+        if payment is None or (row := self.store.get(payment["entry"])) is None:
+            return None
+        job_id, noted = payment["id"], Attempt.from_row(payment["entry"], row).with_payment(payment)
+        if any(each.job_id == job_id for each in attempts) or not self._is_usable(noted, job_id):
+            return None
+        # Recorded, so that this run and the following ones keep to it when another run makes the same request.
+        noted = replace(noted, key=self._held(str(self.request.shared_log), len(attempts)).key)
+        self.store.set(noted.key, noted.to_row())
+        return Submission(job_id, noted, paid=self._paid([*attempts, noted]))
 
     def _note(self, attempt: Attempt) -> None:
-        if self.request.reuse_key and self.request.shared_log is None:
-            self._try_to_set(self.request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})
+        request = self.request
+        if request.reuse_key is None or request.shared_log is not None or attempt.link:
+            return
+        if not differences(attempt.asked, request.asked):
+            self._try_to_set(request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})
 
     # One POST.
 
@@ -299,8 +325,14 @@ class IdempotentSubmit:
                 raise in_doubt.uncertain(attempt) from failure
             raise
         attempt = self._record(attempt, job_id)
-        self._note(attempt)
         return Submission(job_id, attempt, is_new=True, was_recorded=True, paid=paid + 1)
+
+    def _held(self, log_key: str, number: int) -> Claim:
+        """Return the claim of an attempt that needs no preparation, once this process holds it."""
+        claim = self._claim(log_key, number)
+        if not claim.enter() or not claim.hold():
+            raise self._contended(claim)
+        return claim
 
     def _contended(self, claim: Claim) -> _ContendedError:
         """Return the error for an attempt that somebody else is about to make; if nobody is any more, close it."""
@@ -326,6 +358,8 @@ class IdempotentSubmit:
             budget=request.budget,
             second_hand=request.second_hand,
             settings=request.settings,
+            account=request.account,
+            response_within=self.response_within,
         )
 
     def _record(self, attempt: Attempt, job_id: str) -> Attempt:

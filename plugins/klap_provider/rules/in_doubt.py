@@ -14,7 +14,6 @@ The window needs the clocks of the machines to agree to a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from klap_provider.errors import KlapError, KlapSubmitPendingError, KlapSubmitUncertainError
@@ -44,30 +43,20 @@ class Listing(NamedTuple):
     What Klap's list says of the jobs that a request may have made.
 
     :param job_ids: the jobs of the thing that was ordered, without those that failed.
-    :param is_proof: whether the list shows other jobs of ours, so that a missing one is really missing.
+    :param is_proof: whether the list shows other jobs of ours, so that a missing one of this account is really missing.
     """
 
     job_ids: Sequence[str]
     is_proof: bool
 
 
-@dataclass(frozen=True)
-class Window:
-    """
-    How long a POST may still take effect.
-
-    :param response_within: seconds after which the client stops waiting for a response.
-    """
-
-    response_within: float = 70.0
-
-    def ends_at(self, attempt: Attempt) -> float:
-        """Return the moment from which the POST has either taken effect or never will."""
-        return attempt.at + SEND_WITHIN + self.response_within + SETTLE + CLOCKS
+def ends_at(attempt: Attempt) -> float:
+    """Return the end of the in-doubt window: from then on, the POST has either taken effect or never will."""
+    return attempt.at + SEND_WITHIN + attempt.response_within + SETTLE + CLOCKS
 
 
 def resolve(
-    attempt: Attempt, listing: Listing | None, known: Collection[str], *, asker: Asker, window: Window, now: float
+    attempt: Attempt, listing: Listing | None, known: Collection[str], *, asker: Asker, now: float
 ) -> str | None:
     """
     Return the job that an in-doubt request made; None if it did not arrive.
@@ -84,7 +73,7 @@ def resolve(
         raise _ambiguous(attempt, found)
     if found:
         return found[0]
-    wait = window.ends_at(attempt) - now
+    wait = ends_at(attempt) - now
     if wait > 0:
         raise _pending(attempt, asker, wait, now=now, has_list=listing is not None)
     if listing is None or not listing.is_proof:
@@ -128,7 +117,8 @@ def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
 
 def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
     why = (
-        "Klap's list of exports shows none of yours, so it does not prove that the request did not arrive."
+        "Klap's list of exports shows none of yours, or the request was sent with another connection or user, so the "
+        "list does not prove that the request did not arrive."
         if has_list
         else "Klap's API has no list of tasks to look in."
     )

@@ -40,6 +40,9 @@ VERSION = 1
 #: How the keys of the rows begin that are listed rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
 
+#: Seconds after which a response is no longer waited for, unless the connection sets it.
+RESPONSE_WITHIN = 70.0
+
 _PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
 
 
@@ -76,7 +79,7 @@ class Asker:
 
     def is_retry_of(self, other: Asker) -> bool:
         """Return whether only Airflow's own retries lie between the two: no clear and no deleted run."""
-        return self.max_tries == other.max_tries and self.try_number >= other.try_number
+        return self.max_tries == other.max_tries and self.try_number > other.try_number
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class PaidRequest:
     :param budget: US dollars that the run may cost; None: no limit.
     :param second_hand: whether the price is a default that Klap has not confirmed.
     :param settings: the settings, for people.
+    :param account: whose list shows the job; empty where Klap has no list.
     """
 
     log: str
@@ -108,6 +112,7 @@ class PaidRequest:
     budget: float | None = None
     second_hand: bool = False
     settings: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class Attempt:
     :param at: when the POST was about to be sent, in seconds since the epoch.
     :param asker: who was about to send it.
     :param known: ids of jobs at Klap that this POST cannot have made, because they existed before.
+    :param account: see :class:`PaidRequest`.
+    :param response_within: seconds after which its sender no longer waits for the response.
     :param is_void: whether it is certain that no POST was accepted.
     :param link: log that this request continues in, for a run that reuses other runs' requests.
     :param job_id: Klap's id of the task or export, from the payment; None while there is no payment.
@@ -139,6 +146,8 @@ class Attempt:
     budget: float | None = None
     second_hand: bool = False
     settings: str = ""
+    account: str = ""
+    response_within: float = RESPONSE_WITHIN
     is_void: bool = False
     link: str | None = None
     job_id: str | None = None
@@ -162,6 +171,8 @@ class Attempt:
             "second_hand": self.second_hand,
             "settings": self.settings,
             "fingerprint": self.fingerprint,
+            "account": self.account,
+            "response_within": None if self.response_within == RESPONSE_WITHIN else self.response_within,
             "link": self.link,
             "void": self.is_void,
         }
@@ -199,6 +210,8 @@ class Attempt:
             budget=row.get("budget"),
             second_hand=bool(row.get("second_hand")),
             settings=row.get("settings", ""),
+            account=row.get("account", ""),
+            response_within=row.get("response_within", RESPONSE_WITHIN),
             is_void=bool(row.get("void")),
             link=row.get("link"),
         )

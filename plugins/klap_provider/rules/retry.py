@@ -2,8 +2,8 @@
 Which failed request may be sent again by itself, and when. Pure: no clock, no sleep, no Airflow.
 
 A GET may be sent again after any passing failure. A paid POST may be sent again only where Klap certainly did
-not take it: the connection was never made, 429, or 503 with ``Retry-After``. After a lost response or any other
-5xx the request is in doubt (:mod:`klap_provider.rules.in_doubt`).
+not take it: the connection was never made, 429, or 503 with ``Retry-After`` and JSON. After a lost response or any
+other 5xx the request is in doubt (:mod:`klap_provider.rules.in_doubt`).
 """
 
 from __future__ import annotations

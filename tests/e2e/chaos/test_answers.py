@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 def test_a_rough_day_at_klap_is_ridden_out(rig: Rig) -> None:
     for method, path, action, more in [
-        ("POST", "^/tasks/", "status", {"code": 503, "headers": {"Retry-After": "1"}}),
+        ("POST", "^/tasks/", "status", {"code": 503, "headers": {"Retry-After": "1"}, "body": {"message": "busy"}}),
         ("GET", "^/tasks/", "status", {"code": 500}),
         ("GET", "^/tasks/", "status", {"code": 429, "headers": {"Retry-After": "1"}}),
         ("GET", "^/tasks/", "drop", {}),
