@@ -36,6 +36,7 @@ from klap_provider.rules.ledger import delivered_entry
 from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
+from tests.support.wire import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -802,6 +803,31 @@ def test_a_download_that_takes_too_long_is_given_up(
     with pytest.raises(KlapDownloadError, match=r"0\.3 s.*download_timeout") as failure:
         deliver(download_timeout=0.3).run()
     assert failure.value.passing
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "pause"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-A: ", b"x", 0.02, id="a header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x", 0.02, id="the size of a chunk"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n", 0.0, id="trailers"),
+    ],
+)
+def test_a_server_that_drips_what_is_no_video_is_given_up_in_time(
+    deliver: Callable[..., Played],
+    moved: Callable[[str], None],
+    tmp_path: Path,
+    start: bytes,
+    piece: bytes,
+    pause: float,
+) -> None:
+    with Endless(start, piece, pause) as server:
+        moved(f"{server.url}/a.mp4?SECRET")
+        with pytest.raises(KlapDownloadError, match=r"not complete after 0\.3 s.*download_timeout") as failure:
+            deliver(download_timeout=0.3).run()
+    assert failure.value.passing
+    assert "SECRET" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
 

@@ -1,20 +1,61 @@
 """
 The trust store and the proxy for requests that leave this machine: the same for requests on workers and for aiohttp in
 the triggerer, by the environment variables that requests documents, and by ``SSL_CERT_FILE``, which Python's ssl reads.
+And the time limit of a whole request, which requests does not have.
 """
 
 from __future__ import annotations
 
 import os
 import ssl
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
 from klap_provider.errors import KlapConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
 #: Variables that name a file or a folder of certificates, the first one that is set counts.
 TRUST_STORES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+class OverdueError(Exception):
+    """A request was given up, because it took longer than it may."""
+
+
+def within(seconds: float, send: Callable[[], T]) -> T:
+    """
+    Return what a request returns, if that comes in time.
+
+    Neither a timeout of requests nor a pool of threads bounds the time of a request. The timeout starts again with each
+    byte, and does not cover name resolution. The threads of a pool are joined at the end of the process.
+
+    :param send: sends the request. It continues in its thread if it is given up.
+    :raises OverdueError: the time is up.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(send())
+        except BaseException as failure:
+            outcome.set_exception(failure)
+
+    threading.Thread(target=run, name="klap-request", daemon=True).start()
+    try:
+        return outcome.result(max(0.0, seconds))
+    except FutureTimeoutError:
+        if outcome.done():
+            raise
+        raise OverdueError from None
 
 
 @dataclass(frozen=True)

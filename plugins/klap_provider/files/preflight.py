@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GONE = (404, 410)
 CONNECT_AND_READ_SECONDS = (3, 5)
+#: Seconds for the headers of an answer, redirects included.
+LONGEST = 15.0
 AT_ONCE = 16
 ONE_BYTE = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
 
@@ -96,7 +98,8 @@ def look_at(url: str, *, local: bool) -> Finding:
     # To some servers only a GET is a question: it has the last word where a HEAD is not answered well.
     for method, headers in (("HEAD", {}), ("GET", ONE_BYTE)):
         try:
-            found = _judged(ask(method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers))
+            answer = ask(method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers, longest=LONGEST)
+            found = _judged(answer)
         except RefusedAddressError:
             return Finding(doubt="its host, or one that it redirects to, is not asked")
         except requests.RequestException as failure:
