@@ -690,6 +690,16 @@ def test_of_an_address_that_is_refused_the_signature_is_not_told(
     assert "s3cret" not in str(failure.value)
 
 
+def test_a_signed_address_that_a_video_was_fetched_from_is_not_left_for_others(
+    deliver: Callable[..., Played], moved: Callable[[str], None], short: dict[str, str], tmp_path: Path
+) -> None:
+    moved(f"{short['src_url']}?signature=s3cret")
+    task = deliver()
+    assert task.run()["src_url"] is None
+    written = b"".join(file.read_bytes() for file in tmp_path.glob("*.json"))
+    assert "s3cret" not in repr([task.supervisor.said, task.store, written])
+
+
 def test_of_a_video_whose_end_nobody_names_that_is_said(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:

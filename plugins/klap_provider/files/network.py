@@ -12,7 +12,9 @@ import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 #: Variables that name a file or a folder of certificates, the first one that is set counts.
 TRUST_STORES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -79,9 +83,39 @@ def route_to(url: str) -> Route:
     """
     Return how requests to an address leave this machine. Reads files.
 
-    :raises KlapConfigError: a variable names a trust store that cannot be read.
+    :raises KlapConfigError: a variable names a trust store that cannot be read, or a proxy that makes no sense.
     """
-    return Route(trust_store(), select_proxy(url, get_environ_proxies(url)))
+    return Route(trust_store(), proxy_for(url))
+
+
+def proxy_for(url: str) -> str | None:
+    """
+    Return the address of the proxy for requests to an address; None: no proxy.
+
+    :raises KlapConfigError: the environment names a proxy that makes no sense. The address is not repeated: it may have
+        a password in it.
+    """
+    named = select_proxy(url, get_environ_proxies(url))
+    if not named:
+        return None
+    proxy = named if "://" in named else f"http://{named}"
+    try:
+        parts = urlsplit(proxy)
+        is_sound = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0  # .port may raise
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise KlapConfigError(
+            "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is not an address such as "
+            "http://user:password@proxy.example.com:3128. Correct the variable; write special characters of the "
+            "password as %23 and the like."
+        )
+    if parts.scheme.startswith("socks") and find_spec("socks") is None:
+        raise KlapConfigError(
+            "The environment names a SOCKS proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY). For it, install the package "
+            "PySocks on this machine."
+        )
+    return proxy
 
 
 def trust_store() -> str:

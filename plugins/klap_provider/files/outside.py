@@ -27,7 +27,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
 from klap_provider.api.public_form import secrets_in, shown
-from klap_provider.files.network import OverdueError, trust_store, within
+from klap_provider.files.network import OverdueError, proxy_for, trust_store, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +60,7 @@ def ask(
     :param encrypted: whether it must be https; plain http is fine on this machine.
     :param longest: seconds until the body begins, whatever comes in meanwhile: DNS may hang, and headers may drip.
     :raises RefusedAddressError: the address, or one that it redirects to, is not asked.
+    :raises KlapConfigError: the environment names a proxy or certificates that make no sense.
     :raises requests.RequestException: there was no answer. Its text may have the address in it, secrets and all.
     """
     deadline = time.monotonic() + longest
@@ -70,6 +71,7 @@ def ask(
 
     for _ in range(MAX_REDIRECTS + 1):
         _require_fit(url, local=local, encrypted=encrypted)
+        proxy_for(url)  # which names a wrong one, and requests does not
         for secret in secrets_in(url):
             mask_secret(secret)  # at its lowest level, a log says which addresses are asked
         try:

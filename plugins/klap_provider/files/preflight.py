@@ -128,12 +128,12 @@ def _no_video(kind: str | None) -> str | None:
 
 
 def _in_storage(url: str) -> Finding:
-    from airflow.sdk import ObjectStoragePath
+    from klap_provider.files.storage import path_at
 
     if problem := _no_video(mimetypes.guess_type(urlsplit(url).path)[0]):
         return Finding(problem=f"its name is that of {problem}")
     try:
-        there = ObjectStoragePath(url).exists()
+        there = path_at("source_video_url", url).exists()
     except Exception as failure:  # of whatever library talks to that storage
         return Finding(doubt=type(failure).__name__)
     return Finding(problem=None if there else "there is no such object")

@@ -222,7 +222,7 @@ class KlapTrigger(BaseTrigger):
         elif self.state.failures:
             self.log.info("%s: Klap answers again", self.target)
         elif state.unknown_since != self.state.unknown_since:
-            self.log.info("%s: %s", self.target, result)
+            self.log.info("%s is %r", self.target, result.status)
 
     async def _hand_over(self, *, at_least: float = 0.0) -> None:
         """Let a worker take over, later each time if the triggerer has just handed over."""
