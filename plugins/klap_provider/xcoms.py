@@ -219,7 +219,7 @@ class ExportReady(TypedDict):
     export_id: str
     project_id: str
     folder_id: str | None
-    #: Public address of the video at Klap.
+    #: Public address of the video at Klap; None if the address is a signed one, and so a secret.
     src_url: str | None
 
 
@@ -236,7 +236,7 @@ class Stored(TypedDict):
 class File(Stored):
     """A delivered video."""
 
-    #: Klap's public address of it; None where it was there already.
+    #: Klap's public address of it; None where it was there already, and where the address is a secret.
     src_url: str | None
 
 

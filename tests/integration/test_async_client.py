@@ -19,6 +19,7 @@ from klap_provider.rules.retry import ONCE
 from tests.integration.test_hook import Listener, closed_url, deaf_url, each_failure, netrc
 from tests.support.airflow_context import API_KEY
 from tests.support.loop_watch import blockers, free_loop
+from tests.support.wire import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,3 +232,13 @@ async def test_a_connection_that_does_not_exist_is_named() -> None:
     with pytest.raises(KlapConfigError, match=r"no Airflow connection 'nowhere'.*klap_conn_id"):
         async with KlapAsyncClient("nowhere") as hook:
             await hook.call(calls.list_exports())
+
+
+async def test_an_answer_without_an_end_is_not_read_into_memory(
+    connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "LARGEST_ANSWER", 1024**2)
+    with Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536, 0) as server:
+        connect(server.url)
+        with pytest.raises(KlapAnswerError, match=r"more than 1 MiB.*Host"):
+            await look(calls.list_exports())

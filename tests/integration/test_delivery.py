@@ -36,6 +36,7 @@ from klap_provider.rules.ledger import delivered_entry
 from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
+from tests.support.wire import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -689,6 +690,16 @@ def test_of_an_address_that_is_refused_the_signature_is_not_told(
     assert "s3cret" not in str(failure.value)
 
 
+def test_a_signed_address_that_a_video_was_fetched_from_is_not_left_for_others(
+    deliver: Callable[..., Played], moved: Callable[[str], None], short: dict[str, str], tmp_path: Path
+) -> None:
+    moved(f"{short['src_url']}?signature=s3cret")
+    task = deliver()
+    assert task.run()["src_url"] is None
+    written = b"".join(file.read_bytes() for file in tmp_path.glob("*.json"))
+    assert "s3cret" not in repr([task.supervisor.said, task.store, written])
+
+
 def test_of_a_video_whose_end_nobody_names_that_is_said(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
@@ -802,6 +813,31 @@ def test_a_download_that_takes_too_long_is_given_up(
     with pytest.raises(KlapDownloadError, match=r"0\.3 s.*download_timeout") as failure:
         deliver(download_timeout=0.3).run()
     assert failure.value.passing
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "pause"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-A: ", b"x", 0.02, id="a header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x", 0.02, id="the size of a chunk"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n", 0.0, id="trailers"),
+    ],
+)
+def test_a_server_that_drips_what_is_no_video_is_given_up_in_time(
+    deliver: Callable[..., Played],
+    moved: Callable[[str], None],
+    tmp_path: Path,
+    start: bytes,
+    piece: bytes,
+    pause: float,
+) -> None:
+    with Endless(start, piece, pause) as server:
+        moved(f"{server.url}/a.mp4?SECRET")
+        with pytest.raises(KlapDownloadError, match=r"not complete after 0\.3 s.*download_timeout") as failure:
+            deliver(download_timeout=0.3).run()
+    assert failure.value.passing
+    assert "SECRET" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
 

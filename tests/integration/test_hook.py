@@ -34,6 +34,7 @@ from klap_provider.errors import (
 from klap_provider.hooks import KlapHook
 from klap_provider.rules.retry import ONCE, Backoff
 from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
+from tests.support.wire import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -587,6 +588,27 @@ def test_an_answer_that_drips_is_given_up_in_time_and_the_next_call_has_a_connec
         server.shutdown()
         connect(sound.url)
         assert KlapHook().client.call(calls.list_exports(), within=5) == []
+
+
+@pytest.mark.parametrize("within", [None, 3600])
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-A: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"])
+def test_a_poll_takes_no_longer_than_the_connections_timeouts(
+    connect: Callable[..., None], start: bytes, within: float | None
+) -> None:
+    with Endless(start, b" ") as server:
+        connect(server.url, connect_timeout=0.2, read_timeout=0.3)
+        with pytest.raises(KlapNoAnswerError, match="read_timeout of the connection 'klap_default'"):
+            KlapHook().client.call(calls.list_exports(), backoff=ONCE, within=within)
+
+
+def test_an_answer_without_an_end_is_not_read_into_memory(
+    connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "LARGEST_ANSWER", 1024**2)
+    with Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536, 0) as server:
+        connect(server.url)
+        with pytest.raises(KlapAnswerError, match=r"more than 1 MiB.*Host"):
+            KlapHook().call(calls.list_exports(), backoff=ONCE)
 
 
 def test_what_fails_in_time_fails_as_ever(klap: Sandbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -226,3 +227,25 @@ def test_a_proxy_that_is_away_is_no_answer_of_klap(
         with pytest.raises(KlapConnectionError):
             poll()
     assert klap.requests() == []
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://ada:s3cr[t@proxy.example.com:3128",
+        "http://ada:s3cr#t@proxy.example.com:3128",
+        "http://ada:s3crt@proxy.example.com:99999",
+        "http://ada:s3crt@",
+        "s3crt://proxy.example.com",
+    ],
+)
+def test_a_proxy_that_makes_no_sense_is_named_without_its_password(
+    connect: Callable[..., None], poll: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    connect("https://klap.example.com/v2")
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    for request in (poll, lambda: ask("GET", "https://talks.example.com/a", local=False, timeout=(1, 1))):
+        with pytest.raises(KlapConfigError, match=r"HTTPS_PROXY.*Correct the variable") as wrong:
+            request()
+        assert wrong.value.refused
+        assert "s3cr" not in "".join(traceback.format_exception(wrong.value))

@@ -13,6 +13,7 @@ import requests
 
 from klap_provider.files.outside import RefusedAddressError, ask
 from klap_provider.files.preflight import problems
+from tests.support.wire import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,3 +286,28 @@ def test_a_redirect_to_a_host_in_raw_utf_8_is_one_to_that_host(
 def test_a_signature_is_masked_before_it_can_be_logged(inside: int, supervisor: Any) -> None:
     ask("GET", f"http://127.0.0.1:{inside}/to?/a?X-Amz-Signature=s3cr3tsignature", local=True, timeout=SOON)
     assert "X-Amz-Signature=s3cr3tsignature" in supervisor.masked
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_headers_that_drip_in_are_given_up(start: bytes) -> None:
+    with Endless(start, b"x") as server, pytest.raises(requests.Timeout):
+        ask("GET", f"{server.url}/a?SECRET", local=True, timeout=SOON, longest=0.3)
+
+
+def test_a_video_whose_server_drips_does_not_hold_up_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klap_provider.files.preflight.LONGEST", 0.3)
+    with Endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"x") as server:
+        assert problems({f"{server.url}/a.mp4": True}) == {}
+
+
+def test_dns_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
+    with pytest.raises(requests.Timeout):
+        ask("GET", "http://talks.example.com/a", local=False, timeout=SOON, longest=0.3)
+    over.set()
+
+
+@pytest.mark.parametrize("scheme", ["HTTP", "Http"])
+def test_the_case_of_a_scheme_makes_no_difference(inside: int, scheme: str) -> None:
+    assert ask("GET", f"{scheme}://127.0.0.1:{inside}/a", local=True, timeout=SOON).status_code == 200

@@ -327,6 +327,22 @@ def test_a_ready_export_answers_its_ids_and_its_address(
     assert result["src_url"].endswith(".mp4")
 
 
+def test_a_signed_address_of_a_video_is_not_left_for_others(
+    klap: Sandbox,
+    airflow: Airflow,
+    new_export: Callable[..., dict[str, str]],
+    mode: dict[str, Any],
+    supervisor: Supervisor,
+) -> None:
+    ids = new_export()
+    signed = "https://storage.example.com/a.mp4?X-Goog-Signature=s3cr3t"
+    body = {"id": ids["export_id"], "status": "ready", "src_url": signed}
+    klap.fault("GET", "/exports/", "status", times=None, code=200, body=body)
+    task = airflow(lambda: ExportStatusSensor(task_id="wait", poke_interval=0.05, timeout=PATIENT, **ids, **mode))
+    assert task.run() == {**ids, "src_url": None}
+    assert "s3cr3t" not in repr(supervisor.said)
+
+
 def test_a_project_without_a_folder_is_waited_for_likewise(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:

@@ -11,8 +11,9 @@ import fsspec
 import pytest
 from airflow.sdk.io import attach
 
-from klap_provider.errors import KlapInputError
-from klap_provider.files.storage import Writer, folder_at, part_name, whole_file
+from klap_provider.errors import KlapError, KlapInputError
+from klap_provider.files.source import signed
+from klap_provider.files.storage import Writer, folder_at, part_name, path_at, storage_faults, text_at, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,3 +197,38 @@ def test_a_destination_that_makes_no_sense_is_named(destination: str) -> None:
     with pytest.raises(KlapInputError, match="destination is") as wrong:
         folder_at(destination)
     assert repr(destination) in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://ada:s3cr3ts3cr3t@media/in", "memory://ada:s3cr3ts3cr3t@media/in", "odd://ada:s3cr3ts3cr3t@media/in"]
+)
+def test_no_error_repeats_a_password_in_an_address(url: str) -> None:
+    for use in (lambda: folder_at(url), lambda: path_at("destination", url), lambda: text_at("list_path", url)):
+        with pytest.raises(KlapInputError, match=r"destination|list_path") as wrong:
+            use()
+        assert "s3cr3t" not in str(wrong.value)
+    with pytest.raises(KlapError) as failed, storage_faults("destination", url):
+        raise OSError(f"no answer from {url}")
+    assert "s3cr3t" not in str(failed.value)
+
+
+def test_no_error_repeats_a_signature_in_the_address_of_a_list() -> None:
+    attach("memory", fs=fsspec.filesystem("memory"))
+    with pytest.raises(KlapInputError, match=r"there is no file memory://media/in") as wrong:
+        text_at("list_path", "memory://media/in.csv?sig=s3cr3ts3cr3t")
+    assert "s3cr3t" not in str(wrong.value)
+
+
+def test_a_storage_that_cannot_sign_tells_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+    memory.pipe("/media/a.mp4", b"a talk")
+
+    def sign(*_: object, **__: object) -> str:
+        raise RuntimeError("https://storage.example.com/a.mp4?X-Amz-Signature=s3cr3t is odd")
+
+    monkeypatch.setattr(type(memory), "sign", sign)
+    with pytest.raises(KlapInputError, match=r"no signed address can be made of memory://media/a\.mp4") as wrong:
+        signed("memory://media/a.mp4")
+    assert "s3cr3t" not in str(wrong.value)
+    memory.rm("/media", recursive=True)

@@ -225,6 +225,16 @@ async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_poll(klap
     assert len([line for line in said if "is over" not in line]) == 1
 
 
+async def test_of_an_answer_with_an_unknown_word_the_word_alone_is_logged(klap: Sandbox) -> None:
+    klap_task_id = submitted(klap)
+    body = {"id": klap_task_id, "status": "odd", "output_url": "https://a.example/v.mp4?X-Goog-Signature=s3cr3t"}
+    klap.fault("GET", "^/tasks/", "status", times=None, code=200, body=body)
+    with capture_logs() as logged:
+        await all_events(waiting(klap_task_id, state(seconds=0.6)))
+    assert [line for line in logged if "'odd'" in line["event"]]
+    assert "s3cr3t" not in repr(logged)
+
+
 async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="paused")

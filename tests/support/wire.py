@@ -1,11 +1,16 @@
-"""A TCP line to a server on this machine that can be cut and mended."""
+"""A TCP line to a server on this machine that can be cut and mended, and a server whose answers never end."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+import time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Wire:
@@ -63,3 +68,44 @@ class Wire:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
             self._open.discard(each)
+
+
+class Endless:
+    """
+    A server whose answers never end; a context manager.
+
+    :param start: what each answer begins with.
+    :param piece: what follows, again and again.
+    :param pause: seconds between two pieces.
+    """
+
+    def __init__(self, start: bytes, piece: bytes, pause: float = 0.02) -> None:
+        self._answer = start, piece, pause
+        self._over = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # of the end
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._drip, args=(client,), daemon=True).start()
+
+    def _drip(self, client: socket.socket) -> None:
+        start, piece, pause = self._answer
+        with contextlib.suppress(OSError), client:
+            client.recv(65536)
+            client.sendall(start)
+            while not self._over.is_set():
+                client.sendall(piece)
+                time.sleep(pause)

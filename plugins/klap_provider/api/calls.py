@@ -46,6 +46,9 @@ T = TypeVar("T")
 #: Seconds that a ``Retry-After`` counts for at most: a day.
 LONGEST_RETRY_AFTER = 86_400.0
 
+#: Bytes of an answer at most: a list of a thousand shorts, each with a transcript of an hour, has fewer.
+LARGEST_ANSWER = 64 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
@@ -74,6 +77,32 @@ class Call(Generic[T]):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+
+class Body:
+    """
+    The body of an answer while it is read, which may be endless.
+
+    :param status: HTTP status code of the answer.
+    """
+
+    def __init__(self, call: Call[Any], status: int) -> None:
+        self._call, self._status = call, status
+        self.octets = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """
+        Add the next bytes.
+
+        :raises KlapAnswerError: there are more than an answer of the API has.
+        """
+        self.octets += chunk
+        if len(self.octets) > LARGEST_ANSWER:
+            raise KlapAnswerError(
+                f"Klap answered {self._call} with {self._status} and more than {LARGEST_ANSWER // 1024**2} MiB. "
+                "This is not the API: check the connection's Host.",
+                status=self._status,
+            )
 
 
 _taken_task = partial(accepted, Task)

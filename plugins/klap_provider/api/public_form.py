@@ -97,6 +97,16 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) + query
 
 
+def public_address(url: str | None) -> str | None:
+    """Return an address of the web that has nothing secret in it; None for any other one, such as a signed one."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    is_public = parts.scheme in addresses.WEB and not (parts.query or parts.fragment or "@" in parts.netloc)
+    return url if is_public else None
+
+
 def without_secrets(words: str) -> str:
     """Return a text with what is secret of the addresses in it left out: queries, passwords, signatures."""
     return _PARAMETER.sub(r"\1…", _IN_TEXT.sub(lambda found: _public(found[0]), words))

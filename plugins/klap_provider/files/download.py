@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from klap_provider.api.public_form import shown
+from klap_provider.api.scrub import writable
 from klap_provider.errors import KlapDownloadError
 from klap_provider.files.mp4 import BoxWalk
 from klap_provider.files.outside import RefusedAddressError, ask
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CHUNK = 1024 * 1024
+
+#: Characters of a ``Content-Type`` that an error repeats.
+LONGEST_TYPE = 100
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     """
     deadline = time.monotonic() + limits.max_seconds
     try:
-        with _open(url, limits) as response:
+        with _open(url, limits) as response, _hung_up_at(deadline, response):
             if response.status_code != 200:
                 raise KlapDownloadError(
                     f"{shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
@@ -79,6 +88,8 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
                 )
             return _copy(response, sink, limits, deadline)
     except (requests.RequestException, HTTPError) as failure:
+        if time.monotonic() >= deadline:
+            raise _too_slow(shown(url), limits) from None
         raise KlapDownloadError(
             f"The download of {shown(url)} broke off ({type(failure).__name__}).", passing=True
         ) from None  # whose text has the whole address in it
@@ -93,9 +104,27 @@ def _open(url: str, limits: Limits) -> requests.Response:
             timeout=(limits.connect_timeout, limits.read_timeout),
             headers={"Accept-Encoding": "identity"},
             encrypted=True,
+            longest=limits.max_seconds,
         )
     except RefusedAddressError as refused:
         raise KlapDownloadError(str(refused), passing=False) from None
+
+
+@contextmanager
+def _hung_up_at(deadline: float, response: requests.Response) -> Iterator[None]:
+    """Hang up at the deadline: a server that drips what is no content, such as trailers, keeps a single read busy."""
+
+    def hang_up() -> None:
+        with suppress(Exception):  # it may be over just now
+            response.raw.shutdown()
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
@@ -117,15 +146,13 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
                 )
             if size > limits.max_bytes:
                 raise _too_large(name, size, limits)
-            if time.monotonic() > deadline:
-                raise KlapDownloadError(
-                    f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
-                    "If it is just slow, raise download_timeout.",
-                    passing=True,
-                )
+            if time.monotonic() >= deadline:
+                raise _too_slow(name, limits, size)
             hashed.result()  # one chunk at a time, while it is written and the next one is on its way
             hashed = beside.submit(digest.update, chunk)
             sink.write(chunk)
+    if time.monotonic() >= deadline:
+        raise _too_slow(name, limits, size)
     problem = boxes.problem
     if boxes.is_open and announced is None and not response.raw.chunked:
         problem = "neither the server nor its last box says where it ends"
@@ -136,6 +163,14 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
     return Fetched(size, digest.hexdigest())
 
 
+def _too_slow(name: str, limits: Limits, size: int = 0) -> KlapDownloadError:
+    return KlapDownloadError(
+        f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
+        "If it is just slow, raise download_timeout.",
+        passing=True,
+    )
+
+
 def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
     return KlapDownloadError(
         f"{name} has {size} bytes or more, the limit is {limits.max_bytes}. To fetch it, raise max_bytes.",
@@ -144,7 +179,7 @@ def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
 
 
 def _content_type(response: requests.Response) -> str:
-    return response.headers.get("Content-Type") or "no content type"
+    return writable(response.headers.get("Content-Type", "")[:LONGEST_TYPE]) or "no content type"
 
 
 def _encoded(response: requests.Response) -> str:
@@ -152,4 +187,4 @@ def _encoded(response: requests.Response) -> str:
     encoding = response.headers.get("Content-Encoding", "").strip()
     if encoding.lower() in ("", "identity"):
         return ""
-    return f", sent with Content-Encoding {encoding} although the request asked for identity"
+    return f", sent with Content-Encoding {writable(encoding[:LONGEST_TYPE])} although the request asked for identity"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import socket
 import string
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
@@ -26,12 +27,15 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
 from klap_provider.api.public_form import secrets_in, shown
-from klap_provider.files.network import trust_store
+from klap_provider.files.network import OverdueError, proxy_for, trust_store, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_REDIRECTS = 3
+
+#: Seconds in which an answer has to begin, redirects included.
+LONGEST = 60.0
 
 
 class RefusedAddressError(Exception):
@@ -46,6 +50,7 @@ def ask(
     timeout: tuple[float, float],
     headers: Mapping[str, str] | None = None,
     encrypted: bool = False,
+    longest: float = LONGEST,
 ) -> requests.Response:
     """
     Ask an address, over at most three redirects, and return the answer with its body still to be read.
@@ -53,20 +58,30 @@ def ask(
     :param local: whether a host on this machine or its network is fine.
     :param timeout: seconds to wait for a connection, and for the next bytes.
     :param encrypted: whether it must be https; plain http is fine on this machine.
+    :param longest: seconds until the body begins, whatever comes in meanwhile: DNS may hang, and headers may drip.
     :raises RefusedAddressError: the address, or one that it redirects to, is not asked.
+    :raises KlapConfigError: the environment names a proxy or certificates that make no sense.
     :raises requests.RequestException: there was no answer. Its text may have the address in it, secrets and all.
     """
+    deadline = time.monotonic() + longest
+
+    def send() -> requests.Response:
+        with _session(local) as session:
+            return session.request(method, url, headers=headers, stream=True, timeout=timeout)
+
     for _ in range(MAX_REDIRECTS + 1):
         _require_fit(url, local=local, encrypted=encrypted)
+        proxy_for(url)  # which names a wrong one, and requests does not
         for secret in secrets_in(url):
             mask_secret(secret)  # at its lowest level, a log says which addresses are asked
         try:
-            with _session(local) as session:
-                response = session.request(method, url, headers=headers, stream=True, timeout=timeout)
+            response = within(deadline - time.monotonic(), send)
             if not response.is_redirect:
                 return response
             response.close()
             url = urljoin(url, _location(response))
+        except OverdueError:
+            raise requests.Timeout(f"no answer within {longest:g} s") from None
         except requests.RequestException:  # some are ValueErrors
             raise
         except ValueError:
@@ -89,8 +104,9 @@ def _location(response: requests.Response) -> str:
 
 
 def _require_fit(url: str, *, local: bool, encrypted: bool) -> None:
-    plain = url.startswith("http://") and (not encrypted or is_loopback(url))
-    if not url.startswith("https://") and not plain:
+    scheme = url.partition("://")[0].lower()
+    plain = scheme == "http" and (not encrypted or is_loopback(url))
+    if scheme != "https" and not plain:
         raise RefusedAddressError(f"{shown(url)} is not http{'s' if encrypted else ''}, so it is not asked.")
     if not local and is_local(url):
         raise RefusedAddressError(_refusal(shown(url)))

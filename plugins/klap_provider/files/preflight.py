@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GONE = (404, 410)
 CONNECT_AND_READ_SECONDS = (3, 5)
+#: Seconds for the headers of an answer, redirects included.
+LONGEST = 15.0
 AT_ONCE = 16
 ONE_BYTE = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
 
@@ -96,7 +98,8 @@ def look_at(url: str, *, local: bool) -> Finding:
     # To some servers only a GET is a question: it has the last word where a HEAD is not answered well.
     for method, headers in (("HEAD", {}), ("GET", ONE_BYTE)):
         try:
-            found = _judged(ask(method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers))
+            answer = ask(method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers, longest=LONGEST)
+            found = _judged(answer)
         except RefusedAddressError:
             return Finding(doubt="its host, or one that it redirects to, is not asked")
         except requests.RequestException as failure:
@@ -125,12 +128,12 @@ def _no_video(kind: str | None) -> str | None:
 
 
 def _in_storage(url: str) -> Finding:
-    from airflow.sdk import ObjectStoragePath
+    from klap_provider.files.storage import path_at
 
     if problem := _no_video(mimetypes.guess_type(urlsplit(url).path)[0]):
         return Finding(problem=f"its name is that of {problem}")
     try:
-        there = ObjectStoragePath(url).exists()
+        there = path_at("source_video_url", url).exists()
     except Exception as failure:  # of whatever library talks to that storage
         return Finding(doubt=type(failure).__name__)
     return Finding(problem=None if there else "there is no such object")

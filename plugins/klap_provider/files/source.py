@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from airflow.sdk.log import mask_secret
 
+from klap_provider.api.public_form import without_secrets
 from klap_provider.errors import KlapInputError
-from klap_provider.files.storage import path_at, storage_faults
+from klap_provider.files.storage import path_at, said, storage_faults
 
 #: Seconds that a signed address is good for: three times as long as a task is waited for.
 SIGNED_FOR = 6 * 3600
@@ -32,13 +33,13 @@ def signed(url: str) -> str:
     with storage_faults(FIELD, url):
         # A signature is made without asking the storage: it is as good for a file that is not there.
         if path.fs.info(path.path)["type"] != "file":
-            raise KlapInputError(f"{FIELD}: {url} is a folder; give the address of one video.")
+            raise KlapInputError(f"{FIELD}: {without_secrets(url)} is a folder; give the address of one video.")
     try:
         address = str(path.fs.sign(path.path, expiration=SIGNED_FOR))
     except Exception as unable:
         raise KlapInputError(
-            f"{FIELD}: no signed address can be made of {url} ({type(unable).__name__}: {unable}). Use credentials "
-            "that can sign, such as an access key or a service account's key."
+            f"{FIELD}: no signed address can be made of {without_secrets(url)} ({said(unable)}). Use credentials that "
+            "can sign, such as an access key or a service account's key."
         ) from unable
     mask_secret(address)
     mask_secret(urlsplit(address).query)

@@ -59,7 +59,8 @@ def folder_at(destination: str, subfolder: str | None = None) -> ObjectStoragePa
     scheme, _, rest = destination.partition("://")
     if not rest or (scheme == "file" and not rest.startswith("/")):
         raise KlapInputError(
-            f"destination is {destination!r}; it takes an absolute path or a URL such as s3://conn_id@bucket/path."
+            f"destination is {without_secrets(repr(destination))}; it takes an absolute path or a URL such as "
+            "s3://conn_id@bucket/path."
         )
     folder = path_at("destination", destination)
     if ".." in (subfolder or "").split("/"):
@@ -75,12 +76,18 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
     :raises KlapInputError: the URL's scheme, or its connection, is none that Airflow has.
     :raises KlapLookUpError: Airflow cannot say just now what the connection is.
     """
+    shown = without_secrets(url)
     if url.startswith("file://"):
         # Known to Airflow beforehand: to look it up, it would load all storage that there is a provider for, which
         # with Amazon's is a third of a second.
         attach("file", fs=LocalFileSystem())
     try:
         path = ObjectStoragePath(url)
+        if ":" in (path.conn_id or ""):
+            raise KlapInputError(
+                f"{field} is {shown!r}, and was given with a password in it. Put the password into an Airflow "
+                "connection, and write the id of that connection before the @."
+            )
         if path.conn_id:
             # The providers would go on without it, with whatever credentials the machine has.
             Connection.get(path.conn_id)
@@ -89,12 +96,12 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
         if path.conn_id and (silent := silent_backend(path.conn_id)):
             raise KlapLookUpError(path.conn_id, silent) from missing
         raise KlapInputError(
-            f"{field} is {url!r}, and there is no Airflow connection {path.conn_id!r}. Create it, or name another one "
-            "before the @."
+            f"{field} is {shown!r}, and there is no Airflow connection {path.conn_id!r}. Create it, or name another "
+            "one before the @."
         ) from missing
     except (ValueError, ImportError) as unknown:
         raise KlapInputError(
-            f"{field} is {url!r}: {unknown}. Install the Airflow provider of that storage, such as "
+            f"{field} is {shown!r}: {said(unknown)}. Install the Airflow provider of that storage, such as "
             "apache-airflow-providers-amazon[s3fs] for s3."
         ) from unknown
     return path
@@ -109,6 +116,7 @@ def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None
         person to mend, is tried again.
     :raises KlapStorageError: instead of what the storage's library raised.
     """
+    url = without_secrets(url)
     try:
         yield
     except KlapError:
@@ -117,14 +125,14 @@ def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None
         status = _status(failure)
         if status in NOT_THERE:
             raise KlapStorageError(
-                f"{field}: {url} is not there ({_said(failure)}). Check its bucket and path.", passing=paid
+                f"{field}: {url} is not there ({said(failure)}). Check its bucket and path.", passing=paid
             ) from failure
         if status in REFUSED:
             raise KlapStorageError(
-                f"{field}: {url} was refused ({_said(failure)}). Check the credentials, and what they may do there.",
+                f"{field}: {url} was refused ({said(failure)}). Check the credentials, and what they may do there.",
                 passing=paid,
             ) from failure
-        raise KlapStorageError(f"{field}: {url} failed ({_said(failure)}).", passing=True) from failure
+        raise KlapStorageError(f"{field}: {url} failed ({said(failure)}).", passing=True) from failure
 
 
 def _status(failure: BaseException | None) -> int | None:
@@ -148,7 +156,8 @@ def _status(failure: BaseException | None) -> int | None:
     return None
 
 
-def _said(failure: Exception) -> str:
+def said(failure: Exception) -> str:
+    """Return a failure of a storage's library in words, without what is secret of the addresses in them."""
     return without_secrets(" ".join(f"{type(failure).__name__}: {failure}".split()))[:300]
 
 
@@ -318,6 +327,7 @@ def text_at(field: str, path: str) -> str:
     """
     file = path_at(field, f"file://{path}" if path.startswith("/") else path)
     with storage_faults(field, path):
+        path = without_secrets(path)
         try:
             with file.fs.open(file.path, "rb") as opened:
                 content: bytes = opened.read(LONGEST_LIST + 1)

@@ -21,7 +21,7 @@ from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
 from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.batched_polls import FolderPolls
-from klap_provider.hooks.client import NO_ANSWER, USER_AGENT, transport_error
+from klap_provider.hooks.client import CHUNK, NO_ANSWER, USER_AGENT, transport_error
 from klap_provider.hooks.lookup import alook_up
 from klap_provider.rules.polling import ExportTarget
 from klap_provider.rules.retry import Backoff
@@ -253,7 +253,9 @@ class _Client:
             async with self._session.get(
                 url, params=call.query, headers=connection.headers, **account.options
             ) as response:
-                body = await response.read()
+                body = calls.Body(call, response.status)
+                async for chunk in response.content.iter_chunked(CHUNK):
+                    body.add(chunk)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             never = isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
@@ -263,7 +265,7 @@ class _Client:
             call,
             status=response.status,
             headers=response.headers,
-            body=body,
+            body=bytes(body.octets),
             secrets=connection.secrets,
             now=time.time(),
         )

@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-import threading
 import time
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +24,7 @@ from klap_provider import __version__
 from klap_provider.api import calls
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
-from klap_provider.files.network import route_to
+from klap_provider.files.network import OverdueError, route_to, within
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.deadline_adapter import DeadlineAdapter, TooLateError
 from klap_provider.hooks.lookup import look_up
@@ -43,6 +40,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 USER_AGENT = f"airflow-provider-klap/{__version__}"
+
+#: Bytes of an answer that are read at a time.
+CHUNK = 64 * 1024
 
 #: In metrics, in place of the HTTP status.
 NO_ANSWER = "none"
@@ -114,18 +114,20 @@ class KlapClient:
         :param backoff: instead of the hook's own.
         :param until: seconds since the epoch after which it is not sent any more, whatever has held it up; it goes
             out on a connection of its own.
-        :param within: seconds after which an attempt is given up, whatever comes in meanwhile. Default: only the
-            connection's timeouts hold, for each piece of an answer.
+        :param within: seconds after which an attempt is given up, whatever comes in meanwhile. Default, and for a GET
+            the most: the connection's timeouts together, as in the triggerer.
         :raises KlapConfigError: the connection cannot be used.
         :raises KlapTransportError: there was no answer.
         :raises KlapResponseError: there was one, but not the one that was asked for.
         """
         backoff = backoff or self.backoff
+        longest = sum(self.timeout)
+        seconds = longest if within is None else min(within, longest) if call.repeatable else within
         for attempt in range(1, backoff.attempts + 1):
             try:
                 if until is not None:
-                    return self._send_on_time(call, until, within)
-                return self._send(call) if within is None else self._send_within(call, within)
+                    return self._send_on_time(call, until, seconds)
+                return self._send_within(call, seconds)
             except TooLateError as late:
                 raise KlapConnectionError(
                     f"{call} was not sent: it is {late.seconds:.0f} s too late for it. The machine, or Klap's answers "
@@ -140,59 +142,56 @@ class KlapClient:
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
 
-    def _send_on_time(self, call: Call[T], until: float, within: float | None) -> T:
+    def _send_on_time(self, call: Call[T], until: float, seconds: float) -> T:
         with self._new_session() as session:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, DeadlineAdapter(until))
-            return self._send(call, session) if within is None else self._send_within(call, within, session)
+            return self._send_within(call, seconds, session)
 
     def _send_within(self, call: Call[T], seconds: float, session: requests.Session | None = None) -> T:
-        outcome: Future[T] = Future()
         connection = self.connection  # Airflow is asked for it in this thread
-
-        def send() -> None:
-            try:
-                outcome.set_result(self._send(call, session))
-            except BaseException as failure:
-                outcome.set_exception(failure)
-
-        # Neither a timeout of requests nor a pool of threads bounds the time: the former starts again with each byte
-        # and does not cover name resolution; threads of the latter are joined at the end of the process.
-        threading.Thread(target=send, name="klap-request", daemon=True).start()
         try:
-            return outcome.result(seconds)
-        except FutureTimeoutError:
+            return within(seconds, lambda: self._send(call, session))
+        except OverdueError:
             if session is None:
                 self.__dict__.pop("session", None)  # it stays with the thread that hangs
-            raise KlapNoAnswerError(f"{call}: no answer from {connection.api_url} within {seconds:.0f} s.") from None
+            raise KlapNoAnswerError(
+                f"{call}: no answer from {connection.api_url} within {seconds:.0f} s (connect_timeout and "
+                f"read_timeout of the connection {connection.conn_id!r}, or what is left until a deadline)."
+            ) from None
 
     def _send(self, call: Call[T], session: requests.Session | None = None) -> T:
         try:
-            response = (session or self.session).request(
+            with (session or self.session).request(
                 call.method,
                 self.connection.api_url + call.path,
                 params=call.query,
                 json=call.body,
                 timeout=self.timeout,
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as response:
+                body = calls.Body(call, response.status_code)
+                for chunk in response.iter_content(CHUNK):
+                    body.add(chunk)
         except (requests.RequestException, UnicodeError) as failure:  # of a Location that is no text
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             raise transport_error(call, self.connection, failure, sent=not _never_connected(failure)) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
-        return self.read(call, response)
+        return self.read(call, response, bytes(body.octets))
 
-    def read(self, call: Call[T], response: requests.Response) -> T:
+    def read(self, call: Call[T], response: requests.Response, body: bytes | None = None) -> T:
         """
         Return the parsed answer.
 
+        :param body: of a response whose body has been read. Default: it is read.
         :raises KlapResponseError: it is not the one that was asked for.
         """
         return calls.read_answer(
             call,
             status=response.status_code,
             headers=response.headers,
-            body=response.content,
+            body=response.content if body is None else body,
             secrets=self.connection.secrets,
             now=time.time(),
         )

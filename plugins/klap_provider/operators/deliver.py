@@ -73,8 +73,8 @@ class DeliverShortOperator(KlapLedgerOperator):
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str, "src_url": str | None,
         "sidecar": str, "publication_captions": dict | None, "transcript": str | None}``: ``src_url`` is Klap's address
-        of the video, if this task has fetched it, ``sidecar`` the JSON file, and ``transcript`` None if it is longer
-        than 10,000 characters.
+        of the video, if this task has fetched it and the address is no secret, ``sidecar`` the JSON file, and
+        ``transcript`` None if it is longer than 10,000 characters.
     :raises KlapInputError: there is no destination that all tasks see, or it cannot be right.
     :raises KlapDownloadError: the file could not be fetched whole.
     :raises KlapStorageError: it could not be stored.
@@ -295,4 +295,9 @@ class DeliverShortOperator(KlapLedgerOperator):
         )
         with whole_file(path, writer) as sink:
             fetched = download(address, sink, limits)
-        return {"path": str(path), "size": fetched.size, "sha256": fetched.sha256, "src_url": address}
+        return {
+            "path": str(path),
+            "size": fetched.size,
+            "sha256": fetched.sha256,
+            "src_url": public_form.public_address(address),
+        }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from klap_provider.api import calls
 from klap_provider.api.answers import Export, JobStatus, Project, Task
+from klap_provider.api.public_form import public_address
 from klap_provider.errors import (
     KlapError,
     KlapJobFailedError,
@@ -280,12 +281,12 @@ class ExportTarget(_Stored):
         return export if sound else None
 
     def xcom(self, done: Done[Export]) -> ExportReady:
-        """Return the export's ids and the public address of its video."""
+        """Return the export's ids and the address of its video, if that is public."""
         return {
             "export_id": done.value.id,
             "project_id": self.project_id,
             "folder_id": self.folder_id,
-            "src_url": done.value.src_url,
+            "src_url": public_address(done.value.src_url),
         }
 
 

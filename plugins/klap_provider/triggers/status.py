@@ -232,7 +232,7 @@ class KlapTrigger(BaseTrigger):
         elif state.seen != self.state.seen:
             self.log.info("%s: the list of shorts may not be complete; it is polled again", self.target)
         elif state.unknown_since != self.state.unknown_since:
-            self.log.info("%s: %s", self.target, result)
+            self.log.info("%s is %r", self.target, result.status)
 
     async def _hand_over(self, *, at_least: float = 0.0) -> None:
         """Let a worker take over, later each time if the triggerer has just handed over."""
