@@ -1229,6 +1229,21 @@ def test_a_klap_that_lists_the_exports_of_all_shorts_gets_none_of_them_adopted_b
     assert len(klap.ledger("export")) == 2
 
 
+def test_an_export_that_does_not_name_its_short_is_not_adopted_by_another_short_of_the_folder(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    one, other = make_shorts(2)
+    task = airflow(export(one))
+    klap.fault("POST", POST_EXPORT, "drop")
+    with pytest.raises(KlapNoAnswerError):
+        task.run()
+    of_other = airflow(export(other)).run()["export_id"]
+    of_folder = [{"id": of_other, "status": "processing"}]
+    klap.fault("GET", "^/exports$", "status", code=200, body=[])
+    klap.fault("GET", "^/exports$", "status", code=200, body=of_folder)
+    assert task.run()["export_id"] != of_other
+
+
 def test_a_lost_export_of_other_settings_is_not_adopted(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:

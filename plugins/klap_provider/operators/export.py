@@ -152,9 +152,11 @@ class _ExportJob(KlapJob):
         The list counts as proof where it also shows an export that the ledger has: Klap may answer with an empty list
         although there are exports, for example to another user.
         """
-        for folder_id in dict.fromkeys([self.folder_id, None]):
-            listed = self._list(folder_id=folder_id)
-            of_short = self._of_short(listed)
+        by_short, by_folder = {"project_id": self.project_id}, {"folder_id": self.folder_id}
+        for filters in (by_short, by_folder, {}) if self.folder_id else (by_short, {}):
+            listed = self._list(**filters)
+            # In the other lists, an export that does not name its short can be one of another short.
+            of_short = [each for each in self._of_short(listed) if each.project_id or filters is by_short]
             if of_short or any(map(self._is_ours, listed[:MOST_TO_CHECK])):
                 sound = [export.id for export in of_short if export.status != answers.JobStatus.ERROR]
                 return in_doubt.Listing(sound, is_proof=True)
