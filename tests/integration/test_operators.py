@@ -456,6 +456,11 @@ def test_another_run_is_new_work_unless_it_is_to_reuse(
     saturday = airflow(submit(reuse=True)).run()
     assert saturday == {**saturday, "klap_task_id": klap.ledger()[-1]["id"], "paid": 0}
     assert saturday["klap_task_id"] != monday["klap_task_id"]
+    for switch in ("yes", 1, "TRUE"):
+        monkeypatch.setattr("tests.support.airflow_context.RUN_ID", f"saturday {switch!r}")
+        assert airflow(submit(reuse=switch)).run()["paid"] == 0
+    with pytest.raises(KlapInputError, match=r"reuse.*perhaps"):
+        airflow(submit(reuse="{{ 'perhaps' }}")).run()
     monkeypatch.setattr("tests.support.airflow_context.RUN_ID", "sunday")
     assert airflow(submit(reuse="{{ True }}", max_clip_count=2)).run()["paid"] == 1
     assert len(klap.ledger()) == 7

@@ -172,6 +172,11 @@ class KlapVideoOperator(KlapSubmitOperator):
             check_now(self._request)
         if is_static(self.budget):
             check_now(self._budget)
+        if is_static(self.reuse):
+            check_now(self._reuses)
+
+    def _reuses(self) -> bool:
+        return klap_requests.build_request(limits.Spending, {"reuse": self.reuse or None}).reuse
 
     def _budget(self) -> Decimal | None:
         return klap_requests.build_request(limits.Spending, {"budget": self.budget}).budget
@@ -270,7 +275,7 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "host": connection.api_url,
                 "on_behalf_of": connection.on_behalf_of,
             },
-            shared_log=ledger.request_log(of_all_runs) if str(self.reuse).lower() == "true" else None,
+            shared_log=ledger.request_log(of_all_runs) if self._reuses() else None,
             reuse_key=ledger.reuse_key(of_all_runs),
             budget=None if budget is None else float(budget),
             second_hand=connection.prices.second_hand,

@@ -53,3 +53,4 @@ class Spending(Request):
     )
     max_exports: int | None = Field(None, ge=1)
     submissions: int = Field(1, ge=0)
+    reuse: bool = False
