@@ -859,6 +859,32 @@ def test_what_a_run_has_selected_it_keeps_in_its_order_though_the_list_changes(
     assert [short["project_id"] for short in task.run()] == selected
 
 
+@pytest.mark.parametrize("listed", [1, 0])
+def test_a_selected_short_that_is_no_longer_listed_stays_selected(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, listed: int
+) -> None:
+    shorts = make_shorts(2)
+    task = airflow(listing(shorts[0]["folder_id"], list_timeout=0.1, allow_empty=True))
+    selected = [short["project_id"] for short in task.run()]
+    klap.fault("GET", LIST, "status", times=None, code=200, body=shorts[:listed])
+
+    again = task.run()
+    assert [short["project_id"] for short in again] == selected
+    assert {short["folder_id"] for short in again} == {shorts[0]["folder_id"]}
+
+
+def test_a_list_that_lacks_a_selected_short_is_polled_again(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorts = make_shorts(2)
+    task = airflow(listing(shorts[0]["folder_id"], deferrable=False))
+    first = task.run()
+    monkeypatch.setattr("klap_provider.rules.polling.LIST_INTERVAL", 0.2)
+    klap.fault("GET", LIST, "status", code=200, body=shorts[:1])
+
+    assert task.run() == first
+
+
 def test_of_the_shorts_of_another_task_a_run_selects_anew(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:

@@ -72,7 +72,7 @@ def as_selected(shorts: Sequence[ListedShort], selected: Sequence[str]) -> list[
     """
     Return the shorts with those selected that a run has selected before, first and in that order, and no others.
 
-    :param selected: their ids. One that is not there any more is left out.
+    :param selected: their ids.
     """
     return put_first(
         [
