@@ -464,6 +464,15 @@ def test_a_run_that_is_there_is_taken_as_it_is(
     assert not [said for said in supervisor.said if "ClearDagRun" in said or '"reset_dag_run":true' in said]
 
 
+def test_airflows_own_timeout_of_a_wait_for_a_run_lies_beyond_the_deadline(
+    video: Callable[..., Played], supervisor: Supervisor
+) -> None:
+    supervisor.fate = DELIVERED
+    task = video(timeout=3600)
+    task.run()
+    assert [3600 < seconds < 3600 + 700 for seconds in task.deferral_timeouts] == [True]
+
+
 @pytest.mark.parametrize("state", ["queued", "running"])
 def test_a_run_that_is_still_going_is_waited_for(
     video: Callable[..., Played], supervisor: Supervisor, state: str
@@ -680,3 +689,12 @@ def test_the_examples_of_the_guide_are_a_dag_and_a_list(
         {"name": "Opening", "language": "en", "limit": 5},
         {"name": "Talk, second part", "language": "de", "limit": None, "captions": False},
     ]
+
+
+def test_a_list_that_is_too_long_is_refused_before_the_addresses_are_asked(
+    read: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
+    monkeypatch.setattr("klap_provider.files.preflight.problems", lambda _: pytest.fail("the addresses were asked"))
+    with pytest.raises(KlapInputError, match=r"has 4 videos.*at most \(\[core\] max_map_length\)|Split the list"):
+        read(source_video_urls=[f"https://example.com/{number}.mp4" for number in range(4)]).run()

@@ -221,7 +221,19 @@ def test_what_differs_from_short_to_short_may_come_from_the_run(
 
 def test_a_delivery_is_shown_under_the_name_of_its_short() -> None:
     delivery = DeliverShortOperator(task_id="deliver", export_id="e", project_id="p", short_name="Why we sleep")
-    assert (delivery.map_index_template, delivery.short_name) == ("{{ task.short_name }}", "Why we sleep")
+    assert (delivery.map_index_template, delivery.short_name) == ("{{ task.shown_name }}", "Why we sleep")
+
+
+@pytest.mark.parametrize(
+    ("rendered", "score"), [("87", 87), ("87.4", 87), ("None", None), ("", None), ("nan", None), ("1e999", None)]
+)
+def test_a_score_that_a_template_made_text_of_is_still_one(
+    deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, rendered: str, score: int | None
+) -> None:
+    file = f"{'' if score is None else f'{score:03d}_'}a_{short['export_id']}"
+    assert deliver(short_name="a", virality_score=rendered).run()["path"] == f"file://{tmp_path / file}.mp4"
+    if score is not None:
+        assert json.loads((tmp_path / f"{file}.json").read_text())["virality_score"] == score
 
 
 @pytest.mark.parametrize(

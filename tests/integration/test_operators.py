@@ -73,7 +73,7 @@ REFUSALS = [
     (402, KlapCreditsError, "out of credits"),
     (403, KlapAuthError, "API key"),
     (404, KlapNotFoundError, "does not know"),
-    (422, KlapRejectedError, "mend the parameters"),
+    (422, KlapRejectedError, "Correct the parameters"),
 ]
 
 # The in-doubt window has always passed; tests/unit/test_idempotent_submit.py has what happens during it.
@@ -1391,8 +1391,29 @@ def test_a_refused_export_fails_at_once_names_its_short_and_records_nothing(
 
 def test_an_export_is_shown_under_the_name_of_its_short() -> None:
     operator = export({"id": "p1", "folder_id": "f1"}, short_name="Why we sleep")()
-    assert operator.map_index_template == "{{ task.short_name }}"
-    assert operator.short_name == "Why we sleep"
+    assert operator.map_index_template == "{{ task.shown_name }}"
+    assert operator.shown_name == "Why we sleep"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("x" * 1000, "x" * 200), ("a\0b", "a\ufffdb"), (None, "p1"), ("", "p1")])
+def test_the_name_of_a_short_fits_into_airflows_database(name: str | None, shown: str) -> None:
+    assert export({"id": "p1", "folder_id": "f1"}, short_name=name)().shown_name == shown
+
+
+def test_a_task_that_is_younger_than_now_counts_from_now(klap: Sandbox, airflow: Airflow) -> None:
+    body = {"id": "task000000000000", "status": "processing", "created_at": "2199-01-01T00:00:00Z"}
+    klap.fault("GET", "^/tasks/", "status", times=None, code=200, body=body)
+    result = airflow(submit(klap_task_id="task000000000000")).run()
+    assert datetime.fromisoformat(result["submitted_at"]).timestamp() <= time.time()
+
+
+@pytest.mark.parametrize("klap_task_id", ["None", "{{ none }}"])
+def test_an_id_that_a_template_made_of_nothing_is_not_asked_for(
+    klap: Sandbox, airflow: Airflow, klap_task_id: str
+) -> None:
+    with pytest.raises(KlapInputError, match="klap_task_id is 'None', which is no id"):
+        airflow(submit(klap_task_id=klap_task_id)).run()
+    assert klap.requests() == []
 
 
 def test_a_reason_that_cannot_be_left_hides_no_failure(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:

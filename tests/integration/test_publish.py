@@ -452,6 +452,22 @@ def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
     assert (written["problem"], written["delivered"], written["missing"]) == (problem, [], [])
 
 
+@pytest.mark.parametrize(("kind", "is_told_to_clear"), [("KlapJobFailedError", False), ("KlapAuthError", True)])
+def test_a_task_that_failed_at_klap_is_told_to_be_started_anew_and_not_to_be_cleared(
+    supervisor: Supervisor,
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    kind: str,
+    is_told_to_clear: bool,
+) -> None:
+    run(0)
+    fail_before(supervisor, 1, "Start a new run.")
+    supervisor.put_xcom(BEFORE[1], {"error": "Start a new run.", "type": kind, "project_id": None}, "klap_error")
+    with pytest.raises(KlapIncompleteError, match=r"Start a new run\. Nothing was delivered") as failure:
+        publish(None, folder_id="").run()
+    assert ("clear the whole run" in str(failure.value)) == is_told_to_clear
+
+
 def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
     supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path
 ) -> None:

@@ -292,11 +292,12 @@ def test_nobody_is_asked_about_no_shorts(review: Callable[..., Played], supervis
     assert supervisor.questions == []
 
 
-def test_a_response_time_that_is_none_is_named(review: Callable[..., Played]) -> None:
-    with pytest.raises(ValueError, match="response_timeout is 'soon'"):
-        ReviewShortsOperator(task_id="review", folder_id="folder01", response_timeout="soon")
-    task = review(response_timeout="{{ 'soon' }}")
-    with pytest.raises(KlapInputError, match="response_timeout is 'soon'"):
+@pytest.mark.parametrize("given", ["soon", "1e11", "-1", "nan", "None"])
+def test_a_response_time_that_is_none_is_named(review: Callable[..., Played], given: str) -> None:
+    with pytest.raises(ValueError, match=f"response_timeout is '{given}'"):
+        ReviewShortsOperator(task_id="review", folder_id="folder01", response_timeout=given)
+    task = review(response_timeout=f"{{{{ '{given}' }}}}")
+    with pytest.raises(KlapInputError, match=f"response_timeout is '{given}'"):
         task.run()
     assert task.xcom("klap_error")["type"] == "KlapInputError"
 

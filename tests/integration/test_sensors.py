@@ -67,7 +67,8 @@ GAVE_UP = (
 )
 KEY_IS_WRONG = (
     "KlapAuthError",
-    "GET /tasks/ID: HTTP N (unauthorized: bad key). The API key (the connection's Password) is missing or wrong.",
+    "GET /tasks/ID: HTTP N (unauthorized: bad key). The API key is missing or wrong. Correct the connection's "
+    "Password, then clear this task.",
 )
 BAD_KEY = {"action": "status", "code": 401, "times": None, "body": {"message": "bad key", "error_code": "unauthorized"}}
 OVER = (
@@ -95,6 +96,14 @@ CASES = {
             "Look at it in Klap; clear this task to continue the wait.",
         ),
     ),
+    "a status that is no word": Case(
+        [answer(["done"])],  # type: ignore[arg-type]
+        failure=(
+            "KlapUnknownStatusError",
+            "Klap task ID has reported the status '[\"done\"]' for N s. The API has processing, ready, error and no "
+            "other. Look at it in Klap; clear this task to continue the wait.",
+        ),
+    ),
     "words that come and go are never unknown for long": Case(
         [answer("paused", times=2), answer("processing", times=1)] * 3
     ),
@@ -107,7 +116,7 @@ CASES = {
     "ready without an output until the deadline": Case(
         [answer("ready", output_id=None)],
         timeout=0.3,
-        failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID is 'ready'")),
+        failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID has no output_id yet, and is 'ready'")),
     ),
     "failing in passing until the deadline": Case(
         [{"action": "html", "code": 502, "times": None}],
@@ -126,7 +135,8 @@ CASES = {
         [{"action": "status", "code": 404, "body": {"message": "no"}, "times": None}],
         failure=(
             "KlapNotFoundError",
-            "GET /tasks/ID: HTTP N (no). Klap does not know this id, or not for this key and user.",
+            "GET /tasks/ID: HTTP N (no). Klap does not know this id, or not for this key and user. Correct the id, or "
+            "use the connection and user that it belongs to.",
         ),
     ),
     "500s in passing": Case([{"action": "status", "code": 500, "times": 2}]),
@@ -464,9 +474,12 @@ def test_another_job_at_the_same_place_has_a_deadline_of_its_own(
     assert time.monotonic() - before > 0.4
 
 
-def test_a_submission_time_that_is_none_is_named(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
-    task = airflow(waiting("task000000000000", submitted_at="yesterday", **mode))
-    with pytest.raises(KlapInputError, match="submitted_at is 'yesterday'"):
+@pytest.mark.parametrize("time_given", ["yesterday", "nan", "inf", -1, "1764547200000", "2199-01-01T00:00:00Z"])
+def test_a_submission_time_that_is_none_is_named(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any], time_given: str
+) -> None:
+    task = airflow(waiting("task000000000000", submitted_at=time_given, **mode))
+    with pytest.raises(KlapInputError, match=f"submitted_at is {time_given!r}"):
         task.run()
     assert klap.requests() == []
 
@@ -535,7 +548,7 @@ def test_an_id_that_is_none_is_named_and_not_asked_for(
 
 def test_an_export_is_shown_under_the_name_of_its_short() -> None:
     sensor = ExportStatusSensor(task_id="wait", export_id="e", project_id="p", short_name="Why we sleep")
-    assert sensor.map_index_template == "{{ task.short_name }}"
+    assert sensor.map_index_template == "{{ task.shown_name }}"
     assert sensor.short_name == "Why we sleep"
 
 

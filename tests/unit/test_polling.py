@@ -397,3 +397,20 @@ def test_any_sequence_of_results_ends_by_the_deadline(
         assert (decision.state.started_at, decision.state.deadline) == (state.started_at, state.deadline)
         state, now = decision.state, now + decision.seconds + slowness
     assert asked_at <= state.deadline + slowness + 1e-3
+
+
+@pytest.mark.parametrize("job", [task, export])
+def test_an_error_repeats_no_more_than_a_line_of_what_klap_answered(job: Any) -> None:
+    for answer, word in (
+        (job("error", message="x" * 10_000, error_code="y" * 10_000), "error"),
+        (job("z" * 10_000), ""),
+    ):
+        state = waiting(unknown_since=START)
+        with pytest.raises(KlapError) as failure:
+            decide_job(answer, state, now=START + UNKNOWN_GRACE)
+        assert len(str(failure.value)) < 1000, word
+
+
+@pytest.mark.parametrize("status", [3, True, ["done"], {"done": 1}])
+def test_a_status_that_is_no_text_is_an_unknown_one(status: Any) -> None:
+    assert follow([calls.get_task("t1").parse({"id": "t1", "status": status})] * 20) == "KlapUnknownStatusError"

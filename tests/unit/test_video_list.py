@@ -254,3 +254,9 @@ def test_a_person_reads_the_name_or_the_address_and_no_signature() -> None:
     assert re.fullmatch(r"example\.com/talks/why-we-sleep\.mp4\?…\w{8}", label(f"{TALK}?part=2&sig=abc"))
     assert label("https://www.youtube.com/watch?v=dQw4w9WgXcQ") == "youtu.be/dQw4w9WgXcQ"
     assert len(label(f"{TALK}?token={'x' * 5000}")) <= 100
+
+
+@pytest.mark.parametrize("given", [("https://a.example/%00%ff.mp4", None), ("https://a.example/a.mp4", "a\0b")])
+def test_a_label_has_no_character_that_a_database_refuses(given: tuple[str, str | None]) -> None:
+    assert "\0" not in label(*given)
+    label(*given).encode()

@@ -10,11 +10,12 @@ API: https://docs.klap.app/
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
 from sys import float_info
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +34,10 @@ from klap_provider.api.public_form import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+
+#: Characters of a status or an error code, and of Klap's words on a failure, that errors repeat.
+LONGEST_WORD, LONGEST_REASON = 100, 500
 
 
 class JobStatus(str, Enum):
@@ -58,6 +63,10 @@ def _in_utc(moment: datetime | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
+def _as_word(value: Any) -> str | None:
+    return None if value is None else (value if isinstance(value, str) else json.dumps(value))[:LONGEST_WORD]
+
+
 Id = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 #: One that is odd counts as one that is not there.
 OptionalId = Annotated[str | None, WrapValidator(_or_none), BeforeValidator(_as_text)]
@@ -73,8 +82,8 @@ class _Answer(BaseModel):
 
 class _Job(_Answer):
     id: Id
-    # A plain string: a word that is not known is a case of its own, not a parsing failure.
-    status: str
+    # Any text: a word that is not known is a case of its own, not a parsing failure.
+    status: Annotated[str, BeforeValidator(_as_word)]
     error_code: str | None = None
     error: Any = None
     error_message: Any = None
@@ -84,17 +93,21 @@ class _Job(_Answer):
     @field_validator("error_code", mode="before")
     @classmethod
     def _code_as_text(cls, value: Any) -> str | None:
-        return None if value is None else without_secrets(str(value))
+        return None if value is None else without_secrets(str(value))[:LONGEST_WORD]
 
     @property
     def failure(self) -> str:
         """Klap's own words on why the job failed, as far as there are any."""
         words = [w for w in (self.error_code, self.error_message, self.error, self.message) if w]
-        return " · ".join(dict.fromkeys(without_secrets(str(w)) for w in words)) or "Klap gave no reason"
+        said = " · ".join(dict.fromkeys(without_secrets(str(w)) for w in words))
+        return said[:LONGEST_REASON] or "Klap gave no reason"
 
 
 class Task(_Job):
     """Answer of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
+
+    #: Where what the job was for is.
+    output_field: ClassVar[str] = "output_id"
 
     type: OptionalText = None
     output_type: OptionalText = None
@@ -114,6 +127,8 @@ class Task(_Job):
 
 class Export(_Job):
     """Answer of ``POST`` and ``GET /projects/…/exports``."""
+
+    output_field: ClassVar[str] = "src_url"
 
     project_id: OptionalId = None
     folder_id: OptionalId = None

@@ -22,8 +22,8 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from klap_provider.api.answers import Export, Project, Task, User, UserToken, accepted, entries
-from klap_provider.api.public_form import without_secrets
-from klap_provider.api.scrub import scrubbed, scrubbed_text, writable
+from klap_provider.api.public_form import without_secrets, writable
+from klap_provider.api.scrub import scrubbed, scrubbed_text
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -189,7 +189,8 @@ def _project_path(project_id: str, folder_id: str | None) -> str:
 
 
 def _id(name: str, value: str) -> str:
-    if not isinstance(value, str) or not value.strip() or value in (".", ".."):
+    # "None" is what a template makes of a result that is not there.
+    if not isinstance(value, str) or not value.strip() or value in (".", "..", "None"):
         raise KlapInputError(f"{name} is {value!r}, which is no id. Nothing was sent to Klap.")
     return quote(writable(value), safe="")
 
@@ -249,10 +250,18 @@ def _describe_non_json(body: bytes) -> str:
 
 
 _ADVICE: dict[int, tuple[type[KlapResponseError], str]] = {
-    401: (KlapAuthError, "The API key (the connection's Password) is missing or wrong."),
+    401: (KlapAuthError, "The API key is missing or wrong. Correct the connection's Password, then clear this task."),
     402: (KlapCreditsError, "The Klap account is out of credits. Top it up, then clear this task."),
-    403: (KlapAuthError, "The API key (the connection's Password), or the user of X-On-Behalf-Of, may not do this."),
-    404: (KlapNotFoundError, "Klap does not know this id, or not for this key and user."),
+    403: (
+        KlapAuthError,
+        "The API key, or the user of X-On-Behalf-Of, may not do this. Correct the connection's Password or "
+        "on_behalf_of, then clear this task.",
+    ),
+    404: (
+        KlapNotFoundError,
+        "Klap does not know this id, or not for this key and user. Correct the id, or use the connection and user "
+        "that it belongs to.",
+    ),
     429: (KlapRateLimitError, "Too many requests; it can be tried again later."),
 }
 
@@ -271,7 +280,7 @@ def _error(
     elif status >= 400 and status not in _REFUSALS:
         kind, advice = KlapServerError, "This does not say whether it was carried out; it can be tried again later."
     elif status >= 400:
-        kind, advice = KlapRejectedError, "Klap does not accept the request as it is; mend the parameters."
+        kind, advice = KlapRejectedError, "Klap does not accept the request as it is. Correct the parameters."
     else:
         kind, advice = KlapAnswerError, "This is not the API: check the connection's Host."
     if call.repeatable and not kind.passing and not _is_klaps_word(status, document, body):

@@ -24,6 +24,8 @@ _ESCAPED = re.compile(r"(?:%[0-9a-f]{2})+", re.IGNORECASE)
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 #: An address in a text; some programs write its slashes as JSON allows it.
 _IN_TEXT = re.compile(r"""\b[a-z][a-z0-9+.-]*:(?:\\?/){2}[^\s"'<>]+""", re.IGNORECASE)
+#: Half of a character, and the character that ends a text in C: neither can be stored everywhere.
+_UNWRITABLE = re.compile("[\ud800-\udfff\x00]")
 #: A part of a query without its address.
 _PARAMETER = re.compile(r"""((?:signature|sig|token|secret|password|credential)=)[^\s&"'<>]+""", re.IGNORECASE)
 
@@ -123,6 +125,11 @@ def _public(address: str) -> str:
     # Of a storage this is the id of an Airflow connection, which tells nothing, unless somebody put a password there.
     kept = f"{user}@" if user and ":" not in user and not scheme.lower().startswith("http") else ""
     return f"{scheme}{slashes}{kept}{host}{slash}{path}{'?…' if mark or fragment else ''}"
+
+
+def writable(text: str) -> str:
+    """Return a text with a mark in place of each character that cannot be stored everywhere."""
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def secrets_in(url: str) -> list[str]:

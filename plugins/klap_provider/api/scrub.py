@@ -7,10 +7,10 @@ they are whatever the key is. In what an error says there is nothing of the prot
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.api.answers import WRAPPERS, Export, JobStatus, Project, Task, User, UserToken
+from klap_provider.api.public_form import writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +31,6 @@ _DATA = ("type", "output_type", "created_at", "external_access_token")
 _QUOTED = ("error_code", "error", "error_message", "message", "detail")
 
 _WORDS = {word.value for word in JobStatus}
-#: Half of a character, and the character that ends a text in C: neither can be stored everywhere.
-_UNWRITABLE = re.compile("[\ud800-\udfff\x00]")
 
 
 def scrubbed(document: Any, secrets: Iterable[str]) -> Any:
@@ -45,11 +43,6 @@ def scrubbed_text(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, SCRUBBED)
     return writable(text)
-
-
-def writable(text: str) -> str:
-    """Return a text with a mark in place of each character that cannot be stored everywhere."""
-    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def _scrubbed(value: Any, secrets: tuple[str, ...], levels: int, *, quoted: bool) -> Any:

@@ -13,8 +13,7 @@ from typing import IO, TYPE_CHECKING
 import requests
 from urllib3.exceptions import HTTPError
 
-from klap_provider.api.public_form import shown
-from klap_provider.api.scrub import writable
+from klap_provider.api.public_form import shown, writable
 from klap_provider.errors import KlapDownloadError
 from klap_provider.files.mp4 import BoxWalk
 from klap_provider.files.outside import RefusedAddressError, ask

@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 #: What a task ends with that has not failed.
 NO_FAILURES = (AirflowSkipException, AirflowRescheduleException)
 
+#: Characters of a short's name that Airflow's lists show.
+LONGEST_NAME = 200
+
 #: Characters that are left of what is none of this package's errors.
 LONGEST_REASON = 500
 
@@ -210,6 +213,11 @@ class KlapOperator(HooksRendering):
             from klap_provider.files.permissions import require_place
 
             require_place(name, address, allowed)
+
+    @property
+    def shown_name(self) -> str:
+        """The short's name as the map index: Airflow's database takes 250 characters, and some take no NUL."""
+        return public_form.writable(str(self.short_name or self.project_id or ""))[:LONGEST_NAME]
 
     @functools.cached_property
     def connection(self) -> KlapConnection:

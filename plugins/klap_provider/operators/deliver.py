@@ -118,7 +118,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         download_timeout: float = 1800,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        kwargs.setdefault("map_index_template", "{{ task.shown_name }}")
         super().__init__(**kwargs)
         self.export_id = export_id
         self.project_id = project_id
@@ -143,6 +143,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         from klap_provider.files.sidecar import read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_faults
 
+        self.virality_score = _score(self.virality_score)
         path = folder_at(self.settled(self.allowed_destinations, context), self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
@@ -301,3 +302,12 @@ class DeliverShortOperator(KlapLedgerOperator):
             "sha256": fetched.sha256,
             "src_url": public_form.public_address(address),
         }
+
+
+def _score(rendered: float | str | None) -> float | None:
+    """Return a score, which a template may have rendered as text; None for what is none."""
+    try:
+        score = float("" if rendered is None else rendered)
+    except ValueError:
+        return None
+    return score if 0 <= score <= 100 else None

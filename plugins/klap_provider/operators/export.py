@@ -72,7 +72,7 @@ class ExportShortOperator(KlapSubmitOperator):
         source_video_url: str | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        kwargs.setdefault("map_index_template", "{{ task.shown_name }}")
         super().__init__(**kwargs)
         self.project_id = project_id
         self.folder_id = folder_id

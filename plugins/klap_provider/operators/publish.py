@@ -9,7 +9,7 @@ from airflow.sdk import AssetAlias
 
 from klap_provider.api import public_form
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapConfigError, KlapIncompleteError
+from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapJobFailedError
 from klap_provider.operators.base import KlapOperator, reports_failure, writer_of
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
@@ -144,7 +144,7 @@ class PublishShortsOperator(KlapOperator):
         """Gather, write, and give the verdict."""
         ti = context["ti"]
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-        problem = self._problem(context, states)
+        problem, is_final = self._problem(context, states)
         # One request for each task: all its map indexes at once, told apart by their project_id.
         files = ti.xcom_pull(task_ids=self.steps[-1:])
         failures = [] if self._is_whole(files) else ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY)
@@ -191,11 +191,14 @@ class PublishShortsOperator(KlapOperator):
         if problem or missing:
             first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
             tally = f"{len(delivered)} of {len(stock)} delivered" if stock else "Nothing was delivered"
-            raise KlapIncompleteError(
-                f"{first.rstrip('.')}. {tally}, see {path}. "
-                "Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a job that "
-                "failed at Klap is."
+            # What failed at Klap for good says itself what to do, and it is not to clear the run.
+            way_on = (
+                ""
+                if is_final
+                else " Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a "
+                "job that failed at Klap is."
             )
+            raise KlapIncompleteError(f"{first.rstrip('.')}. {tally}, see {path}.{way_on}")
         self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
         unscored = left_out.get(Unselected.NO_SCORE.value)
         if unscored and not delivered:
@@ -259,13 +262,15 @@ class PublishShortsOperator(KlapOperator):
         except KlapConfigError:
             return Prices()
 
-    def _problem(self, context: Context, states: Mapping[str, Any]) -> str | None:
-        """Return what failed before there were shorts to go through the steps."""
+    def _problem(self, context: Context, states: Mapping[str, Any]) -> tuple[str | None, bool]:
+        """Return what failed before there were shorts to go through the steps, and whether that failed at Klap."""
         failed = first_failed(states, self.upstream_task_ids - set(self.steps))
         if failed is None:
-            return None
+            return None, False
         said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
-        return f"{failed}: {said['error'] if said else unsaid(states[failed])}"
+        if not said:
+            return f"{failed}: {unsaid(states[failed])}", False
+        return f"{failed}: {said['error']}", said["type"] == KlapJobFailedError.__name__
 
     def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:
         """Write the manifest, and return the path of it that stays this run's."""

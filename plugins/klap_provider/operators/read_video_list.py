@@ -93,13 +93,14 @@ class ReadVideoListOperator(KlapOperator):
         videos: dict[str, Row] = {}
         for row in rows:
             videos.setdefault(run_id(row.source_video_url, {**shared, **row.settings}, defaults), row)
-        left_out = self._gone(context, videos, shared)
-        runs = {key: row for key, row in videos.items() if key not in left_out}
-        if len(runs) > (most := conf.getint("core", "max_map_length")):
+        # Before their servers are asked, each of which may take its time.
+        if len(videos) > (most := conf.getint("core", "max_map_length")):
             raise KlapInputError(
-                f"Nothing was started. The list has {len(runs)} videos, and this Airflow maps a task over {most} at"
+                f"Nothing was started. The list has {len(videos)} videos, and this Airflow maps a task over {most} at"
                 " most ([core] max_map_length). Split the list."
             )
+        left_out = self._gone(context, videos, shared)
+        runs = {key: row for key, row in videos.items() if key not in left_out}
         self.log.info("%d lines: %d runs, %d videos left out", len(rows), len(runs), len(left_out))
         read: ReadList = {
             "left_out": [*left_out.values()],

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+LONGEST_REVIEW = timedelta(days=366)
+
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     """
@@ -80,12 +82,15 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
 
     def _patience(self) -> timedelta:
         given: Any = self.response_timeout
-        if isinstance(given, timedelta):
-            return given
         try:
-            return timedelta(seconds=float(given))
+            patience = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
         except (TypeError, ValueError, OverflowError):
-            raise KlapInputError(f"response_timeout is {given!r}; it takes a timedelta or seconds.") from None
+            patience = None
+        if patience is None or not timedelta(0) <= patience <= LONGEST_REVIEW:
+            raise KlapInputError(
+                f"response_timeout is {given!r}; it takes a timedelta or seconds, up to {LONGEST_REVIEW.days} days."
+            )
+        return patience
 
     def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Return the selected shorts, or wait for a person to pick."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
@@ -25,6 +26,9 @@ ENDED, DELETED = ("success", "failed"), "deleted"
 
 #: Seconds after which a batch gives up on a run: more than any run takes without a reviewer.
 TIMEOUT = 7 * 24 * 3600.0
+
+#: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
+BACKSTOP = 600.0
 
 
 class VideoRunOperator(KlapOperator):
@@ -109,6 +113,7 @@ class VideoRunOperator(KlapOperator):
                 poll_interval=self.poke_interval,
             ),
             method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
         )
 
     def execute_complete(self, context: Context, event: Any) -> VideoOutcome:

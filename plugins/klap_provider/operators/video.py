@@ -221,10 +221,11 @@ class KlapVideoOperator(KlapSubmitOperator):
         if self.klap_task_id:
             self.submitted = self.klap_task_id
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
-            since = self.client.call(calls.get_task(self.klap_task_id)).created_at
+            now = datetime.now(timezone.utc)
+            since = min(self.client.call(calls.get_task(self.klap_task_id)).created_at or now, now)
             return {
                 "klap_task_id": self.klap_task_id,
-                "submitted_at": (since or datetime.now(timezone.utc)).isoformat(),
+                "submitted_at": since.isoformat(),
                 "paid": 0,
                 "destination": destination,
             }

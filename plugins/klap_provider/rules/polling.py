@@ -468,6 +468,8 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Don
             f"{what} failed: {result.failure.rstrip('.')}. {ONCE_MORE[type(result)]}",
             error_code=result.error_code,
         )
+    if result.status == JobStatus.READY:
+        what = f"{what} has no {type(result).output_field} yet, and"
     unknown_since = state.unknown_since
     if result.status in (JobStatus.PROCESSING, JobStatus.READY):
         unknown_since = None

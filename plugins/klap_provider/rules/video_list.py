@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from klap_provider.api.addresses import repaired, youtube_id
-from klap_provider.api.public_form import canonical, shown
+from klap_provider.api.public_form import canonical, shown, writable
 from klap_provider.errors import KlapInputError
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _slug(url: str) -> str:
 def label(url: str, name: str | None = None) -> str:
     """Return what a person knows the video by: its name, or its address without what only machines read."""
     if name:
-        return name[:LABEL_LENGTH]
+        return writable(name)[:LABEL_LENGTH]
     if video := youtube_id(repaired(url)):
         return f"youtu.be/{video}"
-    return unquote(shown(url).partition("://")[2])[:LABEL_LENGTH]
+    return writable(unquote(shown(url).partition("://")[2]))[:LABEL_LENGTH]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from dataclasses import replace
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Seconds between polls in ``reschedule`` mode, where each one starts a worker.
 RESCHEDULE_INTERVAL = 60.0
+
+#: Seconds by which the clocks of machines may differ.
+CLOCKS_APART = 3600.0
 
 #: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
 BACKSTOP = 600
@@ -269,12 +273,15 @@ def _seconds(submitted_at: str | float | None) -> float | None:
     if submitted_at is None or submitted_at == "":
         return None
     try:
-        return float(submitted_at)
+        seconds = float(submitted_at)
     except ValueError:
-        pass
-    try:
-        return timezone.parse(str(submitted_at)).timestamp()
-    except ValueError:
+        try:
+            seconds = timezone.parse(str(submitted_at)).timestamp()
+        except (ValueError, OverflowError):
+            seconds = math.nan
+    if not 0 <= seconds <= time.time() + CLOCKS_APART:  # which NaN is not, either
         raise KlapInputError(
-            f"submitted_at is {submitted_at!r}; it takes an ISO 8601 time or seconds since the epoch."
-        ) from None
+            f"submitted_at is {submitted_at!r}; it takes an ISO 8601 time or seconds since the epoch, not in the "
+            "future: the deadline counts from it."
+        )
+    return seconds

@@ -49,7 +49,7 @@ class ExportStatusSensor(KlapJobSensor):
         timeout: timedelta | float = 60 * 60,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.short_name }}")
+        kwargs.setdefault("map_index_template", "{{ task.shown_name }}")
         super().__init__(timeout=timeout, **kwargs)
         self.export_id = export_id
         self.project_id = project_id
