@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,18 +82,22 @@ def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alo
     assert Counter(entry["kind"] for entry in stage.sandbox.ledger()) == {"task": 1, "export": 4}
 
 
-def test_a_bad_url_is_refused_by_the_trigger_itself(stage: Stage) -> None:
-    with pytest.raises(RuntimeError, match=r"400 .*source_video_url"):
-        stage.trigger(source_video_url="https://")
-
-
-def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_paid(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        ({"min_duration": 100, "max_duration": 50}, "min_duration (100 s) is longer than max_duration (50 s)"),
+        ({"source_video_url": "https://"}, "source_video_url"),
+    ],
+)
+def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_paid(
+    stage: Stage, field: dict[str, Any], error: str
+) -> None:
     before = stage.worker_starts()
-    run_id = stage.trigger(min_duration=100, max_duration=50)
+    run_id = stage.trigger(**field)
 
     assert stage.end_of(run_id) == "failed"
     said = stage.airflow.xcom(DAG_ID, run_id, "submit", key="klap_error")
-    assert "min_duration (100 s) is longer than max_duration (50 s)" in said["error"]
+    assert error in said["error"]
     assert stage.sandbox.ledger() == []
     assert stage.worker_starts() - before == 2, "submit without retries, and publish"
 
