@@ -262,7 +262,7 @@ def test_a_start_that_is_interrupted_leaves_no_process_and_no_traceback(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a job in the background ignores
+        preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL),  # a job in the background may ignore it
     )
     time.sleep(seconds)
     process.send_signal(ending)
