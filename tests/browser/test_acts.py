@@ -154,7 +154,8 @@ def test_after_a_clear_elsewhere_the_tab_of_a_finished_run_follows_as_soon_as_so
     page.goto(stage.tab_of(finished))
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered")
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/klap/api/" in request.url else None)
+    page.wait_for_timeout(3_000)
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/shorts") else None)
     page.wait_for_timeout(12_000)
     assert asked == [], "of a run that has ended nothing is asked"
     body = {"dry_run": False, "dag_run_id": finished, "only_failed": False, "task_ids": ["publish"]}

@@ -16,6 +16,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from klap_provider.rules.ledger import DELIVERED
 from tests.browser.stage import enter, sign_in
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
@@ -66,7 +67,11 @@ def clip(path: Path) -> bytes:
 def database(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of a thousand runs, with some shorts that are special."""
     tables = many_runs(range(RUNS), dag_ids=DAGS, path=f"file://{folder / 'clip.mp4'}")
-    special = [row["value"] for row in tables["rows"] if row["key"].startswith("delivered klap")]
+    special = [
+        row["value"]
+        for row in tables["rows"]
+        if row["key"].startswith(f"{DELIVERED}.") and row["dag_id"] == "klap_generate_shorts"
+    ]
     special[0] |= {"name": BEST, "score": 100, "path": "s3://media@media/clip.mp4"}
     special[1] |= {"name": GONE, "score": 0, "path": f"file://{folder / 'gone.mp4'}"}
     special[2] |= {"name": SEARCHED, "score": 0}
