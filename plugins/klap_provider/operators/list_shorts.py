@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
+from klap_provider.api.answers import Project
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, rendered_ids, rendered_number, reports_failure
@@ -16,7 +17,7 @@ from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules import ledger, limits, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
-from klap_provider.rules.selection import Unselected, as_selected, mappable, rank, reasons, within
+from klap_provider.rules.selection import Ranked, Unselected, as_selected, mappable, rank, reasons, within
 from klap_provider.xcoms import (
     DESCRIBED_KEY,
     OFFER_KEY,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from klap_provider.api.answers import Project
     from klap_provider.rules.polling import PollState
 
 
@@ -45,12 +45,12 @@ class ListShortsOperator(KlapLedgerOperator):
 
     After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready its
     list can be late by some minutes, and Klap may fill it gradually. The list counts at once if it has the shorts of
-    ``listed_ids``, ``max_clip_count`` shorts, or all of ``project_ids``, or if this run has selected before. Otherwise
-    the triggerer polls it until two polls agree that are a minute apart, or less where the connection sets a short
-    poll interval.
+    ``listed_ids``, ``max_clip_count`` shorts, or all of ``project_ids``, or all that this run has selected before.
+    Otherwise the triggerer polls it until two polls agree that are a minute apart, or less where the connection sets a
+    short poll interval.
 
-    What a run has selected, it keeps, in its order: after a clear, shorts that are new or have another score change
-    nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
+    What a run has selected, it keeps, in its order: after a clear, shorts that are new, missing or of another score
+    change nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
 
     :param folder_id: the ``output_id`` of a video-to-shorts task. Templated.
     :param project_id: the ``output_id`` of a video-to-video task, instead. Templated.
@@ -173,11 +173,7 @@ class ListShortsOperator(KlapLedgerOperator):
         selection = self._selection()
         self._spending()
         ranked = rank(self._projects(self._list_target(context), state), selection)
-        connection = self.client.connection
-        shorts = [
-            listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
-            for short in ranked
-        ]
+        shorts = [self._listed(short) for short in ranked]
         self.described = [described(short) for short in ranked]
         spent, run = self.spent(shorts), run_of(context)
         # Before anything else: whatever comes next, and however long a person is waited for, they are paid for.
@@ -189,12 +185,32 @@ class ListShortsOperator(KlapLedgerOperator):
             )
         return self.choose(context, shorts)
 
+    def _listed(self, short: Ranked) -> ListedShort:
+        connection = self.client.connection
+        return listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
+
     def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Say what becomes of each short, and return those that were selected."""
         before = self.selected_before(context)
         if before is None:
             return self.select(context, self.afford(shorts))
-        return self.keep_to(context, shorts, before)
+        return self.keep_to(context, self.with_owed(context, shorts, before), before)
+
+    def with_owed(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
+        """Return the shorts, and those that are no longer listed although the run has exports of them to deliver."""
+        gone = [each for each in before["selected"] if each not in ids_of(shorts)]
+        if gone:
+            self.log.warning("Selected before, and no longer in Klap's list: %s", ", ".join(gone))
+        owed = [each for each in gone if self._is_owed(context, each)]
+        return [*shorts, *(self._listed(Ranked(Project(id=each), None, None)) for each in owed)]
+
+    def _is_owed(self, context: Context, project_id: str) -> bool:
+        """Return whether an export of a short may have been paid for, and this run has not delivered one."""
+        ti = context["ti"]
+        if self.ledger.get(ledger.delivered_entry(ti.dag_id, ti.run_id, project_id)) is not None:
+            return False
+        attempts = ledger.read_attempts(self.ledger, ledger.export_log(project_id))
+        return any(not each.is_void for each in attempts)
 
     def selected_before(self, context: Context) -> Selected | None:
         """Return what this task of this run has selected of these shorts before."""
@@ -207,8 +223,6 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def keep_to(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[Short]:
         """Select what was selected before."""
-        if gone := set(before["selected"]) - set(ids_of(shorts)):
-            self.log.warning("Selected before, and no longer there: %s", ", ".join(sorted(gone)))
         if new := set(ids_of(shorts)) - set(before["of"]):
             self.log.info("The selection stays as it was made, without what is new: %s", ", ".join(sorted(new)))
         return self.conclude(context, as_selected(shorts, before["selected"]))
@@ -317,13 +331,12 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def _list_target(self, context: Context) -> polling.ShortsTarget:
         """Return the list to poll, and what makes it count."""
-        if self.selected_before(context) is not None:
-            return self._target()
+        before = self.selected_before(context)
         return replace(
             self._target(),
-            most=rendered_number(self.max_clip_count),
-            wanted=self.project_ids or None,
-            listed=rendered_ids(self.listed_ids),
+            most=None if before else rendered_number(self.max_clip_count),
+            wanted=before["selected"] if before else self.project_ids or None,
+            listed=None if before else rendered_ids(self.listed_ids),
             interval=polling.list_interval(self._poll_interval()),
         )
 
