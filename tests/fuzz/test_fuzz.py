@@ -6,6 +6,7 @@ Each case ends well or with an error of this project's own, says no secret, and 
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from ipaddress import IPv4Address
@@ -19,6 +20,7 @@ from airflow.sdk.io import attach
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
 
 from klap_provider.api import calls
 from klap_provider.api.addresses import is_local
@@ -132,7 +134,8 @@ class StrangeKlap(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         self.sent.append(request)
         response = requests.Response()
-        response.status_code, found, response._content = self.answer()
+        response.status_code, found, body = self.answer()
+        response.raw = HTTPResponse(io.BytesIO(body), preload_content=False)
         response.headers.update(found)
         response.request, response.url = request, str(request.url)
         return response

@@ -431,6 +431,28 @@ def test_two_runs_that_deliver_one_export_leave_each_others_partial_files_alone(
     assert sorted(os.listdir(tmp_path)) == sorted([*others, f"{name.removesuffix('.mp4')}.json", name])
 
 
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "[" * 100_000,
+        "{}",
+        '{"sha256": "SHA256"}',
+        '{"sha256": "SHA256", "name": 3, "virality_score": 1, "explanation": null, "duration": null, '
+        '"publication_captions": null, "transcript": 4}',
+    ],
+)
+def test_a_json_file_that_somebody_edited_is_written_anew_and_fails_no_task(
+    deliver: Callable[..., Played], tmp_path: Path, edited: str
+) -> None:
+    task = deliver(short_name="a")
+    result = task.run()
+    (file,) = tmp_path.glob("*.json")
+    whole = file.read_text()
+    file.write_text(edited.replace("SHA256", result["sha256"]))
+    assert {**task.run(), "src_url": None} == {**result, "src_url": None}
+    assert file.read_text() == whole
+
+
 def sidecar(tmp_path: Path) -> dict[str, Any]:
     (file,) = tmp_path.glob("*.json")
     written: dict[str, Any] = json.loads(file.read_text())

@@ -32,7 +32,7 @@ from klap_provider.errors import (
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.in_doubt import SETTLE
-from klap_provider.rules.ledger import export_log, submission_log
+from klap_provider.rules.ledger import delivered_entry, export_log, submission_log
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.xcoms import LEDGER
 from tests.support.airflow_context import API_KEY
@@ -438,8 +438,10 @@ def test_a_user_who_does_not_know_what_was_paid_for_is_the_difference_that_is_na
 
 def test_a_run_that_was_deleted_has_paid_and_its_like_goes_on_with_that(klap: Sandbox, airflow: Airflow) -> None:
     first = airflow(submit()).run()
-    for again in (submit(), submit(max_clip_count=2)):
-        assert airflow(again).run()["klap_task_id"] == first["klap_task_id"]
+    assert airflow(submit()).run()["klap_task_id"] == first["klap_task_id"]
+    other_video = submit(source_video_url="https://example.com/other.mp4")
+    with pytest.raises(KlapChangedError, match=r"talk\.mp4.*other\.mp4"):
+        airflow(other_video).run()
     assert len(klap.ledger()) == 1
 
 
@@ -859,18 +861,19 @@ def test_what_a_run_has_selected_it_keeps_in_its_order_though_the_list_changes(
     assert [short["project_id"] for short in task.run()] == selected
 
 
-@pytest.mark.parametrize("listed", [1, 0])
-def test_a_selected_short_that_is_no_longer_listed_stays_selected(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, listed: int
+def test_a_selected_short_that_is_no_longer_listed_stays_selected_until_its_export_is_delivered(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
 ) -> None:
-    shorts = make_shorts(2)
+    shorts = make_shorts(3)
     task = airflow(listing(shorts[0]["folder_id"], list_timeout=0.1, allow_empty=True))
-    selected = [short["project_id"] for short in task.run()]
-    klap.fault("GET", LIST, "status", times=None, code=200, body=shorts[:listed])
-
-    again = task.run()
-    assert [short["project_id"] for short in again] == selected
-    assert {short["folder_id"] for short in again} == {shorts[0]["folder_id"]}
+    task.run()
+    exported = airflow(export(shorts[0])).run()["project_id"]
+    klap.fault("GET", LIST, "status", times=None, code=200, body=shorts[2:])
+    assert {(short["project_id"], short["folder_id"]) for short in task.run()} == {
+        (short["id"], short["folder_id"]) for short in (shorts[0], shorts[2])
+    }
+    supervisor.ledger[delivered_entry("videos", "monday", exported)] = "{}"
+    assert [short["project_id"] for short in task.run()] == [shorts[2]["id"]]
 
 
 def test_a_list_that_lacks_a_selected_short_is_polled_again(

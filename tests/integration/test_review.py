@@ -217,12 +217,14 @@ def test_a_clear_does_not_ask_again_about_the_same_shorts(
     assert len(supervisor.questions) == 1
 
 
-def test_a_picked_short_that_is_no_longer_listed_stays_picked(
-    review: Callable[..., Played], supervisor: Supervisor, klap: Sandbox
+def test_a_picked_short_that_is_no_longer_listed_stays_picked_if_its_export_was_paid_for(
+    review: Callable[..., Played], airflow: Airflow, supervisor: Supervisor, klap: Sandbox
 ) -> None:
     task = review()
     task.answer = [FIRST, SECOND], "Ada"
     first = ids(task.run())
+    klap.fault("POST", "/exports$", "status", code=200, body={"id": "export1"})
+    airflow(lambda: ExportShortOperator(task_id="export", project_id=first[1], folder_id="folder01")).run()
     klap.behave()
     klap.fault("GET", LIST, "status", times=None, code=200, body=[each for each in LISTED if each["id"] != first[1]])
     assert ids(task.run()) == first

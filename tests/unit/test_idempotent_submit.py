@@ -880,6 +880,16 @@ def test_with_reuse_the_user_may_pay_again_although_another_run_has_submitted_th
         assert klap.submit(store, run="b", request=shared("b"), tries=tries).job_id == "job-3"
 
 
+def test_with_reuse_a_permission_is_good_for_one_post(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, run="b", request=shared("b"))
+    store.set("resend.request.1.0", True)
+    klap.outcomes = [KlapNoAnswerError("x")]
+    for run, now in (("b", 1000.0), ("b", 9000.0), ("c", 9000.0)):
+        with pytest.raises(KlapSubmitUncertainError, match=r"adopt\.request\.1\.1"):
+            klap.submit(store, run=run, request=shared(run), now=now)
+    assert klap.posts == 2
+
+
 def test_with_reuse_a_retry_with_other_settings_leaves_the_log_of_the_former_ones(
     store: MemoryStore, klap: Klap
 ) -> None:

@@ -22,7 +22,7 @@ def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:
     """Return what an earlier try wrote; nothing, if that is not there or cannot be read."""
     try:
         facts = json.loads(path.fs.cat_file(path.path))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

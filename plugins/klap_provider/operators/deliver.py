@@ -11,7 +11,7 @@ from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewS
 from klap_provider.operators.base import reports_failure, writer_of
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
-from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of
+from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of, is_whole
 from klap_provider.rules.naming import file_name
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
@@ -161,7 +161,7 @@ class DeliverShortOperator(KlapLedgerOperator):
                 self.log.info("%s is there already", path)
         store.set(DELIVERED_KEY, cast("JsonValue", record))
         self.delivered = record
-        if facts.get("sha256") != record["sha256"]:
+        if facts.get("sha256") != record["sha256"] or not is_whole(facts):
             facts = self._describe(context, sidecar, path.name, record)
         self._enter(context, record, facts)
         transcript = facts["transcript"]

@@ -194,14 +194,23 @@ class ListShortsOperator(KlapLedgerOperator):
         before = self.selected_before(context)
         if before is None:
             return self.select(context, self.afford(shorts))
-        return self.keep_to(context, self.with_selected(shorts, before), before)
+        return self.keep_to(context, self.with_owed(context, shorts, before), before)
 
-    def with_selected(self, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
-        """Return the shorts, and those that were selected before and are no longer listed: they may be paid for."""
+    def with_owed(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
+        """Return the shorts, and those that are no longer listed although the run has exports of them to deliver."""
         gone = [each for each in before["selected"] if each not in ids_of(shorts)]
         if gone:
             self.log.warning("Selected before, and no longer in Klap's list: %s", ", ".join(gone))
-        return [*shorts, *(self._listed(Ranked(Project(id=each), None, None)) for each in gone)]
+        owed = [each for each in gone if self._is_owed(context, each)]
+        return [*shorts, *(self._listed(Ranked(Project(id=each), None, None)) for each in owed)]
+
+    def _is_owed(self, context: Context, project_id: str) -> bool:
+        """Return whether an export of a short may have been paid for, and this run has not delivered one."""
+        ti = context["ti"]
+        if self.ledger.get(ledger.delivered_entry(ti.dag_id, ti.run_id, project_id)) is not None:
+            return False
+        attempts = ledger.read_attempts(self.ledger, ledger.export_log(project_id))
+        return any(not each.is_void for each in attempts)
 
     def selected_before(self, context: Context) -> Selected | None:
         """Return what this task of this run has selected of these shorts before."""

@@ -100,7 +100,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         before = self.selected_before(context)
         if before is None or before["review"] is None:
             self._ask(context, self.afford(self._with_exports(shorts)))
-        elif set(ids_of(shorts := self.with_selected(shorts, before))) == set(before["of"]):
+        elif set(ids_of(shorts := self.with_owed(context, shorts, before))) == set(before["of"]):
             self.log.info("Picked before, by %s", before["review"]["by"])
             context["ti"].xcom_push(key=REVIEW_KEY, value=before["review"])
             return self.keep_to(context, shorts, before)

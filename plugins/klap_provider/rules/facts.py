@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from klap_provider.rules.selection import virality_percentages
+from klap_provider.xcoms import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from klap_provider.api.answers import Project
     from klap_provider.rules.selection import Ranked
-    from klap_provider.xcoms import Described, Facts, ListedShort, Short
+    from klap_provider.xcoms import Described, ListedShort, Short
 
 #: Characters of a transcript that may travel in an XCom and in an asset event. A longer one is in the file alone.
 LONGEST_TRANSCRIPT = 10_000
@@ -36,6 +37,14 @@ def facts_of(project: Project, *, short_name: str | None, virality_score: float 
         "publication_captions": project.publication_captions,
         "transcript": project.transcript_text,
     }
+
+
+def is_whole(facts: Mapping[str, Any]) -> bool:
+    """Whether a file beside a video still has all that Klap said of the short: people may edit it."""
+    texts = ("name", "explanation", "transcript")
+    return all(name in facts for name in Facts.__annotations__) and all(
+        isinstance(facts[name], str | None) for name in texts
+    )
 
 
 def is_told(facts: Facts) -> bool:

@@ -183,13 +183,15 @@ class IdempotentSubmit:
         """Return the job of an attempt, to continue with; None if a new one has to be requested."""
         standing = [each for each in attempts if not each.is_void]
         same = [each for each in standing if each.fingerprint == self.request.fingerprint]
+        is_resent = False
         # Runs with different accounts may share a log: each continues with the newest job that its account has.
         for attempt in reversed(same if is_shared else same[-1:]):
             if attempt.job_id is None:
                 continue
             decision = read_decision(self.store, attempt, self.job.has_failed)
             if decision.resend:
-                return None
+                is_resent = True
+                break
             job_id = decision.job_id or self._reattach(attempt, attempt.job_id, is_shared=is_shared)
             if job_id is not None:
                 return Submission(job_id, attempt, paid=self._paid(attempts))
@@ -201,7 +203,7 @@ class IdempotentSubmit:
             attempts[attempts.index(attempt)] = resolved
             if resolved.job_id is not None and resolved.fingerprint == self.request.fingerprint:
                 return Submission(resolved.job_id, resolved, was_recorded=True, paid=self._paid(attempts))
-        return None if doubtful or log_key != self.request.shared_log else self._noted(attempts)
+        return None if is_resent or doubtful or log_key != self.request.shared_log else self._noted(attempts)
 
     def _reattach(self, attempt: Attempt, job_id: str, *, is_shared: bool) -> str | None:
         """Return the job to continue with; None if a new one has to be requested."""
