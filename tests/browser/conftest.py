@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +109,32 @@ def failing() -> Iterator[Sandbox]:
         yield sandbox
 
 
+class _NoVideo(BaseHTTPRequestHandler):
+    """Answers as if there were a video: only who reads it sees that there is none."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp4")
+        self.send_header("Content-Length", "8")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(b"no video")
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture(scope="session")
+def no_video() -> Iterator[str]:
+    """An address that looks like one of a video until Klap reads it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _NoVideo) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/broken.mp4"
+        server.shutdown()
+
+
 @pytest.fixture(scope="session")
 def acts() -> Iterator[Sandbox]:
     """What ``klap_acts`` leads to."""
@@ -136,6 +164,7 @@ def runs(
     acts: Sandbox,
     permitted: Sandbox,
     closing: Sandbox,
+    no_video: str,
 ) -> Iterator[tuple[Stage, dict[str, str]]]:
     """The stage, and the ids of :data:`RUNS`."""
     home, shorts = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
@@ -147,7 +176,7 @@ def runs(
         others = {f"klap_{name}": connection_to(klap) for name, klap in named.items()}
         with whole_stage(home, shorts, media=storage.connection, **others) as stage:
             root = stage.sandbox.root
-            videos = [f"{stage.sandbox.sample}?batch=1", f"{root}/", f"{root}/gone.mp4"]
+            videos = [f"{stage.sandbox.sample}?batch=1", no_video, f"{root}/gone.mp4"]
             RUNS["batch"]["source_video_urls"] = videos
             yield stage, {name: stage.trigger(**conf) for name, conf in RUNS.items()}
 

@@ -199,8 +199,10 @@ def test_a_video_that_klap_has_taken_all_the_same_is_gone_on_with_and_not_paid_a
     assert paid(lossy, before) == ["export"]
 
 
-def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_price(page: Page, stage: Stage) -> None:
-    address = f"{stage.sandbox.root}/gone.mp4"
+def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_price(
+    page: Page, stage: Stage, no_video: str
+) -> None:
+    address = f"{no_video}?again"
     run_id = stage.trigger(source_video_url=address, name="Gone")
 
     def sent() -> int:

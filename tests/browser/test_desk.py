@@ -80,7 +80,7 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     expect(lines).to_have_text(["1", "2"])
     expect(said.get_by_role("row").filter(has_text="Success")).to_contain_text(re.compile(r"\$\d"))
     failed = said.get_by_role("row").filter(has_text="Failed")
-    expect(failed).to_contain_text("Mend the cause")
+    expect(failed).to_contain_text("start a new run")
     expect(failed.get_by_role("cell").last).to_have_text(re.compile(r"^\w+: "))  # the cause goes first
     expect(said).to_contain_text(f"Line 3: {stage.sandbox.root}/gone.mp4")
     assert axe(page, "Batch") == []
