@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
-from klap_provider.api.answers import Project
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, rendered_ids, rendered_number, reports_failure
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from klap_provider.api.answers import Project
     from klap_provider.rules.polling import PollState
 
 
@@ -198,6 +198,8 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def with_owed(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
         """Return the shorts, and those that are no longer listed although the run has exports of them to deliver."""
+        from klap_provider.api.answers import Project
+
         gone = [each for each in before["selected"] if each not in ids_of(shorts)]
         if gone:
             self.log.warning("Selected before, and no longer in Klap's list: %s", ", ".join(gone))

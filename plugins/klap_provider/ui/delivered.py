@@ -36,7 +36,8 @@ def texts_of(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """
     row = _find(dag_id, run_id, project_id)
     facts = _sidecar(row["path"])
-    of_it = facts if facts.get("sha256") == row.get("sha256") else {}
+    is_of_it = isinstance(row.get("sha256"), str) and facts.get("sha256") == row["sha256"]
+    of_it = facts if is_of_it else {}
     captions, transcript = of_it.get("publication_captions"), of_it.get("transcript")
     return {
         "publication_captions": captions if isinstance(captions, dict) else None,
@@ -70,6 +71,6 @@ def _sidecar(video: str) -> dict[str, Any]:
         return {}
     try:
         facts = json.loads(b"".join(file.read(0, file.size)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
