@@ -774,12 +774,12 @@ def test_a_claim_that_nobody_holds_is_given_up_after_a_while(store: MemoryStore,
 
 
 def shared(run: str, **changes: Any) -> PaidRequest:
-    request = replace(EXPORT, log=f"submission.{run}", shared_log="request.1", reuse_key="reuse.1")
+    request = replace(EXPORT, log=f"submission.{run}", shared_log="request.1", reuse=True, reuse_key="reuse.1")
     return replace(request, **changes)
 
 
 def alone(run: str, **changes: Any) -> PaidRequest:
-    return shared(run, shared_log=None, **changes)
+    return shared(run, shared_log=None, reuse=False, **changes)
 
 
 @pytest.mark.parametrize("first", [shared, alone], ids=["with reuse", "without"])
