@@ -24,7 +24,7 @@ The user can overrule this (:mod:`klap_provider.rules.manual_resolution`). Setti
 paid for are never paid for in its place unasked: a retry continues with what was paid for; after a clear the user
 decides.
 
-A new request takes six reads and writes of the ledger; one that was paid for before takes as many at most.
+A new request takes seven reads and writes of the ledger; one that was paid for before takes as many at most.
 """
 
 from __future__ import annotations
