@@ -445,6 +445,36 @@ def test_a_run_that_was_deleted_has_paid_and_its_like_goes_on_with_that(klap: Sa
     assert len(klap.ledger()) == 1
 
 
+def test_tasks_that_a_task_is_mapped_to_submit_each_video_once_although_the_list_changes(
+    klap: Sandbox, airflow: Airflow
+) -> None:
+    def mapped(*names: str) -> list[Any]:
+        return [submit(source_video_url=f"https://example.com/{name}.mp4") for name in names]
+
+    tasks = [airflow(make, map_index=index) for index, make in enumerate(mapped("a", "b", "b"))]
+    first = [task.run()["klap_task_id"] for task in tasks]
+    assert first[1] == first[2]
+    for task, task.make in zip(tasks, mapped("new", "a", "b"), strict=True):
+        task.clear()
+    for moved in tasks[:2]:
+        with pytest.raises(KlapChangedError):
+            moved.run()
+    assert tasks[2].run()["klap_task_id"] == first[1]
+    assert airflow(mapped("a")[0], map_index=3).run()["klap_task_id"] == first[0]
+    assert len(klap.ledger()) == 2
+
+
+def test_a_mapped_task_submits_what_another_run_has_submitted_unless_it_is_to_reuse(
+    klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow(submit(), map_index=0).run()
+    monkeypatch.setattr("tests.support.airflow_context.RUN_ID", "tuesday")
+    second = airflow(submit(), map_index=0).run()
+    monkeypatch.setattr("tests.support.airflow_context.RUN_ID", "wednesday")
+    assert airflow(submit(reuse=True), map_index=0).run()["klap_task_id"] == second["klap_task_id"]
+    assert len(klap.ledger()) == 2
+
+
 def test_another_run_is_new_work_unless_it_is_to_reuse(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

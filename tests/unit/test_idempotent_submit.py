@@ -240,7 +240,7 @@ def test_the_attempt_is_recorded_before_the_post_and_the_payment_after_it(store:
     assert klap.sent_until == [1000.0 + SEND_WITHIN]
 
 
-def test_a_new_request_takes_six_requests_of_the_ledger_and_a_known_one_no_more(klap: Klap) -> None:
+def test_a_new_request_takes_seven_requests_of_the_ledger_and_a_known_one_no_more(klap: Klap) -> None:
     class Counting(MemoryStore):
         requests = 0
 
@@ -254,9 +254,9 @@ def test_a_new_request_takes_six_requests_of_the_ledger_and_a_known_one_no_more(
 
     store = Counting()
     klap.submit(store)
-    assert store.requests == 6
+    assert store.requests == 7
     klap.submit(store, run="another")
-    assert store.requests <= 6 + 7
+    assert store.requests <= 7 + 7
 
 
 def test_a_job_that_failed_at_klap_is_requested_again(store: MemoryStore, klap: Klap) -> None:
@@ -770,16 +770,29 @@ def test_a_claim_that_nobody_holds_is_given_up_after_a_while(store: MemoryStore,
     assert fates(store) == ["void", "job-1"]
 
 
+def test_a_claim_that_is_written_again_late_is_not_held(store: MemoryStore, klap: Klap) -> None:
+    slow = klap.asking(store, run="slow")
+
+    def meanwhile() -> None:
+        klap.preparation = lambda: None
+        klap.submit(store, run="fast")
+        store.set(f"claim.{FIRST}", slow.attempt_id)
+
+    klap.preparation = meanwhile
+    assert slow.submit().job_id == "job-1"
+    assert klap.posts == 1
+
+
 # Requests that runs share.
 
 
 def shared(run: str, **changes: Any) -> PaidRequest:
-    request = replace(EXPORT, log=f"submission.{run}", shared_log="request.1", reuse_key="reuse.1")
+    request = replace(EXPORT, log=f"submission.{run}", shared_log="request.1", reuse=True, reuse_key="reuse.1")
     return replace(request, **changes)
 
 
 def alone(run: str, **changes: Any) -> PaidRequest:
-    return shared(run, shared_log=None, **changes)
+    return shared(run, shared_log=None, reuse=False, **changes)
 
 
 @pytest.mark.parametrize("first", [shared, alone], ids=["with reuse", "without"])

@@ -263,6 +263,9 @@ class KlapVideoOperator(KlapSubmitOperator):
         connection, ti, call = self.client.connection, context["ti"], self.call(request)
         video, settings = public_form.shown(request.source_video_url), request.settings()
         of_all_runs = request_fingerprint.fingerprint(call.path, settings, connection.api_url, connection.on_behalf_of)
+        reuse, is_mapped = self._reuses(), ti.map_index not in (None, -1)
+        # A map index can get another video when the list changes that the task is mapped over.
+        of_task = request_fingerprint.fingerprint(of_all_runs, ti.dag_id, ti.run_id, ti.task_id)
         return ledger.PaidRequest(
             ledger.submission_log(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
             video=video,
@@ -276,7 +279,8 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "host": connection.api_url,
                 "on_behalf_of": connection.on_behalf_of,
             },
-            shared_log=ledger.request_log(of_all_runs) if self._reuses() else None,
+            shared_log=ledger.request_log(of_all_runs if reuse else of_task) if reuse or is_mapped else None,
+            reuse=reuse,
             reuse_key=ledger.reuse_key(of_all_runs),
             budget=None if budget is None else float(budget),
             second_hand=connection.prices.second_hand,

@@ -6,10 +6,14 @@ per attempt are enough all the same (Lamport's fast mutual exclusion, used once)
 
 .. code-block:: text
 
-    claim := me ──► is the door open? ──► door := closed ──► is the claim still mine? ──► I hold it
+    claim := me ──► is the door open? ──► is it still? ──► door := closed ──► is the claim still mine? ──► I hold it
 
 **At most one holds it.** Suppose that A and B both do, and that A wrote the claim first. A found its own claim in its
 last step, so B wrote the claim after that, and looked at the door after that: it was closed, and never opens again.
+
+That requires that each write takes effect once. Airflow's client repeats a write after a timeout, so A's claim can be
+written a second time, after B has found its own. A may have prepared its request for minutes by then, so it reads the
+door a second time before it closes it. What remains is the moment between that and its last step.
 
 **It may be that nobody holds it**, when two come at the same moment. The holder writes the attempt at once, so a closed
 door without an attempt for as long as a POST may be sent after it was claimed means that none ever will be: the attempt
@@ -53,6 +57,8 @@ class Claim:
 
         :raises KlapConfigError: Airflow does not keep what is written.
         """
+        if self.store.get(self._door) is not None:
+            return False
         self.store.set(self._door, {"closed_by": self.holder})
         holder = self.store.get(self._claim)
         if holder is None:  # Airflow reports nothing where no DAG names the asset

@@ -24,7 +24,7 @@ The user can overrule this (:mod:`klap_provider.rules.manual_resolution`). Setti
 paid for are never paid for in its place unasked: a retry continues with what was paid for; after a clear the user
 decides.
 
-A new request takes six reads and writes of the ledger; one that was paid for before takes as many at most.
+A new request takes seven reads and writes of the ledger; one that was paid for before takes as many at most.
 """
 
 from __future__ import annotations
@@ -283,7 +283,8 @@ class IdempotentSubmit:
 
     def _noted(self, attempts: Sequence[Attempt]) -> Submission | None:
         """Continue with the job of a run that does not share its requests, if it made the same one."""
-        note = self.store.get(self.request.reuse_key) if self.request.reuse_key else None
+        request = self.request
+        note = self.store.get(request.reuse_key) if request.reuse and request.reuse_key else None
         payment = self.store.get(note["payment"]) if note else None
         if payment is None or (row := self.store.get(payment["entry"])) is None:
             return None
@@ -291,13 +292,13 @@ class IdempotentSubmit:
         if any(each.job_id == job_id for each in attempts) or not self._is_usable(noted, job_id):
             return None
         # Recorded, so that this run and the following ones keep to it when another run makes the same request.
-        noted = replace(noted, key=self._held(str(self.request.shared_log), len(attempts)).key)
+        noted = replace(noted, key=self._held(str(request.shared_log), len(attempts)).key)
         self.store.set(noted.key, noted.to_row())
         return Submission(job_id, noted, paid=self._paid([*attempts, noted]))
 
     def _note(self, attempt: Attempt) -> None:
         request = self.request
-        if request.reuse_key is None or request.shared_log is not None or attempt.link:
+        if request.reuse_key is None or request.reuse or attempt.link:
             return
         if not differences(attempt.asked, request.asked):
             self._try_to_set(request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})

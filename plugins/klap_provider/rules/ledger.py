@@ -17,7 +17,8 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 
 A log is named after what is paid for: ``export.<short>``, which has the exports of a short with any settings;
 ``submission.<task>``, the video that a task of a run submits; ``request.<fingerprint>``, the same request of all runs
-that reuse each other's. :mod:`klap_provider.rules.idempotent_submit` has the rules.
+that reuse each other's, or of all tasks that one task of a run is mapped to.
+:mod:`klap_provider.rules.idempotent_submit` has the rules.
 
 Keys are short and ASCII, because a state-store backend may make a file name of them. Text that does not fit is replaced
 by its hash; the rows have the text itself.
@@ -93,7 +94,8 @@ class PaidRequest:
     :param price: US dollars.
     :param fingerprint: which attempts of the log are the same request.
     :param asked: what is sent to which account, without secrets. A difference from the attempt before is reported.
-    :param shared_log: log of the same request of other runs, to reuse what they paid for; None: do not reuse.
+    :param shared_log: log of the same request of other tasks, to reuse what they paid for; None: do not reuse.
+    :param reuse: whether these are the tasks of all runs, rather than those that one task is mapped to.
     :param reuse_key: where the newest payment for the same request is noted; None: nowhere.
     :param budget: US dollars that the run may cost; None: no limit.
     :param second_hand: whether the price is a default that Klap has not confirmed.
@@ -108,6 +110,7 @@ class PaidRequest:
     fingerprint: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
     shared_log: str | None = None
+    reuse: bool = False
     reuse_key: str | None = None
     budget: float | None = None
     second_hand: bool = False
@@ -128,7 +131,7 @@ class Attempt:
     :param account: see :class:`PaidRequest`.
     :param response_within: seconds after which its sender no longer waits for the response.
     :param is_void: whether it is certain that no POST was accepted.
-    :param link: log that this request continues in, for a run that reuses other runs' requests.
+    :param link: log that this request continues in, which it shares with other tasks.
     :param job_id: Klap's id of the task or export, from the payment; None while there is no payment.
     :param paid_by: the run that paid.
     """
@@ -261,7 +264,7 @@ def submission_log(dag_id: str, run_id: str, task_id: str, map_index: int | None
 
 
 def request_log(fingerprint: str) -> str:
-    """Return the log of a submission that runs share."""
+    """Return the log of a submission that tasks share."""
     return f"request.{fingerprint}"
 
 
