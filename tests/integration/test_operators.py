@@ -1193,6 +1193,18 @@ def test_a_lost_export_that_did_not_arrive_is_sent_again_if_the_list_shows_other
     assert len(klap.ledger("export")) == 2
 
 
+def test_a_listed_export_of_which_no_response_arrived_either_shows_that_the_list_is_true(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
+) -> None:
+    tasks = [airflow(export(short), map_index=place) for place, short in enumerate(make_shorts(2))]
+    for task, fault in zip(tasks, ("drop", "accept_then_drop"), strict=True):
+        klap.fault("POST", POST_EXPORT, fault)
+        with pytest.raises(KlapNoAnswerError):
+            task.run()
+    assert len({task.run()["export_id"] for task in tasks}) == 2
+    assert len(klap.ledger("export")) == 2
+
+
 def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
     klap: Sandbox, airflow: Airflow, short: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,8 +171,13 @@ class _ExportJob(KlapJob):
     def _is_ours(self, export: Export) -> bool:
         if export.project_id is None:
             return False
-        attempts = ledger.read_attempts(self.ledger, ledger.export_log(export.project_id))
-        return any(attempt.job_id == export.id for attempt in attempts)
+
+        def made(attempt: ledger.Attempt) -> bool:
+            if attempt.job_id is None:  # in doubt: the export that has come since is its own
+                return not attempt.is_void and export.id not in attempt.known
+            return attempt.job_id == export.id
+
+        return any(map(made, ledger.read_attempts(self.ledger, ledger.export_log(export.project_id))))
 
     def status(self, job_id: str) -> str:
         """Return the status of an export."""

@@ -92,10 +92,10 @@ class Up:
         return [(ti["task_id"], ti["state"]) for ti in found]
 
     def ledger(self) -> list[str]:
-        """Return the rows of Airflow's ledger that say what was paid."""
+        """Return the ids of the jobs that the ledger has payments for."""
         (asset,) = (each for each in self._get("/api/v2/assets")["assets"] if each["name"] == "klap_ledger")
         rows = self._get(f"/api/v2/assets/{asset['id']}/state-store?limit=100")["asset_state_store"]
-        return sorted(row["key"] for row in rows if row["key"].startswith("paid "))
+        return sorted(row["value"]["id"] for row in rows if row["key"].startswith("paid."))
 
     def billed(self) -> dict[str, str]:
         """Return the kind of each job that the sandbox was paid for, by its id."""
@@ -141,7 +141,7 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
         billed = second.billed()
         assert sorted(billed.values()) == ["export"] * 6 + ["task"] * 2
         paid = second.ledger()
-        assert set(billed) <= {row.rpartition(" ")[2] for row in paid}
+        assert set(billed) <= set(paid)
         assert len(set(checkout.state.rglob("klap_shorts/*/*.mp4")) | videos) == 6
     finally:
         second.end(signal.SIGKILL)

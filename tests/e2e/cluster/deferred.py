@@ -25,9 +25,8 @@ with create_session() as session:
                 target={"klap_task_id": f"task-{ti.map_index}"},
                 started_at=now,
                 deadline=now + 600,
-                shortest=5,
-                longest=5,
-                next_look=now,
+                poll_interval=5,
+                next_poll=now,
             )
         )
         session.add(trigger)
