@@ -184,7 +184,7 @@ class LocalAirflow(Running):
             # A session of its own, so that its children can be signalled with it.
             return subprocess.Popen(
                 [self.python, "-m", "airflow", *component.command],
-                env={**self.env, "AIRFLOW_HOME": str(component.home), **component.env},
+                env={**self.env, **_places(component.home), **component.env},
                 cwd=component.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -322,6 +322,15 @@ class LocalAirflow(Running):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited {seconds:g} s for {what}")
             time.sleep(every)
+
+
+def _places(home: Path) -> dict[str, str]:
+    """Return the settings for an AIRFLOW_HOME. Airflow does not find its log folders by itself if that has a ``%``."""
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
+    }
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

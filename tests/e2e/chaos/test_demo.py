@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -20,7 +21,6 @@ from tests.support.checkout import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.chaos
 
@@ -188,6 +188,8 @@ def test_a_demo_of_an_address_that_is_gone_prints_why_and_what_to_do_and_fails(c
     assert "Nothing was delivered." in said
     assert "HTTP 501" in said
     assert "Fix the cause" in said
+    logs = Path(said.partition("The logs of its tasks: ")[2].splitlines()[0])
+    assert list(logs.rglob("*.log"))
     assert "score" not in said
     assert "Traceback" not in ended.stdout + ended.stderr
 
