@@ -33,7 +33,7 @@ help:
 	@echo "make test-storage Google's and Azure's storage, against servers of their protocols"
 	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
-	@echo "make nightly      what takes longer than continuous integration may: cluster, config, storage, managed, matrix, frozen, fuzz"
+	@echo "make nightly      what takes longer than continuous integration may: browser, cluster, config, storage, managed, matrix, frozen, fuzz"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
 	@echo "make setup        .venv alone       make clean    delete .venv, caches and dist; runs and videos stay"
 
@@ -113,7 +113,7 @@ test-matrix: .venv/ready servers
 
 # test-matrix has the managed service of test-managed, too. All of them run, also after one has failed.
 nightly:
-	$(MAKE) --keep-going test-cluster test-config test-storage test-matrix test-frozen fuzz
+	$(MAKE) --keep-going test-browser test-cluster test-config test-storage test-matrix test-frozen fuzz
 
 screenshots: .venv/ready chromium
 	$(BIN)/python -m tests.browser.screenshots

@@ -168,8 +168,8 @@ def take_all(camera: Camera) -> None:
 
     (ledger,) = stage.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
     page = camera.open(f"{stage.airflow.url}/assets/{ledger['id']}/asset-state-store", height=660)
-    expect(page.get_by_text("paid http").first).to_be_visible()
-    page.get_by_text("paid http").first.scroll_into_view_if_needed()
+    expect(page.get_by_text("paid.").first).to_be_visible()
+    page.get_by_text("paid.").first.scroll_into_view_if_needed()
     camera.take(page, "ledger")
 
 
