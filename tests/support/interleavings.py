@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapSubmitUncertainError
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
 from klap_provider.rules.in_doubt import Listing
-from klap_provider.rules.ledger import Asker, PaidRequest, request_log
+from klap_provider.rules.ledger import Asker, Attempt, PaidRequest, request_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EXPORT = PaidRequest("export.short", "https://a.example/talk.mp4", "export of short", 0.48, fingerprint="plain")
 MARKED = replace(EXPORT, fingerprint="marked")
 TASK = replace(EXPORT, log="submission.run", what="a video", fingerprint="")
+SHARED = request_log("1")
 MINUTES = 600.0
 
 
@@ -39,7 +40,7 @@ class World(NamedTuple):
     """
     The ledger and Klap.
 
-    :param jobs: each with the fingerprint that it was made for.
+    :param jobs: each with the request that it was made for.
     :param faults: how many there were.
     :param in_doubt: whether one of them hit a POST.
     """
@@ -64,6 +65,11 @@ class State(NamedTuple):
 
     world: World
     runs: tuple[Progress, ...]
+
+
+def identity(request: PaidRequest) -> str:
+    """Return what tells a request from others: of these, one POST is sent."""
+    return f"{request.shared_log or request.log} {request.fingerprint}"
 
 
 class PausedError(BaseException):
@@ -130,7 +136,9 @@ def replay(run: Run, progress: Progress, name: str, *, has_list: bool) -> tuple[
         return failure
 
 
-def outcomes(step: tuple[Any, ...], world: World, fingerprint: str, *, may_fail: bool) -> Iterator[tuple[Any, World]]:
+def outcomes(
+    step: tuple[Any, ...], world: World, request: PaidRequest, *, may_fail: bool
+) -> Iterator[tuple[Any, World]]:
     """Return what a run may see of a step, each with the world after it."""
     kind, *about = step
     if kind == "get":
@@ -146,7 +154,7 @@ def outcomes(step: tuple[Any, ...], world: World, fingerprint: str, *, may_fail:
         yield "refused", world
     else:
         job = f"job-{len(world.jobs) + 1}"
-        made = (*world.jobs, (job, fingerprint))
+        made = (*world.jobs, (job, identity(request)))
         yield job, world._replace(jobs=made)
         if may_fail:
             faulty = world._replace(faults=world.faults + 1)
@@ -156,7 +164,7 @@ def outcomes(step: tuple[Any, ...], world: World, fingerprint: str, *, may_fail:
 
 
 def is_private(step: tuple[Any, ...], may_fail: bool) -> bool:
-    """Return whether no step of another run can change what this one sees: no user decides anything here."""
+    """Return whether no step of another run can change what this one sees: no user decides anything meanwhile."""
     return (step[0] == "now" and not may_fail) or (step[0] == "get" and step[1].startswith(("adopt.", "resend.")))
 
 
@@ -172,11 +180,12 @@ class Search:
     runs: tuple[Run, ...]
     has_list: bool
     most_faults: int = 0
+    start: World = field(default_factory=World)
     visited: set[int] = field(default_factory=set)
 
     def ends(self) -> Iterator[State]:
         """Return the states in which every run has ended."""
-        stack = [State(World(), (Progress(),) * len(self.runs))]
+        stack = [State(self.start, (Progress(),) * len(self.runs))]
         while stack:
             state = stack.pop()
             if hash(state) not in self.visited:  # a hash is enough, and smaller
@@ -200,7 +209,7 @@ class Search:
             if not isinstance(step, tuple):
                 yield self._with(state, who, self._ended(run, progress, step))
                 continue
-            for seen, world in outcomes(step, state.world, run.request.fingerprint, may_fail=may_fail):
+            for seen, world in outcomes(step, state.world, run.request, may_fail=may_fail):
                 after = progress._replace(seen=(*progress.seen, seen))
                 yield self._with(state._replace(world=world), who, after)
             if may_fail and not alone:
@@ -228,7 +237,7 @@ def finally_gets(world: World, run: Run, *, has_list: bool) -> tuple[Submission 
         world = world._replace(now=world.now + 3600.0)
         progress = Progress()
         while isinstance(step := replay(run, progress, f"later-{world.now:.0f}", has_list=has_list), tuple):
-            seen, world = next(outcomes(step, world, run.request.fingerprint, may_fail=False))
+            seen, world = next(outcomes(step, world, run.request, may_fail=False))
             progress = progress._replace(seen=(*progress.seen, seen))
         if isinstance(step, Submission) or not step.passing:
             return step, world
@@ -246,10 +255,11 @@ def check(search: Search) -> int:
         world = state.world
         for run in search.runs:
             outcome, world = finally_gets(world, run, has_list=search.has_list)
-            made = [job for job, fingerprint in world.jobs if fingerprint == run.request.fingerprint]
+            made = [job for job, request in world.jobs if request == identity(run.request)]
             assert len(made) <= 1, (state, world.jobs)
             if isinstance(outcome, Submission):
-                assert [outcome.job_id] == made, state
+                is_reused = run.request.reuse and outcome.job_id in dict(world.jobs)
+                assert [outcome.job_id] == made or is_reused, state
             else:
                 # The user is asked only if a fault hit a POST.
                 assert isinstance(outcome, KlapSubmitUncertainError), (state, outcome)
@@ -266,10 +276,11 @@ def runs_of(kind: str, count: int) -> tuple[Run, ...]:
         return tuple(Run(EXPORT, asker) for asker in askers)
     if kind == "exports with other settings":
         return tuple(Run(MARKED if number % 2 else EXPORT, asker) for number, asker in enumerate(askers))
-    if kind == "reuse":
-        shared = request_log("1")
+    if kind.startswith("reuse"):
+        shared = replace(TASK, shared_log=SHARED, reuse=True, reuse_key="reuse.1")
+        first = replace(shared, shared_log=None, reuse=False) if "without" in kind else shared
         return tuple(
-            Run(replace(TASK, log=f"submission.{number}", shared_log=shared), asker)
+            Run(replace(first if number == 0 else shared, log=f"submission.{number}"), asker)
             for number, asker in enumerate(askers)
         )
     # A zombie, Airflow's retry of the same task, and a clear of it.
@@ -277,4 +288,28 @@ def runs_of(kind: str, count: int) -> tuple[Run, ...]:
     return tuple(Run(TASK, asker) for asker in (zombie, replace(zombie, try_number=2), Asker("dag run", 3, 6))[:count])
 
 
-KINDS = ["export", "exports with other settings", "reuse", "zombie and clear"]
+def start_of(kind: str) -> World:
+    """Return the world at the start: a paid or in-doubt request and the decision to send it again, or nothing."""
+    if "decision" not in kind:
+        return World()
+    log = SHARED if kind.startswith("reuse") else TASK.log
+    attempt = Attempt(f"{log}.0", "before", -9000.0, Asker("dag before", 1, 3), "a video", "", 0.44)
+    rows = {
+        attempt.key: attempt.to_row(),
+        f"door.{attempt.key}": {"closed_by": "before"},
+        f"resend.{attempt.key}": True,
+    }
+    if kind.startswith("reuse"):
+        rows[attempt.payment_key] = attempt.payment("job-0")
+    return World(tuple(sorted((key, json.dumps(row)) for key, row in rows.items())))
+
+
+KINDS = [
+    "export",
+    "exports with other settings",
+    "reuse",
+    "reuse, and one run without it",
+    "reuse and a decision",
+    "zombie and clear",
+    "zombie, clear and a decision",
+]

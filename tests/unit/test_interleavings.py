@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from klap_provider.rules import idempotent_submit
-from tests.support.interleavings import KINDS, Search, check, runs_of
+from tests.support.interleavings import KINDS, Search, check, runs_of, start_of
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,11 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("faults", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_runs_pay_once_in_every_order(kind: str, faults: int) -> None:
-    search = Search(runs_of(kind, 2), has_list=kind.startswith("export"), most_faults=faults)
+    search = Search(runs_of(kind, 2), has_list=kind.startswith("export"), most_faults=faults, start=start_of(kind))
     assert check(search) > 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_three_runs_pay_once_in_every_order(kind: str) -> None:
     runs = tuple(run._replace(tries=1) for run in runs_of(kind, 3))
-    assert check(Search(runs, has_list=kind.startswith("export"))) > 1
+    assert check(Search(runs, has_list=kind.startswith("export"), start=start_of(kind))) > 1
