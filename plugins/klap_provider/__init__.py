@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,50 +13,18 @@ __version__ = "0.1.0"
 
 def published(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     """
-    Return the ``__getattr__`` of a package whose names are loaded when they are asked for, each alone.
+    Return the ``__getattr__`` of a package that imports each published name on first use.
 
-    A DAG file that imports one operator so loads no other one, at none of its parses.
+    A Dag file that imports one operator does not load the others.
 
-    :param package: the package's own name.
-    :param modules: for each published name the module of the package that has it.
+    :param package: name of the package.
+    :param modules: the module of the package that has it, by published name.
     """
 
     def load(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
-
-    return load
-
-
-class _Later(ModuleType):
-    """Stands for a module, which is loaded when something is asked of it, or set."""
-
-    def __getattribute__(self, name: str) -> Any:
-        return getattr(importlib.import_module(ModuleType.__getattribute__(self, "__name__")), name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(importlib.import_module(ModuleType.__getattribute__(self, "__name__")), name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(importlib.import_module(ModuleType.__getattribute__(self, "__name__")), name)
-
-
-def on_use(package: str, *modules: str) -> Callable[[str], ModuleType]:
-    """
-    Return the ``__getattr__`` of a package of whose modules some are loaded when something of them is used.
-
-    ``from package import module`` is how to import them so. A DAG file needs the operators' constructors alone, and
-    what it loads is loaded by ``airflow dags list``, and anew in each pod of KubernetesExecutor.
-
-    :param package: the package's own name.
-    :param modules: those that take a while and are for tasks that run.
-    """
-
-    def load(name: str) -> ModuleType:
-        if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return _Later(f"{package}.{name}")
 
     return load
 
@@ -75,11 +42,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hooks"]}],
         "config": {
             "klap": {
-                "description": "What a run of the Klap DAGs may name. A DAG's author can say otherwise.",
+                "description": "Addresses that runs of the Klap Dags may use. A Dag file can set its own allowlist.",
                 "options": {
                     name: {
-                        "description": f"Which places a run may name {what}, as beginnings of addresses with commas "
-                        f"between them. Not set: {default}.",
+                        "description": f"Prefixes of addresses that a run may use {what}, separated by commas. "
+                        f"Default: {default}.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": example,

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from demo.servers import SECRET_KEY
-from klap_provider.api.public_form import shown
+from klap_provider.api.redaction import shown
 from tests.e2e.conftest import DAG_ID, Stage
 from tests.support.videos import size_of
 

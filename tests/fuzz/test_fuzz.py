@@ -24,11 +24,11 @@ from urllib3 import HTTPResponse
 
 from klap_provider.api import calls
 from klap_provider.api.addresses import is_local
-from klap_provider.api.public_form import shown, without_secrets
+from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ExportRequest
 from klap_provider.errors import KlapConfigError, KlapError, KlapInputError
-from klap_provider.files.outside import RefusedAddressError, ask
-from klap_provider.files.permissions import require_place
+from klap_provider.files.allowlist import require_allowed_address
+from klap_provider.files.safe_http import RefusedAddressError, ask
 from klap_provider.hooks.client import KlapClient
 from klap_provider.operators import (
     DeliverShortOperator,
@@ -424,7 +424,7 @@ def test_no_path_leads_out_of_where_a_run_may_go(tmp_path: Path, address: str, w
         (media / "link").symlink_to(tmp_path)
     try:
         given_ = f"{media}/{address}" if whole else address
-        require_place("destination", given_, [str(media)])
+        require_allowed_address("destination", given_, [str(media)])
         folder = folder_at(given_)
     except KlapInputError:
         return

@@ -324,8 +324,8 @@ def test_a_run_sends_and_delivers_where_it_may_also_in_a_batch(read: Callable[..
     with pytest.raises(KlapInputError) as failure:
         read(list_path=str(tmp_path / "videos.csv"), **allowed).run()
     assert str(failure.value) == (
-        "Nothing was started. Line 2: destination is none that a run may name, or that can be used; "
-        "Line 4: source_video_url is none that a run may name, or that can be used"
+        "Nothing was started. Line 2: destination is not on the allowlist or cannot be used; "
+        "Line 4: source_video_url is not on the allowlist or cannot be used"
     )
 
 

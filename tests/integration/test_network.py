@@ -14,7 +14,7 @@ from klap_provider.api import calls
 from klap_provider.api.requests import VideoRequest
 from klap_provider.errors import KlapConfigError, KlapConnectionError
 from klap_provider.files.network import TRUST_STORES
-from klap_provider.files.outside import ask
+from klap_provider.files.safe_http import ask
 from klap_provider.hooks import KlapHook
 from klap_provider.hooks.async_client import KlapAsyncClient
 from klap_provider.hooks.client import KlapClient

@@ -23,7 +23,7 @@ from klap_provider.errors import (
     KlapServerError,
     KlapStorageError,
 )
-from klap_provider.files.source import SIGNED_FOR
+from klap_provider.files.signing import SIGNED_FOR
 from klap_provider.files.storage import WRITE_CHECK, check_destination, folder_at, whole_file
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
 from tests.support.object_storage import ObjectStorage, killed_in_an_upload

@@ -12,7 +12,7 @@ from klap_caption_video import klap_caption_video
 from klap_generate_shorts import klap_generate_shorts
 from klap_generate_shorts_batch import klap_generate_shorts_batch
 from klap_provider.errors import KlapInputError
-from klap_provider.files.permissions import configured
+from klap_provider.files.allowlist import configured
 from klap_provider.operators import (
     DeliverShortOperator,
     PublishShortsOperator,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TALK = "https://example.com/talk.mp4"
 SIGNED = f"{TALK}?X-Amz-Credential=ada&X-Amz-Signature=s3cr3tsignature"
 FORM = {"destination": "{{ params.destination }}", "source_video_url": "{{ params.source_video_url }}"}
-REFUSED = "which is no place that a run may name"
+REFUSED = "which is not on the allowlist"
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_what_a_mapped_task_is_given_is_not_the_dag_files_own_word(tmp_path: Pat
         )
         own = SubmitShortsOperator(task_id="own", source_video_url=TALK, destination=str(tmp_path))
     with pytest.raises(KlapInputError, match=REFUSED):
-        mapped.unmap({"source_video_url": TALK, "destination": str(tmp_path)}).require_place("destination", [])
-    own.require_place("destination", [])
+        mapped.unmap({"source_video_url": TALK, "destination": str(tmp_path)}).require_allowed("destination", [])
+    own.require_allowed("destination", [])
 
 
 @pytest.mark.parametrize("factory", [klap_generate_shorts, klap_caption_video])

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from klap_provider.errors import KlapNotServedError
-from klap_provider.files import stored
-from klap_provider.files.permissions import is_served, served_address
+from klap_provider.files import served_files
+from klap_provider.files.allowlist import is_served, served_address
 from klap_provider.rules.ledger import delivered_entry
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DAG, RUN = "klap_generate_shorts", "manual__2026-11-24T10:00:00+00:00"
 AT = "2026-11-24T10:05:00+00:00"
 #: Begins as an MP4 does, and is longer than what is asked of the storage at once.
-VIDEO = b"\0\0\0\x18ftypisom" + bytes(12) + bytes(range(256)) * (stored.PART_SIZE // 256) + b"the end"
+VIDEO = b"\0\0\0\x18ftypisom" + bytes(12) + bytes(range(256)) * (served_files.PART_SIZE // 256) + b"the end"
 NAME = "092_東京で学んだ-こと_export1.mp4"
 CAPTIONS = {"tiktok": "Watch this", "youtube": None}
 
@@ -173,7 +173,11 @@ def test_a_short_is_sent_whole(place: Place, kept: str) -> None:
         ("bytes=0-0", 0, 1),
         ("bytes=100-199", 100, 200),
         ("bytes=-7", len(VIDEO) - 7, len(VIDEO)),
-        (f"bytes={stored.PART_SIZE - 1}-{stored.PART_SIZE}", stored.PART_SIZE - 1, stored.PART_SIZE + 1),
+        (
+            f"bytes={served_files.PART_SIZE - 1}-{served_files.PART_SIZE}",
+            served_files.PART_SIZE - 1,
+            served_files.PART_SIZE + 1,
+        ),
         (f"bytes=10-{len(VIDEO) * 2}", 10, len(VIDEO)),
         (f"bytes=-{len(VIDEO) * 2}", 0, len(VIDEO)),
     ],

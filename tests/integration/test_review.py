@@ -15,7 +15,7 @@ from klap_provider.operators import (
     PublishShortsOperator,
     ReviewShortsOperator,
 )
-from klap_provider.rules.ballot import NONE_OF_THEM
+from klap_provider.rules.review_form import NONE_OF_THEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable

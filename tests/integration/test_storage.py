@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapError, KlapInputError
-from klap_provider.files.source import signed
+from klap_provider.files.signing import signed
 from klap_provider.files.storage import Writer, folder_at, part_name, path_at, storage_faults, text_at, whole_file
 
 if TYPE_CHECKING:

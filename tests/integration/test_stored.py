@@ -12,8 +12,8 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapInputError, KlapMissingFileError, KlapStorageError
+from klap_provider.files.served_files import PART_SIZE, StoredFile, stored_file
 from klap_provider.files.sidecar import read_sidecar, sidecar_of, write_json
-from klap_provider.files.stored import PART_SIZE, StoredFile, stored_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

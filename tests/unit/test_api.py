@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from klap_provider.api import calls
-from klap_provider.api.answers import Export, Project, Task, User, UserToken
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
+from klap_provider.api.responses import Export, Project, Task, User, UserToken
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,

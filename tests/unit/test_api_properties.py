@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from klap_provider.api import calls
-from klap_provider.api.answers import Project
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest, build_request
+from klap_provider.api.responses import Project
 from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
 from klap_provider.rules.selection import virality_percentages
 from klap_sandbox import schemas

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.api import calls
-from klap_provider.api.answers import Export, Project, Task
+from klap_provider.api.responses import Export, Project, Task
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,

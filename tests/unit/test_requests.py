@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from klap_provider.api.answers import Export, JobStatus, Project, Task, UserToken
 from klap_provider.api.requests import (
     Dimensions,
     EditingOptions,
@@ -17,6 +16,7 @@ from klap_provider.api.requests import (
     Watermark,
     build_request,
 )
+from klap_provider.api.responses import Export, JobStatus, Project, Task, UserToken
 from klap_provider.errors import KlapInputError
 from klap_provider.rules.limits import Selection
 from klap_provider.rules.selection import virality_percentages

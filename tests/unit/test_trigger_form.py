@@ -9,9 +9,9 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from klap_caption_video import dag as video_dag
 from klap_generate_shorts import dag, klap_generate_shorts
+from klap_provider.api.aspect_ratio import ASPECT_RATIOS
 from klap_provider.api.languages import LANGUAGES
 from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
-from klap_provider.api.shapes import ASPECT_RATIOS
 from klap_provider.dag_parts import fields
 from klap_provider.dag_parts.trigger_form import form_fields
 from klap_provider.rules.limits import Selection

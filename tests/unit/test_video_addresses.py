@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klap_provider.api.addresses import not_a_video, repaired, youtube_id
-from klap_provider.api.public_form import canonical, shown
+from klap_provider.api.addresses import canonical, not_a_video, repaired, youtube_id
+from klap_provider.api.redaction import shown
 from klap_provider.api.requests import ShortsRequest, Watermark, build_request
 from klap_provider.errors import KlapInputError
 from klap_provider.rules.video_list import run_id

@@ -7,7 +7,7 @@ import unicodedata
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from socket import inet_aton
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 from klap_provider.api import youtube
 from klap_provider.errors import KlapConfigError, KlapInputError
@@ -34,6 +34,13 @@ _NAT64_AT_HOME = IPv6Network("64:ff9b:1::/48")
 _ESCAPED_AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)+", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 
+#: Parameters that never tell videos apart: a signature of S3 or Google Cloud Storage, and what counts visitors.
+_PASSING = re.compile(r"x-(amz|goog)-|utm_|(fbclid|gclid)(=|$)", re.IGNORECASE)
+_PORTS = {"http": 80, "https": 443}
+_ESCAPED = re.compile(r"(?:%[0-9a-f]{2})+", re.IGNORECASE)
+#: Characters that mean the same in a URL whether they are escaped or not.
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+
 
 def repaired(typed: str) -> str:
     """
@@ -57,6 +64,56 @@ def repaired(typed: str) -> str:
 
 def _is_blank(char: str) -> bool:
     return char.isspace() or not char.isprintable()
+
+
+def canonical(url: str) -> str:
+    """
+    Return the same text for all addresses that certainly lead to the same video. It is compared, and not sent.
+
+    All links to one YouTube video are one. At other sites these make no difference: what
+    :func:`~klap_provider.api.repaired` repairs, the case of the host, a dot behind it, the default port, the
+    fragment, characters that are needlessly escaped, parameters that count visitors (``utm_…``, ``fbclid``,
+    ``gclid``), and the signature of a signed S3 or Google Cloud Storage URL. The rest of the query stays, because it
+    may name the video. In object storage only the case of the bucket makes no difference.
+    """
+    url = repaired(url)
+    if video := youtube_id(url):
+        return f"https://www.youtube.com/watch?v={video}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    if parts.scheme not in WEB:
+        return _in_storage(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    host = host_of(url)
+    host = f"[{host}]" if ":" in host else host
+    if port not in (None, _PORTS[parts.scheme]):
+        host = f"{host}:{port}"
+    query = "&".join(pair for pair in parts.query.split("&") if pair and not _PASSING.match(pair))
+    return urlunsplit((parts.scheme, f"{user}{at}{host}", _plain(parts.path) or "/", _plain(query), ""))
+
+
+def _in_storage(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    place, slash, key = rest.partition("/")  # a key may have any character in it, also # and ?
+    connection, at, bucket = place.rpartition("@")
+    return f"{scheme}{mark}{connection}{at}{bucket.lower()}{slash}{key}"
+
+
+def _plain(escaped: str) -> str:
+    """Return a part of a URL with no more of it escaped than has to be."""
+    return _ESCAPED.sub(lambda found: _unescaped(unquote_to_bytes(found[0])), escaped)
+
+
+def _unescaped(octets: bytes) -> str:
+    return "".join(
+        char
+        if _UNRESERVED.match(char) or (char > "\x7f" and char.isprintable())
+        else "".join(f"%{octet:02X}" for octet in char.encode("utf-8", "surrogateescape"))
+        for char in octets.decode("utf-8", "surrogateescape")
+    )
 
 
 def youtube_id(url: str) -> str | None:

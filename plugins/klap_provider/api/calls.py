@@ -21,9 +21,8 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from klap_provider.api.answers import Export, Project, Task, User, UserToken, accepted, entries
-from klap_provider.api.public_form import without_secrets, writable
-from klap_provider.api.scrub import scrubbed, scrubbed_text
+from klap_provider.api.redaction import redacted_text, without_secrets, writable
+from klap_provider.api.responses import Export, Project, Task, User, UserToken, accepted, entries, redacted
 from klap_provider.errors import (
     KlapAnswerError,
     KlapAuthError,
@@ -207,7 +206,7 @@ def read_answer(
     :param secrets: what the answer's words may not have in them.
     :raises KlapResponseError: the subclass says what went wrong, the message what to do.
     """
-    document = scrubbed(_decode(body), secrets)
+    document = redacted(_decode(body), secrets)
     if not 200 <= status < 300:
         raise _error(call, status, headers, document, body, now)
     try:
@@ -238,7 +237,7 @@ def _decode(body: bytes) -> Any:
 def _quoted(document: Any, body: bytes, secrets: Sequence[str]) -> str:
     """Return the beginning of an answer, for whoever has to find out what it meant."""
     text = body.decode("utf-8", "replace") if document is None else json.dumps(document, ensure_ascii=False)
-    text = without_secrets(" ".join(scrubbed_text(text, secrets).split()))[:300]
+    text = without_secrets(" ".join(redacted_text(text, secrets).split()))[:300]
     return f' ("{text}")' if text else ""
 
 

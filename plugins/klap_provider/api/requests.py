@@ -1,5 +1,5 @@
 """
-What is asked: the bodies of Klap's requests. :mod:`klap_provider.api.answers` has the answers.
+What is asked: the bodies of Klap's requests. :mod:`klap_provider.api.responses` has the answers.
 
 Requests are strict, so that a mistake is named before anything is paid for: unknown fields, ranges and contradictions
 are errors here.
@@ -30,7 +30,7 @@ from pydantic import (
 
 from klap_provider.api import addresses
 from klap_provider.api.languages import LANGUAGES
-from klap_provider.api.public_form import without_secrets
+from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapInputError
 
 #: What stands in a query for what is not shown: this project's own mark, and Airflow's.
@@ -88,7 +88,7 @@ def _video_url(typed: str) -> str:
     return url
 
 
-#: Object storage that can sign an address for Klap (:mod:`klap_provider.files.source`).
+#: Object storage that can sign an address for Klap (:mod:`klap_provider.files.signing`).
 STORAGE = ("s3", "gs", "abfs")
 
 # Validated before the text is stripped, so that an error has what was typed.

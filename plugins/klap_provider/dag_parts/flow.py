@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from airflow.sdk import DAG, task_group
 
 from klap_provider.dag_parts.fields import properties_of
-from klap_provider.dag_parts.trigger_form import allowed_places, set_defaults, simplify_rules, tell_estimate
+from klap_provider.dag_parts.trigger_form import allowed_prefixes, set_defaults, simplify_rules, tell_estimate
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -110,8 +110,8 @@ def submit_and_wait(
     :param form: of :func:`form_of`.
     :param fields: of the form.
     :param expected: parameters of the wait that describe the list of shorts.
-    :param allowed_sources: which places a run may name for its video, beside the form's default. None: what the team
-        allows.
+    :param allowed_sources: prefixes of addresses that a run may use as its video, beside the form's default. None:
+        those of Airflow's configuration.
     :param allowed_destinations: the same for its destination.
     :param more: parameters of ``submit`` that are no fields of the form.
     """
@@ -121,8 +121,8 @@ def submit_and_wait(
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
         dimensions={name: form[name] for name in properties_of("Dimensions")},
         editing_options={name: form[name] for name in properties_of("EditingOptions")},
-        allowed_sources=allowed_places(fields, "source_video_url", allowed_sources),
-        allowed_destinations=allowed_places(fields, "destination", allowed_destinations),
+        allowed_sources=allowed_prefixes(fields, "source_video_url", allowed_sources),
+        allowed_destinations=allowed_prefixes(fields, "destination", allowed_destinations),
         strict_conf=True,
         **more,
     )

@@ -93,9 +93,9 @@ def klap_generate_shorts(
 
     :param dag_id: another id makes another DAG, such as one for a schedule.
     :param schedule: as for any DAG; needs a default for ``source_video_url``.
-    :param allowed_sources: of which places a run may name a video, as beginnings of addresses such as
-        ``s3://media_s3@media/in`` or ``https://media.example.com``; see docs/security.md. What the DAG file gives as
-        the default is allowed. None: what the team allows.
+    :param allowed_sources: prefixes of addresses that a run may use as its video, such as
+        ``s3://media_s3@media/in`` or ``https://media.example.com``. The default in the Dag file is always allowed.
+        None: ``[klap] allowed_sources`` of Airflow's configuration.
     :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by field name.
     """

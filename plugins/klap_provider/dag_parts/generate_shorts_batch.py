@@ -9,10 +9,10 @@ from airflow.sdk import DAG, Param, XComArg
 
 from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PLACE, allowed_places, handed_on
+from klap_provider.dag_parts.trigger_form import PLACE, allowed_prefixes, handed_on
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
-from klap_provider.operators.run_videos import TIMEOUT
+from klap_provider.operators.video_run import TIMEOUT
 from klap_provider.xcoms import SETTINGS_KEY
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def klap_generate_shorts_batch(
     :param video_timeout: seconds after which the batch gives up on the run of a video; the hours of a review come on
         top. The run itself continues. Default seven days.
     :param trigger_dag_id: the DAG that makes the runs, if it is another one that ``klap_generate_shorts()`` returned.
-    :param allowed_lists: which places a run may name for its list, as beginnings of addresses such as
-        ``s3://media_s3@media/lists`` or ``/data/lists``; see docs/security.md. What the DAG file gives as the default
-        is allowed. None: what the team allows.
-    :param allowed_sources: the same for the videos. Each run is held to what its own DAG allows, too.
+    :param allowed_lists: prefixes of addresses that a run may use as its list, such as ``s3://media_s3@media/lists`` or
+        ``/data/lists``. The default in the Dag file is always allowed. None: ``[klap] allowed_lists`` of Airflow's
+        configuration.
+    :param allowed_sources: the same for the videos. The allowlist of each run's own Dag applies as well.
     :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by field name.
     """
@@ -110,7 +110,7 @@ def klap_generate_shorts_batch(
             source_video_urls=form["source_video_urls"],
             list_path=form["list_path"],
             settings={name: form[name] for name in shared},
-            allowed_lists=allowed_places(fields, "list_path", allowed_lists),
+            allowed_lists=allowed_prefixes(fields, "list_path", allowed_lists),
             allowed_sources=allowed_sources,
             allowed_destinations=allowed_destinations,
             strict_conf=True,

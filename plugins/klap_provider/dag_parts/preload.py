@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import klap_provider.api.addresses
 import klap_provider.api.calls
-import klap_provider.rules.ballot
 import klap_provider.rules.in_doubt
 import klap_provider.rules.limits
 import klap_provider.rules.poll_schedule
 import klap_provider.rules.polling
+import klap_provider.rules.review_form
 import klap_provider.telemetry.metrics
 import klap_provider.triggers.status
 import klap_provider.triggers.video_run
 from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
-from klap_provider.files import destination, download, preflight, sidecar, source, stored
+from klap_provider.files import destination, download, preflight, served_files, sidecar, signing
 from klap_provider.hooks import client
-from klap_provider.operators import asset_event, before_submission, generated
+from klap_provider.operators import asset_event, before_submission, billing
 from klap_provider.rules import idempotent_submit, spending

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param
 
 from klap_provider.api import addresses
-from klap_provider.api.shapes import ASPECT_RATIOS
+from klap_provider.api.aspect_ratio import ASPECT_RATIOS
 from klap_provider.dag_parts.fields import properties_of
-from klap_provider.files.permissions import configured
+from klap_provider.files.allowlist import configured
 from klap_provider.rules import video_list
+from klap_provider.rules.allowlist import Location
+from klap_provider.rules.conf_validation import unknown
 from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, dollars, estimate
-from klap_provider.rules.misspelt import unknown
-from klap_provider.rules.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,17 +205,18 @@ def handed_on(param: Param) -> Param:
     return Param(None, description=param.description, **schema)
 
 
-def allowed_places(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:
+def allowed_prefixes(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:
     """
-    Return which places a run may name in a field: what is allowed, and the field's own default.
+    Return the allowlist of a field: the allowed prefixes, and the field's own default.
 
-    :param allowed: as the DAG file says it; None: what the team does (:mod:`klap_provider.files.permissions`).
-    :raises ValueError: the DAG file names what is no place.
+    :param allowed: prefixes from the Dag file. None: those of Airflow's configuration
+        (:mod:`klap_provider.files.allowlist`).
+    :raises ValueError: the Dag file has a prefix that is not an address.
     """
     if isinstance(allowed, str):
         raise ValueError(f"what is allowed for {name} is a list, not a text: [{allowed!r}]")
-    for place in allowed or ():
-        Place.read(place)
+    for prefix in allowed or ():
+        Location.parse(prefix)
     default = fields[name].value
     own = [default] if isinstance(default, str) and default else []
     return [*(configured(name) if allowed is None else allowed), *own]

@@ -6,7 +6,7 @@ import logging
 
 from klap_provider.airflow_internals.tasks import runs_on_one_machine
 from klap_provider.errors import KlapInputError
-from klap_provider.files.permissions import default_folder
+from klap_provider.files.allowlist import default_folder
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING
 import requests
 from urllib3.exceptions import HTTPError
 
-from klap_provider.api.public_form import shown, writable
+from klap_provider.api.redaction import shown, writable
 from klap_provider.errors import KlapDownloadError
 from klap_provider.files.mp4 import BoxWalk
-from klap_provider.files.outside import RefusedAddressError, ask
+from klap_provider.files.safe_http import RefusedAddressError, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     Stream a video to an open file in constant memory.
 
     Only https is followed, plain http on this machine alone, over at most three redirects, and by the rule of
-    :mod:`klap_provider.files.outside`.
+    :mod:`klap_provider.files.safe_http`.
 
     :raises KlapDownloadError: it is not whole, not a video, too large, too slow, or at an address that is refused.
     """

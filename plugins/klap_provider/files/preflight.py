@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from klap_provider.api.addresses import WEB, host_of, youtube_id
-from klap_provider.api.public_form import shown
+from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapInputError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def look_at(url: str, *, local: bool) -> Finding:
         return Finding()
     import requests
 
-    from klap_provider.files.outside import RefusedAddressError, ask
+    from klap_provider.files.safe_http import RefusedAddressError, ask
 
     found = Finding()
     # To some servers only a GET is a question: it has the last word where a HEAD is not answered well.

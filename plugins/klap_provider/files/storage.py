@@ -20,9 +20,9 @@ from airflow.sdk.io import attach
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it has no types
 
 from klap_provider.airflow_internals.tasks import silent_backend
-from klap_provider.api.public_form import without_secrets
+from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapError, KlapInputError, KlapLookUpError, KlapStorageError
-from klap_provider.rules.places import OBJECT_STORES
+from klap_provider.rules.allowlist import OBJECT_STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,8 +25,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from klap_provider.api.answers import Export
     from klap_provider.api.calls import Call
+    from klap_provider.api.responses import Export
     from klap_provider.rules.polling import ExportTarget
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from klap_provider.api.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
-from klap_provider.api.public_form import SHORTEST_SECRET
+from klap_provider.api.redaction import SHORTEST_SECRET
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.rules.cost import Prices
 

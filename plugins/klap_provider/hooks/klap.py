@@ -19,8 +19,8 @@ from klap_provider.rules.retry import Backoff
 if TYPE_CHECKING:
     import requests
 
-    from klap_provider.api.answers import User
     from klap_provider.api.calls import Call
+    from klap_provider.api.responses import User
 
 T = TypeVar("T")
 

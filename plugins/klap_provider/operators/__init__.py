@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from klap_provider.operators.publish import PublishShortsOperator as PublishShortsOperator
     from klap_provider.operators.read_video_list import ReadVideoListOperator as ReadVideoListOperator
     from klap_provider.operators.review import ReviewShortsOperator as ReviewShortsOperator
-    from klap_provider.operators.run_videos import VideoRunOperator as VideoRunOperator
     from klap_provider.operators.submit import SubmitShortsOperator as SubmitShortsOperator
     from klap_provider.operators.submit import SubmitVideoOperator as SubmitVideoOperator
     from klap_provider.operators.summarize import SummarizeVideosOperator as SummarizeVideosOperator
+    from klap_provider.operators.video_run import VideoRunOperator as VideoRunOperator
 
 __all__ = [
     "DeliverShortOperator",
@@ -43,6 +43,6 @@ __getattr__ = published(
         "SubmitShortsOperator": "submit",
         "SubmitVideoOperator": "submit",
         "SummarizeVideosOperator": "summarize",
-        "VideoRunOperator": "run_videos",
+        "VideoRunOperator": "video_run",
     },
 )

@@ -20,13 +20,13 @@ from airflow.sdk.log import mask_secret
 
 from klap_provider.airflow_internals.rendering import HooksRendering
 from klap_provider.airflow_internals.tasks import is_unmapped
-from klap_provider.api import public_form
+from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
-from klap_provider.operators.pulls import pulling_once
+from klap_provider.operators.pull_once import pulling_once
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules import polling, retry
-from klap_provider.rules.misspelt import require_known
+from klap_provider.rules.conf_validation import require_known
 from klap_provider.xcoms import ERROR_KEY, Failure, Fate
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def leave_reason(context: Context, failure: BaseException, project_id: str | Non
 def _said_of(failure: BaseException, project_id: str | None) -> Failure:
     kind, words = type(failure).__name__, str(failure)
     if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
-        words = public_form.without_secrets(f"{kind}: {words}")[:LONGEST_REASON]
+        words = redaction.without_secrets(f"{kind}: {words}")[:LONGEST_REASON]
     said: Failure = {"error": words, "type": kind, "project_id": project_id}
     if isinstance(failure, KlapError) and failure.paid:
         said["paid"] = failure.paid
@@ -164,7 +164,7 @@ class KlapOperator(HooksRendering):
         """
         fields = (name for name, value in templates.items() if not self._can_render(value, context))
         field = next(fields, "one of its fields")
-        cause = public_form.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_REASON]
+        cause = redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_REASON]
         if missing:
             return KlapTemplateError(
                 f"Nothing was done: {field} needs the result of the task {missing[-1]!r}, which has none ({cause}). "
@@ -200,24 +200,24 @@ class KlapOperator(HooksRendering):
         if not is_unmapped(self):
             self._words_of_author |= {name for name in names if is_static(getattr(self, name))}
 
-    def require_place(self, name: str, allowed: Sequence[str] | None) -> None:
+    def require_allowed(self, name: str, allowed: Sequence[str] | None) -> None:
         """
-        Refuse an address that neither the DAG file says nor a run may name.
+        Refuse an address that the Dag file does not set and the allowlist does not cover.
 
-        :param name: the parameter; empty is fine.
-        :param allowed: see :func:`~klap_provider.files.permissions.require_place`.
-        :raises KlapInputError: it may not be named.
+        :param name: name of the parameter. An empty value is allowed.
+        :param allowed: see :func:`~klap_provider.files.allowlist.require_allowed_address`.
+        :raises KlapInputError: the address is not allowed.
         """
         address = getattr(self, name)
         if address and name not in self._words_of_author:
-            from klap_provider.files.permissions import require_place
+            from klap_provider.files.allowlist import require_allowed_address
 
-            require_place(name, address, allowed)
+            require_allowed_address(name, address, allowed)
 
     @property
     def shown_name(self) -> str:
         """The short's name as the map index: Airflow's database takes 250 characters, and some take no NUL."""
-        return public_form.writable(str(self.short_name or self.project_id or ""))[:LONGEST_NAME]
+        return redaction.writable(str(self.short_name or self.project_id or ""))[:LONGEST_NAME]
 
     @functools.cached_property
     def connection(self) -> KlapConnection:
@@ -247,16 +247,16 @@ class KlapOperator(HooksRendering):
         The run may use the latter two, and what its submission recorded (``submit_task_id``), without an entry in the
         allowlist. What the submission recorded holds to the end of the run, whatever changes after the payment.
 
-        :param allowed: see :meth:`require_place`.
+        :param allowed: see :meth:`require_allowed`.
         :param context: of the task, where it has a ``submit_task_id``.
         :raises KlapInputError: it may not be named; or nobody has named any, and Airflow's home is not the same for all
             tasks.
         """
+        from klap_provider.files.allowlist import default_folder
         from klap_provider.files.destination import settled
-        from klap_provider.files.permissions import default_folder
 
         try:
-            self.require_place("destination", allowed)
+            self.require_allowed("destination", allowed)
         except KlapInputError:
             if self.destination != self._recorded(context) and self.destination not in (
                 self.connection.destination,
@@ -345,7 +345,7 @@ def rendered_ids(value: Any) -> list[str] | None:
 def _secrets(value: Any) -> Iterator[str]:
     """Return what of the addresses in rendered fields is not to be shown."""
     if isinstance(value, str):
-        yield from public_form.secrets_in(value) if "://" in value else ()
+        yield from redaction.secrets_in(value) if "://" in value else ()
     elif isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _secrets(each)

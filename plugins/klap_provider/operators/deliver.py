@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
-from klap_provider.api import addresses, answers, calls, public_form
+from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import reports_failure, writer_of
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
-from klap_provider.rules.facts import LONGEST_TRANSCRIPT, facts_of, is_whole
-from klap_provider.rules.naming import file_name
+from klap_provider.rules.file_names import file_name
+from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_whole
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     DELIVERED_KEY,
@@ -39,9 +39,9 @@ class DeliverShortOperator(KlapLedgerOperator):
     """
     Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
 
-    The file name is made of the score, the short's name and the export's id
-    (:func:`~klap_provider.rules.naming.file_name`). A JSON file of the same name beside it has what Klap says of the
-    short: score and explanation, texts to publish it with, transcript.
+    The file name consists of the score, the short's name and the export's id
+    (:func:`~klap_provider.rules.file_names.file_name`). A JSON file of the same name beside it has Klap's score,
+    explanation, publication captions and transcript.
 
     A file that is there already is fetched again only if it is not what was delivered: if its size is another one than
     this task has delivered, or, where this task remembers none, its hash another one than the JSON file says. Without
@@ -64,9 +64,9 @@ class DeliverShortOperator(KlapLedgerOperator):
         the list had its texts, Klap is not asked for them again. Default: it is.
     :param submit_task_id: id of the task that submitted the video. The destination that it recorded before anything was
         paid is allowed, whatever the connection and the allowlist are today. Default: no task.
-    :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
-        (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
-        allows (``[klap] allowed_destinations``).
+    :param allowed_destinations: prefixes of addresses that a run may use as ``destination``
+        (:mod:`klap_provider.rules.allowlist`).
+        Values in the Dag file are always allowed. Default: ``[klap] allowed_destinations`` of Airflow's configuration.
     :param max_bytes: size at which a download is given up. Default 5 GiB.
     :param download_timeout: seconds after which a download is given up. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
@@ -182,7 +182,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             "project_id": str(self.project_id),
             "name": facts["name"],
             "score": facts["virality_score"],
-            "video": public_form.shown(self.source_video_url) if self.source_video_url else None,
+            "video": redaction.shown(self.source_video_url) if self.source_video_url else None,
             "path": record["path"],
             "size": record["size"],
             "sha256": record["sha256"],
@@ -229,7 +229,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             "export_id": self.export_id,
             "folder_id": self.folder_id,
             **self._facts(context),
-            "source_video_url": None if self.source_video_url is None else public_form.shown(self.source_video_url),
+            "source_video_url": None if self.source_video_url is None else redaction.shown(self.source_video_url),
             "klap_task_id": self.klap_task_id,
             "file": file,
             "size": record["size"],
@@ -274,11 +274,11 @@ class DeliverShortOperator(KlapLedgerOperator):
         export = self.client.call(
             calls.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
         )
-        if export.status != answers.JobStatus.READY or not export.src_url:
+        if export.status != responses.JobStatus.READY or not export.src_url:
             raise KlapDownloadError(
                 f"Klap export {export.id} is {export.status!r} and has no video to deliver; wait for it with "
                 "ExportStatusSensor.",
-                passing=export.status != answers.JobStatus.ERROR,
+                passing=export.status != responses.JobStatus.ERROR,
             )
         return export.src_url
 
@@ -300,7 +300,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             "path": str(path),
             "size": fetched.size,
             "sha256": fetched.sha256,
-            "src_url": public_form.public_address(address),
+            "src_url": redaction.public_address(address),
         }
 
 

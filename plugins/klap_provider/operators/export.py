@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import addresses, answers, calls, public_form
+from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.api import requests as klap_requests
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from klap_provider.api.answers import Export
     from klap_provider.api.calls import Call
+    from klap_provider.api.responses import Export
     from klap_provider.xcoms import Exported
 
 #: How many listed exports are looked up in the ledger, to tell whether a list shows ours.
@@ -93,7 +93,7 @@ class ExportShortOperator(KlapSubmitOperator):
     def _video(self) -> str:
         """Return the video that the short was cut from, for people; if nobody said, what the short is in."""
         if self.source_video_url:
-            return public_form.shown(self.source_video_url)
+            return redaction.shown(self.source_video_url)
         return f"folder {self.folder_id or self.project_id}"
 
     @reports_failure
@@ -158,7 +158,7 @@ class _ExportJob(KlapJob):
             # In the other lists, an export that does not name its short can be one of another short.
             of_short = [each for each in self._of_short(listed) if each.project_id or filters is by_short]
             if of_short or any(map(self._is_ours, listed[:MOST_TO_CHECK])):
-                sound = [export.id for export in of_short if export.status != answers.JobStatus.ERROR]
+                sound = [export.id for export in of_short if export.status != responses.JobStatus.ERROR]
                 return in_doubt.Listing(sound, is_proof=True)
         return in_doubt.Listing([], is_proof=False)
 

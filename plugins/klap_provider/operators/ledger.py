@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 
 from klap_provider.airflow_internals.tasks import asset_store
-from klap_provider.api import answers
+from klap_provider.api import responses
 from klap_provider.errors import KlapError
 from klap_provider.operators.base import KlapOperator
 from klap_provider.rules import ledger
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from typing_extensions import Self
 
-    from klap_provider.api.answers import Export, Task
     from klap_provider.api.calls import Call
+    from klap_provider.api.responses import Export, Task
     from klap_provider.rules.idempotent_submit import Submission
     from klap_provider.rules.in_doubt import Listing
     from klap_provider.rules.ledger import PaidRequest, Store
@@ -152,7 +152,7 @@ class KlapJob(ABC):
 
     def has_failed(self, job_id: str) -> bool:
         """Return whether a job ended with the status ``error``."""
-        return self.status(job_id) == answers.JobStatus.ERROR
+        return self.status(job_id) == responses.JobStatus.ERROR
 
     @abstractmethod
     def status(self, job_id: str) -> str:

@@ -15,8 +15,8 @@ from klap_provider.operators.base import check_now, is_static, rendered_ids, ren
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules import ledger, limits, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
-from klap_provider.rules.facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.rules.selection import Ranked, Unselected, as_selected, mappable, rank, reasons, within
+from klap_provider.rules.short_facts import described, ids_of, is_told, listed, selected_of
 from klap_provider.xcoms import (
     DESCRIBED_KEY,
     OFFER_KEY,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from klap_provider.api.answers import Project
+    from klap_provider.api.responses import Project
     from klap_provider.rules.polling import PollState
 
 
@@ -168,7 +168,7 @@ class ListShortsOperator(KlapLedgerOperator):
         return polling.PollState(started_at, started_at + self.list_timeout, polling.ShortsTarget.schedule)
 
     def _list(self, context: Context, state: PollState) -> list[Short]:
-        from klap_provider.operators import generated
+        from klap_provider.operators import billing
 
         selection = self._selection()
         self._spending()
@@ -177,7 +177,7 @@ class ListShortsOperator(KlapLedgerOperator):
         self.described = [described(short) for short in ranked]
         spent, run = self.spent(shorts), run_of(context)
         # Before anything else: whatever comes next, and however long a person is waited for, they are paid for.
-        generated.bill(self.ledger, spent, target=self._target_id(), video=self.source_video_url, run=run)
+        billing.bill(self.ledger, spent, target=self._target_id(), video=self.source_video_url, run=run)
         if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
             raise KlapInputError(
                 f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
@@ -198,7 +198,7 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def with_owed(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
         """Return the shorts, and those that are no longer listed although the run has exports of them to deliver."""
-        from klap_provider.api.answers import Project
+        from klap_provider.api.responses import Project
 
         gone = [each for each in before["selected"] if each not in ids_of(shorts)]
         if gone:
@@ -245,7 +245,7 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
-        from klap_provider.operators import generated
+        from klap_provider.operators import billing
 
         shorts = self._mappable(shorts)
         self._tell_unscored(shorts)
@@ -255,7 +255,7 @@ class ListShortsOperator(KlapLedgerOperator):
         context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
         spent = self.spent(shorts)
-        generated.count(context, spent, target=self._target_id(), listed=len(shorts), selected=len(selected))
+        billing.count(context, spent, target=self._target_id(), listed=len(shorts), selected=len(selected))
         return selected
 
     def _mappable(self, shorts: list[ListedShort]) -> list[ListedShort]:

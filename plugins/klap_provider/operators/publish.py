@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import AssetAlias
 
-from klap_provider.api import public_form
+from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapJobFailedError
 from klap_provider.operators.base import KlapOperator, reports_failure, writer_of
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
-from klap_provider.rules.naming import manifest_name
+from klap_provider.rules.file_names import manifest_name
+from klap_provider.rules.manifest import IN_SIDECAR, first_failed, manifest_entries, outcomes, tagged, unsaid
 from klap_provider.rules.selection import Unselected, reasons
-from klap_provider.rules.stock import IN_SIDECAR, first_failed, outcomes, tagged, take_stock, unsaid
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     COST_KEY,
@@ -73,9 +73,9 @@ class PublishShortsOperator(KlapOperator):
     :param destination: as given to the delivering task; the same default. Templated.
     :param subfolder: as given to the delivering task. Templated.
     :param submit_task_id: as given to the delivering task.
-    :param allowed_destinations: which places a run may name as ``destination``, as beginnings of addresses
-        (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
-        allows (``[klap] allowed_destinations``).
+    :param allowed_destinations: prefixes of addresses that a run may use as ``destination``
+        (:mod:`klap_provider.rules.allowlist`).
+        Values in the Dag file are always allowed. Default: ``[klap] allowed_destinations`` of Airflow's configuration.
     :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``, the cost as
@@ -155,11 +155,11 @@ class PublishShortsOperator(KlapOperator):
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
         exports = ti.xcom_pull(task_ids=self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
-        stock = take_stock(shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures)
+        stock = manifest_entries(shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures)
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
-            raise KlapIncompleteError(f"{cause}. Nothing was made of {public_form.shown(self.source_video_url)}.")
+            raise KlapIncompleteError(f"{cause}. Nothing was made of {redaction.shown(self.source_video_url)}.")
         destination = self.settled(self.allowed_destinations, context)
         delivered = [short for short in stock if "path" in short]
         missing = [short for short in stock if "path" not in short]
@@ -169,7 +169,7 @@ class PublishShortsOperator(KlapOperator):
             destination,
             manifest_name(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             {
-                "source_video_url": public_form.shown(self.source_video_url),
+                "source_video_url": redaction.shown(self.source_video_url),
                 "klap_task_id": self.klap_task_id,
                 "folder_id": self.folder_id or None,
                 "dag_id": ti.dag_id,
@@ -217,7 +217,7 @@ class PublishShortsOperator(KlapOperator):
             from klap_provider.operators import asset_event
 
             event: ShortsEvent = {
-                "source_video_url": public_form.shown(self.source_video_url),
+                "source_video_url": redaction.shown(self.source_video_url),
                 "klap_task_id": self.klap_task_id,
                 "manifest": path,
                 "shorts": tagged(delivered),

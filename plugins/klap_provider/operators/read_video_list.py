@@ -9,7 +9,7 @@ from airflow.sdk import Asset, conf
 
 from klap_provider.airflow_internals.tasks import is_paused, runs_on_one_machine
 from klap_provider.api.addresses import is_local, require_reachable
-from klap_provider.api.public_form import shown, without_secrets
+from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
@@ -38,9 +38,9 @@ class ReadVideoListOperator(KlapOperator):
         ``.csv`` or ``.tsv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per
         line. Templated.
     :param settings: fields of the form for all videos; what is empty is not set. Templated.
-    :param allowed_lists: which places a run may name as ``list_path``, as beginnings of addresses
-        (:mod:`klap_provider.rules.places`); what the DAG file itself says needs no permission. Default: what the team
-        allows (``[klap] allowed_lists``).
+    :param allowed_lists: prefixes of addresses that a run may use as ``list_path``
+        (:mod:`klap_provider.rules.allowlist`).
+        Values in the Dag file are always allowed. Default: ``[klap] allowed_lists`` of Airflow's configuration.
     :param allowed_sources: the same for the videos, and always for those of a file.
     :param allowed_destinations: the same for the destination in the settings, and always for those of a file.
     :param strict_conf: refuse a run whose conf has names that are none of its DAG's params. Default false.
@@ -155,7 +155,7 @@ class ReadVideoListOperator(KlapOperator):
         if self.list_path:
             from klap_provider.files.storage import text_at
 
-            self.require_place("list_path", self.allowed_lists)
+            self.require_allowed("list_path", self.allowed_lists)
             text = text_at("list_path", self.list_path)
             is_table = self.list_path.lower().endswith((".csv", ".tsv"))
             rows = read_csv(text, self._schemas()) if is_table else read_lines(text.splitlines())
@@ -211,24 +211,24 @@ class ReadVideoListOperator(KlapOperator):
             except (KlapInputError, KlapConfigError):
                 if pasted or name not in own:
                     raise
-                raise KlapInputError(f"{name} is none that a run may name, or that can be used") from None
+                raise KlapInputError(f"{name} is not on the allowlist or cannot be used") from None
 
     def _check_source(self, row: Row, asked: dict[str, Any]) -> None:
-        from klap_provider.files.permissions import require_place
-        from klap_provider.files.source import is_stored
+        from klap_provider.files.allowlist import require_allowed_address
+        from klap_provider.files.signing import is_stored
 
         if self.list_path or "source_video_urls" not in self._words_of_author:
-            require_place(URL, row.source_video_url, self.allowed_sources)
+            require_allowed_address(URL, row.source_video_url, self.allowed_sources)
         if not is_stored(row.source_video_url):
             require_reachable(URL, row.source_video_url, api_url=self._klap(asked).api_url)
 
     def _check_destination(self, row: Row, asked: dict[str, Any]) -> None:
-        from klap_provider.files.permissions import require_place
+        from klap_provider.files.allowlist import require_allowed_address
         from klap_provider.files.storage import folder_at
 
         destination = asked.get("destination")
         if destination and ("destination" in row.settings or "settings" not in self._words_of_author):
-            require_place("destination", destination, self.allowed_destinations)
+            require_allowed_address("destination", destination, self.allowed_destinations)
         if destination := destination or self._klap(asked).destination:
             folder_at(destination)
 

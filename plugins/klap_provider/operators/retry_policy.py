@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from klap_provider.api import public_form
+from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapResultError, KlapTemplateError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def outside_execute(task: Any, failure: BaseException) -> KlapError | None:
     """Return the error for a failure before the task was unmapped, or after it had executed; None for any other one."""
     if isinstance(failure, AirflowRuntimeError) and not getattr(task, "has_executed", False):
         return None  # Airflow's API failed, which may pass
-    cause = public_form.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_CAUSE]
+    cause = redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_CAUSE]
     if getattr(task, "has_executed", False):
         return KlapResultError(
             f"The task did its work, but Airflow could not store its result as an XCom ({cause}). Fix the cause, such "

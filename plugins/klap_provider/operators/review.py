@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
-from klap_provider.api import public_form
+from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
-from klap_provider.rules import ballot, ledger, request_fingerprint, video_list
+from klap_provider.rules import ledger, request_fingerprint, review_form, video_list
 from klap_provider.rules.cost import dollars
-from klap_provider.rules.facts import ids_of
 from klap_provider.rules.selection import only, put_first
+from klap_provider.rules.short_facts import ids_of
 from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            subject="Which shorts shall be exported?", options=[ballot.NONE_OF_THEM], multiple=True, **kwargs
+            subject="Which shorts shall be exported?", options=[review_form.NONE_OF_THEM], multiple=True, **kwargs
         )
         self.video_name = video_name
         self.watermark = watermark
@@ -125,11 +125,11 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         self.leave(context, shorts, deadline)
         video = self.video_name
         if self.source_video_url:
-            video = video_list.label(public_form.shown(self.source_video_url), video)
+            video = video_list.label(redaction.shown(self.source_video_url), video)
         self.subject = f"Which shorts of {video or self._target_id()} shall be exported?"
-        self.options = ballot.options(shorts)
-        self.defaults = ballot.defaults(shorts)
-        self.body = ballot.body(
+        self.options = review_form.options(shorts)
+        self.defaults = review_form.defaults(shorts)
+        self.body = review_form.body(
             shorts, price=f"{dollars(prices.export)} ({prices})", deadline=deadline, room=self.room(shorts)
         )
         self.response_timeout = patience
@@ -138,11 +138,11 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[Short]:
         """Go on with what was picked."""
         shorts: list[ListedShort] = context["ti"].xcom_pull(task_ids=self.task_id, key=SHORTS_KEY)
-        self.options = ballot.options(shorts)
+        self.options = review_form.options(shorts)
         said = HITLOperator.execute_complete(self, context, event)
         user = said["responded_by_user"]
         review: Review = {
-            "picked": ballot.picked(shorts, said["chosen_options"]),
+            "picked": review_form.picked(shorts, said["chosen_options"]),
             "by": user and (user["name"] or user["id"]),
             "answered_at": said["responded_at"].isoformat(),
             "timed_out": bool(event.get("timedout")),

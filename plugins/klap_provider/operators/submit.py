@@ -15,8 +15,8 @@ from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, estimate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from klap_provider.api.answers import Task
     from klap_provider.api.calls import Call
+    from klap_provider.api.responses import Task
     from klap_provider.rules.cost import Prices
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api.public_form import shown
+from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules.video_list import NAMED, label

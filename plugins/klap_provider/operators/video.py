@@ -6,9 +6,9 @@ from abc import abstractmethod
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import addresses, calls, public_form
+from klap_provider.api import addresses, calls, redaction
 from klap_provider.api import requests as klap_requests
-from klap_provider.api.shapes import size_of
+from klap_provider.api.aspect_ratio import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
 from klap_provider.operators.ledger import KlapJob, KlapSubmitOperator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from klap_provider.api.answers import Task
     from klap_provider.api.calls import Call
+    from klap_provider.api.responses import Task
     from klap_provider.rules.cost import Cost, Prices
     from klap_provider.xcoms import Submitted
 
@@ -61,9 +61,9 @@ class KlapVideoOperator(KlapSubmitOperator):
         :class:`~klap_provider.operators.DeliverShortOperator` follows that is given none, and otherwise nothing.
     :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
         that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
-    :param allowed_sources: of which places a run may name a video, as beginnings of addresses
-        (:mod:`klap_provider.rules.places`), such as ``s3://media_s3@media/in``; what the DAG file itself says needs no
-        permission. Default: what the team allows (``[klap] allowed_sources``).
+    :param allowed_sources: prefixes of addresses that a run may use as ``source_video_url``, such as
+        ``s3://media_s3@media/in`` (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed.
+        Default: ``[klap] allowed_sources`` of Airflow's configuration.
     :param allowed_destinations: the same for ``destination``.
     :param strict_conf: refuse a run whose conf has names that are none of its DAG's params, as a mistyped ``limit`` can
         cost money. Default false, as a DAG may use its conf otherwise.
@@ -147,7 +147,7 @@ class KlapVideoOperator(KlapSubmitOperator):
     @property
     def video_name(self) -> str:
         """What a person knows the video by."""
-        return video_list.label(public_form.shown(self.source_video_url), self.name)
+        return video_list.label(redaction.shown(self.source_video_url), self.name)
 
     @property
     @abstractmethod
@@ -215,7 +215,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             require_fields(self, context)
         if isinstance(self.source_video_url, str):
             self.source_video_url = addresses.repaired(self.source_video_url)
-        self.require_place("source_video_url", self.allowed_sources)
+        self.require_allowed("source_video_url", self.allowed_sources)
         destination = self._tried_destination()
         budget = self._budget()
         if self.klap_task_id:
@@ -261,7 +261,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         self, context: Context, request: klap_requests.VideoRequest, budget: Decimal | None
     ) -> ledger.PaidRequest:
         connection, ti, call = self.client.connection, context["ti"], self.call(request)
-        video, settings = public_form.shown(request.source_video_url), request.settings()
+        video, settings = redaction.shown(request.source_video_url), request.settings()
         of_all_runs = request_fingerprint.fingerprint(call.path, settings, connection.api_url, connection.on_behalf_of)
         reuse, is_mapped = self._reuses(), ti.map_index not in (None, -1)
         # A map index can get another video when the list changes that the task is mapped over.
@@ -295,7 +295,7 @@ class KlapVideoOperator(KlapSubmitOperator):
 
         :param paid: how many POSTs of this run Klap has accepted before.
         """
-        from klap_provider.files.source import is_stored, signed
+        from klap_provider.files.signing import is_stored, signed
         from klap_provider.operators import before_submission
 
         connection = self.client.connection

@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from klap_provider.api import calls
-from klap_provider.api.answers import Export, JobStatus, Project, Task
-from klap_provider.api.public_form import public_address
+from klap_provider.api.redaction import public_address
+from klap_provider.api.responses import Export, JobStatus, Project, Task
 from klap_provider.errors import (
     KlapError,
     KlapJobFailedError,

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from klap_provider.api.addresses import canonical
 from klap_provider.api.languages import LANGUAGES
-from klap_provider.api.public_form import canonical, shown
+from klap_provider.api.redaction import shown
 from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, Watermark
 
 if TYPE_CHECKING:

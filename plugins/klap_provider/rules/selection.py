@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from klap_provider.api.answers import Project
+    from klap_provider.api.responses import Project
     from klap_provider.rules.limits import Selection
     from klap_provider.xcoms import ListedShort
 

@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from klap_provider.api.addresses import repaired, youtube_id
-from klap_provider.api.public_form import canonical, shown, writable
+from klap_provider.api.addresses import canonical, repaired, youtube_id
+from klap_provider.api.redaction import shown, writable
 from klap_provider.errors import KlapInputError
 
 if TYPE_CHECKING:

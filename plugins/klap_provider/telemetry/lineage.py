@@ -17,9 +17,8 @@ from attrs import define
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
 
-from klap_provider.api.addresses import youtube_id
-from klap_provider.api.public_form import canonical
-from klap_provider.files.source import is_stored
+from klap_provider.api.addresses import canonical, youtube_id
+from klap_provider.files.signing import is_stored
 
 if TYPE_CHECKING:
     from klap_provider.xcoms import File

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from klap_provider.airflow_internals.api_server import rows_of_asset
-from klap_provider.api import public_form
+from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
-from klap_provider.files.permissions import served_address
-from klap_provider.files.stored import StoredFile, served_video, stored_file
+from klap_provider.files.allowlist import served_address
+from klap_provider.files.served_files import StoredFile, served_video, stored_file
 from klap_provider.rules.ledger import delivered_entry
 from klap_provider.xcoms import LEDGER
 
@@ -62,7 +62,7 @@ def _sidecar(video: str) -> dict[str, Any]:
     """Return what the JSON file beside a video has; nothing if it is not there, or is none."""
     stem, dot, ending = video.rpartition(".")
     if (dot, ending.lower()) != (".", "mp4"):
-        raise KlapNotServedError(f"{public_form.shown(video)} is no MP4 file: the API server does not send its texts.")
+        raise KlapNotServedError(f"{redaction.shown(video)} is no MP4 file: the API server does not send its texts.")
     try:
         file = stored_file(served_address(f"{stem}.json"))
     except KlapMissingFileError:

@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from klap_provider.api.public_form import shown
+from klap_provider.api.redaction import shown
 from klap_provider.ui.texts import file_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from klap_provider.ui.ranges import Span, UnsatisfiableError, requested
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from klap_provider.files.stored import StoredFile
+    from klap_provider.files.served_files import StoredFile
 
 
 def send_video(file: StoredFile, asked: Mapping[str, str], *, download: bool, head: bool) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.files.permissions import is_served
+from klap_provider.files.allowlist import is_served
 from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, PUBLISH, SELECT, UNREADABLE, Facts, is_over
 from klap_provider.ui.texts import EXPORT, STEPS
 from klap_provider.xcoms import (

@@ -127,7 +127,7 @@ def _form(dag_id: str, story: dict[str, Any] | None) -> dict[str, bool]:
 
 def _watermark(run: Run) -> dict[str, Any]:
     """Return the watermark that a run was given, as it may be shown."""
-    from klap_provider.api.public_form import shown
+    from klap_provider.api.redaction import shown
     from klap_provider.ui.facts import number, text
 
     address = text(run.conf.get("watermark_src_url"))

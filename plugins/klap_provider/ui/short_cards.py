@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ballot import NONE_OF_THEM
+from klap_provider.rules.review_form import NONE_OF_THEM
 from klap_provider.ui.facts import PUBLISH, SELECT, Facts, is_over, items, mapping, number, place, text
 from klap_provider.ui.texts import EXPORT, EXPORT_WAIT, LEFT_OUT, STEPS, file_of, step_words, web_address
 from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, SHORTS_KEY

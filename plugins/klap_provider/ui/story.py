@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ballot import NONE_OF_THEM
+from klap_provider.rules.review_form import NONE_OF_THEM
 from klap_provider.rules.video_list import URL
 from klap_provider.ui.facts import (
     OF_A_RUN,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from klap_provider.api.public_form import canonical, shown
+from klap_provider.api.addresses import canonical
+from klap_provider.api.redaction import shown
 from klap_provider.rules.selection import Unselected
 from klap_provider.rules.video_list import label
 

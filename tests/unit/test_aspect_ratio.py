@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from klap_provider.api.aspect_ratio import ASPECT_RATIOS, size_of
 from klap_provider.api.requests import Dimensions, ShortsRequest, build_request
-from klap_provider.api.shapes import ASPECT_RATIOS, size_of
 from klap_provider.errors import KlapInputError
 
 

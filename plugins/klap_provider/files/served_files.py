@@ -10,10 +10,10 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.api import public_form
+from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
+from klap_provider.files.allowlist import served_address
 from klap_provider.files.mp4 import BoxWalk
-from klap_provider.files.permissions import served_address
 from klap_provider.files.storage import path_at, storage_faults
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def served_video(url: str) -> StoredFile:
     with storage_faults("path", url):
         head.feed(b"".join(file.read(0, min(HEAD_SIZE, file.size))))
     if file.size < HEAD_SIZE or head.broken or not file.path.name.lower().endswith(".mp4"):
-        raise KlapNotServedError(f"{public_form.shown(url)} is no MP4 file, so the API server does not send it.")
+        raise KlapNotServedError(f"{redaction.shown(url)} is no MP4 file, so the API server does not send it.")
     return file
 
 

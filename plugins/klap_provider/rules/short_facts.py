@@ -11,7 +11,7 @@ from klap_provider.xcoms import Facts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from klap_provider.api.answers import Project
+    from klap_provider.api.responses import Project
     from klap_provider.rules.selection import Ranked
     from klap_provider.xcoms import Described, ListedShort, Short
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk.log import mask_secret
 
-from klap_provider.api.public_form import without_secrets
+from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapInputError
 from klap_provider.files.storage import path_at, said, storage_faults
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from klap_provider.errors import KlapConfigError, KlapInputError
-from klap_provider.files.permissions import configured, require_place
-from klap_provider.rules.places import require_allowed
+from klap_provider.files.allowlist import configured, require_allowed_address
+from klap_provider.rules.allowlist import require_allowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,13 +106,15 @@ def test_no_spelling_leads_elsewhere(permission: str, address: str) -> None:
 
 def test_a_refusal_says_where_the_permissions_are_and_tells_no_secret() -> None:
     with pytest.raises(KlapInputError, match=r"source_video_url .*allowed_sources.*\[klap\]") as refused:
-        require_place("source_video_url", "https://ada:s3cr3t@evil.com/a?sig=s3cr3t", ["https://media.example.com"])
+        require_allowed_address(
+            "source_video_url", "https://ada:s3cr3t@evil.com/a?sig=s3cr3t", ["https://media.example.com"]
+        )
     assert "s3cr3t" not in str(refused.value)
 
 
 def test_a_permission_that_is_none_is_the_administrators_mistake() -> None:
-    with pytest.raises(KlapConfigError, match="allowed_destinations has 'media' in it"):
-        require_place("destination", "s3://media", ["media"])
+    with pytest.raises(KlapConfigError, match="allowed_destinations contains 'media'"):
+        require_allowed_address("destination", "s3://media", ["media"])
 
 
 def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
@@ -121,11 +123,11 @@ def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
     private.mkdir()
     (lists / "out").symlink_to(private)
     (tmp_path / "in").symlink_to(lists)
-    require_place("list_path", f"{tmp_path}/in/a.txt", [str(lists)])
-    require_place("list_path", f"{lists}/a.txt", [f"{tmp_path}/in"])
+    require_allowed_address("list_path", f"{tmp_path}/in/a.txt", [str(lists)])
+    require_allowed_address("list_path", f"{lists}/a.txt", [f"{tmp_path}/in"])
     for address in (f"{lists}/out/a.txt", f"file://{lists}/out"):
-        with pytest.raises(KlapInputError, match="no place that a run may name"):
-            require_place("list_path", address, [str(lists)])
+        with pytest.raises(KlapInputError, match="not on the allowlist"):
+            require_allowed_address("list_path", address, [str(lists)])
 
 
 def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
             for scheme in ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
         ),
     ):
-        require_place(field, address, None)
+        require_allowed_address(field, address, None)
     for field, address in (
         ("list_path", f"{tmp_path}/airflow.cfg"),
         ("list_path", "/etc/passwd"),
@@ -156,7 +158,7 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
         ("source_video_url", "file:///etc/passwd"),
     ):
         with pytest.raises(KlapInputError):
-            require_place(field, address, None)
+            require_allowed_address(field, address, None)
 
 
 def test_a_team_says_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,5 +169,5 @@ def test_a_team_says_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", "")
     assert configured("destination") == []
     with pytest.raises(KlapInputError):
-        require_place("destination", "s3://media", None)
-    require_place("destination", "s3://media", ["s3://media"])
+        require_allowed_address("destination", "s3://media", None)
+    require_allowed_address("destination", "s3://media", ["s3://media"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from klap_provider.rules.naming import file_name, manifest_name
+from klap_provider.rules.file_names import file_name, manifest_name
 
 SEPARATORS = set("-_.")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from klap_provider.api.public_form import canonical, secrets_in, shown, without_secrets
+from klap_provider.api.addresses import canonical
+from klap_provider.api.redaction import secrets_in, shown, without_secrets
 
 TALK = "https://example.com/talk.mp4"
 YOUTUBE = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"

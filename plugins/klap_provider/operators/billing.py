@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from klap_provider.api.public_form import shown
+from klap_provider.api.redaction import shown
 from klap_provider.rules.ledger import VERSION, generated_key, payment_key
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import COUNTED_SHORTS_KEY

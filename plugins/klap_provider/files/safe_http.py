@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
-from klap_provider.api.public_form import secrets_in, shown
+from klap_provider.api.redaction import secrets_in, shown
 from klap_provider.files.network import OverdueError, proxy_for, trust_store, within
 
 if TYPE_CHECKING:

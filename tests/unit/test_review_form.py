@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klap_provider.rules import ballot
-from klap_provider.rules.ballot import NONE_OF_THEM
+from klap_provider.rules import review_form
+from klap_provider.rules.review_form import NONE_OF_THEM
 
 
 def short(project_id: str, name: str = "A name", **fields: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def listed(*shorts: dict[str, Any]) -> str:
 
 def said_of(*shorts: dict[str, Any], room: int | None = None) -> str:
     deadline = datetime(2026, 1, 2, 15, 30, tzinfo=timezone.utc)
-    return ballot.body(shorts, price="$0.48 (second-hand list prices)", deadline=deadline, room=room)
+    return review_form.body(shorts, price="$0.48 (second-hand list prices)", deadline=deadline, room=room)
 
 
 shorts_of_any_names = st.lists(st.text(), max_size=12).map(
@@ -44,7 +44,7 @@ shorts_of_any_names = st.lists(st.text(), max_size=12).map(
 
 @given(shorts_of_any_names)
 def test_no_two_choices_are_alike_whatever_the_names(shorts: list[dict[str, Any]]) -> None:
-    choices = ballot.options(shorts)
+    choices = review_form.options(shorts)
     assert len(set(choices)) == len(choices) == len(shorts) + 1
     assert choices[-1] == NONE_OF_THEM
 
@@ -52,13 +52,13 @@ def test_no_two_choices_are_alike_whatever_the_names(shorts: list[dict[str, Any]
 @given(st.data(), shorts_of_any_names)
 def test_each_choice_stands_for_its_short(data: st.DataObject, shorts: list[dict[str, Any]]) -> None:
     places = data.draw(st.sets(st.sampled_from(range(len(shorts))))) if shorts else set()
-    choices = [ballot.options(shorts)[place] for place in sorted(places, reverse=True)]
-    assert ballot.picked(shorts, choices) == [str(place) for place in sorted(places)]
+    choices = [review_form.options(shorts)[place] for place in sorted(places, reverse=True)]
+    assert review_form.picked(shorts, choices) == [str(place) for place in sorted(places)]
 
 
 def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:
     shorts = [short("a", "A  name\nin two lines"), short("b", "word " * 40, virality_score=None)]
-    first, second, _ = ballot.options(shorts)
+    first, second, _ = review_form.options(shorts)
     assert first == "1. A name in two lines (87)"
     assert second.endswith("word… (none)")
     assert len(second) < 100
@@ -66,13 +66,13 @@ def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:
 
 def test_what_was_selected_is_picked_already_or_else_none() -> None:
     left_out = short("b", reason="beyond_limit")
-    assert ballot.defaults([short("a"), left_out]) == ["1. A name (87)"]
-    assert ballot.defaults([left_out]) == [NONE_OF_THEM]
+    assert review_form.defaults([short("a"), left_out]) == ["1. A name (87)"]
+    assert review_form.defaults([left_out]) == [NONE_OF_THEM]
 
 
 def test_none_wins_over_what_else_is_picked() -> None:
     shorts = [short("a"), short("b")]
-    assert ballot.picked(shorts, ballot.options(shorts)) == []
+    assert review_form.picked(shorts, review_form.options(shorts)) == []
 
 
 def test_the_list_tells_what_is_known_of_each_short() -> None:

@@ -15,7 +15,7 @@ GOOD_STATES = ("success", "skipped")
 IN_SIDECAR = ("publication_captions", "transcript")
 
 
-def take_stock(
+def manifest_entries(
     shorts: Sequence[Short],
     steps: Sequence[str],
     *,

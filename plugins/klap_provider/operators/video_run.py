@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider import triggers
 from klap_provider.airflow_internals.tasks import run_state, start_run
-from klap_provider.api.public_form import shown
+from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure

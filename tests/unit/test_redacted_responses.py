@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.api import calls
-from klap_provider.api.answers import Export, Project, Task, User, UserToken
 from klap_provider.api.requests import ExportRequest
-from klap_provider.api.scrub import scrubbed
+from klap_provider.api.responses import Export, Project, Task, User, UserToken, redacted
 from klap_provider.errors import KlapAnswerError, KlapRejectedError, KlapServerError
 
 if TYPE_CHECKING:
@@ -106,15 +105,15 @@ def test_an_address_that_stands_for_an_error_code_does_not_tell_its_signature() 
 
 
 @pytest.mark.parametrize("model", [Task, Export, Project, User, UserToken])
-def test_the_name_of_a_field_is_not_scrubbed(model: type[BaseModel]) -> None:
+def test_the_name_of_a_field_is_not_redacted(model: type[BaseModel]) -> None:
     for field in model.model_fields:
-        assert scrubbed({field: None}, [field]) == {field: None}
+        assert redacted({field: None}, [field]) == {field: None}
 
 
 def test_data_need_not_be_text_and_a_word_of_the_protocol_is_one_in_its_place_alone() -> None:
-    assert scrubbed({"id": 5, "type": ["x"], "status": None}, (KEY,)) == {"id": 5, "type": ["x"], "status": None}
+    assert redacted({"id": 5, "type": ["x"], "status": None}, (KEY,)) == {"id": 5, "type": ["x"], "status": None}
     said = {"status": "processing", "name": "processing"}
-    assert scrubbed(said, ["processing"]) == {"status": "processing", "name": "***"}
+    assert redacted(said, ["processing"]) == {"status": "processing", "name": "***"}
 
 
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
@@ -122,8 +121,8 @@ def test_forty_levels_are_read(wrap: Callable[[Any], Any]) -> None:
     document: Any = "bottom"
     for _ in range(40):
         document = wrap(document)
-    assert scrubbed(document, ()) == document
-    assert "bottom" not in json.dumps(scrubbed(wrap(document), ()))
+    assert redacted(document, ()) == document
+    assert "bottom" not in json.dumps(redacted(wrap(document), ()))
 
 
 def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
@@ -133,13 +132,13 @@ def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
 
 
 def test_what_cannot_be_stored_is_marked_and_the_depth_has_an_end() -> None:
-    assert scrubbed({"id": "a\x00b", "name": "half \ud800"}, ()) == {"id": "a\ufffdb", "name": "half \ufffd"}
+    assert redacted({"id": "a\x00b", "name": "half \ud800"}, ()) == {"id": "a\ufffdb", "name": "half \ufffd"}
     deep: Any = "bottom"
     for _ in range(300):
         deep = {"error": [deep]}
-    assert "bottom" not in json.dumps(scrubbed({"id": "t", "error": deep}, (KEY,)))
+    assert "bottom" not in json.dumps(redacted({"id": "t", "error": deep}, (KEY,)))
     assert read(calls.get_task("t"), {**TASK, "error": deep}, KEY).id == TASK["id"]
-    assert scrubbed([1, None, True, 0.5, {"a": {"b": ["bad kak_no-real-key"]}}], (KEY,)) == [
+    assert redacted([1, None, True, 0.5, {"a": {"b": ["bad kak_no-real-key"]}}], (KEY,)) == [
         1,
         None,
         True,

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import pytest
 import requests
 
-from klap_provider.files.outside import RefusedAddressError, ask
 from klap_provider.files.preflight import problems
+from klap_provider.files.safe_http import RefusedAddressError, ask
 from tests.support.wire import Endless
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def test_what_a_name_was_looked_up_as_is_what_is_connected_to(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here 127.0.0.2 counts as public. Nobody listens there.
-    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda address: str(address) == "127.0.0.2")
+    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda address: str(address) == "127.0.0.2")
     dns["rebound.example.com"] = ["127.0.0.2", "127.0.0.1"]
     with pytest.raises(requests.ConnectionError):
         ask("GET", f"http://rebound.example.com:{inside}/a", local=False, timeout=SOON)
@@ -102,7 +102,7 @@ def test_an_address_that_cannot_be_asked_is_no_redirect() -> None:
 def test_tls_is_for_the_name_and_not_for_the_address_that_it_was_looked_up_as(
     dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
+    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)
     dns["talks.example.com"] = ["127.0.0.1"]
     hello: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -124,7 +124,7 @@ def test_each_address_of_a_name_is_tried_under_the_names_own_host_header(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     # The test's machine has no public address: here the loopback interface counts as one.
-    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
+    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)
     dns["talks.example.com"] = [f"{first} 127.0.0.1"]
     assert ask("GET", f"http://talks.example.com:{inside}/a", local=False, timeout=SOON).status_code == 200
     ((_, headers),) = Inside.seen
@@ -171,7 +171,7 @@ def test_no_body_is_waited_for_and_a_redirect_is_hung_up_before_the_next_call() 
 def test_a_redirect_is_held_to_the_same_rule(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
-    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)  # so that the first hop is made
+    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)  # so that the first hop is made
     dns["talks.example.com"] = ["127.0.0.1"]
     with pytest.raises(RefusedAddressError):
         ask("GET", f"http://talks.example.com:{inside}/to?{location.format(port=inside)}", local=False, timeout=SOON)
@@ -276,7 +276,7 @@ def test_a_redirect_leads_to_the_bytes_that_its_location_has(location: bytes, as
 def test_a_redirect_to_a_host_in_raw_utf_8_is_one_to_that_host(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klap_provider.files.outside.is_public", lambda _: True)
+    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)
     dns |= {"talks.example.com": ["127.0.0.1"], "xn--bcher-kva.example.com": ["127.0.0.1"]}
     Inside.location = f"http://b\u00fccher.example.com:{inside}/a".encode().decode("latin-1")
     assert ask("GET", f"http://talks.example.com:{inside}/raw", local=False, timeout=SOON).status_code == 200

@@ -30,10 +30,10 @@ from pydantic import (
     field_validator,
 )
 
-from klap_provider.api.public_form import without_secrets
+from klap_provider.api.redaction import redacted_text, without_secrets, writable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 
 #: Characters of a status or an error code, and of Klap's words on a failure, that errors repeat.
@@ -233,3 +233,51 @@ def entries(model: type[AnswerT], document: Any, *, ids: Collection[str] | None 
         with suppress(ValidationError):
             read.append(model.model_validate(item))
     return read if read else TypeAdapter(list[model]).validate_python(document)  # type: ignore[valid-type]  # a parameter
+
+
+#: Levels of a document that are read; what lies deeper means nothing.
+DEEPEST = 40
+
+_FIELDS = {
+    "detail",
+    *WRAPPERS,
+    *(field for model in (Task, Export, Project, User, UserToken) for field in model.model_fields),
+}
+#: Fields that are no words for people. The token of a user is what was asked for.
+_DATA = ("type", "output_type", "created_at", "external_access_token")
+#: Fields that are quoted in errors with all that is in them.
+_QUOTED = ("error_code", "error", "error_message", "message", "detail")
+
+_WORDS = {word.value for word in JobStatus}
+
+
+def redacted(document: Any, secrets: Iterable[str]) -> Any:
+    """Return a decoded answer without the secrets in it, and of characters that can be written down alone."""
+    return _redacted(document, tuple(secrets), DEEPEST, quoted=False)
+
+
+def _redacted(value: Any, secrets: tuple[str, ...], levels: int, *, quoted: bool) -> Any:
+    if isinstance(value, str):
+        return redacted_text(value, secrets)
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return None
+    if isinstance(value, list):
+        return [_redacted(each, secrets, levels - 1, quoted=quoted) for each in value]
+    return {
+        name if not quoted and _is_of_the_protocol(name) else redacted_text(name, secrets): (
+            writable(each)
+            if isinstance(each, str) and not quoted and (_is_data(name) or (name == "status" and each in _WORDS))
+            else _redacted(each, secrets, levels - 1, quoted=quoted or name in _QUOTED)
+        )
+        for name, each in value.items()
+    }
+
+
+def _is_of_the_protocol(name: str) -> bool:
+    return name in _FIELDS or name.endswith("_id")
+
+
+def _is_data(name: str) -> bool:
+    return name in _DATA or name == "id" or name.endswith("_id")

@@ -1,0 +1,149 @@
+"""
+Decide which lists, videos and folders a run may name. Pure.
+
+An allowlist has prefixes of addresses, compared in whole path segments: ``s3://media_s3@media/in`` allows that folder
+and everything below it, with that connection and no other. ``s3://media_s3@`` allows every bucket of that connection,
+``https://`` every web address, ``/data`` every file below that folder.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from klap_provider.api import redaction
+from klap_provider.errors import KlapConfigError, KlapInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+#: Object storage. Creating a folder there would create a bucket from a mistyped name, so none is created. An upload
+#: becomes visible when it is complete.
+OBJECT_STORES = ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
+WEB = ("http", "https")
+LOCAL = "file"
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Location(NamedTuple):
+    """
+    A parsed address or allowlist prefix.
+
+    :param scheme: lower case.
+    :param connection: id of the Airflow connection before the ``@``. None: the machine's own credentials, or none.
+    :param container: bucket or host. Empty: any.
+    :param path: segments of the path.
+    """
+
+    scheme: str
+    connection: str | None
+    container: str
+    path: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, address: str) -> Location:
+        """
+        Parse an address.
+
+        :param address: a URL, or an absolute path on this machine.
+        :raises ValueError: the text is no address, or programs may disagree on what it means.
+        """
+        if not address.isprintable() or "\\" in address:
+            raise ValueError("it contains characters that no address needs")
+        scheme, mark, rest = ("file", "://", address) if address.startswith("/") else address.partition("://")
+        scheme = scheme.lower()
+        if not mark:
+            raise ValueError("it is neither an absolute path nor a URL")
+        if scheme in WEB:
+            return cls._parse_web(scheme, address)
+        if "::" in rest:
+            raise ValueError("it contains a second address")
+        authority, _, path = rest.partition("/")
+        connection, _, container = authority.rpartition("@")
+        if scheme in (LOCAL, "local"):
+            if authority or rest.startswith("//"):
+                raise ValueError("a file on this machine needs an absolute path")
+            scheme = LOCAL
+        return cls(scheme, connection or None, container, _segments(path))
+
+    @classmethod
+    def _parse_web(cls, scheme: str, address: str) -> Location:
+        parts = urlsplit(address)
+        port = "" if parts.port in (None, _PORTS[scheme]) else f":{parts.port}"
+        path = parts.path
+        while path != (decoded := unquote(path)):
+            path = decoded
+        return cls(scheme, None, f"{(parts.hostname or '').rstrip('.')}{port}", _segments(path))
+
+    def __str__(self) -> str:
+        """Return the normalized address."""
+        at = "" if self.connection is None else f"{self.connection}@"
+        return f"{self.scheme}://{at}{self.container}/{'/'.join(self.path)}"
+
+    def contains(self, other: Location) -> bool:
+        """Return whether another location is this one or below it."""
+        if self.scheme != other.scheme:
+            return False
+        if not self.container and not self.path:
+            return self.connection in (None, other.connection)
+        here = (self.connection, self.container, self.path)
+        return here == (other.connection, other.container, other.path[: len(self.path)])
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    if ".." in re.split(r"[/\\]", path):
+        raise ValueError("it contains ..")
+    return tuple(part for part in posixpath.normpath(f"/{path}").split("/") if part)
+
+
+#: Names of the settings, by the parameter that they are about: ``allowed_lists`` and so on.
+SETTINGS = {"list_path": "lists", "source_video_url": "sources", "destination": "destinations"}
+
+
+def require_allowed(
+    field: str, address: str, prefixes: Iterable[str], *, resolve: Callable[[Location], Location] = lambda given: given
+) -> None:
+    """
+    Refuse an address that no prefix of the allowlist covers.
+
+    :param field: name of the parameter that has the address, for the error.
+    :param resolve: follows links, where the text of a location does not say what it leads to.
+    :raises KlapInputError: names the field and the setting that would allow the address.
+    :raises KlapConfigError: a prefix is not an address.
+    """
+    try:
+        location = resolve(Location.parse(address))
+    except ValueError as problem:
+        raise KlapInputError(f"{field} is {redaction.shown(address)!r}: {problem}.") from None
+    setting = f"allowed_{SETTINGS[field]}"
+    if not is_covered(location, prefixes, setting, resolve):
+        raise KlapInputError(
+            f"{field} is {redaction.shown(address)!r}, which is not on the allowlist. Add it to {setting} in the Dag "
+            f"file, or to {setting} in the section [klap] of Airflow's configuration."
+        )
+
+
+def is_covered(
+    location: Location,
+    prefixes: Iterable[str],
+    setting: str,
+    resolve: Callable[[Location], Location] = lambda given: given,
+) -> bool:
+    """
+    Return whether one of the prefixes covers a location.
+
+    :param setting: name of the allowlist, for the error.
+    :param resolve: follows links, where the text of a prefix does not say what it leads to.
+    :raises KlapConfigError: a prefix is not an address.
+    """
+    return any(resolve(_prefix(setting, each)).contains(location) for each in prefixes)
+
+
+def _prefix(setting: str, text: str) -> Location:
+    try:
+        return Location.parse(text)
+    except ValueError as problem:
+        raise KlapConfigError(f"{setting} contains {redaction.shown(text)!r}: {problem}.") from None
