@@ -155,7 +155,6 @@ class LocalAirflow(Running):
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             # A task that was running when Airflow was stopped is tried again this long after the next start. With
             # Airflow's default, five minutes, it looks as if it hung.
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             **without_proxy(os.environ),
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(conn) for name, conn in connections.items()},
