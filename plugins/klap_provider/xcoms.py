@@ -413,7 +413,3 @@ LEDGER = "klap_ledger"
 WATCH_KEY = "klap_watch"
 #: What a delivery must: :class:`File`.
 DELIVERED_KEY = "klap_delivered"
-#: The folder or project whose shorts are in Airflow's metrics already: a clear adds nothing.
-COUNTED_SHORTS_KEY = "klap_counted_shorts"
-#: The ids of the shorts that are in Airflow's metrics as missing already.
-COUNTED_MISSING_KEY = "klap_counted_missing"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,28 +77,6 @@ def test_a_file_that_is_there_stays_whole_until_its_successor_is(folder: ObjectS
         break_off(path, OSError("disk full"))
     assert path.read_bytes() == b"new"
     assert names(folder) == ["manifest.json"]
-
-
-@pytest.mark.parametrize("refused", [False, True])
-def test_a_large_file_goes_to_the_disk_while_it_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
-) -> None:
-    sent: list[tuple[int, int]] = []
-
-    def note(number: int, start: int, length: int, advice: int) -> None:
-        assert (os.fstat(number).st_size >= start + length, advice) == (True, os.POSIX_FADV_DONTNEED)
-        sent.append((start, length))
-        if refused:
-            raise OSError(errno.EINVAL, "a mounted share")
-
-    monkeypatch.setattr(os, "posix_fadvise", note)
-    path = folder_at(str(tmp_path)) / "a.mp4"
-    chunk = bytes(3 * 2**20)
-    with whole_file(path) as sink:
-        for _ in range(13):
-            sink.write(chunk)
-    assert sent == [(0, 18 * 2**20), (18 * 2**20, 18 * 2**20)]
-    assert path.read_bytes() == chunk * 13
 
 
 def killed(path: ObjectStoragePath, writer: Writer | None) -> str:

@@ -6,7 +6,6 @@ import codecs
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import uuid
 from contextlib import contextmanager
@@ -27,13 +26,8 @@ from klap_provider.rules.allowlist import OBJECT_STORES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _typeshed import ReadableBuffer
-
 #: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
 BLOCK_SIZE = 16 * 1024 * 1024
-
-#: Bytes of a local file that are sent to the disk at a time.
-SENT_ON = 16 * 1024 * 1024
 
 #: Bytes of a list at most: as many videos as Airflow maps a task over take a tenth of it.
 LONGEST_LIST = 5_000_000
@@ -264,7 +258,7 @@ def _moved(path: ObjectStoragePath, writer: Writer | None) -> Iterator[IO[bytes]
         _remove_earlier(fs, folder, writer)
     part = f"{folder.rstrip('/')}/{part_name(path.name, writer)}"
     try:
-        with _SentOn(part) if isinstance(fs, LocalFileSystem) else fs.open(part, "wb") as sink:
+        with fs.open(part, "wb") as sink:
             yield sink
         if isinstance(fs, LocalFileSystem):
             _to_disk(part)
@@ -286,26 +280,8 @@ def _remove_earlier(fs: Any, folder: str, writer: Writer) -> None:
                 fs.rm_file(leftover)
 
 
-class _SentOn(io.BufferedWriter):
-    """A local file that goes to the disk while it is written, or all of it would be waited for at the end."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(io.FileIO(path, "wb"))
-        self._size = self._sent = 0
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        written = super().write(data)
-        self._size += written
-        if self._size - self._sent >= SENT_ON and hasattr(os, "posix_fadvise"):
-            # Linux starts to write what it has not yet written, waits for none of it, and forgets what it had.
-            with contextlib.suppress(OSError):  # a mounted share may not know this
-                os.posix_fadvise(self.fileno(), self._sent, self._size - self._sent, os.POSIX_FADV_DONTNEED)
-            self._sent = self._size
-        return written
-
-
 def _to_disk(path: str) -> None:
-    """Wait until a file, or which files a folder has, would outlive a power failure."""
+    """Flush a file, or the list of files of a folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

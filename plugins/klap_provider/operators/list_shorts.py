@@ -177,7 +177,9 @@ class ListShortsOperator(KlapLedgerOperator):
         self.described = [described(short) for short in ranked]
         spent, run = self.spent(shorts), run_of(context)
         # Before anything else: whatever comes next, and however long a person is waited for, they are paid for.
-        billing.bill(self.ledger, spent, target=self._target_id(), video=self.source_video_url, run=run)
+        billing.record_generated_shorts(
+            self.ledger, spent, target=self._target_id(), video=self.source_video_url, run=run
+        )
         if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
             raise KlapInputError(
                 f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
@@ -245,7 +247,7 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Leave the shorts for others to see, count them, and return those that were selected."""
-        from klap_provider.operators import billing
+        from klap_provider.telemetry import metrics
 
         shorts = self._mappable(shorts)
         self._tell_unscored(shorts)
@@ -254,8 +256,7 @@ class ListShortsOperator(KlapLedgerOperator):
         told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
         context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
-        spent = self.spent(shorts)
-        billing.count(context, spent, target=self._target_id(), listed=len(shorts), selected=len(selected))
+        metrics.count(metrics.SELECTED, len(selected))
         return selected
 
     def _mappable(self, shorts: list[ListedShort]) -> list[ListedShort]:

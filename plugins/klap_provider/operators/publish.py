@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAlias
 
@@ -19,7 +19,6 @@ from klap_provider.rules.selection import Unselected, reasons
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     COST_KEY,
-    COUNTED_MISSING_KEY,
     ERROR_KEY,
     OUTCOME_KEY,
     REVIEW_KEY,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
-    from pydantic import JsonValue
 
     from klap_provider.files.storage import Writer
 
@@ -185,7 +183,7 @@ class PublishShortsOperator(KlapOperator):
                 "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
             },
         )
-        self._count(context, [short["project_id"] for short in missing])
+        metrics.count(metrics.MISSING, len(missing))
         for short in missing:
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
@@ -229,15 +227,6 @@ class PublishShortsOperator(KlapOperator):
             "paths": [short["path"] for short in delivered],
             "cost": None if cost is None else cost.to_json(),
         }
-
-    def _count(self, context: Context, missing: list[JsonValue]) -> None:
-        if not metrics.is_on():
-            return
-        store = context["task_state_store"]
-        before = cast("list[JsonValue]", store.get(COUNTED_MISSING_KEY) or [])
-        if anew := [project_id for project_id in missing if project_id not in before]:
-            store.set(COUNTED_MISSING_KEY, before + anew)
-            metrics.count(metrics.MISSING, len(anew))
 
     def _is_whole(self, files: Sequence[Any]) -> bool:
         """Whether every selected short has its file: then no step of any has an error to tell."""

@@ -1,19 +1,16 @@
 """
-What is counted and timed for whoever watches Airflow, in Airflow's own statistics: StatsD, Datadog or OpenTelemetry.
+Send metrics through Airflow's own statistics: StatsD, Datadog or OpenTelemetry.
 
-No tag has an id in it, so that there are few time series; every value of a tag is made of letters, digits and ``_``,
-which all three take. While Airflow's metrics are off, nothing is done here; and nothing here ever fails a task.
+No tag contains an id, so that the number of time series stays small. Tag values consist of letters, digits and ``_``,
+which all three accept. A metric that cannot be sent never fails a task.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-
-from airflow.sdk import conf
 
 from klap_provider.airflow_internals.tasks import statistics
 
@@ -26,11 +23,11 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Metric:
     """
-    One thing that is measured.
+    A metric.
 
     :param kind: ``counter`` or ``timer``.
-    :param unit: of its value.
-    :param tags: names of its tags.
+    :param unit: unit of the value.
+    :param tags: names of the tags.
     """
 
     name: str
@@ -65,27 +62,19 @@ METRICS = (
 
 
 def count(metric: Metric, amount: int | Decimal = 1, **tags: str) -> None:
-    """Add to a counter; adding nothing is no event."""
-    if amount and is_on():
-        # Airflow's signature says int; its back ends, and the protocols, take fractions of a dollar.
+    """Add to a counter. An amount of 0 sends nothing."""
+    if amount:
+        # Airflow's signature says int. Its backends and the protocols accept fractions of a dollar.
         _send("incr", metric, float(amount) if amount % 1 else int(amount), tags)
 
 
 def time(metric: Metric, seconds: float, **tags: str) -> None:
-    """Note how long something took."""
-    if is_on():
-        _send("timing", metric, timedelta(seconds=seconds), tags)
+    """Record a duration."""
+    _send("timing", metric, timedelta(seconds=seconds), tags)
 
 
 def _send(how: str, metric: Metric, value: Any, tags: dict[str, str]) -> None:
     try:
         getattr(statistics(), how)(metric.name, value, tags=tags)
-    except Exception:  # whatever the back end fails with, the task goes on
+    except Exception:  # of whatever library the backend uses
         log.debug("%s was not sent", metric.name, exc_info=True)
-
-
-@functools.cache
-def is_on() -> bool:
-    """Whether anybody listens."""
-    # Airflow's functions do nothing then either, but take longer, and read a file in the triggerer's event loop first.
-    return any(conf.getboolean("metrics", name) for name in ("statsd_on", "statsd_datadog_enabled", "otel_on"))
