@@ -142,7 +142,7 @@ def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_t
     expect(page.get_by_role("table", name="Payments")).to_contain_text("Video, to be cut into shorts")
     page.get_by_role("link", name="The ledger's own rows").click()
     expect(page).to_have_url(re.compile(r"/assets/\d+/asset-state-store$"))
-    expect(page.get_by_text(re.compile(r"^delivered\.")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^claim\.")).first).to_be_visible()
     page.goto("about:blank")  # after which nothing is complained of any more
     # Airflow's own: its page of an asset that schedules nothing asks for what it schedules. Nothing of ours is here.
     assert all("404 (Not Found)" in said and "/ui/dependencies?" in said for said in complaints)

@@ -82,7 +82,7 @@ def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, d
     expect(free).to_have_count(2)
     expect(page.get_by_role("button", name="Export 3 shorts · $0.48")).to_be_visible()
     question(page).get_by_role("checkbox").nth(3).click()
-    expect(question(page)).to_contain_text("the budget does for 1: the best 1 are exported")
+    expect(question(page)).to_contain_text("the budget covers 1: the best 1 are exported")
     question(page).get_by_role("checkbox").nth(3).click()
     page.get_by_role("button", name="Export 3 shorts").click()
     expect(page.get_by_role("region", name="Summary")).to_contain_text("3 of 3 shorts delivered", timeout=120_000)
