@@ -181,6 +181,7 @@ def test_what_a_template_will_become_is_not_judged_when_the_dag_is_written(templ
     ("wrong", "named"),
     [
         ({"source_video_url": "{{ '' }}"}, "source_video_url"),
+        ({"source_video_url": "{{ ' talk.mp4' }}"}, r"must be a complete address .*\(got ' talk\.mp4'\)"),
         ({"source_video_url": "{{ 'ftp://example.com/talk.mp4' }}"}, "source_video_url"),
         ({"max_clip_count": "{{ 0 }}"}, "max_clip_count"),
         ({"max_clip_count": "{{ 'many' }}"}, "max_clip_count"),

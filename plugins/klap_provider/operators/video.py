@@ -213,6 +213,8 @@ class KlapVideoOperator(KlapSubmitOperator):
         """Submit, or reattach to what was submitted before."""
         if self.strict_conf:
             require_fields(self, context)
+        if not self.klap_task_id:
+            self._request()  # before the address is repaired: an error quotes what was typed
         if isinstance(self.source_video_url, str):
             self.source_video_url = addresses.repaired(self.source_video_url)
         self.require_allowed("source_video_url", self.allowed_sources)
