@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+#: Python of Airflow's settings: tasks are forked from a process that has imported what they need.
+LOCAL_SETTINGS = """import contextlib
+
+with contextlib.suppress(ModuleNotFoundError):
+    import klap_provider.dag_parts.preload
+"""
+
 ROOT = Path(__file__).resolve().parent.parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINISHED = ("success", "failed")
@@ -164,7 +171,8 @@ class LocalAirflow(Running):
     def start(self) -> None:
         """Make the database, start every component, and return when all of them work."""
         for home in {component.home for component in self.components.values()}:
-            home.mkdir(parents=True, exist_ok=True)
+            (home / "config").mkdir(parents=True, exist_ok=True)
+            (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
         self._log_file("migrate").unlink(missing_ok=True)
         migrate = self._spawn("migrate", Component(("db", "migrate"), self.home))
         try:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from airflow.plugins_manager import AirflowPlugin
 
-from klap_provider.airflow_internals.tasks import forks_tasks
 from klap_provider.links import ExportedVideoLink, OpenInKlapLink, PreviewShortLink, VideoRunLink
 from klap_provider.ui.server import KlapApp
 
@@ -39,9 +35,3 @@ class KlapPlugin(AirflowPlugin):
             "icon_dark_mode": "klap/icon-dark.svg",
         },
     ]
-
-    @classmethod
-    def on_load(cls, *_: Any, **__: Any) -> None:
-        """Load what Klap's tasks need, once, where each of them is forked from."""
-        if forks_tasks():
-            importlib.import_module("klap_provider.dag_parts.preload")

@@ -6,7 +6,6 @@ import asyncio
 import importlib
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -291,18 +290,6 @@ def runs_on_one_machine() -> bool:
         return False
     named = [each for each in re.split("[,;]", conf.get("core", "executor")) if each.strip()]
     return all(is_local(re.split("[=:]", each)[-1]) for each in named)
-
-
-def forks_tasks() -> bool:
-    """
-    Whether this process forks one for each task or each parse of a DAG file: the scheduler, whose LocalExecutor does,
-    or the DAG processor. A Celery worker loads no plugin before it forks.
-
-    Why: nothing published tells. A plugin's listener would be told that one of them starts, but Airflow refuses every
-    DAG with ``end_from_trigger`` where any plugin has listeners. When it moves: see which of Airflow's commands lead to
-    ``supervise`` of ``airflow.sdk.execution_time.supervisor``, and to ``DagFileProcessorProcess``.
-    """
-    return sys.argv[1:2] in (["scheduler"], ["dag-processor"])
 
 
 def silent_backend(conn_id: str) -> str | None:
