@@ -299,8 +299,29 @@ def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, ai
         "submitted_at": result["submitted_at"],
         "paid": 1,
         "destination": None,
+        "video": TALK,
+        "name": None,
+        "dimensions": None,
     }
     assert result["submitted_at"].endswith("+00:00")
+
+
+@of_either
+@pytest.mark.parametrize("is_given", [False, True])
+def test_submitting_records_what_was_asked_for_without_secrets(
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], is_given: bool
+) -> None:
+    first = airflow(submit(operator)).run() if is_given else {}
+    asked = {"name": "The talk", "aspect_ratio": "1:1", "klap_task_id": first.get("klap_task_id")}
+    result = airflow(submit(operator, source_video_url=f"{TALK}?token=s3cr3t", **asked)).run()
+    assert (result["name"], result["dimensions"]) == ("The talk", {"width": 1080, "height": 1080})
+    assert result["video"].startswith(f"{TALK}?…")
+
+
+def test_settings_that_are_not_sent_are_not_checked(klap: Sandbox, airflow: Airflow) -> None:
+    klap_task_id = airflow(submit()).run()["klap_task_id"]
+    result = airflow(submit(klap_task_id=klap_task_id, aspect_ratio="{{ 'odd' }}")).run()
+    assert (result["klap_task_id"], result["dimensions"]) == (klap_task_id, None)
 
 
 @of_either
@@ -1119,9 +1140,18 @@ def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airf
         "submitted_at": result["submitted_at"],
         "paid": 1,
         "entry": f"{export_log(short['id'])}.0",
+        "short_name": short["id"],
+        "watermark": None,
     }
     address = "/".join(filter(None, ("/projects", short["folder_id"], short["id"], "exports")))
     assert klap.requests("POST")[-1]["path"] == address
+
+
+def test_exporting_records_the_name_and_the_watermark_without_secrets(airflow: Airflow, short: dict[str, Any]) -> None:
+    mark = {"src_url": "https://example.com/acme.png?token=s3cr3t"}
+    result = airflow(export(short, short_name="Intro", watermark=mark)).run()
+    assert result["short_name"] == "Intro"
+    assert result["watermark"].startswith("https://example.com/acme.png?…")
 
 
 def test_a_result_that_several_fields_are_made_of_is_asked_for_once(

@@ -43,8 +43,9 @@ class ExportShortOperator(KlapSubmitOperator):
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
     :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str,
-        "paid": int, "entry": str}``: how many exports of the short Klap has accepted of this run so far, and its name
-        in the ledger.
+        "paid": int, "entry": str, "short_name": str, "watermark": str | None}``: how many exports of the short Klap has
+        accepted of this run so far, its key in the ledger, the name of the short or its id, and the watermark's address
+        without secrets.
     :raises KlapSubmitPendingError: too early to tell what became of an earlier request; is retried.
     :raises KlapSubmitUncertainError: of several exports nobody knows which is the lost one; says how to go on.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
@@ -127,6 +128,8 @@ class ExportShortOperator(KlapSubmitOperator):
             "submitted_at": submission.attempt.submitted_at,
             "paid": submission.paid,
             "entry": submission.attempt.key,
+            "short_name": str(self.short_name or project_id),
+            "watermark": redaction.shown(request.watermark.src_url) if request.watermark else None,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,10 @@ class KlapVideoOperator(KlapSubmitOperator):
         cost money. Default false, as a DAG may use its conf otherwise.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: the connection's.
-    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None}``: the time in ISO
-        8601, how many submissions of this run's task Klap has accepted so far (0 with ``klap_task_id``, or if one was
-        reused), and where to deliver to.
+    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None, "video": str,
+        "name": str | None, "dimensions": dict | None}``: the time in ISO 8601, how many submissions of this run's task
+        Klap has accepted so far (0 with ``klap_task_id``, or if one was reused), where to deliver to, the video's
+        address without secrets, and ``name`` and ``dimensions`` as they were asked for.
     :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
         value is known there already.
     :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
@@ -197,10 +199,10 @@ class KlapVideoOperator(KlapSubmitOperator):
         return {name: getattr(self, name) for name in self.request_type.model_fields}
 
     def _request(self) -> klap_requests.VideoRequest:
-        fields = self._said()
-        if self.aspect_ratio:
-            fields["dimensions"] = size_of(self.aspect_ratio, self.dimensions)
-        return klap_requests.build_request(self.request_type, fields)
+        return klap_requests.build_request(self.request_type, {**self._said(), "dimensions": self._size()})
+
+    def _size(self) -> dict[str, Any] | None:
+        return size_of(self.aspect_ratio, self.dimensions) if self.aspect_ratio else self.dimensions
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider is installed, which video was sent."""
@@ -225,21 +227,30 @@ class KlapVideoOperator(KlapSubmitOperator):
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             now = datetime.now(timezone.utc)
             since = min(self.client.call(calls.get_task(self.klap_task_id)).created_at or now, now)
-            return {
-                "klap_task_id": self.klap_task_id,
-                "submitted_at": since.isoformat(),
-                "paid": 0,
-                "destination": destination,
-            }
+            return self._result(self.klap_task_id, since.isoformat(), paid=0, destination=destination)
         request = self._request()
         job = _VideoJob(self, request, budget)
         submission = self.submit_once(context, self._paid_request(context, request, budget), job)
         self.submitted = submission.job_id
+        return self._result(
+            submission.job_id, submission.attempt.submitted_at, paid=submission.paid, destination=destination
+        )
+
+    def _result(self, klap_task_id: str, submitted_at: str, *, paid: int, destination: str | None) -> Submitted:
+        """Return what the task returns, with all that the UI shows of the settings: Airflow deletes rendered fields."""
+        dimensions = None
+        with suppress(KlapInputError):  # of a given task, the settings are not checked
+            size = self._size()
+            if isinstance(size, dict) and any(size.values()):
+                dimensions = klap_requests.build_request(klap_requests.Dimensions, size).model_dump()
         return {
-            "klap_task_id": submission.job_id,
-            "submitted_at": submission.attempt.submitted_at,
-            "paid": submission.paid,
+            "klap_task_id": klap_task_id,
+            "submitted_at": submitted_at,
+            "paid": paid,
             "destination": destination,
+            "video": redaction.shown(str(self.source_video_url or "")),
+            "name": self.name or None,
+            "dimensions": dimensions,
         }
 
     def _tried_destination(self) -> str | None:
