@@ -136,14 +136,40 @@ def test_a_video_is_linked_to_only_where_the_whole_address_may_be_shown(
         assert str(found["text"]).startswith(f"{VIDEO}?…")
 
 
-def test_the_video_is_the_one_that_the_run_was_given_or_else_that_it_recorded() -> None:
+@pytest.mark.parametrize(
+    ("address", "is_embedded"),
+    [
+        ("https://klap.app/embed/a", True),
+        ("https://app.klap.app/embed/a?x=1", True),
+        ("https://api.klap.video/v2/embed/a", True),
+        ("http://127.0.0.1:8000/player/a", True),
+        ("http://localhost/player/a", True),
+        ("http://klap.app/embed/a", False),
+        ("https://klap.app.evil.example/a", False),
+        ("https://notklap.app/a", False),
+        ("https://klap.app@evil.example/a", False),
+        ("https://evil.example\\@klap.app/a", False),
+        ("https://klap.app\\@evil.example/a", False),
+        ("https://klap.app/a\n", False),
+        ("http://10.0.0.1/admin", False),
+        ("javascript:alert(1)", False),
+        (["https://klap.app/embed/a"], False),
+    ],
+)
+def test_nothing_but_klaps_player_is_embedded(address: Any, is_embedded: bool) -> None:
+    known = exporting([short("a", embed_url=address)], *steps(0, "success"))
+    assert cards(known, "embed") == [address if is_embedded else None]
+
+
+def test_the_video_is_the_one_that_the_run_recorded_or_else_that_it_was_given() -> None:
     assert told(facts())["source"]["href"] == VIDEO
     recorded: XComs = {
         ("submit", -1, "return_value"): {"klap_task_id": "t", "video": "https://b.example/v.mp4?…12345678"}
     }
-    scheduled = told(facts(conf={}, tasks={"submit": "success"}, xcoms=recorded))
-    assert scheduled["source"] == {"text": "https://b.example/v.mp4?…12345678", "href": None}
-    assert (scheduled["name"], scheduled["is_named"]) == ("b.example/v.mp4?…12345678", False)
+    for conf in ({}, {URL: VIDEO}):
+        found = told(facts(conf=conf, tasks={"submit": "success"}, xcoms=recorded))
+        assert found["source"] == {"text": "https://b.example/v.mp4?…12345678", "href": None}
+        assert (found["name"], found["is_named"]) == ("b.example/v.mp4?…12345678", False)
     assert told(facts(conf={}))["source"] is None
 
 

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.rules.review_form import NONE_OF_THEM
 from klap_provider.ui.facts import PUBLISH, SELECT, Facts, is_over, items, mapping, number, place, text
-from klap_provider.ui.texts import EXPORT, EXPORT_WAIT, LEFT_OUT, STEPS, file_of, step_words, web_address
+from klap_provider.ui.texts import (
+    EXPORT,
+    EXPORT_WAIT,
+    LEFT_OUT,
+    STEPS,
+    file_of,
+    player_address,
+    step_words,
+    web_address,
+)
 from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
@@ -129,7 +138,7 @@ def _facts_of(short: Mapping[str, Any]) -> dict[str, Any]:
         "explanation": text(short.get("explanation")),
         "seconds": number(short.get("duration")),
         "preview": web_address(short.get("preview_url")),
-        "embed": web_address(short.get("embed_url")),
+        "embed": player_address(short.get("embed_url")),
         "exported": short.get("exported") is True,
         "left_out": None,
     }

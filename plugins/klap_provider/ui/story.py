@@ -47,7 +47,7 @@ def story_of(facts: Facts) -> dict[str, Any] | None:
     select = facts.first(SELECT)
     offer = mapping(facts.left(select, OFFER_KEY))
     cost = mapping(facts.left(facts.first(PUBLISH), COST_KEY))
-    address = text(facts.run.conf.get(URL)) or text(submitted.get("video"))
+    address = text(submitted.get("video")) or text(facts.run.conf.get(URL))
     name = text(submitted.get("name")) or text(facts.run.conf.get("name"))
     return {
         "is_whole": is_whole,

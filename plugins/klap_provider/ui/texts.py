@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -83,6 +84,17 @@ def web_address(value: Any) -> str | None:
     except ValueError:
         return None
     return value if parts is not None and parts.scheme in ("http", "https") and parts.hostname else None
+
+
+#: Klap's hosts, or a local server in their place. No user, backslash or space: browsers read these in other ways.
+_PLAYER = re.compile(
+    r"(https://([a-z0-9-]+\.)*klap\.(app|video)|https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)/[^\\\s]*"
+)
+
+
+def player_address(value: Any) -> str | None:
+    """Return an address of Klap's player, to be embedded in the page; None if it is not one."""
+    return value if isinstance(value, str) and _PLAYER.fullmatch(value) else None
 
 
 #: Where an address was shown before, this stands for its query.
