@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.stage import enter
 from tests.integration.test_page import at
-from tests.integration.test_run_view import DAG, RUN, whole_run
+from tests.integration.test_run_view import DAG, EXPORT, RUN, whole_run
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def failed() -> dict[str, Any]:
     run = whole_run(DAG, "failed", state="failed")
     submit, wait, select, export, *_ = run["tasks"]
     select["xcoms"]["klap_offer"] = "file:///nowhere.json"
-    doubt = {"entry": "export a plain", "sent_at": at(1), "jobs": [], "price": 0.48, "second_hand": True}
+    doubt = {"entry": EXPORT, "sent_at": at(1), "jobs": [], "price": 0.48, "second_hand": True}
     export = {**export, "state": "failed", "xcoms": {"klap_error": {"error": "It may have arrived.", "fate": doubt}}}
     later = [
         {"operator": operator, "map_index": 0, "state": "upstream_failed"}
@@ -82,7 +82,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             whole_run(DAG, f"more__task01__Town-hall__{n}", note=f"Town hall: {n}", conf={"project_ids": ["b"]})
             for n in range(50)
         ]
-        airflow.seed(runs=[whole_run(DAG, RUN), running(), asking(), failed(), *more])
+        entry = {"key": EXPORT, "value": {}, "dag_id": DAG, "run_id": RUN}
+        airflow.seed(runs=[whole_run(DAG, RUN), running(), asking(), failed(), *more], rows=[entry])
         yield airflow
 
 

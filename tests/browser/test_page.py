@@ -20,7 +20,7 @@ from klap_provider.rules.ledger import DELIVERED
 from tests.browser.stage import enter, sign_in
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
-from tests.support.many_runs import many_runs
+from tests.support.many_runs import SHORTS, many_runs
 from tests.support.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ def clip(path: Path) -> bytes:
 def database(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of a thousand runs, with some shorts that are special."""
     tables = many_runs(range(RUNS), dag_ids=DAGS, path=f"file://{folder / 'clip.mp4'}")
+    for run in tables["runs"]:
+        run["tasks"] = [
+            {"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": place} for place in range(SHORTS)
+        ]
     special = [
         row["value"]
         for row in tables["rows"]

@@ -76,6 +76,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 {**paid("planted", DAG, "r1", 1, 5000), "dag_id": PRIVATE, "run_id": "r3"},
                 # And says that it has delivered an export that the private Dag has paid for.
                 short("stolen", OTHER, "r2", 2, 70, export_id="task-3"),
+                # It says that it has paid for an export of another Dag, and where that one's short lies.
+                paid("export-plain", OTHER, "r5", 2, 0.01, settings="forged settings") | {"key": "paid.z"},
+                {**short("a", DAG, "r1", 9, 1), "key": "delivered.z", "dag_id": OTHER, "run_id": "r2"},
+                {**short("b", OTHER, "r2", 9, 1, export_id="export-a"), "key": "delivered.y"},
                 # A person's row says nothing of who may see it.
                 {name: paid("by-hand", DAG, "r1", 1, 9000)[name] for name in ("key", "value")},
             ],

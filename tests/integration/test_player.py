@@ -47,10 +47,26 @@ class Place:
         return requests.request(method, address, headers=headers, timeout=60, **more)
 
 
-def row(project_id: str, path: str, *, dag_id: str = DAG, by_hand: bool = False) -> dict[str, Any]:
+DELIVERY = {"task_id": "deliver", "map_index": 0}
+
+
+def row(
+    project_id: str, path: str, *, dag_id: str = DAG, run_id: str = RUN, by: dict[str, Any] | None = DELIVERY
+) -> dict[str, Any]:
     value = {"project_id": project_id, "path": path, "sha256": hashlib.sha256(VIDEO).hexdigest(), "at": AT}
-    written = {} if by_hand else {"dag_id": dag_id, "run_id": RUN}
-    return {"key": delivered_entry(dag_id, RUN, project_id), "value": value, **written}
+    writer = {"dag_id": dag_id, "run_id": run_id, **by} if by else {}
+    return {"key": delivered_entry(dag_id, run_id, project_id), "value": value, **writer}
+
+
+def run(dag_id: str) -> dict[str, Any]:
+    """A run with two delivering tasks and another one."""
+    deliveries = [{"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": place} for place in (0, 1)]
+    return {
+        "dag_id": dag_id,
+        "run_id": RUN,
+        "at": AT,
+        "tasks": [*deliveries, {"operator": "PythonOperator", "task_id": "other", "map_index": -1}],
+    }
 
 
 #: What a row may say that a hostile Dag has written, and the API server is not to open.
@@ -130,7 +146,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         make_traps(folder, storage)
         with ApiServer(home, connections=connections, path="/airflow", env=allowed) as server:
             server.seed(
-                runs=[{"dag_id": DAG, "run_id": RUN, "at": AT}, {"dag_id": PRIVATE, "run_id": RUN, "at": AT}],
+                runs=[run(DAG), run(PRIVATE)],
                 rows=[
                     row("local", f"file://{folder / NAME}"),
                     row("s3", f"s3://media@media/shorts/{NAME}"),
@@ -138,7 +154,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                     row("deleted-s3", "s3://media@media/shorts/gone.mp4"),
                     row("elsewhere", "file:///on/a/worker/short.mp4"),
                     row("unknown", "s3://nobody@media/shorts/short.mp4"),
-                    row("by-hand", "file:///etc/hostname", by_hand=True),
+                    row("by-hand", f"file://{folder / NAME}", by=None),
+                    row("by-another-task", f"file://{folder / NAME}", by={"task_id": "other", "map_index": -1}),
+                    row("by-no-task", f"file://{folder / NAME}", by={"task_id": "deliver", "map_index": 2}),
+                    row("by-the-second", f"file://{folder / NAME}", by={"task_id": "deliver", "map_index": 1}),
+                    row("of-a-deleted-run", f"file://{folder / NAME}", run_id="deleted"),
+                    {**row("another-short", ""), "value": row("local", f"file://{folder / NAME}")["value"]},
                     row("local", f"file://{folder / NAME}", dag_id=PRIVATE),
                     *(row(name, path.format(folder=folder, name=NAME)) for name, path in TRAPS.items()),
                     {**row("no-dict", ""), "value": "s3://media@media/shorts"},
@@ -301,8 +322,15 @@ def test_where_the_server_names_no_destinations_it_serves_nothing(monkeypatch: p
     assert served_address("S3://media@any//a.mp4") == "s3://media@any/a.mp4"
 
 
-def test_a_row_that_a_person_wrote_leads_to_no_file(place: Place) -> None:
-    assert place.get("by-hand").status_code == 404
+@pytest.mark.parametrize("name", ["by-hand", "by-another-task", "by-no-task", "another-short"])
+def test_a_row_leads_to_a_file_only_if_the_task_that_delivers_that_short_wrote_it(place: Place, name: str) -> None:
+    assert place.get("by-the-second").status_code == 200
+    for what in ("video", "texts"):
+        assert place.get(name, what).status_code == 404
+
+
+def test_what_a_deleted_run_delivered_is_still_sent(place: Place) -> None:
+    assert place.get("of-a-deleted-run", run=f"{DAG}/runs/deleted").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry
+from klap_provider.rules.ledger import delivered_entry, export_log
 from klap_provider.rules.video_list import URL
-from tests.integration.test_page import at, short
+from tests.integration.test_page import at, get, short
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
-from tests.support.auth import PRIVATE
+from tests.support.auth import PRIVATE, SETTINGS_HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DAG, RUN = "klap_generate_shorts", "manual__2026-11-01T10:00:00+00:00"
 SIGNED = "https://media.example.com/talk.mp4?X-Amz-Credential=ada&token=s3cr3ttoken"
 ROW = "submission of the row"
+EXPORT = f"{export_log('a')}.0"
+OF_ANOTHER_DAG, OF_ANOTHER_RUN, SHARED = "submission.other.0", "submission.another.0", "request.shared.0"
 
 Keep = Any  # (dag_id, run_id, task_id, value) -> what is in the database
 
@@ -56,7 +58,7 @@ def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any
         {"project_id": "a", "path": "s3://media@media/a.mp4", "size": 10, "src_url": None, "step": None, "error": None}
     ]
     cost = {"total": 1.88, "second_hand": True, "prices": {"input_video": 0.44}}
-    exported = {"export_id": "e", "project_id": "a", "entry": "export a plain", "watermark": "https://a/acme.png"}
+    exported = {"export_id": "e", "project_id": "a", "entry": EXPORT, "watermark": "https://a/acme.png"}
     return {
         "dag_id": dag_id,
         "run_id": run_id,
@@ -72,6 +74,20 @@ def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any
             task("PublishShortsOperator", klap_outcome=outcome, klap_cost=cost),
         ],
         **run,
+    }
+
+
+def in_doubt(run_id: str, entry: str) -> dict[str, Any]:
+    """A run whose submission failed, and which names a request in doubt."""
+    error = {"error": "…", "type": "KlapSubmitUncertainError", "fate": {"entry": entry, "sent_at": at(1)}}
+    submit = {"operator": "SubmitShortsOperator", "map_index": -1, "state": "failed", "xcoms": {"klap_error": error}}
+    return {
+        "dag_id": DAG,
+        "run_id": run_id,
+        "at": at(1),
+        "state": "failed",
+        "conf": {URL: SIGNED},
+        "tasks": [submit],
     }
 
 
@@ -100,7 +116,7 @@ def is_told(found: dict[str, Any]) -> bool:
     assert (delivered["path"], delivered["watermark"], delivered["export"]["entry"]) == (
         "s3://media@media/a.mp4",
         "acme.png",
-        "export a plain",
+        EXPORT,
     )
     return len(story["shorts"]) == 3
 
@@ -123,7 +139,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             *asking["tasks"][:2],
             {**asking["tasks"][2], "state": "awaiting_input", "question": question},
         ]
-        doubt = {"error": "…", "type": "KlapSubmitUncertainError", "fate": {"entry": ROW, "sent_at": at(1)}}
         odd = whole_run(DAG, "odd")
         odd["tasks"][2]["xcoms"]["klap_shorts"] = {"not": "a list"}
         running.seed(
@@ -132,28 +147,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 whole_run(PRIVATE, RUN),
                 asking,
                 odd,
-                {
-                    "dag_id": DAG,
-                    "run_id": "lost",
-                    "at": at(1),
-                    "state": "failed",
-                    "conf": {URL: SIGNED},
-                    "tasks": [
-                        {
-                            "operator": "SubmitShortsOperator",
-                            "map_index": -1,
-                            "state": "failed",
-                            "xcoms": {"klap_error": doubt},
-                        }
-                    ],
-                },
+                in_doubt("lost", ROW),
+                *(in_doubt(entry, entry) for entry in (OF_ANOTHER_DAG, OF_ANOTHER_RUN, SHARED, "unknown")),
+                whole_run("third", RUN),
+                whole_run(SETTINGS_HIDDEN, RUN, note="Secret note", by="ada"),
+                whole_run(SETTINGS_HIDDEN, "more__task01__Town-hall__1", note="Secret note"),
                 whole_run(
                     DAG, "more__task01__Town-hall__1", note="Town hall: 1 more short", conf={"project_ids": ["b"]}
                 ),
                 whole_run(DAG, "more__task02__Town-hall__2"),
                 {"dag_id": "other", "run_id": RUN, "at": at(1)},
             ],
-            rows=[{"key": ROW, "value": {"id": None}, "dag_id": DAG, "run_id": "lost"}],
+            rows=[
+                {"key": ROW, "value": {"id": None}, "dag_id": DAG, "run_id": "lost"},
+                {"key": EXPORT, "value": {}, "dag_id": DAG, "run_id": RUN},
+                {"key": OF_ANOTHER_DAG, "value": {}, "dag_id": "other", "run_id": "lost"},
+                {"key": OF_ANOTHER_RUN, "value": {}, "dag_id": DAG, "run_id": RUN},
+                {"key": SHARED, "value": {}, "dag_id": DAG, "run_id": RUN},
+            ],
         )
         yield running
 
@@ -214,6 +225,43 @@ def test_a_request_in_doubt_says_which_version_of_its_row_it_was_built_from(serv
     after = view(server, run_id="lost")["story"]["stage"]["in_doubt"]
     assert before["version"]
     assert after["version"] != before["version"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_shown"), [(OF_ANOTHER_DAG, False), (OF_ANOTHER_RUN, False), ("unknown", False), (SHARED, True)]
+)
+def test_a_run_cannot_have_another_ones_request_resolved(server: ApiServer, entry: str, is_shown: bool) -> None:
+    stage = view(server, run_id=entry)["story"]["stage"]
+    assert (stage["in_doubt"] is not None, stage["error"]) == (is_shown, "…")
+
+
+def test_an_export_is_ordered_again_only_by_the_dag_that_paid_for_it(server: ApiServer) -> None:
+    [more] = [each for each in view(server)["follow_ups"] if each["run_id"].endswith("__1")]
+    assert more["story"]["shorts"][0]["export"]["entry"] == EXPORT, "runs share the exports of a short"
+    assert view(server, dag_id="third")["story"]["shorts"][0]["export"]["entry"] is None
+
+
+def test_who_may_not_read_the_runs_of_a_dag_sees_nothing_of_their_conf(server: ApiServer) -> None:
+    where = {"dag_id": SETTINGS_HIDDEN, "run_id": RUN}
+    found = view(server, **where)
+    assert (found["story"]["name"], found["story"]["source"], found["watermark"]["src_url"]) == (None, None, None)
+    assert len(found["story"]["shorts"]) == 3
+    told = json.dumps(found)
+    for page in ("videos", "payments", "shorts", "reviews"):
+        told += requests.get(f"{server.url}/klap/api/{page}", headers=server.token(USER), timeout=30).text
+    assert SETTINGS_HIDDEN in told
+    of_the_dag = [each for each in get(server, "videos", limit=100)["videos"] if each["dag_id"] == SETTINGS_HIDDEN]
+    assert [(each["name"], each["note"], each["by"]) for each in of_the_dag] == [
+        (each["run_id"], None, None) for each in of_the_dag
+    ]
+    assert "Secret note" not in told
+    assert view(server, user=ADMIN, **where)["story"]["name"] == "Town hall"
+
+
+def test_who_may_not_read_the_runs_of_a_dag_cannot_take_over_their_conf(server: ApiServer) -> None:
+    address = f"{server.url}/klap/api/dags/{SETTINGS_HIDDEN}/runs/{RUN}/exports"
+    answer = requests.post(address, json={"project_ids": ["b"]}, headers=server.token(USER), timeout=30)
+    assert (answer.status_code, "may not read runs" in answer.text) == (403, True)
 
 
 def test_one_odd_xcom_hides_only_itself(server: ApiServer) -> None:
@@ -281,7 +329,10 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with ApiServer(tmp_path_factory.mktemp("airflow"), env=env) as running:
         gone = whole_run(DAG, "gone", keep)
         gone["tasks"][2]["xcoms"]["klap_shorts"] = f"file://{folder}/{DAG}/gone/ReviewShortsOperator/nowhere.json"
-        running.seed(runs=[whole_run(DAG, RUN, keep), whole_run(PRIVATE, RUN, keep), gone])
+        running.seed(
+            runs=[whole_run(DAG, RUN, keep), whole_run(PRIVATE, RUN, keep), gone],
+            rows=[{"key": EXPORT, "value": {}, "dag_id": DAG, "run_id": RUN}],
+        )
         yield running, folder
 
 

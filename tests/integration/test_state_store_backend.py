@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from klap_provider.airflow_internals.api_server import StateRow
 from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
+from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +94,26 @@ def test_nothing_is_paid_again_when_all_values_are_gone_from_object_storage(
 
     assert len(klap.ledger()) == 1
     assert "restore this one there" in task.xcom("klap_error")["error"]
+
+
+def test_the_ui_reads_the_object_of_a_row_itself_and_no_other(values: Path) -> None:
+    values.mkdir(parents=True)
+    other = values.parents[1] / "a dag" / "own"
+    other.parent.mkdir()
+    for file in (values / "own", values / "other", other):
+        file.write_text('"read"')
+    (values / "own.gz").write_bytes(gzip.compress(b'"compressed"'))
+
+    def read(reference: str, key: str = "own") -> Any:
+        stored = json.dumps({"__airflow_state_ref__": reference})
+        return StateRow(LEDGER, key, stored, datetime.now(timezone.utc), None, None, None, None).value
+
+    assert read(f"file://{values}/own") == "read"
+    assert read(f"file://{values}/own.gz") == "compressed"
+    assert read('"below the threshold"') == "below the threshold"
+    for reference in (f"{values}/other", f"{values}/own/../other", f"{values}/%6fther", f"{values}/./own", str(other)):
+        assert read(f"file://{reference}") is None
+    assert read(f"file://{values}/own", "another") is None
 
 
 @pytest.mark.parametrize("kind", ["submission", "export"])

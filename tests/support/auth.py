@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 #: A Dag that only admins may see.
 PRIVATE = "private_videos"
+#: A Dag of which only admins may read the runs, and with them their conf. Others may start runs.
+SETTINGS_HIDDEN = "hidden_settings"
 
 
 class DiscreetAuthManager(SimpleAuthManager):
-    """Lets viewers see everything but XComs, and only admins the private Dag."""
+    """Lets viewers see everything but XComs, and only admins the private Dag and the runs of the other one."""
 
     def is_authorized_dag(
         self,
@@ -31,5 +33,8 @@ class DiscreetAuthManager(SimpleAuthManager):
         if user.role == "viewer" and access_entity is DagAccessEntity.XCOM:
             return False
         if user.role != "admin" and details is not None and details.id == PRIVATE:
+            return False
+        is_read = method == "GET" and access_entity is DagAccessEntity.RUN
+        if user.role != "admin" and details is not None and details.id == SETTINGS_HIDDEN and is_read:
             return False
         return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)

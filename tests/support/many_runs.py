@@ -49,7 +49,8 @@ def many_runs(
                 "sha256": "",
                 "at": at,
             }
-            rows.append({**who, "key": delivered_entry(who["dag_id"], who["run_id"], project_id), "value": value})
+            key = delivered_entry(who["dag_id"], who["run_id"], project_id)
+            rows.append({**who, "task_id": "deliver", "map_index": place, "key": key, "value": value})
         for job_id, line in paid.items():
             value = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "second_hand": True}
             value |= {"version": 1, "video": video, **line}

@@ -4,7 +4,8 @@ Fills Airflow's database as runs would have; a script, for an Airflow of its own
 On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
 and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
 ``xcoms`` by key, as the database has them, and the ``question`` of a required action),
-and ``rows`` of the ledger (``key``, ``value``, and ``dag_id`` and ``run_id`` of who wrote it, if that was a task).
+and ``rows`` of the ledger (``key``, ``value``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of who wrote
+it, if that was a task).
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ def main() -> None:
                     "last_updated_by_kind": "task",
                     "last_updated_by_dag_id": row["dag_id"],
                     "last_updated_by_run_id": row["run_id"],
+                    "last_updated_by_task_id": row.get("task_id", "task"),
+                    "last_updated_by_map_index": row.get("map_index", -1),
                 }
             session.merge(
                 AssetStateStoreModel(

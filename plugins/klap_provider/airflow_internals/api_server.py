@@ -11,10 +11,13 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
 log = logging.getLogger(__name__)
+
+#: How many values one statement names: databases take so many, and no more.
+AT_ONCE = 1000
 
 
 def signed_in() -> Callable[..., Any]:
@@ -155,17 +158,42 @@ class StateRow:
     """
     A row of an asset's state store.
 
-    :param value: None if it cannot be read: it is no JSON, or its backend does not have it.
-    :param dag_id: of the task that wrote it last; None if that was no task, but a person.
+    :param asset: the name of the asset.
+    :param stored: the value as the database has it.
+    :param at: when it was last written.
+    :param dag_id: of the task that last wrote it; None if a person or a watcher did.
     :param run_id: likewise.
-    :param at: when it was written last, ISO 8601.
+    :param task_id: likewise.
+    :param map_index: likewise.
     """
 
+    asset: str
     key: str
-    value: Any
+    stored: str
+    at: datetime
     dag_id: str | None
     run_id: str | None
-    at: str
+    task_id: str | None
+    map_index: int | None
+
+    @functools.cached_property
+    def value(self) -> Any:
+        """
+        The value; None if it cannot be read, because it is no JSON or its backend does not have it.
+
+        Why: ``[workers] state_store_backend`` keeps values in a storage of its own, and leaves a reference in the
+        database. Airflow resolves it for tasks alone. When it moves: see what ``AssetStateStoreAccessor.get`` of
+        ``airflow.sdk.execution_time.context`` does with what it is answered.
+        """
+        from airflow.sdk.execution_time.context import _unwrap_external_ref
+
+        try:
+            value = json.loads(self.stored)
+            reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
+            return value if reference is None else _referred(reference, self.asset, self.key, self.at)
+        except Exception as failure:  # of whatever library reads the backend's storage
+            say_once(f"The row {self.key!r} of a state store cannot be read: {type(failure).__name__}")
+            return None
 
 
 def rows_of_asset(
@@ -178,7 +206,7 @@ def rows_of_asset(
     """
     Return the rows of an asset's state store whose keys begin so, or are among the given ones.
 
-    :param run_ids: only rows that tasks of runs of these ids wrote last; None: all.
+    :param run_ids: of the rows with that prefix, only those that tasks of runs of these ids wrote last; None: all.
 
     Why: the store is there for tasks; over Airflow's API the API server would have to ask itself, page by page, and
     as somebody who may read all of it. When it moves: see the routes of
@@ -187,50 +215,39 @@ def rows_of_asset(
     from airflow.models.asset import AssetModel
     from airflow.models.asset_state_store import AssetStateStoreModel as Row
     from airflow.utils.session import create_session
-    from sqlalchemy import select
+    from sqlalchemy import and_, case, select
 
-    wanted = Row.key.in_(list(keys)) if prefix is None else Row.key.startswith(prefix, autoescape=True)
-    statement = (
-        select(
-            Row.key,
-            Row.value,
-            Row.updated_at,
-            Row.last_updated_by_kind,
-            Row.last_updated_by_dag_id,
-            Row.last_updated_by_run_id,
-        )
-        .join(AssetModel, AssetModel.id == Row.asset_id)
-        .where(AssetModel.name == name, wanted)
+    wanted: list[Any] = [Row.key.in_(part) for part in portions(keys)]
+    if prefix is not None:
+        begins = Row.key.startswith(prefix, autoescape=True)
+        wanted = [begins]
+        if run_ids is not None:
+            wanted = [and_(begins, Row.last_updated_by_run_id.in_(part)) for part in portions(run_ids)]
+    is_task = Row.last_updated_by_kind == "task"
+    writer = (
+        Row.last_updated_by_dag_id,
+        Row.last_updated_by_run_id,
+        Row.last_updated_by_task_id,
+        Row.last_updated_by_map_index,
     )
-    if run_ids is not None:
-        statement = statement.where(Row.last_updated_by_run_id.in_(list(run_ids)))
+    statement = (
+        select(Row.key, Row.value, Row.updated_at, *(case((is_task, column)) for column in writer))
+        .join(AssetModel, AssetModel.id == Row.asset_id)
+        .where(AssetModel.name == name)
+    )
     with create_session() as session:
-        found = session.execute(statement).all()
-    return [
-        StateRow(
-            key, _state_value(key, value, at), *((dag_id, run_id) if kind == "task" else (None, None)), at.isoformat()
-        )
-        for key, value, at, kind, dag_id, run_id in found
-    ]
+        return [StateRow(name, *found) for each in wanted for found in session.execute(statement.where(each))]
 
 
-def _state_value(key: str, stored: str, at: datetime) -> Any:
+def portions(values: Iterable[Any]) -> Iterator[list[Any]]:
     """
-    Return what a row of a state store says, or None: an odd row hides itself, and no other one.
+    Return some values in lists of :data:`AT_ONCE`.
 
-    Why: ``[workers] state_store_backend`` keeps values in a storage of its own, and leaves a reference in the
-    database. Airflow resolves it for tasks alone. When it moves: see what ``AssetStateStoreAccessor.get`` of
-    ``airflow.sdk.execution_time.context`` does with what it is answered.
+    Why: databases limit how many values a statement has. When it moves: it does not depend on Airflow.
     """
-    from airflow.sdk.execution_time.context import _unwrap_external_ref
-
-    try:
-        value = json.loads(stored)
-        reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
-        return value if reference is None else _referred(reference, at)
-    except Exception as failure:  # of whatever library reads the backend's storage
-        say_once(f"The row {key!r} of a state store cannot be read: {type(failure).__name__}")
-        return None
+    whole = list(values)
+    for start in range(0, len(whole), AT_ONCE):
+        yield whole[start : start + AT_ONCE]
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -244,21 +261,48 @@ def say_once(words: str) -> None:
 
 
 @functools.lru_cache(maxsize=20_000)
-def _referred(reference: str, _at: datetime) -> Any:
+def _referred(reference: str, asset: str, key: str, _at: datetime) -> Any:
     """
-    Return the value that a state-store backend keeps.
+    Return the value that a state-store backend keeps for a row.
+
+    Any task can write any text as a reference. In object storage it must be the reference of the row itself.
 
     :param _at: when the row was written: the reference stays the same when the value changes.
+
+    Why: as for :attr:`StateRow.value`. When it moves: likewise, and ``StateStoreObjectStorageBackend`` of the provider
+    common.io.
     """
     from airflow.sdk.execution_time.context import _get_worker_state_store_backend
 
-    # Any task can write any text as a reference.
-    if ".." in re.split(r"[/\\]", urllib.parse.unquote(reference)):
-        raise ValueError("the reference leads out of the backend's storage")
     backend = _get_worker_state_store_backend()
     if backend is None:
         raise LookupError("the API server has no [workers] state_store_backend")
+    leads_out = ".." in re.split(r"[/\\]", urllib.parse.unquote(reference))
+    if leads_out or _is_of_another_row(backend, reference, asset, key):
+        raise ValueError("it is not the reference of this row")
     return backend.deserialize_asset_state_store_from_ref(reference)
+
+
+def _is_of_another_row(backend: Any, reference: str, asset: str, key: str) -> bool:
+    """
+    Return whether a reference leads to an object in the storage of the provider common.io that is not this row's.
+
+    Why: as for :func:`_referred`. When it moves: likewise.
+    """
+    try:
+        from airflow.providers.common.io.state_store import backend as common_io
+    except ImportError:  # an older version of that provider
+        return False
+    if not isinstance(backend, common_io.StateStoreObjectStorageBackend) or not common_io._is_storage_ref(reference):
+        return False  # below the threshold, the reference is the value itself
+    from airflow.sdk.state import AssetScope
+    from fsspec.utils import compressions  # type: ignore[import-untyped]  # it has no types
+
+    path = str(common_io._build_asset_path(AssetScope(name=asset), key))
+    own = path.removesuffix(common_io._get_compression_suffix())
+    # The setting for compression may have been another one when the row was written.
+    suffixes = ("", *(f".{suffix}" for suffix in compressions))
+    return reference not in {f"{own}{suffix}" for suffix in suffixes}
 
 
 def dags_of_asset(name: str) -> list[str]:

@@ -10,7 +10,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals.api_server import say_once
+from klap_provider.airflow_internals.api_server import AT_ONCE, portions, say_once
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: How many values that an XCom backend keeps are read at a time.
 AT_A_TIME = 8
-#: How many runs one statement names: databases take so many values, and no more.
-AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +149,8 @@ def _by_dag(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     for dag_id, run_id in sorted(set(keys)):
         dags.setdefault(dag_id, []).append(run_id)
     for dag_id, run_ids in dags.items():
-        for start in range(0, len(run_ids), AT_ONCE):
-            yield dag_id, run_ids[start : start + AT_ONCE]
+        for part in portions(run_ids):
+            yield dag_id, part
 
 
 def runs_with_prefix(session: Any, dag_id: str, prefix: str, *, limit: int) -> list[Run]:
@@ -316,7 +314,6 @@ def questions(session: Any, instance_ids: Collection[str]) -> list[Question]:
     from airflow.models.hitl import HITLDetail as Row
     from sqlalchemy import select
 
-    ids = [uuid.UUID(each) for each in instance_ids]
     columns = (
         Row.ti_id,
         Row.subject,
@@ -326,7 +323,11 @@ def questions(session: Any, instance_ids: Collection[str]) -> list[Question]:
         Row.chosen_options,
         Row.responded_by,
     )
-    found = session.execute(select(*columns).where(Row.ti_id.in_(ids)).order_by(Row.created_at)) if ids else ()
+    found = [
+        each
+        for part in portions(uuid.UUID(each) for each in instance_ids)
+        for each in session.execute(select(*columns).where(Row.ti_id.in_(part)).order_by(Row.created_at))
+    ]
     return [
         Question(
             str(ti_id),
@@ -354,11 +355,11 @@ def xcoms(
     """
     from airflow.models.xcom import XComModel as Row
 
-    wanted = list(rows)
-    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
     more = () if task_ids is None else (Row.task_id.in_(list(task_ids)),)
     return [
-        each for part in parts for each in _xcoms(session, Row.dag_run_id.in_(part), Row.key.in_(list(keys)), *more)
+        each
+        for part in portions(rows)
+        for each in _xcoms(session, Row.dag_run_id.in_(part), Row.key.in_(list(keys)), *more)
     ]
 
 

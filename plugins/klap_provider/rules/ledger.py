@@ -41,6 +41,9 @@ VERSION = 1
 #: How the keys of the rows begin that are listed rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
 
+#: How the keys of attempts begin whose logs several runs share.
+SHARED = ("export.", "request.")
+
 #: Seconds after which a response is no longer waited for, unless the connection sets it.
 RESPONSE_WITHIN = 70.0
 

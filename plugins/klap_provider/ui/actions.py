@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import HTTPException
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.airflow_internals.api_server import form_of, may_read_xcoms, permitted, trigger
+from klap_provider.airflow_internals.api_server import form_of, permitted, trigger
 from klap_provider.ui.follow_up import can_follow_up, follow_up
 from klap_provider.ui.run_facts import facts_of
 from klap_provider.ui.story import story_of
@@ -35,10 +35,14 @@ def export_more(
     :return: ``{"dag_id": str, "run_id": str}`` of the run that exports them.
     :raises fastapi.HTTPException: the user may not, or the run cannot be followed.
     """
-    if not permitted(user, [dag_id], "POST", "RUN"):
-        raise HTTPException(403, f"You may not start runs of the Dag {dag_id}.")
-    if not may_read_xcoms(user, [dag_id]):
-        raise HTTPException(403, f"You may not read the XComs of the Dag {dag_id}.")
+    # The new run takes over the conf of the run, and what its tasks left.
+    for method, what, act in (
+        ("POST", "RUN", "start runs"),
+        ("GET", "RUN", "read runs"),
+        ("GET", "XCOM", "read XComs"),
+    ):
+        if not permitted(user, [dag_id], method, what):
+            raise HTTPException(403, f"You may not {act} of the Dag {dag_id}.")
     with database.reading() as session:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))
         if run is None:

@@ -1,16 +1,18 @@
-"""The files of delivered shorts. Any task of any Dag can write the ledger's rows, so a row proves nothing by itself."""
+"""The files of delivered shorts. Any task can write any row of the ledger, so Airflow's record of the writer counts."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from klap_provider.airflow_internals.api_server import rows_of_asset
+from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import StateRow, rows_of_asset
 from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
 from klap_provider.files.allowlist import served_address
 from klap_provider.files.served_files import StoredFile, served_video, stored_file
 from klap_provider.rules.ledger import delivered_entry
+from klap_provider.ui.texts import DELIVER
 from klap_provider.xcoms import LEDGER
 
 #: Bytes of a JSON file beside a video at most: a transcript of five hours takes a tenth of it.
@@ -46,16 +48,26 @@ def texts_of(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
 
 
 def _find(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
-    """Return what a run has recorded of a short's delivery, if a task of just that run has recorded it."""
+    """Return what the delivering task of a run has recorded of a short."""
     for row in rows_of_asset(LEDGER, keys=[delivered_entry(dag_id, run_id, project_id)]):
-        value = row.value if (row.dag_id, row.run_id) == (dag_id, run_id) else None
-        if isinstance(value, dict) and isinstance(value.get("path"), str):
+        value = row.value if _is_written_by_delivery(row, dag_id, run_id) else None
+        if isinstance(value, dict) and isinstance(value.get("path"), str) and value.get("project_id") == project_id:
             return value
     raise KlapMissingFileError(
         f"The ledger has no file of {project_id} that the run {run_id} of {dag_id} has delivered. Clear the "
         "delivering task: it finds a file that is there, and pays for nothing.",
         passing=False,
     )
+
+
+def _is_written_by_delivery(row: StateRow, dag_id: str, run_id: str) -> bool:
+    """Return whether a delivering task of a run last wrote a row. A deleted run no longer tells which task delivers."""
+    if (row.dag_id, row.run_id) != (dag_id, run_id):
+        return False
+    with database.reading() as session:
+        deliveries = database.instances(session, [(dag_id, run_id)], (DELIVER,))
+        is_writer = any((each.task_id, each.map_index) == (row.task_id, row.map_index) for each in deliveries)
+        return is_writer or not database.runs(session, [(dag_id, run_id)])
 
 
 def _sidecar(video: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from klap_provider.airflow_internals.api_server import dags_of_asset, may_read_x
 from klap_provider.rules.spending import total
 from klap_provider.ui import ledger_rows
 from klap_provider.ui.facts import REVIEW
-from klap_provider.ui.runs import batch_videos, has_words, names_of, parts_of, run_names
+from klap_provider.ui.runs import as_readable, batch_videos, has_words, names_of, parts_of, run_names
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def rows_of(
     :param dag_ids: the Dags whose XComs the user may read.
     :param since: of what they have paid, only that from this moment on, in ISO 8601. A batch's own begins with it.
     """
+    runs = as_readable(user, runs)
     asking = {
         (each.dag_id, each.run_id)
         for each in database.instances(session, [run.key for run in runs], (REVIEW,), state="awaiting_input")
@@ -146,7 +147,7 @@ def shorts(
     rows = ledger_rows.deliveries(user)
     words = search.lower().split()
     # The names of all runs take a while: they are read where something is searched for.
-    names = _names(rows if words else ())
+    names = _names(user, rows if words else ())
     wanted = [row for row in rows if dag_id in (None, row["dag_id"]) and has_words(words, *_words_of(row, names))]
     found = [short for short in _exports(user, wanted) if since <= short["at"][:10] <= until]
     key = order_by.removeprefix("-")
@@ -154,7 +155,7 @@ def shorts(
     found.sort(key=lambda short: short["at"], reverse=True)
     found.sort(key=lambda short: _sortable(short[key], last), reverse=order_by.startswith("-"))
     page = found[offset : offset + limit]
-    names = names or _names(page)
+    names = names or _names(user, page)
     return {
         "shorts": [{**short, "run_name": names.get((short["dag_id"], short["run_id"]))} for short in page],
         "total": len(found),
@@ -164,15 +165,16 @@ def shorts(
     }
 
 
-def _names(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+def _names(user: Any, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     """Return the names of the runs that have delivered some shorts, as far as they are there."""
     with database.reading() as session:
-        return run_names(session, ((row["dag_id"], row["run_id"]) for row in rows), {})
+        return run_names(user, session, ((row["dag_id"], row["run_id"]) for row in rows))
 
 
 def _exports(user: Any, rows: Iterable[Delivery]) -> list[dict[str, Any]]:
     """Return the delivered exports, each as it was delivered last, of the day on which it was paid."""
-    lines = {line.id: line for line in ledger_rows.payments(user)}
+    lines = {(line.dag_id, line.id): line for line in ledger_rows.payments(user)}
+    of_any_dag = {job_id: line for (_, job_id), line in lines.items()}
     latest: dict[str, Delivery] = {}
     first: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row["at"], row["dag_id"], row["run_id"], row["id"])):
@@ -187,7 +189,7 @@ def _exports(user: Any, rows: Iterable[Delivery]) -> list[dict[str, Any]]:
             "settings": line.settings if line else None,
         }
         for export_id, row in sorted(latest.items(), key=lambda item: item[1]["id"])
-        for line in [lines.get(export_id)]
+        for line in [lines.get((row["dag_id"], export_id)) or of_any_dag.get(export_id)]
     ]
 
 

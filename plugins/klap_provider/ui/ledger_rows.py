@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from klap_provider.airflow_internals.api_server import may_read_xcoms, rows_of_asset
-from klap_provider.rules.ledger import DELIVERED, PAID
+from klap_provider.rules.ledger import DELIVERED, PAID, delivered_entry
 from klap_provider.rules.spending import payment_of
+from klap_provider.ui.facts import mapping, text
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Delivery(TypedDict):
-    """Where a run has delivered a short."""
+    """Where a run has delivered a short. When it did, Airflow recorded."""
 
     dag_id: str
     run_id: str
@@ -60,22 +61,21 @@ def _readable(user: Any, kind: str, run_ids: Iterable[str] | None) -> list[State
 
 
 def _delivery(row: StateRow) -> Delivery | None:
-    """Return what a row says; None if it cannot be read."""
-    value = row.value if isinstance(row.value, dict) else {}
-    texts = [value.get(name) for name in ("project_id", "export_id", "at", "path")]
-    if not all(isinstance(text, str) and text for text in texts):
+    """Return the delivery that a row records; None if it cannot be read, or its key is that of another run or short."""
+    value, dag_id, run_id = mapping(row.value), str(row.dag_id), str(row.run_id)
+    project_id, export_id, path = (text(value.get(name)) for name in ("project_id", "export_id", "path"))
+    if not (project_id and export_id and path) or row.key != delivered_entry(dag_id, run_id, project_id):
         return None
-    project_id, export_id, at, path = map(str, texts)
-    name, score, video, size = (value.get(field) for field in ("name", "score", "video", "size"))
+    score, size = value.get("score"), value.get("size")
     return {
-        "dag_id": str(row.dag_id),
-        "run_id": str(row.run_id),
+        "dag_id": dag_id,
+        "run_id": run_id,
         "id": project_id,
         "export_id": export_id,
-        "name": name if isinstance(name, str) and name else project_id,
+        "name": text(value.get("name")) or project_id,
         "score": score if isinstance(score, int) and not isinstance(score, bool) else None,
-        "video": video if isinstance(video, str) and video else None,
-        "at": at,
+        "video": text(value.get("video")),
+        "at": row.at.isoformat(),
         "size": size if isinstance(size, int) else 0,
         "path": path,
     }

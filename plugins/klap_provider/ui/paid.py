@@ -8,7 +8,7 @@ from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import may_read_xcoms
 from klap_provider.rules.spending import spending, total
 from klap_provider.ui import ledger_rows
-from klap_provider.ui.runs import batch_videos, has_words, names_of, parts_of, run_names
+from klap_provider.ui.runs import as_readable, batch_videos, has_words, names_of, parts_of, run_names
 
 if TYPE_CHECKING:
     from klap_provider.rules.spending import Payment
@@ -41,7 +41,7 @@ def payments(
         whole = database.runs(session, [run]).get(run) if run and run[0] in readable else None
         batches = batch_videos(session, [whole.dag_id]) if whole else {}
         parts = parts_of(whole.key, batches, dag_ids) if whole else set()
-        names = run_names(session, (line.run for line in (lines if words else ())), {})
+        names = run_names(user, session, (line.run for line in (lines if words else ())))
 
     def is_wanted(line: Payment) -> bool:
         # What the run of a batch's video had paid before the batch began was not paid for that.
@@ -54,8 +54,8 @@ def payments(
     found.sort(key=lambda line: line.at, reverse=True)
     page = found[offset : offset + limit]
     with database.reading() as session:
-        names = names or run_names(session, (line.run for line in page), {})
-        name = names_of(session, [whole], batches)[whole.key] if whole else None
+        names = names or run_names(user, session, (line.run for line in page))
+        name = names_of(session, as_readable(user, [whole]), batches)[whole.key] if whole else None
     return {
         "payments": [
             {

@@ -16,18 +16,21 @@ from klap_provider.airflow_internals.api_server import (
     refresh_interval,
     rows_of_asset,
 )
+from klap_provider.api.redaction import shown
+from klap_provider.rules.ledger import SHARED
 from klap_provider.ui.batch import batch_of
 from klap_provider.ui.desk import rows_of
-from klap_provider.ui.facts import ENDED, LIST, mapping
+from klap_provider.ui.facts import ENDED, LIST, mapping, number, text
 from klap_provider.ui.follow_up import can_follow_up, prefix_of
 from klap_provider.ui.run_facts import facts_of
-from klap_provider.ui.runs import videos_of_list
+from klap_provider.ui.runs import as_readable, videos_of_list
 from klap_provider.ui.story import story_of
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
+    from klap_provider.airflow_internals.api_server import StateRow
     from klap_provider.airflow_internals.runs import Run
     from klap_provider.ui.facts import Facts
 
@@ -53,9 +56,10 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))
         if run is None:
             raise HTTPException(404, f"The Dag {dag_id} has no run {run_id}.")
+        [run] = as_readable(user, [run])
         [facts] = facts_of(session, [run], reads_xcoms=reads_xcoms)
         story = story_of(facts)
-        others = _follow_ups(session, run, story) if reads_xcoms and story else []
+        others = _follow_ups(user, session, run, story) if reads_xcoms and story else []
         batch = _batch(user, session, facts) if story is None else None
     problems = [problem for each in (facts, *(each for each, _ in others)) for problem in each.problems]
     view = {
@@ -69,7 +73,7 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
         "watermark": _watermark(run) if reads_xcoms else {},
         "problems": list(dict.fromkeys(problems)),
     }
-    _add_versions(view)
+    _bind_entries(view)
     return view
 
 
@@ -83,13 +87,13 @@ def as_json(view: dict[str, Any]) -> bytes:
     return json.dumps(view, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _follow_ups(session: Any, run: Run, story: dict[str, Any]) -> list[tuple[Facts, dict[str, Any] | None]]:
+def _follow_ups(user: Any, session: Any, run: Run, story: dict[str, Any]) -> list[tuple[Facts, dict[str, Any] | None]]:
     """Return the follow-up runs of the same Klap task, the newest first, each with its story."""
     if story["klap_task_id"] is None:
         return []
     prefix = prefix_of(story["klap_task_id"])
     found = database.runs_with_prefix(session, run.dag_id, prefix, limit=FOLLOW_UPS + 1)
-    others = [each for each in found if each.run_id != run.run_id][:FOLLOW_UPS]
+    others = as_readable(user, [each for each in found if each.run_id != run.run_id][:FOLLOW_UPS])
     return [(facts, story_of(facts)) for facts in facts_of(session, others, reads_xcoms=True)] if others else []
 
 
@@ -127,25 +131,30 @@ def _form(dag_id: str, story: dict[str, Any] | None) -> dict[str, bool]:
 
 def _watermark(run: Run) -> dict[str, Any]:
     """Return the watermark that a run was given, as it may be shown."""
-    from klap_provider.api.redaction import shown
-    from klap_provider.ui.facts import number, text
-
     address = text(run.conf.get("watermark_src_url"))
     place = {name: number(run.conf.get(f"watermark_{name}")) for name in ("pos_x", "pos_y", "scale")}
     return {"src_url": address and shown(address), **place}
 
 
-def _add_versions(view: dict[str, Any]) -> None:
-    """Say of each request in doubt which version of its row in the ledger the view was built from."""
-    in_doubt = list(_in_doubt(view))
-    rows = rows_of_asset(LEDGER, keys={each["entry"] for each in in_doubt}) if in_doubt else []
-    versions = {row.key: row.at for row in rows}
-    for each in in_doubt:
-        each["version"] = versions.get(each["entry"])
+def _bind_entries(view: dict[str, Any]) -> None:
+    """Leave out the ledger entries of other runs that XComs name; of a request in doubt, add its row's version."""
+    parts = [
+        (run, part)
+        for run, story in ((view["run"], view["story"]), *((each, each["story"]) for each in view["follow_ups"]))
+        if story is not None
+        for part in (story["stage"], *story["shorts"])
+    ]
+    named = [named["entry"] for _, part in parts for named in (part["in_doubt"], part.get("export")) if named]
+    rows = {row.key: row for row in rows_of_asset(LEDGER, keys={entry for entry in named if entry})}
+    for run, part in parts:
+        if doubt := part["in_doubt"]:
+            row = rows.get(doubt["entry"])
+            part["in_doubt"] = {**doubt, "version": row.at.isoformat()} if row and _is_of(row, run) else None
+        if export := part.get("export"):
+            row = rows.get(export["entry"])
+            export["entry"] = row.key if row and _is_of(row, run) else None
 
 
-def _in_doubt(view: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for story in (view["story"], *(each["story"] for each in view["follow_ups"])):
-        if story is not None:
-            found = (story["stage"]["in_doubt"], *(card["in_doubt"] for card in story["shorts"]))
-            yield from (each for each in found if each is not None)
+def _is_of(row: StateRow, run: Mapping[str, Any]) -> bool:
+    """Return whether a run wrote a row, or another run of its Dag wrote a row of a log that runs share."""
+    return row.dag_id == run["dag_id"] and (row.run_id == run["run_id"] or row.key.startswith(SHARED))

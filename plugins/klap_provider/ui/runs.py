@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klap_provider.airflow_internals import runs as database
+from klap_provider.airflow_internals.api_server import permitted
 from klap_provider.rules.video_list import URL, read_lines
 from klap_provider.ui.facts import SUBMIT, mapping, text
 from klap_provider.ui.texts import label_of
@@ -30,6 +32,13 @@ class BatchVideo(NamedTuple):
     line: int | None
     name: str
     map_index: int
+
+
+def as_readable(user: Any, runs: Iterable[Run]) -> list[Run]:
+    """Return runs without their conf, note and author where the user may not read the runs of their Dag."""
+    runs = list(runs)
+    readable = permitted(user, {run.dag_id for run in runs}, "GET", "RUN")
+    return [run if run.dag_id in readable else replace(run, conf={}, note=None, by=None) for run in runs]
 
 
 def batch_videos(session: Any, dag_ids: Collection[str]) -> dict[Key, list[BatchVideo]]:
@@ -100,9 +109,9 @@ def _given_name(run: Run, videos: Sequence[BatchVideo]) -> str | None:
     return label_of(path) if path and "://" in path else path
 
 
-def run_names(session: Any, keys: Iterable[Key], batches: Mapping[Key, Sequence[BatchVideo]]) -> dict[Key, str]:
+def run_names(user: Any, session: Any, keys: Iterable[Key]) -> dict[Key, str]:
     """Return the names of those of some runs that have not been deleted."""
-    return names_of(session, database.runs(session, keys).values(), batches)
+    return names_of(session, as_readable(user, database.runs(session, keys).values()), {})
 
 
 def has_words(words: Iterable[str], *texts: Any) -> bool:

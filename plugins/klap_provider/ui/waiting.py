@@ -7,7 +7,7 @@ from typing import Any
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import dags_of_asset, may_read_xcoms, permitted, refresh_interval
 from klap_provider.ui.facts import REVIEW, mapping, text
-from klap_provider.ui.runs import names_of
+from klap_provider.ui.runs import as_readable, names_of
 from klap_provider.xcoms import LEDGER, OFFER_KEY
 
 
@@ -23,7 +23,7 @@ def reviews(user: Any) -> dict[str, Any]:
         asking = {each.id: each for each in database.instances_in_state(session, dag_ids, REVIEW, "awaiting_input")}
         open_questions = [each for each in database.questions(session, asking) if each.answered_at is None]
         runs = database.runs(session, ((each.dag_id, each.run_id) for each in asking.values()))
-        names = names_of(session, list(runs.values()), {})
+        names = names_of(session, as_readable(user, runs.values()), {})
         stored = database.xcoms(
             session,
             [run.id for run in runs.values()],
