@@ -1,4 +1,4 @@
-"""One video URL in, delivered shorts out. docs/parameters.md has the parameters; the README, a schedule."""
+"""Make shorts from one video. See docs/how-to/trigger-a-run.md and docs/how-to/schedule.md."""
 
 # Airflow looks only into files in which it finds the words "airflow" and "dag".
 from klap_provider.dag_parts import klap_generate_shorts

@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A local Klap: the same API on 127.0.0.1, real clips, no account. Any API key will do.",
         epilog="What was paid is in GET /_sandbox/ledger, what was asked in GET /_sandbox/requests; "
         "POST /_sandbox/settings changes what 'Klap as it may be' lists, POST /_sandbox/faults orders misbehaviour. "
-        "docs/sandbox.md says more.",
+        "docs/reference/sandbox.md says more.",
     )
     parser.add_argument("--port", type=_port, default=8899, help="0 = any free port (default: %(default)s)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What the sandbox can be either way: the switches, each with its default. ``docs/sandbox.md`` says how sure each is.
+"""The settings of the sandbox, each with its default. ``docs/reference/sandbox.md`` has the source of each.
 
 They are options of the command line, and of ``POST /_sandbox/settings`` while it runs.
 """

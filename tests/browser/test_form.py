@@ -57,7 +57,7 @@ def test_what_a_field_does_not_take_is_refused_in_the_form(form: Locator, stage:
     expect(form.get_by_role("alert").or_(form.get_by_text("400 Bad Request")).first).to_be_visible()
     expect(form).to_contain_text("Invalid input for param destination: 'shorts' does not match")
     said, given = form.get_by_text("Invalid input for param").bounding_box(), field(form, "Destination").bounding_box()
-    assert said, "where docs/ui.md has it"
+    assert said, "the form shows the error"
     assert given
     assert said["y"] < given["y"]
     runs = stage.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns")["dag_runs"]

@@ -103,11 +103,10 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def dags(folder: Path) -> Path:
-    """Return a DAG folder with the shipped DAGs, a batch that looks often, and the DAG of docs/storage.md."""
+    """Return a DAG folder with the shipped DAGs, a batch that looks often, and the Dag of the guide."""
     shutil.copytree(ROOT / "dags", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    examples = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs" / "storage.md").read_text(), re.MULTILINE | re.DOTALL
-    )
+    guide = ROOT / "docs" / "how-to" / "use-shorts-in-another-dag.md"
+    examples = re.findall(r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (consumer,) = (example for example in examples if 'DAG("publish_shorts"' in example)
     (folder / "quick_batch.py").write_text(QUICK_BATCH)
     (folder / "publish_shorts.py").write_text(consumer)

@@ -673,7 +673,7 @@ def test_the_examples_of_the_guide_are_a_dag_and_a_list(
     from airflow.dag_processing.dagbag import DagBag
 
     dns["example.com"] = ["nothing"]
-    guide = (ROOT / "docs" / "batches.md").read_text()
+    guide = (ROOT / "docs" / "how-to" / "run-a-batch.md").read_text()
     [example] = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     [table] = re.findall(r"^```csv\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     bundle = tmp_path / "dags"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TALK = "https://example.com/talk.mp4"
-PAGE = REPOSITORY / "docs" / "sandbox.md"
+PAGE = REPOSITORY / "docs" / "reference" / "sandbox.md"
 WAYS = [
     (name, value)
     for name, setting in Settings.model_fields.items()

@@ -1,4 +1,4 @@
-"""One video URL in, the same video captioned and reframed out. docs/parameters.md has the parameters."""
+"""Caption and reframe one whole video. See docs/how-to/caption-a-video.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One video URL in, delivered shorts out. docs/parameters.md has the parameters; the README, a schedule."""
+"""Make shorts from one video. See docs/how-to/trigger-a-run.md and docs/how-to/schedule.md."""
 
 from __future__ import annotations
 
