@@ -1,43 +1,42 @@
 """
-What can go wrong, as a tree.
+The exceptions of this package.
 
 .. code-block:: text
 
     KlapError
-    ├── KlapConfigError            the Airflow connection is missing something
-    ├── KlapInputError             what was asked for cannot be right; nothing was sent
-    ├── KlapLookUpError            Airflow cannot say just now what a connection is
-    ├── KlapTemplateError          a field of the task could not be filled in; nothing was sent
+    ├── KlapConfigError            the Airflow connection is missing, incomplete or wrong
+    ├── KlapInputError             a parameter is wrong; nothing was sent
+    ├── KlapLookUpError            the secrets backend did not answer
+    ├── KlapTemplateError          a template field of the task could not be rendered; nothing was sent
     ├── KlapTransportError
-    │   ├── KlapConnectionError    no connection to Klap was ever made
-    │   └── KlapNoAnswerError      the request may have arrived, its answer did not
-    ├── KlapResponseError          Klap answered, and the answer is not the one asked for
+    │   ├── KlapConnectionError    no connection to Klap was made
+    │   └── KlapNoAnswerError      the request may have arrived, its response did not
+    ├── KlapResponseError          Klap answered with an error or with something unexpected
     │   ├── KlapAuthError          401, 403
     │   ├── KlapCreditsError       402
     │   ├── KlapNotFoundError      404
     │   ├── KlapRejectedError      400, 422 and every other 4xx
     │   ├── KlapRateLimitError     429
-    │   ├── KlapServerError        5xx, 408, 425 and what HTTP does not have, such as 499
-    │   └── KlapAnswerError        2xx or 3xx, or 4xx to a GET, with something that is not the API's JSON
+    │   ├── KlapServerError        5xx, 408, 425 and codes that HTTP does not have, such as 499
+    │   └── KlapAnswerError        2xx or 3xx, or 4xx to a GET, with a body that is not the API's JSON
     ├── KlapJobError
     │   ├── KlapJobFailedError     a task or an export ended with the status "error"
-    │   ├── KlapUnknownStatusError a status word that the API does not have
+    │   ├── KlapUnknownStatusError Klap reports a status that the API does not have
     │   ├── KlapTimeoutError       the deadline of a wait has passed
     │   └── KlapWaitError          the triggerer could not wait
-    ├── KlapNoShortsError          the video yielded no shorts
-    ├── KlapSubmitUncertainError   a paid request went out and nobody knows whether it arrived
-    ├── KlapSubmitPendingError     the same, and it is too early to tell
-    ├── KlapChangedError           the inputs are not those of what was paid for
-    ├── KlapDownloadError          an exported file could not be fetched whole
+    ├── KlapNoShortsError          Klap generated no shorts from the video
+    ├── KlapSubmitUncertainError   a paid request is in doubt, and the user has to decide
+    ├── KlapSubmitPendingError     a paid request is in doubt, and it is too early to decide
+    ├── KlapChangedError           after a clear, the settings differ from those that were paid for
+    ├── KlapDownloadError          an exported file could not be downloaded completely
     ├── KlapStorageError           the team's own storage failed
-    │   ├── KlapMissingFileError   a delivered file is not there any more, or cannot be seen from here
+    │   ├── KlapMissingFileError   a delivered file no longer exists, or cannot be read from this machine
     │   └── KlapNotServedError     the API server may not send a file
-    ├── KlapResultError            the task did its work, and Airflow could not store its result
-    └── KlapIncompleteError        the run ended and some shorts are missing
+    ├── KlapResultError            the task did its work, but Airflow could not store its result
+    └── KlapIncompleteError        the run ended, and some shorts are missing
 
-Two questions decide what happens after a failure, and both are answered by the exception itself:
-``passing``, may the same request succeed a little later, and ``refused``, is it certain that Klap did not
-take the request, so that a paid one may be sent again.
+Each exception answers two questions. ``passing``: is the error transient, so that the same request may succeed later?
+``refused``: is it certain that Klap did not accept the request, so that a paid request can be sent again?
 """
 
 from __future__ import annotations
@@ -64,19 +63,19 @@ class Fate(NamedTuple):
 
 
 class KlapError(Exception):
-    """Base of everything this package raises on purpose. The message says what to do."""
+    """Base of the exceptions of this package. The message says what to do."""
 
-    #: A later try of the same thing may succeed.
+    #: Whether the error is transient: the same request may succeed later.
     passing: bool = False
-    #: Klap certainly did not take the request: nothing was started and nothing was billed.
+    #: Whether it is certain that Klap did not accept the request: nothing was started and nothing was billed.
     refused: bool = False
-    #: Seconds that Klap asked to wait before the next try, if it did.
+    #: Seconds to wait before the next try, if Klap sent ``Retry-After``.
     retry_after: float | None = None
-    #: Klap's own ``error_code``, if it gave one.
+    #: Klap's ``error_code``, if there is one.
     error_code: str | None = None
-    #: How many paid POSTs of the task Klap had accepted all the same.
+    #: Number of paid POSTs of this task that Klap accepted before the error.
     paid: int = 0
-    #: What a person has to decide, if only a person can.
+    #: What the user has to decide, if a decision is needed.
     fate: Fate | None = None
 
 
@@ -85,16 +84,27 @@ class _NothingSentError(KlapError):
 
 
 class KlapConfigError(_NothingSentError):
-    """The Airflow connection is missing, incomplete or wrong; the message names the setting."""
+    """
+    The Airflow connection is missing, incomplete or wrong. The message names the setting.
+
+    What to do: correct the connection, then clear the task.
+    """
 
 
 class KlapInputError(_NothingSentError):
-    """A parameter cannot be right; the message names it. Raised before anything is sent."""
+    """
+    A parameter is wrong. The message names it. Nothing was sent to Klap.
+
+    What to do: start a new run with the corrected value. If the value comes from the connection or from the Airflow
+    configuration, correct it there and clear the task.
+    """
 
 
 class KlapLookUpError(_NothingSentError):
     """
-    A secrets backend does not answer, so that nobody knows whether there is a connection.
+    The secrets backend did not answer, so the connection could not be read.
+
+    What to do: nothing, if the backend recovers before the retries end. Otherwise fix the backend and clear the task.
 
     :param conn_id: the connection.
     :param backend: name of that backend.
@@ -110,30 +120,43 @@ class KlapLookUpError(_NothingSentError):
 
 
 class KlapTemplateError(_NothingSentError):
-    """A template field of the task could not be filled in: an upstream result is missing, or the template is wrong."""
+    """
+    A template field of the task could not be rendered: an upstream result is missing, or the template is wrong.
+
+    What to do: clear the upstream task that the message names, together with its downstream tasks. If the template is
+    wrong, correct the Dag file.
+    """
 
 
 class KlapTransportError(KlapError):
-    """No HTTP answer was received."""
+    """No HTTP response was received."""
 
     passing = True
 
 
 class KlapConnectionError(KlapTransportError):
-    """No connection was made (DNS, refused, connect timeout, TLS), so nothing was sent."""
+    """
+    No connection to Klap was made (DNS, connection refused, connect timeout, TLS). Nothing was sent.
+
+    What to do: check the network, the proxy, the certificates and the Host of the connection.
+    """
 
     refused = True
 
 
 class KlapNoAnswerError(KlapTransportError):
-    """The connection broke or timed out after the request may have been sent."""
+    """
+    The connection broke or timed out, and the request may have been sent.
+
+    What to do: nothing. A GET is repeated. A paid request is in doubt: the next try finds out what became of it.
+    """
 
 
 class KlapResponseError(KlapError):
     """
-    Klap answered with something other than what was asked for.
+    Klap answered with an error, or with something unexpected.
 
-    :param message: what happened and what to do, for a person.
+    :param message: what happened and what to do.
     :param status: the HTTP status code.
     :param error_code: Klap's ``error_code``, if the body had one.
     :param retry_after: seconds from the ``Retry-After`` header, if there was one.
@@ -158,33 +181,56 @@ class _RefusalError(KlapResponseError):
 
 
 class KlapAuthError(_RefusalError):
-    """401 or 403: the API key is wrong or may not do this."""
+    """
+    401 or 403: the API key, or the managed user, is wrong or lacks a permission.
+
+    What to do: correct the Password or ``on_behalf_of`` of the connection, then clear the task.
+    """
 
 
 class KlapCreditsError(_RefusalError):
-    """402: the Klap account is out of credits."""
+    """
+    402: the Klap account is out of credits.
+
+    What to do: top up the Klap account, then clear the run.
+    """
 
 
 class KlapNotFoundError(_RefusalError):
-    """404: Klap does not know the id, or not for this key."""
+    """
+    404: Klap does not have this id, or this API key may not see it.
+
+    What to do: correct the id, or use the connection and the managed user that the id belongs to.
+    """
 
 
 class KlapRejectedError(_RefusalError):
-    """400, 422 and other 4xx: Klap does not accept the request as it is."""
+    """
+    400, 422 or another 4xx: Klap rejects the request. The message has Klap's reason.
+
+    What to do: correct the parameter that Klap names, and start a new run.
+    """
 
 
 class KlapRateLimitError(_RefusalError):
-    """429: too many requests."""
+    """
+    429: too many requests.
+
+    What to do: nothing. The request is repeated, no sooner than ``Retry-After`` says. If it happens often, lower
+    ``requests_per_second`` of the connection.
+    """
 
     passing = True
 
 
 class KlapServerError(KlapResponseError):
     """
-    5xx, or a code of something on the way that may have handed the request on.
+    5xx, 408, 425, or a code that HTTP does not have. Klap, or a proxy before it, failed.
 
-    Only a 503 with ``Retry-After`` and JSON says for certain that it was not taken. Some proxies answer with 503,
-    ``Retry-After`` and a web page when they have handed the request on and got no response.
+    Only a 503 with ``Retry-After`` and JSON proves that Klap did not accept the request. Some proxies answer with 503,
+    ``Retry-After`` and a web page after they forwarded the request and got no response.
+
+    What to do: nothing. A GET is repeated. A paid request is in doubt: the next try finds out what became of it.
     """
 
     passing = True
@@ -199,22 +245,29 @@ class KlapServerError(KlapResponseError):
 
 class KlapAnswerError(KlapResponseError):
     """
-    Not the API's JSON, but an HTML page, an empty body, or missing fields: with a success code or a redirect, or with
-    a 4xx to a GET, which may be a firewall's. To a POST such a 4xx is a refusal all the same: it was not carried out.
+    The response is not the API's JSON, but an HTML page, an empty body, or JSON without the required fields.
+
+    It has a success code or a redirect, or it is a 4xx response to a GET, which a firewall may have sent. A 4xx
+    response to a POST is always a refusal.
+
+    What to do: nothing, if it passes. Otherwise check the Host of the connection, and firewalls before Klap.
     """
 
     passing = True
 
 
 class KlapJobError(KlapError):
-    """Something about a task or an export, rather than about a request."""
+    """An error of a task or an export, rather than of a request."""
 
 
 class KlapJobFailedError(KlapJobError):
     """
-    A task or an export ended with the status ``error``.
+    The task or the export failed at Klap (status ``error``). The message has Klap's reason.
 
-    :param message: what happened and what to do, for a person.
+    What to do: for an export, clear its ``export`` task and the tasks after it, which pays for a new export. For a
+    video, fix the video or its address, and start a new run.
+
+    :param message: what happened and what to do.
     :param error_code: Klap's ``error_code``, if it gave one.
     """
 
@@ -224,32 +277,55 @@ class KlapJobFailedError(KlapJobError):
 
 
 class KlapUnknownStatusError(KlapJobError):
-    """Klap reported a status word that its API does not have, and went on doing so."""
+    """
+    For two minutes, Klap has reported a status that its API does not have. The message has the status.
+
+    What to do: look at the job in the Klap app. Clear the task to continue the wait.
+    """
 
 
 class KlapTimeoutError(KlapJobError):
-    """The wait's deadline has passed. Sensors raise it as ``AirflowSensorTimeout``."""
+    """
+    The deadline of the wait has passed. Sensors raise it as ``AirflowSensorTimeout``.
+
+    What to do: raise the sensor's ``timeout`` and clear the task. It continues the wait and pays nothing again.
+    """
 
 
 class KlapWaitError(KlapJobError):
-    """The triggerer could not wait, and the job is not ready. The next try goes on waiting, with the same deadline."""
+    """
+    The triggerer failed, and the job is not ready.
+
+    What to do: nothing. The next try continues the wait with the same deadline. If it happens again, see the log of the
+    triggerer.
+    """
 
     passing = True
 
 
 class KlapNoShortsError(KlapError):
-    """The task is ready but its folder holds no shorts."""
+    """
+    The task is ready, but Klap generated no shorts.
+
+    What to do: use a video in which somebody speaks. With ``allow_empty`` this counts as a success.
+    """
 
 
 class KlapSubmitUncertainError(KlapError):
-    """A paid request was sent and its fate is unknown. Never raised where it could be found out."""
+    """
+    A paid request is in doubt: its response never arrived, and only the user can find out whether Klap received it.
+
+    What to do: look in the Klap app for what was made at that time, and decide in the run's *Shorts* tab.
+    """
 
 
 class KlapSubmitPendingError(KlapError):
     """
-    A paid request got no answer, and may still be under way to Klap: too early to send it again.
+    A paid request is in doubt, and it is too early to decide: it may still be on its way to Klap.
 
-    :param message: what happened and what comes next, for a person.
+    What to do: nothing. The task is retried when the in-doubt window has passed.
+
+    :param message: what happened and what comes next.
     :param retry_after: seconds until it may be sent again.
     """
 
@@ -261,14 +337,18 @@ class KlapSubmitPendingError(KlapError):
 
 
 class KlapChangedError(KlapError):
-    """After a clear, the inputs are not those of what was paid for, and only a person can say which it shall be."""
+    """
+    After a clear, the settings differ from those of the request that was paid for.
+
+    What to do: decide in the run's *Shorts* tab: continue with what was paid for, or pay for the new request.
+    """
 
 
 class _TransferError(KlapError):
     """
     Bytes did not get through.
 
-    :param message: what happened and what to do, for a person.
+    :param message: what happened and what to do.
     :param passing: whether another try may succeed.
     """
 
@@ -278,29 +358,53 @@ class _TransferError(KlapError):
 
 
 class KlapDownloadError(_TransferError):
-    """An exported file could not be fetched whole."""
+    """
+    The exported file could not be downloaded completely.
+
+    What to do: clear the ``deliver`` task. The export is not paid for again.
+    """
 
 
 class KlapStorageError(_TransferError):
-    """The team's own storage failed: it is not there, refuses, or does not answer."""
+    """
+    Your own storage failed: it does not exist, refuses access, or does not answer.
+
+    What to do: fix the bucket, the folder or its connection, then clear the task.
+    """
 
     refused = True
 
 
 class KlapMissingFileError(KlapStorageError):
-    """A delivered file is not where it was delivered to, or cannot be seen from this machine."""
+    """
+    A delivered file no longer exists, or cannot be read from this machine.
+
+    What to do: clear the ``deliver`` task to download the file again, if Klap still has it.
+    """
 
 
 class KlapNotServedError(KlapStorageError):
-    """The API server may not send a file: its administrator does not allow the place, or the file is no MP4."""
+    """
+    The API server may not send the file: it is outside ``[klap] allowed_destinations``, or it is not an MP4 file.
+
+    What to do: ask your administrator to add the destination to ``[klap] allowed_destinations`` on the API server.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, passing=False)
 
 
 class KlapIncompleteError(KlapError):
-    """Some of the selected shorts were not delivered; the message and the manifest name them."""
+    """
+    Some of the selected shorts, or videos of a batch, are missing. The message and the manifest name them.
+
+    What to do: fix the reason that the message gives for each short or video, and clear the failed tasks.
+    """
 
 
 class KlapResultError(KlapError):
-    """The task did its work, and Airflow could not store what it returned."""
+    """
+    The task did its work, but Airflow could not store its result as an XCom.
+
+    What to do: fix the XCom backend and clear the task. Nothing is paid again.
+    """

@@ -1,9 +1,9 @@
 """
-What tasks leave for each other, for the UI and for other DAGs: every key and every shape of it, in one place.
+What tasks leave for each other, for the UI and for other Dags: every key and its shape.
 
-Values are plain JSON, small, and without secrets: ids, names, scores, paths; never bytes, and never a whole answer of
-Klap's. :data:`LEFT_BY` says which operator leaves what. At the end are the ledger, where all that was paid stands, and
-the keys of Airflow's task state store, where a task keeps for itself what spares work and may be lost.
+Values are plain JSON, small, and without secrets: ids, names, scores and paths. They have no bytes and no complete API
+response. :data:`LEFT_BY` lists which operator leaves which XCom. At the end are the name of the ledger's asset, and the
+keys of Airflow's task state store, where a task keeps what saves work and may be lost.
 """
 
 from __future__ import annotations
@@ -13,80 +13,80 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a task returns. ``summary`` and ``video`` of a batch leave it where they fail, too.
+#: What a task returns. The tasks ``summary`` and ``video`` of a batch leave it also when they fail.
 RETURN_KEY = "return_value"
 #: Why a task failed: :class:`Failure`.
 ERROR_KEY = "klap_error"
-#: Every short that was generated, best first, selected or not: a list of :class:`ListedShort`.
+#: All generated shorts, best first, selected or not: a list of :class:`ListedShort`.
 SHORTS_KEY = "klap_shorts"
-#: A person's choice among them: :class:`Review`.
+#: Result of the review: :class:`Review`.
 REVIEW_KEY = "klap_review"
 #: What became of each selected short, best first: a list of :class:`Outcome`.
 OUTCOME_KEY = "klap_outcome"
-#: What Klap says of the selected shorts, for the files beside their videos: a list of :class:`Described`. Only those
-#: of which its list has told all; none where a person was asked, who may have changed their texts meanwhile.
+#: Klap's texts for the selected shorts, for the JSON files beside the videos: a list of :class:`Described`. Shorts for
+#: which Klap's list lacks a text are left out. After a review the list is empty, as texts may have changed since.
 DESCRIBED_KEY = "klap_described"
-#: What exports of the listed shorts cost, and by when a person is asked to pick: :class:`Offer`.
+#: What exports of the listed shorts cost, and the deadline of the review: :class:`Offer`.
 OFFER_KEY = "klap_offer"
-#: What the run has cost, also where it failed: :class:`RunCost`, if it is reckoned.
+#: What the run has cost, also if it failed: :class:`RunCost`, if the cost is calculated.
 COST_KEY = "klap_cost"
-#: What of a list of videos was not made a run of, and which Dag makes the other runs: :class:`ReadList`.
+#: Entries of a list of videos that get no run, and the Dag that makes the runs: :class:`ReadList`.
 LIST_KEY = "klap_list"
-#: The fields of the trigger form that are set for all videos of a list: a dict by name.
+#: The form parameters that are set for all videos of a list: a dict by name.
 SETTINGS_KEY = "klap_settings"
 
 
 class _Said(TypedDict):
     error: str
-    #: Name of the exception's class.
+    #: Name of the exception class.
     type: str
-    #: The short that the task was about.
+    #: The short that the task works on.
     project_id: str | None
 
 
 class Fate(TypedDict):
-    """What a person has to decide about a paid request before its task can go on."""
+    """A decision about a paid request that the user has to make before the task can continue."""
 
-    #: Its name in the ledger.
+    #: Key of the request in the ledger.
     entry: str
-    #: ISO 8601.
+    #: When the request was sent, ISO 8601.
     sent_at: str
-    #: Ids of Klap's jobs that may be what it has made, as far as any are known.
+    #: Ids of the jobs at Klap that the request may have created, as far as they are known.
     jobs: list[str]
-    #: US dollars for sending it once more.
+    #: Price of sending the request again, in US dollars.
     price: float
-    #: Whether nobody at Klap has confirmed that price.
+    #: Whether the price is estimated.
     second_hand: bool
 
 
 class Failure(_Said, total=False):
-    """Why a task failed, for whoever joins behind it, and for the tab."""
+    """Why a task failed. Left for later tasks and for the *Shorts* tab."""
 
-    #: Of a task that stopped because only a person can say how to go on.
+    #: Set if the user has to decide how the task continues.
     fate: Fate
 
-    #: Of a task that costs money: how many POSTs Klap has accepted of it all the same.
+    #: Number of paid POSTs of the task that Klap accepted before the error.
     paid: int
 
 
 class _SentVideo(TypedDict, total=False):
-    #: The video's address as it may be shown.
+    #: Address of the video, without secrets.
     video: str
-    #: What people call it; None if nobody has named it.
+    #: Name of the video from the form; None if it has none.
     name: str | None
-    #: ``{"width": int, "height": int}``, in pixels, as it was asked for; None: as Klap likes.
+    #: Requested size in pixels, ``{"width": int, "height": int}``; None: Klap's default.
     dimensions: dict[str, Any] | None
 
 
 class Submitted(_SentVideo):
-    """A video is with Klap. What is not required, earlier versions have not left."""
+    """A video was submitted. Earlier versions did not leave the optional fields."""
 
     klap_task_id: str
-    #: ISO 8601; deadlines count from it.
+    #: When the request was sent, ISO 8601. Deadlines count from it.
     submitted_at: str
-    #: How many submissions of this task instance Klap has accepted so far; 0 where an existing task was given.
+    #: Number of submissions of this task instance that Klap has accepted so far; 0 if an existing task was reused.
     paid: int
-    #: Where the run delivers to; None if that is not for this task to say.
+    #: Destination of the run; None if this task does not decide that.
     destination: str | None
 
 
@@ -99,20 +99,20 @@ class _TaskReady(TypedDict):
 
 
 class TaskReady(_TaskReady, total=False):
-    """Klap has finished a task."""
+    """A task is ready."""
 
-    #: Ids of the shorts that the folder had when its list counted. Absent if the wait could not tell.
+    #: Ids of the shorts in the folder when two polls of its list agreed. Absent if the list could not be read.
     listed_ids: list[str]
 
 
 class Short(TypedDict):
-    """A selected short: what the tasks for one short are mapped over."""
+    """A selected short. The tasks for one short are mapped over these."""
 
     project_id: str
     folder_id: str | None
-    #: Klap's name of it, or its id.
+    #: Klap's name of the short, or its id.
     short_name: str
-    #: 0 to 100; None where Klap gave none.
+    #: 0 to 100; None if Klap gave no score.
     virality_score: int | None
     explanation: str | None
     preview_url: str
@@ -123,17 +123,17 @@ class Short(TypedDict):
 class ListedShort(Short):
     """A generated short, selected or not."""
 
-    #: Why it is not gone on with: a word of :class:`~klap_provider.rules.selection.Unselected`; None if it is.
+    #: Why the short is not selected: a value of :class:`~klap_provider.rules.selection.Unselected`; None if it is.
     reason: str | None
-    #: Address of Klap's player to put into a page.
+    #: Address of Klap's player for embedding in a page.
     embed_url: str
-    #: Whether an export of it that looks as this run's do was paid for already: looked up where a person is asked,
-    #: and for ``project_ids``; elsewhere it is False.
+    #: Whether an export of the short with this run's settings was paid for before. Looked up for a review and for
+    #: ``project_ids``; otherwise False.
     exported: bool
 
 
 class Facts(TypedDict):
-    """What Klap says of a short, for the file beside its video."""
+    """What Klap's list has about a short, for the JSON file beside its video."""
 
     name: str
     #: 0 to 100.
@@ -141,13 +141,13 @@ class Facts(TypedDict):
     explanation: str | None
     #: Seconds.
     duration: float | None
-    #: By platform.
+    #: Texts to publish the short with, by platform.
     publication_captions: dict[str, Any] | None
     transcript: str | None
 
 
 class Described(Facts):
-    """What Klap's list of shorts says of one of them."""
+    """What Klap's list has about a short, with the id of the short."""
 
     project_id: str
 
@@ -155,80 +155,81 @@ class Described(Facts):
 class Offer(TypedDict):
     """What exports of the listed shorts cost."""
 
-    #: US dollars for one.
+    #: Price of one export in US dollars.
     price: float
-    #: Whether nobody at Klap has confirmed that price.
+    #: Whether the price is estimated.
     second_hand: bool
-    #: US dollars that the run has paid before any export.
+    #: US dollars that the run has paid before the exports.
     spent: float
-    #: For how many exports the budget does; None: for any number.
+    #: How many exports the budget covers; None: any number.
     room: int | None
-    #: ISO 8601, until when a person may pick; None if nobody is asked.
+    #: Deadline of the review, ISO 8601; None without a review.
     deadline: str | None
 
 
 class Review(TypedDict):
-    """What a person picked."""
+    """The result of a review."""
 
-    #: Ids of the shorts, best first.
+    #: Ids of the selected shorts, best first.
     picked: list[str]
-    #: Name or id of the person; None if nobody answered in time.
+    #: Name or id of the reviewer; None if nobody answered in time.
     by: str | None
-    #: ISO 8601.
+    #: When the reviewer answered, ISO 8601.
     answered_at: str
+    #: Whether nobody answered in time.
     timed_out: bool
 
 
 class Selected(TypedDict):
-    """What a run has selected, as the ledger keeps it: it stays so, whatever changes at Klap."""
+    """What a run selected, as the ledger stores it. It stays the same, whatever changes at Klap."""
 
     #: Ids of the shorts, in the order of the run's mapped tasks.
     selected: list[str]
-    #: Ids of all that there were.
+    #: Ids of all shorts at that time.
     of: list[str]
-    #: The Klap id of what they are in, a folder or a project: another one is selected from anew.
+    #: Klap's id of their folder or project. For another id the run selects again.
     target: str
-    #: None where no person was asked.
+    #: None without a review.
     review: Review | None
 
 
 class _OrderedExport(TypedDict, total=False):
     #: Klap's name of the short, or its id.
     short_name: str
-    #: The address of its watermark as it may be shown; None: it has none.
+    #: Address of the watermark, without secrets; None without a watermark.
     watermark: str | None
 
 
 class Exported(_OrderedExport):
-    """An export is under way at Klap. What is not required, earlier versions have not left."""
+    """An export was requested. Earlier versions did not leave the optional fields."""
 
     export_id: str
     project_id: str
     folder_id: str | None
-    #: ISO 8601; deadlines count from it.
+    #: When the request was sent, ISO 8601. Deadlines count from it.
     submitted_at: str
-    #: How many exports of this task instance Klap has accepted so far.
+    #: Number of exports of this task instance that Klap has accepted so far.
     paid: int
-    #: Its name in the ledger.
+    #: Key of the request in the ledger.
     entry: str
 
 
 class ExportReady(TypedDict):
-    """Klap has finished an export."""
+    """An export is ready."""
 
     export_id: str
     project_id: str
     folder_id: str | None
-    #: Public address of the video at Klap; None if the address is a signed one, and so a secret.
+    #: Public address of the video at Klap; None if the address is signed, because a signature is a secret.
     src_url: str | None
 
 
 class Stored(TypedDict):
     """A video in storage."""
 
-    #: Path, or URL of the object storage with the id of its connection.
+    #: Path, or object storage URL with the id of its connection.
     path: str
-    #: Bytes.
+    #: Size in bytes.
     size: int
     sha256: str
 
@@ -236,63 +237,63 @@ class Stored(TypedDict):
 class File(Stored):
     """A delivered video."""
 
-    #: Klap's public address of it; None where it was there already, and where the address is a secret.
+    #: Klap's public address of the video; None if the file existed already, or if the address is signed.
     src_url: str | None
 
 
 class Delivered(File):
-    """A short is in storage, with a JSON file beside it."""
+    """A short was delivered, with a JSON file beside it."""
 
     project_id: str
     export_id: str
-    #: Where that JSON file is.
+    #: Path or URL of the JSON file.
     sidecar: str
-    #: Texts to publish it with, by network.
+    #: Texts to publish the short with, by platform.
     publication_captions: dict[str, Any] | None
-    #: None if it is long: then it is in the JSON file alone.
+    #: None if the transcript is longer than 10,000 characters. The JSON file always has it.
     transcript: str | None
 
 
 class DeliveredRow(Stored):
-    """Where a run has delivered a short, as the ledger keeps it: what is left of it when the run is deleted."""
+    """Where a run delivered a short, as the ledger stores it. It remains when the run is deleted."""
 
     export_id: str
     project_id: str
     name: str
-    #: 0 to 100; None where Klap gave none.
+    #: Virality score, 0 to 100; None if Klap gave none.
     score: int | None
-    #: The video that it was cut from, without secrets; None where nobody said.
+    #: Address of the source video, without secrets; None if it is not known.
     video: str | None
-    #: ISO 8601; of the latest delivery.
+    #: When the short was last delivered, ISO 8601.
     at: str
 
 
 class Outcome(TypedDict):
-    """What became of a selected short, in short, for the tab."""
+    """What became of a selected short."""
 
     project_id: str
-    #: None if it is missing.
+    #: Path or URL of the video; None if the short is missing.
     path: str | None
     size: int | None
     src_url: str | None
-    #: The step that went wrong, and its error; None if it was delivered.
+    #: The step that failed; None if the short was delivered.
     step: str | None
     error: str | None
 
 
 class RunCost(TypedDict):
-    """What a run has cost, as :meth:`~klap_provider.rules.cost.Cost.to_json` says it."""
+    """What a run has cost."""
 
     input_videos: int
-    #: None where it did not come to a list.
+    #: None if the shorts were never listed.
     generated_shorts: int | None
     exports: int
-    #: In cents, without what is not known.
+    #: Sum in US dollars, without what is not known.
     total: float
     currency: str
-    #: Of an input video, a generated short and an export.
+    #: Prices of an input video, a generated short and an export, in US dollars.
     prices: dict[str, float]
-    #: Whether nobody at Klap has confirmed one of them.
+    #: Whether one of the prices is estimated.
     second_hand: bool
 
 
@@ -303,19 +304,19 @@ class Published(TypedDict):
     manifest: str
     delivered: int
     paths: list[str]
-    #: None if it is not reckoned.
+    #: None if the cost is not calculated.
     cost: RunCost | None
 
 
 class TaggedShort(Described, Stored):
-    """A delivered short in the asset event that a run ends with. The transcript is None if it is long."""
+    """A delivered short in the asset event of a run. The transcript is None if it is longer than 10,000 characters."""
 
-    #: Where the JSON file beside it is.
+    #: Path or URL of the JSON file beside the video.
     sidecar: str
 
 
 class ShortsEvent(TypedDict):
-    """``extra`` of that asset event, for DAGs that start when shorts arrive."""
+    """``extra`` of the asset event of a run, for Dags that start when shorts are delivered."""
 
     source_video_url: str
     klap_task_id: str
@@ -324,36 +325,36 @@ class ShortsEvent(TypedDict):
 
 
 class ListedVideo(TypedDict):
-    """A video of a batch, which is to have a run: what the task ``video`` is mapped over."""
+    """A video of a batch that gets a run. The task ``video`` is mapped over these."""
 
     source_video_url: str
-    #: Id of that run.
+    #: Id of the run.
     trigger_run_id: str
-    #: Fields of the trigger form that are this video's own.
+    #: Form parameters of this video alone.
     settings: dict[str, Any]
-    #: In the list, from 1.
+    #: Line in the list, from 1.
     line: int
 
 
 class LeftOutVideo(TypedDict):
-    """A video of a batch that certainly is not there."""
+    """A video of a batch that is left out because its address leads to no video."""
 
     source_video_url: str
-    #: In the list, from 1.
+    #: Line in the list, from 1.
     line: int
     reason: str
 
 
 class Unlisted(TypedDict):
-    """What of a list was not made a run of."""
+    """Entries of a list that get no run."""
 
     left_out: list[LeftOutVideo]
-    #: How many entries were another one's video with the same settings.
+    #: Number of entries that repeat another entry's video and settings.
     duplicates: int
 
 
 class ReadList(Unlisted):
-    """What was read of a list, beside the videos themselves."""
+    """What was read from a list, besides the videos."""
 
     #: The Dag that makes the runs of the videos.
     trigger_dag_id: str
@@ -371,7 +372,7 @@ class IncompleteVideo(TypedDict):
 class VideoOutcome(IncompleteVideo):
     """What became of a video of a batch, whether its run succeeded or not."""
 
-    #: How many were delivered.
+    #: Number of delivered shorts.
     shorts: int
 
 
@@ -387,7 +388,7 @@ class Summary(Unlisted):
 
 _LISTED = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, DESCRIBED_KEY: Described}
 
-#: By operator: what it leaves under which key. Of a list, the shape of its items.
+#: By operator: which shape it leaves under which key. For a list, the shape of its items.
 LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
@@ -403,13 +404,13 @@ LEFT_BY: Mapping[str, Mapping[str, type]] = {
     "SummarizeVideosOperator": {RETURN_KEY: Summary},
 }
 
-#: The asset whose state store is the ledger; :mod:`klap_provider.rules.ledger` says what its rows are.
+#: The asset whose state store is the ledger, see :mod:`klap_provider.rules.ledger`.
 LEDGER = "klap_ledger"
 
-# Keys of the task state store: what may be lost.
+# Keys of the task state store. Their values may be lost.
 
-#: What a wait must remember: ``{"target": str, "started_at": float, "unknown_since": float | None}``, and, once the
-#: task is ready, ``ready_at``, ``seen`` and ``seen_since`` of its :class:`~klap_provider.rules.polling.PollState`.
+#: State of a wait: ``{"target": str, "started_at": float, "unknown_since": float | None}``. Once the task is ready,
+#: also ``ready_at``, ``seen`` and ``seen_since`` of its :class:`~klap_provider.rules.polling.PollState`.
 WATCH_KEY = "klap_watch"
-#: What a delivery must: :class:`File`.
+#: State of a delivery: :class:`File`.
 DELIVERED_KEY = "klap_delivered"
