@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made when it is missing. Needs python3 (3.10 or newer) and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-CHECKED := plugins dags klap_sandbox demo benchmarks tests
+CHECKED := plugins dags klap_sandbox demo benchmarks tests docs
 
 # Set in many containers. Without bytecode every task that Airflow starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # lists it.
 RETRY_LATE := --reruns 1
 
-.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint fields dist constraints clean
+.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix nightly screenshots chromium servers curl bench bench-scale lint docs fields dist constraints clean
 
 help:
 	@echo "make demo         run a Dag for one video, from nothing to MP4 files, on a local sandbox without an account"
@@ -19,7 +19,8 @@ help:
 	@echo "make up           Airflow's UI on port 8080, or PORT=…; the next start finds all runs and videos of this one"
 	@echo "make reset        delete all runs and videos of make up and make demo, after a question; YES=1: without one"
 	@echo "make cluster      the same as make up on Celery, PostgreSQL, Redis and two of everything; keeps nothing"
-	@echo "make test         the tests         make lint     ruff, mypy, import-linter"
+	@echo "make test         the tests         make lint     ruff, mypy, import-linter, and the docs"
+	@echo "make docs         the documentation as a web site, in docs/_build/html"
 	@echo "make fuzz         hostile input, 22,000 cases of it"
 	@echo "make bench        what it costs, beside what you would use instead; twenty-five minutes"
 	@echo "make bench-scale  the same for many runs on several machines, and two triggerers; twelve minutes"
@@ -31,7 +32,7 @@ help:
 	@echo "make test-config  two Airflows with many settings other than the default ones; ten minutes"
 	@echo "make test-managed Amazon's managed Airflow in shape and versions: Celery over SQS, one triggerer"
 	@echo "make test-storage Google's and Azure's storage, against servers of their protocols"
-	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ anew"
+	@echo "make test-browser the UI, in Chromium; make screenshots takes the pictures of docs/ again"
 	@echo "make test-matrix  every Airflow that is supported, in an environment each; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make nightly      what takes longer than continuous integration may: browser, cluster, config, storage, managed, matrix, frozen, fuzz"
 	@echo "make dist         sdist and wheel, checked, and run from an environment of their own"
@@ -87,7 +88,7 @@ test-cluster: .venv/ready servers
 test-frozen: .venv/ready servers
 	$(BIN)/python -m pytest -m cluster $(RETRY_LATE) --keep-duplicates $(foreach time,1 2 3 4 5 6 7 8 9 10,tests/e2e/cluster/test_frozen.py)
 
-# docs/airflow-settings.md says which settings these are.
+# docs/evidence/tests.md lists these settings.
 test-config: .venv/ready
 	$(BIN)/python -m pytest -m config $(RETRY_LATE) tests/e2e/config
 
@@ -143,11 +144,15 @@ bench-scale: .venv/ready servers
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks --scale
 
-lint: .venv/ready
+lint: .venv/ready docs
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# A warning, such as a dead link, is an error. Without a network.
+docs: .venv/ready
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 # The trigger forms' fields as JSON schema, after a change to a model.
 fields: .venv/ready
@@ -165,4 +170,4 @@ dist: .venv/ready
 # What cannot be made again, such as runs and videos that were paid for, is deleted by make reset alone.
 clean:
 	@$(PYTHON) -m demo.state require-idle
-	rm -rf .venv .matrix .storage dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .matrix .storage dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -60,26 +60,26 @@ def run() -> Section:
             (
                 "",
                 "calls",
-                "calls per folder or task, and look",
-                "CPU per wait and look, ms",
+                "calls per folder or task, and poll interval",
+                "CPU per wait and poll interval, ms",
                 "memory per wait, KiB",
-                "longest block of the loop, ms",
+                "longest block of the event loop, ms",
             ),
             rows,
         ),
         bars=[
             Bar(
-                "calls per folder and look, 5,000 waits in 1,000 folders",
+                "calls per folder and poll interval, 5,000 waits in 1,000 folders",
                 median(most, "polls") / POLLS / 1000,
                 1.2,
             ),
-            Bar("calls per look at a video with 100 shorts", median(ROWS[3][0], "polls") / POLLS, 1.5),
+            Bar("calls per poll interval, a video with 100 shorts", median(ROWS[3][0], "polls") / POLLS, 1.5),
             Bar(
                 "CPU per wait, 5,000 exports against 1,000",
                 median(most, "cpu") / 5000 / (median(many, "cpu") / 1000),
                 1.25,
             ),
             Bar("memory per wait, 5,000 exports", median(most, "memory") / 5000 / 1024, 20, " KiB"),
-            Bar("longest block of the loop, 5,000 exports", median(most, "block") * 1000, 200, " ms"),
+            Bar("longest block of the event loop, 5,000 exports", median(most, "block") * 1000, 200, " ms"),
         ],
     )

@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how it becomes ``results.md`` and the tables in ``docs/performance.md``."""
+"""What a benchmark hands back, and how it becomes ``results.md`` and the tables in ``docs/evidence/performance.md``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 HERE = Path(__file__).parent
-GUIDE = HERE.parent / "docs" / "performance.md"
+GUIDE = HERE.parent / "docs" / "evidence" / "performance.md"
 
 #: What the figures depend on, besides the machine.
 PACKAGES = (
@@ -93,7 +93,7 @@ class Section:
     """
     What one benchmark found.
 
-    :param name: its name on the command line, and in the markers of ``docs/performance.md``.
+    :param name: its name on the command line, and in the markers of ``docs/evidence/performance.md``.
     :param said: how it was measured, for a reader of the table.
     :param plots: SVG by file name.
     :param further: tables beside the first one.
@@ -110,7 +110,7 @@ class Section:
     def in_short(self) -> str:
         """Return the tables and the plots."""
         tables = map(str, [self.table, *self.further])
-        return "\n\n".join([*tables, *(f"![{self.title}](../benchmarks/{file})" for file in self.plots)])
+        return "\n\n".join([*tables, *(f"![{self.title}](../../benchmarks/{file})" for file in self.plots)])
 
     def __str__(self) -> str:
         return "\n\n".join([f"## {self.title}", self.said, *map(str, [self.table, *self.further])]) + "\n"
@@ -136,7 +136,7 @@ def bars_table(sections: Sequence[Section]) -> Table:
         limit = f"{'at least' if bar.at_least else 'at most'} {number(bar.limit)}{bar.unit}"
         verdict = "met" if bar.met else f"**not met**{': ' + bar.note if bar.note else ''}"
         rows.append([bar.what, f"{number(bar.figure)}{bar.unit}", limit, verdict])
-    return Table(("what", "figure", "bar", ""), rows)
+    return Table(("what", "figure", "target", ""), rows)
 
 
 def machine() -> str:
@@ -157,9 +157,9 @@ def write(report: Report, sections: Sequence[Section], minutes: float) -> None:
     bars = bars_table(sections)
     report.results.write_text(
         f"# Results\n\nWritten by `{report.command}`; what it means is in "
-        "[docs/performance.md](../docs/performance.md). "
+        "[docs/evidence/performance.md](../docs/evidence/performance.md). "
         "Medians, and in brackets the least and the most of all rounds; contenders take turns.\n\n"
-        f"{machine()} It took {minutes:.0f} minutes.\n\n## Bars\n\n{bars}\n\n" + "\n".join(map(str, sections))
+        f"{machine()} It took {minutes:.0f} minutes.\n\n## Targets\n\n{bars}\n\n" + "\n".join(map(str, sections))
     )
     guide = GUIDE.read_text()
     texts = {f"{report.prefix}machine": machine(), f"{report.prefix}bars": str(bars)}

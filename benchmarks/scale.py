@@ -36,11 +36,11 @@ FROM dag_run WHERE dag_id = %s AND run_id = ANY(%s)
 COLUMNS = (
     "runs at once",
     "",
-    "beyond the sandbox's own, s",
-    "worker starts a second",
+    "overhead, s",
+    "worker starts per second",
     "worker starts per run",
     "CPU per run, s",
-    "of it PostgreSQL",
+    "CPU of PostgreSQL, s",
     "database connections",
     "queries per run",
     "API calls per run",
@@ -121,7 +121,7 @@ def run() -> Section:
             "own: from a run's start to its end, less one task and one export; the median. CPU is that of Airflow, "
             "its workers, PostgreSQL and Redis, and queries are PostgreSQL's count of statements, both less what "
             f"the cluster takes for nothing: {number(idle.cpu / idle.seconds)} of a core and "
-            f"{number(idle.queries / idle.seconds)} queries a second. Connections to the database are the most that "
+            f"{number(idle.queries / idle.seconds)} queries per second. Connections to the database are the most that "
             "there were at a time. What videos of a day take is reckoned by what a worker start has taken of this "
             f"project with {many} runs at once, and spread over the day; mind the hours with more.\n\n{takeover.SAID}"
         ),
@@ -148,16 +148,16 @@ def sizes(used: Reading, idle: Reading) -> Table:
     at_rest = [number(idle.cpu / idle.seconds), number(idle.queries / idle.seconds)]
     columns = (
         f"videos a day, of {SHORTS_OF_A_VIDEO} shorts",
-        "worker starts a second",
+        "worker starts per second",
         "cores busy",
-        "queries a second",
+        "queries per second",
     )
     of_a_start = [figure / used.starts for figure in (used.starts, used.cpu, used.queries)]
     rows = [
         [f"{videos:,}", *(number(videos * starts / all_day * figure) for figure in of_a_start)]
         for videos in (100, 1_000, 10_000)
     ]
-    return Table(columns, [["none: what it takes at rest", "0", *at_rest], *rows])
+    return Table(columns, [["none (idle Airflow)", "0", *at_rest], *rows])
 
 
 def crowd(stage: ClusterStage, contender: str, count: int) -> Crowd:

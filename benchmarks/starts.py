@@ -15,24 +15,22 @@ ROOT = HERE.parent
 
 #: What each kind of task does beyond Airflow's own work, in the order in which it does it.
 STEPS = {
-    "the DAG file": "import klap_generate_shorts",
-    "the connection, looked up and checked": (
-        "from klap_provider.hooks.lookup import look_up; look_up('klap_default')"
-    ),
-    "what talks to Klap: requests": "import klap_provider.hooks.client",
-    "the request, checked": (
+    "import the Dag file": "import klap_generate_shorts",
+    "read and check the connection": ("from klap_provider.hooks.lookup import look_up; look_up('klap_default')"),
+    "import requests": "import klap_provider.hooks.client",
+    "validate the request": (
         "from klap_provider.api.requests import *; "
         "build_request(ShortsRequest, {'source_video_url': 'https://a.example/v.mp4', 'max_clip_count': 3})"
     ),
-    "what decides who pays": "import klap_provider.rules.idempotent_submit",
-    "an answer of Klap's, read": (
+    "import the rules of the ledger": "import klap_provider.rules.idempotent_submit",
+    "parse a response": (
         "from klap_provider.api import calls; calls.read_answer(calls.get_task('t'), status=200, headers={}, "
         'body=b\'{"id": "t", "status": "ready", "output_id": "f"}\', secrets=(), now=0)'
     ),
-    "the destination, a local folder": (
+    "check the destination, a local folder": (
         "from klap_provider.files.storage import check_destination; check_destination({destination!r})"
     ),
-    "what fetches a video": "import klap_provider.files.download",
+    "import the download": "import klap_provider.files.download",
 }
 
 #: Which of them a task of that kind takes, beside the DAG file.
@@ -40,7 +38,7 @@ TAKES = {
     "submit": (1, 2, 3, 4, 5, 6),
     "select": (1, 2, 5),
     "export": (1, 2, 3, 4, 5),
-    "wait, for a job submitted just now": (1,),
+    "wait, for a job submitted just before": (1,),
     "deliver": (1, 2, 6, 7),
     "publish": (1, 6),
 }
@@ -57,7 +55,7 @@ def run() -> Section:
     rows = [[f"**{name}**", *(spread(1000 * found[name] for found in rounds) for rounds in both)] for name in names]
     for task, takes in TAKES.items():
         whole = (spread(1000 * sum(found[names[step]] for step in (0, *takes)) for found in rounds) for rounds in both)
-        rows.append([f"a task `{task}`: what it takes of these", *whole])
+        rows.append([f"a task `{task}`: all steps that it needs", *whole])
     return Section(
         name="starts",
         title="5. Worker starts",
@@ -66,7 +64,7 @@ def run() -> Section:
             "(`airflow.sdk.execution_time.task_runner`), kept out of garbage collection; CPU of each step, done for "
             "the first time. Without Airflow's own work: rendering, and the requests for XComs and rows of the ledger."
         ),
-        table=Table(("", "CPU, ms", "where the process that forks tasks has loaded nothing, ms"), rows),
+        table=Table(("", "CPU, ms", "CPU without preloading, ms"), rows),
         bars=[],
     )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 COUNTS = (10, 100)
-DETAILS, SHORTS = "Airflow's own tab Details", "the tab Shorts"
+DETAILS, SHORTS = "Airflow's *Details* tab", "the *Shorts* tab"
 
 
 def run() -> Section:
@@ -42,15 +42,15 @@ def run() -> Section:
         said=(
             f"A run that has ended, in Chromium, {ROUNDS} times: from asking for the tab's address until the first "
             "short is painted. The code of both is in the browser's cache, as it is for who works with them, but for "
-            "the first time of the tab Shorts; Airflow's tab Details is what opening any tab takes."
+            "the first time of the *Shorts* tab; Airflow's *Details* tab is what opening any tab takes."
         ),
         table=Table(
-            ("", "shorts", "until it shows, s"),
+            ("", "shorts", "time until it is shown, s"),
             [[tab, str(count), spread(times)] for (tab, count), times in taken.items()],
         ),
         bars=[
             Bar(
-                f"{COUNTS[-1]} shorts in the tab, against Airflow's tab Details",
+                f"{COUNTS[-1]} shorts in the tab, against Airflow's *Details* tab",
                 statistics.median(taken[SHORTS, COUNTS[-1]]) / statistics.median(taken[DETAILS, COUNTS[-1]]),
                 2,
             )

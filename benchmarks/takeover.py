@@ -32,9 +32,9 @@ class Takeover:
 
     :param taken_up: seconds until the two had all waits.
     :param shares: waits of each, the smaller number first.
-    :param of_two: looks a second of both.
+    :param of_two: polls per second, both triggerers.
     :param taken_over: seconds from the death of one until the other had all waits.
-    :param of_one: looks a second of that one.
+    :param of_one: polls per second, the remaining triggerer.
     """
 
     taken_up: float
@@ -47,11 +47,11 @@ class Takeover:
     def table(self) -> Table:
         """The figures."""
         rows = [
-            ["until they have all of them, s", number(self.taken_up)],
-            ["the share of each", " and ".join(f"{share:,}" for share in self.shares)],
-            ["looks a second of both", number(self.of_two)],
-            ["one is killed: until the other one has all of them, s", number(self.taken_over)],
-            ["looks a second of that one", number(self.of_one)],
+            ["time until they have taken all waits, s", number(self.taken_up)],
+            ["waits of each", " and ".join(f"{share:,}" for share in self.shares)],
+            ["polls per second, both triggerers", number(self.of_two)],
+            ["one is killed: time until the other one has all waits, s", number(self.taken_over)],
+            ["polls per second, the remaining triggerer", number(self.of_one)],
         ]
         return Table((f"two triggerers, {WAITS:,} waits", ""), rows)
 
@@ -60,8 +60,8 @@ class Takeover:
         """What is promised."""
         return [
             Bar("two triggerers: the smaller share of 2,000 waits", self.shares[0] / WAITS, 0.3, at_least=True),
-            Bar("looks a second of a triggerer that has 2,000 waits", self.of_one, 50),
-            Bar("until a triggerer has the waits of another that died", self.taken_over, 90, " s"),
+            Bar("polls per second of a triggerer with 2,000 waits", self.of_one, 50),
+            Bar("time until a triggerer has the waits of one that died", self.taken_over, 90, " s"),
         ]
 
 

@@ -20,7 +20,7 @@ NAMES = {
     "klap": "this project",
     "http_sensor": "HttpSensorTrigger",
     "dbt_cloud": "DbtCloudRunJobTrigger",
-    "bare": "aiohttp alone (the floor)",
+    "bare": "aiohttp alone",
 }
 SCHEMES = {"http": "plain", "https": "TLS"}
 SHARING, MANY = ("klap", "bare"), 10
@@ -80,7 +80,7 @@ def run() -> Section:
             "What is loaded once for all waits is loaded before, by two of them, and in none of the figures. "
             "Those who share a session took 10 polls each at 1,000 waits, as what they do once counts less with each."
         ),
-        table=Table(("", "", "waits", "CPU per poll, ms", "connections", "longest block of the loop, ms"), rows),
+        table=Table(("", "", "waits", "CPU per poll, ms", "connections", "longest block of the event loop, ms"), rows),
         bars=[
             Bar(
                 "CPU per poll over TLS, 1,000 waits, against HttpSensorTrigger",
@@ -90,7 +90,10 @@ def run() -> Section:
             Bar("the same, plain", cpu("klap", "http") / cpu("http_sensor", "http"), 0.4),
             Bar("connections opened for 1,000 waits and 10,000 polls", kept_open, 100),
             Bar(
-                "longest block of the loop, 5,000 waits starting together", statistics.median(blocks) * 1000, 200, " ms"
+                "longest block of the event loop, 5,000 waits starting together",
+                statistics.median(blocks) * 1000,
+                200,
+                " ms",
             ),
             Bar("memory per wait beyond the event loop's own", own, 20, " KiB"),
         ],

@@ -42,7 +42,7 @@ HELD = 1
 #: Seconds between looks of the others, as in Klap's documents.
 TASK_INTERVAL, EXPORT_INTERVAL = 30.0, 15.0
 
-SCRIPT = "the script of Klap's documents"
+SCRIPT = "the script in Klap's documentation"
 
 #: Numbers of shorts that the script takes part with: it exports one after another, and fifty take it 25 minutes.
 IN_SEQUENCE = (1, 10)
@@ -138,7 +138,7 @@ def run() -> Section:
             "it ran with one short. The script exports one short after another; "
             "with 50 it would take 25 minutes, and is left out."
         ),
-        table=Table(("shorts", "", "worker starts", "CPU, s", "API calls", "beyond the sandbox's own, s"), rows),
+        table=Table(("shorts", "", "worker starts", "CPU, s", "API calls", "overhead, s"), rows),
         bars=[
             *(
                 Bar(
@@ -153,19 +153,27 @@ def run() -> Section:
                 for count, most in ((10, 75), (50, 200))
             ),
             *(
-                Bar(f"API calls of a run at Klap's own lengths, {count} shorts", at_klaps_own_lengths(count), most)
+                Bar(
+                    f"API calls of a run at Klap's own lengths (calculated), {count} shorts",
+                    at_klaps_own_lengths(count),
+                    most,
+                )
                 for count, most in ((10, 75), (50, 200))
             ),
             *(
                 Bar(f"{what}, N = {count}, against the best HttpOperator flow", against_the_best(count, figure), most)
                 for what, figure, most in (
-                    ("time beyond the sandbox's own", "beyond", 1 / 3),
+                    ("overhead of a run", "beyond", 1 / 3),
                     ("CPU of a run", "cpu", 2 / 3),
                 )
                 for count in COUNTS
             ),
             *(
-                Bar(f"CPU of a run at Klap's own lengths, N = {count}", cpu_at_klaps_own_lengths(count), 2 / 3)
+                Bar(
+                    f"CPU of a run at Klap's own lengths (calculated), N = {count}",
+                    cpu_at_klaps_own_lengths(count),
+                    2 / 3,
+                )
                 for count in COUNTS
             ),
         ],
@@ -178,7 +186,7 @@ def where_calls_go(cost: Cost) -> str:
 
 
 def run_script(count: int) -> Cost:
-    """Run the script of Klap's documents, with a sandbox of its own."""
+    """Run the script in Klap's documentation, with a sandbox of its own."""
     with Sandbox(task_seconds=TIMES.task, export_seconds=TIMES.export) as sandbox:
         started = time.monotonic()
         arguments = [sandbox.url, str(count), str(TASK_INTERVAL), str(EXPORT_INTERVAL)]

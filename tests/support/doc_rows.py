@@ -10,13 +10,12 @@ TESTS = Path(__file__).resolve().parents[1]
 DOCS = TESTS.parent / "docs"
 
 
-def rows_of(name: str) -> dict[str, list[str]]:
-    """Return the rows of all tables of a page, and which tests each names."""
-    rows = [
-        line
-        for line in (DOCS / name).read_text(encoding="utf-8").splitlines()
-        if line.startswith("|") and not line.endswith(("| test |", "|---|"))
-    ]
+def rows_of(name: str, *, section: str | None = None) -> dict[str, list[str]]:
+    """Return the rows of all tables of a page, or of a section of it, and which tests each names."""
+    page = (DOCS / name).read_text(encoding="utf-8")
+    if section is not None:
+        page = page.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in page.splitlines() if line.startswith("|") and not line.endswith(("| test |", "|---|"))]
     return {row: re.findall(r"`(\S+\.py::test_\w+)`", row) for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""docs/airflow-settings.md names settings that Airflow has, and says of none that it is tested that is not."""
+"""The docs name settings that Airflow has, and call no setting tested that is not."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ if TYPE_CHECKING:
 
     from demo.airflow import LocalAirflow
 
-#: First cell and last cell of each row.
-ROWS = [
-    (cells[0], cells[-1])
-    for line in (ROOT / "docs" / "airflow-settings.md").read_text().splitlines()
-    if line.startswith("| ") and len(cells := [cell.strip() for cell in line.strip("|").split("|")]) > 2
-]
-NAMED = [(setting, tested) for row, tested in ROWS for setting in re.findall(r"\[(\w+)\] (\w+)", row)]
+REFERENCE = (ROOT / "docs" / "reference" / "airflow-settings.md").read_text(encoding="utf-8")
+EVIDENCE = (ROOT / "docs" / "evidence" / "tests.md").read_text(encoding="utf-8")
 
 
-def variable(section: str, key: str) -> str:
-    return f"AIRFLOW__{section}__{key}".upper()
+def named(text: str) -> list[tuple[str, str]]:
+    """Return section and name of each setting that a text names."""
+    return re.findall(r"`\[(\w+)\] (\w+)", text)
 
 
-def test_every_setting_is_one_of_airflows() -> None:
+def test_every_setting_is_one_of_airflows_or_of_this_package() -> None:
     from airflow.configuration import conf
 
     known = conf.configuration_description
-    assert len(NAMED) > 40
-    assert [setting for setting, _ in NAMED if setting[1] not in known.get(setting[0], {}).get("options", {})] == []
+    assert len(set(named(REFERENCE))) > 40
+    unknown = [(section, name) for section, name in named(REFERENCE + EVIDENCE) if name not in options(known, section)]
+    assert unknown == []
+
+
+def options(known: dict[str, dict[str, dict[str, object]]], section: str) -> dict[str, object]:
+    return known.get(section, {}).get("options", {})
 
 
 @pytest.mark.parametrize("word", ["elsewhere", "team"])
@@ -43,11 +44,10 @@ def test_every_setting_that_is_said_to_be_tested_is_set(word: str, tmp_path: Pat
         airflow = Elsewhere(tmp_path, values=tmp_path, connections=tmp_path)
     else:
         airflow = OfATeam(tmp_path, values=tmp_path, dags=tmp_path, plugins=tmp_path, connections={})
-    said = {row: re.findall(r"\[(\w+)\] (\w+)", row) for row, tested in ROWS if re.search(rf"\b{word}\b", tested)}
-    assert len(said) > 10
+    [row] = [line for line in EVIDENCE.splitlines() if line.startswith(f"| **{word}** |")]
+    settings = named(row)
+    assert len(settings) > 10
 
-    unset = {
-        row for row, settings in said.items() if settings and not any(variable(*s) in airflow.env for s in settings)
-    }
+    unset = [each for each in settings if "AIRFLOW__{}__{}".format(*each).upper() not in airflow.env]
 
-    assert unset == set()
+    assert unset == []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-PAGE = (ROOT / "docs" / "deploy.md").read_text()
+PAGE = (ROOT / "docs" / "operations" / "deploy.md").read_text()
 OVERRIDE = yaml.safe_load((DEPLOY / "compose.override.yaml").read_text())
 ENVIRONMENT: dict[str, str] = OVERRIDE["x-klap"]["environment"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()

@@ -1,11 +1,10 @@
-"""The rooms of the package: drawn as they are, loaded one by one, and with one door to Airflow's inside."""
+"""The packages of klap_provider: loaded one by one, and with one door to Airflow's inside."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import pkgutil
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +14,6 @@ import pytest
 
 import klap_provider
 from klap_provider.airflow_internals import api_server, runs, tasks
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(klap_provider.__file__).parent
@@ -54,13 +48,6 @@ def is_published(module: str, name: str) -> bool:
     if module == "airflow.sdk":
         return name in airflow.sdk.__all__ or name == "timezone"
     return f"{module}.".startswith(PUBLISHED) or module in PUBLISHED
-
-
-def test_the_drawing_in_the_docs_is_the_contract() -> None:
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
-    drawing = (ROOT / "docs/architecture.md").read_text().split("rooms below its own", 1)[1].split("```")[1]
-    drawn = [re.split(r"  +", line)[:-1] for line in drawing.strip().splitlines()]
-    assert drawn == [floor.split(" | ") for floor in contract["layers"]]
 
 
 def test_every_other_module_keeps_to_what_airflow_publishes() -> None:

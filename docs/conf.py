@@ -1,0 +1,37 @@
+"""Sphinx configuration. ``make docs`` builds the site into ``docs/_build/html``, without a network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from klap_provider import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "Klap for Apache Airflow"
+copyright = "The authors of airflow-provider-klap"
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "generated"]
+exclude_patterns = ["_build", "_ext"]
+language = "en"
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+# "…" stands for what the reader fills in, also in Python examples; Pygments has no lexer for CSV.
+suppress_warnings = ["misc.highlighting_failure"]
+
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_use_type_comments = False
+python_maximum_signature_line_length = 100
+
+html_theme = "furo"
+html_title = f"Klap for Apache Airflow {__version__}"
+html_copy_source = False
+html_show_sourcelink = False
+pygments_style = "default"
+pygments_dark_style = "monokai"
