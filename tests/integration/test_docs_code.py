@@ -168,22 +168,34 @@ def test_the_script_that_calls_the_api_lists_exports(klap: Sandbox) -> None:
     assert script("calls.list_exports")["exports"] == []
 
 
-def test_the_pytest_files_are_a_suite_that_passes(tmp_path: Path) -> None:
-    assert len(FILES) == 2
+@pytest.mark.timeout(900)  # a whole run, on a machine that others use as well
+def test_the_pytest_files_and_the_complete_example_are_a_suite_that_passes(tmp_path: Path) -> None:
+    """The example runs on Airflow's own ``dag.test()``, from the submission to the manifest."""
+    assert len(FILES) == 3
     for block in FILES:
         code = block.code.replace("/path/to/the/checkout", str(ROOT))
         code = code.replace('f"{CHECKOUT}/.venv/bin/python"', repr(sys.executable))
         (tmp_path / block.code[2:].split("\n")[0]).write_text(code, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
+    [example] = [block for block in DAGS if 'DAG("my_shorts"' in block.code]
+    shorts = tmp_path / "shorts"
+    (tmp_path / "my_shorts.py").write_text(example.code.replace("/data/shorts", str(shorts)), encoding="utf-8")
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    env["PYTHONPATH"] = os.pathsep.join((str(tmp_path), str(ROOT / "plugins")))
+
+    def run(*command: str) -> str:
+        ended = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        return ended.stdout + ended.stderr
+
+    run("airflow", "db", "migrate")
+    said = run("pytest", "-q", "-p", "no:cacheprovider", str(tmp_path))
+    assert "2 passed" in said, said
+    [manifest] = shorts.glob("*/manifest.json")
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    assert len(told["delivered"]) == 3
+    assert told["cost"]["exports"] == 3
+    assert len([*shorts.glob("*/*.mp4")]) == 3
 
 
 # Shell
@@ -351,6 +363,7 @@ def test_every_label_in_italics_is_one_of_the_ui() -> None:
     lost = set()
     for each in PAGES:
         text = re.sub(r"^ *```.*?^ *```$", "", each.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        text = re.sub(r"\n +", " ", text)  # a label can be on two lines
         labels = set(re.findall(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])", text)) - OF_AIRFLOW - NO_LABELS
         lost |= {f"{each.name}: {label}" for label in labels if not is_of_the_ui(label)}
     assert lost == set()
