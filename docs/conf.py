@@ -14,7 +14,7 @@ copyright = "The authors of airflow-provider-klap"
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "generated"]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "_static"]
 language = "en"
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
@@ -31,6 +31,8 @@ python_maximum_signature_line_length = 100
 
 html_theme = "furo"
 html_title = f"Klap for Apache Airflow {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_sourcelink = False
 pygments_style = "default"
