@@ -22,10 +22,10 @@ import pytest
 import requests
 import yaml
 
-from klap_provider.files.permissions import configured
+from klap_provider.files.allowlist import configured
 from klap_provider.hooks import KlapHook
+from klap_provider.rules.allowlist import SETTINGS, Location
 from klap_provider.rules.cost import Cost, Prices, dollars, estimate
-from klap_provider.rules.places import SETTINGS, Place
 from klap_provider.telemetry import metrics
 from tests.support.doc_code import ROOT, Block, blocks_of, commands_of
 
@@ -315,7 +315,7 @@ def test_an_allowlist_is_one_that_the_package_reads(block: Block, monkeypatch: p
         monkeypatch.setenv(f"AIRFLOW__KLAP__{setting.upper()}", value)
         prefixes = configured(fields[setting])
         assert ", ".join(prefixes) == value
-        assert [Place.read(prefix) for prefix in prefixes]
+        assert [Location.parse(prefix) for prefix in prefixes]
 
 
 @pytest.mark.parametrize("block", of_language("yaml"))
