@@ -66,7 +66,7 @@ COMMON_FIELDS = {
     "paths": "Paths or URLs of the videos.",
     "preview_url": "Address of Klap's player.",
     "project_id": "Id of the short at Klap.",
-    "reason": "Why it is left out.",
+    "reason": "Why the video is left out.",
     "run_id": "Id of the run.",
     "runs": "Number of runs.",
     "sha256": "SHA-256 of the video.",
@@ -343,7 +343,7 @@ def xcom_keys(_: Mapping[str, str]) -> str:
         for key, shape in left.items():
             named = shape.__name__ if shape is not dict else "dict"
             link = f"[`{named}`](#{named.lower()})" if shape is not dict else "`dict`"
-            meaning = "What the operator returns." if key == xcoms.RETURN_KEY else comments["", keys[key]]
+            meaning = markdown(shape.__doc__ or "") if key == xcoms.RETURN_KEY else comments["", keys[key]]
             rows.append([code(operator), code(key), link, meaning])
     return markdown_table(("operator", "key", "shape", "meaning"), rows)
 
@@ -352,7 +352,15 @@ def xcom_keys(_: Mapping[str, str]) -> str:
 def xcom_shapes(_: Mapping[str, str]) -> str:
     """Every shape of an XCom and of the asset event."""
     left = [shape for found in xcoms.LEFT_BY.values() for shape in found.values() if shape is not dict]
-    shapes = dict.fromkeys([*left, xcoms.Failure, xcoms.Fate, xcoms.ShortsEvent, xcoms.TaggedShort, xcoms.Unlisted])
+    others = (
+        xcoms.LeftOutVideo,
+        xcoms.IncompleteVideo,
+        xcoms.Failure,
+        xcoms.Fate,
+        xcoms.ShortsEvent,
+        xcoms.TaggedShort,
+    )
+    shapes = dict.fromkeys([*left, *others])
     return "\n\n".join(
         f"### {shape.__name__}\n\n{markdown(shape.__doc__ or '')}\n\n{_shape(shape)}" for shape in shapes
     )
@@ -435,7 +443,7 @@ def metrics_tags(described: Mapping[str, str]) -> str:
     ]
     values = {
         "endpoint": [*endpoints, "other"],
-        "status": ["200", "404", "none"],
+        "status": ["200", "404", "none", "…"],
         "job": [TaskTarget.job, ExportTarget.job],
         "item": [name for name in Prices._fields if name != "second_hand"],
     }

@@ -112,11 +112,11 @@ class Short(TypedDict):
     folder_id: str | None
     #: Klap's name of the short, or its id.
     short_name: str
-    #: 0 to 100; None if Klap gave no score.
+    #: Virality score, 0 to 100; None if Klap gave none.
     virality_score: int | None
     explanation: str | None
     preview_url: str
-    #: Seconds.
+    #: Length in seconds; None if Klap did not report it.
     duration: float | None
 
 
@@ -136,10 +136,10 @@ class Facts(TypedDict):
     """What Klap's list has about a short, for the JSON file beside its video."""
 
     name: str
-    #: 0 to 100.
+    #: Virality score, 0 to 100; None if Klap gave none.
     virality_score: int | None
     explanation: str | None
-    #: Seconds.
+    #: Length in seconds; None if Klap did not report it.
     duration: float | None
     #: Texts to publish the short with, by platform.
     publication_captions: dict[str, Any] | None
@@ -189,7 +189,7 @@ class Selected(TypedDict):
     of: list[str]
     #: Klap's id of their folder or project. For another id the run selects again.
     target: str
-    #: None without a review.
+    #: The result of the review; None without a review.
     review: Review | None
 
 
@@ -250,7 +250,7 @@ class Delivered(File):
     sidecar: str
     #: Texts to publish the short with, by platform.
     publication_captions: dict[str, Any] | None
-    #: None if the transcript is longer than 10,000 characters. The JSON file always has it.
+    #: What is said in the short; None if this is longer than 10,000 characters. The JSON file always has it.
     transcript: str | None
 
 
@@ -285,7 +285,7 @@ class RunCost(TypedDict):
     """What a run has cost."""
 
     input_videos: int
-    #: None if the shorts were never listed.
+    #: Number of generated shorts that were paid for; None if the shorts were never listed.
     generated_shorts: int | None
     exports: int
     #: Sum in US dollars, without what is not known.
@@ -304,7 +304,7 @@ class Published(TypedDict):
     manifest: str
     delivered: int
     paths: list[str]
-    #: None if the cost is not calculated.
+    #: Cost of the run; None if it is not calculated.
     cost: RunCost | None
 
 
@@ -382,6 +382,7 @@ class Summary(Unlisted):
     videos: int
     runs: int
     complete: int
+    #: Number of delivered shorts.
     shorts: int
     incomplete: list[IncompleteVideo]
 

@@ -61,7 +61,10 @@ WAIT = Metric(
     ("job",),
 )
 GENERATED = Metric(
-    "klap.shorts.generated", "counter", "shorts", "The generated shorts were listed. The value is their number."
+    "klap.shorts.generated",
+    "counter",
+    "shorts",
+    "The shorts that the run has paid for were listed for the first time. The value is their number.",
 )
 SELECTED = Metric(
     "klap.shorts.selected", "counter", "shorts", "The shorts to export were selected. The value is their number."
@@ -76,7 +79,7 @@ COST = Metric(
     "klap.cost",
     "counter",
     "US dollars",
-    "Klap accepted a billed request, or the generated shorts were listed. The value is the price of the connection.",
+    "Klap accepted a submission or an export, or generated shorts were counted. The value is the price.",
     ("item",),
 )
 
