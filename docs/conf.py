@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from klap_provider import __version__
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element
+    from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -37,3 +42,15 @@ html_copy_source = False
 html_show_sourcelink = False
 pygments_style = "default"
 pygments_dark_style = "monokai"
+
+
+def without_return_type(app: Sphinx, domain: str, kind: str, content: Element) -> None:
+    """Remove the return type of a constructor: ``:return:`` of an operator is what its task returns."""
+    for field in [each for each in content.findall() if each.tagname == "field"]:
+        if kind == "class" and field[0].astext() == "rtype":
+            field.parent.remove(field)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the function above, after autodoc has added the types."""
+    app.connect("object-description-transform", without_return_type, priority=900)

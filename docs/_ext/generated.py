@@ -264,6 +264,54 @@ def allowlist_settings(_: Mapping[str, str]) -> str:
     return markdown_table(("option", "environment variable", "meaning", "example"), rows)
 
 
+@table
+def languages(_: Mapping[str, str]) -> str:
+    """The languages of the form."""
+    from klap_provider.api.languages import LANGUAGES
+
+    return (
+        ", ".join(f"{name} ({code(short)})" for short, name in sorted(LANGUAGES.items(), key=lambda each: each[1]))
+        + "."
+    )
+
+
+@table
+def request_bodies(_: Mapping[str, str]) -> str:
+    """The fields of the request models."""
+    from klap_provider.api import requests
+
+    models = (requests.ShortsRequest, requests.VideoRequest, requests.ExportRequest)
+    parts = (requests.Dimensions, requests.EditingOptions, requests.Watermark)
+    tables = []
+    for model in (*models, *parts):
+        rows = []
+        for name, schema in model.model_json_schema()["properties"].items():
+            variants = schema.get("anyOf", [schema])
+            kind = next((each["$ref"].rpartition("/")[2] for each in variants if "$ref" in each), None)
+            rules = {key: value for each in (*variants, schema) for key, value in each.items() if value != "null"}
+            default = _default(schema["default"]) if "default" in schema else "**required**"
+            rows.append([code(name), code(kind) if kind else _type(rules), default])
+        title = "" if model in models else " (part of a request)"
+        tables.append(f"### {model.__name__}{title}\n\n{markdown_table(('field', 'type and range', 'default'), rows)}")
+    return "\n\n".join(tables)
+
+
+@table
+def api_calls(_: Mapping[str, str]) -> str:
+    """Every call of the API."""
+    rows = [
+        [code(f"{name}{_arguments(made)}"), markdown((inspect.getdoc(made) or "").partition("\n\n")[0])]
+        for name, made in inspect.getmembers(calls, inspect.isfunction)
+        if "Call[" in str(made.__annotations__.get("return"))
+    ]
+    return markdown_table(("call", "request"), rows)
+
+
+def _arguments(function: Callable[..., Any]) -> str:
+    parameters = inspect.signature(function).parameters.values()
+    return f"({', '.join(each.name + ('=…' if each.kind is each.KEYWORD_ONLY else '') for each in parameters)})"
+
+
 # Errors
 
 

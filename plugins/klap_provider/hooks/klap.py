@@ -30,13 +30,13 @@ NO_TASK = "connectiontest00"
 
 class KlapHook(HttpHook):
     """
-    Talk to the Klap API.
+    Call the Klap API.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
-    :param backoff: how often a call is repeated, where it may be. Default: 4 attempts within about 10 s.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
+    :param backoff: how often a call is repeated after a transient error. Default: 4 attempts within about 10 s.
 
-    Every call of the API is in :mod:`klap_provider.api.calls`; :meth:`call` carries one out:
+    :mod:`klap_provider.api.calls` has every call of the API, and :meth:`call` sends one:
 
     .. code-block:: python
 
@@ -64,10 +64,10 @@ class KlapHook(HttpHook):
     @property
     def connection(self) -> KlapConnection:
         """
-        The connection, looked up once and checked, for the user that this hook acts for.
+        The checked connection, with the managed user of this hook. It is read once.
 
-        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
-        :raises KlapInputError: ``on_behalf_of`` is no id.
+        :raises KlapConfigError: it is missing, has no key, or has a wrong setting.
+        :raises KlapInputError: ``on_behalf_of`` is not an id.
         """
         return self.client.connection
 
@@ -75,10 +75,10 @@ class KlapHook(HttpHook):
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
     ) -> requests.Session:
         """
-        Return the one session of this hook, with the key and without anything of the connection's Extra.
+        Return the HTTP session of this hook. It sends the API key, and nothing of the connection's Extra.
 
-        :param headers: further headers for this session.
-        :param extra_options: as for ``HttpHook``: ``timeout`` and ``check_response``.
+        :param headers: additional headers for this session.
+        :param extra_options: ``timeout`` and ``check_response``, as for ``HttpHook``.
         """
         session = self.client.session
         session.headers.update(headers or {})
@@ -97,15 +97,17 @@ class KlapHook(HttpHook):
 
     def call(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
         """
-        Carry out an API call and return its parsed answer; see :meth:`KlapClient.call`.
+        Send an API call and return its parsed response.
 
-        :param backoff: instead of the hook's own.
+        :param call: the call, from :mod:`klap_provider.api.calls`.
+        :param backoff: how often the call is repeated, instead of the hook's own value.
+        :raises KlapError: the call failed, see :mod:`klap_provider.errors`.
         """
         return self.client.call(call, backoff=backoff)
 
     def create_user(self) -> User:
         """
-        Make a managed user, to act for with ``on_behalf_of``. Each call makes another one.
+        Create a managed user for ``on_behalf_of``. Each call creates another user.
 
         :return: the user, with ``id`` and ``email``.
         """
@@ -113,10 +115,10 @@ class KlapHook(HttpHook):
 
     def create_user_token(self, user_id: str) -> str:
         """
-        Make a token that opens the embedded players of a managed user, and mask it in the task's log from now on.
+        Create a token that opens the embedded players of a managed user. It is masked in the log of the task.
 
-        :param user_id: as :meth:`create_user` returns it.
-        :return: the token: a secret, which does not belong into an XCom, and so not into what a task returns.
+        :param user_id: id of the user, as :meth:`create_user` returns it.
+        :return: the token. It is a secret: do not return it from a task, because results are stored as XComs.
         """
         token = self.call(calls.create_user_token(user_id)).external_access_token
         mask_secret(token)
@@ -124,10 +126,12 @@ class KlapHook(HttpHook):
 
     def embed_url(self, project_id: str, token: str | None = None) -> str:
         """
-        Return the address of a short's player, for a web page to embed.
+        Return the address of a short's player for embedding in a web page.
 
-        :param token: as :meth:`create_user_token` returns it. Default: ``external_access_token`` of the connection.
-            It is part of the address, which is then as secret as the token. Without any, this is the plain player.
+        :param project_id: id of the short.
+        :param token: token of the user, as :meth:`create_user_token` returns it. Default: ``external_access_token`` of
+            the connection. The address contains the token, so it is a secret, too. Without a token, the address is that
+            of the public player.
         """
         connection, project = self.connection, quote(project_id, safe="")
         token = token or connection.external_access_token
@@ -138,11 +142,12 @@ class KlapHook(HttpHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Tell a good key, a bad key and an unreachable host apart, by asking for a task that does not exist.
+        Test the key and the host with a request for a task that does not exist, which costs nothing.
 
-        A destination in object storage is written to, too; one on a disk may be the workers' alone.
+        If the connection has a destination in object storage, a file is written there. A folder is not tested, because
+        only workers may see it.
 
-        :return: whether the connection works, and a sentence for the person who asked.
+        :return: whether the connection works, and a message for the user.
         """
         try:
             self.call(calls.get_task(NO_TASK), backoff=Backoff(attempts=1))

@@ -34,7 +34,7 @@ class DeliveringTask(Protocol):
 
 
 class OpenInKlapLink(BaseOperatorLink):
-    """Opens the folder of the shorts in Klap's own app, at the task's short if it has one."""
+    """Open the folder of the shorts in Klap's app, at the short of the task if it has one."""
 
     name = "Open in Klap"
 
@@ -51,7 +51,7 @@ class OpenInKlapLink(BaseOperatorLink):
 
 
 class PreviewShortLink(BaseOperatorLink):
-    """Opens the short in Klap's player."""
+    """Open the short in Klap's player."""
 
     name = "Preview short"
 
@@ -65,7 +65,7 @@ class PreviewShortLink(BaseOperatorLink):
 
 
 class ExportedVideoLink(BaseOperatorLink):
-    """Opens the exported video at Klap's public address: browsers do not open what lies in the team's storage."""
+    """Open the exported video at Klap's public address."""
 
     name = "Exported video"
 

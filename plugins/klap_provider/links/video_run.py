@@ -21,7 +21,7 @@ class RunningTask(Protocol):
 
 
 class VideoRunLink(BaseOperatorLink):
-    """Opens the run that a batch started, or found, for a video."""
+    """Open the run of a video of a batch."""
 
     name = "Run of this video"
 

@@ -101,8 +101,9 @@ class KlapOperator(HooksRendering):
     Base of the operators and sensors.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``. Templated.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
-    :param retry_policy: default :class:`~klap_provider.operators.retry_policy.KlapRetryPolicy`.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
+    :param retry_policy: which errors are retried. Default
+        :class:`~klap_provider.operators.retry_policy.KlapRetryPolicy`.
     """
 
     ui_color = "#ece4ff"

@@ -37,47 +37,47 @@ if TYPE_CHECKING:
 
 class DeliverShortOperator(KlapLedgerOperator):
     """
-    Copy an exported short to storage, whole or not at all. Constant memory; nothing is done twice.
+    Copy the video of an exported short to storage, with a JSON file beside it.
 
-    The file name consists of the score, the short's name and the export's id
-    (:func:`~klap_provider.rules.file_names.file_name`). A JSON file of the same name beside it has Klap's score,
-    explanation, publication captions and transcript.
+    The video appears under its final name only when it is complete. The file name consists of the score, the short's
+    name and the export's id (:func:`~klap_provider.rules.file_names.file_name`). The JSON file has the same name, and
+    has Klap's score, explanation, publication captions and transcript.
 
-    A file that is there already is fetched again only if it is not what was delivered: if its size is another one than
-    this task has delivered, or, where this task remembers none, its hash another one than the JSON file says. Without
-    a JSON file it has to be a whole MP4.
+    An existing file is kept if it is what was delivered: if its size is the one that this task recorded, or else if its
+    hash is the one in the JSON file, or else if it is a complete MP4. Otherwise it is downloaded again. The task needs
+    constant memory.
 
     :param export_id: id of the export, which must be ready. Templated.
     :param project_id: id of the short. Templated.
-    :param folder_id: its folder; None after video-to-video. Templated.
-    :param destination: folder to deliver to: an absolute path, or a URL that Airflow's ``ObjectStoragePath``
-        understands, such as ``s3://aws_default@bucket/shorts``. Default: the connection's, or ``klap_shorts`` in
-        Airflow's home, where all tasks run on one machine. Templated.
-    :param subfolder: folder below it. Templated.
+    :param folder_id: id of its folder; None after video-to-video. Templated.
+    :param destination: folder to deliver to: an absolute path, or a URL for Airflow's ``ObjectStoragePath`` such as
+        ``s3://aws_default@bucket/shorts``. Default: the destination of the connection, or ``klap_shorts`` in Airflow's
+        home if all tasks run on one machine. Templated.
+    :param subfolder: folder below the destination. Templated.
     :param short_name: name of the short, for the file name and shown as the map index. Templated.
-    :param virality_score: 0–100, for the file name. Templated.
-    :param source_video_url: the video that it is a short of, for the JSON file. Templated.
-    :param klap_task_id: Klap's task that made it, for the JSON file. Templated.
-    :param wait_task_id: id of the :class:`~klap_provider.sensors.ExportStatusSensor` of the same short. The address
-        that it has found is tried first; Klap is asked only if that does not do. Default: Klap is asked.
-    :param list_task_id: id of the :class:`~klap_provider.operators.ListShortsOperator` that has listed the short. If
-        the list had its texts, Klap is not asked for them again. Default: it is.
-    :param submit_task_id: id of the task that submitted the video. The destination that it recorded before anything was
-        paid is allowed, whatever the connection and the allowlist are today. Default: no task.
+    :param virality_score: score of the short, 0–100, for the file name. Templated.
+    :param source_video_url: address of the source video, for the JSON file. Templated.
+    :param klap_task_id: id of the task at Klap, for the JSON file. Templated.
+    :param wait_task_id: id of the :class:`~klap_provider.sensors.ExportStatusSensor` of the short. Its result has the
+        address of the video, so that Klap is not asked again. Default: Klap is asked.
+    :param list_task_id: id of the :class:`~klap_provider.operators.ListShortsOperator` that listed the short. Its
+        result can have the texts for the JSON file, so that Klap is not asked again. Default: Klap is asked.
+    :param submit_task_id: id of the task that submitted the video. The destination that it recorded is allowed, even if
+        the connection or the allowlist has changed since. Default: no task.
     :param allowed_destinations: prefixes of addresses that a run may use as ``destination``
-        (:mod:`klap_provider.rules.allowlist`).
-        Values in the Dag file are always allowed. Default: ``[klap] allowed_destinations`` of Airflow's configuration.
+        (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
+        allowed_destinations`` of Airflow's configuration.
     :param max_bytes: size at which a download is given up. Default 5 GiB.
     :param download_timeout: seconds after which a download is given up. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
     :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str, "src_url": str | None,
-        "sidecar": str, "publication_captions": dict | None, "transcript": str | None}``: ``src_url`` is Klap's address
-        of the video, if this task has fetched it and the address is no secret, ``sidecar`` the JSON file, and
-        ``transcript`` None if it is longer than 10,000 characters.
-    :raises KlapInputError: there is no destination that all tasks see, or it cannot be right.
-    :raises KlapDownloadError: the file could not be fetched whole.
-    :raises KlapStorageError: it could not be stored.
+        "sidecar": str, "publication_captions": dict | None, "transcript": str | None}``. ``src_url`` is Klap's address
+        of the video, if this task downloaded it and the address is not signed. ``sidecar`` is the JSON file.
+        ``transcript`` is None if it is longer than 10,000 characters.
+    :raises KlapInputError: the destination is wrong, or not shared by all tasks.
+    :raises KlapDownloadError: the file could not be downloaded completely.
+    :raises KlapStorageError: the file could not be stored.
     """
 
     template_fields: Sequence[str] = (

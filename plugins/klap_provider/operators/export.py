@@ -27,29 +27,29 @@ MOST_TO_CHECK = 25
 
 class ExportShortOperator(KlapSubmitOperator):
     """
-    Have one short rendered as a video file: ``POST /projects/…/exports``. Costs money, once.
+    Request the export of a short as a video file: ``POST /projects/…/exports``. Klap bills it once.
 
-    An export of the same short with the same settings is reused, whichever run paid for it, unless it failed at Klap:
-    every export is recorded in the ledger (:mod:`klap_provider.rules.ledger`). If the response to a POST never arrives,
-    the export is looked for with ``GET /exports`` (:mod:`klap_provider.rules.in_doubt`).
+    The ledger (:mod:`klap_provider.rules.ledger`) records every export. If any run has paid for an export of the same
+    short with the same settings, that export is used, unless it failed at Klap. If the response to a POST never
+    arrives, the operator looks for the export with ``GET /exports`` (:mod:`klap_provider.rules.in_doubt`).
 
     :param project_id: id of the short. Templated.
-    :param folder_id: its folder; None after video-to-video. Templated.
-    :param watermark: ``{"src_url": str, "pos_x": 0–1, "pos_y": 0–1, "scale": float}``, of which only ``src_url`` is
-        required; the position is the centre's, default 0.5 each. None, or an empty ``src_url``: no watermark of
-        yours; Klap may then put its own on. Templated.
+    :param folder_id: id of its folder; None after video-to-video. Templated.
+    :param watermark: ``{"src_url": str, "pos_x": 0–1, "pos_y": 0–1, "scale": float}``. Only ``src_url`` is required.
+        The position is that of the centre, 0.5 by default. None, or an empty ``src_url``: no watermark of yours, but
+        Klap may add its own. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
-    :param source_video_url: the video that it was cut from, for the ledger's line. Templated.
+    :param source_video_url: address of the source video, for the ledger. Templated.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
-    :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str,
-        "paid": int, "entry": str, "short_name": str, "watermark": str | None}``: how many exports of the short Klap has
-        accepted of this run so far, its key in the ledger, the name of the short or its id, and the watermark's address
-        without secrets.
-    :raises KlapSubmitPendingError: too early to tell what became of an earlier request; is retried.
-    :raises KlapSubmitUncertainError: of several exports nobody knows which is the lost one; says how to go on.
-    :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
-        value is known there already.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
+    :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str, "paid": int, "entry":
+        str, "short_name": str, "watermark": str | None}``. ``paid`` is the number of exports of this task that Klap has
+        accepted so far. ``entry`` is the key of the request in the ledger. ``watermark`` is its address without
+        secrets.
+    :raises KlapSubmitPendingError: the request is in doubt, and it is too early to decide; the task is retried.
+    :raises KlapSubmitUncertainError: the request is in doubt, and the user has to decide.
+    :raises KlapInputError: a parameter is wrong; nothing was sent. The constructor raises ``ValueError`` if it can
+        check the value already.
     """
 
     template_fields: Sequence[str] = (

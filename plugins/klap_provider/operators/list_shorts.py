@@ -41,47 +41,43 @@ if TYPE_CHECKING:
 
 class ListShortsOperator(KlapLedgerOperator):
     """
-    List the shorts that a task made, best first: ``GET /projects/{folder_id}``.
+    List the generated shorts of a task, and select the best: ``GET /projects/{folder_id}``.
 
-    After video-to-video, which makes one project without a folder, it lists that one. Just after a task is ready its
-    list can be late by some minutes, and Klap may fill it gradually. The list counts at once if it has the shorts of
-    ``listed_ids``, ``max_clip_count`` shorts, or all of ``project_ids``, or all that this run has selected before.
-    Otherwise the triggerer polls it until two polls agree that are a minute apart, or less where the connection sets a
-    short poll interval.
+    Just after a task is ready, Klap's list of shorts can be late or incomplete. The list is taken at once if it has all
+    shorts of ``listed_ids``, or ``max_clip_count`` shorts, or all of ``project_ids``, or all shorts that this run
+    selected before. Otherwise the triggerer polls the list until two polls agree that are a minute apart, or less if
+    the connection has a shorter poll interval. After video-to-video the list has one project.
 
-    What a run has selected, it keeps, in its order: after a clear, shorts that are new, missing or of another score
-    change nothing. To select anew, delete the row ``selection …`` in the ledger, or start a new run.
+    A run keeps its selection and its order. New, missing or rescored shorts change nothing after a clear. To select
+    again, delete the row ``selection.…`` of the ledger, or start a new run.
 
-    :param folder_id: the ``output_id`` of a video-to-shorts task. Templated.
-    :param project_id: the ``output_id`` of a video-to-video task, instead. Templated.
-    :param min_virality_score: leave out shorts that score less, 0–100. Default: none is left out. Templated.
-    :param without_score: what to do, with ``min_virality_score``, with shorts that Klap gave no score: ``leave_out``
-        or ``export`` them, after those with a score. Default ``leave_out``. Templated.
-    :param limit: how many to return at most. Default: all. Templated.
-    :param project_ids: ids of shorts of the folder: just these are returned, whatever ``limit`` and
-        ``min_virality_score`` say. Default: none is asked for by its id. Templated.
-    :param max_clip_count: how many shorts Klap was asked to make at most. Default: not known. Templated.
-    :param listed_ids: ids of the shorts that ``TaskStatusSensor`` saw, as a list, or as JSON:
-        ``"{{ ti.xcom_pull('wait').get('listed_ids') | tojson }}"``. Default: not known. Templated.
-    :param source_video_url: the video, for the ledger's line on what Klap bills for the shorts. Templated.
-    :param budget: US dollars that the run may cost: of the selected shorts the best are returned for whose exports it
-        does, beside the video and the shorts that Klap made of it. Default: no limit. Templated.
-    :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
-        Default 1. Templated.
-    :param allow_empty: return an empty list, instead of failing, if Klap made no shorts. Default false. Templated.
+    :param folder_id: ``output_id`` of a video-to-shorts task. Templated.
+    :param project_id: ``output_id`` of a video-to-video task, instead of ``folder_id``. Templated.
+    :param min_virality_score: minimum score, 0–100. Default: no minimum. Templated.
+    :param without_score: what to do with shorts without a score if ``min_virality_score`` is set: ``leave_out`` or
+        ``export``, after those with a score. Default ``leave_out``. Templated.
+    :param limit: maximum number of shorts to return. Default: all. Templated.
+    :param project_ids: ids of the shorts to return, regardless of ``limit`` and ``min_virality_score``. Default: not
+        set. Templated.
+    :param max_clip_count: maximum number of shorts that Klap was asked for. Default: not known. Templated.
+    :param listed_ids: ids of the shorts that ``TaskStatusSensor`` listed, as a list or as JSON: ``"{{
+        ti.xcom_pull('wait').get('listed_ids') | tojson }}"``. Default: not known. Templated.
+    :param source_video_url: address of the source video, for the ledger. Templated.
+    :param budget: US dollars that the run may cost. Exports that would exceed it are skipped, lowest score first.
+        Default: no limit. Templated.
+    :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default 1. Templated.
+    :param allow_empty: return an empty list instead of failing if Klap generated no shorts. Default false. Templated.
     :param list_timeout: seconds after which the list is taken as it is. Default 300.
-    :param deferrable: wait for the list in the triggerer rather than on a worker. Default true.
+    :param deferrable: wait for the list in the triggerer instead of on a worker. Default true.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's. Templated.
-    :return: a list, possibly empty, to map over:
-        ``{"project_id": str, "folder_id": str | None, "short_name": str, "virality_score": int | None,
-        "explanation": str | None, "preview_url": str, "duration": float | None}``, the score from 0 to 100, the
-        duration in seconds. The XCom ``klap_shorts`` has every short in this form, and with it the ``reason`` why it
-        was not selected: a word of :class:`~klap_provider.rules.selection.Unselected`, or None if it was. The XCom
-        ``klap_offer`` says what an export costs and what was paid before, and ``klap_described`` what the list has of
-        each selected short for the file beside its video.
-    :raises KlapInputError: a short of ``project_ids`` is not there.
-    :raises KlapNoShortsError: Klap made none. That all fall below the minimum is no error.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
+    :return: a list to map over, which can be empty: ``{"project_id": str, "folder_id": str | None, "short_name": str,
+        "virality_score": int | None, "explanation": str | None, "preview_url": str, "duration": float | None}``, with
+        the score from 0 to 100 and the duration in seconds. The XCom ``klap_shorts`` has every generated short, with
+        the ``reason`` if it was not selected. The XCom ``klap_offer`` has the price of an export and what was paid
+        before. ``klap_described`` has the texts of the selected shorts.
+    :raises KlapInputError: a short of ``project_ids`` does not exist.
+    :raises KlapNoShortsError: Klap generated no shorts. It is not an error if all shorts are below the minimum score.
     """
 
     template_fields: Sequence[str] = (

@@ -43,47 +43,43 @@ OF_EACH_RUN = "runs"
 
 class PublishShortsOperator(KlapOperator):
     """
-    Write ``manifest.json`` beside the delivered shorts, and fail if any selected short is missing.
+    Write ``manifest.json`` beside the delivered shorts, record an asset event, and fail if a selected short is missing.
 
-    Runs may deliver to one folder, such as with ``klap_task_id``: each writes the same to a file of its own in
-    ``runs/`` first, which no other one touches and its own clear replaces. ``manifest.json`` is the latest one's.
+    Use it as the last task of a run, with ``trigger_rule="all_done"``, so that it always runs. It does not call Klap.
 
-    Meant as the last task, with ``trigger_rule="all_done"``, so that it runs whatever happened before it. It makes
-    no API call.
+    Several runs can deliver to the same folder. So each run writes its manifest also to a file of its own in ``runs/``.
+    ``manifest.json`` is the manifest of the run that ended last.
 
-    A run that delivered all its shorts, and at least one, is told to Airflow as one event of the asset that its
-    destination is, by way of an alias. One for all: of several events that a task has for one asset, Airflow gives the
-    run that they start the first alone, and the others to the run after.
+    If all shorts were delivered, and at least one, the task records one asset event for the destination through an
+    asset alias. It is one event for all shorts, because Airflow would give several events of a task to different runs.
 
-    :param steps: ids of the tasks that each selected short goes through, in order; they are mapped over ``shorts``, and
+    :param steps: ids of the tasks that each selected short goes through, in order. They are mapped over ``shorts``, and
         the last one is a :class:`~klap_provider.operators.DeliverShortOperator`.
     :param shorts: the selected shorts, as :class:`~klap_provider.operators.ListShortsOperator` returns them; None if
-        it did not come to that. Templated.
-    :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose answer goes into the
-        manifest, if there is one.
-    :param source_video_url: the video. Templated.
-    :param klap_task_id: Klap's task; None if it did not come to that. Templated.
-    :param folder_id: Klap's folder of the shorts; None if it did not come to that. Templated.
-    :param submissions: how often the run paid for the video, as ``SubmitShortsOperator`` returns it (``paid``).
-        Default: the cost is not reckoned. Templated.
-    :param list_task_id: id of the task that listed the shorts of the video, each of which Klap bills. Default: there
-        are none to be billed, as after video-to-video.
-    :param destination: as given to the delivering task; the same default. Templated.
-    :param subfolder: as given to the delivering task. Templated.
-    :param submit_task_id: as given to the delivering task.
+        they were never listed. Templated.
+    :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose result is written to
+        the manifest. Default: none.
+    :param source_video_url: address of the source video. Templated.
+    :param klap_task_id: id of the task at Klap; None if there is none. Templated.
+    :param folder_id: id of the folder of the shorts; None if there is none. Templated.
+    :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default: the cost is not
+        calculated. Templated.
+    :param list_task_id: id of the task that listed the generated shorts, which Klap bills. Default: no shorts are
+        billed, as after video-to-video.
+    :param destination: the same as for the delivering task, with the same default. Templated.
+    :param subfolder: the same as for the delivering task. Templated.
+    :param submit_task_id: the same as for the delivering task.
     :param allowed_destinations: prefixes of addresses that a run may use as ``destination``
-        (:mod:`klap_provider.rules.allowlist`).
-        Values in the Dag file are always allowed. Default: ``[klap] allowed_destinations`` of Airflow's configuration.
-    :param asset_alias: name of the asset alias to tell the shorts under. None: they are not told.
+        (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
+        allowed_destinations`` of Airflow's configuration.
+    :param asset_alias: name of the asset alias. None: no asset event is recorded.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
-    :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``, the cost as
-        :meth:`~klap_provider.rules.cost.Cost.to_json` says it. The XCom ``klap_outcome`` says of each short
-        ``{"project_id": str, "path": str | None, "size": int | None, "src_url": str | None, "step": str | None,
-        "error": str | None}``, and ``klap_cost`` what the run has cost, also where shorts are missing. Airflow's lists
-        of task instances have a line of it in the column *Map Index*, such as ``3 delivered, $4.12``.
-    :raises KlapInputError: there is no destination that all tasks see, or it cannot be right.
-    :raises KlapIncompleteError: a step before the shorts failed, or shorts are missing. The manifest has been written
-        then too, unless the video was never submitted.
+    :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``. The XCom ``klap_outcome``
+        has what became of each short. The XCom ``klap_cost`` has the cost of the run, also if shorts are missing. The
+        column *Map Index* of Airflow's task lists shows a summary, such as ``3 delivered, $4.12``.
+    :raises KlapInputError: the destination is wrong, or not shared by all tasks.
+    :raises KlapIncompleteError: an earlier task failed, or shorts are missing. The manifest is written before, unless
+        the video was never submitted.
     """
 
     #: What was delivered and what that has cost, for people.

@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 class ReadVideoListOperator(KlapOperator):
     """
-    Read a list of videos, and check all of it before anything is started or paid for.
+    Read a list of videos, and check all of it before anything is started or paid.
 
-    A video that the list has twice, with the same settings, is returned once. Left out are addresses that certainly
-    lead to no video; see :mod:`klap_provider.files.preflight`.
+    A video that is listed twice with the same settings is returned once. Addresses that lead to no video are left out
+    (:mod:`klap_provider.files.preflight`).
 
-    :param form: the fields of the trigger form of the DAG that makes the runs, by name.
-    :param trigger_dag_id: that DAG.
+    :param form: the fields of the trigger form of the Dag that runs the videos, by name.
+    :param trigger_dag_id: id of that Dag.
     :param source_video_urls: the list itself. Templated.
-    :param list_path: or else where it is: an absolute path, or any URL of Airflow's object storage. A name that ends in
-        ``.csv`` or ``.tsv`` is read as :func:`~klap_provider.rules.video_list.read_csv` does, any other one URL per
-        line. Templated.
-    :param settings: fields of the form for all videos; what is empty is not set. Templated.
+    :param list_path: path or object storage URL of the list, instead of ``source_video_urls``. A file whose name ends
+        in ``.csv`` or ``.tsv`` is read as a table (:func:`~klap_provider.rules.video_list.read_csv`), any other file as
+        one address per line. Templated.
+    :param settings: form parameters for all videos. Empty values are ignored. Templated.
     :param allowed_lists: prefixes of addresses that a run may use as ``list_path``
-        (:mod:`klap_provider.rules.allowlist`).
-        Values in the Dag file are always allowed. Default: ``[klap] allowed_lists`` of Airflow's configuration.
-    :param allowed_sources: the same for the videos, and always for those of a file.
-    :param allowed_destinations: the same for the destination in the settings, and always for those of a file.
-    :param strict_conf: refuse a run whose conf has names that are none of its DAG's params. Default false.
-    :return: for each video ``{"source_video_url": str, "trigger_run_id": str, "settings": dict, "line": int}``,
-        with the settings that are this video's own. The XCom ``klap_settings`` has those that were set for all,
-        ``klap_list`` what was left out, and why, and the Dag that makes the runs.
-    :raises KlapInputError: the list or an entry cannot be right; names the lines.
+        (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
+        allowed_lists`` of Airflow's configuration.
+    :param allowed_sources: the same for the videos. Videos of a file are always checked.
+    :param allowed_destinations: the same for destinations. Destinations of a file are always checked.
+    :param strict_conf: refuse a run if its ``conf`` has a name that is not a parameter of the Dag. Default false.
+    :return: a list with ``{"source_video_url": str, "trigger_run_id": str, "settings": dict, "line": int}`` for each
+        video; ``settings`` are those of this video alone. The XCom ``klap_settings`` has the settings for all videos.
+        The XCom ``klap_list`` has what was left out, and why, and the Dag that runs the videos.
+    :raises KlapInputError: the list or a line of it is wrong; the message names the lines.
     """
 
     template_fields: Sequence[str] = ("source_video_urls", "list_path", "settings")

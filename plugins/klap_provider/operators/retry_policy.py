@@ -23,13 +23,13 @@ LONGEST_CAUSE = 500
 
 class KlapRetryPolicy(RetryPolicy):
     """
-    Retry transient errors, no sooner than Klap asked; fail at once on other errors of this package.
+    Retry transient errors, no sooner than Klap asked for; fail at once on other errors of this package.
 
-    The default of every operator and sensor here. How often is still the task's ``retries``, and ``retry_delay``
-    applies where Klap did not ask for more. Other exceptions are left to Airflow, unless the task has already done its
-    work and only its result could not be stored: that fails at once, with the reason in the XCom ``klap_error``.
+    This is the default of every operator and sensor of this package. The task's ``retries`` limits the number of
+    retries. ``retry_delay`` applies unless Klap asked for a longer time. Other exceptions are left to Airflow. One case
+    is different: if the task did its work and only its result could not be stored, the task fails at once.
 
-    A retry never pays twice: it continues with what was submitted (:mod:`klap_provider.rules.idempotent_submit`).
+    A retry never pays twice: it continues with the recorded job (:mod:`klap_provider.rules.idempotent_submit`).
     """
 
     def evaluate(

@@ -28,29 +28,29 @@ LONGEST_REVIEW = timedelta(days=366)
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     """
-    List the shorts as :class:`~klap_provider.operators.ListShortsOperator` does, and let a person pick among them.
+    List the shorts like :class:`~klap_provider.operators.ListShortsOperator`, and let a reviewer select among them.
 
-    The task waits in the state ``awaiting_input``, without a worker or a triggerer. Its page in Airflow's UI
-    (*Required Actions*) shows every short with score, explanation and preview; those that ``limit``,
-    ``min_virality_score`` and ``budget`` select are picked already. Without an answer in time it goes on with these. If
-    more are picked than the budget does for, the best of them are returned. The run's tab *Shorts* asks the same, with
-    players.
+    The task waits in the state ``awaiting_input``, without a worker or a triggerer. The reviewer answers in the run's
+    *Shorts* tab, which has players, or under *Required Actions* of the task. The shorts that ``limit``,
+    ``min_virality_score`` and ``budget`` select are selected in advance. If nobody answers in time, these are used. If
+    the reviewer selects more shorts than the budget covers, those with the lowest scores are skipped.
 
-    A cleared task does not ask again about the same shorts, in whatever order, so that it goes on with the same
-    exports, unless nothing was picked. About others it asks again, and proposes what was picked before.
+    A cleared task does not ask again if the shorts are the same and at least one was selected. If there are other
+    shorts, it asks again, with the earlier selection selected in advance.
 
-    :param video_name: what people call the video, for the question. Default: its address. Templated.
-    :param watermark: as the exports will have it, so that those that were paid for before are shown as free. Default:
-        none. Templated.
-    :param review: whether to ask. Off, this is a ``ListShortsOperator``. Default true. Templated.
-    :param response_timeout: how long to wait for the answer: a timedelta, or seconds. Default one day. Templated.
+    :param video_name: name of the video in the question. Default: its address. Templated.
+    :param watermark: the watermark of the exports. Exports with it that were paid for before are shown as free.
+        Default: none. Templated.
+    :param review: whether to ask. If false, this operator works like ``ListShortsOperator``. Default true. Templated.
+    :param response_timeout: how long to wait for the answer, as a timedelta or in seconds. Default one day. Templated.
 
-    The other parameters are those of ``ListShortsOperator``, and some of ``HITLOperator``: ``assigned_users`` says who
-    may answer, ``notifiers`` who is told.
+    It also has the parameters of ``ListShortsOperator``, and two of Airflow's ``HITLOperator``: ``assigned_users`` (who
+    may answer) and ``notifiers`` (who is notified).
 
-    :return: as ``ListShortsOperator``: what was picked, best first. The XCom ``klap_review`` says
-        ``{"picked": [project_id, …], "by": str | None, "answered_at": str, "timed_out": bool}``, and in
-        ``klap_shorts`` the others have the reason ``not_picked``, or ``beyond_budget`` if they were picked in vain.
+    :return: the selected shorts, best first, like ``ListShortsOperator``. The XCom ``klap_review`` has the result of
+        the review: ``{"picked": [project_id, …], "by": str | None, "answered_at": str, "timed_out": bool}``. In
+        ``klap_shorts``, the other shorts have the reason ``not_picked``, or ``beyond_budget`` if the budget does not
+        cover them.
     """
 
     template_fields: Sequence[str] = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class SubmitVideoOperator(KlapVideoOperator):
     """
-    Have one video captioned and reframed as a whole: ``POST /tasks/video-to-video``. Costs money, once.
+    Submit a video that Klap captions and reframes as a whole: ``POST /tasks/video-to-video``. Klap bills it once.
 
     The parameters, the result and the errors are those of :class:`~klap_provider.operators.video.KlapVideoOperator`.
     """
@@ -47,15 +47,16 @@ class SubmitVideoOperator(KlapVideoOperator):
 
 class SubmitShortsOperator(KlapVideoOperator):
     """
-    Have one long video cut into shorts: ``POST /tasks/video-to-shorts``. Costs money, once.
+    Submit a long video that Klap cuts into shorts: ``POST /tasks/video-to-shorts``. Klap bills it once.
 
-    :param target_clip_count: clips Klap aims for. Default 10. Templated, as the following are.
-    :param max_clip_count: clips at most. Default 10.
-    :param min_duration: seconds, 1–120. Default 1.
-    :param max_duration: seconds, 1–180. Default 180.
-    :param target_duration: seconds, 1–120. Default 60.
-    :param max_exports: how many of the shorts are to be exported at most, for the estimate of the cost. Default: all.
-    :param project_ids: ids of the shorts that are to be exported; only with ``klap_task_id``, as a new task has others.
+    :param target_clip_count: number of shorts that Klap aims for. Default 10. Templated, like the following parameters.
+    :param max_clip_count: maximum number of shorts. Default 10.
+    :param min_duration: minimum length of a short in seconds, 1–120. Default 1.
+    :param max_duration: maximum length of a short in seconds, 1–180. Default 180.
+    :param target_duration: length in seconds that Klap aims for, 1–120. Default 60.
+    :param max_exports: maximum number of shorts that will be exported, for the cost estimate. Default: all.
+    :param project_ids: ids of the shorts that will be exported. Only with ``klap_task_id``, because a new task has new
+        shorts.
 
     The other parameters, the result and the errors are those of
     :class:`~klap_provider.operators.video.KlapVideoOperator`.

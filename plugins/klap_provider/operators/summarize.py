@@ -27,17 +27,16 @@ if TYPE_CHECKING:
 
 class SummarizeVideosOperator(KlapOperator):
     """
-    Say what became of a list of videos, and fail if any of them is not complete.
+    Summarize a batch, and fail if a video is not complete.
 
-    Meant as the last task, with ``trigger_rule="all_done"``.
+    Use it as the last task of a batch, with ``trigger_rule="all_done"``.
 
     :param list_task_id: id of the :class:`~klap_provider.operators.ReadVideoListOperator`.
-    :param video_task_id: id of the :class:`~klap_provider.operators.VideoRunOperator`, mapped over what that one
-        returns.
-    :param trigger_dag_id: the DAG of the runs.
-    :return: ``{"videos": int, "runs": int, "complete": int, "shorts": int, "duplicates": int, "incomplete":
-        [{"source_video_url", "run_id", "state", "error"}], "left_out": [{"source_video_url", "line", "reason"}]}``,
-        also where the task fails.
+    :param video_task_id: id of the :class:`~klap_provider.operators.VideoRunOperator`, which is mapped over the list.
+    :param trigger_dag_id: id of the Dag that runs the videos.
+    :return: ``{"videos": int, "runs": int, "complete": int, "shorts": int, "duplicates": int, "incomplete": list,
+        "left_out": list}``, also if the task fails. ``incomplete`` has the videos whose run did not succeed.
+        ``left_out`` has the videos whose address leads to no video.
     :raises KlapIncompleteError: names the videos that are not complete.
     """
 

@@ -32,54 +32,57 @@ if TYPE_CHECKING:
 
 class KlapVideoOperator(KlapSubmitOperator):
     """
-    Base of the operators that send a video to Klap. Costs money, once.
+    Base of the operators that submit a video to Klap. Klap bills each submission once.
 
-    What a task of a run submits is recorded in the ledger (:mod:`klap_provider.rules.ledger`). A retry or a clear
-    continues with it, unless it failed at Klap. If the settings have changed since, a retry logs that, and after a
-    clear the task fails and its error tells how to continue with either. Another run submits the video again, unless
+    The ledger (:mod:`klap_provider.rules.ledger`) records what a task of a run submits. A retry or a clear continues
+    with the recorded task, unless it failed at Klap. If the settings have changed since then, a retry logs the
+    differences; after a clear, the task fails and the user decides. Another run submits the video again, unless
     ``reuse`` is on.
-    Parameters left None are not sent, and Klap's defaults hold. All are templated.
 
-    :param source_video_url: a YouTube link, a public http(s) address of a video file, or a file in object storage
-        such as ``s3://conn_id@bucket/talk.mp4``, for which Klap is sent a signed address; at most 5 hours long.
+    A parameter that is None is not sent, so Klap's default applies. All parameters are templated, except for
+    ``allowed_sources``, ``allowed_destinations`` and ``strict_conf``.
+
+    :param source_video_url: a YouTube address, a public http(s) address of a video file, or a file in object storage
+        such as ``s3://conn_id@bucket/talk.mp4``. For a file in object storage, Klap gets a signed address. At most 5
+        hours.
     :param language: spoken language, such as ``en``. Default: Klap detects it.
-    :param translate_to: language to translate the captions to.
+    :param translate_to: language to translate the captions to. Default: no translation.
     :param transcription_context: names and jargon to expect, at most 1,000 characters.
     :param name: name of the upload in Klap. Default "Upload".
     :param dimensions: ``{"width": int, "height": int}``, even numbers of pixels. Default 1080 × 1920.
-    :param aspect_ratio: ``9:16``, ``4:5``, ``1:1`` or ``16:9``: a short way to say ``dimensions``. If these have only
-        one side, the other one follows.
-    :param style_preset_id: id of a caption style made in Klap.
+    :param aspect_ratio: ``9:16``, ``4:5``, ``1:1`` or ``16:9``, instead of ``dimensions``. If ``dimensions`` has only
+        one side, the other one follows from it.
+    :param style_preset_id: id of a caption style that was created in Klap.
     :param editing_options: any of ``captions``, ``reframe``, ``emojis``, ``intro_title`` (default true) and
         ``remove_silences`` (default false).
-    :param klap_task_id: go on with this task of Klap instead of submitting.
+    :param klap_task_id: continue with this task of Klap instead of submitting the video.
     :param reuse: if any run has submitted this video with these settings before, continue with that task, unless it
-        failed. Runs that ask for it at the same moment share one submission if ``reuse`` is on in all of them. Default
+        failed. Runs that start at the same moment share one submission if ``reuse`` is on in all of them. Default
         false.
-    :param destination: where the videos are to be delivered later: a file is written there and removed, before
-        anything is paid for. If it is empty when the task runs, the connection's, or else ``klap_shorts`` in Airflow's
-        home, where all tasks run on one machine. Not given: likewise if a
-        :class:`~klap_provider.operators.DeliverShortOperator` follows that is given none, and otherwise nothing.
-    :param budget: US dollars that the run may cost. Nothing is sent if they may not do for the video, all the clips
-        that Klap may make of it, and one export; what was paid for already is not refused. Default: no limit.
+    :param destination: where the videos will be delivered. A file is written there before anything is paid. If it is
+        empty when the task runs: the destination of the connection, or ``klap_shorts`` in Airflow's home if all tasks
+        run on one machine. If the parameter is not given, the destination is checked only if a downstream
+        :class:`~klap_provider.operators.DeliverShortOperator` has none either.
+    :param budget: US dollars that the run may cost. Nothing is sent if the budget does not cover the video, the maximum
+        number of generated shorts, and one export. What was paid before is never refused. Default: no limit.
     :param allowed_sources: prefixes of addresses that a run may use as ``source_video_url``, such as
         ``s3://media_s3@media/in`` (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed.
         Default: ``[klap] allowed_sources`` of Airflow's configuration.
     :param allowed_destinations: the same for ``destination``.
-    :param strict_conf: refuse a run whose conf has names that are none of its DAG's params, as a mistyped ``limit`` can
-        cost money. Default false, as a DAG may use its conf otherwise.
+    :param strict_conf: refuse a run if its ``conf`` has a name that is not a parameter of the Dag, because a misspelt
+        ``limit`` can cost money. Default false.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
-    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None, "video": str,
-        "name": str | None, "dimensions": dict | None}``: the time in ISO 8601, how many submissions of this run's task
-        Klap has accepted so far (0 with ``klap_task_id``, or if one was reused), where to deliver to, the video's
-        address without secrets, and ``name`` and ``dimensions`` as they were asked for.
-    :raises KlapInputError: a parameter is wrong; nothing was sent. ``ValueError`` from the constructor where the
-        value is known there already.
-    :raises KlapStorageError: the video cannot be read, or the destination not written to; nothing was sent.
-    :raises KlapSubmitUncertainError: a request was sent and its answer lost; the message says how to go on.
-    :raises KlapSubmitPendingError: too early to tell whether it is lost; is retried.
-    :raises KlapChangedError: after a clear, the inputs are not those of what was paid for.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
+    :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None,
+        "video": str, "name": str | None, "dimensions": dict | None}``. ``submitted_at`` is in ISO 8601. ``video`` is
+        the address without secrets. ``paid`` is the number of submissions of this run's task that Klap has accepted so far; 0 with
+        ``klap_task_id``, or if a submission was reused.
+    :raises KlapInputError: a parameter is wrong; nothing was sent. The constructor raises ``ValueError`` if it can
+        check the value already.
+    :raises KlapStorageError: the video cannot be read, or the destination cannot be written; nothing was sent.
+    :raises KlapSubmitUncertainError: the request is in doubt, and the user has to decide.
+    :raises KlapSubmitPendingError: the request is in doubt, and it is too early to decide; the task is retried.
+    :raises KlapChangedError: after a clear, the settings differ from those that were paid for.
     :raises KlapNotFoundError: Klap has no task ``klap_task_id``.
     """
 

@@ -33,24 +33,24 @@ BACKSTOP = 600.0
 
 class VideoRunOperator(KlapOperator):
     """
-    See to it that there is one run for a video, and wait for it in the triggerer.
+    Start the run for one video of a batch, and wait for it in the triggerer.
 
-    A run of that id that is there already is waited for, or reported if it has ended; it is never cleared, because that
-    can cost money. It does not build upon Airflow's ``TriggerDagRunOperator``, for which a run that exists is a final
-    failure: also its own one, when the answer to the request that made it got lost.
+    If a run with this id exists, the task waits for it, or reports its result. It never clears a run, because that can
+    cost money. Unlike Airflow's ``TriggerDagRunOperator``, it does not fail if the run exists. A retry therefore finds
+    the run that the first try started.
 
-    :param trigger_dag_id: the DAG to run.
-    :param source_video_url: the video.
+    :param trigger_dag_id: id of the Dag to run.
+    :param source_video_url: address of the video.
     :param trigger_run_id: id of the run.
-    :param settings: fields of the DAG's trigger form that are this video's own.
-    :param shared_settings: those that are set for all videos. The others keep the DAG's defaults.
-    :param line: the video's line in the list, for people.
+    :param settings: form parameters of this video alone.
+    :param shared_settings: form parameters for all videos. The others have the defaults of the Dag.
+    :param line: line of the video in the list.
     :param poke_interval: seconds between two polls of the run. Default 30.
-    :param timeout: seconds after which the task gives up on the run; the hours of a review come on top. Default seven
+    :param timeout: seconds after which the task gives up on the run. The hours of a review are added. Default seven
         days.
-    :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``, also where
-        the task fails.
-    :raises KlapIncompleteError: the run failed, was deleted, or has not ended in time; says why.
+    :return: ``{"source_video_url": str, "run_id": str, "state": str, "shorts": int, "error": str | None}``, also if the
+        task fails.
+    :raises KlapIncompleteError: the run failed, was deleted, or did not end in time.
     """
 
     template_fields: Sequence[str] = (

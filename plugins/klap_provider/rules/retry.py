@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Backoff:
     """
-    How often and how far apart.
+    How often a request is repeated, and after which time.
 
-    :param attempts: how many times a request is sent at most, the first one included.
-    :param base: expected seconds before the second attempt; doubles with each further one.
-    :param cap: seconds to wait at most. A ``Retry-After`` beyond it is not waited out here: the error is raised,
-        and Airflow's own retry comes back when Klap asked for it, without holding a worker meanwhile.
+    :param attempts: maximum number of attempts, including the first one.
+    :param base: average seconds before the second attempt. They double with each further attempt.
+    :param cap: maximum seconds to wait. If ``Retry-After`` is longer, the error is raised, and Airflow retries the task
+        after that time, so that no worker is held meanwhile.
     """
 
     attempts: int = 4

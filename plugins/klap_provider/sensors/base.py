@@ -39,30 +39,28 @@ BACKSTOP = 600
 
 class KlapJobSensor(KlapOperator, BaseSensorOperator):
     """
-    Wait until a job of Klap is ready. Base of the sensors.
+    Base of the sensors: wait until a job of Klap is ready.
 
-    Every mode gives up at the same moment, and has the same result and exceptions. The first poll comes at once, or,
-    in the triggerer, ``first_poll`` after the submission; then one comes every ``poke_interval``. One list request
-    answers the waits for all exports of a folder. A transient error (no connection, 429, 5xx, an HTML page) never ends
-    the wait.
+    All modes have the same deadline, result and exceptions. A transient error (no connection, 429, 5xx, an HTML page)
+    never ends the wait before its deadline. One list request answers the waits for all exports of a folder.
 
     :param submitted_at: when the job was submitted: an ISO 8601 time or seconds since the epoch, as the submitting
         operators return it. The deadline counts from it, also after retries and clears. Default: the first poll of this
         task. Templated.
-    :param timeout: seconds, or a timedelta, from ``submitted_at`` until the sensor gives up.
-    :param poke_interval: seconds, or a timedelta, between two polls. Default: that of the connection, or else Klap's
-        documented interval: 30 for a task, 15 for an export; in ``reschedule`` mode 60.
+    :param timeout: time from ``submitted_at`` until the sensor gives up, in seconds or as a timedelta.
+    :param poke_interval: time between two polls, in seconds or as a timedelta. Default: that of the connection, or else
+        Klap's documented interval: 30 s for a task, 15 s for an export. In ``reschedule`` mode 60 s.
     :param first_poll: seconds from ``submitted_at`` to the first poll in the triggerer. Default: that of the
-        connection, or else twice the interval.
+        connection, or else twice the interval. In the other modes the first poll comes at once.
     :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each poll.
     :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
     :param end_from_trigger: when deferred, end the task from the triggerer, without a second worker start. It has no
-        effect where a worker has more to do at the end, such as an asset event or a callback:
-        :func:`~klap_provider.airflow_internals.tasks.can_end_in_triggerer`. Default false.
-    :raises AirflowSensorTimeout: the deadline has passed (no retries; with ``soft_fail`` the task is skipped).
-    :raises KlapJobFailedError: the job failed at Klap; has Klap's reason.
-    :raises KlapUnknownStatusError: Klap kept reporting a status that its API does not have.
-    :raises KlapError: a poll failed for good, such as with 401 or 404.
+        effect if a worker has more to do at the end, such as an asset event or a callback
+        (:func:`~klap_provider.airflow_internals.tasks.can_end_in_triggerer`). Default false.
+    :raises AirflowSensorTimeout: the deadline has passed. The task is not retried; with ``soft_fail`` it is skipped.
+    :raises KlapJobFailedError: the job failed at Klap. The message has Klap's reason.
+    :raises KlapUnknownStatusError: Klap reported a status that its API does not have, for two minutes.
+    :raises KlapError: a poll failed with an error that is not transient, such as 401 or 404.
     """
 
     def __init__(

@@ -20,12 +20,12 @@ class ExportStatusSensor(KlapJobSensor):
 
     :param export_id: id of the export, as ``ExportShortOperator`` returns it. Templated.
     :param project_id: id of the short. Templated.
-    :param folder_id: its folder; None after video-to-video. Templated.
+    :param folder_id: id of its folder; None after video-to-video. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
-    :param timeout: seconds or a timedelta. Default one hour; exports take about 3 to 10 minutes.
+    :param timeout: seconds or a timedelta. Default one hour. Exports take about 3 to 10 minutes.
 
-    The other parameters are those of :class:`KlapJobSensor`. Returns
-    ``{"export_id": str, "project_id": str, "folder_id": str | None, "src_url": str}``.
+    It also has the parameters of :class:`~klap_provider.sensors.base.KlapJobSensor`. It returns ``{"export_id": str,
+    "project_id": str, "folder_id": str | None, "src_url": str | None}``.
     """
 
     template_fields: Sequence[str] = (

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 class TaskStatusSensor(KlapJobSensor):
     """
-    Wait until a Klap task is ready: ``GET /tasks/{task_id}``.
+    Wait until a task of Klap is ready: ``GET /tasks/{task_id}``.
 
-    If the task made a folder of shorts, the sensor then polls the list of shorts (``GET /projects/{folder_id}``) until
-    two polls agree, for at most five minutes. A list that cannot be read does not fail the wait.
+    If the task generated shorts, the sensor then polls their list (``GET /projects/{folder_id}``) until two polls
+    agree, for at most five minutes. A list that cannot be read does not fail the wait.
 
     :param klap_task_id: id of the task, as the submitting operators return it. Templated.
     :param max_clip_count: a list with this number of shorts needs no second poll. Default: not known. Templated.
     :param project_ids: a list that has these shorts needs no second poll. Default: not known. Templated.
-    :param timeout: seconds or a timedelta. Default two hours; tasks take about 2 to 30 minutes.
+    :param timeout: seconds or a timedelta. Default two hours. Tasks take about 2 to 30 minutes.
 
-    The other parameters are those of :class:`KlapJobSensor`. Returns
-    ``{"klap_task_id": str, "output_type": "folder" | "project", "output_id": str}``, and with them ``listed_ids``, the
-    ids of the listed shorts, if the list could be read. Pass these to ``ListShortsOperator``.
+    It also has the parameters of :class:`~klap_provider.sensors.base.KlapJobSensor`. It returns ``{"klap_task_id": str,
+    "output_type": "folder" | "project", "output_id": str}``, and ``listed_ids``, the ids of the listed shorts, if the
+    list could be read. Pass ``listed_ids`` to ``ListShortsOperator``.
     """
 
     template_fields: Sequence[str] = (
