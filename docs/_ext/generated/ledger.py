@@ -1,0 +1,69 @@
+"""The rows of the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from generated.markdown import code, markdown_table, require_same, table
+from generated.xcoms import shape_table
+from klap_provider import xcoms
+from klap_provider.rules.ledger import Asker, Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@table
+def delivered_row(_: Mapping[str, str]) -> str:
+    """The ledger row of a delivery."""
+    return shape_table(xcoms.DeliveredRow)
+
+
+@table
+def selection_row(_: Mapping[str, str]) -> str:
+    """The ledger row of a selection."""
+    return shape_table(xcoms.Selected)
+
+
+def _attempt() -> Attempt:
+    full = {each.name: each.default for each in fields(Attempt)}
+    return Attempt(
+        **{
+            **full,
+            "key": "export.pcmsagf6ujej.0",
+            "id": "0198c2e5",
+            "at": 1764000000.0,
+            "asker": Asker("klap_generate_shorts manual__2026-11-24", 1, 3),
+            "what": "export of From zero to hero",
+            "video": "https://example.com/talk.mp4",
+            "price": 0.48,
+            "asked": {"watermark": None},
+            "fingerprint": "4be1",
+            "known": ("a",),
+            "budget": 5.0,
+            "second_hand": True,
+            "settings": "Watermark: acme.png",
+            "account": "a",
+            "response_within": 30.0,
+            "is_void": True,
+            "link": "request.4be1",
+        }
+    )
+
+
+def _row(row: Mapping[str, Any], described: Mapping[str, str]) -> str:
+    require_same(described, list(row))
+    return markdown_table(("field", "meaning"), [[code(name), described[name]] for name in row])
+
+
+@table
+def attempt_row(described: Mapping[str, str]) -> str:
+    """The ledger row of an attempt."""
+    return _row(_attempt().to_row(), described)
+
+
+@table
+def payment_row(described: Mapping[str, str]) -> str:
+    """The ledger row of a payment."""
+    return _row(_attempt().payment("8sKq"), described)

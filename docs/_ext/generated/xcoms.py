@@ -1,0 +1,104 @@
+"""The XComs and their shapes."""
+
+from __future__ import annotations
+
+import typing
+from typing import TYPE_CHECKING, Any
+
+from sphinx.pycode import ModuleAnalyzer
+
+from generated.markdown import code, markdown, markdown_table, table
+from klap_provider import xcoms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Fields of XComs that mean the same everywhere.
+COMMON_FIELDS = {
+    "by": "Name or id of the reviewer.",
+    "complete": "Number of videos whose run succeeded.",
+    "currency": "`USD`.",
+    "delivered": "Number of delivered shorts.",
+    "error": "The message of the error; None if there is none.",
+    "explanation": "Klap's reason for the score; None if Klap gave none.",
+    "exports": "Number of exports that were paid for.",
+    "export_id": "Id of the export at Klap.",
+    "folder_id": "Id of the folder at Klap; None after video-to-video.",
+    "incomplete": "The videos whose run did not succeed.",
+    "input_videos": "Number of submissions that were paid for.",
+    "klap_task_id": "Id of the task at Klap.",
+    "left_out": "The videos that are left out.",
+    "manifest": "Path or URL of the run's manifest.",
+    "name": "Klap's name of the short.",
+    "paths": "Paths or URLs of the videos.",
+    "preview_url": "Address of Klap's player.",
+    "project_id": "Id of the short at Klap.",
+    "reason": "Why the video is left out.",
+    "run_id": "Id of the run.",
+    "runs": "Number of runs.",
+    "sha256": "SHA-256 of the video.",
+    "shorts": "The delivered shorts.",
+    "size": "Size in bytes.",
+    "source_video_url": "Address of the video.",
+    "src_url": "Klap's public address of the video; None if there is none.",
+    "state": "State of the run.",
+    "transcript": "What is said in the short.",
+    "videos": "Number of videos in the list.",
+}
+
+
+def _comments(module: str) -> Mapping[tuple[str, str], str]:
+    analyzer = ModuleAnalyzer.for_module(module)
+    return {place: markdown(" ".join(lines)) for place, lines in analyzer.find_attr_docs().items()}
+
+
+def _declared(shape: Any, name: str) -> list[str]:
+    """Return the shapes that may declare a field: the shape, and those that it extends (not known before 3.12)."""
+    found = [each for each in vars(xcoms).values() if typing.is_typeddict(each) and name in each.__annotations__]
+    extended = [each for each in found if each.__annotations__.items() <= shape.__annotations__.items()]
+    return [each.__name__ for each in (shape, *extended)]
+
+
+def shape_table(shape: Any) -> str:
+    """Return the fields of a shape as a table."""
+    comments = _comments(xcoms.__name__)
+    rows = []
+    for name, hint in shape.__annotations__.items():
+        hint = getattr(hint, "__forward_arg__", hint)
+        found = [comments[each, name] for each in _declared(shape, name) if (each, name) in comments]
+        note = "" if name in shape.__required_keys__ else "Can be absent. "
+        rows.append([code(name), code(hint), note + (found[0] if found else COMMON_FIELDS[name])])
+    return markdown_table(("field", "type", "meaning"), rows)
+
+
+@table
+def xcom_keys(_: Mapping[str, str]) -> str:
+    """Which operator leaves which XCom."""
+    comments = _comments(xcoms.__name__)
+    keys = {value: name for name, value in vars(xcoms).items() if name.endswith("_KEY")}
+    rows = []
+    for operator, left in xcoms.LEFT_BY.items():
+        for key, shape in left.items():
+            named = shape.__name__ if shape is not dict else "dict"
+            link = f"[`{named}`](#{named.lower()})" if shape is not dict else "`dict`"
+            meaning = markdown(shape.__doc__ or "") if key == xcoms.RETURN_KEY else comments["", keys[key]]
+            rows.append([code(operator), code(key), link, meaning])
+    return markdown_table(("operator", "key", "shape", "meaning"), rows)
+
+
+@table
+def xcom_shapes(_: Mapping[str, str]) -> str:
+    """Every shape of an XCom and of the asset event."""
+    left = [shape for found in xcoms.LEFT_BY.values() for shape in found.values() if shape is not dict]
+    others = (
+        xcoms.LeftOutVideo,
+        xcoms.IncompleteVideo,
+        xcoms.Failure,
+        xcoms.Fate,
+        xcoms.ShortsEvent,
+        xcoms.TaggedShort,
+    )
+    shapes = dict.fromkeys([*left, *others])
+    return "\n\n".join(
+        f"### {shape.__name__}\n\n{markdown(shape.__doc__ or '')}\n\n{shape_table(shape)}" for shape in shapes
+    )
