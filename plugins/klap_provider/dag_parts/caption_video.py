@@ -44,15 +44,15 @@ def klap_caption_video(
     **defaults: Any,
 ) -> DAG:
     """
-    Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
+    Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
 
-    :param dag_id: another id makes another DAG, such as one for a schedule.
-    :param schedule: as for any DAG; needs a default for ``source_video_url``.
-    :param allowed_sources: prefixes of addresses that a run may use as its video, such as
-        ``s3://media_s3@media/in`` or ``https://media.example.com``. The default in the Dag file is always allowed.
-        None: ``[klap] allowed_sources`` of Airflow's configuration.
+    :param dag_id: id of the Dag. With another id, you get an additional Dag.
+    :param schedule: schedule, as for any Dag. It needs a default for ``source_video_url``.
+    :param allowed_sources: prefixes of addresses that a run may use as its video, such as ``s3://media_s3@media/in`` or
+        ``https://media.example.com``. The default in the Dag file is always allowed. None: ``[klap] allowed_sources``
+        of Airflow's configuration.
     :param allowed_destinations: the same for the destination.
-    :param defaults: defaults of the trigger form, by field name.
+    :param defaults: defaults of the trigger form, by parameter name, such as ``aspect_ratio="1:1"``.
     """
     fields = {
         **form_fields("VideoRequest", URL),

@@ -52,21 +52,22 @@ def klap_generate_shorts_batch(
     **defaults: Any,
 ) -> DAG:
     """
-    Return the DAG; a DAG file assigns it to a name, such as ``dag``, for Airflow to find.
+    Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
 
-    :param dag_id: another id makes another DAG, such as one for a schedule.
-    :param schedule: as for any DAG; needs a default for ``list_path`` or ``source_video_urls``.
-    :param at_a_time: how many videos at most are in work.
+    :param dag_id: id of the Dag. With another id, you get an additional Dag.
+    :param schedule: schedule, as for any Dag. It needs a default for ``list_path`` or ``source_video_urls``.
+    :param at_a_time: maximum number of videos in progress.
     :param poke_interval: seconds between two polls of a run.
-    :param video_timeout: seconds after which the batch gives up on the run of a video; the hours of a review come on
-        top. The run itself continues. Default seven days.
-    :param trigger_dag_id: the DAG that makes the runs, if it is another one that ``klap_generate_shorts()`` returned.
+    :param video_timeout: seconds after which the batch gives up on the run of a video. The hours of a review are added.
+        The run itself continues. Default seven days.
+    :param trigger_dag_id: id of the Dag that runs the videos, if it is another one that ``klap_generate_shorts()``
+        returned.
     :param allowed_lists: prefixes of addresses that a run may use as its list, such as ``s3://media_s3@media/lists`` or
         ``/data/lists``. The default in the Dag file is always allowed. None: ``[klap] allowed_lists`` of Airflow's
         configuration.
     :param allowed_sources: the same for the videos. The allowlist of each run's own Dag applies as well.
     :param allowed_destinations: the same for the destination.
-    :param defaults: defaults of the trigger form, by field name.
+    :param defaults: defaults of the trigger form, by parameter name.
     """
     of_a_video = shorts_form()
     shared = {name: handed_on(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
