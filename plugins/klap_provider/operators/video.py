@@ -75,8 +75,8 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
     :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None,
         "video": str, "name": str | None, "dimensions": dict | None}``. ``submitted_at`` is in ISO 8601. ``video`` is
-        the address without secrets. ``paid`` is the number of submissions of this run's task that Klap has accepted so far; 0 with
-        ``klap_task_id``, or if a submission was reused.
+        the address without secrets. ``paid`` is the number of submissions of this run's task that Klap has accepted so
+        far; 0 with ``klap_task_id``, or if a submission was reused.
     :raises KlapInputError: a parameter is wrong; nothing was sent. The constructor raises ``ValueError`` if it can
         check the value already.
     :raises KlapStorageError: the video cannot be read, or the destination cannot be written; nothing was sent.
