@@ -173,6 +173,14 @@ def hits(step: tuple[Any, ...]) -> bool:
     return step[0] == "send" or (step[0] == "set" and (step[1].startswith("paid.") or '"void": true' in step[2]))
 
 
+def is_needless(end: Submission | KlapError, world: World) -> bool:
+    """Return whether a run asks the user about a request whose payment is recorded."""
+    if not isinstance(end, KlapSubmitUncertainError) or end.fate is None:
+        return False
+    rows = dict(world.rows)
+    return Attempt.from_row(end.fate.entry, json.loads(rows[end.fate.entry])).payment_key in rows
+
+
 @dataclass
 class Search:
     """All states that some runs can come to."""
@@ -182,6 +190,7 @@ class Search:
     most_faults: int = 0
     start: World = field(default_factory=World)
     visited: set[int] = field(default_factory=set)
+    replayed: dict[tuple[int, Progress], tuple[Any, ...] | Submission | KlapError] = field(default_factory=dict)
 
     def ends(self) -> Iterator[State]:
         """Return the states in which every run has ended."""
@@ -197,16 +206,13 @@ class Search:
 
     def _successors(self, state: State) -> Iterator[State]:
         may_fail = state.world.faults < self.most_faults
-        steps = {
-            who: replay(run, progress, f"run-{who}", has_list=self.has_list)
-            for who, (run, progress) in enumerate(zip(self.runs, state.runs, strict=True))
-            if not progress.end
-        }
+        steps = {who: self._step(who, progress) for who, progress in enumerate(state.runs) if not progress.end}
         # A step that no other run can notice or change need not be tried in every place.
         alone = [who for who, step in steps.items() if not isinstance(step, tuple) or is_private(step, may_fail)]
         for who in alone[:1] or steps:
             run, progress, step = self.runs[who], state.runs[who], steps[who]
             if not isinstance(step, tuple):
+                assert not is_needless(step, state.world), (state, step)
                 yield self._with(state, who, self._ended(run, progress, step))
                 continue
             for seen, world in outcomes(step, state.world, run.request, may_fail=may_fail):
@@ -218,6 +224,13 @@ class Search:
         if may_fail and not alone:
             later = state.world._replace(now=state.world.now + MINUTES, faults=state.world.faults + 1)
             yield state._replace(world=later)
+
+    def _step(self, who: int, progress: Progress) -> tuple[Any, ...] | Submission | KlapError:
+        """Return the next step of a run. Many states have a run that has seen the same."""
+        if (who, progress) not in self.replayed:
+            name = f"run-{who}"
+            self.replayed[who, progress] = replay(self.runs[who], progress, name, has_list=self.has_list)
+        return self.replayed[who, progress]
 
     @staticmethod
     def _with(state: State, who: int, progress: Progress) -> State:

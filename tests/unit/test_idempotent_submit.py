@@ -420,6 +420,24 @@ def test_the_list_of_another_account_proves_nothing(store: MemoryStore, klap: Kl
     assert klap.posts == 1
 
 
+@pytest.mark.parametrize("listed", [[], None])
+def test_the_user_is_not_asked_about_a_payment_that_was_recorded_since_the_ledger_was_read(
+    store: MemoryStore, klap: Klap, listed: list[str] | None
+) -> None:
+    attempt = record(store)
+
+    class Slow(Klap):
+        """A machine that stops before it reads the clock, while the sender records the payment."""
+
+        def now(self) -> float:
+            store.set(attempt.payment_key, attempt.payment("paid"))
+            return self.time
+
+    klap = Slow(listed=listed, is_proof=False)
+    found = klap.submit(store)
+    assert (found.job_id, found.was_recorded, klap.posts) == ("paid", False, 0)
+
+
 @pytest.mark.parametrize("at", [999.0, -1000.0], ids=["in the window", "later"])
 def test_a_listed_export_that_is_not_known_otherwise_is_adopted(store: MemoryStore, klap: Klap, at: float) -> None:
     attempt = record(store, at=at, known=("job-x",))
@@ -643,13 +661,23 @@ def test_a_job_that_failed_or_is_not_known_is_not_adopted(store: MemoryStore, kl
     before = record(store)
     store.set(ADOPT, "task-7")
     klap.failed = {"task-7"}
-    with pytest.raises(KlapInputError, match="task-7"):
+    with pytest.raises(KlapInputError, match=r"task-7.* Delete that row.*resend\.export\.short\.0"):
         klap.submit(store)
     klap.failed, klap.unknown = set(), {"task-7"}
     with pytest.raises(KlapNotFoundError) as stopped:
         klap.submit(store)
     assert stopped.value.fate == Fate(FIRST, before.submitted_at, (), 0.48, second_hand=False)
     assert (klap.posts, fates(store)) == (0, [None])
+
+
+def test_a_job_that_was_adopted_and_failed_since_is_requested_again(store: MemoryStore, klap: Klap) -> None:
+    record(store)
+    store.set(ADOPT, "task-7")
+    assert klap.submit(store).job_id == "task-7"
+    klap.failed = {"task-7"}
+    for run in ("run", "another"):
+        assert klap.submit(store, run=run).job_id == "job-1"
+    assert klap.posts == 1
 
 
 def test_two_decisions_that_contradict_each_other_send_nothing(store: MemoryStore, klap: Klap) -> None:
@@ -950,6 +978,35 @@ def test_with_reuse_settings_that_changed_after_a_clear_are_decided_by_the_user(
     expected = {"adopt": "job-1", "resend": "job-2"}[decision]
     for tries in ((2, 5), (3, 8)):
         assert klap.submit(store, request=german, tries=tries).job_id == expected
+
+
+@pytest.mark.parametrize("decision", ["adopt", "resend"])
+def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_after_a_clear(
+    store: MemoryStore, klap: Klap, decision: str
+) -> None:
+    klap.outcomes = [KlapNoAnswerError("x")]
+    german = {"request": shared("monday", asked={"language": "de"}, shared_log="request.2"), "tries": (2, 5)}
+    with pytest.raises(KlapSubmitUncertainError):
+        klap.submit(store, request=shared("monday", asked={"language": "en"}))
+    with pytest.raises(KlapSubmitPendingError):
+        klap.submit(store, **german)
+    with pytest.raises(KlapSubmitUncertainError, match=r"resend\.request\.1\.0"):
+        klap.submit(store, now=1000.0 + WAIT, **german)
+    store.set(f"{decision}.request.1.0", {"adopt": "job-9", "resend": True}[decision])
+    if decision == "adopt":
+        with pytest.raises(KlapChangedError, match='"job-9"') as stopped:
+            klap.submit(store, **german)
+        assert stopped.value.fate is not None
+        assert stopped.value.fate.jobs == ("job-9",)
+    else:
+        assert klap.submit(store, **german).job_id == "job-2"
+
+
+def test_with_reuse_a_job_that_failed_does_not_keep_a_run_from_other_settings(store: MemoryStore, klap: Klap) -> None:
+    klap.submit(store, request=shared("monday", asked={"language": "en"}))
+    klap.failed = {"job-1"}
+    german = shared("monday", asked={"language": "de"}, shared_log="request.2")
+    assert klap.submit(store, request=german, tries=(2, 5)).job_id == "job-2"
 
 
 def test_reuse_that_is_switched_off_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:

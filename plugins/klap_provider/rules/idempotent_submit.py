@@ -243,7 +243,9 @@ class IdempotentSubmit:
         if job_id is None and not decision.resend:
             known = {each.job_id for each in attempts if each.job_id is not None}
             listing = self.job.find()
-            if self.store.get(successor) is not None:  # what is listed may be the successor's job
+            # This process may have stopped since it read the log. Another one has then recorded what was in doubt, or
+            # made the next attempt, whose job may be the one that is listed.
+            if any(self.store.get(key) is not None for key in (successor, attempt.payment_key)):
                 raise _ContendedError
             if listing is not None and attempt.account != self.request.account:
                 listing = listing._replace(is_proof=False)
@@ -269,8 +271,8 @@ class IdempotentSubmit:
             decision = read_decision(self.store, link, self.job.has_failed)
             if decision.job_id is not None:
                 return Submission(decision.job_id, link)
-            if not decision.resend:
-                raise inputs_changed(link, standing[-1].job_id or "unknown yet", changed)
+            if not decision.resend and (job_id := self._usable_job(log_key, attempts)):
+                raise inputs_changed(link, job_id, changed)
             must_leave = log_key != self.request.shared_log
         if not must_leave and (found := self._continued(log_key, attempts, is_shared=True)):
             return found
@@ -280,6 +282,14 @@ class IdempotentSubmit:
             return self._post(self.request.log, own)
         link = self._link(len(own))
         return self._in_shared_log([*own, link], link)
+
+    def _usable_job(self, log_key: str, attempts: Sequence[Attempt]) -> str | None:
+        """Return the newest job of a log that can be reused, once none of its attempts is in doubt."""
+        standing = [each for each in attempts if not each.is_void]
+        if standing[-1].job_id is None:
+            standing[-1] = self._resolve(standing[-1], attempts, successor=f"{log_key}.{len(attempts)}")
+        paid = ((each, each.job_id) for each in reversed(standing) if each.job_id is not None)
+        return next((job_id for attempt, job_id in paid if self._is_usable(attempt, job_id)), None)
 
     def _noted(self, attempts: Sequence[Attempt]) -> Submission | None:
         """Continue with the job of a run that does not share its requests, if it made the same one."""

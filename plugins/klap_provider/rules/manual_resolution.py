@@ -72,7 +72,12 @@ def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bo
             raise KlapInputError(f"{adopt_key!r} is {json.dumps(job_id)} in {LEDGER}. It takes one of Klap's ids.")
         job_id = str(job_id).strip()
         if has_failed(job_id):
-            raise KlapInputError(f"{job_id}, the value of {adopt_key!r} in {LEDGER}, failed at Klap.")
+            if job_id == attempt.job_id:  # it was followed, and the job has failed since
+                return Decision(None, resend=False)
+            raise KlapInputError(
+                f"{job_id}, the value of {adopt_key!r} in {LEDGER}, failed at Klap. Delete that row. To send the "
+                f"request again and pay for it again, {how(RESEND, True, attempt.key)}. Then clear this task."
+            )
     except KlapError as wrong:
         undecided(wrong, attempt)
         raise
