@@ -20,6 +20,7 @@ import pytest
 import requests
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.definitions._internal.contextmanager import DagContext
+from airflow.sdk.execution_time import comms
 from airflow.sdk.io import attach
 
 from klap_provider.errors import (
@@ -1081,6 +1082,22 @@ def test_where_it_lies_stands_in_the_ledger_also_when_it_was_there_already_and_w
     assert json.loads(supervisor.ledger[entry])["path"] == left["path"]
 
 
+@pytest.mark.parametrize("broken", [comms.GetTaskStateStore, comms.SetTaskStateStore, comms.SetAssetStateStoreByName])
+def test_a_store_that_fails_does_not_fail_a_delivery(
+    supervisor: Supervisor,
+    klap: Sandbox,
+    deliver: Callable[..., Played],
+    monkeypatch: pytest.MonkeyPatch,
+    broken: type,
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    supervisor.broken = (broken,)
+    task = deliver()
+    assert task.run()["src_url"]
+    assert task.run()["size"] > 0
+    assert downloads(klap) == 1
+
+
 def test_the_address_that_the_wait_has_found_is_used(
     klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
 ) -> None:
@@ -1125,9 +1142,12 @@ def test_a_download_that_fails_at_the_address_that_klap_still_gives_fails_once(
     assert downloads(klap) == 1
 
 
+@pytest.mark.parametrize("left", [None, "s3://media/xcoms/videos/monday/wait/0f6d1c1e"], ids=["nothing", "a lost file"])
 def test_what_the_tasks_before_it_have_not_left_is_asked_for(
-    short: dict[str, str], deliver: Callable[..., Played], tmp_path: Path
+    supervisor: Supervisor, short: dict[str, str], deliver: Callable[..., Played], tmp_path: Path, left: str | None
 ) -> None:
+    supervisor.put_xcom("wait", left)
+    supervisor.put_xcom("list", left, DESCRIBED_KEY)
     assert deliver(wait_task_id="wait", list_task_id="list").run()["src_url"] == short["src_url"]
     assert sidecar(tmp_path)["project_id"] == short["project_id"]
 

@@ -603,3 +603,17 @@ def test_a_run_ends_well_if_the_ledger_cannot_be_written(
     run(1)
     supervisor.broken = (comms.SetAssetStateStoreByName,)
     assert publish(1).run()["delivered"] == 1
+
+
+def test_an_asset_event_that_cannot_be_recorded_fails_no_run(
+    publish: Callable[..., Played],
+    run: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run(1)
+    monkeypatch.setattr("klap_provider.files.storage.asset_uri", lambda _: "airflow://what Airflow refuses")
+    task = publish(1)
+    assert task.run()["delivered"] == 1
+    assert task.asset_events() == []
+    assert "Recording the asset event failed" in caplog.text

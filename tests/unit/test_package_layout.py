@@ -85,7 +85,7 @@ def test_each_way_through_the_door_says_why_and_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("name", "own"),
     [
-        ("DeliverShortOperator", ["deliver"]),
+        ("DeliverShortOperator", ["best_effort", "deliver"]),
         ("ExportShortOperator", ["export"]),
         ("SubmitShortsOperator", ["submit", "video"]),  # the latter is its base
     ],

@@ -23,7 +23,7 @@ from klap_provider.airflow_internals.tasks import is_unmapped
 from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
-from klap_provider.operators.pull_once import pulling_once
+from klap_provider.operators.pull_once import pull, pulling_once, unreadable
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules import polling, retry
 from klap_provider.rules.conf_validation import require_known
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from klap_provider.files.storage import Writer
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
+    from klap_provider.operators.pull_once import PullsOnce
     from klap_provider.rules.polling import Done, PollAgain, PollState, Target
     from klap_provider.xcoms import Submitted
 
@@ -149,14 +150,14 @@ class KlapOperator(HooksRendering):
         except (*NO_FAILURES, AirflowRuntimeError, KlapError):  # Airflow's API failed: that may pass
             raise
         except Exception as failure:
-            problem = self._unrendered(failure, templates, pulling, pulls.missing)
+            problem = self._unrendered(failure, templates, pulling, pulls)
             leave_reason(context, problem, self._rendered_alone(templates.get("project_id"), pulling))
             raise problem from failure
         for secret in _secrets([getattr(self, name) for name in self.template_fields]):
             mask_secret(secret)
 
     def _unrendered(
-        self, failure: Exception, templates: Mapping[str, Any], context: Context, missing: Sequence[str]
+        self, failure: Exception, templates: Mapping[str, Any], context: Context, pulls: PullsOnce
     ) -> KlapTemplateError:
         """
         Return the error for fields that could not be filled in.
@@ -166,12 +167,15 @@ class KlapOperator(HooksRendering):
         fields = (name for name, value in templates.items() if not self._can_render(value, context))
         field = next(fields, "one of its fields")
         cause = redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_REASON]
-        if missing:
+        if pulls.missing:
             return KlapTemplateError(
-                f"Nothing was done: {field} needs the result of the task {missing[-1]!r}, which has none ({cause}). "
-                "That task was marked as success by hand, or its XCom was deleted. Clear that task together with its "
-                "downstream tasks: what was paid for is not paid for again."
+                f"Nothing was done: {field} needs the result of the task {pulls.missing[-1]!r}, which has none "
+                f"({cause}). That task was marked as success by hand, or its XCom was deleted. Clear that task and "
+                "its downstream tasks: what was paid for is not paid for again."
             )
+        for task_id, text in pulls.texts.items():
+            if f"/{task_id}/" in text:  # as in the path of each file of an XCom backend
+                return unreadable(task_id, text)
         return KlapTemplateError(
             f"Nothing was done: {field} could not be filled in ({cause}). Correct its template in the Dag file, or the "
             "value that it is made of, and clear this task."
@@ -270,7 +274,7 @@ class KlapOperator(HooksRendering):
         """Return the destination that the run's submission recorded: it had passed the allowlist by then."""
         if context is None or self.submit_task_id is None:
             return None
-        submitted = cast("Submitted | None", context["ti"].xcom_pull(task_ids=self.submit_task_id))
+        submitted = cast("Submitted | None", pull(context, self.submit_task_id))
         return submitted and submitted["destination"]
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -9,6 +9,7 @@ from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
 from klap_provider.operators.base import reports_failure, writer_of
+from klap_provider.operators.best_effort import best_effort
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
 from klap_provider.rules.file_names import file_name
@@ -159,7 +160,8 @@ class DeliverShortOperator(KlapLedgerOperator):
                 metrics.count(metrics.DELIVERED_BYTES, record["size"])
             else:
                 self.log.info("%s is there already", path)
-        store.set(DELIVERED_KEY, cast("JsonValue", record))
+        with best_effort(f"Remembering {DELIVERED_KEY}"):
+            store.set(DELIVERED_KEY, cast("JsonValue", record))
         self.delivered = record
         if facts.get("sha256") != record["sha256"] or not is_whole(facts):
             facts = self._describe(context, sidecar, path.name, record)
@@ -188,7 +190,8 @@ class DeliverShortOperator(KlapLedgerOperator):
             "sha256": record["sha256"],
             "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        self.ledger.set(ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
+        with best_effort("Recording the delivery in the ledger"):
+            self.ledger.set(ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider is installed, which file came of which export."""
@@ -204,7 +207,9 @@ class DeliverShortOperator(KlapLedgerOperator):
         size = size_of(path)
         if not size:
             return None
-        record = store.get(DELIVERED_KEY)
+        record = None
+        with best_effort(f"Reading {DELIVERED_KEY}"):
+            record = store.get(DELIVERED_KEY)
         problem: str | None
         if record is not None and record["path"] == str(path):
             if size == record["size"]:
@@ -243,7 +248,8 @@ class DeliverShortOperator(KlapLedgerOperator):
         """Return what Klap says of the short: in its list, or asked for just this one."""
         if self.list_task_id is not None:
             listed = context["ti"].xcom_pull(task_ids=self.list_task_id, key=DESCRIBED_KEY)
-            for short in cast("list[Described]", listed or []):
+            # Of a list that is a text, an XCom backend has lost the file.
+            for short in cast("list[Described]", listed if isinstance(listed, list) else []):
                 if short["project_id"] == self.project_id:
                     return short
         project = self.client.call(calls.get_project(str(self.project_id), folder_id=self.folder_id))
@@ -254,8 +260,11 @@ class DeliverShortOperator(KlapLedgerOperator):
         if self.wait_task_id is None:
             return None
         ti = context["ti"]
-        found = cast("ExportReady | None", ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index))
-        return found["src_url"] if found and found["export_id"] == self.export_id else None
+        found = ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index)
+        if not isinstance(found, dict):  # of a text, an XCom backend has lost the file
+            return None
+        ready = cast("ExportReady", found)
+        return ready["src_url"] if ready["export_id"] == self.export_id else None
 
     def _fetch(self, path: ObjectStoragePath, seen: str | None, writer: Writer) -> File:
         if seen is None:

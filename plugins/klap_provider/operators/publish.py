@@ -11,6 +11,8 @@ from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapJobFailedError
 from klap_provider.operators.base import KlapOperator, reports_failure, writer_of
+from klap_provider.operators.best_effort import best_effort
+from klap_provider.operators.pull_once import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.file_names import manifest_name
@@ -140,14 +142,14 @@ class PublishShortsOperator(KlapOperator):
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         problem, is_final = self._problem(context, states)
         # One request for each task: all its map indexes at once, told apart by their project_id.
-        files = ti.xcom_pull(task_ids=self.steps[-1:])
-        failures = [] if self._is_whole(files) else ti.xcom_pull(task_ids=self.steps, key=ERROR_KEY)
-        listed = ti.xcom_pull(task_ids=self.list_task_id, key=SHORTS_KEY) if self.list_task_id else None
+        files = pull(context, self.steps[-1:])
+        failures = [] if self._is_whole(files) else pull(context, self.steps, key=ERROR_KEY)
+        listed = pull(context, self.list_task_id, key=SHORTS_KEY) if self.list_task_id else None
         cost = self._cost(context, listed, failures)
         if cost is not None:
             self.log.info("The run has cost %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
-        exports = ti.xcom_pull(task_ids=self.steps[-2:-1]) if self.klap_task_id else []
+        exports = pull(context, self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
         stock = manifest_entries(shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures)
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
@@ -176,7 +178,7 @@ class PublishShortsOperator(KlapOperator):
                 "left_out": left_out,
                 "problem": problem,
                 "cost": None if cost is None else cost.to_json(),
-                "review": ti.xcom_pull(task_ids=self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
+                "review": pull(context, self.review_task_id, key=REVIEW_KEY) if self.review_task_id else None,
             },
         )
         metrics.count(metrics.MISSING, len(missing))
@@ -216,7 +218,8 @@ class PublishShortsOperator(KlapOperator):
                 "manifest": path,
                 "shorts": tagged(delivered),
             }
-            asset_event.record(context, self.asset_alias, destination, event)
+            with best_effort("Recording the asset event"):
+                asset_event.record(context, self.asset_alias, destination, event)
         return {
             "manifest": path,
             "delivered": len(delivered),
@@ -233,12 +236,11 @@ class PublishShortsOperator(KlapOperator):
         """Return what Klap has accepted, and so bills, in this run."""
         if self.submissions is None:
             return None
-        ti = context["ti"]
         submissions = klap_requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
         generated: int | None = 0
         if self.list_task_id and submissions:
             generated = None if listed is None else len(listed)
-        said = [*ti.xcom_pull(task_ids=self.steps[:1]), *failures]
+        said = [*pull(context, self.steps[:1]), *failures]
         return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))
 
     def _prices(self) -> Prices:
@@ -252,7 +254,7 @@ class PublishShortsOperator(KlapOperator):
         failed = first_failed(states, self.upstream_task_ids - set(self.steps))
         if failed is None:
             return None, False
-        said = context["ti"].xcom_pull(task_ids=[failed], key=ERROR_KEY, map_indexes=None)[0]
+        said = pull(context, [failed], key=ERROR_KEY, map_indexes=None)[0]
         if not said:
             return f"{failed}: {unsaid(states[failed])}", False
         return f"{failed}: {said['error']}", said["type"] == KlapJobFailedError.__name__

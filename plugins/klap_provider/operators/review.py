@@ -12,6 +12,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
+from klap_provider.operators.pull_once import pull
 from klap_provider.rules import ledger, request_fingerprint, review_form, video_list
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.selection import only, put_first
@@ -137,7 +138,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[Short]:
         """Go on with what was picked."""
-        shorts: list[ListedShort] = context["ti"].xcom_pull(task_ids=self.task_id, key=SHORTS_KEY)
+        shorts: list[ListedShort] = pull(context, self.task_id, key=SHORTS_KEY)
         self.options = review_form.options(shorts)
         said = HITLOperator.execute_complete(self, context, event)
         user = said["responded_by_user"]

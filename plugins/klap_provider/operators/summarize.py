@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.pull_once import pull
 from klap_provider.rules.video_list import NAMED, label
 from klap_provider.xcoms import (
     ERROR_KEY,
@@ -52,11 +53,11 @@ class SummarizeVideosOperator(KlapOperator):
     def execute(self, context: Context) -> Summary:
         """Gather, and give the verdict."""
         ti = context["ti"]
-        videos = ti.xcom_pull(task_ids=self.list_task_id, map_indexes=-1)
+        videos = pull(context, self.list_task_id, map_indexes=-1)
         if videos is None:
-            said = ti.xcom_pull(task_ids=self.list_task_id, key=ERROR_KEY, map_indexes=-1)
+            said = pull(context, self.list_task_id, key=ERROR_KEY, map_indexes=-1)
             raise KlapIncompleteError(said["error"] if said else f"Nothing was started; see {self.list_task_id}.")
-        listed: Unlisted = ti.xcom_pull(task_ids=self.list_task_id, key=LIST_KEY, map_indexes=-1)
+        listed: Unlisted = pull(context, self.list_task_id, key=LIST_KEY, map_indexes=-1)
         outcomes = self._outcomes(context, videos)
         incomplete = [outcome for outcome in outcomes if outcome["state"] != "success"]
         summary: Summary = {
@@ -85,7 +86,7 @@ class SummarizeVideosOperator(KlapOperator):
     def _outcomes(self, context: Context, videos: list[ListedVideo]) -> list[VideoOutcome]:
         """Return what became of each video, in the order of the list, with two requests for all of them."""
         ti = context["ti"]
-        said = {o["run_id"]: o for o in ti.xcom_pull(task_ids=[self.video_task_id]) if o}
+        said = {o["run_id"]: o for o in pull(context, [self.video_task_id]) if o}
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
 
         def unsaid(index: int, video: ListedVideo) -> VideoOutcome:

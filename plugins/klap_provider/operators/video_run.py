@@ -12,6 +12,7 @@ from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.pull_once import pull
 from klap_provider.rules.video_list import URL, label
 from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WATCH_KEY, VideoOutcome
 
@@ -137,9 +138,8 @@ class VideoRunOperator(KlapOperator):
         ti = context["ti"]
 
         def published(key: str) -> Any:
-            return ti.xcom_pull(
-                dag_id=self.trigger_dag_id, run_id=self.trigger_run_id, task_ids="publish", key=key, map_indexes=-1
-            )
+            of_run = {"dag_id": self.trigger_dag_id, "run_id": self.trigger_run_id, "map_indexes": -1}
+            return pull(context, "publish", key=key, **of_run)
 
         error = None if state == "success" else self._error(state, published(ERROR_KEY) if state == "failed" else None)
         outcome: VideoOutcome = {
