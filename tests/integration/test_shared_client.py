@@ -274,6 +274,22 @@ async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_c
     assert server.looks == 3
 
 
+async def test_a_429_that_asks_for_a_day_holds_the_other_waits_for_minutes_at_most(
+    server: Klap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert async_client.LONGEST_HOLD <= 300
+    monkeypatch.setattr(async_client, "LONGEST_HOLD", 0.5)
+    server.said = [(429, {"Retry-After": "86400"})]
+    async with KlapAsyncClient() as first, KlapAsyncClient() as second:
+        with pytest.raises(KlapRateLimitError) as limited:
+            await first.call(LOOK)
+        assert limited.value.retry_after == 86400
+        with pytest.raises(KlapRateLimitError, match="not sent") as held:
+            await second.call(LOOK)
+        await asyncio.sleep(held.value.retry_after or 0)
+        assert await second.call(LOOK) == []
+
+
 async def test_a_held_wait_still_ends_at_its_deadline(server: Klap) -> None:
     server.said = [(429, {"Retry-After": "3600"})]
     server.body = PROCESSING

@@ -42,6 +42,9 @@ T = TypeVar("T")
 #: Requests under way at the same time, and so TCP connections, for one Airflow connection.
 IN_FLIGHT = 50
 
+#: Seconds for which a 429 holds the other waits at most. The wait that got the 429 waits for as long as Klap asked.
+LONGEST_HOLD = 300.0
+
 #: Seconds for which an idle TCP connection is kept: longer than a poll interval.
 KEEP_ALIVE = 60.0
 
@@ -233,12 +236,16 @@ class _Client:
             return answer
 
     def _hold(self, limited: KlapRateLimitError) -> None:
-        """Let no request out for as long as Klap asked, or, where it did not say, for longer each time."""
+        """
+        Hold all requests for as long as Klap asked, or, where it did not say, for longer each time.
+
+        One odd answer, such as a ``Retry-After`` of a day, must not end every wait of the triggerer.
+        """
         now = _now()
         if now >= self._held_until:  # once for all that were under way together
             self._refusals += 1
         delay = Backoff().delay(self._refusals, retry_after=limited.retry_after)
-        self._held_until = max(self._held_until, now + delay)
+        self._held_until = max(self._held_until, now + min(delay, LONGEST_HOLD))
 
     async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
         if self._session is None:
