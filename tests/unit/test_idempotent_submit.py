@@ -931,6 +931,15 @@ def test_with_reuse_a_permission_is_good_for_one_post(store: MemoryStore, klap: 
     assert klap.posts == 2
 
 
+def test_with_reuse_a_retry_with_other_settings_continues_with_what_was_paid_for_and_logs_that(
+    store: MemoryStore, klap: Klap, caplog: pytest.LogCaptureFixture
+) -> None:
+    klap.submit(store, request=shared("monday", asked={"language": "en"}))
+    german = shared("monday", asked={"language": "de"}, shared_log="request.2")
+    assert klap.submit(store, request=german, tries=(2, 3)).job_id == "job-1"
+    assert 'although language was "en" and is "de"' in caplog.text
+
+
 def test_with_reuse_a_retry_with_other_settings_leaves_the_log_of_the_former_ones(
     store: MemoryStore, klap: Klap
 ) -> None:

@@ -220,8 +220,7 @@ class IdempotentSubmit:
             raise
         if must_stop:
             raise inputs_changed(attempt, job_id, changed)
-        if changed:
-            log.warning("Continuing with what was submitted before, although %s.", "; ".join(changed))
+        _warn_of(changed)
         return job_id
 
     def _is_usable(self, attempt: Attempt, job_id: str) -> bool:
@@ -275,6 +274,7 @@ class IdempotentSubmit:
                 raise inputs_changed(link, job_id, changed)
             must_leave = log_key != self.request.shared_log
         if not must_leave and (found := self._continued(log_key, attempts, is_shared=True)):
+            _warn_of(changed)
             return found
         if log_key == self.request.shared_log:
             return self._post(log_key, attempts)
@@ -392,6 +392,11 @@ class IdempotentSubmit:
 
     def _now(self) -> float:
         return round(self.clock.now(), 6)  # as it is written
+
+
+def _warn_of(changed: Sequence[str]) -> None:
+    if changed:
+        log.warning("Continuing with what was submitted before, although %s.", "; ".join(changed))
 
 
 class _ContendedError(KlapSubmitPendingError):
