@@ -268,6 +268,21 @@ def test_of_runs_that_deliver_somewhere_for_the_first_time_one_records_the_event
     assert len(waits) == 2, "the asset is known, so nobody waits"
 
 
+def test_the_assets_of_all_destinations_are_listed_for_the_second_run_of_a_destination_alone(
+    supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
+) -> None:
+    run(1)
+    lists = []
+    for _ in range(4):
+        supervisor.said.clear()
+        task = publish(1)
+        task.run()
+        assert len(task.asset_events()) == 1
+        lists.append(sum("GetAssetsByAlias" in message for message in supervisor.said))
+        supervisor.assets = [f"file://{tmp_path}"]
+    assert lists == [0, 1, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("destination", "uri"),
     [

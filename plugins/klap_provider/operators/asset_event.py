@@ -11,7 +11,7 @@ from airflow.sdk import Asset, AssetAlias
 
 from klap_provider.airflow_internals.tasks import asset_store, has_asset
 from klap_provider.rules.claim import Claim
-from klap_provider.rules.ledger import event_entry
+from klap_provider.rules.ledger import VERSION, event_entry
 from klap_provider.xcoms import LEDGER, ShortsEvent
 
 if TYPE_CHECKING:
@@ -43,10 +43,14 @@ def record(context: Context, alias: str, destination: str, event: ShortsEvent) -
 
 
 def _wait_for_first_event(alias: str, uri: str) -> None:
-    claim = Claim(asset_store(LEDGER), event_entry(alias, uri), uuid.uuid4().hex)
-    if has_asset(alias, uri) or (claim.enter() and claim.hold()):
+    store, entry = asset_store(LEDGER), event_entry(alias, uri)
+    if store.get(entry) is not None:  # Airflow can only be asked for all assets of the alias, and they become more
+        return
+    claim = Claim(store, entry, uuid.uuid4().hex)
+    if claim.enter() and claim.hold():
         return
     for _ in range(PATIENCE):
         if has_asset(alias, uri):
+            store.set(entry, {"version": VERSION})
             return
         time.sleep(1)
