@@ -1011,6 +1011,28 @@ def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_
         assert klap.submit(store, **german).job_id == "job-2"
 
 
+def test_with_reuse_another_connection_to_the_same_account_makes_no_other_request(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.submit(store, request=shared("monday", asked={"klap_conn_id": "a"}))
+    renamed = shared("monday", asked={"klap_conn_id": "b"})
+    assert klap.submit(store, request=renamed, tries=(2, 5)).job_id == "job-1"
+
+
+def test_with_reuse_the_user_decides_if_the_account_of_another_connection_does_not_have_the_job(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.submit(store, request=shared("monday", asked={"klap_conn_id": "a"}))
+    klap.unknown = {"job-1"}
+    other = {"request": shared("monday", asked={"klap_conn_id": "b"}), "tries": (2, 5)}
+    with pytest.raises(KlapChangedError, match=r'klap_conn_id was "a" and is "b".*resend\.request\.1\.0'):
+        klap.submit(store, **other)
+    store.set("resend.request.1.0", True)
+    for _ in range(2):
+        assert klap.submit(store, **other).job_id == "job-2"
+    assert klap.posts == 2
+
+
 def test_with_reuse_a_job_that_failed_does_not_keep_a_run_from_other_settings(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=shared("monday", asked={"language": "en"}))
     klap.failed = {"job-1"}

@@ -265,18 +265,26 @@ class IdempotentSubmit:
         attempts = self._read(log_key)
         standing = [each for each in attempts if not each.is_void]
         changed = differences(link.asked, self.request.asked)
-        must_leave = False
-        if changed and standing and not self.asker.is_retry_of(link.asker):
+        is_same, must_leave = log_key == self.request.shared_log, False
+        # In the same log, only the connection can differ, and another one to the same account makes no other request.
+        if changed and standing and not is_same and not self.asker.is_retry_of(link.asker):
             decision = read_decision(self.store, link, self.job.has_failed)
             if decision.job_id is not None:
                 return Submission(decision.job_id, link)
             if not decision.resend and (job_id := self._usable_job(log_key, attempts)):
                 raise inputs_changed(link, job_id, changed)
-            must_leave = log_key != self.request.shared_log
-        if not must_leave and (found := self._continued(log_key, attempts, is_shared=True)):
+            must_leave = True
+        try:
+            found = None if must_leave else self._continued(log_key, attempts, is_shared=True)
+        except KlapNotFoundError as unknown:
+            paid = next((each for each in reversed(standing) if each.paid_by == self.asker.run), None)
+            if not (changed and is_same) or unknown.fate is not None or paid is None:
+                raise
+            raise inputs_changed(paid, str(paid.job_id), changed) from unknown
+        if found is not None:
             _warn_of(changed)
             return found
-        if log_key == self.request.shared_log:
+        if is_same:
             return self._post(log_key, attempts)
         if self.request.shared_log is None:
             return self._post(self.request.log, own)
