@@ -41,6 +41,8 @@ AIRFLOW_HOME = tempfile.mkdtemp(prefix="klap-tests-airflow-")
 
 # Airflow reads these when it is imported; whatever Airflow this machine has is left alone.
 os.environ |= {
+    # Most tests of sensors are about waiting without a worker.
+    "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
     "AIRFLOW_HOME": AIRFLOW_HOME,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),

@@ -202,7 +202,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         "Line 4: limit takes a whole number, from 1;",
         "Line 5: language takes text, one of ",
         "min_duration (100 s) is longer than max_duration (50 s)",
-        "Line 7: destination is none that a run may name",
+        "Line 7: destination is not on the allowlist or cannot be used",
         "Line 8: source_video_url takes ",
         "Line 9: source_video_url: ",
     ):

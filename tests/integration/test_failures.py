@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     MakeShorts = Callable[..., list[dict[str, Any]]]
 
 MODES: dict[str, dict[str, Any]] = {
-    "poke": {"mode": "poke"},
-    "reschedule": {"mode": "reschedule"},
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
     "deferrable": {},
     "ended from trigger": {"end_from_trigger": True},
 }

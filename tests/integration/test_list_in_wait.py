@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Connect = Callable[..., None]
 
 MODES = {
-    "poke": {"mode": "poke"},
-    "reschedule": {"mode": "reschedule"},
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
     "deferrable": {"deferrable": True},
     "ended from trigger": {"deferrable": True, "end_from_trigger": True},
 }
@@ -264,7 +264,7 @@ def test_a_late_list_in_reschedule_mode_starts_a_worker_no_more_often_than_the_t
     klap_task_id = submitted(klap, seconds=0)
     time.sleep(0.1)
     klap.fault("GET", LIST, "late_list", looks=2)
-    airflow(waiting(klap_task_id, mode="reschedule", poke_interval=0.7)).run()
+    airflow(waiting(klap_task_id, mode="reschedule", deferrable=False, poke_interval=0.7)).run()
     times = polls(klap)
     assert len(times) == 4
     assert all(later - earlier > 0.65 for earlier, later in pairwise(times[:3]))

@@ -182,11 +182,20 @@ def test_a_wait_on_a_worker_is_timed_too(klap: Sandbox, statsd: StatsD, airflow:
     klap.reset(task_seconds=1)
     result = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=TALK)).run()
     waiting = {"klap_task_id": result["klap_task_id"], "submitted_at": result["submitted_at"]}
-    airflow(lambda: TaskStatusSensor(task_id="wait", mode=mode, poke_interval=0.3, **waiting)).run()
+    airflow(lambda: TaskStatusSensor(task_id="wait", mode=mode, deferrable=False, poke_interval=0.3, **waiting)).run()
     assert [line["tags"] for line in statsd.received() if line["name"] == "klap.wait"] == [",job=task"]
 
 
-@pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}, {}, {"end_from_trigger": True}], ids=str)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"mode": "poke", "deferrable": False},
+        {"mode": "reschedule", "deferrable": False},
+        {},
+        {"end_from_trigger": True},
+    ],
+    ids=str,
+)
 def test_a_wait_that_also_waits_for_the_list_is_timed_once_and_not_if_the_task_was_ready_before(
     klap: Sandbox, statsd: StatsD, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
 ) -> None:

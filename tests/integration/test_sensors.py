@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     Make = Callable[..., Callable[[], KlapJobSensor]]
 
 MODES = {
-    "poke": {"mode": "poke"},
-    "reschedule": {"mode": "reschedule"},
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
     "deferrable": {"deferrable": True},
     "ended from trigger": {"deferrable": True, "end_from_trigger": True},
 }
@@ -103,9 +106,6 @@ CASES = {
             "Klap task ID has reported the status '[\"done\"]' for N s. The API has processing, ready, error and no "
             "other. Look at it in Klap; clear this task to continue the wait.",
         ),
-    ),
-    "words that come and go are never unknown for long": Case(
-        [answer("paused", times=2), answer("processing", times=1)] * 3
     ),
     "ready without an output for two polls": Case([answer("ready", times=2, output_id=None)]),
     "stuck until the deadline": Case(
@@ -250,12 +250,12 @@ def test_when_to_poll_is_the_sensors_own_or_else_the_connections_or_else_klaps(
     assert schedule(poke_interval=5) == (5, 10)
     assert schedule(poke_interval=timedelta(seconds=5), first_poll=90) == (5, 90)
     assert schedule(first_poll=0) == (30, 0)
-    assert schedule(mode="reschedule") == (60, 120)
+    assert schedule(mode="reschedule", deferrable=False) == (60, 120)
     connect(klap.url, poke_interval=10)
     assert schedule() == (10, 20)
     assert schedule(poke_interval=1) == (1, 2)
-    assert schedule(mode="poke") == (10, 20)
-    assert schedule(mode="reschedule") == (60, 120)
+    assert schedule(mode="poke", deferrable=False) == (10, 20)
+    assert schedule(mode="reschedule", deferrable=False) == (60, 120)
     connect(klap.url, poke_interval=10, first_poll=45)
     assert schedule() == (10, 45)
     assert schedule(poke_interval=1, first_poll=3) == (1, 3)
@@ -511,30 +511,30 @@ def test_a_word_that_stays_is_given_its_grace_across_deferrals_and_reschedules_b
 # Arguments
 
 
-@pytest.mark.parametrize("mode_name", ["poke", "reschedule"])
-def test_a_mode_and_deferrable_exclude_each_other(mode_name: str) -> None:
-    with pytest.raises(ValueError, match=f"deferrable=True.*{mode_name}"):
-        waiting("task000000000000", mode=mode_name, deferrable=True)()
-
-
 def test_silent_fail_is_refused() -> None:
     with pytest.raises(ValueError, match="silent_fail"):
         waiting("task000000000000", silent_fail=True)()
 
 
-@pytest.mark.parametrize(
-    ("fields", "deferrable"),
-    [
-        ({}, True),
-        ({"mode": "poke"}, False),
-        ({"mode": "reschedule"}, False),
-        ({"deferrable": False}, False),
-        ({"mode": "poke", "deferrable": False}, False),
-        ({"deferrable": True}, True),
-    ],
-)
-def test_a_wait_is_deferred_unless_a_mode_is_asked_for(fields: dict[str, Any], deferrable: bool) -> None:
-    assert waiting("task000000000000", **fields)().deferrable is deferrable
+@pytest.mark.parametrize("default", ["True", "False", None])
+def test_deferrable_defaults_to_what_airflow_is_configured_for(default: str | None) -> None:
+    code = """
+from klap_provider.operators import ListShortsOperator
+from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+tasks = [
+    TaskStatusSensor(task_id="task", klap_task_id="task000000000000"),
+    ExportStatusSensor(task_id="export", export_id="e", project_id="p"),
+    ListShortsOperator(task_id="list", folder_id="f"),
+]
+print([task.deferrable for task in tasks])
+"""
+    environ = {name: value for name, value in os.environ.items() if name != "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"}
+    if default is not None:
+        environ["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = default
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    assert printed.splitlines()[-1] == str([default == "True"] * 3)
 
 
 @pytest.mark.parametrize("klap_task_id", ["", " ", ".."])

@@ -83,6 +83,7 @@ def klap_caption_video(
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
             budget=form["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
+            deferrable=True,
         )
         export_and_deliver(
             form,

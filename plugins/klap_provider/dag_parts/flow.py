@@ -132,6 +132,7 @@ def submit_and_wait(
         **_account(form),
         klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
         submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
+        deferrable=True,
         end_from_trigger=True,
         **(expected or {}),
     )
@@ -192,6 +193,7 @@ def export_and_deliver(
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             submitted_at=f"{{{{ {exported}.submitted_at }}}}",
+            deferrable=True,
             end_from_trigger=True,
         )
         deliver = DeliverShortOperator(

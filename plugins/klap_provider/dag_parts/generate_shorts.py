@@ -138,6 +138,7 @@ def klap_generate_shorts(
             budget=form["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
             allow_empty=form["allow_empty"],
+            deferrable=True,
             review=form["review"],
             response_timeout="{{ params.review_hours * 3600 }}",
         )

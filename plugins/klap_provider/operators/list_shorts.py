@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow.sdk import conf
+
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
@@ -68,7 +70,8 @@ class ListShortsOperator(KlapLedgerOperator):
     :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default 1. Templated.
     :param allow_empty: return an empty list instead of failing if Klap generated no shorts. Default false. Templated.
     :param list_timeout: seconds after which the list is taken as it is. Default 300.
-    :param deferrable: wait for the list in the triggerer instead of on a worker. Default true.
+    :param deferrable: wait for the list in the triggerer instead of on a worker. Default: ``[operators]
+        default_deferrable`` of Airflow's configuration.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
     :return: a list to map over, which can be empty: ``{"project_id": str, "folder_id": str | None, "short_name": str,
@@ -117,7 +120,7 @@ class ListShortsOperator(KlapLedgerOperator):
         submissions: int | str = 1,
         allow_empty: bool = False,
         list_timeout: float = 300,
-        deferrable: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

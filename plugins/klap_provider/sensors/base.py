@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue, timezone
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf, timezone
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from klap_provider.airflow_internals.tasks import can_end_in_triggerer, failed_in_triggerer
@@ -52,8 +52,10 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         Klap's documented interval: 30 s for a task, 15 s for an export. In ``reschedule`` mode 60 s.
     :param first_poll: seconds from ``submitted_at`` to the first poll in the triggerer. Default: that of the
         connection, or else twice the interval. In the other modes the first poll comes at once.
-    :param mode: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each poll.
-    :param deferrable: wait in the triggerer, without a worker. Default: true, unless ``mode`` is given.
+    :param mode: without ``deferrable``: ``poke`` holds a worker for the whole wait, ``reschedule`` starts one for each
+        poll. Default ``poke``.
+    :param deferrable: wait in the triggerer, without a worker. Default: ``[operators] default_deferrable`` of Airflow's
+        configuration.
     :param end_from_trigger: when deferred, end the task from the triggerer, without a second worker start. It has no
         effect if a worker has more to do at the end, such as an asset event or a callback
         (:func:`~klap_provider.airflow_internals.tasks.can_end_in_triggerer`). Default false.
@@ -69,24 +71,22 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         submitted_at: str | float | None = None,
         poke_interval: timedelta | float | None = None,
         first_poll: float | None = None,
-        mode: str | None = None,
-        deferrable: bool | None = None,
+        mode: str = "poke",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
-        if mode is not None and deferrable:
-            raise ValueError(f"deferrable=True leaves no use for mode={mode!r}; give one of them")
         if kwargs.get("silent_fail"):
             raise ValueError("silent_fail is not supported: transient errors never end the wait, other errors must")
         self.has_own_interval = poke_interval is not None
         super().__init__(
             poke_interval=RESCHEDULE_INTERVAL if poke_interval is None else poke_interval,
-            mode=mode or "poke",
+            mode=mode,
             **kwargs,
         )
         self.submitted_at = submitted_at
         self.first_poll = first_poll
-        self.deferrable = mode is None if deferrable is None else deferrable
+        self.deferrable = deferrable
         # Not under its own name, see airflow_internals.tasks.can_end_in_triggerer.
         self.ends_in_triggerer = end_from_trigger
         self._again: PollAgain | None = None
@@ -199,7 +199,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
                 self.log.info("The poll interval of the connection is not known: %s", failure)
             else:
                 first = connection.first_poll if first is None else first
-                if interval is None and self.mode != "reschedule":
+                if interval is None and (self.deferrable or self.mode != "reschedule"):
                     interval = connection.poke_interval
         if interval is None:
             is_rescheduled = not self.deferrable and self.mode == "reschedule"
