@@ -168,7 +168,6 @@ def test_the_script_that_calls_the_api_lists_exports(klap: Sandbox) -> None:
     assert script("calls.list_exports")["exports"] == []
 
 
-@pytest.mark.timeout(900)  # a whole run, on a machine that others use as well
 def test_the_pytest_files_and_the_complete_example_are_a_suite_that_passes(tmp_path: Path) -> None:
     """The example runs on Airflow's own ``dag.test()``, from the submission to the manifest."""
     assert len(FILES) == 3

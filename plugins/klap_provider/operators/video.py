@@ -230,17 +230,26 @@ class KlapVideoOperator(KlapSubmitOperator):
             self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
             now = datetime.now(timezone.utc)
             since = min(self.client.call(calls.get_task(self.klap_task_id)).created_at or now, now)
-            return self._result(self.klap_task_id, since.isoformat(), paid=0, destination=destination)
+            return self._given(self.klap_task_id, since.isoformat(), destination)
         request = self._request()
         job = _VideoJob(self, request, budget)
         submission = self.submit_once(context, self._paid_request(context, request, budget), job)
         self.submitted = submission.job_id
-        return self._result(
-            submission.job_id, submission.attempt.submitted_at, paid=submission.paid, destination=destination
-        )
+        # What the UI shows is the request that was paid for, also if the settings of this try differ from it.
+        asked = submission.attempt.asked
+        size = asked.get("dimensions")
+        return {
+            "klap_task_id": submission.job_id,
+            "submitted_at": submission.attempt.submitted_at,
+            "paid": submission.paid,
+            "destination": destination,
+            "video": submission.attempt.video,
+            "name": asked.get("name"),
+            "dimensions": klap_requests.Dimensions.model_validate(size).model_dump() if size else None,
+        }
 
-    def _result(self, klap_task_id: str, submitted_at: str, *, paid: int, destination: str | None) -> Submitted:
-        """Return what the task returns, with all that the UI shows of the settings: Airflow deletes rendered fields."""
+    def _given(self, klap_task_id: str, submitted_at: str, destination: str | None) -> Submitted:
+        """Return the result for a given task. Its settings at Klap are not known, so those of this run are shown."""
         dimensions = None
         with suppress(KlapInputError):  # of a given task, the settings are not checked
             size = self._size()
@@ -249,7 +258,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         return {
             "klap_task_id": klap_task_id,
             "submitted_at": submitted_at,
-            "paid": paid,
+            "paid": 0,
             "destination": destination,
             "video": redaction.shown(str(self.source_video_url or "")),
             "name": self.name or None,
