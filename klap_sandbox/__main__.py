@@ -9,65 +9,64 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import trustme
 from pydantic import ValidationError
 
 from klap_sandbox.app import make_app
-from klap_sandbox.certificate import make_certificate
-from klap_sandbox.desk import Desk
 from klap_sandbox.ffmpeg import Ffmpeg
-from klap_sandbox.render import FfmpegStudio
-from klap_sandbox.server import HOST, Tls, listen, serve
+from klap_sandbox.persistence import JobFolder
+from klap_sandbox.rendering import FfmpegRenderer, PlaceholderRenderer
+from klap_sandbox.server import HOST, listen, serve
 from klap_sandbox.settings import Settings
-from klap_sandbox.shelf import Shelf
-from klap_sandbox.source import SAMPLE_PATH, SampleVideo
-from klap_sandbox.studio import StandInStudio
+from klap_sandbox.sources import SAMPLE_PATH, SampleVideo
+from klap_sandbox.state import SandboxState
 
 if TYPE_CHECKING:
-    from klap_sandbox.studio import Studio
+    from klap_sandbox.rendering import Renderer
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m klap_sandbox",
-        description="A local Klap: the same API on 127.0.0.1, real clips, no account. Any API key will do.",
-        epilog="What was paid is in GET /_sandbox/ledger, what was asked in GET /_sandbox/requests; "
-        "POST /_sandbox/settings changes what 'Klap as it may be' lists, POST /_sandbox/faults orders misbehaviour. "
-        "docs/reference/sandbox.md says more.",
+        description="A local server with Klap's API on 127.0.0.1: real clips, no account, any API key.",
+        epilog="GET /_sandbox/ledger lists paid requests, GET /_sandbox/requests all requests. "
+        "POST /_sandbox/settings changes the variants of behaviour, POST /_sandbox/faults adds faults. "
+        "See docs/reference/sandbox.md.",
     )
     parser.add_argument("--port", type=_port, default=8899, help="0 = any free port (default: %(default)s)")
     parser.add_argument(
         "--https",
         type=_new_file,
         metavar="FILE",
-        help="serve https, with a certificate that is made anew and written to this file, for clients to trust",
+        help="serve https, and write the certificate that clients have to trust to this file",
     )
     parser.add_argument(
         "--no-render",
         action="store_true",
-        help="fetch no sources and make no clips: every export is the same tiny MP4, at once",
+        help="fetch no sources and make no clips: every export is the same small MP4",
     )
     parser.add_argument(
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="keep jobs and finished clips in this folder, and continue with those that are there",
+        help="keep jobs and finished clips in this folder, and resume those of an earlier start",
     )
-    parser.add_argument("--verbose", action="store_true", help="log every request")
-    switches = parser.add_argument_group("Klap as it may be")
+    parser.add_argument("--verbose", action="store_true", help="log each request")
+    variants = parser.add_argument_group("variants of behaviour")
     for name, setting in Settings.model_fields.items():
-        switch, words = f"--{name.replace('_', '-')}", f"{setting.description} (default: {setting.default})"
-        how: dict[str, Any] = {"metavar": "S"}
+        options: dict[str, Any] = {"metavar": "S"}
         if isinstance(setting.default, bool):
-            how = {"action": "store_true"}
+            options = {"action": "store_true"}
         elif choices := get_args(setting.annotation):
-            how = {"choices": choices, "type": type(choices[0])}
-        switches.add_argument(switch, dest=name, default=argparse.SUPPRESS, help=words, **how)
+            options = {"choices": choices, "type": type(choices[0])}
+        text = f"{setting.description} (default: {setting.default})"
+        variants.add_argument(f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, help=text, **options)
     return parser
 
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is not a port from 0 to 65535")
     return int(text)
 
 
@@ -77,6 +76,13 @@ def _new_file(text: str) -> Path:
     except OSError as problem:
         raise argparse.ArgumentTypeError(f"{text} cannot be written: {problem.strerror}") from None
     return Path(text)
+
+
+def _make_certificate(authority_file: Path, certificate_file: Path) -> None:
+    """Write a certificate authority for clients to trust, and the server's key and certificate."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(authority_file)
+    authority.issue_cert(HOST, "localhost").private_key_and_cert_chain_pem.write_to_path(certificate_file)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -89,34 +95,35 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         settings = Settings.model_validate({k: v for k, v in vars(options).items() if k in Settings.model_fields})
     except ValidationError as problem:
-        wrong = problem.errors()[0]
-        parser.error(f"argument --{str(wrong['loc'][0]).replace('_', '-')}: {wrong['input']}: {wrong['msg']}")
-    for end in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(end, lambda *_: sys.exit(0))
+        error = problem.errors()[0]
+        parser.error(f"argument --{str(error['loc'][0]).replace('_', '-')}: {error['input']}: {error['msg']}")
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: sys.exit(0))
     try:
         listener = listen(options.port)
     except OSError as problem:
-        sys.exit(f"Port {options.port} of {HOST} cannot be used: {problem.strerror}. Choose another with --port.")
-    root = f"{'https' if options.https else 'http'}://{HOST}:{listener.getsockname()[1]}"
+        sys.exit(f"Port {options.port} of {HOST} cannot be used: {problem.strerror}. Set another one with --port.")
+    port = listener.getsockname()[1]
+    root = f"{'https' if options.https else 'http'}://{HOST}:{port}"
 
     def announce() -> None:
         print(f"Klap sandbox: {root}/v2  (sample video: {root}{SAMPLE_PATH})", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="klap-sandbox-") as name:
         folder, ffmpeg = Path(name), Ffmpeg()
-        tls = None
-        if options.https:
-            tls = Tls(certificate=options.https, key=folder / "key.pem")
-            make_certificate(HOST, tls.certificate, tls.key)
-        sample = SampleVideo(folder, ffmpeg, listener.getsockname()[1])
-        shelf = Shelf(options.keep) if options.keep else None
-        studio: Studio = (
-            StandInStudio(shelf.clips if shelf else folder, ffmpeg, sample)
+        certificate = folder / "server.pem" if options.https else None
+        if certificate:
+            _make_certificate(options.https, certificate)
+        sample = SampleVideo(folder, ffmpeg, port)
+        kept = JobFolder(options.keep) if options.keep else None
+        clips = kept.clips if kept else None
+        renderer: Renderer = (
+            PlaceholderRenderer(clips or folder, ffmpeg, sample)
             if options.no_render
-            else FfmpegStudio(folder, ffmpeg, sample, clips=shelf.clips if shelf else None)
+            else FfmpegRenderer(folder, ffmpeg, sample, clips=clips)
         )
-        app = make_app(Desk(studio, settings, shelf), sample)
-        serve(app, listener, tls, verbose=options.verbose, on_start=announce)
+        app = make_app(SandboxState(renderer, settings, kept), sample)
+        serve(app, listener, certificate, verbose=options.verbose, on_start=announce)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""How the sandbox can be told to misbehave: the faults, and the decision which of them a request meets.
+"""Faults: how the sandbox misbehaves on request, and which fault a request gets.
 
-A fault matches requests by method and by a regular expression on the path (without ``/v2``). What faults
-there are and which one applies is said here; :mod:`klap_sandbox.gate` and the endpoints carry them out.
+A fault matches requests by method and by a regular expression on the path (without ``/v2``).
+:mod:`klap_sandbox.fault_middleware` and the endpoints apply the faults.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
@@ -26,11 +26,11 @@ def _regular_expression(value: str) -> str:
 
 def _header(value: str) -> str:
     if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value):
-        raise ValueError("cannot stand in a header")
+        raise ValueError("not a valid header value")
     return value
 
 
-def _writable(value: JsonValue) -> JsonValue:
+def _json_body(value: JsonValue) -> JsonValue:
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     return value
 
@@ -42,12 +42,12 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Fault(BaseModel):
-    """Which requests misbehave, and how often.
+    """Which requests get the fault, and how often.
 
     :param method: HTTP method, or ``*`` for any.
     :param path: regular expression, searched for in the path without ``/v2``.
-    :param times: how many requests misbehave; null = until the faults are deleted.
-    :param skip: how many matching requests pass unharmed first.
+    :param times: number of requests that get the fault; null = until the faults are deleted.
+    :param skip: number of matching requests that are handled normally first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,75 +59,78 @@ class Fault(BaseModel):
     action: str
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether a request with this method and path is meant."""
+        """Return whether a request with this method and path is meant."""
         return self.method in ("*", method) and re.search(self.path, path) is not None
 
 
 class Status(Fault):
-    """Answer with this status code; the request is not handled."""
+    """Respond with this status code; do not handle the request."""
 
     action: Literal["status"]
     code: HttpCode
     headers: dict[HeaderName, HeaderText] = {}
-    body: Annotated[JsonValue, AfterValidator(_writable)] = None
+    body: Annotated[JsonValue, AfterValidator(_json_body)] = None
 
 
 class Drop(Fault):
-    """Close the connection; the request is not handled."""
+    """Close the connection; do not handle the request."""
 
     action: Literal["drop"]
 
 
 class AcceptThenDrop(Fault):
-    """Handle the request, then close the connection without an answer."""
+    """Handle the request, then close the connection without a response."""
 
     action: Literal["accept_then_drop"]
 
 
 class Delay(Fault):
-    """Handle the request at once and hold the answer back."""
+    """Handle the request at once and send the response late."""
 
     action: Literal["delay"]
     seconds: Seconds
 
 
 class Drip(Fault):
-    """Handle the request, and send a space every so many seconds instead of the rest of the answer."""
+    """Handle the request, then send one space per interval instead of the response body.
+
+    :param seconds: the interval.
+    """
 
     action: Literal["drip"]
     seconds: Annotated[float, Field(gt=0, le=60)]
 
 
 class Late(Fault):
-    """Handle the request only after so many seconds, whether or not the client still waits for it."""
+    """Handle the request late, even if the client has disconnected by then."""
 
     action: Literal["late"]
     seconds: Seconds
 
 
 class Reshape(Fault):
-    """Handle the request, and answer with the id alone, or with the answer wrapped: ``{"task": {…}}``."""
+    """Handle the request, and respond with the id alone or with a wrapped object, such as ``{"task": {…}}``."""
 
     action: Literal["reshape"]
     shape: Literal["id_only", "wrapped"] = "id_only"
 
 
 class Html(Fault):
-    """Answer with a web page instead of JSON; the request is not handled."""
+    """Respond with an HTML page instead of JSON; do not handle the request."""
 
     action: Literal["html"]
     code: HttpCode = 200
 
 
 class Empty(Fault):
-    """Answer with an empty body; the request is not handled."""
+    """Respond with an empty body; do not handle the request."""
 
     action: Literal["empty"]
     code: HttpCode = 200
 
 
 class Redirect(Fault):
-    """Send the client elsewhere; the request is not handled."""
+    """Redirect the client; do not handle the request."""
 
     action: Literal["redirect"]
     code: Annotated[int, Field(ge=300, le=399)] = 302
@@ -135,20 +138,20 @@ class Redirect(Fault):
 
 
 class NotAVideo(Fault):
-    """A download yields a web page with code 200."""
+    """Respond to a download with an HTML page and code 200."""
 
     action: Literal["not_a_video"]
 
 
 class Truncate(Fault):
-    """Announce the whole Content-Length, send this many bytes of it, then close the connection."""
+    """Send only this many bytes of the announced Content-Length, then close the connection."""
 
     action: Literal["truncate"]
     bytes: int = Field(ge=0)
 
 
 class JobError(Fault):
-    """The task or export that is posted or looked at ends in ``error`` when its time is up."""
+    """Let the requested task or export end in ``error`` once its minimum duration has passed."""
 
     action: Literal["job_error"]
     error_code: str = "processing_failed"
@@ -156,45 +159,48 @@ class JobError(Fault):
 
 
 class UnknownStatus(Fault):
-    """The task or export that is posted or looked at has this status word from now on."""
+    """Give the requested task or export this status from now on."""
 
     action: Literal["unknown_status"]
     word: str
 
 
 class Stuck(Fault):
-    """The task or export that is posted or looked at stays ``processing``."""
+    """Keep the requested task or export ``processing``."""
 
     action: Literal["stuck"]
 
 
 class LateList(Fault):
-    """The list of this task's or this folder's shorts is empty for so many looks."""
+    """Return an empty list of shorts for this task or folder.
+
+    :param looks: number of list requests.
+    """
 
     action: Literal["late_list"]
     looks: int = Field(ge=1)
 
 
 class PartialList(Fault):
-    """The list of a folder's shorts has only the first so many of them; later requests may have more."""
+    """Return only the first so many shorts of a folder, for this request."""
 
     action: Literal["partial_list"]
     shorts: int = Field(ge=1)
 
 
 class ListedLate(Fault):
-    """The export that is posted is in no list for so many seconds."""
+    """Leave the export that this request creates out of lists for so many seconds."""
 
     action: Literal["listed_late"]
     seconds: Seconds
 
 
 class ChangedList(Fault):
-    """From this look at a folder on, its list is another one, as after somebody's work in Klap's app.
+    """Change a folder's shorts from this request on, as after an edit in Klap's app.
 
-    :param grow: so many shorts are new, with the highest scores.
-    :param shrink: so many of the best are gone.
-    :param rescore: whoever was best is now worst, and so on.
+    :param grow: number of new shorts, with the highest scores.
+    :param shrink: number of shorts to remove, those with the highest scores first.
+    :param rescore: reverse the order of scores: the best short becomes the worst, and so on.
     """
 
     action: Literal["changed_list"]
@@ -203,7 +209,7 @@ class ChangedList(Fault):
     rescore: bool = False
 
 
-JobFate = JobError | UnknownStatus | Stuck
+JobFault = JobError | UnknownStatus | Stuck
 AnyFault = Annotated[
     Status
     | Drop
@@ -228,37 +234,21 @@ AnyFault = Annotated[
 ]
 
 
-def decide(faults: Sequence[Fault], method: str, path: str) -> tuple[Fault | None, list[Fault]]:
-    """Find the fault that a request meets: the first that matches and has nothing left to skip.
+def match_fault(faults: Sequence[Fault], method: str, path: str) -> tuple[Fault | None, list[Fault]]:
+    """Find the fault that a request gets: the first that matches and has nothing left to skip.
 
     :returns: that fault or None, and the faults that remain for later requests.
     """
     remaining = list(faults)
-    for place, fault in enumerate(faults):
+    for index, fault in enumerate(faults):
         if not fault.matches(method, path):
             continue
         if fault.skip:
-            remaining[place] = _less(fault, skip=fault.skip - 1)
+            remaining[index] = fault.model_copy(update={"skip": fault.skip - 1})
             continue
         if fault.times == 1:
-            del remaining[place]
+            del remaining[index]
         elif fault.times is not None:
-            remaining[place] = _less(fault, times=fault.times - 1)
+            remaining[index] = fault.model_copy(update={"times": fault.times - 1})
         return fault, remaining
     return None, remaining
-
-
-def _less(fault: Fault, **counters: Any) -> Fault:
-    return fault.model_copy(update=counters)
-
-
-class FaultBook:
-    """The faults in force."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def take(self, method: str, path: str) -> Fault | None:
-        """The fault that this request meets, counted as met."""
-        fault, self.faults = decide(self.faults, method, path)
-        return fault

@@ -1,4 +1,4 @@
-"""Running ffmpeg: few at a time, none left behind."""
+"""Run ffmpeg: a limited number of processes, which end with the sandbox."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import imageio_ffmpeg  # type: ignore[import-untyped]  # it has no types
 if TYPE_CHECKING:
     from pathlib import Path
 
-AT_ONCE = 2
+MAX_PROCESSES = 2
 TIMEOUT_SECONDS = 900
 
 
 class FfmpegError(Exception):
-    """ffmpeg could not do it; the text is its last words."""
+    """ffmpeg failed; the message is the end of its output."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a media file holds; ``width`` is None when there is no picture."""
+    """Properties of a media file; ``width`` is None if there is no picture."""
 
     seconds: float | None
     width: int | None
@@ -31,24 +31,24 @@ class Probe:
 
 
 class Ffmpeg:
-    """A bounded pool of ffmpeg processes. Cancelling a run kills its process."""
+    """Runs at most ``MAX_PROCESSES`` at a time. Cancelling a run kills its process."""
 
     def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_PROCESSES)
 
     async def run(self, *arguments: str) -> None:
-        """Run ffmpeg to its end.
+        """Run ffmpeg.
 
-        :raises FfmpegError: it failed, or took longer than it may.
+        :raises FfmpegError: it failed or reached the time limit.
         """
-        code, said = await self._run("-loglevel", "error", *arguments)
+        code, output = await self._run("-loglevel", "error", *arguments)
         if code:
-            raise FfmpegError("\n".join(said.strip().splitlines()[-3:]) or f"exit code {code}")
+            raise FfmpegError("\n".join(output.strip().splitlines()[-3:]) or f"exit code {code}")
 
     async def probe(self, file: Path) -> Probe:
-        """Find out what a file holds."""
-        _, said = await self._run("-protocol_whitelist", "file", "-i", str(file))
-        return read_probe(said)
+        """Return the properties of a media file."""
+        _, output = await self._run("-protocol_whitelist", "file", "-i", str(file))
+        return parse_probe(output)
 
     async def _run(self, *arguments: str) -> tuple[int, str]:
         async with self._slots:
@@ -61,24 +61,24 @@ class Ffmpeg:
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                _, said = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
+                _, output = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
             except asyncio.TimeoutError as problem:
                 raise FfmpegError(f"took longer than {TIMEOUT_SECONDS} s") from problem
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-        return process.returncode or 0, said.decode(errors="replace")
+        return process.returncode or 0, output.decode(errors="replace")
 
 
-def read_probe(said: str) -> Probe:
-    """Read what ``ffmpeg -i`` says about a file."""
-    length = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", said)
-    picture = re.search(r"Stream #.*Video:.*?[ ,](\d{2,5})x(\d{2,5})", said)
+def parse_probe(output: str) -> Probe:
+    """Parse the output of ``ffmpeg -i``."""
+    length = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", output)
+    picture = re.search(r"Stream #.*Video:.*?[ ,](\d{2,5})x(\d{2,5})", output)
     hours, minutes, seconds = (float(part) for part in length.groups()) if length else (0.0, 0.0, 0.0)
     return Probe(
         seconds=hours * 3600 + minutes * 60 + seconds if length else None,
         width=int(picture[1]) if picture else None,
         height=int(picture[2]) if picture else None,
-        has_audio=re.search(r"Stream #.*Audio:", said) is not None,
+        has_audio=re.search(r"Stream #.*Audio:", output) is not None,
     )

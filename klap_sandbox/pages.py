@@ -1,4 +1,4 @@
-"""Web pages, as functions of what they show."""
+"""HTML pages."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ dt { font-weight: 600; } dd { margin: 0 0 8px; color: var(--soft); }
 
 
 def index_page(root: str) -> str:
-    """What the sandbox is, on one screen.
+    """Return the index page.
 
-    :param root: its address, without a slash at the end.
+    :param root: the sandbox's address, without a slash at the end.
     """
     return _page(
         "Klap sandbox",
         f"""<main><h1>Klap sandbox</h1>
-<p>A local stand-in for the <a href="https://docs.klap.app">Klap API</a>: same calls, real clips, no account.
-Nothing here costs anything.</p>
+<p>A local copy of the <a href="https://docs.klap.app">Klap API</a>: same calls, real clips, no account.
+Everything here is free.</p>
 <dl>
 <dt>Base URL</dt><dd><code>{escape(root)}/v2</code></dd>
 <dt>API key</dt><dd>any text, as <code>Authorization: Bearer &lt;key&gt;</code></dd>
 <dt><a href="/sample.mp4">Sample video</a></dt>
-<dd>a source for a first try: <code>{escape(root)}/sample.mp4</code></dd>
-<dt><a href="/openapi.json">All calls</a></dt><dd>as OpenAPI, to load into an API client</dd>
-<dt><a href="/_sandbox/ledger">Ledger</a></dt><dd>what the real Klap would have billed</dd>
-<dt><a href="/_sandbox/requests">Requests</a></dt><dd>what clients asked, and what they were answered</dd>
-<dt><a href="/_sandbox/settings">Settings</a></dt><dd>Klap as it may be; POST some to change them</dd>
-<dt><a href="/_sandbox/faults">Faults</a></dt><dd>the misbehaviour in force; POST a list to order some</dd>
+<dd>a source for a first test: <code>{escape(root)}/sample.mp4</code></dd>
+<dt><a href="/openapi.json">All calls</a></dt><dd>as an OpenAPI document, for API clients</dd>
+<dt><a href="/_sandbox/ledger">Ledger</a></dt><dd>requests that the real Klap would bill</dd>
+<dt><a href="/_sandbox/requests">Requests</a></dt><dd>requests of clients, with status codes</dd>
+<dt><a href="/_sandbox/settings">Settings</a></dt><dd>durations and variants of behaviour; POST to change them</dd>
+<dt><a href="/_sandbox/faults">Faults</a></dt><dd>active faults; POST a list to add some</dd>
 </dl></main>""",
     )
 
 
 def player_page(short: Short, video_url: str | None, *, style: str = "") -> str:
-    """A short with its score, or a whole video.
+    """Return the page of a short or a whole video.
 
-    :param video_url: the newest finished export, or a part of the source; None if neither can be shown.
-    :param style: CSS of the picture.
+    :param video_url: the newest finished export, or a part of the source; None if there is neither.
+    :param style: CSS of the video element.
     """
     if video_url:
         video = f'<video src="{escape(video_url)}" style="{style}" controls playsinline preload="metadata"></video>'
     else:
         video = (
-            '<div class="empty">Not exported yet, and the sandbox has no source to play of: the video appears here '
-            "when an export is ready.</div>"
+            '<div class="empty">Not exported yet, and the sandbox has no source video to play. '
+            "The short appears here when its export is ready.</div>"
         )
     score = ""
     if short.score is not None and short.explanation is not None:
@@ -86,16 +86,14 @@ def player_page(short: Short, video_url: str | None, *, style: str = "") -> str:
 
 
 def login_page() -> str:
-    """What Klap may show to somebody who has not logged in."""
-    return _page(
-        "Klap", "<main><h1>Log in to see this short</h1><p>The sandbox has no accounts to log in to.</p></main>"
-    )
+    """Return the page that asks for a login."""
+    return _page("Klap", "<main><h1>Log in to see this short</h1><p>The sandbox has no accounts.</p></main>")
 
 
 def space_page(shorts: dict[str, Short]) -> str:
-    """The shorts of a folder, best first.
+    """Return the page of a folder, best short first.
 
-    :param shorts: by project id, each an anchor of the page.
+    :param shorts: by project id, which becomes the anchor.
     """
     items = "".join(
         f'<dt id="{escape(project_id)}"><a href="/player/{escape(project_id)}">{escape(short.name)}</a></dt>'

@@ -1,9 +1,8 @@
-"""The HTTP server: uvicorn, with a protocol that can close a connection without an answer."""
+"""The HTTP server: uvicorn, with access to the connection for faults that close it."""
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,22 +20,14 @@ TRANSPORT = "klap_sandbox.transport"
 """Key of the connection's transport in the ASGI scope."""
 
 
-@dataclass(frozen=True)
-class Tls:
-    """The files of a certificate and its key."""
+class TransportProtocol(H11Protocol):
+    """uvicorn's HTTP protocol, with the connection's transport in the ASGI scope.
 
-    certificate: Path
-    key: Path
-
-
-class OpenHandedProtocol(H11Protocol):
-    """HTTP as uvicorn speaks it, with the connection's transport in the ASGI scope.
-
-    An ASGI application cannot close a connection by itself: whatever it does, the server answers something.
+    An ASGI application cannot close a connection without a response otherwise.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn is given a transport that writes
-        """Note the transport for all requests of this connection."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn gets a transport that writes
+        """Add the transport to the scope of each request of this connection."""
         super().connection_made(transport)
         inner: Any = self.app
 
@@ -58,9 +49,9 @@ class _Server(uvicorn.Server):
 
 
 def listen(port: int) -> socket.socket:
-    """Take a port of the loopback interface; 0 = a free one.
+    """Bind a port of the loopback interface; 0 = any free port.
 
-    :raises OSError: the port is taken.
+    :raises OSError: the port is in use.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,21 +60,21 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, tls: Tls | None, *, verbose: bool, on_start: Callable[[], None]
+    app: ASGIApp, listener: socket.socket, certificate: Path | None, *, verbose: bool, on_start: Callable[[], None]
 ) -> None:
-    """Serve until a signal comes.
+    """Serve until a signal arrives.
 
-    :param on_start: called once, when requests are being answered.
+    :param certificate: a PEM file with key and certificate, for https.
+    :param on_start: called once, when the server is ready.
     """
     config = uvicorn.Config(
         app,
-        http=OpenHandedProtocol,
+        http=TransportProtocol,
         ws="none",
         loop="asyncio",
         log_level="info" if verbose else "error",
         access_log=verbose,
         timeout_graceful_shutdown=1,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
+        ssl_certfile=certificate,
     )
     _Server(config, on_start).run(sockets=[listener])

@@ -1,6 +1,7 @@
-"""The settings of the sandbox, each with its default. ``docs/reference/sandbox.md`` has the source of each.
+"""The sandbox's settings: durations, and choices where the real API's behaviour is not known.
 
-They are options of the command line, and of ``POST /_sandbox/settings`` while it runs.
+Each is a command line option and a field of ``POST /_sandbox/settings``. ``docs/reference/sandbox.md`` has the source of
+each default.
 """
 
 from __future__ import annotations
@@ -11,59 +12,63 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """How long things take, and which of Klap's possible ways are followed."""
+    """Durations and variants of behaviour. The docstrings are the command line's help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     task_seconds: float = Field(5.0, ge=0, allow_inf_nan=False)
-    """the least time a task takes, in seconds"""
+    """minimum duration of a task, in seconds"""
     export_seconds: float = Field(3.0, ge=0, allow_inf_nan=False)
-    """the least time an export takes, in seconds"""
+    """minimum duration of an export, in seconds"""
     strict: bool = False
-    """refuse whatever Klap's docs do not name: unknown fields, null, odd pixels, a body that is not called JSON"""
+    """refuse what Klap's docs do not name: unknown fields, null, odd pixels, a body not sent as JSON, extra slashes"""
     output_id: Literal["at_once", "when_ready"] = "at_once"
-    """since when a task has its output_id"""
+    """when a task gets its output_id"""
     list_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """how long the list of shorts stays away after their task is ready, in seconds"""
+    """seconds from a task's ready status until its shorts are listed"""
     fill_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """how long the list of shorts takes to fill, from one short to all of them, in seconds"""
+    """seconds in which the list of shorts grows from one short to all of them"""
     early_list: Literal["empty", "missing"] = "empty"
-    """what a list that is not there yet answers: [], or 404"""
+    """response to a list request that comes too early: [] or 404"""
     created_code: Literal[200, 201] = 200
-    """code of the answer to a POST"""
+    """status code of successful POSTs"""
     timestamps: Literal["offset", "z"] = "offset"
-    """times with microseconds and +00:00, or with whole seconds and Z"""
+    """timestamps with microseconds and +00:00, or with whole seconds and Z"""
     scores: Literal["percent", "fraction", "null", "absent"] = "percent"
-    """the virality score: whole numbers 0 to 100, 0 to 1, null, or not there"""
+    """virality score: integer 0 to 100, fraction 0 to 1, null, or no such field"""
     project_details: Literal["there", "absent"] = "there"
-    """whether a project has publication_captions, transcript_text and duration"""
+    """whether projects have publication_captions, transcript_text and duration"""
     user_header: Literal["optional", "required"] = "optional"
-    """whether a GET of what belongs to a managed user needs the header X-On-Behalf-Of"""
+    """whether GETs of a managed user's jobs need the header X-On-Behalf-Of"""
     direct_path: Literal["any", "whole_videos"] = "any"
-    """which projects /projects/{project_id} and its exports find: also shorts, or those of video-to-video alone"""
+    """projects served below /projects/{project_id}: all, or only those of video-to-video tasks"""
     too_long: Literal["refused", "error"] = "refused"
-    """too long a video is refused with 422, or the task ends in error"""
+    """a video that is too long: refuse it with 422, or let its task end in error"""
     max_source_seconds: float = Field(18_000.0, gt=0, allow_inf_nan=False)
-    """how long a source video may be, in seconds"""
+    """maximum duration of a source video, in seconds"""
     silent_videos: Literal["shorts", "none"] = "shorts"
-    """whether shorts are found in a video without sound, too, or none"""
+    """whether a video without sound yields shorts"""
     own_mark: Literal["absent", "there"] = "absent"
-    """whether an export without a watermark has a mark of Klap's own"""
+    """whether exports without a watermark get Klap's own"""
     errors: Literal["message", "error", "detail", "none"] = "message"
-    """where refusals say why; failed jobs say it there too, but in error_message instead of in detail"""
+    """field that holds the reason of an error; with detail, failed jobs use error_message"""
     player: Literal["open", "login", "missing"] = "open"
-    """what /player/{project_id} shows: the short, a way to the login, or 404"""
+    """/player/{project_id} shows the short, asks for a login, or returns 404"""
 
     def changed(self, changes: dict[str, object]) -> Settings:
-        """The settings with some of them changed.
+        """Return these settings with some of them changed.
 
-        :raises pydantic.ValidationError: a name or value that does not exist.
+        :raises pydantic.ValidationError: unknown name or invalid value.
         """
         return Settings.model_validate({**self.model_dump(), **changes})
 
-    def problem(self, code: str, message: str, *, of_job: bool = False) -> dict[str, str]:
-        """Why something was refused, or why a job failed, as Klap may word it."""
+    def error_fields(self, code: str, message: str, *, of_job: bool = False) -> dict[str, str]:
+        """Return the response fields that explain an error.
+
+        :param of_job: for a failed job instead of a refused request.
+        """
         if self.errors == "none":
             return {}
-        where = "error_message" if of_job and self.errors == "detail" else self.errors
-        return {where: message, **({"error_code": code} if where == "message" else {})}
+        if self.errors == "message":
+            return {"message": message, "error_code": code}
+        return {"error_message" if of_job and self.errors == "detail" else self.errors: message}

@@ -1,7 +1,7 @@
-"""What the sandbox remembers: tasks, projects, exports, managed users, and the ledger of paid requests.
+"""Tasks, projects, exports, managed users, and the ledger of paid requests.
 
-A job's state is a function of the time, of how far its work has come, and of the fate a fault gave it.
-Everything here is touched by the event loop's thread alone.
+A job's status follows from the time, the progress of its work, and its fault.
+Only the event loop's thread uses this module.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ import string
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from klap_sandbox.faults import JobError, JobFate, Stuck, UnknownStatus
+from klap_sandbox.faults import JobError, JobFault, Stuck, UnknownStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from klap_sandbox.plan import Short
-    from klap_sandbox.schemas import ExportRequest, VideoToVideo
+    from klap_sandbox.request_bodies import ExportRequest, VideoToVideo
 
 PROCESSING, READY, ERROR = "processing", "ready", "error"
-MOST_BYTES = 256 * 1024**2
-"""About so much memory may be held by jobs; a job, each of its projects, and each byte of its body add to it."""
-JOB_WEIGHT, PROJECT_WEIGHT, COPIES = 2_000, 2_000, 8
-MOST_USERS = 100_000
+MAX_JOBS = 20_000
 _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(length: int) -> str:
-    """A random id of letters and digits."""
+    """Return a random id of letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
@@ -42,7 +39,11 @@ class Failure:
 
 @dataclass(kw_only=True, eq=False)
 class Job:
-    """Work that was paid for: a task or an export. Times are seconds since the epoch."""
+    """A task or an export. Times are seconds since the epoch.
+
+    :param ready_at: end of the job's minimum duration.
+    :param done_at: when its work ended; None = not yet.
+    """
 
     created_at: float
     ready_at: float
@@ -50,15 +51,15 @@ class Job:
     id: str = field(default_factory=lambda: new_id(16))
     done_at: float | None = None
     failure: Failure | None = None
-    fate: JobFate | None = None
+    fault: JobFault | None = None
 
     def status(self, now: float) -> str:
-        """The status word at this time."""
-        if isinstance(self.fate, UnknownStatus):
-            return self.fate.word
-        if isinstance(self.fate, Stuck) or now < self.ready_at:
+        """Return the status at this time."""
+        if isinstance(self.fault, UnknownStatus):
+            return self.fault.word
+        if isinstance(self.fault, Stuck) or now < self.ready_at:
             return PROCESSING
-        if isinstance(self.fate, JobError):
+        if isinstance(self.fault, JobError):
             return ERROR
         if self.done_at is None:
             return PROCESSING
@@ -66,29 +67,33 @@ class Job:
 
     @property
     def finished_at(self) -> float:
-        """Since when it has been ready, if it is."""
+        """When a ready job became ready."""
         return max(self.ready_at, self.done_at or 0.0)
 
     def error(self) -> Failure | None:
-        """What to tell about a status of ``error``."""
-        if isinstance(self.fate, JobError):
-            return Failure(self.fate.error_code, self.fate.message)
+        """Return why the status is ``error``."""
+        if isinstance(self.fault, JobError):
+            return Failure(self.fault.error_code, self.fault.message)
         return self.failure
 
 
 @dataclass(kw_only=True, eq=False)
 class Task(Job):
-    """A video to make something of: a folder of shorts, or one project."""
+    """A task.
+
+    :param output_id: id of its folder, or of its one project.
+    :param empty_lists: number of list requests that still get an empty list.
+    """
 
     type: Literal["video-to-shorts", "video-to-video"]
     request: VideoToVideo
     output_id: str
-    late_looks: int = 0
+    empty_lists: int = 0
 
 
 @dataclass(kw_only=True, eq=False)
 class Project:
-    """A short in a folder, or the one project of a video-to-video task (then without a folder)."""
+    """A short in a folder, or the one project of a video-to-video task, which has no folder."""
 
     task: Task
     folder_id: str | None
@@ -99,7 +104,7 @@ class Project:
 
 @dataclass(kw_only=True, eq=False)
 class Folder:
-    """The shorts of one task."""
+    """The shorts of a task."""
 
     task: Task
     projects: list[Project]
@@ -107,7 +112,12 @@ class Folder:
 
 @dataclass(kw_only=True, eq=False)
 class Export(Job):
-    """A project being made into a file."""
+    """An export.
+
+    :param file: the finished clip.
+    :param remark: what differs from the request.
+    :param listed_at: lists have the export from this time on.
+    """
 
     project: Project
     folder_id: str | None
@@ -132,7 +142,7 @@ class LedgerEntry:
 
 
 class Store:
-    """Everything known, by id. The oldest jobs are forgotten when there are too many."""
+    """All jobs and users, by id. Has the latest ``MAX_JOBS`` jobs."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -140,37 +150,32 @@ class Store:
         self.projects: dict[str, Project] = {}
         self.exports: dict[str, Export] = {}
         self.renders: dict[str, Export] = {}
-        self.users: dict[str, None] = {}
+        self.users: set[str] = set()
         self.ledger: dict[str, LedgerEntry] = {}
-        self._weights: dict[str, int] = {}
-
-    def add_user(self, user_id: str) -> None:
-        """Remember a managed user."""
-        self.users[user_id] = None
-        if len(self.users) > MOST_USERS:
-            del self.users[next(iter(self.users))]
 
     def add_task(self, task: Task) -> list[Export]:
-        """Remember a task, with its folder or the id of its project, and enter it in the ledger.
+        """Add a task, its folder, and its ledger entry.
 
-        :returns: the exports that were forgotten for it.
+        :returns: old exports that were deleted to make room.
         """
         self.tasks[task.id] = task
         if task.type == "video-to-shorts":
             self.folders[task.output_id] = Folder(task=task, projects=[])
-        return self._enter("task", task, task.request, None)
+        return self._add_to_ledger("task", task, task.request)
 
     def add_export(self, export: Export) -> list[Export]:
-        """Remember an export and enter it in the ledger.
+        """Add an export and its ledger entry.
 
-        :returns: the exports that were forgotten for it.
+        :returns: old exports that were deleted to make room.
         """
         self.exports[export.id] = export
         self.renders[export.render_id] = export
-        return self._enter("export", export, export.request, export)
+        return self._add_to_ledger(
+            "export", export, export.request, folder_id=export.folder_id, project_id=export.project.id
+        )
 
     def finish_task(self, task: Task, shorts: list[Short], now: float) -> None:
-        """Give a task its result: these shorts in its folder, or the one project."""
+        """Add the shorts of a task to its folder, or its one project."""
         if task.id not in self.tasks:
             return
         folder = self.folders.get(task.output_id)
@@ -180,10 +185,9 @@ class Store:
             projects = [Project(task=task, folder_id=task.output_id, short=short, created_at=now) for short in shorts]
             folder.projects = projects
         self.projects |= {project.id: project for project in projects}
-        self._weights[task.id] += PROJECT_WEIGHT * len(projects)
 
     def change_folder(self, folder: Folder, *, grow: int, shrink: int, rescore: bool, now: float) -> None:
-        """Change the shorts of a folder: take the best away, turn the scores around, add better ones."""
+        """Remove the best shorts of a folder, reverse the scores, and add shorts with higher scores."""
         folder.projects.sort(key=lambda project: -(project.short.score or 0))
         for project in folder.projects[:shrink]:
             del self.projects[project.id]
@@ -193,37 +197,37 @@ class Store:
             for project, score in zip(folder.projects, reversed(scores), strict=True):
                 project.short = replace(project.short, score=score)
         for number in range(grow if folder.projects else 0):
-            like = folder.projects[0]
-            short = replace(like.short, name=f"{like.short.name}, once more", score=100 - number)
-            new = Project(task=folder.task, folder_id=like.folder_id, short=short, created_at=now)
+            original = folder.projects[0]
+            short = replace(original.short, name=f"{original.short.name}, once more", score=100 - number)
+            new = Project(task=folder.task, folder_id=original.folder_id, short=short, created_at=now)
             self.projects[new.id] = new
             folder.projects.append(new)
 
-    def _enter(
+    def _add_to_ledger(
         self,
         kind: Literal["task", "export"],
         job: Job,
-        body: VideoToVideo | ExportRequest,
-        export: Export | None,
+        request: VideoToVideo | ExportRequest,
+        *,
+        folder_id: str | None = None,
+        project_id: str | None = None,
     ) -> list[Export]:
-        sent = body.model_dump(mode="json", exclude_unset=True)
         self.ledger[job.id] = LedgerEntry(
             kind=kind,
             id=job.id,
             at=job.created_at,
-            body=sent,
-            folder_id=export.folder_id if export else None,
-            project_id=export.project.id if export else None,
+            body=request.model_dump(mode="json", exclude_unset=True),
+            folder_id=folder_id,
+            project_id=project_id,
             on_behalf_of=job.on_behalf_of,
         )
-        self._weights[job.id] = JOB_WEIGHT + COPIES * len(str(sent))
-        return self._forget_the_oldest()
+        return self._delete_oldest()
 
-    def _forget_the_oldest(self) -> list[Export]:
+    def _delete_oldest(self) -> list[Export]:
         exports = []
-        while sum(self._weights.values()) > MOST_BYTES and len(self._weights) > 1:
-            oldest = next(iter(self._weights))
-            del self._weights[oldest], self.ledger[oldest]
+        while len(self.ledger) > MAX_JOBS:
+            oldest = next(iter(self.ledger))
+            del self.ledger[oldest]
             if task := self.tasks.pop(oldest, None):
                 folder = self.folders.pop(task.output_id, None)
                 for project_id in [project.id for project in folder.projects] if folder else [task.output_id]:

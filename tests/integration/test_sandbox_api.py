@@ -318,7 +318,7 @@ def test_the_player_shows_a_short_and_its_newest_export(sandbox: Sandbox) -> Non
 
     page = requests.get(player, timeout=5).text
     assert "Fast, cheap &amp; good &lt;pick two&gt;" in page
-    assert "no source to play of" in page, "this sandbox fetches nothing"
+    assert "no source video to play" in page, "this sandbox fetches nothing"
     assert requests.get(f"{sandbox.root}/sources/{awkward['id']}", timeout=5).status_code == 404
 
     export = sandbox.call("POST", f"/projects/{folder}/{awkward['id']}/exports").json()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_sandbox.faults import Delay, Drop, decide
+from klap_sandbox.faults import Delay, Drop, match_fault
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -108,32 +108,32 @@ def test_the_first_fault_that_matches_is_met_and_counted() -> None:
     slow = Delay(method="GET", path="^/tasks/", action="delay", seconds=1, times=2)
     drop = Drop(method="*", path="/", action="drop", times=None)
 
-    met, left = decide([slow, drop], "GET", "/tasks/a")
+    met, left = match_fault([slow, drop], "GET", "/tasks/a")
     assert met is slow
     assert [fault.times for fault in left] == [1, None]
 
-    met, left = decide(left, "GET", "/tasks/a")
+    met, left = match_fault(left, "GET", "/tasks/a")
     assert isinstance(met, Delay)
     assert left == [drop]
 
-    met, left = decide(left, "POST", "/projects/a")
+    met, left = match_fault(left, "POST", "/projects/a")
     assert met is drop
     assert left == [drop]
 
 
 def test_a_fault_with_something_to_skip_lets_the_next_one_be_met() -> None:
     late = Drop(method="get", path="x", action="drop", skip=1)
-    met, left = decide([late], "GET", "/x")
+    met, left = match_fault([late], "GET", "/x")
     assert met is None
-    met, left = decide(left, "GET", "/x")
+    met, left = match_fault(left, "GET", "/x")
     assert met is not None
     assert left == []
 
 
 def test_a_fault_leaves_other_methods_and_paths_alone() -> None:
     drop = Drop(method="GET", path="^/tasks/", action="drop")
-    assert decide([drop], "POST", "/tasks/a") == (None, [drop])
-    assert decide([drop], "GET", "/projects/tasks/a") == (None, [drop])
+    assert match_fault([drop], "POST", "/tasks/a") == (None, [drop])
+    assert match_fault([drop], "GET", "/projects/tasks/a") == (None, [drop])
 
 
 def test_status_answers_with_code_headers_and_body(sandbox: Sandbox) -> None:

@@ -89,7 +89,7 @@ def test_with_keep_the_next_one_continues_with_its_jobs(end: signal.Signals, tmp
 
 
 def test_jobs_that_cannot_be_read_are_forgotten_and_not_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "jobs.pickle").write_bytes(b"of another version")
+    (tmp_path / "store.pickle").write_bytes(b"of another version")
     with Sandbox(keep=tmp_path) as sandbox:
         assert sandbox.ledger() == []
 

@@ -15,7 +15,7 @@ from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoReques
 from klap_provider.api.responses import Project
 from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
 from klap_provider.rules.selection import virality_percentages
-from klap_sandbox import schemas
+from klap_sandbox import request_bodies as bodies
 
 URL = "https://example.com/talk.mp4"
 CALLS = [
@@ -174,7 +174,7 @@ urls = st.sampled_from([URL, "http://a", f" {URL} ", "https://[::1]/a", "https:/
     "https://".__add__
 )
 dimensions = st.none() | st.fixed_dictionaries({}, optional={"width": numbers, "height": numbers})
-options = st.fixed_dictionaries({}, optional=dict.fromkeys(schemas.EditingOptions.model_fields, flags))
+options = st.fixed_dictionaries({}, optional=dict.fromkeys(bodies.EditingOptions.model_fields, flags))
 video = {
     "language": words,
     "translate_to": words,
@@ -193,13 +193,13 @@ marks = st.fixed_dictionaries({"src_url": urls}, optional={"pos_x": fractions, "
 @pytest.mark.parametrize(
     ("ours", "theirs", "fields"),
     [
-        (VideoRequest, schemas.VideoToVideo, st.fixed_dictionaries({"source_video_url": urls}, optional=video)),
+        (VideoRequest, bodies.VideoToVideo, st.fixed_dictionaries({"source_video_url": urls}, optional=video)),
         (
             ShortsRequest,
-            schemas.VideoToShorts,
+            bodies.VideoToShorts,
             st.fixed_dictionaries({"source_video_url": urls}, optional=video | counts),
         ),
-        (ExportRequest, schemas.ExportRequest, st.fixed_dictionaries({}, optional={"watermark": st.none() | marks})),
+        (ExportRequest, bodies.ExportRequest, st.fixed_dictionaries({}, optional={"watermark": st.none() | marks})),
     ],
 )
 @given(data=st.data())

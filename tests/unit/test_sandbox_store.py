@@ -1,4 +1,4 @@
-"""The sandbox forgets its oldest jobs, users and files before they are too many."""
+"""The sandbox deletes its oldest jobs and files when it has too many."""
 
 from __future__ import annotations
 
@@ -7,70 +7,53 @@ from typing import Any
 
 import pytest
 
-from klap_sandbox import render, source, store
+from klap_sandbox import rendering, sources, store
 from klap_sandbox.ffmpeg import Probe
 from klap_sandbox.plan import plan_shorts
-from klap_sandbox.render import FfmpegStudio
-from klap_sandbox.schemas import ExportRequest, VideoToShorts
-from klap_sandbox.source import SourceLibrary
+from klap_sandbox.rendering import FfmpegRenderer
+from klap_sandbox.request_bodies import ExportRequest, VideoToShorts
+from klap_sandbox.sources import SourceLibrary
 from klap_sandbox.store import Export, Store, Task, new_id
 
 
-def a_task(name: str = "Upload") -> Any:
-    request = VideoToShorts(source_video_url="https://example.com/talk.mp4", name=name)
+def make_task() -> Any:
+    request = VideoToShorts(source_video_url="https://example.com/talk.mp4")
     return Task(
         created_at=0, ready_at=0, on_behalf_of=None, type="video-to-shorts", request=request, output_id=new_id(8)
     )
 
 
-def done(kept: Store, task: Any) -> None:
-    kept.finish_task(task, plan_shorts(task.request, 600), 0)
+def finish(jobs: Store, task: Any) -> None:
+    jobs.finish_task(task, plan_shorts(task.request, 600), 0)
 
 
-def test_the_oldest_jobs_are_forgotten_with_all_that_belongs_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "MOST_BYTES", 100_000)
-    kept = Store()
-    tasks = [a_task() for _ in range(50)]
+def test_the_oldest_jobs_are_deleted_with_their_folders_and_shorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_JOBS", 5)
+    jobs = Store()
+    tasks = [make_task() for _ in range(50)]
     for task in tasks:
-        assert kept.add_task(task) == []
-        done(kept, task)
-    assert 1 < len(kept.tasks) == len(kept.ledger) == len(kept.folders) < 10
-    assert len(kept.projects) == 10 * len(kept.tasks)
-    assert list(kept.tasks) == [task.id for task in tasks[-len(kept.tasks) :]]
+        assert jobs.add_task(task) == []
+        finish(jobs, task)
+    assert list(jobs.tasks) == list(jobs.ledger) == [task.id for task in tasks[-5:]]
+    assert list(jobs.folders) == [task.output_id for task in tasks[-5:]]
+    assert len(jobs.projects) == 10 * len(jobs.tasks)
 
-    [project, *_] = kept.folders[tasks[-1].output_id].projects
+    [project, *_] = jobs.folders[tasks[-1].output_id].projects
     exports = [
         Export(created_at=0, ready_at=0, on_behalf_of=None, project=project, folder_id=None, request=ExportRequest())
-        for _ in range(100)
+        for _ in range(20)
     ]
-    forgotten = [old for export in exports for old in kept.add_export(export)]
-    assert forgotten == exports[: len(forgotten)]
-    assert len(forgotten) + len(kept.exports) == 100
-    assert kept.tasks == kept.folders == kept.projects == {}
-    assert len(kept.renders) == len(kept.exports) == len(kept.ledger)
+    deleted = [old for export in exports for old in jobs.add_export(export)]
+    assert deleted == exports[:15]
+    assert jobs.tasks == jobs.folders == jobs.projects == {}
+    assert len(jobs.renders) == len(jobs.exports) == len(jobs.ledger) == 5
 
-    done(kept, tasks[0])
-    assert kept.projects == {}, "who is forgotten while at work leaves nothing behind"
-
-
-def test_a_long_name_weighs_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "MOST_BYTES", 10_000_000)
-    kept = Store()
-    for _ in range(50):
-        kept.add_task(a_task("x" * 200_000))
-    assert len(kept.tasks) < 10
+    finish(jobs, tasks[0])
+    assert jobs.projects == {}, "a task that is deleted before it ends leaves nothing behind"
 
 
-def test_users_are_not_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "MOST_USERS", 2)
-    kept = Store()
-    for user in "abc":
-        kept.add_user(user)
-    assert list(kept.users) == ["b", "c"]
-
-
-class _Copying:
-    """Stands in for ffmpeg: every file is a kilobyte, and a video."""
+class _FakeFfmpeg:
+    """Writes a kilobyte into each file, and takes each file for a video."""
 
     async def run(self, *arguments: str) -> None:
         write(Path(arguments[-1]))
@@ -80,16 +63,14 @@ class _Copying:
 
 
 class _NoSample:
-    """There is no sample."""
-
     def is_at(self, url: str) -> bool:
         return False
 
 
-async def _fetch(url: str, file: Path, **_: float) -> None:
+async def _download(url: str, file: Path, **_: float) -> None:
     write(file)
     if "broken" in url:
-        raise source.SourceError("invalid_url", "It broke off.")
+        raise sources.SourceError("invalid_url", "The connection was closed.")
 
 
 def write(file: Path) -> None:
@@ -100,13 +81,13 @@ def files_in(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-async def test_only_so_many_sources_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "download", _fetch)
-    monkeypatch.setattr(source, "MOST_SOURCES", 3)
-    library = SourceLibrary(tmp_path, _Copying(), _NoSample())  # type: ignore[arg-type]  # all that it uses
+async def test_the_oldest_sources_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "download", _download)
+    monkeypatch.setattr(sources, "MAX_SOURCES", 3)
+    library = SourceLibrary(tmp_path, _FakeFfmpeg(), _NoSample())  # type: ignore[arg-type]  # all that it uses
     for number in range(10):
         await library.get(f"https://example.com/{number}")
-        with pytest.raises(source.SourceError):
+        with pytest.raises(sources.SourceError):
             await library.get(f"https://example.com/broken{number}")
     assert 1 <= len(files_in(tmp_path)) <= 3
     fetched_again = await library.get("https://example.com/0")
@@ -114,14 +95,14 @@ async def test_only_so_many_sources_are_kept(tmp_path: Path, monkeypatch: pytest
     await library.close()
 
 
-async def test_only_so_many_clips_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "download", _fetch)
-    monkeypatch.setattr(render, "MOST_BYTES", 2500)
-    studio = FfmpegStudio(tmp_path, _Copying(), _NoSample())  # type: ignore[arg-type]  # all that it uses
-    request = a_task().request
+async def test_the_oldest_clips_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "download", _download)
+    monkeypatch.setattr(rendering, "MAX_CLIP_BYTES", 2500)
+    renderer = FfmpegRenderer(tmp_path, _FakeFfmpeg(), _NoSample())  # type: ignore[arg-type]  # all that it uses
+    request = make_task().request
     [short, *_] = plan_shorts(request, 600)
     for name in "abcd":
-        await studio.render(request, short, None, name)
-    studio.discard("a")
+        await renderer.render(request, short, None, name)
+    renderer.delete("a")
     assert files_in(tmp_path) == ["c.mp4", "d.mp4", "source-1"]
-    await studio.close()
+    await renderer.close()

@@ -1,6 +1,5 @@
-"""Captions a whole video over one connection that is kept open, with a packed body and no content type."""
+"""Captions a whole video over one connection that is kept open, without a content type."""
 
-import gzip
 import http.client
 import json
 import os
@@ -15,8 +14,7 @@ def send(method, path, document=None):
     headers = {"Authorization": "bearer " + os.environ["KLAP_KEY"]}
     body = None
     if document is not None:
-        headers["Content-Encoding"] = "gzip"
-        body = gzip.compress(json.dumps(document).encode("utf-16"))
+        body = json.dumps(document, ensure_ascii=False).encode()
     connection.request(method, API.path + path, body, headers)
     answer = connection.getresponse()
     text = answer.read()

@@ -1,4 +1,4 @@
-"""The prose of a short: names, explanations, captions, transcripts. Some names make awkward file names."""
+"""Texts of shorts: names, explanations, captions, transcripts. Some names are hard to use as file names."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ _SENTENCES = (
 )
 
 
-def names(count: int, dice: random.Random) -> list[str]:
-    """So many names, all different."""
-    deck = dice.sample(_NAMES, len(_NAMES))
+def names(count: int, rng: random.Random) -> list[str]:
+    """Return different names."""
+    shuffled = rng.sample(_NAMES, len(_NAMES))
     return [
-        deck[place % len(deck)] + (f" ({place // len(deck) + 1})" if place >= len(deck) else "")
-        for place in range(count)
+        shuffled[index % len(shuffled)] + (f" ({index // len(shuffled) + 1})" if index >= len(shuffled) else "")
+        for index in range(count)
     ]
 
 
-def explanation(score: int, dice: random.Random) -> str:
-    """Why a short has this score."""
-    strength, weakness = dice.choice(_STRENGTHS), dice.choice(_WEAKNESSES)
-    verdict = "likely to be shared" if score >= 65 else "unlikely to spread by itself"
+def explanation(score: int, rng: random.Random) -> str:
+    """Return the explanation of a score."""
+    strength, weakness = rng.choice(_STRENGTHS), rng.choice(_WEAKNESSES)
+    verdict = "likely to be shared" if score >= 65 else "unlikely to be shared"
     return f"{strength}, held back by {weakness}: {verdict}."
 
 
 def captions(name: str) -> dict[str, str]:
-    """Texts to publish a short with, by network."""
+    """Return publication captions, by network."""
     return {
         "tiktok": f"{name} #fyp #viral",
         "youtube": f"{name} #shorts",
@@ -62,6 +62,6 @@ def captions(name: str) -> dict[str, str]:
     }
 
 
-def transcript(seconds: float, dice: random.Random) -> str:
-    """About as many sentences as fit into this time."""
-    return " ".join(dice.choice(_SENTENCES) for _ in range(min(40, max(1, int(seconds // 3)))))
+def transcript(seconds: float, rng: random.Random) -> str:
+    """Return about as many sentences as fit into this time."""
+    return " ".join(rng.choice(_SENTENCES) for _ in range(min(40, max(1, int(seconds // 3)))))

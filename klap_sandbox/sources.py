@@ -1,4 +1,4 @@
-"""Source videos: any public file, fetched once, and the sandbox's own sample."""
+"""Source videos: public files, each fetched once, and the sandbox's own sample."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ SAMPLE_SECONDS = 80.0
 _FPS = 10
 MAX_BYTES = 2 * 1024**3
 FETCH_SECONDS = 600
-MOST_SOURCES = 20
+MAX_SOURCES = 20
 
 
 class SourceError(Exception):
-    """A source video cannot be used. ``code`` is Klap's error code."""
+    """A source video cannot be used.
+
+    :param code: Klap's error code.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -43,8 +46,8 @@ class Source:
 async def download(url: str, file: Path, *, max_bytes: int, seconds: float) -> None:
     """Stream a public file to disk.
 
-    :param seconds: how long the whole may take; connecting may take 3 s of it.
-    :raises SourceError: it cannot be had, is a web page, or is too big.
+    :param seconds: time limit; 3 s of it for the connection.
+    :raises SourceError: the file cannot be fetched, is a web page, or is too large.
     """
     try:
         await asyncio.wait_for(_stream(url, file, max_bytes), seconds)
@@ -52,7 +55,7 @@ async def download(url: str, file: Path, *, max_bytes: int, seconds: float) -> N
         raise SourceError("invalid_url", f"{url} took longer than {seconds:.0f} s.") from problem
     except SourceError:
         raise
-    except Exception as problem:  # odd addresses fail in many ways
+    except Exception as problem:  # invalid addresses fail in many ways
         reason = str(problem) or type(problem).__name__
         raise SourceError("invalid_url", f"{url} could not be fetched: {reason}") from problem
 
@@ -68,7 +71,7 @@ async def _stream(url: str, file: Path, max_bytes: int) -> None:
         if answer.headers.get("content-type", "").startswith("text/html"):
             raise SourceError(
                 "unsupported_platform",
-                f"{url} is a web page, not a video file. The sandbox takes direct links to files alone; "
+                f"{url} is a web page, not a video file. The sandbox accepts only direct links to files; "
                 "YouTube pages need the real Klap.",
             )
         size = 0
@@ -76,43 +79,43 @@ async def _stream(url: str, file: Path, max_bytes: int) -> None:
             async for chunk in answer.aiter_bytes(256 * 1024):
                 size += len(chunk)
                 if size > max_bytes:
-                    raise SourceError("invalid_url", f"{url} is bigger than {max_bytes} bytes.")
+                    raise SourceError("invalid_url", f"{url} is larger than {max_bytes} bytes.")
                 target.write(chunk)
 
 
-def check(url: str, probe: Probe) -> float:
-    """The length of a probed video in seconds.
+def length_of(url: str, probe: Probe) -> float:
+    """Return the length of a probed video, in seconds.
 
-    :raises SourceError: it is no video.
+    :raises SourceError: not a video.
     """
     if probe.width is None or probe.seconds is None:
-        raise SourceError("invalid_url", f"{url} is not a video that can be read.")
+        raise SourceError("invalid_url", f"{url} is not a readable video.")
     return probe.seconds
 
 
 class SampleVideo:
-    """The sandbox's own video: a moving picture with a counter of seconds, and a beep in every one."""
+    """The sandbox's own video: moving colours, a counter of seconds, and a beep each second."""
 
     def __init__(self, folder: Path, ffmpeg: Ffmpeg, port: int) -> None:
         self._file = folder / "sample.mp4"
         self._ffmpeg = ffmpeg
         self._port = port
-        self._making = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @property
     def url(self) -> str:
-        """Where it is served."""
+        """Its address."""
         return f"http://127.0.0.1:{self._port}{SAMPLE_PATH}"
 
     def is_at(self, url: str) -> bool:
-        """Whether this URL means the sample of this sandbox."""
+        """Return whether a URL is the sample's, under any name of this machine."""
         parts = urlsplit(url)
         here = parts.hostname in ("127.0.0.1", "localhost", "::1") and parts.port == self._port
         return here and parts.path == SAMPLE_PATH
 
     async def file(self) -> Path:
-        """The file; made the first time it is asked for."""
-        async with self._making:
+        """Return the file. The first call makes it."""
+        async with self._lock:
             if not self._file.exists():
                 draft = self._file.with_suffix(".draft.mp4")
                 await self._ffmpeg.run(*_sample_arguments(), str(draft))
@@ -121,7 +124,7 @@ class SampleVideo:
 
 
 def _sample_arguments() -> list[str]:
-    """A drifting gradient, and on it the counter cut out of ffmpeg's own test picture: this needs no font."""
+    """Draw a moving gradient, and the counter of ffmpeg's test picture, which needs no font."""
     gradient = f"gradients=s=320x180:r={_FPS}:d={SAMPLE_SECONDS}:speed=0.02:n=4:seed=11:x0=0:y0=0:x1=320:y1=180"
     colours = ":c0=0x1d2b64:c1=0xf8cdda:c2=0x0f9b8e:c3=0xff9966"
     counter = (
@@ -141,7 +144,7 @@ def _sample_arguments() -> list[str]:
 
 
 class SourceLibrary:
-    """Sources by URL: fetched once in the life of the process, however many tasks ask for them."""
+    """Fetched sources by URL: the latest ``MAX_SOURCES``, each fetched once."""
 
     def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo) -> None:
         self._folder = folder
@@ -151,24 +154,24 @@ class SourceLibrary:
         self._sources: dict[str, asyncio.Task[Source]] = {}
 
     async def get(self, url: str) -> Source:
-        """The video at this URL.
+        """Return the video at this URL.
 
         :raises SourceError: it cannot be fetched, or is not a video.
         """
-        return await asyncio.shield(self.begin(url))
+        return await asyncio.shield(self.start_fetch(url))
 
-    def begin(self, url: str) -> asyncio.Task[Source]:
-        """Begin to fetch a video; what was fetched before is kept, what failed before is tried again."""
-        known = self._sources.get(url)
-        if known is None or (known.done() and known.exception()):
-            self._forget_the_oldest()
-            known = self._sources[url] = asyncio.create_task(self._fetch(url))
-        return known
+    def start_fetch(self, url: str) -> asyncio.Task[Source]:
+        """Start to fetch a video, unless it is fetched already. A failed fetch is tried again."""
+        fetch = self._sources.get(url)
+        if fetch is None or (fetch.done() and fetch.exception()):
+            self._delete_oldest()
+            fetch = self._sources[url] = asyncio.create_task(self._fetch(url))
+        return fetch
 
     async def close(self) -> None:
-        """Give up what is still being fetched."""
-        for fetching in self._sources.values():
-            fetching.cancel()
+        """Cancel all fetches."""
+        for fetch in self._sources.values():
+            fetch.cancel()
         await asyncio.gather(*self._sources.values(), return_exceptions=True)
 
     async def _fetch(self, url: str) -> Source:
@@ -185,13 +188,13 @@ class SourceLibrary:
 
     async def _measure(self, url: str, file: Path) -> Source:
         probe = await self._ffmpeg.probe(file)
-        return Source(file=file, seconds=check(url, probe), has_audio=probe.has_audio)
+        return Source(file=file, seconds=length_of(url, probe), has_audio=probe.has_audio)
 
-    def _forget_the_oldest(self) -> None:
-        """Make room; what is still being fetched stays, and what is needed again is fetched again."""
-        for url in [url for url, fetching in self._sources.items() if fetching.done()]:
-            if len(self._sources) < MOST_SOURCES:
+    def _delete_oldest(self) -> None:
+        """Make room for one more source. Unfinished fetches stay."""
+        for url in [url for url, fetch in self._sources.items() if fetch.done()]:
+            if len(self._sources) < MAX_SOURCES:
                 return
-            fetched = self._sources.pop(url)
-            if not fetched.cancelled() and not fetched.exception() and not self._sample.is_at(url):
-                fetched.result().file.unlink(missing_ok=True)
+            fetch = self._sources.pop(url)
+            if not fetch.cancelled() and not fetch.exception() and not self._sample.is_at(url):
+                fetch.result().file.unlink(missing_ok=True)
