@@ -1,7 +1,7 @@
 """
-Start, use and stop a whole Airflow: API server, scheduler with LocalExecutor, DAG processor and triggerer.
+Start, use and stop an Airflow: API server, scheduler with LocalExecutor, Dag processor and triggerer.
 
-:mod:`demo.cluster` makes several machines of it.
+:mod:`demo.cluster` does the same for several machines.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ with contextlib.suppress(ModuleNotFoundError):
 ROOT = Path(__file__).resolve().parent.parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINISHED = ("success", "failed")
-#: Hosts that no proxy is asked for.
+#: Hosts that need no proxy.
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class ApiError(RuntimeError):
     """
-    Airflow's REST API answered with an error.
+    Airflow's REST API returned an error.
 
-    :param message: the request and the answer.
+    :param message: the request and the response.
     :param status: the HTTP status code.
     """
 
@@ -60,11 +60,11 @@ class ApiError(RuntimeError):
 @dataclass(frozen=True)
 class Component:
     """
-    A process of Airflow's.
+    A process of Airflow.
 
-    :param command: what follows ``airflow`` on its command line.
-    :param home: the AIRFLOW_HOME of the machine that it runs on.
-    :param env: further environment variables, of this one alone.
+    :param command: its command line after ``airflow``.
+    :param home: the AIRFLOW_HOME of its machine.
+    :param env: further environment variables of this process.
     """
 
     command: tuple[str, ...]
@@ -72,8 +72,8 @@ class Component:
     env: dict[str, str] = field(default_factory=dict)
 
 
-class Running(ABC):
-    """What is started, and ended whatever happens meanwhile. A context manager."""
+class Service(ABC):
+    """Something that is started and always stopped. A context manager."""
 
     def __enter__(self) -> Self:
         try:
@@ -88,27 +88,26 @@ class Running(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, and return when it works."""
+        """Start, and return when it is ready."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End it; does nothing if it does not run."""
+        """Stop; do nothing if it does not run."""
 
 
-class LocalAirflow(Running):
+class LocalAirflow(Service):
     """
-    An Airflow with SQLite, all of whose files, logs included, lie in one folder.
+    An Airflow with SQLite, with all files in one folder. Use as a context manager.
 
-    It needs no login: everybody who reaches its port, on the loopback interface only, is its admin. Use as a context
-    manager.
+    It listens on the loopback interface only and has no login: every user is an admin.
 
-    :param home: its folder; made if it is not there.
+    :param home: its folder; created if it is missing.
     :param connections: Airflow connections by id, as dictionaries.
-    :param dags: the DAG folder.
-    :param python: the Python that Airflow is installed for. Default: this one.
+    :param dags: the Dag folder.
+    :param python: the Python that has Airflow. Default: this one.
     :param env: further environment variables.
-    :param port: the port of its UI. Default: a free one.
-    :param tell: called with a line of text at each step of the start. Default: nothing is told.
+    :param port: the port of the UI. Default: a free one.
+    :param on_progress: called with a line of text for each step of the start.
     """
 
     def __init__(
@@ -120,7 +119,7 @@ class LocalAirflow(Running):
         python: Path | None = None,
         env: Mapping[str, str] | None = None,
         port: int | None = None,
-        tell: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> None:
         self.home = home.resolve()
         self.python = str(python or sys.executable)
@@ -131,7 +130,7 @@ class LocalAirflow(Running):
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         self._session.trust_env = False
-        self._tell = tell or (lambda text: None)
+        self._on_progress = on_progress or (lambda text: None)
         self._ready: set[str] = set()
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
@@ -148,20 +147,19 @@ class LocalAirflow(Running):
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            # Not this checkout's: the package is installed, and a plugin that is found twice is an error on the UI's
-            # first page.
+            # Not this checkout's: the package is installed, and the UI reports a plugin that is found twice.
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{quote(str(self.home / 'airflow.db'))}",
-            # Who triggers here is its admin: nothing is out of reach.
+            # Every user is an admin, so every path is allowed.
             "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": "/, s3://",
             "AIRFLOW__KLAP__ALLOWED_LISTS": "/, s3://",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-            # A task that was running when Airflow was stopped is tried again this long after the next start. With
-            # Airflow's default, five minutes, it looks as if it hung.
+            # Seconds until a task that was running when Airflow stopped is retried after the next start. Airflow's
+            # default is five minutes.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             **without_proxy(os.environ),
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(conn) for name, conn in connections.items()},
@@ -169,7 +167,7 @@ class LocalAirflow(Running):
         }
 
     def start(self) -> None:
-        """Make the database, start every component, and return when all of them work."""
+        """Create the database, start every component, and return when all are healthy."""
         for home in {component.home for component in self.components.values()}:
             (home / "config").mkdir(parents=True, exist_ok=True)
             (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
@@ -180,22 +178,22 @@ class LocalAirflow(Running):
         finally:
             kill_group(migrate)
         if not migrated:
-            raise RuntimeError(f"airflow db migrate failed: {self._last_words('migrate')}")
-        self._tell("  database: ready")
+            raise RuntimeError(f"airflow db migrate failed: {self._last_error('migrate')}")
+        self._on_progress("  database: ready")
         for name in self.components:
             self.start_component(name)
         self.wait_for(self.healthy, seconds=240, what="Airflow to be up")
 
     def start_component(self, name: str) -> None:
-        """Start one of the components."""
+        """Start a component."""
         self.processes[name] = self._spawn(name, self.components[name])
 
     def _spawn(self, name: str, component: Component) -> subprocess.Popen[bytes]:
         with self._log_file(name).open("ab") as log:
-            # A session of its own, so that its children can be signalled with it.
+            # A new session, so that kill_group finds its children.
             return subprocess.Popen(
                 [self.python, "-m", "airflow", *component.command],
-                env={**self.env, **_places(component.home), **component.env},
+                env={**self.env, **_home_settings(component.home), **component.env},
                 cwd=component.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -206,14 +204,14 @@ class LocalAirflow(Running):
     def _log_file(self, name: str) -> Path:
         return self.home / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
+    def _last_error(self, name: str) -> str:
         """Return the last error in a component's log, and where that log is."""
         lines = self._log_file(name).read_text(errors="replace").strip().splitlines()
         errors = [line.strip() for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-        return f"{(errors or lines or ['it printed nothing'])[-1]}\nIts log: {self._log_file(name)}"
+        return f"{(errors or lines or ['its log is empty'])[-1]}\nIts log: {self._log_file(name)}"
 
     def stop(self) -> None:
-        """End every component, gently at first, and all that they started."""
+        """Terminate every component, and kill those that do not exit, with their children."""
         running = [process for process in self.processes.values() if process.poll() is None]
         for process in running:
             process.terminate()
@@ -226,16 +224,16 @@ class LocalAirflow(Running):
 
     def require_alive(self) -> None:
         """
-        Return if every component runs.
+        Check that every component runs.
 
-        :raises RuntimeError: one has ended. Says why, as far as its log tells.
+        :raises RuntimeError: one has exited; with the last error of its log.
         """
         for name, process in self.processes.items():
             if process.poll() is not None:
-                raise RuntimeError(f"Airflow's {name} ended with {process.returncode}: {self._last_words(name)}")
+                raise RuntimeError(f"Airflow's {name} exited with {process.returncode}: {self._last_error(name)}")
 
     def healthy(self) -> bool:
-        """Return whether every component reports to be healthy; raise if one has ended."""
+        """Return whether every component is healthy; raise if one has exited."""
         self.require_alive()
         try:
             answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10)
@@ -247,34 +245,34 @@ class LocalAirflow(Running):
                 self._ready.discard(name)
             elif name not in self._ready:
                 self._ready.add(name)
-                self._tell(f"  {'API server' if name == 'metadatabase' else name.replace('_', ' ')}: ready")
+                self._on_progress(f"  {'API server' if name == 'metadatabase' else name.replace('_', ' ')}: ready")
         return len(self._ready) == 4
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:
-        """Call Airflow's public REST API below ``/api/v2`` and return the decoded answer."""
+        """Call Airflow's public REST API below ``/api/v2`` and return the decoded response."""
         if "Authorization" not in self._session.headers:
             token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
         answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **kwargs)
         if not answer.ok:
             raise ApiError(
-                f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:1000]}",
+                f"Airflow returned {answer.status_code} for {method} {path}: {answer.text[:1000]}",
                 status=answer.status_code,
             )
         return answer.json() if answer.content else None
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None = None) -> str:
-        """Start a run as soon as the DAG is there, and return its run id: the given one, or one of Airflow's."""
-        self.wait_for(lambda: self.has_dag(dag_id), seconds=300, what=f"the DAG {dag_id}")
+        """Trigger a run as soon as Airflow has the Dag, and return its run id. Default: an id of Airflow."""
+        self.wait_for(lambda: self.has_dag(dag_id), seconds=300, what=f"the Dag {dag_id}")
         named = {} if run_id is None else {"dag_run_id": run_id}
         run = self.api("POST", f"/dags/{dag_id}/dagRuns", json={"conf": dict(conf), "logical_date": None, **named})
         return str(run["dag_run_id"])
 
     def has_dag(self, dag_id: str) -> bool:
         """
-        Return whether Airflow has read the Dag.
+        Return whether Airflow has the Dag.
 
-        :raises RuntimeError: it has not, and a Dag file cannot be imported.
+        :raises RuntimeError: it does not, and a Dag file has an import error.
         """
         self.require_alive()
         try:
@@ -294,11 +292,11 @@ class LocalAirflow(Running):
         return str(self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return all task instances of a run, mapped ones included."""
+        """Return all task instances of a run, with mapped ones."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         found: list[dict[str, Any]] = []
-        while True:  # Airflow gives no more than [api] maximum_page_limit at once, 100 by default
-            # In an order that does not change while tasks start and end.
+        while True:  # a page has at most [api] maximum_page_limit, 100 by default
+            # The order must not change while tasks start and end.
             page = self.api("GET", path, params={"limit": 500, "offset": len(found), "order_by": "id"})
             found += page["task_instances"]
             if not page["task_instances"] or len(found) >= page["total_entries"]:
@@ -312,7 +310,7 @@ class LocalAirflow(Running):
 
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float) -> str:
         """Return the final state of a run."""
-        # The API server reads all task instances of a run to say its state, so it is not asked too often.
+        # Not more often, as the API server reads all task instances of the run for its state.
         self.wait_for(
             lambda: self.run_state(dag_id, run_id) in FINISHED,
             seconds=seconds,
@@ -324,9 +322,11 @@ class LocalAirflow(Running):
     @staticmethod
     def wait_for(condition: Callable[[], bool], *, seconds: float, what: str, every: float = 0.5) -> None:
         """
-        Return when the condition holds; raise ``TimeoutError`` if it does not in time.
+        Return when the condition is true.
 
-        :param every: seconds between two looks.
+        :param what: name of the condition, for the error.
+        :param every: seconds between two checks.
+        :raises TimeoutError: it is not true in time.
         """
         deadline = time.monotonic() + seconds
         while not condition():
@@ -335,8 +335,8 @@ class LocalAirflow(Running):
             time.sleep(every)
 
 
-def _places(home: Path) -> dict[str, str]:
-    """Return the settings for an AIRFLOW_HOME. Airflow does not find its log folders by itself if that has a ``%``."""
+def _home_settings(home: Path) -> dict[str, str]:
+    """Return the settings for an AIRFLOW_HOME. Without the log folders, Airflow fails if its path contains a ``%``."""
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
@@ -345,13 +345,13 @@ def _places(home: Path) -> dict[str, str]:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that was started in a session of its own, with all that it started."""
+    """Kill a process that has a session of its own, with its children."""
     signal_session(process, signal.SIGKILL)
     process.wait()
 
 
 def signal_session(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to every process of the session of which this one is the first. Tasks have groups of their own."""
+    """Send a signal to each process of this one's session. A process group would not include tasks."""
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(pid) == process.pid:
@@ -360,19 +360,19 @@ def signal_session(process: subprocess.Popen[bytes], number: signal.Signals) -> 
 
 def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the environment variables that keep requests to this machine away from a proxy.
+    Return ``NO_PROXY`` with this machine and the hosts that ``environ`` has in it.
 
-    Hosts that ``environ`` excepts already stay excepted. Programs differ in which of the two names they read.
+    Programs read the variable in upper or lower case.
     """
     named = [environ.get(name, "") for name in ("NO_PROXY", "no_proxy")]
     hosts = [host for names in named for host in re.split(r"[\s,]+", names) if host]
-    # An asterisk means every host, but only if it stands alone.
+    # An asterisk means every host only if there is nothing else.
     value = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
     return {"NO_PROXY": value, "no_proxy": value}
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listens on."""
+    """Return free ports of the loopback interface."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -383,11 +383,11 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def listen_error(port: int) -> OSError | None:
-    """Return why no server can listen on a port of the loopback interface; None if one can."""
+def port_error(port: int) -> OSError | None:
+    """Return why a server cannot listen on a port of the loopback interface; None if it can."""
     try:
         with socket.socket() as listener:
-            # As servers do. Otherwise a port would count as taken for a minute after its last server has ended.
+            # Otherwise a port counts as in use for a minute after its last server has exited.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
             listener.listen()

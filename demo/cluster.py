@@ -1,14 +1,14 @@
 """
-An Airflow of several machines, on this one: CeleryExecutor with PostgreSQL and Redis, and two of everything.
+A cluster of several machines, simulated on one: CeleryExecutor, PostgreSQL, Redis.
 
 .. code-block:: text
 
     head    API server, DAG processor
-    one     scheduler, triggerer, Celery worker        PostgreSQL, Redis: what they share
-    two     scheduler, triggerer, Celery worker        S3: shorts, and logs of tasks
+    one     scheduler, triggerer, Celery worker        shared: PostgreSQL, Redis
+    two     scheduler, triggerer, Celery worker        shared: S3 for shorts and task logs
 
-Each machine has an AIRFLOW_HOME of its own, and none reads the disk of another. What deploy/ sets for Docker Compose is
-what all of them are started with.
+Each machine has its own AIRFLOW_HOME and does not read that of another. All have the environment of
+``deploy/compose.override.yaml``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError
 
-from demo import shipped
+from demo import compose
 from demo.airflow import ROOT, Component, LocalAirflow, free_ports
 from demo.servers import S3, PostgreSQL, Redis
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from demo.servers import Server
 
 HEAD, MACHINES = "head", ("one", "two")
-#: What each of them runs; the name of a component is ``scheduler@one``.
-OF_A_MACHINE = ("scheduler", "triggerer", "worker")
+#: Components of each of these machines; their names are like ``scheduler@one``.
+MACHINE_COMPONENTS = ("scheduler", "triggerer", "worker")
 
-#: The connection to the S3, and the buckets there.
+#: The connection to S3, and its buckets.
 S3_CONN_ID = "klap_s3"
 SHORTS_BUCKET, LOGS_BUCKET = "shorts", "logs"
 DESTINATION = f"s3://{S3_CONN_ID}@{SHORTS_BUCKET}"
@@ -45,16 +45,16 @@ DESTINATION = f"s3://{S3_CONN_ID}@{SHORTS_BUCKET}"
 
 class Cluster(LocalAirflow):
     """
-    Two machines' worth of Airflow. Use as a context manager.
+    A cluster of two machines and a head. Use as a context manager.
 
-    :param home: the folder below which every machine has its own.
-    :param s3: where shorts and the logs of tasks go.
-    :param connections: Airflow connections by id, as dictionaries; that to the S3 is there by itself.
-    :param dags: the DAG folder.
-    :param env: further environment variables, of every machine.
-    :param port: the port of its UI. Default: a free one.
-    :param tell: called with a line of text at each step of the start. Default: nothing is told.
-    :ivar connections: those of each machine, which it reads from a file of its own. May be changed before the start.
+    :param home: the parent folder of each machine's AIRFLOW_HOME.
+    :param s3: storage for shorts and task logs.
+    :param connections: Airflow connections by id, as dictionaries; the one to S3 is added.
+    :param dags: the Dag folder.
+    :param env: further environment variables of every machine.
+    :param port: the port of the UI. Default: a free one.
+    :param on_progress: called with a line of text for each step of the start.
+    :ivar connections: connections of each machine, which it reads from a file. Can be changed before the start.
     :ivar shared: the servers that start before the machines.
     """
 
@@ -67,7 +67,7 @@ class Cluster(LocalAirflow):
         dags: Path = ROOT / "dags",
         env: Mapping[str, str] | None = None,
         port: int | None = None,
-        tell: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> None:
         self._s3 = s3
         self.redis = Redis(home / "servers" / "redis.log")
@@ -82,14 +82,14 @@ class Cluster(LocalAirflow):
             connections={},  # they are in the files
             dags=dags,
             port=port,
-            tell=tell,
+            on_progress=on_progress,
             env={
-                **shipped.environment(dags=dags, connections=self._files[HEAD]),
+                **compose.environment(dags=dags, connections=self._files[HEAD]),
                 "AIRFLOW__CELERY__BROKER_URL": f"{self.redis.url}/0",
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
                 "AIRFLOW__CELERY__WORKER_CONCURRENCY": "3",
                 "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-                "AIRFLOW__CORE__HOSTNAME_CALLABLE": "demo.machine.name",
+                "AIRFLOW__CORE__HOSTNAME_CALLABLE": "demo.hostname.machine_name",
                 "AIRFLOW__CORE__PARALLELISM": "8",
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self.postgres.address("asyncpg"),
@@ -102,27 +102,29 @@ class Cluster(LocalAirflow):
         )
         path = self.env.get("PYTHONPATH")
         self.env["PYTHONPATH"] = f"{path}:{ROOT}" if path else str(ROOT)
-        del self.env["AIRFLOW__CORE__DAGS_FOLDER"]  # a team's own, dags/ of each AIRFLOW_HOME; the bundle is ours
+        del self.env[
+            "AIRFLOW__CORE__DAGS_FOLDER"
+        ]  # dags/ of each AIRFLOW_HOME is for the team's Dags; ours are a bundle
         self.components = {
             name: Component((name,), self.home, {"KLAP_MACHINE": HEAD}) for name in ("api-server", "dag-processor")
         }
         for machine in MACHINES:
             worker_log_port, trigger_log_port = free_ports(2)
-            of_machine = {
-                **shipped.environment(dags=dags, connections=self._files[machine]),
+            machine_env = {
+                **compose.environment(dags=dags, connections=self._files[machine]),
                 "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
                 "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
                 "KLAP_MACHINE": machine,
             }
-            for name in OF_A_MACHINE:
+            for name in MACHINE_COMPONENTS:
                 command = ("celery", "worker", "--celery-hostname", machine) if name == "worker" else (name,)
-                self.components[f"{name}@{machine}"] = Component(command, home.resolve() / machine, of_machine)
+                self.components[f"{name}@{machine}"] = Component(command, home.resolve() / machine, machine_env)
 
     def start(self) -> None:
-        """Start what the machines share, and then the machines; return when all of them work."""
+        """Start the shared servers, then the machines; return when all are healthy."""
         for machine, file in self._files.items():
             (file.parent / "dags").mkdir(parents=True, exist_ok=True)
-            shipped.write_connections(file, self.connections[machine])
+            compose.write_connections(file, self.connections[machine])
         for bucket in (SHORTS_BUCKET, LOGS_BUCKET):
             requests.put(f"{self._s3.url}/{bucket}", timeout=30).raise_for_status()
         for server in self.shared:
@@ -130,42 +132,44 @@ class Cluster(LocalAirflow):
         super().start()
 
     def stop(self) -> None:
-        """End the machines, and then what they share."""
+        """Stop the machines, then the shared servers."""
         super().stop()
         self._running.close()
 
     def healthy(self) -> bool:
-        """Whether every component of every machine reports to be healthy; raises if one has died."""
-        return super().healthy() and self._serves_tasks() and self._alive() >= self.processes.keys()
+        """Return whether every component of every machine is healthy; raise if one has exited."""
+        return (
+            super().healthy() and self._execution_api_responds() and self._alive_components() >= self.processes.keys()
+        )
 
-    def _serves_tasks(self) -> bool:
-        """Whether the API that tasks talk to answers; it is built at the first request, which can take long."""
+    def _execution_api_responds(self) -> bool:
+        """Return whether the API for tasks responds. Its first response takes long."""
         try:
             return self._session.get(f"{self.url}/execution/health", timeout=30).ok
         except requests.RequestException:
             return False
 
-    def _alive(self) -> set[str]:
-        """Return the names of the components that have sent a sign of life of late."""
+    def _alive_components(self) -> set[str]:
+        """Return the names of the components that have a recent heartbeat."""
         try:
             jobs = self.api("GET", "/jobs", params={"is_alive": True, "limit": 100})["jobs"]
-        except (RuntimeError, requests.RequestException):  # nobody answers, or PostgreSQL is only just back
+        except (RuntimeError, requests.RequestException):  # the API server or PostgreSQL is not ready
             return set()
         found = {"api-server"}
         for job in jobs:
             name = {"SchedulerJob": "scheduler", "TriggererJob": "triggerer"}.get(job["job_type"])
             found.add(f"{name}@{job['hostname']}" if name else "dag-processor")
-        return found | {f"worker@{machine}" for machine in self._answering_workers()}
+        return found | {f"worker@{machine}" for machine in self._ready_workers()}
 
-    def _answering_workers(self) -> Iterable[str]:
+    def _ready_workers(self) -> Iterable[str]:
         """Return the machines whose workers are ready."""
-        return self.ask_workers("ping", limit=len(MACHINES))
+        return self.control_workers("ping", limit=len(MACHINES))
 
-    def ask_workers(self, question: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Put one of Celery's remote control commands to the workers, and return the answers by machine."""
+    def control_workers(self, command: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Send a remote control command of Celery to the workers, and return their responses by machine."""
         with Celery(broker=self.env["AIRFLOW__CELERY__BROKER_URL"]) as app:
             try:
-                answers = app.control.broadcast(question, *args, reply=True, timeout=1, **kwargs)
-            except (ConnectionError, OperationalError):  # Redis is not there, or was not
+                responses = app.control.broadcast(command, *args, reply=True, timeout=1, **kwargs)
+            except (ConnectionError, OperationalError):  # Redis does not run
                 return {}
-        return {name.partition("@")[2]: said for answer in answers for name, said in answer.items()}
+        return {name.partition("@")[2]: value for response in responses for name, value in response.items()}

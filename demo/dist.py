@@ -1,4 +1,4 @@
-"""``make dist``: build the distribution, check it, and run the main DAG of it in an environment of its own."""
+"""``make dist``: build the distribution, check it, and run its main Dag in a new environment."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import venv
 from pathlib import Path
 
 from demo.airflow import ROOT, LocalAirflow
-from demo.run import report, run, sandbox, say
+from demo.run import print_step, report, run, sandbox
 
 DIST = ROOT / "dist"
 UV = [sys.executable, "-m", "uv"]
 
-#: Builds with the hatchling of this environment, whose version constraints.txt names. It needs no network.
+#: Builds with the hatchling of this environment, without a network.
 BUILD = [*UV, "build", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable]
 DAG_FILE = """\
-# Airflow looks only into files in which it finds the words "airflow" and "dag".
+# Airflow reads only files that contain "airflow" and "dag".
 from klap_provider.dag_parts import klap_generate_shorts
 dag = klap_generate_shorts()
 """
 
 
 def build() -> Path:
-    """Build sdist and wheel into dist/, have twine check them, and return the wheel."""
+    """Build sdist and wheel into dist/, check them with twine, and return the wheel."""
     shutil.rmtree(DIST, ignore_errors=True)
     subprocess.run([*BUILD, "--out-dir", DIST, ROOT], check=True)
     files = sorted(path for path in DIST.iterdir() if path.suffix in (".gz", ".whl"))
@@ -35,7 +35,7 @@ def build() -> Path:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Install the wheel, and nothing else of this project, into a new environment, and return its Python."""
+    """Install only the wheel into a new environment, and return its Python."""
     venv.create(folder)
     python = folder / "bin" / "python"
     uv = [*UV, "pip", "install", "--quiet", "--python", str(python)]
@@ -46,11 +46,11 @@ def install(wheel: Path, folder: Path) -> Path:
 def main() -> int:
     """Build, install and run; return the exit code."""
     wheel = build()
-    say(f"Built {wheel.name}")
+    print_step(f"Built {wheel.name}")
     with tempfile.TemporaryDirectory(prefix="klap-dist-") as name, sandbox() as (url, video):
         folder = Path(name)
         python = install(wheel, folder / "venv")
-        say("Installed into a new environment; Airflow is starting there …")
+        print_step("Installed into a new environment. Starting Airflow there …")
         dags, shorts = folder / "dags", folder / "shorts"
         dags.mkdir()
         (dags / "shorts.py").write_text(DAG_FILE)

@@ -1,4 +1,4 @@
-"""What the user asks for in environment variables, checked before anything starts."""
+"""The options of the demo commands: environment variables, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.airflow import listen_error
-from demo.state import CLUSTER, DEMO, FOLDERS, KLAP, ROOT, SANDBOX, DemoError, url_of
+from demo.airflow import port_error
+from demo.state import CLUSTER, DEMO, FOLDERS, KLAP, ROOT, SANDBOX, DemoError, airflow_url
 from klap_provider.api.addresses import DEFAULT_API_URL, host_of, require_reachable
 from klap_provider.api.requests import VideoRequest, build_request
 from klap_provider.errors import KlapError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 DAG_ID = "klap_generate_shorts"
 #: The port of Airflow's UI with ``make up`` and ``make cluster``.
 PORT = 8080
-#: The parameter that a Dag needs for ``make demo``.
-VIDEO = "source_video_url"
+#: The parameter that a Dag must have for ``make demo``.
+VIDEO_PARAM = "source_video_url"
 
 YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
 
@@ -35,7 +35,7 @@ import json, pathlib, sys
 from airflow.dag_processing.dagbag import DagBag
 folder = pathlib.Path(sys.argv[1])
 found = DagBag(folder, bundle_path=folder)
-dags = {{dag_id: {VIDEO!r} in dag.params for dag_id, dag in found.dags.items()}}
+dags = {{dag_id: {VIDEO_PARAM!r} in dag.params for dag_id, dag in found.dags.items()}}
 errors = {{str(file): error.strip().rpartition("\\n")[2] for file, error in found.import_errors.items()}}
 json.dump({{"dags": dags, "errors": errors}}, open(sys.argv[2], "w"))
 """
@@ -44,13 +44,13 @@ json.dump({{"dags": dags, "errors": errors}}, open(sys.argv[2], "w"))
 @dataclass(frozen=True)
 class Options:
     """
-    What to start.
+    Options of a command.
 
     :param command: ``demo``, ``up`` or ``cluster``.
-    :param api_key: the key of a Klap account; None: use the sandbox.
-    :param video_url: the video to use; None: the sandbox's sample.
+    :param api_key: the API key of a Klap account; None = use the sandbox.
+    :param video_url: the source video; None = the sandbox's sample.
     :param dag_id: the Dag that ``demo`` runs.
-    :param port: the port of Airflow's UI; None: a free one.
+    :param port: the port of Airflow's UI; None = a free one.
     """
 
     command: str
@@ -62,13 +62,13 @@ class Options:
     @classmethod
     def read(cls, command: str, environ: Mapping[str, str]) -> Options:
         """
-        Check the environment variables.
+        Read and check the environment variables.
 
-        :raises DemoError: names the variable that cannot be used, and what to set it to.
+        :raises DemoError: a variable is invalid.
         """
-        # A variable that is set and empty, as with KLAP_API_KEY=$UNKNOWN, counts as not set.
-        said = {name: environ.get(name, "").strip() or None for name in ("KLAP_API_KEY", "VIDEO_URL", "DAG", "PORT")}
-        api_key, video_url = said["KLAP_API_KEY"], said["VIDEO_URL"]
+        # An empty variable counts as not set.
+        values = {name: environ.get(name, "").strip() or None for name in ("KLAP_API_KEY", "VIDEO_URL", "DAG", "PORT")}
+        api_key, video_url = values["KLAP_API_KEY"], values["VIDEO_URL"]
         if api_key:
             _check_key(command, api_key)
         if command == "demo":
@@ -76,22 +76,22 @@ class Options:
                 _check_video(video_url, sandbox=api_key is None)
             elif api_key:
                 raise DemoError(
-                    "KLAP_API_KEY is set, so the real Klap is used, which bills you. Name the video to use: "
+                    "KLAP_API_KEY is set, so this uses the real Klap, which bills you. Set the video: "
                     "make demo VIDEO_URL=https://…\nTo use the sandbox instead: make demo KLAP_API_KEY="
                 )
-            if said["DAG"]:
-                check_dag(said["DAG"], ROOT / "dags")
+            if values["DAG"]:
+                check_dag(values["DAG"], ROOT / "dags")
         return cls(
             command,
             api_key=api_key,
             video_url=video_url,
-            dag_id=said["DAG"] or DAG_ID,
-            port=None if command == "demo" else _port(said["PORT"]),
+            dag_id=values["DAG"] or DAG_ID,
+            port=None if command == "demo" else _port(values["PORT"]),
         )
 
     @property
     def folder(self) -> str:
-        """The folder that it works on, of :data:`~demo.state.FOLDERS`."""
+        """The folder that the command uses, one of :data:`~demo.state.FOLDERS`."""
         if self.command == "cluster":
             return CLUSTER
         if self.api_key:
@@ -99,32 +99,32 @@ class Options:
         return SANDBOX if self.command == "up" else DEMO
 
     @property
-    def keeps(self) -> bool:
-        """Whether the next start goes on with that folder; if not, it begins with an empty one."""
+    def keeps_state(self) -> bool:
+        """Whether the folder is kept for the next start."""
         return self.folder in (SANDBOX, KLAP)
 
     def require_free_port(self) -> None:
         """
-        Return if nothing listens on the port.
+        Check that the port is free.
 
-        :raises DemoError: something does, or the port may not be used.
+        :raises DemoError: it is in use, or cannot be used.
         """
         if self.port is None:
             return
-        other = f"Choose another port, such as: make {self.command} PORT={self.port + 1 if self.port < 65535 else PORT}"
+        other = f"Set another port, such as: make {self.command} PORT={self.port + 1 if self.port < 65535 else PORT}"
         for folder in FOLDERS:
-            url = None if folder == self.folder else url_of(folder)
+            url = None if folder == self.folder else airflow_url(folder)
             if url and url.endswith(f":{self.port}"):
-                raise DemoError(f"Port {self.port} is taken by the Airflow at {url}. {other}")
-        if problem := listen_error(self.port):
-            taken = problem.errno == errno.EADDRINUSE
-            why = "is taken by another program" if taken else f"cannot be used ({problem.strerror})"
+                raise DemoError(f"Port {self.port} is used by the Airflow at {url}. {other}")
+        if problem := port_error(self.port):
+            in_use = problem.errno == errno.EADDRINUSE
+            why = "is used by another program" if in_use else f"cannot be used ({problem.strerror})"
             raise DemoError(f"Port {self.port} {why}. {other}")
 
 
 @dataclass
 class _Connection:
-    """The Airflow connection that a key makes, for :class:`KlapConnection` to check."""
+    """An Airflow connection with the API key, for :class:`KlapConnection` to check."""
 
     password: str | None
     conn_type: str | None = "klap"
@@ -137,7 +137,7 @@ class _Connection:
 def _check_key(command: str, api_key: str) -> None:
     if command == "cluster":
         raise DemoError(
-            "make cluster keeps nothing when it ends, so it takes no KLAP_API_KEY: what you paid for would be lost. "
+            "make cluster deletes its data when it stops, so it refuses KLAP_API_KEY: paid shorts would be lost. "
             "To use the sandbox: make cluster KLAP_API_KEY=\nTo use the real Klap: make up"
         )
     try:
@@ -148,33 +148,33 @@ def _check_key(command: str, api_key: str) -> None:
 
 def _check_video(video_url: str, *, sandbox: bool) -> None:
     try:
-        build_request(VideoRequest, {VIDEO: video_url})
+        build_request(VideoRequest, {VIDEO_PARAM: video_url})
         if not sandbox:
-            require_reachable(VIDEO, video_url, api_url=DEFAULT_API_URL)
+            require_reachable(VIDEO_PARAM, video_url, api_url=DEFAULT_API_URL)
     except KlapError as problem:
         raise DemoError(f"VIDEO_URL cannot be used. {problem}") from None
     if not video_url.lower().startswith(("http://", "https://")):
         raise DemoError(
-            "VIDEO_URL must be an http(s) address: make demo has no connection to object storage. "
-            "Use make up, add a connection there, and trigger the Dag."
+            "VIDEO_URL must be an http(s) address, as make demo has no connection to object storage. "
+            "Run make up, add a connection, and trigger the Dag."
         )
     host = host_of(video_url)
     if sandbox and any(host == name or host.endswith(f".{name}") for name in YOUTUBE):
         raise DemoError(
-            "VIDEO_URL is a YouTube page, which the sandbox cannot fetch. Use the address of a video file, or the real "
-            f"Klap, which bills you: make demo VIDEO_URL='{video_url}' KLAP_API_KEY=…"
+            "VIDEO_URL is a YouTube page, which the sandbox cannot fetch. Set the address of a video file, or use the "
+            f"real Klap, which bills you: make demo VIDEO_URL='{video_url}' KLAP_API_KEY=…"
         )
 
 
 def check_dag(dag_id: str, dags: Path) -> None:
     """
-    Return if ``make demo`` can run a Dag.
+    Check that ``make demo`` can run a Dag.
 
-    :raises DemoError: there is no such Dag, or it does not take one video. Names those that do.
+    :raises DemoError: the Dag does not exist, or has no parameter for a video.
     """
-    print(f"Looking for the Dag {dag_id} …", flush=True)
+    print(f"Reading the Dag {dag_id} …", flush=True)
     with tempfile.TemporaryDirectory(prefix="klap-demo-") as home:
-        # In a process of its own: Airflow writes its configuration and logs to its home as soon as it is imported.
+        # In another process: when Airflow is imported, it writes configuration and logs to its home.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
         answer = Path(home) / "dags.json"
         command = [sys.executable, "-c", LIST_DAGS, str(dags), str(answer)]
@@ -184,10 +184,10 @@ def check_dag(dag_id: str, dags: Path) -> None:
     found: dict[str, bool] = read["dags"]
     if found.get(dag_id):
         return
-    why = f"takes no {VIDEO}, which make demo needs" if dag_id in found else f"is not in {dags}"
-    usable = ", ".join(sorted(name for name, takes_video in found.items() if takes_video))
+    why = f"has no parameter {VIDEO_PARAM}, which make demo sets" if dag_id in found else f"is not in {dags}"
+    usable = ", ".join(sorted(name for name, has_video in found.items() if has_video))
     broken = "".join(f"\n{file} cannot be imported: {error}" for file, error in read["errors"].items())
-    raise DemoError(f"DAG cannot be used: {dag_id} {why}. Use one of: {usable or 'none could be read'}.{broken}")
+    raise DemoError(f"DAG cannot be used: {dag_id} {why}. Set one of: {usable or '(none could be read)'}.{broken}")
 
 
 def _port(text: str | None) -> int:

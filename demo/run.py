@@ -1,4 +1,4 @@
-"""Run a Dag for one video and print its progress and its result; and the sandbox that stands in for Klap."""
+"""Run a Dag for one video and print its progress and result. Run the sandbox."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.airflow import FINISHED, ROOT, ApiError, LocalAirflow, free_ports, kill_group, listen_error, without_proxy
+from demo.airflow import FINISHED, ROOT, ApiError, LocalAirflow, free_ports, kill_group, port_error, without_proxy
 from klap_provider.xcoms import ERROR_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ADDRESS = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
-#: What is printed for a state of a task instance where Airflow's own word would not tell.
-WORDS = {
+ADDRESSES = re.compile(r"^Klap sandbox: (\S+)\s+\(sample video: (\S+)\)")
+#: Names of task states that are clearer than Airflow's.
+STATE_NAMES = {
     "deferred": "waiting",
     "upstream_failed": "not reached",
-    "awaiting_input": "waiting for an answer",
+    "awaiting_input": "waiting for a review",
     "up_for_retry": "failed, will be retried",
 }
-#: Seconds without a change after which a line says what the run waits for.
-SILENCE = 60
+#: Seconds without a change after which the open tasks are printed.
+REPORT_SECONDS = 60
 
 started = time.monotonic()
 
 
-def say(text: str) -> None:
-    """Print a line with the minutes and seconds since the start."""
+def print_step(text: str) -> None:
+    """Print a line with the time since the start."""
     seconds = int(time.monotonic() - started)
     print(f"{seconds // 60:02}:{seconds % 60:02}  {text}", flush=True)
 
@@ -42,10 +42,10 @@ def say(text: str) -> None:
 @contextmanager
 def sandbox(*, keep: Path | None = None, port: int = 0) -> Iterator[tuple[str, str]]:
     """
-    Run a sandbox, and yield the addresses of its API and of its sample video.
+    Run a sandbox, and yield the addresses of its API and its sample video.
 
-    :param keep: the folder that it keeps its jobs in; None: it forgets them when it ends.
-    :param port: its port; 0: a free one.
+    :param keep: the folder for its jobs; None = they are not kept.
+    :param port: its port; 0 = a free one.
     """
     command = [sys.executable, "-m", "klap_sandbox", "--task-seconds", "5", "--export-seconds", "3"]
     command += ["--port", str(port), *(["--keep", str(keep)] if keep else [])]
@@ -53,9 +53,9 @@ def sandbox(*, keep: Path | None = None, port: int = 0) -> Iterator[tuple[str, s
     process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, start_new_session=True)
     try:
         line = process.stdout.readline().decode() if process.stdout else ""
-        address = ADDRESS.match(line)
+        address = ADDRESSES.match(line)
         if address is None:
-            raise RuntimeError("The sandbox did not start. What it printed is above.")
+            raise RuntimeError("The sandbox did not start. See its output above.")
         yield address[1], address[2]
     finally:
         process.terminate()
@@ -64,11 +64,11 @@ def sandbox(*, keep: Path | None = None, port: int = 0) -> Iterator[tuple[str, s
         kill_group(process)
 
 
-def kept_port(folder: Path) -> int:
-    """Return the port that a sandbox with this folder had before; a free one if there is none, or it is taken."""
+def sandbox_port(folder: Path) -> int:
+    """Return the port that the folder's sandbox had before; a free one if there is none or it is in use."""
     file = folder / "sandbox.port"
     port = int(file.read_text(encoding="utf-8")) if file.exists() else 0
-    if not port or listen_error(port):
+    if not port or port_error(port):
         (port,) = free_ports(1)
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(str(port))
@@ -77,17 +77,17 @@ def kept_port(folder: Path) -> int:
 
 def run(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str:
     """
-    Trigger a Dag, print each change of its tasks until the run has ended, and return the run's id.
+    Trigger a Dag, print the progress of its tasks until the run ends, and return the run id.
 
-    :raises RuntimeError: the Dag is paused, so the run would never start; or a component of Airflow has ended.
+    :raises RuntimeError: the Dag is paused, or a component of Airflow has exited.
     """
     airflow.wait_for(lambda: airflow.has_dag(dag_id), seconds=300, what=f"the Dag {dag_id}")
     if airflow.api("GET", f"/dags/{dag_id}")["is_paused"]:
-        raise RuntimeError(f"The Dag {dag_id} is paused. Unpause it in the UI of make up, then run this command again.")
+        raise RuntimeError(f"The Dag {dag_id} is paused. Unpause it in the UI of make up, and run this command again.")
     run_id = airflow.trigger(dag_id, conf)
-    say(f"Run {run_id}: {airflow.url}/dags/{dag_id}/runs/{run_id}")
+    print_step(f"Run {run_id}: {airflow.url}/dags/{dag_id}/runs/{run_id}")
     shown: dict[str, str] = {}
-    told: set[str] = set()
+    printed: set[str] = set()
     changed = time.monotonic()
     while True:
         airflow.require_alive()
@@ -97,34 +97,34 @@ def run(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str:
             if shown.get(step) != text:
                 shown[step] = text
                 changed = time.monotonic()
-                say(f"  {step:<16}{text}")
+                print_step(f"  {step:<16}{text}")
         for ti in found:
-            reason = reason_of(airflow, ti) if ti["state"] == "up_for_retry" else None
-            if reason and reason not in told:
-                told.add(reason)
-                say(f"  {label(ti)}: {reason}")
+            error = error_of(airflow, ti) if ti["state"] == "up_for_retry" else None
+            if error and error not in printed:
+                printed.add(error)
+                print_step(f"  {label(ti)}: {error}")
         if state in FINISHED:
-            say(f"The run ended: {state}")
+            print_step(f"The run ended: {state}")
             return run_id
-        if time.monotonic() > changed + SILENCE:
+        if time.monotonic() > changed + REPORT_SECONDS:
             changed = time.monotonic()
             open_steps = [f"{step} ({text})" for step, text in states(found, ended=False).items()]
-            say(f"  still running: {', '.join(open_steps) or 'the scheduler starts the next task'}")
+            print_step(f"  still running: {', '.join(open_steps) or 'the scheduler has not started the next task yet'}")
         time.sleep(1)
 
 
 def states(found: list[dict[str, Any]], *, ended: bool = True) -> dict[str, str]:
     """
-    Return what to print for each task that has started.
+    Return the text to print for each started task.
 
     :param found: task instances, in the order of their start.
-    :param ended: whether to include those that have ended.
+    :param ended: whether to include tasks that have ended.
     """
     hidden = {None, "scheduled", "queued", "removed", *(() if ended else ("success", "failed", "skipped"))}
     counts: dict[str, Counter[str]] = {}
     for ti in found:
         if ti["state"] not in hidden:
-            counts.setdefault(ti["task_id"], Counter())[WORDS.get(ti["state"], ti["state"])] += 1
+            counts.setdefault(ti["task_id"], Counter())[STATE_NAMES.get(ti["state"], ti["state"])] += 1
     return {
         task_id.rpartition(".")[2]: ", ".join(
             f"{number} {word}" if "." in task_id else word for word, number in count.items()
@@ -134,13 +134,13 @@ def states(found: list[dict[str, Any]], *, ended: bool = True) -> dict[str, str]
 
 
 def label(ti: dict[str, Any]) -> str:
-    """Return what a task instance is called in a line of text: its task, and its short if it has one."""
+    """Return the name of a task instance: its task, and its short if it has one."""
     step = str(ti["task_id"]).rpartition(".")[2]
     return f"{step} of {ti['rendered_map_index']!r}" if ti["map_index"] >= 0 and ti["rendered_map_index"] else step
 
 
-def reason_of(airflow: LocalAirflow, ti: dict[str, Any]) -> str | None:
-    """Return the error that a task instance left for users, or None if it left none."""
+def error_of(airflow: LocalAirflow, ti: dict[str, Any]) -> str | None:
+    """Return the error that a task instance recorded, or None."""
     try:
         where = ti["dag_id"], ti["dag_run_id"], ti["task_id"]
         return str(airflow.xcom(*where, key=ERROR_KEY, map_index=ti["map_index"])["error"])
@@ -149,7 +149,7 @@ def reason_of(airflow: LocalAirflow, ti: dict[str, Any]) -> str | None:
 
 
 def report(airflow: LocalAirflow, dag_id: str, run_id: str) -> bool:
-    """Print what a run delivered, or why it failed and what to do; return whether all is there."""
+    """Print the delivered shorts of a run and the errors of its tasks; return whether all shorts were delivered."""
     success = airflow.run_state(dag_id, run_id) == "success"
     manifest = manifest_of(airflow, dag_id, run_id)
     delivered = json.loads(manifest.read_text(encoding="utf-8"))["delivered"] if manifest else []
@@ -163,31 +163,31 @@ def report(airflow: LocalAirflow, dag_id: str, run_id: str) -> bool:
         print(f"\nManifest: {manifest}")
     if success and delivered:
         return True
-    tally = f"Delivered: {len(delivered)}. The others are missing." if delivered else "Nothing was delivered."
+    tally = f"Shorts delivered: {len(delivered)}. The others are missing." if delivered else "Nothing was delivered."
     print(f"\nThe run {'succeeded' if success else 'failed'}. {tally}")
-    for reason in reasons(airflow, dag_id, run_id):
-        print(f"\n{reason}")
-    print(f"\nThe logs of its tasks: {airflow.home / 'logs' / f'dag_id={dag_id}' / f'run_id={run_id}'}", flush=True)
+    for error in errors_of(airflow, dag_id, run_id):
+        print(f"\n{error}")
+    print(f"\nTask logs: {airflow.home / 'logs' / f'dag_id={dag_id}' / f'run_id={run_id}'}", flush=True)
     return False
 
 
-def reasons(airflow: LocalAirflow, dag_id: str, run_id: str) -> list[str]:
-    """Return why tasks of a run failed, each reason once."""
+def errors_of(airflow: LocalAirflow, dag_id: str, run_id: str) -> list[str]:
+    """Return the errors of a run's failed tasks, each text once."""
     failed = [ti for ti in airflow.task_instances(dag_id, run_id) if ti["state"] == "failed"]
     failed.sort(key=lambda ti: (ti["end_date"] or "", ti["map_index"]))
-    by_reason: dict[str, list[str]] = {}
+    tasks_by_error: dict[str, list[str]] = {}
     for ti in failed:
-        by_reason.setdefault(reason_of(airflow, ti) or "The task left no reason. Its log has one.", []).append(
+        tasks_by_error.setdefault(error_of(airflow, ti) or "The task recorded no error. See its log.", []).append(
             label(ti)
         )
-    # What comes last sums up what failed before it.
-    texts = list(by_reason)
-    texts = texts if len(texts) == 1 else [text for text in texts if by_reason[text] != ["publish"]]
-    return [f"{', '.join(by_reason[text])}: {text}" for text in texts]
+    # The error of publish repeats the others.
+    texts = list(tasks_by_error)
+    texts = texts if len(texts) == 1 else [text for text in texts if tasks_by_error[text] != ["publish"]]
+    return [f"{', '.join(tasks_by_error[text])}: {text}" for text in texts]
 
 
 def manifest_of(airflow: LocalAirflow, dag_id: str, run_id: str) -> Path | None:
-    """Return the manifest that a run wrote to a folder of this machine, or None if it wrote none."""
+    """Return the manifest file of a run on this machine, or None."""
     with suppress(ApiError, TypeError, KeyError):
         task = airflow.xcom(dag_id, run_id, "submit")
         file: Path = Path(task["destination"]) / task["klap_task_id"] / "manifest.json"

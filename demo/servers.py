@@ -1,4 +1,4 @@
-"""The servers that several machines share: PostgreSQL, Redis and an S3, each a process of its own on this machine."""
+"""The shared servers of a cluster, as processes on this machine: PostgreSQL, Redis and S3."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from demo.airflow import Running, free_ports, kill_group
+from demo.airflow import Service, free_ports, kill_group
 
-#: What moto is told; it lets everybody in.
+#: Credentials for moto, which accepts any.
 ACCESS_KEY, SECRET_KEY = "AKIAKLAPTESTS", "an-s3-secret-of-the-tests"
 
-#: Where Debian keeps PostgreSQL's programs, which are not on the PATH.
+#: Folders of PostgreSQL's programs on Debian, which are not on the PATH.
 POSTGRESQL = "/usr/lib/postgresql/*/bin"
 
 
-class Server(Running):
+class Server(Service):
     """
-    A server on a port of the loopback interface, which it has whenever it is started. Use as a context manager.
+    A server on a free port of the loopback interface, the same for each start. Use as a context manager.
 
-    :param command: its command line; ``{port}`` stands for the port. The program is looked up when the server starts.
-    :param log: the file that it writes to.
-    :param scheme: of its address.
-    :param ending: the signal that ends it gently.
-    :param user: the account that it runs under, for who is root. Default: this one.
+    :param command: its command line; ``{port}`` is replaced by the port.
+    :param log: its log file.
+    :param scheme: the scheme of its address.
+    :param stop_signal: the signal for a clean exit.
+    :param user: the account that it runs as. Default: this one.
     :ivar url: its address.
     """
 
@@ -41,24 +41,24 @@ class Server(Running):
         log: Path,
         *,
         scheme: str,
-        ending: signal.Signals = signal.SIGTERM,
+        stop_signal: signal.Signals = signal.SIGTERM,
         user: str | None = None,
     ) -> None:
         (self.port,) = free_ports(1)
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._command = [word.format(port=self.port) for word in command]
-        self._log, self._ending, self._user = log, ending, user
+        self._log, self._stop_signal, self._user = log, stop_signal, user
 
     def start(self) -> None:
         """
         Start the server, and return when it accepts connections.
 
-        :raises RuntimeError: its program is not installed, or it did not start.
+        :raises RuntimeError: it is not installed or did not start.
         """
         self.process = self._spawn(self._command)
         deadline = time.monotonic() + 60
-        while not self._answers():
+        while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{Path(self._command[0]).name} did not start, see {self._log}")
             time.sleep(0.1)
@@ -67,7 +67,7 @@ class Server(Running):
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [program(command[0]), *command[1:]],
+                [find_program(command[0]), *command[1:]],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -78,25 +78,25 @@ class Server(Running):
                 extra_groups=None if self._user is None else [],
             )
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
             return True
         return False
 
     @property
     def pid(self) -> int | None:
-        """The id of its process; None: it does not run."""
+        """Its process id; None = it does not run."""
         return self.process.pid if self.process else None
 
-    def has_died(self) -> bool:
-        """Whether it has ended by itself."""
+    def has_exited(self) -> bool:
+        """Return whether it exited without being stopped."""
         return self.process is not None and self.process.poll() is not None
 
     def stop(self) -> None:
-        """End it, gently at first; does nothing if it has ended."""
+        """Stop it, and kill it if it does not exit in time; do nothing if it does not run."""
         if self.process is None:
             return
-        self.process.send_signal(self._ending)
+        self.process.send_signal(self._stop_signal)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         kill_group(self.process)
@@ -104,19 +104,19 @@ class Server(Running):
 
 
 class S3(Server):
-    """An S3, moto's: it takes every key, and forgets everything when it ends."""
+    """S3 of moto, which accepts any key and keeps its data in memory."""
 
     def __init__(self, log: Path) -> None:
         super().__init__([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"], log, scheme="http")
 
     @property
     def connection(self) -> dict[str, Any]:
-        """An Airflow connection to it."""
+        """An Airflow connection to this server."""
         return aws_connection(self.url)
 
 
 class Redis(Server):
-    """A Redis that keeps nothing: whenever it is started it is empty."""
+    """Redis, which is empty at each start."""
 
     def __init__(self, log: Path) -> None:
         command = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", ""]
@@ -125,48 +125,47 @@ class Redis(Server):
 
 class PostgreSQL(Server):
     """
-    A PostgreSQL with the database and the superuser ``postgres``, whom it lets in without a password.
+    PostgreSQL with the database and the superuser ``postgres``, without a password.
 
-    Its files lie in a folder of its own in the system's for temporary ones, which goes when this ends: PostgreSQL
-    refuses to run as root, and Debian's account for it may not read everything that root may.
+    Its files are in a temporary folder: it refuses to run as root, and its own account cannot read a checkout of root.
     """
 
     def __init__(self, log: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="klap-postgresql-", ignore_cleanup_errors=True)
         self._data = f"{self._folder.name}/data"
-        # Nothing here need survive a power cut.
+        # Faster; the data need not survive a power cut.
         command = ["postgres", "-D", self._data, "-p", "{port}", "-h", "127.0.0.1", "-k", self._folder.name]
         command += ["-c", "fsync=off", "-c", "max_connections=300"]
         user = "postgres" if os.geteuid() == 0 else None
-        super().__init__(command, log, scheme="postgresql", ending=signal.SIGINT, user=user)
+        super().__init__(command, log, scheme="postgresql", stop_signal=signal.SIGINT, user=user)
 
     def start(self) -> None:
-        """Start it, the first time with a new database."""
+        """Create the database at the first start, and start."""
         if not Path(self._data).exists():
-            initdb = program("initdb")
+            initdb = find_program("initdb")
             if self._user:
                 shutil.chown(self._folder.name, self._user, self._user)
             command = [initdb, "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync"]
             self._spawn([*command, "--encoding=UTF8"]).wait()
         super().start()
 
-    def _answers(self) -> bool:
-        command = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+    def _is_ready(self) -> bool:
+        command = [find_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
     def address(self, driver: str | None = None) -> str:
-        """Return the address of its database; with a driver: as SQLAlchemy takes it."""
+        """Return the address of its database; with a driver, in SQLAlchemy's format."""
         scheme = "postgresql" if driver is None else f"postgresql+{driver}"
         return f"{scheme}://postgres@127.0.0.1:{self.port}/postgres"
 
     def __exit__(self, *_: object) -> None:
-        """End it, and remove its files."""
+        """Stop it, and delete its files."""
         self.stop()
         self._folder.cleanup()
 
 
 def aws_connection(url: str) -> dict[str, Any]:
-    """Return an Airflow connection to an S3 at this address."""
+    """Return an Airflow connection to S3 at this address."""
     return {
         "conn_type": "aws",
         "login": ACCESS_KEY,
@@ -175,9 +174,9 @@ def aws_connection(url: str) -> dict[str, Any]:
     }
 
 
-def program(name: str) -> str:
+def find_program(name: str) -> str:
     """
-    Return the path of a server's program.
+    Return the path of a program.
 
     :raises RuntimeError: it is not installed.
     """

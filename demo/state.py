@@ -1,7 +1,7 @@
 """
-The folders that ``make up`` and its siblings keep, a lock for each of them, and ``make reset``.
+The folders of ``make demo``, ``make up`` and ``make cluster``, their locks, and ``make reset``.
 
-This module needs Python's standard library only: ``make reset`` and ``make clean`` work without ``.venv``.
+Needs only Python's standard library, as ``make reset`` and ``make clean`` work without ``.venv``.
 """
 
 from __future__ import annotations
@@ -27,52 +27,51 @@ STATE = ROOT / ".airflow"
 #: Where ``make demo`` delivers.
 SHORTS = ROOT / "shorts"
 
-#: A folder below :data:`STATE` each. Runs with a real key never share one with runs of the sandbox: neither Klap knows
-#: the jobs of the other one.
+#: Folders below :data:`STATE`. Runs with a real key have one of their own, as Klap and the sandbox have different jobs.
 SANDBOX, KLAP, DEMO, CLUSTER = FOLDERS = ("sandbox", "klap", "demo", "cluster")
 CONTENTS = {
     SANDBOX: "runs, ledger and videos of make up with the sandbox",
-    KLAP: "runs, ledger and videos that were paid for with KLAP_API_KEY",
+    KLAP: "runs, ledger and videos paid for with KLAP_API_KEY",
     DEMO: "the logs of the last make demo with the sandbox",
     CLUSTER: "the logs of the last make cluster",
     SHORTS.name: "videos of make demo",
 }
 
-#: Environment variable of every process that works on a folder: its path.
-MARK = "KLAP_DEMO_FOLDER"
+#: Environment variable of each process that uses a folder: the folder's path.
+FOLDER_VARIABLE = "KLAP_DEMO_FOLDER"
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
-    """Something that the user can fix. The message says what to do, and is printed without a traceback."""
+    """An error that the user can fix. Printed without a traceback."""
 
 
 def lock_file(folder: str) -> Path:
-    """Return the file that is locked while a folder is in use. It says who uses it."""
+    """Return the lock file of a folder. Its content describes the process that uses the folder."""
     return STATE / f"{folder}.lock"
 
 
 @contextmanager
-def claim(folder: str, *, command: str, url: str | None = None) -> Iterator[Path]:
+def lock_folder(folder: str, *, command: str, url: str | None = None) -> Iterator[Path]:
     """
-    Lock a folder below :data:`STATE` until the end of the block, and yield its path.
+    Lock a folder below :data:`STATE`, and yield its path.
 
-    :param command: the ``make`` target that uses it.
-    :param url: the address of the Airflow that runs there, if it is known beforehand.
+    :param command: the command that uses it, such as ``make up``.
+    :param url: the address of its Airflow; None = not known yet.
     :raises DemoError: another process uses the folder.
     """
     STATE.mkdir(exist_ok=True)
     with lock_file(folder).open("a+") as lock:
-        if not _locked(lock):
-            raise DemoError(used_by(folder))
+        if not _try_lock(lock):
+            raise DemoError(in_use_message(folder))
         lock.truncate(0)
         json.dump({"command": command, "pid": os.getpid(), "url": url}, lock)
         lock.flush()
         yield STATE / folder
 
 
-def _locked(lock: IO[str]) -> bool:
+def _try_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,8 +79,8 @@ def _locked(lock: IO[str]) -> bool:
     return True
 
 
-def used_by(folder: str) -> str:
-    """Return a text that says who uses a folder, and how to stop that."""
+def in_use_message(folder: str) -> str:
+    """Return an error that names the command that uses a folder, and how to stop it."""
     with suppress(OSError, ValueError, KeyError):
         user = json.loads(lock_file(folder).read_text())
         where = f": {user['url']}" if user["url"] else f" (process {user['pid']})"
@@ -92,40 +91,40 @@ def used_by(folder: str) -> str:
     return f"Another process uses {STATE / folder}."
 
 
-def url_of(folder: str) -> str | None:
-    """Return the address of the Airflow that works on a folder; None if none does, or none says."""
-    return json.loads(lock_file(folder).read_text())["url"] if folder in in_use() else None
+def airflow_url(folder: str) -> str | None:
+    """Return the address of the Airflow that uses a folder, or None."""
+    return json.loads(lock_file(folder).read_text())["url"] if folder in folders_in_use() else None
 
 
-def in_use() -> list[str]:
+def folders_in_use() -> list[str]:
     """Return the folders that are in use."""
     found = []
     for folder in FOLDERS:
         with suppress(FileNotFoundError), lock_file(folder).open() as lock:
-            if not _locked(lock):
+            if not _try_lock(lock):
                 found.append(folder)
     return found
 
 
-def end_leftovers(folder: Path) -> None:
-    """Kill processes that still work on a folder. There are some if what started them was killed."""
+def kill_leftovers(folder: Path) -> None:
+    """Kill processes that still use a folder, as their parent was killed."""
     try:
         import psutil
-    except ImportError:  # without .venv nothing can have been started
+    except ImportError:  # without .venv there are none
         return
     found = True
-    while found:  # what is killed may have started another process meanwhile
+    while found:  # a process can start another one before it is killed
         found = False
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
+                if process.pid != os.getpid() and process.environ().get(FOLDER_VARIABLE) == str(folder):
                     found = True
                     process.kill()
                     process.wait(10)
 
 
-def kept_secrets(folder: Path) -> dict[str, str]:
-    """Return Airflow's own secrets as environment variables. They stay the same, so that browsers stay signed in."""
+def load_secrets(folder: Path) -> dict[str, str]:
+    """Return Airflow's secrets as environment variables. They are kept, so that browsers stay signed in."""
     file = folder / "secrets.json"
     if not file.exists():
         made = {f"AIRFLOW__{name}": secrets.token_hex(32) for name in ("API__SECRET_KEY", "API_AUTH__JWT_SECRET")}
@@ -136,23 +135,23 @@ def kept_secrets(folder: Path) -> dict[str, str]:
     return kept
 
 
-def prepare() -> None:
+def set_up_process() -> None:
     """
-    Let signals end the program by way of its clean-up, and let any text be printed.
+    Let signals end the program with its clean-up, and let it print any text.
 
-    After ``nohup``, a closed terminal does not end it.
+    After ``nohup``, closing the terminal does not end it.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may lack characters of names, or the ellipsis
-    for ending in ENDINGS:
+            stream.reconfigure(errors="replace")  # the terminal may not be able to print a character
+    for ending in END_SIGNALS:
         if ending != signal.SIGHUP or signal.getsignal(ending) != signal.SIG_IGN:
-            signal.signal(ending, leave)
+            signal.signal(ending, exit_on_signal)
 
 
-def leave(signal_number: int, _frame: object) -> None:
-    """End the program by way of its clean-up, which further signals do not interrupt."""
-    for each in ENDINGS:
+def exit_on_signal(signal_number: int, _frame: object) -> None:
+    """End the program with its clean-up, which further signals do not interrupt."""
+    for each in END_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     with suppress(OSError):  # the terminal may be gone
         print("\nStopping …", flush=True)
@@ -161,24 +160,24 @@ def leave(signal_number: int, _frame: object) -> None:
 
 def require_idle() -> None:
     """
-    Return if no folder is in use.
+    Check that no folder is in use.
 
-    :raises DemoError: names what runs, and how to stop it.
+    :raises DemoError: one is.
     """
-    if running := in_use():
-        raise DemoError("\n".join(used_by(folder) for folder in running))
+    if running := folders_in_use():
+        raise DemoError("\n".join(in_use_message(folder) for folder in running))
 
 
 def reset() -> None:
     """
-    Delete all that was kept, after a question.
+    Delete all folders after asking the user.
 
-    :raises DemoError: it is in use, there is nobody to ask, or the answer is no.
+    :raises DemoError: one is in use, there is no terminal, or the user does not confirm.
     """
     with ExitStack() as locks:
         STATE.mkdir(exist_ok=True)
         for folder in FOLDERS:
-            locks.enter_context(claim(folder, command="make reset"))
+            locks.enter_context(lock_folder(folder, command="make reset"))
         kept = [path for path in (*sorted(STATE.iterdir()), SHORTS) if path.is_dir() and not path.is_symlink()]
         if not kept:
             print("There is nothing to delete.")
@@ -190,20 +189,20 @@ def reset() -> None:
             tally = f": {len(videos)} MP4 files, {sum(videos) / 1e6:.0f} MB" if videos else ""
             print(f"  {path}\n      {what}{tally}")
         if STATE / KLAP in kept:
-            print("Without that ledger, the same videos and shorts are paid for again if you ask for them again.")
-        _confirm()
+            print("Without this ledger, you pay again if you request the same videos and shorts again.")
+        _ask()
         for path in kept:
-            end_leftovers(path)
+            kill_leftovers(path)
             shutil.rmtree(path)
         print("Deleted.")
 
 
-def _confirm() -> None:
+def _ask() -> None:
     if os.environ.get("YES", "").strip().lower() in ("1", "y", "yes", "true"):
         return
     if not sys.stdin.isatty():
         raise DemoError(
-            "Nothing was deleted: there is no terminal to ask. To delete without a question: make reset YES=1"
+            "Nothing was deleted, as there is no terminal to ask on. To delete without a question: make reset YES=1"
         )
     print("Type yes to delete all of this: ", end="", flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -223,5 +222,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    prepare()
+    set_up_process()
     sys.exit(main())

@@ -37,7 +37,7 @@ def checkout(tmp_path: Path) -> Checkout:
     [
         ("demo", {"DAG": "nope"}, ["nope is not in", "klap_caption_video, klap_generate_shorts"]),
         ("demo", {"DAG": "nope", "PYTHONIOENCODING": "ascii"}, ["nope is not in", "klap_caption_video"]),
-        ("demo", {"DAG": "klap_generate_shorts_batch"}, ["takes no source_video_url", "klap_caption_video"]),
+        ("demo", {"DAG": "klap_generate_shorts_batch"}, ["has no parameter source_video_url", "klap_caption_video"]),
         ("demo", {"VIDEO_URL": "notaurl"}, ["VIDEO_URL cannot be used", "source_video_url"]),
         ("demo", {"VIDEO_URL": "https://"}, ["VIDEO_URL cannot be used"]),
         ("demo", {"VIDEO_URL": "/home/me/talk.mp4"}, ["VIDEO_URL cannot be used"]),
@@ -88,14 +88,14 @@ def test_a_port_that_another_program_has_is_named_with_what_to_do(checkout: Chec
     with socket.create_server((host, 0)) as taken:
         port = taken.getsockname()[1]
         ended = checkout.make("up", f"PORT={port}")
-    assert f"Port {port} is taken by another program. Choose another port, such as: make up PORT=" in ended.stderr
+    assert f"Port {port} is used by another program. Set another port, such as: make up PORT=" in ended.stderr
     assert ended.returncode == 2
 
 
 def test_a_port_that_another_of_our_airflows_has_is_named_with_its_address(checkout: Checkout) -> None:
-    with checkout.claimed("klap", "http://127.0.0.1:8123"):
+    with checkout.locked("klap", "http://127.0.0.1:8123"):
         ended = checkout.make("up", "PORT=8123")
-    assert "Port 8123 is taken by the Airflow at http://127.0.0.1:8123" in ended.stderr
+    assert "Port 8123 is used by the Airflow at http://127.0.0.1:8123" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_second_start_touches_nothing_and_says_where_the_first_one_runs_and_ho
     kept = checkout.state / folder / "airflow.db"
     kept.parent.mkdir(parents=True)
     kept.touch()
-    with checkout.claimed(folder, "http://127.0.0.1:8123") as pid:
+    with checkout.locked(folder, "http://127.0.0.1:8123") as pid:
         ended = checkout.make(*arguments)
         assert "make up is already running: http://127.0.0.1:8123" in ended.stderr
         assert f"kill {pid}" in ended.stderr
@@ -128,7 +128,7 @@ def test_a_second_start_touches_nothing_and_says_where_the_first_one_runs_and_ho
 
 def test_a_new_installation_waits_until_what_runs_from_the_old_one_has_ended(checkout: Checkout) -> None:
     (checkout.folder / ".venv" / "ready").unlink()
-    with checkout.claimed("sandbox", "http://127.0.0.1:8123"):
+    with checkout.locked("sandbox", "http://127.0.0.1:8123"):
         ended = checkout.make("up")
     assert "make up is already running: http://127.0.0.1:8123" in ended.stderr
     assert (checkout.folder / ".venv" / "bin" / "python").exists()
@@ -199,7 +199,7 @@ class TestReset:
         ended = checkout.make("reset", "YES=1")
         assert ended.returncode == 0
         assert "paid for with KLAP_API_KEY: 1 MP4 files, 2 MB" in ended.stdout
-        assert "are paid for again" in ended.stdout
+        assert "you pay again" in ended.stdout
         assert not any(file.exists() for file in kept)
         assert "There is nothing to delete." in checkout.make("reset").stdout
 
@@ -331,6 +331,6 @@ def test_all_task_instances_of_a_run_are_read_however_many_there_are(tmp_path: P
 
 
 def test_the_lock_says_who_uses_a_folder(checkout: Checkout) -> None:
-    with checkout.claimed("sandbox", "http://127.0.0.1:8123") as pid:
+    with checkout.locked("sandbox", "http://127.0.0.1:8123") as pid:
         said = json.loads((checkout.state / "sandbox.lock").read_text())
     assert said == {"command": "make up", "pid": pid, "url": "http://127.0.0.1:8123"}

@@ -58,17 +58,17 @@ class Checkout:
         return {**kept, "PYTHON": sys.executable, **more}
 
     @contextmanager
-    def claimed(self, folder: str, url: str | None) -> Iterator[int]:
+    def locked(self, folder: str, url: str | None) -> Iterator[int]:
         """Let another process use a folder, as a running make up does, and yield its id."""
         code = (
-            "import time\nfrom demo.state import claim\n"
-            f"with claim({folder!r}, command='make up', url={url!r}):\n"
-            "    print('claimed', flush=True)\n"
+            "import time\nfrom demo.state import lock_folder\n"
+            f"with lock_folder({folder!r}, command='make up', url={url!r}):\n"
+            "    print('locked', flush=True)\n"
             "    time.sleep(60)"
         )
         process = subprocess.Popen([sys.executable, "-c", code], cwd=self.folder, stdout=subprocess.PIPE)
         assert process.stdout
-        assert process.stdout.readline() == b"claimed\n"
+        assert process.stdout.readline() == b"locked\n"
         try:
             yield process.pid
         finally:

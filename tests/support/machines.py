@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import psycopg2
 
 from demo.airflow import kill_group, signal_session
-from demo.cluster import DESTINATION, MACHINES, OF_A_MACHINE, SHORTS_BUCKET, Cluster
+from demo.cluster import DESTINATION, MACHINE_COMPONENTS, MACHINES, SHORTS_BUCKET, Cluster
 from tests.support.rig import DAG_ID, Rig, first_attempt
 from tests.support.wire import Wire  # noqa: TC001  # NamedTuple resolves it
 
@@ -103,7 +103,7 @@ class Machines(Rig):
         workers = [f"celery@{machine}" for machine in machines]
 
         def done() -> bool:
-            answers = self.cluster.ask_workers(command, {"queue": "default"}, destination=workers)
+            answers = self.cluster.control_workers(command, {"queue": "default"}, destination=workers)
             return answers.keys() == set(machines)
 
         self.airflow.wait_for(done, seconds=60, what=f"{command} on {machines}")
@@ -134,7 +134,7 @@ class Machines(Rig):
         self.airflow.wait_for(lambda: self._is_idle(machine), seconds=90, what=f"worker@{machine} to be done")
 
     def _is_idle(self, machine: str) -> bool:
-        return self.cluster.ask_workers("active", destination=[f"celery@{machine}"]) == {machine: []}
+        return self.cluster.control_workers("active", destination=[f"celery@{machine}"]) == {machine: []}
 
     def hold(self, kind: str) -> None:
         """Have workers wait before their POSTs."""
@@ -208,7 +208,7 @@ class Machines(Rig):
     def kill_machine(self, machine: str) -> None:
         """Kill all that runs on a machine at once."""
         self.tally.kills += 1
-        for name in OF_A_MACHINE:
+        for name in MACHINE_COMPONENTS:
             signal_session(self.airflow.processes[f"{name}@{machine}"], signal.SIGKILL)
-        for name in OF_A_MACHINE:
+        for name in MACHINE_COMPONENTS:
             kill_group(self.airflow.processes[f"{name}@{machine}"])

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import yaml
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
-from demo import shipped
+from demo import compose
 from demo.cluster import HEAD, MACHINES, S3_CONN_ID, Cluster
 from demo.servers import S3
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHIPPED: dict[str, str] = yaml.safe_load(shipped.OVERRIDE.read_text())["x-klap"]["environment"]
+SHIPPED: dict[str, str] = yaml.safe_load(compose.OVERRIDE.read_text())["x-klap"]["environment"]
 
 
 def started_with(cluster: Cluster, name: str) -> dict[str, str]:
@@ -28,7 +28,7 @@ def test_every_process_has_all_that_compose_sets_but_for_the_places_of_dags_and_
     assert "AIRFLOW__CORE__EXECUTOR" in SHIPPED
     for name in cluster.components:
         home = tmp_path / (name.partition("@")[2] or HEAD)
-        there = [(shipped.DAGS, str(dags)), (shipped.CONNECTIONS, str(home / "connections.json"))]
+        there = [(compose.DAGS, str(dags)), (compose.CONNECTIONS, str(home / "connections.json"))]
         for setting, value in SHIPPED.items():
             expected = value
             for container, machine in there:
@@ -37,8 +37,8 @@ def test_every_process_has_all_that_compose_sets_but_for_the_places_of_dags_and_
 
 
 def test_the_places_that_are_replaced_are_those_of_the_file() -> None:
-    assert sum(shipped.DAGS in value for value in SHIPPED.values()) == 1
-    assert sum(shipped.CONNECTIONS in value for value in SHIPPED.values()) == 1
+    assert sum(compose.DAGS in value for value in SHIPPED.values()) == 1
+    assert sum(compose.CONNECTIONS in value for value in SHIPPED.values()) == 1
 
 
 def test_no_process_has_a_connection_in_its_environment(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_no_process_has_a_connection_in_its_environment(tmp_path: Path) -> None:
 
 def test_the_backend_that_compose_sets_reads_the_file_of_connections_and_nobody_else_may(tmp_path: Path) -> None:
     file = tmp_path / "connections.json"
-    shipped.write_connections(file, {"k": {"conn_type": "klap", "password": "kak_test", "extra": {"first_poll": 9}}})
+    compose.write_connections(file, {"k": {"conn_type": "klap", "password": "kak_test", "extra": {"first_poll": 9}}})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     found = LocalFilesystemBackend(connections_file_path=str(file)).get_connection("k")
     assert found is not None

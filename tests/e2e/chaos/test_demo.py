@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from demo.airflow import FINISHED, free_ports
-from demo.state import end_leftovers
+from demo.state import kill_leftovers
 from tests.support.checkout import Checkout
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DAG_ID = "klap_generate_shorts"
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     checkout = Checkout(tmp_path / "a check-out, #1 ünd 5% %20? more")
     yield checkout
-    end_leftovers(checkout.state / "sandbox")  # of a start that was killed, if the test failed after that
+    kill_leftovers(checkout.state / "sandbox")  # of a start that was killed, if the test failed after that
 
 
 class Up:

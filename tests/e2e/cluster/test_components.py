@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.cluster import MACHINES, OF_A_MACHINE
+from demo.cluster import MACHINE_COMPONENTS, MACHINES
 
 if TYPE_CHECKING:
     from tests.support.machines import Machines
@@ -86,7 +86,7 @@ def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_
 
 def test_a_restart_of_everything_one_by_one_costs_time_and_nothing_else(rig: Machines) -> None:
     runs = []
-    machines = [[f"{name}@{machine}" for name in OF_A_MACHINE] for machine in MACHINES]
+    machines = [[f"{name}@{machine}" for name in MACHINE_COMPONENTS] for machine in MACHINES]
     for names in [["api-server"], ["dag-processor"], *machines]:
         runs.append(rig.start(limit=1))
         rig.restart_gently(*names)

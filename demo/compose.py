@@ -1,4 +1,4 @@
-"""What ``deploy/compose.override.yaml`` gives every container of Airflow's, on a machine without containers."""
+"""The environment that ``deploy/compose.override.yaml`` sets, for processes without containers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 OVERRIDE = ROOT / "deploy" / "compose.override.yaml"
 
-#: Where a container has its DAGs and its connections.
+#: Paths in a container.
 DAGS, CONNECTIONS = "/opt/klap/dags", "/run/secrets/klap-connections.json"
 
 
 def environment(*, dags: Path, connections: Path) -> dict[str, str]:
     """
-    Return the environment that the file sets, with these places instead of a container's.
+    Return the environment of a container, with paths of this machine.
 
-    :param dags: the folder of this project's DAGs, a bundle beside ``[core] dags_folder``.
-    :param connections: the file that :func:`write_connections` writes.
+    :param dags: the folder of this project's Dags.
+    :param connections: the file of :func:`write_connections`.
     """
-    shipped: dict[str, str] = yaml.safe_load(OVERRIDE.read_text())["x-klap"]["environment"]
+    settings: dict[str, str] = yaml.safe_load(OVERRIDE.read_text())["x-klap"]["environment"]
     return {
-        name: value.replace(DAGS, str(dags)).replace(CONNECTIONS, str(connections)) for name, value in shipped.items()
+        name: value.replace(DAGS, str(dags)).replace(CONNECTIONS, str(connections)) for name, value in settings.items()
     }
 
 
 def write_connections(file: Path, connections: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write Airflow connections to a file that only this account may read, as the secret of a container has them."""
+    """Write Airflow connections to a file, in the format of the secrets backend, readable by this account only."""
     found = {
         conn_id: {"extra_dejson" if name == "extra" else name: value for name, value in connection.items()}
         for conn_id, connection in connections.items()
