@@ -1,1 +1,1 @@
-"""What waiting, a whole run, parsing and delivery cost, beside what a user would pick instead."""
+"""Benchmarks of waiting, whole runs, parsing, delivery and the UI, compared with alternatives."""

@@ -1,7 +1,6 @@
 """
-``python -m benchmarks``: all of them but scale, into ``results.md``; ``--scale``: that alone, into ``scale.md``.
-
-With names, those alone, onto the screen.
+``python -m benchmarks``: run all benchmarks except scale, and write ``results.md``. ``--scale``: run scale, and write
+``scale.md``. With names: run these, and print their results.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ BENCH = {
     "starts": starts,
     "delivery": delivery,
     "page": page,
-    # Last, as their Airflow runs until the end.
+    # Last, as their Airflow runs until the process ends.
     "whole_run": whole_run,
     "tab": tab,
 }
@@ -32,7 +31,7 @@ ALL = BENCH | SCALE
 
 
 def main() -> None:
-    """Run what the command line names."""
+    """Run the command line."""
     names = sys.argv[1:]
     if not names:
         measure(BENCH, report.BENCH)
@@ -42,18 +41,18 @@ def main() -> None:
         measure({name: ALL[name] for name in names})
 
 
-def measure(benchmarks: Mapping[str, ModuleType], into: report.Report | None = None) -> None:
-    """Run benchmarks one after another, into the files of a report, or onto the screen."""
+def measure(benchmarks: Mapping[str, ModuleType], target: report.Report | None = None) -> None:
+    """Run benchmarks one after another, and write or print their results."""
     started = time.monotonic()
     sections: list[report.Section] = []
     for name, benchmark in benchmarks.items():
         print(f"{(time.monotonic() - started) / 60:4.1f} min  {name} …", flush=True)
         sections.append(benchmark.run())
         sections.sort(key=lambda section: int(section.title.partition(".")[0]))
-        if into:  # as it goes on, so that what ends it in between loses nothing
-            report.write(into, sections, (time.monotonic() - started) / 60)
-    if into:
-        print(f"\n{report.bars_table(sections)}\n\nIn full: {into.results}")
+        if target:  # after each benchmark, so that an abort loses nothing
+            report.write(target, sections, (time.monotonic() - started) / 60)
+    if target:
+        print(f"\n{report.bars_table(sections)}\n\nDetails: {target.results}")
     else:
         print(*sections, report.bars_table(sections), sep="\n")
 

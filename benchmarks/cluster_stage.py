@@ -1,4 +1,4 @@
-"""A cluster and a sandbox that scale is measured on, and what is read off them."""
+"""A cluster and a sandbox for the scale benchmark, and its measurements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAG_FILES = [
     *(HERE / "dags" / f"{name}.py" for name in ("http_flow", "waits")),
 ]
 
-#: More than there are runs, or waits of a triggerer, and nothing beside them: what is measured is what two machines do.
+#: Limits above the number of runs and waits, so that only the two machines limit them.
 SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "200",
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "200",
@@ -44,13 +44,13 @@ SETTINGS = {
 @dataclass(frozen=True)
 class Reading:
     """
-    What a cluster has used so far; or, of two readings, between them.
+    Resources that a cluster has used since its start, or between two readings.
 
-    :param seconds: of a clock.
-    :param cpu: seconds, of Airflow with its workers, PostgreSQL and Redis.
-    :param database: seconds of it that PostgreSQL has taken.
-    :param starts: of workers.
-    :param queries: of the database.
+    :param seconds: wall-clock time.
+    :param cpu: CPU time of Airflow, its workers, PostgreSQL and Redis, in seconds.
+    :param database: CPU time of PostgreSQL, in seconds.
+    :param starts: number of worker starts.
+    :param queries: number of database queries.
     """
 
     seconds: float
@@ -60,15 +60,15 @@ class Reading:
     queries: int
 
     def since(self, before: Reading, idle: Reading | None = None) -> Reading:
-        """Return what was used since then, less what is used for nothing."""
-        rest, seconds = idle or Reading(1, 0, 0, 0, 0), self.seconds - before.seconds
-        share = seconds / rest.seconds
+        """Return what was used since ``before``, minus what the idle cluster uses."""
+        baseline, seconds = idle or Reading(1, 0, 0, 0, 0), self.seconds - before.seconds
+        share = seconds / baseline.seconds
         return Reading(
             seconds,
-            self.cpu - before.cpu - share * rest.cpu,
-            self.database - before.database - share * rest.database,
+            self.cpu - before.cpu - share * baseline.cpu,
+            self.database - before.database - share * baseline.database,
             self.starts - before.starts,
-            round(self.queries - before.queries - share * rest.queries),
+            round(self.queries - before.queries - share * baseline.queries),
         )
 
 
@@ -76,7 +76,7 @@ class ClusterStage:
     """
     A cluster and a sandbox.
 
-    :ivar idle: what the cluster uses when it has nothing to do, for some seconds.
+    :ivar idle: what the idle cluster uses.
     """
 
     def __init__(self, cluster: Cluster, sandbox: Sandbox) -> None:
@@ -87,7 +87,9 @@ class ClusterStage:
         self.idle = self.read().since(before)
 
     def _run_once(self) -> None:
-        """Let every DAG run, with more shorts than a worker has processes, so that what each loads once is loaded."""
+        """Run every Dag once, with more shorts than a worker has processes, so that each process has loaded its "
+        "modules.
+        """
         self.sandbox.reset(task_seconds=1, export_seconds=1)
         for contender in CONTENDERS:
             run_id = self.cluster.trigger(DAGS[contender], self.conf(contender, 6))
@@ -95,14 +97,14 @@ class ClusterStage:
                 raise RuntimeError(f"{contender}: the first run failed, see {self.cluster.home}")
 
     def conf(self, contender: str, shorts: int) -> Mapping[str, Any]:
-        """Return what to trigger a run with."""
+        """Return the conf of a run."""
         if contender != OURS:
             return {"count": shorts, "destination": DESTINATION}
         counts = {"max_clip_count": shorts, "target_clip_count": shorts, "limit": shorts, "max_duration": 1}
         return {"source_video_url": self.sandbox.sample, "destination": DESTINATION, **counts}
 
     def read(self) -> Reading:
-        """Return what was used so far."""
+        """Return what was used since the start."""
         server = self.cluster.postgres.pid
         airflow = [process.pid for process in self.cluster.processes.values()]
         servers = [pid for pid in (server, self.cluster.redis.pid) if pid is not None]
@@ -111,7 +113,7 @@ class ClusterStage:
         return Reading(time.monotonic(), cpu_of([*airflow, *servers]), database, self._worker_starts(), int(queries))
 
     def _worker_starts(self) -> int:
-        """Return how many tasks were started on workers so far: each asks the API server for it."""
+        """Return the number of worker starts. Each sends a request to the API server."""
         log = (self.cluster.home / "api-server.log").read_text(errors="replace")
         return sum(
             "method=PATCH path=/execution/task-instances/" in line and "/run " in line and "status_code=200" in line
@@ -119,7 +121,7 @@ class ClusterStage:
         )
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Ask the database."""
+        """Return the rows of a query."""
         with closing(psycopg2.connect(self.cluster.postgres.address())) as database, database.cursor() as cursor:
             cursor.execute(sql, parameters)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -127,8 +129,8 @@ class ClusterStage:
 
 
 @contextlib.contextmanager
-def standing() -> Iterator[ClusterStage]:
-    """Start a cluster with all DAGs, and a sandbox; end both."""
+def running_cluster() -> Iterator[ClusterStage]:
+    """Run a cluster with all Dags, and a sandbox."""
     with tempfile.TemporaryDirectory(prefix="klap-bench-") as name, Sandbox() as sandbox:
         folder = Path(name)
         dags = folder / "dags"
@@ -136,7 +138,7 @@ def standing() -> Iterator[ClusterStage]:
         for file in DAG_FILES:
             shutil.copy(file, dags)
         connections: dict[str, dict[str, Any]] = {
-            # Klap's documented intervals are made for longer jobs than the sandbox's.
+            # The documented intervals are too long for the sandbox's jobs.
             "klap_default": {
                 "conn_type": "klap",
                 "host": sandbox.url,
@@ -154,7 +156,7 @@ def standing() -> Iterator[ClusterStage]:
 
 
 def count_queries(cluster: Cluster) -> None:
-    """Have the database, whenever it is started from now on, count its queries."""
+    """Let the database count its queries from its next start on."""
     cluster.postgres.start()
     try:
         execute(cluster, "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
@@ -163,7 +165,7 @@ def count_queries(cluster: Cluster) -> None:
 
 
 def execute(cluster: Cluster, sql: str) -> None:
-    """Have the database do something."""
+    """Execute a statement."""
     with closing(psycopg2.connect(cluster.postgres.address())) as database:
         database.autocommit = True
         with database.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""5. Delivery: a large file from a server on this machine to disk."""
+"""6. Delivery: a large file from a server on this machine to disk."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from benchmarks.report import HERE, Bar, Section, Table, spread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROUNDS = 3  # in each of which another one begins
+ROUNDS = 3  # each starts with another contender
 SIZE = 2 * 10**9
 NAMES = {"deliver": "this project", "curl": "`curl -o`", "copyfileobj": "requests and shutil.copyfileobj"}
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     speed: dict[str, list[float]] = {name: [] for name in NAMES}
     memory: dict[str, list[float]] = {name: [] for name in NAMES}
     with tempfile.TemporaryDirectory(prefix="klap-bench-", dir=HERE) as name, serving(Path(name)) as url:
         target = Path(name) / "fetched.mp4"
-        fetch("curl", url, target)  # who is first makes the room on the disk that all others write to
-        for turn in range(ROUNDS):
-            for how in islice(cycle(NAMES), turn, turn + len(NAMES)):
-                os.sync()  # what the one before has left to do for the disk
+        fetch("curl", url, target)  # the first one allocates the disk space that the others reuse
+        for round_number in range(ROUNDS):
+            for how in islice(cycle(NAMES), round_number, round_number + len(NAMES)):
+                os.sync()  # finish the writes of the previous one
                 seconds, grown = fetch(how, url, target)
                 assert target.stat().st_size == SIZE
                 target.unlink()
@@ -42,10 +42,10 @@ def run() -> Section:
     return Section(
         name="delivery",
         title="6. Delivery",
-        said=(
-            f"{SIZE / 1e9:g} GB over plain HTTP to a file. This project also takes the SHA-256 of what it writes, "
-            "checks that it is a whole video, and moves it to its name at the end. Memory is what the process grew "
-            "by; for curl, all of it."
+        method=(
+            f"{SIZE / 1e9:g} GB over plain HTTP to a file. This project also calculates the SHA-256, checks "
+            "that the video is complete, and renames the file at the end. Memory is the growth of the process; for "
+            "curl, all of it."
         ),
         table=Table(
             ("", "MB/s", "memory, MiB"), [[NAMES[how], spread(speed[how]), spread(memory[how])] for how in NAMES]
@@ -63,12 +63,12 @@ def run() -> Section:
 
 
 def fetch(how: str, url: str, target: Path) -> tuple[float, float]:
-    """Return the seconds and the bytes of memory that it took."""
+    """Return the time in seconds, and the memory in bytes."""
     if how == "curl":
-        # A process of its own between, as of the memory of its children a process knows the largest alone.
-        watch = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
-        watch += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
-        command = [sys.executable, "-c", watch, *["curl", "--silent", "--fail", "--write-out"], "%{time_total} "]
+        # In another process, as RUSAGE_CHILDREN has only the largest child of a process.
+        code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+        code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+        command = [sys.executable, "-c", code, *["curl", "--silent", "--fail", "--write-out"], "%{time_total} "]
         command += ["--output", str(target), url]
     else:
         command = [sys.executable, "-m", "benchmarks.fetch", how, url, str(target)]
@@ -81,7 +81,7 @@ def fetch(how: str, url: str, target: Path) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve a file that has the boxes of an MP4, straight from the kernel, and give its address."""
+    """Serve a file with the boxes of an MP4, with sendfile, and yield its address."""
     source = folder / "source.mp4"
     with source.open("wb") as file:
         file.write(b"\0\0\0\x10ftypmp42mp41\0\0\0\x08moov" + (SIZE - 24).to_bytes(4, "big") + b"mdat")

@@ -1,10 +1,10 @@
 """
-The example of Klap's documents, in Python, and with every short.
+The example of Klap's documentation, in Python, for all shorts.
 
 ``python -m benchmarks.docs_script API COUNT TASK_INTERVAL EXPORT_INTERVAL``
 
-One thing after the other; like the original, it sleeps after each look, also after the one that says that the job is
-ready. Prints the seconds of CPU.
+It works sequentially. Like the original, it sleeps after each poll, also after the last one. Prints the CPU time in
+seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-Fetch one file and say what it cost, as a process of its own: ``python -m benchmarks.fetch HOW URL FILE``.
+Download a file: ``python -m benchmarks.fetch HOW URL FILE``.
 
-Prints the seconds, and by how many bytes the process grew beyond what it was when everything was imported.
+Prints the time in seconds, and the memory growth since the imports in bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from klap_provider.files.storage import folder_at, whole_file
 
 
 def deliver(url: str, file: Path) -> None:
-    """Fetch as DeliverShortOperator does."""
+    """Download like DeliverShortOperator."""
     with whole_file(folder_at(str(file.parent)) / file.name) as sink:
         download(url, sink, Limits(2**40, max_seconds=3600, connect_timeout=10, read_timeout=60, local=True))
 
 
 def copyfileobj(url: str, file: Path) -> None:
-    """Fetch as most scripts do."""
+    """Download like most scripts."""
     with requests.get(url, stream=True, timeout=60) as response, file.open("wb") as sink:
         shutil.copyfileobj(response.raw, sink)
 

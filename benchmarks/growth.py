@@ -1,4 +1,4 @@
-"""6. Growth: what a triggerer takes with more waits, more folders, and more of each."""
+"""7. Growth: the cost of a triggerer with more waits and more folders."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import statistics
 
 from benchmarks import poll_server
 from benchmarks.report import Bar, Section, Table, number
-from benchmarks.waiting import carry_out
+from benchmarks.waiting import run_plans
 from benchmarks.waits import Plan
 
-#: Looks until a job is ready, and seconds between two.
+#: Polls until a job is ready, and the poll interval in seconds.
 POLLS, EVERY = 3, 2.0
 
-#: What waits: the name of the row, how many, and in how many folders; 0: for tasks.
+#: Name of the row, number of waits, number of folders; 0 folders = waits for tasks.
 ROWS = (
     ("100 exports in 20 folders", 100, 20),
     ("1,000 exports in 200 folders", 1000, 200),
@@ -24,13 +24,13 @@ ROUNDS = 2
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     with poll_server.running() as server:
         plans = [
             Plan("klap_exports" if folders else "klap", server.origin("http"), waits, POLLS, folders, EVERY)
             for _, waits, folders in ROWS
         ]
-        rounds = [carry_out(plans, server) for _ in range(ROUNDS)]
+        rounds = [run_plans(plans, server) for _ in range(ROUNDS)]
     found = {name: [outcomes[index] for outcomes in rounds] for index, (name, *_) in enumerate(ROWS)}
 
     def median(name: str, figure: str) -> float:
@@ -51,10 +51,10 @@ def run() -> Section:
     return Section(
         name="growth",
         title="7. Growth",
-        said=(
-            f"Waits that begin together in one event loop and look every {EVERY:g} s, {POLLS} times, at a server on "
-            f"the same machine; medians of {ROUNDS} rounds. One call serves a folder, or a task, once. Memory is what "
-            "the process grew by, beyond what is loaded once."
+        method=(
+            f"Waits that start together in one event loop and poll a server on the same machine {POLLS} times, every "
+            f"{EVERY:g} s; medians of {ROUNDS} rounds. One call answers all waits of a folder, or one task. Memory is "
+            "the growth of the process, without what is loaded once."
         ),
         table=Table(
             (

@@ -1,4 +1,4 @@
-"""7. The page Klap: how soon its first screen is seen, and what it reads, with few runs and with many."""
+"""9. The page Klap: time until its first screen, and its requests, with few and many runs."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ DAGS, KLAP = "Airflow's list of Dags", "the *Klap* page"
 @dataclass
 class Screen:
     """
-    What a first screen took, one figure a round.
+    Measurements of a first screen, one per round.
 
-    :param requests: which Klap's plugin, or Airflow for it, was asked, beyond what every page of Airflow's asks.
-    :param sizes: bytes of what came back, as they were sent.
+    :param requests: number of requests for this page, without those of every page of Airflow.
+    :param sizes: bytes of their responses, as sent.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Screen:
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     screens: dict[tuple[str, int], Screen] = defaultdict(Screen)
     with (
         tempfile.TemporaryDirectory(prefix="klap-bench-") as folder,
@@ -50,18 +50,18 @@ def run() -> Section:
             server.seed(**many_runs(range(done, count)))
             done = count
             for _ in range(ROUNDS):
-                look(browser, server, "dags", "klap_generate_shorts", screens[DAGS, count])
-                look(browser, server, "plugin/klap", "Episode 0", screens[KLAP, count])
+                open_page(browser, server, "dags", "klap_generate_shorts", screens[DAGS, count])
+                open_page(browser, server, "plugin/klap", "Episode 0", screens[KLAP, count])
     few, many = (screens[KLAP, count] for count in COUNTS)
     own = statistics.median(screens[DAGS, COUNTS[-1]].seconds)
     return Section(
         name="page",
         title="9. The page Klap",
-        said=(
-            f"The API server with so many runs of {SHORTS} delivered shorts in its database (SQLite), in Chromium, "
-            f"{ROUNDS} times: from asking for the page's address until the first row is painted, beside Airflow's own "
-            "list of DAGs. Airflow's own code is in the browser's cache, and this page's is not; requests and bytes "
-            "are those for this page alone, of the whole first screen, its modules among them."
+        method=(
+            f"The API server with this number of runs in its database (SQLite), each with {SHORTS} delivered shorts. "
+            f"Chromium opens the page {ROUNDS} times: time from the request until the first row is painted, compared "
+            "with Airflow's list of Dags. Airflow's code is in the browser's cache, that of the page is not. Requests "
+            "and bytes are those of the page's first screen, with its modules."
         ),
         table=Table(
             ("", "runs", "time until it is shown, s", "requests", "kB"),
@@ -91,20 +91,20 @@ def run() -> Section:
     )
 
 
-def look(browser: Browser, server: ApiServer, path: str, first: str, screen: Screen) -> None:
-    """Open a page in a new browser that knows Airflow, and write down what it took."""
+def open_page(browser: Browser, server: ApiServer, path: str, first: str, screen: Screen) -> None:
+    """Open a page in a new browser context, and add its measurements."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(60_000)
     sign_in(page, server.url, ADMIN)
-    asked: list[Request] = []
-    page.on("requestfinished", lambda request: asked.append(request))
+    requests: list[Request] = []
+    page.on("requestfinished", lambda request: requests.append(request))
     started = time.monotonic()
     page.goto(f"{server.url}/{path}", wait_until="commit")
     page.get_by_text(first).first.wait_for()
     screen.seconds.append(time.monotonic() - started)
     page.wait_for_load_state("networkidle")
-    ours = [each for each in asked if "/klap/" in each.url or "hitlDetails" in each.url]
+    ours = [each for each in requests if "/klap/" in each.url or "hitlDetails" in each.url]
     screen.requests.append(len(ours))
     screen.sizes.append(sum(each.sizes()["responseBodySize"] for each in ours))
     context.close()

@@ -1,4 +1,4 @@
-"""4. Parsing: what the DAG files and the plugin file take to import, beyond Airflow itself."""
+"""4. Parsing: import time of the Dag files and the plugin file, without Airflow's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.report import HERE, Bar, Section, Table, spread
 ROUNDS = 3
 ROOT = HERE.parent
 
-#: What is imported in a fresh process before the clock starts, and what then.
+#: Modules imported before the measurement, and the measured one.
 FORKED = "airflow.sdk, klap_provider.dag_parts.preload"
 IMPORTS = {
     "the Dag file, as workers and the Dag processor load it": (FORKED, "klap_generate_shorts"),
@@ -33,7 +33,7 @@ IMPORTS = {
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for _ in range(ROUNDS):
         for name, (before, timed) in IMPORTS.items():
@@ -44,13 +44,13 @@ def run() -> Section:
     return Section(
         name="parsing",
         title="4. Parsing",
-        said=(
-            f"{ROUNDS} fresh processes each, beyond `import airflow.sdk` (for the plugin, `import "
-            "airflow.plugins_manager`). `airflow.sdk` loads most of itself when a name is taken from it: what any DAG "
-            "file with a mapped task group makes Airflow load is in the fourth row. The bars are about what this "
-            "project adds to that. Workers and the DAG processor are forked from a process that has loaded what tasks "
-            "need (`klap_provider/dag_parts/preload.py`): the first two rows. What is there before is kept out of "
-            "garbage collection, as Airflow does before it parses."
+        method=(
+            f"{ROUNDS} new processes each, after `import airflow.sdk` (for the plugin, after `import "
+            "airflow.plugins_manager`). `airflow.sdk` loads most of its modules on demand: the fourth row has what any "
+            "Dag file with a mapped task group loads. The targets are for what this project adds. With preloading "
+            "(`klap_provider/dag_parts/preload.py`), workers and the Dag processor are forked from a process that has "
+            "loaded what tasks need: the first two rows. Earlier objects are frozen in garbage collection, as Airflow "
+            "does before it parses."
         ),
         table=Table(
             ("import of", "ms"), [[name, spread(1000 * each for each in times)] for name, times in seconds.items()]
@@ -76,7 +76,7 @@ def run() -> Section:
 
 
 def import_seconds(before: str, timed: str) -> float:
-    """Return what an import takes in a fresh process, after another one."""
+    """Return the time of an import in a new process, after other imports, in seconds."""
     code = (
         f"import gc, time, {before}; gc.freeze(); start = time.perf_counter(); import {timed}; "
         "print(time.perf_counter() - start)"

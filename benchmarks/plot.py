@@ -1,4 +1,4 @@
-"""A line plot as SVG, readable on a light and on a dark page."""
+"""Line plots as SVG."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COLOURS = ("#7c3aed", "#d97706", "#0891b2", "#6b7280", "#dc2626", "#15803d")
 
 @dataclass(frozen=True)
 class Line:
-    """Points with a name. A single point is drawn as a dot."""
+    """A named line."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
 def log_log(lines: Sequence[Line], *, title: str, x: str, y: str) -> str:
-    """Return the plot, with both axes logarithmic."""
+    """Return a plot with logarithmic axes."""
     xs = [point[0] for line in lines for point in line.points]
     ys = [point[1] for line in lines for point in line.points]
     across, up = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT), _Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)

@@ -1,18 +1,15 @@
 """
-A server to poll, as light as it can be, so that it is not what is measured. A process of its own.
+A minimal server to poll, in another process, so that it hardly affects measurements.
 
-It knows three APIs: Klap's (``/v2/tasks/{id}``, and ``/v2/exports?folder_id={id}`` with an id that says which
-exports are in it), one that answers 404 until there is something, as
-``HttpSensorTrigger`` expects it (``/sensor/{id}``), and dbt Cloud's (``/api/v2/accounts/{account}/runs/{id}/``). Each
-job is ready at its n-th look.
+It has three APIs: Klap's (``/v2/tasks/{id}``, and ``/v2/exports?folder_id={id}``, whose id contains the exports), one
+that returns 404 until the job is ready, for ``HttpSensorTrigger`` (``/sensor/{id}``), and dbt Cloud's
+(``/api/v2/accounts/{account}/runs/{id}/``). Each job is ready at its n-th poll.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import json
 import ssl
 import subprocess
@@ -23,16 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What each API answers while the job runs, and when it is ready: HTTP status and body.
-ANSWERS = {
+#: Responses of each API while the job runs, and when it is ready: HTTP status and body.
+RESPONSES = {
     "v2": (
         (200, {"id": "task000000000000", "type": "video-to-shorts", "status": "processing", "output_id": None}),
         (200, {"id": "task000000000000", "type": "video-to-shorts", "status": "ready", "output_id": "folder01"}),
@@ -44,7 +38,7 @@ ANSWERS = {
 
 @dataclass
 class Tally:
-    """What came in since the last reset."""
+    """Requests since the last reset."""
 
     ready_at: int = 1
     connections: int = 0
@@ -52,30 +46,30 @@ class Tally:
 
 
 class Poll(asyncio.Protocol):
-    """One connection: GETs without a body, one after the other."""
+    """A connection with sequential GETs without bodies."""
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note where to write; see :class:`asyncio.Protocol`."""
+        """Store the transport; see :class:`asyncio.Protocol`."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.counted = False
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is complete."""
+        """Respond to complete requests."""
         self.buffer += data
         while b"\r\n\r\n" in self.buffer:
             request, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
-            status, body = self.answer(request.split(b" ", 2)[1].decode())
+            status, body = self.respond(request.split(b" ", 2)[1].decode())
             payload = json.dumps(body).encode()
             head = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             self.transport.write(head % (status, len(payload)) + payload)
 
-    def answer(self, path: str) -> tuple[int, object]:
-        """Return the status and the body for a path; ``/reset/{n}`` and ``/tally`` are for the benchmark itself."""
+    def respond(self, path: str) -> tuple[int, object]:
+        """Return status and body for a path. ``/reset/{n}`` and ``/tally`` are for the benchmark."""
         api, _, rest = path.lstrip("/").partition("/")
         if api == "reset":
             self.tally.ready_at, self.tally.connections, self.tally.polls = int(rest), 0, Counter()
@@ -88,11 +82,11 @@ class Poll(asyncio.Protocol):
         self.tally.polls[path] += 1
         ready = self.tally.polls[path] >= self.tally.ready_at
         if rest.startswith("exports?"):
-            return 200, listed(rest.rpartition("=")[2], ready=ready)
-        return ANSWERS[api][ready]
+            return 200, exports_of(rest.rpartition("=")[2], ready=ready)
+        return RESPONSES[api][ready]
 
 
-def listed(folder: str, *, ready: bool) -> list[dict[str, object]]:
+def exports_of(folder: str, *, ready: bool) -> list[dict[str, object]]:
     """Return the exports of a folder: ``folder200-7x5`` has the 7th, the 207th and so on, five of them."""
     first, _, count = folder.removeprefix("folder").partition("x")
     step, _, number = first.partition("-")
@@ -106,7 +100,7 @@ async def serve(folder: Path) -> None:
     """Serve plain HTTP and TLS on free ports, and print them."""
     tally, loop = Tally(), asyncio.get_running_loop()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    tls.load_cert_chain(folder / "server.pem")
     servers = [
         await loop.create_server(lambda: Poll(tally), "127.0.0.1", 0, backlog=4096, ssl=context)
         for context in (None, tls)
@@ -116,34 +110,16 @@ async def serve(folder: Path) -> None:
 
 
 def make_certificate(folder: Path) -> Path:
-    """Write a certificate for 127.0.0.1 that signs itself, and its key; return the certificate's path."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-    )
-    return folder / "cert.pem"
+    """Write the server's key and certificate, and return the certificate of its authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    return folder / "ca.pem"
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server listens, and the certificate that it shows over TLS."""
+    """Ports of the server, and the certificate of its authority."""
 
     plain: int
     tls: int
@@ -156,7 +132,7 @@ class Server:
 
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
-    """Run the server as a process of its own."""
+    """Run the server in another process."""
     with tempfile.TemporaryDirectory(prefix="klap-bench-") as name:
         certificate = make_certificate(Path(name))
         command = [sys.executable, "-m", "benchmarks.poll_server", name]

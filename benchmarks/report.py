@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how it becomes ``results.md`` and the tables in ``docs/evidence/performance.md``."""
+"""Results of benchmarks, written to ``results.md`` and to the tables in ``docs/evidence/performance.md``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 GUIDE = HERE.parent / "docs" / "evidence" / "performance.md"
 
-#: What the figures depend on, besides the machine.
+#: Packages that affect the figures.
 PACKAGES = (
     "apache-airflow",
     "apache-airflow-providers-http",
@@ -34,11 +34,11 @@ PACKAGES = (
 @dataclass(frozen=True)
 class Report:
     """
-    What one command writes.
+    Output of a command.
 
-    :param command: as a user gives it.
-    :param results: the file that has all of it.
-    :param prefix: of its markers in the guide for the machine and the bars.
+    :param command: the command line.
+    :param results: the file with all results.
+    :param prefix: prefix of its markers in the guide for machine and bars.
     """
 
     command: str
@@ -53,14 +53,14 @@ SCALE = Report("make bench-scale", HERE / "scale.md", "scale-")
 @dataclass(frozen=True)
 class Bar:
     """
-    A promise and its figure.
+    A figure and its target.
 
-    :param what: the promise in words.
-    :param figure: what was measured.
-    :param limit: what it may be at most, or at least.
-    :param unit: of both.
-    :param at_least: the figure must not be below the limit.
-    :param note: why it is not met, if it is not.
+    :param what: name of the figure.
+    :param figure: the measured value.
+    :param limit: the maximum, or the minimum.
+    :param unit: unit of both.
+    :param at_least: the limit is a minimum.
+    :param note: why the target is not met.
     """
 
     what: str
@@ -72,13 +72,13 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        """Whether the promise is kept."""
+        """Whether the target is met."""
         return self.figure >= self.limit if self.at_least else self.figure <= self.limit
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of words."""
+    """A table of texts."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -91,38 +91,38 @@ class Table:
 @dataclass(frozen=True)
 class Section:
     """
-    What one benchmark found.
+    Results of a benchmark.
 
-    :param name: its name on the command line, and in the markers of ``docs/evidence/performance.md``.
-    :param said: how it was measured, for a reader of the table.
+    :param name: its name on the command line and in the markers of ``docs/evidence/performance.md``.
+    :param method: how it was measured.
     :param plots: SVG by file name.
-    :param further: tables beside the first one.
+    :param further: further tables.
     """
 
     name: str
     title: str
-    said: str
+    method: str
     table: Table
     bars: Sequence[Bar]
     plots: dict[str, str] = field(default_factory=dict)
     further: Sequence[Table] = ()
 
-    def in_short(self) -> str:
-        """Return the tables and the plots."""
+    def tables_and_plots(self) -> str:
+        """Return tables and plots."""
         tables = map(str, [self.table, *self.further])
         return "\n\n".join([*tables, *(f"![{self.title}](../../benchmarks/{file})" for file in self.plots)])
 
     def __str__(self) -> str:
-        return "\n\n".join([f"## {self.title}", self.said, *map(str, [self.table, *self.further])]) + "\n"
+        return "\n\n".join([f"## {self.title}", self.method, *map(str, [self.table, *self.further])]) + "\n"
 
 
 def number(value: float) -> str:
-    """Return a figure with three significant digits, or all of a large one."""
+    """Return a figure with at least three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def spread(values: Iterable[float]) -> str:
-    """Return the median, and in brackets the least and the most."""
+    """Return the median, and the minimum and maximum in brackets."""
     found = sorted(values)
     if len(found) == 1:
         return number(found[0])
@@ -130,7 +130,7 @@ def spread(values: Iterable[float]) -> str:
 
 
 def bars_table(sections: Sequence[Section]) -> Table:
-    """Return every promise beside its figure."""
+    """Return all figures with their targets."""
     rows = []
     for bar in (bar for section in sections for bar in section.bars):
         limit = f"{'at least' if bar.at_least else 'at most'} {number(bar.limit)}{bar.unit}"
@@ -140,7 +140,7 @@ def bars_table(sections: Sequence[Section]) -> Table:
 
 
 def machine() -> str:
-    """Return what the figures were taken on."""
+    """Return a description of the machine and the packages."""
     about = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", about.read_text()) if about.exists() else None
     versions = ", ".join(f"{package.removeprefix('apache-')} {version(package)}" for package in PACKAGES)
@@ -153,17 +153,17 @@ def machine() -> str:
 
 
 def write(report: Report, sections: Sequence[Section], minutes: float) -> None:
-    """Write the results, the plots, and the tables in the guide."""
+    """Write the results, the plots and the tables of the guide."""
     bars = bars_table(sections)
     report.results.write_text(
-        f"# Results\n\nWritten by `{report.command}`; what it means is in "
-        "[docs/evidence/performance.md](../docs/evidence/performance.md). "
-        "Medians, and in brackets the least and the most of all rounds; contenders take turns.\n\n"
+        f"# Results\n\nWritten by `{report.command}` and explained in "
+        "[docs/evidence/performance.md](../docs/evidence/performance.md). Figures are medians, with the minimum and "
+        "maximum of all rounds in brackets. Contenders alternate.\n\n"
         f"{machine()} It took {minutes:.0f} minutes.\n\n## Targets\n\n{bars}\n\n" + "\n".join(map(str, sections))
     )
     guide = GUIDE.read_text()
     texts = {f"{report.prefix}machine": machine(), f"{report.prefix}bars": str(bars)}
-    for name, text in {**texts, **{section.name: section.in_short() for section in sections}}.items():
+    for name, text in {**texts, **{section.name: section.tables_and_plots() for section in sections}}.items():
         before, marker, rest = guide.partition(f"<!-- bench: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         guide = f"{before}{marker}{text}\n{end}{after}"

@@ -1,4 +1,4 @@
-"""A real Airflow with a sandbox, for the benchmarks of whole runs and of the tab, and what a run on it costs."""
+"""An Airflow with a sandbox, for the benchmarks of whole runs and of the tab."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", DEFERR
 
 @dataclass(frozen=True)
 class Times:
-    """How long the sandbox takes, in seconds."""
+    """Durations of the sandbox's jobs, in seconds."""
 
     task: float
     export: float
@@ -44,25 +44,25 @@ class Times:
 @dataclass(frozen=True)
 class Cost:
     """
-    What one run cost.
+    Cost of a run.
 
-    :param starts: of workers.
-    :param cpu: seconds.
-    :param calls: of the API.
-    :param beyond: seconds beyond the sandbox's own.
-    :param kinds: the calls, by what they ask for.
+    :param starts: number of worker starts.
+    :param cpu: CPU time in seconds.
+    :param calls: number of API calls.
+    :param overhead: duration without the sandbox's jobs, in seconds.
+    :param kinds: number of calls by method and path without ids.
     """
 
     starts: int
     cpu: float
     calls: int
-    beyond: float
+    overhead: float
     kinds: Counter[str] = field(default_factory=Counter)
 
     @property
-    def looks(self) -> int:
-        """Calls that look at a task or an export; a list of exports that a worker asks for is not among them."""
-        lists = self.kinds["GET /exports"] - 1  # one of them is of the task that selects
+    def polls(self) -> int:
+        """Number of polls of tasks and exports."""
+        lists = self.kinds["GET /exports"] - 1  # one of them is not a poll, but of the select task
         return self.kinds["GET /tasks/…"] + self.kinds["GET /projects/…/…/exports/…"] + max(0, lists)
 
 
@@ -70,7 +70,7 @@ class Stage:
     """
     An Airflow and a sandbox.
 
-    :param contender: who runs on it.
+    :param contender: the flow that runs on it.
     """
 
     def __init__(self, airflow: LocalAirflow, sandbox: Sandbox, shorts: Path, contender: str) -> None:
@@ -80,8 +80,8 @@ class Stage:
         self.contender = contender
         self.idle = 0.0
 
-    def settle(self) -> None:
-        """Wait until the DAG is there, let Airflow load what it loads once, and take what CPU it uses for nothing."""
+    def warm_up(self) -> None:
+        """Wait for the Dag, run it once so that modules are loaded, and measure the idle CPU."""
         dag_id = DAGS[self.contender]
         self.airflow.wait_for(partial(self.airflow.has_dag, dag_id), seconds=180, what=dag_id)
         self.run(1, Times(0, 0))
@@ -90,7 +90,7 @@ class Stage:
         self.idle = (self.cpu() - before) / 10
 
     def run(self, count: int, times: Times) -> Cost:
-        """Run the DAG to its end."""
+        """Run the Dag, and return its cost."""
         self.sandbox.reset(task_seconds=times.task, export_seconds=times.export)
         starts, cpu, started = self.worker_starts(), self.cpu(), time.monotonic()
         dag_id = DAGS[self.contender]
@@ -102,30 +102,30 @@ class Stage:
             raise RuntimeError(f"{self.contender}, {count} shorts: {state}, {states}")
         run = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
         took = datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])
-        beyond = took.total_seconds() - times.task - times.export
+        overhead = took.total_seconds() - times.task - times.export
         calls = [call for call in self.sandbox.requests() if not call["path"].startswith("/renders")]
         kinds = Counter(kind_of(call["method"], call["path"]) for call in calls)
-        return Cost(self.worker_starts() - starts, cpu, len(calls), beyond, kinds)
+        return Cost(self.worker_starts() - starts, cpu, len(calls), overhead, kinds)
 
     def conf(self, count: int) -> Mapping[str, Any]:
-        """Return what to trigger a run with."""
+        """Return the conf of a run."""
         if self.contender != OURS:
             return {"count": count, "destination": str(self.shorts)}
         counts = {"max_clip_count": count, "target_clip_count": count, "limit": count, "max_duration": 1}
         return {"source_video_url": "https://example.com/talk.mp4", "destination": str(self.shorts), **counts}
 
     def worker_starts(self) -> int:
-        """Return how many tasks were started on workers so far."""
+        """Return the number of worker starts so far."""
         logs = (self.airflow.home / "logs").rglob("attempt=*.log")
         return sum(log.read_text(errors="replace").count("Worker startup parse complete") for log in logs)
 
     def cpu(self) -> float:
-        """Return the seconds of CPU that all processes of this Airflow have taken so far."""
+        """Return the CPU time of this Airflow so far, in seconds."""
         return cpu_of(component.pid for component in self.airflow.processes.values())
 
 
 def cpu_of(pids: Iterable[int]) -> float:
-    """Return the seconds of CPU that these processes, and all that they have started, have taken so far."""
+    """Return the CPU time of processes and their children so far, in seconds."""
     total = 0.0
     for pid in pids:
         root = psutil.Process(pid)
@@ -137,20 +137,20 @@ def cpu_of(pids: Iterable[int]) -> float:
 
 
 def kind_of(method: str, path: str) -> str:
-    """Return what a call asks for, without ids."""
+    """Return method and path of a call without ids."""
     return f"{method} {re.sub(r'/(?!projects|exports|tasks|video-to)[^/]+', '/…', path)}"
 
 
 @contextlib.contextmanager
-def standing(folder: Path, contender: str) -> Iterator[Stage]:
-    """Start an Airflow with all DAGs, and a sandbox."""
+def running_airflow(folder: Path, contender: str) -> Iterator[Stage]:
+    """Run an Airflow with all Dags, and a sandbox."""
     dags = folder / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "dags" / "klap_generate_shorts.py", dags)
     shutil.copy(HERE / "dags" / "http_flow.py", dags)
     with Sandbox() as sandbox:
         connections: dict[str, dict[str, Any]] = {
-            # Klap's documented intervals are made for longer jobs than the sandbox's.
+            # The documented intervals are too long for the sandbox's jobs.
             "klap_default": {
                 "conn_type": "klap",
                 "host": sandbox.url,
@@ -160,22 +160,22 @@ def standing(folder: Path, contender: str) -> Iterator[Stage]:
             "klap_http": {"conn_type": "http", "host": sandbox.url, "extra": {"Authorization": "Bearer kak_bench"}},
         }
         env = {
-            # Airflow 3.3.2 misses the end of about every fifth task's process, and keeps its slot until the next
+            # Airflow 3.3.2 misses the end of about every fifth task process, and keeps its slot until the next
             # heartbeat.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            # Or it would depend on chance whether reading the DAG files counts as what it takes for nothing.
+            # Otherwise parsing of Dag files would be part of the idle CPU at random.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         }
         with LocalAirflow(folder / "home", connections=connections, dags=dags, env=env) as airflow:
             stage = Stage(airflow, sandbox, folder / "shorts", contender)
-            stage.settle()
+            stage.warm_up()
             yield stage
 
 
 @functools.cache
 def shared(contender: str) -> Stage:
-    """Return the one stage of this process for a contender, which is struck when the process ends."""
+    """Return this process's stage for a contender, which is stopped when the process ends."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="klap-bench-"))
-    return stack.enter_context(standing(Path(folder), contender))
+    return stack.enter_context(running_airflow(Path(folder), contender))

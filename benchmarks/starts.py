@@ -1,4 +1,4 @@
-"""7. Worker starts: what this project adds to the CPU of a task's process, step by step."""
+"""5. Worker starts: CPU time that this project adds to a task process, by step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.report import HERE, Section, Table, spread
 ROUNDS = 3
 ROOT = HERE.parent
 
-#: What each kind of task does beyond Airflow's own work, in the order in which it does it.
+#: Steps of tasks, without Airflow's own, in their order.
 STEPS = {
     "import the Dag file": "import klap_generate_shorts",
     "read and check the connection": ("from klap_provider.hooks.lookup import look_up; look_up('klap_default')"),
@@ -33,8 +33,8 @@ STEPS = {
     "import the download": "import klap_provider.files.download",
 }
 
-#: Which of them a task of that kind takes, beside the DAG file.
-TAKES = {
+#: Steps of each kind of task, besides the import of the Dag file.
+STEPS_OF_TASKS = {
     "submit": (1, 2, 3, 4, 5, 6),
     "select": (1, 2, 5),
     "export": (1, 2, 3, 4, 5),
@@ -44,33 +44,36 @@ TAKES = {
 }
 
 
-#: What has been loaded when the process is forked: see klap_provider/dag_parts/preload.py.
+#: Modules that are loaded before the process is forked, see klap_provider/dag_parts/preload.py.
 PRELOAD = "import airflow.sdk.execution_time.supervisor, klap_provider.dag_parts.preload"
 
 
 def run() -> Section:
-    """Measure."""
-    both = [[seconds_of_steps(before) for _ in range(ROUNDS)] for before in (PRELOAD, "pass")]
+    """Run the benchmark."""
+    both = [[cpu_of_steps(before) for _ in range(ROUNDS)] for before in (PRELOAD, "pass")]
     names = list(STEPS)
     rows = [[f"**{name}**", *(spread(1000 * found[name] for found in rounds) for rounds in both)] for name in names]
-    for task, takes in TAKES.items():
-        whole = (spread(1000 * sum(found[names[step]] for step in (0, *takes)) for found in rounds) for rounds in both)
+    for task, indexes in STEPS_OF_TASKS.items():
+        whole = (
+            spread(1000 * sum(found[names[step]] for step in (0, *indexes)) for found in rounds) for rounds in both
+        )
         rows.append([f"a task `{task}`: all steps that it needs", *whole])
     return Section(
         name="starts",
         title="5. Worker starts",
-        said=(
-            f"{ROUNDS} fresh processes that have loaded what a task's process of Airflow has when it begins "
-            "(`airflow.sdk.execution_time.task_runner`), kept out of garbage collection; CPU of each step, done for "
-            "the first time. Without Airflow's own work: rendering, and the requests for XComs and rows of the ledger."
+        method=(
+            f"{ROUNDS} new processes that have loaded Airflow's task runner "
+            "(`airflow.sdk.execution_time.task_runner`), "
+            "frozen in garbage collection; CPU time of the first execution of each step. Without Airflow's own work: "
+            "rendering, and the requests for XComs and rows of the ledger."
         ),
         table=Table(("", "CPU, ms", "CPU without preloading, ms"), rows),
         bars=[],
     )
 
 
-def seconds_of_steps(before: str) -> dict[str, float]:
-    """Do all steps in one fresh process, after another one, and return the CPU of each."""
+def cpu_of_steps(before: str) -> dict[str, float]:
+    """Execute all steps in a new process, and return the CPU time of each in seconds."""
     with tempfile.TemporaryDirectory(prefix="klap-bench-") as folder:
         steps = {name: code.replace("{destination!r}", repr(folder)) for name, code in STEPS.items()}
         code = (

@@ -1,4 +1,4 @@
-"""6. The tab: how soon a run's shorts are seen."""
+"""8. The tab: time until a run's shorts are shown."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DETAILS, SHORTS = "Airflow's *Details* tab", "the *Shorts* tab"
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     stage = shared(OURS)
     runs = {}
     for count in COUNTS:
-        run_id = a_run(stage, count)
+        run_id = make_run(stage, count)
         runs[count] = f"{stage.airflow.url}/dags/{DAGS[OURS]}/runs/{run_id}"
     taken: dict[tuple[str, int], list[float]] = {}
     with chromium() as browser:
@@ -39,10 +39,11 @@ def run() -> Section:
     return Section(
         name="tab",
         title="8. The tab",
-        said=(
-            f"A run that has ended, in Chromium, {ROUNDS} times: from asking for the tab's address until the first "
-            "short is painted. The code of both is in the browser's cache, as it is for who works with them, but for "
-            "the first time of the *Shorts* tab; Airflow's *Details* tab is what opening any tab takes."
+        method=(
+            f"A finished run, opened in Chromium {ROUNDS} times: time from the request until the first short is "
+            "painted, "
+            "compared with Airflow's *Details* tab. The code of both is in the browser's cache, except for the first "
+            "time of the *Shorts* tab."
         ),
         table=Table(
             ("", "shorts", "time until it is shown, s"),
@@ -58,8 +59,8 @@ def run() -> Section:
     )
 
 
-def a_run(stage: Stage, count: int) -> str:
-    """Return the id of a run that has generated so many shorts and delivered one."""
+def make_run(stage: Stage, count: int) -> str:
+    """Run the Dag with this number of shorts, of which one is delivered; return the run id."""
     stage.sandbox.reset(task_seconds=1, export_seconds=1)
     run_id = stage.airflow.trigger(DAGS[OURS], {**stage.conf(count), "limit": 1})
     if stage.airflow.wait_for_run(DAGS[OURS], run_id, seconds=300) != "success":
@@ -68,7 +69,7 @@ def a_run(stage: Stage, count: int) -> str:
 
 
 def seconds(page: Page, address: str, first: str) -> float:
-    """Return how long an address takes to show what the selector names."""
+    """Return the time until an address shows the selector, in seconds."""
     page.goto("about:blank")
     started = time.monotonic()
     page.goto(address, wait_until="commit")

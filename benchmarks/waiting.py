@@ -1,4 +1,4 @@
-"""1. Waiting: what thousands of waits in one event loop cost."""
+"""1. Waiting: the cost of thousands of waits in one event loop."""
 
 from __future__ import annotations
 
@@ -23,31 +23,36 @@ NAMES = {
     "bare": "aiohttp alone",
 }
 SCHEMES = {"http": "plain", "https": "TLS"}
-SHARING, MANY = ("klap", "bare"), 10
+SESSION_SHARING, MANY_POLLS = ("klap", "bare"), 10
 CONTENDERS = {"http": ("klap", "http_sensor", "bare"), "https": ("klap", "http_sensor", "dbt_cloud", "bare")}
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     with poll_server.running() as server:
 
         def plans(waits: int, polls: int, schemes: dict[str, tuple[str, ...]]) -> list[Plan]:
             return [
-                Plan(name, server.origin(scheme), waits, MANY if waits == 1000 and name in SHARING else polls)
+                Plan(
+                    name,
+                    server.origin(scheme),
+                    waits,
+                    MANY_POLLS if waits == 1000 and name in SESSION_SHARING else polls,
+                )
                 for scheme, names in schemes.items()
                 for name in names
             ]
 
         found: dict[tuple[str, str, int], list[Outcome]] = defaultdict(list)
-        turns = [*plans(100, 10, CONTENDERS), *plans(1000, 2, CONTENDERS) * ROUNDS]
-        # Over TLS, five thousand handshakes for each round of polls would take the others minutes.
-        turns += plans(5000, 1, {"http": ("klap", "http_sensor", "bare"), "https": ("klap", "bare")})
-        turns += plans(5000, 1, {"http": ("klap",), "https": ("klap",)}) * (ROUNDS - 1)
-        for plan, outcome in zip(turns, carry_out(turns, server), strict=True):
+        all_plans = [*plans(100, 10, CONTENDERS), *plans(1000, 2, CONTENDERS) * ROUNDS]
+        # Over TLS, the others would need minutes for five thousand handshakes per round of polls.
+        all_plans += plans(5000, 1, {"http": ("klap", "http_sensor", "bare"), "https": ("klap", "bare")})
+        all_plans += plans(5000, 1, {"http": ("klap",), "https": ("klap",)}) * (ROUNDS - 1)
+        for plan, outcome in zip(all_plans, run_plans(all_plans, server), strict=True):
             found[plan.contender, plan.origin.partition(":")[0], plan.waits].append(outcome)
         memory = {}
         for name in ("idle", "klap", "http_sensor"):
-            (outcome,) = carry_out([Plan(name, server.origin("http"), 5000, 2)], server)
+            (outcome,) = run_plans([Plan(name, server.origin("http"), 5000, 2)], server)
             memory[name] = outcome.memory / 5000 / 1024
 
     def cpu(name: str, scheme: str, waits: int = 1000) -> float:
@@ -70,15 +75,16 @@ def run() -> Section:
     return Section(
         name="waiting",
         title="1. Waiting",
-        said=(
-            "Waits in one event loop that poll a server on the same machine until it says that they are ready: 10, 2 "
-            "and 1 polls each for 100, 1,000 and 5,000 waits, a thousand due each second. The limit on requests "
-            "per second is lifted, as it is the cost of one that is measured; what Airflow itself holds in memory is "
-            "kept out of garbage collection, whose pauses over it (0.2 to 0.5 s) are the same for everyone. "
-            f"A wait takes {own:.1f} KiB of memory beyond the {memory['idle']:.1f} KiB of one that only sleeps; "
-            f"HttpSensorTrigger takes {memory['http_sensor'] - memory['idle']:.1f} KiB. "
-            "What is loaded once for all waits is loaded before, by two of them, and in none of the figures. "
-            "Those who share a session took 10 polls each at 1,000 waits, as what they do once counts less with each."
+        method=(
+            "Waits in one event loop poll a server on the same machine until their jobs are ready: 10, 2 and 1 polls "
+            "each "
+            "for 100, 1,000 and 5,000 waits, a thousand polls per second. The limit of requests per second is disabled "
+            "to measure the cost of a poll. Airflow's own objects are frozen in garbage collection, as its pauses for "
+            "them (0.2 to 0.5 s) are the same for all contenders. "
+            f"A wait takes {own:.1f} KiB of memory, in addition to the {memory['idle']:.1f} KiB of one that only "
+            f"sleeps; HttpSensorTrigger takes {memory['http_sensor'] - memory['idle']:.1f} KiB. Two earlier waits load "
+            "what is loaded once, so no figure contains it. Contenders that share a session take 10 polls each with "
+            "1,000 waits, to spread the cost of opening it."
         ),
         table=Table(("", "", "waits", "CPU per poll, ms", "connections", "longest block of the event loop, ms"), rows),
         bars=[
@@ -124,9 +130,11 @@ def run() -> Section:
     )
 
 
-def carry_out(plans: list[Plan], server: poll_server.Server) -> list[Outcome]:
-    """Carry out plans, in one fresh process."""
-    env = {**os.environ, "SSL_CERT_FILE": str(server.certificate), "NO_PROXY": "127.0.0.1"}
+def run_plans(plans: list[Plan], server: poll_server.Server) -> list[Outcome]:
+    """Run plans in a new process."""
+    # REQUESTS_CA_BUNDLE, if it is set, takes precedence in this project.
+    trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(server.certificate))
+    env = {**os.environ, **trust, "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.waits"],
         input=json.dumps([asdict(plan) for plan in plans]),

@@ -1,8 +1,8 @@
 """
-Waits in one event loop, as a process of its own.
+Run waits in one event loop, in another process.
 
-It reads a list of measurements from standard input and writes a list of results, both as JSON; see :class:`Plan` and
-:class:`Outcome`. All contenders poll at the same interval until :mod:`benchmarks.poll_server` says that they are ready.
+Reads a JSON list of :class:`Plan` from standard input, and prints a JSON list of :class:`Outcome`. All contenders poll
+at the same interval until the job is ready at :mod:`benchmarks.poll_server`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Plan:
 
     :param contender: a key of :data:`CONTENDERS`.
     :param origin: the server, such as ``https://127.0.0.1:8443``.
-    :param waits: how many at the same time.
-    :param polls: how many each takes.
-    :param folders: in how many folders they are, for ``klap_exports``.
-    :param every: seconds between two polls of a wait; 0: so that a thousand are due each second.
+    :param waits: number of concurrent waits.
+    :param polls: polls of each wait.
+    :param folders: number of folders, for ``klap_exports``.
+    :param every: poll interval in seconds; 0 = a thousand polls per second.
     """
 
     contender: str
@@ -46,20 +46,20 @@ class Plan:
 
     @property
     def interval(self) -> float:
-        """Seconds between two polls of a wait."""
+        """Poll interval in seconds."""
         return self.every or self.waits / 1000
 
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    What it cost.
+    Cost of a plan.
 
-    :param cpu: seconds of this process, for all polls.
-    :param polls: how many the server saw.
-    :param connections: how many it saw.
-    :param block: longest time, in seconds, for which the event loop did nothing else.
-    :param memory: growth of the process, in bytes, beyond what is loaded once for any number of waits.
+    :param cpu: CPU time of all polls, in seconds.
+    :param polls: number of polls at the server.
+    :param connections: number of connections at the server.
+    :param block: longest block of the event loop, in seconds.
+    :param memory: growth of the process in bytes, without what is loaded once.
     """
 
     cpu: float
@@ -69,7 +69,7 @@ class Outcome:
     memory: int
 
 
-def _times(plan: Plan) -> dict[str, Any]:
+def _wait_arguments(plan: Plan) -> dict[str, Any]:
     now = time.time()
     return {
         "started_at": now,
@@ -87,12 +87,12 @@ def klap(plan: Plan, number: int) -> AsyncIterator[Any]:
     return TaskStatusTrigger(
         klap_conn_id="klap_bench",
         target={"klap_task_id": f"task{number:012}"},
-        **_times(plan),
+        **_wait_arguments(plan),
     ).run()
 
 
 def klap_exports(plan: Plan, number: int) -> AsyncIterator[Any]:
-    """Return a wait of this project for an export; they are spread over the folders."""
+    """Return a wait of this project for an export. The exports are spread over the folders."""
     from klap_provider.triggers import ExportStatusTrigger
 
     return ExportStatusTrigger(
@@ -100,10 +100,10 @@ def klap_exports(plan: Plan, number: int) -> AsyncIterator[Any]:
         target={
             "export_id": f"export{number:010}",
             "project_id": f"short{number:07}",
-            # Which ones it has, for the server: every so-many-th from this one on, and how many.
+            # The id tells the server which exports the folder has.
             "folder_id": f"folder{plan.folders}-{number % plan.folders}x{plan.waits // plan.folders}",
         },
-        **_times(plan),
+        **_wait_arguments(plan),
     ).run()
 
 
@@ -115,7 +115,7 @@ def http_sensor(plan: Plan, number: int) -> AsyncIterator[Any]:
 
 
 def dbt_cloud(plan: Plan, number: int) -> AsyncIterator[Any]:
-    """Return a wait of the dbt Cloud provider, which knows https alone."""
+    """Return a wait of the dbt Cloud provider, which supports only https."""
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
     wait: AsyncIterator[Any] = DbtCloudRunJobTrigger(
@@ -125,7 +125,7 @@ def dbt_cloud(plan: Plan, number: int) -> AsyncIterator[Any]:
 
 
 async def idle(plan: Plan, number: int) -> AsyncIterator[Any]:
-    """Do nothing but sleep: what the event loop itself takes."""
+    """Only sleep, as a baseline."""
     await asyncio.sleep(plan.interval * plan.polls)
     yield None
 
@@ -134,7 +134,7 @@ _session: Any = None
 
 
 async def bare(plan: Plan, number: int) -> AsyncIterator[Any]:
-    """Poll with one aiohttp session for all, and nothing around it: the floor."""
+    """Poll with one shared aiohttp session only, as a lower bound."""
     import aiohttp
 
     global _session
@@ -155,49 +155,45 @@ CONTENDERS: dict[str, Callable[[Plan, int], AsyncIterator[Any]]] = {
 
 
 async def measure(plan: Plan) -> Outcome:
-    """Start all waits at once, and return when the last has ended."""
+    """Run all waits concurrently, and return their cost."""
     control = plan.origin
     process = psutil.Process()
     await load(plan)
-    await tell(control, f"/reset/{plan.polls}")
+    await ask_server(control, f"/reset/{plan.polls}")
     before = peak = process.memory_info().rss
     waits = [CONTENDERS[plan.contender](plan, number) for number in range(plan.waits)]
-    block, beating = 0.0, True
+    block, measuring = 0.0, True
 
-    async def heart() -> None:
+    async def measure_block() -> None:
         nonlocal block, peak
         last = time.perf_counter()
-        for beat in itertools.count():
+        for count in itertools.count():
             await asyncio.sleep(0)
             await asyncio.sleep(0.005)
             now = time.perf_counter()
             block, last = max(block, now - last - 0.005), now
-            if beat % 20 == 0:
+            if count % 20 == 0:
                 peak = max(peak, process.memory_info().rss)
-            if not beating:
+            if not measuring:
                 return
 
-    beats = asyncio.create_task(heart())
+    blocks = asyncio.create_task(measure_block())
     await asyncio.sleep(0.1)
     cpu = time.process_time()
     await asyncio.gather(*map(first_event, waits))
     cpu = time.process_time() - cpu
-    beating = False
-    await beats
+    measuring = False
+    await blocks
     if _session is not None:
         await _session.close()
-    seen = await tell(control, "/tally")
+    seen = await ask_server(control, "/tally")
     return Outcome(cpu, seen["polls"], seen["connections"], block, peak - before)
 
 
 async def load(plan: Plan) -> None:
-    """
-    Have two waits done, which share their looks: what is loaded once for all waits is no part of what one takes.
-
-    It is kept out of garbage collection, as what Airflow holds is: a pause for it would hide that for the waits.
-    """
+    """Run two waits first, so that what is loaded once is not measured, and freeze it in garbage collection."""
     two = replace(plan, waits=2, polls=1, folders=min(plan.folders, 1), every=0)
-    await tell(plan.origin, "/reset/1")
+    await ask_server(plan.origin, "/reset/1")
     await asyncio.gather(*(first_event(CONTENDERS[plan.contender](two, number)) for number in range(two.waits)))
     if _session is not None:
         await _session.close()
@@ -211,8 +207,8 @@ async def first_event(wait: AsyncIterator[Any]) -> None:
     await wait.aclose()  # type: ignore[attr-defined]  # every one is a generator
 
 
-async def tell(origin: str, path: str) -> dict[str, int]:
-    """Talk to the server itself."""
+async def ask_server(origin: str, path: str) -> dict[str, int]:
+    """Call a control endpoint of the server."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session, session.get(origin + path) as response:
@@ -221,14 +217,14 @@ async def tell(origin: str, path: str) -> dict[str, int]:
 
 
 def main() -> None:
-    """Carry out the plans of standard input."""
+    """Run the plans of standard input."""
     outcomes = []
     gc.collect()
-    gc.freeze()  # what Airflow itself holds; a pause for it would hide ours
+    gc.freeze()  # a pause for Airflow's objects would hide those of the waits
     for plan in (Plan(**each) for each in json.load(sys.stdin)):
         host = {"host": plan.origin}
         for name, conn in {
-            # It is the cost of a poll that is measured here, so as many are let out as the interval asks for.
+            # Without the limit of requests per second, to measure the cost of a poll.
             "KLAP": {
                 "conn_type": "klap",
                 "host": f"{plan.origin}/v2",

@@ -1,4 +1,4 @@
-"""3. A whole run, on a real Airflow: worker starts, CPU, API calls, and the time beyond what Klap itself takes."""
+"""3. A whole run on a real Airflow: worker starts, CPU, API calls, and overhead."""
 
 from __future__ import annotations
 
@@ -22,34 +22,31 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 10, 50)
 
-#: What the sandbox takes for a task and for an export: half an interval less than a look of the others, as a look at a
-#: fixed interval is half of one late on average. Klap takes some 330 s for an export: the longer, the nearer.
+#: Durations of the sandbox's jobs. The others poll half an interval after a job is ready, which is their average delay.
 TIMES = Times(15, 22.5)
 
-#: Seconds that Klap's own task and the longest of its exports take, as its documentation has them.
-OWN = Times(480, 540)
+#: Durations of Klap's own task and longest export, from its documentation.
+KLAP_TIMES = Times(480, 540)
 
 ROUNDS = 3
 
-#: Number of shorts up to which all run at the same time, each on an Airflow of its own: they wait for most of it. With
-#: more, whoever runs has both cores.
-SIDE_BY_SIDE = 10
+#: Up to this number of shorts, contenders run concurrently, each on its own Airflow, as they mostly wait.
+MAX_CONCURRENT = 10
 
-#: Number of shorts with which the flow that is to be deferrable takes part: its waits hold a worker each, four at a
-#: time, and with more that takes minutes.
-HELD = 1
+#: Number of shorts of the deferrable HTTP flow. Each of its waits occupies a worker, so more shorts take minutes.
+DEFERRABLE_COUNT = 1
 
-#: Seconds between looks of the others, as in Klap's documents.
+#: Poll intervals of the others, as in Klap's documentation, in seconds.
 TASK_INTERVAL, EXPORT_INTERVAL = 30.0, 15.0
 
 SCRIPT = "the script in Klap's documentation"
 
-#: Numbers of shorts that the script takes part with: it exports one after another, and fifty take it 25 minutes.
-IN_SEQUENCE = (1, 10)
+#: Numbers of shorts of the script. It exports sequentially, so fifty shorts take 25 minutes.
+SCRIPT_COUNTS = (1, 10)
 
 
 def polls_of(schedule: PollSchedule, seconds: float) -> int:
-    """Return how often a job that takes so long is polled."""
+    """Return the number of polls of a job with this duration."""
     at, polls = schedule.first_poll, 1
     while at < seconds:
         at, polls = at + schedule.delay(at, lambda: 0.5), polls + 1
@@ -57,15 +54,15 @@ def polls_of(schedule: PollSchedule, seconds: float) -> int:
 
 
 def run() -> Section:
-    """Measure."""
+    """Run the benchmark."""
     costs: dict[tuple[int, str], list[Cost]] = defaultdict(list)
 
     def script_for(count: int) -> None:
         costs[count, SCRIPT].append(run_script(count))
 
-    scripts = [threading.Thread(target=script_for, args=[count]) for count in IN_SEQUENCE]
+    scripts = [threading.Thread(target=script_for, args=[count]) for count in SCRIPT_COUNTS]
     for script in scripts:
-        script.start()  # they sleep nearly all the time
+        script.start()  # they mostly sleep
     with ThreadPoolExecutor() as pool:
         stages = list(pool.map(shared, DAGS))
 
@@ -73,10 +70,10 @@ def run() -> Section:
         costs[count, stage.contender].append(stage.run(count, TIMES))
 
     for count in COUNTS:
-        taking_part = [stage for stage in stages if stage.contender != DEFERRABLE or count == HELD]
+        participants = [stage for stage in stages if stage.contender != DEFERRABLE or count == DEFERRABLE_COUNT]
         for _ in range(ROUNDS):
-            with ThreadPoolExecutor(len(stages) if count <= SIDE_BY_SIDE else 1) as pool:
-                list(pool.map(run_on, taking_part, [count] * len(taking_part)))
+            with ThreadPoolExecutor(len(stages) if count <= MAX_CONCURRENT else 1) as pool:
+                list(pool.map(run_on, participants, [count] * len(participants)))
     for script in scripts:
         script.join()
     order = [OURS, RESCHEDULE, DEFERRABLE, SCRIPT]
@@ -87,12 +84,12 @@ def run() -> Section:
             spread(cost.starts for cost in found),
             spread(cost.cpu for cost in found),
             spread(cost.calls for cost in found),
-            spread(cost.beyond for cost in found),
+            spread(cost.overhead for cost in found),
         ]
         for (count, contender), found in sorted(costs.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
     ]
 
-    def against_the_best(count: int, figure: str) -> float:
+    def relative_to_best(count: int, figure: str) -> float:
         medians = {
             contender: statistics.median(float(getattr(cost, figure)) for cost in costs[count, contender])
             for contender in DAGS
@@ -100,43 +97,46 @@ def run() -> Section:
         }
         return medians.pop(OURS) / min(medians.values())
 
-    def at_klaps_own_lengths(count: int) -> float:
-        """Return the calls of a run less its polls, and the polls that Klap's own lengths take."""
-        polls = polls_of(TASKS, OWN.task) + polls_of(EXPORTS, OWN.export)  # one list for all exports
-        return statistics.median(cost.calls - cost.looks for cost in costs[count, OURS]) + polls
+    def calls_at_klaps_times(count: int) -> float:
+        """Return the calls of a run with Klap's own durations."""
+        polls = polls_of(TASKS, KLAP_TIMES.task) + polls_of(EXPORTS, KLAP_TIMES.export)  # one list for all exports
+        return statistics.median(cost.calls - cost.polls for cost in costs[count, OURS]) + polls
 
-    def cpu_at_klaps_own_lengths(count: int) -> float:
-        """Return this project's CPU against that of reschedule mode, where each poll is a start."""
+    def cpu_at_klaps_times(count: int) -> float:
+        """Return this project's CPU relative to that of reschedule mode, where each poll is a worker start."""
         ours = statistics.median(cost.cpu for cost in costs[count, OURS])
-        of_a_start = statistics.median(cost.cpu / cost.starts for cost in costs[count, RESCHEDULE])
-        beside_looks = 3 + 2 * count
-        polls = math.ceil(OWN.task / TASKS.interval) + count * math.ceil(OWN.export / EXPORTS.interval)
-        return ours / (of_a_start * (beside_looks + polls))
+        per_start = statistics.median(cost.cpu / cost.starts for cost in costs[count, RESCHEDULE])
+        other_starts = 3 + 2 * count
+        polls = math.ceil(KLAP_TIMES.task / TASKS.interval) + count * math.ceil(KLAP_TIMES.export / EXPORTS.interval)
+        return ours / (per_start * (other_starts + polls))
 
     return Section(
         name="whole_run",
         title="3. A whole run",
-        said=(
-            "A real Airflow (LocalExecutor, four tasks at a time) and a sandbox with Klap's own lengths scaled down as "
-            "far as looks at a fixed interval allow without being early or late by chance: it takes "
-            f"{TIMES.task:g} s for the task and {TIMES.export:g} s for each export. "
-            f"The others look every {TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as Klap's documents do, and are half "
-            "an interval late, as one is on average. Klap's own exports take longer, and cost "
-            "reschedule mode as many more starts. "
-            f"{ROUNDS} rounds; up to {SIDE_BY_SIDE} shorts at the same time, each on an Airflow of its own, with more "
-            "one after the other. "
-            "A slot is given back within a second of a task's end (`[workers] min_heartbeat_interval = 1`). "
-            "CPU is that of all parts of Airflow and of its workers, less what it takes when idle. At Klap's own "
-            "lengths it is reckoned: reschedule mode takes as many starts more as the documents' looks are more than "
-            "here, and this project takes none. Beyond the "
-            "sandbox's own: the run's time less one task and one export. Everyone fetches the videos, sees that they "
-            "are whole, and stores them; downloads are no API calls. Where each of ours goes, with 50 shorts: "
-            f"{where_calls_go(costs[50, OURS][0])}. At Klap's own lengths it is the polls of a task of "
-            f"{OWN.task:g} s and of exports of {OWN.export:g} s: {number(at_klaps_own_lengths(10))} calls "
-            f"with 10 shorts, {number(at_klaps_own_lengths(50))} with 50. "
-            "A HttpSensor that is to be deferrable holds a worker all the same if it has a response_check; "
-            "it ran with one short. The script exports one short after another; "
-            "with 50 it would take 25 minutes, and is left out."
+        method=(
+            "An Airflow (LocalExecutor, four tasks at a time) and a sandbox that takes "
+            f"{TIMES.task:g} s for the task and {TIMES.export:g} s for each export, less than Klap. The others poll "
+            "every "
+            f"{TASK_INTERVAL:g} and {EXPORT_INTERVAL:g} s, as in Klap's documentation. The sandbox's durations are "
+            "chosen "
+            "so that they are half an interval late, which is their average. With Klap's longer exports, reschedule "
+            "mode "
+            "needs more starts. "
+            f"{ROUNDS} rounds. Up to {MAX_CONCURRENT} shorts, the contenders run concurrently, each on its own "
+            "Airflow; "
+            "with more, one after the other. "
+            "A slot is free within a second of a task's end (`[workers] min_heartbeat_interval = 1`). CPU is that of "
+            "Airflow and its workers, without that of the idle Airflow. For Klap's own durations it is calculated: "
+            "reschedule mode needs one more start for each more poll, and this project none. Overhead is the duration "
+            "of the run without one task and one export. All contenders download the videos, check that they are "
+            "complete, and store them; downloads do not count as API calls. Calls of this project with 50 shorts: "
+            f"{calls_by_kind(costs[50, OURS][0])}. With Klap's own durations, a task of {KLAP_TIMES.task:g} s and "
+            "exports "
+            f"of {KLAP_TIMES.export:g} s, it would be {number(calls_at_klaps_times(10))} calls with 10 shorts, and "
+            f"{number(calls_at_klaps_times(50))} with 50. "
+            "A deferrable HttpSensor with a response_check occupies a worker, so it ran with one short only. The "
+            "script "
+            "exports one short after another. With 50 shorts it would take 25 minutes, so it is left out."
         ),
         table=Table(("shorts", "", "worker starts", "CPU, s", "API calls", "overhead, s"), rows),
         bars=[
@@ -155,15 +155,15 @@ def run() -> Section:
             *(
                 Bar(
                     f"API calls of a run at Klap's own lengths (calculated), {count} shorts",
-                    at_klaps_own_lengths(count),
+                    calls_at_klaps_times(count),
                     most,
                 )
                 for count, most in ((10, 75), (50, 200))
             ),
             *(
-                Bar(f"{what}, N = {count}, against the best HttpOperator flow", against_the_best(count, figure), most)
+                Bar(f"{what}, N = {count}, against the best HttpOperator flow", relative_to_best(count, figure), most)
                 for what, figure, most in (
-                    ("overhead of a run", "beyond", 1 / 3),
+                    ("overhead of a run", "overhead", 1 / 3),
                     ("CPU of a run", "cpu", 2 / 3),
                 )
                 for count in COUNTS
@@ -171,7 +171,7 @@ def run() -> Section:
             *(
                 Bar(
                     f"CPU of a run at Klap's own lengths (calculated), N = {count}",
-                    cpu_at_klaps_own_lengths(count),
+                    cpu_at_klaps_times(count),
                     2 / 3,
                 )
                 for count in COUNTS
@@ -180,13 +180,13 @@ def run() -> Section:
     )
 
 
-def where_calls_go(cost: Cost) -> str:
-    """Return the calls of a run, by what they ask for."""
+def calls_by_kind(cost: Cost) -> str:
+    """Return the number of calls of a run, by method and path."""
     return ", ".join(f"{count} × `{kind}`" for kind, count in cost.kinds.most_common())
 
 
 def run_script(count: int) -> Cost:
-    """Run the script in Klap's documentation, with a sandbox of its own."""
+    """Run the script in Klap's documentation with a new sandbox."""
     with Sandbox(task_seconds=TIMES.task, export_seconds=TIMES.export) as sandbox:
         started = time.monotonic()
         arguments = [sandbox.url, str(count), str(TASK_INTERVAL), str(EXPORT_INTERVAL)]

@@ -1,7 +1,7 @@
 """The sandbox's settings: durations, and choices where the real API's behaviour is not known.
 
-Each is a command line option and a field of ``POST /_sandbox/settings``. ``docs/reference/sandbox.md`` has the source of
-each default.
+Each is a command line option and a field of ``POST /_sandbox/settings``. The source of each default is in
+``docs/reference/sandbox.md``.
 """
 
 from __future__ import annotations

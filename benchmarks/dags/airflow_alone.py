@@ -1,4 +1,4 @@
-"""A DAG of Airflow alone: parameters, an operator, a sensor, a mapped task group. Not Klap's, never run."""
+"""A Dag with only Airflow's operators: parameters, an operator, a sensor, a mapped task group. It is only parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same flow with nothing but the HTTP provider: what a user would write who does not have this project."""
+"""The same flow with the HTTP provider only, as a user without this project would write it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ VIDEO = """{"source_video_url": "https://example.com/talk.mp4", "max_duration": 
             "max_clip_count": {{ params.count }}, "target_clip_count": {{ params.count }}}"""
 TASK = "tasks/{{ ti.xcom_pull('submit') }}"
 
-#: Seconds between looks, as in Klap's documents.
+#: Poll intervals in Klap's documentation, in seconds.
 TASK_INTERVAL, EXPORT_INTERVAL = 30, 15
 
 
 def is_ready(response: requests.Response) -> bool:
-    """Whether the job is done."""
+    """Return whether the job is ready."""
     return bool(response.json()["status"] == "ready")
 
 
 def export_path(response: requests.Response) -> str:
-    """Return where to look at the export."""
+    """Return the path of the export."""
     export = response.json()
     return f"projects/{export['folder_id']}/{export['project_id']}/exports/{export['id']}"
 
 
-def http_flow(name: str, **how: Any) -> DAG:
-    """Return the DAG, with sensors that wait so."""
-    again = {"retries": 3, "retry_delay": timedelta(seconds=30)}
+def http_flow(name: str, **sensor_mode: Any) -> DAG:
+    """Return the Dag.
+
+    :param sensor_mode: arguments of its sensors.
+    """
+    retries = {"retries": 3, "retry_delay": timedelta(seconds=30)}
     params = {"count": 1, "destination": ""}
-    with DAG(f"http_flow_{name}", schedule=None, params=params, default_args={**CONNECTION, **again}) as dag:
+    with DAG(f"http_flow_{name}", schedule=None, params=params, default_args={**CONNECTION, **retries}) as dag:
         submit = HttpOperator(
             task_id="submit",
             endpoint="tasks/video-to-shorts",
@@ -47,7 +50,9 @@ def http_flow(name: str, **how: Any) -> DAG:
             headers=JSON,
             response_filter=lambda response: response.json()["id"],
         )
-        wait = HttpSensor(task_id="wait", endpoint=TASK, response_check=is_ready, poke_interval=TASK_INTERVAL, **how)
+        wait = HttpSensor(
+            task_id="wait", endpoint=TASK, response_check=is_ready, poke_interval=TASK_INTERVAL, **sensor_mode
+        )
         folder = HttpOperator(
             task_id="folder",
             method="GET",
@@ -66,12 +71,16 @@ def http_flow(name: str, **how: Any) -> DAG:
             task_id="export", data="{}", headers=JSON, response_filter=export_path, **CONNECTION
         ).expand(endpoint=shorts.output)
         wait_for_export = HttpSensor.partial(
-            task_id="wait_for_export", response_check=is_ready, poke_interval=EXPORT_INTERVAL, **how, **CONNECTION
+            task_id="wait_for_export",
+            response_check=is_ready,
+            poke_interval=EXPORT_INTERVAL,
+            **sensor_mode,
+            **CONNECTION,
         ).expand(endpoint=export.output)
 
         @task
         def deliver(path: str, destination: str) -> str:
-            """Fetch the video, see that it is one and whole, and put it under its name into the destination."""
+            """Download the video, check it, and move it to the destination."""
             export = HttpHook("GET", "klap_http").run(path).json()
             file = Path(tempfile.mkdtemp()) / "short.mp4"
             with requests.get(export["src_url"], stream=True, timeout=60) as response, file.open("wb") as sink:
@@ -80,7 +89,7 @@ def http_flow(name: str, **how: Any) -> DAG:
             size = file.stat().st_size
             with file.open("rb") as video:
                 if size != int(response.headers["Content-Length"]) or video.read(12)[4:8] != b"ftyp":
-                    raise ValueError(f"{path} is no whole video: {size} bytes")
+                    raise ValueError(f"{path} is not a complete video: {size} bytes")
             target = ObjectStoragePath(destination) / f"{export['id']}.mp4"
             target.parent.mkdir(parents=True, exist_ok=True)
             ObjectStoragePath(str(file)).move(target)
@@ -93,5 +102,5 @@ def http_flow(name: str, **how: Any) -> DAG:
 
 
 reschedule = http_flow("reschedule", mode="reschedule")
-# Written as one would who wants no worker to wait; with a response_check it holds one all the same.
+# Meant to free the worker, but with a response_check it occupies one.
 deferrable = http_flow("deferrable", deferrable=True)

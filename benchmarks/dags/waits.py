@@ -1,4 +1,4 @@
-"""Waits for many tasks of Klap, which no worker begins."""
+"""Many waits for tasks of Klap, in a closed pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmarks promise without a clock, and that each has its place in the guide."""
+"""Calculated figures of the benchmarks, and their places in the guide."""
 
 from __future__ import annotations
 
