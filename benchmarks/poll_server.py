@@ -1,7 +1,7 @@
 """
 A minimal server to poll, in another process, so that it hardly affects measurements.
 
-It has three APIs: Klap's (``/v2/tasks/{id}``, and ``/v2/exports?folder_id={id}``, whose id contains the exports), one
+It has three APIs: Klap's (``/v2/tasks/{id}``, exports, and ``/v2/exports?folder_id={id}``, whose id contains the exports), one
 that returns 404 until the job is ready, for ``HttpSensorTrigger`` (``/sensor/{id}``), and dbt Cloud's
 (``/api/v2/accounts/{account}/runs/{id}/``). Each job is ready at its n-th poll.
 """
@@ -83,6 +83,8 @@ class Poll(asyncio.Protocol):
         ready = self.tally.polls[path] >= self.tally.ready_at
         if rest.startswith("exports?"):
             return 200, exports_of(rest.rpartition("=")[2], ready=ready)
+        if "/exports/" in rest:
+            return 200, export(rest.rpartition("/")[2], ready=ready)
         return RESPONSES[api][ready]
 
 
@@ -90,10 +92,14 @@ def exports_of(folder: str, *, ready: bool) -> list[dict[str, object]]:
     """Return the exports of a folder: ``folder200-7x5`` has the 7th, the 207th and so on, five of them."""
     first, _, count = folder.removeprefix("folder").partition("x")
     step, _, number = first.partition("-")
-    status: dict[str, object] = {"status": "processing", "src_url": None}
+    return [export(f"export{int(number) + int(step) * k:010}", ready=ready) for k in range(int(count))]
+
+
+def export(export_id: str, *, ready: bool) -> dict[str, object]:
+    """Return an export."""
     if ready:
-        status = {"status": "ready", "src_url": "https://example.com/short.mp4"}
-    return [{"id": f"export{int(number) + int(step) * k:010}", **status} for k in range(int(count))]
+        return {"id": export_id, "status": "ready", "src_url": "https://example.com/short.mp4"}
+    return {"id": export_id, "status": "processing", "src_url": None}
 
 
 async def serve(folder: Path) -> None:

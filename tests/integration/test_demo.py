@@ -149,7 +149,7 @@ def test_an_installation_without_a_network_says_so_and_the_next_one_begins_again
     (checkout.folder / ".venv" / "ready").unlink()
     nowhere = dict.fromkeys(("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"), "http://127.0.0.1:1/simple")
     ended = checkout.make("setup", **nowhere, PIP_RETRIES="0", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nowhere")
-    assert "Is there a network" in ended.stderr + ended.stdout
+    assert "Check the network" in ended.stderr + ended.stdout
     assert ended.returncode == 2
     assert not (checkout.folder / ".venv" / "ready").exists()
 
