@@ -1,8 +1,8 @@
 """
 A minimal server to poll, in another process, so that it hardly affects measurements.
 
-It has three APIs: Klap's (``/v2/tasks/{id}``, exports, and ``/v2/exports?folder_id={id}``, whose id contains the exports), one
-that returns 404 until the job is ready, for ``HttpSensorTrigger`` (``/sensor/{id}``), and dbt Cloud's
+It has three APIs: Klap's (``/v2/tasks/{id}``, exports, and ``/v2/exports?folder_id={id}``, whose id contains the
+exports), one that returns 404 until the job is ready, for ``HttpSensorTrigger`` (``/sensor/{id}``), and dbt Cloud's
 (``/api/v2/accounts/{account}/runs/{id}/``). Each job is ready at its n-th poll.
 """
 
