@@ -16,7 +16,7 @@ import requests
 from playwright.sync_api import expect, sync_playwright
 
 from demo.airflow import ROOT, LocalAirflow, free_ports, kill_group
-from tests.support.rig import SELDOM_READ
+from tests.support.rig import RARE_PARSING
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def whole_stage(home: Path, shorts: Path, *, port: int = 0, **connections: dict[
     """
     with Sandbox(render=True, task_seconds=6, export_seconds=4, port=port) as sandbox:
         connections["klap_default"] = connection_to(sandbox)
-        with LocalAirflow(home, connections=connections, env=SELDOM_READ) as airflow:
+        with LocalAirflow(home, connections=connections, env=RARE_PARSING) as airflow:
             yield Stage(airflow, sandbox, shorts)
 
 

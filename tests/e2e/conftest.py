@@ -14,7 +14,7 @@ import pytest
 from demo.airflow import ROOT, LocalAirflow
 from tests.support.object_storage import ObjectStorage
 from tests.support.report import hand_over, take_over, write_report
-from tests.support.rig import SELDOM_READ
+from tests.support.rig import RARE_PARSING
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "media_s3": s3.connection,
         }
         folder = dags(tmp_path_factory.mktemp("dags"))
-        with LocalAirflow(home, connections=connections, dags=folder, env=SELDOM_READ) as airflow:
+        with LocalAirflow(home, connections=connections, dags=folder, env=RARE_PARSING) as airflow:
             yield Stage(airflow, sandbox, s3, (api_key.encode(), token.encode()), tmp_path_factory.mktemp("shorts"))
 
 

@@ -278,7 +278,7 @@ def require_request(arguments: list[str], klap: Sandbox) -> None:
     body = json.loads(arguments[arguments.index("-d") + 1])
     if "/_sandbox/" in address:
         answer = requests.post(f"{klap.root}/_sandbox/{address.partition('/_sandbox/')[2]}", json=body, timeout=10)
-        klap.behave()
+        klap.clear_faults()
         assert answer.ok, answer.text
         return
     dag_id = re.fullmatch(r"\$AIRFLOW/api/v2/dags/(\w+)/dagRuns", address)

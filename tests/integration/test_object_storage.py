@@ -455,7 +455,7 @@ def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(
 
     with pytest.raises(OSError, match="the network is gone"):
         fail()
-    wire.mend()
+    wire.restore()
     gc.collect()
     wire.cut()
     assert s3.keys() == []

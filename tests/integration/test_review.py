@@ -225,7 +225,7 @@ def test_a_picked_short_that_is_no_longer_listed_stays_picked_if_its_export_was_
     first = ids(task.run())
     klap.fault("POST", "/exports$", "status", code=200, body={"id": "export1"})
     airflow(lambda: ExportShortOperator(task_id="export", project_id=first[1], folder_id="folder01")).run()
-    klap.behave()
+    klap.clear_faults()
     klap.fault("GET", LIST, "status", times=None, code=200, body=[each for each in LISTED if each["id"] != first[1]])
     assert ids(task.run()) == first
     assert len(supervisor.questions) == 1

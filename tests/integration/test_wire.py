@@ -21,6 +21,6 @@ def test_a_cut_wire_breaks_connections_and_refuses_new_ones_until_it_is_mended(s
         for _ in range(2):
             with pytest.raises(requests.ConnectionError):
                 session.get(wire.url, timeout=5)
-        wire.mend()
+        wire.restore()
         assert session.get(wire.url, timeout=5).ok
     wire.cut()

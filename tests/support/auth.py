@@ -1,4 +1,4 @@
-"""Users who may not see everything. None of the roles of Airflow's simple auth manager is such a one."""
+"""An auth manager with users that may not see everything, which the simple auth manager does not have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS_HIDDEN = "hidden_settings"
 
 
 class DiscreetAuthManager(SimpleAuthManager):
-    """Lets viewers see everything but XComs, and only admins the private Dag and the runs of the other one."""
+    """Hides XComs from viewers, and the private Dag and the runs of the other one from all but admins."""
 
     def is_authorized_dag(
         self,
@@ -29,7 +29,7 @@ class DiscreetAuthManager(SimpleAuthManager):
         access_entity: DagAccessEntity | None = None,
         details: DagDetails | None = None,
     ) -> bool:
-        """Whether the user may."""
+        """Return whether the user has access."""
         if user.role == "viewer" and access_entity is DagAccessEntity.XCOM:
             return False
         if user.role != "admin" and details is not None and details.id == PRIVATE:

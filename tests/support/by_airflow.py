@@ -1,4 +1,4 @@
-"""Which tests run in one process: those of a module, and those that share a whole Airflow."""
+"""Distribute tests to processes: those of a module, and those that share an Airflow, run in one process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AIRFLOWS = {
     "a-third-airflow": ("chaos/test_components", "chaos/test_people", "chaos/test_workers"),
 }
 
-#: And by the cluster.
+#: Modules by the cluster that they share.
 CLUSTERS = {
     "one-cluster": ("cluster/test_components", "cluster/test_machines"),
     "another-cluster": ("cluster/test_frozen", "cluster/test_runs"),
@@ -28,7 +28,7 @@ CLUSTERS = {
 
 
 class ByAirflow(LoadScopeScheduling):
-    """Gives each process a module, or all modules that share an Airflow, one after the other."""
+    """Sends a module, or all modules that share an Airflow, to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         module, _, test = nodeid.partition("::")

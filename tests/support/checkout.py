@@ -18,9 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 class Checkout:
     """
-    A copy of the checkout, in which commands leave nothing behind for the real one.
+    A copy of the checkout, so that commands do not change the real one.
 
-    :param folder: where to put it.
+    :param folder: its path.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Checkout:
             shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(REPOSITORY / "Makefile", folder)
         self.state = folder / ".airflow"
-        # As if it were there already: make would install it.
+        # A fake .venv, as make would install one.
         (folder / ".venv" / "bin").mkdir(parents=True)
         python = folder / ".venv" / "bin" / "python"
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -38,7 +38,7 @@ class Checkout:
             (folder / name).touch()
 
     def make(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run make without a terminal, and with these environment variables only beside the usual ones."""
+        """Run make without a terminal, with these environment variables."""
         return subprocess.run(
             ["make", "--no-print-directory", *arguments],
             cwd=self.folder,
@@ -52,14 +52,14 @@ class Checkout:
 
     @staticmethod
     def environ(**more: str) -> dict[str, str]:
-        """Return an environment without what a user may set for the commands."""
+        """Return an environment without the variables of the commands."""
         ours = ("KLAP_API_KEY", "VIDEO_URL", "DAG", "PORT", "YES", "MAKEFLAGS", "MAKELEVEL", "PYTHONPATH")
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         return {**kept, "PYTHON": sys.executable, **more}
 
     @contextmanager
     def locked(self, folder: str, url: str | None) -> Iterator[int]:
-        """Let another process use a folder, as a running make up does, and yield its id."""
+        """Lock a folder by another process, like a running make up, and yield its process id."""
         code = (
             "import time\nfrom demo.state import lock_folder\n"
             f"with lock_folder({folder!r}, command='make up', url={url!r}):\n"

@@ -1,4 +1,4 @@
-"""Tables of docs/ whose rows name the tests that prove them."""
+"""Tables of docs/ whose rows name tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rows_of(name: str, *, section: str | None = None) -> dict[str, list[str]]:
 
 
 def names_in(folder: Path, *modules: Path) -> set[str]:
-    """Return the tests of modules, or of all below the folder, as rows name them."""
+    """Return the tests of modules, or of all modules below the folder, in the format of rows."""
     return {
         f"{module.relative_to(folder)}::{node.name}"
         for module in modules or folder.rglob("test_*.py")
@@ -30,5 +30,5 @@ def names_in(folder: Path, *modules: Path) -> set[str]:
 
 
 def unproved(rows: dict[str, list[str]], there: set[str]) -> list[str]:
-    """Return the rows that name no test, or one that is not there."""
+    """Return the rows that name no test, or a missing one."""
     return [row for row, named in rows.items() if not named or not set(named) <= there]

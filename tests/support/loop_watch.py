@@ -1,4 +1,4 @@
-"""Watching that nothing keeps the event loop to itself."""
+"""Fixtures that detect a blocked event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-#: Seconds after which Airflow logs that a trigger blocks its event loop.
+#: Seconds after which Airflow logs that a trigger blocks the event loop.
 BLOCKED = 0.2
 
 #: Linux's account of this thread: nanoseconds that it ran, that it was ready and waited for a processor, time slices.
@@ -21,26 +21,26 @@ ACCOUNT = Path("/proc/thread-self/schedstat")
 
 
 def undisturbed() -> float:
-    """Return seconds on a clock that stands still while other processes keep the processors to themselves."""
+    """Return the time of a clock that stops while this thread waits for a processor, in seconds."""
     waited = int(ACCOUNT.read_text().split()[1]) if ACCOUNT.exists() else 0
     return time.monotonic() - waited / 1e9
 
 
 @pytest.fixture
 async def blockers(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Callable[[], list[str]]]:
-    """Give what has kept the event loop of this test for longer than :data:`BLOCKED`, as asyncio describes it."""
+    """Yield a function that returns asyncio's messages about blocks longer than :data:`BLOCKED`."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.time = undisturbed  # type: ignore[method-assign]  # of this loop alone
     loop.slow_callback_duration = BLOCKED
 
-    def said() -> list[str]:
+    def messages() -> list[str]:
         # Of the phase by its name: once the test is over, caplog.records are those of its teardown.
         records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
         return [record.getMessage() for record in records if record.name == "asyncio"]
 
-    gc.freeze()  # a garbage collection that falls into a test takes as long as all that Airflow holds wants
-    yield said
+    gc.freeze()  # a garbage collection of all objects of Airflow would block the loop
+    yield messages
     gc.unfreeze()
 
 

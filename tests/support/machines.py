@@ -1,4 +1,4 @@
-"""The rig of the cluster tests: machines that freeze, die and lose each other."""
+"""The rig of the cluster tests: machines that are frozen, killed and disconnected."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ class Machines(Rig):
         return f"{self.sandbox.sample}?talk={number}"
 
     def pick(self, run_id: str, count: int) -> None:
-        """Answer a review with the first ones."""
+        """Submit a review with the first shorts."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts/-1/hitlDetails"
         chosen = self.airflow.api("GET", path)["options"][:count]
         self.airflow.api("PATCH", path, json={"chosen_options": chosen, "params_input": {}})
 
     def answer(self, run_id: str) -> None:
-        """Say of a submission that got no answer what Klap knows of it, as a person does, and clear the run."""
+        """Resolve an in-doubt submission from the sandbox's ledger, as a user does, and clear the run."""
         url = self.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["conf"]["source_video_url"]
         found = [billed["id"] for billed in self.sandbox.ledger("task") if billed["body"]["source_video_url"] == url]
         entry = first_attempt(run_id)
-        self.say("adopt", entry, found[0]) if found else self.say("resend", entry, value=True)
+        self.record_decision("adopt", entry, found[0]) if found else self.record_decision("resend", entry, value=True)
         self.clear(run_id)
 
     @contextmanager
@@ -152,20 +152,24 @@ class Machines(Rig):
 
     @contextmanager
     def cut_off(self, wire: Wire) -> Iterator[None]:
-        """Cut a line, and mend it at the end."""
+        """Cut a line, and restore it at the end."""
         self.tally.outages += 1
         wire.cut()
         try:
             yield
         finally:
-            wire.mend()
+            wire.restore()
 
-    def settle_all(self, runs: list[str], *, due: tuple[int, int], delivered: int) -> None:
-        """Settle runs that succeed, when all of them have; what is due is of all, what is delivered of each."""
+    def check_runs(self, runs: list[str], *, due: tuple[int, int], delivered: int) -> None:
+        """Wait until all runs have succeeded, and check them.
+
+        :param due: paid POSTs of all runs.
+        :param delivered: shorts of each run.
+        """
         for run_id in runs:
             assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=150) == "success"
         for run_id in runs:
-            self.settle(run_id, due=due, delivered=delivered)
+            self.check_run(run_id, due=due, delivered=delivered)
 
     def end(self) -> None:
         """Close the account, and let go what a test that failed may have left frozen."""
@@ -174,7 +178,7 @@ class Machines(Rig):
         super().end()
 
     def restart_gently(self, *names: str) -> None:
-        """End components as a deploy does, and start them anew; return when all is well."""
+        """Restart components as a deployment does, and return when all are healthy."""
         processes = [self.airflow.processes[name] for name in names]
         for process in processes:
             process.terminate()
@@ -184,21 +188,21 @@ class Machines(Rig):
         self.revive()
 
     def waits(self) -> dict[str, int]:
-        """Return how many waits each machine's triggerer has."""
+        """Return the number of waits of each machine's triggerer."""
         query = "SELECT hostname, count(*) FROM trigger JOIN job ON job.id = triggerer_id GROUP BY hostname"
         return dict(self._query(query))
 
-    def wait_until_heard_of(self) -> None:
-        """Return when every scheduler and triggerer has either ended or sent a sign of life since now."""
+    def wait_for_heartbeats(self) -> None:
+        """Wait until every running scheduler and triggerer has sent a heartbeat."""
         ((now,),) = self._query("SELECT now()")
         query = "SELECT lower(replace(job_type, 'Job', '')) || '@' || hostname FROM job WHERE latest_heartbeat > %s"
 
-        def all_heard_of() -> bool:
+        def all_alive() -> bool:
             heard = {name for (name,) in self._query(query, now)}
             running = {name for name, process in self.airflow.processes.items() if process.poll() is None}
             return {name for name in running if name.startswith(("scheduler@", "triggerer@"))} <= heard
 
-        self.airflow.wait_for(all_heard_of, seconds=60, what="signs of life")
+        self.airflow.wait_for(all_alive, seconds=60, what="heartbeats")
 
     def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(self.cluster.postgres.address())) as database, database.cursor() as cursor:
@@ -206,7 +210,7 @@ class Machines(Rig):
             return cursor.fetchall()
 
     def kill_machine(self, machine: str) -> None:
-        """Kill all that runs on a machine at once."""
+        """Kill all processes of a machine."""
         self.tally.kills += 1
         for name in MACHINE_COMPONENTS:
             signal_session(self.airflow.processes[f"{name}@{machine}"], signal.SIGKILL)

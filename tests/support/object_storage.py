@@ -1,4 +1,4 @@
-"""Object storage for tests: moto's S3 as a process of its own, over real sockets."""
+"""Object storage for tests: moto's S3 in another process."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ with whole_file(folder_at(sys.argv[1])) as sink:
 
 
 def killed_in_an_upload(url: str) -> None:
-    """Begin to upload a large file from a process that is killed when two of its parts are there."""
+    """Start to upload a large file from a process that is killed after two parts."""
     assert subprocess.run([sys.executable, "-c", _HALF_AN_UPLOAD, url], check=False).returncode == -9
 
 
 class ObjectStorage(S3):
     """
-    A running S3; a context manager that ends it.
+    A running S3. Use as a context manager.
 
-    :param folder: where it may leave its log.
-    :ivar s3: a client of it, other than the one under test.
+    :param folder: folder for its log.
+    :ivar s3: a client that is not the one under test.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,7 +48,7 @@ class ObjectStorage(S3):
         )
 
     def reset(self) -> None:
-        """Forget everything, and have an empty bucket ``media``."""
+        """Delete everything, and create an empty bucket ``media``."""
         requests.post(f"{self.url}/moto-api/reset", timeout=10).raise_for_status()
         self.s3.create_bucket(Bucket="media")
 
@@ -62,10 +62,10 @@ class ObjectStorage(S3):
         return content
 
     def keys(self, bucket: str = "media") -> list[str]:
-        """Everything in the bucket."""
+        """Return all keys of the bucket."""
         return [found["Key"] for found in self.s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
 
     def uploads(self) -> list[dict[str, Any]]:
-        """Uploads in parts that were begun and neither ended nor given up."""
+        """Return the unfinished multipart uploads."""
         found: list[dict[str, Any]] = self.s3.list_multipart_uploads(Bucket="media").get("Uploads", [])
         return found

@@ -1,4 +1,4 @@
-"""What the chaos and the cluster tests end with: what was done to Airflow and to Klap, and what that cost."""
+"""Report of the chaos and cluster tests: faults, and their effects on paid requests and shorts."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import pytest
 from tests.support.rig import Tally
 
 TALLIES = pytest.StashKey[list[Tally]]()
-COLUMNS = ["faults", "kills", "outages", "tasks due", "paid", "exports due", "paid", "fate unknown"]
+COLUMNS = ["faults", "kills", "outages", "tasks due", "paid", "exports due", "paid", "in doubt"]
 COLUMNS += ["selected", "delivered", "missing"]
 
 
 def hand_over(config: pytest.Config) -> None:
-    """Leave this process's accounts to the one that prints the report, if that is another one."""
+    """Send the tallies of an xdist worker to the main process."""
     if output := getattr(config, "workeroutput", None):
         output["tallies"] = [asdict(tally) for tally in config.stash.get(TALLIES, [])]
 
 
 def take_over(node: Any) -> None:
-    """Take the accounts of a process of xdist's that has ended; one that died has left none."""
+    """Add the tallies of an xdist worker that has exited. A crashed one has none."""
     left = (getattr(node, "workeroutput", None) or {}).get("tallies", [])
     node.config.stash.setdefault(TALLIES, []).extend(Tally(**tally) for tally in left)
 
 
 def write_report(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the accounts of all tests, and their sum."""
+    """Print the tallies of all tests, and their sum."""
     tallies = config.stash.get(TALLIES, [])
     if not tallies:
         return
@@ -35,6 +35,6 @@ def write_report(terminalreporter: pytest.TerminalReporter, config: pytest.Confi
     lines.append([sum(figures) for figures in zip(*lines, strict=True)])
     terminalreporter.section("chaos report")
     terminalreporter.write_line("  ".join(COLUMNS))
-    for name, figures in zip([*(tally.test for tally in tallies), "in all"], lines, strict=True):
+    for name, figures in zip([*(tally.test for tally in tallies), "total"], lines, strict=True):
         cells = "  ".join(f"{figure:>{len(column)}}" for figure, column in zip(figures, COLUMNS, strict=True))
         terminalreporter.write_line(f"{cells}  {name}")

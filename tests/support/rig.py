@@ -1,4 +1,4 @@
-"""The chaos tests' rig: an Airflow to kill, a Klap to spoil, and the account of what that cost."""
+"""The rig of the chaos tests: an Airflow, a sandbox, and a tally of faults and paid requests."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def first_attempt(run_id: str) -> str:
     return f"{submission_log(DAG_ID, run_id, 'submit', -1)}.0"
 
 
-#: So that Airflow notices within seconds what usually takes it minutes.
-QUICK_EYES = {
+#: With these settings Airflow notices a failed process within seconds instead of minutes.
+SHORT_HEARTBEATS = {
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "5",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
@@ -40,10 +40,9 @@ QUICK_EYES = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
 }
 
-#: Airflow parses a Dag file when a test asks for it, and seldom otherwise: parsing takes much of two cores. What it
-#: parses then counts at once. By default Airflow drops a new version that comes within 30 s of the last one, and the
-#: next parse is two minutes away.
-SELDOM_READ = {
+#: Airflow parses a Dag file rarely, except when a test requests it, as parsing needs much CPU. A new version counts at
+#: once; by default, Airflow drops one that comes within 30 s of the last one.
+RARE_PARSING = {
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
 }
@@ -52,15 +51,15 @@ SELDOM_READ = {
 @dataclass
 class Tally:
     """
-    The account of one test.
+    The tally of a test.
 
-    :ivar faults: requests that met a fault of Klap's.
+    :ivar faults: requests that got a fault.
     :ivar kills: processes killed.
-    :ivar outages: times that Klap was cut off.
-    :ivar due: the POSTs, for tasks and for exports, that all runs of the test ought to have paid in the end.
-    :ivar paid: those that they paid.
-    :ivar unknown: runs that stopped because the fate of a POST was unknown.
-    :ivar shorts: of each run, how many shorts were selected, delivered, and named as missing in the end.
+    :ivar outages: number of outages of Klap.
+    :ivar due: expected number of paid POSTs, for tasks and for exports.
+    :ivar paid: actual number of paid POSTs.
+    :ivar unknown: runs that stopped because a POST was in doubt.
+    :ivar shorts: number of selected, delivered and missing shorts, by run.
     """
 
     test: str
@@ -136,12 +135,12 @@ class Rig:
             if len(rows) >= answer["total_entries"]:
                 return rows
 
-    def say(self, word: str, entry: str, value: Any) -> None:
+    def record_decision(self, word: str, entry: str, value: Any) -> None:
         """Record a decision, as the user does in the state store of the ledger."""
         key = f"{word}.{entry}"
         self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
 
-    def unsay(self, word: str, entry: str) -> None:
+    def delete_decision(self, word: str, entry: str) -> None:
         """Delete a decision."""
         self.airflow.api("DELETE", f"/assets/{self._ledger_id()}/state-store/{word}.{entry}")
 
@@ -149,7 +148,7 @@ class Rig:
         (asset,) = self.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
         return int(asset["id"])
 
-    def settle(
+    def check_run(
         self,
         run_id: str,
         state: str = "success",
@@ -160,13 +159,13 @@ class Rig:
         unknown: bool = False,
     ) -> dict[str, Any]:
         """
-        Wait for the run's end, check and enter what it cost and what came of it, and return its manifest.
+        Wait for the end of a run, check its paid requests and shorts, and return its manifest.
 
         :param state: the run's final state.
-        :param due: the POSTs, for tasks and for exports, that the whole test ought to have paid by now.
+        :param due: expected number of paid POSTs of the test so far, for tasks and for exports.
         :param delivered: shorts in storage.
         :param missing: shorts that the manifest names as missing.
-        :param unknown: the run stopped because the fate of its POST is unknown.
+        :param unknown: the run stopped because its POST is in doubt.
         """
         assert self.airflow.wait_for_run(DAG_ID, run_id, seconds=300) == state
         self.tally.due, self.tally.paid = due, self.paid()
@@ -183,7 +182,7 @@ class Rig:
         return manifest
 
     def _manifest(self, run_id: str) -> dict[str, Any]:
-        """Return the manifest, if it came to that; beside it lie whole files and nothing else."""
+        """Return the manifest, if there is one, and check the files beside it."""
         submitted = self.returned(run_id, "submit")
         if submitted is None:
             return {"delivered": [], "missing": []}
@@ -206,7 +205,7 @@ class Rig:
         return {str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()}
 
     def has_ended(self, run_id: str) -> bool:
-        """Whether the run is in a final state."""
+        """Return whether the run is in a final state."""
         return self.airflow.run_state(DAG_ID, run_id) in FINISHED
 
     def forget_task_state(self, run_id: str) -> None:
@@ -216,7 +215,7 @@ class Rig:
             self.airflow.api("DELETE", path, params={"map_index": ti["map_index"]})
 
     def deploy(self, **defaults: Any) -> None:
-        """Deploy the DAG anew, with other defaults of its form, and return when Airflow has it. None: as shipped."""
+        """Deploy the Dag with these form defaults (none = as shipped), and return when Airflow has it."""
         file = self.failpoints / "deployed"
         before = self._version()
         file.write_text(json.dumps(defaults)) if defaults else file.unlink()
@@ -231,7 +230,7 @@ class Rig:
         return int(self.airflow.api("GET", f"/dags/{DAG_ID}/details")["latest_dag_version"]["version_number"])
 
     def wait_until(self, run_id: str, task_id: str, state: str, count: int = 1) -> None:
-        """Return when so many instances of the task are in that state."""
+        """Wait until this number of instances of the task are in the state."""
 
         def reached() -> bool:
             found = [(ti["task_id"], ti["state"]) for ti in self.airflow.task_instances(DAG_ID, run_id)]
@@ -300,7 +299,7 @@ class Rig:
         look = {"id": "unfinished", "status": "processing"}
         self.sandbox.fault("GET", path, "status", times=None, code=200, body=look)
         yield
-        self.sandbox.behave()
+        self.sandbox.clear_faults()
         self.tally.faults -= self._met_faults()  # these were none
 
     @contextmanager
@@ -311,7 +310,7 @@ class Rig:
         try:
             yield
         finally:
-            self.wire.mend()
+            self.wire.restore()
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -369,7 +368,7 @@ class Rig:
         return self.tally
 
     def end(self) -> None:
-        """Close the account, and check that all happened that the test ordered."""
+        """Complete the tally, and check that all faults of the test were applied."""
         self.tally.faults += self._met_faults()
         for run_id in self.started:
             if not self.has_ended(run_id):

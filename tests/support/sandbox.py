@@ -1,4 +1,4 @@
-"""A sandbox for tests: ``python -m klap_sandbox`` as a process of its own, on a free port."""
+"""A sandbox for tests: a process of ``python -m klap_sandbox`` on a free port."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Sandbox:
-    """A running sandbox; a context manager that ends it.
+    """A running sandbox. Use as a context manager.
 
-    :param render: make real clips (slow) instead of serving the same tiny MP4 for every export.
-    :param port: 0 = a free one.
-    :param https: where to write the certificate, if it is to serve https.
-    :param strict: refuse whatever Klap's docs do not name, so that no client of ours sends it.
-    :param keep: the folder that it keeps its jobs in, if it is to keep them.
-    :param settings: more of :mod:`klap_sandbox.settings`. Jobs take no time unless told to.
+    :param render: make real clips (slow) instead of one small MP4 for all exports.
+    :param port: its port; 0 = a free one.
+    :param https: file for the certificate; None = serve http.
+    :param strict: refuse what Klap's docs do not name.
+    :param keep: the folder for its jobs; None = they are not kept.
+    :param settings: settings of :mod:`klap_sandbox.settings`. By default, jobs take no time.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Sandbox:
         address = re.search(r"https?://\S+/v2", line)
         if address is None:
             self.stop()
-            raise RuntimeError(f"The sandbox did not start; exit code {self.process.returncode}, it said {line!r}.")
+            raise RuntimeError(f"The sandbox did not start; exit code {self.process.returncode}, output {line!r}.")
         self.url = address[0]
         self.root = self.url.removesuffix("/v2")
 
@@ -70,12 +70,18 @@ class Sandbox:
         return f"{self.root}/sample.mp4"
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
-        """Send one API request with a key; ``more`` goes to requests."""
+        """Send an API request with a key.
+
+        :param more: arguments for requests.
+        """
         headers = {"Authorization": "Bearer kak_test", **more.pop("headers", {})}
         return requests.request(method, self.url + path, headers=headers, timeout=10, verify=self._verify, **more)
 
     def outcome(self, path: str, seconds: float = 60, **more: Any) -> dict[str, Any]:
-        """Look at a task or export until it is no longer processing; ``more`` goes to requests."""
+        """Poll a task or export until it is no longer processing, and return it.
+
+        :param more: arguments for requests.
+        """
         deadline = time.monotonic() + seconds
         while (job := self.call("GET", path, **more).json())["status"] == "processing":
             if time.monotonic() > deadline:
@@ -84,11 +90,17 @@ class Sandbox:
         return dict(job)
 
     def ledger(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The accepted paid POSTs, oldest first; ``kind`` is "task" or "export"."""
+        """Return the accepted paid POSTs, oldest first.
+
+        :param kind: ``task`` or ``export``; None = both.
+        """
         return [entry for entry in self._control("GET", "ledger") if kind in (None, entry["kind"])]
 
     def requests(self, method: str | None = None, path: str | None = None) -> list[dict[str, Any]]:
-        """The requests that came, oldest first; ``path`` is a regular expression on the path without /v2."""
+        """Return the received requests, oldest first.
+
+        :param path: regular expression on the path without ``/v2``.
+        """
         return [
             entry
             for entry in self._control("GET", "requests")
@@ -96,16 +108,16 @@ class Sandbox:
         ]
 
     def fault(self, method: str, path: str, action: str, times: int | None = 1, **more: Any) -> None:
-        """Order a fault; see :mod:`klap_sandbox.faults` for the actions and what ``more`` they take."""
+        """Add a fault; see :mod:`klap_sandbox.faults` for the actions and their fields."""
         fault = {"method": method, "path": path, "action": action, "times": times, **more}
         self._control("POST", "faults", [fault])
 
-    def behave(self) -> None:
-        """Take all orders of faults back. Jobs keep the fate that they were given."""
+    def clear_faults(self) -> None:
+        """Delete all faults. Those that jobs already have stay."""
         self._control("DELETE", "faults")
 
     def reset(self, task_seconds: float = 0, export_seconds: float = 0, **settings: Any) -> None:
-        """Forget everything, and be as at the start but for the times and these settings."""
+        """Delete everything, and restore the initial settings with these changes."""
         self._control("POST", "reset", {"task_seconds": task_seconds, "export_seconds": export_seconds, **settings})
 
     def set(self, **settings: Any) -> None:
@@ -113,11 +125,11 @@ class Sandbox:
         self._control("POST", "settings", settings)
 
     def user(self) -> str:
-        """Make a managed user and return their id."""
+        """Create a managed user, and return the id."""
         return str(self.call("POST", "/users", json={}).json()["id"])
 
     def stop(self) -> None:
-        """End the process; does nothing if it has ended."""
+        """End the process; do nothing if it has exited."""
         self.process.terminate()
         try:
             self.process.wait(timeout=10)

@@ -1,4 +1,4 @@
-"""A state-store backend for tests: each value is a file of a folder, and Airflow's database has its name."""
+"""A state store backend for tests: values are files, and Airflow's database has their names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow.state.metastore import MetastoreBackend
 if TYPE_CHECKING:
     from airflow.sdk._shared.state import AssetScope, TaskScope
 
-#: The environment variable that names the folder.
+#: Environment variable with the folder.
 FOLDER = "KLAP_TEST_STATE_STORE"
-#: What the setting ``[workers] state_store_backend`` is to be.
+#: Value of ``[workers] state_store_backend``.
 NAME = f"{__name__}.FolderStore"
 
 
@@ -40,7 +40,7 @@ class FolderStore(MetastoreBackend):
 
 
 def write(name: str, value: Any) -> str:
-    """Write a value, and return what it is referred to by."""
+    """Write a value, and return its reference."""
     file = Path(os.environ[FOLDER], quote(name, safe="")[:200])
     file.write_text(json.dumps(value))
     return str(file)

@@ -1,4 +1,4 @@
-"""Looking at video files, and making what has their boxes alone."""
+"""Check video files, and make files with the boxes of an MP4."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def box(kind: str, content: bytes = b"") -> bytes:
-    """A box of an MP4."""
+    """Return a box of an MP4."""
     return (8 + len(content)).to_bytes(4, "big") + kind.encode() + content
 
 
 def head_of_mp4(size: int) -> bytes:
-    """The beginning of a whole MP4 of so many bytes, of which all others may be anything."""
+    """Return the start of a valid MP4 of this size; the other bytes can be anything."""
     beginning = box("ftyp", b"mp42mp41") + box("moov")
     return beginning + (size - len(beginning)).to_bytes(4, "big") + b"mdat"
 
 
 def size_of(video: Path) -> tuple[int, int]:
-    """Decode the whole file, and return the width and height of its picture; fails where a frame cannot be decoded."""
+    """Decode the whole file, and return width and height. Fail if a frame cannot be decoded."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-xerror", "-i", str(video), "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A TCP line to a server on this machine that can be cut and mended, and a server whose answers never end."""
+"""A TCP proxy that can be cut and restored, and a server with endless responses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 class Wire:
     """
-    Passes connections on to a server. While it is cut, its port refuses them.
+    A TCP proxy to a server. While it is cut, its port refuses connections.
 
-    :param url: the server's; it stays reachable there.
-    :ivar url: the same, over the wire.
+    :param url: address of the server, which stays reachable.
+    :ivar url: address of the server through the proxy.
     """
 
     def __init__(self, url: str) -> None:
@@ -30,14 +30,14 @@ class Wire:
         self.url = parts._replace(netloc=f"127.0.0.1:{self._port}").geturl()
 
     def cut(self) -> None:
-        """Refuse connections from now on, and break those that there are."""
+        """Refuse new connections, and close existing ones."""
         for each in [self._listener, *self._open]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
             each.close()
         self._open.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Accept connections again."""
         self._listener = self._listen(self._port)
 
@@ -52,7 +52,7 @@ class Wire:
                 client, _ = listener.accept()
                 try:
                     server = socket.create_connection(self._server)
-                except OSError:  # it is just being restarted; whoever is there must hear of it, and the line stays
+                except OSError:  # the server is being restarted
                     client.close()
                     continue
                 self._open |= {client, server}
@@ -72,10 +72,10 @@ class Wire:
 
 class Endless:
     """
-    A server whose answers never end; a context manager.
+    A server with endless responses. Use as a context manager.
 
-    :param start: what each answer begins with.
-    :param piece: what follows, again and again.
+    :param start: start of each response.
+    :param piece: repeated after the start.
     :param pause: seconds between two pieces.
     """
 

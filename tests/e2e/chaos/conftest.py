@@ -10,7 +10,7 @@ import pytest
 
 from demo.airflow import ROOT, LocalAirflow
 from tests.support.report import TALLIES
-from tests.support.rig import QUICK_EYES, SELDOM_READ, Rig
+from tests.support.rig import RARE_PARSING, SHORT_HEARTBEATS, Rig
 from tests.support.sandbox import Sandbox
 from tests.support.wire import Wire
 
@@ -23,8 +23,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     failpoints, here = tmp_path_factory.mktemp("failpoints"), Path(__file__).parent
     api_key = f"kak_{secrets.token_hex(12)}"
     env = {
-        **QUICK_EYES,
-        **SELDOM_READ,
+        **SHORT_HEARTBEATS,
+        **RARE_PARSING,
         "KLAP_FAILPOINTS": str(failpoints),
         "PYTHONPATH": f"{here / 'failpoints'}:{ROOT / 'dags'}",
     }

@@ -38,7 +38,7 @@ def test_a_rough_day_at_klap_is_ridden_out(rig: Rig) -> None:
         rig.sandbox.fault(method, path, action, **more)
     run_id = rig.start()
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     assert {request["fault"] for request in rig.sandbox.requests()} >= {"status", "drop", "html", "empty", "late_list"}
 
 
@@ -48,7 +48,7 @@ def test_a_post_is_sent_again_no_sooner_than_klap_asks_in_either_form_of_retry_a
         rig.sandbox.fault("POST", "^/tasks/", "status", code=429, headers={"Retry-After": asked})
     run_id = rig.start(limit=1)
 
-    rig.settle(run_id, due=(1, 1), delivered=1)
+    rig.check_run(run_id, due=(1, 1), delivered=1)
     first, second, third = (request["at"] for request in rig.sandbox.requests("POST", "^/tasks/"))
     assert second - first >= 3
     assert moment <= third
@@ -65,7 +65,7 @@ def test_an_export_whose_answer_is_lost_or_senseless_is_looked_for_and_paid_once
         rig.sandbox.fault("POST", "/exports$", action, **more)
     run_id = rig.start(limit=5)
 
-    rig.settle(run_id, due=(1, 5), delivered=5)
+    rig.check_run(run_id, due=(1, 5), delivered=5)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_a_task_whose_answer_is_lost_or_senseless_leaves_the_decision_to_a_perso
     rig.sandbox.fault("POST", "^/tasks/", action, **more)
     run_id = rig.start()
 
-    rig.settle(run_id, "failed", due=(1 if action == "accept_then_drop" else 0, 0), delivered=0, unknown=True)
+    rig.check_run(run_id, "failed", due=(1 if action == "accept_then_drop" else 0, 0), delivered=0, unknown=True)
     said = rig.error_of(run_id, "submit")["error"]
     entry = first_attempt(run_id)
     assert f"adopt.{entry}" in said
     assert f"resend.{entry}" in said
 
     found = [billed["id"] for billed in rig.sandbox.ledger("task")]
-    rig.say("adopt", entry, found[0]) if found else rig.say("resend", entry, value=True)
+    rig.record_decision("adopt", entry, found[0]) if found else rig.record_decision("resend", entry, value=True)
     rig.clear(run_id)
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)

@@ -28,53 +28,53 @@ def test_a_list_that_has_changed_at_a_clear_neither_displaces_nor_reorders_what_
     rig: Rig, change: dict[str, Any]
 ) -> None:
     run_id = rig.start()
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     before = selected(rig, run_id)
     rig.sandbox.fault("GET", LIST, "changed_list", **change)
 
     rig.clear(run_id)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     assert selected(rig, run_id) == before
 
 
 def test_a_short_that_somebody_deleted_is_left_out_at_a_clear(rig: Rig) -> None:
     run_id = rig.start()
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     before = selected(rig, run_id)
     rig.sandbox.fault("GET", LIST, "changed_list", shrink=1)
 
     rig.clear(run_id)
 
-    rig.settle(run_id, due=(1, 2), delivered=1)
+    rig.check_run(run_id, due=(1, 2), delivered=1)
     assert selected(rig, run_id) == before[1:]
 
 
 def test_a_clear_that_forgets_what_the_tasks_kept_pays_nothing(rig: Rig) -> None:
     run_id = rig.start()
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     rig.forget_task_state(run_id)
 
     rig.clear(run_id)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_further_shorts_of_an_old_task_cost_just_these_and_the_first_ones_nothing(rig: Rig) -> None:
     first = rig.start(limit=1)
-    rig.settle(first, due=(1, 1), delivered=1)
+    rig.check_run(first, due=(1, 1), delivered=1)
     task = rig.sandbox.ledger("task")[0]["id"]
     listed = [short["project_id"] for short in rig.airflow.xcom(DAG_ID, first, "select_shorts", key="klap_shorts")]
 
     two_more = rig.start(klap_task_id=task, project_ids=listed[1:3])
-    rig.settle(two_more, due=(1, 3), delivered=2)
+    rig.check_run(two_more, due=(1, 3), delivered=2)
     assert selected(rig, two_more) == listed[1:3]
 
     the_best_three = rig.start(klap_task_id=task, limit=3)
-    rig.settle(the_best_three, due=(1, 3), delivered=3)
+    rig.check_run(the_best_three, due=(1, 3), delivered=3)
 
     unknown = rig.start(klap_task_id=task, project_ids=[listed[0], "nosuchshort1"])
-    rig.settle(unknown, "failed", due=(1, 3), delivered=0)
+    rig.check_run(unknown, "failed", due=(1, 3), delivered=0)
     assert "nosuchshort1" in rig.error_of(unknown, "select_shorts")["error"]
 
     bills = [json.loads(path.read_text()) for path in (rig.shorts / task / "runs").iterdir()]
@@ -88,20 +88,20 @@ def test_further_shorts_of_an_old_task_cost_just_these_and_the_first_ones_nothin
 
 def test_a_run_that_was_deleted_is_not_paid_for_anew(rig: Rig) -> None:
     run_id = rig.start(run_id="the_talk")
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
     rig.delete(run_id)
     rig.start(run_id="the_talk")
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
     rig.delete(run_id)
     reusing = rig.start(reuse=True)
-    rig.settle(reusing, due=(1, 2), delivered=2)
+    rig.check_run(reusing, due=(1, 2), delivered=2)
 
 
 def test_another_deploy_never_pays_again_unasked_and_a_person_decides(rig: Rig) -> None:
     run_id = rig.start()
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     entry, task = first_attempt(run_id), rig.sandbox.ledger("task")[0]["id"]
     rig.deploy(language="de", klap_conn_id="klap_elsewhere")
 
@@ -113,14 +113,14 @@ def test_another_deploy_never_pays_again_unasked_and_a_person_decides(rig: Rig) 
     for difference in ('language was not set and is "de"', 'klap_conn_id was "klap_default"', 'host was "http://127.'):
         assert difference in said["error"]
 
-    rig.say("adopt", entry, task)
+    rig.record_decision("adopt", entry, task)
     rig.clear(run_id)
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
-    rig.unsay("adopt", entry)
-    rig.say("resend", entry, value=True)
+    rig.delete_decision("adopt", entry)
+    rig.record_decision("resend", entry, value=True)
     rig.clear(run_id)
-    rig.settle(run_id, due=(2, 4), delivered=2)
+    rig.check_run(run_id, due=(2, 4), delivered=2)
     rig.deploy()
 
 
@@ -133,7 +133,7 @@ def test_an_export_that_klap_handles_or_lists_only_after_the_client_has_given_up
         rig.arm("export.after_answer")
     run_id = rig.start(limit=1)
 
-    rig.settle(run_id, due=(1, 1), delivered=1)
+    rig.check_run(run_id, due=(1, 1), delivered=1)
 
 
 def test_two_runs_that_want_the_same_exports_at_once_pay_for_one(rig: Rig) -> None:
@@ -146,8 +146,8 @@ def test_two_runs_that_want_the_same_exports_at_once_pay_for_one(rig: Rig) -> No
         rig.tally.faults = 0
     rig.sandbox.fault("POST", "/exports$", "delay", times=2, seconds=3)
 
-    rig.settle(first, due=(1, 2), delivered=2)
-    rig.settle(second, due=(1, 2), delivered=2)
+    rig.check_run(first, due=(1, 2), delivered=2)
+    rig.check_run(second, due=(1, 2), delivered=2)
 
 
 def test_a_clear_while_a_post_is_in_flight_pays_once(rig: Rig) -> None:
@@ -162,7 +162,7 @@ def test_a_clear_while_a_post_is_in_flight_pays_once(rig: Rig) -> None:
         json={"dry_run": False, "dag_run_id": run_id, "task_ids": ["short.export"], "only_failed": False},
     )
 
-    rig.settle(run_id, due=(1, 1), delivered=1)
+    rig.check_run(run_id, due=(1, 1), delivered=1)
 
 
 def test_an_answer_that_has_only_the_id_is_enough(rig: Rig) -> None:
@@ -171,4 +171,4 @@ def test_an_answer_that_has_only_the_id_is_enough(rig: Rig) -> None:
     rig.sandbox.fault("POST", "/exports$", "reshape", shape="wrapped")
     run_id = rig.start()
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)

@@ -20,7 +20,7 @@ def test_a_triggerer_killed_in_the_wait_for_the_shorts_costs_time_and_nothing_el
         rig.kill("triggerer")
     rig.restart("triggerer")
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_triggerer_killed_in_the_wait_for_exports_while_klap_is_out_of_reach_costs_time_and_nothing_else(
@@ -36,7 +36,7 @@ def test_a_triggerer_killed_in_the_wait_for_exports_while_klap_is_out_of_reach_c
             rig.wait_until_triggered(run_id, "short.wait_for_export", triggerers=2)
             time.sleep(5)  # for some looks
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_scheduler_killed_with_its_workers_in_the_post_of_exports_costs_time_and_nothing_else(rig: Rig) -> None:
@@ -46,7 +46,7 @@ def test_a_scheduler_killed_with_its_workers_in_the_post_of_exports_costs_time_a
     rig.kill("scheduler")
     rig.restart("scheduler")
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_scheduler_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
@@ -57,7 +57,7 @@ def test_a_scheduler_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> N
     rig.wait_until(run_id, "short.wait_for_export", "success", count=2)  # the triggerer ends them by itself
     rig.restart("scheduler")
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_an_api_server_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
@@ -67,4 +67,4 @@ def test_an_api_server_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) ->
         rig.kill("api-server")
         rig.restart("api-server")
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)

@@ -19,7 +19,7 @@ def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_sibli
     rig.sandbox.fault("POST", "/exports$", "unknown_status", word="daydreaming")
     run_id = rig.start(limit=4)
 
-    manifest = rig.settle(run_id, "failed", due=(1, 4), delivered=1, missing=3)
+    manifest = rig.check_run(run_id, "failed", due=(1, 4), delivered=1, missing=3)
     assert {short["step"] for short in manifest["missing"]} == {"wait_for_export"}
     reasons = [short["error"] for short in manifest["missing"]]
     for words in ("Out of colours", "Gave up", "'daydreaming'"):
@@ -27,7 +27,7 @@ def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_sibli
 
     rig.clear(run_id)  # of what was paid, the failed export alone is paid for anew
 
-    manifest = rig.settle(run_id, "failed", due=(1, 5), delivered=2, missing=2)
+    manifest = rig.check_run(run_id, "failed", due=(1, 5), delivered=2, missing=2)
     assert all("Gave up" in short["error"] for short in manifest["missing"]), "a clear extends no deadline"
     rig.patience(None)
 
@@ -36,13 +36,13 @@ def test_a_task_that_fails_says_why_and_a_clear_pays_for_another(rig: Rig) -> No
     rig.sandbox.fault("POST", "^/tasks/", "job_error", error_code="video_too_long", message="Nine hours of talk")
     run_id = rig.start(limit=1)
 
-    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    manifest = rig.check_run(run_id, "failed", due=(1, 0), delivered=0)
     assert "Nine hours of talk" in manifest["problem"]
     assert "video_too_long" in manifest["problem"]
 
     rig.clear(run_id)
 
-    rig.settle(run_id, due=(2, 1), delivered=1)
+    rig.check_run(run_id, due=(2, 1), delivered=1)
 
 
 def test_a_stuck_task_is_given_up_in_time_and_a_clear_with_more_patience_goes_on_with_it(rig: Rig) -> None:
@@ -51,20 +51,20 @@ def test_a_stuck_task_is_given_up_in_time_and_a_clear_with_more_patience_goes_on
     rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
     run_id = rig.start(limit=1)
 
-    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    manifest = rig.check_run(run_id, "failed", due=(1, 0), delivered=0)
     assert "Gave up" in manifest["problem"]
     assert "raise the timeout" in manifest["problem"]
 
     rig.clear(run_id, only_failed=True)  # which extends no deadline
 
-    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    manifest = rig.check_run(run_id, "failed", due=(1, 0), delivered=0)
     assert "Gave up" in manifest["problem"]
 
     rig.patience(None)
-    rig.sandbox.behave()
+    rig.sandbox.clear_faults()
     rig.clear(run_id, only_failed=True)
 
-    rig.settle(run_id, due=(1, 1), delivered=1)
+    rig.check_run(run_id, due=(1, 1), delivered=1)
 
 
 def test_a_status_word_that_nobody_knows_fails_with_the_word_and_a_clear_goes_on_waiting(rig: Rig) -> None:
@@ -72,11 +72,11 @@ def test_a_status_word_that_nobody_knows_fails_with_the_word_and_a_clear_goes_on
     rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
     run_id = rig.start(limit=1)
 
-    manifest = rig.settle(run_id, "failed", due=(1, 0), delivered=0)
+    manifest = rig.check_run(run_id, "failed", due=(1, 0), delivered=0)
     assert "'daydreaming'" in manifest["problem"]
 
-    rig.sandbox.behave()
+    rig.sandbox.clear_faults()
     rig.sandbox.fault("GET", "^/tasks/", "status", times=2, **looks)  # in passing: that is ridden out
     rig.clear(run_id, only_failed=True)
 
-    rig.settle(run_id, due=(1, 1), delivered=1)
+    rig.check_run(run_id, due=(1, 1), delivered=1)

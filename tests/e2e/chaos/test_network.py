@@ -28,7 +28,7 @@ def test_a_network_that_refuses_in_the_middle_of_a_wait_costs_time_and_nothing_e
         with rig.outage():
             time.sleep(A_WHILE)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_network_where_nobody_answers_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
@@ -38,7 +38,7 @@ def test_a_network_where_nobody_answers_in_a_wait_costs_time_and_nothing_else(ri
         with rig.silence():
             time.sleep(A_WHILE)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_post_that_was_refused_a_connection_is_sent_again_and_paid_once(rig: Rig) -> None:
@@ -46,4 +46,4 @@ def test_a_post_that_was_refused_a_connection_is_sent_again_and_paid_once(rig: R
     for task_id, kind in (("submit", "task"), ("short.export", "export")):
         rig.meet_refusal_at_the_post(run_id, task_id, kind)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)

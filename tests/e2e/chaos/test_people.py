@@ -22,48 +22,48 @@ def test_a_short_marked_failed_in_its_wait_leaves_its_sibling_alone_and_its_clea
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.wait_for_export/0"
         rig.airflow.api("PATCH", path, json={"new_state": "failed"})
 
-    manifest = rig.settle(run_id, "failed", due=(1, 2), delivered=1, missing=1)
+    manifest = rig.check_run(run_id, "failed", due=(1, 2), delivered=1, missing=1)
     assert "wait_for_export" in manifest["missing"][0]["step"]
     assert "failed and left no reason" in manifest["missing"][0]["error"]
 
     rig.clear(run_id, only_failed=True)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_cleared_run_pays_nothing_and_fetches_nothing_again(rig: Rig) -> None:
     run_id = rig.start()
-    before = rig.settle(run_id, due=(1, 2), delivered=2)
+    before = rig.check_run(run_id, due=(1, 2), delivered=2)
 
     rig.clear(run_id)
 
-    after = rig.settle(run_id, due=(1, 2), delivered=2)
+    after = rig.check_run(run_id, due=(1, 2), delivered=2)
     assert after["delivered"] == before["delivered"]
     assert len(rig.sandbox.requests("GET", "^/renders/")) == 2
 
 
 def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_over_it(rig: Rig) -> None:
     run_id = rig.start()
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     short = rig.returned(run_id, "select_shorts")[0]["project_id"]
-    rig.say("resend", f"{export_log(short)}.0", value=True)
+    rig.record_decision("resend", f"{export_log(short)}.0", value=True)
     rig.arm("export.after_answer")
 
     rig.clear(run_id)
 
-    rig.settle(run_id, due=(1, 3), delivered=2)
+    rig.check_run(run_id, due=(1, 3), delivered=2)
 
 
 def test_a_file_that_somebody_spoiled_is_fetched_again_at_a_clear(rig: Rig) -> None:
     run_id = rig.start()
-    before = rig.settle(run_id, due=(1, 2), delivered=2)
+    before = rig.check_run(run_id, due=(1, 2), delivered=2)
     spoiled, _ = rig.shorts.glob(f"{before['klap_task_id']}/*.mp4")
     whole = spoiled.read_bytes()
     spoiled.write_bytes(b"")
 
     rig.clear(run_id)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     assert spoiled.read_bytes() == whole
     assert len(rig.sandbox.requests("GET", "^/renders/")) == 3
 
@@ -71,6 +71,6 @@ def test_a_file_that_somebody_spoiled_is_fetched_again_at_a_clear(rig: Rig) -> N
 def test_a_run_that_is_asked_for_something_under_a_misspelt_name_is_refused_before_anything_is_paid(rig: Rig) -> None:
     run_id = rig.start(limt=1)
 
-    rig.settle(run_id, "failed", due=(0, 0), delivered=0)
+    rig.check_run(run_id, "failed", due=(0, 0), delivered=0)
     assert "'limt' (did you mean 'limit'?)" in rig.error_of(run_id, "submit")["error"]
     assert rig.sandbox.requests("POST") == []

@@ -21,14 +21,14 @@ def test_workers_killed_at_every_moment_around_the_post_of_an_export_pay_once(ri
     rig.sandbox.fault("POST", "/exports$", "delay", times=None, seconds=3)
     run_id = rig.start(limit=4)
 
-    rig.settle(run_id, due=(1, 4), delivered=4)
+    rig.check_run(run_id, due=(1, 4), delivered=4)
 
 
 def test_a_worker_killed_after_the_task_was_recorded_pays_once(rig: Rig) -> None:
     rig.arm("task.after_record")
     run_id = rig.start()
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 @pytest.mark.parametrize("moment", MOMENTS[:3])
@@ -38,38 +38,38 @@ def test_a_worker_killed_around_the_post_of_a_task_leaves_the_decision_to_a_pers
         rig.sandbox.fault("POST", "^/tasks/", "delay", seconds=3)
     run_id = rig.start()
 
-    rig.settle(run_id, "failed", due=(0 if moment == "before_post" else 1, 0), delivered=0, unknown=True)
+    rig.check_run(run_id, "failed", due=(0 if moment == "before_post" else 1, 0), delivered=0, unknown=True)
     said = rig.error_of(run_id, "submit")["error"]
     entry = first_attempt(run_id)
     assert f"adopt.{entry}" in said
     assert f"resend.{entry}" in said
 
     found = [billed["id"] for billed in rig.sandbox.ledger("task")]
-    rig.say("adopt", entry, found[0]) if found else rig.say("resend", entry, value=True)
+    rig.record_decision("adopt", entry, found[0]) if found else rig.record_decision("resend", entry, value=True)
     rig.clear(run_id)
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_permission_to_send_again_is_used_up_though_a_worker_dies_over_it(rig: Rig) -> None:
     rig.arm("task.before_post")
     run_id = rig.start()
-    rig.settle(run_id, "failed", due=(0, 0), delivered=0, unknown=True)
+    rig.check_run(run_id, "failed", due=(0, 0), delivered=0, unknown=True)
     entry = first_attempt(run_id)
-    rig.say("resend", entry, value=True)
+    rig.record_decision("resend", entry, value=True)
     rig.arm("task.after_answer")
     rig.clear(run_id)
 
-    rig.settle(run_id, "failed", due=(1, 0), delivered=0, unknown=True)
-    rig.say("adopt", f"{entry.removesuffix('.0')}.1", rig.sandbox.ledger("task")[0]["id"])
+    rig.check_run(run_id, "failed", due=(1, 0), delivered=0, unknown=True)
+    rig.record_decision("adopt", f"{entry.removesuffix('.0')}.1", rig.sandbox.ledger("task")[0]["id"])
     rig.clear(run_id)
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_worker_killed_in_a_download_leaves_no_half_file_and_costs_the_others_nothing(rig: Rig) -> None:
     rig.arm("download.midway")
     run_id = rig.start()
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
     fetched = sorted(request["path"] for request in rig.sandbox.requests("GET", "^/renders/"))
     assert len(fetched) == 3
     assert len(set(fetched)) == 2

@@ -24,7 +24,7 @@ def test_the_api_key_is_in_nothing_that_was_left_behind(rig: Rig, where: str) ->
     marker = f"marker-{secrets.token_hex(8)}"
     rig.sandbox.fault("POST", "/exports$", "job_error", message=f"{marker}: who is {rig.api_key}?")
     run_id = rig.start(limit=1, name=marker)
-    rig.settle(run_id, "failed", due=(1, 1), delivered=0, missing=1)
+    rig.check_run(run_id, "failed", due=(1, 1), delivered=0, missing=1)
 
     places = {"airflow.db", "*.log", "manifest.json", "dagRuns", "taskInstances", "xcomEntries", "logs", "eventLogs"}
     assert places_with(rig, run_id, marker) >= places, "the search finds what is there"

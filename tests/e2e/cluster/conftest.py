@@ -13,7 +13,7 @@ from demo.cluster import MACHINES, Cluster
 from tests.support.machines import Lines, Machines
 from tests.support.object_storage import ObjectStorage
 from tests.support.report import TALLIES
-from tests.support.rig import QUICK_EYES
+from tests.support.rig import SHORT_HEARTBEATS
 from tests.support.sandbox import Sandbox
 from tests.support.wire import Wire
 
@@ -52,7 +52,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             connections={"klap_default": connection},
             dags=Path(__file__).parent / "dags",
             env={
-                **QUICK_EYES,
+                **SHORT_HEARTBEATS,
                 **QUICK_QUEUE,
                 **UNWATCHED,
                 # Six of a worker's tasks are frozen at a time.

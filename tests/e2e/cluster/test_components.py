@@ -54,7 +54,7 @@ def test_of_two_schedulers_one_dies_with_tasks_under_way_and_the_other_goes_on(r
     rig.kill("scheduler@one")
     rig.release("export")
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_redis_that_comes_back_empty_costs_time_and_nothing_else(rig: Machines) -> None:
@@ -68,7 +68,7 @@ def test_a_redis_that_comes_back_empty_costs_time_and_nothing_else(rig: Machines
     rig.cluster.redis.start()
     rig.take_tasks(*MACHINES)
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_else(rig: Machines) -> None:
@@ -78,10 +78,10 @@ def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_
     rig.cluster.postgres.stop()
     rig.tally.kills += 1
     rig.cluster.postgres.start()
-    rig.wait_until_heard_of()  # or not: who does not survive it has ended then
+    rig.wait_for_heartbeats()  # or not: who does not survive it has ended then
     rig.revive()
 
-    rig.settle(run_id, due=(1, 2), delivered=2)
+    rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
 def test_a_restart_of_everything_one_by_one_costs_time_and_nothing_else(rig: Machines) -> None:
@@ -91,4 +91,4 @@ def test_a_restart_of_everything_one_by_one_costs_time_and_nothing_else(rig: Mac
         runs.append(rig.start(limit=1))
         rig.restart_gently(*names)
 
-    rig.settle_all(runs, due=(len(runs), len(runs)), delivered=1)
+    rig.check_runs(runs, due=(len(runs), len(runs)), delivered=1)

@@ -24,7 +24,7 @@ def test_a_worker_frozen_around_the_posts_of_exports_while_another_takes_over_pa
         runs = [rig.start(limit=3), rig.start(limit=3)]
         assert rig.wait_until_frozen(*moments) == "one"
     with rig.frozen_worker("one"):
-        rig.settle_all(runs, due=(2, 6), delivered=3)
+        rig.check_runs(runs, due=(2, 6), delivered=3)
 
     assert rig.paid() == (2, 6)
 
@@ -43,4 +43,4 @@ def test_a_worker_frozen_around_the_posts_of_tasks_while_another_takes_over_pays
     for run_id in runs:
         if rig.airflow.run_state(DAG_ID, run_id) == "failed":
             rig.answer(run_id)
-    rig.settle_all(runs, due=(6, 6), delivered=1)
+    rig.check_runs(runs, due=(6, 6), delivered=1)

@@ -22,7 +22,7 @@ def test_a_machine_that_dies_in_submit_in_an_export_and_in_a_delivery_costs_time
         rig.kill_machine(rig.wait_until_frozen(*moments))
     rig.revive()
 
-    rig.settle_all(runs, due=(3, 3), delivered=1)
+    rig.check_runs(runs, due=(3, 3), delivered=1)
 
 
 def about_to_post_on_one(rig: Machines) -> str:
@@ -39,7 +39,7 @@ def test_a_worker_that_reaches_klap_and_no_api_server_pays_once(rig: Machines) -
     with rig.all_work_on("two"), rig.cut_off(rig.lines["one"].api):  # or it takes each retry, and fails it at once
         rig.release("export")
         rig.airflow.wait_for(lambda: rig.paid() == (1, 1), seconds=30, what="the POST")
-        rig.settle(run_id, due=(1, 1), delivered=1)
+        rig.check_run(run_id, due=(1, 1), delivered=1)
 
     assert rig.machine_of(run_id, "short.export", 0) == "two"
 
@@ -49,6 +49,6 @@ def test_a_worker_that_reaches_the_api_server_and_no_klap_leaves_it_to_another(r
     with rig.all_work_on("two"), rig.cut_off(rig.lines["one"].klap):
         rig.release("export")
         rig.wait_until(run_id, "short.export", "success")
-    rig.settle(run_id, due=(1, 1), delivered=1)  # whose wait may be with that machine's triggerer
+    rig.check_run(run_id, due=(1, 1), delivered=1)  # whose wait may be with that machine's triggerer
 
     assert rig.machine_of(run_id, "short.export", 0) == "two"

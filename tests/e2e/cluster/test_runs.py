@@ -44,8 +44,8 @@ def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine
     assert rig.airflow.wait_for_run(DAG_ID, reviewed, seconds=300) == "success"
     summary = rig.airflow.xcom(BATCH, batch, "summary")
     assert (summary["runs"], summary["complete"], summary["shorts"]) == (2, 2, 2)
-    rig.settle(plain, due=(4, 6), delivered=3)
-    rig.settle(reviewed, due=(4, 6), delivered=1)
+    rig.check_run(plain, due=(4, 6), delivered=3)
+    rig.check_run(reviewed, due=(4, 6), delivered=1)
     assert Counter(ti["hostname"] for ti in rig.airflow.task_instances(DAG_ID, plain)).keys() == set(MACHINES)
 
     videos = page_klap(rig, run_dag_id=BATCH, run_id=batch)

@@ -16,7 +16,7 @@ import pytest
 
 from demo.airflow import ROOT, Component, LocalAirflow
 from tests.e2e.conftest import BATCH_DAG_ID, DAG_ID, dags
-from tests.support.rig import SELDOM_READ
+from tests.support.rig import RARE_PARSING
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def configured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         dag_folder = dags(tmp_path_factory.mktemp("dags"))
         if request.param == "elsewhere":
             (folder / "klap_default").write_text(json.dumps(connection))
-            with Elsewhere(home, values=values, connections=folder, dags=dag_folder, env=SELDOM_READ) as airflow:
+            with Elsewhere(home, values=values, connections=folder, dags=dag_folder, env=RARE_PARSING) as airflow:
                 yield Configured(airflow, sandbox, shorts, told, [values])
         else:
             plugins = tmp_path_factory.mktemp("read only") / "plugins"
@@ -221,7 +221,7 @@ def configured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
                 plugins=plugins,
                 connections={f"_{TEAM}___klap_default": connection},
                 python=without_the_package(tmp_path_factory.mktemp("python")),
-                env=SELDOM_READ,
+                env=RARE_PARSING,
             )
             with team:
                 for dag_id in (DAG_ID, BATCH_DAG_ID):
