@@ -15,12 +15,12 @@ from pathlib import Path
 import requests
 
 from klap_provider.files.download import Limits, download
-from klap_provider.files.storage import folder_at, whole_file
+from klap_provider.files.storage import atomic_file, folder_at
 
 
 def deliver(url: str, file: Path) -> None:
     """Download like DeliverShortOperator."""
-    with whole_file(folder_at(str(file.parent)) / file.name) as sink:
+    with atomic_file(folder_at(str(file.parent)) / file.name) as sink:
         download(url, sink, Limits(2**40, max_seconds=3600, connect_timeout=10, read_timeout=60, local=True))
 
 

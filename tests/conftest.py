@@ -176,7 +176,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever got lost, nothing of it is under way any more."""
     from klap_provider.rules import in_doubt
 
-    monkeypatch.setattr(in_doubt, "SETTLE", -3600.0)
+    monkeypatch.setattr(in_doubt, "LATE_ARRIVAL", -3600.0)
     monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", ())
 
 

@@ -35,7 +35,7 @@ The exceptions of this package.
     ├── KlapResultError            the task did its work, but Airflow could not store its result
     └── KlapIncompleteError        the run ended, and some shorts are missing
 
-Each exception answers two questions. ``passing``: is the error transient, so that the same request may succeed later?
+Each exception answers two questions. ``transient``: is the error transient, so that the same request may succeed later?
 ``refused``: is it certain that Klap did not accept the request, so that a paid request can be sent again?
 """
 
@@ -44,7 +44,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Fate(NamedTuple):
+class OpenDecision(NamedTuple):
     """
     What a person has to decide about a paid request before its task can go on.
 
@@ -52,21 +52,21 @@ class Fate(NamedTuple):
     :param sent_at: when it was sent, in ISO 8601.
     :param jobs: ids of Klap's jobs that may be what it has made, as far as any are known.
     :param price: US dollars for sending it once more.
-    :param second_hand: whether nobody at Klap has confirmed that price.
+    :param estimated: whether nobody at Klap has confirmed that price.
     """
 
     entry: str
     sent_at: str
     jobs: tuple[str, ...]
     price: float
-    second_hand: bool = True
+    estimated: bool = True
 
 
 class KlapError(Exception):
     """Base of the exceptions of this package. The message says what to do."""
 
     #: Whether the error is transient: the same request may succeed later.
-    passing: bool = False
+    transient: bool = False
     #: Whether it is certain that Klap did not accept the request: nothing was started and nothing was billed.
     refused: bool = False
     #: Seconds to wait before the next try, if Klap sent ``Retry-After``.
@@ -76,7 +76,7 @@ class KlapError(Exception):
     #: Number of paid POSTs of this task that Klap accepted before the error.
     paid: int = 0
     #: What the user has to decide, if a decision is needed.
-    fate: Fate | None = None
+    open_decision: OpenDecision | None = None
 
 
 class _NothingSentError(KlapError):
@@ -110,7 +110,7 @@ class KlapLookUpError(_NothingSentError):
     :param backend: name of that backend.
     """
 
-    passing = True
+    transient = True
 
     def __init__(self, conn_id: str, backend: str) -> None:
         super().__init__(
@@ -131,7 +131,7 @@ class KlapTemplateError(_NothingSentError):
 class KlapTransportError(KlapError):
     """No HTTP response was received."""
 
-    passing = True
+    transient = True
 
 
 class KlapConnectionError(KlapTransportError):
@@ -220,7 +220,7 @@ class KlapRateLimitError(_RefusalError):
     ``requests_per_second`` of the connection.
     """
 
-    passing = True
+    transient = True
 
 
 class KlapServerError(KlapResponseError):
@@ -233,7 +233,7 @@ class KlapServerError(KlapResponseError):
     What to do: nothing. A GET is repeated. A paid request is in doubt: the next try finds out what became of it.
     """
 
-    passing = True
+    transient = True
     #: Whether the body was JSON, as the API's is.
     is_json: bool = True
 
@@ -253,7 +253,7 @@ class KlapAnswerError(KlapResponseError):
     What to do: nothing, if it passes. Otherwise check the Host of the connection, and firewalls before Klap.
     """
 
-    passing = True
+    transient = True
 
 
 class KlapJobError(KlapError):
@@ -300,7 +300,7 @@ class KlapWaitError(KlapJobError):
     triggerer.
     """
 
-    passing = True
+    transient = True
 
 
 class KlapNoShortsError(KlapError):
@@ -329,7 +329,7 @@ class KlapSubmitPendingError(KlapError):
     :param retry_after: seconds until it may be sent again.
     """
 
-    passing = True
+    transient = True
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -349,12 +349,12 @@ class _TransferError(KlapError):
     Bytes did not get through.
 
     :param message: what happened and what to do.
-    :param passing: whether another try may succeed.
+    :param transient: whether another try may succeed.
     """
 
-    def __init__(self, message: str, *, passing: bool) -> None:
+    def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
 class KlapDownloadError(_TransferError):
@@ -391,7 +391,7 @@ class KlapNotServedError(KlapStorageError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, passing=False)
+        super().__init__(message, transient=False)
 
 
 class KlapIncompleteError(KlapError):

@@ -2,7 +2,7 @@
 What tasks leave for each other, for the UI and for other Dags: every key and its shape.
 
 Values are plain JSON, small, and without secrets: ids, names, scores and paths. They have no bytes and no complete API
-response. :data:`LEFT_BY` lists which operator leaves which XCom. At the end are the name of the ledger's asset, and the
+response. :data:`XCOMS` lists which operator leaves which XCom. At the end are the name of the ledger's asset, and the
 keys of Airflow's task state store, where a task keeps what saves work and may be lost.
 """
 
@@ -23,9 +23,9 @@ SHORTS_KEY = "klap_shorts"
 REVIEW_KEY = "klap_review"
 #: What became of each selected short, best first: a list of :class:`Outcome`.
 OUTCOME_KEY = "klap_outcome"
-#: Klap's texts for the selected shorts, for the JSON files beside the videos: a list of :class:`Described`. Shorts for
+#: Klap's texts for the selected shorts, for the JSON files beside the videos: a list of :class:`ShortFacts`. Shorts for
 #: which Klap's list lacks a text are left out. After a review the list is empty, as texts may have changed since.
-DESCRIBED_KEY = "klap_described"
+FACTS_KEY = "klap_facts"
 #: What exports of the listed shorts cost, and the deadline of the review: :class:`Offer`.
 OFFER_KEY = "klap_offer"
 #: What the run has cost, also if it failed: :class:`RunCost`, if the cost is calculated.
@@ -44,7 +44,7 @@ class _Said(TypedDict):
     project_id: str | None
 
 
-class Fate(TypedDict):
+class OpenDecision(TypedDict):
     """A decision about a paid request that the user has to make before the task can continue."""
 
     #: Key of the request in the ledger.
@@ -56,14 +56,14 @@ class Fate(TypedDict):
     #: Price of sending the request again, in US dollars.
     price: float
     #: Whether the price is estimated.
-    second_hand: bool
+    estimated: bool
 
 
 class Failure(_Said, total=False):
     """Why a task failed. Left for later tasks and for the *Shorts* tab."""
 
     #: Set if the user has to decide how the task continues.
-    fate: Fate
+    open_decision: OpenDecision
 
     #: Number of paid POSTs of the task that Klap accepted before the error.
     paid: int
@@ -146,7 +146,7 @@ class Facts(TypedDict):
     transcript: str | None
 
 
-class Described(Facts):
+class ShortFacts(Facts):
     """What Klap's list has about a short, with the id of the short."""
 
     project_id: str
@@ -158,11 +158,11 @@ class Offer(TypedDict):
     #: Price of one export in US dollars.
     price: float
     #: Whether the price is estimated.
-    second_hand: bool
+    estimated: bool
     #: US dollars that the run has paid before the exports.
     spent: float
     #: How many exports the budget covers; None: any number.
-    room: int | None
+    covered: int | None
     #: Deadline of the review, ISO 8601; None without a review.
     deadline: str | None
 
@@ -171,7 +171,7 @@ class Review(TypedDict):
     """The result of a review."""
 
     #: Ids of the selected shorts, best first.
-    picked: list[str]
+    selected: list[str]
     #: Name or id of the reviewer; None if nobody answered in time.
     by: str | None
     #: When the reviewer answered, ISO 8601.
@@ -294,7 +294,7 @@ class RunCost(TypedDict):
     #: Prices of an input video, a generated short and an export, in US dollars.
     prices: dict[str, float]
     #: Whether one of the prices is estimated.
-    second_hand: bool
+    estimated: bool
 
 
 class Published(TypedDict):
@@ -308,7 +308,7 @@ class Published(TypedDict):
     cost: RunCost | None
 
 
-class TaggedShort(Described, Stored):
+class TaggedShort(ShortFacts, Stored):
     """A delivered short in the asset event of a run. The transcript is None if it is longer than 10,000 characters."""
 
     #: Path or URL of the JSON file beside the video.
@@ -387,10 +387,10 @@ class Summary(Unlisted):
     incomplete: list[IncompleteVideo]
 
 
-_LISTED = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, DESCRIBED_KEY: Described}
+_LISTED = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, FACTS_KEY: ShortFacts}
 
 #: By operator: which shape it leaves under which key. For a list, the shape of its items.
-LEFT_BY: Mapping[str, Mapping[str, type]] = {
+XCOMS: Mapping[str, Mapping[str, type]] = {
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
     "TaskStatusSensor": {RETURN_KEY: TaskReady},
@@ -412,6 +412,6 @@ LEDGER = "klap_ledger"
 
 #: State of a wait: ``{"target": str, "started_at": float, "unknown_since": float | None}``. Once the task is ready,
 #: also ``ready_at``, ``seen`` and ``seen_since`` of its :class:`~klap_provider.rules.polling.PollState`.
-WATCH_KEY = "klap_watch"
+WAIT_STATE_KEY = "klap_wait"
 #: State of a delivery: :class:`File`.
 DELIVERED_KEY = "klap_delivered"

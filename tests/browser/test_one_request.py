@@ -57,8 +57,12 @@ def failed() -> dict[str, Any]:
     run = whole_run(DAG, "failed", state="failed")
     submit, wait, select, export, *_ = run["tasks"]
     select["xcoms"]["klap_offer"] = "file:///nowhere.json"
-    doubt = {"entry": EXPORT, "sent_at": at(1), "jobs": [], "price": 0.48, "second_hand": True}
-    export = {**export, "state": "failed", "xcoms": {"klap_error": {"error": "It may have arrived.", "fate": doubt}}}
+    doubt = {"entry": EXPORT, "sent_at": at(1), "jobs": [], "price": 0.48, "estimated": True}
+    export = {
+        **export,
+        "state": "failed",
+        "xcoms": {"klap_error": {"error": "It may have arrived.", "open_decision": doubt}},
+    }
     later = [
         {"operator": operator, "map_index": 0, "state": "upstream_failed"}
         for operator in ("ExportStatusSensor", "DeliverShortOperator")

@@ -54,7 +54,7 @@ def test_two_of_five_are_picked_and_two_are_exported(page: Page, stage: Stage, a
     manifest = json.loads(next(stage.shorts.glob(f"{task_of(stage, asked)}/manifest.json")).read_text())
     picked = [shorts[1]["project_id"], shorts[4]["project_id"]]
     assert [short["project_id"] for short in manifest["delivered"]] == picked
-    assert manifest["review"]["picked"] == picked
+    assert manifest["review"]["selected"] == picked
     assert manifest["review"]["by"] == "Anonymous"
 
 

@@ -64,7 +64,7 @@ async def test_every_look_gives_what_the_worker_would_see(klap: Sandbox) -> None
 
 @each_failure
 async def test_a_look_fails_exactly_as_on_a_worker_and_is_left_to_the_poll_loop(
-    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], passing: bool
+    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], transient: bool
 ) -> None:
     klap.fault("GET", "^/exports$", fault, times=None, **more)
     with pytest.raises(kind) as here:
@@ -74,7 +74,7 @@ async def test_a_look_fails_exactly_as_on_a_worker_and_is_left_to_the_poll_loop(
     with pytest.raises(kind) as there:
         await asyncio.to_thread(KlapHook().call, calls.list_exports(), backoff=ONCE)
     assert type(here.value) is type(there.value) is kind
-    assert here.value.passing is there.value.passing is passing
+    assert here.value.transient is there.value.transient is transient
     assert here.value.refused is there.value.refused
     assert here.value.retry_after == there.value.retry_after
     if not isinstance(here.value, KlapNoAnswerError):

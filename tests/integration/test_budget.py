@@ -63,7 +63,7 @@ def test_what_the_run_may_cost_is_logged_before_the_submission_with_whose_prices
 ) -> None:
     airflow(make).run()
     log = capfd.readouterr().out
-    assert f"up to {line} (second-hand list prices)" in log
+    assert f"up to {line} (estimated prices)" in log
     assert log.index("up to") < log.index("Klap accepted POST")
 
 
@@ -86,7 +86,7 @@ def test_a_budget_must_do_for_the_video_its_clips_and_one_export(
     [
         (submit(budget=2), r"Lower max_clip_count to 3, or raise the budget\.$"),
         (submit(budget=1), r"prices\)\. Raise the budget\.$"),
-        (video(budget=0.9), r"= \$0\.92 \(second-hand list prices\)\. Raise the budget\.$"),
+        (video(budget=0.9), r"= \$0\.92 \(estimated prices\)\. Raise the budget\.$"),
     ],
 )
 def test_the_refusal_says_what_to_lower_where_that_helps(
@@ -247,12 +247,12 @@ def test_a_person_is_told_for_how_many_the_budget_does_and_of_more_the_best_are_
     task = select(ReviewShortsOperator, budget=2.7)
     task.answer = ["2. b (70)", "3. c (50)", "4. d (30)"], "Ada"
     assert [short["project_id"] for short in task.run()] == ["b", "c"]
-    assert reasons(task) == {"a": "not_picked", "b": None, "c": None, "d": "beyond_budget"}
+    assert reasons(task) == {"a": "not_selected", "b": None, "c": None, "d": "beyond_budget"}
     (question,) = task.supervisor.questions
     assert question.defaults == ["1. a (90)", "2. b (70)"]
     assert "The budget does for **2** of them" in str(question.body)
-    assert task.xcom("klap_offer")["room"] == 2
-    assert task.xcom("klap_review")["picked"] == ["b", "c", "d"]
+    assert task.xcom("klap_offer")["covered"] == 2
+    assert task.xcom("klap_review")["selected"] == ["b", "c", "d"]
     assert "for the best 2 of 3 exports" in capfd.readouterr().out
 
 

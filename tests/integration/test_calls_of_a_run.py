@@ -92,7 +92,7 @@ def test_what_the_tasks_of_a_short_ask_of_airflow(
     [short] = make_shorts(1)
     ids = {"project_id": short["id"], "folder_id": short["folder_id"]}
     airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
-    supervisor.put_xcom("list", [], "klap_described")
+    supervisor.put_xcom("list", [], "klap_facts")
 
     def asked(operator: type[BaseOperator], **fields: Any) -> tuple[Any, Counter[str]]:
         supervisor.said.clear()

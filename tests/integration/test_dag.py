@@ -416,7 +416,7 @@ def test_the_manifest_has_what_klap_was_paid_for(runs: dict[str, Any], run: str)
     cost = manifest(runs, run)["cost"]
     counts = [cost[name] for name in ("input_videos", "generated_shorts", "exports")]
     assert counts == [1, 6, 3], "also for the export that failed"
-    assert (cost["total"], cost["second_hand"]) == (3.8, True)
+    assert (cost["total"], cost["estimated"]) == (3.8, True)
 
 
 def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, Any]) -> None:

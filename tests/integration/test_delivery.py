@@ -34,7 +34,7 @@ from klap_provider.errors import (
 from klap_provider.files.storage import Writer, part_name
 from klap_provider.operators import DeliverShortOperator, ListShortsOperator
 from klap_provider.rules.ledger import delivered_entry
-from klap_provider.xcoms import DELIVERED_KEY, DESCRIBED_KEY, DeliveredRow
+from klap_provider.xcoms import DELIVERED_KEY, FACTS_KEY, DeliveredRow
 from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.videos import box, head_of_mp4
 from tests.support.wire import Endless
@@ -517,9 +517,9 @@ def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
     tmp_path: Path,
 ) -> None:
     airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
-    told = supervisor.xcom("list", DESCRIBED_KEY)
+    told = supervisor.xcom("list", FACTS_KEY)
     another = {**told[0], "project_id": "another", "transcript": "What another one says."}
-    supervisor.put_xcom("list", [another, *told], DESCRIBED_KEY)
+    supervisor.put_xcom("list", [another, *told], FACTS_KEY)
     result = deliver(list_task_id="list").run()
     assert klap.requests("GET", f"{short['project_id']}$") == []
     from_list = sidecar(tmp_path)
@@ -618,7 +618,7 @@ def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_deli
     task = deliver()
     with pytest.raises(KlapDownloadError, match=words) as failure:
         task.run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert task.store == {}
     assert task.xcom("klap_error")["project_id"] == short["project_id"]
     assert sorted(os.listdir(tmp_path)) == others
@@ -681,7 +681,7 @@ def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_le
     raw(head, body)
     with pytest.raises(KlapDownloadError, match=r"not a whole MP4|broke off") as failure:
         deliver().run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert "s3cret" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
@@ -761,7 +761,7 @@ def test_a_video_that_is_compressed_unasked_is_refused_with_that(
     said = "sent with Content-Encoding gzip although the request asked for identity"
     with pytest.raises(KlapDownloadError, match=said) as failure:
         deliver().run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert os.listdir(tmp_path) == []
 
 
@@ -815,7 +815,7 @@ def test_a_file_beyond_the_limit_is_given_up_and_not_tried_again(
 ) -> None:
     with pytest.raises(KlapDownloadError, match=r"limit is 1000.*max_bytes") as failure:
         deliver(max_bytes=1000).run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert os.listdir(tmp_path) == []
 
 
@@ -847,7 +847,7 @@ def test_a_download_that_takes_too_long_is_given_up(
     moved(f"{elsewhere}/slow")
     with pytest.raises(KlapDownloadError, match=r"0\.3 s.*download_timeout") as failure:
         deliver(download_timeout=0.3).run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert os.listdir(tmp_path) == []
 
 
@@ -871,7 +871,7 @@ def test_a_server_that_drips_what_is_no_video_is_given_up_in_time(
         moved(f"{server.url}/a.mp4?SECRET")
         with pytest.raises(KlapDownloadError, match=r"not complete after 0\.3 s.*download_timeout") as failure:
             deliver(download_timeout=0.3).run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert "SECRET" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
@@ -921,7 +921,7 @@ def test_a_fourth_redirect_is_not_followed(
     moved(f"{elsewhere}/hops/4")
     with pytest.raises(KlapDownloadError, match="More than 3 redirects") as failure:
         deliver().run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert [path for path, _ in Elsewhere.seen] == [f"/hops/{left}" for left in (4, 3, 2, 1)]
     assert os.listdir(tmp_path) == []
 
@@ -939,7 +939,7 @@ def test_what_is_not_https_is_not_fetched_and_its_signature_not_told(
     moved(f"{elsewhere}/to?{address}" if redirected else address)
     with pytest.raises(KlapDownloadError, match="not https") as failure:
         deliver().run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert "s3cret" not in str(failure.value)
     assert os.listdir(tmp_path) == []
 
@@ -964,15 +964,15 @@ def test_an_export_that_is_not_ready_is_not_delivered_although_it_has_an_address
     assert (downloads(klap), os.listdir(tmp_path)) == (0, [])
 
 
-@pytest.mark.parametrize(("status", "passing"), [("processing", True), ("error", False), ("ready", True)])
+@pytest.mark.parametrize(("status", "transient"), [("processing", True), ("error", False), ("ready", True)])
 def test_an_export_without_a_video_is_not_delivered(
-    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, status: str, passing: bool
+    klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, status: str, transient: bool
 ) -> None:
     body = {"id": short["export_id"], "status": status, "src_url": None}
     klap.fault("GET", LOOK, "status", code=200, body=body)
     with pytest.raises(KlapDownloadError, match=f"{short['export_id']} is '{status}'.*ExportStatusSensor") as failure:
         deliver().run()
-    assert failure.value.passing is passing
+    assert failure.value.transient is transient
     assert downloads(klap) == 0
     assert os.listdir(tmp_path) == []
 
@@ -1050,7 +1050,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_nothing_fetched(
     task = deliver(destination=str(tmp_path / "file"), subfolder="task1")
     with pytest.raises(KlapStorageError, match=r"destination: .*file") as failure:
         task.run()
-    assert failure.value.passing, "it is paid for, so another try is worth it"
+    assert failure.value.transient, "it is paid for, so another try is worth it"
     assert str(tmp_path / "file") in task.xcom("klap_error")["error"]
     assert downloads(klap) == 0
 
@@ -1147,7 +1147,7 @@ def test_what_the_tasks_before_it_have_not_left_is_asked_for(
     supervisor: Supervisor, short: dict[str, str], deliver: Callable[..., Played], tmp_path: Path, left: str | None
 ) -> None:
     supervisor.put_xcom("wait", left)
-    supervisor.put_xcom("list", left, DESCRIBED_KEY)
+    supervisor.put_xcom("list", left, FACTS_KEY)
     assert deliver(wait_task_id="wait", list_task_id="list").run()["src_url"] == short["src_url"]
     assert sidecar(tmp_path)["project_id"] == short["project_id"]
 
@@ -1173,5 +1173,5 @@ def test_a_storage_that_refuses_what_was_paid_for_is_worth_another_try(
             patch.setattr(storage, "open", opened)
             with pytest.raises(KlapStorageError, match=rf"destination: .*{refused} was refused") as failure:
                 task.run()
-        assert failure.value.passing
+        assert failure.value.transient
         assert task.run()["size"]

@@ -13,7 +13,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 
 from klap_provider.airflow_internals.tasks import runs_on_one_machine
 from klap_provider.errors import KlapConfigError, KlapInputError, KlapStorageError
-from klap_provider.files.destination import settled
+from klap_provider.files.destination import resolve_destination
 from klap_provider.operators import (
     DeliverShortOperator,
     PublishShortsOperator,
@@ -121,13 +121,13 @@ def test_a_pod_that_is_told_that_its_executor_is_local_is_not(name: str, monkeyp
 
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_where_nobody_says_anything_shorts_go_to_airflows_home(nothing: str | None) -> None:
-    assert settled(nothing, klap_conn_id="klap_default") == home_folder()
+    assert resolve_destination(nothing, klap_conn_id="klap_default") == home_folder()
 
 
 @pytest.mark.usefixtures("several_machines")
 def test_on_several_machines_there_is_no_such_place_and_the_error_says_what_to_do() -> None:
     with pytest.raises(KlapInputError) as refused:
-        settled(None, klap_conn_id="klap_team")
+        resolve_destination(None, klap_conn_id="klap_team")
     for part in ("destination is empty", "s3://", "connection 'klap_team'", "Extra", "share that folder"):
         assert part in str(refused.value)
 
@@ -136,10 +136,10 @@ def test_on_several_machines_there_is_no_such_place_and_the_error_says_what_to_d
 def test_a_path_that_somebody_gave_is_taken_and_what_it_must_be_is_said_on_several_machines(
     path: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert settled(path, klap_conn_id="klap_default") == path
+    assert resolve_destination(path, klap_conn_id="klap_default") == path
     assert caplog.records == []
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
-    assert settled(path, klap_conn_id="klap_default") == path
+    assert resolve_destination(path, klap_conn_id="klap_default") == path
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert path in warning.getMessage()
@@ -148,7 +148,7 @@ def test_a_path_that_somebody_gave_is_taken_and_what_it_must_be_is_said_on_sever
 
 @pytest.mark.usefixtures("several_machines")
 def test_object_storage_is_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    assert settled("s3://aws@bucket/shorts", klap_conn_id="klap_default") == "s3://aws@bucket/shorts"
+    assert resolve_destination("s3://aws@bucket/shorts", klap_conn_id="klap_default") == "s3://aws@bucket/shorts"
     assert caplog.records == []
 
 

@@ -74,7 +74,7 @@ FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
     ("status", {"code": 408}, KlapServerError, True),
 ]
 each_failure = pytest.mark.parametrize(
-    ("fault", "more", "kind", "passing"), FAILURES, ids=lambda value: str(value)[:30]
+    ("fault", "more", "kind", "transient"), FAILURES, ids=lambda value: str(value)[:30]
 )
 
 
@@ -290,28 +290,28 @@ def test_a_query_goes_out_encoded(connect: Callable[..., None]) -> None:
 
 @each_failure
 def test_a_get_is_repeated_after_what_may_pass_until_it_succeeds(
-    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], passing: bool
+    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], transient: bool
 ) -> None:
     klap.fault("GET", "^/exports$", fault, times=2, **more)
     hook = KlapHook(backoff=QUICK)
-    if passing:
+    if transient:
         assert hook.call(calls.list_exports()) == []
     else:
         with pytest.raises(kind):
             hook.call(calls.list_exports())
-    assert len(klap.requests("GET", "^/exports$")) == (3 if passing else 1)
+    assert len(klap.requests("GET", "^/exports$")) == (3 if transient else 1)
 
 
 @each_failure
 def test_a_get_that_keeps_failing_ends_with_its_failure_after_the_last_attempt(
-    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], passing: bool
+    klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], transient: bool
 ) -> None:
     klap.fault("GET", "^/exports$", fault, times=None, **more)
     with pytest.raises(kind) as failed:
         KlapHook(backoff=QUICK).call(calls.list_exports())
     assert type(failed.value) is kind
-    assert failed.value.passing is passing
-    assert len(klap.requests("GET", "^/exports$")) == (3 if passing else 1)
+    assert failed.value.transient is transient
+    assert len(klap.requests("GET", "^/exports$")) == (3 if transient else 1)
 
 
 @pytest.mark.parametrize(

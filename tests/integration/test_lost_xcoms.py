@@ -52,7 +52,7 @@ def test_a_run_whose_results_are_lost_says_which_and_what_to_do(
         supervisor.put_xcom(task_id, lost(task_id), key, map_index=index)
     with pytest.raises(KlapTemplateError, match=rf"{task_id}.*cannot be read.*xcoms.*clear that task") as failed:
         airflow(publish).run()
-    assert not failed.value.passing
+    assert not failed.value.transient
     assert supervisor.xcom("publish", "klap_error")["type"] == "KlapTemplateError"
 
 

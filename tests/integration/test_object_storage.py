@@ -24,7 +24,7 @@ from klap_provider.errors import (
     KlapStorageError,
 )
 from klap_provider.files.signing import SIGNED_FOR
-from klap_provider.files.storage import WRITE_CHECK, check_destination, folder_at, whole_file
+from klap_provider.files.storage import WRITE_CHECK, atomic_file, check_destination, folder_at
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
 from tests.support.object_storage import ObjectStorage, killed_in_an_upload
 from tests.support.wire import Wire
@@ -187,7 +187,7 @@ def test_a_video_that_is_not_there_is_told_before_anything_is_paid(
     task = submit(url)
     with pytest.raises(kind, match=f"^source_video_url.*{words}") as failure:
         task.run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert task.xcom("klap_error")["type"] == kind.__name__
     assert (klap.requests("POST"), task.store) == ([], {})
 
@@ -198,7 +198,7 @@ def test_a_video_that_may_not_be_read_is_told_before_anything_is_paid(
 ) -> None:
     with pytest.raises(KlapStorageError, match=r"^source_video_url: .* was refused .*Check the credentials") as failure:
         submit().run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert klap.requests("POST") == []
 
 
@@ -210,7 +210,7 @@ def test_a_storage_that_does_not_answer_is_tried_again_and_leaves_no_doubt_about
     task = submit("s3://media_s3@media/a.mp4")
     with pytest.raises(KlapStorageError, match=r"source_video_url: .* failed") as failure:
         task.run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert task.store == {}
     connect_s3(s3.url)
     task.run()
@@ -258,7 +258,7 @@ def test_a_destination_that_is_not_there_is_told_before_anything_is_paid_and_nev
 ) -> None:
     with pytest.raises(kind, match=f"^destination.*{words}") as failure:
         submit("https://example.com/talk.mp4", destination=destination).run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert klap.requests("POST") == []
     assert [bucket["Name"] for bucket in s3.s3.list_buckets()["Buckets"]] == ["media"]
 
@@ -396,7 +396,7 @@ def test_a_bucket_that_went_away_is_worth_another_try_once_a_short_is_paid_for(
     task = deliver(klap, destination="s3://media_s3@medla/shorts")
     with pytest.raises(KlapStorageError, match=r"destination: .*medla") as failure:
         task.run()
-    assert failure.value.passing
+    assert failure.value.transient
     assert [bucket["Name"] for bucket in s3.s3.list_buckets()["Buckets"]] == ["media"]
 
 
@@ -405,7 +405,7 @@ def test_a_large_file_goes_up_in_parts_and_takes_little_memory(s3: ObjectStorage
     megabyte = bytes(range(256)) * 4096
     folder_at("s3://media_s3@media").exists()  # the client's own memory is not meant
     tracemalloc.start()
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         for _ in range(60):
             sink.write(megabyte)
         (upload,) = s3.uploads()
@@ -428,7 +428,7 @@ def test_nothing_is_left_of_an_upload_that_was_given_up(
     path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
 
     def give_up() -> None:
-        with whole_file(path) as sink:
+        with atomic_file(path) as sink:
             for _ in range(megabytes):
                 sink.write(bytes(MEGABYTE))
             raise failure
@@ -447,7 +447,7 @@ def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(
     path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
 
     def fail() -> None:
-        with whole_file(path) as sink:
+        with atomic_file(path) as sink:
             for _ in range(40):
                 sink.write(bytes(MEGABYTE))
             wire.cut()
@@ -479,7 +479,7 @@ def test_a_file_that_is_there_stays_until_its_successor_is_whole(s3: ObjectStora
     path = folder_at("s3://media_s3@media/shorts") / "manifest.json"
     for content in (b"old", b"new"):
         before = s3.keys()
-        with whole_file(path) as sink:
+        with atomic_file(path) as sink:
             sink.write(content)
             assert s3.keys() == before
         assert s3.get("shorts/manifest.json") == content

@@ -31,7 +31,7 @@ from klap_provider.errors import (
 )
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.rules.in_doubt import SETTLE
+from klap_provider.rules.in_doubt import LATE_ARRIVAL
 from klap_provider.rules.ledger import delivered_entry, export_log, submission_log
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.xcoms import LEDGER
@@ -339,7 +339,7 @@ def test_what_was_paid_for_is_in_the_ledger(supervisor: Supervisor, klap: Sandbo
     (billed,) = klap.ledger()
     rows = {name: json.loads(row) for name, row in supervisor.ledger.items()}
     attempt = rows[ENTRY]
-    assert (attempt["run"], attempt["asked"]["language"]) == ("videos monday", "en")
+    assert (attempt["run"], attempt["inputs"]["language"]) == ("videos monday", "en")
     [payment] = [row for name, row in rows.items() if name.startswith("paid.")]
     assert payment == {
         "version": 1,
@@ -347,7 +347,7 @@ def test_what_was_paid_for_is_in_the_ledger(supervisor: Supervisor, klap: Sandbo
         "run": "videos monday",
         "at": attempt["submitted_at"],
         "price": 0.44,
-        "second_hand": True,
+        "estimated": True,
         "what": "video-to-shorts of The talk",
         "video": TALK,
         "settings": "Language: English, Emojis: no",
@@ -601,10 +601,10 @@ def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
             task.run()
         words.append(str(stop.value))
     assert words[0] == words[1] == words[2]
-    fate = task.xcom("klap_error")["fate"]
-    assert fate["entry"] in words[0]
-    assert fate["sent_at"] in words[0]
-    assert (fate["jobs"], fate["price"], fate["second_hand"]) == ([], 0.44, True)
+    open_decision = task.xcom("klap_error")["open_decision"]
+    assert open_decision["entry"] in words[0]
+    assert open_decision["sent_at"] in words[0]
+    assert (open_decision["jobs"], open_decision["price"], open_decision["estimated"]) == ([], 0.44, True)
     assert posts(klap, POST_TASK) == 1
     assert len(klap.ledger()) == billed
 
@@ -894,9 +894,9 @@ def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandb
     assert shorts[:1] == [{**short, **extra} for short in selected]
     assert task.xcom("klap_offer") == {
         "price": 0.48,
-        "second_hand": True,
+        "estimated": True,
         "spent": 1.72,
-        "room": None,
+        "covered": None,
         "deadline": None,
     }
 
@@ -1198,7 +1198,7 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
     task = airflow(export(short))
     with pytest.raises(KlapError) as lost:
         task.run()
-    assert lost.value.passing
+    assert lost.value.transient
     assert len(klap.ledger("export")) == billed
     if not billed:  # and nothing proves it
         with pytest.raises(KlapSubmitUncertainError, match="shows none of yours"):
@@ -1239,7 +1239,7 @@ def test_a_listed_export_of_which_no_response_arrived_either_shows_that_the_list
 def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
     klap: Sandbox, airflow: Airflow, short: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klap_provider.rules.in_doubt.SETTLE", SETTLE)  # as shipped
+    monkeypatch.setattr("klap_provider.rules.in_doubt.LATE_ARRIVAL", LATE_ARRIVAL)  # as shipped
     klap.fault("POST", POST_EXPORT, "drop")
     task = airflow(export(short))
     with pytest.raises(KlapNoAnswerError):
@@ -1548,7 +1548,7 @@ def test_a_secrets_backend_that_does_not_answer_is_no_missing_connection(
     task = airflow(submit())
     with pytest.raises(KlapLookUpError, match=r"'klap_default'.*ExecutionAPISecretsBackend did not answer") as failure:
         task.run()
-    assert (failure.value.passing, failure.value.refused) == (True, True)
+    assert (failure.value.transient, failure.value.refused) == (True, True)
     supervisor.broken = ()
     with pytest.raises(KlapConfigError, match="no Airflow connection 'klap_default'"):
         task.run()
@@ -1577,7 +1577,7 @@ def test_a_run_that_was_asked_for_something_under_another_name_is_refused_before
     task = airflow(submit(operator, strict_conf=True), params=params, conf=conf)
     with pytest.raises(KlapInputError, match=said) as failure:
         task.run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert task.xcom("klap_error")["type"] == "KlapInputError"
     assert klap.requests() == []
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.errors import KlapInputError
-from klap_provider.files.preflight import look_at, problems
+from klap_provider.files.preflight import check_video, problems
 from klap_provider.operators import SubmitShortsOperator, SubmitVideoOperator
 
 if TYPE_CHECKING:
@@ -97,23 +97,23 @@ def test_a_web_page_or_a_picture_is_no_video_and_anything_unknown_may_be_one(
     sandbox: Sandbox, sent_as: str, problem: str | None
 ) -> None:
     sandbox.fault("*", SAMPLE, "status", code=200, headers={"Content-Type": sent_as}, times=None)
-    assert look_at(sandbox.sample, local=True).problem == problem
+    assert check_video(sandbox.sample, local=True).problem == problem
 
 
 def test_the_get_has_the_last_word_on_what_is_sent(sandbox: Sandbox) -> None:
     sandbox.fault("HEAD", SAMPLE, "status", code=200, headers={"Content-Type": "text/html"})
-    assert look_at(sandbox.sample, local=True) == (None, None)
+    assert check_video(sandbox.sample, local=True) == (None, None)
     sandbox.fault("HEAD", SAMPLE, "drop")
     sandbox.fault("GET", SAMPLE, "html")
-    assert look_at(sandbox.sample, local=True).problem == "a web page (text/html)"
+    assert check_video(sandbox.sample, local=True).problem == "a web page (text/html)"
 
 
 def test_a_redirect_is_followed_to_what_is_sent(sandbox: Sandbox) -> None:
     sandbox.fault("*", "^/moved$", "redirect", location="/sample.mp4", times=None)
     sandbox.fault("*", "^/login$", "html", times=None)
     sandbox.fault("*", "^/private$", "redirect", location="/login", times=None)
-    assert look_at(f"{sandbox.root}/moved", local=True) == (None, None)
-    assert look_at(f"{sandbox.root}/private", local=True).problem == "a web page (text/html)"
+    assert check_video(f"{sandbox.root}/moved", local=True) == (None, None)
+    assert check_video(f"{sandbox.root}/private", local=True).problem == "a web page (text/html)"
 
 
 def test_pages_that_klap_has_announced_to_read_are_only_doubted(
@@ -122,8 +122,8 @@ def test_pages_that_klap_has_announced_to_read_are_only_doubted(
     sandbox.fault("*", ".", "html", times=None)
     monkeypatch.setenv("http_proxy", sandbox.root)
     monkeypatch.delenv("no_proxy", raising=False)
-    assert look_at("http://drive.google.com/uc?export=download&id=1", local=False).problem is None
-    assert look_at("http://talks.example.com/watch", local=False).problem == "a web page (text/html)"
+    assert check_video("http://drive.google.com/uc?export=download&id=1", local=False).problem is None
+    assert check_video("http://talks.example.com/watch", local=False).problem == "a web page (text/html)"
 
 
 @of_either
@@ -192,4 +192,4 @@ def test_an_object_in_storage_is_checked_by_its_name(
     storage: fsspec.AbstractFileSystem, name: str, problem: str | None
 ) -> None:
     storage.pipe(f"/bucket/{name.replace('nowhere', 'elsewhere')}", b"bytes")
-    assert look_at(f"memory://bucket/{name}", local=True) == (problem, None)
+    assert check_video(f"memory://bucket/{name}", local=True) == (problem, None)

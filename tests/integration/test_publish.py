@@ -555,7 +555,7 @@ def test_a_run_says_what_it_has_cost(
         "total": 3.96,
         "currency": "USD",
         "prices": LIST_PRICES,
-        "second_hand": True,
+        "estimated": True,
     }
     task = costly()
     assert task.run()["cost"] == task.xcom("klap_cost") == cost
@@ -582,7 +582,7 @@ def test_the_prices_are_those_of_the_connection(
     connect(None, price_input_video=1, price_generated_short="0.5", price_export=0.25)
     costly().run()
     cost = manifest(tmp_path)["cost"]
-    assert (cost["total"], cost["second_hand"]) == (4.5, False)
+    assert (cost["total"], cost["estimated"]) == (4.5, False)
     assert cost["prices"] == {"input_video": 1, "generated_short": 0.5, "export": 0.25}
 
 

@@ -13,7 +13,7 @@ from airflow.sdk.io import store
 
 from klap_provider.errors import KlapInputError, KlapStorageError
 from klap_provider.files.preflight import problems
-from klap_provider.files.storage import check_destination, folder_at, size_of, whole_file
+from klap_provider.files.storage import atomic_file, check_destination, folder_at, size_of
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator
 from tests.support.emulators import Emulator, azure, google
 from tests.support.object_storage import killed_in_an_upload
@@ -50,7 +50,7 @@ def storage(running: Emulator, supervisor: Supervisor, monkeypatch: pytest.Monke
 
 def put(storage: Emulator, name: str, content: bytes) -> str:
     url = f"{storage.scheme}://media@media/{name}"
-    with whole_file(folder_at(url)) as sink:
+    with atomic_file(folder_at(url)) as sink:
         sink.write(content)
     return url
 
@@ -63,7 +63,7 @@ def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(stora
 def test_a_missing_bucket_is_told_and_never_made(storage: Emulator) -> None:
     with pytest.raises(KlapStorageError, match=r"^destination: .*medla/shorts is not there") as failure:
         check_destination(f"{storage.scheme}://media@medla/shorts")
-    assert not failure.value.passing
+    assert not failure.value.transient
     assert storage.buckets() == ["media"]
 
 
@@ -76,7 +76,7 @@ def test_refused_credentials_are_told_before_anything_is_paid(
     )
     with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials") as failure:
         task.run()
-    assert not failure.value.passing
+    assert not failure.value.transient
     task = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=f"{there}/a.mp4"))
     with pytest.raises(KlapStorageError, match=r"^source_video_url: .* was refused"):
         task.run()
@@ -143,7 +143,7 @@ def test_a_large_file_goes_up_in_parts_and_takes_little_memory(storage: Emulator
     megabyte = bytes(range(256)) * 4096
     size_of(path)  # the client's own memory is not meant
     tracemalloc.start()
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         for _ in range(60):
             sink.write(megabyte)
         assert storage.names() == []
@@ -159,7 +159,7 @@ def test_nothing_is_seen_of_an_upload_that_was_given_up(storage: Emulator, megab
     path = folder_at(f"{storage.scheme}://media@media/shorts") / "big.mp4"
 
     def give_up() -> None:
-        with whole_file(path) as sink:
+        with atomic_file(path) as sink:
             for _ in range(megabytes):
                 sink.write(bytes(MEGABYTE))
             raise OSError("the network is gone")
@@ -185,7 +185,7 @@ def test_nothing_counts_of_an_upload_whose_worker_was_killed_and_the_next_try_de
 
 def test_a_file_that_is_there_stays_until_its_successor_is_whole(storage: Emulator) -> None:
     path = folder_at(put(storage, "shorts/manifest.json", b"old"))
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         sink.write(b"new")
         assert path.fs.cat_file(path.path) == b"old"
     assert path.fs.cat_file(path.path) == b"new"

@@ -91,14 +91,14 @@ def test_the_question_names_the_video_the_price_and_what_was_exported_before_whi
     [question] = supervisor.questions
     assert question.subject == "Which shorts of Town hall shall be exported?"
     body = str(question.body)
-    assert "Each export costs $0.48 (second-hand list prices)" in body
+    assert "Each export costs $0.48 (estimated prices)" in body
     assert body.count("exported before, and free") == 1
     assert {short["project_id"]: short["exported"] for short in task.xcom("klap_shorts")} == {
         one["id"]: False,
         other["id"]: True,
     }
     offer = task.xcom("klap_offer")
-    assert (offer["price"], offer["second_hand"], offer["room"]) == (0.48, True, 1)
+    assert (offer["price"], offer["estimated"], offer["covered"]) == (0.48, True, 1)
     task = airflow(
         lambda: ReviewShortsOperator(
             task_id="other", folder_id=folder, watermark={"src_url": "https://a.example/x.png"}
@@ -118,7 +118,7 @@ def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=folder, **chosen))
     assert ids(task.run()) == [one["id"]]
     said = {short["project_id"]: (short["reason"], short["exported"]) for short in task.xcom("klap_shorts")}
-    assert said == {one["id"]: (None, False), other["id"]: ("not_picked", True)}
+    assert said == {one["id"]: (None, False), other["id"]: ("not_selected", True)}
 
 
 def test_the_texts_of_what_a_person_picked_are_asked_for_later_as_they_may_have_changed(
@@ -128,8 +128,8 @@ def test_the_texts_of_what_a_person_picked_are_asked_for_later_as_they_may_have_
     asked = airflow(lambda: ReviewShortsOperator(task_id="asked", folder_id=folder))
     told = airflow(lambda: ReviewShortsOperator(task_id="told", folder_id=folder, review=False, limit=1))
     asked.run()
-    assert [short["project_id"] for short in told.run()] == [each["project_id"] for each in told.xcom("klap_described")]
-    assert asked.xcom("klap_described") == []
+    assert [short["project_id"] for short in told.run()] == [each["project_id"] for each in told.xcom("klap_facts")]
+    assert asked.xcom("klap_facts") == []
 
 
 def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_name(
@@ -142,21 +142,21 @@ def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_n
 
 
 @pytest.mark.parametrize(
-    ("chosen", "picked"),
+    ("chosen", "selected"),
     [([THIRD, FIRST], ["a", "c"]), ([THIRD], ["c"]), ([FIRST, SECOND, THIRD], ["a", "b", "c"])],
 )
 def test_any_number_may_be_picked_whatever_the_limits_proposed(
-    review: Callable[..., Played], chosen: list[str], picked: list[str]
+    review: Callable[..., Played], chosen: list[str], selected: list[str]
 ) -> None:
     task = review(limit=1, min_virality_score=80)
     task.answer = chosen, "Ada"
     before = datetime.now(timezone.utc)
-    assert ids(task.run()) == picked
+    assert ids(task.run()) == selected
     reasons = {short["project_id"]: short["reason"] for short in task.xcom("klap_shorts")}
-    assert reasons == {name: None if name in picked else "not_picked" for name in ("a", "b", "c")}
+    assert reasons == {name: None if name in selected else "not_selected" for name in ("a", "b", "c")}
     said = task.xcom("klap_review")
     assert before <= datetime.fromisoformat(said.pop("answered_at")) <= datetime.now(timezone.utc)
-    assert said == {"picked": picked, "by": "Ada", "timed_out": False}
+    assert said == {"selected": selected, "by": "Ada", "timed_out": False}
 
 
 def test_what_is_picked_has_the_form_of_the_plain_list(review: Callable[..., Played], airflow: Airflow) -> None:
@@ -170,7 +170,7 @@ def test_without_an_answer_in_time_the_proposal_goes_on(review: Callable[..., Pl
     task = review(limit=2)
     assert ids(task.run()) == ["a", "b"]
     said = task.xcom("klap_review")
-    assert (said["picked"], said["by"], said["timed_out"]) == (["a", "b"], None, True)
+    assert (said["selected"], said["by"], said["timed_out"]) == (["a", "b"], None, True)
     assert task.patience == timedelta(days=1)
 
 
@@ -187,8 +187,8 @@ def test_picking_none_ends_well_without_shorts_and_a_clear_asks_again(
     task = review()
     task.answer = chosen, "Ada"
     assert task.run() == []
-    assert task.xcom("klap_review")["picked"] == []
-    assert {short["reason"] for short in task.xcom("klap_shorts")} == {"not_picked"}
+    assert task.xcom("klap_review")["selected"] == []
+    assert {short["reason"] for short in task.xcom("klap_shorts")} == {"not_selected"}
     task.answer = [SECOND], "Ada"
     assert ids(task.run()) == ["b"]
     assert len(supervisor.questions) == 2

@@ -53,11 +53,11 @@ def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any
         }
         for place, name in enumerate(names)
     ]
-    offer = {"price": 0.48, "second_hand": True, "spent": 1.4, "room": None, "deadline": None}
+    offer = {"price": 0.48, "estimated": True, "spent": 1.4, "covered": None, "deadline": None}
     outcome = [
         {"project_id": "a", "path": "s3://media@media/a.mp4", "size": 10, "src_url": None, "step": None, "error": None}
     ]
-    cost = {"total": 1.88, "second_hand": True, "prices": {"input_video": 0.44}}
+    cost = {"total": 1.88, "estimated": True, "prices": {"input_video": 0.44}}
     exported = {"export_id": "e", "project_id": "a", "entry": EXPORT, "watermark": "https://a/acme.png"}
     return {
         "dag_id": dag_id,
@@ -79,7 +79,7 @@ def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any
 
 def in_doubt(run_id: str, entry: str) -> dict[str, Any]:
     """A run whose submission failed, and which names a request in doubt."""
-    error = {"error": "…", "type": "KlapSubmitUncertainError", "fate": {"entry": entry, "sent_at": at(1)}}
+    error = {"error": "…", "type": "KlapSubmitUncertainError", "open_decision": {"entry": entry, "sent_at": at(1)}}
     submit = {"operator": "SubmitShortsOperator", "map_index": -1, "state": "failed", "xcoms": {"klap_error": error}}
     return {
         "dag_id": DAG,

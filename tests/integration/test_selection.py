@@ -311,4 +311,4 @@ def test_the_shorts_that_a_run_names_are_bounded_alike(
     monkeypatch.setenv(MOST, "1")
     task = select([10, 90, 50], project_ids=["a", "c"])
     assert [short["project_id"] for short in task.run()] == ["c"]
-    assert reasons(task) == {"b": "not_picked", "c": None, "a": "beyond_map_length"}
+    assert reasons(task) == {"b": "not_selected", "c": None, "a": "beyond_map_length"}

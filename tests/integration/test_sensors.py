@@ -573,7 +573,7 @@ def test_what_fails_in_the_triggerer_says_nothing_of_the_job(
     task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=going_on, soft_fail=soft_fail))
     with pytest.raises(KlapWaitError, match=f"could not wait for task {going_on} .{error}") as failure:
         task.resume_stranded(error)
-    assert failure.value.passing
+    assert failure.value.transient
     assert task.xcom("klap_error")["type"] == "KlapWaitError"
 
 

@@ -12,7 +12,7 @@ from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.files.signing import signed
-from klap_provider.files.storage import Writer, folder_at, part_name, path_at, storage_faults, text_at, whole_file
+from klap_provider.files.storage import Writer, atomic_file, folder_at, part_name, path_at, storage_faults, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectSto
 
 def break_off(path: ObjectStoragePath, failure: BaseException) -> None:
     """Begin to write a file, and fail."""
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         sink.write(b"half")
         raise failure
 
@@ -45,7 +45,7 @@ def names(folder: ObjectStoragePath) -> list[str]:
 
 def test_a_file_appears_under_its_name_when_it_is_whole(folder: ObjectStoragePath) -> None:
     path = folder / "a.mp4"
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         sink.write(b"first ")
         assert not path.exists()
         sink.write(b"second")
@@ -58,7 +58,7 @@ def test_a_file_appears_under_its_name_when_it_is_whole(folder: ObjectStoragePat
 def test_nothing_is_left_of_a_file_that_could_not_be_finished(
     folder: ObjectStoragePath, failure: BaseException
 ) -> None:
-    with whole_file(folder / "other.mp4") as sink:
+    with atomic_file(folder / "other.mp4") as sink:
         sink.write(b"other")
     with pytest.raises(type(failure)):
         break_off(folder / "a.mp4", failure)
@@ -67,9 +67,9 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(
 
 def test_a_file_that_is_there_stays_whole_until_its_successor_is(folder: ObjectStoragePath) -> None:
     path = folder / "manifest.json"
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         sink.write(b"old")
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         sink.write(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
@@ -100,7 +100,7 @@ def test_what_earlier_tries_of_the_task_left_is_removed_and_nobody_elses(folder:
     for name in (".a.mp4.0badcafe.part", ".klap-x-y-z.part", "a.mp4.part", "note.txt"):
         (folder / name).write_bytes(b"left")
         others.append(name)
-    with whole_file(path, Writer("videos monday deliver 0", 3)) as sink:
+    with atomic_file(path, Writer("videos monday deliver 0", 3)) as sink:
         sink.write(b"whole")
     assert names(folder) == sorted(["a.mp4", *others])
 
@@ -108,7 +108,7 @@ def test_what_earlier_tries_of_the_task_left_is_removed_and_nobody_elses(folder:
 def test_a_file_that_is_written_outside_a_task_removes_nothing(folder: ObjectStoragePath) -> None:
     path = folder / "a.mp4"
     others = [killed(path, Writer("videos monday deliver 0", 1)), killed(path, None)]
-    with whole_file(path) as sink:
+    with atomic_file(path) as sink:
         sink.write(b"whole")
     assert names(folder) == sorted(["a.mp4", *others])
 
@@ -119,7 +119,7 @@ def test_leftovers_are_removed_in_a_folder_of_any_name_and_in_no_other(tmp_path:
     here, elsewhere = folder_at(str(tmp_path / name)) / "a.mp4", folder_at(str(tmp_path / "allc")) / "a.mp4"
     killed(here, first)
     left = killed(elsewhere, first)
-    with whole_file(here, second) as sink:
+    with atomic_file(here, second) as sink:
         sink.write(b"whole")
     assert os.listdir(tmp_path / name) == ["a.mp4"]
     assert os.listdir(tmp_path / "allc") == [left]
@@ -127,7 +127,7 @@ def test_leftovers_are_removed_in_a_folder_of_any_name_and_in_no_other(tmp_path:
 
 def test_of_two_tries_of_a_task_the_later_one_delivers(tmp_path: Path) -> None:
     path = folder_at(str(tmp_path)) / "a.mp4"
-    given_up, current = (whole_file(path, Writer("videos monday deliver 0", number)) for number in (1, 2))
+    given_up, current = (atomic_file(path, Writer("videos monday deliver 0", number)) for number in (1, 2))
     given_up.__enter__().write(b"given up")
     current.__enter__().write(b"current")
     with pytest.raises(FileNotFoundError):
@@ -140,7 +140,7 @@ def test_of_two_tries_of_a_task_the_later_one_delivers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ends", ["first", "second"])
 def test_two_runs_that_deliver_the_same_file_leave_each_others_alone(tmp_path: Path, ends: str) -> None:
     path = folder_at(str(tmp_path)) / "a.mp4"
-    writers = [whole_file(path, Writer(f"videos {day} deliver 0", 1)) for day in ("monday", "tuesday")]
+    writers = [atomic_file(path, Writer(f"videos {day} deliver 0", 1)) for day in ("monday", "tuesday")]
     for writer in writers:
         writer.__enter__().write(b"whole")
     for writer in writers if ends == "first" else reversed(writers):
@@ -151,7 +151,7 @@ def test_two_runs_that_deliver_the_same_file_leave_each_others_alone(tmp_path: P
 
 def test_a_partial_file_fits_beside_a_file_of_the_longest_name(tmp_path: Path) -> None:
     path = folder_at(str(tmp_path)) / f"{'a' * 251}.mp4"
-    with whole_file(path, Writer("d" * 250 + " " + "r" * 250 + " " + "t" * 250 + " 12345", 123456)) as sink:
+    with atomic_file(path, Writer("d" * 250 + " " + "r" * 250 + " " + "t" * 250 + " 12345", 123456)) as sink:
         sink.write(b"whole")
     assert path.read_bytes() == b"whole"
 

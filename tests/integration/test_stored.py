@@ -73,7 +73,7 @@ def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_ha
     ):
         with pytest.raises(KlapMissingFileError, match=words) as missing:
             stored_file(url)
-        assert not missing.value.passing
+        assert not missing.value.transient
 
 
 def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(

@@ -32,7 +32,7 @@ from airflow.sdk.module_loading import import_string
 from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from klap_provider.xcoms import ERROR_KEY, LEFT_BY, Failure
+from klap_provider.xcoms import ERROR_KEY, XCOMS, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -373,7 +373,7 @@ class Played:
         with DAG(DAG_ID, schedule=None, params=self.params):
             task = self.make()
         self.task_id = task.task_id
-        left = next((LEFT_BY[kind.__name__] for kind in type(task).__mro__ if kind.__name__ in LEFT_BY), {})
+        left = next((XCOMS[kind.__name__] for kind in type(task).__mro__ if kind.__name__ in XCOMS), {})
         self.supervisor.shapes[task.task_id] = {**left, ERROR_KEY: Failure}
         ti = task_runner.RuntimeTaskInstance.model_construct(
             id=self.id,

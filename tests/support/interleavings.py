@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapSubmitUncertainError
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
 from klap_provider.rules.in_doubt import Listing
-from klap_provider.rules.ledger import Asker, Attempt, PaidRequest, request_log
+from klap_provider.rules.ledger import Attempt, PaidRequest, Requester, request_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Run(NamedTuple):
     """Who makes a request, and how many tries Airflow gives it after errors that may pass."""
 
     request: PaidRequest
-    asker: Asker
+    requester: Requester
     tries: int = 2
 
 
@@ -125,8 +125,8 @@ class Replay:
 def replay(run: Run, progress: Progress, name: str, *, has_list: bool) -> tuple[Any, ...] | Submission | KlapError:
     """Return the next step of a run, or what its try ends with."""
     seen = Replay(progress.seen, has_list=has_list)
-    asker = replace(run.asker, try_number=run.asker.try_number + progress.tries)
-    submit = IdempotentSubmit(seen, seen, run.request, asker, f"{name}-{progress.tries}", seen, 70.0)
+    requester = replace(run.requester, try_number=run.requester.try_number + progress.tries)
+    submit = IdempotentSubmit(seen, seen, run.request, requester, f"{name}-{progress.tries}", seen, 70.0)
     try:
         return submit.submit()
     except PausedError as paused:
@@ -175,10 +175,10 @@ def hits(step: tuple[Any, ...]) -> bool:
 
 def is_needless(end: Submission | KlapError, world: World) -> bool:
     """Return whether a run asks the user about a request whose payment is recorded."""
-    if not isinstance(end, KlapSubmitUncertainError) or end.fate is None:
+    if not isinstance(end, KlapSubmitUncertainError) or end.open_decision is None:
         return False
     rows = dict(world.rows)
-    return Attempt.from_row(end.fate.entry, json.loads(rows[end.fate.entry])).payment_key in rows
+    return Attempt.from_row(end.open_decision.entry, json.loads(rows[end.open_decision.entry])).payment_key in rows
 
 
 @dataclass
@@ -241,7 +241,7 @@ class Search:
         if isinstance(end, Submission):
             return Progress(end=end.job_id)
         tries = progress.tries + 1
-        return Progress(tries=tries, end=None if end.passing and tries < run.tries else type(end).__name__)
+        return Progress(tries=tries, end=None if end.transient and tries < run.tries else type(end).__name__)
 
 
 def finally_gets(world: World, run: Run, *, has_list: bool) -> tuple[Submission | KlapError, World]:
@@ -252,7 +252,7 @@ def finally_gets(world: World, run: Run, *, has_list: bool) -> tuple[Submission 
         while isinstance(step := replay(run, progress, f"later-{world.now:.0f}", has_list=has_list), tuple):
             seen, world = next(outcomes(step, world, run.request, may_fail=False))
             progress = progress._replace(seen=(*progress.seen, seen))
-        if isinstance(step, Submission) or not step.passing:
+        if isinstance(step, Submission) or not step.transient:
             return step, world
     raise AssertionError(f"still not certain after hours: {step}")
 
@@ -284,21 +284,24 @@ def check(search: Search) -> int:
 
 
 def runs_of(kind: str, count: int) -> tuple[Run, ...]:
-    askers = [Asker(f"dag run-{number}", 1, 3) for number in range(count)]
+    requesters = [Requester(f"dag run-{number}", 1, 3) for number in range(count)]
     if kind == "export":
-        return tuple(Run(EXPORT, asker) for asker in askers)
+        return tuple(Run(EXPORT, requester) for requester in requesters)
     if kind == "exports with other settings":
-        return tuple(Run(MARKED if number % 2 else EXPORT, asker) for number, asker in enumerate(askers))
+        return tuple(Run(MARKED if number % 2 else EXPORT, requester) for number, requester in enumerate(requesters))
     if kind.startswith("reuse"):
         shared = replace(TASK, shared_log=SHARED, reuse=True, reuse_key="reuse.1")
         first = replace(shared, shared_log=None, reuse=False) if "without" in kind else shared
         return tuple(
-            Run(replace(first if number == 0 else shared, log=f"submission.{number}"), asker)
-            for number, asker in enumerate(askers)
+            Run(replace(first if number == 0 else shared, log=f"submission.{number}"), requester)
+            for number, requester in enumerate(requesters)
         )
     # A zombie, Airflow's retry of the same task, and a clear of it.
-    zombie = Asker("dag run", 1, 3)
-    return tuple(Run(TASK, asker) for asker in (zombie, replace(zombie, try_number=2), Asker("dag run", 3, 6))[:count])
+    zombie = Requester("dag run", 1, 3)
+    return tuple(
+        Run(TASK, requester)
+        for requester in (zombie, replace(zombie, try_number=2), Requester("dag run", 3, 6))[:count]
+    )
 
 
 def start_of(kind: str) -> World:
@@ -306,7 +309,7 @@ def start_of(kind: str) -> World:
     if "decision" not in kind:
         return World()
     log = SHARED if kind.startswith("reuse") else TASK.log
-    attempt = Attempt(f"{log}.0", "before", -9000.0, Asker("dag before", 1, 3), "a video", "", 0.44)
+    attempt = Attempt(f"{log}.0", "before", -9000.0, Requester("dag before", 1, 3), "a video", "", 0.44)
     rows = {
         attempt.key: attempt.to_row(),
         f"door.{attempt.key}": {"closed_by": "before"},

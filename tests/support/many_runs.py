@@ -52,7 +52,7 @@ def many_runs(
             key = delivered_entry(who["dag_id"], who["run_id"], project_id)
             rows.append({**who, "task_id": "deliver", "map_index": place, "key": key, "value": value})
         for job_id, line in paid.items():
-            value = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "second_hand": True}
+            value = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "estimated": True}
             value |= {"version": 1, "video": video, **line}
             rows.append({**who, "key": payment_key(at, job_id), "value": value})
     return {"runs": runs, "rows": rows}

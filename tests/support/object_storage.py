@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _HALF_AN_UPLOAD = """
 import os, sys
-from klap_provider.files.storage import folder_at, whole_file
-with whole_file(folder_at(sys.argv[1])) as sink:
+from klap_provider.files.storage import folder_at, atomic_file
+with atomic_file(folder_at(sys.argv[1])) as sink:
     for _ in range(40):
         sink.write(bytes(1024 * 1024))
     os.kill(os.getpid(), 9)

@@ -27,7 +27,7 @@ from klap_provider.errors import (
 )
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
 from klap_provider.rules.in_doubt import Listing
-from klap_provider.rules.ledger import Asker, Attempt, PaidRequest
+from klap_provider.rules.ledger import Attempt, PaidRequest, Requester
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,13 +88,13 @@ class Run:
 class Process:
     """A try of a run's task: the store, the clock and Klap, as it sees them. Each step switches to the world."""
 
-    def __init__(self, world: World, run: Run, asker: Asker, name: str) -> None:
-        self.run, self.identity, self.asker, self.name = run, run.identity, asker, name
+    def __init__(self, world: World, run: Run, requester: Requester, name: str) -> None:
+        self.run, self.identity, self.requester, self.name = run, run.identity, requester, name
         self.has_list = run.request.log.startswith("export.")
         self.has_successor = False
         self.wakes_at = world.now
         self.step: tuple[Any, ...] = ("begin",)
-        submit = IdempotentSubmit(self, self, run.request, asker, name, self, RESPONSE)
+        submit = IdempotentSubmit(self, self, run.request, requester, name, self, RESPONSE)
         self.worker = greenlet(lambda _: self._end_of(submit))
 
     def _end_of(self, submit: IdempotentSubmit) -> Submission | BaseException:
@@ -195,7 +195,7 @@ class World:
     def start(self, run: Run, try_number: int, max_tries: int, *, after: float = 0.0) -> Process:
         """Start a try."""
         self.started += 1
-        process = Process(self, run, Asker(run.name, try_number, max_tries), f"p{self.started}")
+        process = Process(self, run, Requester(run.name, try_number, max_tries), f"p{self.started}")
         process.wakes_at = self.now + after
         self.processes.append(process)
         return process
@@ -328,8 +328,8 @@ class World:
     def _end(self, process: Process, outcome: Submission | BaseException) -> None:
         self.processes.remove(process)
         process.step = "ended", outcome
-        if isinstance(outcome, KlapSubmitUncertainError) and outcome.fate is not None:
-            attempt = Attempt.from_row(outcome.fate.entry, json.loads(self.rows[outcome.fate.entry]))
+        if isinstance(outcome, KlapSubmitUncertainError) and outcome.open_decision is not None:
+            attempt = Attempt.from_row(outcome.open_decision.entry, json.loads(self.rows[outcome.open_decision.entry]))
             is_sender = attempt.id == process.name
             assert is_sender or attempt.payment_key not in self.rows, (self.scenario, self.seed, outcome)
         if process.has_successor or process.run.tries <= 0:
@@ -339,25 +339,25 @@ class World:
                 self._again(process, clear=True)
             return
         process.run.tries -= 1
-        if isinstance(outcome, KlapError) and not outcome.passing:
+        if isinstance(outcome, KlapError) and not outcome.transient:
             self.decide(outcome)
             self._again(process, clear=True)
         else:
             self._again(process, after=getattr(outcome, "retry_after", None) or 5.0)
 
     def _again(self, process: Process, *, clear: bool | None = None, after: float = 1.0) -> None:
-        asker, run = process.asker, process.run
+        requester, run = process.requester, process.run
         is_clear = self.dice.random() < 0.3 if clear is None else clear
         if run.changes and self.dice.random() < 0.4:
             run.settings = 3 - run.settings
             run.request = with_settings(run.request, run.settings)
-        self.start(run, asker.try_number + 1, asker.max_tries + 4 * is_clear, after=after)
+        self.start(run, requester.try_number + 1, requester.max_tries + 4 * is_clear, after=after)
 
     def decide(self, stopped: Any) -> None:
         """Decide as a user does who has read the error, waited, and looked in the Klap app."""
-        if getattr(stopped, "fate", None) is None or stopped.passing:
+        if getattr(stopped, "open_decision", None) is None or stopped.transient:
             return
-        entry = stopped.fate.entry
+        entry = stopped.open_decision.entry
         self._pass(600.0)
         if isinstance(stopped, KlapInputError):  # the job that was adopted failed before the run continued with it
             self.rows.pop(f"adopt.{entry}", None)
@@ -365,7 +365,7 @@ class World:
         if f"adopt.{entry}" in self.rows or f"resend.{entry}" in self.rows:
             return
         if isinstance(stopped, KlapChangedError):
-            made = list(stopped.fate.jobs) if self.dice.random() < 0.5 else []
+            made = list(stopped.open_decision.jobs) if self.dice.random() < 0.5 else []
             self.paid_again += not made
         else:
             sender = json.loads(self.rows[entry])["id"]
@@ -399,7 +399,7 @@ def runs_of(scenario: str, dice: random.Random) -> Iterator[Run]:
 def with_settings(request: PaidRequest, settings: int) -> PaidRequest:
     """Return the request with other settings."""
     shared_log = f"request.{settings}" if request.shared_log else None
-    return replace(request, asked={"settings": settings}, shared_log=shared_log)
+    return replace(request, inputs={"settings": settings}, shared_log=shared_log)
 
 
 SCENARIOS = ["exports", "a task", "changed settings", "reuse", "a mapped task", "a mapped task with changed settings"]

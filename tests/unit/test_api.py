@@ -182,7 +182,7 @@ def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
 
 
 each_status = pytest.mark.parametrize(
-    ("status", "kind", "passing", "refused", "advice"),
+    ("status", "kind", "transient", "refused", "advice"),
     [
         (301, KlapAnswerError, True, False, "connection's Host"),
         (302, KlapAnswerError, True, False, "connection's Host"),
@@ -218,7 +218,7 @@ NO_JSON = [b"", b"<html><h1>Oops</h1></html>", b"{", None]
 def test_a_status_code_decides_the_exception_whatever_the_body(
     status: int,
     kind: type[KlapResponseError],
-    passing: bool,
+    transient: bool,
     refused: bool,
     advice: str,
     call: calls.Call[Any],
@@ -226,7 +226,7 @@ def test_a_status_code_decides_the_exception_whatever_the_body(
 ) -> None:
     error = failure(status, body, call=call)
     assert type(error) is kind
-    assert (error.status, error.passing, error.refused) == (status, passing, refused)
+    assert (error.status, error.transient, error.refused) == (status, transient, refused)
     assert f"{call}: HTTP {status}" in str(error)
     assert advice in str(error)
 
@@ -234,16 +234,16 @@ def test_a_status_code_decides_the_exception_whatever_the_body(
 @each_status
 @pytest.mark.parametrize("body", NO_JSON)
 def test_what_looks_is_refused_by_the_apis_json_alone(
-    status: int, kind: type[KlapResponseError], passing: bool, refused: bool, advice: str, body: Any
+    status: int, kind: type[KlapResponseError], transient: bool, refused: bool, advice: str, body: Any
 ) -> None:
     error = failure(status, body)
     if status == 401 and body == b"":
         assert type(error) is KlapAuthError
         return
-    assert type(error) is (kind if passing else KlapAnswerError)
-    assert error.passing
+    assert type(error) is (kind if transient else KlapAnswerError)
+    assert error.transient
     assert advice in str(error)
-    assert ("firewall" in str(error)) is not passing
+    assert ("firewall" in str(error)) is not transient
 
 
 def test_only_a_503_with_retry_after_says_that_a_post_was_turned_away() -> None:
@@ -323,7 +323,7 @@ def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: calls.Call[Any], 
     assert what in str(error)
     assert f"Klap answered {call} with 200" in str(error)
     assert "Host" in str(error)
-    assert error.passing
+    assert error.transient
     assert not error.refused
     assert error.__cause__ is None
 

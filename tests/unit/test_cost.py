@@ -20,7 +20,7 @@ def test_a_run_costs_its_video_every_generated_short_and_every_export() -> None:
     cost = Cost(LIST, input_videos=1, generated_shorts=10, exports=3)
     assert cost.total == Decimal("5.08")
     assert str(cost) == (
-        "1 input video × $0.44 + 10 generated shorts × $0.32 + 3 exports × $0.48 = $5.08 (second-hand list prices)"
+        "1 input video × $0.44 + 10 generated shorts × $0.32 + 3 exports × $0.48 = $5.08 (estimated prices)"
     )
 
 
@@ -29,7 +29,7 @@ def test_a_thousand_times_a_tenth_of_a_cent_is_a_dollar() -> None:
 
 
 def test_in_json_a_cost_is_of_numbers_and_names_its_prices() -> None:
-    cost = Cost(Prices(Decimal("0.5"), Decimal("0.333"), Decimal("0.1"), second_hand=False), 1, 2, 3)
+    cost = Cost(Prices(Decimal("0.5"), Decimal("0.333"), Decimal("0.1"), estimated=False), 1, 2, 3)
     assert json.loads(json.dumps(cost.to_json())) == {
         "input_videos": 1,
         "generated_shorts": 2,
@@ -37,7 +37,7 @@ def test_in_json_a_cost_is_of_numbers_and_names_its_prices() -> None:
         "total": 1.47,
         "currency": "USD",
         "prices": {"input_video": 0.5, "generated_short": 0.333, "export": 0.1},
-        "second_hand": False,
+        "estimated": False,
     }
 
 
@@ -81,12 +81,12 @@ def connection(**extra: Any) -> KlapConnection:
 def test_a_connection_tells_its_prices_exactly(value: Any) -> None:
     prices = connection(price_export=value).prices
     assert prices == Prices(export=Decimal("0.1"))
-    assert prices.second_hand, "the others are"
+    assert prices.estimated, "the others are"
 
 
 def test_prices_are_first_hand_only_if_all_were_told() -> None:
     told = {"price_input_video": 0.44, "price_generated_short": 0.32, "price_export": 0}
-    assert connection(**told).prices == Prices(export=Decimal(0), second_hand=False)
+    assert connection(**told).prices == Prices(export=Decimal(0), estimated=False)
     assert "connection" in str(connection(**told).prices)
     assert connection().prices == LIST
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.errors import (
-    Fate,
     KlapAnswerError,
     KlapAuthError,
     KlapChangedError,
@@ -23,10 +22,11 @@ from klap_provider.errors import (
     KlapServerError,
     KlapSubmitPendingError,
     KlapSubmitUncertainError,
+    OpenDecision,
 )
 from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
 from klap_provider.rules.in_doubt import CLOCKS, SEND_WITHIN, SOON, Listing, ends_at
-from klap_provider.rules.ledger import Asker, Attempt, PaidRequest, read_attempts
+from klap_provider.rules.ledger import Attempt, PaidRequest, Requester, read_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -37,7 +37,7 @@ ADOPT, RESEND = f"adopt.{FIRST}", f"resend.{FIRST}"
 EXPORT = PaidRequest(LOG, "https://a.example/talk.mp4", "export of short", 0.48)
 RESPONSE_WITHIN = 70.0
 #: Seconds after which an attempt that was made at 0 is no longer in the in-doubt window.
-WAIT = ends_at(Attempt(FIRST, "a", 0.0, Asker("run"), "", "", 0.0))
+WAIT = ends_at(Attempt(FIRST, "a", 0.0, Requester("run"), "", "", 0.0))
 REFUSALS = [
     KlapConnectionError("x"),
     KlapAuthError("x", status=401),
@@ -135,8 +135,8 @@ class Klap:
     ) -> IdempotentSubmit:
         self.attempts += 1
         self.time = self.time if now is None else now
-        asker, attempt_id = Asker(run, *tries), f"id-{self.attempts}"
-        return IdempotentSubmit(store, self, request, asker, attempt_id, self, self.response_within)
+        requester, attempt_id = Requester(run, *tries), f"id-{self.attempts}"
+        return IdempotentSubmit(store, self, request, requester, attempt_id, self, self.response_within)
 
     def submit(self, store: MemoryStore, **more: Any) -> Submission:
         return self.asking(store, **more).submit()
@@ -155,14 +155,14 @@ def klap() -> Klap:
 def record(store: MemoryStore, *, request: PaidRequest = EXPORT, job_id: str | None = None, **fields: Any) -> Attempt:
     """Put an attempt, made half an hour ago unless told otherwise, into the ledger."""
     number = len(read_attempts(store, request.log))
-    made = {"at": -1000.0, "asker": Asker("run", 1, 3), "id": f"recorded-{number}", **fields}
+    made = {"at": -1000.0, "requester": Requester("run", 1, 3), "id": f"recorded-{number}", **fields}
     attempt = Attempt(
         f"{request.log}.{number}",
         what=request.what,
         video=request.video,
         price=request.price,
         fingerprint=request.fingerprint,
-        asked=request.asked,
+        inputs=request.inputs,
         **made,
     )
     store.set(attempt.key, attempt.to_row())
@@ -222,7 +222,7 @@ def test_the_attempt_is_recorded_before_the_post_and_the_payment_after_it(store:
         "run": "run",
         "tries": [1, 3],
         "price": 0.48,
-        "asked": {},
+        "inputs": {},
     }
     assert before == [({FIRST: attempt}, {})]
     assert store.rows("paid") == {
@@ -396,7 +396,7 @@ def test_nothing_is_sent_while_a_post_may_still_take_effect(
     record(store, at=1000.0 - seconds)
     with pytest.raises(KlapSubmitPendingError) as pending:
         klap.submit(store)
-    assert pending.value.passing
+    assert pending.value.transient
     assert pending.value.retry_after == WAIT - seconds
     assert (klap.posts, fates(store)) == (0, [None])
 
@@ -467,7 +467,9 @@ def test_of_several_listed_exports_none_is_adopted_and_none_is_made(store: Memor
     klap.listed = ["job-9", "job-10"]
     with pytest.raises(KlapSubmitUncertainError, match="job-9, job-10") as stopped:
         klap.submit(store)
-    assert stopped.value.fate == Fate(FIRST, before.submitted_at, ("job-9", "job-10"), 0.48, second_hand=False)
+    assert stopped.value.open_decision == OpenDecision(
+        FIRST, before.submitted_at, ("job-9", "job-10"), 0.48, estimated=False
+    )
     assert (klap.posts, fates(store)) == (0, [None])
 
 
@@ -515,7 +517,7 @@ def test_a_task_whose_response_is_lost_is_never_sent_again_automatically(
     assert first.value.__cause__ is lost
     for part in ("1970-01-01T00:16:40+00:00", ADOPT, RESEND, "klap_ledger", "billed"):
         assert part in str(first.value)
-    assert first.value.fate == Fate(FIRST, "1970-01-01T00:16:40+00:00", (), 0.48, second_hand=False)
+    assert first.value.open_decision == OpenDecision(FIRST, "1970-01-01T00:16:40+00:00", (), 0.48, estimated=False)
     for tries in ((2, 3), (3, 3), (4, 7)):
         with pytest.raises(KlapSubmitUncertainError):
             klap.submit(store, now=5000.0, tries=tries)
@@ -571,7 +573,7 @@ def test_a_decision_about_an_export_holds_although_one_with_other_settings_was_m
     store: MemoryStore, klap: Klap
 ) -> None:
     klap.listed = []
-    record(store, asker=Asker("plain", 1, 3))
+    record(store, requester=Requester("plain", 1, 3))
     assert klap.submit(store, run="marked", request=MARKED).job_id == "job-1"
     store.set(ADOPT, "job-7")
     assert klap.submit(store, run="plain").job_id == "job-7"
@@ -666,7 +668,7 @@ def test_a_job_that_failed_or_is_not_known_is_not_adopted(store: MemoryStore, kl
     klap.failed, klap.unknown = set(), {"task-7"}
     with pytest.raises(KlapNotFoundError) as stopped:
         klap.submit(store)
-    assert stopped.value.fate == Fate(FIRST, before.submitted_at, (), 0.48, second_hand=False)
+    assert stopped.value.open_decision == OpenDecision(FIRST, before.submitted_at, (), 0.48, estimated=False)
     assert (klap.posts, fates(store)) == (0, [None])
 
 
@@ -704,8 +706,8 @@ def test_jobs_that_were_paid_for_before_are_not_taken_for_the_job_of_a_permissio
 
 # Settings that change.
 
-ENGLISH = replace(EXPORT, asked={"language": "en", "host": "https://a"})
-GERMAN = replace(EXPORT, asked={"language": "de", "host": "https://b"})
+ENGLISH = replace(EXPORT, inputs={"language": "en", "host": "https://a"})
+GERMAN = replace(EXPORT, inputs={"language": "de", "host": "https://b"})
 
 
 def test_a_retry_with_other_settings_continues_with_what_was_paid_for(
@@ -727,8 +729,8 @@ def test_after_a_clear_with_other_settings_the_user_decides(
         klap.submit(store, request=GERMAN, tries=tries)
     for part in ('language was "en" and is "de"', 'host was "https://a" and is "https://b"', "job-1", ADOPT, RESEND):
         assert part in str(stopped.value)
-    assert stopped.value.fate is not None
-    assert stopped.value.fate.jobs == ("job-1",)
+    assert stopped.value.open_decision is not None
+    assert stopped.value.open_decision.jobs == ("job-1",)
     assert klap.posts == 1
 
     store.set(*{"adopt": (ADOPT, "job-1"), "resend": (RESEND, True)}[decision])
@@ -754,7 +756,7 @@ def test_other_settings_are_named_although_the_new_account_does_not_know_the_job
 
 def test_a_setting_that_the_version_before_did_not_have_is_no_change(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=ENGLISH)
-    newer = replace(ENGLISH, asked={**ENGLISH.asked, "tomorrow": None})
+    newer = replace(ENGLISH, inputs={**ENGLISH.inputs, "tomorrow": None})
     assert klap.submit(store, request=newer, tries=(2, 5)).job_id == "job-1"
 
 
@@ -770,14 +772,14 @@ def test_another_run_uses_what_is_there_and_has_paid_nothing(store: MemoryStore,
 @pytest.mark.parametrize(("age", "wait"), [(10.0, 30.0), (40.0, 120.0), (WAIT - 7, 7.0)])
 def test_a_request_of_another_run_is_waited_for(store: MemoryStore, klap: Klap, age: float, wait: float) -> None:
     klap.listed = []
-    record(store, at=1000.0 - age, asker=Asker("monday", 1, 3))
+    record(store, at=1000.0 - age, requester=Requester("monday", 1, 3))
     with pytest.raises(KlapSubmitPendingError, match="monday") as pending:
         klap.submit(store, run="tuesday")
     assert pending.value.retry_after == wait
 
 
 def test_a_response_that_comes_in_a_moment_is_waited_for_in_place(store: MemoryStore, klap: Klap) -> None:
-    other = record(store, at=999.0, asker=Asker("monday", 1, 3))
+    other = record(store, at=999.0, requester=Requester("monday", 1, 3))
 
     class Patient(Klap):
         def sleep(self, seconds: float) -> None:
@@ -878,8 +880,8 @@ def test_with_reuse_a_run_finds_what_a_process_submitted_that_died_at_once(klap:
 
 
 def test_with_reuse_a_job_with_other_settings_is_not_found(store: MemoryStore, klap: Klap) -> None:
-    klap.submit(store, request=alone("monday", asked={"language": "en"}))
-    german = {"asked": {"language": "de"}, "reuse_key": "reuse.2"}
+    klap.submit(store, request=alone("monday", inputs={"language": "en"}))
+    german = {"inputs": {"language": "de"}, "reuse_key": "reuse.2"}
     assert klap.submit(store, request=alone("monday", **german), tries=(2, 3)).job_id == "job-1"
     reusing = shared("b", shared_log="request.2", **german)
     assert klap.submit(store, run="b", request=reusing).job_id == "job-2"
@@ -890,7 +892,7 @@ def test_with_reuse_a_run_keeps_to_its_job_when_another_run_submits_the_same(sto
     assert klap.submit(store, run="b", request=shared("b")).job_id == "job-1"
     assert klap.submit(store, run="tuesday", request=alone("tuesday")).job_id == "job-2"
     kept = klap.submit(store, run="b", request=shared("b"), tries=(2, 5))
-    assert (kept.job_id, kept.attempt.asker.run, kept.paid) == ("job-1", "monday", 0)
+    assert (kept.job_id, kept.attempt.requester.run, kept.paid) == ("job-1", "monday", 0)
 
 
 def test_with_reuse_each_account_keeps_to_its_job(store: MemoryStore, klap: Klap) -> None:
@@ -934,8 +936,8 @@ def test_with_reuse_a_permission_is_good_for_one_post(store: MemoryStore, klap: 
 def test_with_reuse_a_retry_with_other_settings_continues_with_what_was_paid_for_and_logs_that(
     store: MemoryStore, klap: Klap, caplog: pytest.LogCaptureFixture
 ) -> None:
-    klap.submit(store, request=shared("monday", asked={"language": "en"}))
-    german = shared("monday", asked={"language": "de"}, shared_log="request.2")
+    klap.submit(store, request=shared("monday", inputs={"language": "en"}))
+    german = shared("monday", inputs={"language": "de"}, shared_log="request.2")
     assert klap.submit(store, request=german, tries=(2, 3)).job_id == "job-1"
     assert 'although language was "en" and is "de"' in caplog.text
 
@@ -943,7 +945,7 @@ def test_with_reuse_a_retry_with_other_settings_continues_with_what_was_paid_for
 def test_with_reuse_a_retry_with_other_settings_leaves_the_log_of_the_former_ones(
     store: MemoryStore, klap: Klap
 ) -> None:
-    english, german = {"asked": {"language": "en"}}, {"asked": {"language": "de"}, "shared_log": "request.2"}
+    english, german = {"inputs": {"language": "en"}}, {"inputs": {"language": "de"}, "shared_log": "request.2"}
     klap.submit(store, request=shared("monday", **english))
     klap.failed.add("job-1")
     for tries in ((2, 3), (3, 3)):
@@ -976,8 +978,8 @@ def test_with_reuse_a_refused_request_is_sent_by_the_next_run(store: MemoryStore
 def test_with_reuse_settings_that_changed_after_a_clear_are_decided_by_the_user(
     store: MemoryStore, klap: Klap, decision: str | None
 ) -> None:
-    english = shared("monday", asked={"language": "en"})
-    german = shared("monday", asked={"language": "de"}, shared_log="request.2")
+    english = shared("monday", inputs={"language": "en"})
+    german = shared("monday", inputs={"language": "de"}, shared_log="request.2")
     klap.submit(store, request=english)
     if decision is None:
         with pytest.raises(KlapChangedError, match=r"resend\.submission\.monday\.0"):
@@ -994,9 +996,9 @@ def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_
     store: MemoryStore, klap: Klap, decision: str
 ) -> None:
     klap.outcomes = [KlapNoAnswerError("x")]
-    german = {"request": shared("monday", asked={"language": "de"}, shared_log="request.2"), "tries": (2, 5)}
+    german = {"request": shared("monday", inputs={"language": "de"}, shared_log="request.2"), "tries": (2, 5)}
     with pytest.raises(KlapSubmitUncertainError):
-        klap.submit(store, request=shared("monday", asked={"language": "en"}))
+        klap.submit(store, request=shared("monday", inputs={"language": "en"}))
     with pytest.raises(KlapSubmitPendingError):
         klap.submit(store, **german)
     with pytest.raises(KlapSubmitUncertainError, match=r"resend\.request\.1\.0"):
@@ -1005,8 +1007,8 @@ def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_
     if decision == "adopt":
         with pytest.raises(KlapChangedError, match='"job-9"') as stopped:
             klap.submit(store, **german)
-        assert stopped.value.fate is not None
-        assert stopped.value.fate.jobs == ("job-9",)
+        assert stopped.value.open_decision is not None
+        assert stopped.value.open_decision.jobs == ("job-9",)
     else:
         assert klap.submit(store, **german).job_id == "job-2"
 
@@ -1014,17 +1016,17 @@ def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_
 def test_with_reuse_another_connection_to_the_same_account_makes_no_other_request(
     store: MemoryStore, klap: Klap
 ) -> None:
-    klap.submit(store, request=shared("monday", asked={"klap_conn_id": "a"}))
-    renamed = shared("monday", asked={"klap_conn_id": "b"})
+    klap.submit(store, request=shared("monday", inputs={"klap_conn_id": "a"}))
+    renamed = shared("monday", inputs={"klap_conn_id": "b"})
     assert klap.submit(store, request=renamed, tries=(2, 5)).job_id == "job-1"
 
 
 def test_with_reuse_the_user_decides_if_the_account_of_another_connection_does_not_have_the_job(
     store: MemoryStore, klap: Klap
 ) -> None:
-    klap.submit(store, request=shared("monday", asked={"klap_conn_id": "a"}))
+    klap.submit(store, request=shared("monday", inputs={"klap_conn_id": "a"}))
     klap.unknown = {"job-1"}
-    other = {"request": shared("monday", asked={"klap_conn_id": "b"}), "tries": (2, 5)}
+    other = {"request": shared("monday", inputs={"klap_conn_id": "b"}), "tries": (2, 5)}
     with pytest.raises(KlapChangedError, match=r'klap_conn_id was "a" and is "b".*resend\.request\.1\.0'):
         klap.submit(store, **other)
     store.set("resend.request.1.0", True)
@@ -1034,9 +1036,9 @@ def test_with_reuse_the_user_decides_if_the_account_of_another_connection_does_n
 
 
 def test_with_reuse_a_job_that_failed_does_not_keep_a_run_from_other_settings(store: MemoryStore, klap: Klap) -> None:
-    klap.submit(store, request=shared("monday", asked={"language": "en"}))
+    klap.submit(store, request=shared("monday", inputs={"language": "en"}))
     klap.failed = {"job-1"}
-    german = shared("monday", asked={"language": "de"}, shared_log="request.2")
+    german = shared("monday", inputs={"language": "de"}, shared_log="request.2")
     assert klap.submit(store, request=german, tries=(2, 5)).job_id == "job-2"
 
 
@@ -1067,6 +1069,6 @@ def test_every_accepted_post_counts_for_the_run_that_sent_it(store: MemoryStore,
 
 
 def test_the_price_and_the_settings_are_part_of_the_payment(store: MemoryStore, klap: Klap) -> None:
-    klap.submit(store, request=replace(EXPORT, budget=2.0, second_hand=True, settings="Language: English"))
+    klap.submit(store, request=replace(EXPORT, budget=2.0, estimated=True, settings="Language: English"))
     [row] = store.rows("paid").values()
-    assert (row["budget"], row["second_hand"], row["settings"]) == (2.0, True, "Language: English")
+    assert (row["budget"], row["estimated"], row["settings"]) == (2.0, True, "Language: English")

@@ -10,8 +10,8 @@ import pytest
 
 from klap_provider.api.requests import ExportRequest, ShortsRequest, build_request
 from klap_provider.rules import ledger
-from klap_provider.rules.ledger import Asker, Attempt
-from klap_provider.rules.request_fingerprint import differences, export_fingerprint, fingerprint, in_words
+from klap_provider.rules.ledger import Attempt, Requester
+from klap_provider.rules.request_fingerprint import describe_settings, differences, export_fingerprint, fingerprint
 
 
 def export(**watermark: Any) -> ExportRequest:
@@ -120,29 +120,29 @@ def test_every_difference_is_named() -> None:
 @pytest.mark.parametrize(
     ("now", "is_retry"),
     [
-        (Asker("run", 3, 3), True),
-        (Asker("run", 2, 3), False),  # deleted, and triggered again; or another request of the same try
-        (Asker("run", 3, 5), False),  # cleared
-        (Asker("run", 1, 3), False),  # deleted, and triggered again
+        (Requester("run", 3, 3), True),
+        (Requester("run", 2, 3), False),  # deleted, and triggered again; or another request of the same try
+        (Requester("run", 3, 5), False),  # cleared
+        (Requester("run", 1, 3), False),  # deleted, and triggered again
     ],
 )
-def test_a_retry_is_told_from_a_clear_and_from_a_run_that_was_deleted(now: Asker, is_retry: bool) -> None:
-    assert now.is_retry_of(Asker("run", 2, 3)) is is_retry
+def test_a_retry_is_told_from_a_clear_and_from_a_run_that_was_deleted(now: Requester, is_retry: bool) -> None:
+    assert now.is_retry_of(Requester("run", 2, 3)) is is_retry
 
 
 FULL = Attempt(
     "export.p.0",
     "0af3",
     1234.567891,
-    Asker("d r", 2, 3),
+    Requester("d r", 2, 3),
     "export of p",
     "https://a",
     0.48,
     fingerprint="1",
-    asked={"language": "en"},
+    inputs={"language": "en"},
     known=("a", "b"),
     budget=2.0,
-    second_hand=True,
+    estimated=True,
     settings="Language: English",
     account="klap_default https://a user-1",
     response_within=610.0,
@@ -158,25 +158,25 @@ def test_an_attempt_survives_json() -> None:
 def test_a_row_with_unknown_and_without_optional_fields_is_read() -> None:
     row = {"version": 7, "id": "1", "submitted_at": "2026-11-29T10:00:00+00:00", "run": "d r", "of_tomorrow": [1]}
     attempt = Attempt.from_row("k", row)
-    assert (attempt.asker, attempt.known, attempt.is_void, attempt.price) == (Asker("d r"), (), False, 0.0)
+    assert (attempt.requester, attempt.known, attempt.is_void, attempt.price) == (Requester("d r"), (), False, 0.0)
 
 
 def test_settings_are_said_in_words() -> None:
     asked = {"language": "en", "dimensions": {"width": 1080, "height": 1350}, "editing_options": {"emojis": False}}
-    assert in_words(asked) == "Language: English, Width: 1080 px, Height: 1350 px, Emojis: no"
-    assert in_words(look()) == ""
+    assert describe_settings(asked) == "Language: English, Width: 1080 px, Height: 1350 px, Emojis: no"
+    assert describe_settings(look()) == ""
     clips = {
         "max_clip_count": 10,
         "min_duration": 1,
         "max_duration": 90.0,
         "editing_options": {"remove_silences": True},
     }
-    assert in_words(clips) == "Clips at most: 10, Shortest clip: 1 s, Longest clip: 90 s, Remove silences: yes"
-    assert in_words({"language": "xx", "of_tomorrow": 1}) == "Language: xx, of tomorrow: 1"
-    assert in_words({"transcription_context": "x" * 1000}) == f"Names and jargon: {'x' * 60}…"
+    assert describe_settings(clips) == "Clips at most: 10, Shortest clip: 1 s, Longest clip: 90 s, Remove silences: yes"
+    assert describe_settings({"language": "xx", "of_tomorrow": 1}) == "Language: xx, of tomorrow: 1"
+    assert describe_settings({"transcription_context": "x" * 1000}) == f"Names and jargon: {'x' * 60}…"
 
 
 def test_of_the_address_of_a_watermark_which_may_be_a_secret_the_name_of_its_file_is_said() -> None:
     mark = look(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
-    assert in_words(mark) == "Watermark: logo.png, Vertical position: 0.1"
-    assert in_words(look(src_url="https://a.example?secret")) == "Watermark: a picture"
+    assert describe_settings(mark) == "Watermark: logo.png, Vertical position: 0.1"
+    assert describe_settings(look(src_url="https://a.example?secret")) == "Watermark: a picture"

@@ -359,7 +359,7 @@ def test_a_list_waits_as_long_as_klap_asked() -> None:
     assert ShortsTarget("f1").decide(limited, waiting(60), now=START) == PollAgain(40, waiting(60))
 
 
-passing = st.sampled_from([DOWN, KlapNoAnswerError("x"), KlapAnswerError("x", status=200)]) | st.builds(
+transient = st.sampled_from([DOWN, KlapNoAnswerError("x"), KlapAnswerError("x", status=200)]) | st.builds(
     KlapRateLimitError, st.just("x"), status=st.just(429), retry_after=st.none() | st.floats(0, 1e6)
 )
 words = st.sampled_from(["processing", "ready", "error", "done", "queued", ""])
@@ -372,10 +372,10 @@ schedules = st.builds(PollSchedule, interval=st.floats(0.1, 60), first=st.none()
         | words.map(export)
         | st.just(task("ready", output_id=None))
         | st.sampled_from([AUTH, GONE])
-        | passing,
+        | transient,
         max_size=30,
     ),
-    forever=st.sampled_from([task("processing"), task("done"), export("ready", src_url=None), DOWN]) | passing,
+    forever=st.sampled_from([task("processing"), task("done"), export("ready", src_url=None), DOWN]) | transient,
     timeout=st.floats(0, 20_000),
     schedule=schedules,
     slowness=st.floats(0, 30),

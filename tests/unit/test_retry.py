@@ -110,6 +110,6 @@ def test_a_post_is_never_repeated_unless_it_was_refused(
     delay = next_attempt_in(error, repeatable=False, attempt=attempt, backoff=backoff, draw=lambda: draw)
     if delay is not None:
         assert error.refused
-        assert error.passing
+        assert error.transient
         assert attempt < backoff.attempts
         assert (error.retry_after or 0) <= delay <= backoff.cap

@@ -45,7 +45,7 @@ def decide(exception: BaseException, context: Any = None) -> RetryDecision:
         KlapRateLimitError("x", status=429),
         KlapServerError("x", status=500),
         KlapAnswerError("x", status=200),
-        KlapDownloadError("x", passing=True),
+        KlapDownloadError("x", transient=True),
     ],
     ids=repr,
 )
@@ -67,7 +67,7 @@ def test_what_may_pass_is_retried_as_the_task_says(exception: KlapError) -> None
         KlapTimeoutError("x"),
         KlapNoShortsError("x"),
         KlapSubmitUncertainError("x"),
-        KlapDownloadError("x", passing=False),
+        KlapDownloadError("x", transient=False),
         KlapIncompleteError("x"),
         KlapAuthError("x", status=401, retry_after=5),
     ],

@@ -32,9 +32,9 @@ def listed(*shorts: dict[str, Any]) -> str:
     return said_of(*shorts).split("\n\n", 1)[1]
 
 
-def said_of(*shorts: dict[str, Any], room: int | None = None) -> str:
+def said_of(*shorts: dict[str, Any], covered: int | None = None) -> str:
     deadline = datetime(2026, 1, 2, 15, 30, tzinfo=timezone.utc)
-    return review_form.body(shorts, price="$0.48 (second-hand list prices)", deadline=deadline, room=room)
+    return review_form.body(shorts, price="$0.48 (estimated prices)", deadline=deadline, covered=covered)
 
 
 shorts_of_any_names = st.lists(st.text(), max_size=12).map(
@@ -53,7 +53,7 @@ def test_no_two_choices_are_alike_whatever_the_names(shorts: list[dict[str, Any]
 def test_each_choice_stands_for_its_short(data: st.DataObject, shorts: list[dict[str, Any]]) -> None:
     places = data.draw(st.sets(st.sampled_from(range(len(shorts))))) if shorts else set()
     choices = [review_form.options(shorts)[place] for place in sorted(places, reverse=True)]
-    assert review_form.picked(shorts, choices) == [str(place) for place in sorted(places)]
+    assert review_form.selected_ids(shorts, choices) == [str(place) for place in sorted(places)]
 
 
 def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:
@@ -72,7 +72,7 @@ def test_what_was_selected_is_picked_already_or_else_none() -> None:
 
 def test_none_wins_over_what_else_is_picked() -> None:
     shorts = [short("a"), short("b")]
-    assert review_form.picked(shorts, review_form.options(shorts)) == []
+    assert review_form.selected_ids(shorts, review_form.options(shorts)) == []
 
 
 def test_the_list_tells_what_is_known_of_each_short() -> None:
@@ -86,7 +86,7 @@ def test_the_list_tells_what_is_known_of_each_short() -> None:
 
 def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -> None:
     proposed, left_out = short("a"), short("b", reason="beyond_limit")
-    price = "Each export costs $0.48 (second-hand list prices). "
+    price = "Each export costs $0.48 (estimated prices). "
     assert said_of(proposed, left_out).startswith(
         f"{price}Without an answer by 2026-01-02 15:30 UTC, those that are picked already are exported.\n\n"
     )
@@ -95,8 +95,8 @@ def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -
 
 def test_the_terms_say_for_how_many_the_budget_does_unless_that_is_all_that_is_to_be_paid() -> None:
     shorts = [short("a"), short("b"), short("c", exported=True)]
-    assert "The budget does for **1** of them" in said_of(*shorts, room=1)
-    assert "budget" not in said_of(*shorts, room=2)
+    assert "The budget does for **1** of them" in said_of(*shorts, covered=1)
+    assert "budget" not in said_of(*shorts, covered=2)
     assert "exported before, and free" in listed(*shorts).splitlines()[2]
 
 

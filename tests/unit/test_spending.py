@@ -45,9 +45,9 @@ def test_a_row_that_cannot_be_read_is_no_payment(odd: Any) -> None:
 
 
 def test_what_else_a_row_says_is_left_out_where_it_makes_no_sense() -> None:
-    odd = {**ROW, "what": 7, "settings": {"a": 1}, "budget": "much", "video": ["v"], "second_hand": "yes", "more": 1}
+    odd = {**ROW, "what": 7, "settings": {"a": 1}, "budget": "much", "video": ["v"], "estimated": "yes", "more": 1}
     found = payment_of(odd, **WRITER)
-    assert found == Payment("job1", "a", "r1", ROW["at"], 0.48, second_hand=True)
+    assert found == Payment("job1", "a", "r1", ROW["at"], 0.48, estimated=True)
 
 
 def test_lines_are_summed_by_day_and_dag_exactly() -> None:
@@ -72,10 +72,10 @@ def test_budgets_are_set_against_what_the_runs_cost_that_have_one() -> None:
 
 
 def test_a_sum_with_one_second_hand_price_in_it_says_so() -> None:
-    lines = [line("2026-03-01", "a r", 1), line("2026-03-01", "a r", 1, second_hand=True), line("2026-03-01", "b r", 1)]
-    old = line("2026-01-01", "b r", 1, second_hand=True)
+    lines = [line("2026-03-01", "a r", 1), line("2026-03-01", "a r", 1, estimated=True), line("2026-03-01", "b r", 1)]
+    old = line("2026-01-01", "b r", 1, estimated=True)
     dags = spending([*lines, old], since="2026-03-01")["dags"]
-    assert [(dag["dag_id"], dag["second_hand"]) for dag in dags] == [("a", True), ("b", False)]
+    assert [(dag["dag_id"], dag["estimated"]) for dag in dags] == [("a", True), ("b", False)]
 
 
 def test_what_was_paid_before_does_not_count() -> None:

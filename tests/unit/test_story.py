@@ -227,7 +227,7 @@ def test_progress_counts_the_steps_that_are_over() -> None:
 
 
 def test_the_selected_shorts_have_the_map_indexes_0_1_2_whatever_lies_between_them() -> None:
-    shorts = [short("a"), short("x", reason="not_picked"), short("b")]
+    shorts = [short("a"), short("x", reason="not_selected"), short("b")]
     known = exporting(shorts, *steps(0, "success", "success", "running"), *steps(1, "success", "deferred"))
     assert cards(known, "state", "words", "left_out") == [
         ["running", "Delivering", None],
@@ -412,9 +412,9 @@ def test_who_has_selected_or_that_nobody_did_is_said() -> None:
     def review(value: dict[str, Any]) -> Any:
         return told(exporting([short("a"), short("b")], xcoms={("select", -1, "klap_review"): value}))["review"]
 
-    ada = {"by": "Ada", "timed_out": False, "picked": ["a"], "answered_at": AT}
+    ada = {"by": "Ada", "timed_out": False, "selected": ["a"], "answered_at": AT}
     assert review(ada) == {"by": "Ada", "words": "selected 1 of 2 shorts", "at": AT}
-    assert review({"by": None, "timed_out": True, "picked": ["a"]}) == {
+    assert review({"by": None, "timed_out": True, "selected": ["a"]}) == {
         "by": "Nobody",
         "words": "answered in time: the preselected shorts were taken",
         "at": None,
@@ -425,17 +425,17 @@ def test_who_has_selected_or_that_nobody_did_is_said() -> None:
 
 
 def test_what_exports_cost_is_known_from_the_list_on() -> None:
-    offer = {"price": 0.48, "second_hand": True, "room": 2, "deadline": AT, "spent": 2.04}
+    offer = {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT, "spent": 2.04}
     story = told(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
-    assert story["offer"] == {"price": 0.48, "estimated": True, "room": 2, "deadline": AT}
+    assert story["offer"] == {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT}
     assert story["cost"] == {"total": 2.04, "estimated": True, "is_sum": False}
     assert told(facts())["offer"] is None
 
 
 def test_the_sum_of_the_run_counts_as_soon_as_it_is_there() -> None:
     xcoms: XComs = {
-        ("select", -1, "klap_offer"): {"price": 0.48, "second_hand": True, "spent": 2.04},
-        ("publish", -1, "klap_cost"): {"total": 3.48, "second_hand": False},
+        ("select", -1, "klap_offer"): {"price": 0.48, "estimated": True, "spent": 2.04},
+        ("publish", -1, "klap_cost"): {"total": 3.48, "estimated": False},
     }
     cost = told(exporting([short("a")], state="failed", published="failed", xcoms=xcoms))["cost"]
     assert cost == {"total": 3.48, "estimated": False, "is_sum": True}
@@ -456,7 +456,7 @@ FAILED_JOB = {"error": "no speech", "type": "KlapJobFailedError"}
 def test_a_video_that_klap_could_not_finish_can_be_sent_again(
     failure: dict[str, Any], conf: dict[str, Any], *, is_offered: bool
 ) -> None:
-    cost = {"total": 0.44, "second_hand": True, "prices": {"input_video": 0.44}}
+    cost = {"total": 0.44, "estimated": True, "prices": {"input_video": 0.44}}
     xcoms: XComs = {("wait_for_shorts", -1, "klap_error"): failure, ("publish", -1, "klap_cost"): cost}
     tasks = {"submit": "success", "wait_for_shorts": "failed", "publish": "failed"}
     again = told(facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf}))["again"]
@@ -495,11 +495,11 @@ def test_what_is_cleared_to_try_a_short_again_and_whether_that_may_cost(
     assert {(each["id"][:5], each["try_number"]) for each in retry["places"]} == {("short", 1)}
 
 
-IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "price": 0.48, "second_hand": False}
+IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "price": 0.48, "estimated": False}
 
 
 def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
-    found = failed({"error": "…", "type": "KlapSubmitUncertainError", "fate": IN_DOUBT}, *UNSENT)["in_doubt"]
+    found = failed({"error": "…", "type": "KlapSubmitUncertainError", "open_decision": IN_DOUBT}, *UNSENT)["in_doubt"]
     assert found.pop("place")["task_id"] == "short.export"
     assert found == {
         "is_changed": False,
@@ -510,16 +510,16 @@ def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
         "estimated": False,
     }
     xcoms: XComs = {
-        ("submit", -1, "klap_error"): {"type": "KlapChangedError", "fate": {"entry": "submission d r submit"}}
+        ("submit", -1, "klap_error"): {"type": "KlapChangedError", "open_decision": {"entry": "submission d r submit"}}
     }
     stage = told(facts(state="failed", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["in_doubt"]
     assert (stage["is_changed"], stage["jobs"], stage["price"]) == (True, [], None), "an unknown price is not free"
 
 
 def test_nobody_is_asked_before_airflow_has_marked_what_follows_as_failed_or_a_clear_would_leave_that_out() -> None:
-    card = failed({"error": "…", "fate": IN_DOUBT}, "failed", "upstream_failed", None)
+    card = failed({"error": "…", "open_decision": IN_DOUBT}, "failed", "upstream_failed", None)
     assert (card["in_doubt"], card["retry"]) == (None, None)
-    xcoms: XComs = {("submit", -1, "klap_error"): {"error": "…", "fate": IN_DOUBT}}
+    xcoms: XComs = {("submit", -1, "klap_error"): {"error": "…", "open_decision": IN_DOUBT}}
     stage = told(facts(state="running", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]
     assert (stage["state"], stage["in_doubt"]) == ("failed", None)
 
@@ -605,8 +605,8 @@ def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
 
 # fmt: off
 FIELDS = [
-    "project_id", "reason", "path", "error", "fate", "entry", "jobs", "picked", "total", "price", "prices", "by",
-    "klap_task_id", "video", "name", "dimensions", "width", "height", "submitted_at", "trigger_run_id", "line",
+    "project_id", "reason", "path", "error", "open_decision", "entry", "jobs", "selected", "total", "price", "prices",
+    "by", "klap_task_id", "video", "name", "dimensions", "width", "height", "submitted_at", "trigger_run_id", "line",
     "source_video_url", "settings", "left_out", "incomplete", "run_id", "watermark", "size", "src_url",
 ]
 # fmt: on

@@ -37,7 +37,7 @@ def sample(kind: Any) -> Any:
 def left() -> dict[str, dict[str, Any]]:
     """What each operator leaves, and with it what it leaves if it fails."""
     found = {}
-    for operator, shapes in xcoms.LEFT_BY.items():
+    for operator, shapes in xcoms.XCOMS.items():
         values = {key: [sample(shape)] if key in LISTS else sample(shape) for key, shape in shapes.items()}
         if xcoms.SHORTS_KEY in values:
             values[xcoms.SHORTS_KEY] += [{**sample(xcoms.ListedShort), "reason": None}]
@@ -121,7 +121,7 @@ def test_the_tab_reads_no_field_that_nobody_leaves(tab: dict[str, Any]) -> None:
         for operator, keys in tab["reads"].items()
         for key, fields in keys.items()
         for field in fields
-        if field not in get_type_hints(xcoms.Failure if key == xcoms.ERROR_KEY else xcoms.LEFT_BY[operator][key])
+        if field not in get_type_hints(xcoms.Failure if key == xcoms.ERROR_KEY else xcoms.XCOMS[operator][key])
     ]
     assert unknown == []
 
@@ -131,7 +131,7 @@ def test_the_tab_asks_for_no_key_that_nobody_leaves(tab: dict[str, Any]) -> None
         (operator, key)
         for operator, keys in tab["asked"].items()
         for key in keys
-        if key != xcoms.ERROR_KEY and key not in xcoms.LEFT_BY[operator]
+        if key != xcoms.ERROR_KEY and key not in xcoms.XCOMS[operator]
     ]
     assert unknown == []
 
@@ -150,7 +150,7 @@ def test_no_module_of_the_ui_names_another_key(module: Path) -> None:
 
 
 def test_every_operator_and_sensor_says_what_it_leaves() -> None:
-    assert sorted(xcoms.LEFT_BY) == sorted([*operators.__all__, *sensors.__all__])
+    assert sorted(xcoms.XCOMS) == sorted([*operators.__all__, *sensors.__all__])
 
 
 def test_no_two_keys_are_alike() -> None:

@@ -49,5 +49,5 @@ def error_list(_: Mapping[str, str]) -> str:
             raise ValueError(f"the docstring of {kind.__name__} has no 'What to do:'")
         if action is not None:
             do = markdown(action[1])
-            rows.append([code(kind.__name__), markdown(what), _attribute(kind, "passing"), do[:1].upper() + do[1:]])
+            rows.append([code(kind.__name__), markdown(what), _attribute(kind, "transient"), do[:1].upper() + do[1:]])
     return markdown_table(("error", "meaning", "retried", "what to do"), rows)

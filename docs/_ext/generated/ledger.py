@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from generated.markdown import code, markdown_table, require_same, table
 from generated.xcoms import shape_table
 from klap_provider import xcoms
-from klap_provider.rules.ledger import Asker, Attempt
+from klap_provider.rules.ledger import Attempt, Requester
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,15 +34,15 @@ def _attempt() -> Attempt:
             "key": "export.pcmsagf6ujej.0",
             "id": "0198c2e5",
             "at": 1764000000.0,
-            "asker": Asker("klap_generate_shorts manual__2026-11-24", 1, 3),
+            "requester": Requester("klap_generate_shorts manual__2026-11-24", 1, 3),
             "what": "export of From zero to hero",
             "video": "https://example.com/talk.mp4",
             "price": 0.48,
-            "asked": {"watermark": None},
+            "inputs": {"watermark": None},
             "fingerprint": "4be1",
             "known": ("a",),
             "budget": 5.0,
-            "second_hand": True,
+            "estimated": True,
             "settings": "Watermark: acme.png",
             "account": "a",
             "response_within": 30.0,

@@ -36,7 +36,7 @@ def metrics_tags(described: Mapping[str, str]) -> str:
         "endpoint": [*endpoints, "other"],
         "status": ["200", "404", "none", "…"],
         "job": [TaskTarget.job, ExportTarget.job],
-        "item": [name for name in Prices._fields if name != "second_hand"],
+        "item": [name for name in Prices._fields if name != "estimated"],
     }
     require_same(described, list(dict.fromkeys(tag for metric in metrics.METRICS for tag in metric.tags)))
     rows = [[code(tag), described[tag], ", ".join(map(code, values[tag]))] for tag in described]

@@ -61,10 +61,10 @@ def _table_of(params: Mapping[str, Param]) -> str:
 def form_of_generate_shorts(_: Mapping[str, str]) -> str:
     """Every field of the main Dag, a table per section."""
     from klap_provider.dag_parts.generate_shorts import shorts_form
-    from klap_provider.dag_parts.trigger_form import tell_estimate
+    from klap_provider.dag_parts.trigger_form import add_cost_estimate
 
     form = shorts_form()
-    tell_estimate(form)
+    add_cost_estimate(form)
     sections: dict[str, dict[str, Param]] = {}
     for name, param in form.items():
         sections.setdefault(param.schema.get("section", "Source"), {})[name] = param

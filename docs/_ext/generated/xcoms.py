@@ -77,7 +77,7 @@ def xcom_keys(_: Mapping[str, str]) -> str:
     comments = _comments(xcoms.__name__)
     keys = {value: name for name, value in vars(xcoms).items() if name.endswith("_KEY")}
     rows = []
-    for operator, left in xcoms.LEFT_BY.items():
+    for operator, left in xcoms.XCOMS.items():
         for key, shape in left.items():
             named = shape.__name__ if shape is not dict else "dict"
             link = f"[`{named}`](#{named.lower()})" if shape is not dict else "`dict`"
@@ -89,12 +89,12 @@ def xcom_keys(_: Mapping[str, str]) -> str:
 @table
 def xcom_shapes(_: Mapping[str, str]) -> str:
     """Every shape of an XCom and of the asset event."""
-    left = [shape for found in xcoms.LEFT_BY.values() for shape in found.values() if shape is not dict]
+    left = [shape for found in xcoms.XCOMS.values() for shape in found.values() if shape is not dict]
     others = (
         xcoms.LeftOutVideo,
         xcoms.IncompleteVideo,
         xcoms.Failure,
-        xcoms.Fate,
+        xcoms.OpenDecision,
         xcoms.ShortsEvent,
         xcoms.TaggedShort,
     )

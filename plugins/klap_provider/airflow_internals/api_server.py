@@ -192,7 +192,7 @@ class StateRow:
             reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
             return value if reference is None else _referred(reference, self.asset, self.key, self.at)
         except Exception as failure:  # of whatever library reads the backend's storage
-            say_once(f"The row {self.key!r} of a state store cannot be read: {type(failure).__name__}")
+            log_once(f"The row {self.key!r} of a state store cannot be read: {type(failure).__name__}")
             return None
 
 
@@ -251,7 +251,7 @@ def portions(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 @functools.lru_cache(maxsize=1_000)
-def say_once(words: str) -> None:
+def log_once(words: str) -> None:
     """
     Log something that is found again with each request.
 

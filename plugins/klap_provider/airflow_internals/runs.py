@@ -10,7 +10,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.airflow_internals.api_server import AT_ONCE, portions, say_once
+from klap_provider.airflow_internals.api_server import AT_ONCE, log_once, portions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -427,7 +427,7 @@ def _value_of(backend: Any, unreadable: Any, xcom: StoredXCom) -> Any:
         return _kept_by(backend, json.dumps(plain), dataclasses.replace(xcom, raw=None))
     except Exception as failure:  # of whatever library reads the backend's storage
         where = " ".join((xcom.dag_id, xcom.run_id, xcom.task_id))
-        say_once(f"The XCom {xcom.key} of {where} cannot be read: {type(failure).__name__}")
+        log_once(f"The XCom {xcom.key} of {where} cannot be read: {type(failure).__name__}")
         return unreadable
 
 

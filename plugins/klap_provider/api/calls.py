@@ -282,7 +282,7 @@ def _error(
         kind, advice = KlapRejectedError, "Klap does not accept the request as it is. Correct the parameters."
     else:
         kind, advice = KlapAnswerError, "This is not the API: check the connection's Host."
-    if call.repeatable and not kind.passing and not _is_klaps_word(status, document, body):
+    if call.repeatable and not kind.transient and not _is_klaps_word(status, document, body):
         kind = KlapAnswerError
         advice = f"{advice} But this is not the API's JSON: it may come from something before Klap, such as a firewall."
     error_code, words = _klaps_words(document)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
-from klap_provider.dag_parts.trigger_form import account_fields, cost_fields, delivery_fields, form_fields, look_fields
+from klap_provider.dag_parts.trigger_form import (
+    account_fields,
+    appearance_fields,
+    cost_fields,
+    delivery_fields,
+    form_fields,
+)
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
 
 if TYPE_CHECKING:
@@ -57,7 +63,7 @@ def klap_caption_video(
     fields = {
         **form_fields("VideoRequest", URL),
         **form_fields("VideoRequest", VIDEO, section="Video"),
-        **look_fields(),
+        **appearance_fields(),
         **cost_fields(),
         **delivery_fields(),
         **account_fields(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from airflow.sdk import DAG, task_group
 
 from klap_provider.dag_parts.fields import properties_of
-from klap_provider.dag_parts.trigger_form import allowed_prefixes, set_defaults, simplify_rules, tell_estimate
+from klap_provider.dag_parts.trigger_form import add_cost_estimate, allowed_prefixes, set_defaults, set_schema_dialect
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -60,8 +60,8 @@ def klap_dag(
     """
     set_defaults(fields, defaults)
     if "budget" in fields:
-        tell_estimate(fields)
-    simplify_rules(fields)
+        add_cost_estimate(fields)
+    set_schema_dialect(fields)
     with DAG(
         dag_id,
         auto_register=False,  # or importing its file would register it for the importing file as well

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param
 
 from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait, watermark_of
-from klap_provider.dag_parts.trigger_form import account_fields, cost_fields, delivery_fields, form_fields, look_fields
+from klap_provider.dag_parts.trigger_form import (
+    account_fields,
+    appearance_fields,
+    cost_fields,
+    delivery_fields,
+    form_fields,
+)
 from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
 
 if TYPE_CHECKING:
@@ -48,7 +54,7 @@ def shorts_form() -> dict[str, Param]:
         **form_fields("ShortsRequest", URL),
         **form_fields("ShortsRequest", VIDEO, section="Video"),
         **form_fields("ShortsRequest", CLIPS, section="Clips"),
-        **look_fields(),
+        **appearance_fields(),
         **form_fields("Selection", section="Export", limit=3),
         "allow_empty": Param(
             False,

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, XComArg
 
 from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PLACE, allowed_prefixes, handed_on
+from klap_provider.dag_parts.trigger_form import PLACE, allowed_prefixes, for_batch
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.video_run import TIMEOUT
@@ -70,7 +70,7 @@ def klap_generate_shorts_batch(
     :param defaults: defaults of the trigger form, by parameter name.
     """
     of_a_video = shorts_form()
-    shared = {name: handed_on(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
+    shared = {name: for_batch(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
     shared["reuse"] = copy(of_a_video["reuse"])
     shared["reuse"].value = True  # so that a run that was deleted is not paid for anew
     fields = {

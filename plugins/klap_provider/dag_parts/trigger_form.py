@@ -73,7 +73,7 @@ def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
     )
 
 
-def look_fields() -> dict[str, Param]:
+def appearance_fields() -> dict[str, Param]:
     """Return the fields for the shape, the captions and the watermark of what Klap makes."""
     return {
         "aspect_ratio": Param(
@@ -157,7 +157,7 @@ def account_fields() -> dict[str, Param]:
     }
 
 
-def tell_estimate(fields: dict[str, Param]) -> None:
+def add_cost_estimate(fields: dict[str, Param]) -> None:
     """Have the help of the field ``budget`` say what a video costs at most, at list prices and the form's defaults."""
     if {"max_clip_count", "limit"} <= fields.keys():
         most = estimate(
@@ -167,7 +167,7 @@ def tell_estimate(fields: dict[str, Param]) -> None:
     else:
         most, what = Cost(Prices(), input_videos=1, exports=1), "the video and its export"
     fields["budget"].description = (
-        f"{properties_of('Spending')['budget']['description']} At second-hand list prices that is at most "
+        f"{properties_of('Spending')['budget']['description']} At estimated prices that is at most "
         f"{dollars(most.total)} for {what}."
     )
 
@@ -176,7 +176,7 @@ def tell_estimate(fields: dict[str, Param]) -> None:
 DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
-def simplify_rules(fields: Mapping[str, Param]) -> None:
+def set_schema_dialect(fields: Mapping[str, Param]) -> None:
     """
     Say of what dialect the fields' rules are.
 
@@ -187,7 +187,7 @@ def simplify_rules(fields: Mapping[str, Param]) -> None:
         param.schema = {**param.schema, "$schema": DIALECT}
 
 
-def handed_on(param: Param) -> Param:
+def for_batch(param: Param) -> Param:
     """
     Return the same field for a DAG that starts runs of another one: empty, so that the other one's default holds.
 

@@ -16,7 +16,7 @@ def is_local(destination: str) -> bool:
     return destination.startswith("/") or destination.partition("://")[0].lower() in ("file", "local")
 
 
-def settled(destination: str | None, *, klap_conn_id: str) -> str:
+def resolve_destination(destination: str | None, *, klap_conn_id: str) -> str:
     """
     Return the folder to deliver to.
 

@@ -83,14 +83,14 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
             if response.status_code != 200:
                 raise KlapDownloadError(
                     f"{shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
-                    passing=True,
+                    transient=True,
                 )
             return _copy(response, sink, limits, deadline)
     except (requests.RequestException, HTTPError) as failure:
         if time.monotonic() >= deadline:
             raise _too_slow(shown(url), limits) from None
         raise KlapDownloadError(
-            f"The download of {shown(url)} broke off ({type(failure).__name__}).", passing=True
+            f"The download of {shown(url)} broke off ({type(failure).__name__}).", transient=True
         ) from None  # whose text has the whole address in it
 
 
@@ -106,7 +106,7 @@ def _open(url: str, limits: Limits) -> requests.Response:
             longest=limits.max_seconds,
         )
     except RefusedAddressError as refused:
-        raise KlapDownloadError(str(refused), passing=False) from None
+        raise KlapDownloadError(str(refused), transient=False) from None
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
             if boxes.broken:
                 raise KlapDownloadError(
                     f"{name} is not an MP4 video ({_content_type(response)}{_encoded(response)}): {boxes.broken}.",
-                    passing=True,
+                    transient=True,
                 )
             if size > limits.max_bytes:
                 raise _too_large(name, size, limits)
@@ -157,7 +157,7 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
         problem = "neither the server nor its last box says where it ends"
     if problem:
         raise KlapDownloadError(
-            f"{name} is not a whole MP4 video ({size} bytes{_encoded(response)}): {problem}.", passing=True
+            f"{name} is not a whole MP4 video ({size} bytes{_encoded(response)}): {problem}.", transient=True
         )
     return Fetched(size, digest.hexdigest())
 
@@ -166,14 +166,14 @@ def _too_slow(name: str, limits: Limits, size: int = 0) -> KlapDownloadError:
     return KlapDownloadError(
         f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
         "If it is just slow, raise download_timeout.",
-        passing=True,
+        transient=True,
     )
 
 
 def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
     return KlapDownloadError(
         f"{name} has {size} bytes or more, the limit is {limits.max_bytes}. To fetch it, raise max_bytes.",
-        passing=False,
+        transient=False,
     )
 
 

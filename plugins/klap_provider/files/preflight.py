@@ -59,7 +59,7 @@ def require_video(url: str, *, local: bool, warn: Callable[..., None]) -> None:
     :param warn: logs a warning.
     :raises KlapInputError: there is no video.
     """
-    found = look_at(url, local=local)
+    found = check_video(url, local=local)
     if found.problem:
         raise KlapInputError(
             f"Nothing was sent to Klap. source_video_url: {shown(url)} is no video: {found.problem}. Give the address "
@@ -76,11 +76,11 @@ def problems(urls: Mapping[str, bool]) -> dict[str, str]:
     :param urls: for each URL whether a host on this machine or its network may be asked.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = {url: pool.submit(look_at, url, local=local) for url, local in urls.items()}
+        asked = {url: pool.submit(check_video, url, local=local) for url, local in urls.items()}
     return {url: problem for url, found in asked.items() if (problem := found.result().problem)}
 
 
-def look_at(url: str, *, local: bool) -> Finding:
+def check_video(url: str, *, local: bool) -> Finding:
     """
     Return what is known of the video at an address.
 

@@ -90,7 +90,7 @@ def stored_file(url: str) -> StoredFile:
         try:
             info = _local_info(path.path) if path.protocol == "file" else path.fs.info(path.path)
         except FileNotFoundError:
-            raise KlapMissingFileError(_missing(path), passing=False) from None
+            raise KlapMissingFileError(_missing(path), transient=False) from None
     fact = next((info[name] for name in _VERSIONS if info.get(name)), None)
     version = hashlib.sha256(f"{info['size']} {fact}".encode()).hexdigest()[:32]
     return StoredFile(path, int(info["size"]), version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.files.storage import whole_file
+from klap_provider.files.storage import atomic_file
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -33,5 +33,5 @@ def write_json(path: ObjectStoragePath, document: dict[str, Any], writer: Writer
 
     :param writer: the try that writes it; None outside a task.
     """
-    with whole_file(path, writer) as sink:
+    with atomic_file(path, writer) as sink:
         sink.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -119,14 +119,14 @@ def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None
         status = _status(failure)
         if status in NOT_THERE:
             raise KlapStorageError(
-                f"{field}: {url} is not there ({said(failure)}). Check its bucket and path.", passing=paid
+                f"{field}: {url} is not there ({said(failure)}). Check its bucket and path.", transient=paid
             ) from failure
         if status in REFUSED:
             raise KlapStorageError(
                 f"{field}: {url} was refused ({said(failure)}). Check the credentials, and what they may do there.",
-                passing=paid,
+                transient=paid,
             ) from failure
-        raise KlapStorageError(f"{field}: {url} failed ({said(failure)}).", passing=True) from failure
+        raise KlapStorageError(f"{field}: {url} failed ({said(failure)}).", transient=True) from failure
 
 
 def _status(failure: BaseException | None) -> int | None:
@@ -173,7 +173,7 @@ def check_destination(destination: str) -> None:
     """
     check = folder_at(destination) / WRITE_CHECK
     with storage_faults("destination", destination):
-        with whole_file(check) as sink:
+        with atomic_file(check) as sink:
             sink.write(b"Written by Airflow's Klap provider to check that it can write here. You can delete it.\n")
         with contextlib.suppress(Exception):  # not allowed, or another check has just deleted it
             check.fs.rm_file(check.path)
@@ -219,7 +219,7 @@ def part_name(name: str, writer: Writer | None) -> str:
 
 
 @contextmanager
-def whole_file(path: ObjectStoragePath, writer: Writer | None = None) -> Iterator[IO[bytes]]:
+def atomic_file(path: ObjectStoragePath, writer: Writer | None = None) -> Iterator[IO[bytes]]:
     """
     Write a file that appears under its name only when the block ends well.
 

@@ -157,7 +157,7 @@ class KlapConnection:
             "export": self.price_export,
         }
         known = {name: price for name, price in told.items() if price is not None}
-        return Prices(**known, second_hand=len(known) < len(told))
+        return Prices(**known, estimated=len(known) < len(told))
 
     @property
     def secrets(self) -> tuple[str, ...]:

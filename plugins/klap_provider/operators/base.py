@@ -27,7 +27,7 @@ from klap_provider.operators.pull_once import pull, pulling_once, unreadable
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules import polling, retry
 from klap_provider.rules.conf_validation import require_known
-from klap_provider.xcoms import ERROR_KEY, Failure, Fate
+from klap_provider.xcoms import ERROR_KEY, Failure, OpenDecision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,8 +92,10 @@ def _said_of(failure: BaseException, project_id: str | None) -> Failure:
     said: Failure = {"error": words, "type": kind, "project_id": project_id}
     if isinstance(failure, KlapError) and failure.paid:
         said["paid"] = failure.paid
-    if isinstance(failure, KlapError) and failure.fate is not None:
-        said["fate"] = cast("Fate", {**failure.fate._asdict(), "jobs": [*failure.fate.jobs]})
+    if isinstance(failure, KlapError) and failure.open_decision is not None:
+        said["open_decision"] = cast(
+            "OpenDecision", {**failure.open_decision._asdict(), "jobs": [*failure.open_decision.jobs]}
+        )
     return said
 
 
@@ -245,7 +247,7 @@ class KlapOperator(HooksRendering):
 
         return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
-    def settled(self, allowed: Sequence[str] | None, context: Context | None = None) -> str:
+    def resolve_destination(self, allowed: Sequence[str] | None, context: Context | None = None) -> str:
         """
         Return where shorts go: as the task was told, or as the connection says, or else Airflow's home.
 
@@ -258,7 +260,7 @@ class KlapOperator(HooksRendering):
             tasks.
         """
         from klap_provider.files.allowlist import default_folder
-        from klap_provider.files.destination import settled
+        from klap_provider.files.destination import resolve_destination
 
         try:
             self.require_allowed("destination", allowed)
@@ -268,7 +270,7 @@ class KlapOperator(HooksRendering):
                 default_folder(),
             ):
                 raise
-        return settled(self.destination or self.connection.destination, klap_conn_id=self.klap_conn_id)
+        return resolve_destination(self.destination or self.connection.destination, klap_conn_id=self.klap_conn_id)
 
     def _recorded(self, context: Context | None) -> str | None:
         """Return the destination that the run's submission recorded: it had passed the allowlist by then."""

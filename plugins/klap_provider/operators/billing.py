@@ -42,7 +42,7 @@ def record_generated_shorts(ledger: Store, spent: Cost, *, target: str, video: s
         "price": float(price),
         "what": f"{spent.generated_shorts} generated shorts",
         "video": shown(video) if video else f"folder {target}",
-        **({"second_hand": True} if spent.prices.second_hand else {}),
+        **({"estimated": True} if spent.prices.estimated else {}),
     }
     try:
         if ledger.get(note) is not None:

@@ -17,13 +17,13 @@ from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_who
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     DELIVERED_KEY,
-    DESCRIBED_KEY,
+    FACTS_KEY,
     Delivered,
     DeliveredRow,
-    Described,
     ExportReady,
     Facts,
     File,
+    ShortFacts,
 )
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         from klap_provider.files.storage import folder_at, storage_faults
 
         self.virality_score = _score(self.virality_score)
-        path = folder_at(self.settled(self.allowed_destinations, context), self.subfolder) / file_name(
+        path = folder_at(self.resolve_destination(self.allowed_destinations, context), self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)
@@ -247,9 +247,9 @@ class DeliverShortOperator(KlapLedgerOperator):
     def _facts(self, context: Context) -> Facts:
         """Return what Klap says of the short: in its list, or asked for just this one."""
         if self.list_task_id is not None:
-            listed = context["ti"].xcom_pull(task_ids=self.list_task_id, key=DESCRIBED_KEY)
+            listed = context["ti"].xcom_pull(task_ids=self.list_task_id, key=FACTS_KEY)
             # Of a list that is a text, an XCom backend has lost the file.
-            for short in cast("list[Described]", listed if isinstance(listed, list) else []):
+            for short in cast("list[ShortFacts]", listed if isinstance(listed, list) else []):
                 if short["project_id"] == self.project_id:
                     return short
         project = self.client.call(calls.get_project(str(self.project_id), folder_id=self.folder_id))
@@ -287,13 +287,13 @@ class DeliverShortOperator(KlapLedgerOperator):
             raise KlapDownloadError(
                 f"Klap export {export.id} is {export.status!r} and has no video to deliver; wait for it with "
                 "ExportStatusSensor.",
-                passing=export.status != responses.JobStatus.ERROR,
+                transient=export.status != responses.JobStatus.ERROR,
             )
         return export.src_url
 
     def _download(self, path: ObjectStoragePath, address: str, writer: Writer) -> File:
         from klap_provider.files.download import Limits, download
-        from klap_provider.files.storage import whole_file
+        from klap_provider.files.storage import atomic_file
 
         connection = self.client.connection
         limits = Limits(
@@ -303,7 +303,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             connection.read_timeout,
             local=addresses.is_local(connection.api_url),
         )
-        with whole_file(path, writer) as sink:
+        with atomic_file(path, writer) as sink:
             fetched = download(address, sink, limits)
         return {
             "path": str(path),

@@ -116,8 +116,8 @@ class ExportShortOperator(KlapSubmitOperator):
             what=f"export of {self.short_name or project_id}",
             price=float(prices.export),
             fingerprint=request_fingerprint.export_fingerprint(request),
-            second_hand=prices.second_hand,
-            settings=request_fingerprint.in_words(request.settings()),
+            estimated=prices.estimated,
+            settings=request_fingerprint.describe_settings(request.settings()),
             account=" ".join(filter(None, (self.klap_conn_id, connection.api_url, connection.on_behalf_of))),
         )
         submission = self.submit_once(context, paid, _ExportJob(self, call))

@@ -91,7 +91,7 @@ class KlapSubmitOperator(KlapLedgerOperator):
             store=self.ledger,
             job=job,
             request=request,
-            asker=ledger.Asker(run_of(context), ti.try_number, ti.max_tries),
+            requester=ledger.Requester(run_of(context), ti.try_number, ti.max_tries),
             attempt_id=uuid.uuid4().hex,
             clock=_Clock(),
             response_within=job.response_within,

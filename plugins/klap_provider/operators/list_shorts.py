@@ -17,18 +17,26 @@ from klap_provider.operators.base import check_now, is_static, rendered_ids, ren
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules import ledger, limits, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
-from klap_provider.rules.selection import Ranked, Unselected, as_selected, mappable, rank, reasons, within
-from klap_provider.rules.short_facts import described, ids_of, is_told, listed, selected_of
+from klap_provider.rules.selection import (
+    Ranked,
+    Unselected,
+    rank,
+    reasons,
+    restore_selection,
+    within_budget,
+    within_map_length,
+)
+from klap_provider.rules.short_facts import ids_of, is_complete, list_facts, to_listed_short, to_short
 from klap_provider.xcoms import (
-    DESCRIBED_KEY,
+    FACTS_KEY,
     OFFER_KEY,
     SHORTS_KEY,
-    Described,
     ListedShort,
     Offer,
     Review,
     Selected,
     Short,
+    ShortFacts,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +86,7 @@ class ListShortsOperator(KlapLedgerOperator):
         "virality_score": int | None, "explanation": str | None, "preview_url": str, "duration": float | None}``, with
         the score from 0 to 100 and the duration in seconds. The XCom ``klap_shorts`` has every generated short, with
         the ``reason`` if it was not selected. The XCom ``klap_offer`` has the price of an export and what was paid
-        before. ``klap_described`` has the texts of the selected shorts.
+        before. ``klap_facts`` has the texts of the selected shorts.
     :raises KlapInputError: a short of ``project_ids`` does not exist.
     :raises KlapNoShortsError: Klap generated no shorts. It is not an error if all shorts are below the minimum score.
     """
@@ -102,7 +110,7 @@ class ListShortsOperator(KlapLedgerOperator):
     operator_extra_links = (OpenInKlapLink(),)
 
     #: What the list says of the shorts, once it is read.
-    described: Sequence[Described] = ()
+    described: Sequence[ShortFacts] = ()
 
     def __init__(
         self,
@@ -173,7 +181,7 @@ class ListShortsOperator(KlapLedgerOperator):
         self._spending()
         ranked = rank(self._projects(self._list_target(context), state), selection)
         shorts = [self._listed(short) for short in ranked]
-        self.described = [described(short) for short in ranked]
+        self.described = [list_facts(short) for short in ranked]
         spent, run = self.spent(shorts), run_of(context)
         # Before anything else: whatever comes next, and however long a person is waited for, they are paid for.
         billing.record_generated_shorts(
@@ -188,7 +196,7 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def _listed(self, short: Ranked) -> ListedShort:
         connection = self.client.connection
-        return listed(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
+        return to_listed_short(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
 
     def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Say what becomes of each short, and return those that were selected."""
@@ -228,7 +236,7 @@ class ListShortsOperator(KlapLedgerOperator):
         """Select what was selected before."""
         if new := set(ids_of(shorts)) - set(before["of"]):
             self.log.info("The selection stays as it was made, without what is new: %s", ", ".join(sorted(new)))
-        return self.conclude(context, as_selected(shorts, before["selected"]))
+        return self.conclude(context, restore_selection(shorts, before["selected"]))
 
     def select(self, context: Context, shorts: list[ListedShort], review: Review | None = None) -> list[Short]:
         """Write down what was selected, and return it."""
@@ -251,9 +259,9 @@ class ListShortsOperator(KlapLedgerOperator):
         shorts = self._mappable(shorts)
         self._tell_unscored(shorts)
         self.leave(context, shorts)
-        selected = [selected_of(short) for short in shorts if short["reason"] is None]
-        told = [short for short in self.described if is_told(short) and short["project_id"] in ids_of(selected)]
-        context["ti"].xcom_push(key=DESCRIBED_KEY, value=told)
+        selected = [to_short(short) for short in shorts if short["reason"] is None]
+        told = [short for short in self.described if is_complete(short) and short["project_id"] in ids_of(selected)]
+        context["ti"].xcom_push(key=FACTS_KEY, value=told)
         self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
         metrics.count(metrics.SELECTED, len(selected))
         return selected
@@ -270,7 +278,7 @@ class ListShortsOperator(KlapLedgerOperator):
                 most,
                 selected,
             )
-        return mappable(shorts, most)
+        return within_map_length(shorts, most)
 
     def _tell_unscored(self, shorts: list[ListedShort]) -> None:
         if left_out := reasons(shorts).get(Unselected.NO_SCORE.value):
@@ -288,9 +296,9 @@ class ListShortsOperator(KlapLedgerOperator):
         prices = self.client.connection.prices
         offer: Offer = {
             "price": float(prices.export),
-            "second_hand": prices.second_hand,
+            "estimated": prices.estimated,
             "spent": float(self.spent(shorts).total),
-            "room": self.room(shorts),
+            "covered": self.covered(shorts),
             "deadline": None if deadline is None else deadline.isoformat(timespec="seconds"),
         }
         context["ti"].xcom_push(key=SHORTS_KEY, value=shorts)
@@ -303,7 +311,7 @@ class ListShortsOperator(KlapLedgerOperator):
         made = len(shorts) if submissions and self.folder_id else 0
         return Cost(self.client.connection.prices, submissions, made)
 
-    def room(self, shorts: Sequence[ListedShort]) -> int | None:
+    def covered(self, shorts: Sequence[ListedShort]) -> int | None:
         """Return for how many exports the budget does; None: for any number."""
         budget = self._spending().budget
         if budget is None:
@@ -312,18 +320,18 @@ class ListShortsOperator(KlapLedgerOperator):
 
     def afford(self, shorts: list[ListedShort]) -> list[ListedShort]:
         """Return the shorts with no more of them selected than the budget does for."""
-        budget, room = self._spending().budget, self.room(shorts)
+        budget, covered = self._spending().budget, self.covered(shorts)
         selected = sum(short["reason"] is None and not short["exported"] for short in shorts)
-        if budget is None or room is None or selected <= room:
+        if budget is None or covered is None or selected <= covered:
             return shorts
         self.log.warning(
             "The budget of %s does for the best %d of %d exports: spent before them is %s",
             dollars(budget),
-            room,
+            covered,
             selected,
             self.spent(shorts),
         )
-        return within(shorts, room)
+        return within_budget(shorts, covered)
 
     def _target(self) -> polling.ShortsTarget:
         return polling.ShortsTarget(self.folder_id, self.project_id)

@@ -16,7 +16,7 @@ from klap_provider.operators.pull_once import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.file_names import manifest_name
-from klap_provider.rules.manifest import IN_SIDECAR, first_failed, manifest_entries, outcomes, tagged, unsaid
+from klap_provider.rules.manifest import IN_SIDECAR, event_shorts, first_failed, manifest_entries, no_reason, outcomes
 from klap_provider.rules.selection import Unselected, reasons
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
@@ -151,14 +151,16 @@ class PublishShortsOperator(KlapOperator):
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
         exports = pull(context, self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
-        stock = manifest_entries(shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures)
-        ti.xcom_push(key=OUTCOME_KEY, value=outcomes(stock))
+        entries = manifest_entries(
+            shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures
+        )
+        ti.xcom_push(key=OUTCOME_KEY, value=outcomes(entries))
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
             raise KlapIncompleteError(f"{cause}. Nothing was made of {redaction.shown(self.source_video_url)}.")
-        destination = self.settled(self.allowed_destinations, context)
-        delivered = [short for short in stock if "path" in short]
-        missing = [short for short in stock if "path" not in short]
+        destination = self.resolve_destination(self.allowed_destinations, context)
+        delivered = [short for short in entries if "path" in short]
+        missing = [short for short in entries if "path" not in short]
         left_out = reasons(listed or [])
         path = self._write(
             writer_of(context),
@@ -186,7 +188,7 @@ class PublishShortsOperator(KlapOperator):
             self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
             first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
-            tally = f"{len(delivered)} of {len(stock)} delivered" if stock else "Nothing was delivered"
+            tally = f"{len(delivered)} of {len(entries)} delivered" if entries else "Nothing was delivered"
             # What failed at Klap for good says itself what to do, and it is not to clear the run.
             way_on = (
                 ""
@@ -216,7 +218,7 @@ class PublishShortsOperator(KlapOperator):
                 "source_video_url": redaction.shown(self.source_video_url),
                 "klap_task_id": self.klap_task_id,
                 "manifest": path,
-                "shorts": tagged(delivered),
+                "shorts": event_shorts(delivered),
             }
             with best_effort("Recording the asset event"):
                 asset_event.record(context, self.asset_alias, destination, event)
@@ -256,7 +258,7 @@ class PublishShortsOperator(KlapOperator):
             return None, False
         said = pull(context, [failed], key=ERROR_KEY, map_indexes=None)[0]
         if not said:
-            return f"{failed}: {unsaid(states[failed])}", False
+            return f"{failed}: {no_reason(states[failed])}", False
         return f"{failed}: {said['error']}", said["type"] == KlapJobFailedError.__name__
 
     def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ class KlapRetryPolicy(RetryPolicy):
             log.error("%s", problem)
             return RetryDecision.fail(reason=str(problem))
         name = type(exception).__name__
-        if not exception.passing:
+        if not exception.transient:
             return RetryDecision.fail(reason=f"{name}: trying again would not help")
         own_delay = task.retry_delay if task else timedelta()
         if exception.retry_after is None or own_delay.total_seconds() >= exception.retry_after:

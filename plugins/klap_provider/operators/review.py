@@ -15,7 +15,7 @@ from klap_provider.operators.list_shorts import ListShortsOperator
 from klap_provider.operators.pull_once import pull
 from klap_provider.rules import ledger, request_fingerprint, review_form, video_list
 from klap_provider.rules.cost import dollars
-from klap_provider.rules.selection import only, put_first
+from klap_provider.rules.selection import put_first, select_only
 from klap_provider.rules.short_facts import ids_of
 from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
 
@@ -49,8 +49,8 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     may answer) and ``notifiers`` (who is notified).
 
     :return: the selected shorts, best first, like ``ListShortsOperator``. The XCom ``klap_review`` has the result of
-        the review: ``{"picked": [project_id, …], "by": str | None, "answered_at": str, "timed_out": bool}``. In
-        ``klap_shorts``, the other shorts have the reason ``not_picked``, or ``beyond_budget`` if the budget does not
+        the review: ``{"selected": [project_id, …], "by": str | None, "answered_at": str, "timed_out": bool}``. In
+        ``klap_shorts``, the other shorts have the reason ``not_selected``, or ``beyond_budget`` if the budget does not
         cover them.
     """
 
@@ -106,7 +106,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
             context["ti"].xcom_push(key=REVIEW_KEY, value=before["review"])
             return self.keep_to(context, shorts, before)
         else:
-            self._ask(context, only(self._with_exports(shorts), before["selected"]))
+            self._ask(context, select_only(self._with_exports(shorts), before["selected"]))
         raise AssertionError("unreachable: the task is parked")
 
     def _with_exports(self, shorts: list[ListedShort]) -> list[ListedShort]:
@@ -131,7 +131,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         self.options = review_form.options(shorts)
         self.defaults = review_form.defaults(shorts)
         self.body = review_form.body(
-            shorts, price=f"{dollars(prices.export)} ({prices})", deadline=deadline, room=self.room(shorts)
+            shorts, price=f"{dollars(prices.export)} ({prices})", deadline=deadline, covered=self.covered(shorts)
         )
         self.response_timeout = patience
         HITLOperator.execute(self, context)
@@ -143,13 +143,15 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         said = HITLOperator.execute_complete(self, context, event)
         user = said["responded_by_user"]
         review: Review = {
-            "picked": review_form.picked(shorts, said["chosen_options"]),
+            "selected": review_form.selected_ids(shorts, said["chosen_options"]),
             "by": user and (user["name"] or user["id"]),
             "answered_at": said["responded_at"].isoformat(),
             "timed_out": bool(event.get("timedout")),
         }
-        self.log.info("Picked %s: %s", "by default" if review["timed_out"] else f"by {review['by']}", review["picked"])
+        self.log.info(
+            "Picked %s: %s", "by default" if review["timed_out"] else f"by {review['by']}", review["selected"]
+        )
         context["ti"].xcom_push(key=REVIEW_KEY, value=review)
         before = self.selected_before(context)
-        first = [] if before is None else [each for each in before["selected"] if each in review["picked"]]
-        return self.select(context, self.afford(put_first(only(shorts, review["picked"]), first)), review)
+        first = [] if before is None else [each for each in before["selected"] if each in review["selected"]]
+        return self.select(context, self.afford(put_first(select_only(shorts, review["selected"]), first)), review)

@@ -89,7 +89,7 @@ class SummarizeVideosOperator(KlapOperator):
         said = {o["run_id"]: o for o in pull(context, [self.video_task_id]) if o}
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
 
-        def unsaid(index: int, video: ListedVideo) -> VideoOutcome:
+        def no_reason(index: int, video: ListedVideo) -> VideoOutcome:
             state = str(getattr(found := states.get(f"{self.video_task_id}_{index}"), "value", found or "not run"))
             return {
                 "source_video_url": shown(video["source_video_url"]),
@@ -102,7 +102,7 @@ class SummarizeVideosOperator(KlapOperator):
                 ),
             }
 
-        return [said.get(video["trigger_run_id"]) or unsaid(index, video) for index, video in enumerate(videos)]
+        return [said.get(video["trigger_run_id"]) or no_reason(index, video) for index, video in enumerate(videos)]
 
     def _log(self, summary: Summary, outcomes: list[VideoOutcome]) -> None:
         lines = [

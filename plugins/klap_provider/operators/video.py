@@ -236,15 +236,15 @@ class KlapVideoOperator(KlapSubmitOperator):
         submission = self.submit_once(context, self._paid_request(context, request, budget), job)
         self.submitted = submission.job_id
         # What the UI shows is the request that was paid for, also if the settings of this try differ from it.
-        asked = submission.attempt.asked
-        size = asked.get("dimensions")
+        inputs = submission.attempt.inputs
+        size = inputs.get("dimensions")
         return {
             "klap_task_id": submission.job_id,
             "submitted_at": submission.attempt.submitted_at,
             "paid": submission.paid,
             "destination": destination,
             "video": submission.attempt.video,
-            "name": asked.get("name"),
+            "name": inputs.get("name"),
             "dimensions": klap_requests.Dimensions.model_validate(size).model_dump() if size else None,
         }
 
@@ -271,7 +271,7 @@ class KlapVideoOperator(KlapSubmitOperator):
 
         if not (self.asks_for_delivery or self._delivery_follows()):
             return None
-        destination = self.settled(self.allowed_destinations)
+        destination = self.resolve_destination(self.allowed_destinations)
         check_destination(destination)
         self.log.info("The shorts go to %s", destination)
         return destination
@@ -296,7 +296,7 @@ class KlapVideoOperator(KlapSubmitOperator):
             video=video,
             what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
             price=float(connection.prices.input_video),
-            asked={
+            inputs={
                 "call": call.name,
                 **settings,
                 "source_video_url": video,
@@ -308,8 +308,8 @@ class KlapVideoOperator(KlapSubmitOperator):
             reuse=reuse,
             reuse_key=ledger.reuse_key(of_all_runs),
             budget=None if budget is None else float(budget),
-            second_hand=connection.prices.second_hand,
-            settings=request_fingerprint.in_words(
+            estimated=connection.prices.estimated,
+            settings=request_fingerprint.describe_settings(
                 {field: settings[field] for field in settings if field not in ("source_video_url", "name")}
             ),
         )

@@ -14,7 +14,7 @@ from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.operators.pull_once import pull
 from klap_provider.rules.video_list import URL, label
-from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WATCH_KEY, VideoOutcome
+from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WAIT_STATE_KEY, VideoOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,10 +127,10 @@ class VideoRunOperator(KlapOperator):
         """Return when to give up, in seconds since the epoch: the same for all tries until somebody clears the task."""
         store, max_tries = context["task_state_store"], context["ti"].max_tries
         target = f"{self.trigger_run_id} {max_tries}"
-        record: Any = store.get(WATCH_KEY)
+        record: Any = store.get(WAIT_STATE_KEY)
         if record is None or record["target"] != target:
             record = {"target": target, "started_at": time.time(), "unknown_since": None}
-            store.set(WATCH_KEY, cast("JsonValue", record))
+            store.set(WAIT_STATE_KEY, cast("JsonValue", record))
         review = 3600 * float(conf.get("review_hours") or 0)
         return float(record["started_at"]) + self.timeout + review
 

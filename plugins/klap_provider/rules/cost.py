@@ -23,16 +23,16 @@ class Prices(NamedTuple):
     """
     US dollars for each thing that Klap bills.
 
-    :param second_hand: whether any of them is a default of this class, which nobody at Klap has confirmed.
+    :param estimated: whether any of them is a default of this class, which nobody at Klap has confirmed.
     """
 
     input_video: Decimal = Decimal("0.44")
     generated_short: Decimal = Decimal("0.32")
     export: Decimal = Decimal("0.48")
-    second_hand: bool = True
+    estimated: bool = True
 
     def __str__(self) -> str:
-        return "second-hand list prices" if self.second_hand else "the connection's prices"
+        return "estimated prices" if self.estimated else "the connection's prices"
 
 
 class Cost(NamedTuple):
@@ -82,7 +82,7 @@ class Cost(NamedTuple):
                 "generated_short": float(prices.generated_short),
                 "export": float(prices.export),
             },
-            "second_hand": prices.second_hand,
+            "estimated": prices.estimated,
         }
 
 

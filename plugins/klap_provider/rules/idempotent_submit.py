@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from klap_provider.rules.in_doubt import Listing
-    from klap_provider.rules.ledger import Asker, PaidRequest, Store
+    from klap_provider.rules.ledger import PaidRequest, Requester, Store
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class IdempotentSubmit:
     :param store: where the ledger lives.
     :param job: Klap.
     :param request: what is to be paid for.
-    :param asker: who makes the request.
+    :param requester: who makes the request.
     :param attempt_id: unique id of the attempt that this may lead to.
     :param response_within: seconds after which a response is no longer waited for.
     """
@@ -126,7 +126,7 @@ class IdempotentSubmit:
     store: Store
     job: JobGateway
     request: PaidRequest
-    asker: Asker
+    requester: Requester
     attempt_id: str
     clock: Clock
     response_within: float
@@ -158,7 +158,7 @@ class IdempotentSubmit:
         try:
             return self._submit()
         except _ContendedError:
-            raise in_doubt.taken() from None
+            raise in_doubt.contended() from None
 
     def _submit(self) -> Submission:
         if self.request.shared_log is None and self._claim(self.request.log, 0).enter():
@@ -177,7 +177,7 @@ class IdempotentSubmit:
         return read_attempts(self.store, log_key)
 
     def _paid(self, attempts: Sequence[Attempt]) -> int:
-        return sum(attempt.paid_by == self.asker.run for attempt in attempts)
+        return sum(attempt.paid_by == self.requester.run for attempt in attempts)
 
     def _continued(self, log_key: str, attempts: list[Attempt], *, is_shared: bool = False) -> Submission | None:
         """Return the job of an attempt, to continue with; None if a new one has to be requested."""
@@ -209,8 +209,8 @@ class IdempotentSubmit:
         """Return the job to continue with; None if a new one has to be requested."""
         if is_shared:
             return job_id if self._is_usable(attempt, job_id) else None
-        changed = differences(attempt.asked, self.request.asked)
-        must_stop = bool(changed) and not self.asker.is_retry_of(attempt.asker)
+        changed = differences(attempt.inputs, self.request.inputs)
+        must_stop = bool(changed) and not self.requester.is_retry_of(attempt.requester)
         try:
             if self.job.has_failed(job_id):
                 return None
@@ -228,14 +228,14 @@ class IdempotentSubmit:
         try:
             return not self.job.has_failed(job_id)
         except KlapNotFoundError:
-            if attempt.paid_by == self.asker.run:
+            if attempt.paid_by == self.requester.run:
                 raise
             return False
 
     def _resolve(self, attempt: Attempt, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
         """Return an attempt that is in doubt with its job; without one, the next attempt may follow."""
         now = self.clock.now()
-        if attempt.asker.run != self.asker.run and now - attempt.at < sum(PATIENCE):
+        if attempt.requester.run != self.requester.run and now - attempt.at < sum(PATIENCE):
             raise _ContendedError  # most POSTs take less than that
         decision = read_decision(self.store, attempt, self.job.has_failed)
         job_id = decision.job_id
@@ -248,7 +248,7 @@ class IdempotentSubmit:
                 raise _ContendedError
             if listing is not None and attempt.account != self.request.account:
                 listing = listing._replace(is_proof=False)
-            job_id = in_doubt.resolve(attempt, listing, known, asker=self.asker, now=now)
+            job_id = in_doubt.resolve(attempt, listing, known, requester=self.requester, now=now)
         return attempt if job_id is None else self._record(attempt, job_id)
 
     # A request that runs share.
@@ -264,10 +264,10 @@ class IdempotentSubmit:
         log_key = str(link.link)
         attempts = self._read(log_key)
         standing = [each for each in attempts if not each.is_void]
-        changed = differences(link.asked, self.request.asked)
+        changed = differences(link.inputs, self.request.inputs)
         is_same, must_leave = log_key == self.request.shared_log, False
         # In the same log, only the connection can differ, and another one to the same account makes no other request.
-        if changed and standing and not is_same and not self.asker.is_retry_of(link.asker):
+        if changed and standing and not is_same and not self.requester.is_retry_of(link.requester):
             decision = read_decision(self.store, link, self.job.has_failed)
             if decision.job_id is not None:
                 return Submission(decision.job_id, link)
@@ -277,8 +277,8 @@ class IdempotentSubmit:
         try:
             found = None if must_leave else self._continued(log_key, attempts, is_shared=True)
         except KlapNotFoundError as unknown:
-            paid = next((each for each in reversed(standing) if each.paid_by == self.asker.run), None)
-            if not (changed and is_same) or unknown.fate is not None or paid is None:
+            paid = next((each for each in reversed(standing) if each.paid_by == self.requester.run), None)
+            if not (changed and is_same) or unknown.open_decision is not None or paid is None:
                 raise
             raise inputs_changed(paid, str(paid.job_id), changed) from unknown
         if found is not None:
@@ -318,7 +318,7 @@ class IdempotentSubmit:
         request = self.request
         if request.reuse_key is None or request.reuse or attempt.link:
             return
-        if not differences(attempt.asked, request.asked):
+        if not differences(attempt.inputs, request.inputs):
             self._try_to_set(request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})
 
     # One POST.
@@ -369,15 +369,15 @@ class IdempotentSubmit:
             key=key,
             id=self.attempt_id,
             at=at,
-            asker=self.asker,
+            requester=self.requester,
             what=request.what,
             video=request.video,
             price=request.price,
             fingerprint=request.fingerprint,
-            asked=request.asked,
+            inputs=request.inputs,
             known=tuple(known),
             budget=request.budget,
-            second_hand=request.second_hand,
+            estimated=request.estimated,
             settings=request.settings,
             account=request.account,
             response_within=self.response_within,

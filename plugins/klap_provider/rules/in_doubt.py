@@ -17,12 +17,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from klap_provider.errors import KlapError, KlapSubmitPendingError, KlapSubmitUncertainError
-from klap_provider.rules.manual_resolution import ADOPT, RESEND, how, undecided
+from klap_provider.rules.manual_resolution import ADOPT, RESEND, how, with_open_decision
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from klap_provider.rules.ledger import Asker, Attempt
+    from klap_provider.rules.ledger import Attempt, Requester
 
 #: Seconds after an attempt was claimed in which its POST is sent, or not at all.
 SEND_WITHIN = 30.0
@@ -32,7 +32,7 @@ CLOCKS = 60.0
 
 #: Seconds after the client gave up on a response in which the POST may still arrive, be handled and appear in Klap's
 #: list: proxies and load balancers hold a request for a minute or two.
-SETTLE = 120.0
+LATE_ARRIVAL = 120.0
 
 #: Seconds until the next try, where another run is about to have what is requested.
 SOON = 20.0
@@ -52,18 +52,18 @@ class Listing(NamedTuple):
 
 def ends_at(attempt: Attempt) -> float:
     """Return the end of the in-doubt window: from then on, the POST has either taken effect or never will."""
-    return attempt.at + SEND_WITHIN + attempt.response_within + SETTLE + CLOCKS
+    return attempt.at + SEND_WITHIN + attempt.response_within + LATE_ARRIVAL + CLOCKS
 
 
 def resolve(
-    attempt: Attempt, listing: Listing | None, known: Collection[str], *, asker: Asker, now: float
+    attempt: Attempt, listing: Listing | None, known: Collection[str], *, requester: Requester, now: float
 ) -> str | None:
     """
     Return the job that an in-doubt request made; None if it did not arrive.
 
     :param listing: what Klap's list says; None if there is no list.
     :param known: ids of jobs that other requests made.
-    :param asker: who wants to know.
+    :param requester: who wants to know.
     :param now: seconds since the epoch.
     :raises KlapSubmitPendingError: it is too early to tell.
     :raises KlapSubmitUncertainError: the user has to decide.
@@ -75,13 +75,13 @@ def resolve(
         return found[0]
     wait = ends_at(attempt) - now
     if wait > 0:
-        raise _pending(attempt, asker, wait, now=now, has_list=listing is not None)
+        raise _pending(attempt, requester, wait, now=now, has_list=listing is not None)
     if listing is None or not listing.is_proof:
         raise _uncertain(attempt, has_list=listing is not None)
     return None
 
 
-def taken() -> KlapSubmitPendingError:
+def contended() -> KlapSubmitPendingError:
     """Return the error for a request that another run makes at the same moment."""
     return KlapSubmitPendingError(
         f"Another run makes the same request at this moment. Its result is used. Next try in {SOON:.0f} s.",
@@ -89,12 +89,14 @@ def taken() -> KlapSubmitPendingError:
     )
 
 
-def _pending(attempt: Attempt, asker: Asker, wait: float, *, now: float, has_list: bool) -> KlapSubmitPendingError:
-    if attempt.asker.run != asker.run:
+def _pending(
+    attempt: Attempt, requester: Requester, wait: float, *, now: float, has_list: bool
+) -> KlapSubmitPendingError:
+    if attempt.requester.run != requester.run:
         wait = min(wait, max(SOON, 3 * max(0.0, now - attempt.at)))
         return KlapSubmitPendingError(
-            f"Run {attempt.asker.run} has sent a request for {attempt.what}, and waits for the response. Nothing else "
-            f"is sent until then. Next try in {wait:.0f} s.",
+            f"Run {attempt.requester.run} has sent a request for {attempt.what} and waits for the response. Nothing "
+            f"else is sent until then. Next try in {wait:.0f} s.",
             retry_after=wait,
         )
     then = "Then the job is looked for in Klap's list." if has_list else "Then you can decide how to continue."
@@ -112,7 +114,7 @@ def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
         f"{how(ADOPT, candidates[0], attempt.key)}. To send the request again and pay for it again, "
         f"{how(RESEND, True, attempt.key)}. Then clear this task."
     )
-    return undecided(error, attempt, *candidates)
+    return with_open_decision(error, attempt, *candidates)
 
 
 def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
@@ -128,7 +130,7 @@ def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
         f"there, {how(ADOPT, 'its id', attempt.key)}. If not, {how(RESEND, True, attempt.key)}; the request is then "
         "sent and billed again. Then clear this task."
     )
-    return undecided(error, attempt)
+    return with_open_decision(error, attempt)
 
 
 def uncertain(attempt: Attempt) -> KlapError:

@@ -68,7 +68,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class Asker:
+class Requester:
     """
     The try of a task instance that makes a request.
 
@@ -81,7 +81,7 @@ class Asker:
     try_number: int = 1
     max_tries: int = 0
 
-    def is_retry_of(self, other: Asker) -> bool:
+    def is_retry_of(self, other: Requester) -> bool:
         """Return whether only Airflow's own retries lie between the two: no clear and no deleted run."""
         return self.max_tries == other.max_tries and self.try_number > other.try_number
 
@@ -96,12 +96,12 @@ class PaidRequest:
     :param what: what is ordered, for people.
     :param price: US dollars.
     :param fingerprint: which attempts of the log are the same request.
-    :param asked: what is sent to which account, without secrets. A difference from the attempt before is reported.
+    :param inputs: what is sent to which account, without secrets. A difference from the attempt before is reported.
     :param shared_log: log of the same request of other tasks, to reuse what they paid for; None: do not reuse.
     :param reuse: whether these are the tasks of all runs, rather than those that one task is mapped to.
     :param reuse_key: where the newest payment for the same request is noted; None: nowhere.
     :param budget: US dollars that the run may cost; None: no limit.
-    :param second_hand: whether the price is a default that Klap has not confirmed.
+    :param estimated: whether the price is a default that Klap has not confirmed.
     :param settings: the settings, for people.
     :param account: whose list shows the job; empty where Klap has no list.
     """
@@ -111,12 +111,12 @@ class PaidRequest:
     what: str
     price: float
     fingerprint: str = ""
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     shared_log: str | None = None
     reuse: bool = False
     reuse_key: str | None = None
     budget: float | None = None
-    second_hand: bool = False
+    estimated: bool = False
     settings: str = ""
     account: str = ""
 
@@ -129,7 +129,7 @@ class Attempt:
     :param key: its key in the ledger.
     :param id: unique; a part of the payment's key.
     :param at: when the POST was about to be sent, in seconds since the epoch.
-    :param asker: who was about to send it.
+    :param requester: who was about to send it.
     :param known: ids of jobs at Klap that this POST cannot have made, because they existed before.
     :param account: see :class:`PaidRequest`.
     :param response_within: seconds after which its sender no longer waits for the response.
@@ -142,15 +142,15 @@ class Attempt:
     key: str
     id: str
     at: float
-    asker: Asker
+    requester: Requester
     what: str
     video: str
     price: float
     fingerprint: str = ""
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     budget: float | None = None
-    second_hand: bool = False
+    estimated: bool = False
     settings: str = ""
     account: str = ""
     response_within: float = RESPONSE_WITHIN
@@ -174,7 +174,7 @@ class Attempt:
         optional = {
             "known": list(self.known),
             "budget": self.budget,
-            "second_hand": self.second_hand,
+            "estimated": self.estimated,
             "settings": self.settings,
             "fingerprint": self.fingerprint,
             "account": self.account,
@@ -188,10 +188,10 @@ class Attempt:
             "what": self.what,
             "video": self.video,
             "submitted_at": self.submitted_at,
-            "run": self.asker.run,
-            "tries": [self.asker.try_number, self.asker.max_tries],
+            "run": self.requester.run,
+            "tries": [self.requester.try_number, self.requester.max_tries],
             "price": self.price,
-            "asked": dict(self.asked),
+            "inputs": dict(self.inputs),
             **{name: value for name, value in optional.items() if value not in (None, False, "", [])},
         }
 
@@ -206,15 +206,15 @@ class Attempt:
             key=key,
             id=row["id"],
             at=datetime.fromisoformat(row["submitted_at"]).timestamp(),
-            asker=Asker(row["run"], *row.get("tries", ())),
+            requester=Requester(row["run"], *row.get("tries", ())),
             what=row.get("what", ""),
             video=row.get("video", ""),
             price=row.get("price", 0.0),
             fingerprint=row.get("fingerprint", ""),
-            asked=row.get("asked") or {},
+            inputs=row.get("inputs") or {},
             known=tuple(row.get("known", ())),
             budget=row.get("budget"),
-            second_hand=bool(row.get("second_hand")),
+            estimated=bool(row.get("estimated")),
             settings=row.get("settings", ""),
             account=row.get("account", ""),
             response_within=row.get("response_within", RESPONSE_WITHIN),
@@ -230,11 +230,11 @@ class Attempt:
 
     def payment(self, job_id: str) -> dict[str, Any]:
         """Return the row of the payment for this attempt: for people, for sums, and to find the job again."""
-        optional = {"settings": self.settings, "budget": self.budget, "second_hand": self.second_hand}
+        optional = {"settings": self.settings, "budget": self.budget, "estimated": self.estimated}
         return {
             "version": VERSION,
             "id": job_id,
-            "run": self.asker.run,
+            "run": self.requester.run,
             "at": self.submitted_at,
             "price": self.price,
             "what": self.what,

@@ -37,7 +37,7 @@ def manifest_entries(
     files = {file["project_id"]: file for file in delivered if file}
     addresses = {export["project_id"]: export["src_url"] for export in exports if export}
     said = {failure["project_id"]: failure["error"] for failure in failures if failure}
-    stock = []
+    entries = []
     for index, short in enumerate(shorts):
         project_id = short["project_id"]
         found: dict[str, Any] = {**short, "src_url": addresses.get(project_id)}
@@ -45,25 +45,25 @@ def manifest_entries(
             found |= {name: fact for name, fact in files[project_id].items() if fact is not None}
         else:
             step = next((s for s in steps if str(states.get(f"{s}_{index}")) != "success"), steps[-1])
-            error = said.get(project_id) or unsaid(states.get(f"{step}_{index}"))
+            error = said.get(project_id) or no_reason(states.get(f"{step}_{index}"))
             found |= {"step": step.rpartition(".")[2], "error": error}
-        stock.append(found)
-    return stock
+        entries.append(found)
+    return entries
 
 
-def outcomes(stock: Iterable[Mapping[str, Any]]) -> list[Outcome]:
-    """Return of each short in stock what the tab shows."""
-    return [cast("Outcome", {name: short.get(name) for name in Outcome.__annotations__}) for short in stock]
+def outcomes(entries: Iterable[Mapping[str, Any]]) -> list[Outcome]:
+    """Return of each short in entries what the tab shows."""
+    return [cast("Outcome", {name: short.get(name) for name in Outcome.__annotations__}) for short in entries]
 
 
-def tagged(stock: Iterable[Mapping[str, Any]]) -> list[TaggedShort]:
-    """Return of each delivered short in stock what the asset event tells."""
+def event_shorts(entries: Iterable[Mapping[str, Any]]) -> list[TaggedShort]:
+    """Return of each delivered short in entries what the asset event tells."""
     return [
         cast(
             "TaggedShort",
             {name: short.get("short_name" if name == "name" else name) for name in TaggedShort.__annotations__},
         )
-        for short in stock
+        for short in entries
     ]
 
 
@@ -73,6 +73,6 @@ def first_failed(states: Mapping[str, Any], task_ids: Iterable[str]) -> str | No
     return min(failed, key=lambda task_id: str(states[task_id]) == "upstream_failed", default=None)
 
 
-def unsaid(state: Any) -> str:
+def no_reason(state: Any) -> str:
     """Return the error of a task that has left none."""
     return f"the task ended as {getattr(state, 'value', state) or 'not run'} and left no reason; see its log"

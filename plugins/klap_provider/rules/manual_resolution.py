@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from klap_provider.errors import Fate, KlapChangedError, KlapError, KlapInputError
+from klap_provider.errors import KlapChangedError, KlapError, KlapInputError, OpenDecision
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bo
                 f"request again and pay for it again, {how(RESEND, True, attempt.key)}. Then clear this task."
             )
     except KlapError as wrong:
-        undecided(wrong, attempt)
+        with_open_decision(wrong, attempt)
         raise
     return Decision(job_id, resend=False)
 
 
-def undecided(error: KlapError, attempt: Attempt, *jobs: str) -> KlapError:
+def with_open_decision(error: KlapError, attempt: Attempt, *jobs: str) -> KlapError:
     """Return the error with what the user has to decide."""
-    error.fate = Fate(attempt.key, attempt.submitted_at, jobs, attempt.price, attempt.second_hand)
+    error.open_decision = OpenDecision(attempt.key, attempt.submitted_at, jobs, attempt.price, attempt.estimated)
     return error
 
 
@@ -104,7 +104,7 @@ def inputs_changed(attempt: Attempt, job_id: str, changed: Sequence[str]) -> Kla
         f"{how(ADOPT, job_id, attempt.key)}. To send the new request and pay for it, "
         f"{how(RESEND, True, attempt.key)}. Then clear this task."
     )
-    return undecided(error, attempt, job_id)
+    return with_open_decision(error, attempt, job_id)
 
 
 def not_recorded(attempt: Attempt, job_id: str, failure: Exception) -> KlapError:

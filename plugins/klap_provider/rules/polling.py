@@ -60,7 +60,7 @@ HAND_OVER_AFTER = 5
 HAND_OVER_LESS_OFTEN = 4
 
 #: What to do about a failed job.
-ONCE_MORE: Mapping[type[Task] | type[Export], str] = {
+FAILED_JOB_ADVICE: Mapping[type[Task] | type[Export], str] = {
     Task: "Fix the video or its address, and start a new run: Airflow's Trigger again with this config keeps the "
     "other settings. Clearing this run sends the same video once more, and pays for it again.",
     Export: "To have it made, and pay for it, once more, clear the task that ordered it and what follows.",
@@ -338,7 +338,7 @@ class ShortsTarget(_Stored):
         :raises KlapNoShortsError: the list was still empty at the deadline.
         """
         if isinstance(result, KlapError):
-            if now >= state.deadline or not (result.passing or isinstance(result, KlapNotFoundError)):
+            if now >= state.deadline or not (result.transient or isinstance(result, KlapNotFoundError)):
                 raise result
             return _again(str(result), _failed(result, state), now=now, asked=result.retry_after)
         if result:
@@ -457,7 +457,7 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Don
     :raises KlapError: ``result`` itself, if it is not transient.
     """
     if isinstance(result, KlapError):
-        if not result.passing:
+        if not result.transient:
             raise result
         return _again(f"the last poll failed: {result}", _failed(result, state), now=now, asked=result.retry_after)
     what = f"Klap {type(result).__name__.lower()} {result.id}"
@@ -465,7 +465,7 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Don
         return Done(result)
     if result.status == JobStatus.ERROR:
         raise KlapJobFailedError(
-            f"{what} failed: {result.failure.rstrip('.')}. {ONCE_MORE[type(result)]}",
+            f"{what} failed: {result.failure.rstrip('.')}. {FAILED_JOB_ADVICE[type(result)]}",
             error_code=result.error_code,
         )
     if result.status == JobStatus.READY:

@@ -67,7 +67,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name} was {_said(was.get(name))} and is {_said(is_.get(name))}" for name in names]
 
 
-def in_words(asked: Mapping[str, Any]) -> str:
+def describe_settings(asked: Mapping[str, Any]) -> str:
     """Return settings in the words of the form, such as ``Language: English, Emojis: no, Shortest clip: 20 s``."""
     said = [(name.rpartition(".")[2], value) for name, value in _flat(asked).items()]
     return ", ".join(f"{_TITLES.get(name) or name.replace('_', ' ')}: {_worded(name, value)}" for name, value in said)

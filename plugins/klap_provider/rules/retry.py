@@ -66,7 +66,7 @@ def next_attempt_in(
     :param repeatable: whether the request does nothing, so that sending it twice does no harm.
     :param attempt: number of the attempt that failed, from 1.
     """
-    if attempt >= backoff.attempts or not error.passing or not (repeatable or error.refused):
+    if attempt >= backoff.attempts or not error.transient or not (repeatable or error.refused):
         return None
     if error.retry_after is not None and error.retry_after > backoff.cap:
         return None

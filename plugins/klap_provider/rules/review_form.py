@@ -27,28 +27,28 @@ def defaults(shorts: Sequence[Mapping[str, Any]]) -> list[str]:
     return [_option(place, short) for place, short in enumerate(shorts, 1) if short["reason"] is None] or [NONE_OF_THEM]
 
 
-def picked(shorts: Sequence[Mapping[str, Any]], chosen: Collection[str]) -> list[str]:
+def selected_ids(shorts: Sequence[Mapping[str, Any]], chosen: Collection[str]) -> list[str]:
     """Return the ids of the picked shorts, in their order. "None" among the choices wins: it costs nothing."""
     if NONE_OF_THEM in chosen:
         return []
     return [short["project_id"] for place, short in enumerate(shorts, 1) if _option(place, short) in chosen]
 
 
-def body(shorts: Sequence[Mapping[str, Any]], *, price: str, deadline: datetime, room: int | None = None) -> str:
+def body(shorts: Sequence[Mapping[str, Any]], *, price: str, deadline: datetime, covered: int | None = None) -> str:
     """
     Return the terms and the list of the shorts, as Markdown. Their texts are data: no mark-up in them has an effect.
 
     :param price: of an export, in words.
     :param deadline: until when an answer is waited for, in UTC.
-    :param room: for how many exports the budget does; None: for any number.
+    :param covered: for how many exports the budget does; None: for any number.
     """
     silence = "those that are picked already are exported"
     if not any(short["reason"] is None for short in shorts):
         silence = "none is exported"
     terms = f"Each export costs {price}. Without an answer by {deadline:%Y-%m-%d %H:%M} UTC, {silence}."
     to_pay = sum(not short["exported"] for short in shorts)
-    if room is not None and room < to_pay:
-        terms += f" The budget does for **{room}** of them: if more are picked, the best {room} are exported."
+    if covered is not None and covered < to_pay:
+        terms += f" The budget does for **{covered}** of them: if more are picked, the best {covered} are exported."
     items = "\n".join(_item(place, short) for place, short in enumerate(shorts, 1))
     return f"{terms}\n\n{items}"
 

@@ -20,7 +20,7 @@ class Unselected(str, Enum):
     BELOW_MINIMUM = "below_minimum"
     NO_SCORE = "no_score"
     BEYOND_LIMIT = "beyond_limit"
-    NOT_PICKED = "not_picked"
+    NOT_SELECTED = "not_selected"
     BEYOND_BUDGET = "beyond_budget"
     BEYOND_MAP_LENGTH = "beyond_map_length"
     SELECTED_BEFORE = "selected_before"
@@ -55,7 +55,7 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
     for project, score in scored:
         reason = None
         if selection.project_ids:
-            reason = None if project.id in selection.project_ids else Unselected.NOT_PICKED
+            reason = None if project.id in selection.project_ids else Unselected.NOT_SELECTED
         elif score is None and selection.min_virality_score and selection.without_score == "leave_out":
             reason = Unselected.NO_SCORE
         elif score is not None and score < selection.min_virality_score:
@@ -68,7 +68,7 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
     return ranked
 
 
-def as_selected(shorts: Sequence[ListedShort], selected: Sequence[str]) -> list[ListedShort]:
+def restore_selection(shorts: Sequence[ListedShort], selected: Sequence[str]) -> list[ListedShort]:
     """
     Return the shorts with those selected that a run has selected before, first and in that order, and no others.
 
@@ -91,7 +91,7 @@ def put_first(shorts: Sequence[ListedShort], first: Sequence[str]) -> list[Liste
     return sorted(shorts, key=lambda short: place.get(short["project_id"], len(first)))
 
 
-def within(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
+def within_budget(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
     """
     Return the shorts, best first, with no more than so many selected: for the others the budget does not pay.
 
@@ -108,7 +108,7 @@ def within(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
     return kept
 
 
-def mappable(shorts: Sequence[ListedShort], most: int) -> list[ListedShort]:
+def within_map_length(shorts: Sequence[ListedShort], most: int) -> list[ListedShort]:
     """Return the shorts, best first, with no more selected than Airflow maps a task over."""
     kept: list[ListedShort] = []
     for short in shorts:
@@ -123,10 +123,11 @@ def reasons(shorts: Iterable[ListedShort]) -> dict[str, int]:
     return dict(Counter(reason for short in shorts if (reason := short.get("reason")) is not None))
 
 
-def only(shorts: Sequence[ListedShort], picked: Collection[str]) -> list[ListedShort]:
-    """Return the shorts with those selected whose ids were picked, and no others."""
+def select_only(shorts: Sequence[ListedShort], selected: Collection[str]) -> list[ListedShort]:
+    """Return the shorts with those selected of these ids selected, and no others."""
     return [
-        {**short, "reason": None if short["project_id"] in picked else Unselected.NOT_PICKED.value} for short in shorts
+        {**short, "reason": None if short["project_id"] in selected else Unselected.NOT_SELECTED.value}
+        for short in shorts
     ]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.responses import Project
     from klap_provider.rules.selection import Ranked
-    from klap_provider.xcoms import Described, ListedShort, Short
+    from klap_provider.xcoms import ListedShort, Short, ShortFacts
 
 #: Characters of a transcript that may travel in an XCom and in an asset event. A longer one is in the file alone.
 LONGEST_TRANSCRIPT = 10_000
@@ -47,7 +47,7 @@ def is_whole(facts: Mapping[str, Any]) -> bool:
     )
 
 
-def is_told(facts: Facts) -> bool:
+def is_complete(facts: Facts) -> bool:
     """
     Whether a list has told all of it, so that Klap need not be asked for the short itself.
 
@@ -59,12 +59,12 @@ def is_told(facts: Facts) -> bool:
     return len(json.dumps(captions)) <= LONGEST_CAPTIONS
 
 
-def described(short: Ranked) -> Described:
+def list_facts(short: Ranked) -> ShortFacts:
     """Return what the list of shorts says of one for the file beside its video."""
     return {"project_id": short.project.id, **facts_of(short.project, short_name=None, virality_score=short.score)}
 
 
-def listed(short: Ranked, folder_id: str | None, *, player_url: str, embed_url: str) -> ListedShort:
+def to_listed_short(short: Ranked, folder_id: str | None, *, player_url: str, embed_url: str) -> ListedShort:
     """
     Return what the tab, and whoever selects, is told of a short.
 
@@ -87,7 +87,7 @@ def listed(short: Ranked, folder_id: str | None, *, player_url: str, embed_url: 
     }
 
 
-def selected_of(short: ListedShort) -> Short:
+def to_short(short: ListedShort) -> Short:
     """Return what the tasks for a selected short are mapped over."""
     return {
         "project_id": short["project_id"],

@@ -30,7 +30,7 @@ class Payment:
     :param what: what was ordered.
     :param settings: with which settings.
     :param budget: US dollars that the run might cost; None: any number.
-    :param second_hand: whether nobody at Klap has confirmed the price.
+    :param estimated: whether nobody at Klap has confirmed the price.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Payment:
     what: str | None = None
     settings: str | None = None
     budget: float | None = None
-    second_hand: bool = False
+    estimated: bool = False
 
     @property
     def run(self) -> tuple[str, str]:
@@ -76,7 +76,7 @@ def payment_of(value: Any, *, dag_id: str, run_id: str) -> Payment | None:
         what=_text(value.get("what")),
         settings=_text(value.get("settings")),
         budget=_dollars(value.get("budget")),
-        second_hand=bool(value.get("second_hand")),
+        estimated=bool(value.get("estimated")),
     )
 
 
@@ -107,15 +107,15 @@ def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
     Sum up what was paid.
 
     :param since: the first day that counts, ``YYYY-MM-DD``. Days are those of UTC.
-    :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "second_hand", "budget",
-        "budgeted"}]}``, in US dollars: the first by day, the second the most expensive first. ``second_hand``: whether
+    :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "estimated", "budget",
+        "budgeted"}]}``, in US dollars: the first by day, the second the most expensive first. ``estimated``: whether
         a price is in it that nobody at Klap has confirmed. ``budget`` is what those runs might cost that have a budget,
         and ``budgeted`` what they did cost; None where none has one.
     """
     days: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     runs: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     budgets: dict[tuple[str, str], Decimal] = {}
-    second_hand = set()
+    estimated = set()
     for payment in payments:
         day, price = payment.at[:10], Decimal(str(payment.price))
         if day < since:
@@ -124,10 +124,10 @@ def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
         runs[payment.run] += price
         if payment.budget is not None:
             budgets[payment.run] = Decimal(str(payment.budget))
-        if payment.second_hand:
-            second_hand.add(payment.dag_id)
+        if payment.estimated:
+            estimated.add(payment.dag_id)
     dags = [
-        {**_of_dag(dag_id, runs, budgets), "second_hand": dag_id in second_hand}
+        {**_of_dag(dag_id, runs, budgets), "estimated": dag_id in estimated}
         for dag_id in {dag_id for dag_id, _ in runs}
     ]
     return {

@@ -17,7 +17,7 @@ from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, Kl
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.rules import poll_schedule, polling
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import WATCH_KEY
+from klap_provider.xcoms import WAIT_STATE_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -174,7 +174,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         submitted_at = _seconds(self.submitted_at)
         record: Any = None
         if submitted_at is None or not self.deferrable:
-            record = context["task_state_store"].get(WATCH_KEY)
+            record = context["task_state_store"].get(WAIT_STATE_KEY)
         if record is None or record["target"] != str(self.target()):  # another job, after a clear further up
             record = {"started_at": time.time(), "unknown_since": None}
         started_at = record["started_at"] if submitted_at is None else submitted_at
@@ -213,7 +213,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             "unknown_since": state.unknown_since,
             **state.of_list,
         }
-        context["task_state_store"].set(WATCH_KEY, cast("dict[str, JsonValue]", record))
+        context["task_state_store"].set(WAIT_STATE_KEY, cast("dict[str, JsonValue]", record))
 
     def _poll(self, state: PollState, *, is_first: bool) -> Done[Any] | PollAgain:
         target = self._following or self.target()

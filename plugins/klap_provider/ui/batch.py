@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: What is said of a video whose run was deleted, or may not be read.
-UNKNOWN: Mapping[str, Any] = {"state": None, "shorts": 0, "cost": None, "second_hand": False}
+UNKNOWN: Mapping[str, Any] = {"state": None, "shorts": 0, "cost": None, "estimated": False}
 
 
 def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -21,7 +21,7 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
 
     :param runs: what is known of the runs of its videos, as the page Klap lists runs.
     :return: ``{"ended": bool, "problem": str | None, "videos": [{"dag_id", "run_id", "line", "name", "state", "error",
-        "cost", "second_hand"}], "left_out": [{"line", "source_video_url", "reason"}], "duplicates": int}``,
+        "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}], "duplicates": int}``,
         ``problem`` being that of the list as a whole.
     """
     if not facts.all(OF_A_BATCH):
@@ -48,7 +48,7 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
                 "state": (run["state"] if is_waiting else None) or (task and task.state),
                 "error": errors.get(video.key[1]),
                 "cost": run["cost"],
-                "second_hand": run["second_hand"],
+                "estimated": run["estimated"],
             }
         )
     unlisted = summary or left

@@ -56,7 +56,7 @@ def _find(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     raise KlapMissingFileError(
         f"The ledger has no file of {project_id} that the run {run_id} of {dag_id} has delivered. Clear the "
         "delivering task: it finds a file that is there, and pays for nothing.",
-        passing=False,
+        transient=False,
     )
 
 

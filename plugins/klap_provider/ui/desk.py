@@ -34,7 +34,7 @@ def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int)
 
     :param batch: Dag and id of the run of a batch: only the runs of its videos.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
-        "second_hand", "budget", "batch"}], "more": bool, "dag_ids": [str], "refresh": int}``, ``batch`` being how
+        "estimated", "budget", "batch"}], "more": bool, "dag_ids": [str], "refresh": int}``, ``batch`` being how
         many videos a run is a batch of, ``state`` Airflow's or ``awaiting_input``, ``dag_ids`` what there may be runs
         of, and ``refresh`` Airflow's own interval in seconds, 0 for none.
     """
@@ -122,7 +122,7 @@ def _video(
         "shorts": len(shorts),
         "best": max((short["score"] for short in shorts if short["score"] is not None), default=None),
         "cost": total(line.price for line in lines) if lines else None,
-        "second_hand": any(line.second_hand for line in lines),
+        "estimated": any(line.estimated for line in lines),
         "budget": next(iter(budgets), None),
         "batch": batch,
     }
@@ -140,7 +140,7 @@ def shorts(
     :param until: or earlier.
     :param order_by: a key of :data:`ORDERS`, with ``-`` before it for the other way round.
     :return: ``{"shorts": [{"dag_id", "run_id", "run_name", "id", "name", "score", "video", "at", "size", "path",
-        "cost", "second_hand", "settings"}], "total": int, "cost": float, "second_hand": bool, "dag_ids": [str]}``, the
+        "cost", "estimated", "settings"}], "total": int, "cost": float, "estimated": bool, "dag_ids": [str]}``, the
         cost being that of all that were found, of which ``shorts`` is a page, and the name of a run that is deleted
         None.
     """
@@ -160,7 +160,7 @@ def shorts(
         "shorts": [{**short, "run_name": names.get((short["dag_id"], short["run_id"]))} for short in page],
         "total": len(found),
         "cost": total(short["cost"] for short in found if short["cost"] is not None),
-        "second_hand": any(short["second_hand"] for short in found),
+        "estimated": any(short["estimated"] for short in found),
         "dag_ids": sorted({row["dag_id"] for row in rows}),
     }
 
@@ -185,7 +185,7 @@ def _exports(user: Any, rows: Iterable[Delivery]) -> list[dict[str, Any]]:
             **{name: fact for name, fact in row.items() if name != "export_id"},
             "at": line.at if line else first[export_id],
             "cost": line.price if line else None,
-            "second_hand": bool(line and line.second_hand),
+            "estimated": bool(line and line.estimated),
             "settings": line.settings if line else None,
         }
         for export_id, row in sorted(latest.items(), key=lambda item: item[1]["id"])

@@ -29,7 +29,7 @@ def payments(
     :param dag_id: only those of this Dag.
     :param run: Dag and id of a run: only what it has paid, or, since it began, the runs of its videos.
     :return: ``{"payments": [{"at", "video", "what", "settings", "dag_id", "run_id", "run_name", "cost",
-        "second_hand"}], "more": bool, "total": int, "cost": float, "second_hand": bool, "dag_ids": [str],
+        "estimated"}], "more": bool, "total": int, "cost": float, "estimated": bool, "dag_ids": [str],
         "run_name": str | None}``, the total and the cost being those of all that were found, of which ``payments`` is a
         page, the name of a run that is deleted None, and ``run_name`` that of ``run``.
     """
@@ -67,14 +67,14 @@ def payments(
                 "run_id": line.run_id,
                 "run_name": names.get(line.run),
                 "cost": line.price,
-                "second_hand": line.second_hand,
+                "estimated": line.estimated,
             }
             for line in page
         ],
         "more": len(found) > offset + limit,
         "total": len(found),
         "cost": total(line.price for line in found),
-        "second_hand": any(line.second_hand for line in found),
+        "estimated": any(line.estimated for line in found),
         "dag_ids": sorted(dag_ids),
         "run_name": name,
     }

@@ -61,10 +61,10 @@ def short_cards(facts: Facts) -> list[dict[str, Any]]:
         left_out = text(short.get("reason"))
         own = [step for step in steps if map_index is not None and step.map_index in (map_index, -1)]
         if answer is not None and open_select is not None:
-            if card["id"] in answer["picked"]:
+            if card["id"] in answer["selected"]:
                 card |= {**NOTHING_YET, "state": open_select.state, "words": "Selected"}
             else:
-                card |= {**NOTHING_YET, "left_out": LEFT_OUT["not_picked"]}
+                card |= {**NOTHING_YET, "left_out": LEFT_OUT["not_selected"]}
         elif is_going_on and open_select is not None:
             card |= {**NOTHING_YET, "state": open_select.state, "words": "To be decided"}
         elif left_out is not None:
@@ -122,7 +122,7 @@ def answer_of(facts: Facts) -> dict[str, Any] | None:
     options = dict(zip(question.options, (text(short.get("project_id")) for short in shorts), strict=False))
     chosen = [] if NONE_OF_THEM in question.chosen else [options.get(option) for option in question.chosen]
     return {
-        "picked": [project_id for project_id in chosen if project_id],
+        "selected": [project_id for project_id in chosen if project_id],
         "by": question.by,
         "answered_at": question.answered_at,
         "timed_out": False,
@@ -198,18 +198,18 @@ def _watermark(facts: Facts, order: Mapping[str, Any]) -> str | None:
 
 def in_doubt_of(failed: Instance | None, failure: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what a person has to decide before a failed task can go on, or None."""
-    fate = mapping(failure.get("fate"))
-    entry = text(fate.get("entry"))
+    open_decision = mapping(failure.get("open_decision"))
+    entry = text(open_decision.get("entry"))
     if failed is None or entry is None:
         return None
-    jobs = fate.get("jobs")
+    jobs = open_decision.get("jobs")
     return {
         "is_changed": failure.get("type") == CHANGED,
         "entry": entry,
-        "sent_at": text(fate.get("sent_at")),
+        "sent_at": text(open_decision.get("sent_at")),
         "jobs": [job for job in jobs if text(job)] if isinstance(jobs, list) else [],
-        "price": number(fate.get("price")),
-        "estimated": fate.get("second_hand") is not False,
+        "price": number(open_decision.get("price")),
+        "estimated": open_decision.get("estimated") is not False,
         "place": place(failed),
     }
 

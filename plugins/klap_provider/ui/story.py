@@ -85,8 +85,8 @@ def _offer(offer: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "price": price,
-        "estimated": offer.get("second_hand") is not False,
-        "room": number(offer.get("room")),
+        "estimated": offer.get("estimated") is not False,
+        "covered": number(offer.get("covered")),
         "deadline": text(offer.get("deadline")),
     }
 
@@ -94,9 +94,9 @@ def _offer(offer: Mapping[str, Any]) -> dict[str, Any] | None:
 def _cost(cost: Mapping[str, Any], offer: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the run has paid, or, until it has summed that up, what was paid before any export."""
     if (total := number(cost.get("total"))) is not None:
-        return {"total": total, "estimated": bool(cost.get("second_hand")), "is_sum": True}
+        return {"total": total, "estimated": bool(cost.get("estimated")), "is_sum": True}
     if (spent := number(offer.get("spent"))) is not None:
-        return {"total": spent, "estimated": bool(offer.get("second_hand")), "is_sum": False}
+        return {"total": spent, "estimated": bool(offer.get("estimated")), "is_sum": False}
     return None
 
 
@@ -107,7 +107,7 @@ def _again(facts: Facts, cost: Mapping[str, Any]) -> dict[str, Any] | None:
     if not facts.has_ended or not is_over_at_klap or submit is None or text(facts.run.conf.get("klap_task_id")):
         return None
     price = number(mapping(cost.get("prices")).get("input_video"))
-    return {"place": place(submit), "price": price, "estimated": cost.get("second_hand") is not False}
+    return {"place": place(submit), "price": price, "estimated": cost.get("estimated") is not False}
 
 
 def _question(facts: Facts) -> dict[str, Any] | None:
@@ -237,7 +237,7 @@ def _review(review: Mapping[str, Any] | None, generated: int) -> dict[str, Any] 
         return None
     if review.get("timed_out"):
         return {"by": "Nobody", "words": "answered in time: the preselected shorts were taken", "at": None}
-    picked = review.get("picked")
+    picked = review.get("selected")
     return {
         "by": text(review.get("by")) or "Somebody",
         "words": f"selected {len(picked) if isinstance(picked, list) else 0} of {count(generated)}",

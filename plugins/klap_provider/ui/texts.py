@@ -35,7 +35,7 @@ LEFT_OUT: Mapping[str, str] = {
     Unselected.BELOW_MINIMUM.value: "Below the minimum score",
     Unselected.NO_SCORE.value: "No score from Klap",
     Unselected.BEYOND_LIMIT.value: "Beyond the limit",
-    Unselected.NOT_PICKED.value: "Not selected in the review",
+    Unselected.NOT_SELECTED.value: "Not selected in the review",
     Unselected.BEYOND_BUDGET.value: "Beyond the budget",
     Unselected.BEYOND_MAP_LENGTH.value: "Beyond Airflow's max_map_length",
     Unselected.SELECTED_BEFORE.value: "Not in the earlier selection of this run",

@@ -69,7 +69,7 @@ def test_only_what_a_reviewer_selects_is_paid_for(configured: Configured) -> Non
     assert configured.end_of(run_id) == "success"
     found = manifest(configured, run_id)
     assert len(found["delivered"]) == 1
-    assert found["review"]["picked"] == [found["delivered"][0]["project_id"]]
+    assert found["review"]["selected"] == [found["delivered"][0]["project_id"]]
     assert configured.paid() == (1, 1)
 
 

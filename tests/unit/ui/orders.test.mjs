@@ -16,7 +16,7 @@ test("mapped tasks are cleared by their index, others by their name, and never w
   assert.equal("task_ids" in clearOrder("a run", null, true), false);
 });
 
-const offer = { price: 0.48, estimated: true, room: null, deadline: null };
+const offer = { price: 0.48, estimated: true, covered: null, deadline: null };
 const shorts = (...exported) => exported.map((each, id) => ({ id, exported: each }));
 
 test("what was exported before is free, and estimated prices are called so", () => {
@@ -27,10 +27,10 @@ test("what was exported before is free, and estimated prices are called so", () 
 });
 
 test("beyond the budget nothing is paid, and it is said what happens then", () => {
-  const bill = billOf(shorts(false, false, false), { ...offer, room: 2 });
+  const bill = billOf(shorts(false, false, false), { ...offer, covered: 2 });
   assert.equal(bill.total, 0.96);
   assert.match(bill.words, /the budget covers 2: the best 2 are exported$/);
-  assert.match(billOf(shorts(false), { ...offer, room: 2 }).words, /the budget covers 1 more$/);
+  assert.match(billOf(shorts(false), { ...offer, covered: 2 }).words, /the budget covers 1 more$/);
 });
 
 test("without a price there is no sum", () => {

@@ -34,9 +34,9 @@ test("money is in dollars and cents, and a dash where nobody knows", () => {
 });
 
 test("a price that nobody at Klap has confirmed says so", () => {
-  assert.equal(price({ cost: 0.48, second_hand: true }), "$0.48 (estimated price)");
-  assert.equal(price({ cost: 0.48, second_hand: false }), "$0.48");
-  assert.equal(price({ cost: null, second_hand: false }), "–");
+  assert.equal(price({ cost: 0.48, estimated: true }), "$0.48 (estimated price)");
+  assert.equal(price({ cost: 0.48, estimated: false }), "$0.48");
+  assert.equal(price({ cost: null, estimated: false }), "–");
 });
 
 /** A browser in which Airflow has kept this choice, as long as `look` takes. */
@@ -104,8 +104,8 @@ test("the address of what a run has paid for is right whatever its id is", () =>
 });
 
 test("what was found is counted and summed up", () => {
-  assert.equal(found({ total: 1, cost: 0.48, second_hand: false }, "short"), "1 short, $0.48");
-  assert.equal(found({ total: 1500, cost: 720, second_hand: true }, "short"), "1,500 shorts, $720.00 at estimated prices");
+  assert.equal(found({ total: 1, cost: 0.48, estimated: false }, "short"), "1 short, $0.48");
+  assert.equal(found({ total: 1500, cost: 720, estimated: true }, "short"), "1,500 shorts, $720.00 at estimated prices");
 });
 
 test("a time to choose has the days of UTC, also where it goes back into another year", () => {

@@ -15,7 +15,7 @@ export function LeftOut({ shorts, run }) {
   const toggle = useCallback((id) => setTicked((before) => toggled(before, id)), []);
   const isPossible = form?.can_export ?? false;
   const chosen = shorts.filter(({ id }) => ticked.has(id));
-  const bill = billOf(chosen, story.offer && { ...story.offer, room: null });
+  const bill = billOf(chosen, story.offer && { ...story.offer, covered: null });
   const price = story.offer ? ` · ${money(story.offer.price)}` : "";
   const sum = bill.total === null ? "" : ` · ${money(bill.total)}`;
   // As a flag, too: functions do not count when cards are compared.

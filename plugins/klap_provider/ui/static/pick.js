@@ -15,13 +15,13 @@ export function toggled(before, id) {
  */
 export function billOf(picked, offer) {
   if (offer === null) return { total: null, words: "" };
-  const { price, estimated, room } = offer;
+  const { price, estimated, covered } = offer;
   const paid = picked.filter(({ exported }) => !exported).length;
   const free = picked.length - paid;
-  const within = room === null ? paid : Math.min(room, paid);
+  const within = covered === null ? paid : Math.min(covered, paid);
   const said = [`${paid} × ${money(price)}${estimated ? ", an estimated price" : ""}`];
   if (free > 0) said.push(`${free} exported before, and free`);
-  if (room !== null && room < paid) said.push(`the budget covers ${room}: the best ${room} are exported`);
-  else if (room !== null) said.push(`the budget covers ${room - paid} more`);
+  if (covered !== null && covered < paid) said.push(`the budget covers ${covered}: the best ${covered} are exported`);
+  else if (covered !== null) said.push(`the budget covers ${covered - paid} more`);
   return { total: within * price, words: said.join(" · ") };
 }

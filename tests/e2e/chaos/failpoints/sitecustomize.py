@@ -37,7 +37,7 @@ FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 polling.UNKNOWN_GRACE = 8.0
 
 #: Instead of half a minute, two minutes and one, and with the short timeouts of the chaos tests' connection.
-in_doubt.SEND_WITHIN, in_doubt.SETTLE, in_doubt.CLOCKS = 12.0, 3.0, 0.0
+in_doubt.SEND_WITHIN, in_doubt.LATE_ARRIVAL, in_doubt.CLOCKS = 12.0, 3.0, 0.0
 
 send, submit, attempt, fetch = KlapJob.send, IdempotentSubmit.submit, IdempotentSubmit._attempt, download.download
 send_data = DeadlineConnection.send

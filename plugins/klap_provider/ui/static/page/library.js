@@ -79,9 +79,9 @@ export function Library() {
 }
 
 /** What is not in the sum. */
-const about = ({ second_hand: isSecondHand }) =>
+const about = ({ estimated }) =>
   "Exports only: the videos, and the shorts that Klap made of them, cost, too; see Cost." +
-  (isSecondHand ? ` ${SECOND_HAND}` : "");
+  (estimated ? ` ${SECOND_HAND}` : "");
 
 function Filters({ asked, change, dagIds }) {
   return h(

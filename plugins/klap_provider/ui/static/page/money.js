@@ -52,7 +52,7 @@ function Sums() {
 function Spending({ days, dags, unit }) {
   if (dags.length === 0) return h(Text, { color: "fg.muted" }, "Nothing was paid in that time.");
   const total = dags.reduce((sum, { cost }) => sum + cost, 0);
-  const prices = dags.some(({ second_hand: isSecondHand }) => isSecondHand) ? ", at estimated prices" : "";
+  const prices = dags.some(({ estimated }) => estimated) ? ", at estimated prices" : "";
   return h(
     Stack,
     { gap: 5 },
@@ -149,7 +149,7 @@ function DagRow({ dag, color }) {
       ),
     ),
     h(TableCell, NUMBER, dag.runs),
-    h(TableCell, NUMBER, dollars(dag.cost), dag.second_hand && h(SecondHand)),
+    h(TableCell, NUMBER, dollars(dag.cost), dag.estimated && h(SecondHand)),
     h(TableCell, null, h(Budget, dag)),
   );
 }

@@ -90,6 +90,6 @@ function Payment({ paid }) {
           ),
       h(Small, null, paid.dag_id),
     ),
-    h(TableCell, NUMBER, dollars(paid.cost), paid.second_hand && h(SecondHand)),
+    h(TableCell, NUMBER, dollars(paid.cost), paid.estimated && h(SecondHand)),
   );
 }

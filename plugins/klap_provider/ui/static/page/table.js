@@ -31,14 +31,14 @@ export function Short({ children }) {
 
 /** What a run has cost, which leads to what it was paid for. */
 export function Cost({ run, name }) {
-  const { cost, second_hand: isSecondHand, budget } = run;
+  const { cost, estimated, budget } = run;
   const link = { "aria-label": `${dollars(cost)}, paid by ${name}`, to: costOf(run) };
   return h(
     Box,
     null,
     cost === null ? dollars(cost) : h(Box, { as: "span", color: "fg.info" }, h(Link, link, dollars(cost))),
     budget !== null && h(Small, null, `of ${dollars(budget)}`),
-    isSecondHand && h(SecondHand),
+    estimated && h(SecondHand),
   );
 }
 

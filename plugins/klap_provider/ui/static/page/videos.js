@@ -31,7 +31,7 @@ export function Videos() {
           answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
         ),
     h(More, seen),
-    answer.videos.some(({ second_hand: isSecondHand }) => isSecondHand) && h(AboutPrices),
+    answer.videos.some(({ estimated }) => estimated) && h(AboutPrices),
   );
 }
 

@@ -7,13 +7,13 @@ const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "U
 export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
 
 /** The price of one thing, for a reader. */
-export const price = ({ cost, second_hand: isSecondHand }) =>
-  `${dollars(cost)}${isSecondHand ? " (estimated price)" : ""}`;
+export const price = ({ cost, estimated }) =>
+  `${dollars(cost)}${estimated ? " (estimated price)" : ""}`;
 
 /** How many of something there are, and what all of them cost. */
-export const found = ({ total, cost, second_hand: isSecondHand }, what) => {
+export const found = ({ total, cost, estimated }, what) => {
   const count = total === 1 ? `1 ${what}` : `${total.toLocaleString("en-US")} ${what}s`;
-  return `${count}, ${dollars(cost)}${isSecondHand ? " at estimated prices" : ""}`;
+  return `${count}, ${dollars(cost)}${estimated ? " at estimated prices" : ""}`;
 };
 
 /** What an estimated price is. */
