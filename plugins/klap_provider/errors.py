@@ -46,13 +46,13 @@ from typing import NamedTuple
 
 class OpenDecision(NamedTuple):
     """
-    What a person has to decide about a paid request before its task can go on.
+    A decision about a paid request that the user has to make before the task can continue.
 
-    :param entry: the request's name in the ledger.
-    :param sent_at: when it was sent, in ISO 8601.
-    :param jobs: ids of Klap's jobs that may be what it has made, as far as any are known.
-    :param price: US dollars for sending it once more.
-    :param estimated: whether nobody at Klap has confirmed that price.
+    :param entry: key of the request in the ledger.
+    :param sent_at: when the request was sent, ISO 8601.
+    :param jobs: ids of the jobs at Klap that the request may have created, as far as they are known.
+    :param price: price of sending the request again, in US dollars.
+    :param estimated: whether the price is estimated.
     """
 
     entry: str
@@ -114,8 +114,8 @@ class KlapLookUpError(_NothingSentError):
 
     def __init__(self, conn_id: str, backend: str) -> None:
         super().__init__(
-            f"Airflow cannot say what the connection {conn_id!r} is: its secrets backend {backend} did not answer. If "
-            "this stays so, see the log of that backend."
+            f"The connection {conn_id!r} could not be read, because the secrets backend {backend} did not answer. If "
+            "this happens again, see the log of that backend."
         )
 
 
@@ -225,7 +225,7 @@ class KlapRateLimitError(_RefusalError):
 
 class KlapServerError(KlapResponseError):
     """
-    5xx, 408, 425, or a code that HTTP does not have. Klap, or a proxy before it, failed.
+    5xx, 408, 425, or a code that HTTP does not have. Klap, or a proxy in front of it, failed.
 
     Only a 503 with ``Retry-After`` and JSON proves that Klap did not accept the request. Some proxies answer with 503,
     ``Retry-After`` and a web page after they forwarded the request and got no response.
@@ -238,8 +238,8 @@ class KlapServerError(KlapResponseError):
     is_json: bool = True
 
     @property
-    def refused(self) -> bool:  # type: ignore[override]  # a fact of this answer, not of the class
-        """Whether Klap said that it turned the request away."""
+    def refused(self) -> bool:  # type: ignore[override]  # it depends on the response
+        """Whether this response proves that Klap did not accept the request."""
         return self.status == 503 and self.retry_after is not None and self.is_json
 
 
@@ -250,7 +250,7 @@ class KlapAnswerError(KlapResponseError):
     It has a success code or a redirect, or it is a 4xx response to a GET, which a firewall may have sent. A 4xx
     response to a POST is always a refusal.
 
-    What to do: nothing, if it passes. Otherwise check the Host of the connection, and firewalls before Klap.
+    What to do: nothing, if a retry succeeds. Otherwise check the Host of the connection, and firewalls between Airflow and Klap.
     """
 
     transient = True
@@ -321,9 +321,9 @@ class KlapSubmitUncertainError(KlapError):
 
 class KlapSubmitPendingError(KlapError):
     """
-    A paid request is in doubt, and it is too early to decide: it may still be on its way to Klap.
+    A paid request is in doubt, and it is too early to decide, because it may still reach Klap.
 
-    What to do: nothing. The task is retried when the in-doubt window has passed.
+    What to do: nothing. The task is retried after the in-doubt window.
 
     :param message: what happened and what comes next.
     :param retry_after: seconds until it may be sent again.
@@ -346,7 +346,7 @@ class KlapChangedError(KlapError):
 
 class _TransferError(KlapError):
     """
-    Bytes did not get through.
+    A file could not be read or written.
 
     :param message: what happened and what to do.
     :param transient: whether another try may succeed.

@@ -36,7 +36,7 @@ LIST_KEY = "klap_list"
 SETTINGS_KEY = "klap_settings"
 
 
-class _Said(TypedDict):
+class _FailureBase(TypedDict):
     error: str
     #: Name of the exception class.
     type: str
@@ -59,7 +59,7 @@ class OpenDecision(TypedDict):
     estimated: bool
 
 
-class Failure(_Said, total=False):
+class Failure(_FailureBase, total=False):
     """Why a task failed. Left for later tasks and for the *Shorts* tab."""
 
     #: Set if the user has to decide how the task continues.

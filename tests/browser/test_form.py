@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SECTIONS = ["Run Parameters", "Video", "Clips", "Look", "Watermark", "Export", "Cost", "Delivery", "Account"]
+SECTIONS = ["Run Parameters", "Video", "Shorts", "Appearance", "Watermark", "Export", "Cost", "Delivery", "Account"]
 
 
 @pytest.fixture
@@ -89,10 +89,10 @@ def test_what_was_filled_in_is_what_klap_is_asked_for_and_the_tab_goes_from_wait
     field(form, "Name").fill("Filled in by hand")
     form.get_by_role("combobox", name="Language").fill("Japan")
     page.get_by_role("option", name="Japanese").click()
-    form.get_by_role("button", name="Clips", exact=True).click()
-    field(form, "Clips at most").fill("2")
-    form.get_by_role("button", name="Look", exact=True).click()
-    form.get_by_role("combobox", name="Shape").click()
+    form.get_by_role("button", name="Shorts", exact=True).click()
+    field(form, "Maximum number of shorts").fill("2")
+    form.get_by_role("button", name="Appearance", exact=True).click()
+    form.get_by_role("combobox", name="Aspect ratio").click()
     page.get_by_role("option", name="1:1 square").click()
     field(form, "Width").fill("240")
     form.get_by_role("button", name="Delivery", exact=True).click()

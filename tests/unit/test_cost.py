@@ -49,7 +49,7 @@ def test_shorts_of_an_unknown_number_are_said_to_be_unknown_and_not_in_the_total
 
 @pytest.mark.parametrize(("max_exports", "exports"), [(None, 10), (3, 3), (10, 10), (25, 10)])
 def test_at_most_every_clip_is_exported(max_exports: int | None, exports: int) -> None:
-    assert estimate(LIST, clips=10, max_exports=max_exports) == Cost(LIST, 1, 10, exports)
+    assert estimate(LIST, shorts=10, max_exports=max_exports) == Cost(LIST, 1, 10, exports)
 
 
 @pytest.mark.parametrize(

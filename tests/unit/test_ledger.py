@@ -171,7 +171,10 @@ def test_settings_are_said_in_words() -> None:
         "max_duration": 90.0,
         "editing_options": {"remove_silences": True},
     }
-    assert describe_settings(clips) == "Clips at most: 10, Shortest clip: 1 s, Longest clip: 90 s, Remove silences: yes"
+    assert (
+        describe_settings(clips)
+        == "Maximum number of shorts: 10, Minimum length: 1 s, Maximum length: 90 s, Remove silences: yes"
+    )
     assert describe_settings({"language": "xx", "of_tomorrow": 1}) == "Language: xx, of tomorrow: 1"
     assert describe_settings({"transcription_context": "x" * 1000}) == f"Names and jargon: {'x' * 60}…"
 

@@ -154,7 +154,7 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], named: str) -> None:
 
 
 def test_a_stored_video_without_a_bucket_or_a_name_is_told_what_is_missing() -> None:
-    with pytest.raises(KlapInputError, match=r"must name a bucket and a file in it, as s3://conn_id@bucket/path\.mp4"):
+    with pytest.raises(KlapInputError, match=r"must name a bucket and a file, such as s3://conn_id@bucket/path\.mp4"):
         shorts(source_video_url="s3://bucket")
 
 

@@ -162,7 +162,7 @@ def test_the_form_asks_for_the_url_first_and_then_in_the_order_in_which_a_person
     fields = dag.params.dump()
     schemas = {name: dag.params.get_param(name).schema for name in fields}
     sections = list(dict.fromkeys(schema.get("section") for schema in schemas.values()))
-    assert sections == [None, "Video", "Clips", "Look", "Watermark", "Export", "Cost", "Delivery", "Account"]
+    assert sections == [None, "Video", "Shorts", "Appearance", "Watermark", "Export", "Cost", "Delivery", "Account"]
     assert [name for name, schema in schemas.items() if "section" not in schema] == ["source_video_url"]
 
 
@@ -197,9 +197,9 @@ def test_the_form_refuses_what_the_tasks_would(name: str, good: list[Any], bad: 
 @pytest.mark.parametrize(
     ("defaults", "words"),
     [
-        ({}, "at most $5.08 for 10 clips, of which 3 exported."),
-        ({"max_clip_count": 4, "limit": None}, "at most $3.64 for 4 clips, of which 4 exported."),
-        ({"max_clip_count": None, "limit": 1}, "at most $4.12 for 10 clips, of which 1 exported."),
+        ({}, "at most $5.08: 10 shorts and 3 exports."),
+        ({"max_clip_count": 4, "limit": None}, "at most $3.64: 4 shorts and 4 exports."),
+        ({"max_clip_count": None, "limit": 1}, "at most $4.12: 10 shorts and 1 export."),
     ],
 )
 def test_the_help_of_the_budget_says_what_a_run_with_these_defaults_costs(defaults: dict[str, Any], words: str) -> None:
@@ -207,7 +207,7 @@ def test_the_help_of_the_budget_says_what_a_run_with_these_defaults_costs(defaul
 
 
 def test_the_help_of_the_budget_for_a_whole_video_says_what_that_costs() -> None:
-    assert video_dag.params.get_param("budget").description.endswith("at most $0.92 for the video and its export.")
+    assert video_dag.params.get_param("budget").description.endswith("at most $0.92: the video and its export.")
 
 
 def test_each_shape_has_words() -> None:
@@ -217,4 +217,4 @@ def test_each_shape_has_words() -> None:
 
 
 def test_the_written_fields_are_the_models() -> None:
-    assert fields.FILE.read_text(encoding="utf-8") == fields.made(), "after a change to a model: make fields"
+    assert fields.FILE.read_text(encoding="utf-8") == fields.generate(), "after a change to a model: make fields"

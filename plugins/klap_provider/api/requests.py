@@ -1,12 +1,11 @@
 """
-What is asked: the bodies of Klap's requests. :mod:`klap_provider.api.responses` has the answers.
+Models of the request bodies of Klap's API. :mod:`klap_provider.api.responses` has the responses.
 
-Requests are strict, so that a mistake is named before anything is paid for: unknown fields, ranges and contradictions
-are errors here.
+Validation is strict, so that a mistake is reported before anything is paid: unknown fields, values out of range and
+contradictions are errors.
 
-Titles, descriptions, bounds and defaults of the request fields are also those of the trigger form
-(:mod:`klap_provider.dag_parts.trigger_form`). A default is what Klap itself assumes; fields that were not set are not
-sent.
+The trigger form uses the titles, descriptions, bounds and defaults of these fields
+(:mod:`klap_provider.dag_parts.trigger_form`). The defaults are Klap's. Fields that are not set are not sent.
 
 API: https://docs.klap.app/
 """
@@ -14,7 +13,7 @@ API: https://docs.klap.app/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable  # noqa: TC003  # pydantic may look for it
+from collections.abc import Callable  # noqa: TC003  # pydantic may resolve the annotation
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,15 +32,15 @@ from klap_provider.api.languages import LANGUAGES
 from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapInputError
 
-#: What stands in a query for what is not shown: this project's own mark, and Airflow's.
+#: Marks of a hidden part in a query: this package's and Airflow's.
 _HIDDEN = re.compile(r"^…|&…|\*\*\*")
 
 
 def _http_url(typed: str) -> str:
     """
-    Return an http(s) address as it is sent.
+    Return an http(s) address as it is sent to Klap.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the text is not an http(s) address.
     """
     url = addresses.repaired(typed)
     try:
@@ -53,24 +52,24 @@ def _http_url(typed: str) -> str:
         raise ValueError("must be a complete address that begins with https:// or http://")
     _require_readable(url)
     if _HIDDEN.search(parts.query):
-        raise ValueError("was copied from a place where a part of it is hidden; give the whole address")
+        raise ValueError("is incomplete, because a part of it is hidden; give the complete address")
     if re.search(r"\s", url):
-        raise ValueError("must be one address without spaces; write a space in it as %20")
+        raise ValueError("must be one address without spaces; write a space as %20")
     return url
 
 
 def _require_readable(url: str) -> None:
     if not url.isprintable():
-        raise ValueError("has invisible characters in it; type the address, or copy it from the browser")
+        raise ValueError("contains invisible characters; type the address, or copy it from the browser")
     if "\\" in url:
-        raise ValueError("has a \\ in it, which some programs read as /; write / or %5C")
+        raise ValueError("contains \\, which some programs read as /; write / or %5C")
 
 
 def _video_url(typed: str) -> str:
     """
-    Return the address of a video as it is sent, or as it is signed for Klap.
+    Return the address of a video as it is sent to Klap, or, for object storage, as it will be signed.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the text is not the address of a video.
     """
     url = addresses.repaired(typed)
     scheme, mark, _ = url.partition("://")
@@ -78,70 +77,80 @@ def _video_url(typed: str) -> str:
         url = _http_url(typed)
         if leads_to := addresses.not_a_video(url):
             raise ValueError(
-                f"leads to {leads_to} of YouTube, not to a video. Give the address of one video, such as "
+                f"is the address of {leads_to} on YouTube. Give the address of one video, such as "
                 "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
             )
         return url
     parts = urlsplit(url)
     if not parts.hostname or parts.path.endswith("/") or not parts.path:
-        raise ValueError(f"must name a bucket and a file in it, as {scheme}://conn_id@bucket/path.mp4")
+        raise ValueError(f"must name a bucket and a file, such as {scheme}://conn_id@bucket/path.mp4")
     return url
 
 
-#: Object storage that can sign an address for Klap (:mod:`klap_provider.files.signing`).
+#: Schemes of object storage that can sign an address for Klap (:mod:`klap_provider.files.signing`).
 STORAGE = ("s3", "gs", "abfs")
 
-# Validated before the text is stripped, so that an error has what was typed.
+# Validated before pydantic strips the text, so that an error repeats what the user typed.
 HttpUrl = Annotated[str, Field(min_length=1), BeforeValidator(lambda typed: _text(typed, _http_url))]
 
-#: One that Klap can fetch, or one in object storage, which is signed for Klap.
+#: An address that Klap can fetch, or a file in object storage, whose address is signed for Klap.
 VideoUrl = Annotated[str, Field(min_length=1), BeforeValidator(lambda typed: _text(typed, _video_url))]
 
 
 def _text(typed: Any, check: Callable[[str], str]) -> Any:
-    return check(typed) if isinstance(typed, str) else typed  # whatever else it is, the type's own check names it
+    return check(typed) if isinstance(typed, str) else typed  # pydantic reports any other type
 
 
 class Request(BaseModel):
-    """Base of the models: strict, frozen, and with an error message for each wrong field."""
+    """Base of the models: strict and frozen."""
 
-    # What validates is built when it is first asked to: most parses of a DAG file never do.
+    # Most parses of a Dag file validate nothing, so the validators are built on first use.
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON object to send: only what was set, and nothing that is None."""
+        """Return the JSON body: the fields that were set and are not None."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
     def settings(self) -> dict[str, Any]:
-        """Return what is not at its default. Spelling out defaults changes nothing."""
+        """Return the fields that differ from their defaults."""
         return _without_empty(self.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
 
 
 class Dimensions(Request):
-    """Size of the finished clips in pixels: even numbers, as video encoders want them."""
+    """Size of the video in pixels. Video encoders need even numbers."""
 
     width: int = Field(
-        1080, ge=16, le=3840, multiple_of=2, title="Width", description="Pixels, an even number. Empty: by the shape."
+        1080,
+        ge=16,
+        le=3840,
+        multiple_of=2,
+        title="Width",
+        description="In pixels, an even number. Empty: as the aspect ratio requires.",
     )
     height: int = Field(
-        1920, ge=16, le=3840, multiple_of=2, title="Height", description="Pixels, an even number. Empty: by the shape."
+        1920,
+        ge=16,
+        le=3840,
+        multiple_of=2,
+        title="Height",
+        description="In pixels, an even number. Empty: as the aspect ratio requires.",
     )
 
 
 class EditingOptions(Request):
-    """What Klap does to each clip."""
+    """How Klap edits the video."""
 
     captions: bool = Field(True, title="Captions", description="Burn animated captions into the picture.")
     reframe: bool = Field(
-        True, title="Reframe", description="Follow the speaker when the picture is cut to the new shape."
+        True, title="Reframe", description="Follow the speaker when the picture is cropped to the aspect ratio."
     )
-    emojis: bool = Field(True, title="Emojis", description="Put emojis into the captions.")
-    intro_title: bool = Field(True, title="Intro title", description="Open with a title.")
+    emojis: bool = Field(True, title="Emojis", description="Add emojis to the captions.")
+    intro_title: bool = Field(True, title="Intro title", description="Show a title at the beginning.")
     remove_silences: bool = Field(False, title="Remove silences", description="Cut out pauses.")
 
 
 def _choice(no_choice: str, names: dict[str, str]) -> dict[str, Any]:
-    """Return what makes a field of the trigger form a list to choose from. The model itself takes any text."""
+    """Return the schema of a drop-down list in the trigger form. The model itself accepts any text."""
     return {"enum": [None, *names], "values_display": {"None": no_choice, **names}}
 
 
@@ -156,30 +165,30 @@ class VideoRequest(Request):
     language: str | None = Field(
         None,
         title="Language",
-        description="What is spoken in the video. The captions are better if Klap need not guess.",
+        description="Language that is spoken in the video. Setting it makes the captions more accurate.",
         json_schema_extra=_choice("Klap detects it", LANGUAGES),
     )
     translate_to: str | None = Field(
         None,
         title="Translate to",
-        description="Language of the captions, if not the spoken one.",
+        description="Language of the captions, if it is not the spoken language.",
         json_schema_extra=_choice("No translation", LANGUAGES),
     )
     transcription_context: str | None = Field(
         None,
         max_length=1000,
         title="Names and jargon",
-        description="Names and special words that are spoken, so that the captions spell them right.",
+        description="Names and technical terms that are spoken, so that the captions spell them correctly.",
         json_schema_extra={"format": "multiline"},
     )
     name: str | None = Field(
         None,
         title="Name",
-        description="What the run goes by in the tab Shorts and on the page Klap, and the upload in Klap.",
+        description="Name of the video in the Shorts tab, on the Klap page and in Klap.",
     )
     dimensions: Dimensions | None = None
     style_preset_id: str | None = Field(
-        None, title="Style preset", description="Id of a caption style that was made in Klap."
+        None, title="Style preset", description="Id of a caption style that you created in Klap."
     )
     editing_options: EditingOptions | None = None
 
@@ -190,22 +199,22 @@ class VideoRequest(Request):
 
 
 class ShortsRequest(VideoRequest):
-    """Body of ``POST /tasks/video-to-shorts``: cut one long video into several short clips."""
+    """Body of ``POST /tasks/video-to-shorts``: generate shorts from one long video."""
 
     target_clip_count: int | None = Field(
-        None, ge=1, title="Clips wanted", description="How many clips Klap aims for. Empty: 10."
+        None, ge=1, title="Target number of shorts", description="How many shorts Klap aims for. Empty: 10."
     )
     max_clip_count: int | None = Field(
-        10, ge=1, title="Clips at most", description="Klap generates, and bills, no more clips than this."
+        10, ge=1, title="Maximum number of shorts", description="Klap generates and bills no more shorts than this."
     )
     min_duration: int | None = Field(
-        1, ge=1, le=120, title="Shortest clip", description="Seconds that a clip lasts at least."
+        1, ge=1, le=120, title="Minimum length", description="Minimum length of a short in seconds."
     )
     max_duration: int | None = Field(
-        180, ge=1, le=180, title="Longest clip", description="Seconds that a clip lasts at most."
+        180, ge=1, le=180, title="Maximum length", description="Maximum length of a short in seconds."
     )
     target_duration: int | None = Field(
-        None, ge=1, le=120, title="Typical clip", description="Seconds that Klap aims for. Empty: 60."
+        None, ge=1, le=120, title="Target length", description="Length that Klap aims for, in seconds. Empty: 60."
     )
 
     @model_validator(mode="after")
@@ -218,18 +227,24 @@ class ShortsRequest(VideoRequest):
 
 
 class Watermark(Request):
-    """A picture laid over an exported clip."""
+    """A picture on top of an exported video."""
 
-    src_url: HttpUrl = Field(
-        title="Watermark picture", description="Public address of a picture. Empty: no watermark of yours."
-    )
+    src_url: HttpUrl = Field(title="Watermark picture", description="Public address of a picture. Empty: no watermark.")
     pos_x: float = Field(
-        0.5, ge=0, le=1, title="Horizontal position", description="Centre: 0 is the left edge, 1 the right."
+        0.5,
+        ge=0,
+        le=1,
+        title="Horizontal position",
+        description="Center of the picture: 0 is the left edge, 1 the right.",
     )
     pos_y: float = Field(
-        0.5, ge=0, le=1, title="Vertical position", description="Centre: 0 is the top edge, 1 the bottom."
+        0.5,
+        ge=0,
+        le=1,
+        title="Vertical position",
+        description="Center of the picture: 0 is the top edge, 1 the bottom.",
     )
-    scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the picture's own size.")
+    scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the original size of the picture.")
 
 
 class ExportRequest(Request):
@@ -240,9 +255,10 @@ class ExportRequest(Request):
 
 def export_request(watermark: dict[str, Any] | None) -> ExportRequest:
     """
-    Return the request for an export with a watermark; one without an address is none.
+    Return the request for an export.
 
-    :raises KlapInputError: names what is wrong.
+    :param watermark: fields of :class:`Watermark`. None, or no ``src_url``: no watermark.
+    :raises KlapInputError: a field is wrong; the message names it.
     """
     if isinstance(watermark, dict) and not watermark.get("src_url"):
         watermark = None
@@ -254,10 +270,10 @@ RequestT = TypeVar("RequestT", bound=Request)
 
 def build_request(model: type[RequestT], fields: dict[str, Any], *, quote: bool = True) -> RequestT:
     """
-    Validate the fields of a request; None counts as not set, in nested objects too.
+    Validate the fields of a request. None counts as not set, also in nested objects.
 
-    :param quote: whether an error may say what the fields were given.
-    :raises KlapInputError: names every field that is wrong.
+    :param quote: whether an error may repeat the given values.
+    :raises KlapInputError: fields are wrong; the message names each of them.
     """
     try:
         return model.model_validate(_without_none(fields))

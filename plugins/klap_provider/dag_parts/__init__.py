@@ -1,4 +1,4 @@
-"""What the DAGs are put together from, and the DAGs themselves, for DAG files of two lines."""
+"""Dag factories, for Dag files of two lines."""
 
 from __future__ import annotations
 

@@ -23,21 +23,21 @@ URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
 
 DOC = """
-### Captions and a new shape for a whole video
-Press **Trigger**, paste the address of a video, and leave the rest as it is. [Klap](https://klap.app) writes captions
-into the picture, in another language if you like, and cuts it to a new shape, following who speaks. Nothing is cut out.
-Watch it in the tab **Shorts** of the run.
+### Caption and reframe a whole video
+Press **Trigger** and paste the address of a video. The other fields have defaults. [Klap](https://klap.app) adds
+captions, translated if you like, and crops the picture to another aspect ratio, following the speaker. The video keeps
+its full length. The run's tab **Shorts** shows the result.
 
-| step | what happens | how long |
+| Step | What happens | Duration |
 |---|---|---|
-| Submit | the video goes to Klap, which **bills** it | seconds |
-| Wait for Klap | Klap watches the video | 2 to 30 minutes |
-| Find | what Klap made of it is looked up | seconds |
-| The video | exported, which Klap **bills**, and stored | 3 to 10 minutes |
-| Publish | `manifest.json`, beside the video, says what was delivered, or what went wrong | seconds |
+| Submit | Sends the video to Klap. **Billed.** | seconds |
+| Wait for Klap | Klap processes the video. | 2 to 30 minutes |
+| Find | Finds the processed video at Klap. | seconds |
+| The video | Exports the video and stores it. **Billed.** | 3 to 10 minutes |
+| Publish | Writes `manifest.json` beside the video: what was delivered, or what failed and why. | seconds |
 
-**If a run is red**, open *Publish*: its log says what went wrong and what to do. Then *Clear* the run: it goes on where
-it stopped, and nothing that was paid is paid again.
+**If a run fails**, open the log of *Publish*: it says what failed and what to do. Then clear the run. It continues
+where it stopped and does not pay again for what was paid.
 """
 
 

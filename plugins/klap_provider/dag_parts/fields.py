@@ -1,8 +1,7 @@
 """
-The JSON schemas of the models whose fields are in a trigger form, as a file: pydantic takes a while to make them, and a
-DAG file is parsed again and again.
+The JSON schemas of the request models, stored in a file, because each parse of a Dag file would generate them again.
 
-``make fields`` writes the file after a change to a model; a test holds that it says what the models say.
+``make fields`` writes the file after a change to a model. A test checks that the file is up to date.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ FILE = Path(__file__).with_suffix(".json")
 
 def properties_of(model: str) -> dict[str, Any]:
     """Return the JSON schemas of a model's fields, by the model's name."""
-    return dict(_written()[model])
+    return dict(_schemas()[model])
 
 
 @functools.cache
-def _written() -> dict[str, Any]:
+def _schemas() -> dict[str, Any]:
     return dict(json.loads(FILE.read_text(encoding="utf-8")))
 
 
-def made() -> str:
-    """Return what the file ought to say."""
+def generate() -> str:
+    """Return the content of the file, generated from the models."""
     from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
     from klap_provider.rules.limits import Selection, Spending
 
@@ -36,4 +35,4 @@ def made() -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(made(), encoding="utf-8")
+    FILE.write_text(generate(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The way of a run, as the DAGs share it: submit and wait; for each short export, wait and deliver; publish."""
+"""Tasks that the Dags share: submit, wait, then export and deliver each short, then publish."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from klap_provider.operators.list_shorts import ListShortsOperator
     from klap_provider.operators.video import KlapVideoOperator
 
-#: All but backfills: each run costs money, and a backfill would pay for one video once for every date.
+#: All but backfills: a backfill would pay for the same video once per date.
 ALLOWED_RUN_TYPES = ("manual", "scheduled", "operator_triggered", "asset_triggered", "asset_materialization")
 
 SubmitT = TypeVar("SubmitT", bound="KlapVideoOperator")
@@ -47,16 +47,15 @@ def klap_dag(
     **more: Any,
 ) -> Iterator[DAG]:
     """
-    Give a DAG without tasks, which gets those that are made in the ``with`` block, and this project's retries.
+    Yield a Dag with retries. Operators that are created in the ``with`` block are its tasks.
 
-    It has its trigger form after the block: Airflow copies all of a DAG's params, to the last word, for each of its
-    operators and each class of these, which was half of what importing the DAG file took.
+    The Dag gets its trigger form only after the block, because Airflow copies all params of a Dag for each of its
+    operators. That took half of the time to import a Dag file.
 
-    :param fields: the form, with those of :mod:`klap_provider.dag_parts.trigger_form` that the other functions here
-        read.
-    :param defaults: defaults of the form other than the fields' own, by name.
-    :param more: further arguments of the DAG.
-    :raises ValueError: there is no such field.
+    :param fields: the trigger form, see :mod:`klap_provider.dag_parts.trigger_form`.
+    :param defaults: defaults that replace those of the fields, by name.
+    :param more: further arguments of the Dag.
+    :raises ValueError: the form has no such field.
     """
     set_defaults(fields, defaults)
     if "budget" in fields:
@@ -64,7 +63,7 @@ def klap_dag(
     set_schema_dialect(fields)
     with DAG(
         dag_id,
-        auto_register=False,  # or importing its file would register it for the importing file as well
+        auto_register=False,  # a file that imports the Dag file would register the Dag, too
         schedule=schedule,
         catchup=False,
         doc_md=doc,
@@ -80,16 +79,16 @@ def klap_dag(
         **more,
     ) as dag:
         yield dag
-    dag.params = fields  # type: ignore[assignment]  # Airflow makes its own kind of dict of them
+    dag.params = fields  # type: ignore[assignment]  # Airflow converts it to its own dict type
 
 
 def form_of(dag: DAG, fields: Mapping[str, Param]) -> dict[str, Any]:
-    """Return, by name, what a run's form says: to be given to operators in place of values."""
+    """Return references to the values of the trigger form by name, for the arguments of operators."""
     return {name: dag.param(name) for name in fields}
 
 
 def watermark_of(form: dict[str, Any]) -> dict[str, Any]:
-    """Return the watermark that a form asks for."""
+    """Return references to the watermark fields of a form."""
     return {name: form[f"watermark_{name}"] for name in properties_of("Watermark")}
 
 
@@ -105,15 +104,15 @@ def submit_and_wait(
     **more: Any,
 ) -> tuple[SubmitT, TaskStatusSensor]:
     """
-    Add the tasks ``submit``, with what the form asks of Klap, and the wait for it.
+    Add the task ``submit`` and the wait for Klap.
 
-    :param form: of :func:`form_of`.
-    :param fields: of the form.
-    :param expected: parameters of the wait that describe the list of shorts.
-    :param allowed_sources: prefixes of addresses that a run may use as its video, beside the form's default. None:
-        those of Airflow's configuration.
+    :param form: see :func:`form_of`.
+    :param fields: fields of the form.
+    :param expected: arguments of the wait that describe the expected list of shorts.
+    :param allowed_sources: prefixes of addresses that a run may use as its video, in addition to the form's default.
+        None: those of Airflow's configuration.
     :param allowed_destinations: the same for its destination.
-    :param more: parameters of ``submit`` that are no fields of the form.
+    :param more: arguments of ``submit`` that are not fields of the form.
     """
     submit = submit_type(
         task_id="submit",
@@ -154,18 +153,18 @@ def export_and_deliver(
     asset_alias: str = "klap_shorts",
 ) -> None:
     """
-    Add what follows the three: a group that exports, waits for and delivers each short, and the task ``publish``.
+    Add a task group that exports and delivers each short, and the task ``publish``.
 
-    :param form: of :func:`form_of`.
-    :param group_id: id of the group, and so the first part of its tasks' ids.
-    :param asset_alias: name of the asset alias under which ``publish`` tells what was delivered.
+    :param form: see :func:`form_of`.
+    :param group_id: id of the task group, which is the prefix of its tasks' ids.
+    :param asset_alias: name of the asset alias of the event that ``publish`` emits.
     """
     account = _account(form)
     submitted = "(ti.xcom_pull('submit') or {})"
     finished = f"(ti.xcom_pull('{wait.task_id}') or {{}})"
     klap_task_id = f"{{{{ {submitted}.get('klap_task_id', '') }}}}"
-    origin_and_place: dict[str, Any] = {
-        # As it was settled before anything was paid, though the connection may have another one by now.
+    delivery: dict[str, Any] = {
+        # As resolved before anything was paid: the connection's destination may have changed since.
         "destination": f"{{{{ {submitted}.get('destination') or '' }}}}",
         "submit_task_id": submit.task_id,
         "allowed_destinations": submit.allowed_destinations,
@@ -205,7 +204,7 @@ def export_and_deliver(
             virality_score=virality_score,
             wait_task_id=wait_for_export.task_id,
             list_task_id=select.task_id,
-            **origin_and_place,
+            **delivery,
         )
         export >> wait_for_export >> deliver
 
@@ -221,7 +220,7 @@ def export_and_deliver(
         asset_alias=asset_alias,
         submissions=f"{{{{ ({submitted} or ti.xcom_pull('submit', key='{ERROR_KEY}') or {{}}).get('paid', 0) }}}}",
         list_task_id=select.task_id if isinstance(submit, SubmitShortsOperator) else None,
-        **origin_and_place,
+        **delivery,
     )
     submit >> wait >> select >> one_short.expand_kwargs(select.output) >> publish
     [submit, wait] >> publish

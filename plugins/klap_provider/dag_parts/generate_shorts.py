@@ -21,30 +21,29 @@ if TYPE_CHECKING:
 
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
-CLIPS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
+SHORTS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
 
 DOC = """
-### From one long video to finished shorts
-Press **Trigger**, paste the address of a video, and leave the rest as it is. [Klap](https://klap.app) finds the best
-moments and cuts them into short vertical clips; the best of these are exported as video files and stored where you say.
-Watch them arrive in the tab **Shorts** of the run.
+### Turn one long video into shorts
+Press **Trigger** and paste the address of a video. The other fields have defaults. [Klap](https://klap.app) finds the
+best moments and cuts them into vertical shorts. The run exports the best ones and stores them at your destination. The
+run's tab **Shorts** shows them as they arrive.
 
-| step | what happens | how long |
+| Step | What happens | Duration |
 |---|---|---|
-| Submit | the video goes to Klap, which **bills** it and each short | seconds |
-| Wait for Klap | Klap watches the video | 2 to 30 minutes |
-| Select | the best shorts are chosen: by score, or by you with *Let a person pick* | seconds, or until you answer |
-| Each short | exported, which Klap **bills**, and stored | 3 to 10 minutes, side by side |
-| Publish | `manifest.json`, beside the videos, lists what was delivered, and what is missing and why | seconds |
+| Submit | Sends the video to Klap. The video and each short are **billed**. | seconds |
+| Wait for Klap | Klap generates the shorts. | 2 to 30 minutes |
+| Select | Selects the best shorts. With *Review before export*, you select them. | seconds, or until you answer |
+| Each short | Exports the short and stores it. Each export is **billed**. | 3 to 10 minutes, in parallel |
+| Publish | Writes `manifest.json` beside the videos: what was delivered, what is missing, and why. | seconds |
 
-**If a run is red**, open *Publish*: its log says what went wrong and what to do. Then *Clear* the run: it goes on where
-it stopped, and nothing that was paid is paid again.
+**If a run fails**, open the log of *Publish*: it says what failed and what to do. Then clear the run. It continues
+where it stopped and does not pay again for what was paid.
 """
 
 REVIEW_DOC = """
-With *Let a person pick* this step waits for an answer: in the run's tab **Shorts**, with players, or here under
-*Required Action*, where you pick any number of shorts and *Respond*. Without an answer in time it goes on with the
-shorts that are picked already.
+With *Review before export*, this step waits for you. Select shorts in the run's tab **Shorts**, which has players, or
+here under *Required Actions*, and press *Respond*. If nobody answers in time, the preselected shorts are exported.
 """
 
 
@@ -53,22 +52,22 @@ def shorts_form() -> dict[str, Param]:
     return {
         **form_fields("ShortsRequest", URL),
         **form_fields("ShortsRequest", VIDEO, section="Video"),
-        **form_fields("ShortsRequest", CLIPS, section="Clips"),
+        **form_fields("ShortsRequest", SHORTS, section="Shorts"),
         **appearance_fields(),
         **form_fields("Selection", section="Export", limit=3),
         "allow_empty": Param(
             False,
             type="boolean",
-            title="No shorts is fine",
-            description="Succeed, rather than fail, if Klap finds nothing worth a short.",
+            title="Allow no shorts",
+            description="Succeed, rather than fail, if Klap generates no shorts.",
             section="Export",
         ),
         "review": Param(
             False,
             type="boolean",
-            title="Let a person pick",
-            description="Ask, in the run's tab Shorts, which ones to export. Those that would be exported anyway are "
-            "picked already, and go on if nobody answers.",
+            title="Review before export",
+            description="Wait for a reviewer to select, in the run's tab Shorts, which shorts to export. If nobody "
+            "answers in time, the shorts that are exported without a review are exported.",
             section="Export",
         ),
         "review_hours": Param(
@@ -76,8 +75,8 @@ def shorts_form() -> dict[str, Param]:
             type="number",
             exclusiveMinimum=0,
             maximum=24 * 30,
-            title="Hours to answer",
-            description="How long to wait for that person.",
+            title="Hours to review",
+            description="How long to wait for the reviewer.",
             section="Export",
         ),
         **cost_fields(),
@@ -112,7 +111,7 @@ def klap_generate_shorts(
     ) as dag:
         form = form_of(dag, fields)
         expected = {
-            # The settings with which an existing Klap task was submitted are not known.
+            # An existing Klap task may have been submitted with another limit.
             "max_clip_count": "{{ '' if params.klap_task_id else params.max_clip_count or '' }}",
             "project_ids": form["project_ids"],
         }

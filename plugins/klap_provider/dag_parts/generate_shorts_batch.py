@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, XComArg
 
 from klap_provider.dag_parts.flow import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PLACE, allowed_prefixes, for_batch
+from klap_provider.dag_parts.trigger_form import PATH_OR_URL, allowed_prefixes, for_batch
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.video_run import TIMEOUT
@@ -18,23 +18,24 @@ from klap_provider.xcoms import SETTINGS_KEY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Fields of the main form that make no sense for all videos alike. A table can have columns for them.
-OF_ONE_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
+#: Fields of the main form that differ by video, so the batch's form does not have them. A CSV file can.
+PER_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
 
 DOC = """
-### From a list of long videos to finished shorts
-Press **Trigger** and paste the addresses, one per line, or say where a list is: a text file with one per line, or a CSV
-file with a column `source_video_url` and, for settings that are one video's own, columns named like the fields of the
-form. What you leave empty is as that DAG says. Each video becomes a run of *Klap: generate shorts*, a few at a time.
+### Turn a list of long videos into shorts
+Press **Trigger** and paste the addresses, one per line. Or give the path of a list: a text file with one address per
+line, or a CSV file with a column `source_video_url`. Further columns of a CSV file are fields of the form, for settings
+of single videos. Fields that you leave empty keep the defaults of *Klap: generate shorts*. Each video gets a run of
+that Dag, a few at a time.
 
-| step | what happens |
+| Step | What happens |
 |---|---|
-| Read the list | all lines are checked; if one is wrong, **nothing is started**. What leads nowhere is left out |
-| Each video | one run, which Klap **bills** as any other; no worker waits for it |
-| Sum up | its log lists what became of every video |
+| Read list | Checks all entries. If one is wrong, **nothing is started**. Addresses without a video are left out. |
+| Each video | Starts one run per video, which Klap **bills** like any other, and waits for it without a worker. |
+| Summary | Logs the result of every video. |
 
-**If a run is red**, *Sum up* says which videos are not complete, and why. Mend that, clear **their** runs, and trigger
-this DAG again with the same list: videos whose run is there already are only reported, and not paid for again.
+**If a run fails**, the log of *Summary* says which videos are incomplete and why. Fix the cause and clear **their**
+runs. Then trigger this Dag again with the same list: videos that already have a run are reported and not paid again.
 """
 
 
@@ -63,32 +64,32 @@ def klap_generate_shorts_batch(
     :param trigger_dag_id: id of the Dag that runs the videos, if it is another one that ``klap_generate_shorts()``
         returned.
     :param allowed_lists: prefixes of addresses that a run may use as its list, such as ``s3://media_s3@media/lists`` or
-        ``/data/lists``. The default in the Dag file is always allowed. None: ``[klap] allowed_lists`` of Airflow's
+        ``/data/lists``. The default in the Dag file is always allowed. None: ``[klap] allowed_lists`` in Airflow's
         configuration.
-    :param allowed_sources: the same for the videos. The allowlist of each run's own Dag applies as well.
+    :param allowed_sources: the same for the videos. The allowlist of each run's own Dag applies, too.
     :param allowed_destinations: the same for the destination.
     :param defaults: defaults of the trigger form, by parameter name.
     """
     of_a_video = shorts_form()
-    shared = {name: for_batch(param) for name, param in of_a_video.items() if name not in OF_ONE_VIDEO}
+    shared = {name: for_batch(param) for name, param in of_a_video.items() if name not in PER_VIDEO}
     shared["reuse"] = copy(of_a_video["reuse"])
-    shared["reuse"].value = True  # so that a run that was deleted is not paid for anew
+    shared["reuse"].value = True  # so that a deleted run is not paid for again
     fields = {
         "source_video_urls": Param(
             [],
             type=["array", "null"],
             items={"type": "string"},
             title="Video URLs",
-            description="One per line: YouTube links, public http(s) addresses of video files, or files in object "
+            description="One per line: a YouTube link, a public http(s) address of a video file, or a file in object "
             "storage.",
         ),
         "list_path": Param(
             None,
             type=["string", "null"],
-            pattern=PLACE,
-            title="Or a list",
-            description="Path or URL, such as s3://aws_default@bucket/videos.csv, of a file with one address per line, "
-            "or of a CSV file with a column source_video_url.",
+            pattern=PATH_OR_URL,
+            title="List of videos",
+            description="Path or URL of a list, such as s3://aws_default@bucket/videos.csv: a text file with one "
+            "address per line, or a CSV file with a column source_video_url.",
         ),
         **shared,
     }
@@ -105,7 +106,7 @@ def klap_generate_shorts_batch(
         form = form_of(dag, fields)
         read_list = ReadVideoListOperator(
             task_id="read_list",
-            task_display_name="Read the list",
+            task_display_name="Read list",
             form=of_a_video,
             trigger_dag_id=trigger_dag_id,
             source_video_urls=form["source_video_urls"],
@@ -120,16 +121,16 @@ def klap_generate_shorts_batch(
             task_id="video",
             task_display_name="Each video",
             map_index_template="{{ task.video_name }}",
-            retry_policy=KlapRetryPolicy(),  # the operator's own one does not count where it cannot be unmapped
+            retry_policy=KlapRetryPolicy(),  # Airflow does not use the operator's own if the task cannot be unmapped
             trigger_dag_id=trigger_dag_id,
             shared_settings=XComArg(cast("Any", read_list), SETTINGS_KEY),
             poke_interval=poke_interval,
             timeout=video_timeout,
-            max_active_tis_per_dagrun=at_a_time,  # Airflow counts those that wait in the triggerer, too
+            max_active_tis_per_dagrun=at_a_time,  # deferred tasks count, too
         ).expand_kwargs(read_list.output)
         summary = SummarizeVideosOperator(
             task_id="summary",
-            task_display_name="Sum up",
+            task_display_name="Summary",
             trigger_rule="all_done",
             list_task_id=read_list.task_id,
             video_task_id=video.task_id,

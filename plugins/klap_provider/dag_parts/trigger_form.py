@@ -1,4 +1,4 @@
-"""Fields of the DAGs' trigger forms. Those of Klap's requests are made from the models: each is declared once."""
+"""Fields of the trigger forms. Those of Klap's requests come from the request models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from klap_provider.files.allowlist import configured
 from klap_provider.rules import video_list
 from klap_provider.rules.allowlist import Location
 from klap_provider.rules.conf_validation import unknown
-from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, Prices, dollars, estimate
+from klap_provider.rules.cost import DEFAULT_SHORTS, Cost, Prices, dollars, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: What a path or a URL in a form begins with (a JSON Schema pattern).
-PLACE = "^(/|[a-zA-Z0-9]+://).+"
+#: JSON Schema pattern of a path or a URL.
+PATH_OR_URL = "^(/|[a-zA-Z0-9]+://).+"
 
 
 def form_fields(
@@ -31,13 +31,14 @@ def form_fields(
     **defaults: Any,
 ) -> dict[str, Param]:
     """
-    Return Airflow ``Param`` objects for fields of a model: title, help, type, bounds and default.
+    Return an Airflow ``Param`` with title, help, type, bounds and default for each field of a model.
 
-    :param model: its name, one of those of :mod:`klap_provider.dag_parts.fields`.
-    :param names: which fields, in the order of the form; default: all but those that are objects of their own.
-    :param section: heading to show them under. None: Airflow's own, which alone is open from the start.
-    :param prefix: put before each name.
-    :param defaults: other defaults than the model's, by field name. A required field without one stays required.
+    :param model: name of a model, see :mod:`klap_provider.dag_parts.fields`.
+    :param names: names of the fields, in the order of the form. Default: all fields, without nested objects.
+    :param section: section of the form. None: Airflow's default section, the only one that is open at first.
+    :param prefix: prefix of each name in the form.
+    :param defaults: defaults that replace the model's, by field name. A required field without a default stays
+        required.
     """
     properties = properties_of(model)
     return {
@@ -74,7 +75,7 @@ def _param(schema: dict[str, Any], section: str | None, default: Any) -> Param:
 
 
 def appearance_fields() -> dict[str, Param]:
-    """Return the fields for the shape, the captions and the watermark of what Klap makes."""
+    """Return the fields for the aspect ratio, the captions and the watermark."""
     return {
         "aspect_ratio": Param(
             "9:16",
@@ -86,57 +87,57 @@ def appearance_fields() -> dict[str, Param]:
                 "1:1": "1:1 square",
                 "16:9": "16:9 landscape",
             },
-            title="Shape",
+            title="Aspect ratio",
             description="Width to height, in full HD.",
-            section="Look",
+            section="Appearance",
         ),
-        **form_fields("Dimensions", section="Look", width=None, height=None),
-        **form_fields("EditingOptions", section="Look"),
-        **form_fields("VideoRequest", ["style_preset_id"], section="Look"),
+        **form_fields("Dimensions", section="Appearance", width=None, height=None),
+        **form_fields("EditingOptions", section="Appearance"),
+        **form_fields("VideoRequest", ["style_preset_id"], section="Appearance"),
         **form_fields("Watermark", section="Watermark", prefix="watermark_", src_url=None),
     }
 
 
 def delivery_fields() -> dict[str, Param]:
-    """Return the fields for where the videos go."""
+    """Return the field for the destination."""
     return {
         "destination": Param(
             None,
             type=["string", "null"],
-            pattern=PLACE,
+            pattern=PATH_OR_URL,
             title="Destination",
             description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
-            "Empty: that of the Klap connection. If it has none: klap_shorts in Airflow's home, where tasks run on one "
-            "machine; elsewhere the run is refused.",
+            "Empty: the destination of the Klap connection. If that is empty, too: klap_shorts in Airflow's home if "
+            "all tasks run on one machine. Otherwise the run fails before anything is sent.",
             section="Delivery",
         ),
     }
 
 
 def cost_fields() -> dict[str, Param]:
-    """Return the fields for what may be paid, and for what was paid already."""
+    """Return the fields for the budget and for reusing what was paid for before."""
     return {
         **form_fields("Spending", ["budget"], section="Cost"),
         "reuse": Param(
             False,
             type="boolean",
             title="Reuse",
-            description="If any run has sent this video with these settings before, go on with that: nothing is paid "
-            "for it again.",
+            description="If another run has submitted this video with the same settings, continue with its Klap task "
+            "instead of paying again.",
             section="Cost",
         ),
         "klap_task_id": Param(
             None,
             type=["string", "null"],
             title="Existing Klap task",
-            description="Go on with this task of Klap instead of submitting, and paying for, the video.",
+            description="Id of a Klap task. Continue with this task instead of submitting and paying for the video.",
             section="Cost",
         ),
     }
 
 
 def account_fields() -> dict[str, Param]:
-    """Return the fields for who pays."""
+    """Return the fields for the Klap account."""
     return {
         "klap_conn_id": Param(
             "klap_default",
@@ -151,37 +152,37 @@ def account_fields() -> dict[str, Param]:
             type=["string", "null"],
             pattern="^[!-~]+$",
             title="On behalf of",
-            description="Id of the managed Klap user to act for. Empty: that of the connection, if it has one.",
+            description="Id of the managed Klap user to act for. Empty: the user of the connection, if it has one.",
             section="Account",
         ),
     }
 
 
 def add_cost_estimate(fields: dict[str, Param]) -> None:
-    """Have the help of the field ``budget`` say what a video costs at most, at list prices and the form's defaults."""
+    """Add the maximum cost of a run, at estimated prices and the form's defaults, to the help of ``budget``."""
     if {"max_clip_count", "limit"} <= fields.keys():
         most = estimate(
-            Prices(), clips=fields["max_clip_count"].value or DEFAULT_CLIPS, max_exports=fields["limit"].value
+            Prices(), shorts=fields["max_clip_count"].value or DEFAULT_SHORTS, max_exports=fields["limit"].value
         )
-        what = f"{most.generated_shorts} clips, of which {most.exports} exported"
+        what = f"{most.generated_shorts} shorts and {most.exports} export{'s' * (most.exports != 1)}"
     else:
         most, what = Cost(Prices(), input_videos=1, exports=1), "the video and its export"
     fields["budget"].description = (
-        f"{properties_of('Spending')['budget']['description']} At estimated prices that is at most "
-        f"{dollars(most.total)} for {what}."
+        f"{properties_of('Spending')['budget']['description']} At estimated prices, a run "
+        f"with the default settings costs at most {dollars(most.total)}: {what}."
     )
 
 
-#: A dialect of JSON Schema. What these fields say means the same in the latest one.
+#: A dialect of JSON Schema that validates these fields like the latest one does.
 DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def set_schema_dialect(fields: Mapping[str, Param]) -> None:
     """
-    Say of what dialect the fields' rules are.
+    Set the JSON Schema dialect of all fields.
 
-    Each start of a task validates the run's form, and with each field that its rules are rules. Those of this dialect
-    are one document, and not eight: a third of the time.
+    Each start of a task validates the form, and also each field's schema. This dialect's metaschema is one document
+    rather than eight, which takes a third of the time.
     """
     for param in fields.values():
         param.schema = {**param.schema, "$schema": DIALECT}
@@ -189,9 +190,10 @@ def set_schema_dialect(fields: Mapping[str, Param]) -> None:
 
 def for_batch(param: Param) -> Param:
     """
-    Return the same field for a DAG that starts runs of another one: empty, so that the other one's default holds.
+    Return a field for the batch Dag. It is empty by default, so that the default of the Dag that it starts applies.
 
-    A yes-or-no field is a text with both as proposals, because a switch has no third place; it takes a boolean, too.
+    A boolean field becomes a text field with yes and no as examples, because a switch cannot be empty. It also accepts
+    a boolean.
     """
     schema = {name: rule for name, rule in param.schema.items() if name not in ("default", "const")}
     types = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
@@ -201,20 +203,20 @@ def for_batch(param: Param) -> Param:
         schema["type"] = [*types, *(["null"] if "null" not in types else [])]
     if "enum" in schema:
         schema["enum"] = [None, *(value for value in schema["enum"] if value is not None)]
-        schema["values_display"] = {**schema.get("values_display", {}), "None": "As that DAG says"}
+        schema["values_display"] = {**schema.get("values_display", {}), "None": "Default of that Dag"}
     return Param(None, description=param.description, **schema)
 
 
 def allowed_prefixes(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:
     """
-    Return the allowlist of a field: the allowed prefixes, and the field's own default.
+    Return the allowlist of a field: the allowed prefixes and the field's default.
 
     :param allowed: prefixes from the Dag file. None: those of Airflow's configuration
         (:mod:`klap_provider.files.allowlist`).
-    :raises ValueError: the Dag file has a prefix that is not an address.
+    :raises ValueError: a prefix in the Dag file is not an address.
     """
     if isinstance(allowed, str):
-        raise ValueError(f"what is allowed for {name} is a list, not a text: [{allowed!r}]")
+        raise ValueError(f"The allowlist of {name} must be a list: write [{allowed!r}].")
     for prefix in allowed or ():
         Location.parse(prefix)
     default = fields[name].value
@@ -224,14 +226,17 @@ def allowed_prefixes(fields: Mapping[str, Param], name: str, allowed: Sequence[s
 
 def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
     """
-    Give fields other defaults.
+    Set the defaults of fields.
 
-    :raises ValueError: names those that are no fields, or the default of ``source_video_url`` is no address.
+    :raises ValueError: a name is not a field (the message names it), or the default of ``source_video_url`` is not an
+        address.
     """
     if wrong := unknown(sorted(defaults), fields):
-        raise ValueError(f"no such field of the trigger form: {', '.join(wrong)}")
+        raise ValueError(f"The trigger form has no such field: {', '.join(wrong)}.")
     url = defaults.get("source_video_url")
     if isinstance(url, str) and "://" not in addresses.repaired(url):
-        raise ValueError(f"source_video_url must be a complete address, such as https://example.com/a.mp4, not {url!r}")
+        raise ValueError(
+            f"source_video_url is {url!r}; it must be a complete address such as https://example.com/a.mp4."
+        )
     for name, value in defaults.items():
         fields[name].value = value

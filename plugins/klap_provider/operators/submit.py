@@ -10,7 +10,7 @@ from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.video import KlapVideoOperator
 from klap_provider.rules import limits
-from klap_provider.rules.cost import DEFAULT_CLIPS, Cost, estimate
+from klap_provider.rules.cost import DEFAULT_SHORTS, Cost, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,10 +108,10 @@ class SubmitShortsOperator(KlapVideoOperator):
 
     def most(self, request: klap_requests.ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
         """Klap makes as many shorts as it may."""
-        clips = request.max_clip_count or DEFAULT_CLIPS
+        shorts = request.max_clip_count or DEFAULT_SHORTS
         if "max_clip_count" not in request.model_fields_set:
-            clips = max(clips, request.target_clip_count or 0)
-        return estimate(prices, clips=clips, max_exports=self._max_exports(), input_videos=submissions)
+            shorts = max(shorts, request.target_clip_count or 0)
+        return estimate(prices, shorts=shorts, max_exports=self._max_exports(), input_videos=submissions)
 
     def _request(self) -> klap_requests.VideoRequest:
         if self.project_ids and not self.klap_task_id:

@@ -191,8 +191,8 @@ class KlapVideoOperator(KlapSubmitOperator):
         least = most._replace(exports=1)
         if budget is None or least.total <= budget:
             return
-        clips = affordable(budget, least._replace(generated_shorts=0), least.prices.generated_short)
-        way_on = f"Lower max_clip_count to {clips}, or raise" if clips and most.generated_shorts else "Raise"
+        shorts = affordable(budget, least._replace(generated_shorts=0), least.prices.generated_short)
+        way_on = f"Lower max_clip_count to {shorts}, or raise" if shorts and most.generated_shorts else "Raise"
         raise KlapInputError(
             f"Nothing was sent to Klap. The budget is {dollars(budget)}, and with no more than one export this may "
             f"cost {least}. {way_on} the budget."

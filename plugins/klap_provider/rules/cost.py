@@ -1,8 +1,8 @@
 """
-What a run costs at Klap. Pure, and exact: money is a ``Decimal`` until it becomes JSON.
+Calculate the cost of a run. Pure. Money is a ``Decimal``, so that sums are exact.
 
-Klap publishes no price list and its API tells no prices. The defaults here are second-hand; a connection can have the
-prices of its account.
+Klap publishes no price list, and its API has no prices. The defaults here are estimates. The connection can have the
+prices of your account.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 CURRENCY = "USD"
 
-#: Shorts that Klap makes at most unless it is told how many.
-DEFAULT_CLIPS = 10
+#: Maximum number of shorts that Klap generates if the request sets none.
+DEFAULT_SHORTS = 10
 
 
 class Prices(NamedTuple):
     """
-    US dollars for each thing that Klap bills.
+    Prices in US dollars.
 
-    :param estimated: whether any of them is a default of this class, which nobody at Klap has confirmed.
+    :param estimated: whether one of them is a default of this class, which Klap has not confirmed.
     """
 
     input_video: Decimal = Decimal("0.44")
@@ -37,11 +37,11 @@ class Prices(NamedTuple):
 
 class Cost(NamedTuple):
     """
-    How many things are billed, and at what prices.
+    Numbers of billed items, and their prices.
 
-    :param input_videos: submissions of a video.
-    :param generated_shorts: shorts that Klap makes of it; None where their number is not known.
-    :param exports: shorts, or whole videos, rendered as a file.
+    :param input_videos: number of submitted videos.
+    :param generated_shorts: number of generated shorts; None: not known.
+    :param exports: number of exported shorts or whole videos.
     """
 
     prices: Prices
@@ -51,7 +51,7 @@ class Cost(NamedTuple):
 
     @property
     def total(self) -> Decimal:
-        """US dollars for all of it; shorts of an unknown number are not in it."""
+        """Sum in US dollars, without shorts of an unknown number."""
         prices = self.prices
         return (
             self.input_videos * prices.input_video
@@ -69,7 +69,7 @@ class Cost(NamedTuple):
         return f"{' + '.join(_part(*part) for part in parts)} = {dollars(self.total)} ({prices})"
 
     def to_json(self) -> RunCost:
-        """Return it as a manifest has it: the total rounded to cents, the prices as they are."""
+        """Return the cost as it is in a manifest. The total is rounded to cents, the prices are not."""
         prices = self.prices
         return {
             "input_videos": self.input_videos,
@@ -86,20 +86,20 @@ class Cost(NamedTuple):
         }
 
 
-def estimate(prices: Prices, *, clips: int, max_exports: int | None, input_videos: int = 1) -> Cost:
+def estimate(prices: Prices, *, shorts: int, max_exports: int | None, input_videos: int = 1) -> Cost:
     """
-    Return the most that a run can cost.
+    Return the maximum cost of a run.
 
-    :param clips: shorts that Klap makes at most.
-    :param max_exports: how many of them are exported at most; None: all.
-    :param input_videos: submissions of the video, with those that were paid for before.
+    :param shorts: maximum number of generated shorts.
+    :param max_exports: maximum number of exports; None: all shorts.
+    :param input_videos: number of submissions of the video, including those that were paid for before.
     """
-    return Cost(prices, input_videos, clips, clips if max_exports is None else min(clips, max_exports))
+    return Cost(prices, input_videos, shorts, shorts if max_exports is None else min(shorts, max_exports))
 
 
 def affordable(budget: Decimal, spent: Cost, price: Decimal) -> int | None:
     """
-    Return how many more things of that price the budget pays for beside what is spent; None: any number.
+    Return how many more items the budget covers; None: any number, because they are free.
 
     :param budget: US dollars.
     """
@@ -109,7 +109,7 @@ def affordable(budget: Decimal, spent: Cost, price: Decimal) -> int | None:
 
 
 def dollars(amount: Decimal) -> str:
-    """Return an amount for a reader, in cents, and with fractions of a cent if it has any."""
+    """Return an amount as text, such as ``$5.08``, with fractions of a cent if it has any."""
     cents = _cents(amount)
     return f"${cents if cents == amount else amount:,}"
 

@@ -1,4 +1,4 @@
-"""What a run is bounded by beside Klap's own request: which of the shorts, and what they may cost."""
+"""Models of the selection of shorts and of the budget of a run."""
 
 from __future__ import annotations
 
@@ -11,45 +11,46 @@ from klap_provider.api.requests import Request
 
 
 class Selection(Request):
-    """Which of the generated shorts to go on with."""
+    """Which of the generated shorts to export."""
 
     limit: int | None = Field(
-        None, ge=1, title="Shorts to export", description="How many to export at most, best first. Empty: all."
+        None, ge=1, title="Shorts to export", description="Maximum number of shorts to export, best first. Empty: all."
     )
     min_virality_score: float = Field(
         0,
         ge=0,
         le=100,
-        title="Lowest score",
+        title="Minimum score",
         description="Shorts with a lower virality score (0 to 100) are not exported.",
     )
     without_score: Literal["leave_out", "export"] = Field(
         "leave_out",
         title="Shorts without a score",
-        description="Whether shorts that Klap gave no virality score are exported where a lowest score is set. They "
-        "come after those with a score.",
-        json_schema_extra={"values_display": {"leave_out": "Leave them out", "export": "Export them, too"}},
+        description="Whether to export shorts without a virality score if a minimum score is set. They come after the "
+        "others.",
+        json_schema_extra={"values_display": {"leave_out": "Leave them out", "export": "Export them"}},
     )
     project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None,
-        title="Just these shorts",
-        description="Ids of shorts of an existing Klap task, one per line: these are exported, and no others, whatever "
-        "their score.",
+        title="Only these shorts",
+        description="Ids of shorts of an existing Klap task, one per line. Exactly these are exported, whatever their "
+        "score.",
     )
 
 
-#: Exact, and the number that a person wrote, not the binary fraction nearest to it.
+#: A Decimal, so that sums of money are exact.
 Dollars = Annotated[Decimal, Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
 
 
 class Spending(Request):
-    """What a run may cost."""
+    """The budget of a run."""
 
     budget: Dollars | None = Field(
         None,
         title="Budget",
-        description="US dollars that one video may cost, with its exports. If they may not do for the video and its "
-        "clips, nothing is sent; then the best shorts are exported for which they do. Empty: no limit.",
+        description="Maximum cost of one video and its exports, in US dollars. If the budget does not cover the video "
+        "and its shorts, nothing is sent. Exports that exceed the budget are skipped, the best shorts come first. "
+        "Empty: no limit.",
     )
     max_exports: int | None = Field(None, ge=1)
     submissions: int = Field(1, ge=0)
