@@ -250,7 +250,8 @@ class KlapAnswerError(KlapResponseError):
     It has a success code or a redirect, or it is a 4xx response to a GET, which a firewall may have sent. A 4xx
     response to a POST is always a refusal.
 
-    What to do: nothing, if a retry succeeds. Otherwise check the Host of the connection, and firewalls between Airflow and Klap.
+    What to do: nothing, if a retry succeeds. Otherwise check the Host of the connection, and firewalls between Airflow
+    and Klap.
     """
 
     transient = True

@@ -21,7 +21,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else makes the same request or delivers to the same place, and Klap's lists are complete."""
     monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
     monkeypatch.setattr(asset_event, "PATIENCE", 1)
-    monkeypatch.setattr(polling, "LIST_INTERVAL", 0.0)
+    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", 0.0)
 
 
 @pytest.fixture

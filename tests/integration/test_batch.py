@@ -638,7 +638,13 @@ def test_the_summary_names_what_is_missing_and_is_red(
     found = summary.xcom()
     assert (found["videos"], found["runs"], found["complete"], found["shorts"]) == (4, 3, 1, 3)
     assert [(o["run_id"], o["state"]) for o in found["incomplete"]] == [(runs[1], "failed"), (runs[2], "failed")]
-    for said in ("1 of 4 videos", "Out of colours.", "ended as failed and left no reason", "?gone (line 9)", runs[2]):
+    for said in (
+        "1 of 4 videos",
+        "Out of colours.",
+        "ended in the state failed without an error",
+        "?gone (line 9)",
+        runs[2],
+    ):
         assert said in str(failure.value)
 
 

@@ -250,7 +250,7 @@ def test_a_person_is_told_for_how_many_the_budget_does_and_of_more_the_best_are_
     assert reasons(task) == {"a": "not_selected", "b": None, "c": None, "d": "beyond_budget"}
     (question,) = task.supervisor.questions
     assert question.defaults == ["1. a (90)", "2. b (70)"]
-    assert "The budget does for **2** of them" in str(question.body)
+    assert "The budget covers **2** of them" in str(question.body)
     assert task.xcom("klap_offer")["covered"] == 2
     assert task.xcom("klap_review")["selected"] == ["b", "c", "d"]
     assert "for the best 2 of 3 exports" in capfd.readouterr().out

@@ -41,7 +41,7 @@ LISTED = "{{ ti.xcom_pull('wait').get('listed_ids') | tojson }}"
 @pytest.fixture(autouse=True)
 def interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """Polls that have to agree are half a second apart, instead of up to a minute."""
-    monkeypatch.setattr(polling, "LIST_INTERVAL", INTERVAL)
+    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", INTERVAL)
 
 
 @pytest.fixture(params=MODES)

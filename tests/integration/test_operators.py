@@ -934,7 +934,7 @@ def test_a_list_that_lacks_a_selected_short_is_polled_again(
     shorts = make_shorts(2)
     task = airflow(listing(shorts[0]["folder_id"], deferrable=False))
     first = task.run()
-    monkeypatch.setattr("klap_provider.rules.polling.LIST_INTERVAL", 0.2)
+    monkeypatch.setattr("klap_provider.rules.polling.MAX_LIST_INTERVAL", 0.2)
     klap.fault("GET", LIST, "status", code=200, body=shorts[:1])
 
     assert task.run() == first
@@ -1201,7 +1201,7 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
     assert lost.value.transient
     assert len(klap.ledger("export")) == billed
     if not billed:  # and nothing proves it
-        with pytest.raises(KlapSubmitUncertainError, match="shows none of yours"):
+        with pytest.raises(KlapSubmitUncertainError, match="has none of yours"):
             task.run()
         return
     adopted = task.run()

@@ -414,7 +414,7 @@ def test_a_short_whose_task_was_killed_without_a_word_is_named_all_the_same(
 ) -> None:
     run(2)
     fail(supervisor, 0, step, None)
-    with pytest.raises(KlapIncompleteError, match=f"{named} of 'Señal 0'.*ended as failed"):
+    with pytest.raises(KlapIncompleteError, match=f"{named} of 'Señal 0'.*ended in the state failed"):
         publish(2).run()
     (missing,) = manifest(tmp_path)["missing"]
     assert (missing["step"], missing["project_id"]) == (named, "project0")
@@ -460,7 +460,7 @@ def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
 ) -> None:
     run(0)
     fail_before(supervisor, step, error)
-    problem = f"{BEFORE[step]}: {error or 'the task ended as failed and left no reason; see its log'}"
+    problem = f"{BEFORE[step]}: {error or 'the task ended in the state failed without an error; see its log'}"
     with pytest.raises(KlapIncompleteError, match=rf"^{problem.rstrip('.')}\. Nothing was delivered, see .*"):
         publish(None, folder_id="").run()
     written = manifest(tmp_path)

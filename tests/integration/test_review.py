@@ -92,7 +92,7 @@ def test_the_question_names_the_video_the_price_and_what_was_exported_before_whi
     assert question.subject == "Which shorts of Town hall shall be exported?"
     body = str(question.body)
     assert "Each export costs $0.48 (estimated prices)" in body
-    assert body.count("exported before, and free") == 1
+    assert body.count("exported before, no cost") == 1
     assert {short["project_id"]: short["exported"] for short in task.xcom("klap_shorts")} == {
         one["id"]: False,
         other["id"]: True,

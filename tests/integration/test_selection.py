@@ -33,7 +33,7 @@ MOST = "AIRFLOW__CORE__MAX_MAP_LENGTH"
 @pytest.fixture
 def interval(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds between the polls that have to agree: a minute, for tests."""
-    monkeypatch.setattr(polling, "LIST_INTERVAL", 0.4)
+    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", 0.4)
     return 0.4
 
 

@@ -65,8 +65,8 @@ def answer(status: str, times: int | None = None, **fields: Any) -> dict[str, An
 
 
 GAVE_UP = (
-    "Gave up N s after the job was submitted (timeout N s); {}. Klap may still finish it: to wait longer, raise "
-    "the timeout and clear this task. Clearing it does not pay again."
+    "Gave up N s after the job was submitted (timeout N s); {}. Klap may still finish the job. To wait longer, "
+    "raise the timeout and clear this task. Nothing is paid again."
 )
 KEY_IS_WRONG = (
     "KlapAuthError",
@@ -75,8 +75,8 @@ KEY_IS_WRONG = (
 )
 BAD_KEY = {"action": "status", "code": 401, "times": None, "body": {"message": "bad key", "error_code": "unauthorized"}}
 OVER = (
-    "Fix the video or its address, and start a new run: Airflow's Trigger again with this config keeps the other "
-    "settings. Clearing this run sends the same video once more, and pays for it again."
+    "Fix the video or its address, and start a new run. 'Trigger again with this config' in Airflow keeps the other "
+    "settings. Clearing this run submits the same video again and pays for it again."
 )
 
 CASES = {
@@ -95,16 +95,16 @@ CASES = {
         [answer("done")],
         failure=(
             "KlapUnknownStatusError",
-            "Klap task ID has reported the status 'done' for N s. The API has processing, ready, error and no other. "
-            "Look at it in Klap; clear this task to continue the wait.",
+            "Klap task ID has had the unknown status 'done' for N s. Known are processing, ready, error. Look at the "
+            "job in the Klap app. To continue the wait, clear this task.",
         ),
     ),
     "a status that is no word": Case(
         [answer(["done"])],  # type: ignore[arg-type]
         failure=(
             "KlapUnknownStatusError",
-            "Klap task ID has reported the status '[\"done\"]' for N s. The API has processing, ready, error and no "
-            "other. Look at it in Klap; clear this task to continue the wait.",
+            "Klap task ID has had the unknown status '[\"done\"]' for N s. Known are processing, ready, error. Look at "
+            "the job in the Klap app. To continue the wait, clear this task.",
         ),
     ),
     "ready without an output for two polls": Case([answer("ready", times=2, output_id=None)]),
@@ -116,7 +116,7 @@ CASES = {
     "ready without an output until the deadline": Case(
         [answer("ready", output_id=None)],
         timeout=0.3,
-        failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID has no output_id yet, and is 'ready'")),
+        failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID is 'ready', but has no output_id yet")),
     ),
     "failing in passing until the deadline": Case(
         [{"action": "html", "code": 502, "times": None}],

@@ -88,16 +88,16 @@ def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -
     proposed, left_out = short("a"), short("b", reason="beyond_limit")
     price = "Each export costs $0.48 (estimated prices). "
     assert said_of(proposed, left_out).startswith(
-        f"{price}Without an answer by 2026-01-02 15:30 UTC, those that are picked already are exported.\n\n"
+        f"{price}If nobody answers by 2026-01-02 15:30 UTC, the preselected shorts are exported.\n\n"
     )
-    assert said_of(left_out).startswith(f"{price}Without an answer by 2026-01-02 15:30 UTC, none is exported.\n\n")
+    assert said_of(left_out).startswith(f"{price}If nobody answers by 2026-01-02 15:30 UTC, no short is exported.\n\n")
 
 
 def test_the_terms_say_for_how_many_the_budget_does_unless_that_is_all_that_is_to_be_paid() -> None:
     shorts = [short("a"), short("b"), short("c", exported=True)]
-    assert "The budget does for **1** of them" in said_of(*shorts, covered=1)
+    assert "The budget covers **1** of them" in said_of(*shorts, covered=1)
     assert "budget" not in said_of(*shorts, covered=2)
-    assert "exported before, and free" in listed(*shorts).splitlines()[2]
+    assert "exported before, no cost" in listed(*shorts).splitlines()[2]
 
 
 @given(st.text(), st.text(min_size=1))

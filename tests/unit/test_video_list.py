@@ -107,11 +107,11 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
         ("name,limit\nx,1\n", "one column source_video_url"),
         (f"url,source_video_url\n{TALK},{TALK}\n", "one column source_video_url"),
         (f"url,limits\n{TALK},1\n", "Column 2 of the list"),
-        (f"url,limit,limit\n{TALK},1,2\n", "column twice"),
-        (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 has 3 cells"),
-        (f"url,limit,,\n{TALK},1,,x\n", "Line 2 has 4 cells, and not all of them are below one of the 2 names"),
-        (f"url,,limit\n{TALK},x,1\n", "Line 2 has 3 cells"),
-        (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 is none of a table"),
+        (f"url,limit,limit\n{TALK},1,2\n", "column limit twice"),
+        (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 of the list has 3 cells"),
+        (f"url,limit,,\n{TALK},1,,x\n", "Line 2 of the list has 4 cells, but the header names 2 columns"),
+        (f"url,,limit\n{TALK},x,1\n", "Line 2 of the list has 3 cells"),
+        (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 of the list is not CSV"),
     ],
 )
 def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, said: str) -> None:

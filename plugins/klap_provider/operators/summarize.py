@@ -98,7 +98,8 @@ class SummarizeVideosOperator(KlapOperator):
                 "state": state if state != "success" else "unknown",
                 "shorts": 0,
                 "error": (
-                    f"the task {self.video_task_id} ended as {state} and left no reason; see its log, and clear it"
+                    f"the task {self.video_task_id} ended in the state {state} without an error. See its log, then "
+                    "clear it"
                 ),
             }
 

@@ -1,1 +1,1 @@
-"""What is decided, and why. Pure: no Airflow, no I/O, no clock."""
+"""Decisions. Pure: no Airflow, no I/O, no clock."""

@@ -1,5 +1,5 @@
 """
-Decide which lists, videos and folders a run may name. Pure.
+Decide which lists, videos and destinations a run may use. Pure.
 
 An allowlist has prefixes of addresses, compared in whole path segments: ``s3://media_s3@media/in`` allows that folder
 and everything below it, with that connection and no other. ``s3://media_s3@`` allows every bucket of that connection,
@@ -19,8 +19,8 @@ from klap_provider.errors import KlapConfigError, KlapInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-#: Object storage. Creating a folder there would create a bucket from a mistyped name, so none is created. An upload
-#: becomes visible when it is complete.
+#: Schemes of object storage. Folders are not created there, because a mistyped name would become a new bucket. Uploads
+#: become visible when they are complete.
 OBJECT_STORES = ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
 WEB = ("http", "https")
 LOCAL = "file"
@@ -33,9 +33,9 @@ class Location(NamedTuple):
     A parsed address or allowlist prefix.
 
     :param scheme: lower case.
-    :param connection: id of the Airflow connection before the ``@``. None: the machine's own credentials, or none.
+    :param connection: id of the Airflow connection before the ``@``. None: no connection.
     :param container: bucket or host. Empty: any.
-    :param path: segments of the path.
+    :param path: path segments.
     """
 
     scheme: str
@@ -49,10 +49,10 @@ class Location(NamedTuple):
         Parse an address.
 
         :param address: a URL, or an absolute path on this machine.
-        :raises ValueError: the text is no address, or programs may disagree on what it means.
+        :raises ValueError: the text is not an address, or programs may read it differently.
         """
         if not address.isprintable() or "\\" in address:
-            raise ValueError("it contains characters that no address needs")
+            raise ValueError("it contains invisible characters or a backslash")
         scheme, mark, rest = ("file", "://", address) if address.startswith("/") else address.partition("://")
         scheme = scheme.lower()
         if not mark:
@@ -99,7 +99,7 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(part for part in posixpath.normpath(f"/{path}").split("/") if part)
 
 
-#: Names of the settings, by the parameter that they are about: ``allowed_lists`` and so on.
+#: By parameter, the name of its allowlist without ``allowed_``.
 SETTINGS = {"list_path": "lists", "source_video_url": "sources", "destination": "destinations"}
 
 
@@ -109,9 +109,9 @@ def require_allowed(
     """
     Refuse an address that no prefix of the allowlist covers.
 
-    :param field: name of the parameter that has the address, for the error.
-    :param resolve: follows links, where the text of a location does not say what it leads to.
-    :raises KlapInputError: names the field and the setting that would allow the address.
+    :param field: name of the parameter with the address, for the error.
+    :param resolve: follows symbolic links.
+    :raises KlapInputError: the address is not allowed. The message names the setting that can allow it.
     :raises KlapConfigError: a prefix is not an address.
     """
     try:
@@ -136,7 +136,7 @@ def is_covered(
     Return whether one of the prefixes covers a location.
 
     :param setting: name of the allowlist, for the error.
-    :param resolve: follows links, where the text of a prefix does not say what it leads to.
+    :param resolve: follows symbolic links.
     :raises KlapConfigError: a prefix is not an address.
     """
     return any(resolve(_prefix(setting, each)).contains(location) for each in prefixes)

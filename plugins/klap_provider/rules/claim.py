@@ -1,23 +1,24 @@
 """
-Claim the right to send one paid request: of all that try, one at most succeeds. Pure.
+Claim the right to send one paid request. At most one process holds it. Pure.
 
-The store has no compare-and-set, and a process may stand still between any two steps for as long as it likes. Two rows
-per attempt are enough all the same (Lamport's fast mutual exclusion, used once):
+The store has no compare-and-set, and a process can be paused between any two steps for any time. Two rows per attempt
+are still enough (Lamport's fast mutual exclusion, used once):
 
 .. code-block:: text
 
     claim := me ──► is the door open? ──► is it still? ──► door := closed ──► is the claim still mine? ──► I hold it
 
-**At most one holds it.** Suppose that A and B both do, and that A wrote the claim first. A found its own claim in its
-last step, so B wrote the claim after that, and looked at the door after that: it was closed, and never opens again.
+**At most one process holds the claim.** Suppose that A and B both hold it, and that A wrote the claim first. A found
+its own claim in its last step, so B wrote the claim after that and read the door after that. But then A had closed the
+door, and a door never opens again. So B cannot hold the claim.
 
-That requires that each write takes effect once. Airflow's client repeats a write after a timeout, so A's claim can be
-written a second time, after B has found its own. A may have prepared its request for minutes by then, so it reads the
-door a second time before it closes it. What remains is the moment between that and its last step.
+This requires that each write takes effect once. Airflow's client repeats a write after a timeout, so A's claim can be
+written a second time after B found its own. A may have prepared its request for minutes by then, so it reads the door
+again before it closes it. The moment between that read and A's last step remains as a risk.
 
-**It may be that nobody holds it**, when two come at the same moment. The holder writes the attempt at once, so a closed
-door without an attempt for as long as a POST may be sent after it was claimed means that none ever will be: the attempt
-is void, and the next one can be claimed.
+**If two processes come at the same moment, neither may hold the claim.** The holder writes the attempt at once. So if a
+door is closed without an attempt for longer than a POST may be sent after its claim, the attempt is void, and the next
+attempt can be claimed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Claim:
     """
-    An attempt that somebody wants to make.
+    A claim of one attempt by one process.
 
-    :param store: where the ledger lives.
+    :param store: the ledger.
     :param key: key of the attempt.
-    :param holder: unique id of who wants to make it.
+    :param holder: unique id of the process.
     """
 
     store: Store
@@ -53,29 +54,30 @@ class Claim:
 
     def hold(self) -> bool:
         """
-        Close the door, and return whether the claim is still mine. To be called after :meth:`enter` returned True.
+        Close the door, and return whether this process holds the claim. Call it after :meth:`enter` returned True.
 
-        :raises KlapConfigError: Airflow does not keep what is written.
+        :raises KlapConfigError: Airflow did not store the claim.
         """
         if self.store.get(self._door) is not None:
             return False
         self.store.set(self._door, {"closed_by": self.holder})
         holder = self.store.get(self._claim)
-        if holder is None:  # Airflow reports nothing where no DAG names the asset
+        if holder is None:  # Airflow silently drops the write if no active Dag uses the asset
             raise KlapConfigError(
-                f"Airflow did not keep {self._claim!r} in the state store of the asset {LEDGER}, so nothing was sent. "
-                "Check that the DAG is parsed and that the asset is active."
+                f"Nothing was sent, because Airflow did not store {self._claim!r} in the State Store of the asset "
+                f"{LEDGER}. Check that the Dag is parsed and that the asset is active, then clear the task."
             )
         return bool(holder == self.holder)
 
     def is_abandoned(self, *, now: float, after: float) -> bool:
         """
-        Return whether the door has been seen closed, without an attempt, for long enough.
+        Return whether the door has been closed without an attempt for a given time.
 
-        To be called after :meth:`enter` returned False. That has taken the claim away from all who do not hold it yet.
+        Call it after :meth:`enter` returned False, because :meth:`enter` overwrites the claims of all other processes
+        that do not hold it yet.
 
         :param now: seconds since the epoch.
-        :param after: seconds.
+        :param after: the time in seconds.
         """
         door = self.store.get(self._door)
         seen = door.get("seen_at") if isinstance(door, dict) else None

@@ -1,4 +1,4 @@
-"""File names for shorts and manifests. Pure."""
+"""Build the file names of shorts and manifests. Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import hashlib
 import re
 import unicodedata
 
-#: Letters and digits of the short's name that are kept, and bytes of them with their marks: with the rest of the name,
-#: and with what the name of a partial file adds to it, below 255 bytes in any script.
+#: Maximum letters and digits of the short's name, and their bytes with marks. With these, the file name and the name of
+#: its partial file stay below 255 bytes in any script.
 NAME_LENGTH, NAME_BYTES = 40, 160
 
-#: Characters of the export's id that are kept; Klap's have 16. A longer one is hashed.
+#: Maximum characters of an export id. A longer id is hashed. Klap's ids have 16.
 ID_LENGTH = 64
 
-#: Characters of a run's name that are kept, for a person to know it by.
+#: Maximum characters of the Dag id and run id in a manifest's name.
 RUN_LENGTH = 120
 
-#: Letters and marks that nobody sees, such as the selectors behind emojis.
+#: Invisible letters and marks, such as the variation selectors of emojis.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
@@ -24,14 +24,13 @@ def file_name(*, export_id: str, short_name: str | None = None, virality_score: 
     """
     Return the file name of an exported short, such as ``087_why-we-sleep_x3Fp….mp4``.
 
-    It sorts by score, reads as the short's name, and is safe on every file system: letters and digits of any script
-    with their combining marks, ``-`` and ``_`` only, in Unicode's form NFC, no reserved device name, at most 255 bytes.
-    Klap's export id makes it unique, so that the same short exported again, for example with another watermark, is
-    another file.
+    Names sort by score and are safe on every file system: only letters and digits of any script with their combining
+    marks, ``-`` and ``_``, in the Unicode form NFC, no reserved device name, at most 255 bytes. The export id makes
+    them unique: another export of the same short, for example with another watermark, is another file.
 
-    :param export_id: Klap's id of the export; characters that ids do not have are spelled out in hex.
-    :param short_name: any text, as a language model wrote it.
-    :param virality_score: 0–100; left out of the name if None.
+    :param export_id: Klap's id of the export. Unusual characters are written in hex.
+    :param short_name: name of the short, any text.
+    :param virality_score: 0 to 100; None: left out of the name.
     """
     score = "" if virality_score is None else f"{round(virality_score):03d}_"
     unique = re.sub(r"[^A-Za-z0-9-]", lambda odd: f"_{ord(odd[0]):x}_", export_id)
@@ -41,8 +40,8 @@ def file_name(*, export_id: str, short_name: str | None = None, virality_score: 
 
 
 def _slug(text: str) -> str:
-    """Return the words of a text in lower case, with ``-`` between them, cut where no letter loses its marks."""
-    # Joiners and directions stand within words. The small letter of the Turkish capital is the plain i.
+    """Return the words of a text in lower case, joined by ``-``, shortened without separating letters from marks."""
+    # Format characters such as joiners are within words. The Turkish capital I with a dot becomes a plain i.
     seen = "".join(char for char in text if unicodedata.category(char) != "Cf" and not _UNSEEN.match(char))
     seen = unicodedata.normalize("NFC", unicodedata.normalize("NFC", seen).replace("\u0130", "i").lower())
     pieces: list[str] = []  # each a letter or digit with its marks, or a dash
@@ -63,9 +62,9 @@ def _slug(text: str) -> str:
 
 def manifest_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     """
-    Return the file name of the manifest of a run, which no other run's has, below a folder that runs may share.
+    Return the unique file name of the manifest of a run. Runs may share the folder.
 
-    :param task_id: the task that writes it; a run may have several.
+    :param task_id: task that writes the manifest. A run may have several manifests.
     """
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{dag_id}_{run_id}")[:RUN_LENGTH]
     whole = f"{dag_id} {run_id} {task_id} {map_index}"

@@ -5,26 +5,25 @@ Send a paid request once. Pure.
 
     claim the attempt ──► record the attempt ──► POST ──► record the payment (Klap's id of the job)
 
-Each step is recorded in the ledger (:mod:`klap_provider.rules.ledger`) before the next one starts, so whoever comes
-later finds how far the request got:
+Each step is recorded in the ledger (:mod:`klap_provider.rules.ledger`) before the next one starts, so that later tries
+know how far the request got:
 
 =====================================  =================================================================
-the last attempt                       what follows
+the last attempt                       next step
 =====================================  =================================================================
-none                                   attempt 0 is claimed
-has a payment                          its job is returned, unless it failed at Klap
-was refused, or never sent             the next attempt is claimed
-has neither: it is in doubt            :mod:`klap_provider.rules.in_doubt`
+none                                   claim attempt 0
+has a payment                          return its job, unless it failed at Klap
+was refused, or never sent             claim the next attempt
+otherwise: it is in doubt              resolve it (:mod:`klap_provider.rules.in_doubt`)
 =====================================  =================================================================
 
-One attempt at most is claimed at a time, by one process at most (:mod:`klap_provider.rules.claim`), and the rows of an
-attempt are written by its claim holder alone. So nothing is overwritten, and two processes never send the same request.
+At most one attempt is claimed at a time, by at most one process (:mod:`klap_provider.rules.claim`). Only the claim
+holder writes the rows of an attempt. So nothing is overwritten, and two processes never send the same request.
 
-The user can overrule this (:mod:`klap_provider.rules.manual_resolution`). Settings that changed since the request was
-paid for are never paid for in its place unasked: a retry continues with what was paid for; after a clear the user
-decides.
+The user can decide otherwise (:mod:`klap_provider.rules.manual_resolution`). If settings have changed since the request
+was paid for, a retry continues with the job that was paid for, and after a clear the user decides.
 
-A new request takes seven reads and writes of the ledger; one that was paid for before takes as many at most.
+A request takes at most seven reads and writes of the ledger.
 """
 
 from __future__ import annotations
@@ -48,34 +47,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two tries in the same process, where another one makes the same request at the same moment.
+#: Seconds between two tries in the same process, if another process is making the same request.
 PATIENCE = (0.5, 1.0, 2.0, 4.0)
 
 
 class JobGateway(Protocol):
-    """What is needed of Klap for one request."""
+    """Klap's API for one request."""
 
     def prepare(self, paid: int) -> Collection[str]:
         """
-        Get the next POST ready. What fails here leaves no trace.
+        Prepare the next POST. A failure here leaves no trace in the ledger.
 
-        :param paid: how many POSTs of this run Klap has accepted before.
-        :return: ids of the jobs that exist already, and that the POST therefore cannot have made.
+        :param paid: number of POSTs of this run that Klap has accepted before.
+        :return: ids of the jobs that exist already, so that the POST cannot have created them.
         """
 
     def send(self, until: float) -> str:
         """
         Send the POST, and return the id of the new job.
 
-        :param until: seconds since the epoch after which nothing is sent any more.
+        :param until: time in seconds since the epoch after which the POST is not sent.
         """
 
     def find(self) -> Listing | None:
-        """Return what Klap's list says of the jobs that the POST may have made; None if Klap has no list."""
+        """Return the jobs in Klap's list that the POST may have created; None if Klap has no list."""
 
     @property
     def has_list(self) -> bool:
-        """Whether Klap has a list to find the job in."""
+        """Whether Klap has a list of such jobs."""
 
     def has_failed(self, job_id: str) -> bool:
         """Return whether a job ended with the status ``error``."""
@@ -97,10 +96,10 @@ class Submission:
     A paid job.
 
     :param job_id: Klap's id of the task or export.
-    :param attempt: what it was requested with.
+    :param attempt: the attempt that led to the job.
     :param is_new: whether the POST was sent just now.
-    :param was_recorded: whether its payment was recorded just now: the POST was sent, or found to have arrived.
-    :param paid: how many POSTs of the run Klap has accepted for this request so far.
+    :param was_recorded: whether the payment was recorded just now, because the POST was sent or found at Klap.
+    :param paid: number of POSTs of the run that Klap has accepted for this request so far.
     """
 
     job_id: str
@@ -113,14 +112,14 @@ class Submission:
 @dataclass(frozen=True)
 class IdempotentSubmit:
     """
-    One request, made by one try of a task.
+    One request by one try of a task.
 
-    :param store: where the ledger lives.
-    :param job: Klap.
-    :param request: what is to be paid for.
-    :param requester: who makes the request.
-    :param attempt_id: unique id of the attempt that this may lead to.
-    :param response_within: seconds after which a response is no longer waited for.
+    :param store: the ledger.
+    :param job: Klap's API for the request.
+    :param request: the request.
+    :param requester: the try that makes the request.
+    :param attempt_id: unique id for a new attempt.
+    :param response_within: seconds to wait for the response of the POST.
     """
 
     store: Store
@@ -133,19 +132,19 @@ class IdempotentSubmit:
 
     def submit(self) -> Submission:
         """
-        Return the job, and send the request for it unless that was done before.
+        Return the job. Send the request unless it was sent before.
 
-        :raises KlapSubmitPendingError: another request is under way, or it is too early to tell what became of it.
+        :raises KlapSubmitPendingError: another run is making the request, or it is too early to resolve it.
         :raises KlapSubmitUncertainError: the user has to decide.
-        :raises KlapChangedError: after a clear, the settings are not those of what was paid for.
-        :raises KlapError: what the POST or its preparation failed with.
+        :raises KlapChangedError: after a clear, the settings differ from those that were paid for.
+        :raises KlapError: the POST or its preparation failed.
         """
         submission = self._patiently_submit()
         self._note(submission.attempt)
         return submission
 
     def paid(self) -> int:
-        """Return how many POSTs of this run Klap has accepted for this request so far."""
+        """Return the number of POSTs of this run that Klap has accepted for this request so far."""
         attempts = self._read(self.request.log)
         return self._paid([*attempts, *(each for own in attempts if own.link for each in self._read(own.link))])
 
@@ -180,7 +179,7 @@ class IdempotentSubmit:
         return sum(attempt.paid_by == self.requester.run for attempt in attempts)
 
     def _continued(self, log_key: str, attempts: list[Attempt], *, is_shared: bool = False) -> Submission | None:
-        """Return the job of an attempt, to continue with; None if a new one has to be requested."""
+        """Return the job of an earlier attempt; None if a new one must be requested."""
         standing = [each for each in attempts if not each.is_void]
         same = [each for each in standing if each.fingerprint == self.request.fingerprint]
         is_resent = False
@@ -206,7 +205,7 @@ class IdempotentSubmit:
         return None if is_resent or doubtful or log_key != self.request.shared_log else self._noted(attempts)
 
     def _reattach(self, attempt: Attempt, job_id: str, *, is_shared: bool) -> str | None:
-        """Return the job to continue with; None if a new one has to be requested."""
+        """Return the job to continue with; None if a new one must be requested."""
         if is_shared:
             return job_id if self._is_usable(attempt, job_id) else None
         changed = differences(attempt.inputs, self.request.inputs)
@@ -233,7 +232,7 @@ class IdempotentSubmit:
             return False
 
     def _resolve(self, attempt: Attempt, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
-        """Return an attempt that is in doubt with its job; without one, the next attempt may follow."""
+        """Resolve an in-doubt attempt. Return it with its job; without a job, the next attempt may follow."""
         now = self.clock.now()
         if attempt.requester.run != self.requester.run and now - attempt.at < sum(PATIENCE):
             raise _ContendedError  # most POSTs take less than that
@@ -356,7 +355,7 @@ class IdempotentSubmit:
         return claim
 
     def _contended(self, claim: Claim) -> _ContendedError:
-        """Return the error for an attempt that somebody else is about to make; if nobody is any more, close it."""
+        """Return the error for an attempt that another process has claimed. If its claim was abandoned, void it."""
         after = in_doubt.SEND_WITHIN + in_doubt.CLOCKS
         if claim.is_abandoned(now=self.clock.now(), after=after) and self.store.get(claim.key) is None:
             void = replace(self._attempt(claim.key, self._now()), id=f"void-{self.attempt_id}", is_void=True)
@@ -392,7 +391,7 @@ class IdempotentSubmit:
         return attempt.with_payment(payment)
 
     def _try_to_set(self, key: str, value: object) -> None:
-        """Write a row that saves time or a question, but must not fail a task."""
+        """Write a row whose loss must not fail a task."""
         try:
             self.store.set(key, value)
         except Exception as failure:
@@ -408,7 +407,7 @@ def _warn_of(changed: Sequence[str]) -> None:
 
 
 class _ContendedError(KlapSubmitPendingError):
-    """Somebody else makes the same request at this moment."""
+    """Another process is making the same request."""
 
     def __init__(self) -> None:
         super().__init__("contended", retry_after=in_doubt.SOON)

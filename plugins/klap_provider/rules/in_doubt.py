@@ -1,15 +1,14 @@
 """
-What follows from an in-doubt request: a POST whose response never arrived. Pure.
+Resolve an in-doubt request: a paid POST whose response never arrived. Pure.
 
-Nobody knows whether Klap received it. Until the in-doubt window ends it may still take effect, so nothing else is sent.
-Then:
+Until the in-doubt window ends, the POST may still take effect, so nothing else is sent. After that:
 
-- **An export** is looked for in Klap's list. If one export of the short is listed that is not known otherwise, it is
-  adopted. If several are, the user decides. If none is, and the same list shows other exports of ours, the request did
-  not arrive. A list that shows none of ours proves nothing, and the user decides.
-- **A task** cannot be looked for, because Klap has no list of tasks. The user decides.
+- **Export**: Klap's list of exports is searched. If it has exactly one export of the short that no other request made,
+  the run continues with it. If it has several, the user decides. If it has none, but other exports of this account, the
+  request did not arrive and is sent again. If it has no export of this account, the user decides.
+- **Task**: Klap has no list of tasks, so the user decides.
 
-The window needs the clocks of the machines to agree to a minute.
+The clocks of the machines must agree to within a minute.
 """
 
 from __future__ import annotations
@@ -24,26 +23,27 @@ if TYPE_CHECKING:
 
     from klap_provider.rules.ledger import Attempt, Requester
 
-#: Seconds after an attempt was claimed in which its POST is sent, or not at all.
+#: Seconds after the claim of an attempt within which its POST must be sent. Later it is not sent.
 SEND_WITHIN = 30.0
 
-#: Seconds by which the clocks of two machines may differ.
+#: Maximum difference between the clocks of two machines in seconds.
 CLOCKS = 60.0
 
-#: Seconds after the client gave up on a response in which the POST may still arrive, be handled and appear in Klap's
-#: list: proxies and load balancers hold a request for a minute or two.
+#: Seconds after the client stopped waiting within which the POST may still arrive and its job appear in Klap's list.
+#: Proxies and load balancers hold a request for a minute or two.
 LATE_ARRIVAL = 120.0
 
-#: Seconds until the next try, where another run is about to have what is requested.
+#: Seconds until the next try, if another run is making the same request.
 SOON = 20.0
 
 
 class Listing(NamedTuple):
     """
-    What Klap's list says of the jobs that a request may have made.
+    Jobs in Klap's list that a request may have created.
 
-    :param job_ids: the jobs of the thing that was ordered, without those that failed.
-    :param is_proof: whether the list shows other jobs of ours, so that a missing one of this account is really missing.
+    :param job_ids: ids of the jobs for the same short, without failed ones.
+    :param is_proof: whether the list has other jobs of the account, which proves that a job that it lacks does not
+        exist.
     """
 
     job_ids: Sequence[str]
@@ -51,7 +51,7 @@ class Listing(NamedTuple):
 
 
 def ends_at(attempt: Attempt) -> float:
-    """Return the end of the in-doubt window: from then on, the POST has either taken effect or never will."""
+    """Return the end of the in-doubt window, in seconds since the epoch."""
     return attempt.at + SEND_WITHIN + attempt.response_within + LATE_ARRIVAL + CLOCKS
 
 
@@ -59,11 +59,11 @@ def resolve(
     attempt: Attempt, listing: Listing | None, known: Collection[str], *, requester: Requester, now: float
 ) -> str | None:
     """
-    Return the job that an in-doubt request made; None if it did not arrive.
+    Return the job that an in-doubt request created; None if the request did not arrive.
 
-    :param listing: what Klap's list says; None if there is no list.
-    :param known: ids of jobs that other requests made.
-    :param requester: who wants to know.
+    :param listing: jobs in Klap's list; None if Klap has no list.
+    :param known: ids of jobs that other requests created.
+    :param requester: the try that resolves the request.
     :param now: seconds since the epoch.
     :raises KlapSubmitPendingError: it is too early to tell.
     :raises KlapSubmitUncertainError: the user has to decide.
@@ -82,9 +82,9 @@ def resolve(
 
 
 def contended() -> KlapSubmitPendingError:
-    """Return the error for a request that another run makes at the same moment."""
+    """Return the error for a request that another run is making at the same time."""
     return KlapSubmitPendingError(
-        f"Another run makes the same request at this moment. Its result is used. Next try in {SOON:.0f} s.",
+        f"Another run is making the same request now. The next try, in {SOON:.0f} s, uses its result.",
         retry_after=SOON,
     )
 
@@ -96,10 +96,10 @@ def _pending(
         wait = min(wait, max(SOON, 3 * max(0.0, now - attempt.at)))
         return KlapSubmitPendingError(
             f"Run {attempt.requester.run} has sent a request for {attempt.what} and waits for the response. Nothing "
-            f"else is sent until then. Next try in {wait:.0f} s.",
+            f"else is sent until then. The next try is in {wait:.0f} s.",
             retry_after=wait,
         )
-    then = "Then the job is looked for in Klap's list." if has_list else "Then you can decide how to continue."
+    then = "Then Klap's list is searched for the job." if has_list else "Then you can decide how to continue."
     return KlapSubmitPendingError(
         f"The request of {attempt.submitted_at} got no response and may still take effect, so nothing is sent for "
         f"another {wait:.0f} s. {then}",
@@ -110,7 +110,7 @@ def _pending(
 def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} got no response, and Klap lists {len(candidates)} jobs that it may "
-        f"have made: {', '.join(candidates)}. Nothing is sent again automatically. To continue with one of them, "
+        f"have created: {', '.join(candidates)}. Nothing is sent again automatically. To continue with one of them, "
         f"{how(ADOPT, candidates[0], attempt.key)}. To send the request again and pay for it again, "
         f"{how(RESEND, True, attempt.key)}. Then clear this task."
     )
@@ -119,15 +119,15 @@ def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
 
 def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
     why = (
-        "Klap's list of exports shows none of yours, or the request was sent with another connection or user, so the "
+        "Klap's list of exports has none of yours, or the request was sent with another connection or user. So the "
         "list does not prove that the request did not arrive."
         if has_list
         else "Klap's API has no list of tasks to look in."
     )
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} for {attempt.what} got no response. Klap may have received and billed "
-        f"it. {why} Nothing is sent again automatically. Look in the Klap app for what was made at that time. If it is "
-        f"there, {how(ADOPT, 'its id', attempt.key)}. If not, {how(RESEND, True, attempt.key)}; the request is then "
+        f"it. {why} Nothing is sent again automatically. Look in the Klap app for a job of that time. If there is one, "
+        f"{how(ADOPT, 'its id', attempt.key)}. If not, {how(RESEND, True, attempt.key)}; the request is then "
         "sent and billed again. Then clear this task."
     )
     return with_open_decision(error, attempt)

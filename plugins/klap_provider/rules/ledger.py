@@ -35,10 +35,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Of the rows that are written now. Readers tolerate missing and unknown fields.
+#: Version of new rows. Readers tolerate missing and unknown fields.
 VERSION = 1
 
-#: How the keys of the rows begin that are listed rather than looked up.
+#: Key prefixes of rows that are listed rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
 
 #: How the keys of attempts begin whose logs several runs share.
@@ -52,16 +52,16 @@ _PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
 
 class Store(Protocol):
     """
-    What the ledger needs of a key-value store. There is no compare-and-set.
+    A key-value store without compare-and-set.
 
-    A store that cannot be read raises. It must never look like one that has no such row.
+    If a row cannot be read, the store raises. It must never report an unreadable row as missing.
     """
 
     def get(self, key: str) -> Any:
         """Return a row, or None if there is none."""
 
     def set(self, key: str, value: Any) -> None:
-        """Write a row, whatever was there."""
+        """Write or overwrite a row."""
 
     def delete(self, key: str) -> None:
         """Remove a row."""
@@ -72,9 +72,9 @@ class Requester:
     """
     The try of a task instance that makes a request.
 
-    :param run: DAG id and run id, with a space between them.
+    :param run: Dag id and run id, separated by a space.
     :param try_number: from 1.
-    :param max_tries: Airflow's; a clear raises it, a retry does not.
+    :param max_tries: Airflow's ``max_tries``. A clear raises it, a retry does not.
     """
 
     run: str
@@ -82,7 +82,7 @@ class Requester:
     max_tries: int = 0
 
     def is_retry_of(self, other: Requester) -> bool:
-        """Return whether only Airflow's own retries lie between the two: no clear and no deleted run."""
+        """Return whether this is an automatic retry of the other try: no clear and no deleted run in between."""
         return self.max_tries == other.max_tries and self.try_number > other.try_number
 
 
@@ -91,19 +91,19 @@ class PaidRequest:
     """
     A request that Klap bills.
 
-    :param log: key of its log of attempts, see :func:`export_log`, :func:`submission_log` and :func:`request_log`.
-    :param video: address of the video that it is about, without secrets.
-    :param what: what is ordered, for people.
+    :param log: key of the log of attempts, see :func:`export_log`, :func:`submission_log` and :func:`request_log`.
+    :param video: address of the source video, without secrets.
+    :param what: description of the job.
     :param price: US dollars.
-    :param fingerprint: which attempts of the log are the same request.
-    :param inputs: what is sent to which account, without secrets. A difference from the attempt before is reported.
-    :param shared_log: log of the same request of other tasks, to reuse what they paid for; None: do not reuse.
-    :param reuse: whether these are the tasks of all runs, rather than those that one task is mapped to.
-    :param reuse_key: where the newest payment for the same request is noted; None: nowhere.
-    :param budget: US dollars that the run may cost; None: no limit.
+    :param fingerprint: identifies the attempts of the log that are the same request.
+    :param inputs: settings and account of the request, without secrets. Changes since the last attempt are reported.
+    :param shared_log: log of the same request by other tasks, to reuse their payments; None: do not reuse.
+    :param reuse: whether the log is shared by all runs, rather than by the mapped instances of one task.
+    :param reuse_key: key of the row with the newest payment for the same request; None: no such row.
+    :param budget: budget of the run in US dollars; None: no limit.
     :param estimated: whether the price is a default that Klap has not confirmed.
-    :param settings: the settings, for people.
-    :param account: whose list shows the job; empty where Klap has no list.
+    :param settings: description of the settings.
+    :param account: account whose list shows the job; empty if Klap has no list.
     """
 
     log: str
@@ -126,16 +126,16 @@ class Attempt:
     """
     An intent to send a POST.
 
-    :param key: its key in the ledger.
-    :param id: unique; a part of the payment's key.
+    :param key: key in the ledger.
+    :param id: unique id, which is a part of the payment's key.
     :param at: when the POST was about to be sent, in seconds since the epoch.
-    :param requester: who was about to send it.
-    :param known: ids of jobs at Klap that this POST cannot have made, because they existed before.
+    :param requester: the try that was about to send it.
+    :param known: ids of jobs at Klap that existed before, so that this POST cannot have created them.
     :param account: see :class:`PaidRequest`.
-    :param response_within: seconds after which its sender no longer waits for the response.
-    :param is_void: whether it is certain that no POST was accepted.
-    :param link: log that this request continues in, which it shares with other tasks.
-    :param job_id: Klap's id of the task or export, from the payment; None while there is no payment.
+    :param response_within: seconds that the sender waits for the response.
+    :param is_void: whether it is certain that Klap accepted no POST.
+    :param link: shared log in which this request continues; None: no shared log.
+    :param job_id: Klap's id of the task or export, from the payment; None: no payment yet.
     :param paid_by: the run that paid.
     """
 
@@ -170,7 +170,7 @@ class Attempt:
         return payment_key(self.submitted_at, self.id)
 
     def to_row(self) -> dict[str, Any]:
-        """Return the JSON form, for the store and for people."""
+        """Return the row for the store."""
         optional = {
             "known": list(self.known),
             "budget": self.budget,
@@ -200,7 +200,7 @@ class Attempt:
         """
         Return the attempt that a row describes.
 
-        :raises KeyError: the row is none of an attempt.
+        :raises KeyError: the row is not an attempt.
         """
         return cls(
             key=key,
@@ -223,13 +223,13 @@ class Attempt:
         )
 
     def with_payment(self, payment: Mapping[str, Any] | None) -> Attempt:
-        """Return the attempt with what its payment says, if there is one."""
+        """Return the attempt with the fields of its payment, if there is one."""
         if payment is None:
             return self
         return replace(self, is_void=False, job_id=payment["id"], paid_by=payment.get("run"))
 
     def payment(self, job_id: str) -> dict[str, Any]:
-        """Return the row of the payment for this attempt: for people, for sums, and to find the job again."""
+        """Return the row of the payment for this attempt."""
         optional = {"settings": self.settings, "budget": self.budget, "estimated": self.estimated}
         return {
             "version": VERSION,
@@ -248,7 +248,7 @@ def read_attempts(store: Store, log: str) -> list[Attempt]:
     """
     Return the attempts of a log, each with its payment if it has one.
 
-    The payments are read last: an attempt is made only after the fate of the one before is recorded.
+    The payments are read last, because an attempt starts only after the outcome of the one before is recorded.
     """
     attempts: list[Attempt] = []
     while (row := store.get(key := f"{log}.{len(attempts)}")) is not None:
@@ -262,31 +262,31 @@ def export_log(project_id: str) -> str:
 
 
 def submission_log(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
-    """Return the log of what a task of a run submits."""
+    """Return the log of the submission by a task of a run."""
     return f"submission.{_task(dag_id, run_id, task_id, map_index)}"
 
 
 def request_log(fingerprint: str) -> str:
-    """Return the log of a submission that tasks share."""
+    """Return the log of a submission that several tasks share."""
     return f"request.{fingerprint}"
 
 
 def reuse_key(fingerprint: str) -> str:
-    """Return the key under which the newest payment for a submission is noted."""
+    """Return the key of the row with the newest payment for a submission."""
     return f"reuse.{fingerprint}"
 
 
 def generated_key(target: str) -> str:
     """
-    Return the key under which the payment for generated shorts is noted.
+    Return the key of the row with the payment for generated shorts.
 
-    :param target: id of their folder or project.
+    :param target: id of the folder or project of the shorts.
     """
     return f"generated.{_part(target)}"
 
 
 def selection_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
-    """Return the key of a selection: the run and the task that made it."""
+    """Return the key of the selection by a task of a run."""
     return f"selection.{_task(dag_id, run_id, task_id, map_index)}"
 
 
@@ -296,12 +296,12 @@ def delivered_entry(dag_id: str, run_id: str, project_id: str) -> str:
 
 
 def payment_key(submitted_at: str, attempt_id: str) -> str:
-    """Return the key of a payment; those of a day, and of a month, begin alike."""
+    """Return the key of a payment. It starts with the date."""
     return f"{PAID}.{submitted_at[:10]}.{_part(attempt_id)}"
 
 
 def event_entry(alias: str, uri: str) -> str:
-    """Return the key of the first asset event that an alias has for a destination."""
+    """Return the key of the row for the first asset event of an alias and a destination."""
     return f"event.{_hash(alias, uri)}"
 
 
@@ -310,7 +310,7 @@ def _task(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
 
 
 def _part(text: str) -> str:
-    """Return a text as a part of a key: also where keys become file names that ignore case, each text has its own."""
+    """Return a text as a part of a key. It is unique even if the store ignores case."""
     if _PLAIN.fullmatch(text):
         return text
     return "-".join([*re.findall("[a-z0-9]+", text.lower())[:1], _hash(text)])[-57:]

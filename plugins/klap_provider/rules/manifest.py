@@ -1,4 +1,4 @@
-"""What became of each selected short, and of the steps before them, told from what the tasks have left. Pure."""
+"""Build the manifest of a run from the XComs and states of its tasks. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 GOOD_STATES = ("success", "skipped")
 
-#: What the manifest leaves to the JSON file beside each video.
+#: Facts that are only in the JSON file beside each video, not in the manifest.
 IN_SIDECAR = ("publication_captions", "transcript")
 
 
@@ -25,18 +25,18 @@ def manifest_entries(
     failures: Iterable[Failure | None],
 ) -> list[dict[str, Any]]:
     """
-    Return the shorts, each with the file that it became, or else with the ``step`` that went wrong and its ``error``.
+    Return an entry for each short: its delivered file, or the failed ``step`` and its ``error``.
 
     :param shorts: the selected shorts, in the order of the map indexes.
-    :param steps: ids of the mapped tasks that each of them goes through, in order.
-    :param states: of the task instances, by ``{task id}_{map index}``.
-    :param delivered: what the last step returned, in any order.
-    :param exports: what the step before it returned, in any order.
-    :param failures: what failed steps said, in any order.
+    :param steps: ids of the mapped tasks of each short, in order.
+    :param states: states of the task instances, by ``{task id}_{map index}``.
+    :param delivered: results of the last step, in any order.
+    :param exports: results of the step before, in any order.
+    :param failures: errors of failed steps, in any order.
     """
     files = {file["project_id"]: file for file in delivered if file}
     addresses = {export["project_id"]: export["src_url"] for export in exports if export}
-    said = {failure["project_id"]: failure["error"] for failure in failures if failure}
+    errors = {failure["project_id"]: failure["error"] for failure in failures if failure}
     entries = []
     for index, short in enumerate(shorts):
         project_id = short["project_id"]
@@ -45,34 +45,34 @@ def manifest_entries(
             found |= {name: fact for name, fact in files[project_id].items() if fact is not None}
         else:
             step = next((s for s in steps if str(states.get(f"{s}_{index}")) != "success"), steps[-1])
-            error = said.get(project_id) or no_reason(states.get(f"{step}_{index}"))
+            error = errors.get(project_id) or no_reason(states.get(f"{step}_{index}"))
             found |= {"step": step.rpartition(".")[2], "error": error}
         entries.append(found)
     return entries
 
 
 def outcomes(entries: Iterable[Mapping[str, Any]]) -> list[Outcome]:
-    """Return of each short in entries what the tab shows."""
-    return [cast("Outcome", {name: short.get(name) for name in Outcome.__annotations__}) for short in entries]
+    """Return the part of each entry that the Shorts tab shows."""
+    return [cast("Outcome", {name: entry.get(name) for name in Outcome.__annotations__}) for entry in entries]
 
 
 def event_shorts(entries: Iterable[Mapping[str, Any]]) -> list[TaggedShort]:
-    """Return of each delivered short in entries what the asset event tells."""
+    """Return the part of each delivered short's entry that the asset event has."""
     return [
         cast(
             "TaggedShort",
-            {name: short.get("short_name" if name == "name" else name) for name in TaggedShort.__annotations__},
+            {name: entry.get("short_name" if name == "name" else name) for name in TaggedShort.__annotations__},
         )
-        for short in entries
+        for entry in entries
     ]
 
 
 def first_failed(states: Mapping[str, Any], task_ids: Iterable[str]) -> str | None:
-    """Return the task that failed, by itself rather than for another's sake, or None if all went well."""
+    """Return a failed task, if possible one that did not fail because of another task; None if none failed."""
     failed = [task_id for task_id in sorted(task_ids) if str(states.get(task_id, "success")) not in GOOD_STATES]
     return min(failed, key=lambda task_id: str(states[task_id]) == "upstream_failed", default=None)
 
 
 def no_reason(state: Any) -> str:
-    """Return the error of a task that has left none."""
-    return f"the task ended as {getattr(state, 'value', state) or 'not run'} and left no reason; see its log"
+    """Return the error text for a task that recorded no error."""
+    return f"the task ended in the state {getattr(state, 'value', state) or 'not run'} without an error; see its log"

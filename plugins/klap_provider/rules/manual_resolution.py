@@ -1,9 +1,9 @@
 """
-What only the user can decide about a paid request, and how. Pure.
+Read the user's decisions about paid requests. Pure.
 
 A decision is a row of the ledger for one attempt: ``adopt.<attempt>`` with the id of a job continues with that job;
-``resend.<attempt>`` with ``true`` allows one more POST. As an attempt has one successor at most, a decision allows
-exactly one POST and is never used up.
+``resend.<attempt>`` with ``true`` allows one more POST. An attempt has at most one successor, so a decision allows
+exactly one POST, and its row can stay.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from klap_provider.rules.ledger import Attempt, Store
 
-#: Decision: continue with the job of the given id.
+#: Decision: continue with the job with the given id.
 ADOPT = "adopt"
-#: Decision, with the value ``true``: send the request again; Klap bills it again.
+#: Decision, with the value ``true``: send the request again. Klap bills it again.
 RESEND = "resend"
 
 
 class Decision(NamedTuple):
     """
-    What the user decided about an attempt.
+    A decision of the user about an attempt.
 
-    :param job_id: the job to continue with; None: nothing was decided about that.
+    :param job_id: id of the job to continue with; None: no such decision.
     :param resend: whether one more POST may be sent.
     """
 
@@ -43,17 +43,17 @@ def decision_key(decision: str, attempt: str) -> str:
 
 
 def how(decision: str, value: Any, attempt: str) -> str:
-    """Return how to record a decision, as a part of a sentence."""
+    """Return the instruction to record a decision, as a part of a sentence."""
     key = decision_key(decision, attempt)
     return f"add to the State Store of the asset {LEDGER} the key {key!r} with the value {json.dumps(value)}"
 
 
 def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bool]) -> Decision:
     """
-    Return what the user decided about an attempt.
+    Return the user's decision about an attempt.
 
     :param has_failed: whether the job with the given id failed at Klap.
-    :raises KlapInputError: the decision cannot be followed.
+    :raises KlapInputError: the decision is invalid.
     :raises KlapNotFoundError: Klap has no job with the given id.
     """
     adopt_key, resend_key = (decision_key(each, attempt.key) for each in (ADOPT, RESEND))
@@ -85,22 +85,22 @@ def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bo
 
 
 def with_open_decision(error: KlapError, attempt: Attempt, *jobs: str) -> KlapError:
-    """Return the error with what the user has to decide."""
+    """Return the error with the decision that the user has to make."""
     error.open_decision = OpenDecision(attempt.key, attempt.submitted_at, jobs, attempt.price, attempt.estimated)
     return error
 
 
 def inputs_changed(attempt: Attempt, job_id: str, changed: Sequence[str]) -> KlapError:
     """
-    Return the error for a run that requests other things than those that it has paid for.
+    Return the error for a run whose settings differ from those that it has paid for.
 
-    :param attempt: what it has paid for.
-    :param job_id: Klap's id of that.
-    :param changed: what is no longer the same, each as a part of a sentence.
+    :param attempt: the attempt that was paid for.
+    :param job_id: Klap's id of its job.
+    :param changed: the changed settings, each as a part of a sentence.
     """
     error = KlapChangedError(
-        f"Nothing was sent. This run has already paid for {attempt.what or 'this request'} (Klap's {job_id}), and its "
-        f"settings have changed since then: {'; '.join(changed)}. To continue with what was paid for, "
+        f"Nothing was sent. This run has already paid for {attempt.what or 'this request'} (id {job_id} at Klap), and "
+        f"its settings have changed since then: {'; '.join(changed)}. To continue with what was paid for, "
         f"{how(ADOPT, job_id, attempt.key)}. To send the new request and pay for it, "
         f"{how(RESEND, True, attempt.key)}. Then clear this task."
     )
@@ -108,9 +108,9 @@ def inputs_changed(attempt: Attempt, job_id: str, changed: Sequence[str]) -> Kla
 
 
 def not_recorded(attempt: Attempt, job_id: str, failure: Exception) -> KlapError:
-    """Return the error for a job that was paid for and that Airflow did not record."""
+    """Return the error for a paid job that Airflow could not record."""
     return KlapError(
-        f"Klap accepted this as {job_id}, and Airflow did not record that ({type(failure).__name__}: {failure}). "
+        f"Klap accepted the request as {job_id}, but Airflow did not record it ({type(failure).__name__}: {failure}). "
         f"Nothing is sent again automatically. When Airflow works again, {how(ADOPT, job_id, attempt.key)}, and clear "
         "the task."
     )

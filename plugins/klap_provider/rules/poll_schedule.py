@@ -1,4 +1,4 @@
-"""When to poll a job: first when it can be ready, then at Klap's documented interval. Pure: no clock, no Airflow."""
+"""Decide when to poll a job: first when it can be ready, then at Klap's documented interval. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Share of an interval by which a poll comes later at most, so that waits that start together do not poll together.
+#: Maximum delay of a poll as a share of the interval, so that waits that start together do not poll together.
 JITTER = 0.1
 
 
@@ -18,8 +18,8 @@ class PollSchedule:
     """
     When to poll a job.
 
-    :param interval: seconds between two polls at least.
-    :param first: seconds from the submission to the first poll at least. Default: twice the interval.
+    :param interval: minimum seconds between two polls.
+    :param first: minimum seconds from the submission to the first poll. Default: twice the interval.
     """
 
     interval: float
@@ -27,11 +27,11 @@ class PollSchedule:
 
     @property
     def first_poll(self) -> float:
-        """Seconds from the submission to the first poll at least."""
+        """Minimum seconds from the submission to the first poll."""
         return 2 * self.interval if self.first is None else self.first
 
     def until_first(self, waited: float, draw: Callable[[], float] = random.random) -> float:
-        """Return the seconds until the first poll; the parameters are those of :meth:`delay`."""
+        """Return the seconds until the first poll. For the parameters, see :meth:`delay`."""
         return max(0.0, self.first_poll - max(0.0, waited)) + self.interval * JITTER * draw()
 
     def delay(self, waited: float, draw: Callable[[], float] = random.random) -> float:
@@ -39,7 +39,7 @@ class PollSchedule:
         Return the seconds until the next poll.
 
         :param waited: seconds since the job was submitted.
-        :param draw: return a uniform random number from 0 to 1, for the jitter.
+        :param draw: returns a uniform random number from 0 to 1, for the jitter.
         """
         return max(self.interval, self.first_poll - max(0.0, waited)) + self.interval * JITTER * draw()
 

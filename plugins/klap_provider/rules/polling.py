@@ -1,8 +1,7 @@
 """
-What the result of a poll means. :mod:`klap_provider.rules.poll_schedule` has the times. Pure: no clock, no sleep, no
-Airflow.
+Decide what the result of a poll means. Pure. :mod:`klap_provider.rules.poll_schedule` decides when to poll.
 
-Sensors, triggers and workers hand each result to :meth:`Target.decide`, so that every mode decides alike.
+Sensors, triggers and workers pass each result to :meth:`Target.decide`, so that every mode decides the same.
 """
 
 from __future__ import annotations
@@ -34,36 +33,34 @@ if TYPE_CHECKING:
     from klap_provider.rules.poll_schedule import PollSchedule
     from klap_provider.xcoms import ExportReady, TaskReady
 
-#: Seconds for which an unknown status counts as a transient state.
+#: Seconds for which an unknown status counts as transient.
 UNKNOWN_GRACE = 120.0
 
-#: Seconds that a poll at, or after, the deadline may still take.
+#: Maximum seconds for a poll that starts at the deadline or later.
 LAST_POLL = 15.0
 
-#: Seconds at most between two polls of a list of shorts that have to agree.
-LIST_INTERVAL = 60.0
-
-#: The same, as a share of the time that the task took; and seconds at least.
+#: Seconds between two polls of a list of shorts that must agree: a share of the time that the task took, within bounds.
 LIST_SHARE = 0.1
-LEAST_LIST_INTERVAL = 1.0
+MIN_LIST_INTERVAL = 1.0
+MAX_LIST_INTERVAL = 60.0
 
-#: Seconds from when a task is ready until its list of shorts counts as it is.
+#: Seconds after a task is ready until its list of shorts is accepted as it is.
 LIST_TIMEOUT = 300.0
 
 #: Seconds after which Klap adds no more shorts to a list.
-LIST_SETTLED = 600.0
+LIST_FINAL_AFTER = 600.0
 
-#: Failed polls in a row after which the triggerer hands over to a worker, which may reach Klap where it does not.
+#: Failed polls in a row after which the triggerer hands over to a worker, which may be able to reach Klap.
 HAND_OVER_AFTER = 5
 
-#: Factor by which that number grows at most, so that a triggerer that stays cut off starts few workers.
-HAND_OVER_LESS_OFTEN = 4
+#: Maximum factor by which that number grows, so that a triggerer without a connection to Klap starts few workers.
+MAX_HAND_OVER_FACTOR = 4
 
-#: What to do about a failed job.
+#: By type of job, the action after its failure.
 FAILED_JOB_ADVICE: Mapping[type[Task] | type[Export], str] = {
-    Task: "Fix the video or its address, and start a new run: Airflow's Trigger again with this config keeps the "
-    "other settings. Clearing this run sends the same video once more, and pays for it again.",
-    Export: "To have it made, and pay for it, once more, clear the task that ordered it and what follows.",
+    Task: "Fix the video or its address, and start a new run. 'Trigger again with this config' in Airflow keeps the "
+    "other settings. Clearing this run submits the same video again and pays for it again.",
+    Export: "To export the short again and pay for it again, clear the task 'export' and the tasks after it.",
 }
 
 T = TypeVar("T")
@@ -73,18 +70,17 @@ JobT = TypeVar("JobT", Task, Export)
 @dataclass(frozen=True)
 class PollState:
     """
-    A wait in progress.
+    The state of a wait. Times are in seconds since the epoch.
 
-    :param started_at: when the job was submitted, in seconds since the epoch.
-    :param deadline: when to give up, in seconds since the epoch; nothing extends it.
+    :param started_at: when the job was submitted.
+    :param deadline: when the wait ends. Nothing extends it.
     :param schedule: when to poll.
-    :param unknown_since: since when Klap has reported an unknown status; None if the status is known.
-    :param failures: failed polls in a row.
-    :param handovers: how often in a row the triggerer has handed over to a worker without a good poll of its own.
-    :param seen: what the latest poll of a list saw, as a hash; None before the first one.
-    :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
-    :param ready_at: when a poll first found that the task is ready, in seconds since the epoch; None before, and for
-        other jobs.
+    :param unknown_since: when Klap first reported an unknown status; None if the status is known.
+    :param failures: number of failed polls in a row.
+    :param handovers: number of handovers to a worker in a row, without a successful poll by the triggerer.
+    :param seen: hash of the list in the latest poll; None before the first poll.
+    :param seen_since: when the list was first seen in this form.
+    :param ready_at: when a poll first found the task ready; None before, and for other jobs.
     """
 
     started_at: float
@@ -99,17 +95,17 @@ class PollState:
 
     @property
     def hands_over(self) -> bool:
-        """Whether so many polls in a row have failed that a worker should poll."""
-        return self.failures >= HAND_OVER_AFTER * self._patience
+        """Whether the triggerer should hand over to a worker, because too many polls in a row have failed."""
+        return self.failures >= self._max_failures
 
     @property
     def seconds_before_hand_over(self) -> float:
-        """Seconds to wait before a worker takes over from a triggerer that cannot poll at all: none the first time."""
-        return HAND_OVER_AFTER * self._patience * self.schedule.interval if self.handovers else 0.0
+        """Seconds before a triggerer that cannot poll at all hands over to a worker: 0 for the first handover."""
+        return self._max_failures * self.schedule.interval if self.handovers else 0.0
 
     @property
-    def _patience(self) -> int:
-        return min(1 << min(self.handovers, 10), HAND_OVER_LESS_OFTEN)
+    def _max_failures(self) -> int:
+        return HAND_OVER_AFTER * min(1 << min(self.handovers, 10), MAX_HAND_OVER_FACTOR)
 
     def handed_over(self) -> PollState:
         """Return the state for the worker that takes over."""
@@ -117,12 +113,12 @@ class PollState:
 
     @property
     def of_list(self) -> dict[str, Any]:
-        """What a wait for a list must remember, so that another process can continue it: the fields that are set."""
+        """The fields of a wait for a list that are stored, so that another process can continue the wait."""
         fields = {"seen": self.seen, "seen_since": self.seen_since, "ready_at": self.ready_at}
         return {name: value for name, value in fields.items() if value is not None}
 
     def with_list(self, remembered: Mapping[str, Any]) -> PollState:
-        """Return the state with the fields of :attr:`of_list` as they were remembered."""
+        """Return the state with the stored fields of :attr:`of_list`."""
         return replace(
             self,
             seen=remembered.get("seen"),
@@ -133,49 +129,55 @@ class PollState:
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """What was waited for is there: ``value`` is Klap's answer that shows it."""
+    """The wait is over. ``value`` is Klap's response."""
 
     value: T
 
 
 @dataclass(frozen=True)
 class PollAgain:
-    """Poll again after ``seconds``, and decide on the result with ``state``."""
+    """Poll again after ``seconds``, with ``state``."""
 
     seconds: float
     state: PollState
 
 
 class Target(Protocol[T]):
-    """Something to wait for. A dataclass of ids, so that it can be rebuilt in a triggerer."""
+    """A job to wait for. A dataclass of ids, so that a triggerer can rebuild it."""
 
-    #: The kind of job, for metrics.
+    #: Type of the job, for metrics.
     job: ClassVar[str]
 
-    #: When to poll, unless the connection or the sensor sets it.
+    #: Default schedule, if neither the connection nor the sensor sets one.
     schedule: ClassVar[PollSchedule]
 
     @classmethod
     def from_ids(cls, ids: Mapping[str, Any]) -> Self:
-        """Return the target that was stored as these ids; ids that this version does not know are ignored."""
+        """Return the target with these ids. Ids that this version does not know are ignored."""
 
     def call(self) -> Call[T]:
-        """Return the API call that polls it."""
+        """Return the API call that polls the job."""
 
     def decide(self, result: T | KlapError, state: PollState, *, now: float) -> Done[T] | PollAgain:
-        """Decide what a result means; raise a :class:`~klap_provider.errors.KlapError` where the wait is over."""
+        """
+        Decide what the result of a poll means.
+
+        :param result: Klap's response, or the error of the request.
+        :param now: seconds since the epoch.
+        :raises KlapError: the wait has failed.
+        """
 
     def following(
         self, done: Done[Any], state: PollState, *, now: float, is_first: bool = False
     ) -> tuple[Target[Any], PollState] | None:
         """
-        Return what to wait for next, and with which state; None if the wait is over.
+        Return the next target and its state; None if the wait is over.
 
-        :param is_first: whether this was the first poll of the wait, so that the job may have ended long ago.
+        :param is_first: whether this was the first poll, so that the job may have ended long ago.
         """
 
     def xcom(self, done: Done[T]) -> Any:
-        """Return what the wait's task returns."""
+        """Return the value that the waiting task returns."""
 
 
 class _Stored:
@@ -187,14 +189,14 @@ class _Stored:
 
     @classmethod
     def from_ids(cls, ids: Mapping[str, Any]) -> Self:
-        """Return the target that was stored as these ids; ids that this version does not know are ignored."""
+        """Return the target with these ids. Ids that this version does not know are ignored."""
         return cls(**{field.name: ids[field.name] for field in fields(cls) if field.name in ids})  # type: ignore[arg-type]  # every target is a dataclass
 
 
 @dataclass(frozen=True)
 class TaskTarget(_Stored):
     """
-    A task, until it is ready. If it made a folder, a :class:`ReadyTask` follows.
+    A task, until it is ready. If it made a folder of shorts, a :class:`ReadyTask` follows.
 
     :param most: see :class:`ShortsTarget`.
     :param wanted: see :class:`ShortsTarget`.
@@ -233,8 +235,8 @@ class TaskTarget(_Stored):
             task.output_id,
             most=self.most,
             wanted=self.wanted,
-            interval=min(LIST_INTERVAL, max(LEAST_LIST_INTERVAL, LIST_SHARE * (ready_at - submitted_at))),
-            may_be_settled=is_first,
+            interval=min(MAX_LIST_INTERVAL, max(MIN_LIST_INTERVAL, LIST_SHARE * (ready_at - submitted_at))),
+            accept_old=is_first,
         )
         return ReadyTask(task, shorts, ready_at), replace(state, ready_at=ready_at, unknown_since=None, failures=0)
 
@@ -268,17 +270,19 @@ class ExportTarget(_Stored):
 
     def among(self, listed: Mapping[str, Export]) -> Export | None:
         """
-        Return this export from a list of its folder's exports by id, if the list shows a state that counts as a poll.
+        Return this export from a list of exports, if its entry can replace a poll.
 
-        An unknown status, or ``ready`` without a video, is left to the export's own GET.
+        For an unknown status, or ``ready`` without a video, the export itself must be polled.
+
+        :param listed: exports by id.
         """
         export = listed.get(self.export_id)
         if export is None or export.project_id not in (None, self.project_id):
             return None
-        sound = export.status in (JobStatus.PROCESSING, JobStatus.ERROR) or (
+        is_usable = export.status in (JobStatus.PROCESSING, JobStatus.ERROR) or (
             export.status == JobStatus.READY and export.output
         )
-        return export if sound else None
+        return export if is_usable else None
 
     def xcom(self, done: Done[Export]) -> ExportReady:
         """Return the export's ids and the address of its video, if that is public."""
@@ -293,18 +297,21 @@ class ExportTarget(_Stored):
 @dataclass(frozen=True)
 class ShortsTarget(_Stored):
     """
-    What a task made, until it is there: the shorts in a folder, or the one project of a video-to-video task.
+    The list of the shorts in a folder, or the project of a video-to-video task, until the list is complete.
 
-    Just after a task is ready, its list can be empty, or the call fail, for some minutes, and Klap may fill it
-    gradually. So a list counts when it has all shorts that there can be, or when polls with ``interval`` seconds
-    between the first and the last of them saw the same shorts with the same scores, or when it still has what the wait
-    for the task saw. At the deadline it counts as it is.
+    For some minutes after a task is ready, the list can be empty or incomplete, or the call can fail. The list is
+    accepted when one of these is true:
 
-    :param most: how many shorts Klap makes at most; None: not known.
-    :param wanted: ids of the shorts that are needed; the others may be missing. None: all are needed.
-    :param interval: see above.
-    :param listed: ids of the shorts that the wait for the task saw. None: not known.
-    :param may_be_settled: whether a list also counts if Klap made its newest short more than ten minutes ago.
+    - It has the maximum number of shorts, each with a score, or all ``wanted`` or ``listed`` shorts.
+    - All polls of the last ``interval`` seconds returned the same shorts with the same scores.
+    - ``accept_old`` is set, and Klap created all its shorts more than ten minutes ago.
+    - The deadline has passed.
+
+    :param most: maximum number of shorts that Klap generates; None: not known.
+    :param wanted: ids of the shorts that the run needs; None: all.
+    :param interval: seconds, see above.
+    :param listed: ids of the shorts that the wait for the task returned; None: not known.
+    :param accept_old: see above.
     """
 
     job: ClassVar[str] = "list"
@@ -316,7 +323,7 @@ class ShortsTarget(_Stored):
     wanted: Sequence[str] | None = None
     interval: float = 0.0
     listed: Sequence[str] | None = None
-    may_be_settled: bool = False
+    accept_old: bool = False
 
     def __str__(self) -> str:
         return f"folder {self.folder_id}" if self.project_id is None else f"project {self.project_id}"
@@ -326,30 +333,30 @@ class ShortsTarget(_Stored):
         if self.project_id is None:
             return calls.list_projects(str(self.folder_id))
         project = calls.get_project(self.project_id)
-        return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]  # of a list
+        return replace(project, parse=lambda document: [project.parse(document)])  # type: ignore[arg-type,return-value]  # the call now returns a list
 
     def decide(
         self, result: list[Project] | KlapError, state: PollState, *, now: float
     ) -> Done[list[Project]] | PollAgain:
         """
-        Decide what a list means.
+        Decide whether a list is complete.
 
-        :raises KlapError: ``result`` itself, where waiting does not help or has not helped until the deadline.
+        :raises KlapError: ``result`` itself, if it is not transient or the deadline has passed.
         :raises KlapNoShortsError: the list was still empty at the deadline.
         """
         if isinstance(result, KlapError):
             if now >= state.deadline or not (result.transient or isinstance(result, KlapNotFoundError)):
                 raise result
-            return _again(str(result), _failed(result, state), now=now, asked=result.retry_after)
+            return _again(str(result), _failed(result, state), now=now, retry_after=result.retry_after)
         if result:
             return self._complete(result, replace(state, failures=0), now=now)
         was_empty = self.listed is not None and not self.listed and state.seen is None
         if was_empty or now >= state.deadline:
             raise KlapNoShortsError(
-                f"Klap made no shorts of this video: the folder {self.folder_id} is still empty "
+                f"Klap generated no shorts from this video: the folder {self.folder_id} is still empty "
                 f"{LIST_TIMEOUT if was_empty else now - state.started_at:.0f} s after "
-                f"{'the task was ready' if was_empty else 'the first poll'}. A video without speech yields none. "
-                "With allow_empty this counts as a success."
+                f"{'the task was ready' if was_empty else 'the first poll'}. Klap needs speech in the video. Use "
+                "another video, or set allow_empty so that the run succeeds without shorts."
             )
         return _again("the folder is empty", replace(state, failures=0), now=now)
 
@@ -357,7 +364,7 @@ class ShortsTarget(_Stored):
         seen = hashlib.sha256(repr(sorted((short.id, short.virality_score) for short in shorts)).encode()).hexdigest()
         since = state.seen_since if state.seen == seen and state.seen_since is not None else now
         agrees = now - since >= self.interval or now >= state.deadline
-        if agrees or self._is_full(shorts) or (self.may_be_settled and _are_settled(shorts, now)):
+        if agrees or self._is_full(shorts) or (self.accept_old and _are_old(shorts, now)):
             return Done(shorts)
         state = replace(state, seen=seen, seen_since=since)
         return PollAgain(min(since + self.interval, state.deadline) - now, state)
@@ -370,19 +377,19 @@ class ShortsTarget(_Stored):
         return scored and self.most is not None and len(shorts) >= self.most
 
     def xcom(self, done: Done[list[Project]]) -> None:
-        """Return nothing: the operator that waited lists the shorts itself."""
+        """Return nothing: the waiting operator lists the shorts itself."""
 
 
 @dataclass(frozen=True)
 class ReadyTask(_Stored):
     """
-    A task that is ready, until the list of its shorts counts.
+    A ready task, until the list of its shorts is complete.
 
-    It never fails, because the task is ready. What the list could not tell, the operator that lists the shorts finds
-    out. Airflow does not store it: another process polls the task first.
+    This wait never fails, because the task is ready. If the list cannot be read, the operator that lists the shorts
+    reads it again. The target is not stored: another process polls the task first.
 
     :param shorts: the list.
-    :param ready_at: when a poll first found that the task is ready, in seconds since the epoch.
+    :param ready_at: when a poll first found the task ready, in seconds since the epoch.
     """
 
     job: ClassVar[str] = "task"
@@ -402,7 +409,7 @@ class ReadyTask(_Stored):
     def decide(
         self, result: list[Project] | KlapError, state: PollState, *, now: float
     ) -> Done[list[Project] | None] | PollAgain:
-        """Decide what a list means: ``Done(None)`` where it cannot be read, or the wait's own deadline has passed."""
+        """Decide whether the list is complete; ``Done(None)`` if it cannot be read before the deadline of the wait."""
         interval = min(state.schedule.interval, self.schedule.interval)
         of_list = replace(
             state,
@@ -420,38 +427,37 @@ class ReadyTask(_Stored):
             return Done(decision.value)
         if now >= state.deadline:
             return Done(None)
-        kept = replace(decision.state, started_at=state.started_at, deadline=state.deadline, schedule=state.schedule)
-        return PollAgain(min(decision.seconds, state.deadline - now), kept)
+        state = replace(decision.state, started_at=state.started_at, deadline=state.deadline, schedule=state.schedule)
+        return PollAgain(min(decision.seconds, state.deadline - now), state)
 
     def xcom(self, done: Done[list[Project] | None]) -> TaskReady:
-        """Return the ids of the task, and of the shorts that its list has."""
+        """Return the ids of the task and of its shorts."""
         ready = TaskTarget(self.task.id).xcom(Done(self.task))
         if done.value is not None:
             ready["listed_ids"] = [short.id for short in done.value]
         return ready
 
 
-def _are_settled(shorts: Sequence[Project], now: float) -> bool:
-    """Return whether Klap made the newest short so long ago that no more will come."""
-    return all(short.created_at and now - short.created_at.timestamp() >= LIST_SETTLED for short in shorts)
+def _are_old(shorts: Sequence[Project], now: float) -> bool:
+    return all(short.created_at and now - short.created_at.timestamp() >= LIST_FINAL_AFTER for short in shorts)
 
 
 def list_interval(poll_interval: float | None) -> float:
     """
-    Return the seconds between two polls of a list that have to agree: a minute, or less where jobs are polled faster.
+    Return the seconds between two polls of a list that must agree: a minute, or less if the poll interval is short.
 
-    :param poll_interval: seconds between two polls of a job, as the connection sets them; None: Klap's own.
+    :param poll_interval: poll interval of the connection in seconds; None: not set.
     """
-    return LIST_INTERVAL if poll_interval is None else min(LIST_INTERVAL, 2 * poll_interval)
+    return MAX_LIST_INTERVAL if poll_interval is None else min(MAX_LIST_INTERVAL, 2 * poll_interval)
 
 
 def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Done[JobT] | PollAgain:
     """
     Decide what the result of a poll of a task or an export means.
 
-    :param result: the task or export as Klap answered, or the error that the request ended with.
+    :param result: the task or the export, or the error of the request.
     :param now: seconds since the epoch.
-    :raises KlapJobFailedError: the job ended with ``error``.
+    :raises KlapJobFailedError: the job ended with the status ``error``.
     :raises KlapUnknownStatusError: the status has been unknown for two minutes.
     :raises KlapTimeoutError: the deadline has passed.
     :raises KlapError: ``result`` itself, if it is not transient.
@@ -459,7 +465,8 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Don
     if isinstance(result, KlapError):
         if not result.transient:
             raise result
-        return _again(f"the last poll failed: {result}", _failed(result, state), now=now, asked=result.retry_after)
+        state = _failed(result, state)
+        return _again(f"the last poll failed: {result}", state, now=now, retry_after=result.retry_after)
     what = f"Klap {type(result).__name__.lower()} {result.id}"
     if result.status == JobStatus.READY and result.output:
         return Done(result)
@@ -468,8 +475,6 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Don
             f"{what} failed: {result.failure.rstrip('.')}. {FAILED_JOB_ADVICE[type(result)]}",
             error_code=result.error_code,
         )
-    if result.status == JobStatus.READY:
-        what = f"{what} has no {type(result).output_field} yet, and"
     unknown_since = state.unknown_since
     if result.status in (JobStatus.PROCESSING, JobStatus.READY):
         unknown_since = None
@@ -477,25 +482,28 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float) -> Don
         unknown_since = now
     elif now - unknown_since >= UNKNOWN_GRACE:
         raise KlapUnknownStatusError(
-            f"{what} has reported the status {result.status!r} for {now - unknown_since:.0f} s. The API has "
-            f"{', '.join(s.value for s in JobStatus)} and no other. Look at it in Klap; clear this task to continue "
-            "the wait."
+            f"{what} has had the unknown status {result.status!r} for {now - unknown_since:.0f} s. Known are "
+            f"{', '.join(s.value for s in JobStatus)}. Look at the job in the Klap app. To continue the wait, clear "
+            "this task."
         )
-    return _again(f"{what} is {result.status!r}", replace(state, unknown_since=unknown_since, failures=0), now=now)
+    status = f"{what} is {result.status!r}"
+    if result.status == JobStatus.READY:
+        status = f"{status}, but has no {type(result).output_field} yet"
+    return _again(status, replace(state, unknown_since=unknown_since, failures=0), now=now)
 
 
 def _failed(failure: KlapError, state: PollState) -> PollState:
-    if isinstance(failure, KlapRateLimitError):  # Klap itself has answered: a worker would get the same answer
+    if isinstance(failure, KlapRateLimitError):  # a worker would get the same response
         return state
     return replace(state, failures=state.failures + 1)
 
 
-def _again(what: str, state: PollState, *, now: float, asked: float | None = None) -> PollAgain:
+def _again(what: str, state: PollState, *, now: float, retry_after: float | None = None) -> PollAgain:
     if now >= state.deadline:
         raise KlapTimeoutError(
             f"Gave up {now - state.started_at:.0f} s after the job was submitted "
-            f"(timeout {state.deadline - state.started_at:.0f} s); {what}. Klap may still finish it: to wait "
-            "longer, raise the timeout and clear this task. Clearing it does not pay again."
+            f"(timeout {state.deadline - state.started_at:.0f} s); {what}. Klap may still finish the job. To wait "
+            "longer, raise the timeout and clear this task. Nothing is paid again."
         )
-    seconds = max(state.schedule.delay(now - state.started_at), asked or 0.0)
+    seconds = max(state.schedule.delay(now - state.started_at), retry_after or 0.0)
     return PollAgain(min(seconds, state.deadline - now), state)

@@ -1,4 +1,4 @@
-"""Which requests are the same, how two requests differ, and a request's settings in words. Pure."""
+"""Calculate request fingerprints, compare requests, and describe their settings. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from klap_provider.api.requests import ExportRequest
 
-#: Characters of a setting that are said in words.
-LONGEST_WORD = 60
+#: Maximum characters of a setting in a description.
+LONGEST_VALUE = 60
 
-#: What settings are called in the trigger form, and what they are counted in.
+#: Titles of the settings in the trigger form, and their units.
 _TITLES = {
     **{
         name: field.title
@@ -35,22 +35,22 @@ _UNITS = {"width": "px", "height": "px", **dict.fromkeys(("min_duration", "max_d
 
 def fingerprint(*facts: Any) -> str:
     """
-    Return the hash of a request: the same for all spellings of it.
+    Return the hash of a request. It is the same for all spellings of the request.
 
-    :param facts: of the body only what was set to something else than its default
-        (:meth:`~klap_provider.api.requests.Request.settings`): a field that is added to the API later, and saying a
-        default, make no other request.
+    :param facts: values that identify the request. Of the body, pass only
+        :meth:`~klap_provider.api.requests.Request.settings`, which has no defaults. So the fingerprint stays the same
+        when a default is set explicitly, or when the API gets a new field.
     """
     return hashlib.sha256(json.dumps(plain(list(facts)), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def export_fingerprint(request: ExportRequest) -> str:
-    """Return what tells the exports of a short apart: their settings."""
+    """Return the fingerprint of an export among the exports of the same short."""
     return fingerprint(request.settings())
 
 
 def plain(facts: Any) -> Any:
-    """Return facts in the one form that all of their spellings have."""
+    """Return facts in a normalized form, the same for all of their spellings."""
     if isinstance(facts, dict):
         return {name: plain(value) for name, value in facts.items()}
     if isinstance(facts, list):
@@ -61,26 +61,30 @@ def plain(facts: Any) -> Any:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return how a request differs from the one before, field by field, for people."""
+    """Return descriptions of the fields in which a request differs from an earlier one."""
     was, is_ = _flat(before), _flat(now)
     names = [name for name in dict.fromkeys([*was, *is_]) if plain(was.get(name)) != plain(is_.get(name))]
-    return [f"{name} was {_said(was.get(name))} and is {_said(is_.get(name))}" for name in names]
+    return [f"{name} was {_json(was.get(name))} and is {_json(is_.get(name))}" for name in names]
 
 
-def describe_settings(asked: Mapping[str, Any]) -> str:
-    """Return settings in the words of the form, such as ``Language: English, Emojis: no, Shortest clip: 20 s``."""
-    said = [(name.rpartition(".")[2], value) for name, value in _flat(asked).items()]
-    return ", ".join(f"{_TITLES.get(name) or name.replace('_', ' ')}: {_worded(name, value)}" for name, value in said)
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Return settings with the form's labels, such as ``Language: English, Emojis: no, Minimum length: 20 s``."""
+    named = ((name.rpartition(".")[2], value) for name, value in _flat(settings).items())
+    return ", ".join(f"{_label(name)}: {_describe(name, value)}" for name, value in named)
 
 
-def _worded(name: str, value: Any) -> str:
+def _label(name: str) -> str:
+    return _TITLES.get(name) or name.replace("_", " ")
+
+
+def _describe(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    words = LANGUAGES.get(value, str(value)) if name in ("language", "translate_to") else str(plain(value))
-    if "://" in words:  # of an address, which may be a secret, the name of the file
-        words = PurePosixPath(urlsplit(shown(words)).path).name or "a picture"
-    short = f"{words[:LONGEST_WORD]}{'…' if len(words) > LONGEST_WORD else ''}"
-    return f"{short} {_UNITS[name]}" if name in _UNITS else short
+    text = LANGUAGES.get(value, str(value)) if name in ("language", "translate_to") else str(plain(value))
+    if "://" in text:  # only the file name, because the address may be a secret
+        text = PurePosixPath(urlsplit(shown(text)).path).name or "a picture"
+    text = f"{text[:LONGEST_VALUE]}{'…' if len(text) > LONGEST_VALUE else ''}"
+    return f"{text} {_UNITS[name]}" if name in _UNITS else text
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -90,5 +94,5 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _said(value: Any) -> str:
+def _json(value: Any) -> str:
     return "not set" if value is None else json.dumps(value, ensure_ascii=False)

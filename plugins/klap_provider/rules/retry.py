@@ -1,9 +1,9 @@
 """
-Which failed request may be sent again by itself, and when. Pure: no clock, no sleep, no Airflow.
+Decide whether a failed request is sent again automatically, and when. Pure.
 
-A GET may be sent again after any passing failure. A paid POST may be sent again only where Klap certainly did
-not take it: the connection was never made, 429, or 503 with ``Retry-After`` and JSON. After a lost response or any
-other 5xx the request is in doubt (:mod:`klap_provider.rules.in_doubt`).
+A GET is sent again after any transient error. A paid POST is sent again only if it is certain that Klap did not accept
+it: the connection was never made, 429, or 503 with ``Retry-After`` and JSON. After a lost response or any other 5xx,
+the request is in doubt (:mod:`klap_provider.rules.in_doubt`).
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Backoff:
         Return the seconds to wait after a failed attempt.
 
         :param attempt: number of the attempt that failed, from 1.
-        :param retry_after: seconds that Klap asked for; never undercut.
-        :param draw: uniform random number from 0 to 1. The jitter spreads the delay over ±50 %.
+        :param retry_after: minimum in seconds, from Klap's ``Retry-After``.
+        :param draw: returns a uniform random number from 0 to 1. The jitter spreads the delay over ±50 %.
         """
         delay = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60) * (0.5 + draw()))
         return delay if retry_after is None else max(delay, retry_after)
 
 
-#: For callers that look again anyway, such as a poll loop.
+#: For callers that repeat the request themselves, such as a poll loop.
 ONCE = Backoff(attempts=1)
 
 
@@ -60,10 +60,10 @@ def next_attempt_in(
     draw: Callable[[], float] = random.random,
 ) -> float | None:
     """
-    Return after how many seconds the request may be sent again, or None if it may not.
+    Return the seconds until the request is sent again; None: do not send it again.
 
-    :param error: what the attempt ended with.
-    :param repeatable: whether the request does nothing, so that sending it twice does no harm.
+    :param error: the error of the attempt.
+    :param repeatable: whether the request can be repeated without side effects.
     :param attempt: number of the attempt that failed, from 1.
     """
     if attempt >= backoff.attempts or not error.transient or not (repeatable or error.refused):

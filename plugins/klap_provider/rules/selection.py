@@ -1,4 +1,4 @@
-"""Which of the generated shorts to go on with. Pure."""
+"""Select the shorts to export. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Unselected(str, Enum):
-    """Why a short is not gone on with."""
+    """Why a short is not selected."""
 
     BELOW_MINIMUM = "below_minimum"
     NO_SCORE = "no_score"
@@ -28,10 +28,10 @@ class Unselected(str, Enum):
 
 class Ranked(NamedTuple):
     """
-    A generated short and what became of it in the selection.
+    A generated short with its rank.
 
-    :param score: virality score, 0–100; None where Klap gave none.
-    :param reason: why it was not selected; None if it was.
+    :param score: virality score, 0 to 100; None if Klap gave none.
+    :param reason: why the short is not selected; None if it is.
     """
 
     project: Project
@@ -41,17 +41,17 @@ class Ranked(NamedTuple):
 
 def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
     """
-    Return all shorts, best first, each with whether it is worth going on with.
+    Return all shorts, best first, each selected or with the reason why it is not.
 
-    Klap lists shorts in no defined order. Those without a score come last; equal scores are in the order of their ids,
-    so that the same list always gives the same selection.
+    Shorts without a score come last. Shorts with the same score are sorted by id, so that the same list always gives
+    the same selection: Klap lists shorts in no defined order.
     """
     scored = sorted(
         zip(projects, virality_percentages(projects), strict=True),
         key=lambda pair: (1 if pair[1] is None else -pair[1], pair[0].id),
     )
     ranked = []
-    room = len(scored) if selection.limit is None else selection.limit
+    remaining = len(scored) if selection.limit is None else selection.limit
     for project, score in scored:
         reason = None
         if selection.project_ids:
@@ -60,19 +60,19 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
             reason = Unselected.NO_SCORE
         elif score is not None and score < selection.min_virality_score:
             reason = Unselected.BELOW_MINIMUM
-        elif not room:
+        elif not remaining:
             reason = Unselected.BEYOND_LIMIT
         else:
-            room -= 1
+            remaining -= 1
         ranked.append(Ranked(project, score, reason))
     return ranked
 
 
 def restore_selection(shorts: Sequence[ListedShort], selected: Sequence[str]) -> list[ListedShort]:
     """
-    Return the shorts with those selected that a run has selected before, first and in that order, and no others.
+    Return the shorts with an earlier selection of the run: the selected shorts come first, in their earlier order.
 
-    :param selected: their ids.
+    :param selected: ids of the shorts that were selected.
     """
     return put_first(
         [
@@ -86,30 +86,36 @@ def restore_selection(shorts: Sequence[ListedShort], selected: Sequence[str]) ->
 
 
 def put_first(shorts: Sequence[ListedShort], first: Sequence[str]) -> list[ListedShort]:
-    """Return the shorts with those of the given ids first, in the order of these; the others keep theirs."""
-    place = {project_id: number for number, project_id in enumerate(first)}
-    return sorted(shorts, key=lambda short: place.get(short["project_id"], len(first)))
+    """Return the shorts with the given ids first, in that order. The others keep their order."""
+    order = {project_id: number for number, project_id in enumerate(first)}
+    return sorted(shorts, key=lambda short: order.get(short["project_id"], len(first)))
 
 
-def within_budget(shorts: Sequence[ListedShort], room: int) -> list[ListedShort]:
+def within_budget(shorts: Sequence[ListedShort], covered: int) -> list[ListedShort]:
     """
-    Return the shorts, best first, with no more than so many selected: for the others the budget does not pay.
+    Return the shorts with no more selected than the budget covers.
 
-    Those that were exported before cost nothing and do not count.
+    :param shorts: best first. Shorts that were exported before cost nothing and do not count.
+    :param covered: number of exports that the budget covers.
     """
     kept: list[ListedShort] = []
     for short in shorts:
         reason = short["reason"]
         if reason is None and not short["exported"]:
-            room -= 1
-            if room < 0:
+            covered -= 1
+            if covered < 0:
                 reason = Unselected.BEYOND_BUDGET.value
         kept.append({**short, "reason": reason})
     return kept
 
 
 def within_map_length(shorts: Sequence[ListedShort], most: int) -> list[ListedShort]:
-    """Return the shorts, best first, with no more selected than Airflow maps a task over."""
+    """
+    Return the shorts with no more selected than Airflow maps a task over.
+
+    :param shorts: best first.
+    :param most: Airflow's limit.
+    """
     kept: list[ListedShort] = []
     for short in shorts:
         most -= short["reason"] is None
@@ -119,12 +125,12 @@ def within_map_length(shorts: Sequence[ListedShort], most: int) -> list[ListedSh
 
 
 def reasons(shorts: Iterable[ListedShort]) -> dict[str, int]:
-    """Return how many shorts were left out, by the reason why."""
+    """Return the number of shorts that are not selected, by reason."""
     return dict(Counter(reason for short in shorts if (reason := short.get("reason")) is not None))
 
 
 def select_only(shorts: Sequence[ListedShort], selected: Collection[str]) -> list[ListedShort]:
-    """Return the shorts with those selected of these ids selected, and no others."""
+    """Return the shorts with exactly the given ids selected."""
     return [
         {**short, "reason": None if short["project_id"] in selected else Unselected.NOT_SELECTED.value}
         for short in shorts
@@ -133,10 +139,10 @@ def select_only(shorts: Sequence[ListedShort], selected: Collection[str]) -> lis
 
 def virality_percentages(projects: Iterable[Project]) -> list[int | None]:
     """
-    Return the virality score of each project as a whole number from 0 to 100, or None where it has none.
+    Return the virality score of each project as an integer from 0 to 100; None if it has none.
 
-    The documents say 0–1, real answers say 0–100. No single number tells which scale it is on, a folder does:
-    on a scale of 0–100 not every short of a video scores 1 or less.
+    Klap documents scores from 0 to 1, but returns 0 to 100. If all scores of a folder are 1 or less, they are taken
+    as 0 to 1.
     """
     scores = [p.virality_score for p in projects]
     known = [s for s in scores if s is not None]

@@ -1,4 +1,4 @@
-"""What others are told of a short: the tasks that follow, the tab, and the file beside its video. Pure."""
+"""Build the facts about a short for later tasks, the Shorts tab and the JSON file beside its video. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from klap_provider.rules.selection import Ranked
     from klap_provider.xcoms import ListedShort, Short, ShortFacts
 
-#: Characters of a transcript that may travel in an XCom and in an asset event. A longer one is in the file alone.
+#: Maximum characters of a transcript in an XCom and an asset event. A longer one is only in the JSON file.
 LONGEST_TRANSCRIPT = 10_000
 
-#: Characters of all the captions of a short, as JSON, that may.
+#: Maximum characters of the publication captions of a short, as JSON, in an XCom.
 LONGEST_CAPTIONS = 10_000
 
 
 def facts_of(project: Project, *, short_name: str | None, virality_score: float | None) -> Facts:
     """
-    Return what Klap says of a short.
+    Return what Klap has about a short.
 
-    :param short_name: for a project without a name.
-    :param virality_score: 0–100, which is told from the whole list of shorts; None: as far as this short tells.
+    :param short_name: name for a project without one.
+    :param virality_score: 0 to 100, calculated from the whole list of shorts; None: calculate it from this short alone.
     """
     return {
         "name": project.name or short_name or project.id,
@@ -40,7 +40,7 @@ def facts_of(project: Project, *, short_name: str | None, virality_score: float 
 
 
 def is_whole(facts: Mapping[str, Any]) -> bool:
-    """Whether a file beside a video still has all that Klap said of the short: people may edit it."""
+    """Whether the JSON file beside a video still has all facts with the right types. Users may edit it."""
     texts = ("name", "explanation", "transcript")
     return all(name in facts for name in Facts.__annotations__) and all(
         isinstance(facts[name], str | None) for name in texts
@@ -49,9 +49,9 @@ def is_whole(facts: Mapping[str, Any]) -> bool:
 
 def is_complete(facts: Facts) -> bool:
     """
-    Whether a list has told all of it, so that Klap need not be asked for the short itself.
+    Whether a list has all texts of a short, so that no GET of the short itself is needed.
 
-    Klap's documents do not have the texts. A list without them may be early, or leaner than the short's own answer.
+    Klap does not document the texts. A list may lack texts that the short's own response has.
     """
     captions, transcript = facts["publication_captions"], facts["transcript"]
     if not captions or not transcript or len(transcript) > LONGEST_TRANSCRIPT:
@@ -60,17 +60,17 @@ def is_complete(facts: Facts) -> bool:
 
 
 def list_facts(short: Ranked) -> ShortFacts:
-    """Return what the list of shorts says of one for the file beside its video."""
+    """Return the facts from the list of shorts about one of them."""
     return {"project_id": short.project.id, **facts_of(short.project, short_name=None, virality_score=short.score)}
 
 
 def to_listed_short(short: Ranked, folder_id: str | None, *, player_url: str, embed_url: str) -> ListedShort:
     """
-    Return what the tab, and whoever selects, is told of a short.
+    Return the entry of a short in the XCom ``klap_shorts``.
 
-    :param folder_id: for a project without one.
-    :param player_url: beginning of the address of Klap's player.
-    :param embed_url: the same, of the one to put into a page.
+    :param folder_id: folder for a project without one.
+    :param player_url: base URL of Klap's player.
+    :param embed_url: base URL of Klap's player for embedding.
     """
     project = short.project
     return {
@@ -88,7 +88,7 @@ def to_listed_short(short: Ranked, folder_id: str | None, *, player_url: str, em
 
 
 def to_short(short: ListedShort) -> Short:
-    """Return what the tasks for a selected short are mapped over."""
+    """Return the entry that the tasks for a selected short are mapped over."""
     return {
         "project_id": short["project_id"],
         "folder_id": short["folder_id"],

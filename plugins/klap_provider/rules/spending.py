@@ -1,4 +1,4 @@
-"""What was paid, read from the ledger's rows, and summed up by day and Dag and against budgets. Pure."""
+"""Read payments from rows of the ledger, and sum them up by day and by Dag. Pure."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-#: US dollars beyond which a price is no price.
+#: Maximum price in US dollars. A row with a higher price is not a payment.
 HIGHEST_PRICE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Payment:
     """
-    A request that Klap accepted, and so bills.
+    A request that Klap accepted and bills.
 
     :param id: Klap's id of the job.
-    :param dag_id: of the run that paid.
-    :param run_id: likewise.
-    :param at: ISO 8601.
+    :param dag_id: Dag of the run that paid.
+    :param run_id: id of the run that paid.
+    :param at: when the request was sent, ISO 8601.
     :param price: US dollars.
-    :param video: the video, as it may be shown.
-    :param what: what was ordered.
-    :param settings: with which settings.
-    :param budget: US dollars that the run might cost; None: any number.
-    :param estimated: whether nobody at Klap has confirmed the price.
+    :param video: address of the video, without secrets.
+    :param what: description of the job.
+    :param settings: description of the settings.
+    :param budget: budget of the run in US dollars; None: no limit.
+    :param estimated: whether the price is estimated.
     """
 
     id: str
@@ -46,30 +46,30 @@ class Payment:
 
     @property
     def run(self) -> tuple[str, str]:
-        """The Dag and the id of the run that paid."""
+        """Dag id and run id of the run that paid."""
         return self.dag_id, self.run_id
 
 
 def payment_of(value: Any, *, dag_id: str, run_id: str) -> Payment | None:
     """
-    Return the payment that a row of the ledger records; None if it records none that can be read.
+    Return the payment in a row of the ledger; None if the row is not a readable payment.
 
-    Any task can write any row, so that a row belongs to the Dag whose task wrote it, whatever the row says. Within
-    that Dag the row names the run: one run may find the answer to another one's request.
+    Any task can write any row. So the payment belongs to the Dag whose task wrote the row. The run is the one that the
+    row names, if it is of the same Dag, because a run can record the payment of another run of its Dag.
 
-    :param dag_id: of the task that wrote the row, as Airflow recorded it.
-    :param run_id: likewise.
+    :param dag_id: Dag of the task that wrote the row, as Airflow recorded it.
+    :param run_id: run of that task.
     """
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         return None
     price, at = _dollars(value.get("price")), str(value.get("at"))
     if price is None or not _is_moment(at):
         return None
-    said_dag_id, _, said_run_id = str(value.get("run")).partition(" ")
+    row_dag_id, _, row_run_id = str(value.get("run")).partition(" ")
     return Payment(
         id=value["id"],
         dag_id=dag_id,
-        run_id=said_run_id if said_dag_id == dag_id and said_run_id else run_id,
+        run_id=row_run_id if row_dag_id == dag_id and row_run_id else run_id,
         at=at,
         price=price,
         video=_text(value.get("video")) or "",
@@ -98,19 +98,19 @@ def _is_moment(text: str) -> bool:
 
 
 def total(prices: Iterable[float]) -> float:
-    """Return an exact sum of US dollars."""
+    """Return the exact sum of prices in US dollars."""
     return float(sum(Decimal(str(price)) for price in prices))
 
 
 def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
     """
-    Sum up what was paid.
+    Return the sums of payments by day and by Dag.
 
-    :param since: the first day that counts, ``YYYY-MM-DD``. Days are those of UTC.
+    :param since: first day to include, ``YYYY-MM-DD`` in UTC.
     :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "estimated", "budget",
-        "budgeted"}]}``, in US dollars: the first by day, the second the most expensive first. ``estimated``: whether
-        a price is in it that nobody at Klap has confirmed. ``budget`` is what those runs might cost that have a budget,
-        and ``budgeted`` what they did cost; None where none has one.
+        "budgeted"}]}``, in US dollars. ``days`` is sorted by day, ``dags`` by cost, highest first. ``estimated``:
+        whether one of the prices is estimated. ``budget`` is the sum of the budgets of the runs that have one, and
+        ``budgeted`` the cost of these runs; None if no run has a budget.
     """
     days: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     runs: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
@@ -127,7 +127,7 @@ def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
         if payment.estimated:
             estimated.add(payment.dag_id)
     dags = [
-        {**_of_dag(dag_id, runs, budgets), "estimated": dag_id in estimated}
+        {**_dag_sums(dag_id, runs, budgets), "estimated": dag_id in estimated}
         for dag_id in {dag_id for dag_id, _ in runs}
     ]
     return {
@@ -136,15 +136,15 @@ def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
     }
 
 
-def _of_dag(
+def _dag_sums(
     dag_id: str, runs: Mapping[tuple[str, str], Decimal], budgets: Mapping[tuple[str, str], Decimal]
 ) -> dict[str, Any]:
     own = [run for run in runs if run[0] == dag_id]
-    held = [run for run in own if run in budgets]
+    budgeted = [run for run in own if run in budgets]
     return {
         "dag_id": dag_id,
         "runs": len(own),
         "cost": float(sum(runs[run] for run in own)),
-        "budget": float(sum(budgets[run] for run in held)) if held else None,
-        "budgeted": float(sum(runs[run] for run in held)) if held else None,
+        "budget": float(sum(budgets[run] for run in budgeted)) if budgeted else None,
+        "budgeted": float(sum(runs[run] for run in budgeted)) if budgeted else None,
     }

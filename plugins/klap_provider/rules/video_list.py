@@ -1,4 +1,4 @@
-"""Lists of videos: what is in one, which entries are the same video, and what the run of one is called. Pure."""
+"""Read lists of videos, find duplicates, and name the run of each video. Pure."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 URL = "source_video_url"
 
-#: How many entries an error message names.
+#: Maximum number of entries that an error message names.
 NAMED = 20
 
-#: Fields that change nothing about what Klap is asked to make, and so do not make another run of the same video.
+#: Fields that do not change the request to Klap, so the run of a video with other values is the same run.
 LABELS = (URL, "name", "destination", "reuse")
 
-#: What a form that is empty for "as it is" has for a switch.
+#: Values of a boolean field that can also be empty, for the default.
 YES_OR_NO = {"yes": True, "no": False}
 
-#: What may separate the cells of a table, and how its first line may tell spreadsheets which of them does.
+#: Separators of a CSV file, and the first line that tells spreadsheets which one is used.
 SEPARATORS = (",", ";", "\t")
 _SEPARATOR_HINT = re.compile(r"\"?sep=([,;\t])\"?[ ]*(?:\r\n?|\n)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
@@ -55,11 +55,11 @@ LABEL_LENGTH = 100
 @dataclass(frozen=True)
 class Row:
     """
-    One entry of a list.
+    An entry of a list.
 
-    :param line: its line in the list, from 1.
-    :param source_video_url: the video.
-    :param settings: fields of the trigger form that are this video's own.
+    :param line: line in the list, from 1.
+    :param source_video_url: address of the video.
+    :param settings: values of form fields for this video alone.
     """
 
     line: int
@@ -68,22 +68,21 @@ class Row:
 
 
 def read_lines(lines: Iterable[str]) -> list[Row]:
-    """Return the entries of a list with one URL per line; blank lines and those that begin with ``#`` do not count."""
+    """Return the entries of a list with one URL per line. Blank lines and lines that begin with ``#`` are ignored."""
     rows = (Row(number, repaired(line)) for number, line in enumerate(lines, 1))
     return [row for row in rows if row.source_video_url and not row.source_video_url.startswith("#")]
 
 
 def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """
-    Return the entries of a table with a header line and a column ``source_video_url``, or ``url``.
+    Return the entries of a CSV file with a header line and a column ``source_video_url`` or ``url``.
 
-    Every other column is named like a field of the trigger form, and overrides it where a cell is not empty. Empty
-    columns without a name do not count, nor does a first line such as ``sep=;``, which tells spreadsheets the
-    separator.
+    Every other column has the name of a form field. A cell that is not empty overrides that field. Empty columns
+    without a name are ignored, and so is a first line such as ``sep=;``, which tells spreadsheets the separator.
 
-    :param text: cells separated by a comma, a semicolon or a tab.
+    :param text: cells separated by commas, semicolons or tabs.
     :param form: JSON schemas of the fields, by name.
-    :raises KlapInputError: names the column or the line that cannot be right.
+    :raises KlapInputError: a column or a line is wrong; the message names it.
     """
     table = _table(text)
     columns: list[str] = []
@@ -95,11 +94,11 @@ def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         if not columns:
             columns = _columns(_without_empty_end(cells), form)
             continue
-        if any(cell and (place >= len(columns) or not columns[place]) for place, cell in enumerate(cells)):
+        if any(cell and (column >= len(columns) or not columns[column]) for column, cell in enumerate(cells)):
             raise KlapInputError(
-                f"Nothing was started. Line {number} has {len(_without_empty_end(cells))} cells, and not all of them "
-                f"are below one of the {sum(map(bool, columns))} names in the header. Put a cell with the separator in "
-                "it into double quotes."
+                f"Nothing was started. Line {number} of the list has {len(_without_empty_end(cells))} cells, but the "
+                f"header names {sum(map(bool, columns))} columns. Put cells that contain the separator into double "
+                "quotes."
             )
         given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
         url = repaired(given.pop(URL, ""))
@@ -109,18 +108,18 @@ def read_csv(text: str, form: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 
 def _lines(table: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines of a table, each with the number of its first one in the text: a cell may have several."""
+    """Yield the rows of a CSV file, each with its first line number, because a cell may span several lines."""
     try:
         number = table.line_num + 1
         for line in table:
             yield number, line
             number = table.line_num + 1
-    except csv.Error as odd:
-        raise KlapInputError(f"Nothing was started. Line {table.line_num} is none of a table: {odd}.") from None
+    except csv.Error as error:
+        raise KlapInputError(f"Nothing was started. Line {table.line_num} of the list is not CSV: {error}.") from None
 
 
 def _table(text: str) -> Any:
-    """Return a reader for the lines of a table."""
+    """Return a reader for the rows of a CSV file."""
     text = text.lstrip("\ufeff")
     hint = _SEPARATOR_HINT.match(text)
     delimiter = hint[1] if hint else _delimiter(text)
@@ -131,7 +130,7 @@ def _table(text: str) -> Any:
 
 
 def _delimiter(text: str) -> str:
-    """Return the separator by which the header of a table has a column for the addresses; a comma if none has."""
+    """Return the separator with which the header has a column for the addresses; a comma if none has."""
     header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     for delimiter in SEPARATORS:
         with contextlib.suppress(csv.Error):
@@ -152,22 +151,22 @@ def _without_empty_end(cells: list[str]) -> list[str]:
 
 
 def _columns(header: Sequence[str], form: Mapping[str, Any]) -> list[str]:
-    """Return the fields that the columns are. No error says what they are called: it may be no list at all."""
+    """Return the field names of the columns. No error repeats the header, because the file may not be a list."""
     columns = [URL if _is_url(name) else name.lower() for name in header]
     if columns.count(URL) != 1:
         raise KlapInputError(f"Nothing was started. The header of the list needs one column {URL}.")
-    if unknown := [str(place) for place, name in enumerate(columns, 1) if name and name not in form]:
+    if unknown := [str(number) for number, name in enumerate(columns, 1) if name and name not in form]:
         raise KlapInputError(
-            f"Nothing was started. Column {', '.join(unknown)} of the list is called like no field of the trigger "
-            f"form. There are: {', '.join(form)}."
+            f"Nothing was started. Column {', '.join(unknown)} of the list is not a field of the trigger form. The "
+            f"fields are: {', '.join(form)}."
         )
-    if twice := [name for place, name in enumerate(columns) if name and name in columns[:place]]:
-        raise KlapInputError(f"Nothing was started. The header of the list has a column twice: {twice[0]}.")
+    if twice := [name for number, name in enumerate(columns) if name and name in columns[:number]]:
+        raise KlapInputError(f"Nothing was started. The header of the list has the column {twice[0]} twice.")
     return columns
 
 
 def takes(schema: Mapping[str, Any]) -> str:
-    """Return what a field takes, for an error that does not say what it was given."""
+    """Return a description of the valid values of a field, for an error that does not repeat the given value."""
     types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     words = [" or ".join(_KINDS.get(kind, kind) for kind in types if kind != "null")]
     words += [f"{word} {schema[rule]}" for rule, word in _RULES.items() if rule in schema]
@@ -178,9 +177,9 @@ def takes(schema: Mapping[str, Any]) -> str:
 
 def _typed(cell: str, schema: Mapping[str, Any], delimiter: str) -> Any:
     """
-    Return a cell as text where the field takes text, and else as what it is in JSON: ``true``, ``null``, ``0.5``.
+    Return the value of a cell: text if the field takes text, otherwise JSON such as ``true``, ``null`` or ``0.5``.
 
-    Where the cells are not separated by commas, ``0,5`` is a number, too.
+    ``0,5`` is a number, too, unless cells are separated by commas.
     """
     if "string" in schema.get("type", ()):
         return cell
@@ -188,14 +187,14 @@ def _typed(cell: str, schema: Mapping[str, Any], delimiter: str) -> Any:
     try:
         return json.loads(number.lower())
     except (ValueError, RecursionError):
-        return cell  # for the field's own check to name
+        return cell  # the validation of the field reports it
 
 
 def set_fields(fields: Mapping[str, Any], form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
-    Return what was set of the fields of a batch; those that are empty leave the default of the DAG that makes the runs.
+    Return the fields of a batch that are not empty. For the others, the defaults of the triggered Dag apply.
 
-    :param form: JSON schemas of that DAG's fields, by name.
+    :param form: JSON schemas of the triggered Dag's fields, by name.
     """
     return {
         name: YES_OR_NO.get(value, value) if form[name].get("type") == "boolean" and isinstance(value, str) else value
@@ -208,12 +207,12 @@ def run_id(url: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -
     """
     Return the id of the run for a video and its settings, such as ``klap__my-talk__0f3a9c1b2d4e``.
 
-    The same video with the same settings is the same run, in whatever list and whenever: so a run that is there is
-    found, and not paid for again. Its settings are those that differ from the defaults, so that a field that a later
-    version adds changes no id; name and destination do not count.
+    The same video with the same settings has the same run id in every list, so that it is not paid for twice. Only
+    settings that differ from the defaults count, so that a new field in a later version changes no id. Name and
+    destination do not count.
 
-    :param settings: fields of the trigger form, by name.
-    :param defaults: what the form itself sets, by name.
+    :param settings: values of form fields, by name.
+    :param defaults: defaults of the form, by name.
     """
     own = {name: _plain(value) for name, value in settings.items() if name not in LABELS}
     own = {name: value for name, value in own.items() if value != _plain(defaults.get(name))}
@@ -222,14 +221,14 @@ def run_id(url: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -
 
 
 def _plain(value: Any) -> Any:
-    """Return what a value means: the form makes no difference between nothing and empty, nor between 80 and 80.0."""
+    """Return a value normalized: None and an empty text are the same, and so are 80 and 80.0."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return None if value == "" else value
 
 
 def _slug(url: str) -> str:
-    """Return what a run is recognised by, in the characters that Airflow allows in the id of a run."""
+    """Return a readable name of the video, in the characters that Airflow allows in a run id."""
     url = repaired(url)
     name = youtube_id(url) or PurePosixPath(unquote(urlsplit(url).path)).stem
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
@@ -237,7 +236,7 @@ def _slug(url: str) -> str:
 
 
 def label(url: str, name: str | None = None) -> str:
-    """Return what a person knows the video by: its name, or its address without what only machines read."""
+    """Return a short label of the video: its name, or else its address without scheme and secrets."""
     if name:
         return writable(name)[:LABEL_LENGTH]
     if video := youtube_id(repaired(url)):

@@ -24,7 +24,7 @@ def test_a_short_marked_failed_in_its_wait_leaves_its_sibling_alone_and_its_clea
 
     manifest = rig.check_run(run_id, "failed", due=(1, 2), delivered=1, missing=1)
     assert "wait_for_export" in manifest["missing"][0]["step"]
-    assert "failed and left no reason" in manifest["missing"][0]["error"]
+    assert "failed without an error" in manifest["missing"][0]["error"]
 
     rig.clear(run_id, only_failed=True)
 

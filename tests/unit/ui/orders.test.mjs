@@ -22,7 +22,7 @@ const shorts = (...exported) => exported.map((each, id) => ({ id, exported: each
 test("what was exported before is free, and estimated prices are called so", () => {
   const bill = billOf(shorts(false, true, false), offer);
   assert.equal(bill.total, 0.96);
-  assert.equal(bill.words, "2 × $0.48, an estimated price · 1 exported before, and free");
+  assert.equal(bill.words, "2 × $0.48, an estimated price · 1 exported before, no cost");
   assert.equal(billOf(shorts(false), { ...offer, estimated: false }).words, "1 × $0.48");
 });
 

@@ -20,7 +20,7 @@ export function billOf(picked, offer) {
   const free = picked.length - paid;
   const within = covered === null ? paid : Math.min(covered, paid);
   const said = [`${paid} × ${money(price)}${estimated ? ", an estimated price" : ""}`];
-  if (free > 0) said.push(`${free} exported before, and free`);
+  if (free > 0) said.push(`${free} exported before, no cost`);
   if (covered !== null && covered < paid) said.push(`the budget covers ${covered}: the best ${covered} are exported`);
   else if (covered !== null) said.push(`the budget covers ${covered - paid} more`);
   return { total: within * price, words: said.join(" · ") };
