@@ -1487,7 +1487,7 @@ def test_a_task_that_is_younger_than_now_counts_from_now(klap: Sandbox, airflow:
 def test_an_id_that_a_template_made_of_nothing_is_not_asked_for(
     klap: Sandbox, airflow: Airflow, klap_task_id: str
 ) -> None:
-    with pytest.raises(KlapInputError, match="klap_task_id is 'None', which is no id"):
+    with pytest.raises(KlapInputError, match="klap_task_id is 'None', which is not an id"):
         airflow(submit(klap_task_id=klap_task_id)).run()
     assert klap.requests() == []
 

@@ -124,8 +124,8 @@ CASES = {
         failure=(
             "AirflowSensorTimeout",
             GAVE_UP.format(
-                "the last poll failed: GET /tasks/ID: HTTP N (an HTML page). Klap has a problem of its own; it can be "
-                "tried again later."
+                "the last poll failed: GET /tasks/ID: HTTP N (an HTML page). Klap, or a proxy in front of it, "
+                "failed. Try again later"
             ),
         ),
     ),
@@ -135,8 +135,8 @@ CASES = {
         [{"action": "status", "code": 404, "body": {"message": "no"}, "times": None}],
         failure=(
             "KlapNotFoundError",
-            "GET /tasks/ID: HTTP N (no). Klap does not know this id, or not for this key and user. Correct the id, or "
-            "use the connection and user that it belongs to.",
+            "GET /tasks/ID: HTTP N (no). Klap does not have this id, or this API key and user may not see it. Correct "
+            "the id, or use the connection and user that it belongs to.",
         ),
     ),
     "500s in passing": Case([{"action": "status", "code": 500, "times": 2}]),

@@ -35,13 +35,13 @@ def test_the_other_side_follows_and_is_even(aspect_ratio: str, given: dict[str, 
 
 
 def test_a_shape_that_is_none_is_named_with_those_that_are() -> None:
-    with pytest.raises(KlapInputError, match=r"aspect_ratio is '3:2'; it takes one of 9:16, 4:5, 1:1, 16:9"):
+    with pytest.raises(KlapInputError, match=r"aspect_ratio is '3:2'; it must be one of 9:16, 4:5, 1:1, 16:9"):
         size_of("3:2")
 
 
 @pytest.mark.parametrize("aspect_ratio", [["9:16"], {"9:16": 1}, 9, 0.5625, True])
 def test_a_shape_that_is_no_text_is_refused_likewise(aspect_ratio: object) -> None:
-    with pytest.raises(KlapInputError, match="it takes one of"):
+    with pytest.raises(KlapInputError, match="it must be one of"):
         size_of(aspect_ratio)
 
 

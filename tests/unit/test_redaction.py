@@ -34,7 +34,7 @@ def test_no_secret_of_an_address_is_shown(url: str) -> None:
 
 
 def test_an_address_that_cannot_be_read_is_told_as_such() -> None:
-    assert shown("https://[s3cr3t/talk.mp4") == "an address that cannot be read"
+    assert shown("https://[s3cr3t/talk.mp4") == "an invalid address"
 
 
 @pytest.mark.parametrize(

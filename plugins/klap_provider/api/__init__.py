@@ -1,1 +1,1 @@
-"""What Klap is asked and what it answers. Pure: no Airflow, no I/O, no clock."""
+"""Klap's API: requests and responses. Pure: no Airflow, no I/O, no clock."""

@@ -1,9 +1,9 @@
 """
-Each call of the Klap API, described once: method, path, body, and what its answer parses to.
+The calls of Klap's API: method, path, body, and how to parse the response.
 
-A :class:`Call` does nothing by itself. :class:`~klap_provider.hooks.client.KlapClient` carries it out with requests,
-its async twin with aiohttp, and both hand the answer to :func:`read_answer`, the one place that decides what a status
-code or a body means.
+A :class:`Call` is only data. :class:`~klap_provider.hooks.client.KlapClient` sends it with requests, and the async
+client with aiohttp. Both pass the response to :func:`read_answer`, the only place that interprets status codes and
+bodies.
 
 API: https://docs.klap.app/
 """
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds that a ``Retry-After`` counts for at most: a day.
+#: Maximum seconds of a ``Retry-After``: one day.
 LONGEST_RETRY_AFTER = 86_400.0
 
-#: Bytes of an answer at most: a list of a thousand shorts, each with a transcript of an hour, has fewer.
+#: Maximum bytes of a response. A list of a thousand shorts, each with a transcript of an hour, is smaller.
 LARGEST_ANSWER = 64 * 1024 * 1024
 
 
@@ -54,12 +54,12 @@ class Call(Generic[T]):
     """
     One API call.
 
-    :param method: ``GET`` or ``POST``; the API has no others.
-    :param path: path below the base URL, ids quoted.
-    :param parse: turns the decoded JSON into the result; raises ``pydantic.ValidationError``.
+    :param method: ``GET`` or ``POST``.
+    :param path: path below the base URL, with quoted ids.
+    :param parse: returns the result for the decoded JSON, or raises ``pydantic.ValidationError``.
     :param body: JSON object to send with a POST.
     :param query: query parameters of a GET.
-    :param name: which call it is, whatever its ids: the name of the function that makes it.
+    :param name: name of the function that created the call.
     """
 
     method: str
@@ -71,7 +71,7 @@ class Call(Generic[T]):
 
     @property
     def repeatable(self) -> bool:
-        """Whether sending it twice is the same as sending it once. A POST makes, and bills, a new job."""
+        """Whether the call can be repeated. Each POST creates and bills a new job."""
         return self.method == "GET"
 
     def __str__(self) -> str:
@@ -80,9 +80,9 @@ class Call(Generic[T]):
 
 class Body:
     """
-    The body of an answer while it is read, which may be endless.
+    The body of a response while it is read, with a size limit.
 
-    :param status: HTTP status code of the answer.
+    :param status: HTTP status code of the response.
     """
 
     def __init__(self, call: Call[Any], status: int) -> None:
@@ -93,31 +93,31 @@ class Body:
         """
         Add the next bytes.
 
-        :raises KlapAnswerError: there are more than an answer of the API has.
+        :raises KlapAnswerError: the body exceeds :data:`LARGEST_ANSWER`.
         """
         self.octets += chunk
         if len(self.octets) > LARGEST_ANSWER:
             raise KlapAnswerError(
                 f"Klap answered {self._call} with {self._status} and more than {LARGEST_ANSWER // 1024**2} MiB. "
-                "This is not the API: check the connection's Host.",
+                "This is not Klap's API. Check the connection's Host.",
                 status=self._status,
             )
 
 
-_taken_task = partial(accepted, Task)
-_taken_export = partial(accepted, Export)
+_accepted_task = partial(accepted, Task)
+_accepted_export = partial(accepted, Export)
 _projects = partial(entries, Project)
 _exports = partial(entries, Export)
 
 
 def submit_shorts(request: ShortsRequest) -> Call[Task]:
     """``POST /tasks/video-to-shorts``. Billed."""
-    return Call("POST", "/tasks/video-to-shorts", _taken_task, request.body(), name="submit_shorts")
+    return Call("POST", "/tasks/video-to-shorts", _accepted_task, request.body(), name="submit_shorts")
 
 
 def submit_video(request: VideoRequest) -> Call[Task]:
     """``POST /tasks/video-to-video``. Billed."""
-    return Call("POST", "/tasks/video-to-video", _taken_task, request.body(), name="submit_video")
+    return Call("POST", "/tasks/video-to-video", _accepted_task, request.body(), name="submit_video")
 
 
 def get_task(klap_task_id: str) -> Call[Task]:
@@ -136,11 +136,11 @@ def get_project(project_id: str, *, folder_id: str | None = None) -> Call[Projec
 
 
 def create_export(request: ExportRequest, *, project_id: str, folder_id: str | None = None) -> Call[Export]:
-    """``POST /projects/…/exports``. Billed each time; Klap does not recognise a repetition."""
+    """``POST /projects/…/exports``. Billed each time, because Klap does not recognize repeated requests."""
     return Call(
         "POST",
         f"{_project_path(project_id, folder_id)}/exports",
-        _taken_export,
+        _accepted_export,
         request.body(),
         name="create_export",
     )
@@ -156,9 +156,9 @@ def list_exports(
     *, folder_id: str | None = None, project_id: str | None = None, ids: Collection[str] | None = None
 ) -> Call[list[Export]]:
     """
-    ``GET /exports``, optionally only those of one folder or project.
+    ``GET /exports``, optionally for one folder or project.
 
-    :param ids: read these of the answer alone, however long it is.
+    :param ids: ids of the exports to parse; None: all.
     """
     query = {"folder_id": folder_id, "project_id": project_id}
     return Call(
@@ -188,9 +188,9 @@ def _project_path(project_id: str, folder_id: str | None) -> str:
 
 
 def _id(name: str, value: str) -> str:
-    # "None" is what a template makes of a result that is not there.
+    # A template renders a missing result as "None".
     if not isinstance(value, str) or not value.strip() or value in (".", "..", "None"):
-        raise KlapInputError(f"{name} is {value!r}, which is no id. Nothing was sent to Klap.")
+        raise KlapInputError(f"{name} is {value!r}, which is not an id. Nothing was sent to Klap.")
     return quote(writable(value), safe="")
 
 
@@ -198,13 +198,13 @@ def read_answer(
     call: Call[T], *, status: int, headers: Mapping[str, str], body: bytes, now: float, secrets: Sequence[str] = ()
 ) -> T:
     """
-    Turn an HTTP answer into the call's result.
+    Return the result of a call from its HTTP response.
 
     :param status: HTTP status code; any 2xx is a success.
-    :param headers: response headers; names are looked up in any case.
+    :param headers: response headers, with names in any case.
     :param now: seconds since the epoch, for a ``Retry-After`` that is a date.
-    :param secrets: what the answer's words may not have in them.
-    :raises KlapResponseError: the subclass says what went wrong, the message what to do.
+    :param secrets: texts to remove from the response.
+    :raises KlapResponseError: the response is an error or is not valid.
     """
     document = redacted(_decode(body), secrets)
     if not 200 <= status < 300:
@@ -218,11 +218,11 @@ def read_answer(
             if isinstance(document, dict | list)
             else _describe_non_json(body)
         )
-        # The token that a user's answer ought to have may be in it under another name.
+        # The response may contain the user's token under another name.
         quoted = "" if call.name == create_user_token.__name__ else _quoted(document, body, secrets)
         raise KlapAnswerError(
-            f"Klap answered {call} with {status}, but not with what the API promises: {what}{quoted}. "
-            "If this stays so, check the connection's Host.",
+            f"Klap answered {call} with {status}, but the response is invalid: {what}{quoted}. If this happens again, "
+            "check the connection's Host.",
             status=status,
         ) from None
 
@@ -235,7 +235,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _quoted(document: Any, body: bytes, secrets: Sequence[str]) -> str:
-    """Return the beginning of an answer, for whoever has to find out what it meant."""
+    """Return the beginning of a response for an error message."""
     text = body.decode("utf-8", "replace") if document is None else json.dumps(document, ensure_ascii=False)
     text = without_secrets(" ".join(redacted_text(text, secrets).split()))[:300]
     return f' ("{text}")' if text else ""
@@ -253,19 +253,19 @@ _ADVICE: dict[int, tuple[type[KlapResponseError], str]] = {
     402: (KlapCreditsError, "The Klap account is out of credits. Top it up, then clear this task."),
     403: (
         KlapAuthError,
-        "The API key, or the user of X-On-Behalf-Of, may not do this. Correct the connection's Password or "
+        "The API key, or the user in X-On-Behalf-Of, lacks the permission. Correct the connection's Password or "
         "on_behalf_of, then clear this task.",
     ),
     404: (
         KlapNotFoundError,
-        "Klap does not know this id, or not for this key and user. Correct the id, or use the connection and user "
-        "that it belongs to.",
+        "Klap does not have this id, or this API key and user may not see it. Correct the id, or use the connection "
+        "and user that it belongs to.",
     ),
-    429: (KlapRateLimitError, "Too many requests; it can be tried again later."),
+    429: (KlapRateLimitError, "Too many requests. Try again later."),
 }
 
-#: Codes that say of a request that it was not carried out. Not among them: 408 and 425, which also proxies answer that
-#: may have handed it on; and what HTTP does not have, such as nginx's 499.
+#: Status codes that prove that the request was not processed. 408 and 425 do not, because a proxy may send them after
+#: it forwarded the request. Codes that HTTP does not have, such as nginx's 499, do not either.
 _REFUSALS = frozenset(code for code in HTTPStatus if 400 <= code < 500) - {408, 425}
 
 
@@ -275,21 +275,21 @@ def _error(
     if status in _ADVICE:
         kind, advice = _ADVICE[status]
     elif status >= 500:
-        kind, advice = KlapServerError, "Klap has a problem of its own; it can be tried again later."
+        kind, advice = KlapServerError, "Klap, or a proxy in front of it, failed. Try again later."
     elif status >= 400 and status not in _REFUSALS:
-        kind, advice = KlapServerError, "This does not say whether it was carried out; it can be tried again later."
+        kind, advice = KlapServerError, "It is not known whether Klap processed the request. Try again later."
     elif status >= 400:
-        kind, advice = KlapRejectedError, "Klap does not accept the request as it is. Correct the parameters."
+        kind, advice = KlapRejectedError, "Klap rejects the request. Correct the parameters."
     else:
-        kind, advice = KlapAnswerError, "This is not the API: check the connection's Host."
-    if call.repeatable and not kind.transient and not _is_klaps_word(status, document, body):
+        kind, advice = KlapAnswerError, "This is not Klap's API. Check the connection's Host."
+    if call.repeatable and not kind.transient and not _is_from_klap(status, document, body):
         kind = KlapAnswerError
-        advice = f"{advice} But this is not the API's JSON: it may come from something before Klap, such as a firewall."
-    error_code, words = _klaps_words(document)
-    said = words or _describe_non_json(body)
+        advice = f"{advice} The response is not the API's JSON, so it may come from a firewall or a proxy."
+    error_code, reason = _reason_in(document)
+    reason = reason or _describe_non_json(body)
     lowered = {name.lower(): value for name, value in headers.items()}
     error = kind(
-        f"{call}: HTTP {status} ({said}). {advice}",
+        f"{call}: HTTP {status} ({reason}). {advice}",
         status=status,
         error_code=error_code,
         retry_after=parse_retry_after(lowered.get("retry-after"), now=now),
@@ -299,36 +299,35 @@ def _error(
     return error
 
 
-def _is_klaps_word(status: int, document: Any, body: bytes) -> bool:
+def _is_from_klap(status: int, document: Any, body: bytes) -> bool:
     """
-    Whether a refusal of a GET is to be believed, rather than a firewall's, or that of a deploy at Klap.
+    Whether an error response to a GET comes from Klap's API, rather than from a firewall or a proxy.
 
-    An empty 401 is: whatever asks for a login before Klap has a page for it, and a bad key must not be looked with for
-    hours.
+    An empty 401 counts as Klap's, so that a wrong API key is reported at once: a login page of a proxy is not empty.
     """
     return document is not None or (status == HTTPStatus.UNAUTHORIZED and not body.strip())
 
 
-def _klaps_words(document: Any) -> tuple[str | None, str]:
-    """Return (error_code, every word of explanation) of an error body, whose form is not documented."""
+def _reason_in(document: Any) -> tuple[str | None, str]:
+    """Return the error code and the explanation in an error body, whose form is not documented."""
     if not isinstance(document, dict):
         return None, ""
     code = document.get("error_code")
     found = [document.get(name) for name in ("error_code", "message", "error", "detail")]
-    words = dict.fromkeys(without_secrets(_text(w)) for w in found if w)
-    return (without_secrets(code) if isinstance(code, str) else None), ": ".join(words)[:500]
+    texts = dict.fromkeys(without_secrets(_text(each)) for each in found if each)
+    return (without_secrets(code) if isinstance(code, str) else None), ": ".join(texts)[:500]
 
 
-def _text(words: Any) -> str:
+def _text(value: Any) -> str:
     try:
-        return json.dumps(words) if isinstance(words, dict | list) else str(words)
+        return json.dumps(value) if isinstance(value, dict | list) else str(value)
     except RecursionError:
         return "a document nested too deeply to show"
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
     """
-    Return the seconds that a ``Retry-After`` header asks to wait, in either of its forms, or None.
+    Return the seconds of a ``Retry-After`` header; None if it is missing or invalid.
 
     :param value: a number of seconds or an HTTP date (RFC 9110, 10.2.3); anything else counts as absent.
     :param now: seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Languages to choose from in the trigger form: the codes that speech recognition commonly knows, by English name."""
+"""Languages in the trigger form: codes that speech recognition commonly supports, with their English names."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-The public form of an address: what may be written down of it. Pure.
+Remove secrets from addresses and texts. Pure.
 
-The query of an address, its fragment and what stands before an ``@`` can be secrets: whoever has a signed address can
-fetch the video. So wherever an address leaves a task, in a manifest, an event, an error, a log, it is :func:`shown`.
+The query, the fragment and the user info of an address can be secrets: anybody with a signed address can download the
+video. So every address in a manifest, event, error or log goes through :func:`shown`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ from klap_provider.api import addresses
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Characters of a secret at least: in a shorter one every other word would be found.
+#: Minimum length of a secret, because shorter texts occur in normal words.
 SHORTEST_SECRET = 8
 
-#: What stands for a secret in a text.
+#: Replacement for a secret in a text.
 REDACTED = "***"
 
-#: An address in a text; some programs write its slashes as JSON allows it.
+#: An address in a text, also with slashes that are escaped as in JSON.
 _IN_TEXT = re.compile(r"""\b[a-z][a-z0-9+.-]*:(?:\\?/){2}[^\s"'<>]+""", re.IGNORECASE)
-#: Half of a character, and the character that ends a text in C: neither can be stored everywhere.
+#: Lone surrogates and NUL, which some databases cannot store.
 _UNWRITABLE = re.compile("[\ud800-\udfff\x00]")
-#: A part of a query without its address.
+#: A query parameter with a secret, without its address.
 _PARAMETER = re.compile(r"""((?:signature|sig|token|secret|password|credential)=)[^\s&"'<>]+""", re.IGNORECASE)
 
 
 def shown(url: str) -> str:
     """
-    Return an address to be written down.
+    Return an address without secrets.
 
-    A short hash stands for its query, and for the fragment of an object in storage: they can be secrets, and they tell
-    addresses apart.
+    A short hash replaces the query and the fragment, so that different addresses stay different.
     """
     url = addresses.canonical(url)
     if addresses.youtube_id(url):
@@ -44,14 +43,14 @@ def shown(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid address"
     hidden = f"{parts.query}#{parts.fragment}" if parts.fragment else parts.query
     query = f"?…{hashlib.sha256(hidden.encode('utf-8', 'replace')).hexdigest()[:8]}" if hidden else ""
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) + query
 
 
 def public_address(url: str | None) -> str | None:
-    """Return an address of the web that has nothing secret in it; None for any other one, such as a signed one."""
+    """Return a web address if it has no secret in it; None for any other address, such as a signed one."""
     try:
         parts = urlsplit(url or "")
     except ValueError:
@@ -61,7 +60,7 @@ def public_address(url: str | None) -> str | None:
 
 
 def without_secrets(words: str) -> str:
-    """Return a text with what is secret of the addresses in it left out: queries, passwords, signatures."""
+    """Return a text without the queries, passwords and signatures of the addresses in it."""
     return _PARAMETER.sub(r"\1…", _IN_TEXT.sub(lambda found: _public(found[0]), words))
 
 
@@ -71,20 +70,20 @@ def _public(address: str) -> str:
     head, mark, _ = address.partition("?")
     head, _, fragment = head.partition("#")
     scheme, slashes, rest = re.split(r"((?:\\?/){2})", head, maxsplit=1)
-    place, slash, path = rest.partition("/")
-    user, _, host = place.rpartition("@")
-    # Of a storage this is the id of an Airflow connection, which tells nothing, unless somebody put a password there.
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    # In an object storage URL, the user is the id of an Airflow connection, which is no secret.
     kept = f"{user}@" if user and ":" not in user and not scheme.lower().startswith("http") else ""
     return f"{scheme}{slashes}{kept}{host}{slash}{path}{'?…' if mark or fragment else ''}"
 
 
 def writable(text: str) -> str:
-    """Return a text with a mark in place of each character that cannot be stored everywhere."""
+    """Return a text with a replacement for each character that some databases cannot store."""
     return _UNWRITABLE.sub("\ufffd", text)
 
 
 def secrets_in(url: str) -> list[str]:
-    """Return the parts of an address that are not shown, for whoever masks them in logs and rendered fields."""
+    """Return the secret parts of an address, to mask them in logs and rendered fields."""
     if addresses.youtube_id(url):
         return []
     try:
@@ -98,7 +97,7 @@ def secrets_in(url: str) -> list[str]:
 
 
 def redacted_text(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without the secrets in it, and of characters that can be written down alone."""
+    """Return a text without the given secrets and without characters that some databases cannot store."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return writable(text)

@@ -1,9 +1,9 @@
 """
-What Klap answers, and its status words.
+Models of the responses of Klap's API.
 
-They are read leniently, because the API's documents and its answers differ: unknown fields are kept, a field that
-only some answers carry is optional, an id may be a number, and a list is read entry by entry. Of the answer to a paid
-request nothing but the id is needed.
+Validation is lenient, because Klap's documentation and its responses differ: unknown fields are kept, most fields are
+optional, an id may be a number, and an invalid entry of a list is skipped. The response to a paid request needs only an
+id.
 
 API: https://docs.klap.app/
 """
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 
-#: Characters of a status or an error code, and of Klap's words on a failure, that errors repeat.
-LONGEST_WORD, LONGEST_REASON = 100, 500
+#: Maximum characters of a status or an error code, and of the reason of a failure, in an error.
+LONGEST_CODE, LONGEST_REASON = 100, 500
 
 
 class JobStatus(str, Enum):
-    """The status words of tasks and exports. There are no others: ``done`` or ``success`` never come."""
+    """All statuses of tasks and exports. Klap does not use others such as ``done`` or ``success``."""
 
     PROCESSING = "processing"
     READY = "ready"
@@ -64,11 +64,11 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _as_word(value: Any) -> str | None:
-    return None if value is None else (value if isinstance(value, str) else json.dumps(value))[:LONGEST_WORD]
+    return None if value is None else (value if isinstance(value, str) else json.dumps(value))[:LONGEST_CODE]
 
 
 Id = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
-#: One that is odd counts as one that is not there.
+#: An invalid value counts as missing.
 OptionalId = Annotated[str | None, WrapValidator(_or_none), BeforeValidator(_as_text)]
 OptionalText = Annotated[str | None, WrapValidator(_or_none)]
 #: A time without a zone is in UTC.
@@ -76,13 +76,13 @@ OptionalTime = Annotated[datetime | None, AfterValidator(_in_utc), WrapValidator
 
 
 class _Answer(BaseModel):
-    # Built at the first answer, not when a DAG file is parsed.
+    # Validators are built at the first response, not when a Dag file is parsed.
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 class _Job(_Answer):
     id: Id
-    # Any text: a word that is not known is a case of its own, not a parsing failure.
+    # Any text, because an unknown status is handled later and is not a validation error.
     status: Annotated[str, BeforeValidator(_as_word)]
     error_code: str | None = None
     error: Any = None
@@ -93,35 +93,35 @@ class _Job(_Answer):
     @field_validator("error_code", mode="before")
     @classmethod
     def _code_as_text(cls, value: Any) -> str | None:
-        return None if value is None else without_secrets(str(value))[:LONGEST_WORD]
+        return None if value is None else without_secrets(str(value))[:LONGEST_CODE]
 
     @property
     def failure(self) -> str:
-        """Klap's own words on why the job failed, as far as there are any."""
-        words = [w for w in (self.error_code, self.error_message, self.error, self.message) if w]
-        said = " · ".join(dict.fromkeys(without_secrets(str(w)) for w in words))
-        return said[:LONGEST_REASON] or "Klap gave no reason"
+        """Klap's reason for the failure of the job."""
+        reasons = [each for each in (self.error_code, self.error_message, self.error, self.message) if each]
+        reason = " · ".join(dict.fromkeys(without_secrets(str(each)) for each in reasons))
+        return reason[:LONGEST_REASON] or "Klap gave no reason"
 
 
 class Task(_Job):
     """Answer of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
 
-    #: Where what the job was for is.
+    #: Name of the field with the result of the job.
     output_field: ClassVar[str] = "output_id"
 
     type: OptionalText = None
     output_type: OptionalText = None
-    #: Folder id (video-to-shorts) or project id (video-to-video). Only to be trusted when ``ready``.
+    #: Folder id (video-to-shorts) or project id (video-to-video). Valid only when ``ready``.
     output_id: OptionalId = None
 
     @property
     def has_folder(self) -> bool:
-        """Whether the task makes a folder of shorts, rather than one project."""
+        """Whether the result is a folder of shorts, rather than one project."""
         return self.output_type == "folder" or (self.output_type is None and self.type == "video-to-shorts")
 
     @property
     def output(self) -> str | None:
-        """What the job was for; a job that is ready without it is not quite ready."""
+        """Result of the job. A job that is ``ready`` without a result is not ready yet."""
         return self.output_id
 
 
@@ -133,13 +133,13 @@ class Export(_Job):
     project_id: OptionalId = None
     folder_id: OptionalId = None
     name: OptionalText = None
-    #: Public address of the finished MP4; None until ``ready``. How long it lives is not documented.
+    #: Public address of the MP4 file; None until ``ready``. Its lifetime is not documented.
     src_url: OptionalText = None
     descriptions: Any = None
 
     @property
     def output(self) -> str | None:
-        """What the job was for; a job that is ready without it is not quite ready."""
+        """Result of the job. A job that is ``ready`` without a result is not ready yet."""
         return self.src_url
 
 
@@ -152,17 +152,17 @@ class Project(_Answer):
     created_at: OptionalTime = None
     virality_score: float | None = None
     virality_score_explanation: OptionalText = None
-    #: Length in seconds, in some answers.
+    #: Length in seconds, in some responses.
     duration: float | None = None
-    #: Texts to publish it with, by network; in some answers.
+    #: Texts to publish the short with, by platform, in some responses.
     publication_captions: dict[str, Any] | None = None
     transcript_text: OptionalText = None
 
     @field_validator("virality_score", "duration", mode="before")
     @classmethod
     def _number_or_none(cls, value: Any) -> Any:
-        sound = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
-        return value if sound else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
+        return value if is_number else None
 
     @field_validator("publication_captions", mode="wrap")
     @classmethod
@@ -186,15 +186,15 @@ class UserToken(_Answer):
 AnswerT = TypeVar("AnswerT", bound=_Answer)
 JobT = TypeVar("JobT", bound=_Job)
 
-#: What an answer may wrap a job in, or call its id.
+#: Objects that may contain the job in a response, and prefixes of its id.
 WRAPPERS = ("task", "export", "data", "result", "job")
 
 
 def accepted(model: type[JobT], document: Any) -> JobT:
     """
-    Return the job that a paid request has made. Only its id has to be there, wherever it stands.
+    Return the job in the response to a paid request. It needs only an id, anywhere in the response.
 
-    :raises ValidationError: there is none.
+    :raises ValidationError: the response has no id.
     """
     job_id = _find_id(document)
     fields = document if isinstance(document, dict) and document.get("id") == job_id else {}
@@ -204,7 +204,7 @@ def accepted(model: type[JobT], document: Any) -> JobT:
     )
 
 
-def _sound_id(value: Any) -> bool:
+def _is_id(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, str | int) and bool(str(value).strip())
 
 
@@ -212,7 +212,7 @@ def _find_id(document: Any, depth: int = 3) -> Any:
     if not isinstance(document, dict) or not depth:
         return None
     for name in ("id", *(f"{wrapper}_id" for wrapper in WRAPPERS)):
-        if _sound_id(document.get(name)):
+        if _is_id(document.get(name)):
             return document[name]
     inner = (_find_id(document.get(name), depth - 1) for name in WRAPPERS)
     return next((found for found in inner if found is not None), None)
@@ -220,10 +220,10 @@ def _find_id(document: Any, depth: int = 3) -> Any:
 
 def entries(model: type[AnswerT], document: Any, *, ids: Collection[str] | None = None) -> list[AnswerT]:
     """
-    Return what can be read of a list: an entry that cannot is left out, so that it does not hide the others.
+    Return the valid entries of a list.
 
-    :param ids: of these entries; default: of all.
-    :raises ValidationError: the document is no list, or nothing in it can be read.
+    :param ids: ids of the entries to return; None: all.
+    :raises ValidationError: the document is not a list, or it has no valid entry.
     """
     read = []
     if ids is not None and isinstance(document, list):
@@ -235,7 +235,7 @@ def entries(model: type[AnswerT], document: Any, *, ids: Collection[str] | None 
     return read if read else TypeAdapter(list[model]).validate_python(document)  # type: ignore[valid-type]  # a parameter
 
 
-#: Levels of a document that are read; what lies deeper means nothing.
+#: Maximum levels of nesting in a response. Deeper values are dropped.
 DEEPEST = 40
 
 _FIELDS = {
@@ -243,16 +243,16 @@ _FIELDS = {
     *WRAPPERS,
     *(field for model in (Task, Export, Project, User, UserToken) for field in model.model_fields),
 }
-#: Fields that are no words for people. The token of a user is what was asked for.
+#: Fields with data rather than text. The token of a user is the requested data.
 _DATA = ("type", "output_type", "created_at", "external_access_token")
-#: Fields that are quoted in errors with all that is in them.
+#: Fields that errors quote completely.
 _QUOTED = ("error_code", "error", "error_message", "message", "detail")
 
 _WORDS = {word.value for word in JobStatus}
 
 
 def redacted(document: Any, secrets: Iterable[str]) -> Any:
-    """Return a decoded answer without the secrets in it, and of characters that can be written down alone."""
+    """Return a decoded response without the given secrets and without characters that some databases cannot store."""
     return _redacted(document, tuple(secrets), DEEPEST, quoted=False)
 
 

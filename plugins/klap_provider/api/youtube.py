@@ -1,4 +1,4 @@
-"""What an address of YouTube leads to: one video, or something that Klap cannot cut. Pure."""
+"""Recognize YouTube addresses of videos, playlists, channels and other pages. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9_-]{11}(?![A-Za-z0-9_-])")
-#: Sites where a video has an address. Other names below youtube.com, such as studio.youtube.com, have no videos.
+#: Hosts with pages of videos. Other hosts below youtube.com, such as studio.youtube.com, have none.
 _SITES = ("youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "gaming.youtube.com")
 _EMBEDS = ("youtube-nocookie.com", "www.youtube-nocookie.com")
 _SHORT_LINKS = ("youtu.be", "www.youtu.be")
-#: What the id of a video follows in a path.
+#: Path segments that a video id follows.
 _BEFORE_ID = ("shorts", "live", "embed", "v", "e", "vi")
-#: Eleven characters that are no id: ``/embed/videoseries?list=…`` is a playlist, ``/embed/live_stream`` a channel.
+#: Words of eleven characters that are not ids: ``/embed/videoseries?list=…`` is a playlist, ``/embed/live_stream`` a
+#: channel.
 _NO_IDS = {"videoseries": "a playlist", "live_stream": "a channel"}
 _KINDS = {
     "playlist": "a playlist",
@@ -30,20 +31,20 @@ _KINDS = {
 
 def is_youtube(host: str) -> bool:
     """
-    Return whether a host is one of YouTube's.
+    Return whether a host belongs to YouTube.
 
-    :param host: in lower case, without a dot at the end.
+    :param host: host in lower case, without a dot at the end.
     """
     return host in (*_SHORT_LINKS, *_EMBEDS, "youtube.com") or host.endswith(".youtube.com")
 
 
 def video_in(host: str, path: str, query: str) -> str | None:
     """
-    Return the id of the one video that an address of YouTube leads to, or None.
+    Return the id of the video at a YouTube address; None if it is not the address of one video.
 
-    :param host: one of YouTube's.
-    :param path: of the address.
-    :param query: of the address.
+    :param host: a host of YouTube.
+    :param path: path of the address.
+    :param query: query of the address.
     """
     parts = [unquote(part) for part in path.split("/") if part]
     first = parts[0].lower() if parts else ""
@@ -60,7 +61,7 @@ def video_in(host: str, path: str, query: str) -> str | None:
 
 
 def kind_of(host: str, path: str) -> str:
-    """Return what an address of YouTube that leads to no video leads to, in words."""
+    """Return a description of the page at a YouTube address that is not a video."""
     parts = [unquote(part).lower() for part in path.split("/") if part]
     first = parts[0] if parts else ""
     if first.startswith("@"):
@@ -73,7 +74,7 @@ def kind_of(host: str, path: str) -> str:
 
 
 def _named(query: str) -> str | None:
-    """Return the id in a query, if it names exactly one video."""
+    """Return the video id in a query; None if there is not exactly one."""
     ids = set(parse_qs(query).get("v", ()))
     return _id(ids.pop()) if len(ids) == 1 else None
 
