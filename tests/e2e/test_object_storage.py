@@ -76,6 +76,6 @@ def test_a_mistyped_bucket_fails_at_once_with_nothing_paid_and_none_made(stage: 
 
     assert stage.end_of(run_id) == "failed"
     said = stage.airflow.xcom(DAG_ID, run_id, "submit", key="klap_error")["error"]
-    assert "destination: s3://media_s3@medla/shorts is not there" in said
+    assert "destination: s3://media_s3@medla/shorts does not exist" in said
     assert stage.sandbox.ledger() == []
     assert [bucket["Name"] for bucket in stage.s3.s3.list_buckets()["Buckets"]] == ["media"]

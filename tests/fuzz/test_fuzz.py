@@ -28,7 +28,7 @@ from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ExportRequest
 from klap_provider.errors import KlapConfigError, KlapError, KlapInputError
 from klap_provider.files.allowlist import require_allowed_address
-from klap_provider.files.safe_http import RefusedAddressError, ask
+from klap_provider.files.safe_http import RefusedAddressError, safe_request
 from klap_provider.hooks.client import KlapClient
 from klap_provider.operators import (
     DeliverShortOperator,
@@ -393,7 +393,7 @@ def test_no_spelling_of_a_private_address_is_asked(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect)
         with pytest.raises((RefusedAddressError, requests.RequestException)):
-            ask("GET", f"{scheme}://{host}/a", local=False, timeout=SOON)
+            safe_request("GET", f"{scheme}://{host}/a", local=False, timeout=SOON)
 
 
 @light

@@ -335,7 +335,7 @@ def test_a_run_sends_and_delivers_where_it_may_also_in_a_batch(read: Callable[..
         ({}, "either source_video_urls"),
         ({"source_video_urls": [TALK], "list_path": "/videos.txt"}, "either source_video_urls"),
         ({"source_video_urls": ["# nothing"]}, "names no video"),
-        ({"list_path": "/no/such/videos.txt"}, "there is no file /no/such/videos.txt"),
+        ({"list_path": "/no/such/videos.txt"}, "/no/such/videos.txt does not exist"),
         ({"list_path": "/dev/null"}, "names no video"),
         ({"list_path": "nowhere://bucket/videos.txt"}, "list_path is 'nowhere://bucket/videos.txt': "),
     ],

@@ -53,7 +53,7 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
         ("html", {"code": 502}, "HTTP 502"),
         ("html", {"code": 401}, "Password"),
         ("html", {"code": 403}, "firewall"),
-        ("redirect", {"location": "https://login.example.com/"}, "check the connection's Host"),
+        ("redirect", {"location": "https://login.example.com/"}, "Check the connection's Host"),
         ("empty", {}, "an empty body"),
         ("status", {"code": 429}, "Too many requests"),
         ("drop", {}, "no answer"),
@@ -135,7 +135,9 @@ def test_the_destination_is_tried_as_well(
     monkeypatch.setattr(type(memory), "_open", refuse)
     good, message = KlapHook().test_connection()
     assert not good
-    assert message.startswith(f"{klap.url} accepts the API key. But destination: memory://team/shorts was refused")
+    assert message.startswith(
+        f"{klap.url} accepts the API key. But destination: access to memory://team/shorts was refused"
+    )
 
 
 def refuse(*_: Any, **__: Any) -> None:

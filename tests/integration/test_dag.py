@@ -344,7 +344,7 @@ def test_a_schedule_without_a_video_is_refused(make_dag: Callable[..., DAG]) -> 
 
 
 def test_a_default_that_is_no_address_is_refused(make_dag: Callable[..., DAG]) -> None:
-    with pytest.raises(ValueError, match=r"source_video_url must be a complete address, .*not ' talk\.mp4'"):
+    with pytest.raises(ValueError, match=r"source_video_url is ' talk\.mp4'; it must be a complete address"):
         make_dag("klap_daily", schedule="@daily", source_video_url=" talk.mp4")
 
 

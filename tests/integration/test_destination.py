@@ -128,7 +128,7 @@ def test_where_nobody_says_anything_shorts_go_to_airflows_home(nothing: str | No
 def test_on_several_machines_there_is_no_such_place_and_the_error_says_what_to_do() -> None:
     with pytest.raises(KlapInputError) as refused:
         resolve_destination(None, klap_conn_id="klap_team")
-    for part in ("destination is empty", "s3://", "connection 'klap_team'", "Extra", "share that folder"):
+    for part in ("destination is empty", "s3://", "connection 'klap_team'", "Extra", "all workers share"):
         assert part in str(refused.value)
 
 

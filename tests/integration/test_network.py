@@ -14,7 +14,7 @@ from klap_provider.api import calls
 from klap_provider.api.requests import VideoRequest
 from klap_provider.errors import KlapConfigError, KlapConnectionError
 from klap_provider.files.network import TRUST_STORES
-from klap_provider.files.safe_http import ask
+from klap_provider.files.safe_http import safe_request
 from klap_provider.hooks import KlapHook
 from klap_provider.hooks.async_client import KlapAsyncClient
 from klap_provider.hooks.client import KlapClient
@@ -139,7 +139,7 @@ def test_the_hook_and_downloads_trust_the_same(
     connect(klap.url)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert by_the_hook() == []
-    with ask("GET", f"{klap.root}/spaces/none", local=True, timeout=(5, 5), headers={}) as answer:
+    with safe_request("GET", f"{klap.root}/spaces/none", local=True, timeout=(5, 5), headers={}) as answer:
         assert answer.status_code == 404
 
 
@@ -244,7 +244,7 @@ def test_a_proxy_that_makes_no_sense_is_named_without_its_password(
 ) -> None:
     connect("https://klap.example.com/v2")
     monkeypatch.setenv("ALL_PROXY", proxy)
-    for request in (poll, lambda: ask("GET", "https://talks.example.com/a", local=False, timeout=(1, 1))):
+    for request in (poll, lambda: safe_request("GET", "https://talks.example.com/a", local=False, timeout=(1, 1))):
         with pytest.raises(KlapConfigError, match=r"HTTPS_PROXY.*Correct the variable") as wrong:
             request()
         assert wrong.value.refused

@@ -164,8 +164,8 @@ def test_the_signature_is_in_nothing_that_airflow_keeps_or_klap_makes_it_say(
 
 
 MISSING = [
-    pytest.param("s3://media_s3@medla/a.mp4", KlapStorageError, r"medla/a\.mp4 is not there.*bucket", id="bucket"),
-    pytest.param("s3://media_s3@media/b.mp4", KlapStorageError, r"media/b\.mp4 is not there.*path", id="video"),
+    pytest.param("s3://media_s3@medla/a.mp4", KlapStorageError, r"medla/a\.mp4 does not exist.*bucket", id="bucket"),
+    pytest.param("s3://media_s3@media/b.mp4", KlapStorageError, r"media/b\.mp4 does not exist.*path", id="video"),
     pytest.param("s3://media_s3@media/talks", KlapInputError, "is a folder", id="folder"),
     pytest.param("s3://media_s4@media/a.mp4", KlapInputError, "no Airflow connection 'media_s4'", id="connection"),
     pytest.param("gs://media_gs@media/a.mp4", KlapInputError, "Install the Airflow provider", id="provider"),
@@ -196,7 +196,9 @@ def test_a_video_that_is_not_there_is_told_before_anything_is_paid(
 def test_a_video_that_may_not_be_read_is_told_before_anything_is_paid(
     klap: Sandbox, submit: Callable[..., Played]
 ) -> None:
-    with pytest.raises(KlapStorageError, match=r"^source_video_url: .* was refused .*Check the credentials") as failure:
+    with pytest.raises(
+        KlapStorageError, match=r"^source_video_url: .* was refused .*Check the credentials and"
+    ) as failure:
         submit().run()
     assert not failure.value.transient
     assert klap.requests("POST") == []
@@ -241,7 +243,7 @@ def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(
 
 
 NOWHERE = [
-    pytest.param("s3://media_s3@medla/shorts", KlapStorageError, "medla/shorts is not there", id="bucket"),
+    pytest.param("s3://media_s3@medla/shorts", KlapStorageError, "medla/shorts does not exist", id="bucket"),
     pytest.param("s3://media_s4@media/shorts", KlapInputError, "no Airflow connection 'media_s4'", id="connection"),
     pytest.param("gs://media/shorts", KlapInputError, "Install the Airflow provider", id="provider"),
 ]
@@ -267,7 +269,7 @@ def test_a_destination_that_is_not_there_is_told_before_anything_is_paid_and_nev
 def test_a_destination_that_may_not_be_written_to_is_told_before_anything_is_paid(
     klap: Sandbox, submit: Callable[..., Played]
 ) -> None:
-    with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials"):
+    with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials and"):
         submit("https://example.com/talk.mp4", destination="s3://media_s3@media/shorts").run()
     assert klap.requests("POST") == []
 

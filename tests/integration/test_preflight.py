@@ -130,13 +130,13 @@ def test_pages_that_klap_has_announced_to_read_are_only_doubted(
 @pytest.mark.parametrize(
     ("path", "fault", "said"),
     [
-        ("/gone.mp4", {}, "gone.mp4 is no video: HTTP 404"),
-        ("/sample.mp4", {"action": "html"}, "sample.mp4 is no video: a web page"),
-        ("/sample.mp4", {"action": "status", "code": 410}, "sample.mp4 is no video: HTTP 410"),
+        ("/gone.mp4", {}, "gone.mp4 is not a video: HTTP 404"),
+        ("/sample.mp4", {"action": "html"}, "sample.mp4 is not a video: a web page"),
+        ("/sample.mp4", {"action": "status", "code": 410}, "sample.mp4 is not a video: HTTP 410"),
         (
             "/sample.mp4?sig=s3cr3ts3cr3t",
             {"action": "status", "code": 200, "headers": {"Content-Type": "image/png"}},
-            "is no video: a picture",
+            "is not a video: a picture",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_what_cannot_be_checked_is_sent_with_a_warning(
     klap.fault("*", SAMPLE, times=None, **fault)
     airflow(submit(operator, klap.sample)).run()
     assert len(klap.ledger("task")) == 1
-    assert f"{klap.sample} could not be checked from here: " in capsys.readouterr().out
+    assert f"{klap.sample} could not be checked from this worker: " in capsys.readouterr().out
 
 
 def test_a_run_that_has_paid_goes_on_although_the_video_has_gone(klap: Sandbox, airflow: Airflow) -> None:
@@ -183,8 +183,8 @@ def test_a_run_that_has_paid_goes_on_although_the_video_has_gone(klap: Sandbox, 
     [
         ("talk.mp4", None),
         ("talk", None),
-        ("logo.PNG", "its name is that of a picture (image/png)"),
-        ("index.html", "its name is that of a web page (text/html)"),
+        ("logo.PNG", "its name is the name of a picture (image/png)"),
+        ("index.html", "its name is the name of a web page (text/html)"),
         ("nowhere.mp4", "there is no such object"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(stora
 
 
 def test_a_missing_bucket_is_told_and_never_made(storage: Emulator) -> None:
-    with pytest.raises(KlapStorageError, match=r"^destination: .*medla/shorts is not there") as failure:
+    with pytest.raises(KlapStorageError, match=r"^destination: .*medla/shorts does not exist") as failure:
         check_destination(f"{storage.scheme}://media@medla/shorts")
     assert not failure.value.transient
     assert storage.buckets() == ["media"]
@@ -74,7 +74,7 @@ def test_refused_credentials_are_told_before_anything_is_paid(
     task = airflow(
         lambda: SubmitShortsOperator(task_id="submit", source_video_url="https://e.com/a", destination=there)
     )
-    with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials") as failure:
+    with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials and") as failure:
         task.run()
     assert not failure.value.transient
     task = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=f"{there}/a.mp4"))
@@ -100,8 +100,8 @@ def test_a_video_that_is_not_there_or_is_a_folder_is_told_before_anything_is_pai
     there = put(storage, "talks/a.mp4", b"a talk")
     missing, folder = there.replace("a.mp4", "b.mp4"), there.removesuffix("/a.mp4")
     for url, kind, words in (
-        (missing, KlapStorageError, "is not there"),
-        (there.replace("@media/", "@medla/"), KlapStorageError, "is not there"),
+        (missing, KlapStorageError, "does not exist"),
+        (there.replace("@media/", "@medla/"), KlapStorageError, "does not exist"),
         (folder, KlapInputError, "is a folder"),
     ):
         with pytest.raises(kind, match=f"^source_video_url: .* {words}"):

@@ -12,7 +12,7 @@ from airflow.sdk.io import attach
 
 from klap_provider.errors import KlapError, KlapInputError
 from klap_provider.files.signing import signed
-from klap_provider.files.storage import Writer, atomic_file, folder_at, part_name, path_at, storage_faults, text_at
+from klap_provider.files.storage import Writer, atomic_file, folder_at, part_name, path_at, storage_errors, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,14 +184,14 @@ def test_no_error_repeats_a_password_in_an_address(url: str) -> None:
         with pytest.raises(KlapInputError, match=r"destination|list_path") as wrong:
             use()
         assert "s3cr3t" not in str(wrong.value)
-    with pytest.raises(KlapError) as failed, storage_faults("destination", url):
+    with pytest.raises(KlapError) as failed, storage_errors("destination", url):
         raise OSError(f"no answer from {url}")
     assert "s3cr3t" not in str(failed.value)
 
 
 def test_no_error_repeats_a_signature_in_the_address_of_a_list() -> None:
     attach("memory", fs=fsspec.filesystem("memory"))
-    with pytest.raises(KlapInputError, match=r"there is no file memory://media/in") as wrong:
+    with pytest.raises(KlapInputError, match=r"memory://media/in\.csv\S* does not exist") as wrong:
         text_at("list_path", "memory://media/in.csv?sig=s3cr3ts3cr3t")
     assert "s3cr3t" not in str(wrong.value)
 
@@ -205,7 +205,7 @@ def test_a_storage_that_cannot_sign_tells_no_secret(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("https://storage.example.com/a.mp4?X-Amz-Signature=s3cr3t is odd")
 
     monkeypatch.setattr(type(memory), "sign", sign)
-    with pytest.raises(KlapInputError, match=r"no signed address can be made of memory://media/a\.mp4") as wrong:
+    with pytest.raises(KlapInputError, match=r"the address memory://media/a\.mp4 cannot be signed") as wrong:
         signed("memory://media/a.mp4")
     assert "s3cr3t" not in str(wrong.value)
     memory.rm("/media", recursive=True)

@@ -65,11 +65,11 @@ def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_ha
     tmp_path: Path, told: Callable[..., StoredFile]
 ) -> None:
     told()
-    gone = r"^The file is gone: .*/nothing\.mp4 was delivered"
+    gone = r"^The file .*/nothing\.mp4 was deleted or moved"
     for url, words in (
         (f"file://{tmp_path}/nothing.mp4", gone),
         ("memory://elsewhere/nothing.mp4", gone),
-        (f"file://{tmp_path}/nowhere/nothing.mp4", rf"^This machine has no folder {tmp_path}/nowhere: "),
+        (f"file://{tmp_path}/nowhere/nothing.mp4", rf"^This machine has no folder {tmp_path}/nowhere\. "),
     ):
         with pytest.raises(KlapMissingFileError, match=words) as missing:
             stored_file(url)
@@ -87,7 +87,7 @@ def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(
         raise PermissionError(path)
 
     monkeypatch.setattr(ObjectStoragePath("memory://bucket").fs, "info", refused)
-    with pytest.raises(KlapStorageError, match=r"^path: memory://bucket/short\.mp4 was refused"):
+    with pytest.raises(KlapStorageError, match=r"^path: access to memory://bucket/short\.mp4 was refused"):
         stored_file("memory://bucket/short.mp4")
 
 

@@ -8,7 +8,7 @@ from klap_provider.files.mp4 import BoxWalk
 from tests.support.videos import box
 
 LONG = b"\0\0\0\x01mdat" + (16 + 5).to_bytes(8, "big") + b"frame"
-SHORT = "a box is shorter than its own head"
+SHORT = "a box is shorter than its header"
 OPEN = b"\0\0\0\0mdat" + b"frames without end"
 FTYP, MOOV, MDAT, MOOF = box("ftyp", b"isom"), box("moov", b"index"), box("mdat", b"frames"), box("moof", b"f")
 
@@ -22,14 +22,14 @@ WHOLE = [
 ]
 NOT_WHOLE = [
     pytest.param(b"", "it has no ftyp and no moov and no mdat box", id="nothing"),
-    pytest.param(b"<!DOCTYPE html><html>", "it does not begin as an MP4", id="a web page"),
-    pytest.param(MOOV + MDAT, "it does not begin as an MP4", id="another beginning"),
+    pytest.param(b"<!DOCTYPE html><html>", "it does not start like an MP4", id="a web page"),
+    pytest.param(MOOV + MDAT, "it does not start like an MP4", id="another beginning"),
     pytest.param(FTYP, "it has no moov and no mdat box", id="its beginning alone"),
     pytest.param(FTYP + MDAT, "it has no moov box", id="no index"),
     pytest.param(FTYP + OPEN, "it has no moov box", id="no index, and pictures to the end"),
     pytest.param(FTYP + MOOV, "it has no mdat box", id="no pictures"),
     pytest.param(
-        FTYP + MOOV + MOOF + MDAT + MOOF, "its last fragment has no pictures", id="a fragment without its pictures"
+        FTYP + MOOV + MOOF + MDAT + MOOF, "its last fragment has no media data", id="a fragment without its pictures"
     ),
     pytest.param(FTYP + MOOV + b"\0\0\0\x07mdat", SHORT, id="a size below its head"),
     pytest.param(FTYP + MOOV + b"\0\0\0\x01mdat" + (15).to_bytes(8, "big"), SHORT, id="a long one likewise"),

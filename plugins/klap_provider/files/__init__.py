@@ -1,1 +1,1 @@
-"""Bytes: to and from the team's storage."""
+"""Read, write and download files."""

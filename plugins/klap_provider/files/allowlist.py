@@ -20,10 +20,10 @@ def require_allowed_address(field: str, address: str, allowed: Sequence[str] | N
     """
     Refuse an address that a run may not use. Sends no request to any storage.
 
-    Links in a path on this machine are followed first.
+    Symbolic links in a local path are followed first.
 
     :param field: ``list_path``, ``source_video_url`` or ``destination``.
-    :param address: the value that the run was given.
+    :param address: value of the field.
     :param allowed: prefixes that the Dag file allows. None: those of the configuration, see :func:`configured`.
     :raises KlapInputError: no prefix covers the address.
     """
@@ -62,8 +62,7 @@ def served_address(path: str) -> str:
 
     It must be below a prefix of ``[klap] allowed_destinations`` in the API server's own configuration, with the same
     storage connection. Without that setting no file is sent. The allowlist of a Dag file does not count, because a Dag
-    author is not an administrator of the API server. Sends no request to any storage. Links on this machine are
-    followed.
+    author is not an administrator of the API server. Sends no request to any storage. Symbolic links are followed.
 
     :param path: the path that a task recorded.
     :raises KlapNotServedError: no prefix covers it.
@@ -73,7 +72,7 @@ def served_address(path: str) -> str:
         location = Location.parse(path)
     except ValueError as problem:
         raise KlapNotServedError(f"The API server does not send {redaction.shown(path)!r}: {problem}.") from None
-    # The text first: a path that is not allowed never reaches the disk.
+    # Check the text first, so that a path that is not allowed is not looked up on the disk.
     real = _resolved(location) if _serves(location) else None
     if real is None or not _serves(real, _resolved):
         raise KlapNotServedError(
@@ -84,7 +83,7 @@ def served_address(path: str) -> str:
 
 
 def is_served(path: str) -> bool:
-    """Return whether the API server may send a delivered file, by its text alone, which costs nothing."""
+    """Return whether the API server may send a delivered file, judging only by its path."""
     try:
         return _serves(Location.parse(path))
     except (ValueError, KlapConfigError):  # a request for the file shows the error

@@ -1,4 +1,4 @@
-"""Fetching an exported video: streamed, checked, and never with the API key."""
+"""Download an exported video, and check that it is complete."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from urllib3.exceptions import HTTPError
 from klap_provider.api.redaction import shown, writable
 from klap_provider.errors import KlapDownloadError
 from klap_provider.files.mp4 import BoxWalk
-from klap_provider.files.safe_http import RefusedAddressError, ask
+from klap_provider.files.safe_http import RefusedAddressError, safe_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNK = 1024 * 1024
 
-#: Characters of a ``Content-Type`` that an error repeats.
+#: Maximum characters of a ``Content-Type`` in an error.
 LONGEST_TYPE = 100
 
 
 @dataclass(frozen=True)
 class Limits:
     """
-    What a download may take.
+    Limits of a download.
 
-    :param max_bytes: size of the file at most.
-    :param max_seconds: time for the whole download.
+    :param max_bytes: maximum size of the file in bytes.
+    :param max_seconds: maximum seconds for the whole download.
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for the next bytes.
-    :param local: whether the video may be on this machine or its network, as it is where Klap is.
+    :param local: whether the address may be on this machine or in a private network, because Klap's API is, too.
     """
 
     max_bytes: int
@@ -48,7 +48,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was written: size in bytes and SHA-256 in hex."""
+    """Size in bytes and SHA-256 in hex of a downloaded file."""
 
     size: int
     sha256: str
@@ -56,15 +56,15 @@ class Fetched:
 
 def stored(source: IO[bytes]) -> tuple[str, str | None]:
     """
-    Read a stored video once through, in constant memory.
+    Read a stored video in constant memory.
 
-    :return: its SHA-256 in hex, and what keeps it from being a whole MP4, if anything does.
+    :return: its SHA-256 in hex, and why it is not a complete MP4 file; None if it is.
     """
     boxes, digest = BoxWalk(), hashlib.sha256()
     while chunk := source.read(CHUNK):
         boxes.feed(chunk)
         digest.update(chunk)
-    problem = boxes.problem or ("its last box does not say where it ends" if boxes.is_open else None)
+    problem = boxes.problem or ("its last box has no length" if boxes.is_open else None)
     return digest.hexdigest(), problem
 
 
@@ -72,17 +72,17 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     """
     Stream a video to an open file in constant memory.
 
-    Only https is followed, plain http on this machine alone, over at most three redirects, and by the rule of
+    Only https is allowed, or http on this machine, with at most three redirects. The API key is never sent. See
     :mod:`klap_provider.files.safe_http`.
 
-    :raises KlapDownloadError: it is not whole, not a video, too large, too slow, or at an address that is refused.
+    :raises KlapDownloadError: the file is incomplete, not an MP4, too large or too slow, or its address is not allowed.
     """
     deadline = time.monotonic() + limits.max_seconds
     try:
-        with _open(url, limits) as response, _hung_up_at(deadline, response):
+        with _open(url, limits) as response, _closed_at(deadline, response):
             if response.status_code != 200:
                 raise KlapDownloadError(
-                    f"{shown(url)} answered {response.status_code}. The address is read from Klap afresh on each try.",
+                    f"{shown(url)} answered {response.status_code}. The next try gets a new address from Klap.",
                     transient=True,
                 )
             return _copy(response, sink, limits, deadline)
@@ -90,13 +90,13 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
         if time.monotonic() >= deadline:
             raise _too_slow(shown(url), limits) from None
         raise KlapDownloadError(
-            f"The download of {shown(url)} broke off ({type(failure).__name__}).", transient=True
-        ) from None  # whose text has the whole address in it
+            f"The download of {shown(url)} was interrupted ({type(failure).__name__}).", transient=True
+        ) from None  # the text of the original error contains the signed address
 
 
 def _open(url: str, limits: Limits) -> requests.Response:
     try:
-        return ask(
+        return safe_request(
             "GET",
             url,
             local=limits.local,
@@ -110,14 +110,14 @@ def _open(url: str, limits: Limits) -> requests.Response:
 
 
 @contextmanager
-def _hung_up_at(deadline: float, response: requests.Response) -> Iterator[None]:
-    """Hang up at the deadline: a server that drips what is no content, such as trailers, keeps a single read busy."""
+def _closed_at(deadline: float, response: requests.Response) -> Iterator[None]:
+    """Close the connection at the deadline, because a server can keep a single read busy without sending content."""
 
-    def hang_up() -> None:
-        with suppress(Exception):  # it may be over just now
+    def close() -> None:
+        with suppress(Exception):  # the response may have ended
             response.raw.shutdown()
 
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), close)
     timer.daemon = True
     timer.start()
     try:
@@ -127,14 +127,14 @@ def _hung_up_at(deadline: float, response: requests.Response) -> Iterator[None]:
 
 
 def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
-    # What the server says of its length, None if nothing. That as much comes is seen to by urllib3.
+    # The Content-Length; None if there is none. urllib3 checks that as many bytes arrive.
     name, announced = shown(response.url), response.raw.length_remaining
     if announced is not None and announced > limits.max_bytes:
         raise _too_large(name, announced, limits)
     size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
-    with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as beside:
-        hashed = beside.submit(digest.update, b"")
-        # What has arrived, rather than whole chunks: a server that only drips must meet the time limit too.
+    with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as pool:
+        hashed = pool.submit(digest.update, b"")
+        # read1 returns what has arrived, so that the time limit holds for a slow server, too.
         while chunk := response.raw.read1(CHUNK):
             size += len(chunk)
             boxes.feed(chunk)
@@ -147,17 +147,17 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
                 raise _too_large(name, size, limits)
             if time.monotonic() >= deadline:
                 raise _too_slow(name, limits, size)
-            hashed.result()  # one chunk at a time, while it is written and the next one is on its way
-            hashed = beside.submit(digest.update, chunk)
+            hashed.result()  # a chunk is hashed while it is written and the next one arrives
+            hashed = pool.submit(digest.update, chunk)
             sink.write(chunk)
     if time.monotonic() >= deadline:
         raise _too_slow(name, limits, size)
     problem = boxes.problem
     if boxes.is_open and announced is None and not response.raw.chunked:
-        problem = "neither the server nor its last box says where it ends"
+        problem = "neither the server nor its last box has a length"
     if problem:
         raise KlapDownloadError(
-            f"{name} is not a whole MP4 video ({size} bytes{_encoded(response)}): {problem}.", transient=True
+            f"{name} is not a complete MP4 video ({size} bytes{_encoded(response)}): {problem}.", transient=True
         )
     return Fetched(size, digest.hexdigest())
 
@@ -165,14 +165,14 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
 def _too_slow(name: str, limits: Limits, size: int = 0) -> KlapDownloadError:
     return KlapDownloadError(
         f"{name} was not complete after {limits.max_seconds:g} s ({size} bytes so far). "
-        "If it is just slow, raise download_timeout.",
+        "If the connection is slow, raise download_timeout.",
         transient=True,
     )
 
 
 def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
     return KlapDownloadError(
-        f"{name} has {size} bytes or more, the limit is {limits.max_bytes}. To fetch it, raise max_bytes.",
+        f"{name} has at least {size} bytes, but the limit is {limits.max_bytes}. To download it, raise max_bytes.",
         transient=False,
     )
 
@@ -182,8 +182,8 @@ def _content_type(response: requests.Response) -> str:
 
 
 def _encoded(response: requests.Response) -> str:
-    """Return what to say of a body that is compressed although the request asked for it as it is."""
+    """Return a note on a body that is encoded although the request did not allow it."""
     encoding = response.headers.get("Content-Encoding", "").strip()
     if encoding.lower() in ("", "identity"):
         return ""
-    return f", sent with Content-Encoding {writable(encoding[:LONGEST_TYPE])} although the request asked for identity"
+    return f", sent with Content-Encoding {writable(encoding[:LONGEST_TYPE])} although the request allows only identity"

@@ -1,19 +1,19 @@
-"""Whether an MP4 is whole, told from its boxes while its bytes come by."""
+"""Check that an MP4 file is complete while its bytes are read."""
 
 from __future__ import annotations
 
 _SHORT, _LONG = 8, 16
 
-#: Sizes that mean something else: the next eight bytes are the size; the box goes on to the end of the file.
+#: Special sizes: the next eight bytes have the size; the box extends to the end of the file.
 _SIZE_FOLLOWS, _TO_THE_END = 1, 0
 
 
 class BoxWalk:
     """
-    A walk over the boxes of an MP4, from one to the next, of which no more than a head of 16 bytes is kept.
+    Walks over the boxes of an MP4 file, and keeps only a header of up to 16 bytes.
 
-    Each box says how long it is, so that a file that was cut ends within one; its index (``moov``) and its pictures
-    (``mdat``) have to be there. A file in fragments has a ``moof`` before each further ``mdat``.
+    Each box has its length, so a truncated file ends within a box. The index (``moov``) and the media data (``mdat``)
+    must be present. A fragmented file has a ``moof`` before each further ``mdat``.
     """
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class BoxWalk:
         self._left = 0
         self._boxes: set[bytes] = set()
         self._last = b""
-        #: Why no further byte can make it an MP4; None if one can.
+        #: Why the file cannot be an MP4, whatever follows; None if it can.
         self.broken: str | None = None
-        #: Whether the last box goes on to the end of the file, wherever that is: then a cut does not show.
+        #: Whether the last box extends to the end of the file, so that a truncated file cannot be detected.
         self.is_open = False
 
     def feed(self, chunk: bytes) -> None:
-        """Go on with the next bytes of the file."""
+        """Read the next bytes of the file."""
         at = 0
         while at < len(chunk) and not self.is_open and self.broken is None:
             if self._left:
@@ -42,14 +42,14 @@ class BoxWalk:
 
     @property
     def problem(self) -> str | None:
-        """What keeps the bytes so far from being a whole MP4; None if nothing does."""
+        """Why the bytes so far are not a complete MP4 file; None if they are."""
         if self.broken is not None:
             return self.broken
         if self._left or self._head:
             return "it ends within a box"
         if missing := [kind.decode() for kind in (b"ftyp", b"moov", b"mdat") if kind not in self._boxes]:
             return f"it has no {' and no '.join(missing)} box"
-        return "its last fragment has no pictures" if self._last == b"moof" else None
+        return "its last fragment has no media data" if self._last == b"moof" else None
 
     @property
     def _wanted(self) -> int:
@@ -61,11 +61,11 @@ class BoxWalk:
             size = _size(self._head[8:])
         self._head = b""
         if not self._last and kind != b"ftyp":
-            self.broken = "it does not begin as an MP4"
+            self.broken = "it does not start like an MP4"
         elif size == _TO_THE_END and length == _SHORT:
             self.is_open = True
         elif size < length:
-            self.broken = "a box is shorter than its own head"
+            self.broken = "a box is shorter than its header"
         else:
             self._left = size - length
         self._boxes.add(kind)

@@ -1,7 +1,8 @@
 """
-The trust store and the proxy for requests that leave this machine: the same for requests on workers and for aiohttp in
-the triggerer, by the environment variables that requests documents, and by ``SSL_CERT_FILE``, which Python's ssl reads.
-And the time limit of a whole request, which requests does not have.
+Trust store, proxy and total time limit of requests.
+
+The trust store and the proxy come from the environment variables that requests documents, and from ``SSL_CERT_FILE``.
+They are the same for requests on workers and for aiohttp in the triggerer.
 """
 
 from __future__ import annotations
@@ -24,23 +25,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Variables that name a file or a folder of certificates, the first one that is set counts.
+#: Environment variables with a file or a folder of certificates. The first one that is set counts.
 TRUST_STORES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 class OverdueError(Exception):
-    """A request was given up, because it took longer than it may."""
+    """A request exceeded its time limit."""
 
 
 def within(seconds: float, send: Callable[[], T]) -> T:
     """
-    Return what a request returns, if that comes in time.
+    Return the response of a request within a time limit.
 
-    Neither a timeout of requests nor a pool of threads bounds the time of a request. The timeout starts again with each
-    byte, and does not cover name resolution. The threads of a pool are joined at the end of the process.
+    The timeout of requests restarts with each byte and does not cover DNS. A thread pool waits for its threads at the
+    end of the process. So the request runs in a thread of its own.
 
-    :param send: sends the request. It continues in its thread if it is given up.
-    :raises OverdueError: the time is up.
+    :param seconds: the time limit.
+    :param send: sends the request. After the time limit, it continues in its thread.
+    :raises OverdueError: the time limit has passed.
     """
     outcome: Future[T] = Future()
 
@@ -62,7 +64,7 @@ def within(seconds: float, send: Callable[[], T]) -> T:
 @dataclass(frozen=True)
 class Route:
     """
-    How requests to an address leave this machine.
+    Trust store and proxy of requests to an address.
 
     :param trust_store: file or folder of the certificates that are trusted.
     :param proxy: address of the proxy; None: no proxy.
@@ -78,9 +80,9 @@ class Route:
 
 def route_to(url: str) -> Route:
     """
-    Return how requests to an address leave this machine. Reads files.
+    Return the trust store and the proxy of requests to an address. Reads files.
 
-    :raises KlapConfigError: a variable names a trust store that cannot be read, or a proxy that makes no sense.
+    :raises KlapConfigError: an environment variable has an unreadable trust store or an invalid proxy.
     """
     return Route(trust_store(), proxy_for(url))
 
@@ -89,8 +91,8 @@ def proxy_for(url: str) -> str | None:
     """
     Return the address of the proxy for requests to an address; None: no proxy.
 
-    :raises KlapConfigError: the environment names a proxy that makes no sense. The address is not repeated: it may have
-        a password in it.
+    :raises KlapConfigError: the proxy in the environment is invalid. The message does not repeat its address, which may
+        contain a password.
     """
     named = select_proxy(url, get_environ_proxies(url))
     if not named:
@@ -99,35 +101,35 @@ def proxy_for(url: str) -> str | None:
     try:
         parts = urlsplit(proxy)
         is_socks = parts.scheme.startswith("socks")
-        is_sound = (is_socks or parts.scheme in ("http", "https")) and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port that is no number
-        is_socks = is_sound = False
-    if not is_sound:
+        is_valid = (is_socks or parts.scheme in ("http", "https")) and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is not a number
+        is_socks = is_valid = False
+    if not is_valid:
         raise KlapConfigError(
-            "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is not an address such as "
-            "http://user:password@proxy.example.com:3128. Correct the variable; write special characters of the "
-            "password as %23 and the like."
+            "The proxy in the environment (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is not an address such as "
+            "http://user:password@proxy.example.com:3128. Correct the variable. Escape special characters of the "
+            "password, such as %23 for #."
         )
     if is_socks:
         raise KlapConfigError(
-            f"The environment names a {parts.scheme} proxy, and only HTTP proxies are supported. Name one of these in "
-            "HTTPS_PROXY, or Klap's host in NO_PROXY."
+            f"The environment has a {parts.scheme} proxy, but only HTTP proxies are supported. Set HTTPS_PROXY to an "
+            "HTTP proxy, or add Klap's host to NO_PROXY."
         )
     return proxy
 
 
 def trust_store() -> str:
     """
-    Return the file or folder of the certificates that are trusted. Default: those of the package certifi.
+    Return the file or folder of the trusted certificates. Default: the certificates of the package certifi.
 
-    :raises KlapConfigError: a variable names one that cannot be read.
+    :raises KlapConfigError: the file or folder in an environment variable cannot be read.
     """
     for name in TRUST_STORES:
         if path := os.environ.get(name):
             try:
                 _context(path)
             except OSError as failure:
-                # Now, and by name: requests would report some of these as a request that Klap may have received.
+                # requests would report some of these errors as if Klap might have received the request.
                 raise KlapConfigError(
                     f"The certificates in {path} ({name}) cannot be read on this machine: {failure}. Correct the "
                     "environment variable, or put the file there."

@@ -1,8 +1,8 @@
 """
-Check that there is a video at an address, before a run is made for it or anything is paid.
+Check that there is a video at an address, before anything is paid.
 
-Any doubt counts in favour of the video: Klap may reach what this worker does not. So does a host inside the network:
-what it answers is not told to whoever can write a list. Pages of YouTube are not asked.
+Only a certain problem is an error, because Klap may reach an address that this worker cannot reach. Hosts in a private
+network are not requested, so that nobody can probe the network with a list of videos. YouTube pages are not requested.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 GONE = (404, 410)
 CONNECT_AND_READ_SECONDS = (3, 5)
-#: Seconds for the headers of an answer, redirects included.
+#: Maximum seconds until the headers of a response, including redirects.
 LONGEST = 15.0
 AT_ONCE = 16
 ONE_BYTE = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
 
-#: What no video is sent as. Anything else may be one: servers do not know every kind of video.
+#: Content types that are not videos. Any other type may be a video, because servers do not know all video formats.
 NO_VIDEOS = {
     "text/html": "a web page",
     "application/xhtml+xml": "a web page",
     "application/pdf": "a document",
     "application/json": "JSON",
 }
-#: Sites whose pages Klap has announced to read: whether it does by now, this check cannot tell.
+#: Sites that Klap plans to support. Klap may support them already.
 ANNOUNCED = ("drive.google.com", "drive.usercontent.google.com", "twitch.tv", "www.twitch.tv", "m.twitch.tv")
 
 
 class Finding(NamedTuple):
     """
-    What is known of the video at an address.
+    Result of a check.
 
-    :param problem: why it certainly is none; None if it may be one.
-    :param doubt: why that could not be checked; None if it could.
+    :param problem: why there is certainly no video; None if there may be one.
+    :param doubt: why the address could not be checked; None if it was checked.
     """
 
     problem: str | None = None
@@ -53,38 +53,38 @@ class Finding(NamedTuple):
 
 def require_video(url: str, *, local: bool, warn: Callable[..., None]) -> None:
     """
-    Refuse the address of a source video that certainly leads to none; warn if that could not be checked.
+    Refuse an address that certainly has no video. Log a warning if it could not be checked.
 
-    :param local: whether a host on this machine or its network may be asked.
+    :param local: whether a host on this machine or in a private network may be requested.
     :param warn: logs a warning.
     :raises KlapInputError: there is no video.
     """
     found = check_video(url, local=local)
     if found.problem:
         raise KlapInputError(
-            f"Nothing was sent to Klap. source_video_url: {shown(url)} is no video: {found.problem}. Give the address "
-            "of the video file itself, or a YouTube link."
+            f"Nothing was sent to Klap. source_video_url: {shown(url)} is not a video: {found.problem}. Give the "
+            "address of a video file, or a YouTube link."
         )
     if found.doubt:
-        warn("%s could not be checked from here: %s. Klap may reach it.", shown(url), found.doubt)
+        warn("%s could not be checked from this worker: %s. Klap may still reach it.", shown(url), found.doubt)
 
 
 def problems(urls: Mapping[str, bool]) -> dict[str, str]:
     """
-    Return those of the URLs that certainly lead to no video, each with the reason.
+    Return the URLs that certainly have no video, each with the reason.
 
-    :param urls: for each URL whether a host on this machine or its network may be asked.
+    :param urls: for each URL, whether a host on this machine or in a private network may be requested.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = {url: pool.submit(check_video, url, local=local) for url, local in urls.items()}
-    return {url: problem for url, found in asked.items() if (problem := found.result().problem)}
+        checks = {url: pool.submit(check_video, url, local=local) for url, local in urls.items()}
+    return {url: problem for url, found in checks.items() if (problem := found.result().problem)}
 
 
 def check_video(url: str, *, local: bool) -> Finding:
     """
-    Return what is known of the video at an address.
+    Check whether there is a video at an address.
 
-    :param local: whether a host on this machine or its network may be asked.
+    :param local: whether a host on this machine or in a private network may be requested.
     """
     if urlsplit(url).scheme not in WEB:
         return _in_storage(url)
@@ -92,16 +92,18 @@ def check_video(url: str, *, local: bool) -> Finding:
         return Finding()
     import requests
 
-    from klap_provider.files.safe_http import RefusedAddressError, ask
+    from klap_provider.files.safe_http import RefusedAddressError, safe_request
 
     found = Finding()
-    # To some servers only a GET is a question: it has the last word where a HEAD is not answered well.
+    # Some servers answer only GET correctly, so GET decides if HEAD fails.
     for method, headers in (("HEAD", {}), ("GET", ONE_BYTE)):
         try:
-            answer = ask(method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers, longest=LONGEST)
-            found = _judged(answer)
+            response = safe_request(
+                method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers, longest=LONGEST
+            )
+            found = _finding(response)
         except RefusedAddressError:
-            return Finding(doubt="its host, or one that it redirects to, is not asked")
+            return Finding(doubt="its host, or the host of a redirect, is in a private network")
         except requests.RequestException as failure:
             found = Finding(doubt=type(failure).__name__)
         if found == Finding():
@@ -111,14 +113,14 @@ def check_video(url: str, *, local: bool) -> Finding:
     return found
 
 
-def _judged(answer: requests.Response) -> Finding:
-    with answer:
-        status, sent_as = answer.status_code, answer.headers.get("Content-Type", "")
+def _finding(response: requests.Response) -> Finding:
+    with response:
+        status, content_type = response.status_code, response.headers.get("Content-Type", "")
     if status in GONE:
         return Finding(problem=f"HTTP {status}")
     if not 200 <= status < 300:
         return Finding(doubt=f"HTTP {status}")
-    return Finding(problem=_no_video(sent_as.partition(";")[0].strip().lower()))
+    return Finding(problem=_no_video(content_type.partition(";")[0].strip().lower()))
 
 
 def _no_video(kind: str | None) -> str | None:
@@ -131,9 +133,9 @@ def _in_storage(url: str) -> Finding:
     from klap_provider.files.storage import path_at
 
     if problem := _no_video(mimetypes.guess_type(urlsplit(url).path)[0]):
-        return Finding(problem=f"its name is that of {problem}")
+        return Finding(problem=f"its name is the name of {problem}")
     try:
-        there = path_at("source_video_url", url).exists()
-    except Exception as failure:  # of whatever library talks to that storage
+        exists = path_at("source_video_url", url).exists()
+    except Exception as failure:  # any error of the storage's library
         return Finding(doubt=type(failure).__name__)
-    return Finding(problem=None if there else "there is no such object")
+    return Finding(problem=None if exists else "there is no such object")

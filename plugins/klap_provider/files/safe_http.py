@@ -1,12 +1,12 @@
 """
-Requests to addresses that came from outside: from a user's form or list, from Klap's answers, from redirects of these.
+Send requests to untrusted addresses: from a user's form or list, from Klap's responses, and from redirects.
 
-One rule for all of them. They carry nothing of this machine: no API key, nothing out of a ``~/.netrc``. They go to
-the internet alone, unless Klap itself is local, as the sandbox is. That holds at each hop, and for the IP address that
-is connected to rather than for the name: each name is looked up once, and what it was looked up as is connected to.
+These requests carry no credentials: no API key, and nothing from ``~/.netrc``. They go only to public hosts, unless
+Klap's API itself is local, such as the sandbox. This is checked for each redirect, and for the IP address rather than
+the host name: each name is resolved once, and the connection uses the checked address.
 
-Behind a proxy of the environment it is the proxy that looks names up and connects. Then it, and not this module,
-keeps requests out of its network; hosts that are local by their text are refused all the same.
+Behind a proxy, the proxy resolves names and connects, so the proxy must keep requests out of its network. Hosts that
+are local by their text are still refused.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 3
 
-#: Seconds in which an answer has to begin, redirects included.
+#: Default of the maximum seconds until the body of a response begins, including redirects.
 LONGEST = 60.0
 
 
 class RefusedAddressError(Exception):
-    """An address that is not asked; nothing was sent there."""
+    """The address is not allowed. No request was sent to it."""
 
 
-def ask(
+def safe_request(
     method: str,
     url: str,
     *,
@@ -53,15 +53,15 @@ def ask(
     longest: float = LONGEST,
 ) -> requests.Response:
     """
-    Ask an address, over at most three redirects, and return the answer with its body still to be read.
+    Send a request, follow at most three redirects, and return the response. Its body is not read yet.
 
-    :param local: whether a host on this machine or its network is fine.
+    :param local: whether hosts on this machine or in a private network are allowed.
     :param timeout: seconds to wait for a connection, and for the next bytes.
-    :param encrypted: whether it must be https; plain http is fine on this machine.
-    :param longest: seconds until the body begins, whatever comes in meanwhile: DNS may hang, and headers may drip.
-    :raises RefusedAddressError: the address, or one that it redirects to, is not asked.
-    :raises KlapConfigError: the environment names a proxy or certificates that make no sense.
-    :raises requests.RequestException: there was no answer. Its text may have the address in it, secrets and all.
+    :param encrypted: whether https is required. http is still allowed on this machine.
+    :param longest: maximum seconds until the body begins, including DNS, redirects and slow headers.
+    :raises RefusedAddressError: the address, or the address of a redirect, is not allowed.
+    :raises KlapConfigError: the proxy or the certificates in the environment are invalid.
+    :raises requests.RequestException: there was no response. Its text may contain the address with secrets.
     """
     deadline = time.monotonic() + longest
 
@@ -70,10 +70,10 @@ def ask(
             return session.request(method, url, headers=headers, stream=True, timeout=timeout)
 
     for _ in range(MAX_REDIRECTS + 1):
-        _require_fit(url, local=local, encrypted=encrypted)
-        proxy_for(url)  # which names a wrong one, and requests does not
+        _require_allowed(url, local=local, encrypted=encrypted)
+        proxy_for(url)  # raises a clear error for an invalid proxy
         for secret in secrets_in(url):
-            mask_secret(secret)  # at its lowest level, a log says which addresses are asked
+            mask_secret(secret)  # urllib3 logs addresses at the level DEBUG
         try:
             response = within(deadline - time.monotonic(), send)
             if not response.is_redirect:
@@ -81,20 +81,20 @@ def ask(
             response.close()
             url = urljoin(url, _location(response))
         except OverdueError:
-            raise requests.Timeout(f"no answer within {longest:g} s") from None
-        except requests.RequestException:  # some are ValueErrors
+            raise requests.Timeout(f"no response within {longest:g} s") from None
+        except requests.RequestException:  # some of these are also ValueErrors
             raise
         except ValueError:
-            raise RefusedAddressError(f"{shown(url)} redirects to what is no address.") from None
-    raise RefusedAddressError(f"More than {MAX_REDIRECTS} redirects, the last to {shown(url)}.")
+            raise RefusedAddressError(f"{shown(url)} redirects to an invalid address.") from None
+    raise RefusedAddressError(f"More than {MAX_REDIRECTS} redirects, the last one to {shown(url)}.")
 
 
 def _location(response: requests.Response) -> str:
     """
-    Return where a response redirects to.
+    Return the address to which a response redirects.
 
-    Headers are read as Latin-1. An address that a server sends in UTF-8, as most do, is UTF-8 again; the other bytes of
-    one in another encoding are escaped, so that the same bytes are asked for.
+    requests decodes headers as Latin-1. Most servers send UTF-8, so the bytes are decoded as UTF-8. If that fails, they
+    are escaped, so that the next request has the same bytes.
     """
     octets = response.headers["location"].encode("latin-1", "replace")
     try:
@@ -103,25 +103,25 @@ def _location(response: requests.Response) -> str:
         return quote(octets, safe=string.punctuation)
 
 
-def _require_fit(url: str, *, local: bool, encrypted: bool) -> None:
+def _require_allowed(url: str, *, local: bool, encrypted: bool) -> None:
     scheme = url.partition("://")[0].lower()
     plain = scheme == "http" and (not encrypted or is_loopback(url))
     if scheme != "https" and not plain:
-        raise RefusedAddressError(f"{shown(url)} is not http{'s' if encrypted else ''}, so it is not asked.")
+        raise RefusedAddressError(f"{shown(url)} is not an http{'s' if encrypted else ''} address.")
     if not local and is_local(url):
         raise RefusedAddressError(_refusal(shown(url)))
 
 
 def _refusal(what: str) -> str:
-    return f"{what} is on this machine or a private network, where only a Klap that is there itself may lead."
+    return f"{what} is on this machine or in a private network, which is not allowed."
 
 
 def _session(local: bool) -> requests.Session:
     session = requests.Session()
-    session.auth = lambda request: request  # or requests would send what a ~/.netrc has for the host
+    session.auth = lambda request: request  # otherwise requests would send credentials from ~/.netrc
     session.verify = trust_store()
-    # Or it would follow a redirect itself, and first read its body, however long that is.
-    session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # of this session alone
+    # Otherwise requests would read the whole body of a redirect.
+    session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # only in this session
     if not local:
         session.mount("https://", _Adapter())
         session.mount("http://", _Adapter())
@@ -129,11 +129,11 @@ def _session(local: bool) -> requests.Session:
 
 
 def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
-    """Return a socket to what the connection's host is looked up as, if that is on the internet."""
-    host = connection._dns_host  # what DNS is asked for; the host itself is also for the Host header and TLS
+    """Resolve the connection's host, and return a socket to it if all its addresses are public."""
+    host = connection._dns_host  # only used for DNS; connection.host is used for the Host header and TLS
     try:
         found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
-    except UnicodeError as unknown:  # a ValueError, which would count as a redirect to what is no address
+    except UnicodeError as unknown:  # otherwise this ValueError would count as an invalid redirect
         raise NewConnectionError(connection, str(unknown)) from unknown
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not all(is_public(ip_address(address)) for address in addresses):
@@ -144,7 +144,7 @@ def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket])
             connection._dns_host = address
             try:
                 return connect()
-            except ConnectTimeoutError as failed:  # of which a refused one is a kind
+            except ConnectTimeoutError as failed:  # also the base class of a refused connection
                 failure = failed
         raise failure
     finally:
@@ -170,7 +170,7 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Connects to the internet alone, or to a proxy of the environment."""
+    """Connects only to public hosts, or to a proxy of the environment."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Read back what was delivered: any part of a file, a little at a time."""
+"""Read delivered files for the API server."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
 from klap_provider.files.allowlist import served_address
 from klap_provider.files.mp4 import BoxWalk
-from klap_provider.files.storage import path_at, storage_faults
+from klap_provider.files.storage import path_at, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.sdk import ObjectStoragePath
 
-#: Bytes that are asked of the storage, and held in memory, at a time.
+#: Bytes that are read from the storage at a time.
 PART_SIZE = 2 * 1024 * 1024
 
-#: Bytes from the start of a file that show whether it is an MP4.
+#: Bytes at the start of a file that are checked for an MP4 header.
 HEAD_SIZE = 16
 
-#: What the file systems call that which changes with a file's content, the surest first.
+#: Names of a file's version in the file systems, the most reliable first.
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified")
 
 
 @dataclass(frozen=True)
 class StoredFile:
     """
-    A file in the team's storage.
+    A stored file.
 
-    :param path: where it is.
-    :param size: bytes.
-    :param version: another one as soon as its content is.
+    :param path: its path.
+    :param size: size in bytes.
+    :param version: changes with the content.
     """
 
     path: ObjectStoragePath
@@ -46,7 +46,7 @@ class StoredFile:
     version: str
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Return the bytes from ``start`` to before ``end``, in parts. Between them nothing is held open."""
+        """Yield the bytes from ``start`` until before ``end``, in parts. The file is not kept open between parts."""
         for at in range(start, end, PART_SIZE):
             yield self._part(at, min(at + PART_SIZE, end))
 
@@ -62,31 +62,31 @@ def served_video(url: str) -> StoredFile:
     """
     Return a delivered video that the API server may send.
 
-    :param url: the ``path`` that a task recorded. Any task of any Dag can record one, so it proves nothing.
-    :raises KlapNotServedError: the API server's configuration does not allow the address, or the file is no MP4.
+    :param url: ``path`` that a task recorded. It is not trusted, because any task of any Dag can record a path.
+    :raises KlapNotServedError: the API server's configuration does not allow the address, or the file is not an MP4.
     :raises KlapStorageError: see :func:`stored_file`.
     """
     file = stored_file(served_address(url))
     head = BoxWalk()
-    with storage_faults("path", url):
+    with storage_errors("path", url):
         head.feed(b"".join(file.read(0, min(HEAD_SIZE, file.size))))
     if file.size < HEAD_SIZE or head.broken or not file.path.name.lower().endswith(".mp4"):
-        raise KlapNotServedError(f"{redaction.shown(url)} is no MP4 file, so the API server does not send it.")
+        raise KlapNotServedError(f"{redaction.shown(url)} is not an MP4 file, so the API server does not send it.")
     return file
 
 
 def stored_file(url: str) -> StoredFile:
     """
-    Return a file of the team's storage.
+    Return a stored file.
 
-    On this machine it follows no symbolic link, so that a path that was checked leads nowhere else afterwards.
+    Local symbolic links are not followed, so that a checked path cannot lead elsewhere later.
 
-    :raises KlapMissingFileError: it is not there, as far as this machine can see.
-    :raises KlapInputError: its kind of storage, or its connection, is not known here.
-    :raises KlapStorageError: the storage does not answer, or refuses.
+    :raises KlapMissingFileError: the file does not exist on this machine or in the storage.
+    :raises KlapInputError: the scheme or the connection is unknown.
+    :raises KlapStorageError: the storage does not answer or refuses access.
     """
     path = path_at("path", url)
-    with storage_faults("path", url):
+    with storage_errors("path", url):
         try:
             info = _local_info(path.path) if path.protocol == "file" else path.fs.info(path.path)
         except FileNotFoundError:
@@ -105,9 +105,9 @@ def _local_info(path: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[int]:
     """
-    Open a regular file of this machine, from folder to folder.
+    Open a regular local file without following symbolic links.
 
-    :raises FileNotFoundError: it is not there, is no regular file, or a symbolic link is on the way.
+    :raises FileNotFoundError: the file does not exist, is not a regular file, or its path has a symbolic link.
     """
     *folders, name = path.strip("/").split("/")
     at = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
@@ -116,7 +116,7 @@ def _opened(path: str) -> Iterator[int]:
             below = os.open(folder, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
             os.close(at)
             at = below
-        # A named pipe would block until somebody writes to it.
+        # Without O_NONBLOCK, a named pipe would block until another process writes to it.
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
     except OSError as failure:
         if failure.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
@@ -135,8 +135,7 @@ def _opened(path: str) -> Iterator[int]:
 def _missing(path: ObjectStoragePath) -> str:
     if path.protocol == "file" and not path.fs.isdir(path.parent.path):
         return (
-            f"This machine has no folder {path.parent.path}: the file was deleted with it, or lies on the worker that "
-            "delivered it, where Airflow's API server cannot see it. A destination in object storage, or in a folder "
-            "that both share, is seen from everywhere."
+            f"This machine has no folder {path.parent.path}. The folder was deleted, or it is on the worker that "
+            "delivered the file. Use a destination in object storage, or a folder that workers and API server share."
         )
-    return f"The file is gone: {path} was delivered, and was deleted or moved since."
+    return f"The file {path} was deleted or moved after its delivery. Clear the task 'deliver' to get it again."

@@ -1,4 +1,4 @@
-"""The JSON file beside each delivered video: what Klap says of it, for whoever publishes it."""
+"""Read and write the JSON file beside each delivered video, which has Klap's texts for it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def sidecar_of(video: ObjectStoragePath) -> ObjectStoragePath:
-    """Return where the file of a video is."""
+    """Return the path of a video's JSON file."""
     return video.parent / f"{video.stem}.json"
 
 
 def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:
-    """Return what an earlier try wrote; nothing, if that is not there or cannot be read."""
+    """Return the content of the JSON file; an empty dict if it does not exist or cannot be read."""
     try:
         facts = json.loads(path.fs.cat_file(path.path))
     except (FileNotFoundError, ValueError, RecursionError):
@@ -29,7 +29,7 @@ def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:
 
 def write_json(path: ObjectStoragePath, document: dict[str, Any], writer: Writer | None = None) -> None:
     """
-    Write a JSON file for people and programs, whole or not at all.
+    Write a JSON file. It appears only when it is complete.
 
     :param writer: the try that writes it; None outside a task.
     """

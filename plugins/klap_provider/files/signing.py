@@ -1,4 +1,4 @@
-"""Source videos in a team's object storage: signed for Klap, for as long as it needs them."""
+"""Sign the addresses of source videos in object storage, so that Klap can download them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from airflow.sdk.log import mask_secret
 
 from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapInputError
-from klap_provider.files.storage import path_at, said, storage_faults
+from klap_provider.files.storage import describe, path_at, storage_errors
 
-#: Seconds that a signed address is good for: three times as long as a task is waited for.
+#: Seconds that a signed address is valid: three times the timeout of a task.
 SIGNED_FOR = 6 * 3600
 
 FIELD = "source_video_url"
 
 
 def is_stored(url: str) -> bool:
-    """Whether the video is in object storage rather than at an address of the web."""
+    """Whether an address is a file in object storage rather than a web address."""
     return urlsplit(url).scheme not in ("http", "https")
 
 
 def signed(url: str) -> str:
     """
-    Return an address of the web from which anybody can fetch the video for :data:`SIGNED_FOR` seconds: a secret.
+    Return a signed web address, with which anybody can download the video for :data:`SIGNED_FOR` seconds. A secret.
 
     :param url: such as ``s3://conn_id@bucket/talk.mp4``.
-    :raises KlapInputError: there is no such connection, provider or way to sign, or the URL names a folder.
-    :raises KlapStorageError: the video is not there, or the storage refuses or fails.
+    :raises KlapInputError: the connection or its provider is missing, the storage cannot sign, or the URL is a folder.
+    :raises KlapStorageError: the video does not exist, or the storage refuses access or fails.
     """
     path = path_at(FIELD, url)
-    with storage_faults(FIELD, url):
-        # A signature is made without asking the storage: it is as good for a file that is not there.
+    with storage_errors(FIELD, url):
+        # Signing does not check that the file exists.
         if path.fs.info(path.path)["type"] != "file":
-            raise KlapInputError(f"{FIELD}: {without_secrets(url)} is a folder; give the address of one video.")
+            raise KlapInputError(f"{FIELD}: {without_secrets(url)} is a folder. Give the address of one video.")
     try:
         address = str(path.fs.sign(path.path, expiration=SIGNED_FOR))
     except Exception as unable:
         raise KlapInputError(
-            f"{FIELD}: no signed address can be made of {without_secrets(url)} ({said(unable)}). Use credentials that "
+            f"{FIELD}: the address {without_secrets(url)} cannot be signed ({describe(unable)}). Use credentials that "
             "can sign, such as an access key or a service account's key."
         ) from unable
     mask_secret(address)

@@ -1,4 +1,4 @@
-"""A team's storage: files that appear whole or not at all, and faults said in terms of the field that led to them."""
+"""Read and write files in storage. Files appear only when complete, and errors name the field with the path."""
 
 from __future__ import annotations
 
@@ -26,89 +26,88 @@ from klap_provider.rules.allowlist import OBJECT_STORES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Bytes of a part of a large upload: what is held in memory. S3 takes 10,000 parts, so 160 GB.
+#: Bytes of a part of a large upload, which is held in memory. S3 allows 10,000 parts, so 160 GB.
 BLOCK_SIZE = 16 * 1024 * 1024
 
-#: Bytes of a list at most: as many videos as Airflow maps a task over take a tenth of it.
+#: Maximum bytes of a list: ten times the size of the longest list that Airflow can map a task over.
 LONGEST_LIST = 5_000_000
 
-#: Name of the file with which a destination is checked.
+#: Name of the file that checks whether a destination is writable.
 WRITE_CHECK = ".klap-write-check"
 
-#: HTTP statuses that no other try changes.
+#: HTTP statuses of errors that a retry does not fix.
 NOT_THERE, REFUSED = (404,), (401, 403)
 
 
 def folder_at(destination: str, subfolder: str | None = None) -> ObjectStoragePath:
     """
-    Return the folder to deliver to. Nothing is asked of the storage yet.
+    Return the folder of a destination. Sends no request to the storage.
 
     :param destination: a path or URL such as ``s3://aws_default@bucket/shorts``.
-    :param subfolder: one more level below it.
-    :raises KlapInputError: the destination is a relative path, of a kind that is not known, or names a connection
-        that Airflow does not have.
+    :param subfolder: folder below the destination.
+    :raises KlapInputError: the destination is a relative path, or its scheme or connection is unknown.
     """
     if destination.startswith("/"):
         destination = f"file://{destination}"
     scheme, _, rest = destination.partition("://")
     if not rest or (scheme == "file" and not rest.startswith("/")):
         raise KlapInputError(
-            f"destination is {without_secrets(repr(destination))}; it takes an absolute path or a URL such as "
+            f"destination is {without_secrets(repr(destination))}; it must be an absolute path or a URL such as "
             "s3://conn_id@bucket/path."
         )
     folder = path_at("destination", destination)
     if ".." in (subfolder or "").split("/"):
-        raise KlapInputError(f"subfolder is {subfolder!r}; it takes a folder below the destination.")
+        raise KlapInputError(f"subfolder is {subfolder!r}; it must be a folder below the destination.")
     return folder / subfolder if subfolder else folder
 
 
 def path_at(field: str, url: str) -> ObjectStoragePath:
     """
-    Return the place of a URL, with the file system that its connection leads to.
+    Return the path object of a URL, with the file system of its connection.
 
-    :param field: the parameter that the URL comes from, for messages.
-    :raises KlapInputError: the URL's scheme, or its connection, is none that Airflow has.
-    :raises KlapLookUpError: Airflow cannot say just now what the connection is.
+    :param field: parameter with the URL, for messages.
+    :raises KlapInputError: the scheme or the connection is unknown.
+    :raises KlapLookUpError: the secrets backend did not answer.
     """
     shown = without_secrets(url)
     if url.startswith("file://"):
-        # Known to Airflow beforehand: to look it up, it would load all storage that there is a provider for, which
-        # with Amazon's is a third of a second.
+        # Without this, Airflow would load the file systems of all providers, which takes a third of a second.
         attach("file", fs=LocalFileSystem())
     try:
         path = ObjectStoragePath(url)
         if ":" in (path.conn_id or ""):
             raise KlapInputError(
-                f"{field} is {shown!r}, and was given with a password in it. Put the password into an Airflow "
-                "connection, and write the id of that connection before the @."
+                f"{field} is {shown!r} and contains a password. Put the password into an Airflow connection, and write "
+                "the id of that connection before the @."
             )
         if path.conn_id:
-            # The providers would go on without it, with whatever credentials the machine has.
+            # Without a connection, providers would use the credentials of the machine.
             Connection.get(path.conn_id)
-        path.fs  # noqa: B018  # resolves the scheme now, so that an unknown one is named here
+        path.fs  # noqa: B018  # resolves the scheme, so that an unknown one is reported here
     except AirflowNotFoundException as missing:
         if path.conn_id and (silent := silent_backend(path.conn_id)):
             raise KlapLookUpError(path.conn_id, silent) from missing
         raise KlapInputError(
-            f"{field} is {shown!r}, and there is no Airflow connection {path.conn_id!r}. Create it, or name another "
-            "one before the @."
+            f"{field} is {shown!r}, but there is no Airflow connection {path.conn_id!r}. Create it, or write the id of "
+            "another connection before the @."
         ) from missing
     except (ValueError, ImportError) as unknown:
         raise KlapInputError(
-            f"{field} is {shown!r}: {said(unknown)}. Install the Airflow provider of that storage, such as "
+            f"{field} is {shown!r}: {describe(unknown)}. Install the Airflow provider of that storage, such as "
             "apache-airflow-providers-amazon[s3fs] for s3."
         ) from unknown
     return path
 
 
 @contextmanager
-def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None]:
+def storage_errors(field: str, url: str, *, paid: bool = False) -> Iterator[None]:
     """
-    Say which field leads to the storage that fails.
+    Convert errors of a storage's library into errors that name the field.
 
-    :param paid: whether it is too late to stop without a loss: then even what is missing or refused, and so for a
-        person to mend, is tried again.
-    :raises KlapStorageError: instead of what the storage's library raised.
+    :param field: parameter with the URL.
+    :param paid: whether Klap was paid already. Then missing files and refused access are retried, too, so that the user
+        can fix them in time.
+    :raises KlapStorageError: the storage failed.
     """
     url = without_secrets(url)
     try:
@@ -119,22 +118,23 @@ def storage_faults(field: str, url: str, *, paid: bool = False) -> Iterator[None
         status = _status(failure)
         if status in NOT_THERE:
             raise KlapStorageError(
-                f"{field}: {url} is not there ({said(failure)}). Check its bucket and path.", transient=paid
+                f"{field}: {url} does not exist ({describe(failure)}). Check its bucket and path.", transient=paid
             ) from failure
         if status in REFUSED:
             raise KlapStorageError(
-                f"{field}: {url} was refused ({said(failure)}). Check the credentials, and what they may do there.",
+                f"{field}: access to {url} was refused ({describe(failure)}). Check the credentials and their "
+                "permissions.",
                 transient=paid,
             ) from failure
-        raise KlapStorageError(f"{field}: {url} failed ({said(failure)}).", transient=True) from failure
+        raise KlapStorageError(f"{field}: {url} failed ({describe(failure)}).", transient=True) from failure
 
 
 def _status(failure: BaseException | None) -> int | None:
     """
-    Return the HTTP status that a storage failed with, or that its own exception stands for; None if there is none.
+    Return the HTTP status that an error of a storage's library has or corresponds to; None if there is none.
 
-    adlfs raises a RuntimeError from Azure's own exception, gcsfs an OSError for a 403, and Google's library, for
-    credentials that are no longer good, one that says that it is not ``retryable``.
+    adlfs raises a RuntimeError from Azure's exception, gcsfs an OSError for a 403, and Google's library an error with
+    ``retryable=False`` for expired credentials.
     """
     while failure is not None:
         if isinstance(failure, FileNotFoundError):
@@ -150,37 +150,37 @@ def _status(failure: BaseException | None) -> int | None:
     return None
 
 
-def said(failure: Exception) -> str:
-    """Return a failure of a storage's library in words, without what is secret of the addresses in them."""
+def describe(failure: Exception) -> str:
+    """Return the text of an exception, without secrets of the addresses in it."""
     return without_secrets(" ".join(f"{type(failure).__name__}: {failure}".split()))[:300]
 
 
 def asset_uri(destination: str) -> str:
-    """Return a destination as the URI of an asset: without connection, in ASCII, and no longer than Airflow takes."""
+    """Return the asset URI of a destination: without connection, in ASCII, and at most as long as Airflow allows."""
     folder = folder_at(destination)
     return f"{folder.protocol}://{quote(folder.path.rstrip('/'))}"[:1500]
 
 
 def check_destination(destination: str) -> None:
     """
-    Write a small file to a destination, so that an error of a later delivery is known before anything is paid.
+    Write a small file to a destination, so that errors are found before anything is paid.
 
-    Only the right to write is needed, as for a delivery. The file is deleted again; where that is not allowed, it
-    stays, and the next check overwrites it: its name is always :data:`WRITE_CHECK`.
+    Only write permission is needed, as for a delivery. The file :data:`WRITE_CHECK` is deleted again. If that is not
+    allowed, the file stays, and the next check overwrites it.
 
-    :raises KlapInputError: the destination makes no sense.
-    :raises KlapStorageError: it cannot be written to.
+    :raises KlapInputError: the destination is invalid.
+    :raises KlapStorageError: the destination is not writable.
     """
     check = folder_at(destination) / WRITE_CHECK
-    with storage_faults("destination", destination):
+    with storage_errors("destination", destination):
         with atomic_file(check) as sink:
             sink.write(b"Written by Airflow's Klap provider to check that it can write here. You can delete it.\n")
-        with contextlib.suppress(Exception):  # not allowed, or another check has just deleted it
+        with contextlib.suppress(Exception):  # deleting is not allowed, or another check has deleted the file
             check.fs.rm_file(check.path)
 
 
 def size_of(path: ObjectStoragePath) -> int | None:
-    """Return the size of a file in bytes, or None if it is not there."""
+    """Return the size of a file in bytes; None if it does not exist."""
     try:
         return int(path.fs.info(path.path)["size"])
     except FileNotFoundError:
@@ -192,7 +192,7 @@ class Writer:
     """
     The try of a task instance that writes files.
 
-    :param task_instance: the ids of its Dag, run and task, and its map index.
+    :param task_instance: Dag id, run id, task id and map index.
     :param try_number: from 1.
     """
 
@@ -201,17 +201,15 @@ class Writer:
 
     @property
     def prefix(self) -> str:
-        """How the names of partial files of this task instance begin."""
+        """Prefix of the names of this task instance's partial files."""
         return f".klap-{hashlib.sha256(self.task_instance.encode()).hexdigest()[:20]}-"
 
 
 def part_name(name: str, writer: Writer | None) -> str:
     """
-    Return the name of the partial file that a file has until it is complete.
+    Return the name of a file while it is incomplete. It contains the try, so that no other try writes to the file.
 
-    The name belongs to the try that writes it, so that no other run, task or try touches the file.
-
-    :param writer: None outside a task; the name is then unique.
+    :param writer: the try; None outside a task, for a unique name.
     """
     if writer is None:
         return f".klap-{uuid.uuid4().hex}.part"
@@ -221,7 +219,7 @@ def part_name(name: str, writer: Writer | None) -> str:
 @contextmanager
 def atomic_file(path: ObjectStoragePath, writer: Writer | None = None) -> Iterator[IO[bytes]]:
     """
-    Write a file that appears under its name only when the block ends well.
+    Write a file that appears under its name only when the block ends without an error.
 
     :param writer: the try that writes it; None outside a task.
     """
@@ -231,7 +229,7 @@ def atomic_file(path: ObjectStoragePath, writer: Writer | None = None) -> Iterat
 
 @contextmanager
 def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    """Upload to an object store, where a file is there when its upload is ended, or not at all."""
+    """Upload to an object store, where a file exists only after its upload is complete."""
     sink = path.fs.open(path.path, "wb", block_size=BLOCK_SIZE)
     try:
         yield sink
@@ -239,18 +237,18 @@ def _uploaded(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     except BaseException:
         with contextlib.suppress(Exception):  # the storage may be what failed
             sink.discard()
-        sink.closed = True  # or fsspec would end the upload of half a file, at the latest when it collects the garbage
+        sink.closed = True  # otherwise fsspec would complete the upload of the incomplete file at garbage collection
         raise
 
 
 @contextmanager
 def _moved(path: ObjectStoragePath, writer: Writer | None) -> Iterator[IO[bytes]]:
     """
-    Write to a partial file beside the file, and move it at the end, when it is on the disk: otherwise a machine that
-    goes off just then could come back with an empty file under the final name.
+    Write to a partial file, flush it to the disk, and rename it. Without the flush, a crash of the machine could leave
+    an empty file under the final name.
 
-    What earlier tries of the same task instance left in the folder is removed first. An earlier try that still runs,
-    though Airflow has given it up, then fails at its own move. What others left stays: they may be at work.
+    Partial files of earlier tries of the same task instance are deleted first. If such a try still runs, its rename
+    fails. Partial files of other task instances stay, because these may still run.
     """
     fs, folder = path.fs, path.parent.path
     fs.makedirs(folder, exist_ok=True)
@@ -272,7 +270,7 @@ def _moved(path: ObjectStoragePath, writer: Writer | None) -> Iterator[IO[bytes]
 
 
 def _remove_earlier(fs: Any, folder: str, writer: Writer) -> None:
-    for leftover in fs.ls(folder, detail=False):  # not glob: the folder's own name may have its special characters
+    for leftover in fs.ls(folder, detail=False):  # not glob, because the folder's name may contain special characters
         name = leftover.rpartition("/")[2]
         number = name.removeprefix(writer.prefix).partition("-")[0]
         if name.startswith(writer.prefix) and number.isdecimal() and int(number) < writer.try_number:
@@ -281,12 +279,12 @@ def _remove_earlier(fs: Any, folder: str, writer: Writer) -> None:
 
 
 def _to_disk(path: str) -> None:
-    """Flush a file, or the list of files of a folder, to the disk."""
+    """Flush a file or a folder to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     except OSError as failure:
-        if failure.errno not in (errno.EINVAL, errno.ENOTSUP):  # a mounted share may not know this of folders
+        if failure.errno not in (errno.EINVAL, errno.ENOTSUP):  # a mounted share may not support this for folders
             raise
     finally:
         os.close(number)
@@ -294,31 +292,31 @@ def _to_disk(path: str) -> None:
 
 def text_at(field: str, path: str) -> str:
     """
-    Return the text of a file. No error has any of it.
+    Return the content of a list. Errors do not repeat it.
 
-    :param field: the parameter that the path comes from, for messages.
-    :param path: absolute, or any URL of Airflow's object storage.
-    :raises KlapInputError: there is no such file or kind of storage, or it is no text, or far too long for a list.
-    :raises KlapStorageError: the storage refuses or fails.
+    :param field: parameter with the path, for messages.
+    :param path: absolute path, or a URL of Airflow's object storage.
+    :raises KlapInputError: the file does not exist, is not text, or is too long; or its scheme is unknown.
+    :raises KlapStorageError: the storage refuses access or fails.
     """
     file = path_at(field, f"file://{path}" if path.startswith("/") else path)
-    with storage_faults(field, path):
+    with storage_errors(field, path):
         path = without_secrets(path)
         try:
             with file.fs.open(file.path, "rb") as opened:
                 content: bytes = opened.read(LONGEST_LIST + 1)
         except FileNotFoundError:
-            raise KlapInputError(f"Nothing was started. {field}: there is no file {path}.") from None
+            raise KlapInputError(f"Nothing was started. {field}: {path} does not exist.") from None
         except IsADirectoryError:
             raise KlapInputError(f"Nothing was started. {field}: {path} is a folder.") from None
     if len(content) > LONGEST_LIST:
         raise KlapInputError(f"Nothing was started. {field}: {path} has more than {LONGEST_LIST} bytes.")
-    # Spreadsheets put a mark at the beginning, and call UTF-16 "Unicode text".
+    # Spreadsheets write a byte order mark, and UTF-16 for "Unicode text".
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return content.decode(encoding)
     except UnicodeDecodeError:
         raise KlapInputError(
-            f"Nothing was started. {field}: {path} is no text in UTF-8 or UTF-16. In a spreadsheet, save it as "
+            f"Nothing was started. {field}: {path} is not text in UTF-8 or UTF-16. In a spreadsheet, save it as "
             '"CSV UTF-8".'
         ) from None

@@ -142,7 +142,7 @@ class DeliverShortOperator(KlapLedgerOperator):
     def execute(self, context: Context) -> Delivered:
         """Deliver, or find that it was delivered before."""
         from klap_provider.files.sidecar import read_sidecar, sidecar_of
-        from klap_provider.files.storage import folder_at, storage_faults
+        from klap_provider.files.storage import folder_at, storage_errors
 
         self.virality_score = _score(self.virality_score)
         path = folder_at(self.resolve_destination(self.allowed_destinations, context), self.subfolder) / file_name(
@@ -150,7 +150,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         )
         sidecar = sidecar_of(path)
         store = context["task_state_store"]
-        with storage_faults("destination", str(path), paid=True):
+        with storage_errors("destination", str(path), paid=True):
             facts = read_sidecar(sidecar)
             record = self._delivered_before(path, store, facts)
             if record is None:
@@ -227,7 +227,7 @@ class DeliverShortOperator(KlapLedgerOperator):
 
     def _describe(self, context: Context, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
         from klap_provider.files.sidecar import write_json
-        from klap_provider.files.storage import storage_faults
+        from klap_provider.files.storage import storage_errors
 
         facts = {
             "project_id": self.project_id,
@@ -240,7 +240,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             "size": record["size"],
             "sha256": record["sha256"],
         }
-        with storage_faults("destination", str(sidecar), paid=True):
+        with storage_errors("destination", str(sidecar), paid=True):
             write_json(sidecar, facts, writer_of(context))
         return facts
 

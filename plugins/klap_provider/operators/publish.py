@@ -264,11 +264,11 @@ class PublishShortsOperator(KlapOperator):
     def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:
         """Write the manifest, and return the path of it that stays this run's."""
         from klap_provider.files.sidecar import write_json
-        from klap_provider.files.storage import folder_at, storage_faults
+        from klap_provider.files.storage import folder_at, storage_errors
 
         folder = folder_at(destination, self.subfolder)
         own = folder / OF_EACH_RUN / name
         for path in (own, folder / MANIFEST):
-            with storage_faults("destination", str(path), paid=True):
+            with storage_errors("destination", str(path), paid=True):
                 write_json(path, manifest, writer)
         return str(own)
