@@ -1,4 +1,4 @@
-"""Klap (https://klap.app) for Apache Airflow: one long video in, several short vertical clips out."""
+"""Apache Airflow provider for Klap (https://klap.app), which turns long videos into shorts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __version__ = "0.1.0"
 
 def published(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     """
-    Return the ``__getattr__`` of a package that imports each published name on first use.
+    Return a ``__getattr__`` for a package, which imports each public name on first use.
 
     A Dag file that imports one operator does not load the others.
 
     :param package: name of the package.
-    :param modules: the module of the package that has it, by published name.
+    :param modules: name of the module in the package, by public name.
     """
 
     def load(name: str) -> Any:
@@ -30,11 +30,11 @@ def published(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return what Airflow's provider manager asks for: the connection type with its form, and where things are."""
+    """Return the metadata for Airflow's provider manager, with the form of the connection type."""
     return {
         "package-name": "airflow-provider-klap",
         "name": "Klap",
-        "description": "Klap turns one long video into several short vertical clips.",
+        "description": "Turn long videos into shorts with Klap.",
         "versions": [__version__],
         "integrations": [
             {"integration-name": "Klap", "external-doc-url": "https://docs.klap.app/", "tags": ["service"]}
@@ -56,7 +56,7 @@ def get_provider_info() -> dict[str, Any]:
                         (
                             "allowed_lists",
                             "for a list of videos",
-                            "all object storage, and on the worker the DAGs folder",
+                            "all object storage, and on the worker the Dags folder",
                             "s3://media_s3@media/lists, /data/lists",
                         ),
                         (
@@ -107,22 +107,22 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "read_timeout": {
                         "label": "Read timeout",
-                        "description": "Seconds to wait for an answer of Klap.",
+                        "description": "Seconds to wait for a response from Klap.",
                         "schema": {"type": ["number", "null"], "default": 60, "minimum": 1, "maximum": 3600},
                     },
                     "player_url": {
                         "label": "Player URL",
-                        "description": "Address to which a short's project id is appended for its preview.",
+                        "description": "Base URL of the preview of a short. The project id is appended.",
                         "schema": {"type": ["string", "null"], "default": "https://klap.app/player"},
                     },
                     "app_url": {
                         "label": "Klap app URL",
-                        "description": "Address to which a folder id is appended to open it in Klap.",
+                        "description": "Base URL to open a folder in Klap. The folder id is appended.",
                         "schema": {"type": ["string", "null"], "default": "https://klap.app/spaces"},
                     },
                     "embed_url": {
                         "label": "Embed URL",
-                        "description": "Address to which a short's project id is appended to embed its player.",
+                        "description": "Base URL of the embedded player of a short. The project id is appended.",
                         "schema": {"type": ["string", "null"], "default": "https://klap.app/embed"},
                     },
                     "on_behalf_of": {
@@ -132,13 +132,13 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "external_access_token": {
                         "label": "External access token",
-                        "description": "Token of that user for embedded players. Usually empty.",
+                        "description": "Token of the managed user for embedded players. Usually empty.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "destination": {
                         "label": "Destination",
-                        "description": "Where the shorts of a run go that names no destination: a URL such as "
-                        "s3://aws_default@bucket/shorts, or a path that all workers share.",
+                        "description": "Default destination of runs: a URL such as s3://aws_default@bucket/shorts, "
+                        "or a path that all workers share.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "poke_interval": {
@@ -154,22 +154,22 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "requests_per_second": {
                         "label": "Requests per second",
-                        "description": "Maximum of all waits in one triggerer.",
+                        "description": "Maximum for all waits in one triggerer.",
                         "schema": {"type": ["number", "null"], "default": 50, "minimum": 0.01, "maximum": 10000},
                     },
                     "price_input_video": {
                         "label": "Price of an input video",
-                        "description": "US dollars that Klap bills your account for it. Empty: 0.44, second-hand.",
+                        "description": "US dollars per submitted video. Empty: 0.44 (estimated).",
                         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
                     },
                     "price_generated_short": {
                         "label": "Price of a generated short",
-                        "description": "US dollars, exported or not. Empty: 0.32, second-hand.",
+                        "description": "US dollars per generated short, exported or not. Empty: 0.32 (estimated).",
                         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
                     },
                     "price_export": {
                         "label": "Price of an export",
-                        "description": "US dollars. Empty: 0.48, second-hand.",
+                        "description": "US dollars per export. Empty: 0.48 (estimated).",
                         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
                     },
                 },

@@ -1,4 +1,4 @@
-"""What Airflow's plugin manager loads. Imported as a top-level module, so everything else is imported absolutely."""
+"""The Airflow plugin. Airflow imports it as a top-level module, so its imports are absolute."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from klap_provider.ui.server import KlapApp
 
 
 class KlapPlugin(AirflowPlugin):
-    """Klap in Airflow's UI: buttons on its tasks, the Shorts tab of a run, and the page Klap."""
+    """Adds buttons to tasks, the Shorts tab to runs, and the Klap page to Airflow's UI."""
 
     name = "klap"
     operator_extra_links = [OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink(), VideoRunLink()]  # noqa: RUF012  # as declared
     fastapi_apps = [{"name": "klap", "app": KlapApp(), "url_prefix": "/klap"}]  # noqa: RUF012  # as declared
     react_apps = [  # noqa: RUF012  # as declared
         {
-            # The tab's label, and the global under which index.js leaves the component.
+            # Label of the tab, and name of the global variable with the component of index.js.
             "name": "Shorts",
             "destination": "dag_run",
             "url_route": "shorts",
-            # Relative to Airflow's own address, which may end in a path.
+            # Relative to Airflow's base URL, which may have a path.
             "bundle_url": "klap/index.js",
             "icon": "klap/icon.svg",
             "icon_dark_mode": "klap/icon-dark.svg",

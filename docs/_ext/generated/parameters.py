@@ -97,9 +97,9 @@ def form_of_batch(_: Mapping[str, str]) -> str:
 @table
 def fields_that_a_batch_lacks(_: Mapping[str, str]) -> str:
     """The fields of the main Dag that a batch takes from its list alone."""
-    from klap_provider.dag_parts.generate_shorts_batch import OF_ONE_VIDEO
+    from klap_provider.dag_parts.generate_shorts_batch import PER_VIDEO
 
-    return ", ".join(map(code, OF_ONE_VIDEO)) + "."
+    return ", ".join(map(code, PER_VIDEO)) + "."
 
 
 @table

@@ -38,7 +38,7 @@ def resolve_destination(destination: str | None, *, klap_conn_id: str) -> str:
         raise KlapInputError(
             "destination is empty, and with this executor tasks may run on several machines or in containers, which do "
             f"not share a local folder. Set Destination in the connection {klap_conn_id!r} (destination in its Extra) "
-            "to a URL such as s3://conn_id@bucket/shorts, or to the path of a folder that all workers share. Then clear "
-            "the task."
+            "to a URL such as s3://conn_id@bucket/shorts, or to the path of a folder that all workers share. Then "
+            "clear the task."
         )
     return default_folder()

@@ -41,10 +41,10 @@ VERSION = 1
 #: Key prefixes of rows that are listed rather than looked up.
 PAID, DELIVERED = "paid", "delivered"
 
-#: How the keys of attempts begin whose logs several runs share.
+#: Key prefixes of attempts whose logs are shared by several runs.
 SHARED = ("export.", "request.")
 
-#: Seconds after which a response is no longer waited for, unless the connection sets it.
+#: Default of the seconds that a sender waits for a response.
 RESPONSE_WITHIN = 70.0
 
 _PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
