@@ -89,11 +89,11 @@ def test_nothing_is_paid_again_when_all_values_are_gone_from_object_storage(
         file.unlink()
 
     task.clear()
-    with pytest.raises(LookupError, match="exists, but its value is gone"):
+    with pytest.raises(LookupError, match="exists, but its value is missing"):
         task.run()
 
     assert len(klap.ledger()) == 1
-    assert "restore this one there" in task.xcom("klap_error")["error"]
+    assert "Restore the value in the storage" in task.xcom("klap_error")["error"]
 
 
 def test_the_ui_reads_the_object_of_a_row_itself_and_no_other(values: Path) -> None:
@@ -157,7 +157,7 @@ def test_nothing_is_paid_again_by_a_worker_without_the_backend(
     forget_backend()
 
     task.clear()
-    with pytest.raises(LookupError, match="Configure the same backend for every worker"):
+    with pytest.raises(LookupError, match="Configure the same backend on every worker"):
         task.run()
 
     assert len(klap.ledger()) == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.xcom import BaseXCom
 
-from klap_provider.airflow_internals.tasks import leave_result
+from klap_provider.airflow_internals.tasks import push_result
 
 if TYPE_CHECKING:
     import pytest
@@ -36,7 +36,7 @@ async def test_a_slow_xcom_backend_does_not_hold_up_the_other_waits_of_a_trigger
 
     monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom", Slow)
     ti = SimpleNamespace(dag_id="videos", run_id="monday", task_id="wait", map_index=2)
-    await asyncio.gather(leave_result(ti, {"took": 1.5}), another_wait())
+    await asyncio.gather(push_result(ti, {"took": 1.5}), another_wait())
 
     assert went_on == [True]
     assert supervisor.xcom("wait", map_index=2) == {"took": 1.5}

@@ -1,6 +1,6 @@
 """
-The one door to what Airflow does not publish. What it publishes, other modules import from ``airflow.sdk`` themselves.
+The only imports of Airflow's private API. Other modules import only from Airflow's public API.
 
-Each function says why Airflow's published names do not do, and what to look at when an upgrade breaks it. All of them
-import where they are called: nothing here costs a parse of a DAG file.
+Each docstring says why the public API is not enough (*Why*), and what to check when an upgrade breaks the function
+(*When it moves*). Imports are inside the functions, so that the parse of a Dag file does not pay for them.
 """

@@ -1,4 +1,4 @@
-"""In the API server, for the plugin's own pages. Airflow's guide to plugins leaves their login to them."""
+"""For the API server: users, permissions, Dags, triggers and rows of the ledger."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How many values one statement names: databases take so many, and no more.
+#: Maximum number of values in a statement.
 AT_ONCE = 1000
 
 
 def signed_in() -> Callable[..., Any]:
     """
-    Return the FastAPI dependency that gives the user of a request: by cookie, as the UI has it, or by token; or 401.
+    Return the FastAPI dependency that returns the user of a request, by cookie or by token, or answers 401.
 
-    Why: it is what all of Airflow's own routes use, and providers with pages of their own; there is no published name.
-    When it moves: see what the routes of ``airflow.api_fastapi.core_api`` depend on.
+    Why: Airflow's own routes use it, and there is no public name. When it moves: see the dependencies of the routes of
+    ``airflow.api_fastapi.core_api``.
     """
     from airflow.api_fastapi.core_api.security import get_user
 
@@ -34,7 +34,7 @@ def signed_in() -> Callable[..., Any]:
 
 def may_read_xcoms(user: Any, dag_ids: Iterable[str]) -> set[str]:
     """
-    Return those of some Dags whose XComs a user may read.
+    Return the Dags whose XComs a user may read.
 
     Why: as for :func:`permitted`. When it moves: likewise.
     """
@@ -43,14 +43,14 @@ def may_read_xcoms(user: Any, dag_ids: Iterable[str]) -> set[str]:
 
 def permitted(user: Any, dag_ids: Iterable[str], method: str, what: str) -> set[str]:
     """
-    Return those of some Dags with which a user may do something.
+    Return the Dags for which a user has a permission.
 
-    :param user: of :func:`signed_in`.
+    :param user: see :func:`signed_in`.
     :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
-    :param what: the name of a ``DagAccessEntity``, such as ``XCOM``, ``TASK_INSTANCE`` or ``RUN``.
+    :param what: name of a ``DagAccessEntity``, such as ``XCOM``, ``TASK_INSTANCE`` or ``RUN``.
 
-    Why: ``requires_access_dag`` of Airflow's own routes answers for the one Dag of a request alone. When it moves: see
-    what that asks the auth manager.
+    Why: ``requires_access_dag`` of Airflow's own routes checks only the one Dag of a request. When it moves: see how it
+    calls the auth manager.
     """
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -62,7 +62,7 @@ def permitted(user: Any, dag_ids: Iterable[str], method: str, what: str) -> set[
         dag_id
         for dag_id in ids
         if manager.is_authorized_dag(
-            method=method,  # type: ignore[arg-type]  # a word that Airflow has for it
+            method=method,  # type: ignore[arg-type]  # a literal type of Airflow
             access_entity=DagAccessEntity[what],
             details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
             user=user,
@@ -72,9 +72,9 @@ def permitted(user: Any, dag_ids: Iterable[str], method: str, what: str) -> set[
 
 def refresh_interval() -> int:
     """
-    Return after how many seconds Airflow's own pages ask again, 0 for never.
+    Return the seconds between two refreshes of Airflow's own pages; 0: no refresh.
 
-    Why: ``GET /config`` tells it to browsers alone. When it moves: see ``core_api/routes/ui/config.py``.
+    Why: only the browser API ``GET /config`` returns it. When it moves: see ``core_api/routes/ui/config.py``.
     """
     from airflow.configuration import conf
 
@@ -86,8 +86,8 @@ class Form:
     """
     The trigger form of a Dag.
 
-    :param fields: their names.
-    :param is_paused: whether its runs wait until somebody unpauses the Dag.
+    :param fields: names of the fields.
+    :param is_paused: whether the Dag is paused, so that its runs wait.
     """
 
     fields: frozenset[str]
@@ -96,9 +96,9 @@ class Form:
 
 def form_of(dag_id: str) -> Form | None:
     """
-    Return the trigger form of a Dag; None if Airflow does not have that Dag now.
+    Return the trigger form of a Dag; None if the Dag does not exist.
 
-    Why: ``GET /dags/{dag_id}/details`` gives it to browsers alone. When it moves: see ``trigger_dag_run`` of
+    Why: only the browser API ``GET /dags/{dag_id}/details`` returns it. When it moves: see ``trigger_dag_run`` of
     ``core_api/routes/public/dag_run.py``.
     """
     from airflow.models.dag import DagModel
@@ -113,9 +113,9 @@ def form_of(dag_id: str) -> Form | None:
 @functools.cache
 def _dag_bag() -> Any:
     """
-    Return what gives Dags as the database has them, and remembers them.
+    Return a cache of the Dags in the database.
 
-    Why: the API server's own is in the state of its app, which a plugin's app does not have. When it moves: see
+    Why: the API server's own cache is in its app's state, which a plugin's app does not have. When it moves: see
     ``dag_bag_from_app`` of ``api_fastapi/common/dagbag.py``.
     """
     from airflow.api_fastapi.common.dagbag import create_dag_bag
@@ -125,14 +125,14 @@ def _dag_bag() -> Any:
 
 def trigger(request: Any, user: Any, *, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> None:
     """
-    Start a run as Airflow's own route does, and note in the audit log who has done so.
+    Start a run like Airflow's own route, with an entry in the audit log.
 
-    :param request: the FastAPI request that asks for it.
-    :param user: of :func:`signed_in`, whose right to do so is checked already.
-    :raises FileExistsError: the Dag has a run of that id.
-    :raises fastapi.HTTPException: the Dag does not take the conf, or runs that people start.
+    :param request: the FastAPI request.
+    :param user: see :func:`signed_in`. The caller has checked the user's permission.
+    :raises FileExistsError: the Dag has a run with this id.
+    :raises fastapi.HTTPException: the Dag refuses the conf or manual runs.
 
-    Why: over its public API the conf, which may have a secret address in it, would have to come from the browser.
+    Why: with the public API, the browser would need the conf, which may contain a secret address.
     When it moves: see ``core_api/routes/public/dag_run.py``.
     """
     from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
@@ -158,13 +158,13 @@ class StateRow:
     """
     A row of an asset's state store.
 
-    :param asset: the name of the asset.
-    :param stored: the value as the database has it.
-    :param at: when it was last written.
-    :param dag_id: of the task that last wrote it; None if a person or a watcher did.
-    :param run_id: likewise.
-    :param task_id: likewise.
-    :param map_index: likewise.
+    :param asset: name of the asset.
+    :param stored: value in the database.
+    :param at: when the row was last written.
+    :param dag_id: Dag of the task that last wrote the row; None if a user or a watcher wrote it.
+    :param run_id: run of that task.
+    :param task_id: id of that task.
+    :param map_index: map index of that task.
     """
 
     asset: str
@@ -179,11 +179,11 @@ class StateRow:
     @functools.cached_property
     def value(self) -> Any:
         """
-        The value; None if it cannot be read, because it is no JSON or its backend does not have it.
+        The value; None if it is not JSON, or its backend does not have it.
 
-        Why: ``[workers] state_store_backend`` keeps values in a storage of its own, and leaves a reference in the
-        database. Airflow resolves it for tasks alone. When it moves: see what ``AssetStateStoreAccessor.get`` of
-        ``airflow.sdk.execution_time.context`` does with what it is answered.
+        Why: ``[workers] state_store_backend`` stores values elsewhere, and references to them in the database. Airflow
+        resolves references only for tasks. When it moves: see ``AssetStateStoreAccessor.get`` of
+        ``airflow.sdk.execution_time.context``.
         """
         from airflow.sdk.execution_time.context import _unwrap_external_ref
 
@@ -191,7 +191,7 @@ class StateRow:
             value = json.loads(self.stored)
             reference = _unwrap_external_ref(value) if isinstance(value, dict) else None
             return value if reference is None else _referred(reference, self.asset, self.key, self.at)
-        except Exception as failure:  # of whatever library reads the backend's storage
+        except Exception as failure:  # any error of the backend's storage library
             log_once(f"The row {self.key!r} of a state store cannot be read: {type(failure).__name__}")
             return None
 
@@ -241,9 +241,9 @@ def rows_of_asset(
 
 def portions(values: Iterable[Any]) -> Iterator[list[Any]]:
     """
-    Return some values in lists of :data:`AT_ONCE`.
+    Yield values in lists of at most :data:`AT_ONCE`.
 
-    Why: databases limit how many values a statement has. When it moves: it does not depend on Airflow.
+    Why: databases limit the number of values in a statement. When it moves: it does not depend on Airflow.
     """
     whole = list(values)
     for start in range(0, len(whole), AT_ONCE):
@@ -253,7 +253,7 @@ def portions(values: Iterable[Any]) -> Iterator[list[Any]]:
 @functools.lru_cache(maxsize=1_000)
 def log_once(words: str) -> None:
     """
-    Log something that is found again with each request.
+    Log a warning once, although each request finds the problem again.
 
     Why: the rest of this module finds it. When it moves: it does not depend on Airflow.
     """
@@ -263,9 +263,9 @@ def log_once(words: str) -> None:
 @functools.lru_cache(maxsize=20_000)
 def _referred(reference: str, asset: str, key: str, _at: datetime) -> Any:
     """
-    Return the value that a state-store backend keeps for a row.
+    Return the value that a state-store backend stores for a row.
 
-    Any task can write any text as a reference. In object storage it must be the reference of the row itself.
+    Any task can write any text as a reference. In object storage, it must be the row's own reference.
 
     :param _at: when the row was written: the reference stays the same when the value changes.
 
@@ -307,9 +307,10 @@ def _is_of_another_row(backend: Any, reference: str, asset: str, key: str) -> bo
 
 def dags_of_asset(name: str) -> list[str]:
     """
-    Return the ids of the DAGs that have a task with the asset as an inlet.
+    Return the ids of the Dags with a task that has the asset as an inlet.
 
-    Why: ``GET /assets/{id}`` tells it those alone who may see assets. When it moves: see ``consuming_tasks`` there.
+    Why: ``GET /assets/{id}`` returns them only to users who may see assets. When it moves: see ``consuming_tasks``
+    there.
     """
     from airflow.models.asset import AssetModel, TaskInletAssetReference
     from airflow.utils.session import create_session

@@ -1,4 +1,4 @@
-"""On workers: a hook around the rendering of an operator's template fields."""
+"""For workers: run code around the rendering of an operator's template fields."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 class HooksRendering(BaseOperator):
     """
-    Base of an operator that does something around the rendering of its template fields.
+    Base of operators that run code around the rendering of their template fields.
 
-    Why: ``render_template_fields`` is published, but Airflow does not call it on an operator that was mapped with
-    ``expand``: ``MappedOperator.render_template_fields`` calls this private method on the operator that it has made.
-    ``pre_execute`` comes too late: Airflow has stored what the fields say by then, secrets included. When it moves: see
-    what ``MappedOperator.render_template_fields`` and ``BaseOperator.render_template_fields`` call.
+    Why: ``render_template_fields`` is public, but Airflow does not call it on operators that were mapped with
+    ``expand``: ``MappedOperator.render_template_fields`` calls this private method of the unmapped operator.
+    ``pre_execute`` is too late, because Airflow has stored the rendered fields by then, including secrets. When it
+    moves: see what ``MappedOperator.render_template_fields`` and ``BaseOperator.render_template_fields`` call.
     """
 
     def around_rendering(self, context: Context, render: Callable[[Context], None]) -> None:
         """
-        Render the template fields; to be overridden.
+        Render the template fields. Subclasses override it.
 
         :param render: renders them with a context.
         """
@@ -36,7 +36,7 @@ class HooksRendering(BaseOperator):
     ) -> None:
         fields = list(template_fields)
         render = partial(super()._do_render_template_fields, parent, fields)
-        if parent is not self:  # an object in a field that has template fields of its own
+        if parent is not self:  # a nested object with its own template fields
             render(context, *args, **kwargs)
         else:
             self.around_rendering(context, lambda other: render(other, *args, **kwargs))

@@ -1,4 +1,4 @@
-"""In the API server: runs, their task instances and what these left."""
+"""For the API server: runs, task instances, XComs and required actions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-#: How many values that an XCom backend keeps are read at a time.
+#: Number of XComs that are read from an XCom backend in parallel.
 AT_A_TIME = 8
 
 
@@ -25,10 +25,10 @@ class Run:
     """
     A run.
 
-    :param id: of its row.
-    :param at: ISO 8601; when it was to begin.
-    :param ended_at: ISO 8601; None while it goes on.
-    :param by: who triggered it; None where nobody did.
+    :param id: id of the row.
+    :param at: when the run was due, ISO 8601.
+    :param ended_at: ISO 8601; None while it is running.
+    :param by: user who triggered the run; None if it was not triggered by a user.
     """
 
     id: int
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Its Dag and its id."""
+        """Dag id and run id."""
         return self.dag_id, self.run_id
 
 
@@ -52,9 +52,9 @@ class Instance:
     """
     A task instance.
 
-    :param id: another one after each clear and retry.
+    :param id: id, which changes with each clear and retry.
     :param started_at: ISO 8601.
-    :param resumes: whether it has waited, for a trigger or a person, and has not come to its end since.
+    :param resumes: whether the task was deferred, or waited for a required action, and has not ended since.
     """
 
     id: str
@@ -72,10 +72,10 @@ class Instance:
 @dataclasses.dataclass(frozen=True)
 class StoredXCom:
     """
-    An XCom, as it is in Airflow's database.
+    An XCom in Airflow's database.
 
     :param run: :attr:`Run.id`.
-    :param raw: the value, or what its backend left in place of it.
+    :param raw: the value, or the XCom backend's reference to it.
     :param at: when it was written.
     """
 
@@ -95,8 +95,8 @@ class Question:
     A required action.
 
     :param asked_at: ISO 8601.
-    :param answered_at: ISO 8601; None while nobody has answered.
-    :param by: name or id of who answered.
+    :param answered_at: ISO 8601; None if there is no answer yet.
+    :param by: name or id of the user who answered.
     """
 
     instance_id: str
@@ -111,10 +111,10 @@ class Question:
 @contextlib.contextmanager
 def reading() -> Iterator[Any]:
     """
-    Give a session of Airflow's database, for the other functions here.
+    Yield a session of Airflow's database for the other functions of this module.
 
-    Why: over Airflow's API the API server would have to ask itself, page by page, some hundred times for a run.
-    When it moves: see what the routes of ``core_api/routes/public`` get their sessions from.
+    Why: with Airflow's API, the API server would send itself hundreds of requests for a run. When it moves: see how the
+    routes of ``core_api/routes/public`` get a session.
     """
     from airflow.utils.session import create_session
 
@@ -124,7 +124,7 @@ def reading() -> Iterator[Any]:
 
 def runs(session: Any, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Run]:
     """
-    Return those of some runs, each a Dag's id and its own, that have not been deleted.
+    Return the existing runs among some pairs of Dag id and run id.
 
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/dag_run.py``.
     """
@@ -140,10 +140,10 @@ def runs(session: Any, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
 
 def _by_dag(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """
-    Return runs by their Dag, as many at once as a statement can name.
+    Yield run ids by Dag, in lists that fit into a statement.
 
-    Why: no database but PostgreSQL finds pairs of Dag and run with an index.
-    When it moves: see the query plan of a statement with ``tuple_(…).in_(…)`` in SQLite.
+    Why: only PostgreSQL uses an index for pairs of Dag id and run id. When it moves: see the query plan of a statement
+    with ``tuple_(…).in_(…)`` in SQLite.
     """
     dags: dict[str, list[str]] = {}
     for dag_id, run_id in sorted(set(keys)):
@@ -155,7 +155,7 @@ def _by_dag(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
 
 def runs_with_prefix(session: Any, dag_id: str, prefix: str, *, limit: int) -> list[Run]:
     """
-    Return the runs of a Dag whose ids begin so, the newest first.
+    Return the runs of a Dag whose ids start with a prefix, newest first.
 
     Why: as for :func:`reading`. When it moves: as for :func:`runs`.
     """
@@ -168,9 +168,9 @@ def newest_runs(
     session: Any, dag_ids: Collection[str], *, without: Collection[tuple[str, str]], limit: int, offset: int
 ) -> list[Run]:
     """
-    Return runs of some Dags, the newest first.
+    Return runs of some Dags, newest first.
 
-    :param without: runs that do not count.
+    :param without: runs to skip.
 
     Why: as for :func:`reading`. When it moves: as for :func:`runs`.
     """
@@ -189,7 +189,7 @@ def newest_runs(
 
 def _runs(session: Any, *wanted: Any, limit: int | None = None) -> list[Run]:
     """
-    Return the runs that these clauses of SQL are true of, the newest first.
+    Return the runs that match SQL clauses, newest first.
 
     Why: as for :func:`reading`. When it moves: as for :func:`runs`.
     """
@@ -233,10 +233,10 @@ def instances(
     session: Any, keys: Collection[tuple[str, str]], operators: Collection[str], *, state: str | None = None
 ) -> list[Instance]:
     """
-    Return the task instances of some operators in some runs, by run, task and map index.
+    Return the task instances of some operators in some runs, sorted by run, task and map index.
 
-    :param keys: the runs, each a Dag's id and its own.
-    :param state: only those in this state.
+    :param keys: pairs of Dag id and run id.
+    :param state: only task instances in this state; None: all.
 
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/task_instances.py``.
     """
@@ -252,7 +252,7 @@ def instances(
 
 def instances_in_state(session: Any, dag_ids: Collection[str], operator: str, state: str) -> list[Instance]:
     """
-    Return the task instances of an operator that are in a state, in whatever run.
+    Return the task instances of an operator in a state, in all runs.
 
     Why: as for :func:`reading`. When it moves: as for :func:`instances`.
     """
@@ -263,7 +263,7 @@ def instances_in_state(session: Any, dag_ids: Collection[str], operator: str, st
 
 def _instances(session: Any, *wanted: Any) -> list[Instance]:
     """
-    Return the task instances that these clauses of SQL are true of.
+    Return the task instances that match SQL clauses.
 
     Why: as for :func:`reading`. When it moves: as for :func:`instances`.
     """
@@ -346,10 +346,10 @@ def xcoms(
     session: Any, rows: Collection[int], keys: Collection[str], *, task_ids: Collection[str] | None = None
 ) -> list[StoredXCom]:
     """
-    Return the XComs of some runs, to be read with :func:`values_of`.
+    Return the XComs of some runs. Read their values with :func:`values_of`.
 
-    :param rows: :attr:`Run.id` of these runs.
-    :param task_ids: only those of these tasks; None: all.
+    :param rows: :attr:`Run.id` of the runs.
+    :param task_ids: only XComs of these tasks; None: all.
 
     Why: as for :func:`reading`. When it moves: see ``core_api/routes/public/xcom.py``.
     """
@@ -365,7 +365,7 @@ def xcoms(
 
 def xcoms_of_key(session: Any, dag_ids: Collection[str], key: str) -> list[StoredXCom]:
     """
-    Return the XComs of a key, of whatever run.
+    Return the XComs with a key in all runs.
 
     Why: as for :func:`reading`. When it moves: as for :func:`xcoms`.
     """
@@ -376,7 +376,7 @@ def xcoms_of_key(session: Any, dag_ids: Collection[str], key: str) -> list[Store
 
 def _xcoms(session: Any, *wanted: Any) -> list[StoredXCom]:
     """
-    Return the XComs that these clauses of SQL are true of.
+    Return the XComs that match SQL clauses.
 
     Why: as for :func:`reading`. When it moves: as for :func:`xcoms`.
     """
@@ -393,13 +393,12 @@ def _xcoms(session: Any, *wanted: Any) -> list[StoredXCom]:
 
 def values_of(stored: Sequence[StoredXCom], *, unreadable: Any = None) -> list[Any]:
     """
-    Return the values of some XComs; one that cannot be read hides no other one.
+    Return the values of some XComs.
 
-    :param unreadable: stands for a value that cannot be read.
+    :param unreadable: placeholder for a value that cannot be read.
 
-    Why: ``[core] xcom_backend`` may keep values in a storage of its own, and leave references in the database.
-    Airflow's API gives the references, and resolves them for tasks alone. When it moves: see what ``XCom.get_one`` of
-    ``airflow.sdk.bases.xcom`` does with what it is answered.
+    Why: ``[core] xcom_backend`` may store values elsewhere, and references in the database. Airflow resolves references
+    only for tasks. When it moves: see ``XCom.get_one`` of ``airflow.sdk.bases.xcom``.
     """
     from airflow.sdk.bases.xcom import BaseXCom
     from airflow.sdk.execution_time.xcom import resolve_xcom_backend
@@ -414,7 +413,7 @@ def values_of(stored: Sequence[StoredXCom], *, unreadable: Any = None) -> list[A
 
 def _value_of(backend: Any, unreadable: Any, xcom: StoredXCom) -> Any:
     """
-    Return the value of an XCom, or what stands for one that cannot be read.
+    Return the value of an XCom, or the placeholder if it cannot be read.
 
     Why: as for :func:`values_of`. When it moves: likewise.
     """
@@ -425,7 +424,7 @@ def _value_of(backend: Any, unreadable: Any, xcom: StoredXCom) -> Any:
         if backend is BaseXCom or (_keeps_in_object_storage(backend) and not isinstance(plain, str)):
             return plain
         return _kept_by(backend, json.dumps(plain), dataclasses.replace(xcom, raw=None))
-    except Exception as failure:  # of whatever library reads the backend's storage
+    except Exception as failure:  # any error of the backend's storage library
         where = " ".join((xcom.dag_id, xcom.run_id, xcom.task_id))
         log_once(f"The XCom {xcom.key} of {where} cannot be read: {type(failure).__name__}")
         return unreadable
@@ -434,20 +433,20 @@ def _value_of(backend: Any, unreadable: Any, xcom: StoredXCom) -> Any:
 @functools.lru_cache(maxsize=5_000)
 def _kept_by(backend: Any, raw: str, xcom: StoredXCom) -> Any:
     """
-    Return the value that an XCom backend has for what it left in the database.
+    Return the value that an XCom backend stores for an XCom.
 
-    Tasks can leave anything there. So no object is made of it here, though Airflow's own decoder does, and a reference
-    into object storage has to be that of the XCom itself, which says whose it is.
+    Any task can write any value to the database. So no object of a class is created, unlike in Airflow's decoder, and a
+    reference to object storage must be the XCom's own reference.
 
-    :param raw: that, as JSON.
-    :param xcom: what it is of, and when it was written, as the reference may stay the same.
+    :param raw: the reference, as JSON.
+    :param xcom: the XCom. Its time is part of the cache key, because the reference may stay the same.
 
     Why: as for :func:`values_of`. When it moves: likewise, and ``XComObjectStorageBackend`` of the provider common.io.
     """
     plain = json.loads(raw)
     if not _keeps_in_object_storage(backend):
         if _makes_objects(plain):
-            raise ValueError("it would make an object of a class")
+            raise ValueError("it would create an object of a class")
         return backend.deserialize_value(_Row(xcom.key, plain))
     from airflow.providers.common.io.xcom.backend import _get_base_path
 
@@ -465,7 +464,7 @@ def _kept_by(backend: Any, raw: str, xcom: StoredXCom) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """What XCom backends expect of a row."""
+    """The attributes of a row that XCom backends read."""
 
     key: str
     value: Any
@@ -473,7 +472,7 @@ class _Row:
 
 def _keeps_in_object_storage(backend: Any) -> bool:
     """
-    Return whether an XCom backend reads as that of the provider common.io does.
+    Return whether an XCom backend reads values like the one of the provider common.io.
 
     Why: as for :func:`values_of`. When it moves: see ``airflow.providers.common.io.xcom.backend``.
     """
@@ -486,9 +485,9 @@ def _keeps_in_object_storage(backend: Any) -> bool:
 
 def _plain(raw: Any) -> Any:
     """
-    Return a value of the database without making objects of classes that it names.
+    Return a value of the database without creating objects of classes.
 
-    Why: tasks send values that are JSON already, so that the column has JSON in JSON. When it moves: see
+    Why: tasks send values as JSON, so the column has JSON in JSON. When it moves: see
     ``XComModel.deserialize_value``.
     """
     if not isinstance(raw, str):
@@ -502,9 +501,9 @@ def _plain(raw: Any) -> Any:
 
 def _makes_objects(value: Any) -> bool:
     """
-    Return whether Airflow's decoder would make an object of some class of a value.
+    Return whether Airflow's decoder would create an object of a class from a value.
 
-    Why: its decoder is no place for what any task may have written. When it moves: see ``XComDecoder``.
+    Why: any task may have written the value, so it must not be decoded. When it moves: see ``XComDecoder``.
     """
     if isinstance(value, dict):
         return any(str(key).startswith("__") for key in value) or any(map(_makes_objects, value.values()))

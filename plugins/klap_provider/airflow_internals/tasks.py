@@ -1,4 +1,4 @@
-"""On workers and in the triggerer: what tasks, triggers and links need."""
+"""For workers and the triggerer: runs, stores, secrets backends, results and statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: What stands for a row that does not exist, and for nothing that a store can have.
+#: Default for a row that does not exist, different from any stored value.
 NO_ROW: Any = object()
 
 #: The key with which Airflow marks a reference in place of a value (``sdk/execution_time/context.py``).
@@ -21,13 +21,12 @@ REFERENCE = "__airflow_state_ref__"
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
     """
-    Make a run of a DAG, and return whether it is new: the database has each id but once, whoever else asks.
+    Start a run of a Dag, and return whether it is new. The database allows each run id only once.
 
-    :param note: for people, shown with the run.
+    :param note: note of the run in the UI.
 
-    Why: ``TriggerDagRunOperator`` takes a run that is there already for a final failure, also where it is its own
-    one and the answer to the request that made it got lost. When it moves: see what that operator raises
-    (``DagRunTriggerException``) and what ``task_runner`` sends for it.
+    Why: ``TriggerDagRunOperator`` fails if the run exists, even if its own lost request has created it. When it moves:
+    see what that operator raises (``DagRunTriggerException``) and what ``task_runner`` sends for it.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
     from airflow.sdk.execution_time import task_runner
@@ -43,9 +42,9 @@ def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> b
 
 def is_paused(ti: Any, dag_id: str) -> bool | None:
     """
-    Return whether a DAG is paused; None if there is none of that id.
+    Return whether a Dag is paused; None if it does not exist.
 
-    Why: ``ti.get_dag`` is published, what it fails with where there is no such DAG is not. When it moves: see what
+    Why: ``ti.get_dag`` is public, but not its error for a missing Dag. When it moves: see what
     ``task_runner.RuntimeTaskInstance.get_dag`` raises.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
@@ -60,10 +59,10 @@ def is_paused(ti: Any, dag_id: str) -> bool | None:
 
 def run_state(dag_id: str, run_id: str) -> str | None:
     """
-    Return the state of a Dag run; None if there is no such run.
+    Return the state of a Dag run; None if it does not exist.
 
-    Why: ``ti.get_dagrun_state`` is published, what it fails with where there is no such run is not. When it moves: see
-    what the route ``dag-runs/{dag_id}/{run_id}/state`` of the execution API answers.
+    Why: ``ti.get_dagrun_state`` is public, but not its error for a missing run. When it moves: see the route
+    ``dag-runs/{dag_id}/{run_id}/state`` of the execution API.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
@@ -77,10 +76,9 @@ def run_state(dag_id: str, run_id: str) -> str | None:
 
 async def arun_state(dag_id: str, run_id: str) -> str | None:
     """
-    Return the same, in the triggerer.
+    Return the state of a Dag run, in the triggerer; None if it does not exist.
 
-    Why: there is no published way to ask from an event loop. When it moves: see how ``DagStateTrigger`` of the standard
-    provider asks.
+    Why: there is no public async function. When it moves: see ``DagStateTrigger`` of the standard provider.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
@@ -94,7 +92,7 @@ async def arun_state(dag_id: str, run_id: str) -> str | None:
 
 def _state_in(answer: Any) -> str | None:
     """
-    Return the state that an answer has; None if it says that there is no such run.
+    Return the state in a response; None if the run does not exist.
 
     Why: see :func:`run_state`. When it moves: likewise.
     """
@@ -112,8 +110,7 @@ def run_address(dag_id: str, run_id: str) -> str:
     """
     Return the address of a run in Airflow's UI.
 
-    Why: ``TriggerDagRunLink`` of the standard provider builds it so; there is no published name. When it moves: see
-    what that link imports.
+    Why: there is no public function. When it moves: see what ``TriggerDagRunLink`` of the standard provider imports.
     """
     from airflow.utils.helpers import build_airflow_dagrun_url
 
@@ -122,9 +119,9 @@ def run_address(dag_id: str, run_id: str) -> str:
 
 def is_unmapped(operator: Any) -> bool:
     """
-    Whether an operator was made of a mapped one, so that what it was given may be some task's result.
+    Return whether an operator was created from a mapped operator, so that its arguments may be results of tasks.
 
-    Why: nothing published tells. When it moves: see what ``MappedOperator.unmap`` gives the operator's constructor.
+    Why: there is no public attribute. When it moves: see what ``MappedOperator.unmap`` passes to the operator.
     """
     return bool(operator._BaseOperator__from_mapped)
 
@@ -133,23 +130,23 @@ def asset_store(name: str) -> AssetStore:
     """
     Return the state store of an asset.
 
-    Why: ``context["asset_state_store"]`` has it only where the asset is among a task's inlets or outlets, and those of
-    a mapped task do not count. When it moves: see what that accessor is made of.
+    Why: ``context["asset_state_store"]`` has only the inlets and outlets of tasks that are not mapped. When it moves:
+    see how that accessor is created.
     """
     return AssetStore(name)
 
 
 class AssetStore:
     """
-    The state store of an asset. A row whose value cannot be read is never reported as a row that does not exist.
+    The state store of an asset. An unreadable row is never reported as missing.
 
-    With ``[workers] state_store_backend``, Airflow's database holds references, and the values are stored elsewhere.
-    Airflow's own accessor returns None for a value that is gone there, and the reference itself where no backend is
+    With ``[workers] state_store_backend``, Airflow's database has references, and the values are stored elsewhere.
+    Airflow's accessor returns None for a value that is lost there, and the reference itself if no backend is
     configured.
 
     Why: see :func:`asset_store`. When it moves: see what the accessor's ``get`` returns for a reference.
 
-    :param name: of the asset.
+    :param name: name of the asset.
     """
 
     def __init__(self, name: str) -> None:
@@ -160,32 +157,32 @@ class AssetStore:
 
     def get(self, key: str) -> Any:
         """
-        Return the value of a row, or None if there is no such row.
+        Return the value of a row; None if the row does not exist.
 
-        :raises LookupError: there is one, and its value cannot be read.
+        :raises LookupError: the row exists, but its value cannot be read.
         """
-        problem = "its value is gone"
+        problem = "its value is missing"
         try:
             value = self._rows.get(key, default=NO_ROW)
-        except ValueError as fault:  # half a value, or a backend that cannot be loaded
+        except ValueError as fault:  # an incomplete value, or a backend that cannot be loaded
             value, problem = None, f"its value cannot be read ({fault})"
         if value is NO_ROW:
             return None
         if value is None:
             raise LookupError(
-                f"The row {key!r} of the asset {self._name} exists, but {problem}. Values are stored where [workers] "
-                "state_store_backend writes: restore this one there and clear the task. Only if you know that nothing "
-                f"was paid for under this row, delete it in Airflow's UI under Assets, {self._name}, State Store."
+                f"The row {key!r} of the asset {self._name} exists, but {problem}. Restore the value in the storage of "
+                "[workers] state_store_backend, then clear the task. Only if you know that nothing was paid for under "
+                f"this row, delete it in Airflow's UI under Assets, {self._name}, State Store."
             )
         if isinstance(value, dict) and REFERENCE in value:
             raise LookupError(
-                f"The row {key!r} of the asset {self._name} was written with a [workers] state_store_backend that this "
-                "worker does not have. Configure the same backend for every worker."
+                f"The row {key!r} of the asset {self._name} was written with a [workers] state_store_backend that is "
+                "not configured on this worker. Configure the same backend on every worker, then clear the task."
             )
         return value
 
     def set(self, key: str, value: Any) -> None:
-        """Write a row, whatever was there."""
+        """Write or overwrite a row."""
         self._rows.set(key, value)
 
     def delete(self, key: str) -> None:
@@ -195,13 +192,13 @@ class AssetStore:
 
 def has_asset(alias: str, uri: str) -> bool:
     """
-    Return whether an event of an asset was ever recorded by way of an alias.
+    Return whether an event of an asset was ever recorded through an alias.
 
-    Why: Airflow makes the asset and ties it to the alias when the first event is recorded. Where two are recorded at
-    the same moment both do it, and the API server sets the task whose rows come second to failed: after it has ended
-    well, without a retry, a reason or a line in its log (3.3.2, 3.4.0b2). Nothing published tells whether it is done.
-    When it moves: see whether ``register_asset_changes_in_db`` of ``TaskInstance`` still adds an ``AssetModel`` without
-    looking out for another one; if not, this and the wait for the first event can go.
+    Why: Airflow creates the asset and links it to the alias with the first event. If two tasks record the first event
+    at the same time, both create it, and the API server sets the second task to failed after it succeeded, without a
+    retry or a log line (3.3.2, 3.4.0b2). There is no public way to check for the asset. When it moves: see whether
+    ``register_asset_changes_in_db`` of ``TaskInstance`` still adds an ``AssetModel`` without a check. If not, delete
+    this function and the wait for the first event.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
@@ -215,16 +212,16 @@ def has_asset(alias: str, uri: str) -> bool:
 
 def can_end_in_triggerer(task: Any) -> bool:
     """
-    Return whether the triggerer can end a task (``end_from_trigger``) without losing anything that its end leads to.
+    Return whether the triggerer can end a task (``end_from_trigger``) without side effects being lost.
 
-    The trigger writes the task's XCom with :func:`leave_result` and yields ``TaskSuccessEvent``, with which Airflow
-    sets the task's state. No worker is started, and Airflow silently omits what only a worker does: the asset events of
-    outlets, success callbacks and ``post_execute``, the listeners of plugins such as OpenLineage's, and the length that
-    a task mapped over the result needs. A task that has any of these, or that is to push no XCom, ends on a worker.
+    The trigger writes the task's XCom with :func:`push_result` and yields ``TaskSuccessEvent``. No worker is started,
+    so Airflow silently skips asset events of outlets, success callbacks, ``post_execute``, listeners of plugins such as
+    OpenLineage, and the length of the result for mapped downstream tasks. A task with any of these, or without
+    ``do_xcom_push``, ends on a worker.
 
-    Why: there is no published way to ask for listeners, and ``BaseOperator``'s own parameter of that name makes Airflow
-    load all plugins at each parse to refuse the DAG. When it moves: see what ``task_runner`` does after ``execute`` and
-    in ``finalize``. To be called on a worker, which has loaded the plugins by then.
+    Why: there is no public way to find listeners, and ``BaseOperator``'s parameter ``end_from_trigger`` loads all
+    plugins at each parse. When it moves: see what ``task_runner`` does after ``execute`` and in ``finalize``. Call it
+    on a worker, which has loaded the plugins.
 
     :param task: the operator.
     """
@@ -243,18 +240,19 @@ def can_end_in_triggerer(task: Any) -> bool:
     return not any(needs_worker)
 
 
-async def leave_result(ti: Any, value: Any) -> None:
+async def push_result(ti: Any, value: Any) -> None:
     """
-    Write, from the triggerer, what a task returns; see :func:`can_end_in_triggerer`.
+    Write a task's result from the triggerer, see :func:`can_end_in_triggerer`.
 
-    Why: ``TaskSuccessEvent(xcoms=…)`` is published, but Airflow 3.3 encodes those twice, and a dict arrives as a
-    string. When it moves: try whether that is mended, and use it.
+    Why: ``TaskSuccessEvent(xcoms=…)`` is public, but Airflow 3.3 encodes the values twice, so that a dict becomes a
+    string. When it moves: if this is fixed, use it.
 
     :param ti: ``BaseTrigger.task_instance``.
+    :param value: the result.
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    # Not aset: it lets an XCom backend write to its object storage in the event loop.
+    # Not XCom.aset, because an XCom backend would write to its object storage in the event loop.
     await asyncio.to_thread(
         XCom.set,
         XCom.XCOM_RETURN_KEY,
@@ -268,12 +266,12 @@ async def leave_result(ti: Any, value: Any) -> None:
 
 def runs_on_one_machine() -> bool:
     """
-    Whether tasks run where the scheduler runs, and so with one disk, by what ``[core] executor`` says.
+    Return whether all tasks run on the scheduler's machine, according to ``[core] executor``.
 
-    Why: only an executor's class knows (``is_local``), and the setting may name several, each as
-    ``[team=][alias:]name`` with the name or the path of a class. A pod or container that an executor made for a task is
-    known by its environment: older Helm charts tell their pods that their executor is a local one. When it moves: see
-    how ``ExecutorLoader`` reads that setting.
+    Why: only the executor's class has this (``is_local``), and the setting may have several executors, each as
+    ``[team=][alias:]name`` with the name or the path of a class. In a pod or container of an executor, the environment
+    decides, because older Helm charts set a local executor there. When it moves: see how ``ExecutorLoader`` reads the
+    setting.
     """
     from airflow.sdk import conf
 
@@ -283,7 +281,7 @@ def runs_on_one_machine() -> bool:
             return name == "LocalExecutor"
         try:
             return bool(getattr(importlib.import_module(module), name).is_local)
-        except (ImportError, AttributeError):  # it is for the scheduler to have, not for a worker
+        except (ImportError, AttributeError):  # a worker need not have the executor installed
             return False
 
     if os.environ.get("AIRFLOW_IS_K8S_EXECUTOR_POD") or os.environ.get("AIRFLOW_IS_EXECUTOR_CONTAINER"):
@@ -294,12 +292,12 @@ def runs_on_one_machine() -> bool:
 
 def silent_backend(conn_id: str) -> str | None:
     """
-    Return which secrets backend did not answer, where Airflow has just said that there is no such connection; None if
-    all of them say so.
+    Return the secrets backend that did not answer, after Airflow reported that a connection does not exist; None if all
+    backends answered.
 
-    Why: Airflow's look-up takes a backend that fails for one that has no such connection. It does so on the API server
-    too, and what fails there cannot be told from here. When it moves: see what ``_get_connection`` of
-    ``airflow.sdk.execution_time.context`` does with what a backend raises.
+    Why: Airflow treats a failed backend like one without the connection. The same happens on the API server, which
+    cannot be detected here. When it moves: see how ``_get_connection`` of ``airflow.sdk.execution_time.context``
+    handles errors of a backend.
     """
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time import task_runner
@@ -311,10 +309,10 @@ def silent_backend(conn_id: str) -> str | None:
         try:
             if not isinstance(backend, ExecutionAPISecretsBackend):
                 has_none = backend.get_connection(conn_id=conn_id) is None
-            else:  # it hides its failures itself
+            else:  # this backend hides its own failures
                 answer = task_runner.SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
                 has_none = isinstance(answer, ErrorResponse) and answer.error == ErrorType.CONNECTION_NOT_FOUND
-        except Exception:  # of whatever library talks to that backend
+        except Exception:  # any error of the backend's library
             has_none = False
         if not has_none:
             return type(backend).__name__
@@ -323,9 +321,9 @@ def silent_backend(conn_id: str) -> str | None:
 
 def failed_in_triggerer(next_method: str) -> bool:
     """
-    Whether a task is resumed because its trigger failed, or outlived the deferral's timeout.
+    Return whether a task is resumed because its trigger failed or exceeded the timeout of the deferral.
 
-    Why: Airflow has no callback for it; ``resume_execution`` is told by a method that is none. When it moves: see
+    Why: Airflow has no callback for it, only a special value of ``next_method``. When it moves: see
     ``BaseOperator.resume_execution``.
     """
     from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
@@ -335,10 +333,10 @@ def failed_in_triggerer(next_method: str) -> bool:
 
 def statistics() -> Any:
     """
-    Return Airflow's statistics, with ``incr`` and ``timing``.
+    Return Airflow's metrics client, with ``incr`` and ``timing``.
 
-    Why: ``airflow.stats`` of earlier versions is deprecated and imports the whole core; the module that replaced it is
-    not in the reference. When it moves: see what ``airflow.sdk``'s own ``task_runner`` counts with.
+    Why: ``airflow.stats`` is deprecated and imports the whole core. Its replacement is not public. When it moves: see
+    what ``task_runner`` of ``airflow.sdk`` uses.
     """
     from airflow.sdk.observability import stats
 

@@ -1,1 +1,1 @@
-"""What whoever watches Airflow is told."""
+"""Metrics and lineage."""

@@ -1,8 +1,8 @@
 """
-What OpenLineage is told: which video went to Klap, and which file came of it.
+Report lineage to OpenLineage: submitted videos and delivered files.
 
-Only the ``get_openlineage_facets_on_complete`` methods of the operators import this module, and only the OpenLineage
-provider calls those; without it, nothing here is ever loaded.
+Only the operators' methods ``get_openlineage_facets_on_complete`` import this module, and only the OpenLineage provider
+calls them.
 
 Naming of datasets: https://openlineage.io/docs/spec/naming
 """
@@ -23,13 +23,13 @@ from klap_provider.files.signing import is_stored
 if TYPE_CHECKING:
     from klap_provider.xcoms import File
 
-#: Names that OpenLineage has for schemes of the same storage.
+#: Schemes that OpenLineage names differently.
 SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 
 @define
 class KlapRunFacet(RunFacet):
-    """Klap's ids of what a task did there."""
+    """Ids of the Klap jobs of a task."""
 
     klap_task_id: str | None = None
     project_id: str | None = None
@@ -49,7 +49,7 @@ def delivered(record: File | None, *, project_id: str | None, export_id: str) ->
     """
     Return the lineage of a delivery.
 
-    :param record: what was delivered, as ``DeliverShortOperator`` remembers it; None if nothing was.
+    :param record: the delivered file; None if nothing was delivered.
     """
     inputs, outputs = [], []
     if record is not None:
@@ -63,9 +63,9 @@ def delivered(record: File | None, *, project_id: str | None, export_id: str) ->
 
 def web_name(url: str) -> tuple[str, str]:
     """
-    Return namespace and name of an http(s) address: no user and no query, which may be a signature.
+    Return the namespace and the name of a web address, without user and query, which may be secrets.
 
-    Of a YouTube address the id of the video is kept, without which all of them were the same.
+    The query of a YouTube address stays, because it has the id of the video.
     """
     url = canonical(url)
     parts = urlsplit(url)
@@ -75,12 +75,12 @@ def web_name(url: str) -> tuple[str, str]:
 
 def storage_name(path: str) -> tuple[str, str]:
     """
-    Return namespace and name of a file in storage, without the id of the connection.
+    Return the namespace and the name of a file in storage, without the id of the connection.
 
-    :param path: as Airflow's ``ObjectStoragePath`` writes it.
+    :param path: text of an Airflow ``ObjectStoragePath``.
     """
     scheme, _, rest = path.partition("://")
-    place, _, name = rest.partition("/")
+    authority, _, name = rest.partition("/")
     if scheme == "file":
         return "file", f"/{name}"
-    return f"{SCHEMES.get(scheme, scheme)}://{place.rpartition('@')[2]}", name
+    return f"{SCHEMES.get(scheme, scheme)}://{authority.rpartition('@')[2]}", name

@@ -112,5 +112,5 @@ def time(metric: Metric, seconds: float, **tags: str) -> None:
 def _send(how: str, metric: Metric, value: Any, tags: dict[str, str]) -> None:
     try:
         getattr(statistics(), how)(metric.name, value, tags=tags)
-    except Exception:  # of whatever library the backend uses
+    except Exception:  # any error of the metrics backend
         log.debug("%s was not sent", metric.name, exc_info=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from klap_provider.airflow_internals.tasks import leave_result
+from klap_provider.airflow_internals.tasks import push_result
 from klap_provider.errors import KlapError, KlapJobError, KlapNoShortsError
 from klap_provider.rules.poll_schedule import PollSchedule
 from klap_provider.rules.polling import (
@@ -247,7 +247,7 @@ class KlapTrigger(BaseTrigger):
         if not self.end_from_trigger or self.task_instance is None:  # dag.test() sets none
             return None
         try:
-            await leave_result(self.task_instance, result)
+            await push_result(self.task_instance, result)
         except Exception:
             self.log.exception("The XCom of %s could not be written; a worker does it", self.target)
             return None
