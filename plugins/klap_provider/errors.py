@@ -316,7 +316,7 @@ class KlapSubmitUncertainError(KlapError):
     """
     A paid request is in doubt: its response never arrived, and only the user can find out whether Klap received it.
 
-    What to do: look in the Klap app for what was made at that time, and decide in the run's *Shorts* tab.
+    What to do: look in the Klap app for a job of that time, and decide in the run's *Shorts* tab.
     """
 
 

@@ -199,11 +199,11 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
 
     for said in (
         "Line 3: source_video_url: must be a complete address that begins with https://",
-        "Line 4: limit takes a whole number, from 1;",
-        "Line 5: language takes text, one of ",
+        "Line 4: limit must be a whole number, at least 1;",
+        "Line 5: language must be text, one of ",
         "min_duration (100 s) is longer than max_duration (50 s)",
         "Line 7: destination is not on the allowlist or cannot be used",
-        "Line 8: source_video_url takes ",
+        "Line 8: source_video_url must be ",
         "Line 9: source_video_url: ",
     ):
         assert said in str(failure.value)
@@ -347,7 +347,7 @@ def test_a_list_that_is_none_is_refused(read: Callable[..., Played], given: dict
 
 def test_a_list_that_is_no_text_is_refused(read: Callable[..., Played], tmp_path: Path) -> None:
     (tmp_path / "videos.xlsx").write_bytes(b"PK\x03\x04\xff\xfe")
-    with pytest.raises(KlapInputError, match="no text in UTF-8"):
+    with pytest.raises(KlapInputError, match="not text in UTF-8"):
         read(list_path=str(tmp_path / "videos.xlsx")).run()
 
 

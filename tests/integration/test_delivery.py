@@ -595,8 +595,8 @@ FAULTS = [
     pytest.param({"action": "drop"}, "was interrupted", id="dropped"),
     pytest.param({"action": "not_a_video"}, "not an MP4 video.*text/html", id="a web page"),
     pytest.param({"action": "empty"}, "not a complete MP4 video \\(0 bytes\\)", id="an empty body"),
-    pytest.param({"action": "status", "code": 404}, "404.*afresh", id="404"),
-    pytest.param({"action": "status", "code": 403}, "403.*afresh", id="403"),
+    pytest.param({"action": "status", "code": 404}, "404.*new address", id="404"),
+    pytest.param({"action": "status", "code": 403}, "403.*new address", id="403"),
     pytest.param({"action": "status", "code": 206, "body": "part"}, "206", id="a part that was not asked for"),
 ]
 
@@ -937,7 +937,7 @@ def test_what_is_not_https_is_not_fetched_and_its_signature_not_told(
     redirected: bool,
 ) -> None:
     moved(f"{elsewhere}/to?{address}" if redirected else address)
-    with pytest.raises(KlapDownloadError, match="not https") as failure:
+    with pytest.raises(KlapDownloadError, match="not an https address") as failure:
         deliver().run()
     assert not failure.value.transient
     assert "s3cret" not in str(failure.value)
@@ -949,7 +949,7 @@ def test_an_address_that_is_none_of_the_web_is_refused(
     deliver: Callable[..., Played], moved: Callable[[str], None], tmp_path: Path, address: str
 ) -> None:
     moved(address)
-    with pytest.raises(KlapDownloadError, match="not https"):
+    with pytest.raises(KlapDownloadError, match="not an https address"):
         deliver().run()
     assert os.listdir(tmp_path) == []
 

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.errors import KlapInputError
-from klap_provider.rules.video_list import Row, canonical, label, read_csv, read_lines, run_id, set_fields, takes
+from klap_provider.rules.video_list import (
+    Row,
+    canonical,
+    describe_schema,
+    label,
+    read_csv,
+    read_lines,
+    run_id,
+    set_fields,
+)
 
 TALK = "https://example.com/talks/why-we-sleep.mp4"
 FORM = {
@@ -130,14 +139,14 @@ def test_no_error_repeats_what_a_file_says(text: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ({"type": ["integer", "null"], "minimum": 1, "maximum": 120}, "a whole number, from 1, up to 120"),
+        ({"type": ["integer", "null"], "minimum": 1, "maximum": 120}, "a whole number, at least 1, at most 120"),
         ({"type": ["null", "string"], "enum": [None, "en", "de"]}, "text, one of en, de"),
         ({"type": "string", "enum": [*map(str, range(30))]}, f"text, one of {', '.join(map(str, range(20)))}, …"),
-        ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "text or true or false, of the form ^(yes|no)$"),
+        ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "text or true or false, matching ^(yes|no)$"),
     ],
 )
 def test_what_a_field_takes_is_said_in_words(schema: dict[str, Any], said: str) -> None:
-    assert takes(schema) == said
+    assert describe_schema(schema) == said
 
 
 @given(youtube_ids)

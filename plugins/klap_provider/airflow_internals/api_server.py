@@ -204,13 +204,12 @@ def rows_of_asset(
     run_ids: Iterable[str] | None = None,
 ) -> list[StateRow]:
     """
-    Return the rows of an asset's state store whose keys begin so, or are among the given ones.
+    Return the rows of an asset's state store with a key prefix or with the given keys.
 
-    :param run_ids: of the rows with that prefix, only those that tasks of runs of these ids wrote last; None: all.
+    :param run_ids: ids of runs: only rows with the prefix that tasks of these runs last wrote; None: all.
 
-    Why: the store is there for tasks; over Airflow's API the API server would have to ask itself, page by page, and
-    as somebody who may read all of it. When it moves: see the routes of
-    ``core_api/routes/public/asset_state_store.py``.
+    Why: the public class is only for tasks. With Airflow's API, the API server would have to request its own pages as a
+    user who may read all rows. When it moves: see the routes of ``core_api/routes/public/asset_state_store.py``.
     """
     from airflow.models.asset import AssetModel
     from airflow.models.asset_state_store import AssetStateStoreModel as Row

@@ -290,7 +290,7 @@ def runs_on_one_machine() -> bool:
     return all(is_local(re.split("[=:]", each)[-1]) for each in named)
 
 
-def silent_backend(conn_id: str) -> str | None:
+def unresponsive_backend(conn_id: str) -> str | None:
     """
     Return the secrets backend that did not answer, after Airflow reported that a connection does not exist; None if all
     backends answered.

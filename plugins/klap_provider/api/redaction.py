@@ -59,9 +59,9 @@ def public_address(url: str | None) -> str | None:
     return url if is_public else None
 
 
-def without_secrets(words: str) -> str:
+def without_secrets(text: str) -> str:
     """Return a text without the queries, passwords and signatures of the addresses in it."""
-    return _PARAMETER.sub(r"\1…", _IN_TEXT.sub(lambda found: _public(found[0]), words))
+    return _PARAMETER.sub(r"\1…", _IN_TEXT.sub(lambda found: _public(found[0]), text))
 
 
 def _public(address: str) -> str:

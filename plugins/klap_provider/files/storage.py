@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import attach
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it has no types
 
-from klap_provider.airflow_internals.tasks import silent_backend
+from klap_provider.airflow_internals.tasks import unresponsive_backend
 from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapError, KlapInputError, KlapLookUpError, KlapStorageError
 from klap_provider.rules.allowlist import OBJECT_STORES
@@ -85,8 +85,8 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
             Connection.get(path.conn_id)
         path.fs  # noqa: B018  # resolves the scheme, so that an unknown one is reported here
     except AirflowNotFoundException as missing:
-        if path.conn_id and (silent := silent_backend(path.conn_id)):
-            raise KlapLookUpError(path.conn_id, silent) from missing
+        if path.conn_id and (backend := unresponsive_backend(path.conn_id)):
+            raise KlapLookUpError(path.conn_id, backend) from missing
         raise KlapInputError(
             f"{field} is {shown!r}, but there is no Airflow connection {path.conn_id!r}. Create it, or write the id of "
             "another connection before the @."

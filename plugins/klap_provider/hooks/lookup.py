@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from klap_provider.airflow_internals.tasks import silent_backend
+from klap_provider.airflow_internals.tasks import unresponsive_backend
 from klap_provider.errors import KlapConfigError, KlapError, KlapLookUpError
 from klap_provider.hooks.connection import KlapConnection
 
@@ -20,7 +20,7 @@ def look_up(klap_conn_id: str) -> KlapConnection:
     try:
         conn = BaseHook.get_connection(klap_conn_id)
     except AirflowNotFoundException:
-        raise _missing(klap_conn_id, silent_backend(klap_conn_id)) from None
+        raise _missing(klap_conn_id, unresponsive_backend(klap_conn_id)) from None
     return KlapConnection.read(klap_conn_id, conn)
 
 
@@ -32,7 +32,7 @@ async def alook_up(klap_conn_id: str) -> KlapConnection:
         conn = await BaseHook.aget_connection(klap_conn_id)
     except AirflowNotFoundException:
         # As Airflow does with a backend that has no async form: it may talk to the triggerer's own event loop.
-        raise _missing(klap_conn_id, await sync_to_async(silent_backend)(klap_conn_id)) from None
+        raise _missing(klap_conn_id, await sync_to_async(unresponsive_backend)(klap_conn_id)) from None
     return KlapConnection.read(klap_conn_id, conn)
 
 

@@ -13,7 +13,7 @@ from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
-from klap_provider.rules.video_list import NAMED, URL, Row, read_csv, read_lines, run_id, set_fields, takes
+from klap_provider.rules.video_list import NAMED, URL, Row, describe_schema, read_csv, read_lines, run_id, set_fields
 from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, ReadList
 
 if TYPE_CHECKING:
@@ -196,8 +196,10 @@ class ReadVideoListOperator(KlapOperator):
             try:
                 copy(self.form[name]).resolve(value)  # a copy, because it keeps the value
             except ParamValidationError as wrong:
-                said = f": {without_secrets(str(wrong).splitlines()[0])}"
-                raise KlapInputError(f"{name}{said if pasted else f' takes {takes(self.form[name].schema)}'}") from None
+                problem = f": {without_secrets(str(wrong).splitlines()[0])}"
+                if not pasted:  # the error must not repeat values of a file
+                    problem = f" must be {describe_schema(self.form[name].schema)}"
+                raise KlapInputError(f"{name}{problem}") from None
         asked = {**shared, **own}
         fields = {name: asked[name] for name in ShortsRequest.model_fields if name in asked}
         build_request(ShortsRequest, fields, quote=pasted)

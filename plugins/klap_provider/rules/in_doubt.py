@@ -122,7 +122,7 @@ def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
         "Klap's list of exports has none of yours, or the request was sent with another connection or user. So the "
         "list does not prove that the request did not arrive."
         if has_list
-        else "Klap's API has no list of tasks to look in."
+        else "Klap's API has no list of tasks."
     )
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} for {attempt.what} got no response. Klap may have received and billed "

@@ -39,13 +39,13 @@ _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 _KINDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _RULES = {
-    "minimum": "from",
-    "exclusiveMinimum": "above",
-    "maximum": "up to",
+    "minimum": "at least",
+    "exclusiveMinimum": "greater than",
+    "maximum": "at most",
     "multipleOf": "a multiple of",
-    "minLength": "characters from",
-    "maxLength": "characters up to",
-    "pattern": "of the form",
+    "minLength": "minimum length",
+    "maxLength": "maximum length",
+    "pattern": "matching",
 }
 
 SLUG_LENGTH = 40
@@ -165,7 +165,7 @@ def _columns(header: Sequence[str], form: Mapping[str, Any]) -> list[str]:
     return columns
 
 
-def takes(schema: Mapping[str, Any]) -> str:
+def describe_schema(schema: Mapping[str, Any]) -> str:
     """Return a description of the valid values of a field, for an error that does not repeat the given value."""
     types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     words = [" or ".join(_KINDS.get(kind, kind) for kind in types if kind != "null")]
