@@ -72,7 +72,7 @@ REFUSALS = [
     (401, KlapAuthError, "API key"),
     (402, KlapCreditsError, "out of credits"),
     (403, KlapAuthError, "API key"),
-    (404, KlapNotFoundError, "does not know"),
+    (404, KlapNotFoundError, "does not have"),
     (422, KlapRejectedError, "Correct the parameters"),
 ]
 

@@ -71,7 +71,7 @@ def test_budgets_are_set_against_what_the_runs_cost_that_have_one() -> None:
     assert (of_b["budget"], of_b["budgeted"]) == (None, None)
 
 
-def test_a_sum_with_one_second_hand_price_in_it_says_so() -> None:
+def test_a_sum_with_one_estimated_price_in_it_says_so() -> None:
     lines = [line("2026-03-01", "a r", 1), line("2026-03-01", "a r", 1, estimated=True), line("2026-03-01", "b r", 1)]
     old = line("2026-01-01", "b r", 1, estimated=True)
     dags = spending([*lines, old], since="2026-03-01")["dags"]
