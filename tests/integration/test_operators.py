@@ -1028,7 +1028,7 @@ def test_a_list_is_either_of_a_folder_or_of_a_project(ids: dict[str, str]) -> No
 def test_no_shorts_is_an_error_when_the_time_is_up(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
     klap.fault("GET", LIST, "status", times=None, code=200, body=[])
     task = airflow(listing(list_timeout=0.3, deferrable=deferrable))
-    with pytest.raises(KlapNoShortsError, match=r"folder01.*without speech.*allow_empty"):
+    with pytest.raises(KlapNoShortsError, match=r"folder01.*needs speech.*allow_empty"):
         task.run()
     assert task.xcom("klap_error")["type"] == "KlapNoShortsError"
 
@@ -1564,9 +1564,9 @@ FORM = {"source_video_url": TALK, "limit": 3, "max_clip_count": 10}
 @pytest.mark.parametrize(
     ("conf", "said"),
     [
-        ({"limt": 1}, r"has 'limt' \(did you mean 'limit'\?\), which"),
+        ({"limt": 1}, r"has 'limt' \(did you mean 'limit'\?\), but"),
         ({"limit": 1, "Max-Clips": 2}, r"'Max-Clips' \(did you mean 'max_clip_count'\?\)"),
-        ({"qqq": 1, "limt": 1}, r"has 'limt' .*, 'qqq', which .*: limit, max_clip_count, source_video_url\."),
+        ({"qqq": 1, "limt": 1}, r"has 'limt' .*, 'qqq', but .*: limit, max_clip_count, source_video_url\."),
         ({"team": "a", "Team": "b"}, "did you mean 'team'"),
     ],
 )
