@@ -132,7 +132,7 @@ def get(server: ApiServer, what: str, user: str = USER, **query: Any) -> Any:
     return answer.json()
 
 
-@pytest.mark.parametrize("what", ["videos", "shorts", "money?since=2026-11-01", "payments"])
+@pytest.mark.parametrize("what", ["videos", "shorts", "spending?since=2026-11-01", "payments"])
 def test_without_a_login_nothing_is_told(server: ApiServer, what: str) -> None:
     assert requests.get(f"{server.url}/klap/api/{what}", timeout=30).status_code == 401
 
@@ -141,24 +141,24 @@ def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
     answers = [
         get(server, "videos"),
         get(server, "shorts"),
-        get(server, "money", since="2026-11-01"),
+        get(server, "spending", since="2026-11-01"),
         get(server, "payments"),
     ]
     assert PRIVATE not in str(answers)
     assert "secret" not in str(answers)
     assert PRIVATE in str(get(server, "videos", ADMIN))
     assert "Short secret" in str(get(server, "shorts", ADMIN))
-    assert any(dag["dag_id"] == PRIVATE for dag in get(server, "money", ADMIN, since="2026-11-01")["dags"])
+    assert any(dag["dag_id"] == PRIVATE for dag in get(server, "spending", ADMIN, since="2026-11-01")["dags"])
 
 
 def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
     assert get(server, "videos", VIEWER) == {"videos": [], "more": False, "dag_ids": [], "refresh": 3}
     assert get(server, "reviews", VIEWER)["reviews"] == []
-    assert get(server, "shorts", VIEWER) == {"shorts": [], "total": 0, "cost": 0, "second_hand": False, "dag_ids": []}
-    nothing = {"more": False, "total": 0, "cost": 0, "second_hand": False, "dag_ids": [], "run_name": None}
+    assert get(server, "shorts", VIEWER) == {"shorts": [], "total": 0, "cost": 0, "estimated": False, "dag_ids": []}
+    nothing = {"more": False, "total": 0, "cost": 0, "estimated": False, "dag_ids": [], "run_name": None}
     assert get(server, "payments", VIEWER) == {"payments": [], **nothing}
     assert get(server, "payments", VIEWER, run_dag_id=DAG, run_id="r1") == {"payments": [], **nothing}
-    assert get(server, "money", VIEWER, since="2026-11-01") == {"days": [], "dags": []}
+    assert get(server, "spending", VIEWER, since="2026-11-01") == {"days": [], "dags": []}
 
 
 def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: ApiServer) -> None:
@@ -185,12 +185,12 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
         "shorts": 2,
         "best": 50,
         "cost": 1.56,
-        "second_hand": True,
+        "estimated": True,
         "budget": 5.0,
         "batch": 0,
     }
     assert (webinar["name"], webinar["shorts"], webinar["best"], webinar["budget"]) == ("Webinar", 1, 90, None)
-    assert webinar["second_hand"] is False
+    assert webinar["estimated"] is False
     assert noted["name"] == "Talk of the month"
     assert (second_hand["shorts"], second_hand["cost"]) == (1, None), "another run had paid"
 
@@ -233,10 +233,10 @@ def test_each_request_that_was_paid_for_is_told_the_newest_first(server: ApiServ
         "run_id": "r1",
         "run_name": "example.com/talk.mp4",
         "cost": 0.48,
-        "second_hand": True,
+        "estimated": True,
     }
     assert found["payments"][3]["run_name"] is None, "it is deleted"
-    assert (found["total"], found["cost"], found["second_hand"]) == (5, 9.0, True)
+    assert (found["total"], found["cost"], found["estimated"]) == (5, 9.0, True)
     assert found["dag_ids"] == [DAG, OTHER]
     assert any(each["cost"] == 100 for each in get(server, "payments", ADMIN)["payments"])
 
@@ -286,7 +286,7 @@ def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(ser
     found = get(server, "shorts")
     assert [each["id"] for each in found["shorts"]] == ["c", "a", "old", "b"]
     assert (found["total"], found["dag_ids"]) == (4, [DAG, OTHER])
-    assert [(each["cost"], each["second_hand"]) for each in found["shorts"][:2]] == [(None, False), (0.48, True)]
+    assert [(each["cost"], each["estimated"]) for each in found["shorts"][:2]] == [(None, False), (0.48, True)]
     assert [each["settings"] for each in found["shorts"][:2]] == [None, "watermark acme.png"]
     assert [each["run_name"] for each in found["shorts"]] == [
         "Webinar",
@@ -334,9 +334,9 @@ def test_an_export_that_several_runs_have_delivered_is_listed_and_paid_once(serv
 
 def test_what_was_found_is_summed_up_whatever_page_is_shown(server: ApiServer) -> None:
     found = get(server, "shorts", limit=1, offset=3)
-    assert (found["total"], found["cost"], found["second_hand"]) == (4, 0.48, True)
+    assert (found["total"], found["cost"], found["estimated"]) == (4, 0.48, True)
     other = get(server, "shorts", search="webinar")
-    assert (other["total"], other["cost"], other["second_hand"]) == (2, 0.48, True)
+    assert (other["total"], other["cost"], other["estimated"]) == (2, 0.48, True)
 
 
 def test_the_shorts_of_some_days_are_those_that_were_paid_then(server: ApiServer) -> None:
@@ -348,18 +348,18 @@ def test_the_shorts_of_some_days_are_those_that_were_paid_then(server: ApiServer
 
 
 def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
-    found = get(server, "money", since="2026-11-01")
+    found = get(server, "spending", since="2026-11-01")
     assert found["days"] == [
         {"day": "2026-11-01", "dag_id": DAG, "cost": 8.56},
         {"day": "2026-11-02", "dag_id": OTHER, "cost": 0.44},
     ]
-    sums = {"runs": 2, "cost": 8.56, "second_hand": True, "budget": 5.0, "budgeted": 1.56}
+    sums = {"runs": 2, "cost": 8.56, "estimated": True, "budget": 5.0, "budgeted": 1.56}
     assert found["dags"][0] == {"dag_id": DAG, **sums}
-    assert get(server, "money", since="2026-11-02")["days"] == found["days"][1:]
+    assert get(server, "spending", since="2026-11-02")["days"] == found["days"][1:]
 
 
 @pytest.mark.parametrize(
-    "wrong", ["shorts?order_by=path", "shorts?limit=1000", "shorts?since=x", "videos?offset=-1", "money?since=x"]
+    "wrong", ["shorts?order_by=path", "shorts?limit=1000", "shorts?since=x", "videos?offset=-1", "spending?since=x"]
 )
 def test_what_makes_no_sense_is_refused(server: ApiServer, wrong: str) -> None:
     answer = requests.get(f"{server.url}/klap/api/{wrong}", headers=server.token(USER), timeout=30)

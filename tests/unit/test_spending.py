@@ -75,7 +75,7 @@ def test_a_sum_with_one_second_hand_price_in_it_says_so() -> None:
     lines = [line("2026-03-01", "a r", 1), line("2026-03-01", "a r", 1, second_hand=True), line("2026-03-01", "b r", 1)]
     old = line("2026-01-01", "b r", 1, second_hand=True)
     dags = spending([*lines, old], since="2026-03-01")["dags"]
-    assert [(dag["dag_id"], dag["second_hand"]) for dag in dags] == [("a", True), ("b", False)]
+    assert [(dag["dag_id"], dag["estimated"]) for dag in dags] == [("a", True), ("b", False)]
 
 
 def test_what_was_paid_before_does_not_count() -> None:

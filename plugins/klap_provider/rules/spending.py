@@ -107,8 +107,8 @@ def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
     Sum up what was paid.
 
     :param since: the first day that counts, ``YYYY-MM-DD``. Days are those of UTC.
-    :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "second_hand", "budget",
-        "budgeted"}]}``, in US dollars: the first by day, the second the most expensive first. ``second_hand``: whether
+    :return: ``{"days": [{"day", "dag_id", "cost"}], "dags": [{"dag_id", "runs", "cost", "estimated", "budget",
+        "budgeted"}]}``, in US dollars: the first by day, the second the most expensive first. ``estimated``: whether
         a price is in it that nobody at Klap has confirmed. ``budget`` is what those runs might cost that have a budget,
         and ``budgeted`` what they did cost; None where none has one.
     """
@@ -127,7 +127,7 @@ def spending(payments: Iterable[Payment], *, since: str) -> dict[str, Any]:
         if payment.second_hand:
             second_hand.add(payment.dag_id)
     dags = [
-        {**_of_dag(dag_id, runs, budgets), "second_hand": dag_id in second_hand}
+        {**_of_dag(dag_id, runs, budgets), "estimated": dag_id in second_hand}
         for dag_id in {dag_id for dag_id, _ in runs}
     ]
     return {
