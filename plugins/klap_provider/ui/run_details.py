@@ -49,8 +49,8 @@ def details_of(facts: Facts) -> dict[str, Any] | None:
     submit = facts.first(SUBMIT)
     is_whole = submit is not None and submit.operator == WHOLE
     submitted = mapping(facts.xcom(submit, RETURN_KEY))
-    format_ = {"is_whole": is_whole, "shape": _shape(facts, submitted)}
-    shorts = [{**card, **format_} for card in short_cards(facts)] if facts.reads_xcoms else []
+    shared = {"is_whole": is_whole, "shape": _shape(facts, submitted)}
+    shorts = [{**card, **shared} for card in short_cards(facts)] if facts.reads_xcoms else []
     selected = [card for card in shorts if card["left_out"] is None]
     select = facts.first(SELECT)
     offer = mapping(facts.xcom(select, OFFER_KEY))
@@ -139,11 +139,11 @@ def _stage(
     """Return the current stage of the run: the state of its task, and a text."""
     submit, wait, select, publish = (facts.first(each) for each in (SUBMIT, WAIT, SELECT, PUBLISH))
 
-    def stage(instance: Instance | None, text_: str, **more: Any) -> dict[str, Any]:
+    def stage(instance: Instance | None, summary: str, **more: Any) -> dict[str, Any]:
         failure = mapping(facts.xcom(instance, ERROR_KEY))
         return {
             "state": instance.state if instance else None,
-            "text": text_,
+            "text": summary,
             "since": None,
             "error": text(failure.get("error")),
             # Only failed tasks are cleared. The later tasks are marked as failed when the run has ended.
@@ -196,8 +196,7 @@ def _end_text(
         return "No short was selected: Klap gave none of them a score"
     if not selected:
         return "No short was selected"
-    text_: str = selected[0]["text"] if is_whole else _tally(facts, selected)
-    return text_
+    return str(selected[0]["text"]) if is_whole else _tally(facts, selected)
 
 
 def _tally(facts: Facts, selected: Sequence[Mapping[str, Any]]) -> str:

@@ -98,9 +98,9 @@ function useInSight(isAsked) {
 }
 
 /** Return how many shorts all of these runs delivered, and what they cost once all have summed up their cost. */
-function furtherText(stories) {
-  const delivered = `${stories.reduce((sum, details) => sum + details.delivered, 0)} delivered`;
-  const costs = stories.map(({ cost }) => cost);
+function furtherText(runs) {
+  const delivered = `${runs.reduce((sum, run) => sum + run.delivered, 0)} delivered`;
+  const costs = runs.map(({ cost }) => cost);
   if (!costs.every((cost) => cost?.is_sum)) return delivered;
   const total = costs.reduce((sum, cost) => sum + cost.total, 0);
   return `${delivered} · ${costText({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
