@@ -39,7 +39,7 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     assert [tick.is_checked() for tick in ticks.all()] == [True, True, True, False, False]
     expect(question(page)).to_contain_text(re.compile("Answer by .* Without an answer, the 3 shorts"))
 
-    expect(page.get_by_role("region", name="Summary")).to_contain_text("Cost so far$2.04")
+    expect(page.get_by_role("region", name="Summary")).to_contain_text("Cost without exports$2.04")
     player = question(page).frame_locator("iframe").first
     expect(player.get_by_role("heading", name=shorts[0]["short_name"])).to_be_visible()
     picture = player.locator("video")

@@ -30,7 +30,7 @@ export function Summary({ details, run, further }) {
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
       source && h(Fact, { label: "Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
-      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost so far" }, h(CostLink, { cost, run })),
+      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost without exports" }, h(CostLink, { cost, run })),
       further.length > 0 && h(Fact, { label: "Including further exports" }, furtherText([details, ...further])),
       review && h(Fact, { label: "Review" }, reviewText(review, hasAnswered)),
     ),

@@ -80,7 +80,7 @@ export function DeliveredShorts() {
 
 /** The note on the sum. */
 const about = ({ shorts }) =>
-  `This is the cost of the exports only. Cost includes the submissions. ${priceNote(shorts)}`.trim();
+  `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
 function Filters({ filters, change, dagIds }) {
   return h(
