@@ -80,7 +80,7 @@ def klap_page(camera: Camera) -> None:
     views = {
         "videos": (690, "Podcast 12"),
         "shorts": (690, "Captions and transcript"),
-        "cost": (1250, "Video, to be cut into shorts"),
+        "cost": (1250, "Generate shorts"),
     }
     themes = [(view, "light") for view in views] + [("shorts", "dark")]
     for view, theme in themes:
@@ -155,7 +155,7 @@ def take_all(camera: Camera) -> None:
 
     assert stage.airflow.wait_for_run(DAG_ID, lost, seconds=300) == "failed"
     page = camera.open(stage.tab_of(lost), height=660)
-    expect(page.get_by_role("button", name="It is not there: send again")).to_be_visible()
+    expect(page.get_by_role("button", name="It is not in Klap: send again")).to_be_visible()
     camera.take(page, "shorts-uncertain")
 
     page = camera.open(stage.page_of(asked, "tasks", "select_shorts", "required_actions"), height=860)

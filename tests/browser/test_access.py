@@ -34,7 +34,7 @@ def test_a_user_who_may_not_read_xcoms_sees_no_shorts(
 ) -> None:
     sign_in(page, below_a_path, VIEWER)
     page.goto(stage.tab_of(delivered, root=below_a_path))
-    expect(page.get_by_text("You may not read the XComs")).to_be_visible()
+    expect(page.get_by_text("You need the permission to read XComs")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has=page.get_by_role("meter"))).to_have_count(0)
     expect(page.locator("video")).to_have_count(0)
     assert complaints == [], "nothing is asked for that would be refused"

@@ -73,7 +73,7 @@ def test_two_more_are_exported_with_three_clicks_on_the_same_tab_and_nothing_els
     names = section(page, "Not selected").get_by_role("heading", level=3).all_inner_texts()[:2]
     ticks.nth(0).click()
     ticks.nth(1).click()
-    expect(page.get_by_text("2 × $0.48, an estimated price")).to_be_visible()
+    expect(page.get_by_text("2 × $0.48 (estimated)")).to_be_visible()
     page.get_by_role("button", name="Export 2 more · $0.96").dblclick()
 
     more = section(page, "Town hall: 2 more")
@@ -90,7 +90,7 @@ def test_two_more_are_exported_with_three_clicks_on_the_same_tab_and_nothing_els
     page.goto(f"{stage.airflow.url}/plugin/klap")
     expect(page.get_by_role("table", name="Videos").get_by_text("Town hall: 2 more")).to_be_visible()
     page.goto(stage.tab_of(finished))
-    more.get_by_role("link", name="The run of").click()
+    more.get_by_role("link", name="Open run").click()
     expect(page.get_by_text("Town hall: 2 more")).to_be_visible()
     expect(page).to_have_url(re.compile("/runs/more__"))
 
@@ -101,21 +101,21 @@ def test_the_same_short_is_exported_with_another_watermark(
     before = len(paid(acts))
     page.goto(stage.tab_of(finished))
     short = section(page, "Shorts").get_by_role("listitem").first
-    short.get_by_role("button", name=re.compile("^Export again with")).click()
-    export = short.get_by_role("button", name="Export with this watermark · $0.48 (estimated price)")
+    short.get_by_role("button", name=re.compile("^Export again…")).click()
+    export = short.get_by_role("button", name="Export with this watermark · $0.48 (estimated)")
     expect(export).to_be_disabled()
-    expect(export).to_have_accessible_description("It has no watermark: give the address of a picture first.")
-    short.get_by_label("Address of a picture").fill(picture)
-    short.get_by_label("From the top").fill("0.1")
+    expect(export).to_have_accessible_description("This short has no watermark. Enter the address of a picture first.")
+    short.get_by_label("Watermark picture").fill(picture)
+    short.get_by_label("Vertical position").fill("0.1")
     assert axe(page, "Shorts") == []
     export.click()
     again = section(page, "Town hall: another watermark")
     expect(again.get_by_role("listitem")).to_have_count(1, timeout=PATIENCE)
     expect(again).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
-    expect(again).to_contain_text("Cost $0.48 at estimated prices")
+    expect(again).to_contain_text("Cost: $0.48 (estimated)")
     expect(again.get_by_role("listitem")).to_contain_text("with links.png")
     expect(short).not_to_contain_text("with links.png")
-    expect(section(page, "Summary")).to_contain_text(re.compile(r"With further exports\d delivered · \$\d\.\d\d"))
+    expect(section(page, "Summary")).to_contain_text(re.compile(r"Including further exports\d delivered · \$\d\.\d\d"))
     assert paid(acts, before) == ["export"]
     mark = acts.ledger("export")[-1]["body"]["watermark"]
     assert mark == {"src_url": picture, "pos_x": 0.5, "pos_y": 0.1, "scale": 1}
@@ -127,8 +127,8 @@ def test_an_export_is_made_anew_on_purpose_once(page: Page, stage: Stage, acts: 
     short = section(page, "Shorts").get_by_role("listitem").first
     file = short.get_by_text(re.compile(r"\.mp4$"))
     old = file.inner_text()
-    short.get_by_role("button", name=re.compile("^Export again with")).click()
-    short.get_by_role("button", name="Export again as it was · $0.48").click()
+    short.get_by_role("button", name=re.compile("^Export again…")).click()
+    short.get_by_role("button", name="Export again with the same settings · $0.48").click()
     expect(file).not_to_have_text(old, timeout=PATIENCE)
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
     assert paid(acts, before) == ["export"]
@@ -140,7 +140,7 @@ def test_a_short_whose_export_failed_is_tried_again_and_the_tab_follows_at_once(
     stage, run_id = has_failed(runs, "bad day")
     before = len(paid(failing))
     page.goto(stage.tab_of(run_id))
-    again = page.get_by_role("button", name="Try this one again")
+    again = page.get_by_role("button", name="Retry this short")
     expect(again).to_have_count(1)
     expect(again).to_contain_text("$0.48")
     again.dblclick()
@@ -173,10 +173,11 @@ def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
     before = len(paid(lossy))
     page.goto(stage.tab_of(run_id))
     question = section(page, "Resolve the request")
-    expect(question).to_contain_text(re.compile("Sent on .* Look in Klap for an upload of that time"))
-    expect(question.get_by_role("button", name="It is this task")).to_be_disabled()
+    expect(section(page, "Summary")).to_contain_text("It is not known whether Klap received this video")
+    expect(question).to_contain_text(re.compile("It was sent on .* Search the Klap app for an upload of that time"))
+    expect(question.get_by_role("button", name="Continue with this task")).to_be_disabled()
     assert axe(page, "Resolve the request") == []
-    question.get_by_role("button", name="It is not there: send again · $0.44 (estimated price)").click()
+    question.get_by_role("button", name="It is not in Klap: send again · $0.44 (estimated)").click()
     expect(section(page, "Summary")).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
     assert paid(lossy, before) == ["task", "export"]
 
@@ -190,11 +191,11 @@ def test_a_video_that_klap_has_taken_all_the_same_is_gone_on_with_and_not_paid_a
     page.goto(stage.tab_of(run_id))
     question = section(page, "Resolve the request")
     question.get_by_label("Klap's task id").fill("nothing0fthekind")
-    question.get_by_role("button", name="It is this task").click()
+    question.get_by_role("button", name="Continue with this task").click()
     expect(question).to_have_count(0)
     expect(question).to_contain_text(re.compile("HTTP 404"), timeout=PATIENCE)
     question.get_by_label("Klap's task id").fill(taken)
-    question.get_by_role("button", name="It is this task").click()
+    question.get_by_role("button", name="Continue with this task").click()
     expect(section(page, "Summary")).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
     assert paid(lossy, before) == ["export"]
 
@@ -212,9 +213,9 @@ def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_p
     before = sent()
     page.goto(stage.tab_of(run_id))
     expect(section(page, "Summary").get_by_role("alert")).to_contain_text("start a new run")
-    page.get_by_role("button", name="Send the same video again · $0.44 (estimated price)").dblclick()
+    page.get_by_role("button", name="Submit the video again · $0.44 (estimated)").dblclick()
     # Where Airflow is busy it takes so short a wait for one that its executor lost, and retries it, in two minutes.
-    expect(section(page, "Summary")).to_contain_text("Cost$0.88 at estimated prices", timeout=3 * PATIENCE)
+    expect(section(page, "Summary")).to_contain_text("Cost$0.88 (estimated)", timeout=3 * PATIENCE)
     assert sent() == before + 1
 
 
@@ -231,8 +232,8 @@ def test_a_whole_video_is_exported_again_too(
     stage, ids = runs
     before = len(paid(acts))
     page.goto(stage.tab_of(stage.wait_for_success(ids["acts, whole"], VIDEO_DAG_ID), dag_id=VIDEO_DAG_ID))
-    page.get_by_role("button", name="Export again with…: Town hall").click()
-    page.get_by_label("Address of a picture").fill(picture)
+    page.get_by_role("button", name="Export again…: Town hall").click()
+    page.get_by_label("Watermark picture").fill(picture)
     page.get_by_role("button", name="Export with this watermark").click()
     expect(section(page, "Town hall: another watermark").get_by_role("listitem")).to_have_count(1, timeout=PATIENCE)
     expect(section(page, "Town hall: another watermark")).to_contain_text("Delivered", timeout=PATIENCE)
@@ -246,10 +247,10 @@ def test_who_may_not_is_told_which_permission_it_takes_and_below_a_path_who_may_
     page.goto(stage.tab_of(finished, root=below_a_path))
     before = len(paid(acts))
     short = section(page, re.compile("^Shorts$")).get_by_role("listitem").last
-    short.get_by_role("button", name=re.compile("^Export again with")).click()
-    anew = short.get_by_role("button", name="Export again as it was")
+    short.get_by_role("button", name=re.compile("^Export again…")).click()
+    anew = short.get_by_role("button", name="Export again with the same settings")
     anew.click()
-    expect(short.get_by_role("alert")).to_contain_text("You may not edit Airflow's assets, and so not the ledger")
+    expect(short.get_by_role("alert")).to_contain_text("You need the permission to edit assets")
     expect(anew).to_be_disabled()
     assert paid(acts, before) == []
     assert complaints
@@ -278,7 +279,7 @@ def test_nothing_sticks_out(page: Page, stage: Stage, finished: str, width: int)
     page.set_viewport_size({"width": width, "height": 1000})
     page.goto(stage.tab_of(finished))
     cards = page.get_by_role("listitem").filter(has=page.get_by_role("meter"))
-    section(page, "Shorts").get_by_role("button", name=re.compile("^Export again with")).first.click()
+    section(page, "Shorts").get_by_role("button", name=re.compile("^Export again…")).first.click()
     for card in cards.all():
         box = card.bounding_box()
         assert box is not None

@@ -48,7 +48,7 @@ def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
     page: Page, stage: Stage, delivered: str
 ) -> None:
     page.goto(stage.tab_of(delivered))
-    cards(page).first.get_by_role("button", name="Texts of").click()
+    cards(page).first.get_by_role("button", name="Captions and transcript of").click()
     expect(cards(page).first).to_contain_text("TikTok")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     cards(page).first.get_by_role("button", name="Copy the TikTok text").click()
@@ -75,7 +75,7 @@ def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Sta
 def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage, batch: str) -> None:
     page.goto(stage.tab_of(batch, dag_id=BATCH_DAG_ID))
     said = page.get_by_role("region", name="Batch")
-    expect(said).to_contain_text("1 of 3 videos complete. It is red because 1 of its videos was not completed")
+    expect(said).to_contain_text("1 of 3 videos complete. The batch failed because 1 video did not complete")
     lines = said.get_by_role("table", name="Videos of the batch").locator("tbody tr td:first-child")
     expect(lines).to_have_text(["1", "2"])
     expect(said.get_by_role("row").filter(has_text="Success")).to_contain_text(re.compile(r"\$\d"))
@@ -109,17 +109,19 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     shorts = permitted.call("GET", f"/projects/{folder}").json()
     cost = f"${0.44 + len(shorts) * 0.32 + exports * 0.48:.2f}"
     page.goto(stage.tab_of(run_id))
-    expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} at estimated prices")
+    expect(page.get_by_role("region", name="Summary")).to_contain_text(f"{cost} (estimated)")
     page.goto(f"{stage.airflow.url}/plugin/klap")
     row = page.get_by_role("table", name="Videos").get_by_role("row").filter(has_text="Permitted")
-    expect(row.get_by_text("estimated")).to_be_visible()
+    expect(page.get_by_text("prices are estimated")).to_be_visible()
     row.get_by_role("link", name=f"{cost}, paid by Permitted").click()
-    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at estimated prices$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} \(estimated\)$"))).to_be_visible()
     page.go_back()
     row.get_by_role("link", name="Permitted", exact=True).click()
     expect(page).to_have_url(stage.tab_of(run_id))
-    page.get_by_role("region", name="Summary").get_by_role("link", name=re.compile("request by request$")).click()
-    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} at estimated prices$"))).to_be_visible()
+    page.get_by_role("region", name="Summary").get_by_role(
+        "link", name=re.compile("paid requests of this run$")
+    ).click()
+    expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} \(estimated\)$"))).to_be_visible()
 
 
 def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_to_the_ledger(
@@ -128,19 +130,17 @@ def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_t
     page.goto(f"{stage.airflow.url}/plugin/klap?view=shorts")
     library = page.get_by_role("tabpanel", name="Shorts")
     short = library.get_by_role("listitem")
-    expect(short.first).to_contain_text("$0.48 (estimated price)")
+    expect(short.first).to_contain_text("$0.48")
     scores = [int(meter.get_attribute("aria-valuenow") or -1) for meter in library.get_by_role("meter").all()]
     assert len(scores) > 3
     assert scores == sorted(scores, reverse=True)
     page.get_by_role("searchbox", name="Search shorts").fill(stage.airflow.xcom(DAG_ID, delivered, PICKED)[0][NAME])
-    expect(page.get_by_text(re.compile(r"^\d shorts?, \$\d\.\d\d at estimated prices$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d shorts?, \$\d\.\d\d \(estimated\)$"))).to_be_visible()
 
     page.get_by_role("tab", name="Cost").click()
-    expect(
-        page.get_by_role("heading", name=re.compile(r"\$.* in the last 30 days, at estimated prices"))
-    ).to_be_visible()
-    expect(page.get_by_role("table", name="Payments")).to_contain_text("Video, to be cut into shorts")
-    page.get_by_role("link", name="The ledger's own rows").click()
+    expect(page.get_by_role("heading", name=re.compile(r"\$.* in the last 30 days \(estimated\)"))).to_be_visible()
+    expect(page.get_by_role("table", name="Paid requests")).to_contain_text("Generate shorts")
+    page.get_by_role("link", name="Open the ledger").click()
     expect(page).to_have_url(re.compile(r"/assets/\d+/asset-state-store$"))
     expect(page.get_by_text(re.compile(r"^claim\.")).first).to_be_visible()
     page.goto("about:blank")  # after which nothing is complained of any more

@@ -138,9 +138,9 @@ def test_no_xcom_and_no_task_instance_is_asked_for_by_the_browser(page: Page, ta
 
 def test_each_short_of_a_question_has_its_choice_and_one_answer_is_sent(page: Page, tab: Any) -> None:
     tab("asking")
-    section = page.get_by_role("region", name="Shorts to pick")
+    section = page.get_by_role("region", name="Review")
     expect(section.get_by_role("listitem")).to_have_count(3)
-    expect(section).to_contain_text("Not preselected: beyond the limit")
+    expect(section).to_contain_text("Not selected by default: over the limit")
     section.get_by_role("checkbox").nth(1).click()
     with page.expect_request(lambda request: request.method == "PATCH") as sent:
         section.get_by_role("button", name=re.compile("^Export 2 shorts")).click()
@@ -151,13 +151,13 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_there(page: Page, tab: Any
     tab("failed")
     expect(page.get_by_role("region", name="Shorts")).to_contain_text("Short a")
     doubt = page.get_by_role("region", name="Resolve the request")
-    expect(doubt).to_contain_text("Look in Klap for an upload of that time")
-    expect(doubt.get_by_role("button", name="It is not there: send again · $0.48 (estimated price)")).to_be_visible()
+    expect(doubt).to_contain_text("Search the Klap app for an export of that time")
+    expect(doubt.get_by_role("button", name="It is not in Klap: send again · $0.48 (estimated)")).to_be_visible()
 
 
 def test_who_may_not_read_xcoms_is_told_so(page: Page, tab: Any) -> None:
     tab(RUN, VIEWER)
-    expect(page.get_by_text("You may not read the XComs of this Dag.")).to_be_visible()
+    expect(page.get_by_text("You need the permission to read XComs of this Dag")).to_be_visible()
     expect(page.get_by_role("region", name="Shorts")).to_have_count(0)
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 
 def question(page: Page) -> Locator:
-    return page.get_by_role("region", name="Shorts to pick")
+    return page.get_by_role("region", name="Review")
 
 
 def exports(stage: Stage, run_id: str) -> list[str]:
@@ -37,9 +37,9 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     ticks = question(page).get_by_role("checkbox")
     expect(ticks).to_have_count(5)
     assert [tick.is_checked() for tick in ticks.all()] == [True, True, True, False, False]
-    expect(question(page)).to_contain_text(re.compile("Until .* Without an answer by then, the 3 shorts"))
+    expect(question(page)).to_contain_text(re.compile("Answer by .* Without an answer, the 3 shorts"))
 
-    expect(page.get_by_role("region", name="Summary")).to_contain_text("Cost before exports$2.04")
+    expect(page.get_by_role("region", name="Summary")).to_contain_text("Cost without exports$2.04")
     player = question(page).frame_locator("iframe").first
     expect(player.get_by_role("heading", name=shorts[0]["short_name"])).to_be_visible()
     picture = player.locator("video")
@@ -78,7 +78,7 @@ def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, d
     asked = stage.wait_for_question(stage.trigger(klap_task_id=task, limit=3, review=True, budget=0.5))
     before = len(exports(stage, asked))
     page.goto(stage.tab_of(asked))
-    free = question(page).get_by_role("listitem").filter(has_text="exported before, free")
+    free = question(page).get_by_role("listitem").filter(has_text="already exported")
     expect(free).to_have_count(2)
     expect(page.get_by_role("button", name="Export 3 shorts · $0.48")).to_be_visible()
     question(page).get_by_role("checkbox").nth(3).click()
@@ -95,11 +95,11 @@ def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
     other = new_page()
     for each in (page, other):
         each.goto(stage.tab_of(asked))
-        expect(each.get_by_role("button", name="None")).to_be_visible()
+        expect(each.get_by_role("button", name="Export none")).to_be_visible()
     before = len(exports(stage, asked))
-    page.get_by_role("button", name="None").click()
+    page.get_by_role("button", name="Export none").click()
     other.get_by_role("button", name="Export 3 shorts").click()
-    expect(other.get_by_role("alert")).to_contain_text(re.compile("Anonymous has answered before you"))
+    expect(other.get_by_role("alert")).to_contain_text(re.compile("Anonymous already answered"))
     stage.wait_for_success(asked)
     expect(other.get_by_text("Anonymous selected 0 of 5 shorts")).to_be_visible()
     assert len(exports(stage, asked)) == before

@@ -83,7 +83,7 @@ def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
     assert page.request.get(roles.video(DAG_ID, roles.permitted, roles.short)).ok
     page.get_by_role("region", name="Not selected").get_by_role("checkbox").first.click()
     page.get_by_role("button", name="Export 1 more").click()
-    expect(page.get_by_role("alert")).to_contain_text("You may not start runs of this Dag")
+    expect(page.get_by_role("alert")).to_contain_text("You need the permission to create Dag runs")
     expect(page.get_by_role("button", name="Export 1 more")).to_be_disabled()
     assert len(permitted.ledger()) == before
     refused(complaints)
@@ -111,7 +111,7 @@ def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_
     page: Page, roles: Roles
 ) -> None:
     enter(page, roles.address, "tom")
-    for view, seen in (("videos", "Permitted"), ("shorts", "estimated price"), ("cost", ONE_DAG)):
+    for view, seen in (("videos", "Permitted"), ("shorts", "prices are estimated"), ("cost", ONE_DAG)):
         page.goto(roles.page(view))
         expect(page.get_by_role("tabpanel").get_by_text(seen).first).to_be_visible()
         expect(page.get_by_text(VIDEO_DAG_ID)).to_have_count(0)
@@ -124,11 +124,11 @@ def test_who_may_not_read_xcoms_sees_neither_shorts_nor_runs_nor_cost_and_plays_
 ) -> None:
     enter(page, roles.address, "wim")
     page.goto(roles.page())
-    expect(page.get_by_text("There is nothing here that you may see")).to_be_visible()
+    expect(page.get_by_text("You need the permission to read XComs of a Klap Dag")).to_be_visible()
     page.goto(roles.page("cost"))
-    expect(page.get_by_text("Nothing was paid in that time")).to_be_visible()
+    expect(page.get_by_text("No payments in this period")).to_be_visible()
     page.goto(roles.tab(roles.permitted))
-    expect(page.get_by_text("You may not read the XComs")).to_be_visible()
+    expect(page.get_by_text("You need the permission to read XComs")).to_be_visible()
     expect(page.locator("video")).to_have_count(0)
     expect(page.get_by_role("region", name="Not selected")).to_have_count(0)
     assert page.request.get(roles.video(DAG_ID, roles.permitted, roles.short)).status == 403

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.hooks import batched_polls
+from klap_provider.hooks import KlapAsyncClient, batched_polls
 from klap_provider.rules.poll_schedule import PollSchedule
 from klap_provider.rules.polling import ExportTarget, PollAgain, PollState
 from klap_provider.triggers import ExportStatusTrigger
@@ -242,3 +242,14 @@ async def test_a_list_of_the_whole_account_is_read_no_further_than_it_matters(kl
     beating.cancel()
     assert len(lists(klap)) == 1
     assert longest < BLOCKED
+
+
+async def test_the_last_wait_of_a_folder_uses_the_list_of_its_interval(klap: Sandbox, exports: Any) -> None:
+    first, last = await asyncio.to_thread(exports, 2)
+    async with KlapAsyncClient(target=last) as client:
+        async with KlapAsyncClient(target=first) as other:
+            await other.poll(interval=60)
+        found, age = await client.poll(interval=60)
+    assert (found.id, age < 60) == (last.export_id, True)
+    assert len(lists(klap)) == 1
+    assert own(klap) == {}

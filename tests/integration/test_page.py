@@ -132,7 +132,7 @@ def get(server: ApiServer, what: str, user: str = USER, **query: Any) -> Any:
     return answer.json()
 
 
-@pytest.mark.parametrize("what", ["videos", "shorts", "money?since=2026-11-01", "payments"])
+@pytest.mark.parametrize("what", ["videos", "shorts", "spending?since=2026-11-01", "payments"])
 def test_without_a_login_nothing_is_told(server: ApiServer, what: str) -> None:
     assert requests.get(f"{server.url}/klap/api/{what}", timeout=30).status_code == 401
 
@@ -141,14 +141,14 @@ def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
     answers = [
         get(server, "videos"),
         get(server, "shorts"),
-        get(server, "money", since="2026-11-01"),
+        get(server, "spending", since="2026-11-01"),
         get(server, "payments"),
     ]
     assert PRIVATE not in str(answers)
     assert "secret" not in str(answers)
     assert PRIVATE in str(get(server, "videos", ADMIN))
     assert "Short secret" in str(get(server, "shorts", ADMIN))
-    assert any(dag["dag_id"] == PRIVATE for dag in get(server, "money", ADMIN, since="2026-11-01")["dags"])
+    assert any(dag["dag_id"] == PRIVATE for dag in get(server, "spending", ADMIN, since="2026-11-01")["dags"])
 
 
 def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
@@ -158,7 +158,7 @@ def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> No
     nothing = {"more": False, "total": 0, "cost": 0, "estimated": False, "dag_ids": [], "run_name": None}
     assert get(server, "payments", VIEWER) == {"payments": [], **nothing}
     assert get(server, "payments", VIEWER, run_dag_id=DAG, run_id="r1") == {"payments": [], **nothing}
-    assert get(server, "money", VIEWER, since="2026-11-01") == {"days": [], "dags": []}
+    assert get(server, "spending", VIEWER, since="2026-11-01") == {"days": [], "dags": []}
 
 
 def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: ApiServer) -> None:
@@ -348,18 +348,18 @@ def test_the_shorts_of_some_days_are_those_that_were_paid_then(server: ApiServer
 
 
 def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
-    found = get(server, "money", since="2026-11-01")
+    found = get(server, "spending", since="2026-11-01")
     assert found["days"] == [
         {"day": "2026-11-01", "dag_id": DAG, "cost": 8.56},
         {"day": "2026-11-02", "dag_id": OTHER, "cost": 0.44},
     ]
     sums = {"runs": 2, "cost": 8.56, "estimated": True, "budget": 5.0, "budgeted": 1.56}
     assert found["dags"][0] == {"dag_id": DAG, **sums}
-    assert get(server, "money", since="2026-11-02")["days"] == found["days"][1:]
+    assert get(server, "spending", since="2026-11-02")["days"] == found["days"][1:]
 
 
 @pytest.mark.parametrize(
-    "wrong", ["shorts?order_by=path", "shorts?limit=1000", "shorts?since=x", "videos?offset=-1", "money?since=x"]
+    "wrong", ["shorts?order_by=path", "shorts?limit=1000", "shorts?since=x", "videos?offset=-1", "spending?since=x"]
 )
 def test_what_makes_no_sense_is_refused(server: ApiServer, wrong: str) -> None:
     answer = requests.get(f"{server.url}/klap/api/{wrong}", headers=server.token(USER), timeout=30)

@@ -124,7 +124,7 @@ def test_the_cost_of_a_batch_leads_to_what_the_runs_of_its_videos_have_paid(serv
 
 def test_its_tab_has_each_video_with_the_line_the_state_of_its_run_and_what_went_wrong(server: ApiServer) -> None:
     found = get(server, f"dags/{BATCH}/runs/b1/shorts")
-    assert found["story"] is None
+    assert found["details"] is None
     assert (found["batch"]["ended"], found["batch"]["problem"], found["batch"]["duplicates"]) == (False, None, 1)
     assert [
         [each[name] for name in ("line", "run_id", "state", "error", "cost")] for each in found["batch"]["videos"]

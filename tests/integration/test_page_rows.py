@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFERENCE = "__airflow_state_ref__"
-PAGES = ("videos", "shorts", "shorts?search=short", "payments", "money?since=2026-11-01")
+PAGES = ("videos", "shorts", "shorts?search=short", "payments", "spending?since=2026-11-01")
 #: What may stand in a row in place of what belongs there.
 ODD: list[Any] = [None, "text", 7, [], [1], {}, {"at": 7}, {"id": 1, "run": [], "at": None, "price": "free"}]
 
@@ -113,7 +113,7 @@ def test_a_forged_row_neither_attributes_nor_reveals_what_a_user_may_not_see(ser
 
 def test_a_forged_row_adds_nothing_to_what_another_dag_has_paid(server: ApiServer) -> None:
     for user in (USER, ADMIN):
-        [dag] = [each for each in get(server, "money", user, since="2026-11-01")["dags"] if each["dag_id"] == DAG]
+        [dag] = [each for each in get(server, "spending", user, since="2026-11-01")["dags"] if each["dag_id"] == DAG]
         assert dag["cost"] == 0.98
     assert get(server, "payments", ADMIN, run_dag_id=DAG, run_id="r1")["cost"] == 0.98
 

@@ -104,21 +104,21 @@ def view(server: ApiServer, **where: Any) -> dict[str, Any]:
 
 def is_told(found: dict[str, Any]) -> bool:
     """Whether all that the run has left is there."""
-    story = found["story"]
-    [delivered] = [card for card in story["shorts"] if card["left_out"] is None]
+    details = found["details"]
+    [delivered] = [card for card in details["shorts"] if card["left_out"] is None]
     assert found["problems"] == []
-    assert (story["name"], story["klap_task_id"], story["stage"]["words"]) == (
+    assert (details["name"], details["klap_task_id"], details["stage"]["text"]) == (
         "Town hall",
         "task01",
         "1 of 1 short delivered",
     )
-    assert (story["cost"], story["offer"]["price"]) == ({"total": 1.88, "estimated": True, "is_sum": True}, 0.48)
+    assert (details["cost"], details["offer"]["price"]) == ({"total": 1.88, "estimated": True, "is_sum": True}, 0.48)
     assert (delivered["path"], delivered["watermark"], delivered["export"]["entry"]) == (
         "s3://media@media/a.mp4",
         "acme.png",
         EXPORT,
     )
-    return len(story["shorts"]) == 3
+    return len(details["shorts"]) == 3
 
 
 # An Airflow as it comes
@@ -174,13 +174,13 @@ def test_one_request_has_all_that_the_tab_shows(server: ApiServer) -> None:
     assert is_told(found)
     assert (found["refresh"], found["may_read_xcoms"], found["batch"]) == (7, True, None)
     assert found["run"] == {"dag_id": DAG, "run_id": RUN, "state": "success"}
-    assert [card["stored"] for card in found["story"]["shorts"]] == [True, False, False]
+    assert [card["stored"] for card in found["details"]["shorts"]] == [True, False, False]
 
 
 def test_no_secret_of_an_address_is_in_it(server: ApiServer) -> None:
     answer = ask(server)
     assert "s3cr3t" not in answer.text
-    source = answer.json()["story"]["source"]
+    source = answer.json()["details"]["source"]
     assert source["text"].startswith("https://media.example.com/talk.mp4?…")
     assert source["href"] is None, "a link to a part of an address leads nowhere"
 
@@ -204,25 +204,25 @@ def test_a_change_changes_the_tag(server: ApiServer) -> None:
 def test_follow_up_runs_come_with_it(server: ApiServer) -> None:
     [more] = [each for each in view(server)["follow_ups"] if each["run_id"].endswith("__1")]
     assert (more["title"], more["project_ids"], more["ended"]) == ("Town hall: 1 more short", ["b"], True)
-    assert more["story"]["stage"]["words"] == "1 of 1 short delivered"
+    assert more["details"]["stage"]["text"] == "1 of 1 short delivered"
     others = view(server, run_id=more["run_id"])["follow_ups"]
     assert more["run_id"] not in [each["run_id"] for each in others], "and not with itself"
 
 
 def test_a_question_comes_with_the_choice_of_each_short(server: ApiServer) -> None:
-    story = view(server, run_id="asking")["story"]
-    assert story["question"]["options"] == {"a": "1. a", "b": "2. b", "c": "3. c"}
-    assert story["question"]["place"]["state"] == "awaiting_input"
+    details = view(server, run_id="asking")["details"]
+    assert details["question"]["options"] == {"a": "1. a", "b": "2. b", "c": "3. c"}
+    assert details["question"]["task"]["state"] == "awaiting_input"
     listed = requests.get(f"{server.url}/klap/api/reviews", headers=server.token(USER), timeout=30).json()
     [review] = listed["reviews"]
     assert (review["run_id"], review["video"], review["until"], listed["refresh"]) == ("asking", "Town hall", None, 7)
 
 
 def test_a_request_in_doubt_says_which_version_of_its_row_it_was_built_from(server: ApiServer) -> None:
-    before = view(server, run_id="lost")["story"]["stage"]["in_doubt"]
+    before = view(server, run_id="lost")["details"]["stage"]["in_doubt"]
     assert (before["entry"], before["price"]) == (ROW, None)
     server.seed(rows=[{"key": ROW, "value": {"id": "x", "at": at(2)}, "dag_id": DAG, "run_id": "lost"}])
-    after = view(server, run_id="lost")["story"]["stage"]["in_doubt"]
+    after = view(server, run_id="lost")["details"]["stage"]["in_doubt"]
     assert before["version"]
     assert after["version"] != before["version"]
 
@@ -231,21 +231,21 @@ def test_a_request_in_doubt_says_which_version_of_its_row_it_was_built_from(serv
     ("entry", "is_shown"), [(OF_ANOTHER_DAG, False), (OF_ANOTHER_RUN, False), ("unknown", False), (SHARED, True)]
 )
 def test_a_run_cannot_have_another_ones_request_resolved(server: ApiServer, entry: str, is_shown: bool) -> None:
-    stage = view(server, run_id=entry)["story"]["stage"]
+    stage = view(server, run_id=entry)["details"]["stage"]
     assert (stage["in_doubt"] is not None, stage["error"]) == (is_shown, "…")
 
 
 def test_an_export_is_ordered_again_only_by_the_dag_that_paid_for_it(server: ApiServer) -> None:
     [more] = [each for each in view(server)["follow_ups"] if each["run_id"].endswith("__1")]
-    assert more["story"]["shorts"][0]["export"]["entry"] == EXPORT, "runs share the exports of a short"
-    assert view(server, dag_id="third")["story"]["shorts"][0]["export"]["entry"] is None
+    assert more["details"]["shorts"][0]["export"]["entry"] == EXPORT, "runs share the exports of a short"
+    assert view(server, dag_id="third")["details"]["shorts"][0]["export"]["entry"] is None
 
 
 def test_who_may_not_read_the_runs_of_a_dag_sees_nothing_of_their_conf(server: ApiServer) -> None:
     where = {"dag_id": SETTINGS_HIDDEN, "run_id": RUN}
     found = view(server, **where)
-    assert (found["story"]["name"], found["story"]["source"], found["watermark"]["src_url"]) == (None, None, None)
-    assert len(found["story"]["shorts"]) == 3
+    assert (found["details"]["name"], found["details"]["source"], found["watermark"]["src_url"]) == (None, None, None)
+    assert len(found["details"]["shorts"]) == 3
     told = json.dumps(found)
     for page in ("videos", "payments", "shorts", "reviews"):
         told += requests.get(f"{server.url}/klap/api/{page}", headers=server.token(USER), timeout=30).text
@@ -255,18 +255,18 @@ def test_who_may_not_read_the_runs_of_a_dag_sees_nothing_of_their_conf(server: A
         (each["run_id"], None, None) for each in of_the_dag
     ]
     assert "Secret note" not in told
-    assert view(server, user=ADMIN, **where)["story"]["name"] == "Town hall"
+    assert view(server, user=ADMIN, **where)["details"]["name"] == "Town hall"
 
 
 def test_who_may_not_read_the_runs_of_a_dag_cannot_take_over_their_conf(server: ApiServer) -> None:
     address = f"{server.url}/klap/api/dags/{SETTINGS_HIDDEN}/runs/{RUN}/exports"
     answer = requests.post(address, json={"project_ids": ["b"]}, headers=server.token(USER), timeout=30)
-    assert (answer.status_code, "may not read runs" in answer.text) == (403, True)
+    assert (answer.status_code, "permission to read Dag runs" in answer.text) == (403, True)
 
 
 def test_one_odd_xcom_hides_only_itself(server: ApiServer) -> None:
-    story = view(server, run_id="odd")["story"]
-    assert (story["cost"]["total"], story["klap_task_id"]) == (1.88, "task01")
+    details = view(server, run_id="odd")["details"]
+    assert (details["cost"]["total"], details["klap_task_id"]) == (1.88, "task01")
 
 
 @pytest.mark.parametrize(
@@ -288,15 +288,15 @@ def test_who_may_not_see_a_run_is_shown_none(server: ApiServer, where: dict[str,
 
 def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_nothing_of_them(server: ApiServer) -> None:
     found = view(server, user=VIEWER)
-    assert (found["may_read_xcoms"], found["story"]["shorts"], found["follow_ups"]) == (False, [], [])
-    assert found["story"]["stage"]["words"] == "The run has ended"
+    assert (found["may_read_xcoms"], found["details"]["shorts"], found["follow_ups"]) == (False, [], [])
+    assert found["details"]["stage"]["text"] == "The run ended"
     for secret in ("Short a", "1.88", "task01", "s3://"):
         assert secret not in json.dumps(found)
 
 
 def test_a_run_that_has_nothing_to_do_with_klap_says_so(server: ApiServer) -> None:
     found = view(server, dag_id="other")
-    assert (found["story"], found["batch"], found["follow_ups"]) == (None, None, [])
+    assert (found["details"], found["batch"], found["follow_ups"]) == (None, None, [])
 
 
 # XComs elsewhere
@@ -346,8 +346,8 @@ def test_xcoms_are_read_wherever_the_backend_keeps_them(kept: tuple[ApiServer, P
 def test_an_xcom_that_is_gone_from_there_hides_only_itself(kept: tuple[ApiServer, Path]) -> None:
     server, _ = kept
     found = view(server, run_id="gone")
-    assert found["story"]["cost"]["total"] == 1.88
-    assert found["story"]["stage"]["words"] == "The run has ended", "it is not said that there are no shorts"
+    assert found["details"]["cost"]["total"] == 1.88
+    assert found["details"]["stage"]["text"] == "The run ended", "it is not said that there are no shorts"
     assert found["problems"] == [
         "The XCom klap_shorts of the task ReviewShortsOperator cannot be read. See the log of the API server."
     ]
@@ -377,7 +377,7 @@ def test_a_reference_that_a_task_has_made_up_leads_nowhere(kept: tuple[ApiServer
     answer = ask(server, run_id=run_id)
     assert answer.status_code == 200
     assert "leaked" not in answer.text
-    assert [short["id"] for short in answer.json()["story"]["shorts"]] == ["a"], "what the export itself says"
+    assert [short["id"] for short in answer.json()["details"]["shorts"]] == ["a"], "what the export itself says"
 
 
 def test_no_object_is_made_of_what_a_task_has_left(kept: tuple[ApiServer, Path]) -> None:

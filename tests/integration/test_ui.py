@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from demo.airflow import LocalAirflow
 from demo.dist import BUILD
+from klap_provider.dag_parts.fields import properties_of
 from klap_provider.plugin import KlapPlugin
 from klap_provider.ui.server import STATIC
 
@@ -130,3 +131,9 @@ def test_the_wheel_has_all_of_its_files(tmp_path: Path) -> None:
     subprocess.run([*BUILD, "--wheel", "--out-dir", tmp_path, ROOT], timeout=60, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert {f"klap_provider/ui/static/{name}" for name in FILES} <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_tab_labels_the_fields_of_a_watermark_as_the_form_does() -> None:
+    module = (STATIC / "card-actions.js").read_text(encoding="utf-8")
+    labels = dict(re.findall(r'\["(\w+)", "([^"]+)", "\w+%?"\]', module))
+    assert labels == {name: field["title"] for name, field in properties_of("Watermark").items()}

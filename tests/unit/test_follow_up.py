@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from klap_provider.ui.follow_up import Order, can_follow_up, follow_up, prefix_of
+from klap_provider.ui.follow_up import NewRun, can_follow_up, follow_up, prefix_of
 
 FIELDS = ("klap_task_id", "project_ids", "review", "budget", "limit")
 SECRET = "https://example.com/a.mp4?X-Amz-Signature=s3cr3t"
 CONF = {"source_video_url": SECRET, "limit": 2, "review": True, "budget": 3, "destination": "/data"}
 
 
-def order(conf: dict[str, Any] | None = None, **more: Any) -> Order:
+def order(conf: dict[str, Any] | None = None, **more: Any) -> NewRun:
     given = {"klap_task_id": "task01", "fields": FIELDS, "project_ids": ["b", "a"], "is_whole": False}
     return follow_up(CONF if conf is None else conf, **{**given, "name": "Böse Überraschung: Teil 1/2", **more})
 

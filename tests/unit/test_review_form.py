@@ -88,7 +88,7 @@ def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -
     proposed, left_out = short("a"), short("b", reason="beyond_limit")
     price = "Each export costs $0.48 (estimated prices). "
     assert said_of(proposed, left_out).startswith(
-        f"{price}If nobody answers by 2026-01-02 15:30 UTC, the preselected shorts are exported.\n\n"
+        f"{price}If nobody answers by 2026-01-02 15:30 UTC, the shorts selected by default are exported.\n\n"
     )
     assert said_of(left_out).startswith(f"{price}If nobody answers by 2026-01-02 15:30 UTC, no short is exported.\n\n")
 

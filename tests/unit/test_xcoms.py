@@ -12,8 +12,8 @@ from klap_provider import operators, sensors, xcoms
 from klap_provider.airflow_internals.runs import Instance, Run
 from klap_provider.ui.batch import batch_of
 from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, PUBLISH, SELECT, VIDEO_RUN, Facts
+from klap_provider.ui.run_details import details_of
 from klap_provider.ui.server import STATIC
-from klap_provider.ui.story import story_of
 from klap_provider.ui.texts import STEPS
 
 if TYPE_CHECKING:
@@ -86,15 +86,15 @@ def tab() -> dict[str, Any]:
         }
 
         class Asked(Facts):
-            def left(self, instance: Instance | None, key: str) -> Any:
-                value = super().left(instance, key)
+            def xcom(self, instance: Instance | None, key: str) -> Any:
+                value = super().xcom(instance, key)
                 if instance is not None and value is not None:
                     asked.add((instance.operator, key))
                 return value
 
         run = Run(1, "d", "r", run_state, "2026-01-01T00:00:00+00:00", None, None, None, {})
         facts = Asked(run, there, values)
-        story_of(facts)
+        details_of(facts)
         batch_of(facts, {})
 
     everything: dict[str, str | None] = dict.fromkeys((*OF_A_RUN, *OF_A_BATCH), "success")

@@ -60,11 +60,11 @@ class FolderPolls:
         :param interval: seconds for which a list counts.
         :return: None if the export is to be polled by its own GET.
         """
-        if self.waits.total() < 2:
-            return None
         async with self._lock:
             loop = asyncio.get_running_loop()
             if loop.time() - self._listed_at >= interval:
+                if self.waits.total() < 2:
+                    return None
                 self._listed, self._listed_at = {}, loop.time()
                 await self._list(min(PATIENCE, interval))
             export = target.among(self._listed)

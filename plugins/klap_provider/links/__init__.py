@@ -1,4 +1,4 @@
-"""Buttons on a task instance."""
+"""Extra links of task instances."""
 
 from __future__ import annotations
 

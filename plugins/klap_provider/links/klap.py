@@ -1,4 +1,4 @@
-"""Buttons on a task instance. Airflow calls them on the worker when a task ends or waits, and keeps the addresses."""
+"""Extra links to Klap. Airflow calls them on the worker when a task ends or defers, and stores the addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class KlapTask(Protocol):
-    """What the links read of an operator."""
+    """The attributes of an operator that the links read."""
 
     project_id: str | None
     folder_id: str | None
@@ -28,18 +28,18 @@ class KlapTask(Protocol):
 
 
 class DeliveringTask(Protocol):
-    """What the link to the video reads of an operator, which never waits: it ends in the process that has delivered."""
+    """The attribute that the link to the video reads. The operator never defers."""
 
     delivered: File | None
 
 
 class OpenInKlapLink(BaseOperatorLink):
-    """Open the folder of the shorts in Klap's app, at the short of the task if it has one."""
+    """Open the folder of the shorts in Klap's app, at the task's short if it has one."""
 
     name = "Open in Klap"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, or nothing while the folder is not known or the connection cannot be read."""
+        """Return the address; empty while the folder is unknown, or if the connection cannot be read."""
         task = cast("KlapTask", operator)
         if not task.folder_id:
             return ""
@@ -56,7 +56,7 @@ class PreviewShortLink(BaseOperatorLink):
     name = "Preview short"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, or nothing where the connection cannot be read."""
+        """Return the address; empty if the connection cannot be read."""
         task = cast("KlapTask", operator)
         try:
             return f"{task.client.connection.player_url}/{task.project_id}"
@@ -70,6 +70,6 @@ class ExportedVideoLink(BaseOperatorLink):
     name = "Exported video"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address of what the task has delivered, or nothing before that."""
+        """Return the address of the delivered file at Klap; empty before the delivery."""
         delivered = cast("DeliveringTask", operator).delivered
         return (delivered and delivered["src_url"]) or ""

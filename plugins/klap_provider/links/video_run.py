@@ -1,4 +1,4 @@
-"""The button that leads from a batch to the run of a video."""
+"""The extra link from a batch to the run of a video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RunningTask(Protocol):
-    """What the link reads of an operator."""
+    """The attributes of an operator that the link reads."""
 
     trigger_dag_id: str
     trigger_run_id: str
@@ -26,6 +26,6 @@ class VideoRunLink(BaseOperatorLink):
     name = "Run of this video"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address."""
+        """Return the address of the run's page in Airflow."""
         task = cast("RunningTask", operator)
         return run_address(task.trigger_dag_id, task.trigger_run_id)

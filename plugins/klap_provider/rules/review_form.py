@@ -44,7 +44,7 @@ def body(shorts: Sequence[Mapping[str, Any]], *, price: str, deadline: datetime,
     :param deadline: deadline of the answer, in UTC.
     :param covered: number of exports that the budget covers; None: any number.
     """
-    default = "the preselected shorts are exported"
+    default = "the shorts selected by default are exported"
     if not any(short["reason"] is None for short in shorts):
         default = "no short is exported"
     terms = f"Each export costs {price}. If nobody answers by {deadline:%Y-%m-%d %H:%M} UTC, {default}."

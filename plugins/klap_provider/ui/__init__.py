@@ -1,1 +1,1 @@
-"""The Shorts tab: static modules for the browser, and their server side."""
+"""The Shorts tab and the Klap page: static modules for the browser, and their server side."""

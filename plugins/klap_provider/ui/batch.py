@@ -1,4 +1,4 @@
-"""What the tab shows of a batch: the run of each video, its state, and what went wrong. Pure."""
+"""The data of a batch for the tab: the run of each video, its state and its error. Pure."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from klap_provider.xcoms import ERROR_KEY, LIST_KEY, RETURN_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What is said of a video whose run was deleted, or may not be read.
+#: Stands for a run that was deleted, or that the user may not read.
 UNKNOWN: Mapping[str, Any] = {"state": None, "shorts": 0, "cost": None, "estimated": False}
 
 
 def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, Any] | None:
     """
-    Return what the tab shows of a batch; None if the run is none.
+    Return the data of a batch; None if the run is not a batch.
 
-    :param runs: what is known of the runs of its videos, as the page Klap lists runs.
+    :param runs: the runs of its videos, as :func:`klap_provider.ui.run_list.rows_of` returns them.
     :return: ``{"ended": bool, "problem": str | None, "videos": [{"dag_id", "run_id", "line", "name", "state", "error",
-        "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}], "duplicates": int}``,
-        ``problem`` being that of the list as a whole.
+        "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}], "duplicates": int}``.
+        ``problem`` is the error of the list as a whole.
     """
     if not facts.all(OF_A_BATCH):
         return None
     read_list, summarize = facts.first(LIST), facts.first(SUMMARY)
-    left = mapping(facts.left(read_list, LIST_KEY))
-    summary = mapping(facts.left(summarize, RETURN_KEY))
+    list_facts = mapping(facts.xcom(read_list, LIST_KEY))
+    summary = mapping(facts.xcom(summarize, RETURN_KEY))
     tasks = {each.map_index: each for each in facts.all(VIDEO_RUN)}
-    failed = [facts.left(task, RETURN_KEY) for task in tasks.values() if task.state == "failed"]
+    failed = [facts.xcom(task, RETURN_KEY) for task in tasks.values() if task.state == "failed"]
     outcomes = items(summary.get("incomplete")) or items(failed)
     errors = {text(each.get("run_id")): text(each.get("error")) for each in outcomes}
-    problem = text(mapping(facts.left(read_list, ERROR_KEY)).get("error"))
+    problem = text(mapping(facts.xcom(read_list, ERROR_KEY)).get("error"))
     videos = []
-    for video in videos_of_list(facts.left(read_list, RETURN_KEY), left):
+    for video in videos_of_list(facts.xcom(read_list, RETURN_KEY), list_facts):
         task, run = tasks.get(video.map_index), runs.get(video.key, UNKNOWN)
-        # While the task waits, the run of the video is what goes on.
+        # While the task waits, the state of the video's run matters.
         is_waiting = task is not None and task.state == "deferred"
         videos.append(
             {
@@ -51,7 +51,7 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
                 "estimated": run["estimated"],
             }
         )
-    unlisted = summary or left
+    unlisted = summary or list_facts
     duplicates = unlisted.get("duplicates")
     return {
         "ended": facts.has_ended or is_over(summarize),

@@ -1,4 +1,4 @@
-"""What Airflow and the ledger have of one run, as far as it can be relied on. Pure."""
+"""The facts of one run: its task instances, XComs and questions. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from klap_provider.airflow_internals.runs import Instance, Question, Run
 
-#: Operators by what they do. Tasks are recognised by these, so that any Dag built of them has its tab.
+#: Operators by role. Tasks are recognised by their operator, so that any Dag built of these operators has a tab.
 WHOLE = "SubmitVideoOperator"
 SUBMIT = ("SubmitShortsOperator", WHOLE)
 WAIT = ("TaskStatusSensor",)
@@ -23,31 +23,31 @@ PUBLISH = ("PublishShortsOperator",)
 LIST = ("ReadVideoListOperator",)
 VIDEO_RUN = ("VideoRunOperator",)
 SUMMARY = ("SummarizeVideosOperator",)
-#: Those that make up a run, and those that make up a batch.
+#: The operators of a run, and those of a batch.
 OF_A_RUN = (*SUBMIT, *WAIT, *SELECT, *STEPS, *PUBLISH)
 OF_A_BATCH = (*LIST, *VIDEO_RUN, *SUMMARY)
 
 OVER = ("success", "failed", "upstream_failed", "skipped")
 ENDED = ("success", "failed")
 
-#: Numbers beyond this are none that a task of ours leaves, and some are no JSON.
+#: Larger numbers are invalid: no task of this package returns one, and JSON cannot represent some.
 LARGEST_NUMBER = 1e15
 
-#: Stands for the value of an XCom that is there and cannot be read.
+#: Stands for the value of an XCom that cannot be read.
 UNREADABLE = object()
 
 
 @dataclass(frozen=True)
 class Facts:
     """
-    What is known of a run.
+    The facts of a run.
 
     :param instances: the task instances of :data:`OF_A_RUN` and :data:`OF_A_BATCH`.
-    :param xcoms: by task, map index and key; :data:`UNREADABLE` where one cannot be read.
-    :param questions: by the id of the task instance that asks.
+    :param xcoms: by task id, map index and key; :data:`UNREADABLE` for one that cannot be read.
+    :param questions: by the id of the task instance.
     :param reads_xcoms: whether the user may read the XComs of the Dag.
     :param is_served: whether the API server may send a delivered file.
-    :param problems: what could not be read, for people; more is added while the view is built.
+    :param problems: messages about values that could not be read. Building the view adds more.
     """
 
     run: Run
@@ -60,7 +60,7 @@ class Facts:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the run has."""
+        """Whether the run has ended."""
         return self.run.state in ENDED
 
     def first(self, operators: Sequence[str]) -> Instance | None:
@@ -72,18 +72,18 @@ class Facts:
         return [each for each in self.instances if each.operator in operators and each.state != "removed"]
 
     def question(self, instance: Instance | None) -> Question | None:
-        """Return what a task asks a person, or has asked and not yet gone on from."""
+        """Return the question of a task that waits for an answer, or has not yet continued after it."""
         if instance is None or not _is_asking(instance):
             return None
         return self.questions.get(instance.id)
 
-    def left(self, instance: Instance | None, key: str) -> Any:
+    def xcom(self, instance: Instance | None, key: str) -> Any:
         """
-        Return what a task has left in an XCom in the state that it is in; None if that is nothing.
+        Return the value of an XCom of a task; None if there is none, or if it is not of the task's current state.
 
-        A task that was cleared has what it left before until it starts again.
+        A cleared task keeps the XComs of its last try until it starts again.
         """
-        if instance is None or not _is_left(instance, key):
+        if instance is None or not _is_current(instance, key):
             return None
         value = self.xcoms.get((instance.task_id, instance.map_index, key))
         if value is not UNREADABLE:
@@ -95,7 +95,7 @@ class Facts:
         return None
 
     def is_hidden(self, instance: Instance | None, key: str) -> bool:
-        """Return whether an XCom is there and cannot be read."""
+        """Return whether an XCom exists and cannot be read."""
         return instance is not None and self.xcoms.get((instance.task_id, instance.map_index, key)) is UNREADABLE
 
 
@@ -103,7 +103,7 @@ def _is_asking(instance: Instance) -> bool:
     return instance.state == "awaiting_input" or (instance.resumes and instance.state not in OVER)
 
 
-def _is_left(instance: Instance, key: str) -> bool:
+def _is_current(instance: Instance, key: str) -> bool:
     operator, state = instance.operator, instance.state
     if key == ERROR_KEY:
         return state == "failed"
@@ -119,8 +119,8 @@ def is_over(instance: Instance | None) -> bool:
     return instance is not None and instance.state in OVER
 
 
-def place(instance: Instance) -> dict[str, Any]:
-    """Return where a task instance is, and in which state and try an action finds it."""
+def task_ref(instance: Instance) -> dict[str, Any]:
+    """Return the identity of a task instance, with the state and try that an action is based on."""
     return {
         "task_id": instance.task_id,
         "map_index": instance.map_index,
@@ -130,7 +130,7 @@ def place(instance: Instance) -> dict[str, Any]:
     }
 
 
-# What tasks leave may be anything.
+# XComs and rows may contain anything.
 
 
 def text(value: Any) -> str | None:
@@ -142,7 +142,7 @@ def number(value: Any) -> float | None:
     """Return a finite number, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if abs(value) < LARGEST_NUMBER else None  # which NaN is not, either
+    return value if abs(value) < LARGEST_NUMBER else None  # false for NaN
 
 
 def items(value: Any) -> list[dict[str, Any]]:
@@ -151,5 +151,5 @@ def items(value: Any) -> list[dict[str, Any]]:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a dict; an empty one in place of anything else."""
+    """Return a dict; an empty one for any other value."""
     return value if isinstance(value, dict) else {}

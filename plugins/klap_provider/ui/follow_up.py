@@ -1,4 +1,4 @@
-"""A follow-up run: further exports of a video that Klap has, with the settings of the run that they follow. Pure."""
+"""The follow-up run that exports further shorts of a video, with the settings of the run before. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from klap_provider.ui.texts import file_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-#: What the ids of follow-up runs begin with; then comes Klap's id of the task.
+#: Prefix of the ids of follow-up runs. Klap's task id follows.
 FOLLOW_UP = "more"
-#: Characters of a run's note at most, as Airflow takes them.
+#: Maximum length of a run's note in Airflow, in characters.
 LONGEST_NOTE = 1000
 
-#: Fields of the watermark in a trigger form.
-MARK = ("src_url", "pos_x", "pos_y", "scale")
+#: The watermark fields of the trigger form, without their prefix.
+WATERMARK = ("src_url", "pos_x", "pos_y", "scale")
 
 
-class Order(NamedTuple):
+class NewRun(NamedTuple):
     """A run to start."""
 
     run_id: str
@@ -31,12 +31,12 @@ class Order(NamedTuple):
 
 
 def prefix_of(klap_task_id: str) -> str:
-    """Return what the ids of all follow-up runs of one of Klap's tasks begin with."""
+    """Return the prefix of the ids of all follow-up runs of a Klap task."""
     return f"{FOLLOW_UP}__{_part(klap_task_id)}__"
 
 
 def can_follow_up(fields: Collection[str], *, is_whole: bool) -> bool:
-    """Return whether a trigger form lets a run export just these shorts of an existing task."""
+    """Return whether a trigger form can request given shorts of an existing Klap task."""
     return "klap_task_id" in fields and (is_whole or "project_ids" in fields)
 
 
@@ -49,34 +49,35 @@ def follow_up(
     is_whole: bool,
     name: str,
     watermark: Mapping[str, Any] | None = None,
-) -> Order:
+) -> NewRun:
     """
-    Return the run that exports just these shorts, as the given run would, and asks nobody.
+    Return the run that exports only the given shorts, with the settings of an earlier run and without a review.
 
-    The same order has the same id, whoever gives it and how often: Airflow has each run once. The video's address
-    stays as the run was given it: the browser does not have it, and Klap is not sent it again.
+    The same request has the same run id, so that Airflow starts it once. The video's address is copied on the server:
+    the browser does not have it, and it is not sent to Klap again.
 
-    :param conf: of the run that is followed.
-    :param fields: of the trigger form.
-    :param project_ids: of the shorts; of a whole video they say nothing.
-    :param name: what people call the video.
-    :param watermark: fields of :data:`MARK` that are other ones than those of the run. None: it is the same.
+    :param conf: conf of the earlier run.
+    :param fields: names of the fields of the trigger form.
+    :param project_ids: ids of the shorts. Ignored for a captioned video.
+    :param is_whole: whether the run captioned a whole video.
+    :param name: name of the video.
+    :param watermark: the fields of :data:`WATERMARK` to change. None: the watermark of the earlier run.
     """
     changed: dict[str, Any] = {"klap_task_id": klap_task_id}
     if not is_whole:
         changed["project_ids"] = sorted(project_ids)
-    # The button said what it costs, and the user agreed to that.
+    # The user agreed to the price on the button.
     changed |= {field: value for field, value in (("review", False), ("budget", None)) if field in fields}
-    changed |= {f"watermark_{field}": value for field, value in (watermark or {}).items() if field in MARK}
+    changed |= {f"watermark_{field}": value for field, value in (watermark or {}).items() if field in WATERMARK}
     own = {**conf, **changed}
     digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode()).hexdigest()[:12]
     count = len(project_ids)
-    what = _mark_words(own) if watermark else f"{count} more {'short' if count == 1 else 'shorts'}"
+    change = _watermark_text(own) if watermark else f"{count} more {'short' if count == 1 else 'shorts'}"
     run_id = f"{prefix_of(klap_task_id)}{_part(name)[:40]}__{digest}"
-    return Order(run_id, own, f"{name}: {what}"[:LONGEST_NOTE])
+    return NewRun(run_id, own, f"{name}: {change}"[:LONGEST_NOTE])
 
 
-def _mark_words(conf: Mapping[str, Any]) -> str:
+def _watermark_text(conf: Mapping[str, Any]) -> str:
     address = conf.get("watermark_src_url")
     if not address:
         return "no watermark"
@@ -85,5 +86,5 @@ def _mark_words(conf: Mapping[str, Any]) -> str:
 
 
 def _part(text: str) -> str:
-    """Return a text in the characters that Airflow allows in the id of a run."""
+    """Return a text with only characters that Airflow allows in the id of a run."""
     return re.sub(r"[^A-Za-z0-9_.~:+-]+", "-", text).strip("-")

@@ -1,4 +1,4 @@
-"""The ledger's rows for the page Klap: each read on its own, and shown only to who may read the Dag that wrote it."""
+"""Reads the payments and deliveries in the ledger that a user may see: those of Dags whose XComs the user may read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Delivery(TypedDict):
-    """Where a run has delivered a short. When it did, Airflow recorded."""
+    """A delivered short. ``at`` is the time that Airflow recorded for the row."""
 
     dag_id: str
     run_id: str
@@ -34,9 +34,9 @@ class Delivery(TypedDict):
 
 def payments(user: Any, *, run_ids: Iterable[str] | None = None) -> list[Payment]:
     """
-    Return what was paid by the Dags whose XComs a user may read.
+    Return the payments of the Dags whose XComs a user may read.
 
-    :param run_ids: only what tasks of runs of these ids recorded; None: all.
+    :param run_ids: only those of runs with these ids. None: all.
     """
     found = [
         payment_of(row.value, dag_id=str(row.dag_id), run_id=str(row.run_id)) for row in _readable(user, PAID, run_ids)
@@ -46,7 +46,7 @@ def payments(user: Any, *, run_ids: Iterable[str] | None = None) -> list[Payment
 
 def deliveries(user: Any, *, run_ids: Iterable[str] | None = None) -> list[Delivery]:
     """
-    Return what was delivered by the Dags whose XComs a user may read.
+    Return the delivered shorts of the Dags whose XComs a user may read.
 
     :param run_ids: as for :func:`payments`.
     """
@@ -54,14 +54,14 @@ def deliveries(user: Any, *, run_ids: Iterable[str] | None = None) -> list[Deliv
 
 
 def _readable(user: Any, kind: str, run_ids: Iterable[str] | None) -> list[StateRow]:
-    """Return the rows of a kind that tasks wrote whose Dags the user may read; who wrote a row, Airflow records."""
+    """Return the rows of a kind whose writer, as Airflow recorded it, is a task of a Dag that the user may read."""
     rows = [row for row in rows_of_asset(LEDGER, prefix=f"{kind}.", run_ids=run_ids) if row.dag_id and row.run_id]
     readable = may_read_xcoms(user, {str(row.dag_id) for row in rows})
     return [row for row in rows if row.dag_id in readable]
 
 
 def _delivery(row: StateRow) -> Delivery | None:
-    """Return the delivery that a row records; None if it cannot be read, or its key is that of another run or short."""
+    """Return the delivery in a row; None if the row is invalid, or its key names another run or short."""
     value, dag_id, run_id = mapping(row.value), str(row.dag_id), str(row.run_id)
     project_id, export_id, path = (text(value.get(name)) for name in ("project_id", "export_id", "path"))
     if not (project_id and export_id and path) or row.key != delivered_entry(dag_id, run_id, project_id):

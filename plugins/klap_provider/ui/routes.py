@@ -1,4 +1,4 @@
-"""What the plugin's pages ask for beside Airflow's own API. Imported in the API server alone."""
+"""The routes of the plugin, beside Airflow's own API. Imported only in the API server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse
 
 from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
-from klap_provider.ui import actions, delivered, desk, paid, waiting
-from klap_provider.ui.player import send_video
-from klap_provider.ui.run_view import as_json, run_view, tag_of
+from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_payments, open_reviews, run_list
+from klap_provider.ui.run_view import as_json, etag_of, run_view
+from klap_provider.ui.video_response import video_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0)]
 SHORT = "/dags/{dag_id}/runs/{run_id:path}/shorts/{project_id}"
 
-#: The statuses of what a request for a file can fail with; of all else: 502.
+#: The HTTP status of an error. Default: 502.
 _STATUSES: Mapping[type[KlapError], int] = {KlapMissingFileError: 404, KlapNotServedError: 403}
 
 router = APIRouter()
@@ -33,15 +33,15 @@ router = APIRouter()
 
 def _permitted(dag_id: str, user: User) -> None:
     if not may_read_xcoms(user, [dag_id]):
-        raise HTTPException(403, f"You may not read the XComs of the Dag {dag_id}, which say what was delivered.")
+        raise HTTPException(403, f"You need the permission to read XComs of the Dag {dag_id}.")
 
 
 @router.get("/dags/{dag_id}/runs/{run_id:path}/shorts")
 def shorts_of_run(request: Request, user: User, dag_id: str, run_id: str) -> Response:
-    """Return all that the tab shows of a run; 304 if that is what the browser has."""
+    """Return the data of the Shorts tab of a run; 304 if the browser has it."""
     body = as_json(run_view(user, dag_id, run_id))
-    # A browser may keep it, and has to ask each time: permissions change, too.
-    headers = {"ETag": tag_of(body), "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
+    # Browsers may cache the response, and must revalidate it each time: permissions change, too.
+    headers = {"ETag": etag_of(body), "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
@@ -49,19 +49,19 @@ def shorts_of_run(request: Request, user: User, dag_id: str, run_id: str) -> Res
 
 @router.api_route(f"{SHORT}/video", methods=["GET", "HEAD"], dependencies=[Depends(_permitted)])
 def video(request: Request, dag_id: str, run_id: str, project_id: str, download: bool = False) -> Response:
-    """Send the video that a run has delivered of a short, or the part of it that is asked for."""
-    file = delivered.video_of(dag_id, run_id, project_id)
-    return send_video(file, request.headers, download=download, head=request.method == "HEAD")
+    """Send the delivered video of a short, or the requested range of it."""
+    file = delivered_files.video_of(dag_id, run_id, project_id)
+    return video_response(file, request.headers, download=download, head=request.method == "HEAD")
 
 
 @router.get(f"{SHORT}/texts", dependencies=[Depends(_permitted)])
 def texts(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
-    """Return what to publish a delivered short with, from the file beside it."""
-    return delivered.texts_of(dag_id, run_id, project_id)
+    """Return the captions and the transcript of a delivered short."""
+    return delivered_files.texts_of(dag_id, run_id, project_id)
 
 
 class Watermark(BaseModel):
-    """Another watermark than that of the run. What is not sent stays as the run has it."""
+    """Changes to the watermark of the run. Fields that are not sent stay as they are."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,7 +72,7 @@ class Watermark(BaseModel):
 
 
 class FurtherExports(BaseModel):
-    """Shorts of a run to be exported in a run of their own. The video's address stays on the server."""
+    """Shorts to export in a new run. The address of the video stays on the server."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,12 +83,12 @@ class FurtherExports(BaseModel):
 @router.post("/dags/{dag_id}/runs/{run_id:path}/exports")
 def export_more(request: Request, user: User, dag_id: str, run_id: str, wanted: FurtherExports) -> dict[str, str]:
     """Start the run that exports further shorts of a run's video."""
-    mark = None if wanted.watermark is None else wanted.watermark.model_dump(exclude_unset=True)
-    return actions.export_more(request, user, dag_id, run_id, project_ids=wanted.project_ids, watermark=mark)
+    watermark = None if wanted.watermark is None else wanted.watermark.model_dump(exclude_unset=True)
+    return actions.export_more(request, user, dag_id, run_id, project_ids=wanted.project_ids, watermark=watermark)
 
 
 def _run(run_dag_id: str | None = None, run_id: str | None = None) -> tuple[str, str] | None:
-    """Return the run that is asked about, if one is."""
+    """Return the run that the query names, or None."""
     return (run_dag_id, run_id) if run_dag_id and run_id else None
 
 
@@ -97,14 +97,14 @@ Run = Annotated[tuple[str, str] | None, Depends(_run)]
 
 @router.get("/reviews")
 def reviews(user: User) -> dict[str, Any]:
-    """Return the reviews that nobody has answered yet."""
-    return waiting.reviews(user)
+    """Return the open reviews."""
+    return open_reviews.open_reviews(user)
 
 
 @router.get("/videos")
 def videos(user: User, batch: Run, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
-    """Return runs, the newest first: all, or those of the videos of a batch."""
-    return desk.videos(user, batch=batch, limit=limit, offset=offset)
+    """Return runs, newest first: all, or those of the videos of a batch."""
+    return run_list.videos(user, batch=batch, limit=limit, offset=offset)
 
 
 @router.get("/shorts")
@@ -114,12 +114,12 @@ def shorts(
     dag_id: str | None = None,
     since: date = date.min,
     until: date = date.max,
-    order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(desk.ORDERS)})$")] = "-score",
+    order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(delivered_shorts.ORDERS)})$")] = "-score",
     limit: Limit = 24,
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """Return delivered shorts."""
-    return desk.shorts(
+    return delivered_shorts.shorts(
         user,
         search=search,
         dag_id=dag_id,
@@ -131,23 +131,23 @@ def shorts(
     )
 
 
-@router.get("/money")
-def money(user: User, since: date) -> dict[str, Any]:
-    """Return what was paid from a day on."""
-    return paid.money(user, since=since.isoformat())
+@router.get("/spending")
+def spending(user: User, since: date) -> dict[str, Any]:
+    """Return the cost by day and by Dag, from a day on."""
+    return ledger_payments.spending(user, since=since.isoformat())
 
 
 @router.get("/payments")
 def payments(
     user: User, run: Run, search: str = "", dag_id: str | None = None, limit: Limit = 25, offset: Offset = 0
 ) -> dict[str, Any]:
-    """Return what was paid for, request by request, the newest first."""
-    return paid.payments(user, search=search, dag_id=dag_id, run=run, limit=limit, offset=offset)
+    """Return the paid requests, newest first."""
+    return ledger_payments.payments(user, search=search, dag_id=dag_id, run=run, limit=limit, offset=offset)
 
 
-def say_fault(app: FastAPI) -> None:
-    """Have an app answer with the words of what went wrong in the team's storage, as Airflow's own API words errors."""
+def add_error_handler(app: FastAPI) -> None:
+    """Make an app return the message of a storage error, in the shape of Airflow's own API errors."""
 
     @app.exception_handler(KlapError)
-    def answer(_: Request, fault: KlapError) -> Response:
-        return JSONResponse({"detail": str(fault)}, _STATUSES.get(type(fault), 502))
+    def respond(_: Request, error: KlapError) -> Response:
+        return JSONResponse({"detail": str(error)}, _STATUSES.get(type(error), 502))

@@ -1,4 +1,4 @@
-"""All that the tab shows of a run, in one answer: the run itself, its follow-up runs, or the videos of a batch."""
+"""The data of the Shorts tab, in one response: a run and its follow-up runs, or the videos of a batch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from klap_provider.airflow_internals.api_server import (
 from klap_provider.api.redaction import shown
 from klap_provider.rules.ledger import SHARED
 from klap_provider.ui.batch import batch_of
-from klap_provider.ui.desk import rows_of
 from klap_provider.ui.facts import ENDED, LIST, mapping, number, text
 from klap_provider.ui.follow_up import can_follow_up, prefix_of
-from klap_provider.ui.run_facts import facts_of
+from klap_provider.ui.read_facts import read_facts
+from klap_provider.ui.run_details import details_of
+from klap_provider.ui.run_list import rows_of
 from klap_provider.ui.runs import as_readable, videos_of_list
-from klap_provider.ui.story import story_of
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
@@ -34,42 +34,42 @@ if TYPE_CHECKING:
     from klap_provider.airflow_internals.runs import Run
     from klap_provider.ui.facts import Facts
 
-#: How many follow-up runs are shown, the newest ones.
+#: Maximum number of follow-up runs in the tab, newest first.
 FOLLOW_UPS = 50
 
 
 def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
     """
-    Return all that the tab shows of a run.
+    Return the data of the Shorts tab.
 
-    :return: ``{"run": {"dag_id", "run_id", "state"}, "refresh": int, "may_read_xcoms": bool, "story": dict | None,
+    :return: ``{"run": {"dag_id", "run_id", "state"}, "refresh": int, "may_read_xcoms": bool, "details": dict | None,
         "batch": dict | None, "follow_ups": [dict], "form": {"can_export", "is_paused"}, "watermark": dict,
-        "problems": [str]}``: ``refresh`` is Airflow's own interval in seconds, 0 for none, ``story`` is None of a batch
-        and of a run that has nothing to do with Klap, and a follow-up run is ``{"dag_id", "run_id", "title", "at",
-        "state", "exports", "project_ids", "story"}``.
-    :raises fastapi.HTTPException: there is no such run, or the user may not see its task instances.
+        "problems": [str]}``. ``refresh`` is Airflow's own interval in seconds, 0 for none. ``details`` is None for a
+        batch and for a run without Klap tasks. A follow-up run is ``{"dag_id", "run_id", "title", "at", "state",
+        "ended", "project_ids", "watermark", "details"}``.
+    :raises fastapi.HTTPException: the run does not exist, or the user may not read its task instances.
     """
     if not permitted(user, [dag_id], "GET", "TASK_INSTANCE"):
-        raise HTTPException(403, f"You may not see the task instances of the Dag {dag_id}.")
+        raise HTTPException(403, f"You need the permission to read task instances of the Dag {dag_id}.")
     reads_xcoms = bool(may_read_xcoms(user, [dag_id]))
     with database.reading() as session:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))
         if run is None:
             raise HTTPException(404, f"The Dag {dag_id} has no run {run_id}.")
         [run] = as_readable(user, [run])
-        [facts] = facts_of(session, [run], reads_xcoms=reads_xcoms)
-        story = story_of(facts)
-        others = _follow_ups(user, session, run, story) if reads_xcoms and story else []
-        batch = _batch(user, session, facts) if story is None else None
+        [facts] = read_facts(session, [run], reads_xcoms=reads_xcoms)
+        details = details_of(facts)
+        others = _follow_ups(user, session, run, details) if reads_xcoms and details else []
+        batch = _batch(user, session, facts) if details is None else None
     problems = [problem for each in (facts, *(each for each, _ in others)) for problem in each.problems]
     view = {
         "run": {"dag_id": dag_id, "run_id": run_id, "state": run.state},
         "refresh": refresh_interval(),
         "may_read_xcoms": reads_xcoms,
-        "story": story,
+        "details": details,
         "batch": batch,
-        "follow_ups": [_follow_up(each, its_story) for each, its_story in others],
-        "form": _form(dag_id, story),
+        "follow_ups": [_follow_up(each, its_details) for each, its_details in others],
+        "form": _form(dag_id, details),
         "watermark": _watermark(run) if reads_xcoms else {},
         "problems": list(dict.fromkeys(problems)),
     }
@@ -77,72 +77,74 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
     return view
 
 
-def tag_of(body: bytes) -> str:
-    """Return the ETag of an answer: another one as soon as anything in it is another."""
+def etag_of(body: bytes) -> str:
+    """Return the ETag of a response: a hash of its body."""
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def as_json(view: dict[str, Any]) -> bytes:
-    """Return an answer as JSON."""
+    """Return a response as JSON."""
     return json.dumps(view, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _follow_ups(user: Any, session: Any, run: Run, story: dict[str, Any]) -> list[tuple[Facts, dict[str, Any] | None]]:
-    """Return the follow-up runs of the same Klap task, the newest first, each with its story."""
-    if story["klap_task_id"] is None:
+def _follow_ups(
+    user: Any, session: Any, run: Run, details: dict[str, Any]
+) -> list[tuple[Facts, dict[str, Any] | None]]:
+    """Return the follow-up runs of the same Klap task, newest first, each with its details."""
+    if details["klap_task_id"] is None:
         return []
-    prefix = prefix_of(story["klap_task_id"])
+    prefix = prefix_of(details["klap_task_id"])
     found = database.runs_with_prefix(session, run.dag_id, prefix, limit=FOLLOW_UPS + 1)
     others = as_readable(user, [each for each in found if each.run_id != run.run_id][:FOLLOW_UPS])
-    return [(facts, story_of(facts)) for facts in facts_of(session, others, reads_xcoms=True)] if others else []
+    return [(facts, details_of(facts)) for facts in read_facts(session, others, reads_xcoms=True)] if others else []
 
 
-def _follow_up(facts: Facts, story: dict[str, Any] | None) -> dict[str, Any]:
+def _follow_up(facts: Facts, details: dict[str, Any] | None) -> dict[str, Any]:
     run = facts.run
     project_ids = run.conf.get("project_ids")
     return {
         "dag_id": run.dag_id,
         "run_id": run.run_id,
-        "title": run.note or (story and story["name"]) or run.run_id,
+        "title": run.note or (details and details["name"]) or run.run_id,
         "at": run.at,
         "state": run.state,
         "ended": run.state in ENDED,
         "project_ids": [each for each in project_ids if isinstance(each, str)] if isinstance(project_ids, list) else [],
         "watermark": _watermark(run),
-        "story": story,
+        "details": details,
     }
 
 
 def _batch(user: Any, session: Any, facts: Facts) -> dict[str, Any] | None:
     read_list = facts.first(LIST)
-    listed = videos_of_list(facts.left(read_list, RETURN_KEY), mapping(facts.left(read_list, LIST_KEY)))
+    listed = videos_of_list(facts.xcom(read_list, RETURN_KEY), mapping(facts.xcom(read_list, LIST_KEY)))
     readable = may_read_xcoms(user, {video.key[0] for video in listed})
     runs = database.runs(session, (video.key for video in listed if video.key[0] in readable))
     rows = rows_of(user, session, list(runs.values()), {}, readable, since=facts.run.at)
     return batch_of(facts, {(row["dag_id"], row["run_id"]): row for row in rows})
 
 
-def _form(dag_id: str, story: dict[str, Any] | None) -> dict[str, bool]:
-    """Return whether a follow-up run can be started, and whether it would wait until somebody unpauses the Dag."""
-    form = form_of(dag_id) if story and story["klap_task_id"] else None
-    can_export = form is not None and story is not None and can_follow_up(form.fields, is_whole=story["is_whole"])
+def _form(dag_id: str, details: dict[str, Any] | None) -> dict[str, bool]:
+    """Return whether a follow-up run can be started, and whether the Dag is paused."""
+    form = form_of(dag_id) if details and details["klap_task_id"] else None
+    can_export = form is not None and details is not None and can_follow_up(form.fields, is_whole=details["is_whole"])
     return {"can_export": can_export, "is_paused": form is not None and form.is_paused}
 
 
 def _watermark(run: Run) -> dict[str, Any]:
-    """Return the watermark that a run was given, as it may be shown."""
+    """Return the watermark in a run's conf. Its address is shortened for display."""
     address = text(run.conf.get("watermark_src_url"))
-    place = {name: number(run.conf.get(f"watermark_{name}")) for name in ("pos_x", "pos_y", "scale")}
-    return {"src_url": address and shown(address), **place}
+    position = {name: number(run.conf.get(f"watermark_{name}")) for name in ("pos_x", "pos_y", "scale")}
+    return {"src_url": address and shown(address), **position}
 
 
 def _bind_entries(view: dict[str, Any]) -> None:
-    """Leave out the ledger entries of other runs that XComs name; of a request in doubt, add its row's version."""
+    """Remove ledger entries that belong to other runs, and add the version of the row of each in-doubt request."""
     parts = [
         (run, part)
-        for run, story in ((view["run"], view["story"]), *((each, each["story"]) for each in view["follow_ups"]))
-        if story is not None
-        for part in (story["stage"], *story["shorts"])
+        for run, details in ((view["run"], view["details"]), *((each, each["details"]) for each in view["follow_ups"]))
+        if details is not None
+        for part in (details["stage"], *details["shorts"])
     ]
     named = [named["entry"] for _, part in parts for named in (part["in_doubt"], part.get("export")) if named]
     rows = {row.key: row for row in rows_of_asset(LEDGER, keys={entry for entry in named if entry})}
@@ -156,5 +158,5 @@ def _bind_entries(view: dict[str, Any]) -> None:
 
 
 def _is_of(row: StateRow, run: Mapping[str, Any]) -> bool:
-    """Return whether a run wrote a row, or another run of its Dag wrote a row of a log that runs share."""
+    """Return whether a run wrote a row, or another run of its Dag wrote it in a log that runs share."""
     return row.dag_id == run["dag_id"] and (row.run_id == run["run_id"] or row.key.startswith(SHARED))

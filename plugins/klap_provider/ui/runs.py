@@ -1,4 +1,4 @@
-"""What a run is called and consists of: as it was given, and as its tasks recorded it."""
+"""The names of runs, and the videos of batches."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 
-#: What the ids of the runs begin with that a batch starts. No other run is taken for one of a batch's.
+#: Prefix of the ids of runs that a batch starts.
 OF_A_BATCH = "klap__"
-#: The Dag of a batch's runs where the batch did not record it.
+#: The Dag of a batch's runs, if the batch did not record it.
 DEFAULT_DAG = "klap_generate_shorts"
 
 
 class BatchVideo(NamedTuple):
-    """A video of a batch, which has a run of its own."""
+    """A video of a batch. ``key`` is the Dag and run id of its run, ``line`` its line in the list."""
 
     key: Key
     line: int | None
@@ -35,14 +35,14 @@ class BatchVideo(NamedTuple):
 
 
 def as_readable(user: Any, runs: Iterable[Run]) -> list[Run]:
-    """Return runs without their conf, note and author where the user may not read the runs of their Dag."""
+    """Return runs, without conf, note and author if the user may not read the runs of their Dag."""
     runs = list(runs)
     readable = permitted(user, {run.dag_id for run in runs}, "GET", "RUN")
     return [run if run.dag_id in readable else replace(run, conf={}, note=None, by=None) for run in runs]
 
 
 def batch_videos(session: Any, dag_ids: Collection[str]) -> dict[Key, list[BatchVideo]]:
-    """Return the videos of each batch of some Dags, as the batches have read their lists."""
+    """Return the videos of each batch of some Dags, as recorded by the tasks that read the lists."""
     lists = database.xcoms_of_key(session, dag_ids, LIST_KEY)
     tasks = {(each.run, each.task_id): mapping(value) for each, value in _read(lists)}
     found = database.xcoms(
@@ -64,7 +64,7 @@ def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
     Return the videos of a list.
 
     :param listed: what the task that read the list returned.
-    :param read: what it left beside that.
+    :param read: the mapping that the task pushed as ``klap_list``.
     """
     dag_id = text(read.get("trigger_dag_id")) or DEFAULT_DAG
     videos = []
@@ -80,12 +80,12 @@ def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
 
 
 def parts_of(key: Key, batches: Mapping[Key, Sequence[BatchVideo]], dag_ids: Collection[str]) -> set[Key]:
-    """Return the runs that a run consists of: itself, and those of a batch's videos, as far as they may be read."""
+    """Return the run itself and, for a batch, the runs of its videos in Dags that the user may read."""
     return {key} | {video.key for video in batches.get(key, ()) if video.key[0] in dag_ids}
 
 
 def names_of(session: Any, runs: Collection[Run], batches: Mapping[Key, Sequence[BatchVideo]]) -> dict[Key, str]:
-    """Return the names of some runs: what people have called them, or their video, or their videos."""
+    """Return the name of each run: its given name, or its note, or that of its video or list."""
     given = {run.key: _given_name(run, batches.get(run.key, ())) for run in runs}
     unnamed = {run.id: run for run in runs if given[run.key] is None}
     tasks = database.instances(session, [run.key for run in unnamed.values()], SUBMIT)
@@ -110,11 +110,11 @@ def _given_name(run: Run, videos: Sequence[BatchVideo]) -> str | None:
 
 
 def run_names(user: Any, session: Any, keys: Iterable[Key]) -> dict[Key, str]:
-    """Return the names of those of some runs that have not been deleted."""
+    """Return the names of runs, except deleted ones."""
     return names_of(session, as_readable(user, database.runs(session, keys).values()), {})
 
 
 def has_words(words: Iterable[str], *texts: Any) -> bool:
-    """Return whether all of some words, in small letters, are in some texts, of which some may be None."""
+    """Return whether all words, in lower case, are in at least one of the texts. A text may be None."""
     whole = " ".join(str(text) for text in texts if text).lower()
     return all(word in whole for word in words)

@@ -1,4 +1,4 @@
-"""What the plugin serves from Airflow's own API server: the UI's static modules, and what they ask for."""
+"""The web app that the plugin adds to Airflow's API server: the static modules of the UI, and its routes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ STATIC = Path(__file__).with_name("static")
 
 class KlapApp:
     """
-    Serves static files, which are public, and below ``api/`` what is not: behind Airflow's login and permissions.
+    Serves public static files, and the routes below ``api/`` behind Airflow's login and permissions.
 
-    Every component of Airflow loads this plugin, and only the API server serves: hence the import on the first request.
+    Every component of Airflow loads this plugin, so FastAPI is imported only on the first request.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,18 +29,18 @@ def _app() -> ASGIApp:
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
-    from klap_provider.ui.routes import router, say_fault
+    from klap_provider.ui.routes import add_error_handler, router
 
     class RevalidatedFiles(StaticFiles):
-        """Browsers ask each time whether a file has changed, so that an upgrade shows at once."""
+        """Static files that browsers revalidate each time, so that an upgrade takes effect at once."""
 
         def file_response(self, *args, **kwargs):  # type: ignore[no-untyped-def]  # as StaticFiles has it
             response = super().file_response(*args, **kwargs)
             response.headers["Cache-Control"] = "no-cache"
             return response
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # nothing is told without a login
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # these pages would need no login
     app.include_router(router, prefix="/api")
-    say_fault(app)
+    add_error_handler(app)
     app.mount("/", RevalidatedFiles(directory=STATIC))
     return app

@@ -1,19 +1,21 @@
-"""What the tab shows of each short of a run. Pure."""
+"""The cards of the shorts of a run. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.rules.review_form import NONE_OF_THEM
-from klap_provider.ui.facts import PUBLISH, SELECT, Facts, is_over, items, mapping, number, place, text
+from klap_provider.ui.facts import PUBLISH, SELECT, Facts, is_over, items, mapping, number, task_ref, text
 from klap_provider.ui.texts import (
+    CHANGED,
     EXPORT,
     EXPORT_WAIT,
+    IN_DOUBT,
     LEFT_OUT,
     STEPS,
     file_of,
     player_address,
-    step_words,
+    step_text,
     web_address,
 )
 from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, SHORTS_KEY
@@ -23,13 +25,13 @@ if TYPE_CHECKING:
 
     from klap_provider.airflow_internals.runs import Instance
 
-#: The errors of a paid request whose inputs have changed, and of a job that failed at Klap.
-CHANGED, FAILED_AT_KLAP = "KlapChangedError", "KlapJobFailedError"
+#: The errors for a paid request whose settings have changed, and for a job that failed at Klap.
+CHANGED_ERROR, FAILED_AT_KLAP = "KlapChangedError", "KlapJobFailedError"
 
-#: What a short has before it is exported.
-NOTHING_YET: Mapping[str, Any] = {
+#: The card of a short before its export.
+NOT_EXPORTED: Mapping[str, Any] = {
     "state": None,
-    "words": "",
+    "text": "",
     "error": None,
     "in_doubt": None,
     "retry": None,
@@ -44,7 +46,7 @@ NOTHING_YET: Mapping[str, Any] = {
 
 
 def short_cards(facts: Facts) -> list[dict[str, Any]]:
-    """Return the shorts of a run, the best first, as the tab shows them."""
+    """Return the cards of the shorts of a run, best first."""
     steps = facts.all(STEPS)
     selects = [each for each in facts.instances if each.operator in SELECT]
     open_select = next((each for each in selects if not is_over(each)), None)
@@ -52,9 +54,9 @@ def short_cards(facts: Facts) -> list[dict[str, Any]]:
     numbered = _numbered(listed) if listed is not None else _unlisted(facts, steps)
     answer = answer_of(facts)
     is_asked = open_select is not None and open_select.state == "awaiting_input"
-    # The task goes on from a question, and has not yet said what comes of it.
-    is_going_on = listed is not None and open_select is not None and not is_asked
-    outcome = {each.get("project_id"): each for each in items(facts.left(facts.first(PUBLISH), OUTCOME_KEY))}
+    # The task has listed the shorts, and has not finished selecting.
+    is_selecting = listed is not None and open_select is not None and not is_asked
+    outcome = {each.get("project_id"): each for each in items(facts.xcom(facts.first(PUBLISH), OUTCOME_KEY))}
     cards = []
     for short, map_index in numbered:
         card = _facts_of(short)
@@ -62,15 +64,15 @@ def short_cards(facts: Facts) -> list[dict[str, Any]]:
         own = [step for step in steps if map_index is not None and step.map_index in (map_index, -1)]
         if answer is not None and open_select is not None:
             if card["id"] in answer["selected"]:
-                card |= {**NOTHING_YET, "state": open_select.state, "words": "Selected"}
+                card |= {**NOT_EXPORTED, "state": open_select.state, "text": "Selected"}
             else:
-                card |= {**NOTHING_YET, "left_out": LEFT_OUT["not_selected"]}
-        elif is_going_on and open_select is not None:
-            card |= {**NOTHING_YET, "state": open_select.state, "words": "To be decided"}
+                card |= {**NOT_EXPORTED, "left_out": LEFT_OUT["not_selected"]}
+        elif is_selecting and open_select is not None:
+            card |= {**NOT_EXPORTED, "state": open_select.state, "text": "Being selected"}
         elif left_out is not None:
-            card |= {**NOTHING_YET, "left_out": LEFT_OUT.get(left_out, left_out)}
+            card |= {**NOT_EXPORTED, "left_out": LEFT_OUT.get(left_out, left_out)}
         elif is_asked and all(step.state is None for step in own):
-            card |= {**NOTHING_YET, "state": "awaiting_input", "words": "To be decided"}
+            card |= {**NOT_EXPORTED, "state": "awaiting_input", "text": "Waiting for the review"}
         else:
             card |= _export(facts, own, outcome.get(card["id"]))
         cards.append(card)
@@ -78,16 +80,16 @@ def short_cards(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _listed(facts: Facts, selects: Sequence[Instance]) -> list[dict[str, Any]] | None:
-    """Return the shorts that a task has listed; None if none has."""
+    """Return the shorts that a task listed; None if no task has listed any."""
     for select in selects:
-        left = facts.left(select, SHORTS_KEY)
+        left = facts.xcom(select, SHORTS_KEY)
         if isinstance(left, list):
             return [short for short in items(left) if text(short.get("project_id"))]
     return None
 
 
 def _numbered(listed: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int | None]]:
-    """Return each short with the map index of its steps, which are mapped over the selected ones."""
+    """Return each short with the map index of its steps, which are mapped over the selected shorts."""
     numbered: list[tuple[dict[str, Any], int | None]] = []
     selected = 0
     for short in listed:
@@ -100,10 +102,10 @@ def _numbered(listed: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], in
 
 
 def _unlisted(facts: Facts, steps: Sequence[Instance]) -> list[tuple[dict[str, Any], int | None]]:
-    """Return shorts that no list names, as where a Dag exports a project that it knows already."""
+    """Return the shorts of a Dag that lists none, such as one that exports a given project."""
     found: dict[str, tuple[dict[str, Any], int | None]] = {}
     for step in steps:
-        left, failure = (mapping(facts.left(step, key)) for key in (RETURN_KEY, ERROR_KEY))
+        left, failure = (mapping(facts.xcom(step, key)) for key in (RETURN_KEY, ERROR_KEY))
         project_id = text(left.get("project_id")) or text(failure.get("project_id"))
         if project_id is not None:
             short, _ = found.setdefault(project_id, ({"project_id": project_id}, step.map_index))
@@ -113,10 +115,10 @@ def _unlisted(facts: Facts, steps: Sequence[Instance]) -> list[tuple[dict[str, A
 
 
 def answer_of(facts: Facts) -> dict[str, Any] | None:
-    """Return what a person has answered while the task that asked has not gone on yet, as ``klap_review`` has it."""
+    """Return the answer of a review whose task has not continued yet, in the shape of ``klap_review``."""
     select = next((each for each in facts.instances if each.operator in SELECT and not is_over(each)), None)
     question = facts.question(select)
-    shorts = items(facts.left(select, SHORTS_KEY))
+    shorts = items(facts.xcom(select, SHORTS_KEY))
     if question is None or question.answered_at is None or not shorts:
         return None
     options = dict(zip(question.options, (text(short.get("project_id")) for short in shorts), strict=False))
@@ -146,35 +148,35 @@ def _facts_of(short: Mapping[str, Any]) -> dict[str, Any]:
 
 def _export(facts: Facts, own: Sequence[Instance], outcome: Mapping[str, Any] | None) -> dict[str, Any]:
     """
-    Return how far the export of a short has come.
+    Return the state of the export of a short.
 
-    :param outcome: what the run has summed up of it.
+    :param outcome: the entry for the short in the summary of the run.
     """
     steps = [each for operator in STEPS for each in own if each.operator == operator]
     ordered, waited, delivered = (next((each for each in steps if each.operator == name), None) for name in STEPS)
     failed = next((each for each in steps if each.state == "failed"), None)
     step = failed or next((each for each in steps if each.state != "success"), None) or (steps[-1] if steps else None)
-    left_exported, left_delivered = mapping(facts.left(waited, RETURN_KEY)), mapping(facts.left(delivered, RETURN_KEY))
-    order = mapping(facts.left(ordered, RETURN_KEY))
-    failure = mapping(facts.left(failed, ERROR_KEY))
-    became = outcome or {}
-    path = text(became.get("path")) or text(left_delivered.get("path"))
-    addresses = (became.get("src_url"), left_delivered.get("src_url"), left_exported.get("src_url"))
-    # Airflow clears what has failed: so its later steps, too, have to be marked as failed first.
-    is_settled = bool(steps) and all(map(is_over, steps))
+    left_exported, left_delivered = mapping(facts.xcom(waited, RETURN_KEY)), mapping(facts.xcom(delivered, RETURN_KEY))
+    order = mapping(facts.xcom(ordered, RETURN_KEY))
+    failure = mapping(facts.xcom(failed, ERROR_KEY))
+    entry = outcome or {}
+    path = text(entry.get("path")) or text(left_delivered.get("path"))
+    addresses = (entry.get("src_url"), left_delivered.get("src_url"), left_exported.get("src_url"))
+    # Only failed tasks are cleared: so the later steps must have been marked as failed, too.
+    is_finished = bool(steps) and all(map(is_over, steps))
     return {
         "state": step.state if step else _state_of(outcome),
-        "words": step_words(step.operator, step.state) if step else _words_of(outcome),
-        "error": text(became.get("error")) or text(failure.get("error")),
-        "in_doubt": in_doubt_of(failed, failure) if is_settled else None,
-        "retry": _retry(steps, failed, failure) if failed and is_settled else None,
-        "export": {**place(ordered), "entry": text(order.get("entry"))} if ordered else None,
+        "text": decision_text(failed, failure) or step_text(step.operator, step.state) if step else _text_of(outcome),
+        "error": text(entry.get("error")) or text(failure.get("error")),
+        "in_doubt": in_doubt_of(failed, failure) if is_finished else None,
+        "retry": _retry(steps, failed, failure) if failed and is_finished else None,
+        "export": {**task_ref(ordered), "entry": text(order.get("entry"))} if ordered else None,
         "watermark": _watermark(facts, order),
         "video": next((address for each in addresses if (address := web_address(each))), None),
         "path": path,
         "stored": path is not None and facts.is_served(path),
-        "bytes": number(became.get("size")) or number(left_delivered.get("size")),
-        "log": place(step) if step and step.state else None,
+        "bytes": number(entry.get("size")) or number(left_delivered.get("size")),
+        "log": task_ref(step) if step and step.state else None,
     }
 
 
@@ -184,12 +186,12 @@ def _state_of(outcome: Mapping[str, Any] | None) -> str | None:
     return "failed" if outcome.get("error") else "success"
 
 
-def _words_of(outcome: Mapping[str, Any] | None) -> str:
+def _text_of(outcome: Mapping[str, Any] | None) -> str:
     return {None: "Waiting to start", "failed": "Failed", "success": "Delivered"}[_state_of(outcome)]
 
 
 def _watermark(facts: Facts, order: Mapping[str, Any]) -> str | None:
-    """Return the file of a short's watermark: the rest of its address may be a secret. None: it has none."""
+    """Return the file name of a short's watermark, as the rest of its address may be secret. None: no watermark."""
     if not order:
         return None
     address = text(order["watermark"]) if "watermark" in order else text(facts.run.conf.get("watermark_src_url"))
@@ -197,34 +199,42 @@ def _watermark(facts: Facts, order: Mapping[str, Any]) -> str | None:
 
 
 def in_doubt_of(failed: Instance | None, failure: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a person has to decide before a failed task can go on, or None."""
+    """Return the request that the user has to resolve before a failed task can continue, or None."""
     open_decision = mapping(failure.get("open_decision"))
     entry = text(open_decision.get("entry"))
     if failed is None or entry is None:
         return None
     jobs = open_decision.get("jobs")
     return {
-        "is_changed": failure.get("type") == CHANGED,
+        "is_changed": failure.get("type") == CHANGED_ERROR,
         "entry": entry,
         "sent_at": text(open_decision.get("sent_at")),
         "jobs": [job for job in jobs if text(job)] if isinstance(jobs, list) else [],
         "price": number(open_decision.get("price")),
         "estimated": open_decision.get("estimated") is not False,
-        "place": place(failed),
+        "task": task_ref(failed),
     }
+
+
+def decision_text(failed: Instance | None, failure: Mapping[str, Any]) -> str | None:
+    """Return the text for a task that failed because the user has to resolve its request; otherwise None."""
+    request = in_doubt_of(failed, failure)
+    if failed is None or request is None:
+        return None
+    return (CHANGED if request["is_changed"] else IN_DOUBT).get(failed.operator)
 
 
 def _retry(steps: Sequence[Instance], failed: Instance, failure: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return what to clear so that a failed short is tried again, and whether that may cost.
+    Return the tasks to clear to retry a failed short, and whether the retry is paid.
 
-    An export that failed at Klap is ordered, and paid for, once more by the task that ordered it; one that could not be
-    ordered is to be paid for yet; everything else continues with what there is.
+    An export that failed at Klap is requested, and paid for, again. One that could not be requested was not paid for
+    yet. Any other retry continues with the paid export.
     """
     is_new = failed.operator == EXPORT_WAIT and failure.get("type") == FAILED_AT_KLAP
     first = next((each for each in steps if each.operator == EXPORT), failed) if is_new else failed
-    again = [place(each) for each in steps[steps.index(first) :]]
-    return {"places": again, "is_paid": is_new or failed.operator == EXPORT}
+    cleared = [task_ref(each) for each in steps[steps.index(first) :]]
+    return {"tasks": cleared, "is_paid": is_new or failed.operator == EXPORT}
 
 
 def is_delivered(card: Mapping[str, Any]) -> bool:
@@ -233,5 +243,5 @@ def is_delivered(card: Mapping[str, Any]) -> bool:
 
 
 def is_failed(card: Mapping[str, Any]) -> bool:
-    """Return whether a short is missing for good."""
+    """Return whether a short failed."""
     return card["state"] in ("failed", "upstream_failed")

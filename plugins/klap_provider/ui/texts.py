@@ -1,4 +1,4 @@
-"""The words and numbers of the tab that the server writes. Pure."""
+"""The texts and numbers of the tab that the server writes. Pure."""
 
 from __future__ import annotations
 
@@ -16,34 +16,46 @@ if TYPE_CHECKING:
 
 EXPORT, EXPORT_WAIT, DELIVER = STEPS = ("ExportShortOperator", "ExportStatusSensor", "DeliverShortOperator")
 
-#: What a step does while it is at work.
-AT_WORK = {EXPORT: "Ordering the export", EXPORT_WAIT: "Klap is exporting", DELIVER: "Delivering"}
-#: What a step has done when it succeeded.
-DONE = {EXPORT: "Export ordered", EXPORT_WAIT: "Exported", DELIVER: "Delivered"}
-#: What it means that a step failed.
+#: The text for a running step.
+RUNNING = {EXPORT: "Requesting the export", EXPORT_WAIT: "Exporting", DELIVER: "Delivering"}
+#: The text for a step that succeeded.
+DONE = {EXPORT: "Export requested", EXPORT_WAIT: "Exported", DELIVER: "Delivered"}
+#: The text for a step that failed.
 FAILED = {
     "SubmitShortsOperator": "The video could not be submitted",
     "SubmitVideoOperator": "The video could not be submitted",
     "TaskStatusSensor": "Klap did not finish the video",
-    EXPORT: "The export could not be ordered",
+    EXPORT: "The export could not be requested",
     EXPORT_WAIT: "The export failed",
     DELIVER: "The delivery failed",
 }
+#: The text for a step that failed because its paid request is in doubt.
+IN_DOUBT = {
+    "SubmitShortsOperator": "It is not known whether Klap received this video",
+    "SubmitVideoOperator": "It is not known whether Klap received this video",
+    EXPORT: "It is not known whether Klap received this export request",
+}
+#: The text for a step that failed because its settings are not those of its paid request.
+CHANGED = {
+    "SubmitShortsOperator": "The settings have changed since this video was paid for",
+    "SubmitVideoOperator": "The settings have changed since this video was paid for",
+    EXPORT: "The settings have changed since this export was paid for",
+}
 
-#: Why a short was not selected.
+#: The text for the reason why a short was not selected.
 LEFT_OUT: Mapping[str, str] = {
     Unselected.BELOW_MINIMUM.value: "Below the minimum score",
     Unselected.NO_SCORE.value: "No score from Klap",
-    Unselected.BEYOND_LIMIT.value: "Beyond the limit",
+    Unselected.BEYOND_LIMIT.value: "Over the limit",
     Unselected.NOT_SELECTED.value: "Not selected in the review",
-    Unselected.BEYOND_BUDGET.value: "Beyond the budget",
-    Unselected.BEYOND_MAP_LENGTH.value: "Beyond Airflow's max_map_length",
+    Unselected.BEYOND_BUDGET.value: "Over the budget",
+    Unselected.BEYOND_MAP_LENGTH.value: "Over Airflow's max_map_length",
     Unselected.SELECTED_BEFORE.value: "Not in the earlier selection of this run",
 }
 
 
 def file_of(address: str) -> str:
-    """Return the name of the file that an address leads to; empty if it has none."""
+    """Return the file name in an address; empty if it has none."""
     try:
         return unquote(urlsplit(address).path.rpartition("/")[2])
     except ValueError:
@@ -51,30 +63,30 @@ def file_of(address: str) -> str:
 
 
 def file_size(size: float) -> str:
-    """Return a number of bytes in words."""
+    """Return a number of bytes as text."""
     if size < 1e6:
         return f"{-(-size // 1e3):.0f} kB"
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
 
 
 def count(shorts: int) -> str:
-    """Return a number of shorts in words."""
+    """Return a number of shorts as text."""
     return "1 short" if shorts == 1 else f"{shorts} shorts"
 
 
-def step_words(operator: str, state: str | None) -> str:
-    """Return what a step of a short is at, or has come to."""
+def step_text(operator: str, state: str | None) -> str:
+    """Return the text for a step of a short in a state."""
     if state == "success":
         return DONE[operator]
     if state == "failed":
         return FAILED[operator]
     if state == "up_for_retry":
-        return f"{AT_WORK[operator]}: will be retried"
+        return f"{RUNNING[operator]}: will be retried"
     if state == "upstream_failed":
         return "Not reached"
     if state == "skipped":
         return "Skipped"
-    return "Waiting to start" if state in (None, "scheduled", "queued") else AT_WORK[operator]
+    return "Waiting to start" if state in (None, "scheduled", "queued") else RUNNING[operator]
 
 
 def web_address(value: Any) -> str | None:
@@ -86,27 +98,27 @@ def web_address(value: Any) -> str | None:
     return value if parts is not None and parts.scheme in ("http", "https") and parts.hostname else None
 
 
-#: Klap's hosts, or a local server in their place. No user, backslash or space: browsers read these in other ways.
+#: Klap's hosts, or a local server. No user, backslash or space: browsers interpret these differently.
 _PLAYER = re.compile(
     r"(https://([a-z0-9-]+\.)*klap\.(app|video)|https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)/[^\\\s]*"
 )
 
 
 def player_address(value: Any) -> str | None:
-    """Return an address of Klap's player, to be embedded in the page; None if it is not one."""
+    """Return the address if it is one of Klap's player, which the page may embed; otherwise None."""
     return value if isinstance(value, str) and _PLAYER.fullmatch(value) else None
 
 
-#: Where an address was shown before, this stands for its query.
+#: Stands for the query in an address that was shortened for display.
 HIDDEN = "?…"
 
 
 def source_of(address: str) -> dict[str, str | None]:
     """
-    Return a video's address as it may be shown: ``{"text", "href"}``.
+    Return a video's address for display: ``{"text", "href"}``.
 
-    :param address: whole, or as it was shown before.
-    :return: ``href`` is None where the shown address leads nowhere: it is none of the web, or a part of it is hidden.
+    :param address: complete, or shortened for display.
+    :return: ``href`` is None if the displayed address is not a complete web address.
     """
     text = address if HIDDEN in address else shown(address)
     is_whole = HIDDEN not in text and text == canonical(address)
@@ -114,5 +126,5 @@ def source_of(address: str) -> dict[str, str | None]:
 
 
 def label_of(address: str) -> str:
-    """Return what people call a video by its address, whole or as it was shown before."""
+    """Return the label of a video by its address, complete or shortened for display."""
     return address.partition("://")[2] if HIDDEN in address else label(address)

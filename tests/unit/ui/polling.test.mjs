@@ -1,4 +1,4 @@
-/** The one loop that asks the server: when it asks, when not, and which answer is shown. */
+/** The polling loop: when it polls, when it does not, and which answer it shows. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -9,7 +9,7 @@ import { LATER, Polling, SOON, TIMEOUT } from "../../../plugins/klap_provider/ui
 function stage({ pause = () => 3, isEager = false } = {}) {
   let [now, isHidden, listen] = [0, false, null];
   const timers = new Set();
-  const [asked, shown, failed] = [[], [], []];
+  const [polls, shown, failed] = [[], [], []];
   const clock = {
     now: () => now,
     setTimeout: (work, ms) => {
@@ -19,32 +19,32 @@ function stage({ pause = () => 3, isEager = false } = {}) {
     },
     clearTimeout: (timer) => timers.delete(timer),
     isHidden: () => isHidden,
-    onLook: (each) => {
+    onVisible: (each) => {
       listen = each;
       return () => (listen = null);
     },
   };
-  const ask = (signal) =>
+  const load = (signal) =>
     new Promise((resolve, reject) => {
-      asked.push({ at: now, answer: resolve, fail: reject, signal });
+      polls.push({ at: now, answer: resolve, fail: reject, signal });
       signal.addEventListener("abort", () => reject(signal.reason));
     });
   const loop = new Polling(
-    { ask, show: (answer) => shown.push(answer), fail: (error) => failed.push(error.message), pause, isEager },
+    { load, show: (answer) => shown.push(answer), fail: (error) => failed.push(error.message), pause, isEager },
     clock,
   );
   const settle = () => new Promise((done) => setImmediate(done));
   return {
     loop,
-    asked,
+    polls,
     shown,
     failed,
     answer: async (value) => {
-      asked.at(-1).answer(value);
+      polls.at(-1).answer(value);
       await settle();
     },
-    refuse: async (error) => {
-      asked.at(-1).fail(error);
+    reject: async (error) => {
+      polls.at(-1).fail(error);
       await settle();
     },
     /** Let time pass, and with it what was to happen meanwhile. */
@@ -61,7 +61,7 @@ function stage({ pause = () => 3, isEager = false } = {}) {
       now = end;
     },
     hide: () => (isHidden = true),
-    look: async () => {
+    reveal: async () => {
       isHidden = false;
       listen?.();
       await settle();
@@ -69,76 +69,76 @@ function stage({ pause = () => 3, isEager = false } = {}) {
   };
 }
 
-test("a poll follows the answer, and never the clock: there is one request at a time", async () => {
-  const { loop, asked, shown, answer, pass } = stage();
+test("a poll follows the answer, not the clock: there is one request at a time", async () => {
+  const { loop, polls, shown, answer, pass } = stage();
   loop.start();
   await pass(TIMEOUT - 1);
-  assert.equal(asked.length, 1, "the answer is late, and nothing else is asked");
+  assert.equal(polls.length, 1, "the answer is late, and there is no other poll");
   await answer("one");
   await pass(LATER - 1);
-  assert.equal(asked.length, 1);
+  assert.equal(polls.length, 1);
   await pass(1);
-  assert.equal(asked.length, 2);
+  assert.equal(polls.length, 2);
   assert.deepEqual(shown, ["one"]);
 });
 
 test("in half an hour there are no more than 200 requests", async () => {
-  const { loop, asked, answer, pass } = stage({ isEager: true });
+  const { loop, polls, answer, pass } = stage({ isEager: true });
   loop.start();
   for (let second = 0; second < 1800; second += 1) {
     await answer("same");
     await pass(1000);
   }
-  assert.ok(asked.length > 150 && asked.length <= 200, String(asked.length));
+  assert.ok(polls.length > 150 && polls.length <= 200, String(polls.length));
 });
 
 test("Airflow's own interval is honoured where it is longer", async () => {
-  const { loop, asked, answer, pass } = stage({ pause: () => 60 });
+  const { loop, polls, answer, pass } = stage({ pause: () => 60 });
   loop.start();
   await answer("one");
   await pass(59_999);
-  assert.equal(asked.length, 1);
+  assert.equal(polls.length, 1);
   await pass(1);
-  assert.equal(asked.length, 2);
+  assert.equal(polls.length, 2);
 });
 
-test("what has ended is asked about only when somebody looks again, and for a while after an action", async () => {
-  const { loop, asked, answer, pass, look } = stage({ pause: () => null, isEager: true });
+test("a run that has ended is polled only when the page becomes visible, and for a while after an action", async () => {
+  const { loop, polls, answer, pass, reveal } = stage({ pause: () => null, isEager: true });
   loop.start();
   await answer("ended");
   await pass(3_600_000);
-  assert.equal(asked.length, 1);
-  await look();
-  assert.equal(asked.length, 2);
+  assert.equal(polls.length, 1);
+  await reveal();
+  assert.equal(polls.length, 2);
   await answer("ended");
   loop.now();
   for (let second = 0; second < 60; second += 1) {
     await answer("ended");
     await pass(1000);
   }
-  assert.ok(asked.length > 4 && asked.length < 10, String(asked.length));
+  assert.ok(polls.length > 4 && polls.length < 10, String(polls.length));
 });
 
-test("nothing is asked in a hidden tab, and at once when somebody looks", async () => {
-  const { loop, asked, answer, pass, hide, look } = stage();
+test("a hidden page does not poll, and polls at once when it becomes visible", async () => {
+  const { loop, polls, answer, pass, hide, reveal } = stage();
   loop.start();
   await answer("one");
   hide();
   await pass(3_600_000);
-  assert.equal(asked.length, 1);
-  await look();
-  assert.equal(asked.length, 2);
-  await look();
-  assert.equal(asked.length, 2, "focus and visibility tell the same");
+  assert.equal(polls.length, 1);
+  await reveal();
+  assert.equal(polls.length, 2);
+  await reveal();
+  assert.equal(polls.length, 2, "focus and visibility tell the same");
   await answer("two");
   await pass(LATER);
-  assert.equal(asked.length, 3, "it goes on");
+  assert.equal(polls.length, 3, "it goes on");
 });
 
-test("an answer to what was asked before an action is not shown after it", async () => {
-  const { loop, asked, shown, answer } = stage();
+test("an answer to a poll from before an action is not shown after it", async () => {
+  const { loop, polls, shown, answer } = stage();
   loop.start();
-  const [before] = asked;
+  const [before] = polls;
   loop.now();
   assert.equal(before.signal.aborted, true);
   await answer("after");
@@ -148,55 +148,55 @@ test("an answer to what was asked before an action is not shown after it", async
 });
 
 test("after failures it waits longer each time, and no longer when there is an answer", async () => {
-  const { loop, asked, failed, answer, refuse, pass } = stage();
+  const { loop, polls, failed, answer, reject, pass } = stage();
   loop.start();
   const pauses = [];
   for (let time = 0; time < 6; time += 1) {
-    await refuse(new Error("no network"));
-    const before = asked.length;
+    await reject(new Error("no network"));
+    const before = polls.length;
     let waited = 0;
-    for (; asked.length === before; waited += 1000) await pass(1000);
+    for (; polls.length === before; waited += 1000) await pass(1000);
     pauses.push(waited / 1000);
   }
   assert.deepEqual(pauses, [5, 10, 20, 40, 60, 60]);
   assert.equal(failed.length, 6);
   await answer("there");
   await pass(LATER);
-  await refuse(new Error("no network"));
+  await reject(new Error("no network"));
   await pass(5000);
-  assert.equal(asked.length, 9);
+  assert.equal(polls.length, 9);
 });
 
-test("without a session nothing is asked until somebody looks; whoever may not see it is asked for again", async () => {
-  const { loop, asked, refuse, pass, look } = stage();
+test("without a session the page polls only when it becomes visible; without a permission it polls again", async () => {
+  const { loop, polls, reject, pass, reveal } = stage();
   loop.start();
-  await refuse(new ApiError(401, "Not authenticated"));
+  await reject(new ApiError(401, "Not authenticated"));
   await pass(3_600_000);
-  assert.equal(asked.length, 1);
-  await look();
-  await refuse(new ApiError(403, "Invalid JWT token"));
+  assert.equal(polls.length, 1);
+  await reveal();
+  await reject(new ApiError(403, "Invalid JWT token"));
   await pass(10_000);
-  assert.equal(asked.length, 3);
+  assert.equal(polls.length, 3);
 });
 
-test("an answer that takes too long is given up, and asked for again", async () => {
-  const { loop, asked, failed, shown, pass } = stage();
+test("a poll that takes too long is aborted, and repeated", async () => {
+  const { loop, polls, failed, shown, pass } = stage();
   loop.start();
   await pass(TIMEOUT);
-  assert.deepEqual(failed, ["it took too long"]);
+  assert.deepEqual(failed, ["the request timed out"]);
   await pass(5000);
-  assert.equal(asked.length, 2);
+  assert.equal(polls.length, 2);
   assert.deepEqual(shown, []);
 });
 
-test("when it is stopped it asks nothing and shows nothing any more", async () => {
-  const { loop, asked, shown, failed, pass, look, answer } = stage();
+test("a stopped loop polls nothing and shows nothing", async () => {
+  const { loop, polls, shown, failed, pass, reveal, answer } = stage();
   loop.start();
   loop.stop();
   await answer("late");
   await pass(3_600_000);
-  await look();
+  await reveal();
   loop.now();
-  assert.deepEqual([asked.length, shown, failed], [1, [], []]);
+  assert.deepEqual([polls.length, shown, failed], [1, [], []]);
   assert.ok(SOON < LATER);
 });

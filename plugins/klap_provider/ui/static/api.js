@@ -1,10 +1,10 @@
-/** Airflow's public REST API, with the session and so the permissions of the user who looks at the page. */
+/** Requests to Airflow's public REST API and to the plugin, in the session of the user and with the user's permissions. */
 
-/** An answer other than 2xx. */
+/** A response other than 2xx. */
 export class ApiError extends Error {
   /**
    * @param {number} status the HTTP status
-   * @param {string} message what the server said
+   * @param {string} message the reason that the server gave
    */
   constructor(status, message) {
     super(message);
@@ -13,39 +13,52 @@ export class ApiError extends Error {
 }
 
 /**
- * GET an address below `api/v2/`, wherever Airflow is served.
+ * Return the text that the UI shows for a failed request: the cause, and what to do.
  *
- * @param {string[]} path its parts, not yet encoded
- * @param {Record<string, string | number | string[]>} query parameters; an array repeats one
- * @param {AbortSignal} [signal]
- * @returns {Promise<any>} the decoded answer
- * @throws {ApiError} for an answer other than 2xx
+ * @param {Error} error
+ * @param {string} [forbidden] the text for a status of 403; default: the server's reason
  */
-export const get = (path, query = {}, signal = undefined) => read(address(["api", "v2", ...path], query), signal);
-
-/** The same of what the plugin itself serves, in the same session. */
-export const getFromPlugin = (path, query = {}, signal = undefined) => read(pluginAddress(path, query), signal);
-
-/**
- * GET an answer of the plugin's, unless it is still as it was.
- *
- * @param {string[]} path
- * @param {{answer: any, etag: string | null}} known the answer before
- * @param {AbortSignal} [signal]
- * @returns {Promise<{answer: any, etag: string | null}>} the same object's answer, if nothing has changed
- */
-export async function askPlugin(path, known, signal = undefined) {
-  const headers = { Accept: "application/json", ...(known.etag && { "If-None-Match": known.etag }) };
-  const answer = await fetch(pluginAddress(path), { cache: "no-store", headers, signal });
-  if (answer.status === 304) return known;
-  if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
-  return { answer: await answer.json(), etag: answer.headers.get("ETag") };
+export function errorText(error, forbidden = undefined) {
+  if (!(error instanceof ApiError)) return `Airflow did not respond (${error.message}).`;
+  if (error.status === 401) return "Your session has expired. Sign in again.";
+  if (error.status === 403 && forbidden) return forbidden;
+  return `Airflow returned ${error.status}: ${error.message}`;
 }
 
-/** The address of what the plugin serves, wherever Airflow is served. */
-export const pluginAddress = (path, query = {}) => address(["klap", ...path], query);
+/**
+ * GET a path below `api/v2/`, wherever Airflow is served.
+ *
+ * @param {string[]} path its segments, not yet encoded
+ * @param {Record<string, string | number | string[]>} query parameters; an array repeats one
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>} the decoded response
+ * @throws {ApiError} for a response other than 2xx
+ */
+export const get = (path, query = {}, signal = undefined) => read(urlOf(["api", "v2", ...path], query), signal);
 
-function address(path, query) {
+/** GET a path that the plugin serves; see {@link get}. */
+export const getFromPlugin = (path, query = {}, signal = undefined) => read(pluginUrl(path, query), signal);
+
+/**
+ * GET a path that the plugin serves, with the ETag of the response before.
+ *
+ * @param {string[]} path
+ * @param {{answer: any, etag: string | null}} known the response before
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{answer: any, etag: string | null}>} `known` itself, if nothing has changed
+ */
+export async function getIfChanged(path, known, signal = undefined) {
+  const headers = { Accept: "application/json", ...(known.etag && { "If-None-Match": known.etag }) };
+  const response = await fetch(pluginUrl(path), { cache: "no-store", headers, signal });
+  if (response.status === 304) return known;
+  if (!response.ok) throw new ApiError(response.status, await reason(response));
+  return { answer: await response.json(), etag: response.headers.get("ETag") };
+}
+
+/** Return the URL of a path that the plugin serves, wherever Airflow is served. */
+export const pluginUrl = (path, query = {}) => urlOf(["klap", ...path], query);
+
+function urlOf(path, query) {
   const url = new URL(path.map(encodeURIComponent).join("/"), document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     for (const each of [value].flat()) url.searchParams.append(name, each);
@@ -54,43 +67,43 @@ function address(path, query) {
 }
 
 async function read(url, signal) {
-  const answer = await fetch(url, { headers: { Accept: "application/json" }, signal });
-  if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
-  return answer.json();
+  const response = await fetch(url, { headers: { Accept: "application/json" }, signal });
+  if (!response.ok) throw new ApiError(response.status, await reason(response));
+  return response.json();
 }
 
-/** The number of the asset whose state store is the ledger, see xcoms.py; null: there is none of that name. */
+/** Return the id of the asset whose state store is the ledger, see xcoms.py; null if there is no such asset. */
 export async function ledgerId(signal = undefined) {
   const { assets } = await get(["assets"], { name_pattern: "klap_ledger" }, signal);
   return assets.find(({ name }) => name === "klap_ledger")?.id ?? null;
 }
 
-async function reason(answer) {
+async function reason(response) {
   try {
-    const { detail } = await answer.json();
+    const { detail } = await response.json();
     return typeof detail === "string" ? detail : JSON.stringify(detail);
   } catch {
-    return answer.statusText;
+    return response.statusText;
   }
 }
 
 /**
- * Ask Airflow to change something, below `api/v2/`. The session's cookie is only sent by Airflow's own pages.
+ * Send a change to a path below `api/v2/`. Browsers send the session's cookie only from Airflow's own pages.
  *
  * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
- * @param {string[]} path its parts, not yet encoded
- * @param {any} [body] what is sent, as JSON
- * @returns {Promise<any>} the decoded answer, or null
- * @throws {ApiError} for an answer other than 2xx
+ * @param {string[]} path its segments, not yet encoded
+ * @param {any} [body] sent as JSON
+ * @returns {Promise<any>} the decoded response, or null
+ * @throws {ApiError} for a response other than 2xx
  */
-export const send = (method, path, body = undefined) => ask(method, address(["api", "v2", ...path], {}), body);
+export const send = (method, path, body = undefined) => sendTo(method, urlOf(["api", "v2", ...path], {}), body);
 
-/** The same of what the plugin itself does. */
-export const sendToPlugin = (method, path, body = undefined) => ask(method, pluginAddress(path), body);
+/** Send a change to a path that the plugin serves; see {@link send}. */
+export const sendToPlugin = (method, path, body = undefined) => sendTo(method, pluginUrl(path), body);
 
-async function ask(method, url, body) {
+async function sendTo(method, url, body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
-  const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
-  if (!answer.ok) throw new ApiError(answer.status, await reason(answer));
-  return answer.status === 204 ? null : answer.json();
+  const response = await fetch(url, { method, headers, body: JSON.stringify(body) });
+  if (!response.ok) throw new ApiError(response.status, await reason(response));
+  return response.status === 204 ? null : response.json();
 }

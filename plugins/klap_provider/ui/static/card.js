@@ -1,8 +1,8 @@
-/** One short. Its name and explanation were written by a language model: they are shown as text, never as markup. */
-import { clock, fileSize } from "./words.js";
-import { CardActs } from "./cardacts.js";
-import { Bar, Icon, OutsideButton, State, TaskButton, Tick, h } from "./parts.js";
-import { StoredTexts, Video, videoOf } from "./stored.js";
+/** The card of one short. A language model wrote its name and explanation: they are shown as text, never as markup. */
+import { CardActions } from "./card-actions.js";
+import { Bar, Icon, OutsideButton, State, TaskButton, Tick, h } from "./components.js";
+import { StoredTexts, Video, videoUrl } from "./delivered.js";
+import { clock, fileSize } from "./texts.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
 const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
@@ -10,7 +10,7 @@ const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
 const NEARBY = "400px";
 const LONG = 180; // characters
 
-/** A short that is exported, or to be: `props` are a `short` of the story and the `run`'s address, in parts. */
+/** A selected short. `run` is the run's path in the UI, as segments. */
 export const ShortCard = memo(function ShortCard({ short, run }) {
   return h(
     Flex,
@@ -34,7 +34,7 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
         HStack,
         { flexWrap: "wrap", columnGap: 2, rowGap: 0 },
         h(State, { state: short.state }),
-        h(Text, { color: "fg.muted", fontSize: "sm" }, short.words),
+        h(Text, { color: "fg.muted", fontSize: "sm" }, short.text),
       ),
       short.error &&
         !short.in_doubt &&
@@ -53,14 +53,14 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       short.path && h(FilePath, { short }),
       short.stored && h(StoredTexts, { short, run }),
       h(Box, { flex: 1 }),
-      h(CardActs, { short, run }),
+      h(CardActions, { short, run }),
       h(Buttons, { short, run }),
     ),
   );
 }, isSame);
 
-/** A short that is not exported; with `toggle` it can be ticked, to be exported after all at that `price`. */
-export const LeftOutCard = memo(function LeftOutCard({ short, run, isTicked, toggle, price }) {
+/** A short that was not selected. With `toggle` it can be ticked, to be exported at `price`. */
+export const NotSelectedCard = memo(function NotSelectedCard({ short, run, isTicked, toggle, price }) {
   return h(
     Flex,
     {
@@ -91,7 +91,7 @@ export const LeftOutCard = memo(function LeftOutCard({ short, run, isTicked, tog
 
 const isWide = ({ shape }) => shape >= 1;
 
-/** Whether what is shown is the same; functions do not count. */
+/** Whether two props draw the same card. Functions do not count. */
 export function isSame(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
@@ -144,7 +144,7 @@ function FilePath({ short }) {
     HStack,
     { gap: 1 },
     h(Text, { color: "fg.muted", fontSize: "xs", lineClamp: 2, title: path, wordBreak: "break-all" }, path),
-    // Browsers give a clipboard to pages served by HTTPS, and on this machine.
+    // Browsers offer the clipboard only to pages served by HTTPS or from this machine.
     navigator.clipboard &&
       h(
         IconButton,
@@ -156,13 +156,13 @@ function FilePath({ short }) {
 
 function Buttons({ short, run }) {
   const { name, preview, log } = short;
-  const video = videoOf(run, short, { download: 1 });
+  const video = videoUrl(run, short, { download: 1 });
   return h(
     HStack,
     { flexWrap: "wrap", gap: 2 },
     preview && h(OutsideButton, { href: preview, icon: "external", label: `Preview ${name} in Klap` }, "Preview"),
     video && h(OutsideButton, { href: video, icon: "download", label: `Download ${name}` }, "Download"),
-    log && h(TaskButton, { run, place: log, icon: "log", label: `Log of ${name}` }, "Log"),
+    log && h(TaskButton, { run, task: log, icon: "log", label: `Log of ${name}` }, "Log"),
   );
 }
 
@@ -170,21 +170,21 @@ function Player({ short, run }) {
   const [box, isNear] = useNear();
   const centre = { alignItems: "center", justifyContent: "center" };
   const frame = { ref: box, ...centre, flexShrink: 0, position: "relative", ...frameSize(short) };
-  const src = videoOf(run, short);
+  const src = videoUrl(run, short);
   if (src === null) {
     return h(Flex, { ...frame, bg: "bg.muted", color: "fg.subtle" }, h(Icon, { name: "short", size: 40 }));
   }
   return h(Flex, { ...frame, bg: "black" }, isNear && h(Video, { key: src, name: short.name, src }));
 }
 
-/** As the video, however long the card beside it becomes. */
+/** In the shape of the video, however long the card beside it becomes. */
 function frameSize(short) {
   if (isWide(short)) return { aspectRatio: short.shape, maxHeight: "26rem" };
   const width = short.is_whole ? { base: "28", sm: "60" } : { base: "28", sm: "36" };
   return { alignSelf: "flex-start", aspectRatio: short.shape, width };
 }
 
-/** Whether an element is, or has been, near what is seen of the page: a hundred videos are not fetched at once. */
+/** Whether an element is, or has been, near the visible part of the page, so that not all videos load at once. */
 export function useNear() {
   const element = useRef(null);
   const [isNear, setNear] = useState(false);

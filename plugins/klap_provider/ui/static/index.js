@@ -2,18 +2,18 @@
  * The Shorts tab of a run page: what Airflow loads.
  *
  * Airflow gives the page its own React, Chakra UI and router as globals, and takes the component from the global that
- * is named as the app in plugin.py. This module imports all others, so that the browser asks for them side by side.
- * The server builds what the tab shows, see ui/run_view.py; this draws it.
+ * is named as the app in plugin.py. This module imports all others, so that the browser loads them in parallel.
+ * The server builds the data, see ui/run_view.py; these modules draw it.
  */
-import { Acting } from "./acting.js";
-import { ApiError, askPlugin } from "./api.js";
+import { TabContext } from "./actions.js";
+import { errorText, getIfChanged } from "./api.js";
 import { ShortCard } from "./card.js";
-import { FollowUp, LeftOut } from "./more.js";
-import { CardGrid, Notice, h } from "./parts.js";
-import { Picker } from "./picker.js";
+import { CardGrid, Notice, h } from "./components.js";
+import { FollowUp, NotSelected } from "./further-exports.js";
 import { Polling } from "./polling.js";
+import { Review } from "./review.js";
 import { NoShorts, Summary } from "./summary.js";
-import { SHORTS, VIDEO } from "./words.js";
+import { SHORTS, VIDEO } from "./texts.js";
 
 const { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } = globalThis.React;
 const { Button, Heading, Skeleton, Stack, Text } = globalThis.ChakraUI;
@@ -22,41 +22,43 @@ const { Button, Heading, Skeleton, Stack, Text } = globalThis.ChakraUI;
 const BatchVideos = lazy(async () => ({ default: (await import("./page/batch.js")).BatchVideos }));
 
 const REMEMBERED = 8; // runs
-const OPEN = 5; // follow-up runs; of more, those that have ended are folded up
+const OPEN = 5; // follow-up runs; further ones are folded when they have ended
 
-// Airflow mounts the component again when it likes. The runs that were looked at last are shown again at once.
+// Airflow may mount the component again at any time. The runs that were shown last are shown again at once.
 const remembered = new Map();
 
-function remember(key, seen) {
+function remember(key, known) {
   remembered.delete(key);
-  remembered.set(key, seen);
+  remembered.set(key, known);
   if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
 }
 
 const NOT_SERVED =
-  "The API server may not send files from this destination, so the players show Klap's copy. An administrator of Airflow " +
-  "can add the destination to allowed_destinations, in the section [klap] of its configuration.";
+  "The players show Klap's copy, because the API server may not read this destination. An Airflow administrator can add " +
+  "it to allowed_destinations in the section [klap] of Airflow's configuration.";
+
+const NO_PERMISSION = "You need the permission to read task instances of this Dag.";
 
 const NOTHING = { answer: null, etag: null };
 
-/** Whether something may still happen by itself. */
-const isOpen = ({ story, batch, follow_ups: followUps }) =>
-  (story !== null && !story.ended) || (batch !== null && !batch.ended) || followUps.some(({ ended }) => !ended);
+/** Whether the run, or a run that belongs to it, has not ended. */
+const isOpen = ({ details, batch, follow_ups: followUps }) =>
+  (details !== null && !details.ended) || (batch !== null && !batch.ended) || followUps.some(({ ended }) => !ended);
 
-/** Follow a run: what is known of it, what went wrong with the last poll, and what polls at once. */
+/** Poll the view of a run. Returns the `view`, the `error` of the last poll, and `follow()` to poll at once. */
 function useRunView(dagId, runId) {
   const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
   const key = path.join(" ");
   const [seen, setSeen] = useState({ view: remembered.get(key)?.answer ?? null, error: null });
   const polling = useRef(null);
   useEffect(() => {
-    const ask = async (signal) => {
-      const known = await askPlugin(path, remembered.get(key) ?? NOTHING, signal);
+    const load = async (signal) => {
+      const known = await getIfChanged(path, remembered.get(key) ?? NOTHING, signal);
       remember(key, known);
       return known.answer;
     };
     const loop = new Polling({
-      ask,
+      load,
       show: (view) => setSeen((before) => (before.view === view && !before.error ? before : { view, error: null })),
       fail: (error) => setSeen(({ view }) => ({ view, error })),
       pause: (view) => (isOpen(view) && view.refresh > 0 ? view.refresh : null),
@@ -75,23 +77,23 @@ function useRunView(dagId, runId) {
 function ShortsTab({ dagId, runId }) {
   const { view, error, follow } = useRunView(dagId, runId);
   const run = ["dags", dagId, "runs", runId];
-  const [said, announce] = useState(null);
-  const [refused, setRefused] = useState({});
-  const refuse = useCallback((act) => setRefused((before) => ({ ...before, [act]: true })), []);
+  const [message, announce] = useState(null);
+  const [denied, setDenied] = useState({});
+  const deny = useCallback((action) => setDenied((before) => ({ ...before, [action]: true })), []);
   const [answeredRun, setAnsweredRun] = useState(null);
   const answered = () => setAnsweredRun(run.join(" "));
   const hasAnswered = answeredRun === run.join(" ");
-  const { story = null, form = null, watermark = null } = view ?? {};
-  const acting = { announce, answered, follow, form, hasAnswered, refuse, refused, story, watermark };
+  const { details = null, form = null, watermark = null } = view ?? {};
+  const context = { announce, answered, follow, form, hasAnswered, deny, denied, details, watermark };
   return h(
-    Acting.Provider,
-    { value: acting },
+    TabContext.Provider,
+    { value: context },
     h(
       Stack,
-      // Airflow's page is never narrower than 1280 px, and scrolls sideways in a window that is: stay as wide as is seen.
+      // Airflow's page is at least 1280 px wide, and scrolls in a narrower window: the tab stays as wide as the window.
       { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4 },
       error && h(Problem, { error, retry: follow }),
-      said && h(Notice, { status: "warning" }, said),
+      message && h(Notice, { status: "warning" }, message),
       view?.problems.length > 0 && h(Unreadable, { problems: view.problems }),
       view ? h(View, { view, run }) : !error && h(Loading),
     ),
@@ -99,32 +101,32 @@ function ShortsTab({ dagId, runId }) {
 }
 
 function View({ view, run }) {
-  const { story, batch } = view;
-  if (story !== null) return h(StoryView, { view, run });
-  if (batch === null) return h(Text, { color: "fg.muted" }, "No task of this run works with Klap.");
+  const { details, batch } = view;
+  if (details !== null) return h(RunView, { view, run });
+  if (batch === null) return h(Text, { color: "fg.muted" }, "This run has no Klap tasks.");
   return h(Suspense, { fallback: null }, h(BatchVideos, { batch }));
 }
 
-function StoryView({ view, run }) {
-  const { story, follow_ups: followUps, may_read_xcoms: mayRead } = view;
-  const { is_whole: isWhole } = story;
-  const isAsked = story.question !== null && story.shorts.length > 0;
+function RunView({ view, run }) {
+  const { details, follow_ups: followUps, may_read_xcoms: mayRead } = view;
+  const { is_whole: isWhole } = details;
+  const isAsked = details.question !== null && details.shorts.length > 0;
   const exportedLater = new Set(followUps.flatMap(({ project_ids: ids }) => ids));
-  const selected = story.shorts.filter((short) => short.left_out === null);
-  const leftOut = story.shorts.filter((short) => short.left_out !== null && !exportedLater.has(short.id));
+  const selected = details.shorts.filter((short) => short.left_out === null);
+  const leftOut = details.shorts.filter((short) => short.left_out !== null && !exportedLater.has(short.id));
   return h(
     Fragment,
     null,
-    h(Summary, { story, run, further: followUps.map((each) => each.story).filter(Boolean) }),
+    h(Summary, { details, run, further: followUps.map((each) => each.details).filter(Boolean) }),
     !mayRead &&
-      h(Notice, { status: "warning" }, "You may not read the XComs of this Dag. They record what Klap made."),
-    mayRead && story.shorts.length === 0 && !story.stage.in_doubt && h(NoShorts, { story }),
-    isAsked && h(Picker, { key: `${run.join(" ")} ${story.question.asked_at}`, story, run }),
+      h(Notice, { status: "warning" }, "You need the permission to read XComs of this Dag to see its shorts."),
+    mayRead && details.shorts.length === 0 && !details.stage.in_doubt && h(NoShorts, { details }),
+    isAsked && h(Review, { key: `${run.join(" ")} ${details.question.asked_at}`, details, run }),
     !isAsked && selected.length > 0 && h(Selected, { shorts: selected, run, isWhole }),
-    ...followUps.map((given, place) =>
-      h(FollowUp, { key: given.run_id, given, isFolded: place >= OPEN && given.ended }),
+    ...followUps.map((given, index) =>
+      h(FollowUp, { key: given.run_id, given, isFolded: index >= OPEN && given.ended }),
     ),
-    !isAsked && leftOut.length > 0 && h(LeftOut, { shorts: leftOut, run }),
+    !isAsked && leftOut.length > 0 && h(NotSelected, { shorts: leftOut, run }),
   );
 }
 
@@ -145,24 +147,17 @@ function Selected({ shorts, run, isWhole }) {
 }
 
 function Unreadable({ problems }) {
-  return h(Notice, { status: "warning" }, ...problems.map((words) => h(Text, { key: words }, words)));
+  return h(Notice, { status: "warning" }, ...problems.map((text) => h(Text, { key: text }, text)));
 }
 
 function Problem({ error, retry }) {
   return h(
     Notice,
     { status: "error" },
-    problemWords(error),
+    errorText(error, NO_PERMISSION),
     " ",
     h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
   );
-}
-
-function problemWords(error) {
-  if (!(error instanceof ApiError)) return `Airflow did not answer (${error.message}).`;
-  if (error.status === 401) return "Your session has ended: sign in again.";
-  if (error.status === 403) return "You may not see the task instances of this run.";
-  return `Airflow answered ${error.status}: ${error.message}.`;
 }
 
 function Loading() {

@@ -1,23 +1,24 @@
 /**
- * Asks the server again and again: one request at a time, only while somebody looks, and never shows an older answer.
+ * Polls the server: one request at a time, only while the page is visible. An outdated answer is never shown.
  *
- * @typedef {object} Clock what the loop needs of a browser; tests give their own
+ * @typedef {object} Clock the functions of a browser that the loop uses; tests pass their own
  * @property {() => number} now milliseconds
  * @property {(work: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
- * @property {() => boolean} isHidden whether nobody looks
- * @property {(listen: () => void) => () => void} onLook is told when somebody looks again; returns what ends that
+ * @property {() => boolean} isHidden whether the page is hidden
+ * @property {(listen: () => void) => () => void} onVisible calls `listen` when the page becomes visible or gets the
+ *   focus; returns a function that stops this
  */
 import { ApiError } from "./api.js";
 
-/** Milliseconds that an answer may take. */
+/** Timeout of a request, in milliseconds. */
 export const TIMEOUT = 30_000;
-/** Milliseconds between polls: for a while after the start or an action, and later. */
+/** Poll interval in milliseconds: soon after the start or an action, and later. */
 export const SOON = 3_000;
 export const LATER = 10_000;
-/** For how many milliseconds they follow soon. */
+/** How long the short interval is used, in milliseconds. */
 export const EAGER = 15_000;
-/** Milliseconds after a failure; each further one doubles them. */
+/** Milliseconds until the next poll after a failure. Each further failure doubles it, up to LONGEST. */
 export const AFTER_ERROR = 5_000;
 export const LONGEST = 60_000;
 
@@ -27,7 +28,7 @@ const BROWSER = {
   setTimeout: (work, ms) => setTimeout(work, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   isHidden: () => document.hidden,
-  onLook: (listen) => {
+  onVisible: (listen) => {
     document.addEventListener("visibilitychange", listen);
     addEventListener("focus", listen);
     return () => {
@@ -38,7 +39,7 @@ const BROWSER = {
 };
 
 export class Polling {
-  #ask;
+  #load;
   #show;
   #fail;
   #pause;
@@ -46,8 +47,8 @@ export class Polling {
   #clock;
   #abort = null;
   #timer = null;
-  #stopLooking = null;
-  #askedAt = -Infinity;
+  #stopListening = null;
+  #polledAt = -Infinity;
   #soonUntil = -Infinity;
   #actedUntil = -Infinity;
   #failures = 0;
@@ -55,16 +56,16 @@ export class Polling {
 
   /**
    * @param {object} loop
-   * @param {(signal: AbortSignal) => Promise<any>} loop.ask gets one answer
-   * @param {(answer: any) => void} loop.show is given each answer
-   * @param {(error: Error) => void} loop.fail is told of each failure
-   * @param {(answer: any) => number | null} loop.pause seconds that Airflow's own pages wait; null: ask again only when
-   *   somebody looks or acts
-   * @param {boolean} [loop.isEager] whether the first polls follow each other soon
+   * @param {(signal: AbortSignal) => Promise<any>} loop.load gets one answer
+   * @param {(answer: any) => void} loop.show called with each answer
+   * @param {(error: Error) => void} loop.fail called with each error
+   * @param {(answer: any) => number | null} loop.pause seconds that Airflow's own pages wait; null: poll again only
+   *   when the page becomes visible or after an action
+   * @param {boolean} [loop.isEager] whether the first polls use the short interval
    * @param {Clock} [clock]
    */
-  constructor({ ask, show, fail, pause, isEager = false }, clock = BROWSER) {
-    this.#ask = ask;
+  constructor({ load, show, fail, pause, isEager = false }, clock = BROWSER) {
+    this.#load = load;
     this.#show = show;
     this.#fail = fail;
     this.#pause = pause;
@@ -74,27 +75,27 @@ export class Polling {
 
   start() {
     this.#isOver = false;
-    this.#stopLooking = this.#clock.onLook(() => this.#look());
+    this.#stopListening = this.#clock.onVisible(() => this.#resume());
     if (this.#isEager) this.#soonUntil = this.#clock.now() + EAGER;
     this.#poll();
   }
 
   stop() {
     this.#isOver = true;
-    this.#stopLooking?.();
+    this.#stopListening?.();
     this.#clock.clearTimeout(this.#timer);
     this.#abort?.abort();
   }
 
-  /** Ask at once, and soon again: something was done. What was asked before is not waited for. */
+  /** Poll at once after an action, and use the short interval. A pending poll is aborted. */
   now() {
     this.#actedUntil = this.#clock.now() + EAGER;
     this.#poll();
   }
 
-  #look() {
-    // A window that gets the focus tells so twice.
-    if (!this.#clock.isHidden() && this.#abort === null && this.#clock.now() - this.#askedAt >= SOON) this.#poll();
+  #resume() {
+    // A window that gets the focus calls this twice.
+    if (!this.#clock.isHidden() && this.#abort === null && this.#clock.now() - this.#polledAt >= SOON) this.#poll();
   }
 
   async #poll() {
@@ -103,12 +104,12 @@ export class Polling {
     this.#clock.clearTimeout(this.#timer);
     const abort = new AbortController();
     this.#abort = abort;
-    this.#askedAt = this.#clock.now();
-    const timeout = this.#clock.setTimeout(() => abort.abort(new Error("it took too long")), TIMEOUT);
+    this.#polledAt = this.#clock.now();
+    const timeout = this.#clock.setTimeout(() => abort.abort(new Error("the request timed out")), TIMEOUT);
     const isLatest = () => this.#abort === abort && !this.#isOver;
     let pause = null;
     try {
-      const answer = await this.#ask(abort.signal);
+      const answer = await this.#load(abort.signal);
       if (!isLatest()) return;
       this.#failures = 0;
       this.#show(answer);
@@ -121,7 +122,7 @@ export class Polling {
       this.#clock.clearTimeout(timeout);
       if (this.#abort === abort) this.#abort = null;
     }
-    // While nobody looks, nothing is asked; whoever looks again asks at once.
+    // A hidden page does not poll. It polls at once when it becomes visible.
     if (pause !== null && !this.#isOver)
       this.#timer = this.#clock.setTimeout(() => this.#clock.isHidden() || this.#poll(), pause);
   }
@@ -134,7 +135,7 @@ export class Polling {
   }
 
   #pauseAfterError(error) {
-    if (error instanceof ApiError && error.status === 401) return null; // somebody has to sign in first
+    if (error instanceof ApiError && error.status === 401) return null; // the user has to sign in first
     this.#failures += 1;
     return Math.min(LONGEST, AFTER_ERROR * 2 ** (this.#failures - 1));
   }

@@ -1,8 +1,8 @@
-/** What is said of the run as a whole, above the cards. */
-import { ActButton, Acting, clear } from "./acting.js";
-import { Decide } from "./decide.js";
-import { Bar, Icon, Notice, State, TaskButton, h } from "./parts.js";
-import { SHORTS, VIDEO, costOf, costWords, momentWords, priceWords, stageWords } from "./words.js";
+/** The summary of a run, above the cards. */
+import { ActionButton, TabContext, clear } from "./actions.js";
+import { Bar, Icon, Notice, State, TaskButton, h } from "./components.js";
+import { ResolveRequest } from "./in-doubt.js";
+import { SHORTS, VIDEO, costPath, costText, priceText, stageText, timeText } from "./texts.js";
 
 const { useContext, useEffect, useRef, useState } = globalThis.React;
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
@@ -11,38 +11,38 @@ const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
 const { Link: RouterLink } = globalThis.ReactRouterDOM;
 
 /**
- * Source, totals, where the run stands.
+ * The video, the totals, the current stage.
  *
- * @param {{story: object, run: string[], further: object[]}} props the `run`'s address, in parts; `further`: the stories
- *   of its follow-up runs
+ * @param {{details: object, run: string[], further: object[]}} props `run`: the run's path in the UI, as segments;
+ *   `further`: the details of its follow-up runs
  */
-export function Summary({ story, run, further }) {
-  const { name, source, stage, percent, totals, cost, review, again } = story;
-  const words = stageWords(stage, useNow(stage.since !== null));
-  const { hasAnswered } = useContext(Acting);
+export function Summary({ details, run, further }) {
+  const { name, source, stage, percent, totals, cost, review, resubmit } = details;
+  const text = stageText(stage, useNow(stage.since !== null));
+  const { hasAnswered } = useContext(TabContext);
   return h(
     Stack,
-    { as: "section", "aria-label": "Summary", gap: 3, ref: useInSight(story.question !== null) },
-    story.is_named &&
+    { as: "section", "aria-label": "Summary", gap: 3, ref: useInSight(details.question !== null) },
+    details.is_named &&
       h(Heading, { as: "h2", dir: "auto", size: "md", wordBreak: "break-word" }, name),
     h(
       Flex,
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
-      source && h(Fact, { label: "Source Video", flex: "1 1 16rem" }, h(Source, { source })),
+      source && h(Fact, { label: "Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
-      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost before exports" }, h(CostLink, { cost, run })),
-      further.length > 0 && h(Fact, { label: "With further exports" }, furtherWords([story, ...further])),
-      review && h(Fact, { label: "Review" }, reviewWords(review, hasAnswered)),
+      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost without exports" }, h(CostLink, { cost, run })),
+      further.length > 0 && h(Fact, { label: "Including further exports" }, furtherText([details, ...further])),
+      review && h(Fact, { label: "Review" }, reviewText(review, hasAnswered)),
     ),
     h(
       HStack,
       { flexWrap: "wrap", gap: 2 },
       h(State, { state: stage.state }),
-      h(Text, { "aria-live": "polite", fontWeight: "semibold" }, words),
-      stage.asks &&
-        (story.question === null || story.shorts.length === 0) && // or they are asked about below
-        h(TaskButton, { run, place: stage.asks, page: "/required_actions", icon: "awaiting_input" }, "Answer"),
-      stage.log && h(TaskButton, { run, place: stage.log, icon: "log", label: `Log of ${stage.log.task_id}` }, "Log"),
+      h(Text, { "aria-live": "polite", fontWeight: "semibold" }, text),
+      stage.review_task &&
+        (details.question === null || details.shorts.length === 0) && // otherwise the review is below
+        h(TaskButton, { run, task: stage.review_task, page: "/required_actions", icon: "awaiting_input" }, "Review"),
+      stage.log && h(TaskButton, { run, task: stage.log, icon: "log", label: `Log of ${stage.log.task_id}` }, "Log"),
     ),
     h(
       Flex,
@@ -51,19 +51,19 @@ export function Summary({ story, run, further }) {
         role: "progressbar",
         label: "Progress of the run",
         percent,
-        text: words,
+        text,
         color: `${stage.state ?? "none"}.solid`,
       }),
     ),
-    stage.in_doubt && h(Decide, { doubt: stage.in_doubt, error: stage.error, what: "task", run }),
+    stage.in_doubt && h(ResolveRequest, { doubt: stage.in_doubt, error: stage.error, what: "task", run }),
     stage.error && !stage.in_doubt && h(Notice, { status: "error" }, stage.error),
-    again && h(SendAgain, { again, run }),
+    resubmit && h(Resubmit, { resubmit, run }),
   );
 }
 
 const MINUTE = 60_000; // ms
 
-/** The time, which goes on by itself while that matters. */
+/** The current time, updated every minute while `isNeeded`. */
 function useNow(isNeeded) {
   const [now, setNow] = useState(() => new Date());
   useEffect(() => {
@@ -75,18 +75,18 @@ function useNow(isNeeded) {
   return now;
 }
 
-/** Who has selected what, and when. */
-function reviewWords({ by, words, at }, isYou) {
-  return `${isYou ? "You" : by} ${words}${at ? ` · ${momentWords(at)}` : ""}`;
+/** Return who selected the shorts, how many, and when. */
+function reviewText({ by, text, at }, isYou) {
+  return `${isYou ? "You" : by} ${text}${at ? ` · ${timeText(at)}` : ""}`;
 }
 
-/** What a run has paid, which leads to what for. */
+/** The cost of a run, with a link to its paid requests. */
 function CostLink({ cost, run: [, dag_id, , run_id] }) {
-  const link = { "aria-label": `${costWords(cost)}, request by request`, to: costOf({ dag_id, run_id }) };
-  return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, costWords(cost)));
+  const link = { "aria-label": `${costText(cost)}: paid requests of this run`, to: costPath({ dag_id, run_id }) };
+  return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, costText(cost)));
 }
 
-/** What to show once a question is answered: who has picked what is said at the top. */
+/** Scroll to the summary when the review is answered: it shows who selected what. */
 function useInSight(isAsked) {
   const summary = useRef(null);
   const wasAsked = useRef(false);
@@ -97,23 +97,23 @@ function useInSight(isAsked) {
   return summary;
 }
 
-/** What all of these runs have delivered and paid, as far as that is known. */
-function furtherWords(stories) {
-  const delivered = `${stories.reduce((sum, story) => sum + story.delivered, 0)} delivered`;
-  const costs = stories.map(({ cost }) => cost);
-  if (!costs.every((cost) => cost?.is_sum)) return delivered; // until all have summed themselves up
+/** Return how many shorts all of these runs delivered, and what they cost once all have summed up their cost. */
+function furtherText(runs) {
+  const delivered = `${runs.reduce((sum, run) => sum + run.delivered, 0)} delivered`;
+  const costs = runs.map(({ cost }) => cost);
+  if (!costs.every((cost) => cost?.is_sum)) return delivered;
   const total = costs.reduce((sum, cost) => sum + cost.total, 0);
-  return `${delivered} · ${costWords({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
+  return `${delivered} · ${costText({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
 }
 
-function SendAgain({ again, run }) {
-  const { follow } = useContext(Acting);
-  const price = ` · ${priceWords(again)}`;
+function Resubmit({ resubmit, run }) {
+  const { follow } = useContext(TabContext);
+  const price = ` · ${priceText(resubmit)}`;
   const work = async () => {
-    await clear(run, [again.place]);
+    await clear(run, [resubmit.task]);
     follow();
   };
-  return h(ActButton, { act: "clear", work }, `Send the same video again${price}`);
+  return h(ActionButton, { action: "clear", work }, `Submit the video again${price}`);
 }
 
 function Fact({ label, children, ...more }) {
@@ -134,11 +134,11 @@ function Source({ source: { text, href } }) {
   );
 }
 
-/** What is shown in place of cards. */
-export function NoShorts({ story }) {
-  const words = story.is_whole ? VIDEO : SHORTS;
-  const [title, description] = story.ended ? words.ended : words.pending;
-  const patience = story.ended ? "" : "Klap takes some minutes for a video, more for a long one. ";
+/** The placeholder while there are no cards. */
+export function NoShorts({ details }) {
+  const texts = details.is_whole ? VIDEO : SHORTS;
+  const [title, description] = details.ended ? texts.ended : texts.pending;
+  const patience = details.ended ? "" : "Klap needs a few minutes, and more for a long video. ";
   return h(
     EmptyStateRoot,
     null,

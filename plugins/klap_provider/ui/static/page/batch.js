@@ -1,46 +1,47 @@
-/** The videos of a batch: the run of each, its state, and what went wrong. */
-import { askPlugin } from "../api.js";
-import { Notice, State, h } from "../parts.js";
+/** The videos of a batch: the run of each, its state and its error. */
+import { getIfChanged } from "../api.js";
+import { Notice, State, h } from "../components.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { Cost, NUMBER, Short, Table } from "./table.js";
-import { tabOf, tally, whyRed } from "./words.js";
+import { NUMBER, PriceNote, RunCost, Table, TwoLines } from "./table.js";
+import { failureText, progressText, tabPath } from "./texts.js";
 
 const { useRef } = globalThis.React;
 const { Box, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-/** The videos of a batch whose run is folded up on the page Klap. */
+/** The videos of a batch, loaded when its row on the Klap page is opened. */
 export function BatchOfRun({ dagId, runId }) {
   const known = useRef({ answer: null, etag: null });
   const load = async (signal) => {
-    known.current = await askPlugin(["api", "dags", dagId, "runs", runId, "shorts"], known.current, signal);
+    known.current = await getIfChanged(["api", "dags", dagId, "runs", runId, "shorts"], known.current, signal);
     return known.current.answer;
   };
   const seen = useAnswer(load, `${dagId} ${runId}`, ({ batch, refresh }) => (batch?.ended === false ? refresh : null));
   const { answer } = seen;
   if (answer === null) return h(Pending, seen);
-  if (answer.batch === null) return h(Text, { color: "fg.muted" }, "No task of this run works with Klap.");
+  if (answer.batch === null) return h(Text, { color: "fg.muted" }, "This run has no Klap tasks.");
   return h(Stack, { gap: 3 }, seen.error && h(Pending, seen), h(BatchVideos, answer));
 }
 
-/** The same, wherever the batch is shown: `batch` is the server's. */
+/** The videos of a batch, as the server describes it. */
 export function BatchVideos({ batch }) {
   return h(
     Stack,
     { as: "section", "aria-label": "Batch", gap: 3 },
     batch.problem && h(Notice, { status: "error" }, batch.problem),
-    !batch.problem && h(Text, { fontSize: "sm" }, tally(batch), batch.ended && ` ${whyRed(batch)}`),
+    !batch.problem && h(Text, { fontSize: "sm" }, progressText(batch), batch.ended && ` ${failureText(batch)}`),
     batch.videos.length > 0 &&
       h(
         Table,
         { label: "Videos of the batch", heads: HEADS },
         batch.videos.map((video) => h(BatchRow, { key: `${video.dag_id} ${video.run_id}`, video })),
       ),
+    h(PriceNote, { rows: batch.videos }),
     batch.left_out.length > 0 && h(LeftOut, batch),
   );
 }
 
-const HEADS = [["Line", NUMBER], ["Video"], ["State"], ["Cost", NUMBER], ["What went wrong"]];
+const HEADS = [["Line", NUMBER], ["Video"], ["State"], ["Cost", NUMBER], ["Error"]];
 
 function BatchRow({ video }) {
   const name = video.line ? `line ${video.line}, ${video.name}` : video.name;
@@ -51,10 +52,10 @@ function BatchRow({ video }) {
     h(
       TableCell,
       { color: "fg.info", minWidth: "10rem", whiteSpace: "normal" },
-      h(Link, { to: tabOf(video) }, h(Short, null, video.name)),
+      h(Link, { to: tabPath(video) }, h(TwoLines, null, video.name)),
     ),
     h(TableCell, null, h(State, { state: video.state })),
-    h(TableCell, NUMBER, h(Cost, { run: { ...video, budget: null }, name })),
+    h(TableCell, NUMBER, h(RunCost, { run: { ...video, budget: null }, name })),
     h(
       TableCell,
       { fontSize: "sm", minWidth: "12rem", whiteSpace: "normal", wordBreak: "break-word" },

@@ -1,7 +1,7 @@
 /**
- * What a chart of money is made of: bars, and the lines behind them. Pure.
+ * The bars and the grid lines of the cost chart. Pure.
  *
- * @typedef {{day: string, dag_id: string, cost: number}} Spent of a day, `YYYY-MM-DD`
+ * @typedef {{day: string, dag_id: string, cost: number}} Spent on a day, `YYYY-MM-DD`
  * @typedef {{key: string, label: string, total: number, parts: {dagId: string, from: number, to: number}[]}} Column
  */
 
@@ -10,7 +10,7 @@ const MONTHS = 12;
 const NAME = { month: "short", timeZone: "UTC" };
 
 /**
- * The columns of a chart, the oldest first, those without spending, too.
+ * Return the columns of a chart, oldest first, including those without spending.
  *
  * @param {Spent[]} days
  * @param {"day" | "month"} unit the last 30 days, or the last 12 months
@@ -38,7 +38,7 @@ export function columns(days, unit, dagIds, now) {
   });
 }
 
-/** The first day that is in a chart. */
+/** Return the first day of a chart. */
 export const firstDay = (unit, now) => starts(unit, now)[0].toISOString().slice(0, 10);
 
 function starts(unit, now) {
@@ -55,7 +55,7 @@ function labelOf(start, unit) {
   return unit === "day" ? `${start.getUTCDate()} ${month}` : `${month} ${start.getUTCFullYear()}`;
 }
 
-/** Round numbers from 0 to at least the largest of some sums: where the lines are. */
+/** Return the values of the grid lines: round numbers from 0 to at least `most`. */
 export function lines(most) {
   if (most <= 0) return [0, 1];
   const rough = most / 4;

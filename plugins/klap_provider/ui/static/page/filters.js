@@ -1,15 +1,15 @@
-/** What a list is narrowed down with. */
-import { h } from "../parts.js";
+/** The filters of a list. */
+import { h } from "../components.js";
 
 const { Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot } = globalThis.ChakraUI;
 
-/** A field for words; `change` is told all of them. */
+/** A search field. `change` is called with its text. */
 export function Search({ label, placeholder, value, change }) {
   const field = { "aria-label": label, placeholder, type: "search", value };
   return h(Input, { ...field, flex: "1 1 14rem", onChange: ({ target }) => change(target.value), size: "sm" });
 }
 
-/** A list to choose from: `options` are values, each with its words. */
+/** A list to choose from. `options`: values, each with its label. */
 export function Choice({ label, value, options, choose }) {
   return h(
     NativeSelectRoot,
@@ -17,13 +17,13 @@ export function Choice({ label, value, options, choose }) {
     h(
       NativeSelectField,
       { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
-      ...options.map(([each, words]) => h("option", { key: each, value: each }, words)),
+      ...options.map(([each, text]) => h("option", { key: each, value: each }, text)),
     ),
     h(NativeSelectIndicator),
   );
 }
 
-/** The Dags to choose from, where there are several. */
+/** The Dags to choose from, if there are several. */
 export const DagChoice = ({ dagIds, value, choose }) =>
   dagIds.length > 1 &&
   h(Choice, {

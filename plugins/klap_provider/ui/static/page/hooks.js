@@ -1,6 +1,6 @@
-/** What the parts of the page have in common: how they read, and how they say that they could not. */
-import { ApiError } from "../api.js";
-import { Notice, h } from "../parts.js";
+/** Hooks that load the data of the page, and the placeholder while they load or after an error. */
+import { errorText } from "../api.js";
+import { Notice, h } from "../components.js";
 import { Polling } from "../polling.js";
 
 const { useCallback, useEffect, useState } = globalThis.React;
@@ -11,20 +11,20 @@ const PAGE = 25;
 const ONCE = () => null;
 
 /**
- * Read something, again when `key` changes, and as often as `pause` says.
+ * Load data, again when `key` changes, and as often as `pause` says.
  *
  * @param {(signal: AbortSignal) => Promise<any>} load
- * @param {string} key what is read
- * @param {(answer: any) => number | null} [pause] see {@link Polling}; default: only when somebody looks again
+ * @param {string} key identifies the data
+ * @param {(answer: any) => number | null} [pause] see {@link Polling}; default: only when the page becomes visible
  * @returns {{answer: any, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the answer is that of
- *   another key, which is shown until there is a new one
+ *   the previous key, which is shown until there is a new one
  */
 export function useAnswer(load, key, pause = ONCE) {
   const [seen, setSeen] = useState({ answer: null, error: null, key: null });
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     const loop = new Polling({
-      ask: load,
+      load,
       show: (answer) => setSeen({ answer, error: null, key }),
       fail: (error) => setSeen(({ answer }) => ({ answer, error, key })),
       pause,
@@ -32,18 +32,18 @@ export function useAnswer(load, key, pause = ONCE) {
     loop.start();
     return () => loop.stop();
   }, [key, attempt]);
-  const { answer, error } = seen; // and no key, which React would take for that of whatever is given all this
+  const { answer, error } = seen; // without `key`, which React would take as the key of a component
   return { answer, error, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
 }
 
 /**
- * Read a list page by page, further ones when somebody asks for them.
+ * Load a list page by page, further pages with a button.
  *
- * @param {(query: {limit: number, offset: number}, signal: AbortSignal) => Promise<any>} read one page, which says
+ * @param {(query: {limit: number, offset: number}, signal: AbortSignal) => Promise<any>} read loads one page, which tells
  *   whether there is `more`
  * @param {string} name of the list in its answer
- * @param {string} [what] is listed: of something else, the first page is shown again
- * @returns {[(signal: AbortSignal) => Promise<any>, string, Function]} what to give to {@link useAnswer}, and the button
+ * @param {string} [what] identifies the list; when it changes, the first page is shown
+ * @returns {[(signal: AbortSignal) => Promise<any>, string, Function]} the arguments of {@link useAnswer}, and the button
  */
 export function usePages(read, name, what = "") {
   const [seen, setSeen] = useState({ what, pages: 1 });
@@ -73,13 +73,13 @@ export function usePages(read, name, what = "") {
   return [load, `${pages} ${what}`, More];
 }
 
-/** What is shown until there is an answer, or in place of one. */
+/** The placeholder while data is loading, or the error. */
 export function Pending({ answer, error, retry }) {
   if (error) {
     return h(
       Notice,
       { status: "error" },
-      words(error),
+      errorText(error),
       " ",
       h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
     );
@@ -87,10 +87,4 @@ export function Pending({ answer, error, retry }) {
   if (answer !== null) return null;
   const lines = [0, 1, 2].map((line) => h(Skeleton, { key: line, height: 10 }));
   return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 2, role: "status" }, ...lines);
-}
-
-function words(error) {
-  if (!(error instanceof ApiError)) return `Airflow did not answer (${error.message}).`;
-  if (error.status === 401) return "Your session has ended: sign in again.";
-  return `Airflow answered ${error.status}: ${error.message}.`;
 }

@@ -1,12 +1,12 @@
 /**
- * The page Klap in Airflow's navigation: what Airflow loads.
+ * The Klap page in Airflow's navigation: what Airflow loads.
  *
- * What is seen first is imported here, so that the browser asks for it side by side; what is behind a tab, when it is
- * opened.
+ * The modules of the first view are imported here, so that the browser loads them in parallel. Those of the other views
+ * are loaded when their tab is opened.
  */
-import { h } from "../parts.js";
+import { h } from "../components.js";
+import { OpenReviews } from "./open-reviews.js";
 import { Videos } from "./videos.js";
-import { Waiting } from "./waiting.js";
 
 const { Suspense, lazy, useEffect, useReducer, useState } = globalThis.React;
 const { Heading, Stack, TabsContent, TabsList, TabsRoot, TabsTrigger } = globalThis.ChakraUI;
@@ -14,18 +14,18 @@ const { useLocation } = globalThis.ReactRouterDOM;
 
 const VIEWS = {
   videos: { title: "Videos", view: Videos },
-  shorts: { title: "Shorts", view: lazy(async () => ({ default: (await import("./library.js")).Library })) },
-  cost: { title: "Cost", view: lazy(async () => ({ default: (await import("./money.js")).Money })) },
+  shorts: { title: "Shorts", view: lazy(async () => ({ default: (await import("./shorts.js")).DeliveredShorts })) },
+  cost: { title: "Cost", view: lazy(async () => ({ default: (await import("./cost.js")).CostView })) },
 };
 
-/** The view that the page's address names. */
+/** Return the view that the page's address names. */
 function addressed() {
-  const asked = new URL(location.href).searchParams.get("view");
-  return Object.hasOwn(VIEWS, asked ?? "") ? asked : "videos";
+  const view = new URL(location.href).searchParams.get("view");
+  return Object.hasOwn(VIEWS, view ?? "") ? view : "videos";
 }
 
-/** Draw anew when somebody chooses another time zone, of which Airflow's own pages are told so. */
-function useZone() {
+/** Draw again when the user chooses another time zone in Airflow. */
+function useTimeZone() {
   const [, draw] = useReducer((before) => before + 1, 0);
   useEffect(() => {
     addEventListener("local-storage", draw);
@@ -34,14 +34,14 @@ function useZone() {
 }
 
 function KlapPage() {
-  useZone();
+  useTimeZone();
   const [opened, setOpened] = useState(addressed);
   const { key } = useLocation();
-  useEffect(() => setOpened(addressed()), [key]); // a link of the page leads to another part of it
+  useEffect(() => setOpened(addressed()), [key]); // a link on the page may open another view
   const open = ({ value }) => {
     const address = new URL(location.href);
     address.search = new URLSearchParams({ view: value });
-    // Not by way of the router, which would mount the page anew, and so take the focus from the tab.
+    // Without the router, which would mount the page again and take the focus from the tab.
     history.replaceState(history.state, "", address);
     setOpened(value);
   };
@@ -50,7 +50,7 @@ function KlapPage() {
     Stack,
     { as: "section", "aria-label": "Klap", gap: 5, height: "100%", overflowY: "auto", p: 4 },
     h(Heading, { as: "h1", size: "xl" }, "Klap"),
-    h(Waiting),
+    h(OpenReviews),
     h(
       TabsRoot,
       { ...tabs, value: opened },

@@ -1,59 +1,60 @@
-/** Each request that was paid for, the newest first: what the sums are made of. */
+/** The paid requests, newest first. */
 import { getFromPlugin } from "../api.js";
-import { h } from "../parts.js";
-import { momentWords } from "../words.js";
+import { h } from "../components.js";
+import { timeText } from "../texts.js";
 import { DagChoice, Search } from "./filters.js";
 import { Pending, useAnswer, usePages } from "./hooks.js";
-import { LedgerLink } from "./ledger.js";
-import { MOMENT, NUMBER, SecondHand, Short, Small, Table } from "./table.js";
-import { dollars, forWhat, found, tabOf } from "./words.js";
+import { LedgerLink } from "./ledger-link.js";
+import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
+import { countText, dollars, requestText, tabPath } from "./texts.js";
 
 const { useDeferredValue, useState } = globalThis.React;
 const { Box, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-const HEADS = [["Paid"], ["Video"], ["For what"], ["Run"], ["Price", NUMBER]];
+const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
 
-/** `run`: the one whose payments are shown, `{run_dag_id, run_id}`; null: those of all. */
+/** `run`: only its payments, `{run_dag_id, run_id}`; null: those of all runs. */
 export function Payments({ run }) {
-  const [asked, setAsked] = useState({ search: "", dag_id: "" });
-  const query = useDeferredValue(asked);
+  const [filters, setFilters] = useState({ search: "", dag_id: "" });
+  const query = useDeferredValue(filters);
   const which = Object.fromEntries(Object.entries({ ...query, ...run }).filter(([, value]) => value));
   const read = (page, signal) => getFromPlugin(["api", "payments"], { ...which, ...page }, signal);
   const [load, key, More] = usePages(read, "payments", JSON.stringify(which));
   const seen = useAnswer(load, key);
   const { answer, isStale } = seen;
-  const change = (more) => setAsked({ ...asked, ...more });
+  const change = (more) => setFilters({ ...filters, ...more });
   if (answer?.total === 0 && Object.keys(which).length === 0 && !isStale) return null;
   return h(
     Stack,
-    { as: "section", "aria-label": "Payments", gap: 3 },
-    h(Heading, { as: "h2", size: "md" }, run ? "What this run has paid for" : "Each request that was paid for"),
+    { as: "section", "aria-label": "Paid requests", gap: 3 },
+    h(Heading, { as: "h2", size: "md" }, run ? "Paid requests of this run" : "Paid requests"),
     run && h(OfRun, { run, name: answer?.run_name }),
     h(
       Flex,
       { flexWrap: "wrap", gap: 2 },
       h(Search, {
-        label: "Search payments",
+        label: "Search paid requests",
         placeholder: "Video, short, run or Dag",
-        value: asked.search,
+        value: filters.search,
         change: (search) => change({ search }),
       }),
       !run &&
         h(DagChoice, {
           dagIds: answer?.dag_ids ?? [],
-          value: asked.dag_id,
+          value: filters.dag_id,
           choose: (dag_id) => change({ dag_id }),
         }),
     ),
     h(Pending, seen),
-    answer && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, found(answer, "request")),
+    answer && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(answer, "request")),
     answer?.total > 0 &&
       h(
         Table,
-        { "aria-busy": isStale, label: "Payments", heads: HEADS },
+        { "aria-busy": isStale, label: "Paid requests", heads: HEADS },
         answer.payments.map((paid, index) => h(Payment, { key: `${index} ${paid.at} ${paid.run_id}`, paid })),
       ),
+    run && answer && h(PriceNote, { rows: answer.payments }),
     h(More, seen),
     h(LedgerLink),
   );
@@ -64,32 +65,32 @@ function OfRun({ run, name }) {
   return h(
     Flex,
     { color: "fg.info", columnGap: 4, flexWrap: "wrap", fontSize: "sm", rowGap: 1 },
-    name ? h(Link, { to: tabOf(its) }, name) : h(Text, { color: "fg" }, run.run_id),
+    name ? h(Link, { to: tabPath(its) }, name) : h(Text, { color: "fg" }, run.run_id),
     h(Link, { to: "/plugin/klap?view=cost" }, "All runs"),
   );
 }
 
 function Payment({ paid }) {
-  const name = `${paid.run_name}, ${momentWords(paid.at)}`;
-  const words = { minWidth: "10rem", whiteSpace: "normal" };
+  const name = `${paid.run_name}, ${timeText(paid.at)}`;
+  const wide = { minWidth: "10rem", whiteSpace: "normal" };
   return h(
     TableRow,
     null,
-    h(TableCell, MOMENT, momentWords(paid.at)),
-    h(TableCell, words, h(Short, null, paid.video)),
-    h(TableCell, words, h(Short, null, forWhat(paid.what)), paid.settings && h(Small, null, paid.settings)),
+    h(TableCell, TIME, timeText(paid.at)),
+    h(TableCell, wide, h(TwoLines, null, paid.video)),
+    h(TableCell, wide, h(TwoLines, null, requestText(paid.what)), paid.settings && h(Small, null, paid.settings)),
     h(
       TableCell,
-      words,
+      wide,
       paid.run_name === null
-        ? h(Small, null, "its run is deleted")
+        ? h(Small, null, "deleted run")
         : h(
             Box,
             { color: "fg.info" },
-            h(Link, { "aria-label": `Run of ${name}`, to: tabOf(paid) }, h(Short, null, paid.run_name)),
+            h(Link, { "aria-label": `Run of ${name}`, to: tabPath(paid) }, h(TwoLines, null, paid.run_name)),
           ),
       h(Small, null, paid.dag_id),
     ),
-    h(TableCell, NUMBER, dollars(paid.cost), paid.estimated && h(SecondHand)),
+    h(TableCell, NUMBER, dollars(paid.cost)),
   );
 }

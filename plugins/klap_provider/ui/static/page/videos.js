@@ -1,17 +1,17 @@
-/** All runs, the newest first, each with what came of it. */
+/** All runs, newest first. */
 import { getFromPlugin } from "../api.js";
-import { Icon, State, h } from "../parts.js";
-import { momentWords } from "../words.js";
+import { Icon, State, h } from "../components.js";
+import { timeText } from "../texts.js";
 import { BatchOfRun } from "./batch.js";
 import { Pending, useAnswer, usePages } from "./hooks.js";
-import { AboutPrices, Cost, MOMENT, NUMBER, Short, Small, Table } from "./table.js";
-import { outcome, tabOf } from "./words.js";
+import { NUMBER, PriceNote, RunCost, Small, TIME, Table, TwoLines } from "./table.js";
+import { shortsText, tabPath } from "./texts.js";
 
 const { Fragment, useState } = globalThis.React;
 const { Box, Flex, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-/** Runs begin and end at any time. */
+/** Runs start and end at any time. */
 const ALWAYS = ({ refresh }) => refresh || null;
 
 export function Videos() {
@@ -31,21 +31,21 @@ export function Videos() {
           answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
         ),
     h(More, seen),
-    answer.videos.some(({ estimated }) => estimated) && h(AboutPrices),
+    h(PriceNote, { rows: answer.videos }),
   );
 }
 
-/** What is said where there is no run: whether there can be one, and where to start it. */
+/** The text for a page without runs: the missing permission, or the Dags to trigger. */
 function Nothing({ dagIds }) {
   if (dagIds.length === 0) {
-    const words = "There is nothing here that you may see: ask for the permission to read XComs.";
-    return h(Text, { color: "fg.muted" }, words);
+    const text = "You need the permission to read XComs of a Klap Dag to see its runs.";
+    return h(Text, { color: "fg.muted" }, text);
   }
   const link = (dagId) => h(Link, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
   return h(
     Stack,
     { gap: 2 },
-    h(Text, { color: "fg.muted" }, "No videos yet. To make shorts of one, open one of these and press Trigger:"),
+    h(Text, { color: "fg.muted" }, "No videos yet. Open one of these Dags and press Trigger:"),
     h(Flex, { color: "fg.info", columnGap: 4, flexWrap: "wrap" }, ...dagIds.map(link)),
   );
 }
@@ -66,13 +66,13 @@ function VideoRow({ video }) {
         h(VideoName, { video, isOpen, toggle: () => setOpen(!isOpen) }),
       ),
       h(TableCell, null, h(State, { state: video.state })),
-      h(TableCell, NUMBER, outcome(video)),
+      h(TableCell, NUMBER, shortsText(video)),
       h(TableCell, NUMBER, video.best ?? "–"),
-      h(TableCell, NUMBER, h(Cost, { run: video, name: video.name })),
+      h(TableCell, NUMBER, h(RunCost, { run: video, name: video.name })),
       h(
         TableCell,
-        MOMENT,
-        h(Text, { fontSize: "sm" }, momentWords(video.at)),
+        TIME,
+        h(Text, { fontSize: "sm" }, timeText(video.at)),
         video.by && h(Small, null, `by ${video.by}`),
       ),
     ),
@@ -80,7 +80,7 @@ function VideoRow({ video }) {
       h(
         TableRow,
         null,
-        // As wide as the others are, whatever is in it.
+        // No wider than the other rows, whatever it contains.
         h(
           TableCell,
           { bg: "bg.subtle", colSpan: 6, maxWidth: 0, whiteSpace: "normal" },
@@ -109,7 +109,7 @@ function VideoName({ video, isOpen, toggle }) {
     h(
       Box,
       { minWidth: 0 },
-      h(Box, { color: "fg.info" }, h(Link, { to: tabOf(video) }, h(Short, null, video.name))),
+      h(Box, { color: "fg.info" }, h(Link, { to: tabPath(video) }, h(TwoLines, null, video.name))),
       h(Small, null, [video.note !== video.name && video.note, video.dag_id].filter(Boolean).join(" · ")),
     ),
   );

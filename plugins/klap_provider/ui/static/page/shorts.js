@@ -1,13 +1,13 @@
-/** All delivered shorts of all runs, those of deleted runs, too. */
+/** The delivered shorts of all runs, including deleted ones. */
 import { getFromPlugin } from "../api.js";
 import { useNear } from "../card.js";
-import { Bar, Icon, OutsideButton, h } from "../parts.js";
-import { StoredTexts, Video, videoOf } from "../stored.js";
-import { fileSize, momentWords } from "../words.js";
+import { Bar, Icon, OutsideButton, h } from "../components.js";
+import { StoredTexts, Video, videoUrl } from "../delivered.js";
+import { fileSize, timeText } from "../texts.js";
 import { Choice, DagChoice, Search } from "./filters.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { Short } from "./table.js";
-import { PERIODS, SECOND_HAND, daysOf, found, price, tabOf } from "./words.js";
+import { TwoLines } from "./table.js";
+import { PERIODS, countText, daysOf, dollars, priceNote, tabPath } from "./texts.js";
 
 const { useDeferredValue, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, SimpleGrid, Stack, Text } = globalThis.ChakraUI;
@@ -23,9 +23,9 @@ const ORDERS = {
   dag_id: "By Dag",
 };
 
-export function Library() {
-  const [asked, setAsked] = useState({ search: "", order_by: "-score", dag_id: "", period: "all", limit: PAGE });
-  const query = useDeferredValue(asked);
+export function DeliveredShorts() {
+  const [filters, setFilters] = useState({ search: "", order_by: "-score", dag_id: "", period: "all", limit: PAGE });
+  const query = useDeferredValue(filters);
   const load = (signal) => {
     const { dag_id, period, ...others } = query;
     const which = { ...others, ...(dag_id && { dag_id }), ...daysOf(period, new Date()) };
@@ -38,17 +38,17 @@ export function Library() {
   };
   const seen = useAnswer(load, JSON.stringify(query));
   const { answer, isStale } = seen;
-  const change = (more) => setAsked({ ...asked, limit: PAGE, ...more });
+  const change = (more) => setFilters({ ...filters, limit: PAGE, ...more });
   return h(
     Stack,
     { gap: 4 },
-    h(Filters, { asked, change, dagIds: answer?.dag_ids ?? [] }),
+    h(Filters, { filters, change, dagIds: answer?.dag_ids ?? [] }),
     h(Pending, seen),
     answer &&
       h(
         Box,
         { fontSize: "sm" },
-        h(Text, { "aria-live": "polite", fontWeight: "semibold" }, found(answer, "short")),
+        h(Text, { "aria-live": "polite", fontWeight: "semibold" }, countText(answer, "short")),
         h(Text, { color: "fg.muted" }, about(answer)),
       ),
     answer &&
@@ -70,7 +70,7 @@ export function Library() {
         {
           alignSelf: "center",
           loading: isStale,
-          onClick: () => change({ limit: asked.limit + PAGE }),
+          onClick: () => change({ limit: filters.limit + PAGE }),
           variant: "outline",
         },
         "More",
@@ -78,34 +78,33 @@ export function Library() {
   );
 }
 
-/** What is not in the sum. */
-const about = ({ estimated }) =>
-  "Exports only: the videos, and the shorts that Klap made of them, cost, too; see Cost." +
-  (estimated ? ` ${SECOND_HAND}` : "");
+/** The note on the sum. */
+const about = ({ shorts }) =>
+  `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
-function Filters({ asked, change, dagIds }) {
+function Filters({ filters, change, dagIds }) {
   return h(
     Flex,
     { flexWrap: "wrap", gap: 2 },
     h(Search, {
       label: "Search shorts",
       placeholder: "Name, video, run or Dag",
-      value: asked.search,
+      value: filters.search,
       change: (search) => change({ search }),
     }),
     h(Choice, {
       label: "Time",
-      value: asked.period,
+      value: filters.period,
       options: Object.entries(PERIODS),
       choose: (period) => change({ period }),
     }),
     h(Choice, {
       label: "Sort by",
-      value: asked.order_by,
+      value: filters.order_by,
       options: Object.entries(ORDERS),
       choose: (order_by) => change({ order_by }),
     }),
-    h(DagChoice, { dagIds, value: asked.dag_id, choose: (dag_id) => change({ dag_id }) }),
+    h(DagChoice, { dagIds, value: filters.dag_id, choose: (dag_id) => change({ dag_id }) }),
   );
 }
 
@@ -115,7 +114,7 @@ function Card({ short }) {
   return h(
     Flex,
     { as: "li", borderColor: "border.emphasized", borderRadius: 8, borderWidth: 1, minWidth: 0, overflow: "hidden" },
-    h(Frame, { name: short.name, src: videoOf(run, video) }),
+    h(Frame, { name: short.name, src: videoUrl(run, video) }),
     h(
       Flex,
       { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
@@ -126,10 +125,10 @@ function Card({ short }) {
         { color: "fg.muted", fontSize: "xs" },
         short.run_name &&
           !short.video?.endsWith(short.run_name) &&
-          h(Box, { color: "fg" }, h(Short, null, short.run_name)),
-        short.video && h(Box, null, h(Short, null, short.video)),
+          h(Box, { color: "fg" }, h(TwoLines, null, short.run_name)),
+        short.video && h(Box, null, h(TwoLines, null, short.video)),
         short.settings && h(Box, null, `With ${short.settings}`),
-        h(Box, null, `${momentWords(short.at)} · ${fileSize(short.size)} · ${price(short)}`),
+        h(Box, null, `${timeText(short.at)} · ${fileSize(short.size)} · ${dollars(short.cost)}`),
       ),
       h(Box, { flex: 1 }),
       h(
@@ -137,14 +136,14 @@ function Card({ short }) {
         { flexWrap: "wrap", gap: 2 },
         h(
           OutsideButton,
-          { href: videoOf(run, video, { download: 1 }), icon: "download", label: `Download ${short.name}` },
+          { href: videoUrl(run, video, { download: 1 }), icon: "download", label: `Download ${short.name}` },
           "Download",
         ),
         short.run_name !== null &&
           h(
             Button,
             { asChild: true, size: "xs", variant: "outline" },
-            h(Link, { "aria-label": `Run of ${short.name}`, to: tabOf(short) }, h(Icon, { name: "short" }), "Run"),
+            h(Link, { "aria-label": `Run of ${short.name}`, to: tabPath(short) }, h(Icon, { name: "short" }), "Run"),
           ),
       ),
       h(StoredTexts, { short, run }),

@@ -1,35 +1,35 @@
-/** What waits for a person: the reviews that nobody has answered yet. */
+/** The open reviews. */
 import { getFromPlugin } from "../api.js";
-import { Icon, h } from "../parts.js";
+import { Icon, h } from "../components.js";
 import { Pending, useAnswer } from "./hooks.js";
-import { tabOf, waiting } from "./words.js";
+import { tabPath, waiting } from "./texts.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-const AT_FIRST = 3; // the videos below are to be seen, too
-/** A question may come at any time. */
+const AT_FIRST = 3; // so that the videos below are visible, too
+/** A review may open at any time. */
 const ALWAYS = ({ refresh }) => refresh || null;
 
-const questions = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
+const load = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
 
-export function Waiting() {
-  const asked = useAnswer(questions, "waiting", ALWAYS);
+export function OpenReviews() {
+  const seen = useAnswer(load, "reviews", ALWAYS);
   const [isWhole, setWhole] = useState(false);
-  const answer = asked.answer?.reviews;
+  const answer = seen.answer?.reviews;
   const shown = isWhole ? answer : answer?.slice(0, AT_FIRST);
   return h(
     Stack,
     { as: "section", "aria-label": "Waiting for you", gap: 2 },
     h(Heading, { as: "h2", size: "md" }, "Waiting for you", answer?.length > 0 && ` (${answer.length})`),
-    h(Pending, asked),
-    answer?.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "Nothing."),
+    h(Pending, seen),
+    answer?.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "No open reviews."),
     answer?.length > 0 &&
       h(
         Stack,
         { as: "ul", gap: 2, role: "list" },
-        ...shown.map((each) => h(Question, { key: `${each.dag_id} ${each.run_id}`, ...each })),
+        ...shown.map((each) => h(OpenReview, { key: `${each.dag_id} ${each.run_id}`, ...each })),
       ),
     shown?.length < answer?.length &&
       h(
@@ -40,7 +40,7 @@ export function Waiting() {
   );
 }
 
-function Question({ subject, video, at, until, dag_id: dagId, run_id: runId }) {
+function OpenReview({ subject, video, at, until, dag_id: dagId, run_id: runId }) {
   const facts = [video, dagId, waiting(at, until)].filter(Boolean).join(" · ");
   return h(
     Flex,
@@ -56,9 +56,9 @@ function Question({ subject, video, at, until, dag_id: dagId, run_id: runId }) {
       { asChild: true, flexShrink: 0, size: "sm" },
       h(
         Link,
-        { "aria-label": `Pick: ${subject} ${video ?? ""}`, to: tabOf({ dag_id: dagId, run_id: runId }) },
+        { "aria-label": `Review: ${subject} ${video ?? ""}`, to: tabPath({ dag_id: dagId, run_id: runId }) },
         h(Icon, { name: "awaiting_input" }),
-        "Pick",
+        "Review",
       ),
     ),
   );

@@ -1,32 +1,32 @@
-/** Delivered shorts, from the team's own storage by way of Airflow's API server: they outlive Klap's copy. */
-import { getFromPlugin, pluginAddress } from "./api.js";
-import { Icon, h } from "./parts.js";
+/** The video and the texts of a delivered short, which Airflow's API server reads from the destination. */
+import { getFromPlugin, pluginUrl } from "./api.js";
+import { Icon, h } from "./components.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
 
 const NETWORKS = { tiktok: "TikTok", youtube: "YouTube", linkedin: "LinkedIn", instagram: "Instagram" };
 
-/** Where the plugin serves what was delivered of a short: `run` is the run's address, in parts. */
-const placeOf = (run, short, what) => ["api", ...run, "shorts", short.id, what];
+/** The path at which the plugin serves a file of a delivered short. `run` is the run's path in the UI, as segments. */
+const deliveredPath = (run, short, file) => ["api", ...run, "shorts", short.id, file];
 
 /**
- * The address of a short's video: in the team's storage once it is delivered, before that at Klap; null if neither.
+ * Return the address of a short's video: the delivered file, or before that Klap's; null if there is none.
  *
- * @param {string[]} run the run's address, in parts
- * @param {{id: string, stored: boolean, video: string | null}} short `stored`: the API server may send it
+ * @param {string[]} run the run's path in the UI, as segments
+ * @param {{id: string, stored: boolean, video: string | null}} short `stored`: the API server may send the file
  * @param {Record<string, string | number>} [query]
  */
-export function videoOf(run, short, query = {}) {
-  return !short.stored ? short.video : pluginAddress(placeOf(run, short, "video"), query).href;
+export function videoUrl(run, short, query = {}) {
+  return !short.stored ? short.video : pluginUrl(deliveredPath(run, short, "video"), query).href;
 }
 
-/** A player that fills the box around it, shows the first picture, and says why if it cannot. */
+/** A player that fills the box around it and shows the first frame, or the reason why it cannot play. */
 export function Video({ name, src }) {
   const [problem, setProblem] = useState(null);
   const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
   if (problem !== null) {
-    const look = {
+    const style = {
       alignItems: "center",
       bg: "bg.muted",
       color: "fg.muted",
@@ -35,7 +35,7 @@ export function Video({ name, src }) {
     };
     return h(
       Flex,
-      { ...look, fontSize: "xs", gap: 2, overflow: "auto", p: 2, role: "alert", style: fit, wordBreak: "break-word" },
+      { ...style, fontSize: "xs", gap: 2, overflow: "auto", p: 2, role: "alert", style: fit, wordBreak: "break-word" },
       h(Icon, { name: "failed", size: 24 }),
       h(Text, null, problem),
     );
@@ -44,26 +44,26 @@ export function Video({ name, src }) {
   return h("video", { ...video, onError: () => reason(src).then(setProblem), style: fit });
 }
 
-/** What the server says of a video that a player could not show: players do not hand that on. */
+/** Return why the server did not send a video. Players do not report it. */
 async function reason(src) {
   try {
     const answer = await fetch(src, { headers: { Range: "bytes=0-0" } });
     if (!answer.ok && new URL(src).origin === location.origin) return (await answer.json()).detail;
   } catch {
-    // Another site's answer, which is none of our business, or none at all.
+    // No response, or one of another site that this page may not read.
   }
-  return "This video cannot be played here.";
+  return "The video cannot be played here.";
 }
 
-/** The captions and the transcript of a delivered short, read when somebody wants them. */
+/** The captions and the transcript of a delivered short, loaded when they are opened. */
 export function StoredTexts({ short, run }) {
   const [texts, setTexts] = useState(null);
   const [isOpen, setOpen] = useState(false);
   const open = () => {
     setOpen(!isOpen);
     if (texts !== null && !texts.problem) return;
-    const found = (answer) => setTexts(labelled(answer));
-    getFromPlugin(placeOf(run, short, "texts")).then(found, ({ message }) => setTexts({ problem: message }));
+    const countText = (answer) => setTexts(labelled(answer));
+    getFromPlugin(deliveredPath(run, short, "texts")).then(countText, ({ message }) => setTexts({ problem: message }));
   };
   return h(
     Stack,
@@ -72,7 +72,7 @@ export function StoredTexts({ short, run }) {
       Button,
       {
         "aria-expanded": isOpen,
-        "aria-label": `Texts of ${short.name}`,
+        "aria-label": `Captions and transcript of ${short.name}`,
         onClick: open,
         size: "xs",
         variant: "outline",
@@ -85,15 +85,15 @@ export function StoredTexts({ short, run }) {
 }
 
 function labelled({ publication_captions: captions, transcript }) {
-  const said = Object.entries(captions ?? {}).filter(([, text]) => typeof text === "string" && text);
-  const texts = said.map(([network, text]) => ({ label: NETWORKS[network] ?? network, text }));
+  const captioned = Object.entries(captions ?? {}).filter(([, text]) => typeof text === "string" && text);
+  const texts = captioned.map(([network, text]) => ({ label: NETWORKS[network] ?? network, text }));
   return { texts: transcript ? [...texts, { label: "Transcript", text: transcript }] : texts };
 }
 
 function Texts({ short, texts }) {
-  if (texts === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Reading…");
+  if (texts === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Loading…");
   if (texts.problem) return h(Text, { color: "fg.error", fontSize: "sm", wordBreak: "break-word" }, texts.problem);
-  if (texts.texts.length === 0) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Klap gave none.");
+  if (texts.texts.length === 0) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Klap generated no captions and no transcript.");
   return h(Stack, { gap: 2 }, ...texts.texts.map((each) => h(Copied, { key: each.label, ...each, of: short.name })));
 }
 

@@ -15,8 +15,8 @@ from klap_provider.rules.selection import Unselected
 from klap_provider.rules.video_list import URL
 from klap_provider.ui.batch import batch_of
 from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, UNREADABLE, Facts
+from klap_provider.ui.run_details import details_of
 from klap_provider.ui.run_view import as_json
-from klap_provider.ui.story import story_of
 from klap_provider.ui.texts import LEFT_OUT, file_of, file_size, source_of, web_address
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def exporting(shorts: Sequence[Any], *mapped: Instance, published: str | None = 
 
 
 def told(known: Facts) -> dict[str, Any]:
-    story = story_of(known)
-    assert story is not None
-    return story
+    details = details_of(known)
+    assert details is not None
+    return details
 
 
 def cards(known: Facts, *names: str) -> list[Any]:
@@ -105,9 +105,9 @@ def cards(known: Facts, *names: str) -> list[Any]:
 # The run
 
 
-def test_a_run_without_a_task_that_works_with_klap_has_no_story() -> None:
+def test_a_run_without_a_task_that_works_with_klap_has_no_details() -> None:
     run = Run(1, "d", "r", "success", AT, None, None, None, {})
-    assert story_of(Facts(run, [])) is None
+    assert details_of(Facts(run, [])) is None
     assert batch_of(Facts(run, []), {}) is None
 
 
@@ -183,9 +183,9 @@ def test_a_run_is_known_by_the_name_that_the_video_was_given_and_else_by_its_add
 def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> None:
     since = "2026-01-01T10:45:00+00:00"
     xcoms: XComs = {("submit", -1, "return_value"): {"submitted_at": since}}
-    story = told(facts(tasks={"submit": "success", "wait_for_shorts": "deferred"}, xcoms=xcoms))
-    stage = story["stage"]
-    assert (stage["state"], stage["words"], stage["since"], story["percent"]) == (
+    details = told(facts(tasks={"submit": "success", "wait_for_shorts": "deferred"}, xcoms=xcoms))
+    stage = details["stage"]
+    assert (stage["state"], stage["text"], stage["since"], details["percent"]) == (
         "deferred",
         "Waiting for Klap",
         since,
@@ -196,31 +196,31 @@ def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> No
 def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_log() -> None:
     tasks = {"submit": "failed", "wait_for_shorts": "upstream_failed"}
     xcoms: XComs = {("submit", -1, "klap_error"): {"error": "402: out of credits"}}
-    story = told(facts(state="failed", tasks=tasks, xcoms=xcoms))
-    assert (story["stage"]["words"], story["stage"]["error"]) == (
+    details = told(facts(state="failed", tasks=tasks, xcoms=xcoms))
+    assert (details["stage"]["text"], details["stage"]["error"]) == (
         "The video could not be submitted",
         "402: out of credits",
     )
-    assert (story["stage"]["log"]["task_id"], story["ended"]) == ("submit", True)
+    assert (details["stage"]["log"]["task_id"], details["ended"]) == ("submit", True)
 
 
 def test_nothing_selected_and_nothing_made_are_told_apart() -> None:
     ended = {"state": "success", "published": "success"}
-    assert told(exporting([short("a", reason="below_minimum")], **ended))["stage"]["words"] == "No short was selected"
-    unscored = told(exporting([short("a", reason="no_score")], **ended))["stage"]["words"]
+    assert told(exporting([short("a", reason="below_minimum")], **ended))["stage"]["text"] == "No short was selected"
+    unscored = told(exporting([short("a", reason="no_score")], **ended))["stage"]["text"]
     assert unscored == "No short was selected: Klap gave none of them a score"
-    assert told(exporting([], **ended))["stage"]["words"] == "The run has ended without shorts"
+    assert told(exporting([], **ended))["stage"]["text"] == "The run ended without shorts"
 
 
 def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_no_shorts() -> None:
-    story = told(exporting([short("a")], *steps(0, "success"), state="success", reads_xcoms=False))
-    assert (story["shorts"], story["stage"]["words"]) == ([], "The run has ended")
+    details = told(exporting([short("a")], *steps(0, "success"), state="success", reads_xcoms=False))
+    assert (details["shorts"], details["stage"]["text"]) == ([], "The run ended")
 
 
 def test_progress_counts_the_steps_that_are_over() -> None:
     mapped = [*steps(0, "success", "success", "success"), *steps(1, "success", "deferred")]
-    story = told(exporting([short("a"), short("b")], *mapped))
-    assert (story["percent"], story["stage"]["words"]) == (67, "Exporting: 1 of 2 shorts delivered")
+    details = told(exporting([short("a"), short("b")], *mapped))
+    assert (details["percent"], details["stage"]["text"]) == (67, "Exporting: 1 of 2 shorts delivered")
 
 
 # The shorts
@@ -229,10 +229,10 @@ def test_progress_counts_the_steps_that_are_over() -> None:
 def test_the_selected_shorts_have_the_map_indexes_0_1_2_whatever_lies_between_them() -> None:
     shorts = [short("a"), short("x", reason="not_selected"), short("b")]
     known = exporting(shorts, *steps(0, "success", "success", "running"), *steps(1, "success", "deferred"))
-    assert cards(known, "state", "words", "left_out") == [
+    assert cards(known, "state", "text", "left_out") == [
         ["running", "Delivering", None],
         [None, "", "Not selected in the review"],
-        ["deferred", "Klap is exporting", None],
+        ["deferred", "Exporting", None],
     ]
     logs = cards(known, "log")
     assert [log and (log["task_id"], log["map_index"]) for log in logs] == [
@@ -248,16 +248,14 @@ def test_there_are_words_for_each_reason_why_a_short_was_not_selected() -> None:
 
 def test_a_short_is_delivered_only_when_its_last_step_is_mapped_yet_or_not() -> None:
     mapped = [step("export", 0, "success"), step("wait", 0, "success"), step("deliver", -1, None)]
-    assert cards(exporting([short("a")], *mapped), "words") == ["Waiting to start"]
-    assert cards(exporting([short("a")], *steps(0, "success", "success", "success")), "words") == ["Delivered"]
+    assert cards(exporting([short("a")], *mapped), "text") == ["Waiting to start"]
+    assert cards(exporting([short("a")], *steps(0, "success", "success", "success")), "text") == ["Delivered"]
 
 
 def test_a_step_that_failed_is_what_is_said_of_its_short_though_those_behind_it_were_not_reached() -> None:
     mapped = steps(0, "success", "failed", "upstream_failed")
     xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
-    [[state, words, error, log]] = cards(
-        exporting([short("a")], *mapped, xcoms=xcoms), "state", "words", "error", "log"
-    )
+    [[state, words, error, log]] = cards(exporting([short("a")], *mapped, xcoms=xcoms), "state", "text", "error", "log")
     assert (state, words, error, log["task_id"]) == ("failed", "The export failed", "out of memory", "short.wait")
 
 
@@ -285,14 +283,14 @@ def test_a_run_that_has_summed_itself_up_has_all_in_that() -> None:
         ["file:///a.mp4", 2_000_000, VIDEO, None],
         [None, None, None, "out of memory"],
     ]
-    story = told(known)
-    assert (story["stage"]["state"], story["stage"]["words"], story["percent"], story["delivered"]) == (
+    details = told(known)
+    assert (details["stage"]["state"], details["stage"]["text"], details["percent"], details["delivered"]) == (
         "failed",
         "1 of 2 shorts delivered, 1 failed",
         100,
         1,
     )
-    totals = [f"{total['label']} {total['value']}" for total in story["totals"]]
+    totals = [f"{total['label']} {total['value']}" for total in details["totals"]]
     assert totals == ["Generated 2", "Selected 2", "Delivered 1", "Failed 1", "Size 2.0 MB"]
     # Also where Airflow has no task instances of the steps.
     assert cards(exporting([short("a"), short("b")], **ended), "state") == ["success", "failed"]
@@ -331,8 +329,8 @@ def test_a_dag_that_lists_no_shorts_has_a_card_for_each_export() -> None:
         ("short.wait", -1, "return_value"): {"project_id": "p", "src_url": VIDEO},
     }
     known = facts(state="success", tasks={"submit": "success"}, mapped=mapped, xcoms=xcoms)
-    assert cards(known, "name", "words", "video") == [["Whole", "Exported", VIDEO]]
-    assert told(known)["stage"]["words"] == "1 of 1 short exported"
+    assert cards(known, "name", "text", "video") == [["Whole", "Exported", VIDEO]]
+    assert told(known)["stage"]["text"] == "1 of 1 short exported"
 
 
 def test_only_addresses_of_the_web_are_linked_to() -> None:
@@ -361,33 +359,33 @@ def asking(state: str | None = "awaiting_input", **question: Any) -> Facts:
 
 
 def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> None:
-    story = told(asking())
-    assert story["stage"]["words"] == "Which shorts should be exported?"
-    assert story["question"] == {
-        "place": {"task_id": "select", "map_index": -1, "id": "select.-1", "state": "awaiting_input", "try_number": 1},
+    details = told(asking())
+    assert details["stage"]["text"] == "Which shorts should be exported?"
+    assert details["question"] == {
+        "task": {"task_id": "select", "map_index": -1, "id": "select.-1", "state": "awaiting_input", "try_number": 1},
         "options": {"a": "1. A", "b": "2. B", "c": "3. C"},
         "none": "None of them",
         "asked_at": AT,
     }
     assert cards(asking(), "state", "left_out") == [
         ["awaiting_input", None],
-        [None, "Beyond the limit"],
+        [None, "Over the limit"],
         ["awaiting_input", None],
     ]
-    assert story["totals"] == [{"label": "Generated", "value": "3"}]
+    assert details["totals"] == [{"label": "Generated", "value": "3"}]
 
 
 @pytest.mark.parametrize("state", ["awaiting_input", "scheduled", "queued", "running"])
 def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(state: str) -> None:
     answered = asking(state, answered_at=AT, chosen=["2. B"], by="Ada")
-    assert cards(answered, "left_out", "words") == [
+    assert cards(answered, "left_out", "text") == [
         ["Not selected in the review", ""],
         [None, "Selected"],
         ["Not selected in the review", ""],
     ]
-    story = told(answered)
-    assert story["review"] == {"by": "Ada", "words": "selected 1 of 3 shorts", "at": AT}
-    assert (story["stage"]["words"], story["question"]) == ("Continuing with what was selected", None)
+    details = told(answered)
+    assert details["review"] == {"by": "Ada", "text": "selected 1 of 3 shorts", "at": AT}
+    assert (details["stage"]["text"], details["question"]) == ("Continuing with the selected shorts", None)
     none = told(asking(state, answered_at=AT, chosen=["None of them", "2. B"]))
     assert (none["review"]["by"], [card["left_out"] for card in none["shorts"]]) == (
         "Somebody",
@@ -396,16 +394,22 @@ def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(
 
 
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
-def test_between_the_end_of_a_question_and_what_comes_of_it_no_short_is_left_out(state: str | None) -> None:
-    assert cards(asking(state), "left_out", "words") == [[None, "To be decided"]] * 3
+def test_after_a_review_no_short_is_left_out_before_the_task_has_ended(state: str | None) -> None:
+    assert cards(asking(state), "left_out", "text") == [[None, "Being selected"]] * 3
     assert told(asking(state))["question"] is None
+
+
+def test_during_a_review_a_short_that_is_selected_by_default_waits_for_it() -> None:
+    assert cards(asking(), "left_out", "text")[0] == [None, "Waiting for the review"]
 
 
 def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> None:
     known = asking("scheduled", answered_at=AT, chosen=["2. B"])
     cleared = replace(known.first(("ReviewShortsOperator",)), resumes=False)  # type: ignore[type-var]
-    story = told(replace(known, instances=[cleared if each.task_id == "select" else each for each in known.instances]))
-    assert (story["shorts"], story["review"], story["stage"]["words"]) == ([], None, "Selecting the shorts")
+    details = told(
+        replace(known, instances=[cleared if each.task_id == "select" else each for each in known.instances])
+    )
+    assert (details["shorts"], details["review"], details["stage"]["text"]) == ([], None, "Selecting the shorts")
 
 
 def test_who_has_selected_or_that_nobody_did_is_said() -> None:
@@ -413,10 +417,10 @@ def test_who_has_selected_or_that_nobody_did_is_said() -> None:
         return told(exporting([short("a"), short("b")], xcoms={("select", -1, "klap_review"): value}))["review"]
 
     ada = {"by": "Ada", "timed_out": False, "selected": ["a"], "answered_at": AT}
-    assert review(ada) == {"by": "Ada", "words": "selected 1 of 2 shorts", "at": AT}
+    assert review(ada) == {"by": "Ada", "text": "selected 1 of 2 shorts", "at": AT}
     assert review({"by": None, "timed_out": True, "selected": ["a"]}) == {
         "by": "Nobody",
-        "words": "answered in time: the preselected shorts were taken",
+        "text": "answered in time: the shorts selected by default were exported",
         "at": None,
     }
 
@@ -426,9 +430,9 @@ def test_who_has_selected_or_that_nobody_did_is_said() -> None:
 
 def test_what_exports_cost_is_known_from_the_list_on() -> None:
     offer = {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT, "spent": 2.04}
-    story = told(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
-    assert story["offer"] == {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT}
-    assert story["cost"] == {"total": 2.04, "estimated": True, "is_sum": False}
+    details = told(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
+    assert details["offer"] == {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT}
+    assert details["cost"] == {"total": 2.04, "estimated": True, "is_sum": False}
     assert told(facts())["offer"] is None
 
 
@@ -459,11 +463,11 @@ def test_a_video_that_klap_could_not_finish_can_be_sent_again(
     cost = {"total": 0.44, "estimated": True, "prices": {"input_video": 0.44}}
     xcoms: XComs = {("wait_for_shorts", -1, "klap_error"): failure, ("publish", -1, "klap_cost"): cost}
     tasks = {"submit": "success", "wait_for_shorts": "failed", "publish": "failed"}
-    again = told(facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf}))["again"]
+    again = told(facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf}))["resubmit"]
     if not is_offered:
         assert again is None
         return
-    assert (again["place"]["task_id"], again["price"], again["estimated"]) == ("submit", 0.44, True)
+    assert (again["task"]["task_id"], again["price"], again["estimated"]) == ("submit", 0.44, True)
 
 
 def failed(failure: dict[str, Any], *states: str | None) -> dict[str, Any]:
@@ -491,8 +495,8 @@ def test_what_is_cleared_to_try_a_short_again_and_whether_that_may_cost(
     states: tuple[str, ...], failure: dict[str, Any], *, is_paid: bool, cleared: list[str]
 ) -> None:
     retry = failed(failure, *states)["retry"]
-    assert (retry["is_paid"], [each["task_id"] for each in retry["places"]]) == (is_paid, cleared)
-    assert {(each["id"][:5], each["try_number"]) for each in retry["places"]} == {("short", 1)}
+    assert (retry["is_paid"], [each["task_id"] for each in retry["tasks"]]) == (is_paid, cleared)
+    assert {(each["id"][:5], each["try_number"]) for each in retry["tasks"]} == {("short", 1)}
 
 
 IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "price": 0.48, "estimated": False}
@@ -500,7 +504,7 @@ IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "pr
 
 def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
     found = failed({"error": "…", "type": "KlapSubmitUncertainError", "open_decision": IN_DOUBT}, *UNSENT)["in_doubt"]
-    assert found.pop("place")["task_id"] == "short.export"
+    assert found.pop("task")["task_id"] == "short.export"
     assert found == {
         "is_changed": False,
         "entry": "export a plain",
@@ -514,6 +518,32 @@ def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
     }
     stage = told(facts(state="failed", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["in_doubt"]
     assert (stage["is_changed"], stage["jobs"], stage["price"]) == (True, [], None), "an unknown price is not free"
+
+
+@pytest.mark.parametrize(
+    ("error", "video", "export"),
+    [
+        (
+            "KlapSubmitUncertainError",
+            "It is not known whether Klap received this video",
+            "It is not known whether Klap received this export request",
+        ),
+        (
+            "KlapChangedError",
+            "The settings have changed since this video was paid for",
+            "The settings have changed since this export was paid for",
+        ),
+        ("KlapAccountError", "The video could not be submitted", "The export could not be requested"),
+    ],
+)
+@pytest.mark.parametrize("state", ["running", "failed"])
+def test_a_failed_request_has_one_cause(state: str, error: str, video: str, export: str) -> None:
+    failure = {"error": "…", "type": error}
+    if error != "KlapAccountError":
+        failure |= {"open_decision": IN_DOUBT}  # type: ignore[dict-item]
+    xcoms: XComs = {("submit", -1, "klap_error"): failure}
+    assert told(facts(state=state, tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["text"] == video
+    assert failed(failure, *UNSENT)["text"] == export
 
 
 def test_nobody_is_asked_before_airflow_has_marked_what_follows_as_failed_or_a_clear_would_leave_that_out() -> None:
@@ -540,29 +570,29 @@ ONE = [short("a", virality_score=None)]
 
 def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() -> None:
     for states, words in (
-        (("success", "deferred"), "Klap is exporting"),
+        (("success", "deferred"), "Exporting"),
         (("success", "success", "running"), "Delivering"),
         (("success", "success", "success"), "Writing the summary"),
     ):
-        assert told(whole(ONE, *steps(0, *states)))["stage"]["words"] == words
-    story = told(whole(ONE, *steps(0, "success", "success", "success"), state="success", published="success"))
-    assert (story["is_whole"], story["stage"]["words"], story["percent"], story["totals"]) == (
+        assert told(whole(ONE, *steps(0, *states)))["stage"]["text"] == words
+    details = told(whole(ONE, *steps(0, "success", "success", "success"), state="success", published="success"))
+    assert (details["is_whole"], details["stage"]["text"], details["percent"], details["totals"]) == (
         True,
         "Delivered",
         100,
         [],
     )
-    assert [(card["is_whole"], card["score"]) for card in story["shorts"]] == [(True, None)]
+    assert [(card["is_whole"], card["score"]) for card in details["shorts"]] == [(True, None)]
 
 
 def test_a_whole_video_that_failed_says_so_once_it_is_there_and_before() -> None:
     mapped = steps(0, "success", "failed", "upstream_failed")
     xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
-    story = told(whole(ONE, *mapped, state="failed", published="failed", xcoms=xcoms))
-    assert (story["stage"]["words"], story["shorts"][0]["error"]) == ("The export failed", "out of memory")
-    assert told(whole([], state="failed"))["stage"]["words"] == "The run has ended without a video"
-    assert told(whole([], state="failed", select="failed"))["stage"]["words"] == "The video could not be looked up"
-    assert told(whole([], select="deferred"))["stage"]["words"] == "Looking up the video"
+    details = told(whole(ONE, *mapped, state="failed", published="failed", xcoms=xcoms))
+    assert (details["stage"]["text"], details["shorts"][0]["error"]) == ("The export failed", "out of memory")
+    assert told(whole([], state="failed"))["stage"]["text"] == "The run ended without a video"
+    assert told(whole([], state="failed", select="failed"))["stage"]["text"] == "The video could not be found at Klap"
+    assert told(whole([], select="deferred"))["stage"]["text"] == "Finding the video at Klap"
 
 
 @pytest.mark.parametrize(
@@ -589,7 +619,7 @@ def test_an_xcom_that_cannot_be_read_hides_itself_and_says_so_once() -> None:
     mapped = steps(0, "success", "success", "success")
     xcoms: XComs = {("short.deliver", 0, "return_value"): UNREADABLE}
     known = exporting([short("a")], *mapped, xcoms=xcoms)
-    assert cards(known, "words", "path") == [["Delivered", None]]
+    assert cards(known, "text", "path") == [["Delivered", None]]
     assert known.problems == [
         "The XCom return_value of the task short.deliver (map index 0) cannot be read. See the log of the API server."
     ]
@@ -599,14 +629,14 @@ def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
     known = facts(
         state="success", tasks={**LISTED, "publish": "success"}, xcoms={("select", -1, "klap_shorts"): UNREADABLE}
     )
-    assert told(known)["stage"]["words"] == "The run has ended"
+    assert told(known)["stage"]["text"] == "The run ended"
     assert len(known.problems) == 1
 
 
 # fmt: off
 FIELDS = [
-    "project_id", "reason", "path", "error", "open_decision", "entry", "jobs", "selected", "total", "price", "prices",
-    "by", "klap_task_id", "video", "name", "dimensions", "width", "height", "submitted_at", "trigger_run_id", "line",
+    "project_id", "reason", "path", "error", "open_decision", "entry", "jobs", "selected", "total", "price", "prices", "by",
+    "klap_task_id", "video", "name", "dimensions", "width", "height", "submitted_at", "trigger_run_id", "line",
     "source_video_url", "settings", "left_out", "incomplete", "run_id", "watermark", "size", "src_url",
 ]
 # fmt: on
@@ -655,7 +685,7 @@ def test_whatever_tasks_have_left_the_tab_is_there(data: st.DataObject) -> None:
     questions = {each.id: Question(each.id, "Which?", OPTIONS, AT, AT, OPTIONS[:1], None) for each in there}
     run = Run(1, "d", "r", data.draw(st.sampled_from(["running", "failed"])), AT, None, None, None, conf)
     known = Facts(run, there, xcoms, questions)
-    json.loads(as_json({"story": story_of(known), "batch": batch_of(known, {})}))
+    json.loads(as_json({"details": details_of(known), "batch": batch_of(known, {})}))
 
 
 def test_sizes_and_files_read_as_people_write_them() -> None:

@@ -1,11 +1,11 @@
-/** What was paid: a chart by day or by month, and the sums of each Dag, against budgets; or what one run has paid. */
+/** The cost by day or month and by Dag, compared with the budgets; or the paid requests of one run. */
 import { getFromPlugin } from "../api.js";
-import { Bar, h } from "../parts.js";
+import { Bar, h } from "../components.js";
 import { columns, firstDay, lines } from "./chart.js";
 import { Pending, useAnswer } from "./hooks.js";
 import { Payments } from "./payments.js";
-import { NUMBER, SecondHand, Table } from "./table.js";
-import { SECOND_HAND, dollars } from "./words.js";
+import { NUMBER, Table } from "./table.js";
+import { dollars, priceNote } from "./texts.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
@@ -15,21 +15,21 @@ const COLOURS = ["blue", "orange", "teal", "purple", "pink", "cyan"];
 const colourOf = (index) => `${COLOURS[index % COLOURS.length]}.solid`;
 const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM] = [900, 260, 60, 20, 24];
 
-/** The run that the page's address names, of which alone it is then. */
+/** Return the run that the page's address names, or null. */
 function addressed() {
-  const { searchParams: asked } = new URL(location.href);
-  const [run_dag_id, run_id] = [asked.get("dag_id"), asked.get("run_id")];
+  const { searchParams: query } = new URL(location.href);
+  const [run_dag_id, run_id] = [query.get("dag_id"), query.get("run_id")];
   return run_dag_id && run_id ? { run_dag_id, run_id } : null;
 }
 
-export function Money() {
+export function CostView() {
   const [run] = useState(addressed);
-  return run ? h(Payments, { run }) : h(Sums);
+  return run ? h(Payments, { run }) : h(AllCosts);
 }
 
-function Sums() {
+function AllCosts() {
   const [unit, setUnit] = useState("day");
-  const load = (signal) => getFromPlugin(["api", "money"], { since: firstDay(unit, new Date()) }, signal);
+  const load = (signal) => getFromPlugin(["api", "spending"], { since: firstDay(unit, new Date()) }, signal);
   const seen = useAnswer(load, unit);
   const { answer, isStale } = seen;
   return h(
@@ -38,9 +38,9 @@ function Sums() {
     h(
       HStack,
       { "aria-label": "Time", gap: 2, role: "group" },
-      ...Object.entries(UNITS).map(([each, words]) => {
+      ...Object.entries(UNITS).map(([each, label]) => {
         const pressed = { "aria-pressed": each === unit, variant: each === unit ? "solid" : "outline" };
-        return h(Button, { key: each, ...pressed, onClick: () => setUnit(each), size: "sm" }, words);
+        return h(Button, { key: each, ...pressed, onClick: () => setUnit(each), size: "sm" }, label);
       }),
     ),
     h(Pending, seen),
@@ -50,13 +50,13 @@ function Sums() {
 }
 
 function Spending({ days, dags, unit }) {
-  if (dags.length === 0) return h(Text, { color: "fg.muted" }, "Nothing was paid in that time.");
+  if (dags.length === 0) return h(Text, { color: "fg.muted" }, "No payments in this period.");
   const total = dags.reduce((sum, { cost }) => sum + cost, 0);
-  const prices = dags.some(({ estimated }) => estimated) ? ", at estimated prices" : "";
+  const estimate = dags.some(({ estimated }) => estimated) ? " (estimated)" : "";
   return h(
     Stack,
     { gap: 5 },
-    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} in the ${UNITS[unit].toLowerCase()}${prices}`),
+    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} in the ${UNITS[unit].toLowerCase()}${estimate}`),
     h(Chart, { days, dagIds: dags.map(({ dag_id: dagId }) => dagId), unit }),
     h(
       Table,
@@ -66,7 +66,7 @@ function Spending({ days, dags, unit }) {
     h(
       Text,
       { color: "fg.muted", fontSize: "sm" },
-      `By what the ledger says, at the prices of each connection. ${SECOND_HAND} Days are those of UTC.`,
+      `Calculated from the ledger, with the prices of each connection. ${priceNote(dags)} Days are UTC days.`,
     ),
   );
 }
@@ -79,7 +79,7 @@ function Chart({ days, dagIds, unit }) {
   const step = (WIDTH - LEFT - RIGHT) / bars.length;
   const every = Math.ceil(bars.length / 12);
   const text = { fill: "currentColor", style: { fontSize: "13px" } };
-  const label = `Paid by ${unit}: ${bars
+  const label = `Cost by ${unit}: ${bars
     .filter(({ total }) => total > 0)
     .map((bar) => `${bar.label} ${dollars(bar.total)}`)
     .join(", ")}`;
@@ -132,7 +132,7 @@ function Chart({ days, dagIds, unit }) {
   );
 }
 
-const HEADS = [["Dag"], ["Runs that paid", NUMBER], ["Paid", NUMBER], ["Against budgets", { minWidth: "14rem" }]];
+const HEADS = [["Dag"], ["Runs that paid", NUMBER], ["Cost", NUMBER], ["Budget used", { minWidth: "14rem" }]];
 
 function DagRow({ dag, color }) {
   return h(
@@ -149,20 +149,20 @@ function DagRow({ dag, color }) {
       ),
     ),
     h(TableCell, NUMBER, dag.runs),
-    h(TableCell, NUMBER, dollars(dag.cost), dag.estimated && h(SecondHand)),
+    h(TableCell, NUMBER, dollars(dag.cost)),
     h(TableCell, null, h(Budget, dag)),
   );
 }
 
 function Budget({ dag_id: dagId, budget, budgeted }) {
-  if (budget === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run with a budget");
+  if (budget === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run has a budget");
   const percent = budget > 0 ? Math.min(100, Math.round((100 * budgeted) / budget)) : 100;
   const color = budgeted > budget ? "failed.solid" : "brand.solid";
-  const words = `${dollars(budgeted)} of ${dollars(budget)}`;
+  const text = `${dollars(budgeted)} of ${dollars(budget)}`;
   return h(
     HStack,
     { gap: 2 },
-    h(Bar, { role: "meter", label: `Of the budgets of ${dagId}`, percent, text: words, color }),
-    h(Text, { flexShrink: 0, fontSize: "sm" }, words),
+    h(Bar, { role: "meter", label: `Budget used by ${dagId}`, percent, text, color }),
+    h(Text, { flexShrink: 0, fontSize: "sm" }, text),
   );
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klap_provider.ui.ranges import Span, UnsatisfiableError, requested
+from klap_provider.ui.byte_ranges import Span, UnsatisfiableError, requested
 
 
 @pytest.mark.parametrize(

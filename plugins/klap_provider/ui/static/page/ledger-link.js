@@ -1,6 +1,6 @@
-/** The way from the sums to what they are made of: the rows of the ledger, on Airflow's own page of that asset. */
+/** A link to the rows of the ledger, on Airflow's own page of that asset. */
 import { ApiError, ledgerId } from "../api.js";
-import { Icon, h } from "../parts.js";
+import { Icon, h } from "../components.js";
 import { useAnswer } from "./hooks.js";
 
 const { Button } = globalThis.ChakraUI;
@@ -10,12 +10,12 @@ async function find(signal) {
   try {
     return { id: await ledgerId(signal) };
   } catch (error) {
-    if (error instanceof ApiError && error.status === 403) return { id: null }; // they may not read assets
+    if (error instanceof ApiError && error.status === 403) return { id: null }; // the user may not read assets
     throw error;
   }
 }
 
-/** A link, if there is something that it may lead to. */
+/** The link, if the user may read the asset. */
 export function LedgerLink() {
   const { answer } = useAnswer(find, "ledger");
   if (answer?.id == null) return null;
@@ -26,7 +26,7 @@ export function LedgerLink() {
       Link,
       { to: `/assets/${answer.id}/asset-state-store` },
       h(Icon, { name: "log" }),
-      "The ledger's own rows",
+      "Open the ledger",
     ),
   );
 }

@@ -1,4 +1,4 @@
-"""Reads the facts of some runs of one Dag: a few queries, whatever their number."""
+"""Reads the facts of runs of one Dag, in a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
     from klap_provider.airflow_internals.runs import Instance, Run
 
-#: By run, and of each by task, map index and key.
+#: By run id, then by task id, map index and key.
 XComs = dict[str, dict[tuple[str, int, str], Any]]
 
 KEYS = (RETURN_KEY, ERROR_KEY, SHORTS_KEY, OFFER_KEY, REVIEW_KEY, OUTCOME_KEY, COST_KEY, LIST_KEY)
 
 
-def facts_of(session: Any, runs: Sequence[Run], *, reads_xcoms: bool) -> list[Facts]:
+def read_facts(session: Any, runs: Sequence[Run], *, reads_xcoms: bool) -> list[Facts]:
     """
-    Return the facts of some runs of one Dag, in their order.
+    Return the facts of runs of one Dag, in their order.
 
-    :param reads_xcoms: whether the user may read the XComs of the Dag. If not, none is read.
+    :param reads_xcoms: whether the user may read the XComs of the Dag. Otherwise none is read.
     """
     found = database.instances(session, [run.key for run in runs], (*OF_A_RUN, *OF_A_BATCH))
     instances = {run.run_id: [each for each in found if each.run_id == run.run_id] for run in runs}
@@ -45,11 +45,11 @@ def facts_of(session: Any, runs: Sequence[Run], *, reads_xcoms: bool) -> list[Fa
     if reads_xcoms:
         steps = [each for each in found if each.operator in STEPS]
         _read(session, runs, {each.task_id for each in found if each.operator not in STEPS}, xcoms)
-        # Of a run that has summed itself up, fewer need to be read: the steps have left captions and transcripts, too.
-        summed = [run for run in runs if any(_has_summed_up(each, xcoms) for each in instances[run.run_id])]
-        _read(session, [run for run in runs if run not in summed], {each.task_id for each in steps}, xcoms)
-        _read(session, summed, {each.task_id for each in steps if each.operator == EXPORT}, xcoms)
-        _read(session, summed, {each.task_id for each in steps if each.state == "failed"}, xcoms, keys=(ERROR_KEY,))
+        # A run with a summary needs fewer XComs of its steps. Those contain captions and transcripts, too.
+        summarized = [run for run in runs if any(_has_summary(each, xcoms) for each in instances[run.run_id])]
+        _read(session, [run for run in runs if run not in summarized], {each.task_id for each in steps}, xcoms)
+        _read(session, summarized, {each.task_id for each in steps if each.operator == EXPORT}, xcoms)
+        _read(session, summarized, {each.task_id for each in steps if each.state == "failed"}, xcoms, keys=(ERROR_KEY,))
     return [
         Facts(
             run,
@@ -66,7 +66,7 @@ def facts_of(session: Any, runs: Sequence[Run], *, reads_xcoms: bool) -> list[Fa
 def _read(
     session: Any, runs: Sequence[Run], task_ids: Collection[str], xcoms: XComs, *, keys: Collection[str] = KEYS
 ) -> None:
-    """Add the XComs of some tasks to those that are known."""
+    """Add the XComs of some tasks."""
     if not runs or not task_ids:
         return
     stored = database.xcoms(session, [run.id for run in runs], keys, task_ids=task_ids)
@@ -74,6 +74,6 @@ def _read(
         xcoms[each.run_id][each.task_id, each.map_index, each.key] = value
 
 
-def _has_summed_up(instance: Instance, xcoms: XComs) -> bool:
+def _has_summary(instance: Instance, xcoms: XComs) -> bool:
     outcome = xcoms[instance.run_id].get((instance.task_id, instance.map_index, OUTCOME_KEY))
     return instance.operator in PUBLISH and is_over(instance) and isinstance(outcome, list)

@@ -1,4 +1,4 @@
-"""Sends a delivered video, whole or in parts, as players ask for it."""
+"""The HTTP response that sends a delivered video, or a range of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from klap_provider.ui.ranges import Span, UnsatisfiableError, requested
+from klap_provider.ui.byte_ranges import Span, UnsatisfiableError, requested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,28 +15,27 @@ if TYPE_CHECKING:
     from klap_provider.files.served_files import StoredFile
 
 
-def send_video(file: StoredFile, asked: Mapping[str, str], *, download: bool, head: bool) -> Response:
+def video_response(file: StoredFile, request_headers: Mapping[str, str], *, download: bool, head: bool) -> Response:
     """
-    Return the answer that sends a video, or the part of it that is asked for. It is read while it is sent.
+    Return the response that sends a video, or the requested range. The file is read while it is sent.
 
-    :param asked: the headers of the request.
-    :param download: to be kept as a file, rather than shown.
-    :param head: only the headers are asked for.
+    :param download: whether the browser should save the file, rather than show it.
+    :param head: whether to send only the headers.
     """
     tag = f'"{file.version}"'
     headers = {
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",  # a browser asks again each time: permissions and files change
+        "Cache-Control": "private, no-cache",  # browsers revalidate each time: permissions and files change
         "Content-Disposition": _disposition(file.path.name, "attachment" if download else "inline"),
-        "Content-Type": "video/mp4",  # whatever is in it: never a page
+        "Content-Type": "video/mp4",  # whatever the file contains, it is never shown as a page
         "ETag": tag,
         "X-Content-Type-Options": "nosniff",
     }
-    if tag in asked.get("if-none-match", ""):
+    if tag in request_headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    is_same = asked.get("if-range", tag) == tag
+    is_same = request_headers.get("if-range", tag) == tag
     try:
-        part = requested(asked.get("range"), file.size) if is_same else None
+        part = requested(request_headers.get("range"), file.size) if is_same else None
     except UnsatisfiableError:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{file.size}"})
     span = part or Span(0, file.size)

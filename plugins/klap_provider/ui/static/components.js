@@ -1,5 +1,5 @@
-/** Small parts of the tab, after those of Airflow's own pages. */
-import { pathOf, stateName } from "./words.js";
+/** Small components in the style of Airflow's own pages. */
+import { stateName, uiPath } from "./texts.js";
 
 const { createElement, useDeferredValue, useId } = globalThis.React;
 const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, Flex, HStack, SimpleGrid, Text } =
@@ -35,7 +35,7 @@ const ICONS = {
   short: "M7 3h10v18H7zM10.5 9.5l4 2.5-4 2.5z",
 };
 
-/** A drawing in the size and colour of the text beside it; for the eye only. */
+/** A drawing in the size and colour of the text beside it, hidden from screen readers. */
 export function Icon({ name, size = "1em" }) {
   const line = {
     fill: "none",
@@ -51,24 +51,24 @@ export function Icon({ name, size = "1em" }) {
   );
 }
 
-/** A state as on Airflow's Details tab: its drawing on its colour, and its word beside it. */
+/** A state as on Airflow's Details tab: an icon in the colour of the state, and its name. */
 export function State({ state }) {
-  const look = { borderRadius: "full", boxSize: 6, justifyContent: "center", p: 0, variant: "solid" };
+  const style = { borderRadius: "full", boxSize: 6, justifyContent: "center", p: 0, variant: "solid" };
   const colours = { colorPalette: state ?? "none", color: `${state ?? "none"}.contrast` };
   const drawing = h(Icon, { name: ICONS[state] ? state : "no_status" });
   return h(
     HStack,
     { flexShrink: 0, gap: 1 },
-    h(Badge, { ...look, ...colours }, drawing),
+    h(Badge, { ...style, ...colours }, drawing),
     h(Text, { fontSize: "sm" }, stateName(state)),
   );
 }
 
 /**
- * A bar of how much.
+ * A bar that shows a percentage.
  *
  * @param {{role: "progressbar" | "meter", label: string, percent: number | null, color: string, text?: string}} props
- *   with `percent` null nobody knows how much; `text` is read out in its place
+ *   `percent`: null if unknown; `text`: read out by screen readers instead of the percentage
  */
 export function Bar({ role, label, percent, color, text }) {
   const fill = percent === null ? { width: "100%", opacity: 0.4, animation: "pulse" } : { width: `${percent}%` };
@@ -94,15 +94,15 @@ export function Bar({ role, label, percent, color, text }) {
   );
 }
 
-/** A button that leads to another site, in a tab of its own. */
+/** A link to another site, which opens in a new tab. */
 export function OutsideButton({ href, icon, label, children }) {
   const link = { href, target: "_blank", rel: "noopener noreferrer", "aria-label": label };
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h("a", link, h(Icon, { name: icon }), children));
 }
 
-/** A button that leads to a task instance, in Airflow. */
-export function TaskButton({ run, place, page = "", icon, label, children }) {
-  const to = pathOf(...run, "tasks", place.task_id, ...(place.map_index >= 0 ? ["mapped", place.map_index] : [])) + page;
+/** A link to Airflow's page of a task instance. */
+export function TaskButton({ run, task, page = "", icon, label, children }) {
+  const to = uiPath(...run, "tasks", task.task_id, ...(task.map_index >= 0 ? ["mapped", task.map_index] : [])) + page;
   return h(
     Button,
     { asChild: true, size: "xs", variant: "outline" },
@@ -110,21 +110,21 @@ export function TaskButton({ run, place, page = "", icon, label, children }) {
   );
 }
 
-/** A button that leads to the tab of a run: `run` is its address, in parts. */
+/** A link to the tab of a run. `run` is the run's path in the UI, as segments. */
 export function RunLink({ run, label, children }) {
-  const to = pathOf(...run, "plugin", "shorts");
+  const to = uiPath(...run, "plugin", "shorts");
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, children));
 }
 
 const FIRST = 8; // cards, about a screen of them
 
-/** Cards side by side: `draw` makes one of a short. A hundred take a while: the first ones do not wait for the others. */
+/** Cards side by side. `draw` returns the card of a short. The first cards are drawn before all others. */
 export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))" }) {
   const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
   return h(SimpleGrid, { alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns }, ...shown.map(draw));
 }
 
-/** A box to tick; what it says is beside it. */
+/** A checkbox with its text beside it. */
 export function Tick({ isTicked, toggle, label, children }) {
   const box = useId();
   const input = { "aria-label": label, checked: isTicked, id: box, onChange: toggle, type: "checkbox" };
@@ -136,11 +136,11 @@ export function Tick({ isTicked, toggle, label, children }) {
   );
 }
 
-/** What to do with what was ticked: it stays in sight at the end of a list. */
+/** The actions on the ticked shorts. The bar stays visible at the end of the list. */
 export function ActionBar({ children }) {
-  const look = { bg: "bg", borderRadius: "md", borderWidth: 1, boxShadow: "md", p: 3 };
+  const style = { bg: "bg", borderRadius: "md", borderWidth: 1, boxShadow: "md", p: 3 };
   const lines = { alignItems: "center", columnGap: 3, flexWrap: "wrap", rowGap: 2 };
-  return h(Flex, { ...look, ...lines, bottom: 0, position: "sticky", zIndex: 1 }, children);
+  return h(Flex, { ...style, ...lines, bottom: 0, position: "sticky", zIndex: 1 }, children);
 }
 
 /** A message in a box, as Airflow shows its errors. */

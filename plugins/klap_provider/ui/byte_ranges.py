@@ -1,4 +1,4 @@
-"""Which bytes of a file a request is after: the ``Range`` of HTTP. Pure."""
+"""Parses the HTTP header ``Range``. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 @dataclass(frozen=True)
 class Span:
     """
-    Some bytes of a file.
+    A range of bytes.
 
-    :param start: the first one, from 0.
-    :param end: the one after the last.
+    :param start: the first byte, from 0.
+    :param end: the byte after the last.
     """
 
     start: int
@@ -22,18 +22,17 @@ class Span:
 
 
 class UnsatisfiableError(Exception):
-    """None of the bytes are there."""
+    """The file has none of the requested bytes."""
 
 
 def requested(header: str | None, size: int) -> Span | None:
     """
-    Return what a ``Range`` asks for; None: for the whole file.
+    Return the range that a ``Range`` header requests; None for the whole file.
 
-    What is not understood, and several ranges at once, which no player asks for, counts as the whole file, as HTTP
-    allows.
+    An invalid header, or one with several ranges, counts as the whole file, as HTTP allows. Players request one range.
 
-    :param size: bytes of the file.
-    :raises UnsatisfiableError: the range begins behind the end of the file, or is of no bytes.
+    :param size: size of the file in bytes.
+    :raises UnsatisfiableError: the range starts after the end of the file, or is empty.
     """
     found = _RANGE.fullmatch((header or "").replace(" ", ""))
     if found is None or found.groups() == ("", ""):

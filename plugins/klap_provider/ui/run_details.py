@@ -1,4 +1,4 @@
-"""What the tab shows of a run that made shorts, or one captioned video. Pure: nothing but the facts decides it."""
+"""The details of a run that made shorts or captioned a video, for the tab. Pure: they depend only on the facts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from klap_provider.ui.facts import (
     items,
     mapping,
     number,
-    place,
+    task_ref,
     text,
 )
-from klap_provider.ui.short_cards import FAILED_AT_KLAP, answer_of, in_doubt_of, is_delivered, is_failed, short_cards
+from klap_provider.ui.short_cards import (
+    FAILED_AT_KLAP,
+    answer_of,
+    decision_text,
+    in_doubt_of,
+    is_delivered,
+    is_failed,
+    short_cards,
+)
 from klap_provider.ui.texts import DONE, FAILED, LEFT_OUT, STEPS, count, file_size, label_of, source_of
 from klap_provider.xcoms import COST_KEY, ERROR_KEY, OFFER_KEY, RETURN_KEY, REVIEW_KEY, SHORTS_KEY
 
@@ -30,23 +38,23 @@ if TYPE_CHECKING:
 
     from klap_provider.airflow_internals.runs import Instance
 
-#: Width by height of what Klap makes unless it is asked for another shape.
-UPRIGHT = 9 / 16
+#: Klap's default aspect ratio, width by height.
+DEFAULT_SHAPE = 9 / 16
 
 
-def story_of(facts: Facts) -> dict[str, Any] | None:
-    """Return what the tab shows of a run; None if no task of it works with Klap."""
+def details_of(facts: Facts) -> dict[str, Any] | None:
+    """Return the details of a run; None if it has no Klap tasks."""
     if not facts.all(OF_A_RUN):
         return None
     submit = facts.first(SUBMIT)
     is_whole = submit is not None and submit.operator == WHOLE
-    submitted = mapping(facts.left(submit, RETURN_KEY))
-    look = {"is_whole": is_whole, "shape": _shape(facts, submitted)}
-    shorts = [{**card, **look} for card in short_cards(facts)] if facts.reads_xcoms else []
+    submitted = mapping(facts.xcom(submit, RETURN_KEY))
+    shared = {"is_whole": is_whole, "shape": _shape(facts, submitted)}
+    shorts = [{**card, **shared} for card in short_cards(facts)] if facts.reads_xcoms else []
     selected = [card for card in shorts if card["left_out"] is None]
     select = facts.first(SELECT)
-    offer = mapping(facts.left(select, OFFER_KEY))
-    cost = mapping(facts.left(facts.first(PUBLISH), COST_KEY))
+    offer = mapping(facts.xcom(select, OFFER_KEY))
+    cost = mapping(facts.xcom(facts.first(PUBLISH), COST_KEY))
     address = text(submitted.get("video")) or text(facts.run.conf.get(URL))
     name = text(submitted.get("name")) or text(facts.run.conf.get("name"))
     return {
@@ -63,20 +71,20 @@ def story_of(facts: Facts) -> dict[str, Any] | None:
         "totals": _totals(facts, shorts, selected, is_whole=is_whole),
         "cost": _cost(cost, offer),
         "delivered": sum(map(is_delivered, selected)),
-        "review": _review(mapping(facts.left(select, REVIEW_KEY)) or answer_of(facts), len(shorts)),
-        "again": _again(facts, cost),
+        "review": _review(mapping(facts.xcom(select, REVIEW_KEY)) or answer_of(facts), len(shorts)),
+        "resubmit": _resubmit(facts, cost),
         "shorts": shorts,
     }
 
 
 def _shape(facts: Facts, submitted: Mapping[str, Any]) -> float:
-    """Return width by height, as it was asked for."""
-    for asked in (mapping(submitted.get("dimensions")), facts.run.conf):
-        width, height = number(asked.get("width")), number(asked.get("height"))
+    """Return the requested aspect ratio, width by height."""
+    for requested in (mapping(submitted.get("dimensions")), facts.run.conf):
+        width, height = number(requested.get("width")), number(requested.get("height"))
         if width and height:
             return width / height
     wide, _, high = str(facts.run.conf.get("aspect_ratio")).partition(":")
-    return int(wide) / int(high) if wide.isdecimal() and high.isdecimal() and int(high) else UPRIGHT
+    return int(wide) / int(high) if wide.isdecimal() and high.isdecimal() and int(high) else DEFAULT_SHAPE
 
 
 def _offer(offer: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -92,7 +100,7 @@ def _offer(offer: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _cost(cost: Mapping[str, Any], offer: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the run has paid, or, until it has summed that up, what was paid before any export."""
+    """Return the cost in the summary of the run; before that, what was paid before any export."""
     if (total := number(cost.get("total"))) is not None:
         return {"total": total, "estimated": bool(cost.get("estimated")), "is_sum": True}
     if (spent := number(offer.get("spent"))) is not None:
@@ -100,25 +108,25 @@ def _cost(cost: Mapping[str, Any], offer: Mapping[str, Any]) -> dict[str, Any] |
     return None
 
 
-def _again(facts: Facts, cost: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what to clear so that a video that Klap could not finish is sent, and paid for, once more."""
+def _resubmit(facts: Facts, cost: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the task to clear to submit, and pay for, a video again that failed at Klap; None if it did not."""
     submit, wait = facts.first(SUBMIT), facts.first(WAIT)
-    is_over_at_klap = mapping(facts.left(wait, ERROR_KEY)).get("type") == FAILED_AT_KLAP
-    if not facts.has_ended or not is_over_at_klap or submit is None or text(facts.run.conf.get("klap_task_id")):
+    failed_at_klap = mapping(facts.xcom(wait, ERROR_KEY)).get("type") == FAILED_AT_KLAP
+    if not facts.has_ended or not failed_at_klap or submit is None or text(facts.run.conf.get("klap_task_id")):
         return None
     price = number(mapping(cost.get("prices")).get("input_video"))
-    return {"place": place(submit), "price": price, "estimated": cost.get("estimated") is not False}
+    return {"task": task_ref(submit), "price": price, "estimated": cost.get("estimated") is not False}
 
 
 def _question(facts: Facts) -> dict[str, Any] | None:
-    """Return what a person is asked: the choices are in the order of the shorts, and behind them comes none of them."""
+    """Return the open review. Its options are in the order of the shorts; the last one selects none."""
     select = facts.first(SELECT)
     question = facts.question(select)
     if select is None or select.state != "awaiting_input" or question is None or question.answered_at is not None:
         return None
-    shorts = [str(short.get("project_id")) for short in items(facts.left(select, SHORTS_KEY))]
+    shorts = [str(short.get("project_id")) for short in items(facts.xcom(select, SHORTS_KEY))]
     return {
-        "place": place(select),
+        "task": task_ref(select),
         "options": dict(zip(shorts, question.options, strict=False)),
         "none": question.options[-1] if question.options else NONE_OF_THEM,
         "asked_at": question.asked_at,
@@ -128,20 +136,20 @@ def _question(facts: Facts) -> dict[str, Any] | None:
 def _stage(
     facts: Facts, selected: Sequence[Mapping[str, Any]], shorts: Sequence[Mapping[str, Any]], *, is_whole: bool
 ) -> dict[str, Any]:
-    """Return where the run stands: the state that stands for it, and words."""
+    """Return the current stage of the run: the state of its task, and a text."""
     submit, wait, select, publish = (facts.first(each) for each in (SUBMIT, WAIT, SELECT, PUBLISH))
 
-    def stage(instance: Instance | None, words: str, **more: Any) -> dict[str, Any]:
-        failure = mapping(facts.left(instance, ERROR_KEY))
+    def stage(instance: Instance | None, summary: str, **more: Any) -> dict[str, Any]:
+        failure = mapping(facts.xcom(instance, ERROR_KEY))
         return {
             "state": instance.state if instance else None,
-            "words": words,
+            "text": summary,
             "since": None,
             "error": text(failure.get("error")),
-            # Airflow clears what has failed. What follows has failed, too, when the run has ended, and not before.
+            # Only failed tasks are cleared. The later tasks are marked as failed when the run has ended.
             "in_doubt": in_doubt_of(instance, failure) if facts.has_ended else None,
-            "log": place(instance) if instance and instance.state == "failed" else None,
-            "asks": None,
+            "log": task_ref(instance) if instance and instance.state == "failed" else None,
+            "review_task": None,
             **more,
         }
 
@@ -150,45 +158,45 @@ def _stage(
 
     failed = next((each for each in (submit, wait, select) if each is not None and each.state == "failed"), None)
     if failed is not None:
-        not_selected = "The video could not be looked up" if is_whole else "The shorts could not be selected"
-        return stage(failed, FAILED.get(failed.operator, not_selected))
+        not_selected = "The video could not be found at Klap" if is_whole else "The shorts could not be selected"
+        failure = mapping(facts.xcom(failed, ERROR_KEY))
+        return stage(failed, decision_text(failed, failure) or FAILED.get(failed.operator, not_selected))
     if facts.has_ended:
-        return stage(publish, _end_words(facts, selected, shorts, is_whole=is_whole), state=facts.run.state)
+        return stage(publish, _end_text(facts, selected, shorts, is_whole=is_whole), state=facts.run.state)
     if select is not None and select.state == "awaiting_input" and answer_of(facts) is None:
-        return stage(select, "Which shorts should be exported?", asks=place(select))
+        return stage(select, "Which shorts should be exported?", review_task=task_ref(select))
     if is_open(submit):
         given = text(facts.run.conf.get("klap_task_id"))
         return stage(submit, "Continuing with an existing Klap task" if given else "Submitting the video to Klap")
     if wait is not None and is_open(wait):
-        since = text(mapping(facts.left(submit, RETURN_KEY)).get("submitted_at")) or wait.started_at
+        since = text(mapping(facts.xcom(submit, RETURN_KEY)).get("submitted_at")) or wait.started_at
         return stage(wait, "Waiting for Klap", since=since)
     if is_open(select):
-        selecting = "Looking up the video" if is_whole else "Selecting the shorts"
-        return stage(select, selecting if answer_of(facts) is None else "Continuing with what was selected")
+        selecting = "Finding the video at Klap" if is_whole else "Selecting the shorts"
+        return stage(select, selecting if answer_of(facts) is None else "Continuing with the selected shorts")
     if selected and all(is_over_card(card) for card in selected):
         return stage(publish, "Writing the summary")
-    exporting = selected[0]["words"] if is_whole and selected else f"Exporting: {_tally(facts, selected)}"
+    exporting = selected[0]["text"] if is_whole and selected else f"Exporting: {_tally(facts, selected)}"
     return stage(None, exporting if selected else "Exporting", state=facts.run.state)
 
 
 def is_over_card(card: Mapping[str, Any]) -> bool:
-    """Return whether nothing more will become of a short."""
+    """Return whether the export of a short has ended."""
     return card["state"] in ("success", "failed", "upstream_failed", "skipped")
 
 
-def _end_words(
+def _end_text(
     facts: Facts, selected: Sequence[Mapping[str, Any]], shorts: Sequence[Mapping[str, Any]], *, is_whole: bool
 ) -> str:
     if not facts.reads_xcoms or facts.is_hidden(facts.first(SELECT), SHORTS_KEY):
-        return "The run has ended"
+        return "The run ended"
     if not shorts:
-        return "The run has ended without a video" if is_whole else "The run has ended without shorts"
+        return "The run ended without a video" if is_whole else "The run ended without shorts"
     if all(card["left_out"] == LEFT_OUT["no_score"] for card in shorts):
         return "No short was selected: Klap gave none of them a score"
     if not selected:
         return "No short was selected"
-    words: str = selected[0]["words"] if is_whole else _tally(facts, selected)
-    return words
+    return str(selected[0]["text"]) if is_whole else _tally(facts, selected)
 
 
 def _tally(facts: Facts, selected: Sequence[Mapping[str, Any]]) -> str:
@@ -203,7 +211,7 @@ def _last_step_done(facts: Facts) -> str:
 
 
 def _percent(facts: Facts, selected: int) -> int | None:
-    """Return how far the run is; None: nobody knows."""
+    """Return the progress of the run in percent; None if it is unknown."""
     if facts.has_ended:
         return 100
     steps = facts.all(STEPS)
@@ -216,7 +224,7 @@ def _percent(facts: Facts, selected: int) -> int | None:
 def _totals(
     facts: Facts, shorts: Sequence[Mapping[str, Any]], selected: Sequence[Mapping[str, Any]], *, is_whole: bool
 ) -> list[dict[str, str]]:
-    if not shorts or is_whole:  # of one video, its card has everything
+    if not shorts or is_whole:  # the card of a captioned video shows everything
         return []
     select = facts.first(SELECT)
     totals = {"Generated": str(len(shorts))}
@@ -232,14 +240,14 @@ def _totals(
 
 
 def _review(review: Mapping[str, Any] | None, generated: int) -> dict[str, Any] | None:
-    """Return who has selected what, and when."""
+    """Return who selected the shorts, how many, and when."""
     if not review:
         return None
     if review.get("timed_out"):
-        return {"by": "Nobody", "words": "answered in time: the preselected shorts were taken", "at": None}
+        return {"by": "Nobody", "text": "answered in time: the shorts selected by default were exported", "at": None}
     picked = review.get("selected")
     return {
         "by": text(review.get("by")) or "Somebody",
-        "words": f"selected {len(picked) if isinstance(picked, list) else 0} of {count(generated)}",
+        "text": f"selected {len(picked) if isinstance(picked, list) else 0} of {count(generated)}",
         "at": text(review.get("answered_at")),
     }

@@ -1,4 +1,4 @@
-"""The files of delivered shorts. Any task can write any row of the ledger, so Airflow's record of the writer counts."""
+"""Reads the files of delivered shorts. Any task can write any ledger row, so the recorded writer is checked."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from klap_provider.rules.ledger import delivered_entry
 from klap_provider.ui.texts import DELIVER
 from klap_provider.xcoms import LEDGER
 
-#: Bytes of a JSON file beside a video at most: a transcript of five hours takes a tenth of it.
+#: Maximum size of a sidecar in bytes. A transcript of five hours takes a tenth of it.
 LARGEST_SIDECAR = 5_000_000
 
 
 def video_of(dag_id: str, run_id: str, project_id: str) -> StoredFile:
     """
-    Return the video that a run has delivered of a short.
+    Return the video file of a delivered short.
 
-    :raises KlapMissingFileError: the ledger has no such row of that run, or the file is gone.
+    :raises KlapMissingFileError: the run did not record a delivery of the short, or the file is gone.
     :raises KlapNotServedError: the API server may not send the file.
     """
     return served_video(_find(dag_id, run_id, project_id)["path"])
@@ -31,16 +31,16 @@ def video_of(dag_id: str, run_id: str, project_id: str) -> StoredFile:
 
 def texts_of(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """
-    Return the captions by network, and the transcript, of a delivered short; None where there are none.
+    Return the captions by network, and the transcript, of a delivered short; None for what is missing.
 
-    :raises KlapMissingFileError: as :func:`video_of`.
-    :raises KlapNotServedError: likewise.
+    :raises KlapMissingFileError: see :func:`video_of`.
+    :raises KlapNotServedError: see :func:`video_of`.
     """
     row = _find(dag_id, run_id, project_id)
     facts = _sidecar(row["path"])
-    is_of_it = isinstance(row.get("sha256"), str) and facts.get("sha256") == row["sha256"]
-    of_it = facts if is_of_it else {}
-    captions, transcript = of_it.get("publication_captions"), of_it.get("transcript")
+    if not isinstance(row.get("sha256"), str) or facts.get("sha256") != row["sha256"]:
+        facts = {}  # the sidecar of another video
+    captions, transcript = facts.get("publication_captions"), facts.get("transcript")
     return {
         "publication_captions": captions if isinstance(captions, dict) else None,
         "transcript": transcript if isinstance(transcript, str) else None,
@@ -48,20 +48,20 @@ def texts_of(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
 
 
 def _find(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
-    """Return what the delivering task of a run has recorded of a short."""
+    """Return the ledger row that the delivering task of a run wrote for a short."""
     for row in rows_of_asset(LEDGER, keys=[delivered_entry(dag_id, run_id, project_id)]):
         value = row.value if _is_written_by_delivery(row, dag_id, run_id) else None
         if isinstance(value, dict) and isinstance(value.get("path"), str) and value.get("project_id") == project_id:
             return value
     raise KlapMissingFileError(
-        f"The ledger has no file of {project_id} that the run {run_id} of {dag_id} has delivered. Clear the "
-        "delivering task: it finds a file that is there, and pays for nothing.",
+        f"The ledger has no delivered file of the short {project_id} for the run {run_id} of the Dag {dag_id}. Clear "
+        "the task that delivers the short: it records an existing file again, free of charge.",
         transient=False,
     )
 
 
 def _is_written_by_delivery(row: StateRow, dag_id: str, run_id: str) -> bool:
-    """Return whether a delivering task of a run last wrote a row. A deleted run no longer tells which task delivers."""
+    """Return whether a delivering task of a run last wrote a row. Of a deleted run, any task of it counts."""
     if (row.dag_id, row.run_id) != (dag_id, run_id):
         return False
     with database.reading() as session:
@@ -71,10 +71,12 @@ def _is_written_by_delivery(row: StateRow, dag_id: str, run_id: str) -> bool:
 
 
 def _sidecar(video: str) -> dict[str, Any]:
-    """Return what the JSON file beside a video has; nothing if it is not there, or is none."""
+    """Return the sidecar of a video; empty if it is missing or invalid."""
     stem, dot, ending = video.rpartition(".")
     if (dot, ending.lower()) != (".", "mp4"):
-        raise KlapNotServedError(f"{redaction.shown(video)} is no MP4 file: the API server does not send its texts.")
+        raise KlapNotServedError(
+            f"{redaction.shown(video)} is not an MP4 file, so the API server does not send its captions."
+        )
     try:
         file = stored_file(served_address(f"{stem}.json"))
     except KlapMissingFileError:

@@ -1,4 +1,4 @@
-"""The reviews that wait for an answer, for the page Klap."""
+"""Lists the open reviews for the Klap page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from klap_provider.ui.runs import as_readable, names_of
 from klap_provider.xcoms import LEDGER, OFFER_KEY
 
 
-def reviews(user: Any) -> dict[str, Any]:
+def open_reviews(user: Any) -> dict[str, Any]:
     """
-    Return the reviews that nobody has answered yet, the oldest first.
+    Return the reviews that nobody has answered yet, oldest first.
 
-    :return: ``{"reviews": [{"dag_id", "run_id", "subject", "video", "at", "until"}], "refresh": int}``:
-        ``video`` is what people call the video, ``until`` when the preselected shorts are taken, ISO 8601 or None.
+    :return: ``{"reviews": [{"dag_id", "run_id", "subject", "video", "at", "until"}], "refresh": int}``.
+        ``video`` is the name of the video. ``until`` is the deadline, ISO 8601 or None: then the shorts selected by
+        default are exported. ``refresh`` is Airflow's own interval in seconds, 0 for none.
     """
     dag_ids = permitted(user, may_read_xcoms(user, dags_of_asset(LEDGER)), "GET", "HITL_DETAIL")
     with database.reading() as session:

@@ -1,23 +1,23 @@
-/** A short that a person may pick, with Klap's player in place. */
+/** A short of a review, with Klap's player. */
 import { Explanation, Score, Title, isSame, useNear } from "./card.js";
-import { Icon, OutsideButton, Tick, h } from "./parts.js";
-import { money } from "./words.js";
+import { Icon, OutsideButton, Tick, h } from "./components.js";
+import { formatPrice } from "./texts.js";
 
 const { memo } = globalThis.React;
 const { Box, Flex, Text } = globalThis.ChakraUI;
 
-const HEIGHT = 24; // rem: the whole of a short is seen, and two of them beside each other
+const HEIGHT = 24; // rem: two whole shorts fit beside each other
 
-/** `toggle` is told the id of a short that is picked or no longer picked. */
-export const PickCard = memo(function PickCard({ short, price, isPicked, toggle }) {
-  const cost = price === undefined ? "" : ` · ${money(price)}`;
-  const words = short.exported ? "Export · exported before, free" : `Export${cost}`;
-  const look = { bg: isPicked ? "bg.subtle" : "bg", borderColor: isPicked ? "brand.solid" : "border.emphasized" };
+/** `toggle` is called with the id of the short. */
+export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, toggle }) {
+  const cost = price === undefined ? "" : ` · ${formatPrice(price)}`;
+  const text = short.exported ? "Export · free, already exported" : `Export${cost}`;
+  const style = { bg: isSelected ? "bg.subtle" : "bg", borderColor: isSelected ? "brand.solid" : "border.emphasized" };
   return h(
     Flex,
     {
       as: "li",
-      ...look,
+      ...style,
       borderRadius: 8,
       borderWidth: 1,
       flexWrap: "wrap",
@@ -30,9 +30,9 @@ export const PickCard = memo(function PickCard({ short, price, isPicked, toggle 
       h(Title, { short }),
       h(Score, { short }),
       h(Explanation, { short }),
-      short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, `Not preselected: ${short.left_out.toLowerCase()}`),
+      short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, `Not selected by default: ${short.left_out.toLowerCase()}`),
       h(Box, { flex: 1 }),
-      h(Tick, { isTicked: isPicked, label: `${words}: ${short.name}`, toggle: () => toggle(short.id) }, words),
+      h(Tick, { isTicked: isSelected, label: `${text}: ${short.name}`, toggle: () => toggle(short.id) }, text),
       short.preview &&
         h(
           Box,
@@ -47,12 +47,12 @@ export const PickCard = memo(function PickCard({ short, price, isPicked, toggle 
   );
 }, isSame);
 
-/** Klap's player, once the card is near what is seen: a page of its own for each of a hundred is too much at once. */
+/** Klap's player, loaded when the card is near the visible part of the page: each player is a page of its own. */
 function Preview({ short }) {
   const [box, isNear] = useNear();
   const size = short.shape < 1 ? { height: `${HEIGHT}rem` } : { maxHeight: `${HEIGHT}rem`, width: "100%" };
   const frame = { alignItems: "center", bg: "bg.muted", flexShrink: 0, justifyContent: "center", maxWidth: "100%" };
-  // It may not play by itself: there are several.
+  // No autoplay: there are several players.
   const page = { allow: "fullscreen", src: short.embed, title: `Klap's player of ${short.name}` };
   return h(
     Flex,

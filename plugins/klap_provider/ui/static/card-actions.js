@@ -1,0 +1,132 @@
+/** The actions on an exported short: resolve its request, retry it, export it again. */
+import { ActionButton, TabContext, clear, exportMore, resolve } from "./actions.js";
+import { h } from "./components.js";
+import { ResolveRequest } from "./in-doubt.js";
+import { priceText } from "./texts.js";
+
+const { useContext, useId, useState } = globalThis.React;
+const { Box, Button, Flex, Input, Stack, Text } = globalThis.ChakraUI;
+
+/** `run` is the run's path in the UI, as segments. */
+export function CardActions({ short, run }) {
+  const { form } = useContext(TabContext);
+  if (short.in_doubt) return h(ResolveRequest, { doubt: short.in_doubt, error: short.error, what: "export", run });
+  if (short.retry) return h(Retry, { short, run });
+  return short.state === "success" && form?.can_export ? h(ExportAgain, { short, run }) : null;
+}
+
+/** The price of an export, to be appended to the text of a button. */
+const priceOf = (offer) => (offer ? ` · ${priceText(offer)}` : "");
+
+function Retry({ short: { name, retry, is_whole: isWhole }, run }) {
+  const { follow, details } = useContext(TabContext);
+  const work = async () => {
+    await clear(run, retry.tasks);
+    follow();
+  };
+  const verb = isWhole ? "Retry this video" : "Retry this short";
+  const text = `${verb}${retry.is_paid ? priceOf(details.offer) : " · free"}`;
+  return h(ActionButton, { action: "clear", label: `${text}: ${name}`, work }, text);
+}
+
+const NO_WATERMARK = { src_url: "", pos_x: "0.5", pos_y: "0.5", scale: "1" };
+/** The labels are those of the trigger form. */
+const FIELDS = [
+  ["src_url", "Watermark picture", "100%"],
+  ["pos_x", "Horizontal position", "8rem"],
+  ["pos_y", "Vertical position", "8rem"],
+  ["scale", "Size", "8rem"],
+];
+
+const UNCHANGED = "This is the current watermark. Change it first.";
+const NO_PICTURE = "This short has no watermark. Enter the address of a picture first.";
+const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
+
+function ExportAgain({ short, run }) {
+  const { follow, details, watermark } = useContext(TabContext);
+  const why = useId();
+  const [isOpen, setOpen] = useState(false);
+  const current = Object.keys(NO_WATERMARK).map((name) => [name, watermark?.[name] ?? NO_WATERMARK[name]]);
+  const [wanted, setWanted] = useState(() => Object.fromEntries(current));
+  const isUnchanged =
+    current.every(([name, value]) => String(wanted[name]) === String(value)) || !(wanted.src_url || watermark?.src_url);
+  const isSamePicture = wanted.src_url === (watermark?.src_url ?? "");
+  const isNoAddress =
+    !isSamePicture && wanted.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(wanted.src_url.trim());
+  const refusal = isNoAddress ? NO_ADDRESS : isUnchanged && (watermark?.src_url ? UNCHANGED : NO_PICTURE);
+  const price = priceOf(details.offer);
+  const toggle = {
+    "aria-expanded": isOpen,
+    "aria-label": `Export again…: ${short.name}`,
+    onClick: () => setOpen(!isOpen),
+  };
+
+  const withWatermark = async () => {
+    const { src_url, ...numbers } = wanted;
+    const position = Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number(value)]));
+    // The address of an unchanged picture is not sent: the browser has only the part that may be shown.
+    const picture = isSamePicture ? {} : { src_url: src_url.trim() || null };
+    await exportMore(run, [short.id], { ...picture, ...position });
+    setOpen(false);
+    follow();
+  };
+  const unchanged = async () => {
+    await resolve(run, short.export, "resend", short.export.entry, true);
+    setOpen(false);
+    follow();
+  };
+  return h(
+    Stack,
+    { gap: 2 },
+    h(Box, null, h(Button, { ...toggle, size: "xs", variant: "outline" }, "Export again…")),
+    isOpen &&
+      h(
+        Stack,
+        {
+          "aria-label": `Export ${short.name} again`,
+          as: "section",
+          borderRadius: "md",
+          borderWidth: 1,
+          gap: 3,
+          p: 3,
+        },
+        h(
+          Flex,
+          { flexWrap: "wrap", gap: 2 },
+          ...FIELDS.map(([name, label, width]) =>
+            h(
+              Stack,
+              { as: "label", fontSize: "xs", gap: 1, key: name, width },
+              label,
+              h(Input, {
+                onChange: (event) => setWanted({ ...wanted, [name]: event.target.value }),
+                placeholder: name === "src_url" ? "Empty: no watermark" : undefined,
+                size: "xs",
+                type: name === "src_url" ? "url" : "number",
+                step: "any",
+                value: wanted[name],
+              }),
+            ),
+          ),
+        ),
+        h(
+          ActionButton,
+          {
+            action: "start",
+            "aria-describedby": refusal ? why : undefined,
+            disabled: Boolean(refusal),
+            work: withWatermark,
+          },
+          `Export with this watermark${price}`,
+        ),
+        refusal && h(Text, { color: "fg.muted", fontSize: "xs", id: why }, refusal),
+        short.export?.entry &&
+          h(ActionButton, { action: "resolve", work: unchanged }, `Export again with the same settings${price}`),
+        h(
+          Text,
+          { color: "fg.muted", fontSize: "xs" },
+          "Use the same settings after a change in Klap, such as another caption style. Klap bills each export again.",
+        ),
+      ),
+  );
+}

@@ -1,0 +1,93 @@
+/** Further exports of the same video: the shorts that were not selected, and the follow-up runs that export them. */
+import { ActionButton, TabContext, clear, exportMore } from "./actions.js";
+import { NotSelectedCard, ShortCard } from "./card.js";
+import { ActionBar, CardGrid, Notice, RunLink, State, h } from "./components.js";
+import { selectionCost, toggled } from "./selection.js";
+import { costText, count, formatPrice, stageText, timeText } from "./texts.js";
+
+const { Fragment, useCallback, useContext, useState } = globalThis.React;
+const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
+
+/** The shorts that were not selected, to be ticked and exported. */
+export function NotSelected({ shorts, run }) {
+  const { follow, form, details } = useContext(TabContext);
+  const [ticked, setTicked] = useState(() => new Set());
+  const toggle = useCallback((id) => setTicked((before) => toggled(before, id)), []);
+  const isPossible = form?.can_export ?? false;
+  const chosen = shorts.filter(({ id }) => ticked.has(id));
+  const cost = selectionCost(chosen, details.offer && { ...details.offer, covered: null });
+  const price = details.offer ? ` · ${formatPrice(details.offer.price)}` : "";
+  const sum = cost.total === null ? "" : ` · ${formatPrice(cost.total)}`;
+  // `canTick` because functions do not count when cards are compared.
+  const tickOf = ({ id, exported }) =>
+    isPossible ? { canTick: true, isTicked: ticked.has(id), price: exported ? " · free" : price, toggle } : {};
+  const work = async () => {
+    const ids = chosen.map(({ id }) => id);
+    await exportMore(run, ids);
+    setTicked(new Set());
+    follow();
+  };
+  return h(
+    Stack,
+    { as: "section", "aria-label": "Not selected", gap: 2 },
+    h(Heading, { as: "h2", size: "md" }, `Not selected (${shorts.length})`),
+    h(CardGrid, { shorts, draw: (short) => h(NotSelectedCard, { key: short.id, short, run, ...tickOf(short) }) }),
+    chosen.length > 0 &&
+      h(
+        ActionBar,
+        null,
+        h(
+          ActionButton,
+          { action: "start", colorPalette: "brand", variant: "solid", work },
+          `Export ${chosen.length} more${sum}`,
+        ),
+        h(Text, { "aria-live": "polite", color: "fg.muted", fontSize: "sm" }, cost.text),
+        form.is_paused && h(Text, { fontSize: "sm" }, "This Dag is paused. The run starts when somebody unpauses it."),
+      ),
+  );
+}
+
+/** A follow-up run, as the server describes it. Actions on its shorts belong to that run. */
+export function FollowUp({ given, isFolded }) {
+  const { details, title, state } = given;
+  const context = useContext(TabContext);
+  const run = ["dags", given.dag_id, "runs", given.run_id];
+  const at = timeText(given.at);
+  const selected = details?.shorts.filter((short) => short.left_out === null) ?? [];
+  const retry = async () => {
+    await clear(run, null, { onlyFailed: true });
+    context.follow();
+  };
+  const price = details?.offer ?? context.details.offer;
+  const most = price ? ` · at most ${formatPrice(price.price * Math.max(1, given.project_ids.length))}` : "";
+  const head = h(
+    HStack,
+    { flexWrap: "wrap", columnGap: 3, rowGap: 1 },
+    h(Heading, { as: "h2", size: "md", wordBreak: "break-word" }, title),
+    h(Text, { color: "fg.muted", fontSize: "sm" }, at),
+    h(State, { state: details?.stage.state ?? state }),
+    details && h(Text, { "aria-live": "polite", fontSize: "sm" }, stageText(details.stage, new Date())),
+    details?.cost?.is_sum && h(Text, { fontSize: "sm" }, `Cost: ${costText(details.cost)}`),
+    h(RunLink, { run, label: `Open run ${title}, ${at}` }, "Open run"),
+  );
+  const cards =
+    selected.length > 0 &&
+    h(CardGrid, { shorts: selected, draw: (short) => h(ShortCard, { key: short.id, short, run }) });
+  return h(
+    TabContext.Provider,
+    { value: { ...context, details: details ?? context.details, watermark: given.watermark } },
+    h(
+      Stack,
+      { as: "section", "aria-label": `${title}, ${at}`, gap: 2 },
+      head,
+      details?.stage.error &&
+        h(
+          Fragment,
+          null,
+          h(Notice, { status: "error" }, details.stage.error),
+          h(ActionButton, { action: "clear", work: retry }, `Retry this run${most}`),
+        ),
+      cards && isFolded ? h("details", null, h("summary", null, count(selected.length)), cards) : cards,
+    ),
+  );
+}

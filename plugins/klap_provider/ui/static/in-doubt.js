@@ -1,0 +1,80 @@
+/** Resolves a paid request in place: one whose response never arrived, or one whose settings have changed since. */
+import { ActionButton, TabContext, resolve } from "./actions.js";
+import { h } from "./components.js";
+import { priceText, timeText } from "./texts.js";
+
+const { useContext, useId, useState } = globalThis.React;
+const { HStack, Input, Stack, Text } = globalThis.ChakraUI;
+
+/** @param {{doubt: object, error: string, what: "task" | "export", run: string[]}} props `doubt`: the request */
+export function ResolveRequest({ doubt, error, what, run }) {
+  const { follow } = useContext(TabContext);
+  const [id, setId] = useState("");
+  const field = useId();
+  const decide = async (decision, value) => {
+    // Only the failed task is cleared, so that two equal decisions clear it once.
+    await resolve(run, doubt.task, decision, doubt.entry, value, { onlyFailed: true });
+    follow();
+    return "Decision saved. The run continues.";
+  };
+  const price = priceText(doubt);
+  return h(
+    Stack,
+    {
+      "aria-label": "Resolve the request",
+      as: "section",
+      borderColor: "failed.solid",
+      borderRadius: "md",
+      borderWidth: 1,
+      gap: 3,
+      p: 3,
+    },
+    h(Text, { fontSize: "sm" }, instructions(doubt, what)),
+    h(
+      HStack,
+      { alignItems: "start", flexWrap: "wrap", gap: 2 },
+      ...doubt.jobs.map((job) =>
+        h(ActionButton, { action: "resolve", key: job, work: () => decide("adopt", job) }, `Continue with ${job}`),
+      ),
+      doubt.jobs.length === 0 && [
+        h(
+          HStack,
+          { flexWrap: "wrap", gap: 2, key: "field", maxWidth: "100%" },
+          h(Text, { as: "label", fontSize: "sm", htmlFor: field }, `Klap's ${what} id`),
+          h(Input, {
+            id: field,
+            onChange: (event) => setId(event.target.value),
+            size: "xs",
+            value: id,
+            maxWidth: "100%",
+            width: "14rem",
+          }),
+        ),
+        h(
+          ActionButton,
+          { action: "resolve", disabled: !id.trim(), key: "adopt", work: () => decide("adopt", id.trim()) },
+          `Continue with this ${what}`,
+        ),
+      ],
+    ),
+    h(
+      ActionButton,
+      { action: "resolve", work: () => decide("resend", true) },
+      doubt.is_changed ? `Send the new request · ${price}` : `It is not in Klap: send again · ${price}`,
+    ),
+    h(
+      "details",
+      { open: doubt.is_changed }, // it lists the changed settings
+      h(Text, { as: "summary", color: "fg.muted", cursor: "pointer", fontSize: "sm" }, "Details"),
+      h(Text, { color: "fg.muted", fontSize: "sm", wordBreak: "break-word" }, error),
+    ),
+  );
+}
+
+function instructions({ is_changed: isChanged, jobs, sent_at: sentAt }, what) {
+  const sent = sentAt ? `It was sent on ${timeText(sentAt)}.` : "It is not recorded when it was sent.";
+  if (isChanged) return `${sent} Continue with the ${what} that was paid for, or send the new request.`;
+  if (jobs.length > 0) return `${sent} Klap has several ${what}s of that time: select the right one, or send it again.`;
+  const trace = what === "task" ? "upload" : what;
+  return `${sent} Search the Klap app for an ${trace} of that time. If it is there, enter Klap's id; if not, send it again.`;
+}

@@ -1,0 +1,82 @@
+/** The texts and numbers of the Klap page. Pure. */
+import { timeText, uiPath } from "../texts.js";
+
+const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
+
+/** Format US dollars; a dash if the amount is unknown. */
+export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
+
+/** Return a number of things and their total cost as text. */
+export const countText = ({ total, cost, estimated }, what) => {
+  const count = total === 1 ? `1 ${what}` : `${total.toLocaleString("en-US")} ${what}s`;
+  return `${count}, ${dollars(cost)}${estimated ? " (estimated)" : ""}`;
+};
+
+/** The note on estimated prices, once on a page. Empty if none of the rows has one. */
+export function priceNote(rows) {
+  const priced = rows.filter(({ cost }) => cost !== null);
+  const estimated = priced.filter((row) => row.estimated);
+  if (estimated.length === 0) return "";
+  const which = estimated.length === priced.length ? "Prices" : "Some prices";
+  return `${which} are estimated: they are defaults that Klap has not confirmed. Set your prices in the Klap connection.`;
+}
+
+/** Return since when a review is open, and its deadline if it has one. */
+export const waiting = (since, until) =>
+  `since ${timeText(since)}${until === null ? "" : `, until ${timeText(until)}`}`;
+
+/** The periods to choose from. */
+export const PERIODS = { all: "All time", week: "Last 7 days", month: "This month", before: "Last month" };
+
+/** Return the first and the last day of one of {@link PERIODS}, if it has them, in UTC as in the ledger. */
+export function daysOf(period, now) {
+  const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
+  const iso = (...date) => new Date(Date.UTC(...date)).toISOString().slice(0, 10);
+  if (period === "week") return { since: iso(year, month, day - 6) };
+  if (period === "month") return { since: iso(year, month, 1) };
+  return period === "before" ? { since: iso(year, month - 1, 1), until: iso(year, month, 0) } : {};
+}
+
+/** Return an address without its scheme, split where a line may break. */
+export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
+
+/** Return the number of shorts of a run, or of videos of a batch. */
+export function shortsText({ batch, shorts }) {
+  if (batch) return batch === 1 ? "1 video" : `${batch} videos`;
+  return shorts === 0 ? "–" : String(shorts);
+}
+
+/** Klap's calls, as the page names them. */
+const CALLS = { "video-to-shorts": "Generate shorts", "video-to-video": "Caption video" };
+
+/** Return the name of a paid request. `what`: as the ledger describes it. */
+export function requestText(what) {
+  if (!what) return "–";
+  const [call, name] = what.split(/ of (.*)/s);
+  if (CALLS[call]) return name ? `${CALLS[call]}: ${name}` : CALLS[call];
+  return `${what[0].toUpperCase()}${what.slice(1)}`;
+}
+
+/** Return the progress of a batch. `left_out`: lines of its list that started no run. */
+export function progressText({ videos, left_out: leftOut }) {
+  const all = videos.length + leftOut.length;
+  if (all === 0) return "No video has started yet.";
+  const done = videos.filter(({ state }) => state === "success").length;
+  return `${done} of ${all} ${all === 1 ? "video" : "videos"} complete.`;
+}
+
+/** Return why a batch that has ended failed, and what to do; empty if it did not fail. */
+export function failureText({ videos, left_out: leftOut }) {
+  const failed = videos.filter(({ state }) => state !== "success").length;
+  const causes = [
+    failed > 0 && `${failed} ${failed === 1 ? "video" : "videos"} did not complete`,
+    leftOut.length > 0 && `${leftOut.length} ${leftOut.length === 1 ? "line was" : "lines were"} left out`,
+  ].filter(Boolean);
+  if (causes.length === 0) return "";
+  const fix = "Fix the errors below and trigger the batch again. Completed videos are not paid for again.";
+  return `The batch failed because ${causes.join(" and ")}. ${fix}`;
+}
+
+/** Return the path of a run's tab within Airflow's UI. */
+export const tabPath = ({ dag_id: dagId, run_id: runId }) =>
+  uiPath("dags", dagId, "runs", runId, "plugin", "shorts");

@@ -1,0 +1,86 @@
+/** The texts, numbers and paths of the tab. Pure. */
+
+/** The texts that differ between a run that made shorts and a run that captioned one video. */
+export const SHORTS = {
+  title: "Shorts",
+  pending: ["No shorts yet", "They appear here automatically."],
+  ended: ["No shorts", "The run ended without shorts."],
+};
+export const VIDEO = {
+  title: "Video",
+  pending: ["No video yet", "It appears here automatically."],
+  ended: ["No video", "The run ended without a video."],
+};
+
+/** Plain names for states that Airflow names after their mechanism. */
+const PLAIN = { deferred: "waiting", up_for_reschedule: "waiting", awaiting_input: "waiting_for_you" };
+
+/** Return the name of a state. */
+export const stateName = (state) =>
+  (PLAIN[state] ?? state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
+
+/** Format seconds as minutes and seconds. */
+export function clock(seconds) {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** Format a number of bytes. */
+export function fileSize(bytes) {
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+/** Format a price in US dollars. */
+export function formatPrice(dollars) {
+  return dollars === 0
+    ? "free"
+    : `$${dollars.toFixed(Math.abs(dollars * 100 - Math.round(dollars * 100)) < 1e-6 ? 2 : 4)}`;
+}
+
+/** Format a price that may be estimated or unknown. */
+export const priceText = ({ price, estimated }) =>
+  price === null ? "price unknown" : `${formatPrice(price)}${estimated ? " (estimated)" : ""}`;
+
+/** Format what was paid; null if it is unknown. */
+export const costText = (cost) =>
+  cost && `${cost.total ? formatPrice(cost.total) : "$0.00"}${cost.estimated ? " (estimated)" : ""}`;
+
+/**
+ * Return a path within Airflow's UI. As in Airflow's own links, only characters that would end a segment are escaped:
+ * otherwise Airflow does not recognise the current page.
+ */
+export const uiPath = (...segments) =>
+  segments.map((segment) => `/${String(segment).replace(/[%/?#\\]/g, encodeURIComponent)}`).join("");
+
+/** Return the path of the paid requests of a run, on the Klap page. */
+export const costPath = ({ dag_id: dagId, run_id: runId }) =>
+  `/plugin/klap?${new URLSearchParams({ view: "cost", dag_id: dagId, run_id: runId })}`;
+
+/** Return the time zone that was chosen in Airflow's UI; undefined for that of the browser. */
+function chosenTimeZone() {
+  try {
+    const timeZone = JSON.parse(localStorage.getItem("timezone"));
+    return new Intl.DateTimeFormat("en", { timeZone }).resolvedOptions().timeZone;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Format a time as Airflow's own pages do, in the time zone that was chosen there. */
+export const timeText = (iso, timeZone = chosenTimeZone()) =>
+  new Date(iso).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone });
+
+/** Return a number of shorts as text. */
+export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
+
+/** Return how long the run has been waiting for Klap. */
+export function waitText(since, now) {
+  const minutes = Math.floor((now - new Date(since ?? now)) / 60000);
+  if (minutes < 1) return "Waiting for Klap";
+  const hours = Math.floor(minutes / 60);
+  return `Waiting for Klap for ${hours ? `${hours} h ` : ""}${minutes % 60} min`;
+}
+
+/** Return the current stage of a run. */
+export const stageText = ({ text, since }, now) => (since === null ? text : waitText(since, now));
