@@ -296,7 +296,7 @@ def test_the_cost_of_a_run_is_as_the_page_shows_it() -> None:
 
 
 def test_what_a_run_costs_at_most_is_calculated_right() -> None:
-    default, first = (estimate(Prices(), clips=clips, max_exports=exports) for clips, exports in ((10, 3), (2, 1)))
+    default, first = (estimate(Prices(), shorts=clips, max_exports=exports) for clips, exports in ((10, 3), (2, 1)))
     assert f"The run may cost up to {default}" in page("how-to/limit-cost.md")
     for name in ("how-to/limit-cost.md", "tutorial/first-short.md", "faq.md"):
         assert dollars(default.total) in page(name)

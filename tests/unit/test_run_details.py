@@ -635,7 +635,8 @@ def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
 
 # fmt: off
 FIELDS = [
-    "project_id", "reason", "path", "error", "open_decision", "entry", "jobs", "selected", "total", "price", "prices", "by",
+    "project_id", "reason", "path", "error", "open_decision", "entry", "jobs", "selected", "total", "price", "prices",
+    "by",
     "klap_task_id", "video", "name", "dimensions", "width", "height", "submitted_at", "trigger_run_id", "line",
     "source_video_url", "settings", "left_out", "incomplete", "run_id", "watermark", "size", "src_url",
 ]

@@ -43,7 +43,8 @@ where it stopped and does not pay again for what was paid.
 
 REVIEW_DOC = """
 With *Review before export*, this step waits for you. Select shorts in the run's tab **Shorts**, which has players, or
-here under *Required Actions*, and press *Respond*. If nobody answers in time, the shorts selected by default are exported.
+here under *Required Actions*, and press *Respond*. If nobody answers in time, the shorts selected by default are
+exported.
 """
 
 
