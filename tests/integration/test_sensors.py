@@ -21,7 +21,7 @@ from airflow.sdk.execution_time import comms
 from klap_provider.errors import KlapAuthError, KlapInputError, KlapJobFailedError, KlapWaitError
 from klap_provider.rules import polling
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
-from klap_provider.sensors.base import BACKSTOP
+from klap_provider.sensors.base import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -492,7 +492,7 @@ def test_airflows_own_timeout_lies_beyond_the_deadline(klap: Sandbox, airflow: A
     (timeout,) = task.deferral_timeouts
     (_, kwargs) = task.triggers[0]
     assert kwargs["deadline"] - kwargs["started_at"] == 30
-    assert 30 < timeout <= 30 + BACKSTOP
+    assert 30 < timeout <= 30 + DEFERRAL_MARGIN
 
 
 def test_a_word_that_stays_is_given_its_grace_across_deferrals_and_reschedules_but_anew_after_a_clear(
@@ -560,7 +560,7 @@ def test_a_poll_that_hangs_does_not_extend_a_wait(
     monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.2)
     klap_task_id = new_task(klap, [{"action": "delay", "seconds": 20, "times": None}])
     wait = {"klap_task_id": klap_task_id, "poke_interval": 0.05, "timeout": 0.5, **MODES[mode]}
-    with pytest.raises(AirflowSensorTimeout, match=r"no answer from .* within"):
+    with pytest.raises(AirflowSensorTimeout, match=r"no response from .* within"):
         airflow(lambda: TaskStatusSensor(task_id="wait", **wait)).run()
 
 

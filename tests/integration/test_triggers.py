@@ -416,7 +416,7 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
 
     await all_events(trigger)
 
-    assert ["HTTP 500" in lines[0], "answers again" in lines[1], "is ready" in lines[2]] == [True] * 3
+    assert ["HTTP 500" in lines[0], "polls succeed again" in lines[1], "is ready" in lines[2]] == [True] * 3
     assert len(lines) == 3
 
 

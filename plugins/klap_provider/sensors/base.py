@@ -1,4 +1,4 @@
-"""What the sensors for tasks and exports have in common: four modes that decide alike."""
+"""The base of the sensors, which wait the same way in every mode."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from klap_provider.rules.polling import Done, PollAgain, PollState, Target
     from klap_provider.triggers.status import KlapTrigger
 
-#: Seconds between polls in ``reschedule`` mode, where each one starts a worker.
+#: Seconds between polls in ``reschedule`` mode, where each poll starts a worker.
 RESCHEDULE_INTERVAL = 60.0
 
-#: Seconds by which the clocks of machines may differ.
-CLOCKS_APART = 3600.0
+#: Maximum difference between the clocks of two machines, in seconds.
+MAX_CLOCK_SKEW = 3600.0
 
-#: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
-BACKSTOP = 600
+#: Seconds from the trigger's deadline to the timeout of the deferral, after which Airflow ends a trigger that hangs.
+DEFERRAL_MARGIN = 600
 
 
 class KlapJobSensor(KlapOperator, BaseSensorOperator):
@@ -77,7 +77,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("silent_fail"):
-            raise ValueError("silent_fail is not supported: transient errors never end the wait, other errors must")
+            raise ValueError("silent_fail is not supported. Transient errors never end the wait, other errors do")
         self.has_own_interval = poke_interval is not None
         super().__init__(
             poke_interval=RESCHEDULE_INTERVAL if poke_interval is None else poke_interval,
@@ -87,11 +87,12 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         self.submitted_at = submitted_at
         self.first_poll = first_poll
         self.deferrable = deferrable
-        # Not under its own name, see airflow_internals.tasks.can_end_in_triggerer.
+        self.exponential_backoff = False  # the poll schedule applies instead
+        # Not named end_from_trigger, see airflow_internals.tasks.can_end_in_triggerer.
         self.ends_in_triggerer = end_from_trigger
-        self._again: PollAgain | None = None
-        # What follows the target, once that is ready.
-        self._following: Target[Any] | None = None
+        self._poll_again: PollAgain | None = None
+        # The list of shorts, which is polled once their task is ready.
+        self._next_target: Target[Any] | None = None
 
     @property
     @abstractmethod
@@ -100,14 +101,14 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     @abstractmethod
     def target(self) -> Target[Any]:
-        """Return what is waited for, from the rendered fields."""
+        """Return the job to wait for, from the rendered fields."""
 
     @reports_failure
     def execute(self, context: Context) -> Any:
-        """Wait, and return what :meth:`target` makes of the answer."""
+        """Wait until the job is ready, and return its XCom."""
         if not self.deferrable:
             return super().execute(context)
-        state = self._begin(context)
+        state = self._state(context)
         waited = time.time() - state.started_at
         seconds = state.schedule.until_first(waited)
         if self.submitted_at and waited < state.schedule.first_poll and waited + seconds < self.timeout:
@@ -116,66 +117,65 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         return self._poll_or_defer(state, is_first=True)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Poll with what the trigger knew, and return, fail or wait again."""
+        """Poll with the state from the trigger, and return, fail or defer again."""
         state = replace(
-            self._begin(context), unknown_since=event.get("unknown_since"), handovers=event.get("handovers", 0)
+            self._state(context), unknown_since=event.get("unknown_since"), handovers=event.get("handovers", 0)
         )
         return self._poll_or_defer(state.with_list(event), is_first=False)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Continue after a wait, also where the triggerer failed, which is no failure of the job."""
+        """Continue after a wait, even if the trigger failed: that does not mean that the job failed."""
         if failed_in_triggerer(next_method):
-            next_method, next_kwargs = "poll_instead", {"error": str((next_kwargs or {}).get("error"))}
+            next_method, next_kwargs = "poll_after_trigger_failure", {"error": str((next_kwargs or {}).get("error"))}
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def poll_instead(self, context: Context, error: str) -> Any:
+    def poll_after_trigger_failure(self, context: Context, error: str) -> Any:
         """
-        Poll in place of the triggerer, which has failed.
+        Poll once, after the trigger failed.
 
-        :raises KlapWaitError: the job is not ready.
+        :raises KlapWaitError: the job is not ready. A retry continues the wait.
         """
-        decision = self._decide(self._begin(context), is_first=False)
+        decision = self._decide(self._state(context), is_first=False)
         if isinstance(decision, polling.Done):
             return self._xcom(decision)
-        if self._following is not None:
-            return self._following.xcom(polling.Done(None))
+        if self._next_target is not None:
+            return self._next_target.xcom(polling.Done(None))
         raise KlapWaitError(
-            f"The triggerer could not wait for {self.target()} ({error}): see its log. The job is not ready; the next "
-            "try continues the wait."
+            f"The triggerer could not wait for {self.target()} ({error}), and the job is not ready yet. See the log of "
+            "the triggerer. The next try of this task continues the wait."
         )
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
-        state = self._begin(context) if self._again is None else self._again.state
-        is_first = self._again is None and not context.get("task_reschedule_count")
+        state = self._state(context) if self._poll_again is None else self._poll_again.state
+        is_first = self._poll_again is None and not context.get("task_reschedule_count")
         try:
             decision = self._poll(state, is_first=is_first)
         except KlapUnknownStatusError:
-            self._remember(context, replace(state, unknown_since=None))  # after a clear the grace period starts again
+            self._store(context, replace(state, unknown_since=None))  # a clear starts a new grace period
             raise
         if isinstance(decision, polling.Done):
             return PokeReturnValue(is_done=True, xcom_value=self._xcom(decision))
         if (decision.state.unknown_since, decision.state.of_list) != (state.unknown_since, state.of_list):
-            self._remember(context, decision.state)
-        self._again = decision
+            self._store(context, decision.state)
+        self._poll_again = decision
+        self.poke_interval = self._seconds_to_next(decision)  # BaseSensorOperator waits for so long
         return PokeReturnValue(is_done=False)
 
-    def _get_next_poke_interval(self, *_: Any) -> float:
-        if self._again is None:
-            return self.poke_interval
-        state, seconds = self._again.state, self._again.seconds
+    def _seconds_to_next(self, again: PollAgain) -> float:
+        state = again.state
         if self.reschedule and state.ready_at is not None and state.seen is None:
-            # The list is late. Each poll starts a worker, so the next one comes no sooner than those of the task.
-            return max(seconds, min(self.poke_interval, state.deadline - time.time()))
-        return seconds
+            # The list is late. Each poll starts a worker, so the list is polled no more often than the task.
+            return max(again.seconds, min(self.poke_interval, state.deadline - time.time()))
+        return again.seconds
 
-    def _begin(self, context: Context) -> PollState:
-        """Return the state of the wait: anchored on the submission, or else on this task's very first poll."""
+    def _state(self, context: Context) -> PollState:
+        """Return the state of the wait. It starts at the submission, or else at the first poll of this task."""
         submitted_at = _seconds(self.submitted_at)
         record: Any = None
         if submitted_at is None or not self.deferrable:
             record = context["task_state_store"].get(WAIT_STATE_KEY)
-        if record is None or record["target"] != str(self.target()):  # another job, after a clear further up
+        if record is None or record["target"] != str(self.target()):  # another job, after an upstream task was cleared
             record = {"started_at": time.time(), "unknown_since": None}
         started_at = record["started_at"] if submitted_at is None else submitted_at
         state = polling.PollState(
@@ -185,18 +185,18 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             unknown_since=record["unknown_since"],
         ).with_list(record)
         if submitted_at is None and "target" not in record:
-            self._remember(context, state)
+            self._store(context, state)
         return state
 
     def schedule(self) -> PollSchedule:
-        """Return when to poll: as the sensor says, or else the connection, or else Klap's documentation."""
+        """Return the poll schedule: of the sensor, or else of the connection, or else of Klap's documentation."""
         interval = self.poke_interval if self.has_own_interval else None
         first = self.first_poll
         if interval is None or first is None:
             try:
                 connection = self.connection
-            except KlapError as failure:  # the poll decides whether the wait is over
-                self.log.info("The poll interval of the connection is not known: %s", failure)
+            except KlapError as failure:  # the poll fails with the same error, if it is not transient
+                self.log.info("The poll interval of the connection cannot be read: %s", failure)
             else:
                 first = connection.first_poll if first is None else first
                 if interval is None and (self.deferrable or self.mode != "reschedule"):
@@ -206,7 +206,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             interval = RESCHEDULE_INTERVAL if is_rescheduled else self.target().schedule.interval
         return poll_schedule.PollSchedule(interval, first)
 
-    def _remember(self, context: Context, state: PollState) -> None:
+    def _store(self, context: Context, state: PollState) -> None:
         record = {
             "target": str(self.target()),
             "started_at": state.started_at,
@@ -216,32 +216,32 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         context["task_state_store"].set(WAIT_STATE_KEY, cast("dict[str, JsonValue]", record))
 
     def _poll(self, state: PollState, *, is_first: bool) -> Done[Any] | PollAgain:
-        target = self._following or self.target()
+        target = self._next_target or self.target()
         try:
             decision = self.poll(target, state)
             if isinstance(decision, polling.Done):
                 if not is_first and state.ready_at is None:
-                    self._time(state)
+                    self._record_wait_time(state)
                 following = target.following(decision, state, now=time.time(), is_first=is_first)
                 if following is not None:
-                    self._following, state = following
-                    decision = self.poll(self._following, state)
+                    self._next_target, state = following
+                    decision = self.poll(self._next_target, state)
             return decision
         except KlapTimeoutError as timeout:
             raise AirflowSensorTimeout(str(timeout)) from timeout
 
     def _xcom(self, done: Done[Any]) -> Any:
-        return (self._following or self.target()).xcom(done)
+        return (self._next_target or self.target()).xcom(done)
 
-    def _time(self, state: PollState) -> None:
-        """Measure how long the job took; not for one that was ready at the first poll, which may be long after."""
+    def _record_wait_time(self, state: PollState) -> None:
+        """Record in the metrics how long the job took. Not known if it was ready at the first poll."""
         metrics.time(metrics.WAIT, time.time() - state.started_at, job=self.target().job)
 
     def _decide(self, state: PollState, *, is_first: bool) -> Done[Any] | PollAgain:
         try:
             return self._poll(state, is_first=is_first)
         except (AirflowSensorTimeout, KlapError) as failure:
-            # What BaseSensorOperator does in its other modes.
+            # As BaseSensorOperator does in its other modes.
             if self.never_fail or (self.soft_fail and isinstance(failure, AirflowSensorTimeout)):
                 raise AirflowSkipException(str(failure)) from failure
             raise
@@ -263,7 +263,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
                 end_from_trigger=self.ends_in_triggerer and can_end_in_triggerer(self),
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, again.state.deadline - time.time()) + BACKSTOP),
+            timeout=timedelta(seconds=max(0.0, again.state.deadline - time.time()) + DEFERRAL_MARGIN),
         )
 
 
@@ -277,9 +277,9 @@ def _seconds(submitted_at: str | float | None) -> float | None:
             seconds = timezone.parse(str(submitted_at)).timestamp()
         except (ValueError, OverflowError):
             seconds = math.nan
-    if not 0 <= seconds <= time.time() + CLOCKS_APART:  # which NaN is not, either
+    if not 0 <= seconds <= time.time() + MAX_CLOCK_SKEW:  # false for NaN, too
         raise KlapInputError(
             f"submitted_at is {submitted_at!r}; it takes an ISO 8601 time or seconds since the epoch, not in the "
-            "future: the deadline counts from it."
+            "future, because the deadline counts from it."
         )
     return seconds

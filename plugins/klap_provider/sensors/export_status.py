@@ -1,4 +1,4 @@
-"""ExportStatusSensor: waits for an export of a short."""
+"""ExportStatusSensor: wait until an export is ready."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ExportStatusSensor(KlapJobSensor):
 
     @property
     def trigger_type(self) -> type[triggers.ExportStatusTrigger]:
-        """The trigger for such jobs."""
+        """The trigger that waits without a worker."""
         return triggers.ExportStatusTrigger
 
     def target(self) -> polling.ExportTarget:

@@ -1,4 +1,4 @@
-"""TaskStatusSensor: waits for a task of Klap."""
+"""TaskStatusSensor: wait until a task of Klap is ready."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TaskStatusSensor(KlapJobSensor):
 
     @property
     def trigger_type(self) -> type[triggers.TaskStatusTrigger]:
-        """The trigger for such jobs."""
+        """The trigger that waits without a worker."""
         return triggers.TaskStatusTrigger
 
     def target(self) -> polling.TaskTarget:

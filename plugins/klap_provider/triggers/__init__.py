@@ -1,4 +1,4 @@
-"""Waiting without a worker. Airflow keeps these paths for waits in progress: they stay."""
+"""Triggers, which wait without a worker. Airflow stores these class paths, so they must not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triggers that wait for a job without a worker. A trigger only sends GETs: it never submits and never cancels."""
+"""Triggers that wait for a job of Klap. They only send GETs."""
 
 from __future__ import annotations
 
@@ -40,31 +40,34 @@ if TYPE_CHECKING:
 
 class KlapTrigger(BaseTrigger):
     """
-    Poll a job until a worker has something to do, or, with ``end_from_trigger``, until the task is done.
+    Poll a job until it is ready. Then resume the task, or end it here with ``end_from_trigger``.
 
-    :mod:`klap_provider.rules.polling` decides what a result means. If the wait ends with anything but success, the task
-    is resumed and polls again itself, so that it fails there: with the same exception, retries and callbacks as in
-    every other mode. A worker takes over in the same way after five failed polls in a row, as it may reach Klap where
-    the triggerer does not, and after any other failure of the triggerer. If the job still runs, the worker defers the
-    task again. A triggerer that stays cut off hands over less and less often: after 5, 10 and then every 20 polls.
+    :mod:`klap_provider.rules.polling` decides what the result of a poll means. If the job failed or the deadline
+    passed, the task is resumed, polls again and fails on the worker, with the same exceptions, retries and callbacks as
+    in every other mode.
 
-    Airflow stores these arguments, and an upgrade meets those of the version before: an argument that this version does
-    not know is ignored, and one that is missing has its default.
+    A worker also takes over after five failed polls in a row, because it may reach Klap, and after any other failure of
+    the trigger. If the job still runs, the worker defers the task again. If the triggerer still cannot reach Klap, it
+    hands over less often: after 10 and then after every 20 polls.
+
+    Airflow stores these arguments, and a new version must read those of the earlier one. Unknown arguments are ignored,
+    and missing ones have defaults.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
-    :param target: the ids of what is waited for.
+    :param target: ids of the job, see the subclasses.
     :param started_at: when the job was submitted, in seconds since the epoch.
-    :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
-    :param poll_interval: seconds between two polls at least. Default: that of such jobs.
+    :param deadline: when to give up, in seconds since the epoch. A restart of the triggerer does not extend it.
+    :param poll_interval: minimum seconds between two polls. Default: that of the kind of job.
     :param first_poll: seconds from the submission to the first poll. Default: twice the interval.
     :param next_poll: when to poll next, in seconds since the epoch. Default: now.
-    :param unknown_since: since when Klap has reported an unknown status, in seconds since the epoch.
-    :param handovers: how often in a row a worker took over from the triggerer.
-    :param seen: what the latest poll of a list saw, as a hash.
-    :param seen_since: since when each poll of the list saw the same, in seconds since the epoch.
+    :param unknown_since: since when Klap has reported an unknown status, in seconds since the epoch. Default: the
+        status is known.
+    :param handovers: number of times in a row that a worker took over. Default 0.
+    :param seen: hash of the latest list of shorts. Default: no list was polled.
+    :param seen_since: since when the list has not changed, in seconds since the epoch.
     :param ready_at: when a poll first found that the task is ready, in seconds since the epoch.
-    :param on_behalf_of: id of the managed user to act for; None: the connection's.
-    :param end_from_trigger: end the task from the triggerer: it writes the XCom, and no worker is started.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
+    :param end_from_trigger: write the XCom and end the task from the triggerer, without a worker. Default false.
     """
 
     target_type: ClassVar[type[Target[Any]]]
@@ -86,7 +89,7 @@ class KlapTrigger(BaseTrigger):
         ready_at: float | None = None,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
-        **_of_other_versions: Any,
+        **_unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
         self.klap_conn_id = klap_conn_id
@@ -134,7 +137,7 @@ class KlapTrigger(BaseTrigger):
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments: ids and times, no secret."""
+        """Return the class path and the arguments, which have no secrets."""
         return f"klap_provider.triggers.{type(self).__name__}", {
             "klap_conn_id": self.klap_conn_id,
             "target": asdict(self.target),  # type: ignore[call-overload]  # every target is a dataclass
@@ -151,28 +154,28 @@ class KlapTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the task's success, or those fields of the state that a worker continues with."""
+        """Yield one event: the success of the task, or the fields of the state with which a worker continues."""
         now = time.time()
         pause = self.next_poll - now
-        if pause < 0:  # after a restart of the triggerer there may be thousands of waits whose poll is due
-            spread = random.uniform(0, self.state.schedule.interval)  # noqa: S311  # nothing secret
+        if pause < 0:  # after a restart of the triggerer, thousands of polls may be due
+            spread = random.uniform(0, self.state.schedule.interval)  # noqa: S311  # not for security
             pause = min(spread, self.state.deadline - now)
         try:
             event = await self._wait(pause)
         except Exception:
-            # Raised here, it would end the task without a poll, and as skipped where soft_fail is set.
-            self.log.exception("The wait for %s broke off; a worker continues it", self.target)
+            # If raised, Airflow would end the task without another poll, and skip it if soft_fail is set.
+            self.log.exception("The trigger for %s failed. A worker continues the wait", self.target)
             await self._hand_over(at_least=self.state.schedule.interval)
             event = None
-        yield event or TriggerEvent(self._continued())
+        yield event or TriggerEvent(self._fields_for_worker())
 
-    def _continued(self) -> dict[str, Any]:
+    def _fields_for_worker(self) -> dict[str, Any]:
         state = self.state
         return {"unknown_since": state.unknown_since, "handovers": state.handovers, **state.of_list}
 
     async def _wait(self, pause: float) -> TriggerEvent | None:
         """
-        Return the event of a task that ends here, or None for a worker to poll.
+        Poll until the wait is over. Return the event of a task that ends here, or None if a worker continues.
 
         :param pause: seconds until the first poll.
         """
@@ -184,8 +187,8 @@ class KlapTrigger(BaseTrigger):
                 result: Any
                 age = 0.0
                 try:
-                    # Including the look-up of the connection and the place in the queue of all polls. Not wait_for,
-                    # which makes a task for each poll.
+                    # Includes reading the connection and the queue of all polls. Not wait_for, which creates a task
+                    # for each poll.
                     async with timeout(max(self.state.deadline - time.time(), LAST_POLL)):
                         result, age = await client.poll(self.state.schedule.interval)
                 except asyncio.TimeoutError:
@@ -195,11 +198,11 @@ class KlapTrigger(BaseTrigger):
                     result = failure
                 try:
                     decision = target.decide(result, self.state, now=time.time())
-                except (KlapJobError, KlapNoShortsError) as over:
-                    self.log.info("The wait for %s is over: %s", self.target, over)
+                except (KlapJobError, KlapNoShortsError) as failure:
+                    self.log.info("The wait for %s is over: %s", self.target, failure)
                     return None
                 except KlapError as failure:
-                    self.log.info("A worker polls %s, as the triggerer gets: %s", self.target, failure)
+                    self.log.info("A worker polls %s, because a poll of the triggerer failed: %s", self.target, failure)
                     await self._hand_over()
                     return None
                 if isinstance(decision, Done):
@@ -208,51 +211,53 @@ class KlapTrigger(BaseTrigger):
                         self.log.info("%s is ready", self.target)
                         return await self._end(target.xcom(decision))
                     if self.state.ready_at is None:
-                        self._time()
+                        self._record_wait_time()
                     target, self.state = following
                     client.target = target
                     continue
-                self._tell(result, decision.state)
+                self._log_changes(result, decision.state)
                 self.state = decision.state
                 if not isinstance(result, KlapError):
                     self.state = replace(self.state, handovers=0)
                 elif self.state.hands_over:
-                    self.log.info("A worker polls %s, as %d polls in a row failed", self.target, self.state.failures)
+                    self.log.info(
+                        "A worker polls %s, because %d polls in a row failed", self.target, self.state.failures
+                    )
                     self.state = self.state.handed_over()
                     return None
                 await asyncio.sleep(max(0.0, decision.seconds - age))
 
-    def _tell(self, result: Any, state: PollState) -> None:
-        """Log what has changed since the poll before."""
+    def _log_changes(self, result: Any, state: PollState) -> None:
+        """Log what has changed since the last poll."""
         if isinstance(result, KlapError):
             if not self.state.failures and state.failures:
                 self.log.info("%s: %s", self.target, result)
         elif self.state.failures:
-            self.log.info("%s: Klap answers again", self.target)
+            self.log.info("%s: polls succeed again", self.target)
         elif state.seen != self.state.seen:
-            self.log.info("%s: the list of shorts may not be complete; it is polled again", self.target)
+            self.log.info("%s: the list of shorts may be incomplete. It is polled again", self.target)
         elif state.unknown_since != self.state.unknown_since:
-            self.log.info("%s is %r", self.target, result.status)
+            self.log.info("%s has the status %r", self.target, result.status)
 
     async def _hand_over(self, *, at_least: float = 0.0) -> None:
-        """Let a worker take over, later each time if the triggerer has just handed over."""
+        """Let a worker take over, after a longer pause each time if a worker took over just before."""
         seconds = max(at_least, self.state.seconds_before_hand_over)
         await asyncio.sleep(max(0.0, min(seconds, self.state.deadline - time.time())))
         self.state = self.state.handed_over()
 
-    def _time(self) -> None:
+    def _record_wait_time(self) -> None:
         metrics.time(metrics.WAIT, time.time() - self.state.started_at, job=self.target.job)
 
     async def _end(self, result: Any) -> TriggerEvent | None:
-        if not self.end_from_trigger or self.task_instance is None:  # dag.test() sets none
+        if not self.end_from_trigger or self.task_instance is None:  # None in dag.test()
             return None
         try:
             await push_result(self.task_instance, result)
         except Exception:
-            self.log.exception("The XCom of %s could not be written; a worker does it", self.target)
+            self.log.exception("The XCom of %s could not be written. A worker writes it", self.target)
             return None
         if self.state.ready_at is None:
-            self._time()
+            self._record_wait_time()
         return TaskSuccessEvent()
 
 
@@ -262,7 +267,7 @@ _client: type[KlapAsyncClient] | None = None
 async def _client_class() -> type[KlapAsyncClient]:
     global _client
     if _client is None:
-        # In a thread: loading requests and aiohttp takes about a second, in which the event loop must not stand still.
+        # In a thread, because loading requests and aiohttp takes about a second and must not block the event loop.
         _client = (await asyncio.to_thread(importlib.import_module, "klap_provider.hooks.async_client")).KlapAsyncClient
     return _client
 

@@ -1,4 +1,4 @@
-"""The trigger that waits for the run of a video."""
+"""The trigger that waits for the Dag run of a video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: States of a run that has ended.
 ENDED = ("success", "failed")
 
-#: In place of a state: the run does not exist any more.
+#: Reported instead of a state if the run no longer exists.
 DELETED = "deleted"
 
 
@@ -24,16 +24,16 @@ class VideoRunTrigger(BaseTrigger):
     """
     Poll the state of a Dag run until the run has ended, is deleted, or the deadline passes.
 
-    Airflow's own ``DagStateTrigger`` waits for ever for a run that is deleted, and has no deadline.
+    Airflow's ``DagStateTrigger`` never ends if the run is deleted, and has no deadline.
 
-    :param dag_id: the run's Dag.
-    :param run_id: its id.
-    :param deadline: when to give up, in seconds since the epoch; a restart of the triggerer does not extend it.
-    :param poll_interval: seconds between two polls.
+    :param dag_id: id of the Dag.
+    :param run_id: id of the run.
+    :param deadline: when to give up, in seconds since the epoch. A restart of the triggerer does not extend it.
+    :param poll_interval: seconds between two polls. Default 30.
     """
 
     def __init__(
-        self, *, dag_id: str, run_id: str, deadline: float, poll_interval: float = 30, **_of_other_versions: Any
+        self, *, dag_id: str, run_id: str, deadline: float, poll_interval: float = 30, **_unknown: Any
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
         self.dag_id = dag_id
@@ -51,13 +51,13 @@ class VideoRunTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: ``{"state": str}``, with the state that the run has, or ``deleted``."""
+        """Yield one event: ``{"state": str}``, with the state of the run, ``deleted`` or ``unknown``."""
         state: str | None = "unknown"
         while True:
             try:
                 state = await arun_state(self.dag_id, self.run_id) or DELETED
-            except Exception as failure:  # of the API server; the run is none the worse for it
-                self.log.info("The state of %s is not known: %s", self.run_id, failure)
+            except Exception as failure:  # the API server failed, not the run
+                self.log.info("The state of %s could not be read, and is polled again: %s", self.run_id, failure)
             if state in (*ENDED, DELETED) or time.time() >= self.deadline:
                 break
             await asyncio.sleep(max(0.0, min(self.poll_interval, self.deadline - time.time())))
