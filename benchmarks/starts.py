@@ -16,7 +16,9 @@ ROOT = HERE.parent
 #: Steps of tasks, without Airflow's own, in their order.
 STEPS = {
     "import the Dag file": "import klap_generate_shorts",
-    "read and check the connection": ("from klap_provider.hooks.lookup import look_up; look_up('klap_default')"),
+    "read and check the connection": (
+        "from klap_provider.hooks.lookup import get_connection; get_connection('klap_default')"
+    ),
     "import requests": "import klap_provider.hooks.client",
     "validate the request": (
         "from klap_provider.api.requests import *; "

@@ -177,7 +177,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     from klap_provider.rules import in_doubt
 
     monkeypatch.setattr(in_doubt, "LATE_ARRIVAL", -3600.0)
-    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", ())
+    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_RETRY_DELAYS", ())
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def pick(page: Page, *choices: str) -> None:
 def test_two_of_five_are_picked_and_two_are_exported(page: Page, stage: Stage, asked: str) -> None:
     page.goto(stage.tab_of(asked))
     page.get_by_role("link", name="Airflow's own form").click()
-    expect(page.get_by_text(re.compile("Which shorts of .*/sample.mp4 shall be exported"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Which shorts of .*/sample.mp4 should be exported"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"Each export costs \$0.48 .* If nobody answers by .* UTC"))).to_be_visible()
     preview = page.get_by_role("link", name="preview")
     expect(preview).to_have_count(5)

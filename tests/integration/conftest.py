@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else makes the same request or delivers to the same place, and Klap's lists are complete."""
     monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
-    monkeypatch.setattr(asset_event, "PATIENCE", 1)
+    monkeypatch.setattr(asset_event, "FIRST_EVENT_TIMEOUT", 1)
     monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", 0.0)
 
 

@@ -334,9 +334,9 @@ def test_a_run_sends_and_delivers_where_it_may_also_in_a_batch(read: Callable[..
     [
         ({}, "either source_video_urls"),
         ({"source_video_urls": [TALK], "list_path": "/videos.txt"}, "either source_video_urls"),
-        ({"source_video_urls": ["# nothing"]}, "names no video"),
+        ({"source_video_urls": ["# nothing"]}, "list is empty"),
         ({"list_path": "/no/such/videos.txt"}, "/no/such/videos.txt does not exist"),
-        ({"list_path": "/dev/null"}, "names no video"),
+        ({"list_path": "/dev/null"}, "list is empty"),
         ({"list_path": "nowhere://bucket/videos.txt"}, "list_path is 'nowhere://bucket/videos.txt': "),
     ],
 )
@@ -369,7 +369,7 @@ def test_nothing_is_started_while_the_main_dag_is_paused_or_not_there(
     with pytest.raises(KlapInputError, match=f"{MAIN} is paused"):
         read(source_video_urls=[TALK]).run()
     supervisor.paused = None
-    with pytest.raises(KlapInputError, match=f"no DAG {MAIN}"):
+    with pytest.raises(KlapInputError, match=f"no Dag {MAIN}"):
         read(source_video_urls=[TALK]).run()
 
 
@@ -383,7 +383,7 @@ def test_more_videos_than_airflow_maps_are_refused(
     read: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
-    with pytest.raises(KlapInputError, match=r"3 videos, .* 2 at most"):
+    with pytest.raises(KlapInputError, match=r"3 videos, .* at most 2"):
         read(source_video_urls=[f"{TALK}?{number}" for number in range(3)]).run()
 
 
@@ -498,7 +498,7 @@ def test_a_wait_for_a_run_that_somebody_deletes_ends_and_says_so(
 
     supervisor.put_xcom("read_list", [{"source_video_url": TALK, "trigger_run_id": RUN_ID, "settings": {}}])
     supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 0}, "klap_list")
-    with pytest.raises(KlapIncompleteError, match="Somebody deleted the run"):
+    with pytest.raises(KlapIncompleteError, match="The run was deleted"):
         sum_up().run()
 
     supervisor.fate = DELIVERED
@@ -513,7 +513,7 @@ def test_a_wait_for_a_run_has_a_deadline(
     supervisor.runs[RUN_ID] = OtherRun("running", {})
     task = video(timeout=0.4, settings=left)
     began = time.monotonic()
-    with pytest.raises(KlapIncompleteError, match=r"is still running\. It has not ended within .*clear this task"):
+    with pytest.raises(KlapIncompleteError, match=r"is still running\. The run has not ended within .*clear this task"):
         task.run()
     assert time.monotonic() - began >= 0.4 + 3600 * left.get("review_hours", 0)
     assert task.xcom()["state"] == "running"

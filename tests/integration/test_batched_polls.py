@@ -156,7 +156,7 @@ async def test_a_list_that_fails_costs_no_poll_and_no_wait(
     assert max(own(klap).values()) <= MOST
     assert len(lists(klap)) <= MOST * (1 + (fault["action"] == "drop"))  # aiohttp repeats a GET that was dropped
     is_list = isinstance(fault.get("body"), list)  # that lacks the exports: no failure, and nothing to tell
-    assert is_list or caplog.text.count("polled by its own GET") == 1
+    assert is_list or caplog.text.count("polled with its own GET") == 1
 
 
 async def test_a_list_that_works_again_is_used_again(klap: Sandbox, exports: Any) -> None:
@@ -208,7 +208,7 @@ async def test_no_wait_outlives_its_deadline_when_the_list_hangs(
 ) -> None:
     monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.2)
     targets = await asyncio.to_thread(exports, 3)
-    monkeypatch.setattr(batched_polls, "PATIENCE", 3600.0)
+    monkeypatch.setattr(batched_polls, "LIST_TIMEOUT", 3600.0)
     await asyncio.to_thread(klap.fault, "GET", "exports", "delay", seconds=3600, times=None)
     await ended(waits(targets, seconds=1))
     assert lists(klap)

@@ -225,7 +225,7 @@ def test_what_the_limit_or_the_minimum_leaves_out_is_not_the_budgets_doing(selec
 def test_a_cut_is_logged_with_its_numbers(select: Callable[..., Played], capfd: pytest.CaptureFixture[str]) -> None:
     select(budget=2.7).run()
     log = capfd.readouterr().out
-    assert "The budget of $2.70 does for the best 2 of 4 exports" in log
+    assert "The budget of $2.70 covers the best 2 of 4 exports" in log
     assert "1 input video × $0.44 + 4 generated shorts × $0.32" in log
 
 
@@ -253,7 +253,7 @@ def test_a_person_is_told_for_how_many_the_budget_does_and_of_more_the_best_are_
     assert "The budget covers **2** of them" in str(question.body)
     assert task.xcom("klap_offer")["covered"] == 2
     assert task.xcom("klap_review")["selected"] == ["b", "c", "d"]
-    assert "for the best 2 of 3 exports" in capfd.readouterr().out
+    assert "covers the best 2 of 3 exports" in capfd.readouterr().out
 
 
 def test_a_person_whose_budget_does_for_all_is_told_nothing_of_it(select: Callable[..., Played]) -> None:

@@ -42,7 +42,7 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
     klap.fault("GET", "^/tasks/", "status", code=code, body={"message": "no"})
     assert KlapHook().test_connection() == (
         False,
-        f"{klap.url} does not accept the API key (the connection's Password)",
+        f"{klap.url} refuses the API key: check the Password of the connection",
     )
 
 
@@ -56,7 +56,7 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
         ("redirect", {"location": "https://login.example.com/"}, "Check the connection's Host"),
         ("empty", {}, "an empty body"),
         ("status", {"code": 429}, "Too many requests"),
-        ("drop", {}, "no answer"),
+        ("drop", {}, "no response"),
     ],
 )
 def test_anything_else_is_a_failure_that_says_what_came_back_and_is_not_repeated(
@@ -157,5 +157,5 @@ def test_a_path_is_not_tried_where_it_may_be_another_folder(
     connect(klap.url, destination=f"{tmp_path}/shorts")
     good, message = KlapHook().test_connection()
     assert good
-    assert f"Not tried from here: {tmp_path}/shorts" in message
+    assert f"Not tested: {tmp_path}/shorts" in message
     assert list(tmp_path.iterdir()) == []

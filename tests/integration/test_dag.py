@@ -467,7 +467,7 @@ def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs:
     assert runs["refused"]["state"] == "failed"
     states = runs["refused"]["states"]
     assert (states["submit"], states["find_video"], states["publish"]) == ("failed", "upstream_failed", "failed")
-    said = rf"submit: destination is 'nope://bucket/x'.* Nothing was made of {re.escape(TALK)}\."
+    said = rf"submit: destination is 'nope://bucket/x'.* There are no shorts of {re.escape(TALK)}\."
     assert re.search(said.encode(), runs["kept"]["output"]), "the cause, first"
 
 

@@ -104,9 +104,9 @@ def lister(**fields: Any) -> Callable[[], BaseOperator]:
             {"folder_id": "f", "submissions": "{{ ti.xcom_pull('submit').paid }}"},
             r"submissions needs the result of the task 'submit'",
         ),
-        ({"folder_id": "{{ nothing.at.all }}"}, r"folder_id could not be filled in \(UndefinedError"),
-        ({"folder_id": "{{ broken"}, r"folder_id could not be filled in \(TemplateSyntaxError"),
-        ({"folder_id": "{{ 1 / 0 }}"}, r"folder_id could not be filled in \(ZeroDivisionError"),
+        ({"folder_id": "{{ nothing.at.all }}"}, r"folder_id could not be rendered \(UndefinedError"),
+        ({"folder_id": "{{ broken"}, r"folder_id could not be rendered \(TemplateSyntaxError"),
+        ({"folder_id": "{{ 1 / 0 }}"}, r"folder_id could not be rendered \(ZeroDivisionError"),
     ],
     ids=["a wait marked as success", "a submission marked as success", "an unknown name", "syntax", "an expression"],
 )
@@ -135,7 +135,7 @@ def test_a_template_of_a_run_is_never_rendered_to_find_the_field_that_fails(airf
     )
     task.params = {"id": "{{ evil.at.all }}"}
     assert task.end() == "failed"
-    assert "short_name could not be filled in" in task.xcom("klap_error")["error"]
+    assert "short_name could not be rendered" in task.xcom("klap_error")["error"]
     assert "evil" not in task.xcom("klap_error")["error"]
     assert task.xcom("klap_error")["project_id"] == "p"
 

@@ -492,7 +492,7 @@ def test_a_key_that_klap_repeats_is_in_no_error_and_no_log(
 def test_a_repeated_attempt_is_logged_with_its_reason(klap: Sandbox, logged: Callable[[], str]) -> None:
     klap.fault("GET", "^/exports$", "status", code=500, body={"message": "boom"})
     KlapHook(backoff=QUICK).call(calls.list_exports())
-    assert "Attempt 1 of 3: GET /exports: HTTP 500 (boom)" in logged()
+    assert "Attempt 1 of 3 failed: GET /exports: HTTP 500 (boom)" in logged()
 
 
 def test_one_tcp_connection_serves_many_calls(connect: Callable[..., None]) -> None:

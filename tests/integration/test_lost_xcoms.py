@@ -70,8 +70,8 @@ def test_a_batch_whose_list_is_lost_says_so(airflow: Airflow, supervisor: Superv
 @pytest.mark.parametrize(
     ("result", "problem"),
     [
-        (lost("submit"), "the result of the task 'submit' cannot be read.*path of a file"),
-        ("a text of another kind", "klap_task_id could not be filled in"),
+        (lost("submit"), "the result of the task 'submit' cannot be read.*XCom backend returns"),
+        ("a text of another kind", "klap_task_id could not be rendered"),
     ],
 )
 def test_a_field_whose_result_is_lost_says_so(

@@ -521,9 +521,9 @@ def test_another_run_is_new_work_unless_it_is_to_reuse(
 
 
 def test_shorts_by_their_ids_need_a_task_that_has_them(klap: Sandbox, airflow: Airflow) -> None:
-    with pytest.raises(ValueError, match="no klap_task_id"):
+    with pytest.raises(ValueError, match="needs klap_task_id"):
         submit(project_ids=["short0000001"])()
-    with pytest.raises(KlapInputError, match="no klap_task_id"):
+    with pytest.raises(KlapInputError, match="needs klap_task_id"):
         airflow(submit(project_ids=["short0000001"], name="{{ 'x' }}")).run()
     assert klap.requests() == []
 
@@ -759,7 +759,7 @@ def test_without_the_state_store_nothing_is_submitted(
 def test_a_store_that_fails_after_the_post_is_tried_again_and_the_id_is_not_lost(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
-    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_AGAIN_AFTER", (0, 0))
+    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_RETRY_DELAYS", (0, 0))
     healthy, writes = supervisor.send, 0
 
     def fails_after_the_post(msg: Any) -> Any:

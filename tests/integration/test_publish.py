@@ -255,7 +255,7 @@ def test_of_runs_that_deliver_somewhere_for_the_first_time_one_records_the_event
         if len(waits) == 2:
             supervisor.assets.append(uri)
 
-    monkeypatch.setattr(asset_event, "PATIENCE", 30)
+    monkeypatch.setattr(asset_event, "FIRST_EVENT_TIMEOUT", 30)
     monkeypatch.setattr(asset_event, "time", SimpleNamespace(sleep=sleep))
     task = publish(1)
     task.run()
@@ -348,9 +348,9 @@ def test_where_no_short_has_a_score_the_manifest_the_log_and_the_list_of_tasks_s
     task = publish(0, submissions=1, list_task_id="select_shorts")
     assert task.run()["delivered"] == 0
     assert manifest(tmp_path)["left_out"] == {"no_score": 4, "below_minimum": 1}
-    assert "Klap gave 4 of 5 no virality score" in capsys.readouterr().out
+    assert "Klap gave 4 of 5 shorts no virality score" in capsys.readouterr().out
     assert task._last is not None
-    assert task._last[0].line == "0 delivered, 4 without a score, $2.04"
+    assert task._last[0].summary == "0 delivered, 4 without a score, $2.04"
 
 
 def test_the_manifest_is_readable_text_that_ends_in_a_newline(
@@ -488,7 +488,7 @@ def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
 ) -> None:
     fail_before(supervisor, 0, "The Klap account is out of credits.")
     task = publish(None, klap_task_id="", folder_id="", subfolder="")
-    with pytest.raises(KlapIncompleteError, match=rf"^submit: .*out of credits.* Nothing was made of {TALK}"):
+    with pytest.raises(KlapIncompleteError, match=rf"^submit: .*out of credits.* There are no shorts of {TALK}"):
         task.run()
     assert list(tmp_path.iterdir()) == []
     assert task.xcom("klap_outcome") == [], "the Shorts tab knows that there is none"
@@ -609,7 +609,7 @@ def test_a_video_that_was_never_submitted_has_cost_nothing_and_the_log_says_so(
     fail_before(supervisor, 0, "The Klap account is out of credits.")
     with pytest.raises(KlapIncompleteError):
         publish(None, klap_task_id="", submissions="0", list_task_id="select_shorts").run()
-    assert "has cost 0 input videos × $0.44 + 0 generated" in capfd.readouterr().out
+    assert "Cost of the run: 0 input videos × $0.44 + 0 generated" in capfd.readouterr().out
 
 
 def test_a_run_ends_well_if_the_ledger_cannot_be_written(

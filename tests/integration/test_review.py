@@ -89,7 +89,7 @@ def test_the_question_names_the_video_the_price_and_what_was_exported_before_whi
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=folder, **fields))
     assert sorted(ids(task.run())) == sorted([one["id"], other["id"]]), "the budget does for one, the other one is free"
     [question] = supervisor.questions
-    assert question.subject == "Which shorts of Town hall shall be exported?"
+    assert question.subject == "Which shorts of Town hall should be exported?"
     body = str(question.body)
     assert "Each export costs $0.48 (estimated prices)" in body
     assert body.count("exported before, no cost") == 1
@@ -255,7 +255,7 @@ def test_what_klap_bills_for_the_shorts_is_written_down_before_the_question_and_
 def test_shorts_that_klap_made_are_billed_although_those_that_were_asked_for_are_not_there(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
-    with pytest.raises(KlapInputError, match="has no short gone"):
+    with pytest.raises(KlapInputError, match="does not have these shorts: gone"):
         review(project_ids=["gone"]).run()
     assert [line["what"] for line in generated_lines(supervisor)] == ["3 generated shorts"]
 

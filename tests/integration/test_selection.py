@@ -291,7 +291,7 @@ def test_of_more_shorts_than_airflow_maps_a_task_over_the_best_are_taken(
     for _ in range(2):  # a clear selects the same
         assert [short["project_id"] for short in task.run()] == ["b", "c"]
         assert reasons(task) == {"b": None, "c": None, "d": "beyond_map_length", "a": "below_minimum"}
-        assert "The best 2 of 3 selected shorts" in capsys.readouterr().out
+        assert "best 2 of 3 selected shorts" in capsys.readouterr().out
         task.clear()
 
 

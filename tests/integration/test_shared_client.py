@@ -277,8 +277,8 @@ async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_c
 async def test_a_429_that_asks_for_a_day_holds_the_other_waits_for_minutes_at_most(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert async_client.LONGEST_HOLD <= 300
-    monkeypatch.setattr(async_client, "LONGEST_HOLD", 0.5)
+    assert async_client.MAX_HOLD <= 300
+    monkeypatch.setattr(async_client, "MAX_HOLD", 0.5)
     server.said = [(429, {"Retry-After": "86400"})]
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         with pytest.raises(KlapRateLimitError) as limited:
@@ -304,7 +304,7 @@ async def test_no_wait_outlives_its_deadline_however_slow_klap_is_and_however_ma
     server: Klap, monkeypatch: pytest.MonkeyPatch, queued: int
 ) -> None:
     server.seconds = 3600
-    monkeypatch.setattr(async_client, "IN_FLIGHT", 5)
+    monkeypatch.setattr(async_client, "MAX_CONCURRENT_REQUESTS", 5)
     monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.2)
     began = time.monotonic()
     events = await asyncio.gather(*(all_events(waiting(seconds=1)) for _ in range(queued)))
@@ -326,7 +326,7 @@ async def test_requests_of_many_waits_are_under_way_at_the_same_time(server: Kla
 
 
 async def test_requests_under_way_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(async_client, "IN_FLIGHT", 3)
+    monkeypatch.setattr(async_client, "MAX_CONCURRENT_REQUESTS", 3)
     server.seconds, server.together = 0.1, 3
     assert await asyncio.gather(*(look() for _ in range(9))) == [[]] * 9
     assert (server.most, server.connections) == (3, 3)
@@ -342,7 +342,7 @@ async def test_requests_per_second_are_those_of_the_connection(server: Klap, con
 async def test_a_wait_in_the_queue_can_be_cancelled_and_the_others_go_on(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(async_client, "IN_FLIGHT", 1)
+    monkeypatch.setattr(async_client, "MAX_CONCURRENT_REQUESTS", 1)
     server.seconds = 0.2
     looks = [asyncio.create_task(look()) for _ in range(4)]
     await asyncio.sleep(0.1)

@@ -113,7 +113,7 @@ def question(said: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a required action, of which only the ``options`` need to be said."""
     answered = said.get("responded_at")
     return {
-        "subject": "Which shorts shall be exported?",
+        "subject": "Which shorts should be exported?",
         "multiple": True,
         "params": {},
         "params_input": {},

@@ -76,7 +76,7 @@ def test_what_may_pass_is_retried_as_the_task_says(exception: KlapError) -> None
 def test_what_no_retry_mends_fails_at_once_and_says_so(exception: KlapError) -> None:
     decision = decide(exception)
     assert decision.action is RetryAction.FAIL
-    assert decision.reason == f"{type(exception).__name__}: trying again would not help"
+    assert decision.reason == f"{type(exception).__name__}: a retry would not help"
 
 
 @pytest.mark.parametrize("exception", [ValueError("x"), ConnectionError("x"), KeyboardInterrupt(), SystemExit(1)])

@@ -214,10 +214,10 @@ def can_end_in_triggerer(task: Any) -> bool:
     """
     Return whether the triggerer can end a task (``end_from_trigger``) without side effects being lost.
 
-    The trigger writes the task's XCom with :func:`push_result` and yields ``TaskSuccessEvent``, with which Airflow
-    sets the task's state. No worker is started, and Airflow silently omits what only a worker does: the asset events of
-    outlets, success callbacks and ``post_execute``, the listeners of plugins such as OpenLineage's, and the length that
-    a task mapped over the result needs. A task that has any of these, or that is to push no XCom, ends on a worker.
+    The trigger writes the task's XCom with :func:`push_result` and yields ``TaskSuccessEvent``. No worker is started,
+    so Airflow silently skips asset events of outlets, success callbacks, ``post_execute``, listeners of plugins such as
+    OpenLineage, and the length of the result for mapped downstream tasks. A task with any of these, or without
+    ``do_xcom_push``, ends on a worker.
 
     Why: there is no public way to find listeners, and ``BaseOperator``'s parameter ``end_from_trigger`` loads all
     plugins at each parse. When it moves: see what ``task_runner`` does after ``execute`` and in ``finalize``. Call it

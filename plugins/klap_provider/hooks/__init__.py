@@ -1,4 +1,4 @@
-"""How Klap is reached: Airflow's hook, and the clients that tasks and triggers use."""
+"""The hook for Klap's API, and the clients that tasks and triggers use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from klap_provider.hooks.client import KlapClient as KlapClient
     from klap_provider.hooks.klap import KlapHook as KlapHook
 
-#: The connection that is used if none is named.
+#: The default connection.
 DEFAULT_CONN_ID = "klap_default"
 
 __all__ = [

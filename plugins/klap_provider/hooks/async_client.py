@@ -1,8 +1,8 @@
 """
-Polling Klap from the triggerer's event loop, where thousands of waits are one client.
+Poll Klap from the event loop of the triggerer.
 
-All clients of one Airflow connection in one event loop share its look-up, one HTTP session and one set of limits. These
-live from when the first of them is entered until the last is left.
+In one event loop, all clients of one Airflow connection share the connection's settings, one HTTP session and one set
+of limits, from when the first client is entered until the last one is left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.batched_polls import FolderPolls
 from klap_provider.hooks.client import CHUNK, NO_ANSWER, USER_AGENT, transport_error
-from klap_provider.hooks.lookup import alook_up
+from klap_provider.hooks.lookup import aget_connection
 from klap_provider.rules.polling import ExportTarget
 from klap_provider.rules.retry import Backoff
 from klap_provider.telemetry import metrics
@@ -39,24 +39,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Requests under way at the same time, and so TCP connections, for one Airflow connection.
-IN_FLIGHT = 50
+#: Maximum number of simultaneous requests, and so of TCP connections, for one Airflow connection.
+MAX_CONCURRENT_REQUESTS = 50
 
-#: Seconds for which a 429 holds the other waits at most. The wait that got the 429 waits for as long as Klap asked.
-LONGEST_HOLD = 300.0
+#: Maximum number of seconds for which a 429 holds all other waits. The wait that got the 429 waits as long as Klap
+#: asked.
+MAX_HOLD = 300.0
 
-#: Seconds for which an idle TCP connection is kept: longer than a poll interval.
+#: Seconds for which an idle TCP connection stays open. Longer than a poll interval.
 KEEP_ALIVE = 60.0
 
 
 class KlapAsyncClient:
     """
-    The async twin of :class:`~klap_provider.hooks.client.KlapClient`; an async context manager.
+    Send GETs to Klap, like :class:`~klap_provider.hooks.client.KlapClient`. An async context manager.
 
-    :param klap_conn_id: the Airflow connection, of type ``klap``.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's. It goes with each request, so
-        that the waits for all users are one client: Klap's limits are the account's.
-    :param target: what :meth:`poll` polls. As long as this client is entered, it counts among the waits of its folder.
+    :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Clients for different users
+        share the limits, because Klap's limits apply to the account.
+    :param target: the job that :meth:`poll` polls. While this client is entered, it counts as a wait for the job's
+        folder.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class KlapAsyncClient:
         self._client = clients[self.klap_conn_id]
         self._client.users += 1
         if self._batched is not None:
-            self._client.enter(self._batched, self.on_behalf_of)
+            self._client.add_wait(self._batched, self.on_behalf_of)
         return self
 
     async def __aexit__(
@@ -88,7 +90,7 @@ class KlapAsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         if self._batched is not None:
-            self._client.leave(self._batched, self.on_behalf_of)
+            self._client.remove_wait(self._batched, self.on_behalf_of)
         self._client.users -= 1
         if not self._client.users:
             del _clients[asyncio.get_running_loop()][self.klap_conn_id]
@@ -96,13 +98,13 @@ class KlapAsyncClient:
 
     async def call(self, call: Call[T]) -> T:
         """
-        Send a GET once and return its parsed answer; the poll loop of the caller repeats it.
+        Send a GET once and return its parsed response. The caller's poll loop repeats it.
 
-        The call first waits in the queue of all polls with this connection. A POST is refused: a restart of the
+        The call first waits in the queue of all polls with this connection. A POST is refused, because a restart of the
         triggerer would send it again.
 
-        :raises KlapRateLimitError: Klap asked this client or another one for fewer requests, and that time is not over.
-        :raises KlapError: as :meth:`KlapClient.call`.
+        :raises KlapRateLimitError: Klap answered with 429, now or to another client, and the pause is not over.
+        :raises KlapError: see :meth:`KlapClient.call`.
         """
         if not call.repeatable:
             raise ValueError(f"{call} must be sent by a worker: a restarted triggerer would send it again")
@@ -110,11 +112,11 @@ class KlapAsyncClient:
 
     async def poll(self, interval: float) -> tuple[Any, float]:
         """
-        Poll the target once: by its own GET, or by one list for all exports of its folder.
+        Poll the target once: with its own GET, or with one list for all exports of its folder.
 
-        :param interval: seconds between two polls of the target.
-        :return: the answer, and how many seconds ago it was requested: one list answers for a whole interval.
-        :raises KlapError: as :meth:`call`.
+        :param interval: poll interval in seconds.
+        :return: the response, and its age in seconds. A list can be as old as the interval.
+        :raises KlapError: see :meth:`call`.
         """
         if self.target is None:
             raise ValueError("this client has no target")
@@ -127,7 +129,7 @@ class KlapAsyncClient:
 
 @dataclass(frozen=True)
 class _Account:
-    """A connection, the route to Klap, and the options of every request."""
+    """A connection, the network route to Klap, and the options of every request."""
 
     connection: KlapConnection
     route: Route
@@ -135,15 +137,15 @@ class _Account:
 
     @classmethod
     async def read(cls, klap_conn_id: str) -> Self:
-        connection = await alook_up(klap_conn_id)
-        # In threads: reading some hundred certificates takes longer than the event loop may stand still.
+        connection = await aget_connection(klap_conn_id)
+        # In threads, because reading the certificates would block the event loop for too long.
         route = await asyncio.to_thread(route_to, connection.api_url)
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
             sock_connect=connection.connect_timeout,
             sock_read=connection.read_timeout,
         )
-        # Not trust_env of aiohttp: it would also take the credentials that a ~/.netrc has for the host.
+        # Not trust_env of aiohttp: it would also send the credentials for the host in ~/.netrc.
         options: dict[str, Any] = {"timeout": timeout, "proxy": route.proxy, "allow_redirects": False}
         if f"{connection.api_url} {route.proxy}".count("https://"):
             options["ssl"] = await asyncio.to_thread(route.ssl_context)
@@ -151,7 +153,7 @@ class _Account:
 
 
 class _Client:
-    """What the clients of one connection in one event loop share."""
+    """The state that all clients of one connection share in one event loop."""
 
     def __init__(self, klap_conn_id: str) -> None:
         self.users = 0
@@ -160,25 +162,25 @@ class _Client:
         self._read_at = 0.0
         self._reading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._in_flight = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
         self._next_slot = 0.0
         self._held_until = 0.0
         self._refusals = 0
         self._folders: dict[tuple[str | None, str | None], FolderPolls] = {}
 
     def folder(self, target: ExportTarget, user: str | None) -> FolderPolls:
-        """Return the list requests for the folder of an export and for a managed user."""
+        """Return the batched polls for the folder of an export and for a managed user."""
         key = user, target.folder_id
         if key not in self._folders:
             self._folders[key] = FolderPolls(str(target.folder_id), lambda call: self.call(call, user))
         return self._folders[key]
 
-    def enter(self, target: ExportTarget, user: str | None) -> None:
-        """Count a wait among those of its folder."""
+    def add_wait(self, target: ExportTarget, user: str | None) -> None:
+        """Add a wait to those of its folder."""
         self.folder(target, user).waits[target.export_id] += 1
 
-    def leave(self, target: ExportTarget, user: str | None) -> None:
-        """Take a wait out of its folder."""
+    def remove_wait(self, target: ExportTarget, user: str | None) -> None:
+        """Remove a wait from those of its folder."""
         waits = self.folder(target, user).waits
         waits -= Counter([target.export_id])
         if not waits:
@@ -194,19 +196,23 @@ class _Client:
         try:
             return await self._queued(call, account, user)
         except (KlapRateLimitError, KlapServerError):
-            raise  # Klap has answered: the connection is right
+            raise  # Klap answered, so the connection is right
         except KlapError:
-            # The connection may have another key or host by now. A rotated key must not end thousands of waits.
+            # The key or the host may have changed. A rotated key must not end thousands of waits.
             try:
                 fresh = await self._read(since=began)
-            except Exception:  # whatever it is, there is one in hand
+            except Exception:  # then the error of the call is raised
                 fresh = account
             if fresh == account:
                 raise
         return await self._queued(call, fresh, user)
 
     async def _read(self, *, since: float) -> _Account:
-        """Return the account as Airflow had it at that time of the event loop or later."""
+        """
+        Return the account, and read it from Airflow if it was read before a given time.
+
+        :param since: time of the event loop, in seconds.
+        """
         async with self._reading:
             if self._account is None or self._read_at < since:
                 read_at = _now()
@@ -223,7 +229,8 @@ class _Client:
             held = self._held_until - _now()
             if held > 0:
                 raise KlapRateLimitError(
-                    f"{call}: not sent, as Klap answered an earlier request with 429. Next in {held:.1f} s.",
+                    f"{call} was not sent, because Klap answered an earlier request with 429. Next poll in "
+                    f"{held:.1f} s.",
                     status=429,
                     retry_after=held,
                 )
@@ -237,20 +244,20 @@ class _Client:
 
     def _hold(self, limited: KlapRateLimitError) -> None:
         """
-        Hold all requests for as long as Klap asked, or, where it did not say, for longer each time.
+        Hold all requests for as long as Klap asked, or else for longer each time.
 
-        One odd answer, such as a ``Retry-After`` of a day, must not end every wait of the triggerer.
+        The maximum is needed because a single ``Retry-After`` of a day must not end all waits of the triggerer.
         """
         now = _now()
-        if now >= self._held_until:  # once for all that were under way together
+        if now >= self._held_until:  # count simultaneous requests once
             self._refusals += 1
         delay = Backoff().delay(self._refusals, retry_after=limited.retry_after)
-        self._held_until = max(self._held_until, now + min(delay, LONGEST_HOLD))
+        self._held_until = max(self._held_until, now + min(delay, MAX_HOLD))
 
     async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=KEEP_ALIVE),
+                connector=aiohttp.TCPConnector(limit=MAX_CONCURRENT_REQUESTS, keepalive_timeout=KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
             )
@@ -265,8 +272,8 @@ class _Client:
                     body.add(chunk)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
-            never = isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            raise transport_error(call, connection, failure, sent=not never) from failure
+            sent = not isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            raise transport_error(call, connection, failure, sent=sent) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status))
         return calls.read_answer(
             call,
@@ -282,5 +289,5 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-#: By event loop, as an HTTP session belongs to one, and by connection id.
+#: By event loop, because an HTTP session belongs to one, and by connection id.
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Client]] = WeakKeyDictionary()

@@ -1,9 +1,9 @@
 """
-One list request that answers all waits for exports of one folder, in the triggerer's event loop.
+Answer all waits for the exports of one folder with one list request, in the event loop of the triggerer.
 
-In each poll interval, the first wait whose poll is due requests ``GET /exports?folder_id=…``, and that list answers the
-others, too. What the list lacks, or shows in a state that only the export's own GET can explain, is polled by its own
-GET in that interval. After a failed list, each export is polled by its own GET for that interval.
+In each poll interval, the first wait whose poll is due requests ``GET /exports?folder_id=…``. The list answers the
+other waits, too. An export is polled with its own GET if the list lacks it, if the list shows a status that only the
+export's own GET can explain, or if the list request failed.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a list request may take; it is also given up when the poll interval is over.
-PATIENCE = 10.0
+#: Maximum number of seconds that a list request may take. The poll interval limits it, too.
+LIST_TIMEOUT = 10.0
 
 
 class FolderPolls:
     """
     The list requests for one folder and one managed user.
 
-    :param folder_id: Klap's id.
-    :param send: sends a call, and returns its parsed answer.
+    :param folder_id: id of the folder at Klap.
+    :param send: sends a call, and returns its parsed response.
     """
 
     def __init__(self, folder_id: str, send: Callable[[Call[list[Export]]], Awaitable[list[Export]]]) -> None:
-        #: How many waits there are, by export id.
+        #: Number of waits by export id.
         self.waits: Counter[str] = Counter()
         self._folder_id = folder_id
         self._send = send
@@ -55,10 +55,10 @@ class FolderPolls:
 
     async def poll(self, target: ExportTarget, interval: float) -> tuple[Export, float] | None:
         """
-        Return the export as the list of this interval shows it, and the age of that list in seconds.
+        Return the export from the list of this interval, and the age of that list in seconds.
 
-        :param interval: seconds for which a list counts.
-        :return: None if the export is to be polled by its own GET.
+        :param interval: seconds for which a list is used.
+        :return: None if the export must be polled with its own GET.
         """
         async with self._lock:
             loop = asyncio.get_running_loop()
@@ -66,22 +66,22 @@ class FolderPolls:
                 if self.waits.total() < 2:
                     return None
                 self._listed, self._listed_at = {}, loop.time()
-                await self._list(min(PATIENCE, interval))
+                await self._list(min(LIST_TIMEOUT, interval))
             export = target.among(self._listed)
             return None if export is None else (export, loop.time() - self._listed_at)
 
-    async def _list(self, patience: float) -> None:
+    async def _list(self, seconds: float) -> None:
         call = calls.list_exports(folder_id=self._folder_id, ids=set(self.waits))
         problem = ""
         try:
-            async with timeout(patience):
+            async with timeout(seconds):
                 self._listed = {export.id: export for export in await self._send(call)}
         except asyncio.TimeoutError:
-            problem = f"{call}: no answer within {patience:g} s."
+            problem = f"{call}: no response within {seconds:g} s."
         except KlapError as failure:
             problem = str(failure)
         if problem and not self._failed:
-            log.info("%s Each export of the folder is polled by its own GET.", problem)
+            log.info("%s Each export of the folder is polled with its own GET.", problem)
         elif self._failed and not problem:
-            log.info("%s works again: one list answers all waits for exports of the folder.", call)
+            log.info("%s succeeds again, and answers all waits for exports of the folder.", call)
         self._failed = bool(problem)

@@ -1,12 +1,11 @@
 """
-Carrying out the calls of :mod:`klap_provider.api.calls` with requests. :mod:`klap_provider.hooks.async_client` has the
-async twin.
+Send the calls of :mod:`klap_provider.api.calls` from tasks, with requests.
 
-Both send nothing of the connection's Extra, wait no longer than its timeouts, follow no redirect, and repeat a call
-only where :mod:`klap_provider.rules.retry` allows it.
+Like :mod:`klap_provider.hooks.async_client`, it sends nothing of the connection's Extra, follows no redirects, and
+repeats a call only if :mod:`klap_provider.rules.retry` allows it.
 
-This is what the tasks use. :class:`~klap_provider.hooks.KlapHook` is the same as a hook of Airflow's; the HTTP provider
-that it builds on loads aiohttp, for a tenth of a second (where no bytecode is kept, a third) at each start of a task.
+Tasks do not use :class:`~klap_provider.hooks.KlapHook`, because the HTTP provider loads aiohttp, which takes 0.1 to
+0.3 s at each start of a task.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerErr
 from klap_provider.files.network import OverdueError, route_to, within
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.deadline_adapter import DeadlineAdapter, TooLateError
-from klap_provider.hooks.lookup import look_up
+from klap_provider.hooks.lookup import get_connection
 from klap_provider.rules.retry import Backoff, next_attempt_in
 from klap_provider.telemetry import metrics
 
@@ -41,20 +40,20 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = f"airflow-provider-klap/{__version__}"
 
-#: Bytes of an answer that are read at a time.
+#: Bytes of a response that are read at a time.
 CHUNK = 64 * 1024
 
-#: In metrics, in place of the HTTP status.
+#: HTTP status in the metrics if there was no response.
 NO_ANSWER = "none"
 
 
 class KlapClient:
     """
-    Talk to the Klap API.
+    Send calls to the Klap API.
 
-    :param klap_conn_id: the Airflow connection, of type ``klap``.
-    :param on_behalf_of: id of the managed user to act for. Default: the connection's.
-    :param backoff: how often a call is repeated, where it may be. Default: 4 attempts within about 10 s.
+    :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``.
+    :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
+    :param backoff: how often a call is repeated after a transient error. Default: 4 attempts within about 10 s.
     """
 
     def __init__(
@@ -71,17 +70,17 @@ class KlapClient:
     @cached_property
     def connection(self) -> KlapConnection:
         """
-        The connection, looked up once and checked, for the user that this client acts for.
+        The checked connection, with the managed user of this client. It is read once.
 
-        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
-        :raises KlapInputError: ``on_behalf_of`` is no id.
-        :raises KlapLookUpError: Airflow cannot say just now.
+        :raises KlapConfigError: the connection is missing, has no key, or has a wrong setting.
+        :raises KlapInputError: ``on_behalf_of`` is not an id.
+        :raises KlapLookUpError: a secrets backend did not answer.
         """
-        return look_up(self.klap_conn_id).acting_for(self.on_behalf_of)
+        return get_connection(self.klap_conn_id).acting_for(self.on_behalf_of)
 
     @cached_property
     def session(self) -> requests.Session:
-        """The one session, with the key."""
+        """The HTTP session, with the API key."""
         return self._new_session()
 
     def _new_session(self) -> requests.Session:
@@ -89,7 +88,7 @@ class KlapClient:
         session.headers.update({**self.connection.headers, "User-Agent": USER_AGENT})
         session.auth = _keep_authorization
         route = route_to(self.connection.api_url)
-        session.trust_env = False  # the route has it, as the triggerer's
+        session.trust_env = False  # route_to has read the environment
         session.verify = route.trust_store
         if route.proxy:
             session.proxies = {"http": route.proxy, "https": route.proxy}
@@ -97,7 +96,7 @@ class KlapClient:
 
     @property
     def timeout(self) -> tuple[float, float]:
-        """Seconds to wait for a connection, and for an answer."""
+        """Seconds to wait for a connection, and for a response."""
         return self.connection.connect_timeout, self.connection.read_timeout
 
     def call(
@@ -109,20 +108,21 @@ class KlapClient:
         within: float | None = None,
     ) -> T:
         """
-        Carry out an API call and return its parsed answer.
+        Send an API call and return its parsed response.
 
-        :param backoff: instead of the hook's own.
-        :param until: seconds since the epoch after which it is not sent any more, whatever has held it up; it goes
-            out on a connection of its own.
-        :param within: seconds after which an attempt is given up, whatever comes in meanwhile. Default, and for a GET
-            the most: the connection's timeouts together, as in the triggerer.
+        :param call: the call, from :mod:`klap_provider.api.calls`.
+        :param backoff: how often the call is repeated. Default: the value of this client.
+        :param until: deadline for sending, in seconds since the epoch. The call is then sent on a connection of its
+            own. Default: no deadline.
+        :param within: maximum number of seconds of one attempt. Default, and maximum for a GET: the sum of the
+            connection's timeouts.
         :raises KlapConfigError: the connection cannot be used.
-        :raises KlapTransportError: there was no answer.
-        :raises KlapResponseError: there was one, but not the one that was asked for.
+        :raises KlapTransportError: there was no response.
+        :raises KlapResponseError: the response is an error, or not valid.
         """
         backoff = backoff or self.backoff
-        longest = sum(self.timeout)
-        seconds = longest if within is None else min(within, longest) if call.repeatable else within
+        default = sum(self.timeout)
+        seconds = default if within is None else min(within, default) if call.repeatable else within
         for attempt in range(1, backoff.attempts + 1):
             try:
                 if until is not None:
@@ -130,15 +130,15 @@ class KlapClient:
                 return self._send_within(call, seconds)
             except TooLateError as late:
                 raise KlapConnectionError(
-                    f"{call} was not sent: it is {late.seconds:.0f} s too late for it. The machine, or Klap's answers "
-                    "to earlier attempts, took too long."
+                    f"{call} was not sent, because its deadline passed {late.seconds:.0f} s ago. The machine was too "
+                    "slow, or earlier attempts took too long."
                 ) from None
             except KlapError as failure:
                 delay = next_attempt_in(failure, repeatable=call.repeatable, attempt=attempt, backoff=backoff)
                 if delay is None:
                     raise
                 metrics.count(metrics.API_RETRIES, endpoint=call.name)
-                log.warning("Attempt %d of %d: %s Next in %.1f s.", attempt, backoff.attempts, failure, delay)
+                log.warning("Attempt %d of %d failed: %s Next in %.1f s.", attempt, backoff.attempts, failure, delay)
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
 
@@ -149,15 +149,15 @@ class KlapClient:
             return self._send_within(call, seconds, session)
 
     def _send_within(self, call: Call[T], seconds: float, session: requests.Session | None = None) -> T:
-        connection = self.connection  # Airflow is asked for it in this thread
+        connection = self.connection  # must be read from Airflow in this thread
         try:
             return within(seconds, lambda: self._send(call, session))
         except OverdueError:
             if session is None:
-                self.__dict__.pop("session", None)  # it stays with the thread that hangs
+                self.__dict__.pop("session", None)  # the thread that hangs still uses it
             raise KlapNoAnswerError(
-                f"{call}: no answer from {connection.api_url} within {seconds:.0f} s (connect_timeout and "
-                f"read_timeout of the connection {connection.conn_id!r}, or what is left until a deadline)."
+                f"{call}: no response from {connection.api_url} within {seconds:.0f} s (connect_timeout and "
+                f"read_timeout of the connection {connection.conn_id!r}, or the time until a deadline)."
             ) from None
 
     def _send(self, call: Call[T], session: requests.Session | None = None) -> T:
@@ -174,18 +174,18 @@ class KlapClient:
                 body = calls.Body(call, response.status_code)
                 for chunk in response.iter_content(CHUNK):
                     body.add(chunk)
-        except (requests.RequestException, UnicodeError) as failure:  # of a Location that is no text
+        except (requests.RequestException, UnicodeError) as failure:  # UnicodeError: the header Location is not text
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
-            raise transport_error(call, self.connection, failure, sent=not _never_connected(failure)) from failure
+            raise transport_error(call, self.connection, failure, sent=not _failed_to_connect(failure)) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
         return self.read(call, response, bytes(body.octets))
 
     def read(self, call: Call[T], response: requests.Response, body: bytes | None = None) -> T:
         """
-        Return the parsed answer.
+        Return the parsed response.
 
-        :param body: of a response whose body has been read. Default: it is read.
-        :raises KlapResponseError: it is not the one that was asked for.
+        :param body: body of the response, if it was read before. Default: read it.
+        :raises KlapResponseError: the response is an error, or not valid.
         """
         return calls.read_answer(
             call,
@@ -198,12 +198,12 @@ class KlapClient:
 
 
 def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from replacing the API key by what a ~/.netrc has for the host."""
+    """Keep requests from replacing the API key with the credentials for the host in ~/.netrc."""
     return request
 
 
-def _never_connected(failure: Exception) -> bool:
-    """Whether requests failed before anything can have been sent; in doubt, no."""
+def _failed_to_connect(failure: Exception) -> bool:
+    """Return whether the request certainly failed before anything was sent."""
     if isinstance(failure, requests.ConnectTimeout | requests.exceptions.InvalidURL):
         return True
     reason = getattr(failure.args[0] if failure.args else None, "reason", None)
@@ -218,15 +218,15 @@ def transport_error(
     call: Call[Any], connection: KlapConnection, failure: BaseException, *, sent: bool
 ) -> KlapTransportError:
     """
-    Return the error for a call that got no answer.
+    Return the error for a call without a response.
 
     :param sent: whether the request may have reached Klap.
     """
     cause = type(failure).__name__
     if sent:
         return KlapNoAnswerError(
-            f"{call}: no answer from {connection.api_url} within its time ({cause}; "
-            f"read_timeout of the connection {connection.conn_id!r} is {connection.read_timeout:g} s)."
+            f"{call}: no response from {connection.api_url} ({cause}). The read_timeout of the connection "
+            f"{connection.conn_id!r} is {connection.read_timeout:g} s."
         )
     return KlapConnectionError(
         f"{call}: {connection.api_url} cannot be reached ({cause}). Check the network and the Host of the "

@@ -1,4 +1,4 @@
-"""What an Airflow connection of type ``klap`` says. Nothing here loads an HTTP library."""
+"""The settings of an Airflow connection of type ``klap``. Loads no HTTP library."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CONN_TYPE = "klap"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 
-#: Of all waits in one triggerer. Klap documents a poll of each export every 15 s: this serves 750 of them.
+#: For all waits in one triggerer. Enough for 750 exports, each polled every 15 s, as Klap documents.
 REQUESTS_PER_SECOND = 50.0
 
 
 class AirflowConnection(Protocol):
-    """The fields that are read of ``airflow.sdk.Connection``."""
+    """The fields of ``airflow.sdk.Connection`` that are read."""
 
     conn_type: str | None
     host: str | None
@@ -38,25 +38,26 @@ class AirflowConnection(Protocol):
 @dataclass(frozen=True)
 class KlapConnection:
     """
-    A connection, checked.
+    A checked connection.
 
-    :param conn_id: its Airflow id, for messages.
-    :param api_url: base URL, without a slash at the end.
-    :param api_key: secret; not part of the representation.
-    :param connect_timeout: seconds to wait for a connection.
-    :param read_timeout: seconds to wait for an answer, or between two pieces of one.
-    :param player_url: address to which a project id is appended for a preview.
-    :param app_url: address to which a folder id is appended to open it in Klap's own app.
-    :param embed_url: address to which a project id is appended for a player to embed.
-    :param on_behalf_of: managed user to act for, sent as ``X-On-Behalf-Of``.
-    :param external_access_token: secret that opens embedded players; not part of the representation.
-    :param destination: where the shorts of a run go that names no destination: an absolute path, or a URL of Airflow's
-        object storage.
-    :param price_input_video: US dollars that Klap bills for it, as the following. None: see
-        :class:`~klap_provider.rules.cost.Prices`.
-    :param poke_interval: seconds between two polls of a job; None: the default of the kind of job.
-    :param first_poll: seconds from the submission of a job to the first poll; None: twice the interval.
-    :param requests_per_second: maximum of all waits in one triggerer.
+    :param conn_id: id of the Airflow connection.
+    :param api_url: base URL of Klap's API, without a slash at the end.
+    :param api_key: the API key, which ``repr`` does not show.
+    :param connect_timeout: seconds to wait for a connection. Default 10.
+    :param read_timeout: seconds to wait for a response, or for the next part of one. Default 60.
+    :param player_url: address of the player for previews, without the project id.
+    :param app_url: address of a folder in Klap's own app, without the folder id.
+    :param embed_url: address of the player for embedding, without the project id.
+    :param on_behalf_of: id of the managed user to act for, sent as ``X-On-Behalf-Of``. Default: none.
+    :param external_access_token: token that opens embedded players, which ``repr`` does not show. Default: none.
+    :param destination: default destination of runs: an absolute path, or a URL of Airflow's object storage.
+    :param price_input_video: price of an input video in US dollars. Default: an estimated price, see
+        :class:`~klap_provider.rules.cost.Prices`. The same applies to the following two.
+    :param price_generated_short: price of a generated short.
+    :param price_export: price of an export.
+    :param poke_interval: poll interval of jobs in seconds. Default: that of the kind of job.
+    :param first_poll: seconds from the submission of a job to the first poll. Default: twice the interval.
+    :param requests_per_second: maximum for all waits in one triggerer. Default 50.
     """
 
     conn_id: str
@@ -80,19 +81,18 @@ class KlapConnection:
     @classmethod
     def read(cls, conn_id: str, conn: AirflowConnection) -> KlapConnection:
         """
-        Check a connection as Airflow stores it.
+        Check an Airflow connection, and return its settings.
 
-        Of its Extra only the fields of the connection form are read; no other becomes anything, in particular no HTTP
-        header.
+        Only the fields of the connection form are read from its Extra. In particular, no field becomes an HTTP header.
 
-        :raises KlapConfigError: names the setting that is missing or wrong.
+        :raises KlapConfigError: a setting is missing or wrong. The message names it.
         """
         if conn.conn_type != CONN_TYPE:
             raise KlapConfigError(
-                f"The connection {conn_id!r} is of type {conn.conn_type!r}. Its password is not sent to Klap: name one "
-                f"of type {CONN_TYPE!r}."
+                f"The connection {conn_id!r} is of type {conn.conn_type!r}, so its password is not sent to Klap. Set "
+                f"klap_conn_id to a connection of type {CONN_TYPE!r}."
             )
-        extra = _decoded(conn_id, conn.extra)
+        extra = _parse_extra(conn_id, conn.extra)
         key = (conn.password or "").strip()
         if not key:
             raise KlapConfigError(
@@ -100,12 +100,13 @@ class KlapConnection:
             )
         if len(key) < SHORTEST_SECRET:
             raise KlapConfigError(
-                f"The API key of the connection {conn_id!r} (its Password) has less than {SHORTEST_SECRET} characters, "
-                "too few for one: part of it is missing."
+                f"The API key of the connection {conn_id!r} (its Password) is incomplete: it has less than "
+                f"{SHORTEST_SECRET} characters. Copy the whole key from Klap."
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise KlapConfigError(
-                f"The API key of the connection {conn_id!r} (its Password) has characters that no key has."
+                f"The API key of the connection {conn_id!r} (its Password) has characters that no key has. Copy the "
+                "key from Klap again."
             )
         return cls(
             conn_id=conn_id,
@@ -118,7 +119,7 @@ class KlapConnection:
             embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
             on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
             external_access_token=_token(conn_id, extra.get("external_access_token")),
-            destination=_place(conn_id, extra.get("destination")),
+            destination=_destination(conn_id, extra.get("destination")),
             price_input_video=_price(conn_id, extra, "price_input_video"),
             price_generated_short=_price(conn_id, extra, "price_generated_short"),
             price_export=_price(conn_id, extra, "price_export"),
@@ -129,9 +130,10 @@ class KlapConnection:
 
     def acting_for(self, user: str | None) -> KlapConnection:
         """
-        Return the connection with another managed user to act for; None or empty: its own.
+        Return the connection for another managed user.
 
-        :raises KlapInputError: this is no id of a user.
+        :param user: id of the user. None or empty: that of the connection.
+        :raises KlapInputError: ``user`` is not an id.
         """
         user = str(user or "").strip()
         if not _fits_header(user):
@@ -150,18 +152,18 @@ class KlapConnection:
 
     @property
     def prices(self) -> Prices:
-        """What Klap bills this account, as far as somebody has said."""
-        told = {
+        """The prices of this account, estimated where the connection has none."""
+        given = {
             "input_video": self.price_input_video,
             "generated_short": self.price_generated_short,
             "export": self.price_export,
         }
-        known = {name: price for name, price in told.items() if price is not None}
-        return Prices(**known, estimated=len(known) < len(told))
+        known = {name: price for name, price in given.items() if price is not None}
+        return Prices(**known, estimated=len(known) < len(given))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no answer's words may have in them."""
+        """Secrets to remove from the text of responses."""
         return (self.api_key, self.external_access_token) if self.external_access_token else (self.api_key,)
 
 
@@ -189,7 +191,7 @@ def _rate(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> 
 
 
 def _number(value: Any) -> float:
-    """Return a number, or one that is in no range."""
+    """Return the number, or -1 for other values, because no range includes -1."""
     try:
         return float(str(value))
     except ValueError:
@@ -203,7 +205,7 @@ def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:
     try:
         price = Decimal(str(value))
         fits = 0 <= price <= 1000
-    except ArithmeticError:  # no number, or one that compares with none
+    except ArithmeticError:  # not a number, or NaN
         fits = False
     if not fits:
         raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes US dollars, 0 to 1000.")
@@ -214,8 +216,8 @@ def _token(conn_id: str, value: Any) -> str | None:
     token = str(value or "").strip()
     if 0 < len(token) < SHORTEST_SECRET:
         raise KlapConfigError(
-            f"external_access_token of the connection {conn_id!r} has less than {SHORTEST_SECRET} characters, too few "
-            "for one."
+            f"external_access_token of the connection {conn_id!r} is incomplete: it has less than {SHORTEST_SECRET} "
+            "characters. Copy the whole token from Klap."
         )
     return token or None
 
@@ -229,34 +231,34 @@ def _user(conn_id: str, value: Any) -> str | None:
     return user or None
 
 
-def _place(conn_id: str, value: Any) -> str | None:
-    place = str(value or "").strip()
-    if place and not place.startswith("/") and not place.partition("://")[2]:
+def _destination(conn_id: str, value: Any) -> str | None:
+    destination = str(value or "").strip()
+    if destination and not destination.startswith("/") and not destination.partition("://")[2]:
         raise KlapConfigError(
             f"destination of the connection {conn_id!r} is {value!r}; it takes an absolute path or a URL such as "
             "s3://conn_id@bucket/path."
         )
-    return place or None
+    return destination or None
 
 
 def _fits_header(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def _decoded(conn_id: str, extra: Any) -> Mapping[str, Any]:
-    # Not conn.extra_dejson: it tells the supervisor what to mask, for which an event loop must not wait, and its
-    # async form is new in Airflow 3.3.2. The whole Extra was masked when Airflow brought the connection.
-    found = extra  # decoded, from some secrets backends
+def _parse_extra(conn_id: str, extra: Any) -> Mapping[str, Any]:
+    # Not conn.extra_dejson: it sends secrets to the supervisor, which blocks an event loop, and its async form is new
+    # in Airflow 3.3.2. Airflow has masked the whole Extra already.
+    fields = extra  # some secrets backends return it parsed
     if isinstance(extra, str):
         try:
-            found = json.loads(extra.strip() or "null")
+            fields = json.loads(extra.strip() or "null")
         except ValueError:
-            found = extra
-    if found is None:
+            fields = extra
+    if fields is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise KlapConfigError(
             f"The Extra of the connection {conn_id!r} is not a JSON object. Write it as an object, such as "
             '{"destination": "s3://conn_id@bucket/path"}, or leave it empty.'
         )
-    return found
+    return fields

@@ -1,10 +1,10 @@
 """
 A transport for requests that sends nothing after a deadline.
 
-A process can stop between any two instructions: the machine is overloaded, suspended or moved. When it continues,
-another process may have taken over, and a paid request must not go out any more. So the clock is read each time that
-bytes are about to be written to the socket, on a connection that serves this one request. A request whose body is too
-late stays incomplete, and Klap does not carry it out.
+A process can stop at any time, for example on a suspended machine. When it continues, another process may have taken
+over, and must be the only one to send the paid request. So the clock is read before each write to the socket. The
+connection serves only this request. If the deadline passes before the body is sent, the request is incomplete, and Klap
+does not process it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 class TooLateError(Exception):
     """
-    The request was not sent.
+    The request was not sent, because its deadline has passed.
 
-    :param seconds: how much too late it was.
+    :param seconds: seconds since the deadline.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -60,12 +60,12 @@ class DeadlineAdapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of connections."""
+        """Create the connection pools."""
         super().init_poolmanager(*args, **kwargs)
         self._with_deadline(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
-        """Return the pools of connections through a proxy."""
+        """Return the connection pools for a proxy."""
         return self._with_deadline(super().proxy_manager_for(*args, **kwargs))
 
     def _with_deadline(self, manager: PoolManager) -> PoolManager:

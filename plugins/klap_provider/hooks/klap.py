@@ -1,4 +1,4 @@
-"""KlapHook: the Klap API as a hook of Airflow's."""
+"""KlapHook: the Airflow hook for the Klap API."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: An id of the right form that no task has: asking for it tells whether the key is good, and starts nothing.
-NO_TASK = "connectiontest00"
+#: A valid id that no task has. Requesting this task tests the API key and starts nothing.
+TEST_TASK_ID = "connectiontest00"
 
 
 class KlapHook(HttpHook):
@@ -88,9 +88,9 @@ class KlapHook(HttpHook):
 
     def check_response(self, response: requests.Response) -> None:
         """
-        Raise for everything but a 2xx, without logging the body.
+        Raise an error unless the status is 2xx. The body is not logged.
 
-        :raises KlapResponseError: the subclass says what went wrong.
+        :raises KlapResponseError: the subclass depends on the status.
         """
         any_answer: Call[Any] = calls.Call(response.request.method or "", response.request.path_url, lambda _: None)
         self.client.read(any_answer, response)
@@ -150,14 +150,14 @@ class KlapHook(HttpHook):
         :return: whether the connection works, and a message for the user.
         """
         try:
-            self.call(calls.get_task(NO_TASK), backoff=Backoff(attempts=1))
+            self.call(calls.get_task(TEST_TASK_ID), backoff=Backoff(attempts=1))
         except KlapNotFoundError:
-            pass  # the key is good
+            pass  # Klap accepts the key
         except KlapAuthError:
-            return False, f"{self.connection.api_url} does not accept the API key (the connection's Password)"
+            return False, f"{self.connection.api_url} refuses the API key: check the Password of the connection"
         except KlapAnswerError as odd:
             if odd.status == HTTPStatus.NOT_FOUND:
-                return False, f"{self.connection.api_url} is some web site, not Klap's API: check the connection's Host"
+                return False, f"{self.connection.api_url} is not Klap's API: check the Host of the connection"
             return False, str(odd)
         except KlapError as failure:
             return False, str(failure)
@@ -169,7 +169,7 @@ class KlapHook(HttpHook):
         if not destination:
             return True, good
         if is_local(destination):
-            return True, f"{good}. Not tried from here: {destination}, a folder that all workers must share"
+            return True, f"{good}. Not tested: {destination}, a folder that all workers must share"
         try:
             check_destination(destination)
         except KlapError as failure:

@@ -1,4 +1,4 @@
-"""Asking Airflow for a connection of type ``klap``, and telling one that is not there from one that it cannot read."""
+"""Read a connection of type ``klap`` from Airflow, and tell a missing one from a secrets backend that failed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from klap_provider.errors import KlapConfigError, KlapError, KlapLookUpError
 from klap_provider.hooks.connection import KlapConnection
 
 
-def look_up(klap_conn_id: str) -> KlapConnection:
+def get_connection(klap_conn_id: str) -> KlapConnection:
     """
-    Return a connection, checked.
+    Return a checked connection.
 
-    :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
-    :raises KlapLookUpError: Airflow cannot say just now.
+    :raises KlapConfigError: the connection is missing, has no key, or has a wrong setting.
+    :raises KlapLookUpError: a secrets backend did not answer.
     """
     try:
         conn = BaseHook.get_connection(klap_conn_id)
@@ -24,22 +24,22 @@ def look_up(klap_conn_id: str) -> KlapConnection:
     return KlapConnection.read(klap_conn_id, conn)
 
 
-async def alook_up(klap_conn_id: str) -> KlapConnection:
-    """Return the same, in an event loop."""
+async def aget_connection(klap_conn_id: str) -> KlapConnection:
+    """Return a checked connection, like :func:`get_connection`, in an event loop."""
     from asgiref.sync import sync_to_async
 
     try:
         conn = await BaseHook.aget_connection(klap_conn_id)
     except AirflowNotFoundException:
-        # As Airflow does with a backend that has no async form: it may talk to the triggerer's own event loop.
+        # sync_to_async, as in Airflow: a backend without async methods may use the event loop of the triggerer.
         raise _missing(klap_conn_id, await sync_to_async(unresponsive_backend)(klap_conn_id)) from None
     return KlapConnection.read(klap_conn_id, conn)
 
 
-def _missing(conn_id: str, silent: str | None) -> KlapError:
-    if silent:
-        return KlapLookUpError(conn_id, silent)
+def _missing(conn_id: str, failed_backend: str | None) -> KlapError:
+    if failed_backend:
+        return KlapLookUpError(conn_id, failed_backend)
     return KlapConfigError(
-        f"There is no Airflow connection {conn_id!r}. Create one of type Klap with your API key as its Password, or "
-        "name another one with klap_conn_id."
+        f"There is no Airflow connection {conn_id!r}. Create a connection of type Klap with your API key as its "
+        "Password, or set klap_conn_id to another connection."
     )

@@ -1,4 +1,4 @@
-"""The asset event of a run that delivered all its shorts."""
+"""Record the asset event of a run that delivered all its shorts."""
 
 from __future__ import annotations
 
@@ -21,35 +21,40 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which the first event of an asset is waited for, if another run is about to record it.
-PATIENCE = 30
+#: Seconds to wait for another run that is about to record the first event of the asset.
+FIRST_EVENT_TIMEOUT = 30
 
 
 def record(context: Context, alias: str, destination: str, event: ShortsEvent) -> None:
     """
-    Have Airflow record an event of the asset that a destination is, when the task has succeeded.
+    Add an event of the destination's asset to the task. Airflow records it when the task succeeds.
 
-    To be called last. If several runs are the first to deliver to a destination, one records its event, and the others
-    wait here for it: Airflow fails all but one of them if they end at the same moment (see :func:`has_asset`).
+    Call this last. If several runs are the first to deliver to a destination, one records its event, and the others
+    wait for it here: Airflow would fail all but one of them if they ended at the same moment (see :func:`has_asset`).
+
+    :param alias: name of the asset alias.
+    :param destination: folder or URL that the run delivered to.
+    :param event: ``extra`` of the event.
     """
     from klap_provider.files.storage import asset_uri
 
     uri = asset_uri(destination)
     try:
         _wait_for_first_event(alias, uri)
-    except Exception as failure:  # most likely no other run is the first at this moment
-        log.info("It is not known whether another run delivers there for the first time: %s", type(failure).__name__)
+    except Exception as failure:  # another run rarely records the first event at the same moment
+        log.info("Airflow did not say whether the asset %s exists: %s", uri, type(failure).__name__)
     context["outlet_events"][AssetAlias(alias)].add(Asset(uri=uri), extra=cast("dict[str, JsonValue]", event))
 
 
 def _wait_for_first_event(alias: str, uri: str) -> None:
+    """Work around the defect of Airflow that :func:`has_asset` describes. Delete both together."""
     store, entry = asset_store(LEDGER), event_entry(alias, uri)
-    if store.get(entry) is not None:  # Airflow can only be asked for all assets of the alias, and they become more
+    if store.get(entry) is not None:  # has_asset reads all assets of the alias, and their number grows
         return
     claim = Claim(store, entry, uuid.uuid4().hex)
     if claim.enter() and claim.hold():
         return
-    for _ in range(PATIENCE):
+    for _ in range(FIRST_EVENT_TIMEOUT):
         if has_asset(alias, uri):
             store.set(entry, {"version": VERSION})
             return

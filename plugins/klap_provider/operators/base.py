@@ -1,4 +1,4 @@
-"""What the operators and sensors have in common: the connection, the retries, and a failure that can be read."""
+"""The base of all operators and sensors: connection, retries, template rendering and failure reports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.sdk.exceptions import (
@@ -23,8 +24,8 @@ from klap_provider.airflow_internals.tasks import is_unmapped
 from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
-from klap_provider.operators.pull_once import pull, pulling_once, unreadable
 from klap_provider.operators.retry_policy import KlapRetryPolicy
+from klap_provider.operators.xcom_pull import cache_pulls, pull, unreadable_xcom
 from klap_provider.rules import polling, retry
 from klap_provider.rules.conf_validation import require_known
 from klap_provider.xcoms import ERROR_KEY, Failure, OpenDecision
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from klap_provider.files.storage import Writer
     from klap_provider.hooks.client import KlapClient
     from klap_provider.hooks.connection import KlapConnection
-    from klap_provider.operators.pull_once import PullsOnce
+    from klap_provider.operators.xcom_pull import CachedPulls
     from klap_provider.rules.polling import Done, PollAgain, PollState, Target
     from klap_provider.xcoms import Submitted
 
@@ -47,29 +48,29 @@ SelfT = TypeVar("SelfT", bound="KlapOperator")
 
 log = logging.getLogger(__name__)
 
-#: What a task ends with that has not failed.
-NO_FAILURES = (AirflowSkipException, AirflowRescheduleException)
+#: Exceptions that end a task without a failure.
+NOT_FAILURES = (AirflowSkipException, AirflowRescheduleException)
 
-#: Characters of a short's name that Airflow's lists show.
-LONGEST_NAME = 200
+#: Maximum length of a short's name in the map index. Airflow's database takes 250 characters.
+MAX_NAME_LENGTH = 200
 
-#: Characters that are left of what is none of this package's errors.
-LONGEST_REASON = 500
+#: Maximum length of the text of an exception that is not from this package.
+MAX_CAUSE_LENGTH = 500
 
 
 def reports_failure(
     execute: Callable[Concatenate[SelfT, Context, P], R],
 ) -> Callable[Concatenate[SelfT, Context, P], R]:
-    """Leave an XCom that says why the task failed, so that who joins behind it can name the reason."""
+    """Push the XCom ``klap_error`` if the task fails, so that later tasks and the UI can show the reason."""
 
     @functools.wraps(execute)
     def wrapper(self: SelfT, context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             result = execute(self, context, *args, **kwargs)
-        except NO_FAILURES:
+        except NOT_FAILURES:
             raise
         except (Exception, AirflowTaskTimeout) as failure:
-            leave_reason(context, failure, self.project_id)
+            push_error(context, failure, self.project_id)
             raise
         self.has_executed = True
         return result
@@ -77,26 +78,44 @@ def reports_failure(
     return cast("Callable[Concatenate[SelfT, Context, P], R]", wrapper)
 
 
-def leave_reason(context: Context, failure: BaseException, project_id: str | None) -> None:
-    """Leave the XCom ``klap_error``; what fails here is logged, as the task fails anyway."""
+def push_error(context: Context, failure: BaseException, project_id: str | None) -> None:
+    """Push the XCom ``klap_error``. If that fails, log it: the task fails anyway."""
     try:
-        context["ti"].xcom_push(key=ERROR_KEY, value=_said_of(failure, project_id))
+        context["ti"].xcom_push(key=ERROR_KEY, value=_to_failure(failure, project_id))
     except Exception:
-        log.exception("The reason of the failure could not be left: %s", failure)
+        log.exception("The XCom klap_error could not be written. The reason of the failure: %s", failure)
 
 
-def _said_of(failure: BaseException, project_id: str | None) -> Failure:
-    kind, words = type(failure).__name__, str(failure)
+def _to_failure(failure: BaseException, project_id: str | None) -> Failure:
+    text = str(failure)
     if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
-        words = redaction.without_secrets(f"{kind}: {words}")[:LONGEST_REASON]
-    said: Failure = {"error": words, "type": kind, "project_id": project_id}
+        text = cause_of(failure)
+    result: Failure = {"error": text, "type": type(failure).__name__, "project_id": project_id}
     if isinstance(failure, KlapError) and failure.paid:
-        said["paid"] = failure.paid
+        result["paid"] = failure.paid
     if isinstance(failure, KlapError) and failure.open_decision is not None:
-        said["open_decision"] = cast(
+        result["open_decision"] = cast(
             "OpenDecision", {**failure.open_decision._asdict(), "jobs": [*failure.open_decision.jobs]}
         )
-    return said
+    return result
+
+
+def cause_of(failure: BaseException) -> str:
+    """Return the type and the text of an exception, shortened and without secrets."""
+    return redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:MAX_CAUSE_LENGTH]
+
+
+@contextmanager
+def log_failure(step: str) -> Iterator[None]:
+    """
+    Log an exception instead of raising it, in a step that must not fail a task that has paid or delivered.
+
+    :param step: what is done, as the subject of a sentence.
+    """
+    try:
+        yield
+    except Exception as failure:
+        log.warning("%s failed, and the task continues without it: %s: %s", step, type(failure).__name__, failure)
 
 
 class KlapOperator(HooksRendering):
@@ -111,21 +130,22 @@ class KlapOperator(HooksRendering):
 
     ui_color = "#ece4ff"
 
-    #: The short that a task is about, if it is about one; shown as the map index and named in the manifest.
+    #: The short that the task works on, if any. Shown as the map index and named in the manifest.
     project_id: str | None = None
     folder_id: str | None = None
     short_name: str | None = None
 
-    #: Where its videos go, of a task that delivers or sees to it that there can be delivered.
+    #: Where the videos are delivered. Only set by tasks that deliver or that check the destination.
     destination: str | None = None
 
-    #: The task that submitted the video of the run, of a task that delivers.
+    #: Id of the task that submitted the run's video. Only set by tasks that deliver.
     submit_task_id: str | None = None
 
-    #: Whether it has ended well, and only its result is still to be stored.
+    #: Whether ``execute`` has succeeded. Airflow may still fail to store the result.
     has_executed = False
 
-    _words_of_author: frozenset[str] = frozenset()
+    #: Parameters whose values are constants in the Dag file. They need no entry in an allowlist.
+    _static_params: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -141,34 +161,34 @@ class KlapOperator(HooksRendering):
 
     def around_rendering(self, context: Context, render: Callable[[Context], None]) -> None:
         """
-        Render the template fields; mask the secrets in them before Airflow stores them.
+        Render the template fields, and mask the secrets in them before Airflow stores them.
 
-        :raises KlapTemplateError: a field could not be filled in; left as ``klap_error``.
+        :raises KlapTemplateError: a field could not be rendered. The XCom ``klap_error`` has the reason.
         """
         templates = {name: getattr(self, name) for name in self.template_fields}
-        pulling, pulls = pulling_once(context)
+        cached_context, pulls = cache_pulls(context)
         try:
-            render(pulling)
-        except (*NO_FAILURES, AirflowRuntimeError, KlapError):  # Airflow's API failed: that may pass
+            render(cached_context)
+        except (*NOT_FAILURES, AirflowRuntimeError, KlapError):  # Airflow's API failed, which can be transient
             raise
         except Exception as failure:
-            problem = self._unrendered(failure, templates, pulling, pulls)
-            leave_reason(context, problem, self._rendered_alone(templates.get("project_id"), pulling))
+            problem = self._template_error(failure, templates, cached_context, pulls)
+            push_error(context, problem, self._render_text(templates.get("project_id"), cached_context))
             raise problem from failure
         for secret in _secrets([getattr(self, name) for name in self.template_fields]):
             mask_secret(secret)
 
-    def _unrendered(
-        self, failure: Exception, templates: Mapping[str, Any], context: Context, pulls: PullsOnce
+    def _template_error(
+        self, failure: Exception, templates: Mapping[str, Any], context: Context, pulls: CachedPulls
     ) -> KlapTemplateError:
         """
-        Return the error for fields that could not be filled in.
+        Return the error for fields that could not be rendered.
 
-        :param templates: the fields as the Dag file has them. What is rendered must not be rendered once more.
+        :param templates: the fields before rendering, because a rendered value must not be rendered again.
         """
         fields = (name for name, value in templates.items() if not self._can_render(value, context))
         field = next(fields, "one of its fields")
-        cause = redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_REASON]
+        cause = cause_of(failure)
         if pulls.missing:
             return KlapTemplateError(
                 f"Nothing was done: {field} needs the result of the task {pulls.missing[-1]!r}, which has none "
@@ -176,11 +196,11 @@ class KlapOperator(HooksRendering):
                 "its downstream tasks: what was paid for is not paid for again."
             )
         for task_id, text in pulls.texts.items():
-            if f"/{task_id}/" in text:  # as in the path of each file of an XCom backend
-                return unreadable(task_id, text)
+            if f"/{task_id}/" in text:  # the path of an XCom backend's file has the task's id
+                return unreadable_xcom(task_id, text)
         return KlapTemplateError(
-            f"Nothing was done: {field} could not be filled in ({cause}). Correct its template in the Dag file, or the "
-            "value that it is made of, and clear this task."
+            f"Nothing was done: {field} could not be rendered ({cause}). Correct its template in the Dag file, or the "
+            "value that the template uses, and clear this task."
         )
 
     def _can_render(self, template: Any, context: Context) -> bool:
@@ -190,74 +210,74 @@ class KlapOperator(HooksRendering):
             return False
         return True
 
-    def _rendered_alone(self, template: Any, context: Context) -> str | None:
-        """Return what a template says, if that is a text."""
+    def _render_text(self, template: Any, context: Context) -> str | None:
+        """Return a rendered template; None if it cannot be rendered or is no text."""
         try:
             rendered = self.render_template(template, context)
         except Exception:
             return None
         return rendered if isinstance(rendered, str) else None
 
-    def note_author(self, *names: str) -> None:
+    def note_static(self, *names: str) -> None:
         """
-        Note which parameters are the DAG file's own words, to be called in the constructor.
+        Note which of these parameters are constants in the Dag file. Call it in the constructor.
 
-        Those of a mapped task can come from anywhere.
+        Parameters of a mapped task never count as constants, because they can come from another task.
         """
         if not is_unmapped(self):
-            self._words_of_author |= {name for name in names if is_static(getattr(self, name))}
+            self._static_params |= {name for name in names if is_static(getattr(self, name))}
 
     def require_allowed(self, name: str, allowed: Sequence[str] | None) -> None:
         """
-        Refuse an address that the Dag file does not set and the allowlist does not cover.
+        Refuse an address that is neither a constant in the Dag file nor on the allowlist.
 
         :param name: name of the parameter. An empty value is allowed.
         :param allowed: see :func:`~klap_provider.files.allowlist.require_allowed_address`.
         :raises KlapInputError: the address is not allowed.
         """
         address = getattr(self, name)
-        if address and name not in self._words_of_author:
+        if address and name not in self._static_params:
             from klap_provider.files.allowlist import require_allowed_address
 
             require_allowed_address(name, address, allowed)
 
     @property
     def shown_name(self) -> str:
-        """The short's name as the map index: Airflow's database takes 250 characters, and some take no NUL."""
-        return redaction.writable(str(self.short_name or self.project_id or ""))[:LONGEST_NAME]
+        """The short's name as the map index, without characters that some databases refuse."""
+        return redaction.writable(str(self.short_name or self.project_id or ""))[:MAX_NAME_LENGTH]
 
     @functools.cached_property
     def connection(self) -> KlapConnection:
         """
-        The connection, for a task that may not have to ask Klap at all: the client would load requests.
+        The connection. A task that may not call Klap reads it here: ``client`` loads requests.
 
-        :raises KlapConfigError: it is missing, has no key, or a setting of it is wrong.
-        :raises KlapInputError: ``on_behalf_of`` is no id.
-        :raises KlapLookUpError: Airflow cannot say just now.
+        :raises KlapConfigError: the connection is missing, has no key, or has a wrong setting.
+        :raises KlapInputError: ``on_behalf_of`` is not an id.
+        :raises KlapLookUpError: a secrets backend did not answer.
         """
-        from klap_provider.hooks.lookup import look_up
+        from klap_provider.hooks.lookup import get_connection
 
-        return look_up(self.klap_conn_id).acting_for(self.on_behalf_of)
+        return get_connection(self.klap_conn_id).acting_for(self.on_behalf_of)
 
     @functools.cached_property
     def client(self) -> KlapClient:
-        """The client of this task's connection."""
-        # Not at the top: requests would be loaded at every parse of the DAG file.
+        """The client for this task's connection."""
+        # Not at the top: every parse of the Dag file would load requests.
         from klap_provider.hooks.client import KlapClient
 
         return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
 
     def resolve_destination(self, allowed: Sequence[str] | None, context: Context | None = None) -> str:
         """
-        Return where shorts go: as the task was told, or as the connection says, or else Airflow's home.
+        Return the destination: of this task, or else of the connection, or else in Airflow's home.
 
-        The run may use the latter two, and what its submission recorded (``submit_task_id``), without an entry in the
-        allowlist. What the submission recorded holds to the end of the run, whatever changes after the payment.
+        A run may always use the latter two, and the destination that its submission recorded (``submit_task_id``),
+        whatever the allowlist says today.
 
         :param allowed: see :meth:`require_allowed`.
-        :param context: of the task, where it has a ``submit_task_id``.
-        :raises KlapInputError: it may not be named; or nobody has named any, and Airflow's home is not the same for all
-            tasks.
+        :param context: context of the task. Only needed if the task has a ``submit_task_id``.
+        :raises KlapInputError: the destination is not allowed; or it is empty, and Airflow's home is not the same for
+            all tasks.
         """
         from klap_provider.files.allowlist import default_folder
         from klap_provider.files.destination import resolve_destination
@@ -265,22 +285,22 @@ class KlapOperator(HooksRendering):
         try:
             self.require_allowed("destination", allowed)
         except KlapInputError:
-            if self.destination != self._recorded(context) and self.destination not in (
+            if self.destination != self._recorded_destination(context) and self.destination not in (
                 self.connection.destination,
                 default_folder(),
             ):
                 raise
         return resolve_destination(self.destination or self.connection.destination, klap_conn_id=self.klap_conn_id)
 
-    def _recorded(self, context: Context | None) -> str | None:
-        """Return the destination that the run's submission recorded: it had passed the allowlist by then."""
+    def _recorded_destination(self, context: Context | None) -> str | None:
+        """Return the destination that the run's submission recorded, after it checked the allowlist."""
         if context is None or self.submit_task_id is None:
             return None
         submitted = cast("Submitted | None", pull(context, self.submit_task_id))
         return submitted and submitted["destination"]
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a wait, or fail as it has failed."""
+        """Continue after a wait. A failure is reported as one of ``execute``."""
         return self._resume(context, next_method, next_kwargs)
 
     @reports_failure
@@ -289,9 +309,9 @@ class KlapOperator(HooksRendering):
 
     def poll(self, target: Target[R], state: PollState) -> Done[R] | PollAgain:
         """
-        Poll a job once, and decide what the result means.
+        Poll a job once, and return whether it is done or when to poll again.
 
-        :raises KlapError: the wait is over, and not well.
+        :raises KlapError: the job failed, the deadline has passed, or the error is not transient.
         """
         result: R | KlapError
         try:
@@ -303,7 +323,7 @@ class KlapOperator(HooksRendering):
 
 
 def writer_of(context: Context) -> Writer:
-    """Return the try of this task instance, to which the partial files that it writes belong."""
+    """Return the id of this try of the task instance, which marks the partial files that it writes."""
     from klap_provider.files.storage import Writer
 
     ti = context["ti"]
@@ -312,16 +332,16 @@ def writer_of(context: Context) -> Writer:
 
 def require_fields(operator: BaseOperator, context: Context) -> None:
     """
-    Refuse a run whose conf has names that are none of its DAG's params.
+    Refuse a run if its conf has names that are not parameters of the Dag.
 
-    :raises KlapInputError: names them.
+    :raises KlapInputError: the message lists these names.
     """
     run = context.get("dag_run")
     require_known(run.conf if run else None, {*operator.dag.params, *operator.params})
 
 
 def is_static(value: Any) -> bool:
-    """Whether a constructor argument is its final value: plain data, with nothing to template or to resolve."""
+    """Return whether a constructor argument is final: plain data, without templates or XComs."""
     if isinstance(value, str):
         return "{{" not in value and "{%" not in value
     if isinstance(value, dict):
@@ -350,7 +370,7 @@ def rendered_ids(value: Any) -> list[str] | None:
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    """Return what of the addresses in rendered fields is not to be shown."""
+    """Return the secrets in the addresses of rendered fields."""
     if isinstance(value, str):
         yield from redaction.secrets_in(value) if "://" in value else ()
     elif isinstance(value, dict | list | tuple):
@@ -359,7 +379,7 @@ def _secrets(value: Any) -> Iterator[str]:
 
 
 def check_now(check: Callable[[], Any]) -> None:
-    """Run a check in a constructor, where Airflow's users expect a ``ValueError``."""
+    """Run a check in a constructor, and raise its error as ``ValueError``, as Airflow's operators do."""
     try:
         check()
     except KlapInputError as wrong:

@@ -1,4 +1,4 @@
-"""What is checked just before a video is sent to Klap, and paid for."""
+"""Checks just before a video is sent to Klap and paid for."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
     from klap_provider.rules.cost import Cost
 
 
-def most_mapped() -> int:
-    """Return over how many items this Airflow maps a task."""
+def max_map_length() -> int:
+    """Return the maximum number of items that this Airflow maps a task over."""
     return int(conf.getint("core", "max_map_length", fallback=1024))
 
 
-def check(url: str, most: Cost, *, api_url: str, warn: Callable[..., None]) -> None:
+def check(url: str, max_cost: Cost, *, api_url: str, warn: Callable[..., None]) -> None:
     """
-    Refuse what would be paid for in vain.
+    Refuse a submission whose result could not be used.
 
-    :param url: the source video.
-    :param most: the most that the run can cost.
+    :param url: address of the source video.
+    :param max_cost: the maximum cost of the run.
     :param api_url: base URL of Klap's API.
     :param warn: logs a warning.
     :raises KlapInputError: there is no video at the address, or the run could select more shorts than Airflow maps a
         task over.
     """
-    if most.exports > (mapped := most_mapped()):
+    if max_cost.exports > (allowed := max_map_length()):
         raise KlapInputError(
-            f"Nothing was sent to Klap. The run could select {most.exports} shorts, and this Airflow maps a task over "
-            f"at most {mapped} ([core] max_map_length). Lower max_clip_count (and target_clip_count) to {mapped}, or "
-            f"set the shorts to export (the field limit, the operator's max_exports) to at most {mapped}."
+            f"Nothing was sent to Klap. The run could select {max_cost.exports} shorts, and this Airflow maps a task "
+            f"over at most {allowed} ([core] max_map_length). Lower max_clip_count (and target_clip_count) to "
+            f"{allowed}, or set the shorts to export (the field limit, the operator's max_exports) to at most "
+            f"{allowed}."
         )
     require_video(url, local=is_local(api_url), warn=warn)

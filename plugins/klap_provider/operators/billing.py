@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from klap_provider.api.redaction import shown
+from klap_provider.operators.base import log_failure
 from klap_provider.rules.ledger import VERSION, generated_key, payment_key
 from klap_provider.telemetry import metrics
 
@@ -14,19 +14,17 @@ if TYPE_CHECKING:
     from klap_provider.rules.cost import Cost
     from klap_provider.rules.ledger import Store
 
-log = logging.getLogger(__name__)
-
 
 def record_generated_shorts(ledger: Store, spent: Cost, *, target: str, video: str | None, run: str) -> None:
     """
-    Record the price of the generated shorts in the ledger and in the metrics, once for each folder.
+    Record the price of the generated shorts in the ledger and in the metrics, once per folder.
 
-    A row that cannot be written never fails the task: the failure is logged, and the ledger's sums lack this price.
+    If the row cannot be written, log the failure. The sums of the ledger then lack this price.
 
     :param spent: cost of the run before any export.
     :param target: Klap's id of the folder or project that has the shorts.
     :param video: address of the source video, if it is known.
-    :param run: the run that paid, as the ledger names it.
+    :param run: id of the run in the ledger, see :func:`~klap_provider.operators.ledger.run_of`.
     """
     if not spent.generated_shorts:
         return
@@ -44,12 +42,10 @@ def record_generated_shorts(ledger: Store, spent: Cost, *, target: str, video: s
         "video": shown(video) if video else f"folder {target}",
         **({"estimated": True} if spent.prices.estimated else {}),
     }
-    try:
+    with log_failure(f"Recording the price of {row['what']} in the ledger"):
         if ledger.get(note) is not None:
             return
         ledger.set(key, row)
         ledger.set(note, {"version": VERSION, "payment": key})
         metrics.count(metrics.GENERATED, spent.generated_shorts)
         metrics.count(metrics.COST, price, item="generated_short")
-    except Exception as failure:
-        log.warning("The price of %s is not in the ledger: %s: %s", row["what"], type(failure).__name__, failure)

@@ -1,4 +1,4 @@
-"""DeliverShortOperator: bytes from Klap to the team's storage."""
+"""DeliverShortOperator: copy the video of an exported short from Klap to storage."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
-from klap_provider.operators.base import reports_failure, writer_of
-from klap_provider.operators.best_effort import best_effort
+from klap_provider.operators.base import log_failure, reports_failure, writer_of
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
 from klap_provider.rules.file_names import file_name
@@ -96,7 +95,7 @@ class DeliverShortOperator(KlapLedgerOperator):
     )
     operator_extra_links = (OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink())
 
-    #: What was delivered, once it is.
+    #: The delivered file, for OpenLineage.
     delivered: File | None = None
 
     def __init__(
@@ -136,11 +135,11 @@ class DeliverShortOperator(KlapLedgerOperator):
         self.max_bytes = max_bytes
         self.download_timeout = download_timeout
         self.allowed_destinations = allowed_destinations
-        self.note_author("destination")
+        self.note_static("destination")
 
     @reports_failure
     def execute(self, context: Context) -> Delivered:
-        """Deliver, or find that it was delivered before."""
+        """Deliver the video, unless it was delivered before."""
         from klap_provider.files.sidecar import read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_errors
 
@@ -152,20 +151,20 @@ class DeliverShortOperator(KlapLedgerOperator):
         store = context["task_state_store"]
         with storage_errors("destination", str(path), paid=True):
             facts = read_sidecar(sidecar)
-            record = self._delivered_before(path, store, facts)
+            record = self._existing_file(path, store, facts)
             if record is None:
-                record = self._fetch(path, self._seen(context), writer_of(context))
+                record = self._fetch(path, self._address_from_wait(context), writer_of(context))
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
                 metrics.count(metrics.DELIVERED)
                 metrics.count(metrics.DELIVERED_BYTES, record["size"])
             else:
-                self.log.info("%s is there already", path)
-        with best_effort(f"Remembering {DELIVERED_KEY}"):
+                self.log.info("Nothing downloaded: %s exists already", path)
+        with log_failure(f"Writing {DELIVERED_KEY} to the task state store"):
             store.set(DELIVERED_KEY, cast("JsonValue", record))
         self.delivered = record
         if facts.get("sha256") != record["sha256"] or not is_whole(facts):
-            facts = self._describe(context, sidecar, path.name, record)
-        self._enter(context, record, facts)
+            facts = self._write_sidecar(context, sidecar, path.name, record)
+        self._record_delivery(context, record, facts)
         transcript = facts["transcript"]
         return {
             "project_id": str(self.project_id),
@@ -176,8 +175,8 @@ class DeliverShortOperator(KlapLedgerOperator):
             "transcript": transcript if transcript and len(transcript) <= LONGEST_TRANSCRIPT else None,
         }
 
-    def _enter(self, context: Context, record: File, facts: dict[str, Any]) -> None:
-        """Write down where it is."""
+    def _record_delivery(self, context: Context, record: File, facts: dict[str, Any]) -> None:
+        """Write the path of the video to the ledger."""
         ti = context["ti"]
         row: DeliveredRow = {
             "export_id": self.export_id,
@@ -190,17 +189,22 @@ class DeliverShortOperator(KlapLedgerOperator):
             "sha256": record["sha256"],
             "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        with best_effort("Recording the delivery in the ledger"):
+        with log_failure("Recording the delivery in the ledger"):
             self.ledger.set(ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage, if its provider is installed, which file came of which export."""
+        """Return for OpenLineage, if its provider is installed, which file comes from which export."""
         from klap_provider.telemetry.lineage import delivered
 
         return delivered(self.delivered, project_id=self.project_id, export_id=self.export_id)
 
-    def _delivered_before(self, path: ObjectStoragePath, store: Any, facts: Mapping[str, Any]) -> File | None:
-        """Return the file that is there, if it is what was delivered: as this task remembers, or its JSON file says."""
+    def _existing_file(self, path: ObjectStoragePath, store: Any, facts: Mapping[str, Any]) -> File | None:
+        """
+        Return the existing file, or None if it is missing or not the file that was delivered.
+
+        :param store: task state store, with the size that this task recorded.
+        :param facts: content of the JSON file.
+        """
         from klap_provider.files.download import stored
         from klap_provider.files.storage import BLOCK_SIZE, size_of
 
@@ -208,24 +212,24 @@ class DeliverShortOperator(KlapLedgerOperator):
         if not size:
             return None
         record = None
-        with best_effort(f"Reading {DELIVERED_KEY}"):
+        with log_failure(f"Reading {DELIVERED_KEY} from the task state store"):
             record = store.get(DELIVERED_KEY)
         problem: str | None
         if record is not None and record["path"] == str(path):
             if size == record["size"]:
                 return cast("File", record)
-            problem = f"it has {size} bytes, and had {record['size']} when it was delivered"
+            problem = f"it has {size} bytes, but had {record['size']} when it was delivered"
         else:
             with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
                 sha256, problem = stored(file)
             if "sha256" in facts:
-                problem = None if facts["sha256"] == sha256 else "it is not what was delivered"
+                problem = None if facts["sha256"] == sha256 else "its hash is not the one in the JSON file"
             if problem is None:
                 return {"path": str(path), "size": size, "sha256": sha256, "src_url": None}
-        self.log.warning("%s is fetched again: %s", path, problem)
+        self.log.warning("Downloading %s again: %s", path, problem)
         return None
 
-    def _describe(self, context: Context, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
+    def _write_sidecar(self, context: Context, sidecar: ObjectStoragePath, file: str, record: File) -> dict[str, Any]:
         from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import storage_errors
 
@@ -245,47 +249,47 @@ class DeliverShortOperator(KlapLedgerOperator):
         return facts
 
     def _facts(self, context: Context) -> Facts:
-        """Return what Klap says of the short: in its list, or asked for just this one."""
+        """Return Klap's facts about the short: from the task that listed it, or else from Klap."""
         if self.list_task_id is not None:
             listed = context["ti"].xcom_pull(task_ids=self.list_task_id, key=FACTS_KEY)
-            # Of a list that is a text, an XCom backend has lost the file.
+            # If an XCom backend lost the file, the value is a string.
             for short in cast("list[ShortFacts]", listed if isinstance(listed, list) else []):
                 if short["project_id"] == self.project_id:
                     return short
         project = self.client.call(calls.get_project(str(self.project_id), folder_id=self.folder_id))
         return facts_of(project, short_name=self.short_name, virality_score=self.virality_score)
 
-    def _seen(self, context: Context) -> str | None:
-        """Return the address that the wait for this export has found, if it was this one."""
+    def _address_from_wait(self, context: Context) -> str | None:
+        """Return the address of the video from the sensor's result, if the sensor waited for this export."""
         if self.wait_task_id is None:
             return None
         ti = context["ti"]
-        found = ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index)
-        if not isinstance(found, dict):  # of a text, an XCom backend has lost the file
+        result = ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index)
+        if not isinstance(result, dict):  # a string, if an XCom backend lost the file
             return None
-        ready = cast("ExportReady", found)
+        ready = cast("ExportReady", result)
         return ready["src_url"] if ready["export_id"] == self.export_id else None
 
-    def _fetch(self, path: ObjectStoragePath, seen: str | None, writer: Writer) -> File:
-        if seen is None:
-            return self._download(path, self._address(), writer)
+    def _fetch(self, path: ObjectStoragePath, known_address: str | None, writer: Writer) -> File:
+        if known_address is None:
+            return self._download(path, self._request_address(), writer)
         try:
-            return self._download(path, seen, writer)
+            return self._download(path, known_address, writer)
         except KlapDownloadError as failure:
-            address = self._address()
-            if address == seen:
+            address = self._request_address()
+            if address == known_address:
                 raise
-            self.log.info("Klap has another address by now, as the one that was known does not do: %s", failure)
+            self.log.info("Trying the video's new address at Klap, because the earlier one failed: %s", failure)
             return self._download(path, address, writer)
 
-    def _address(self) -> str:
-        """Ask Klap for the public address of the video."""
+    def _request_address(self) -> str:
+        """Request the public address of the video from Klap."""
         export = self.client.call(
             calls.get_export(self.export_id, project_id=str(self.project_id), folder_id=self.folder_id)
         )
         if export.status != responses.JobStatus.READY or not export.src_url:
             raise KlapDownloadError(
-                f"Klap export {export.id} is {export.status!r} and has no video to deliver; wait for it with "
+                f"Klap export {export.id} is {export.status!r} and has no video to deliver. Wait for it with "
                 "ExportStatusSensor.",
                 transient=export.status != responses.JobStatus.ERROR,
             )
@@ -314,7 +318,7 @@ class DeliverShortOperator(KlapLedgerOperator):
 
 
 def _score(rendered: float | str | None) -> float | None:
-    """Return a score, which a template may have rendered as text; None for what is none."""
+    """Return a score that a template may have rendered as text; None if it is no number from 0 to 100."""
     try:
         score = float("" if rendered is None else rendered)
     except ValueError:

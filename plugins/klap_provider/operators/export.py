@@ -1,4 +1,4 @@
-"""ExportShortOperator: a short becomes a video file at Klap, once."""
+"""ExportShortOperator: request the export of a short at Klap, once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.api import requests as klap_requests
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
-from klap_provider.operators.ledger import KlapJob, KlapSubmitOperator
+from klap_provider.operators.submit_once import KlapJob, KlapSubmitOperator
 from klap_provider.rules import in_doubt, ledger, request_fingerprint
 from klap_provider.telemetry import metrics
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from klap_provider.api.responses import Export
     from klap_provider.xcoms import Exported
 
-#: How many listed exports are looked up in the ledger, to tell whether a list shows ours.
-MOST_TO_CHECK = 25
+#: Maximum number of listed exports that are looked up in the ledger, to tell whether a list shows our exports.
+MAX_LOOKUPS = 25
 
 
 class ExportShortOperator(KlapSubmitOperator):
@@ -92,14 +92,14 @@ class ExportShortOperator(KlapSubmitOperator):
         metrics.count(metrics.COST, self.client.connection.prices.export, item="export")
 
     def _video(self) -> str:
-        """Return the video that the short was cut from, for people; if nobody said, what the short is in."""
+        """Return the address of the source video for the ledger, or else the folder of the short."""
         if self.source_video_url:
             return redaction.shown(self.source_video_url)
         return f"folder {self.folder_id or self.project_id}"
 
     @reports_failure
     def execute(self, context: Context) -> Exported:
-        """Export, or reattach to what was exported before."""
+        """Request the export, or reattach to an export that was paid for before."""
         project_id, folder_id = str(self.project_id), self.folder_id
         request = self._request()
         if request.watermark:
@@ -145,24 +145,24 @@ class _ExportJob(KlapJob):
         self.folder_id = operator.folder_id
 
     def prepare(self, paid: int) -> list[str]:
-        """Return the exports of the short that exist already."""
+        """Return the ids of the existing exports of the short."""
         return [export.id for export in self._of_short(self._list(project_id=self.project_id))]
 
     def find(self) -> in_doubt.Listing:
         """
-        Return the exports of the short that the POST may have made.
+        Return the exports of the short that the POST may have created.
 
-        The list counts as proof where it also shows an export that the ledger has: Klap may answer with an empty list
-        although there are exports, for example to another user.
+        A list proves something only if it shows an export of the short, or one that the ledger has. Klap may return an
+        empty list although there are exports, for example to another user.
         """
         by_short, by_folder = {"project_id": self.project_id}, {"folder_id": self.folder_id}
         for filters in (by_short, by_folder, {}) if self.folder_id else (by_short, {}):
             listed = self._list(**filters)
-            # In the other lists, an export that does not name its short can be one of another short.
+            # In the other lists, an export without a project_id can belong to another short.
             of_short = [each for each in self._of_short(listed) if each.project_id or filters is by_short]
-            if of_short or any(map(self._is_ours, listed[:MOST_TO_CHECK])):
-                sound = [export.id for export in of_short if export.status != responses.JobStatus.ERROR]
-                return in_doubt.Listing(sound, is_proof=True)
+            if of_short or any(map(self._is_ours, listed[:MAX_LOOKUPS])):
+                not_failed = [export.id for export in of_short if export.status != responses.JobStatus.ERROR]
+                return in_doubt.Listing(not_failed, is_proof=True)
         return in_doubt.Listing([], is_proof=False)
 
     def _list(self, **filters: str | None) -> list[Export]:
@@ -175,12 +175,12 @@ class _ExportJob(KlapJob):
         if export.project_id is None:
             return False
 
-        def made(attempt: ledger.Attempt) -> bool:
-            if attempt.job_id is None:  # in doubt: the export that has come since is its own
+        def created(attempt: ledger.Attempt) -> bool:
+            if attempt.job_id is None:  # in doubt: an export that is new since then is its own
                 return not attempt.is_void and export.id not in attempt.known
             return attempt.job_id == export.id
 
-        return any(map(made, ledger.read_attempts(self.ledger, ledger.export_log(export.project_id))))
+        return any(map(created, ledger.read_attempts(self.ledger, ledger.export_log(export.project_id))))
 
     def status(self, job_id: str) -> str:
         """Return the status of an export."""

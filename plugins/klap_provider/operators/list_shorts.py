@@ -1,4 +1,4 @@
-"""ListShortsOperator: which shorts there are, and which of them to go on with."""
+"""ListShortsOperator: list the generated shorts, and select those to export."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ListShortsOperator(KlapLedgerOperator):
     )
     operator_extra_links = (OpenInKlapLink(),)
 
-    #: What the list says of the shorts, once it is read.
+    #: The texts of the listed shorts, for the JSON files.
     described: Sequence[ShortFacts] = ()
 
     def __init__(
@@ -162,11 +162,11 @@ class ListShortsOperator(KlapLedgerOperator):
 
     @reports_failure
     def execute(self, context: Context) -> list[Short]:
-        """List, or wait for the list."""
+        """List and select the shorts, or wait until the list is complete."""
         return self._list(context, self._state(time.time()))
 
     def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[Short]:
-        """List again, after the trigger has seen a list that counts, or the time is up."""
+        """List again, after the trigger has seen a complete list, or the time is up."""
         state = self._state(started_at)
         known = {name: event[name] for name in ("seen", "seen_since", "handovers") if name in event}
         return self._list(context, replace(state, **known))
@@ -183,40 +183,41 @@ class ListShortsOperator(KlapLedgerOperator):
         shorts = [self._listed(short) for short in ranked]
         self.described = [list_facts(short) for short in ranked]
         spent, run = self.spent(shorts), run_of(context)
-        # Before anything else: whatever comes next, and however long a person is waited for, they are paid for.
+        # First of all: Klap bills these shorts even if the task fails below, or waits for a review.
         billing.record_generated_shorts(
             self.ledger, spent, target=self._target_id(), video=self.source_video_url, run=run
         )
         if unknown := set(selection.project_ids or ()) - {short["project_id"] for short in shorts}:
             raise KlapInputError(
-                f"Nothing was exported. Klap's {self._target()} has no short {', '.join(sorted(unknown))}. It has: "
+                f"Nothing was exported. Klap's {self._target()} does not have these shorts: "
+                f"{', '.join(sorted(unknown))}. Set project_ids to shorts that it has: "
                 f"{', '.join(short['project_id'] for short in shorts) or 'none'}."
             )
-        return self.choose(context, shorts)
+        return self.make_selection(context, shorts)
 
     def _listed(self, short: Ranked) -> ListedShort:
         connection = self.client.connection
         return to_listed_short(short, self.folder_id, player_url=connection.player_url, embed_url=connection.embed_url)
 
-    def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
-        """Say what becomes of each short, and return those that were selected."""
+    def make_selection(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
+        """Select shorts, or repeat the earlier selection of this run, and return the selected shorts."""
         before = self.selected_before(context)
         if before is None:
-            return self.select(context, self.afford(shorts))
-        return self.keep_to(context, self.with_owed(context, shorts, before), before)
+            return self.record_selection(context, self.within_budget(shorts))
+        return self.repeat_selection(context, self.with_undelivered(context, shorts, before), before)
 
-    def with_owed(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
-        """Return the shorts, and those that are no longer listed although the run has exports of them to deliver."""
+    def with_undelivered(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[ListedShort]:
+        """Return the shorts, and those that Klap no longer lists although the run has paid exports to deliver."""
         from klap_provider.api.responses import Project
 
         gone = [each for each in before["selected"] if each not in ids_of(shorts)]
         if gone:
-            self.log.warning("Selected before, and no longer in Klap's list: %s", ", ".join(gone))
-        owed = [each for each in gone if self._is_owed(context, each)]
-        return [*shorts, *(self._listed(Ranked(Project(id=each), None, None)) for each in owed)]
+            self.log.warning("Klap no longer lists these selected shorts: %s", ", ".join(gone))
+        undelivered = [each for each in gone if self._is_undelivered(context, each)]
+        return [*shorts, *(self._listed(Ranked(Project(id=each), None, None)) for each in undelivered)]
 
-    def _is_owed(self, context: Context, project_id: str) -> bool:
-        """Return whether an export of a short may have been paid for, and this run has not delivered one."""
+    def _is_undelivered(self, context: Context, project_id: str) -> bool:
+        """Return whether an export of a short may have been paid for that this run has not delivered."""
         ti = context["ti"]
         if self.ledger.get(ledger.delivered_entry(ti.dag_id, ti.run_id, project_id)) is not None:
             return False
@@ -224,7 +225,7 @@ class ListShortsOperator(KlapLedgerOperator):
         return any(not each.is_void for each in attempts)
 
     def selected_before(self, context: Context) -> Selected | None:
-        """Return what this task of this run has selected of these shorts before."""
+        """Return the earlier selection of this task of this run; None without one for these shorts."""
         before = cast("Selected | None", self.ledger.get(self._entry(context)))
         return before if before is not None and before["target"] == self._target_id() else None
 
@@ -232,14 +233,16 @@ class ListShortsOperator(KlapLedgerOperator):
         ti = context["ti"]
         return ledger.selection_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
 
-    def keep_to(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[Short]:
-        """Select what was selected before."""
+    def repeat_selection(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[Short]:
+        """Return the shorts that were selected before."""
         if new := set(ids_of(shorts)) - set(before["of"]):
-            self.log.info("The selection stays as it was made, without what is new: %s", ", ".join(sorted(new)))
-        return self.conclude(context, restore_selection(shorts, before["selected"]))
+            self.log.info("The earlier selection applies; new shorts are not selected: %s", ", ".join(sorted(new)))
+        return self.push_results(context, restore_selection(shorts, before["selected"]))
 
-    def select(self, context: Context, shorts: list[ListedShort], review: Review | None = None) -> list[Short]:
-        """Write down what was selected, and return it."""
+    def record_selection(
+        self, context: Context, shorts: list[ListedShort], review: Review | None = None
+    ) -> list[Short]:
+        """Write the selection to the ledger, and return the selected shorts."""
         selected: Selected = {
             "selected": [short["project_id"] for short in shorts if short["reason"] is None],
             "of": ids_of(shorts),
@@ -250,37 +253,37 @@ class ListShortsOperator(KlapLedgerOperator):
             self.ledger.set(self._entry(context), selected)
         else:
             self.ledger.delete(self._entry(context))
-        return self.conclude(context, shorts)
+        return self.push_results(context, shorts)
 
-    def conclude(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
-        """Leave the shorts for others to see, count them, and return those that were selected."""
+    def push_results(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
+        """Push the XComs, count the selected shorts in the metrics, and return them."""
         from klap_provider.telemetry import metrics
 
-        shorts = self._mappable(shorts)
-        self._tell_unscored(shorts)
-        self.leave(context, shorts)
+        shorts = self._within_map_length(shorts)
+        self._warn_of_unscored(shorts)
+        self.push_offer(context, shorts)
         selected = [to_short(short) for short in shorts if short["reason"] is None]
-        told = [short for short in self.described if is_complete(short) and short["project_id"] in ids_of(selected)]
-        context["ti"].xcom_push(key=FACTS_KEY, value=told)
-        self.log.info("Klap's %s: %d selected of %d", self._target(), len(selected), len(shorts))
+        facts = [short for short in self.described if is_complete(short) and short["project_id"] in ids_of(selected)]
+        context["ti"].xcom_push(key=FACTS_KEY, value=facts)
+        self.log.info("Selected %d of %d shorts in Klap's %s", len(selected), len(shorts), self._target())
         metrics.count(metrics.SELECTED, len(selected))
         return selected
 
-    def _mappable(self, shorts: list[ListedShort]) -> list[ListedShort]:
-        """Return the shorts with no more of them selected than Airflow maps the following tasks over."""
-        from klap_provider.operators.before_submission import most_mapped
+    def _within_map_length(self, shorts: list[ListedShort]) -> list[ListedShort]:
+        """Deselect the worst shorts if more are selected than Airflow maps a task over."""
+        from klap_provider.operators.before_submission import max_map_length
 
-        most, selected = most_mapped(), sum(short["reason"] is None for short in shorts)
-        if selected > most:
+        allowed, selected = max_map_length(), sum(short["reason"] is None for short in shorts)
+        if selected > allowed:
             self.log.warning(
-                "The best %d of %d selected shorts are returned: this Airflow maps a task over no more ([core] "
-                "max_map_length)",
-                most,
+                "Only the best %d of %d selected shorts are returned, because this Airflow maps a task over no more "
+                "([core] max_map_length)",
+                allowed,
                 selected,
             )
-        return within_map_length(shorts, most)
+        return within_map_length(shorts, allowed)
 
-    def _tell_unscored(self, shorts: list[ListedShort]) -> None:
+    def _warn_of_unscored(self, shorts: list[ListedShort]) -> None:
         if left_out := reasons(shorts).get(Unselected.NO_SCORE.value):
             self.log.warning(
                 "Klap gave %d of %d shorts no virality score, and min_virality_score (%s) leaves these out. To export "
@@ -291,8 +294,12 @@ class ListShortsOperator(KlapLedgerOperator):
                 self.min_virality_score,
             )
 
-    def leave(self, context: Context, shorts: list[ListedShort], deadline: datetime | None = None) -> None:
-        """Leave the shorts, and what their exports cost, for others to see."""
+    def push_offer(self, context: Context, shorts: list[ListedShort], deadline: datetime | None = None) -> None:
+        """
+        Push the XComs with all shorts and with the price of exports.
+
+        :param deadline: deadline of the review. Default: there is no review.
+        """
         prices = self.client.connection.prices
         offer: Offer = {
             "price": float(prices.export),
@@ -305,27 +312,27 @@ class ListShortsOperator(KlapLedgerOperator):
         context["ti"].xcom_push(key=OFFER_KEY, value=offer)
 
     def spent(self, shorts: Sequence[ListedShort]) -> Cost:
-        """Return what the run has paid for before any export."""
+        """Return the cost of the run before any export."""
         submissions = self._spending().submissions
-        # A task that this run did not pay for made its shorts at another's cost.
-        made = len(shorts) if submissions and self.folder_id else 0
-        return Cost(self.client.connection.prices, submissions, made)
+        # Without a submission of this run, another run paid for the generated shorts.
+        generated = len(shorts) if submissions and self.folder_id else 0
+        return Cost(self.client.connection.prices, submissions, generated)
 
     def covered(self, shorts: Sequence[ListedShort]) -> int | None:
-        """Return for how many exports the budget does; None: for any number."""
+        """Return how many exports the budget covers; None without a budget."""
         budget = self._spending().budget
         if budget is None:
             return None
         return affordable(budget, self.spent(shorts), self.client.connection.prices.export)
 
-    def afford(self, shorts: list[ListedShort]) -> list[ListedShort]:
-        """Return the shorts with no more of them selected than the budget does for."""
+    def within_budget(self, shorts: list[ListedShort]) -> list[ListedShort]:
+        """Deselect the worst shorts if the budget does not cover all exports."""
         budget, covered = self._spending().budget, self.covered(shorts)
         selected = sum(short["reason"] is None and not short["exported"] for short in shorts)
         if budget is None or covered is None or selected <= covered:
             return shorts
         self.log.warning(
-            "The budget of %s does for the best %d of %d exports: spent before them is %s",
+            "The budget of %s covers the best %d of %d exports. Spent before the exports: %s",
             dollars(budget),
             covered,
             selected,
@@ -340,7 +347,7 @@ class ListShortsOperator(KlapLedgerOperator):
         return str(self.folder_id or self.project_id)
 
     def _list_target(self, context: Context) -> polling.ShortsTarget:
-        """Return the list to poll, and what makes it count."""
+        """Return the list to poll, with the shorts that make it complete."""
         before = self.selected_before(context)
         return replace(
             self._target(),
@@ -353,7 +360,7 @@ class ListShortsOperator(KlapLedgerOperator):
     def _poll_interval(self) -> float | None:
         try:
             return self.client.connection.poke_interval
-        except KlapError:  # the poll decides whether that is the end
+        except KlapError:  # the poll fails with the same error, if it is not transient
             return None
 
     def _projects(self, target: polling.ShortsTarget, state: PollState) -> list[Project]:
@@ -367,7 +374,7 @@ class ListShortsOperator(KlapLedgerOperator):
             if isinstance(decision, polling.Done):
                 return decision.value
             if decision.state.seen != state.seen:
-                self.log.info("%s may not be complete: polling it again in %.0f s", target, decision.seconds)
+                self.log.info("The list of %s may be incomplete. Polling it again in %.0f s", target, decision.seconds)
             state = decision.state
             if self.deferrable:
                 self.defer(

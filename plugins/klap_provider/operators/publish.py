@@ -1,4 +1,4 @@
-"""PublishShortsOperator: what was delivered, what is missing and why."""
+"""PublishShortsOperator: write the manifest of a run, and fail if shorts are missing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from airflow.sdk import AssetAlias
 from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapJobFailedError
-from klap_provider.operators.base import KlapOperator, reports_failure, writer_of
-from klap_provider.operators.best_effort import best_effort
-from klap_provider.operators.pull_once import pull
+from klap_provider.operators.base import KlapOperator, log_failure, reports_failure, writer_of
+from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.file_names import manifest_name
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 
     from klap_provider.files.storage import Writer
 
-#: What the latest run to end says of the folder; and below it, what each run has said.
+#: Name of the manifest of the run that ended last, and of the folder with the manifest of each run.
 MANIFEST = "manifest.json"
-OF_EACH_RUN = "runs"
+RUNS_FOLDER = "runs"
 
 
 class PublishShortsOperator(KlapOperator):
@@ -84,8 +83,8 @@ class PublishShortsOperator(KlapOperator):
         the video was never submitted.
     """
 
-    #: What was delivered and what that has cost, for people.
-    line = ""
+    #: Summary for the column Map Index.
+    summary = ""
 
     template_fields: Sequence[str] = (
         "shorts",
@@ -116,7 +115,7 @@ class PublishShortsOperator(KlapOperator):
         asset_alias: str | None = "klap_shorts",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.line }}")  # Airflow's lists show it also where not mapped
+        kwargs.setdefault("map_index_template", "{{ task.summary }}")  # shown also for a task that is not mapped
         super().__init__(**kwargs)
         if asset_alias:
             self.outlets = [*self.outlets, AssetAlias(asset_alias)]
@@ -133,21 +132,21 @@ class PublishShortsOperator(KlapOperator):
         self.subfolder = subfolder
         self.submit_task_id = submit_task_id
         self.allowed_destinations = allowed_destinations
-        self.note_author("destination")
+        self.note_static("destination")
 
     @reports_failure
     def execute(self, context: Context) -> Published:
-        """Gather, write, and give the verdict."""
+        """Write the manifest, and fail if shorts are missing."""
         ti = context["ti"]
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         problem, is_final = self._problem(context, states)
-        # One request for each task: all its map indexes at once, told apart by their project_id.
+        # One request per task for all its map indexes. Their results have the project_id.
         files = pull(context, self.steps[-1:])
-        failures = [] if self._is_whole(files) else pull(context, self.steps, key=ERROR_KEY)
+        failures = [] if self._is_complete(files) else pull(context, self.steps, key=ERROR_KEY)
         listed = pull(context, self.list_task_id, key=SHORTS_KEY) if self.list_task_id else None
         cost = self._cost(context, listed, failures)
         if cost is not None:
-            self.log.info("The run has cost %s", cost)
+            self.log.info("Cost of the run: %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
         exports = pull(context, self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
@@ -157,7 +156,7 @@ class PublishShortsOperator(KlapOperator):
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(entries))
         if not self.klap_task_id:
             cause = (problem or "No task was submitted").rstrip(".")
-            raise KlapIncompleteError(f"{cause}. Nothing was made of {redaction.shown(self.source_video_url)}.")
+            raise KlapIncompleteError(f"{cause}. There are no shorts of {redaction.shown(self.source_video_url)}.")
         destination = self.resolve_destination(self.allowed_destinations, context)
         delivered = [short for short in entries if "path" in short]
         missing = [short for short in entries if "path" not in short]
@@ -185,29 +184,29 @@ class PublishShortsOperator(KlapOperator):
         )
         metrics.count(metrics.MISSING, len(missing))
         for short in missing:
-            self.log.error("Missing: %s: %s: %s", short["short_name"], short["step"], short["error"])
+            self.log.error("Missing short %r: %s failed: %s", short["short_name"], short["step"], short["error"])
         if problem or missing:
             first = problem or f"{missing[0]['step']} of {missing[0]['short_name']!r}: {missing[0]['error']}"
             tally = f"{len(delivered)} of {len(entries)} delivered" if entries else "Nothing was delivered"
-            # What failed at Klap for good says itself what to do, and it is not to clear the run.
-            way_on = (
+            # The error of a job that failed at Klap has its own action, which is not to clear the run.
+            action = (
                 ""
                 if is_final
-                else " Mend the cause and clear the whole run to go on: what Klap finished is not paid for again, a "
-                "job that failed at Klap is."
+                else " Fix the cause and clear the whole run: what Klap finished is not paid for again, but a job that "
+                "failed at Klap is."
             )
-            raise KlapIncompleteError(f"{first.rstrip('.')}. {tally}, see {path}.{way_on}")
-        self.log.info("Delivered %d of %d, see %s", len(delivered), len(delivered), path)
+            raise KlapIncompleteError(f"{first.rstrip('.')}. {tally}, see {path}.{action}")
+        self.log.info("Delivered all %d shorts, see %s", len(delivered), path)
         unscored = left_out.get(Unselected.NO_SCORE.value)
         if unscored and not delivered:
             self.log.warning(
-                "No short was selected: Klap gave %d of %d no virality score, and min_virality_score leaves these out. "
-                "To export them, start a run with this Klap task (%s) and without_score set to 'export'",
+                "No short was selected: Klap gave %d of %d shorts no virality score, and min_virality_score leaves "
+                "these out. To export them, start a run with this Klap task (%s) and without_score set to 'export'",
                 unscored,
                 len(listed or []),
                 self.klap_task_id,
             )
-        self.line = (
+        self.summary = (
             f"{len(delivered)} delivered{f', {unscored} without a score' if unscored else ''}"
             f"{f', {dollars(cost.total)}' if cost else ''}"
         )
@@ -220,7 +219,7 @@ class PublishShortsOperator(KlapOperator):
                 "manifest": path,
                 "shorts": event_shorts(delivered),
             }
-            with best_effort("Recording the asset event"):
+            with log_failure("Recording the asset event"):
                 asset_event.record(context, self.asset_alias, destination, event)
         return {
             "manifest": path,
@@ -229,21 +228,21 @@ class PublishShortsOperator(KlapOperator):
             "cost": None if cost is None else cost.to_json(),
         }
 
-    def _is_whole(self, files: Sequence[Any]) -> bool:
-        """Whether every selected short has its file: then no step of any has an error to tell."""
-        there = {file["project_id"] for file in files if file}
-        return bool(self.shorts) and all(short["project_id"] in there for short in self.shorts or [])
+    def _is_complete(self, files: Sequence[Any]) -> bool:
+        """Return whether every selected short was delivered, so that no step has an error to report."""
+        delivered = {file["project_id"] for file in files if file}
+        return bool(self.shorts) and all(short["project_id"] in delivered for short in self.shorts or [])
 
     def _cost(self, context: Context, listed: Sequence[ListedShort] | None, failures: Sequence[Any]) -> Cost | None:
-        """Return what Klap has accepted, and so bills, in this run."""
+        """Return the cost of the requests of this run that Klap accepted; None if it is not calculated."""
         if self.submissions is None:
             return None
         submissions = klap_requests.build_request(limits.Spending, {"submissions": self.submissions}).submissions
         generated: int | None = 0
         if self.list_task_id and submissions:
             generated = None if listed is None else len(listed)
-        said = [*pull(context, self.steps[:1]), *failures]
-        return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in said if each))
+        results = [*pull(context, self.steps[:1]), *failures]
+        return Cost(self._prices(), submissions, generated, sum(each.get("paid", 0) for each in results if each))
 
     def _prices(self) -> Prices:
         try:
@@ -252,22 +251,22 @@ class PublishShortsOperator(KlapOperator):
             return Prices()
 
     def _problem(self, context: Context, states: Mapping[str, Any]) -> tuple[str | None, bool]:
-        """Return what failed before there were shorts to go through the steps, and whether that failed at Klap."""
+        """Return the error of a task before the steps, or None; and whether a job failed at Klap."""
         failed = first_failed(states, self.upstream_task_ids - set(self.steps))
         if failed is None:
             return None, False
-        said = pull(context, [failed], key=ERROR_KEY, map_indexes=None)[0]
-        if not said:
+        failure = pull(context, [failed], key=ERROR_KEY, map_indexes=None)[0]
+        if not failure:
             return f"{failed}: {no_reason(states[failed])}", False
-        return f"{failed}: {said['error']}", said["type"] == KlapJobFailedError.__name__
+        return f"{failed}: {failure['error']}", failure["type"] == KlapJobFailedError.__name__
 
     def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:
-        """Write the manifest, and return the path of it that stays this run's."""
+        """Write the manifest to ``runs/`` and to ``manifest.json``, and return the path in ``runs/``."""
         from klap_provider.files.sidecar import write_json
         from klap_provider.files.storage import folder_at, storage_errors
 
         folder = folder_at(destination, self.subfolder)
-        own = folder / OF_EACH_RUN / name
+        own = folder / RUNS_FOLDER / name
         for path in (own, folder / MANIFEST):
             with storage_errors("destination", str(path), paid=True):
                 write_json(path, manifest, writer)

@@ -1,11 +1,11 @@
-"""ReadVideoListOperator: what a list of videos says, checked before anything is started."""
+"""ReadVideoListOperator: read a list of videos, and check it before anything is started."""
 
 from __future__ import annotations
 
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, conf
+from airflow.sdk import Asset
 
 from klap_provider.airflow_internals.tasks import is_paused, runs_on_one_machine
 from klap_provider.api.addresses import is_local, require_reachable
@@ -67,7 +67,7 @@ class ReadVideoListOperator(KlapOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.inlets = [*self.inlets, Asset(LEDGER)]  # whose DAGs the page Klap shows
+        self.inlets = [*self.inlets, Asset(LEDGER)]  # the Klap page lists the Dags with this inlet
         self.strict_conf = strict_conf
         self.form = form
         self.trigger_dag_id = trigger_dag_id
@@ -78,11 +78,13 @@ class ReadVideoListOperator(KlapOperator):
         self.allowed_sources = allowed_sources
         self.allowed_destinations = allowed_destinations
         self._connections: dict[str, KlapConnection] = {}
-        self.note_author("source_video_urls", "list_path", "settings")
+        self.note_static("source_video_urls", "list_path", "settings")
 
     @reports_failure
     def execute(self, context: Context) -> list[ListedVideo]:
-        """Read, check, and leave out what is there twice or not at all."""
+        """Return the videos, without duplicates and without addresses that lead to no video."""
+        from klap_provider.operators.before_submission import max_map_length
+
         if self.strict_conf:
             require_fields(self, context)
         self._require_dag(context)
@@ -93,13 +95,13 @@ class ReadVideoListOperator(KlapOperator):
         videos: dict[str, Row] = {}
         for row in rows:
             videos.setdefault(run_id(row.source_video_url, {**shared, **row.settings}, defaults), row)
-        # Before their servers are asked, each of which may take its time.
-        if len(videos) > (most := conf.getint("core", "max_map_length")):
+        # Before the requests to the servers of the videos, which can be slow.
+        if len(videos) > (allowed := max_map_length()):
             raise KlapInputError(
-                f"Nothing was started. The list has {len(videos)} videos, and this Airflow maps a task over {most} at"
-                " most ([core] max_map_length). Split the list."
+                f"Nothing was started. The list has {len(videos)} videos, and this Airflow maps a task over at most "
+                f"{allowed} ([core] max_map_length). Split the list."
             )
-        left_out = self._gone(context, videos, shared)
+        left_out = self._unreachable(context, videos, shared)
         runs = {key: row for key, row in videos.items() if key not in left_out}
         self.log.info("%d lines: %d runs, %d videos left out", len(rows), len(runs), len(left_out))
         read: ReadList = {
@@ -119,12 +121,17 @@ class ReadVideoListOperator(KlapOperator):
             for key, row in runs.items()
         ]
 
-    def _gone(self, context: Context, videos: Mapping[str, Row], shared: Mapping[str, Any]) -> dict[str, LeftOutVideo]:
-        """Return what to say of the addresses that lead to no video, unless they have their run already."""
+    def _unreachable(
+        self, context: Context, videos: Mapping[str, Row], shared: Mapping[str, Any]
+    ) -> dict[str, LeftOutVideo]:
+        """Return the videos to leave out, by run id: their addresses lead to no video, and they have no run yet."""
         from klap_provider.files.preflight import problems
 
         reasons = problems(
-            {row.source_video_url: is_local(self._klap({**shared, **row.settings}).api_url) for row in videos.values()}
+            {
+                row.source_video_url: is_local(self._connection({**shared, **row.settings}).api_url)
+                for row in videos.values()
+            }
         )
         left_out: dict[str, LeftOutVideo] = {
             key: {
@@ -143,14 +150,14 @@ class ReadVideoListOperator(KlapOperator):
     def _require_dag(self, context: Context) -> None:
         paused = is_paused(context["ti"], self.trigger_dag_id)
         if paused is None:
-            raise KlapInputError(f"Nothing was started. There is no DAG {self.trigger_dag_id}.")
+            raise KlapInputError(f"Nothing was started. There is no Dag {self.trigger_dag_id}.")
         if paused:
-            raise KlapInputError(f"Nothing was started. The DAG {self.trigger_dag_id} is paused: unpause it first.")
+            raise KlapInputError(f"Nothing was started. The Dag {self.trigger_dag_id} is paused: unpause it first.")
 
     def _rows(self) -> list[Row]:
         if bool(self.source_video_urls) == bool(self.list_path):
             raise KlapInputError(
-                "Nothing was started. Give either source_video_urls, one per line, or list_path, and not both."
+                "Nothing was started. Set either source_video_urls, with one address per line, or list_path, not both."
             )
         if self.list_path:
             from klap_provider.files.storage import text_at
@@ -162,14 +169,14 @@ class ReadVideoListOperator(KlapOperator):
         else:
             rows = read_lines(self.source_video_urls or [])
         if not rows:
-            raise KlapInputError("Nothing was started. The list names no video.")
+            raise KlapInputError("Nothing was started. The list is empty. Add at least one video.")
         return rows
 
     def _schemas(self) -> dict[str, Any]:
         return {name: param.schema for name, param in self.form.items()}
 
     def _check(self, rows: list[Row], shared: dict[str, Any]) -> None:
-        """Raise for the entries that cannot be right, with all that is checked again before Klap is asked."""
+        """Raise one error for all invalid rows. The submission of each video repeats these checks."""
         problems = []
         for row in rows:
             try:
@@ -179,14 +186,14 @@ class ReadVideoListOperator(KlapOperator):
         if problems:
             more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
             raise KlapInputError(f"Nothing was started. {'; '.join(problems[:NAMED])}{more}")
-        if not (shared.get("destination") or self._klap(shared).destination or runs_on_one_machine()):
-            self.log.warning("No destination: if %s has none of its own, it will refuse its runs.", self.trigger_dag_id)
+        if not (shared.get("destination") or self._connection(shared).destination or runs_on_one_machine()):
+            self.log.warning("No destination is set. If %s sets none itself, its runs will fail", self.trigger_dag_id)
 
     def _check_row(self, row: Row, shared: dict[str, Any]) -> None:
         """
-        Raise for what cannot be right.
+        Raise if a row is invalid.
 
-        What a file says is not repeated: it need not be a list, and who names it need not be allowed to read it.
+        Errors do not quote a file: it may be no list, and the user of the form may not be allowed to read it.
         """
         from airflow.sdk.exceptions import ParamValidationError
 
@@ -194,19 +201,19 @@ class ReadVideoListOperator(KlapOperator):
         own = {URL: url, **row.settings}
         for name, value in own.items():
             try:
-                copy(self.form[name]).resolve(value)  # a copy, because it keeps the value
+                copy(self.form[name]).resolve(value)  # a copy, because resolve stores the value
             except ParamValidationError as wrong:
                 problem = f": {without_secrets(str(wrong).splitlines()[0])}"
                 if not pasted:  # the error must not repeat values of a file
                     problem = f" must be {describe_schema(self.form[name].schema)}"
                 raise KlapInputError(f"{name}{problem}") from None
-        asked = {**shared, **own}
-        fields = {name: asked[name] for name in ShortsRequest.model_fields if name in asked}
+        settings = {**shared, **own}
+        fields = {name: settings[name] for name in ShortsRequest.model_fields if name in settings}
         build_request(ShortsRequest, fields, quote=pasted)
         for name, check in (
-            ("klap_conn_id", lambda: self._klap(asked)),
-            ("destination", lambda: self._check_destination(row, asked)),
-            (URL, lambda: self._check_source(row, asked)),
+            ("klap_conn_id", lambda: self._connection(settings)),
+            ("destination", lambda: self._check_destination(row, settings)),
+            (URL, lambda: self._check_source(row, settings)),
         ):
             try:
                 check()
@@ -215,30 +222,30 @@ class ReadVideoListOperator(KlapOperator):
                     raise
                 raise KlapInputError(f"{name} is not on the allowlist or cannot be used") from None
 
-    def _check_source(self, row: Row, asked: dict[str, Any]) -> None:
+    def _check_source(self, row: Row, settings: dict[str, Any]) -> None:
         from klap_provider.files.allowlist import require_allowed_address
         from klap_provider.files.signing import is_stored
 
-        if self.list_path or "source_video_urls" not in self._words_of_author:
+        if self.list_path or "source_video_urls" not in self._static_params:
             require_allowed_address(URL, row.source_video_url, self.allowed_sources)
         if not is_stored(row.source_video_url):
-            require_reachable(URL, row.source_video_url, api_url=self._klap(asked).api_url)
+            require_reachable(URL, row.source_video_url, api_url=self._connection(settings).api_url)
 
-    def _check_destination(self, row: Row, asked: dict[str, Any]) -> None:
+    def _check_destination(self, row: Row, settings: dict[str, Any]) -> None:
         from klap_provider.files.allowlist import require_allowed_address
         from klap_provider.files.storage import folder_at
 
-        destination = asked.get("destination")
-        if destination and ("destination" in row.settings or "settings" not in self._words_of_author):
+        destination = settings.get("destination")
+        if destination and ("destination" in row.settings or "settings" not in self._static_params):
             require_allowed_address("destination", destination, self.allowed_destinations)
-        if destination := destination or self._klap(asked).destination:
+        if destination := destination or self._connection(settings).destination:
             folder_at(destination)
 
-    def _klap(self, asked: Mapping[str, Any]) -> KlapConnection:
-        """Return the connection that a row goes to Klap with."""
+    def _connection(self, settings: Mapping[str, Any]) -> KlapConnection:
+        """Return the connection of a row."""
         from klap_provider.hooks.client import KlapClient
 
-        conn_id = asked.get("klap_conn_id") or self.klap_conn_id
+        conn_id = settings.get("klap_conn_id") or self.klap_conn_id
         if conn_id not in self._connections:
             self._connections[conn_id] = KlapClient(conn_id).connection
         return self._connections[conn_id]

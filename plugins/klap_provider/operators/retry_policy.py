@@ -1,4 +1,4 @@
-"""Airflow's own task retries, with the judgement of :mod:`klap_provider.errors`."""
+"""The retry policy of all tasks: retry transient errors only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapResultError, KlapTemplateError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
-
-#: Characters of a failure that is none of this package's.
-LONGEST_CAUSE = 500
 
 
 class KlapRetryPolicy(RetryPolicy):
@@ -35,20 +31,20 @@ class KlapRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide whether a failed try is followed by another; see ``airflow.sdk.RetryPolicy``."""
+        """Return whether and when Airflow retries the task; see ``airflow.sdk.RetryPolicy``."""
         task: Any = context["task"] if context else None
         if not isinstance(exception, KlapError):
-            problem = outside_execute(task, exception)
+            problem = error_outside_execute(task, exception)
             if problem is None or context is None:
                 return RetryDecision.default()
-            from klap_provider.operators.base import leave_reason
+            from klap_provider.operators.base import push_error
 
-            leave_reason(context, problem, getattr(task, "project_id", None))
+            push_error(context, problem, getattr(task, "project_id", None))
             log.error("%s", problem)
             return RetryDecision.fail(reason=str(problem))
         name = type(exception).__name__
         if not exception.transient:
-            return RetryDecision.fail(reason=f"{name}: trying again would not help")
+            return RetryDecision.fail(reason=f"{name}: a retry would not help")
         own_delay = task.retry_delay if task else timedelta()
         if exception.retry_after is None or own_delay.total_seconds() >= exception.retry_after:
             return RetryDecision.default()
@@ -58,20 +54,22 @@ class KlapRetryPolicy(RetryPolicy):
         )
 
 
-def outside_execute(task: Any, failure: BaseException) -> KlapError | None:
-    """Return the error for a failure before the task was unmapped, or after it had executed; None for any other one."""
+def error_outside_execute(task: Any, failure: BaseException) -> KlapError | None:
+    """Return the error for a failure before Airflow unmapped the task, or after ``execute``; None for others."""
+    from klap_provider.operators.base import cause_of
+
     if isinstance(failure, AirflowRuntimeError) and not getattr(task, "has_executed", False):
-        return None  # Airflow's API failed, which may pass
-    cause = redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:LONGEST_CAUSE]
+        return None  # Airflow's API failed, which can be transient
+    cause = cause_of(failure)
     if getattr(task, "has_executed", False):
         return KlapResultError(
-            f"The task did its work, but Airflow could not store its result as an XCom ({cause}). Fix the cause, such "
-            "as the XCom backend, and clear this task: what was paid for is not paid for again."
+            f"The task did its work, but Airflow could not store its result as an XCom ({cause}). Fix the cause, for "
+            "example the XCom backend, and clear this task: what was paid for is not paid for again."
         )
     if getattr(task, "is_mapped", False) and not hasattr(task, "has_executed"):
         return KlapTemplateError(
-            f"Nothing was done: what the task is mapped over could not be read ({cause}). The task before it was "
-            "marked as success by hand, or its XCom was deleted. Clear that task together with its downstream tasks: "
-            "what was paid for is not paid for again."
+            f"Nothing was done: the list that the task is mapped over could not be read ({cause}). The upstream task "
+            "was marked as success by hand, or its XCom was deleted. Clear that task and its downstream tasks: what "
+            "was paid for is not paid for again."
         )
     return None

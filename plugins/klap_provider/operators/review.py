@@ -1,4 +1,4 @@
-"""ReviewShortsOperator: a person picks the shorts that are worth paying for."""
+"""ReviewShortsOperator: list the shorts, and let a reviewer select those to export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
-from klap_provider.operators.pull_once import pull
+from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import ledger, request_fingerprint, review_form, video_list
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.selection import put_first, select_only
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-LONGEST_REVIEW = timedelta(days=366)
+MAX_RESPONSE_TIMEOUT = timedelta(days=366)
 
 
 class ReviewShortsOperator(ListShortsOperator, HITLOperator):
@@ -72,45 +72,46 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            subject="Which shorts shall be exported?", options=[review_form.NONE_OF_THEM], multiple=True, **kwargs
+            subject="Which shorts should be exported?", options=[review_form.NONE_OF_THEM], multiple=True, **kwargs
         )
         self.video_name = video_name
         self.watermark = watermark
         self.review = review
         self.response_timeout = response_timeout  # type: ignore[assignment]  # HITLOperator's, before it is rendered
         if is_static(response_timeout):
-            check_now(self._patience)
+            check_now(self._response_timeout)
 
-    def _patience(self) -> timedelta:
+    def _response_timeout(self) -> timedelta:
         given: Any = self.response_timeout
         try:
-            patience = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
+            timeout = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
         except (TypeError, ValueError, OverflowError):
-            patience = None
-        if patience is None or not timedelta(0) <= patience <= LONGEST_REVIEW:
+            timeout = None
+        if timeout is None or not timedelta(0) <= timeout <= MAX_RESPONSE_TIMEOUT:
             raise KlapInputError(
-                f"response_timeout is {given!r}; it takes a timedelta or seconds, up to {LONGEST_REVIEW.days} days."
+                f"response_timeout is {given!r}; it takes a timedelta or seconds, up to {MAX_RESPONSE_TIMEOUT.days} "
+                "days."
             )
-        return patience
+        return timeout
 
-    def choose(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
-        """Return the selected shorts, or wait for a person to pick."""
+    def make_selection(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
+        """Return the selected shorts, or wait for the review."""
         if not (self.review and shorts):
-            # A run that goes on from others shows which ones these have exported.
-            return super().choose(context, self._with_exports(shorts) if self.project_ids else shorts)
+            # With project_ids, the run exports more shorts of an earlier run. The tab shows which have an export.
+            return super().make_selection(context, self._with_exports(shorts) if self.project_ids else shorts)
         before = self.selected_before(context)
         if before is None or before["review"] is None:
-            self._ask(context, self.afford(self._with_exports(shorts)))
-        elif set(ids_of(shorts := self.with_owed(context, shorts, before))) == set(before["of"]):
-            self.log.info("Picked before, by %s", before["review"]["by"])
+            self._ask(context, self.within_budget(self._with_exports(shorts)))
+        elif set(ids_of(shorts := self.with_undelivered(context, shorts, before))) == set(before["of"]):
+            self.log.info("The earlier selection by %s applies", before["review"]["by"] or "default")
             context["ti"].xcom_push(key=REVIEW_KEY, value=before["review"])
-            return self.keep_to(context, shorts, before)
+            return self.repeat_selection(context, shorts, before)
         else:
             self._ask(context, select_only(self._with_exports(shorts), before["selected"]))
-        raise AssertionError("unreachable: the task is parked")
+        raise AssertionError("unreachable: _ask defers the task")
 
     def _with_exports(self, shorts: list[ListedShort]) -> list[ListedShort]:
-        """Return the shorts with whether the ledger has an export of each with the settings of this run."""
+        """Return the shorts, marked as exported if the ledger has an export with the settings of this run."""
         fingerprint = request_fingerprint.export_fingerprint(klap_requests.export_request(self.watermark))
 
         def is_exported(short: ListedShort) -> bool:
@@ -120,38 +121,39 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         return [{**short, "exported": is_exported(short)} for short in shorts]
 
     def _ask(self, context: Context, shorts: list[ListedShort]) -> None:
-        """Park the task, with what would be selected as the proposal. Does not return."""
-        patience, prices = self._patience(), self.client.connection.prices
-        deadline = datetime.now(timezone.utc) + patience
-        self.leave(context, shorts, deadline)
+        """Defer the task until the reviewer answers. The selected shorts are selected in advance. Does not return."""
+        timeout, prices = self._response_timeout(), self.client.connection.prices
+        deadline = datetime.now(timezone.utc) + timeout
+        self.push_offer(context, shorts, deadline)
         video = self.video_name
         if self.source_video_url:
             video = video_list.label(redaction.shown(self.source_video_url), video)
-        self.subject = f"Which shorts of {video or self._target_id()} shall be exported?"
+        self.subject = f"Which shorts of {video or self._target_id()} should be exported?"
         self.options = review_form.options(shorts)
         self.defaults = review_form.defaults(shorts)
         self.body = review_form.body(
             shorts, price=f"{dollars(prices.export)} ({prices})", deadline=deadline, covered=self.covered(shorts)
         )
-        self.response_timeout = patience
+        self.response_timeout = timeout
         HITLOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[Short]:
-        """Go on with what was picked."""
+        """Continue with the result of the review."""
         shorts: list[ListedShort] = pull(context, self.task_id, key=SHORTS_KEY)
         self.options = review_form.options(shorts)
-        said = HITLOperator.execute_complete(self, context, event)
-        user = said["responded_by_user"]
+        response = HITLOperator.execute_complete(self, context, event)
+        user = response["responded_by_user"]
         review: Review = {
-            "selected": review_form.selected_ids(shorts, said["chosen_options"]),
+            "selected": review_form.selected_ids(shorts, response["chosen_options"]),
             "by": user and (user["name"] or user["id"]),
-            "answered_at": said["responded_at"].isoformat(),
+            "answered_at": response["responded_at"].isoformat(),
             "timed_out": bool(event.get("timedout")),
         }
         self.log.info(
-            "Picked %s: %s", "by default" if review["timed_out"] else f"by {review['by']}", review["selected"]
+            "Selected %s: %s", "by default" if review["timed_out"] else f"by {review['by']}", review["selected"]
         )
         context["ti"].xcom_push(key=REVIEW_KEY, value=review)
         before = self.selected_before(context)
         first = [] if before is None else [each for each in before["selected"] if each in review["selected"]]
-        return self.select(context, self.afford(put_first(select_only(shorts, review["selected"]), first)), review)
+        shorts = self.within_budget(put_first(select_only(shorts, review["selected"]), first))
+        return self.record_selection(context, shorts, review)

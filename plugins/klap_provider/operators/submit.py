@@ -1,4 +1,4 @@
-"""SubmitShortsOperator and SubmitVideoOperator: a video goes to Klap, once."""
+"""SubmitShortsOperator and SubmitVideoOperator: submit a video to Klap, once."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class SubmitVideoOperator(KlapVideoOperator):
 
     @property
     def request_type(self) -> type[klap_requests.VideoRequest]:
-        """The fields of the call."""
+        """The request model."""
         return klap_requests.VideoRequest
 
     def call(self, request: klap_requests.VideoRequest) -> Call[Task]:
-        """``POST /tasks/video-to-video``."""
+        """Return the call ``POST /tasks/video-to-video``."""
         return calls.submit_video(request)
 
-    def most(self, request: klap_requests.VideoRequest, prices: Prices, *, submissions: int) -> Cost:
-        """One video goes in, one comes out."""
+    def max_cost(self, request: klap_requests.VideoRequest, prices: Prices, *, submissions: int) -> Cost:
+        """Return the cost of the video and one export."""
         return Cost(prices, input_videos=submissions, exports=1)
 
 
@@ -99,15 +99,15 @@ class SubmitShortsOperator(KlapVideoOperator):
 
     @property
     def request_type(self) -> type[klap_requests.VideoRequest]:
-        """The fields of the call."""
+        """The request model."""
         return klap_requests.ShortsRequest
 
     def call(self, request: klap_requests.ShortsRequest) -> Call[Task]:
-        """``POST /tasks/video-to-shorts``."""
+        """Return the call ``POST /tasks/video-to-shorts``."""
         return calls.submit_shorts(request)
 
-    def most(self, request: klap_requests.ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
-        """Klap makes as many shorts as it may."""
+    def max_cost(self, request: klap_requests.ShortsRequest, prices: Prices, *, submissions: int) -> Cost:
+        """Return the cost of the video, the maximum number of generated shorts, and their exports."""
         shorts = request.max_clip_count or DEFAULT_SHORTS
         if "max_clip_count" not in request.model_fields_set:
             shorts = max(shorts, request.target_clip_count or 0)
@@ -116,8 +116,8 @@ class SubmitShortsOperator(KlapVideoOperator):
     def _request(self) -> klap_requests.VideoRequest:
         if self.project_ids and not self.klap_task_id:
             raise KlapInputError(
-                "Nothing was sent to Klap. project_ids names shorts of an existing task, and there is no klap_task_id. "
-                "A new task makes other shorts."
+                "Nothing was sent to Klap. project_ids needs klap_task_id, because a new task makes new shorts. Set "
+                "klap_task_id to the task that has these shorts, or clear project_ids."
             )
         return super()._request()
 

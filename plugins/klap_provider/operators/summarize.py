@@ -1,4 +1,4 @@
-"""SummarizeVideosOperator: what became of a list of videos."""
+"""SummarizeVideosOperator: summarize a batch, and fail if a video is not complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.operators.pull_once import pull
+from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import NAMED, label
 from klap_provider.xcoms import (
     ERROR_KEY,
@@ -51,12 +51,14 @@ class SummarizeVideosOperator(KlapOperator):
 
     @reports_failure
     def execute(self, context: Context) -> Summary:
-        """Gather, and give the verdict."""
+        """Return the summary, and fail if a video is not complete."""
         ti = context["ti"]
         videos = pull(context, self.list_task_id, map_indexes=-1)
         if videos is None:
-            said = pull(context, self.list_task_id, key=ERROR_KEY, map_indexes=-1)
-            raise KlapIncompleteError(said["error"] if said else f"Nothing was started; see {self.list_task_id}.")
+            failure = pull(context, self.list_task_id, key=ERROR_KEY, map_indexes=-1)
+            raise KlapIncompleteError(
+                failure["error"] if failure else f"Nothing was started. See the log of {self.list_task_id}."
+            )
         listed: Unlisted = pull(context, self.list_task_id, key=LIST_KEY, map_indexes=-1)
         outcomes = self._outcomes(context, videos)
         incomplete = [outcome for outcome in outcomes if outcome["state"] != "success"]
@@ -80,21 +82,21 @@ class SummarizeVideosOperator(KlapOperator):
         self._log(summary, outcomes)
         ti.xcom_push(key=RETURN_KEY, value=summary)
         if incomplete or listed["left_out"]:
-            raise KlapIncompleteError(self._verdict(summary))
+            raise KlapIncompleteError(self._error(summary))
         return summary
 
     def _outcomes(self, context: Context, videos: list[ListedVideo]) -> list[VideoOutcome]:
-        """Return what became of each video, in the order of the list, with two requests for all of them."""
+        """Return the outcome of each video, in the order of the list, with two requests for all videos."""
         ti = context["ti"]
-        said = {o["run_id"]: o for o in pull(context, [self.video_task_id]) if o}
+        reported = {o["run_id"]: o for o in pull(context, [self.video_task_id]) if o}
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
 
-        def no_reason(index: int, video: ListedVideo) -> VideoOutcome:
+        def unreported(index: int, video: ListedVideo) -> VideoOutcome:
             state = str(getattr(found := states.get(f"{self.video_task_id}_{index}"), "value", found or "not run"))
             return {
                 "source_video_url": shown(video["source_video_url"]),
                 "run_id": video["trigger_run_id"],
-                # A task of the batch that ended without a word: the run itself may be well.
+                # The task of the batch succeeded without an outcome. The state of the run is not known.
                 "state": state if state != "success" else "unknown",
                 "shorts": 0,
                 "error": (
@@ -103,7 +105,7 @@ class SummarizeVideosOperator(KlapOperator):
                 ),
             }
 
-        return [said.get(video["trigger_run_id"]) or no_reason(index, video) for index, video in enumerate(videos)]
+        return [reported.get(video["trigger_run_id"]) or unreported(index, video) for index, video in enumerate(videos)]
 
     def _log(self, summary: Summary, outcomes: list[VideoOutcome]) -> None:
         lines = [
@@ -112,14 +114,14 @@ class SummarizeVideosOperator(KlapOperator):
         lines += [f"{'left out':<16}{0:>6}  {_left_out(video)}" for video in summary["left_out"]]
         self.log.info("%-16s%6s  video\n%s", "state", "shorts", "\n".join(lines))
 
-    def _verdict(self, summary: Summary) -> str:
+    def _error(self, summary: Summary) -> str:
         missing = [f"{o['source_video_url']} (run {o['run_id']}): {o['error']}" for o in summary["incomplete"]]
         missing += [_left_out(video) for video in summary["left_out"]]
         more = f" And {len(missing) - NAMED} more, see the log." if len(missing) > NAMED else ""
         return (
             f"{summary['complete']} of {summary['videos']} videos are complete. {' '.join(missing[:NAMED])}{more} "
-            f"Mend the causes, clear the failed runs of {self.trigger_dag_id}, and start the batch again: what is there"
-            " is not paid for again."
+            f"Fix the causes, clear the failed runs of {self.trigger_dag_id}, and start the batch again: what exists "
+            "is not paid for again."
         )
 
 

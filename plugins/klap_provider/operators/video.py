@@ -1,4 +1,4 @@
-"""KlapVideoOperator: what the operators that send a video to Klap have in common."""
+"""KlapVideoOperator: the base of the operators that submit a video to Klap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.api.aspect_ratio import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
-from klap_provider.operators.ledger import KlapJob, KlapSubmitOperator
+from klap_provider.operators.submit_once import KlapJob, KlapSubmitOperator
 from klap_provider.rules import ledger, limits, request_fingerprint, video_list
 from klap_provider.rules.cost import affordable, dollars
 from klap_provider.telemetry import metrics
@@ -104,7 +104,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         "on_behalf_of",
     )
 
-    #: Klap's task, once it is known.
+    #: Id of the task at Klap, for OpenLineage.
     submitted: str | None = None
 
     def __init__(
@@ -128,7 +128,7 @@ class KlapVideoOperator(KlapSubmitOperator):
         strict_conf: bool = False,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.video_name }}")  # Airflow's lists show it
+        kwargs.setdefault("map_index_template", "{{ task.video_name }}")  # shown also for a task that is not mapped
         super().__init__(**kwargs)
         self.strict_conf = strict_conf
         self.source_video_url = source_video_url
@@ -143,37 +143,40 @@ class KlapVideoOperator(KlapSubmitOperator):
         self.klap_task_id = klap_task_id
         self.reuse = reuse
         self.destination = destination
-        self.asks_for_delivery = destination is not None  # it may be rendered empty: to wherever is the default
+        self.has_destination = destination is not None  # even if it is rendered empty: then the default applies
         self.budget = budget
         self.allowed_sources = allowed_sources
         self.allowed_destinations = allowed_destinations
-        self.note_author("source_video_url", "destination")
+        self.note_static("source_video_url", "destination")
 
     @property
     def video_name(self) -> str:
-        """What a person knows the video by."""
+        """Name of the video for the UI."""
         return video_list.label(redaction.shown(self.source_video_url), self.name)
 
     @property
     @abstractmethod
     def request_type(self) -> type[klap_requests.VideoRequest]:
-        """What checks the parameters."""
+        """The request model, which validates the parameters."""
 
     @abstractmethod
     def call(self, request: Any) -> Call[Task]:
-        """Return the API call that sends the video."""
+        """Return the API call that submits the video."""
 
     @abstractmethod
-    def most(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
-        """Return the most that the run can cost, if that is how often the video is paid for."""
+    def max_cost(self, request: Any, prices: Prices, *, submissions: int) -> Cost:
+        """
+        Return the maximum cost of the run.
+
+        :param submissions: how often the run pays for the video.
+        """
 
     def count_accepted(self) -> None:
-        """Count what one video costs; its shorts are counted when they are there."""
+        """Count the price of the video. The generated shorts are counted when they are listed."""
         metrics.count(metrics.COST, self.client.connection.prices.input_video, item="input_video")
 
     def _check_early(self) -> None:
-        # In this order: what comes of a form is not static, and needs no model to say so.
-        if is_static(self.aspect_ratio) and is_static(self._said()):
+        if is_static(self.aspect_ratio) and is_static(self._fields()):
             check_now(self._request)
         if is_static(self.budget):
             check_now(self._budget)
@@ -186,56 +189,56 @@ class KlapVideoOperator(KlapSubmitOperator):
     def _budget(self) -> Decimal | None:
         return klap_requests.build_request(limits.Spending, {"budget": self.budget}).budget
 
-    def _check_cost(self, most: Cost, budget: Decimal | None) -> None:
-        self.log.info("The run may cost up to %s", most)
-        least = most._replace(exports=1)
-        if budget is None or least.total <= budget:
+    def _check_cost(self, max_cost: Cost, budget: Decimal | None) -> None:
+        self.log.info("The run may cost up to %s", max_cost)
+        min_cost = max_cost._replace(exports=1)
+        if budget is None or min_cost.total <= budget:
             return
-        shorts = affordable(budget, least._replace(generated_shorts=0), least.prices.generated_short)
-        way_on = f"Lower max_clip_count to {shorts}, or raise" if shorts and most.generated_shorts else "Raise"
+        shorts = affordable(budget, min_cost._replace(generated_shorts=0), min_cost.prices.generated_short)
+        action = f"Lower max_clip_count to {shorts}, or raise" if shorts and max_cost.generated_shorts else "Raise"
         raise KlapInputError(
-            f"Nothing was sent to Klap. The budget is {dollars(budget)}, and with no more than one export this may "
-            f"cost {least}. {way_on} the budget."
+            f"Nothing was sent to Klap. The budget is {dollars(budget)}, but even with one export the run may cost "
+            f"{min_cost}. {action} the budget."
         )
 
-    def _said(self) -> dict[str, Any]:
+    def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.request_type.model_fields}
 
     def _request(self) -> klap_requests.VideoRequest:
-        return klap_requests.build_request(self.request_type, {**self._said(), "dimensions": self._size()})
+        return klap_requests.build_request(self.request_type, {**self._fields(), "dimensions": self._size()})
 
     def _size(self) -> dict[str, Any] | None:
         return size_of(self.aspect_ratio, self.dimensions) if self.aspect_ratio else self.dimensions
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage, if its provider is installed, which video was sent."""
+        """Return for OpenLineage, if its provider is installed, which video was submitted."""
         from klap_provider.telemetry.lineage import submitted
 
         return submitted(self.source_video_url, klap_task_id=self.submitted)
 
     @reports_failure
     def execute(self, context: Context) -> Submitted:
-        """Submit, or reattach to what was submitted before."""
+        """Submit the video, or reattach to the task that was paid for before."""
         if self.strict_conf:
             require_fields(self, context)
         if not self.klap_task_id:
-            self._request()  # before the address is repaired: an error quotes what was typed
+            self._request()  # before the address is repaired, so that errors quote what the user typed
         if isinstance(self.source_video_url, str):
             self.source_video_url = addresses.repaired(self.source_video_url)
         self.require_allowed("source_video_url", self.allowed_sources)
-        destination = self._tried_destination()
+        destination = self._checked_destination()
         budget = self._budget()
         if self.klap_task_id:
             self.submitted = self.klap_task_id
-            self.log.info("Nothing paid: going on with the given task %s", self.klap_task_id)
+            self.log.info("Nothing paid: continuing with the task %s from klap_task_id", self.klap_task_id)
             now = datetime.now(timezone.utc)
             since = min(self.client.call(calls.get_task(self.klap_task_id)).created_at or now, now)
-            return self._given(self.klap_task_id, since.isoformat(), destination)
+            return self._existing_task(self.klap_task_id, since.isoformat(), destination)
         request = self._request()
         job = _VideoJob(self, request, budget)
         submission = self.submit_once(context, self._paid_request(context, request, budget), job)
         self.submitted = submission.job_id
-        # What the UI shows is the request that was paid for, also if the settings of this try differ from it.
+        # The UI shows the request that was paid for, even if the settings have changed since.
         inputs = submission.attempt.inputs
         size = inputs.get("dimensions")
         return {
@@ -248,10 +251,10 @@ class KlapVideoOperator(KlapSubmitOperator):
             "dimensions": klap_requests.Dimensions.model_validate(size).model_dump() if size else None,
         }
 
-    def _given(self, klap_task_id: str, submitted_at: str, destination: str | None) -> Submitted:
-        """Return the result for a given task. Its settings at Klap are not known, so those of this run are shown."""
+    def _existing_task(self, klap_task_id: str, submitted_at: str, destination: str | None) -> Submitted:
+        """Return the XCom for ``klap_task_id``. It has the settings of this run: those of the task are not known."""
         dimensions = None
-        with suppress(KlapInputError):  # of a given task, the settings are not checked
+        with suppress(KlapInputError):  # with klap_task_id, the settings are not used and can be invalid
             size = self._size()
             if isinstance(size, dict) and any(size.values()):
                 dimensions = klap_requests.build_request(klap_requests.Dimensions, size).model_dump()
@@ -265,15 +268,15 @@ class KlapVideoOperator(KlapSubmitOperator):
             "dimensions": dimensions,
         }
 
-    def _tried_destination(self) -> str | None:
-        """Return where the run delivers to, once a file could be written there; None if nothing is known of it."""
+    def _checked_destination(self) -> str | None:
+        """Return the destination after writing a test file; None if neither this task nor a downstream one uses it."""
         from klap_provider.files.storage import check_destination
 
-        if not (self.asks_for_delivery or self._delivery_follows()):
+        if not (self.has_destination or self._delivery_follows()):
             return None
         destination = self.resolve_destination(self.allowed_destinations)
         check_destination(destination)
-        self.log.info("The shorts go to %s", destination)
+        self.log.info("The shorts will be delivered to %s", destination)
         return destination
 
     def _delivery_follows(self) -> bool:
@@ -287,10 +290,10 @@ class KlapVideoOperator(KlapSubmitOperator):
     ) -> ledger.PaidRequest:
         connection, ti, call = self.client.connection, context["ti"], self.call(request)
         video, settings = redaction.shown(request.source_video_url), request.settings()
-        of_all_runs = request_fingerprint.fingerprint(call.path, settings, connection.api_url, connection.on_behalf_of)
+        in_any_run = request_fingerprint.fingerprint(call.path, settings, connection.api_url, connection.on_behalf_of)
         reuse, is_mapped = self._reuses(), ti.map_index not in (None, -1)
-        # A map index can get another video when the list changes that the task is mapped over.
-        of_task = request_fingerprint.fingerprint(of_all_runs, ti.dag_id, ti.run_id, ti.task_id)
+        # The map index is left out: it can get another video when the mapped list changes.
+        in_this_task = request_fingerprint.fingerprint(in_any_run, ti.dag_id, ti.run_id, ti.task_id)
         return ledger.PaidRequest(
             ledger.submission_log(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
             video=video,
@@ -304,9 +307,9 @@ class KlapVideoOperator(KlapSubmitOperator):
                 "host": connection.api_url,
                 "on_behalf_of": connection.on_behalf_of,
             },
-            shared_log=ledger.request_log(of_all_runs if reuse else of_task) if reuse or is_mapped else None,
+            shared_log=ledger.request_log(in_any_run if reuse else in_this_task) if reuse or is_mapped else None,
             reuse=reuse,
-            reuse_key=ledger.reuse_key(of_all_runs),
+            reuse_key=ledger.reuse_key(in_any_run),
             budget=None if budget is None else float(budget),
             estimated=connection.prices.estimated,
             settings=request_fingerprint.describe_settings(
@@ -316,26 +319,26 @@ class KlapVideoOperator(KlapSubmitOperator):
 
     def ready_call(self, request: klap_requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
         """
-        Return the POST with an address that Klap can fetch from, if the budget allows it.
+        Return the POST with an address that Klap can download from, after checking the budget and the video.
 
-        :param paid: how many POSTs of this run Klap has accepted before.
+        :param paid: number of POSTs of this run that Klap has accepted so far.
         """
         from klap_provider.files.signing import is_stored, signed
         from klap_provider.operators import before_submission
 
         connection = self.client.connection
-        most = self.most(request, connection.prices, submissions=paid + 1)
-        self._check_cost(most, budget)
+        max_cost = self.max_cost(request, connection.prices, submissions=paid + 1)
+        self._check_cost(max_cost, budget)
         video = request.source_video_url
         if is_stored(request.source_video_url):
             request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
         addresses.require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
-        before_submission.check(video, most, api_url=connection.api_url, warn=self.log.warning)
+        before_submission.check(video, max_cost, api_url=connection.api_url, warn=self.log.warning)
         return self.call(request)
 
 
 class _VideoJob(KlapJob):
-    """A video that Klap processes. Klap has no list of tasks."""
+    """The submission of a video. Klap has no list of tasks to find it in."""
 
     def __init__(
         self, operator: KlapVideoOperator, request: klap_requests.VideoRequest, budget: Decimal | None
@@ -344,7 +347,7 @@ class _VideoJob(KlapJob):
         self._operator, self._request, self._budget = operator, request, budget
 
     def prepare(self, paid: int) -> Sequence[str]:
-        """Sign the video's address, and check the budget."""
+        """Sign the address of the video, and check the budget and the video."""
         self.call = self._operator.ready_call(self._request, paid, self._budget)
         return ()
 

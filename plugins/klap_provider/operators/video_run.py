@@ -1,4 +1,4 @@
-"""VideoRunOperator: one run of another DAG for a video."""
+"""VideoRunOperator: start the Dag run for one video of a batch, and wait for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.video_run import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
-from klap_provider.operators.pull_once import pull
+from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import URL, label
 from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WAIT_STATE_KEY, VideoOutcome
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
-#: States of a run that has ended; and what takes the place of a state where the run does not exist any more.
+#: States of a run that has ended, and the state that the trigger reports for a run that no longer exists.
 ENDED, DELETED = ("success", "failed"), "deleted"
 
-#: Seconds after which a batch gives up on a run: more than any run takes without a reviewer.
+#: Seconds after which a batch gives up on a run. No run takes as long without a review.
 TIMEOUT = 7 * 24 * 3600.0
 
-#: Seconds by which Airflow's own deferral timeout lies beyond the deadline that the trigger keeps.
-BACKSTOP = 600.0
+#: Seconds from the trigger's deadline to the timeout of the deferral, after which Airflow ends a trigger that hangs.
+DEFERRAL_MARGIN = 600.0
 
 
 class VideoRunOperator(KlapOperator):
@@ -89,12 +89,12 @@ class VideoRunOperator(KlapOperator):
 
     @property
     def video_name(self) -> str:
-        """What a person knows the video by."""
+        """Name of the video for the UI."""
         return label(self.source_video_url, (self.settings or {}).get("name"))
 
     @reports_failure
     def execute(self, context: Context) -> VideoOutcome:
-        """Start the run unless it is there, and wait for its end."""
+        """Start the run, unless it exists, and wait until it ends."""
         from airflow.sdk.exceptions import TaskDeferred
 
         conf = {**(self.shared_settings or {}), **(self.settings or {}), URL: self.source_video_url}
@@ -103,7 +103,7 @@ class VideoRunOperator(KlapOperator):
             self.log.info("Started the run %s of %s", self.trigger_run_id, self.trigger_dag_id)
         else:
             state = run_state(self.trigger_dag_id, self.trigger_run_id) or DELETED
-            self.log.info("Nothing started: the run %s exists and is %s", self.trigger_run_id, state)
+            self.log.info("Nothing was started: the run %s exists, its state is %s", self.trigger_run_id, state)
             if state in (*ENDED, DELETED) or time.time() >= deadline:
                 return self._outcome(context, state)
         raise TaskDeferred(
@@ -114,17 +114,17 @@ class VideoRunOperator(KlapOperator):
                 poll_interval=self.poke_interval,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFERRAL_MARGIN),
         )
 
     def execute_complete(self, context: Context, event: Any) -> VideoOutcome:
         """Continue when the run has ended, is deleted, or the deadline has passed."""
-        # A wait that an earlier version began ends with the event of Airflow's DagStateTrigger.
+        # An earlier version of this package waited with Airflow's DagStateTrigger, which has another event.
         state = event["state"] if isinstance(event, dict) else event[1][self.trigger_run_id]
         return self._outcome(context, state)
 
     def _deadline(self, context: Context, conf: dict[str, Any]) -> float:
-        """Return when to give up, in seconds since the epoch: the same for all tries until somebody clears the task."""
+        """Return the deadline in seconds since the epoch. All retries have the same one; a clear sets a new one."""
         store, max_tries = context["task_state_store"], context["ti"].max_tries
         target = f"{self.trigger_run_id} {max_tries}"
         record: Any = store.get(WAIT_STATE_KEY)
@@ -152,22 +152,22 @@ class VideoRunOperator(KlapOperator):
         ti.xcom_push(key=RETURN_KEY, value=outcome)
         if error is None:
             return outcome
-        what = {"failed": "failed", DELETED: "was deleted"}.get(state, f"is still {state}")
+        problem = {"failed": "failed", DELETED: "was deleted"}.get(state, f"is still {state}")
         action = {
             "failed": "Fix the cause and clear that run; then clear this task, or start the batch again.",
             DELETED: "Clear this task, or start the batch again, to start the run again. With reuse, which is on in a "
             "batch by default, nothing is paid again.",
-        }.get(state, "See what the run waits for. To wait longer, clear this task.")
+        }.get(state, "Check what the run waits for. To wait longer, clear this task.")
         raise KlapIncompleteError(
-            f"{outcome['source_video_url']}: the run {self.trigger_run_id} of {self.trigger_dag_id} {what}. {error} "
+            f"{outcome['source_video_url']}: the run {self.trigger_run_id} of {self.trigger_dag_id} {problem}. {error} "
             f"{action}"
         )
 
-    def _error(self, state: str, said: Any) -> str:
-        if said:
-            return str(said["error"])
+    def _error(self, state: str, failure: Any) -> str:
+        if failure:
+            return str(failure["error"])
         if state == "failed":
-            return "It left no reason; see its tasks."
+            return "The run gave no reason; see the logs of its tasks."
         if state == DELETED:
-            return "Somebody deleted the run before it ended."
-        return f"It has not ended within {self.timeout / 3600:g} hours."
+            return "The run was deleted before it ended."
+        return f"The run has not ended within {self.timeout / 3600:g} hours."

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
 from klap_provider.hooks.deadline_adapter import DeadlineConnection
-from klap_provider.operators.ledger import KlapJob
+from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import in_doubt, polling
 from klap_provider.rules.idempotent_submit import IdempotentSubmit
 

@@ -1,0 +1,130 @@
+"""The base of the operators that send paid requests."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.api import responses
+from klap_provider.errors import KlapError
+from klap_provider.operators.ledger import KlapLedgerOperator, run_of
+from klap_provider.rules import ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow.sdk import Context
+
+    from klap_provider.api.calls import Call
+    from klap_provider.api.responses import Export, Task
+    from klap_provider.rules.idempotent_submit import Submission
+    from klap_provider.rules.in_doubt import Listing
+    from klap_provider.rules.ledger import PaidRequest
+
+
+class KlapSubmitOperator(KlapLedgerOperator):
+    """
+    Base of the operators that send paid requests. Each request is sent once.
+
+    Every paid request is recorded in the ledger, which all runs share. It is in Airflow's UI under *Assets*,
+    ``klap_ledger``, *State Store*. The user can resolve in-doubt requests there, see
+    :mod:`klap_provider.rules.manual_resolution`.
+    """
+
+    @abstractmethod
+    def count_accepted(self) -> None:
+        """Count an accepted POST and its price in Airflow's metrics."""
+
+    def submit_once(self, context: Context, request: PaidRequest, job: KlapJob) -> Submission:
+        """
+        Send a paid request, unless it was sent before, and return its job.
+
+        :param request: the request, for the ledger.
+        :param job: sends the request, and finds its job at Klap.
+        :raises KlapError: see :meth:`~klap_provider.rules.idempotent_submit.IdempotentSubmit.submit`.
+        """
+        from klap_provider.rules.idempotent_submit import IdempotentSubmit
+
+        ti = context["ti"]
+        submit = IdempotentSubmit(
+            store=self.ledger,
+            job=job,
+            request=request,
+            requester=ledger.Requester(run_of(context), ti.try_number, ti.max_tries),
+            attempt_id=uuid.uuid4().hex,
+            clock=_Clock(),
+            response_within=job.response_within,
+        )
+        try:
+            submission = submit.submit()
+        except KlapError as failure:
+            with suppress(Exception):  # must not hide the failure
+                failure.paid = submit.paid()
+            raise
+        if submission.was_recorded:
+            self.count_accepted()
+        if not submission.is_new:
+            self.log.info(
+                "Nothing paid: continuing with %s, which was submitted at %s (ledger entry %s)",
+                submission.job_id,
+                submission.attempt.submitted_at,
+                submission.attempt.key,
+            )
+        return submission
+
+
+class KlapJob(ABC):
+    """
+    One paid request to Klap, for :class:`~klap_provider.rules.idempotent_submit.IdempotentSubmit`.
+
+    :param operator: the operator that makes the request.
+    :param call: the POST.
+    """
+
+    #: Whether Klap has a list to find the job in.
+    has_list = False
+
+    def __init__(self, operator: KlapSubmitOperator, call: Call[Any]) -> None:
+        self.client = operator.client
+        self.call = call
+        self.log = operator.log
+
+    @property
+    def response_within(self) -> float:
+        """Seconds to wait for a response."""
+        return self.client.connection.connect_timeout + self.client.connection.read_timeout
+
+    def prepare(self, paid: int) -> Collection[str]:
+        """Prepare the call, and return the ids of existing jobs; none if Klap has no list of them."""
+        return ()
+
+    def send(self, until: float) -> str:
+        """Send the POST, and return the id of the new job."""
+        job: Task | Export = self.client.call(self.call, until=until, within=self.response_within)
+        job_id = job.id
+        self.log.info("Klap accepted %s as %s", self.call, job_id)  # the id must be in the log, whatever fails next
+        return job_id
+
+    def find(self) -> Listing | None:
+        """Return the jobs that the POST may have created; None if Klap has no list of them."""
+        return None
+
+    def has_failed(self, job_id: str) -> bool:
+        """Return whether a job ended with the status ``error``."""
+        return self.status(job_id) == responses.JobStatus.ERROR
+
+    @abstractmethod
+    def status(self, job_id: str) -> str:
+        """Return the status of a job."""
+
+
+class _Clock:
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311  # spreads simultaneous runs
