@@ -76,6 +76,12 @@ class _SentVideo(TypedDict, total=False):
     name: str | None
     #: Requested size in pixels, ``{"width": int, "height": int}``; None: Klap's default.
     dimensions: dict[str, Any] | None
+    #: With ``wait_for_completion``: see :class:`TaskReady`.
+    output_type: str | None
+    #: With ``wait_for_completion``: see :class:`TaskReady`.
+    output_id: str | None
+    #: With ``wait_for_completion``: see :class:`TaskReady`.
+    listed_ids: list[str]
 
 
 class Submitted(_SentVideo):
@@ -198,6 +204,8 @@ class _OrderedExport(TypedDict, total=False):
     short_name: str
     #: Address of the watermark, without secrets; None without a watermark.
     watermark: str | None
+    #: With ``wait_for_completion``: public address of the video at Klap; None if the address is signed.
+    src_url: str | None
 
 
 class Exported(_OrderedExport):
@@ -252,6 +260,23 @@ class Delivered(File):
     publication_captions: dict[str, Any] | None
     #: What is said in the short; None if this is longer than 10,000 characters. The JSON file always has it.
     transcript: str | None
+
+
+class GeneratedShort(File):
+    """A short that ``GenerateShortsOperator`` delivered."""
+
+    project_id: str
+    folder_id: str | None
+    export_id: str
+    #: Klap's name of the short, or its id.
+    short_name: str
+    #: Virality score, 0 to 100; None if Klap gave none.
+    virality_score: int | None
+    #: Length in seconds; None if Klap did not report it.
+    duration: float | None
+    preview_url: str
+    #: Path or URL of the JSON file.
+    sidecar: str
 
 
 class DeliveredRow(Stored):
@@ -391,6 +416,7 @@ _LISTED = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, FACTS_K
 
 #: By operator: which shape it leaves under which key. For a list, the shape of its items.
 XCOMS: Mapping[str, Mapping[str, type]] = {
+    "GenerateShortsOperator": {**_LISTED, RETURN_KEY: GeneratedShort},
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
     "TaskStatusSensor": {RETURN_KEY: TaskReady},

@@ -86,8 +86,8 @@ def test_each_way_through_the_door_says_why_and_what_to_do() -> None:
     ("name", "own"),
     [
         ("DeliverShortOperator", ["deliver"]),
-        ("ExportShortOperator", ["export", "submit_once"]),
-        ("SubmitShortsOperator", ["submit", "submit_once", "video"]),  # the latter is its base
+        ("ExportShortOperator", ["completion", "export", "submit_once"]),
+        ("SubmitShortsOperator", ["completion", "submit", "submit_once", "video"]),  # the others are its bases
     ],
 )
 def test_importing_one_operator_loads_no_other(name: str, own: list[str]) -> None:
@@ -130,5 +130,6 @@ def test_preload_imports_all_that_tasks_usually_need() -> None:
         "hooks.async_client",  # the triggerer's
         "hooks.batched_polls",
         "hooks.klap",  # for DAGs of others
+        "operators.generate_shorts",
         "telemetry.lineage",  # where OpenLineage is at work
     }

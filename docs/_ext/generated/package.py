@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ def protocols(_: Mapping[str, str]) -> str:
 def layers(described: Mapping[str, str]) -> str:
     """The layers of the package, as import-linter checks them."""
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
-    floors = [layer.split(" | ") for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]]
+    floors = [re.split(" [|:] ", layer) for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]]
     require_same(described, [name for floor in floors for name in floor])
     rows = [[str(number), code(name), described[name]] for number, floor in enumerate(floors, 1) for name in floor]
     return markdown_table(("layer", "module", "content"), rows)

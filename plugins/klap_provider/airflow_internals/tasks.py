@@ -319,6 +319,22 @@ def unresponsive_backend(conn_id: str) -> str | None:
     return None
 
 
+def execute_part(operator: Any, context: Any) -> Any:
+    """
+    Execute an operator as a part of another operator's task.
+
+    Why: Airflow logs a warning for each ``execute`` that its task runner does not call itself, and refuses it where
+    ``allow_nested_operators`` is off. When it moves: see ``ExecutorSafeguard``.
+    """
+    from airflow.sdk.bases.operator import ExecutorSafeguard
+
+    token = ExecutorSafeguard.tracker.set(operator)
+    try:
+        return operator.execute(context)
+    finally:
+        ExecutorSafeguard.tracker.reset(token)
+
+
 def failed_in_triggerer(next_method: str) -> bool:
     """
     Return whether a task is resumed because its trigger failed or exceeded the timeout of the deferral.

@@ -9,6 +9,7 @@ from klap_provider import published
 if TYPE_CHECKING:
     from klap_provider.operators.deliver import DeliverShortOperator as DeliverShortOperator
     from klap_provider.operators.export import ExportShortOperator as ExportShortOperator
+    from klap_provider.operators.generate_shorts import GenerateShortsOperator as GenerateShortsOperator
     from klap_provider.operators.list_shorts import ListShortsOperator as ListShortsOperator
     from klap_provider.operators.publish import PublishShortsOperator as PublishShortsOperator
     from klap_provider.operators.read_video_list import ReadVideoListOperator as ReadVideoListOperator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DeliverShortOperator",
     "ExportShortOperator",
+    "GenerateShortsOperator",
     "ListShortsOperator",
     "PublishShortsOperator",
     "ReadVideoListOperator",
@@ -36,6 +38,7 @@ __getattr__ = published(
     {
         "DeliverShortOperator": "deliver",
         "ExportShortOperator": "export",
+        "GenerateShortsOperator": "generate_shorts",
         "ListShortsOperator": "list_shorts",
         "PublishShortsOperator": "publish",
         "ReadVideoListOperator": "read_video_list",

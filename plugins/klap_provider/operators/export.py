@@ -8,7 +8,8 @@ from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.api import requests as klap_requests
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
-from klap_provider.operators.submit_once import KlapJob, KlapSubmitOperator
+from klap_provider.operators.completion import KlapCompletionOperator
+from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import in_doubt, ledger, request_fingerprint
 from klap_provider.telemetry import metrics
 
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
     from klap_provider.api.calls import Call
     from klap_provider.api.responses import Export
+    from klap_provider.sensors.export_status import ExportStatusSensor
     from klap_provider.xcoms import Exported
 
 #: Maximum number of listed exports that are looked up in the ledger, to tell whether a list shows our exports.
 MAX_LOOKUPS = 25
 
 
-class ExportShortOperator(KlapSubmitOperator):
+class ExportShortOperator(KlapCompletionOperator):
     """
     Request the export of a short as a video file: ``POST /projects/…/exports``. Klap bills it once.
 
@@ -40,12 +42,19 @@ class ExportShortOperator(KlapSubmitOperator):
         Klap may add its own. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
     :param source_video_url: address of the source video, for the ledger. Templated.
+    :param wait_for_completion: wait until the export is ready, as :class:`~klap_provider.sensors.ExportStatusSensor`
+        does. The errors are then also those of the sensor. Default false.
+    :param deferrable: with ``wait_for_completion``: wait in the triggerer instead of on a worker. Default:
+        ``[operators] default_deferrable`` of Airflow's configuration.
+    :param timeout: with ``wait_for_completion``: time from the request until the wait gives up, in seconds or as a
+        timedelta. Default one hour.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
     :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str, "paid": int, "entry":
         str, "short_name": str, "watermark": str | None}``. ``paid`` is the number of exports of this task that Klap has
         accepted so far. ``entry`` is the key of the request in the ledger. ``watermark`` is its address without
-        secrets.
+        secrets. With ``wait_for_completion``, the result also has ``src_url``, the address of the video if that is
+        public.
     :raises KlapSubmitPendingError: the request is in doubt, and it is too early to decide; the task is retried.
     :raises KlapSubmitUncertainError: the request is in doubt, and the user has to decide.
     :raises KlapInputError: a parameter is wrong; nothing was sent. The constructor raises ``ValueError`` if it can
@@ -99,6 +108,27 @@ class ExportShortOperator(KlapSubmitOperator):
 
     @reports_failure
     def execute(self, context: Context) -> Exported:
+        """Request the export, or reattach to an export that was paid for before."""
+        exported: Exported = self.submit_and_wait(context)
+        return exported
+
+    def wait(self, submitted: Exported) -> ExportStatusSensor:
+        """Return the sensor for the export."""
+        from klap_provider.sensors.export_status import ExportStatusSensor
+
+        return ExportStatusSensor(
+            task_id=self.task_id,
+            klap_conn_id=self.klap_conn_id,
+            on_behalf_of=self.on_behalf_of,
+            export_id=submitted["export_id"],
+            project_id=submitted["project_id"],
+            folder_id=submitted["folder_id"],
+            submitted_at=submitted["submitted_at"],
+            deferrable=self.deferrable,
+            **self.sensor_timeout,
+        )
+
+    def submit(self, context: Context) -> Exported:
         """Request the export, or reattach to an export that was paid for before."""
         project_id, folder_id = str(self.project_id), self.folder_id
         request = self._request()

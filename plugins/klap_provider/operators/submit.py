@@ -102,6 +102,14 @@ class SubmitShortsOperator(KlapVideoOperator):
         """The request model."""
         return klap_requests.ShortsRequest
 
+    @property
+    def expected_list(self) -> dict[str, Any]:
+        """The settings with which a given task was submitted are not known."""
+        return {
+            "max_clip_count": None if self.klap_task_id else self.max_clip_count,
+            "project_ids": self.project_ids or None,
+        }
+
     def call(self, request: klap_requests.ShortsRequest) -> Call[Task]:
         """Return the call ``POST /tasks/video-to-shorts``."""
         return calls.submit_shorts(request)

@@ -35,6 +35,12 @@ class KlapSubmitOperator(KlapLedgerOperator):
     :mod:`klap_provider.rules.manual_resolution`.
     """
 
+    #: Whether a retry returns a job that failed at Klap, instead of paying for a new one. A clear always pays for one.
+    keeps_failed_job = False
+
+    #: The request that was sent, or may have been, with its ledger entry.
+    _requested: str | None = None
+
     @abstractmethod
     def count_accepted(self) -> None:
         """Count an accepted POST and its price in Airflow's metrics."""
@@ -58,7 +64,9 @@ class KlapSubmitOperator(KlapLedgerOperator):
             attempt_id=uuid.uuid4().hex,
             clock=_Clock(),
             response_within=job.response_within,
+            keeps_failed_job=self.keeps_failed_job,
         )
+        self._requested = f"{request.what} (ledger entry {request.log})"
         try:
             submission = submit.submit()
         except KlapError as failure:
@@ -74,7 +82,18 @@ class KlapSubmitOperator(KlapLedgerOperator):
                 submission.attempt.submitted_at,
                 submission.attempt.key,
             )
+        self._requested = f"{submission.job_id} (ledger entry {submission.attempt.key})"
         return submission
+
+    def on_kill(self) -> None:
+        """Log what is billed although the task was ended: Klap's API cannot cancel a job."""
+        super().on_kill()
+        if self._requested is not None:
+            self.log.warning(
+                "The task was ended. Klap cannot cancel a job: what it accepted is still billed. Request: %s. The next "
+                "try, or a clear, continues with it and does not pay again.",
+                self._requested,
+            )
 
 
 class KlapJob(ABC):

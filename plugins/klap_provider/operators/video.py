@@ -12,7 +12,8 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.api.aspect_ratio import size_of
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
-from klap_provider.operators.submit_once import KlapJob, KlapSubmitOperator
+from klap_provider.operators.completion import KlapCompletionOperator
+from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import ledger, limits, request_fingerprint, video_list
 from klap_provider.rules.cost import affordable, dollars
 from klap_provider.telemetry import metrics
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from klap_provider.api.calls import Call
     from klap_provider.api.responses import Task
     from klap_provider.rules.cost import Cost, Prices
+    from klap_provider.sensors.task_status import TaskStatusSensor
     from klap_provider.xcoms import Submitted
 
 
-class KlapVideoOperator(KlapSubmitOperator):
+class KlapVideoOperator(KlapCompletionOperator):
     """
     Base of the operators that submit a video to Klap. Klap bills each submission once.
 
@@ -40,7 +42,8 @@ class KlapVideoOperator(KlapSubmitOperator):
     ``reuse`` is on.
 
     A parameter that is None is not sent, so Klap's default applies. All parameters are templated, except for
-    ``allowed_sources``, ``allowed_destinations`` and ``strict_conf``.
+    ``allowed_sources``, ``allowed_destinations``, ``strict_conf``, ``wait_for_completion``, ``deferrable`` and
+    ``timeout``.
 
     :param source_video_url: a YouTube address, a public http(s) address of a video file, or a file in object storage
         such as ``s3://conn_id@bucket/talk.mp4``. For a file in object storage, Klap gets a signed address. At most 5
@@ -71,12 +74,20 @@ class KlapVideoOperator(KlapSubmitOperator):
     :param allowed_destinations: the same for ``destination``.
     :param strict_conf: refuse a run if its ``conf`` has a name that is not a parameter of the Dag, because a misspelt
         ``limit`` can cost money. Default false.
+    :param wait_for_completion: wait until the task at Klap is ready, as
+        :class:`~klap_provider.sensors.TaskStatusSensor` does. The errors are then also those of the sensor. Default
+        false.
+    :param deferrable: with ``wait_for_completion``: wait in the triggerer instead of on a worker. Default:
+        ``[operators] default_deferrable`` of Airflow's configuration.
+    :param timeout: with ``wait_for_completion``: time from the submission until the wait gives up, in seconds or as a
+        timedelta. Default two hours.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
     :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None,
         "video": str, "name": str | None, "dimensions": dict | None}``. ``submitted_at`` is in ISO 8601. ``video`` is
         the address without secrets. ``paid`` is the number of submissions of this run's task that Klap has accepted so
-        far; 0 with ``klap_task_id``, or if a submission was reused.
+        far; 0 with ``klap_task_id``, or if a submission was reused. With ``wait_for_completion``, the result also has
+        the fields ``output_type``, ``output_id`` and ``listed_ids`` of the sensor.
     :raises KlapInputError: a parameter is wrong; nothing was sent. The constructor raises ``ValueError`` if it can
         check the value already.
     :raises KlapStorageError: the video cannot be read, or the destination cannot be written; nothing was sent.
@@ -218,6 +229,32 @@ class KlapVideoOperator(KlapSubmitOperator):
 
     @reports_failure
     def execute(self, context: Context) -> Submitted:
+        """Submit the video, or reattach to the task that was paid for before."""
+        submitted: Submitted = self.submit_and_wait(context)
+        return submitted
+
+    def wait(self, submitted: Submitted) -> TaskStatusSensor:
+        """Return the sensor for the task at Klap."""
+        from klap_provider.sensors.task_status import TaskStatusSensor
+
+        self.submitted = submitted["klap_task_id"]  # in a process that has not submitted it
+        return TaskStatusSensor(
+            task_id=self.task_id,
+            klap_conn_id=self.klap_conn_id,
+            on_behalf_of=self.on_behalf_of,
+            klap_task_id=submitted["klap_task_id"],
+            submitted_at=submitted["submitted_at"],
+            deferrable=self.deferrable,
+            **self.expected_list,
+            **self.sensor_timeout,
+        )
+
+    @property
+    def expected_list(self) -> dict[str, Any]:
+        """The sensor's parameters that describe the list of shorts."""
+        return {}
+
+    def submit(self, context: Context) -> Submitted:
         """Submit the video, or reattach to the task that was paid for before."""
         if self.strict_conf:
             require_fields(self, context)

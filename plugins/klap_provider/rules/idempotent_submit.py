@@ -120,6 +120,8 @@ class IdempotentSubmit:
     :param requester: the try that makes the request.
     :param attempt_id: unique id for a new attempt.
     :param response_within: seconds to wait for the response of the POST.
+    :param keeps_failed_job: whether a retry returns the job of its own run that failed at Klap, instead of paying for a
+        new one. For a task that waits for its job, so that only a clear replaces the job.
     """
 
     store: Store
@@ -129,6 +131,7 @@ class IdempotentSubmit:
     attempt_id: str
     clock: Clock
     response_within: float
+    keeps_failed_job: bool = False
 
     def submit(self) -> Submission:
         """
@@ -211,7 +214,7 @@ class IdempotentSubmit:
         changed = differences(attempt.inputs, self.request.inputs)
         must_stop = bool(changed) and not self.requester.is_retry_of(attempt.requester)
         try:
-            if self.job.has_failed(job_id):
+            if self._must_replace(attempt, job_id):
                 return None
         except KlapError as unknown:
             if must_stop or (changed and isinstance(unknown, KlapNotFoundError)):
@@ -225,11 +228,16 @@ class IdempotentSubmit:
     def _is_usable(self, attempt: Attempt, job_id: str) -> bool:
         """Return whether a job can be reused: another run's job that this account does not have cannot."""
         try:
-            return not self.job.has_failed(job_id)
+            return not self._must_replace(attempt, job_id)
         except KlapNotFoundError:
             if attempt.paid_by == self.requester.run:
                 raise
             return False
+
+    def _must_replace(self, attempt: Attempt, job_id: str) -> bool:
+        """Return whether a job failed at Klap, so that a new one must be requested."""
+        is_own = attempt.requester.run == self.requester.run and self.requester.is_retry_of(attempt.requester)
+        return not (self.keeps_failed_job and is_own) and self.job.has_failed(job_id)
 
     def _resolve(self, attempt: Attempt, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
         """Resolve an in-doubt attempt. Return it with its job; without a job, the next attempt may follow."""
