@@ -24,6 +24,7 @@ from klap_provider.errors import (
     KlapConnectionError,
     KlapCreditsError,
     KlapError,
+    KlapInputError,
     KlapNoAnswerError,
     KlapNotFoundError,
     KlapRateLimitError,
@@ -511,6 +512,26 @@ def test_run_of_the_http_hook_reaches_the_api_with_the_key(klap: Sandbox) -> Non
     hook.method = "GET"
     assert hook.run("exports").json() == []
     assert [r["path"] for r in klap.requests()] == ["/exports"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "operator"),
+    [
+        ("tasks/video-to-shorts", "SubmitShortsOperator"),
+        ("/tasks//video%2Dto%2Dshorts/", "SubmitShortsOperator"),
+        ("projects/../tasks/video-to-video", "SubmitVideoOperator"),
+        ("projects/folder/short/exports?x=1", "ExportShortOperator"),
+        ("projects/short/exports", "ExportShortOperator"),
+    ],
+)
+def test_run_of_the_http_hook_sends_nothing_that_klap_bills(klap: Sandbox, endpoint: str, operator: str) -> None:
+    with pytest.raises(KlapInputError, match=operator):
+        KlapHook().run(endpoint, json={"source_video_url": VIDEO})
+    assert klap.ledger("task") == klap.ledger("export") == []
+
+
+def test_run_of_the_http_hook_sends_a_post_that_is_free(klap: Sandbox) -> None:
+    assert KlapHook().run("users", json={}).json()["id"]
 
 
 def test_run_of_the_http_hook_keeps_to_the_read_timeout(klap: Sandbox, connect: Callable[..., None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 from collections import UserDict
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,10 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink
 from airflow.triggers.base import BaseTrigger
 
+import klap_provider
 from klap_provider import __version__, get_provider_info
 from klap_provider.errors import KlapConfigError
 from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
@@ -77,9 +79,53 @@ def test_the_named_modules_hold_what_they_are_named_for(kind: str, base: type) -
             assert any(issubclass(getattr(module, member), base) for member in module.__all__)
 
 
-def test_the_named_links_exist() -> None:
-    for path in INFO.get("extra-links", []):
-        assert load(path).name
+def classes_below(base: type) -> set[type]:
+    """Every class of the package that a Dag file can use in place of a base class."""
+    found = set()
+    for info in pkgutil.walk_packages(klap_provider.__path__, "klap_provider."):
+        if not info.name.startswith(("klap_provider.ui", "klap_provider.plugin", "klap_provider.example_dags")):
+            members = vars(importlib.import_module(info.name)).values()
+            found |= {each for each in members if isinstance(each, type) and each.__module__ == info.name}
+    return {each for each in found if issubclass(each, base)}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "base", "bases"),
+    [
+        (["hooks"], BaseHook, set()),
+        (
+            ["operators", "sensors"],
+            BaseOperator,
+            {
+                *("HooksRendering", "KlapOperator", "KlapLedgerOperator", "KlapSubmitOperator"),
+                *("KlapCompletionOperator", "KlapVideoOperator", "KlapJobSensor"),
+            },
+        ),
+        (["triggers"], BaseTrigger, {"KlapTrigger"}),
+    ],
+)
+def test_every_class_is_in_a_named_module(kinds: list[str], base: type, bases: set[str]) -> None:
+    names = [name for kind in kinds for entry in INFO[kind] for name in entry["python-modules"]]
+    modules = [importlib.import_module(name) for name in names]
+    named = {getattr(module, name) for module in modules for name in module.__all__}
+    below = classes_below(base)
+    assert {each for each in below if each.__name__ not in bases} == {each for each in named if issubclass(each, base)}
+    assert bases <= {each.__name__ for each in below}
+
+
+def test_the_named_links_are_those_that_exist() -> None:
+    assert {load(path) for path in INFO["extra-links"]} == classes_below(BaseOperatorLink)
+    assert all(load(path).name for path in INFO["extra-links"])
+
+
+def test_dicts_are_shown_as_json_and_all_operators_have_one_colour() -> None:
+    as_json = {"watermark", "dimensions", "editing_options", "settings"}
+    kinds = [each for each in classes_below(BaseOperator) if each.__name__ != "HooksRendering"]
+    for kind in kinds:
+        renderers = kind.template_fields_renderers  # type: ignore[attr-defined]
+        shown = as_json & set(kind.template_fields)  # type: ignore[attr-defined]
+        assert {name: renderers.get(name) for name in shown} == dict.fromkeys(shown, "json"), kind
+    assert len({kind.ui_color for kind in kinds}) == 1  # type: ignore[attr-defined]
 
 
 def test_the_connection_type_belongs_to_the_hook() -> None:

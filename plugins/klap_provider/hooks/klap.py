@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
 
 from klap_provider.api import calls
-from klap_provider.errors import KlapAnswerError, KlapAuthError, KlapError, KlapNotFoundError
+from klap_provider.errors import KlapAnswerError, KlapAuthError, KlapError, KlapInputError, KlapNotFoundError
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.client import KlapClient
 from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
@@ -26,6 +28,13 @@ T = TypeVar("T")
 
 #: A valid id that no task has. Requesting this task tests the API key and starts nothing.
 TEST_TASK_ID = "connectiontest00"
+
+#: The paths of the POSTs that Klap bills, and the operators that send them.
+PAID_PATHS = {
+    r"/tasks/video-to-shorts$": "SubmitShortsOperator or GenerateShortsOperator",
+    r"/tasks/video-to-video$": "SubmitVideoOperator",
+    r"/projects/.+/exports$": "ExportShortOperator",
+}
 
 
 class KlapHook(HttpHook):
@@ -94,6 +103,24 @@ class KlapHook(HttpHook):
         """
         any_answer: Call[Any] = calls.Call(response.request.method or "", response.request.path_url, lambda _: None)
         self.client.read(any_answer, response)
+
+    def run_and_check(
+        self, session: requests.Session, prepped_request: requests.PreparedRequest, extra_options: dict[Any, Any]
+    ) -> Any:
+        """
+        Send a request of :meth:`run`, unless Klap bills it: the ledger would not have it.
+
+        :raises KlapInputError: it is a POST that Klap bills; the message names the operator to use.
+        """
+        method = (prepped_request.method or "").upper()
+        path = re.sub("/+", "/", posixpath.normpath(unquote(urlsplit(prepped_request.url or "").path)))
+        for paid, operator in PAID_PATHS.items():
+            if method == "POST" and re.search(paid, path, re.IGNORECASE):
+                raise KlapInputError(
+                    f"Nothing was sent to Klap. Klap bills POST {path}, and KlapHook.run does not record it in the "
+                    f"ledger, so a retry would pay again. Use {operator}."
+                )
+        return super().run_and_check(session, prepped_request, extra_options)
 
     def call(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.api import requests as klap_requests
@@ -70,6 +70,7 @@ class ExportShortOperator(KlapCompletionOperator):
         "klap_conn_id",
         "on_behalf_of",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"watermark": "json"}
     operator_extra_links = (OpenInKlapLink(),)
 
     def __init__(

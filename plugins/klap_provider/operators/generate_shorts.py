@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
@@ -10,7 +10,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapIncompleteError, OpenDecision
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, reports_failure
-from klap_provider.operators.best_effort import best_effort
+from klap_provider.operators.base import log_failure
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits
 from klap_provider.xcoms import RETURN_KEY, GeneratedShort
@@ -88,6 +88,10 @@ class GenerateShortsOperator(SubmitShortsOperator):
         "allow_empty",
         "watermark",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **SubmitShortsOperator.template_fields_renderers,
+        "watermark": "json",
+    }
     operator_extra_links = (OpenInKlapLink(),)
 
     def __init__(
@@ -218,7 +222,7 @@ class GenerateShortsOperator(SubmitShortsOperator):
         self.log.info("Delivered %d of %d shorts", len(delivered), len(outcomes))
         if not failures:
             return delivered
-        with best_effort("Leaving the delivered shorts as XCom"):
+        with log_failure("Leaving the delivered shorts as XCom"):
             context["ti"].xcom_push(key=RETURN_KEY, value=delivered)
         reasons = " ".join(f"{each['error'].rstrip('.')}." for each in failures)
         incomplete = KlapIncompleteError(

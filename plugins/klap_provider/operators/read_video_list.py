@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import Asset
 
@@ -51,6 +51,7 @@ class ReadVideoListOperator(KlapOperator):
     """
 
     template_fields: Sequence[str] = ("source_video_urls", "list_path", "settings")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"source_video_urls": "json", "settings": "json"}
 
     def __init__(
         self,

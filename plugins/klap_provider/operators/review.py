@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
@@ -61,6 +61,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         "review",
         "response_timeout",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"watermark": "json"}
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from klap_provider.api import addresses, calls, redaction
 from klap_provider.api import requests as klap_requests
@@ -114,6 +114,8 @@ class KlapVideoOperator(KlapCompletionOperator):
         "klap_conn_id",
         "on_behalf_of",
     )
+
+    template_fields_renderers: ClassVar[dict[str, str]] = {"dimensions": "json", "editing_options": "json"}
 
     #: Id of the task at Klap, for OpenLineage.
     submitted: str | None = None

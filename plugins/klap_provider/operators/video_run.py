@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from klap_provider import triggers
 from klap_provider.airflow_internals.tasks import run_state, start_run
@@ -62,6 +62,7 @@ class VideoRunOperator(KlapOperator):
         "shared_settings",
         "line",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"settings": "json", "shared_settings": "json"}
     operator_extra_links = (VideoRunLink(),)
 
     def __init__(
