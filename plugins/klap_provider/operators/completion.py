@@ -111,10 +111,17 @@ class KlapCompletionOperator(KlapSubmitOperator):
             )
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], progress: Any, method: str, kwargs: dict[str, Any]
+        self,
+        context: Context,
+        event: dict[str, Any],
+        progress: Any = None,
+        method: str | None = None,
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Continue with the part that deferred."""
-        return self.proceed(context, progress, Resumed(method, {**kwargs, "event": event}))
+        """Continue with the part that deferred. ``dag.test()`` passes only the event: the ledger has the progress."""
+        if progress is None or method is None:
+            return self.submit_and_wait(context)
+        return self.proceed(context, progress, Resumed(method, {**(kwargs or {}), "event": event}))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a wait. If the triggerer failed, this worker waits: Airflow has deleted the progress."""
