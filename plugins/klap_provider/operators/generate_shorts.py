@@ -9,8 +9,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapIncompleteError, OpenDecision
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import check_now, is_static, reports_failure
-from klap_provider.operators.base import log_failure
+from klap_provider.operators.base import check_now, is_static, log_failure, reports_failure
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits
 from klap_provider.xcoms import RETURN_KEY, GeneratedShort
@@ -109,7 +108,7 @@ class GenerateShortsOperator(SubmitShortsOperator):
             raise ValueError("use limit instead of max_exports; the operator always waits for completion")
         self.limit = limit
         super().__init__(wait_for_completion=True, max_exports=limit, **kwargs)
-        self.asks_for_delivery = True
+        self.has_destination = True
         self.min_virality_score = min_virality_score
         self.without_score = without_score
         self.allow_empty = allow_empty
