@@ -158,7 +158,7 @@ def test_a_short_plays_and_is_sought_from_a_folder_and_from_s3(page: Page, desk:
 def test_a_file_that_is_gone_says_so_on_its_card(page: Page, desk: Desk, complaints: list[str]) -> None:
     desk.open(page, "shorts")
     page.get_by_role("searchbox", name="Search shorts").fill(GONE)
-    expect(cards(page).filter(has_text=GONE).get_by_role("alert")).to_contain_text("is gone")
+    expect(cards(page).filter(has_text=GONE).get_by_role("alert")).to_contain_text("was deleted or moved")
     assert complaints
     assert all("404" in said for said in complaints)
     complaints.clear()

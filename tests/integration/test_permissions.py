@@ -119,7 +119,7 @@ def test_a_dag_allows_what_its_file_says_and_its_own_defaults(factory: Callable[
     for task_id in ("submit", group, "publish"):
         assert dag.get_task(task_id).allowed_destinations == [*configured("destination"), places["destination"]]
     assert factory().get_task("submit").allowed_sources == configured("source_video_url")
-    with pytest.raises(ValueError, match="is a list, not a text"):
+    with pytest.raises(ValueError, match="must be a list: write"):
         factory(allowed_sources="https://media.example.com")
     with pytest.raises(ValueError, match="neither an absolute path nor a URL"):
         factory(allowed_destinations=["media"])

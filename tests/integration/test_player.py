@@ -275,13 +275,13 @@ def test_the_cookie_of_the_ui_is_enough_as_a_video_element_sends_no_more(place: 
 def test_a_file_that_is_gone_says_so(place: Place, project_id: str) -> None:
     answer = place.get(project_id)
     assert answer.status_code == 404
-    assert "is gone" in answer.json()["detail"]
+    assert "was deleted or moved after its delivery" in answer.json()["detail"]
 
 
 def test_a_folder_of_another_machine_is_said_to_be_one(place: Place) -> None:
     answer = place.get("elsewhere")
     assert answer.status_code == 404
-    assert "cannot see it" in answer.json()["detail"]
+    assert "it is on the worker that delivered the file" in answer.json()["detail"]
 
 
 def test_a_connection_that_is_not_there_is_named_without_a_secret(place: Place) -> None:

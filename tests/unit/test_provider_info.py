@@ -137,7 +137,7 @@ def test_the_connection_type_belongs_to_the_hook() -> None:
 
 def test_the_form_has_exactly_the_extra_fields_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     extra = Noting()
-    monkeypatch.setattr("klap_provider.hooks.connection._decoded", lambda *_: extra)
+    monkeypatch.setattr("klap_provider.hooks.connection._parse_extra", lambda *_: extra)
     KlapConnection.read("klap_default", stored())
     assert extra.read == FIELDS.keys()
 
