@@ -158,9 +158,9 @@ class LocalAirflow(Service):
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-            # Seconds until a task that was running when Airflow stopped is retried after the next start. Airflow's
-            # default is five minutes.
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            # After a restart, this check resets the tasks of the previous scheduler. At Airflow's default of five
+            # minutes, an interrupted run seems to hang if the restart took less than 30 seconds.
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
             **without_proxy(os.environ),
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(conn) for name, conn in connections.items()},
             **(env or {}),

@@ -154,7 +154,7 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
         (scheduler,) = (child for child in children if "scheduler" in " ".join(child.cmdline()))
         scheduler.kill()
         assert third.process.wait(60) == 1
-        assert "Airflow's scheduler ended with -9" in third.said
+        assert "Airflow's scheduler exited with -9" in third.said
         assert "Traceback" not in third.said
     finally:
         third.end(signal.SIGTERM)
@@ -188,7 +188,7 @@ def test_a_demo_of_an_address_that_is_gone_prints_why_and_what_to_do_and_fails(c
     assert "Nothing was delivered." in said
     assert "HTTP 501" in said
     assert "Fix the cause" in said
-    logs = Path(said.partition("The logs of its tasks: ")[2].splitlines()[0])
+    logs = Path(said.partition("Task logs: ")[2].splitlines()[0])
     assert list(logs.rglob("*.log"))
     assert "score" not in said
     assert "Traceback" not in ended.stdout + ended.stderr
