@@ -166,10 +166,10 @@ def test_a_server_that_fails_is_asked_again_and_what_was_known_stays(
 ) -> None:
     tab("running", USER)
     page.route("**/klap/api/**", lambda route: route.fulfill(status=502, body="<html>proxy</html>"))
-    expect(page.get_by_text("Airflow answered 502")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Airflow returned 502")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("region", name="Shorts").get_by_role("listitem")).to_have_count(SHORTS)
     page.unroute("**/klap/api/**")
-    expect(page.get_by_text("Airflow answered 502")).to_have_count(0, timeout=30_000)
+    expect(page.get_by_text("Airflow returned 502")).to_have_count(0, timeout=30_000)
     complaints.clear()  # of the 502
 
 

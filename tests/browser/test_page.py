@@ -190,7 +190,7 @@ def test_download_gives_the_delivered_file(page: Page, desk: Desk) -> None:
 def test_what_was_paid_by_day_and_by_month_and_by_dag(page: Page, desk: Desk) -> None:
     desk.open(page, "cost")
     expect(page.get_by_role("heading", name="in the last 30 days")).to_be_visible()
-    chart = page.get_by_role("img", name=re.compile("Paid by day"))
+    chart = page.get_by_role("img", name=re.compile("Cost by day"))
     expect(chart).to_be_visible()
     by_dag = page.get_by_role("table", name="By Dag")
     expect(by_dag.get_by_role("row")).to_have_count(4)
@@ -288,7 +288,7 @@ def test_a_dag_that_they_may_not_read_never_shows(page: Page, desk: Desk) -> Non
 
 def test_who_may_read_no_xcoms_is_told_so(page: Page, desk: Desk) -> None:
     desk.open(page, user=VIEWER)
-    expect(page.get_by_text("There is nothing here that you may see")).to_be_visible()
+    expect(page.get_by_text("You need the permission to read XComs of a Klap Dag")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
