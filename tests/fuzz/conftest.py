@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.integration.conftest import unknown_names as unknown_names
+
 settings.register_profile(
     "hostile",
     deadline=None,

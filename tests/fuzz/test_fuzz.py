@@ -17,7 +17,7 @@ import pytest
 import requests
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.io import attach
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
@@ -209,6 +209,14 @@ FORM_FIELDS = [
     code=codes,
     body=bodies | st.just(b'{"id": "t1", "status": "processing"}'),
     found=headers,
+)
+@example(  # what leads to a request for the video itself
+    url="https://example.com/talk.mp4",
+    form={},
+    place="{}/shorts",
+    code=200,
+    body=b'{"id": "t1", "status": "processing"}',
+    found={},
 )
 def test_form_values(
     play: Callable[..., Exception | None],
