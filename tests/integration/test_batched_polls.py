@@ -29,10 +29,10 @@ __all__ = ["blockers", "free_loop"]  # fixtures
 pytestmark = pytest.mark.usefixtures("free_loop")
 
 #: Seconds between two polls.
-INTERVAL = 0.3
+INTERVAL = 0.6
 
 #: Seconds that an export takes: many polls, also on a busy machine.
-LONG = 3.0
+LONG = 3.6
 
 #: Polls of such an export at most, with one more at either end.
 MOST = LONG / INTERVAL + 3
