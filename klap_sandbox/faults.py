@@ -174,11 +174,11 @@ class Stuck(Fault):
 class LateList(Fault):
     """Return an empty list of shorts for this task or folder.
 
-    :param looks: number of list requests.
+    :param polls: number of list requests.
     """
 
     action: Literal["late_list"]
-    looks: int = Field(ge=1)
+    polls: int = Field(ge=1)
 
 
 class PartialList(Fault):

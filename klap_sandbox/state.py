@@ -217,6 +217,6 @@ def apply_job_fault(job: Job, fault: Fault | None) -> None:
     if isinstance(fault, JobFault):
         job.fault = fault
     elif isinstance(fault, LateList) and isinstance(job, Task):
-        job.empty_lists = fault.looks
+        job.empty_lists = fault.polls
     elif isinstance(fault, ListedLate) and isinstance(job, Export):
         job.listed_at = time.time() + fault.seconds

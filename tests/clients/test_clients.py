@@ -70,7 +70,7 @@ def assert_is_a_video(address: str) -> None:
 @pytest.mark.parametrize(("client", "exports"), CLIENTS.items(), ids=CLIENTS)
 def test_a_client_gets_its_videos_and_pays_for_each_once(sandbox: Sandbox, client: str, exports: int) -> None:
     if "retrying" in client:
-        sandbox.fault("POST", "^/tasks/", "late_list", looks=3)
+        sandbox.fault("POST", "^/tasks/", "late_list", polls=3)
     videos = re.findall(r"^VIDEO (\S+)$", run(FOLDER / client, sandbox), re.MULTILINE)
     assert len(set(videos)) == exports
     for video in videos:

@@ -19,7 +19,7 @@ def test_what_passes_at_klap_neither_fails_a_run_nor_is_paid_for_twice(stage: St
         ("GET", "^/tasks/", "status", {"code": 500}),
         ("GET", "^/tasks/", "drop", {}),
         ("GET", "^/tasks/", "html", {}),
-        ("GET", "^/projects/[^/]+$", "late_list", {"looks": 2}),
+        ("GET", "^/projects/[^/]+$", "late_list", {"polls": 2}),
         ("POST", "/exports$", "accept_then_drop", {}),
     ]:
         stage.sandbox.fault(method, path, action, **more)

@@ -44,11 +44,11 @@ def checkout(tmp_path: Path) -> Checkout:
         ("demo", {"VIDEO_URL": "s3://aws_default@bucket/talk.mp4"}, ["VIDEO_URL", "object storage", "make up"]),
         ("demo", {"VIDEO_URL": "https://www.youtube.com/watch?v=dQw4w9WgXcQ"}, ["YouTube", "KLAP_API_KEY"]),
         ("demo", {"VIDEO_URL": "https://youtu.be/dQw4w9WgXcQ", "KLAP_API_KEY": " "}, ["YouTube", "KLAP_API_KEY"]),
-        ("demo", {"KLAP_API_KEY": "kak_0123456789"}, ["bills you", "VIDEO_URL"]),
-        ("demo", {"KLAP_API_KEY": "kak_0123456789", "VIDEO_URL": " "}, ["bills you", "VIDEO_URL"]),
+        ("demo", {"KLAP_API_KEY": "kak_no-real-key"}, ["bills you", "VIDEO_URL"]),
+        ("demo", {"KLAP_API_KEY": "kak_no-real-key", "VIDEO_URL": " "}, ["bills you", "VIDEO_URL"]),
         ("demo", {"KLAP_API_KEY": "kak_01 23456789", "VIDEO_URL": TALK}, ["KLAP_API_KEY cannot be used", "characters"]),
         ("up", {"KLAP_API_KEY": "kak"}, ["KLAP_API_KEY cannot be used"]),
-        ("demo", {"KLAP_API_KEY": "kak_0123456789", "VIDEO_URL": "http://localhost:8000/talk.mp4"}, ["VIDEO_URL"]),
+        ("demo", {"KLAP_API_KEY": "kak_no-real-key", "VIDEO_URL": "http://localhost:8000/talk.mp4"}, ["VIDEO_URL"]),
         ("up", {"PORT": "http"}, ["PORT must be a number from 1 to 65535"]),
         ("up", {"PORT": "0"}, ["PORT must be a number from 1 to 65535"]),
         ("up", {"PORT": "65536"}, ["PORT must be a number from 1 to 65535"]),
@@ -69,7 +69,7 @@ def test_what_cannot_work_is_refused_before_anything_starts(
 def test_a_key_with_a_line_end_is_a_key_and_an_empty_one_is_none(checkout: Checkout) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        checkout.make("up", PORT=port, KLAP_API_KEY="kak_0123456789\n")
+        checkout.make("up", PORT=port, KLAP_API_KEY="kak_no-real-key\n")
         assert [file.name for file in checkout.state.iterdir()] == ["klap.lock"]
         (checkout.state / "klap.lock").unlink()
         checkout.make("up", PORT=port, KLAP_API_KEY=" ")
@@ -103,8 +103,8 @@ def test_a_port_that_another_of_our_airflows_has_is_named_with_its_address(check
     [
         (["up"], "sandbox"),
         (["up", "PORT=9000"], "sandbox"),
-        (["up", "KLAP_API_KEY=kak_0123456789"], "klap"),
-        (["demo", "KLAP_API_KEY=kak_0123456789", f"VIDEO_URL={TALK}"], "klap"),
+        (["up", "KLAP_API_KEY=kak_no-real-key"], "klap"),
+        (["demo", "KLAP_API_KEY=kak_no-real-key", f"VIDEO_URL={TALK}"], "klap"),
         (["demo"], "demo"),
         (["reset", "YES=1"], "sandbox"),
         (["reset", "YES=1"], "demo"),
@@ -158,7 +158,7 @@ def test_a_real_key_is_not_for_the_cluster_which_keeps_nothing(checkout: Checkou
     ended = subprocess.run(
         [sys.executable, "-m", "demo", "cluster"],
         cwd=checkout.folder,
-        env=checkout.environ(KLAP_API_KEY="kak_0123456789"),
+        env=checkout.environ(KLAP_API_KEY="kak_no-real-key"),
         capture_output=True,
         text=True,
         timeout=60,

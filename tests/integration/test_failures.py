@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,13 +59,13 @@ def test_a_final_failure_at_klap_is_final_for_airflow_and_leaves_its_error(
     if kind == "task":
         klap_task_id = klap.call("POST", "/tasks/video-to-shorts", json=TALK).json()["id"]
         path = f"^/tasks/{klap_task_id}$"
-        sensor = lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id, **wait)  # noqa: E731
+        sensor = partial(TaskStatusSensor, task_id="wait", klap_task_id=klap_task_id, **wait)
     else:
         (short,) = make_shorts()
         export = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports").json()
         path = f"/exports/{export['id']}$"
         ids = {"export_id": export["id"], "project_id": short["id"], "folder_id": short["folder_id"]}
-        sensor = lambda: ExportStatusSensor(task_id="wait", **ids, **wait)  # noqa: E731
+        sensor = partial(ExportStatusSensor, task_id="wait", **ids, **wait)
     if late:
         body = {"id": klap_task_id if kind == "task" else export["id"], "status": "processing"}
         klap.fault("GET", path, "status", times=1, code=200, body=body)

@@ -263,7 +263,7 @@ def test_a_late_list_in_reschedule_mode_starts_a_worker_no_more_often_than_the_t
 ) -> None:
     klap_task_id = submitted(klap, seconds=0)
     time.sleep(0.1)
-    klap.fault("GET", LIST, "late_list", looks=2)
+    klap.fault("GET", LIST, "late_list", polls=2)
     airflow(waiting(klap_task_id, mode="reschedule", deferrable=False, poke_interval=0.7)).run()
     times = polls(klap)
     assert len(times) == 4

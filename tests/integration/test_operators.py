@@ -957,7 +957,7 @@ def test_a_late_list_is_waited_for(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, deferrable: bool, workers: int
 ) -> None:
     short = make_shorts(1)[0]
-    klap.fault("GET", f"^/projects/{short['folder_id']}$", "late_list", looks=1)
+    klap.fault("GET", f"^/projects/{short['folder_id']}$", "late_list", polls=1)
     task = airflow(listing(short["folder_id"], deferrable=deferrable))
     assert [found["project_id"] for found in task.run()] == [short["id"]]
     assert task.workers == workers

@@ -282,7 +282,7 @@ def test_a_late_list_is_waited_for_before_anybody_is_asked(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]], supervisor: Supervisor
 ) -> None:
     [short] = make_shorts(1)
-    klap.fault("GET", LIST, "late_list", looks=1)
+    klap.fault("GET", LIST, "late_list", polls=1)
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=short["folder_id"]))
     assert ids(task.run()) == [short["id"]]
     assert len(supervisor.questions) == 1

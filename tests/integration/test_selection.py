@@ -112,7 +112,7 @@ def test_a_list_that_is_empty_or_fails_in_between_is_polled_on(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     made = make_shorts(3)
-    klap.fault("GET", LIST, "late_list", looks=1)
+    klap.fault("GET", LIST, "late_list", polls=1)
     klap.fault("GET", LIST, "partial_list", shorts=1)
     klap.fault("GET", LIST, "status", code=503)
     task = airflow(listing(made[0]["folder_id"]))

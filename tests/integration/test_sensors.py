@@ -100,7 +100,7 @@ CASES = {
         ),
     ),
     "a status that is no word": Case(
-        [answer(["done"])],  # type: ignore[arg-type]
+        [answer(["done"])],  # type: ignore[arg-type]  # an answer that breaks the API's own types
         failure=(
             "KlapUnknownStatusError",
             "Klap task ID has had the unknown status '[\"done\"]' for N s. Known are processing, ready, error. Look at "

@@ -63,7 +63,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD.parent), *_path])
 # A proxy on this machine leads out of it.
 for _proxy in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_proxy]
-guard_this_process().record = str(RECORD.file)  # type: ignore[attr-defined]
+guard_this_process().record = str(RECORD.file)  # type: ignore[attr-defined]  # sys.modules has no type for it
 
 
 @pytest.fixture(autouse=True)

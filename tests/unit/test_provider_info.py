@@ -120,12 +120,12 @@ def test_the_named_links_are_those_that_exist() -> None:
 
 def test_dicts_are_shown_as_json_and_all_operators_have_one_colour() -> None:
     as_json = {"watermark", "dimensions", "editing_options", "settings"}
-    kinds = [each for each in classes_below(BaseOperator) if each.__name__ != "HooksRendering"]
+    kinds: list[Any] = [each for each in classes_below(BaseOperator) if each.__name__ != "HooksRendering"]
     for kind in kinds:
-        renderers = kind.template_fields_renderers  # type: ignore[attr-defined]
-        shown = as_json & set(kind.template_fields)  # type: ignore[attr-defined]
+        renderers = kind.template_fields_renderers
+        shown = as_json & set(kind.template_fields)
         assert {name: renderers.get(name) for name in shown} == dict.fromkeys(shown, "json"), kind
-    assert len({kind.ui_color for kind in kinds}) == 1  # type: ignore[attr-defined]
+    assert len({kind.ui_color for kind in kinds}) == 1
 
 
 def test_the_connection_type_belongs_to_the_hook() -> None:

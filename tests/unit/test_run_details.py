@@ -405,7 +405,7 @@ def test_during_a_review_a_short_that_is_selected_by_default_waits_for_it() -> N
 
 def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> None:
     known = asking("scheduled", answered_at=AT, chosen=["2. B"])
-    cleared = replace(known.first(("ReviewShortsOperator",)), resumes=False)  # type: ignore[type-var]
+    cleared = replace(known.first(("ReviewShortsOperator",)), resumes=False)  # type: ignore[type-var]  # first() may return None
     details = told(
         replace(known, instances=[cleared if each.task_id == "select" else each for each in known.instances])
     )
@@ -540,7 +540,7 @@ def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
 def test_a_failed_request_has_one_cause(state: str, error: str, video: str, export: str) -> None:
     failure = {"error": "…", "type": error}
     if error != "KlapAccountError":
-        failure |= {"open_decision": IN_DOUBT}  # type: ignore[dict-item]
+        failure |= {"open_decision": IN_DOUBT}  # type: ignore[dict-item]  # JSON, of any depth
     xcoms: XComs = {("submit", -1, "klap_error"): failure}
     assert told(facts(state=state, tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["text"] == video
     assert failed(failure, *UNSENT)["text"] == export

@@ -41,7 +41,7 @@ def protocols(_: Mapping[str, str]) -> str:
 def layers(described: Mapping[str, str]) -> str:
     """The layers of the package, as import-linter checks them."""
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
-    floors = [re.split(" [|:] ", layer) for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]]
-    require_same(described, [name for floor in floors for name in floor])
-    rows = [[str(number), code(name), described[name]] for number, floor in enumerate(floors, 1) for name in floor]
+    groups = [re.split(" [|:] ", layer) for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]]
+    require_same(described, [name for group in groups for name in group])
+    rows = [[str(number), code(name), described[name]] for number, group in enumerate(groups, 1) for name in group]
     return markdown_table(("layer", "module", "content"), rows)

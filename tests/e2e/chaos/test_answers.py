@@ -25,7 +25,7 @@ def test_a_rough_day_at_klap_is_ridden_out(rig: Rig) -> None:
         ("GET", "^/tasks/", "html", {}),
         ("GET", "^/tasks/", "html", {"code": 403}),
         ("GET", "^/tasks/", "empty", {}),
-        ("GET", "^/projects/[^/]+$", "late_list", {"looks": 2}),
+        ("GET", "^/projects/[^/]+$", "late_list", {"polls": 2}),
         ("GET", "/exports/", "status", {"code": 500}),
         ("GET", "/exports/", "drop", {}),
         ("GET", "/exports/", "html", {}),

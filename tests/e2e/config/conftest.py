@@ -225,6 +225,6 @@ def configured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             )
             with team:
                 for dag_id in (DAG_ID, BATCH_DAG_ID):
-                    team.wait_for(lambda dag_id=dag_id: team.has_dag(dag_id), seconds=300, what=dag_id)  # type: ignore[misc]
+                    team.wait_for(lambda dag_id=dag_id: team.has_dag(dag_id), seconds=300, what=dag_id)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                     team.api("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
                 yield Configured(team, sandbox, shorts, told, [values], plugins, values / "heard")
