@@ -153,8 +153,9 @@ def exit_on_signal(signal_number: int, _frame: object) -> None:
     """End the program with its clean-up, which further signals do not interrupt."""
     for each in END_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    with suppress(OSError):  # the terminal may be gone
-        print("\nStopping …", flush=True)
+    with suppress(OSError, ValueError):  # the terminal may be gone
+        # Not print: the signal may have interrupted one, and sys.stdout refuses a second one inside it.
+        os.write(sys.stdout.fileno(), "\nStopping …\n".encode(sys.stdout.encoding, "replace"))
     sys.exit(128 + signal_number)
 
 

@@ -216,6 +216,25 @@ class TestReset:
         assert code != 0
         assert all(file.exists() for file in kept)
 
+    def test_ends_with_its_message_when_interrupted_while_it_prints(self) -> None:
+        program = """
+import io, os, signal, sys
+from demo.state import set_up_process
+
+class Terminal(io.FileIO):
+    def write(self, text):
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Terminal(1, "wb", closefd=False)))
+set_up_process()
+print("Type yes", flush=True)
+"""
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert "Stopping …" in ended.stdout
+        assert "Traceback" not in ended.stderr
+        assert ended.returncode == 128 + signal.SIGINT
+
     def test_leaves_what_a_link_leads_to(self, checkout: Checkout, tmp_path: Path) -> None:
         elsewhere = tmp_path / "other disk"
         shutil.move(checkout.folder / "shorts", elsewhere)
