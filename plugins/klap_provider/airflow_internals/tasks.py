@@ -126,6 +126,19 @@ def is_unmapped(operator: Any) -> bool:
     return bool(operator._BaseOperator__from_mapped)
 
 
+def argument_in_dag_file(operator: Any, name: str, default: Any) -> Any:
+    """
+    Return the argument of an operator that was created from a mapped operator, as the Dag file has it.
+
+    Why: the operator itself has the arguments of ``partial`` and those of ``expand`` in one. When it moves: see what
+    ``MappedOperator.unmap`` passes to the operator.
+
+    :param default: the value if neither ``partial`` nor the Dag's ``default_args`` set it.
+    """
+    mapped = operator.dag.task_dict.get(operator.task_id)
+    return getattr(mapped, "partial_kwargs", {}).get(name, operator.dag.default_args.get(name, default))
+
+
 def asset_store(name: str) -> AssetStore:
     """
     Return the state store of an asset.

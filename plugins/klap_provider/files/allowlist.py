@@ -1,4 +1,4 @@
-"""Check addresses against the allowlists of the Dag file and of Airflow's configuration."""
+"""Check addresses and connections against the allowlists of the Dag file and of Airflow's configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from airflow.sdk import conf
 
 from klap_provider.api import redaction
 from klap_provider.errors import KlapConfigError, KlapNotServedError
-from klap_provider.rules.allowlist import LOCAL, OBJECT_STORES, SETTINGS, WEB, Location, is_covered, require_allowed
+from klap_provider.rules.allowlist import (
+    LOCAL,
+    OBJECT_STORES,
+    SETTINGS,
+    WEB,
+    Location,
+    is_covered,
+    require_allowed,
+    require_allowed_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,18 +39,31 @@ def require_allowed_address(field: str, address: str, allowed: Sequence[str] | N
     require_allowed(field, address, configured(field) if allowed is None else allowed, resolve=_resolved)
 
 
+def require_allowed_connection(conn_id: str, allowed: Sequence[str] | None) -> None:
+    """
+    Refuse a Klap connection that a run may not use.
+
+    :param allowed: ids that the Dag file allows. None: those of the configuration.
+    :raises KlapInputError: the connection is not allowed.
+    """
+    require_allowed_id(conn_id, configured("klap_conn_id") if allowed is None else allowed)
+
+
 def configured(field: str) -> list[str]:
     """
-    Return the prefixes that apply if the Dag file sets none.
+    Return the allowlist that applies if the Dag file sets none.
 
-    They are ``allowed_lists``, ``allowed_sources`` or ``allowed_destinations`` in the section ``[klap]`` of Airflow's
-    configuration, separated by commas. Without that setting: all object storage, web addresses for sources, and on
-    this machine the Dags folder for lists and the default folder for destinations.
+    It is ``allowed_lists``, ``allowed_sources``, ``allowed_destinations`` or ``allowed_connections`` in the section
+    ``[klap]`` of Airflow's configuration, separated by commas. Without that setting: no Klap connection, object storage
+    without a connection, web addresses for sources, and on this machine the Dags folder for lists and the default
+    folder for destinations.
     """
     if (prefixes := _setting(field)) is not None:
         return prefixes
     stores = [f"{scheme}://" for scheme in OBJECT_STORES]
     match field:
+        case "klap_conn_id":
+            return []
         case "list_path":
             return [*stores, os.path.abspath(conf.get("core", "dags_folder"))]
         case "destination":

@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.log import mask_secret
 
 from klap_provider.airflow_internals.rendering import HooksRendering
-from klap_provider.airflow_internals.tasks import is_unmapped
+from klap_provider.airflow_internals.tasks import argument_in_dag_file, is_unmapped
 from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
@@ -124,6 +124,8 @@ class KlapOperator(HooksRendering):
 
     :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
+    :param allowed_connections: ids of the connections that a run may use as ``klap_conn_id``. A value in the Dag file
+        is always allowed. Default: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param retry_policy: which errors are retried. Default
         :class:`~klap_provider.operators.retry_policy.KlapRetryPolicy`.
     """
@@ -152,12 +154,15 @@ class KlapOperator(HooksRendering):
         *,
         klap_conn_id: str = DEFAULT_CONN_ID,
         on_behalf_of: str | None = None,
+        allowed_connections: Sequence[str] | None = None,
         retry_policy: RetryPolicy | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(retry_policy=retry_policy or KlapRetryPolicy(), **kwargs)
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
+        self.allowed_connections = allowed_connections
+        self.note_static("klap_conn_id")
 
     def around_rendering(self, context: Context, render: Callable[[Context], None]) -> None:
         """
@@ -241,6 +246,22 @@ class KlapOperator(HooksRendering):
 
             require_allowed_address(name, address, allowed)
 
+    def checked_conn_id(self) -> str:
+        """
+        Return the id of the connection, after checking that the run may use it.
+
+        :raises KlapInputError: it is neither a constant in the Dag file nor on the allowlist.
+        """
+        is_constant = "klap_conn_id" in self._static_params or (
+            is_unmapped(self)
+            and self.klap_conn_id == argument_in_dag_file(self, "klap_conn_id", default=DEFAULT_CONN_ID)
+        )
+        if not is_constant:
+            from klap_provider.files.allowlist import require_allowed_connection
+
+            require_allowed_connection(self.klap_conn_id, self.allowed_connections)
+        return self.klap_conn_id
+
     @property
     def shown_name(self) -> str:
         """The short's name as the map index, without characters that some databases refuse."""
@@ -252,12 +273,12 @@ class KlapOperator(HooksRendering):
         The connection. A task that may not call Klap reads it here: ``client`` loads requests.
 
         :raises KlapConfigError: the connection is missing, has no key, or has a wrong setting.
-        :raises KlapInputError: ``on_behalf_of`` is not an id.
+        :raises KlapInputError: ``on_behalf_of`` is not an id, or the run may not use the connection.
         :raises KlapLookUpError: a secrets backend did not answer.
         """
         from klap_provider.hooks.lookup import get_connection
 
-        return get_connection(self.klap_conn_id).acting_for(self.on_behalf_of)
+        return get_connection(self.checked_conn_id()).acting_for(self.on_behalf_of)
 
     @functools.cached_property
     def client(self) -> KlapClient:
@@ -265,7 +286,7 @@ class KlapOperator(HooksRendering):
         # Not at the top: every parse of the Dag file would load requests.
         from klap_provider.hooks.client import KlapClient
 
-        return KlapClient(self.klap_conn_id, on_behalf_of=self.on_behalf_of)
+        return KlapClient(self.checked_conn_id(), on_behalf_of=self.on_behalf_of)
 
     def resolve_destination(self, allowed: Sequence[str] | None, context: Context | None = None) -> str:
         """

@@ -49,6 +49,8 @@ class ExportShortOperator(KlapCompletionOperator):
     :param timeout: with ``wait_for_completion``: time from the request until the wait gives up, in seconds or as a
         timedelta. Default one hour.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param allowed_connections: ids of the connections that a run may use as ``klap_conn_id``. A value in the Dag file
+        is always allowed. Default: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
     :return: ``{"export_id": str, "project_id": str, "folder_id": str | None, "submitted_at": str, "paid": int, "entry":
         str, "short_name": str, "watermark": str | None}``. ``paid`` is the number of exports of this task that Klap has

@@ -81,6 +81,8 @@ class ListShortsOperator(KlapLedgerOperator):
     :param deferrable: wait for the list in the triggerer instead of on a worker. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
+    :param allowed_connections: ids of the connections that a run may use as ``klap_conn_id``. A value in the Dag file
+        is always allowed. Default: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
     :return: a list to map over, which can be empty: ``{"project_id": str, "folder_id": str | None, "short_name": str,
         "virality_score": int | None, "explanation": str | None, "preview_url": str, "duration": float | None}``, with
@@ -379,7 +381,7 @@ class ListShortsOperator(KlapLedgerOperator):
             if self.deferrable:
                 self.defer(
                     trigger=triggers.ShortsListTrigger.waiting(
-                        target, decision, klap_conn_id=self.klap_conn_id, on_behalf_of=self.on_behalf_of
+                        target, decision, klap_conn_id=self.checked_conn_id(), on_behalf_of=self.on_behalf_of
                     ),
                     method_name="list_again",
                     kwargs={"started_at": state.started_at},

@@ -9,7 +9,7 @@ from airflow.sdk import AssetAlias
 
 from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapJobFailedError
+from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError, KlapJobFailedError
 from klap_provider.operators.base import KlapOperator, log_failure, reports_failure, writer_of
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits
@@ -247,7 +247,7 @@ class PublishShortsOperator(KlapOperator):
     def _prices(self) -> Prices:
         try:
             return self.connection.prices
-        except KlapConfigError:
+        except (KlapConfigError, KlapInputError):
             return Prices()
 
     def _problem(self, context: Context, states: Mapping[str, Any]) -> tuple[str | None, bool]:

@@ -43,6 +43,9 @@ class ReadVideoListOperator(KlapOperator):
         allowed_lists`` of Airflow's configuration.
     :param allowed_sources: the same for the videos. Videos of a file are always checked.
     :param allowed_destinations: the same for destinations. Destinations of a file are always checked.
+    :param allowed_connections: ids of the connections that a run or a file may use as ``klap_conn_id``. Values in the
+        Dag file, and the default of ``form``, are always allowed. Default: ``[klap] allowed_connections`` of Airflow's
+        configuration, or else none.
     :param strict_conf: refuse a run if its ``conf`` has a name that is not a parameter of the Dag. Default false.
     :return: a list with ``{"source_video_url": str, "trigger_run_id": str, "settings": dict, "line": int}`` for each
         video; ``settings`` are those of this video alone. The XCom ``klap_settings`` has the settings for all videos.
@@ -80,6 +83,10 @@ class ReadVideoListOperator(KlapOperator):
         self.allowed_destinations = allowed_destinations
         self._connections: dict[str, KlapConnection] = {}
         self.note_static("source_video_urls", "list_path", "settings")
+        # At parse time: Airflow later writes the values of a run into the params of its Dag.
+        self._own_conn_ids: set[Any] = {form["klap_conn_id"].value} if "klap_conn_id" in form else set()
+        if "settings" in self._static_params:
+            self._own_conn_ids.add((settings or {}).get("klap_conn_id"))
 
     @reports_failure
     def execute(self, context: Context) -> list[ListedVideo]:
@@ -243,10 +250,13 @@ class ReadVideoListOperator(KlapOperator):
             folder_at(destination)
 
     def _connection(self, settings: Mapping[str, Any]) -> KlapConnection:
-        """Return the connection of a row."""
+        """Return the connection of a row, after checking that the run may use it."""
+        from klap_provider.files.allowlist import require_allowed_connection
         from klap_provider.hooks.client import KlapClient
 
-        conn_id = settings.get("klap_conn_id") or self.klap_conn_id
+        conn_id = settings.get("klap_conn_id") or self.checked_conn_id()
         if conn_id not in self._connections:
+            if conn_id not in self._own_conn_ids:
+                require_allowed_connection(conn_id, self.allowed_connections)
             self._connections[conn_id] = KlapClient(conn_id).connection
         return self._connections[conn_id]

@@ -42,8 +42,8 @@ class KlapVideoOperator(KlapCompletionOperator):
     ``reuse`` is on.
 
     A parameter that is None is not sent, so Klap's default applies. All parameters are templated, except for
-    ``allowed_sources``, ``allowed_destinations``, ``strict_conf``, ``wait_for_completion``, ``deferrable`` and
-    ``timeout``.
+    ``allowed_connections``, ``allowed_sources``, ``allowed_destinations``, ``strict_conf``, ``wait_for_completion``,
+    ``deferrable`` and ``timeout``.
 
     :param source_video_url: a YouTube address, a public http(s) address of a video file, or a file in object storage
         such as ``s3://conn_id@bucket/talk.mp4``. For a file in object storage, Klap gets a signed address. At most 5
@@ -82,6 +82,8 @@ class KlapVideoOperator(KlapCompletionOperator):
     :param timeout: with ``wait_for_completion``: time from the submission until the wait gives up, in seconds or as a
         timedelta. Default two hours.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``.
+    :param allowed_connections: ids of the connections that a run may use as ``klap_conn_id``. A value in the Dag file
+        is always allowed. Default: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
     :return: ``{"klap_task_id": str, "submitted_at": str, "paid": int, "destination": str | None,
         "video": str, "name": str | None, "dimensions": dict | None}``. ``submitted_at`` is in ISO 8601. ``video`` is
@@ -260,6 +262,7 @@ class KlapVideoOperator(KlapCompletionOperator):
         """Submit the video, or reattach to the task that was paid for before."""
         if self.strict_conf:
             require_fields(self, context)
+        self.checked_conn_id()  # before a test file is written to the destination
         if not self.klap_task_id:
             self._request()  # before the address is repaired, so that errors quote what the user typed
         if isinstance(self.source_video_url, str):

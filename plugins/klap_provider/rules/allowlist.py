@@ -1,9 +1,9 @@
 """
-Decide which lists, videos and destinations a run may use. Pure.
+Decide which lists, videos, destinations and Klap connections a run may use. Pure.
 
 An allowlist has prefixes of addresses, compared in whole path segments: ``s3://media_s3@media/in`` allows that folder
 and everything below it, with that connection and no other. ``s3://media_s3@`` allows every bucket of that connection,
-``https://`` every web address, ``/data`` every file below that folder.
+``s3://`` every bucket without a connection, ``https://`` every web address, ``/data`` every file below that folder.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Location(NamedTuple):
         if self.scheme != other.scheme:
             return False
         if not self.container and not self.path:
-            return self.connection in (None, other.connection)
+            return self.connection == other.connection
         here = (self.connection, self.container, self.path)
         return here == (other.connection, other.container, other.path[: len(self.path)])
 
@@ -100,7 +100,12 @@ def _segments(path: str) -> tuple[str, ...]:
 
 
 #: By parameter, the name of its allowlist without ``allowed_``.
-SETTINGS = {"list_path": "lists", "source_video_url": "sources", "destination": "destinations"}
+SETTINGS = {
+    "list_path": "lists",
+    "source_video_url": "sources",
+    "destination": "destinations",
+    "klap_conn_id": "connections",
+}
 
 
 def require_allowed(
@@ -123,6 +128,22 @@ def require_allowed(
         raise KlapInputError(
             f"{field} is {redaction.shown(address)!r}, which is not on the allowlist. Add it to {setting} in the Dag "
             f"file, or to {setting} in the section [klap] of Airflow's configuration."
+        )
+
+
+def require_allowed_id(conn_id: str, allowed: Iterable[str]) -> None:
+    """
+    Refuse a Klap connection that is not on the allowlist.
+
+    :param allowed: ids of connections.
+    :raises KlapInputError: the connection is not allowed. The message names the setting that can allow it.
+    """
+    if conn_id not in list(allowed):
+        shown = redaction.shown(str(conn_id))
+        raise KlapInputError(
+            f"klap_conn_id is {shown!r}, which is not on the allowlist. Nothing was sent to Klap. Add "
+            f"allowed_connections=[{shown!r}] to the Dag in its file, or allowed_connections = {shown} to the section "
+            "[klap] of Airflow's configuration."
         )
 
 

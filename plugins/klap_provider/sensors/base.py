@@ -258,7 +258,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             trigger=self.trigger_type.waiting(
                 self.target(),
                 again,
-                klap_conn_id=self.klap_conn_id,
+                klap_conn_id=self.checked_conn_id(),
                 on_behalf_of=self.on_behalf_of,
                 end_from_trigger=self.ends_in_triggerer and can_end_in_triggerer(self),
             ),
