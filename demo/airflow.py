@@ -132,6 +132,12 @@ class LocalAirflow(Service):
         self._session.trust_env = False
         self._on_progress = on_progress or (lambda text: None)
         self._ready: set[str] = set()
+        stores = {"s3": "aws_default", "gs": "google_cloud_default", "abfs": "wasb_default"}
+        storage = ", ".join(
+            f"{scheme}://{name}"
+            for scheme, default in stores.items()
+            for name in ("", *(f"{each}@" for each in (default, *connections)))
+        )
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
             "AIRFLOW_HOME": str(self.home),
@@ -152,9 +158,11 @@ class LocalAirflow(Service):
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{quote(str(self.home / 'airflow.db'))}",
-            # Every user is an admin, so every path is allowed.
-            "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": "/, s3://",
-            "AIRFLOW__KLAP__ALLOWED_LISTS": "/, s3://",
+            # Every user is an admin, so every path is allowed, and storage with Airflow's default connections.
+            "AIRFLOW__KLAP__ALLOWED_CONNECTIONS": ", ".join(connections),
+            "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": f"/, {storage}",
+            "AIRFLOW__KLAP__ALLOWED_LISTS": f"/, {storage}",
+            "AIRFLOW__KLAP__ALLOWED_SOURCES": f"https://, http://, {storage}",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",

@@ -42,11 +42,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hooks"]}],
         "config": {
             "klap": {
-                "description": "Addresses that runs of the Klap Dags may use. A Dag file can set its own allowlist.",
+                "description": "Addresses and connections that runs of the Klap Dags may use. A Dag file can set its own "
+                "allowlist.",
                 "options": {
                     name: {
-                        "description": f"Prefixes of addresses that a run may use {what}, separated by commas. "
-                        f"Default: {default}.",
+                        "description": f"{what}, separated by commas. Default: {default}.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": example,
@@ -55,21 +55,27 @@ def get_provider_info() -> dict[str, Any]:
                     for name, what, default, example in (
                         (
                             "allowed_lists",
-                            "for a list of videos",
-                            "all object storage, and on the worker the Dags folder",
+                            "Prefixes of addresses that a run may use for a list of videos",
+                            "object storage without a connection, and on the worker the Dags folder",
                             "s3://media_s3@media/lists, /data/lists",
                         ),
                         (
                             "allowed_sources",
-                            "for a video",
-                            "the web, and all object storage",
+                            "Prefixes of addresses that a run may use for a video",
+                            "the web, and object storage without a connection",
                             "https://media.example.com, s3://media_s3@media/in",
                         ),
                         (
                             "allowed_destinations",
-                            "to deliver to",
-                            "all object storage, and on the worker klap_shorts in Airflow's home",
+                            "Prefixes of addresses that a run may deliver to",
+                            "object storage without a connection, and on the worker klap_shorts in Airflow's home",
                             "s3://media_s3@media/shorts, /data/shorts",
+                        ),
+                        (
+                            "allowed_connections",
+                            "Ids of Klap connections that a run may use",
+                            "those that the Dag file names",
+                            "klap_default, klap_studio",
                         ),
                     )
                 },

@@ -42,7 +42,7 @@ TALK = "https://talks.invalid/talk.mp4"  # whether it can be reached, nobody kno
 def dag() -> DAG:
     from klap_generate_shorts_batch import klap_generate_shorts_batch
 
-    return klap_generate_shorts_batch(at_a_time=7, language="en")
+    return klap_generate_shorts_batch(at_a_time=7, form={"language": "en"})
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_what_a_mapped_task_is_given_is_not_the_dag_files_own_word(tmp_path: Pat
 @pytest.mark.parametrize("factory", [klap_generate_shorts, klap_caption_video])
 def test_a_dag_allows_what_its_file_says_and_its_own_defaults(factory: Callable[..., DAG]) -> None:
     places: dict[str, Any] = {"destination": "s3://aws_default@media/shorts", "source_video_url": TALK}
-    dag = factory(**places, allowed_sources=["https://media.example.com"])
+    dag = factory(form=places, allowed_sources=["https://media.example.com"])
     assert dag.get_task("submit").allowed_sources == ["https://media.example.com", TALK]
     group = next(task_id for task_id in dag.task_ids if task_id.endswith(".deliver"))
     for task_id in ("submit", group, "publish"):
@@ -127,7 +127,7 @@ def test_a_dag_allows_what_its_file_says_and_its_own_defaults(factory: Callable[
 
 def test_a_batch_allows_what_its_file_says() -> None:
     dag = klap_generate_shorts_batch(
-        list_path="/data/list.csv",
+        form={"list_path": "/data/list.csv"},
         allowed_lists=["s3://lists"],
         allowed_sources=["s3://media"],
         allowed_destinations=["s3://out"],

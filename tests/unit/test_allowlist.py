@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from klap_provider.errors import KlapConfigError, KlapInputError
-from klap_provider.files.allowlist import configured, require_allowed_address
+from klap_provider.files.allowlist import configured, require_allowed_address, require_allowed_connection
 from klap_provider.rules.allowlist import require_allowed
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ def allows(permission: str, address: str) -> bool:
         ("s3://media/in", "s3://media//in/./talk.mp4"),
         ("s3://conn@media/in", "s3://conn@media/in/a b/日本.mp4"),
         ("s3://conn@", "s3://conn@any/key"),
-        ("s3://", "s3://any@bucket/key"),
         ("s3://", "s3://bucket/key"),
         ("/data", "/data/shorts"),
         ("/data", "file:///data/shorts"),
@@ -72,6 +71,8 @@ def test_a_permission_lets_what_is_below_it(permission: str, address: str) -> No
         ("s3://media", "s3://media/a::file:///etc/passwd"),
         ("s3://media", "gs://media/a"),
         ("s3://", "file:///etc/passwd"),
+        ("s3://", "s3://any@bucket/key"),
+        ("s3://", "s3://any@"),
         ("/data/lists", "/data/lists-private/a"),
         ("/data/lists", "/data/lists/../a"),
         ("/data/lists", "/data"),
@@ -137,13 +138,13 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", f"{tmp_path}/dags")
     for field, address in (
         ("list_path", f"{tmp_path}/dags/videos.csv"),
-        ("list_path", "gs://conn@lists/videos.csv"),
+        ("list_path", "gs://lists/videos.csv"),
         ("destination", f"{tmp_path}/klap_shorts/monday"),
-        ("destination", "abfs://conn@shorts/monday"),
+        ("destination", "abfs://shorts/monday"),
         ("source_video_url", "https://example.com/talk.mp4"),
         ("source_video_url", "http://example.com/talk.mp4"),
         *(
-            ("source_video_url", f"{scheme}://conn@media/talk.mp4")
+            ("source_video_url", f"{scheme}://media/talk.mp4")
             for scheme in ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
         ),
     ):
@@ -152,6 +153,9 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
         ("list_path", f"{tmp_path}/airflow.cfg"),
         ("list_path", "/etc/passwd"),
         ("list_path", "https://example.com/videos.csv"),
+        ("list_path", "gs://conn@lists/videos.csv"),
+        ("destination", "abfs://conn@shorts/monday"),
+        ("source_video_url", "s3://conn@media/talk.mp4"),
         ("destination", f"{tmp_path}/dags"),
         ("destination", "/tmp"),
         ("source_video_url", f"{tmp_path}/dags/talk.mp4"),
@@ -159,6 +163,20 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(KlapInputError):
             require_allowed_address(field, address, None)
+
+
+def test_a_run_may_use_no_klap_connection_that_nobody_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_CONNECTIONS", raising=False)
+    for allowed in (None, [], ["klap"], ["klap_studio_2"], ["KLAP_STUDIO"]):
+        with pytest.raises(KlapInputError, match="klap_conn_id is 'klap_studio', which is not on the allowlist") as no:
+            require_allowed_connection("klap_studio", allowed)
+    assert "allowed_connections=['klap_studio']" in str(no.value)
+    assert "allowed_connections = klap_studio" in str(no.value)
+    require_allowed_connection("klap_studio", ["klap_default", "klap_studio"])
+    monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_CONNECTIONS", "klap_default, klap_studio")
+    require_allowed_connection("klap_studio", None)
+    with pytest.raises(KlapInputError):
+        require_allowed_connection("klap_studio", [])
 
 
 def test_a_team_says_it_once(monkeypatch: pytest.MonkeyPatch) -> None:

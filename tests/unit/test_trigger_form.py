@@ -203,7 +203,7 @@ def test_the_form_refuses_what_the_tasks_would(name: str, good: list[Any], bad: 
     ],
 )
 def test_the_help_of_the_budget_says_what_a_run_with_these_defaults_costs(defaults: dict[str, Any], words: str) -> None:
-    assert klap_generate_shorts("klap_dear", **defaults).params.get_param("budget").description.endswith(words)
+    assert klap_generate_shorts("klap_dear", form=defaults).params.get_param("budget").description.endswith(words)
 
 
 def test_the_help_of_the_budget_for_a_whole_video_says_what_that_costs() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait
+from klap_provider.dag_parts.dag import form_of, klap_dag
+from klap_provider.dag_parts.flow import export_and_deliver, submit_and_wait
 from klap_provider.dag_parts.trigger_form import (
     account_fields,
     appearance_fields,
@@ -13,9 +14,12 @@ from klap_provider.dag_parts.trigger_form import (
     form_fields,
 )
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
+from klap_provider.sensors.export_status import TIMEOUT as EXPORT_TIMEOUT
+from klap_provider.sensors.task_status import TIMEOUT as TASK_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from airflow.sdk import DAG
 
@@ -44,21 +48,35 @@ where it stopped and does not pay again for what was paid.
 def klap_caption_video(
     dag_id: str = "klap_caption_video",
     *,
+    form: Mapping[str, Any] | None = None,
     schedule: Any = None,
     allowed_sources: Sequence[str] | None = None,
     allowed_destinations: Sequence[str] | None = None,
-    **defaults: Any,
+    allowed_connections: Sequence[str] | None = None,
+    task_timeout: timedelta | float = TASK_TIMEOUT,
+    export_timeout: timedelta | float = EXPORT_TIMEOUT,
+    pool: str | None = None,
+    **dag_arguments: Any,
 ) -> DAG:
     """
     Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
 
     :param dag_id: id of the Dag. With another id, you get an additional Dag.
+    :param form: defaults of the trigger form, by field name, such as ``{"limit": 5}``.
     :param schedule: schedule, as for any Dag. It needs a default for ``source_video_url``.
     :param allowed_sources: prefixes of addresses that a run may use as its video, such as ``s3://media_s3@media/in`` or
         ``https://media.example.com``. The default in the Dag file is always allowed. None: ``[klap] allowed_sources``
         of Airflow's configuration.
     :param allowed_destinations: the same for the destination.
-    :param defaults: defaults of the trigger form, by parameter name, such as ``aspect_ratio="1:1"``.
+    :param allowed_connections: ids of Klap connections that a run may use as ``klap_conn_id``. The default in the Dag
+        file is always allowed. None: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
+    :param task_timeout: time from the submission until the run stops waiting for Klap's task, in seconds or as a
+        timedelta. Default two hours.
+    :param export_timeout: the same for each export. Default one hour.
+    :param pool: pool of all tasks. Default: Airflow's default pool.
+    :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
+        added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
+        own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
     """
     fields = {
         **form_fields("VideoRequest", URL),
@@ -68,34 +86,44 @@ def klap_caption_video(
         **delivery_fields(),
         **account_fields(),
     }
-    display_name = "Klap: caption a video" if dag_id == "klap_caption_video" else dag_id
     with klap_dag(
-        dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
+        dag_id,
+        factory=klap_caption_video,
+        display_name="Klap: caption a video",
+        doc=DOC,
+        fields=fields,
+        form=form,
+        schedule=schedule,
+        pool=pool,
+        allowed_connections=allowed_connections,
+        dag_arguments=dag_arguments,
     ) as dag:
-        form = form_of(dag, fields)
+        values = form_of(dag, fields)
         submit, wait = submit_and_wait(
-            form,
+            values,
             SubmitVideoOperator,
             fields=fields,
             wait_task_id="wait_for_video",
             allowed_sources=allowed_sources,
             allowed_destinations=allowed_destinations,
+            task_timeout=task_timeout,
         )
         find_video = ListShortsOperator(
             task_id="find_video",
             task_display_name="Find",
-            klap_conn_id=form["klap_conn_id"],
-            on_behalf_of=form["on_behalf_of"],
+            klap_conn_id=values["klap_conn_id"],
+            on_behalf_of=values["on_behalf_of"],
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
-            budget=form["budget"],
+            budget=values["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
             deferrable=True,
         )
         export_and_deliver(
-            form,
+            values,
             submit=submit,
             wait=wait,
             select=find_video,
+            export_timeout=export_timeout,
             group_id="video",
             group_display_name="The video",
             asset_alias="klap_videos",

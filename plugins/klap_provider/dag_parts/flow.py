@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from airflow.sdk import DAG, task_group
+from airflow.sdk import task_group
 
 from klap_provider.dag_parts.fields import properties_of
-from klap_provider.dag_parts.trigger_form import add_cost_estimate, allowed_prefixes, set_defaults, set_schema_dialect
+from klap_provider.dag_parts.trigger_form import allowlist
 from klap_provider.operators import (
     DeliverShortOperator,
     ExportShortOperator,
@@ -22,69 +20,15 @@ from klap_provider.sensors.task_status import TaskStatusSensor
 from klap_provider.xcoms import ERROR_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Param
 
     from klap_provider.operators.list_shorts import ListShortsOperator
     from klap_provider.operators.video import KlapVideoOperator
 
-#: All but backfills: a backfill would pay for the same video once per date.
-ALLOWED_RUN_TYPES = ("manual", "scheduled", "operator_triggered", "asset_triggered", "asset_materialization")
-
 SubmitT = TypeVar("SubmitT", bound="KlapVideoOperator")
-
-
-@contextlib.contextmanager
-def klap_dag(
-    dag_id: str,
-    *,
-    display_name: str,
-    doc: str,
-    schedule: Any,
-    fields: dict[str, Param],
-    defaults: dict[str, Any],
-    **more: Any,
-) -> Iterator[DAG]:
-    """
-    Yield a Dag with retries. Operators that are created in the ``with`` block are its tasks.
-
-    The Dag gets its trigger form only after the block, because Airflow copies all params of a Dag for each of its
-    operators. That took half of the time to import a Dag file.
-
-    :param fields: the trigger form, see :mod:`klap_provider.dag_parts.trigger_form`.
-    :param defaults: defaults that replace those of the fields, by name.
-    :param more: further arguments of the Dag.
-    :raises ValueError: the form has no such field.
-    """
-    set_defaults(fields, defaults)
-    if "budget" in fields:
-        add_cost_estimate(fields)
-    set_schema_dialect(fields)
-    with DAG(
-        dag_id,
-        auto_register=False,  # a file that imports the Dag file would register the Dag, too
-        schedule=schedule,
-        catchup=False,
-        doc_md=doc,
-        dag_display_name=display_name,
-        tags=["klap", "video"],
-        allowed_run_types=cast("Any", ALLOWED_RUN_TYPES),
-        default_args={
-            "owner": "klap",
-            "retries": 3,
-            "retry_delay": timedelta(seconds=30),
-            "retry_exponential_backoff": 2.0,
-        },
-        **more,
-    ) as dag:
-        yield dag
-    dag.params = fields  # type: ignore[assignment]  # Airflow converts it to its own dict type
-
-
-def form_of(dag: DAG, fields: Mapping[str, Param]) -> dict[str, Any]:
-    """Return references to the values of the trigger form by name, for the arguments of operators."""
-    return {name: dag.param(name) for name in fields}
 
 
 def watermark_of(form: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +42,7 @@ def submit_and_wait(
     *,
     fields: Mapping[str, Param],
     wait_task_id: str,
+    task_timeout: timedelta | float,
     expected: Mapping[str, Any] | None = None,
     allowed_sources: Sequence[str] | None = None,
     allowed_destinations: Sequence[str] | None = None,
@@ -108,6 +53,7 @@ def submit_and_wait(
 
     :param form: see :func:`form_of`.
     :param fields: fields of the form.
+    :param task_timeout: timeout of the wait.
     :param expected: arguments of the wait that describe the expected list of shorts.
     :param allowed_sources: prefixes of addresses that a run may use as its video, in addition to the form's default.
         None: those of Airflow's configuration.
@@ -120,8 +66,8 @@ def submit_and_wait(
         **{name: param for name, param in form.items() if name in submit_type.template_fields},
         dimensions={name: form[name] for name in properties_of("Dimensions")},
         editing_options={name: form[name] for name in properties_of("EditingOptions")},
-        allowed_sources=allowed_prefixes(fields, "source_video_url", allowed_sources),
-        allowed_destinations=allowed_prefixes(fields, "destination", allowed_destinations),
+        allowed_sources=allowlist(fields, "source_video_url", allowed_sources),
+        allowed_destinations=allowlist(fields, "destination", allowed_destinations),
         strict_conf=True,
         **more,
     )
@@ -131,6 +77,7 @@ def submit_and_wait(
         **_account(form),
         klap_task_id="{{ ti.xcom_pull('submit').klap_task_id }}",
         submitted_at="{{ ti.xcom_pull('submit').submitted_at }}",
+        timeout=task_timeout,
         deferrable=True,
         end_from_trigger=True,
         **(expected or {}),
@@ -148,6 +95,7 @@ def export_and_deliver(
     submit: KlapVideoOperator,
     wait: TaskStatusSensor,
     select: ListShortsOperator,
+    export_timeout: timedelta | float,
     group_id: str = "short",
     group_display_name: str = "Each short",
     asset_alias: str = "klap_shorts",
@@ -156,6 +104,7 @@ def export_and_deliver(
     Add a task group that exports and delivers each short, and the task ``publish``.
 
     :param form: see :func:`form_of`.
+    :param export_timeout: timeout of the wait for each export.
     :param group_id: id of the task group, which is the prefix of its tasks' ids.
     :param asset_alias: name of the asset alias of the event that ``publish`` emits.
     """
@@ -192,6 +141,7 @@ def export_and_deliver(
             **short,
             export_id=f"{{{{ {exported}.export_id }}}}",
             submitted_at=f"{{{{ {exported}.submitted_at }}}}",
+            timeout=export_timeout,
             deferrable=True,
             end_from_trigger=True,
         )

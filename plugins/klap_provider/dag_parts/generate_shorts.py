@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param
 
-from klap_provider.dag_parts.flow import export_and_deliver, form_of, klap_dag, submit_and_wait, watermark_of
+from klap_provider.dag_parts.dag import form_of, klap_dag
+from klap_provider.dag_parts.flow import export_and_deliver, submit_and_wait, watermark_of
 from klap_provider.dag_parts.trigger_form import (
     account_fields,
     appearance_fields,
@@ -15,9 +16,12 @@ from klap_provider.dag_parts.trigger_form import (
     form_fields,
 )
 from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
+from klap_provider.sensors.export_status import TIMEOUT as EXPORT_TIMEOUT
+from klap_provider.sensors.task_status import TIMEOUT as TASK_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
@@ -89,64 +93,87 @@ def shorts_form() -> dict[str, Param]:
 def klap_generate_shorts(
     dag_id: str = "klap_generate_shorts",
     *,
+    form: Mapping[str, Any] | None = None,
     schedule: Any = None,
     allowed_sources: Sequence[str] | None = None,
     allowed_destinations: Sequence[str] | None = None,
-    **defaults: Any,
+    allowed_connections: Sequence[str] | None = None,
+    task_timeout: timedelta | float = TASK_TIMEOUT,
+    export_timeout: timedelta | float = EXPORT_TIMEOUT,
+    pool: str | None = None,
+    **dag_arguments: Any,
 ) -> DAG:
     """
     Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
 
     :param dag_id: id of the Dag. With another id, you get an additional Dag.
+    :param form: defaults of the trigger form, by field name, such as ``{"limit": 5}``.
     :param schedule: schedule, as for any Dag. It needs a default for ``source_video_url``.
     :param allowed_sources: prefixes of addresses that a run may use as its video, such as ``s3://media_s3@media/in`` or
         ``https://media.example.com``. The default in the Dag file is always allowed. None: ``[klap] allowed_sources``
         of Airflow's configuration.
     :param allowed_destinations: the same for the destination.
-    :param defaults: defaults of the trigger form, by parameter name, such as ``limit=5``.
+    :param allowed_connections: ids of Klap connections that a run may use as ``klap_conn_id``. The default in the Dag
+        file is always allowed. None: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
+    :param task_timeout: time from the submission until the run stops waiting for Klap's task, in seconds or as a
+        timedelta. Default two hours.
+    :param export_timeout: the same for each export. Default one hour.
+    :param pool: pool of all tasks. Default: Airflow's default pool.
+    :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
+        added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
+        own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
     """
     fields = shorts_form()
-    display_name = "Klap: generate shorts" if dag_id == "klap_generate_shorts" else dag_id
     with klap_dag(
-        dag_id, display_name=display_name, doc=DOC, schedule=schedule, fields=fields, defaults=defaults
+        dag_id,
+        factory=klap_generate_shorts,
+        display_name="Klap: generate shorts",
+        doc=DOC,
+        fields=fields,
+        form=form,
+        schedule=schedule,
+        pool=pool,
+        allowed_connections=allowed_connections,
+        dag_arguments=dag_arguments,
     ) as dag:
-        form = form_of(dag, fields)
+        values = form_of(dag, fields)
         expected = {
             # An existing Klap task may have been submitted with another limit.
             "max_clip_count": "{{ '' if params.klap_task_id else params.max_clip_count or '' }}",
-            "project_ids": form["project_ids"],
+            "project_ids": values["project_ids"],
         }
         submit, wait = submit_and_wait(
-            form,
+            values,
             SubmitShortsOperator,
             fields=fields,
             wait_task_id="wait_for_shorts",
             expected=expected,
             allowed_sources=allowed_sources,
             allowed_destinations=allowed_destinations,
-            max_exports=form["limit"],
+            task_timeout=task_timeout,
+            max_exports=values["limit"],
         )
         select_shorts = ReviewShortsOperator(
             task_id="select_shorts",
             task_display_name="Select",
             doc_md=REVIEW_DOC,
-            klap_conn_id=form["klap_conn_id"],
-            on_behalf_of=form["on_behalf_of"],
+            klap_conn_id=values["klap_conn_id"],
+            on_behalf_of=values["on_behalf_of"],
             folder_id="{{ ti.xcom_pull('wait_for_shorts').output_id }}",
-            min_virality_score=form["min_virality_score"],
-            without_score=form["without_score"],
-            limit=form["limit"],
+            min_virality_score=values["min_virality_score"],
+            without_score=values["without_score"],
+            limit=values["limit"],
             **expected,
             listed_ids="{{ ti.xcom_pull('wait_for_shorts').get('listed_ids') | tojson }}",
-            source_video_url=form["source_video_url"],
-            video_name=form["name"],
-            watermark=watermark_of(form),
-            budget=form["budget"],
+            source_video_url=values["source_video_url"],
+            video_name=values["name"],
+            watermark=watermark_of(values),
+            budget=values["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
-            allow_empty=form["allow_empty"],
+            allow_empty=values["allow_empty"],
             deferrable=True,
-            review=form["review"],
+            review=values["review"],
             response_timeout="{{ params.review_hours * 3600 }}",
         )
-        export_and_deliver(form, submit=submit, wait=wait, select=select_shorts)
+        export_and_deliver(values, submit=submit, wait=wait, select=select_shorts, export_timeout=export_timeout)
     return dag

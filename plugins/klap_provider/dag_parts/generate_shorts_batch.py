@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import DAG, Param, XComArg
 
-from klap_provider.dag_parts.flow import form_of, klap_dag
+from klap_provider.dag_parts.dag import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PATH_OR_URL, allowed_prefixes, for_batch
+from klap_provider.dag_parts.trigger_form import PATH_OR_URL, allowlist, for_batch
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.video_run import TIMEOUT
 from klap_provider.xcoms import SETTINGS_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: Fields of the main form that differ by video, so the batch's form does not have them. A CSV file can.
 PER_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
@@ -42,6 +42,7 @@ runs. Then trigger this Dag again with the same list: videos that already have a
 def klap_generate_shorts_batch(
     dag_id: str = "klap_generate_shorts_batch",
     *,
+    form: Mapping[str, Any] | None = None,
     schedule: Any = None,
     at_a_time: int = 4,
     poke_interval: float = 30,
@@ -50,12 +51,15 @@ def klap_generate_shorts_batch(
     allowed_lists: Sequence[str] | None = None,
     allowed_sources: Sequence[str] | None = None,
     allowed_destinations: Sequence[str] | None = None,
-    **defaults: Any,
+    allowed_connections: Sequence[str] | None = None,
+    pool: str | None = None,
+    **dag_arguments: Any,
 ) -> DAG:
     """
     Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
 
     :param dag_id: id of the Dag. With another id, you get an additional Dag.
+    :param form: defaults of the trigger form, by field name, such as ``{"limit": 5}``.
     :param schedule: schedule, as for any Dag. It needs a default for ``list_path`` or ``source_video_urls``.
     :param at_a_time: maximum number of videos in progress.
     :param poke_interval: seconds between two polls of a run.
@@ -68,7 +72,12 @@ def klap_generate_shorts_batch(
         configuration.
     :param allowed_sources: the same for the videos. The allowlist of each run's own Dag applies, too.
     :param allowed_destinations: the same for the destination.
-    :param defaults: defaults of the trigger form, by parameter name.
+    :param allowed_connections: ids of Klap connections that a run may use as ``klap_conn_id``. The default in the Dag
+        file is always allowed. None: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
+    :param pool: pool of all tasks. Default: Airflow's default pool.
+    :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
+        added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
+        own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
     """
     of_a_video = shorts_form()
     shared = {name: for_batch(param) for name, param in of_a_video.items() if name not in PER_VIDEO}
@@ -93,28 +102,30 @@ def klap_generate_shorts_batch(
         ),
         **shared,
     }
-    display_name = "Klap: generate shorts, batch" if dag_id == "klap_generate_shorts_batch" else dag_id
     with klap_dag(
         dag_id,
-        display_name=display_name,
+        factory=klap_generate_shorts_batch,
+        display_name="Klap: generate shorts, batch",
         doc=DOC,
-        schedule=schedule,
         fields=fields,
-        defaults=defaults,
-        max_active_runs=1,
+        form=form,
+        schedule=schedule,
+        pool=pool,
+        allowed_connections=allowed_connections,
+        dag_arguments={"max_active_runs": 1, **dag_arguments},
     ) as dag:
-        form = form_of(dag, fields)
+        values = form_of(dag, fields)
         read_list = ReadVideoListOperator(
             task_id="read_list",
             task_display_name="Read list",
             form=of_a_video,
             trigger_dag_id=trigger_dag_id,
-            source_video_urls=form["source_video_urls"],
-            list_path=form["list_path"],
-            settings={name: form[name] for name in shared},
-            allowed_lists=allowed_prefixes(fields, "list_path", allowed_lists),
+            source_video_urls=values["source_video_urls"],
+            list_path=values["list_path"],
+            settings={name: values[name] for name in shared},
+            allowed_lists=allowlist(fields, "list_path", allowed_lists),
             allowed_sources=allowed_sources,
-            allowed_destinations=allowed_destinations,
+            allowed_destinations=allowlist(fields, "destination", allowed_destinations),
             strict_conf=True,
         )
         video = VideoRunOperator.partial(

@@ -16,7 +16,7 @@ from klap_provider.rules.conf_validation import unknown
 from klap_provider.rules.cost import DEFAULT_SHORTS, Cost, Prices, dollars, estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 #: JSON Schema pattern of a path or a URL.
 PATH_OR_URL = "^(/|[a-zA-Z0-9]+://).+"
@@ -207,30 +207,37 @@ def for_batch(param: Param) -> Param:
     return Param(None, description=param.description, **schema)
 
 
-def allowed_prefixes(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:
+def allowlist(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:
     """
-    Return the allowlist of a field: the allowed prefixes and the field's default.
+    Return the allowlist of a field: what the Dag file or the configuration allows, and the field's default.
 
-    :param allowed: prefixes from the Dag file. None: those of Airflow's configuration
+    :param allowed: prefixes or ids of connections from the Dag file. None: those of Airflow's configuration
         (:mod:`klap_provider.files.allowlist`).
     :raises ValueError: a prefix in the Dag file is not an address.
     """
     if isinstance(allowed, str):
         raise ValueError(f"The allowlist of {name} must be a list: write [{allowed!r}].")
-    for prefix in allowed or ():
-        Location.parse(prefix)
+    if name != "klap_conn_id":
+        for prefix in allowed or ():
+            Location.parse(prefix)
     default = fields[name].value
     own = [default] if isinstance(default, str) and default else []
     return [*(configured(name) if allowed is None else allowed), *own]
 
 
-def set_defaults(fields: dict[str, Param], defaults: dict[str, Any]) -> None:
+def set_defaults(fields: dict[str, Param], defaults: Mapping[str, Any], arguments: Collection[str]) -> None:
     """
     Set the defaults of fields.
 
+    :param arguments: names of the arguments of the function that makes the Dag.
     :raises ValueError: a name is not a field (the message names it), or the default of ``source_video_url`` is not an
         address.
     """
+    if misplaced := sorted(defaults.keys() & arguments):
+        raise ValueError(
+            f"The trigger form has no such field: {', '.join(misplaced)}. Write {misplaced[0]}=… beside form=…, not in "
+            "it."
+        )
     if wrong := unknown(sorted(defaults), fields):
         raise ValueError(f"The trigger form has no such field: {', '.join(wrong)}.")
     url = defaults.get("source_video_url")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+#: Default timeout in seconds.
+TIMEOUT = 60 * 60
+
 
 class ExportStatusSensor(KlapJobSensor):
     """
@@ -46,7 +49,7 @@ class ExportStatusSensor(KlapJobSensor):
         project_id: str,
         folder_id: str | None = None,
         short_name: str | None = None,
-        timeout: timedelta | float = 60 * 60,
+        timeout: timedelta | float = TIMEOUT,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("map_index_template", "{{ task.shown_name }}")

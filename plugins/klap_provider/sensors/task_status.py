@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+#: Default timeout in seconds.
+TIMEOUT = 2 * 60 * 60
+
 
 class TaskStatusSensor(KlapJobSensor):
     """
@@ -46,7 +49,7 @@ class TaskStatusSensor(KlapJobSensor):
         klap_task_id: str,
         max_clip_count: int | str | None = None,
         project_ids: list[str] | None = None,
-        timeout: timedelta | float = 2 * 60 * 60,
+        timeout: timedelta | float = TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)

@@ -14,7 +14,7 @@ patience = Path(os.environ["KLAP_FAILPOINTS"]) / "patience"
 
 deployed = Path(os.environ["KLAP_FAILPOINTS"]) / "deployed"
 
-dag = klap_generate_shorts("klap_chaos", **(json.loads(deployed.read_text()) if deployed.exists() else {}))
+dag = klap_generate_shorts("klap_chaos", form=json.loads(deployed.read_text()) if deployed.exists() else None)
 for task in dag.tasks:
     task.retry_delay = timedelta(seconds=1)
     task.retry_exponential_backoff = 0

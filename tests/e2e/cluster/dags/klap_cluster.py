@@ -11,7 +11,7 @@ from klap_provider.sensors import TaskStatusSensor
 __all__ = ["batch", "shorts", "waits"]
 
 batch = klap_generate_shorts_batch(
-    "klap_cluster_batch", at_a_time=2, poke_interval=1, trigger_dag_id="klap_chaos", limit=1
+    "klap_cluster_batch", form={"limit": 1}, at_a_time=2, poke_interval=1, trigger_dag_id="klap_chaos"
 )
 
 with DAG("klap_cluster_waits", schedule=None) as waits:
