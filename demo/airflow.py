@@ -26,7 +26,7 @@ import psutil
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from typing_extensions import Self
 
@@ -95,6 +95,23 @@ class Service(ABC):
         """Stop; do nothing if it does not run."""
 
 
+def allowlists(connections: Iterable[str]) -> dict[str, str]:
+    """
+    Return settings for an Airflow whose users are all admins: every path, and these connections.
+
+    :param connections: ids. Airflow's default connections to object storage are added.
+    """
+    ids = [*connections, "aws_default", "google_cloud_default", "wasb_default"]
+    connected = ["", *(f"{each}@" for each in ids)]
+    stores = ", ".join(f"{scheme}://{at}" for scheme in ("s3", "gs", "abfs") for at in connected)
+    return {
+        "AIRFLOW__KLAP__ALLOWED_CONNECTIONS": ", ".join(ids),
+        "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": f"/, {stores}",
+        "AIRFLOW__KLAP__ALLOWED_LISTS": f"/, {stores}",
+        "AIRFLOW__KLAP__ALLOWED_SOURCES": f"https://, http://, {stores}",
+    }
+
+
 class LocalAirflow(Service):
     """
     An Airflow with SQLite, with all files in one folder. Use as a context manager.
@@ -132,12 +149,6 @@ class LocalAirflow(Service):
         self._session.trust_env = False
         self._on_progress = on_progress or (lambda text: None)
         self._ready: set[str] = set()
-        stores = {"s3": "aws_default", "gs": "google_cloud_default", "abfs": "wasb_default"}
-        storage = ", ".join(
-            f"{scheme}://{name}"
-            for scheme, default in stores.items()
-            for name in ("", *(f"{each}@" for each in (default, *connections)))
-        )
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
             "AIRFLOW_HOME": str(self.home),
@@ -158,11 +169,7 @@ class LocalAirflow(Service):
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{quote(str(self.home / 'airflow.db'))}",
-            # Every user is an admin, so every path is allowed, and storage with Airflow's default connections.
-            "AIRFLOW__KLAP__ALLOWED_CONNECTIONS": ", ".join(connections),
-            "AIRFLOW__KLAP__ALLOWED_DESTINATIONS": f"/, {storage}",
-            "AIRFLOW__KLAP__ALLOWED_LISTS": f"/, {storage}",
-            "AIRFLOW__KLAP__ALLOWED_SOURCES": f"https://, http://, {storage}",
+            **allowlists(connections),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",

@@ -24,7 +24,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError
 
 from demo import compose
-from demo.airflow import ROOT, Component, LocalAirflow, free_ports
+from demo.airflow import ROOT, Component, LocalAirflow, allowlists, free_ports
 from demo.servers import S3, PostgreSQL, Redis
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Cluster(LocalAirflow):
                 "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{LOGS_BUCKET}",
                 "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
                 "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": S3_CONN_ID,
+                **allowlists([*connections, S3_CONN_ID]),
                 "C_FORCE_ROOT": "1",  # or Celery refuses to run as root
                 **(env or {}),
             },
