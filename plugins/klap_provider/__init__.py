@@ -42,8 +42,8 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": "Klap", "python-modules": ["klap_provider.hooks"]}],
         "config": {
             "klap": {
-                "description": "Addresses and connections that runs of the Klap Dags may use. A Dag file can set its own "
-                "allowlist.",
+                "description": "Addresses and connections that runs of the Klap Dags may use. A Dag file can set its "
+                "own allowlist.",
                 "options": {
                     name: {
                         "description": f"{what}, separated by commas. Default: {default}.",

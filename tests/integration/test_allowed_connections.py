@@ -48,8 +48,9 @@ TASKS: dict[type[Any], dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def studio(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def studio(klap: Sandbox, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """A second connection, to the same sandbox."""
+    connect(klap.url, poke_interval=0.05, first_poll=0.05)
     monkeypatch.setenv("AIRFLOW_CONN_KLAP_STUDIO", os.environ["AIRFLOW_CONN_KLAP_DEFAULT"])
     monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_CONNECTIONS", raising=False)
 

@@ -121,7 +121,9 @@ def test_no_argument_lets_a_backfill_pay(factory: Factory, given: dict[str, Any]
 
 
 @each_factory
-@pytest.mark.parametrize("given", [{}, {"allowed_run_types": None, "catchup": False}, {"allowed_run_types": "manual"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"allowed_run_types": None, "catchup": False}, {"allowed_run_types": ["manual"]}]
+)
 def test_the_other_runs_may_be_narrowed(factory: Factory, given: dict[str, Any]) -> None:
     dag = factory(**given)
     assert not dag.catchup

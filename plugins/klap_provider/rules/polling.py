@@ -503,8 +503,8 @@ def _again(what: str, state: PollState, *, now: float, retry_after: float | None
         raise KlapTimeoutError(
             f"Gave up {now - state.started_at:.0f} s after the job was submitted "
             f"(timeout {state.deadline - state.started_at:.0f} s); {what.rstrip('.')}. Klap may still finish the job. "
-            "To wait longer, raise the timeout in the Dag file and clear this task: task_timeout or export_timeout of the "
-            "function that makes the Dag, or timeout of the sensor or operator. Nothing is paid again."
+            "To wait longer, raise the timeout in the Dag file and clear this task: task_timeout or export_timeout of "
+            "the function that makes the Dag, or timeout of the sensor or operator. Nothing is paid again."
         )
     seconds = max(state.schedule.delay(now - state.started_at), retry_after or 0.0)
     return PollAgain(min(seconds, state.deadline - now), state)
