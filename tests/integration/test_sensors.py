@@ -66,7 +66,8 @@ def answer(status: str, times: int | None = None, **fields: Any) -> dict[str, An
 
 GAVE_UP = (
     "Gave up N s after the job was submitted (timeout N s); {}. Klap may still finish the job. To wait longer, "
-    "raise the timeout and clear this task. Nothing is paid again."
+    "raise the timeout in the Dag file and clear this task: task_timeout or export_timeout of the function that makes "
+    "the Dag, or timeout of the sensor or operator. Nothing is paid again."
 )
 KEY_IS_WRONG = (
     "KlapAuthError",
