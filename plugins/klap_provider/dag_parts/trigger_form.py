@@ -144,7 +144,8 @@ def account_fields() -> dict[str, Param]:
             type="string",
             minLength=1,
             title="Klap connection",
-            description="Id of the Airflow connection that holds the API key.",
+            description="Id of the Airflow connection that holds the API key. A run can use the default, and those on "
+            "the allowlist.",
             section="Account",
         ),
         "on_behalf_of": Param(
