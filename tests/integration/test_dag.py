@@ -329,7 +329,8 @@ def test_the_form_takes_what_the_request_takes(dag: DAG, url: str) -> None:
 
 
 def test_a_second_dag_can_run_on_a_schedule(make_dag: Callable[..., DAG]) -> None:
-    daily = make_dag("klap_daily", schedule="@daily", source_video_url=TALK, captions=False, on_behalf_of=USER)
+    form = {"source_video_url": TALK, "captions": False, "on_behalf_of": USER}
+    daily = make_dag("klap_daily", schedule="@daily", form=form)
     daily.validate()
     assert (daily.dag_id, daily.catchup) == ("klap_daily", False)
     assert daily.timetable.can_be_scheduled
@@ -345,20 +346,20 @@ def test_a_schedule_without_a_video_is_refused(make_dag: Callable[..., DAG]) -> 
 
 def test_a_default_that_is_no_address_is_refused(make_dag: Callable[..., DAG]) -> None:
     with pytest.raises(ValueError, match=r"source_video_url is ' talk\.mp4'; it must be a complete address"):
-        make_dag("klap_daily", schedule="@daily", source_video_url=" talk.mp4")
+        make_dag("klap_daily", schedule="@daily", form={"source_video_url": " talk.mp4"})
 
 
 @pytest.mark.parametrize("wrong", [{"width": 15}, {"watermark_scale": 0}, {"on_behalf_of": "a b"}])
 def test_a_default_out_of_range_is_refused(make_dag: Callable[..., DAG], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="default values are not valid"):
-        make_dag("klap_daily", schedule="@daily", **{"source_video_url": TALK, **wrong}).validate()
+        make_dag("klap_daily", schedule="@daily", form={"source_video_url": TALK, **wrong}).validate()
 
 
 def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG]) -> None:
     with pytest.raises(
         ValueError, match=r"'lanuage' .did you mean 'language'.*, 'sorce_url' .did you mean 'source_video_url'"
     ):
-        make_dag("klap_daily", sorce_url=TALK, lanuage="en")
+        make_dag("klap_daily", form={"sorce_url": TALK, "lanuage": "en"})
 
 
 # Running

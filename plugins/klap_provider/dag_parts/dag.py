@@ -106,7 +106,7 @@ def require_dag_arguments(given: Mapping[str, Any], fields: Mapping[str, Param],
             f"{', '.join(of_form)} {'are fields' if len(of_form) > 1 else 'is a field'} of the trigger form. Write "
             f"form={without_secrets(str(of_form))}."
         )
-    if wrong := unknown(given, known):
+    if wrong := unknown(given, {*known, *fields}):
         raise TypeError(f"There is no such argument: {', '.join(wrong)}. Arguments of tasks belong into default_args.")
     run_types = given.get("allowed_run_types") or ()
     # A list, because an enum's member and its text have different hashes.
