@@ -42,7 +42,7 @@ RETRY_LATE = ["--reruns", "1"]
 
 #: The unit and integration tests; a whole Airflow with every DAG; and on it, what is paid whatever changes.
 PARTS = {
-    "unit and integration": ["tests/unit", "tests/integration", "--numprocesses", "4"],
+    "unit and integration": ["tests/unit", "tests/integration", "tests/upstream", "--numprocesses", "4"],
     "main path": ["tests/e2e/test_main_path.py", *RETRY_LATE],
     "paid once": ["-m", "chaos", "tests/e2e/chaos/test_changes.py", "tests/e2e/chaos/test_people.py", *RETRY_LATE],
 }

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
-from generated import api, errors, ledger, metrics, package, parameters, xcoms  # noqa: F401  # they register tables
+from generated import (  # noqa: F401  # they register tables
+    api,
+    errors,
+    ledger,
+    metrics,
+    package,
+    parameters,
+    upstream,
+    xcoms,
+)
 from generated.markdown import TABLES
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> b
 
     :param note: note of the run in the UI.
 
-    Why: ``TriggerDagRunOperator`` fails if the run exists, even if its own lost request has created it. When it moves:
-    see what that operator raises (``DagRunTriggerException``) and what ``task_runner`` sends for it.
+    Why: ``TriggerDagRunOperator`` fails if the run exists, even if its own lost request has created it
+    (apache/airflow#66905). When it moves: see what that operator raises (``DagRunTriggerException``) and what
+    ``task_runner`` sends for it.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
     from airflow.sdk.execution_time import task_runner
@@ -232,9 +233,9 @@ def can_end_in_triggerer(task: Any) -> bool:
     OpenLineage, and the length of the result for mapped downstream tasks. A task with any of these, or without
     ``do_xcom_push``, ends on a worker.
 
-    Why: there is no public way to find listeners, and ``BaseOperator``'s parameter ``end_from_trigger`` loads all
-    plugins at each parse. When it moves: see what ``task_runner`` does after ``execute`` and in ``finalize``. Call it
-    on a worker, which has loaded the plugins.
+    Why: there is no public way to find listeners. For an operator with an attribute ``end_from_trigger``, Airflow loads
+    all plugins at each parse, and refuses the Dag if one of them has a listener. When it moves: see what
+    ``task_runner`` does after ``execute`` and in ``finalize``. Call it on a worker, which has loaded the plugins.
 
     :param task: the operator.
     """
