@@ -22,7 +22,8 @@ help:
 	@echo "make lint         ruff, mypy, import-linter, and the docs"
 	@echo "make docs         the documentation as a website, in docs/_build/html"
 	@echo "make fuzz         tests with 22,000 cases of hostile input"
-	@echo "make bench        benchmarks, compared with alternatives; 25 minutes"
+	@echo "make bench        benchmarks, compared with alternatives; 40 minutes"
+	@echo "                  ONLY=whole_run              run this one and replace its tables"
 	@echo "make bench-scale  benchmarks of many runs on a cluster, and of two triggerers; 12 minutes"
 	@echo "make test-clients other clients of the API with the sandbox; part of make test"
 	@echo "make test-pythons the unit tests on each supported Python of this machine"
@@ -140,7 +141,7 @@ curl:
 
 bench: .venv/ready chromium curl
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev --group bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(ONLY),--update $(ONLY))
 
 bench-scale: .venv/ready servers
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev --group bench

@@ -1,6 +1,6 @@
 """
 ``python -m benchmarks``: run all benchmarks except scale, and write ``results.md``. ``--scale``: run scale, and write
-``scale.md``. With names: run these, and print their results.
+``scale.md``. With names: run these, and print their results. With ``--update`` and names: also replace their tables.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ def main() -> None:
         measure(BENCH, report.BENCH)
     elif names == ["--scale"]:
         measure(SCALE, report.SCALE)
+    elif names[0] == "--update":
+        report.update(report.BENCH, measure({name: BENCH[name] for name in names[1:]}))
     else:
         measure({name: ALL[name] for name in names})
 
 
-def measure(benchmarks: Mapping[str, ModuleType], target: report.Report | None = None) -> None:
-    """Run benchmarks one after another, and write or print their results."""
+def measure(benchmarks: Mapping[str, ModuleType], target: report.Report | None = None) -> list[report.Section]:
+    """Run benchmarks one after another, write or print their results, and return them."""
     started = time.monotonic()
     sections: list[report.Section] = []
     for name, benchmark in benchmarks.items():
@@ -55,6 +57,7 @@ def measure(benchmarks: Mapping[str, ModuleType], target: report.Report | None =
         print(f"\n{report.bars_table(sections)}\n\nDetails: {target.results}")
     else:
         print(*sections, report.bars_table(sections), sep="\n")
+    return sections
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 HERE = Path(__file__).parent
 GUIDE = HERE.parent / "docs" / "evidence" / "performance.md"
@@ -161,13 +161,49 @@ def write(report: Report, sections: Sequence[Section], minutes: float) -> None:
         "maximum of all rounds in brackets. Contenders alternate.\n\n"
         f"{machine()} It took {minutes:.0f} minutes.\n\n## Targets\n\n{bars}\n\n" + "\n".join(map(str, sections))
     )
+    guide = {f"{report.prefix}machine": machine(), f"{report.prefix}bars": str(bars)}
+    write_guide({**guide, **{section.name: section.tables_and_plots() for section in sections}})
+    write_plots(sections)
+
+
+def update(report: Report, sections: Sequence[Section]) -> None:
+    """Replace these sections and their targets in the results and in the guide, and keep all others."""
+    results = report.results.read_text()
+    note = f"Measured separately from the other sections: {machine()}"
+    for section in sections:
+        before, title, rest = results.partition(f"## {section.title}\n")
+        _, following, after = rest.partition("\n## ")
+        results = before + (f"{section}\n{note}\n{following}{after}" if title else f"{section}\n{note}\n")
+        write_guide({section.name: f"{section.tables_and_plots()}\n\n{note}"})
+    before, _, rest = results.partition("## Targets\n\n")
+    old, _, after = rest.partition("\n\n")
+    bars = with_rows(old, bars_table(sections))
+    report.results.write_text(f"{before}## Targets\n\n{bars}\n\n{after}")
+    write_guide({f"{report.prefix}bars": bars})
+    write_plots(sections)
+
+
+def with_rows(table: str, rows: Table) -> str:
+    """Return a table with these rows. Each replaces the one of the same name. New ones follow the last of these."""
+    lines, names = table.splitlines(), [row[0] for row in rows.rows]
+    places = [at for at, line in enumerate(lines) if line.split(" | ")[0].removeprefix("| ") in names]
+    at = places[-1] + 1 if places else len(lines)
+    kept_before = [line for number, line in enumerate(lines[:at]) if number not in places]
+    return "\n".join([*kept_before, *str(rows).splitlines()[2:], *lines[at:]])
+
+
+def write_guide(texts: Mapping[str, str]) -> None:
+    """Replace texts in the guide, by the name of their marker."""
     guide = GUIDE.read_text()
-    texts = {f"{report.prefix}machine": machine(), f"{report.prefix}bars": str(bars)}
-    for name, text in {**texts, **{section.name: section.tables_and_plots() for section in sections}}.items():
+    for name, text in texts.items():
         before, marker, rest = guide.partition(f"<!-- bench: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         guide = f"{before}{marker}{text}\n{end}{after}"
     GUIDE.write_text(guide)
+
+
+def write_plots(sections: Sequence[Section]) -> None:
+    """Write the plots of these sections."""
     for section in sections:
         for file, svg in section.plots.items():
             (HERE / file).write_text(svg)

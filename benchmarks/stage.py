@@ -23,14 +23,23 @@ from demo.airflow import ROOT, LocalAirflow
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-OURS, RESCHEDULE, DEFERRABLE = (
+OURS, ALONE, RESCHEDULE, DEFERRABLE = (
     "this project",
+    "Airflow alone, tasks that do nothing",
     "HttpOperator, HttpSensor in reschedule mode",
     "HttpOperator, HttpSensor(deferrable=True)",
 )
-DAGS = {OURS: "klap_generate_shorts", RESCHEDULE: "http_flow_reschedule", DEFERRABLE: "http_flow_deferrable"}
+DAGS = {
+    OURS: "klap_generate_shorts",
+    ALONE: "airflow_alone_run",
+    RESCHEDULE: "http_flow_reschedule",
+    DEFERRABLE: "http_flow_deferrable",
+}
+
+#: Poll interval of all contenders, in seconds. The documented intervals are too long for the sandbox's jobs.
+POLL_INTERVAL = 5
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Cost:
     :param calls: number of API calls.
     :param overhead: duration without the sandbox's jobs, in seconds.
     :param kinds: number of calls by method and path without ids.
+    :param poll_delay: the part of ``overhead`` from the end of a job to the poll that finds it, in seconds.
     """
 
     starts: int
@@ -58,6 +68,12 @@ class Cost:
     calls: int
     overhead: float
     kinds: Counter[str] = field(default_factory=Counter)
+    poll_delay: float = 0.0
+
+    @property
+    def own(self) -> float:
+        """Duration without the sandbox's jobs and without the poll delay, in seconds."""
+        return self.overhead - self.poll_delay
 
     @property
     def polls(self) -> int:
@@ -94,10 +110,11 @@ class Stage:
         self.sandbox.reset(task_seconds=times.task, export_seconds=times.export)
         starts, cpu, started = self.worker_starts(), self.cpu(), time.monotonic()
         dag_id = DAGS[self.contender]
-        run_id = self.airflow.trigger(dag_id, self.conf(count))
+        run_id = self.airflow.trigger(dag_id, self.conf(count, times))
         state = self.airflow.wait_for_run(dag_id, run_id, seconds=900)
         cpu = self.cpu() - cpu - self.idle * (time.monotonic() - started)
-        if state != "success" or len(self.sandbox.ledger("export")) != count:
+        exports = len(self.sandbox.ledger("export"))
+        if state != "success" or exports != (0 if self.contender == ALONE else count):
             states = {each["task_id"]: each["state"] for each in self.airflow.task_instances(dag_id, run_id)}
             raise RuntimeError(f"{self.contender}, {count} shorts: {state}, {states}")
         run = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
@@ -105,10 +122,18 @@ class Stage:
         overhead = took.total_seconds() - times.task - times.export
         calls = [call for call in self.sandbox.requests() if not call["path"].startswith("/renders")]
         kinds = Counter(kind_of(call["method"], call["path"]) for call in calls)
-        return Cost(self.worker_starts() - starts, cpu, len(calls), overhead, kinds)
+        delay = poll_delay(self.sandbox.ledger(), calls, times)
+        return Cost(self.worker_starts() - starts, cpu, len(calls), overhead, kinds, delay)
 
-    def conf(self, count: int) -> Mapping[str, Any]:
-        """Return the conf of a run."""
+    def conf(self, count: int, times: Times | None = None) -> Mapping[str, Any]:
+        """
+        Return the conf of a run.
+
+        :param times: durations of the waits of Airflow alone. Default: none.
+        """
+        if self.contender == ALONE:
+            times = times or Times(0, 0)
+            return {"count": count, "task_seconds": times.task, "export_seconds": times.export}
         if self.contender != OURS:
             return {"count": count, "destination": str(self.shorts)}
         counts = {"max_clip_count": count, "target_clip_count": count, "limit": count, "max_duration": 1}
@@ -141,25 +166,48 @@ def kind_of(method: str, path: str) -> str:
     return f"{method} {re.sub(r'/(?!projects|exports|tasks|video-to)[^/]+', '/…', path)}"
 
 
+def poll_delay(paid: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]], times: Times) -> float:
+    """
+    Return the seconds from the end of the task, and of the last export, to the polls that find them.
+
+    :param paid: the sandbox's ledger.
+    :param calls: the calls that the sandbox received, oldest first.
+    """
+    delay = 0.0
+    for kind, seconds in (("task", times.task), ("export", times.export)):
+        if seconds and (jobs := [job for job in paid if job["kind"] == kind]):
+            ready_at = jobs[-1]["at"] + seconds
+            polls = (call["at"] for call in calls if call["method"] == "GET" and is_poll(call["path"], jobs[-1]["id"]))
+            delay += next(at for at in polls if at >= ready_at) - ready_at
+    return delay
+
+
+def is_poll(path: str, job_id: str) -> bool:
+    """Return whether a GET is a poll of this job, or the list that has all exports of a folder."""
+    return path == "/exports" or path.endswith(f"/{job_id}")
+
+
 @contextlib.contextmanager
 def running_airflow(folder: Path, contender: str) -> Iterator[Stage]:
     """Run an Airflow with all Dags, and a sandbox."""
     dags = folder / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "dags" / "klap_generate_shorts.py", dags)
-    shutil.copy(HERE / "dags" / "http_flow.py", dags)
+    for name in ("http_flow", "same_shape"):
+        shutil.copy(HERE / "dags" / f"{name}.py", dags)
     with Sandbox() as sandbox:
         connections: dict[str, dict[str, Any]] = {
-            # The documented intervals are too long for the sandbox's jobs.
             "klap_default": {
                 "conn_type": "klap",
                 "host": sandbox.url,
                 "password": "kak_bench",
-                "extra": {"poke_interval": 5},
+                "extra": {"poke_interval": POLL_INTERVAL},
             },
             "klap_http": {"conn_type": "http", "host": sandbox.url, "extra": {"Authorization": "Bearer kak_bench"}},
         }
         env = {
+            "HTTP_FLOW_POLL_INTERVAL": str(POLL_INTERVAL),
+            "PYTHONPATH": str(ROOT),  # with the operators of Airflow alone
             # Airflow 3.3.2 misses the end of about every fifth task process, and keeps its slot until the next
             # heartbeat.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from datetime import timedelta
@@ -20,8 +21,9 @@ VIDEO = """{"source_video_url": "https://example.com/talk.mp4", "max_duration": 
             "max_clip_count": {{ params.count }}, "target_clip_count": {{ params.count }}}"""
 TASK = "tasks/{{ ti.xcom_pull('submit') }}"
 
-#: Poll intervals in Klap's documentation, in seconds.
-TASK_INTERVAL, EXPORT_INTERVAL = 30, 15
+#: Poll intervals in seconds. Default: those in Klap's documentation.
+INTERVAL = os.environ.get("HTTP_FLOW_POLL_INTERVAL")
+TASK_INTERVAL, EXPORT_INTERVAL = (float(INTERVAL), float(INTERVAL)) if INTERVAL else (30.0, 15.0)
 
 
 def is_ready(response: requests.Response) -> bool:
