@@ -177,6 +177,15 @@ def test_a_trust_store_that_is_not_there_is_named_with_its_variable(
         poll()
 
 
+def test_a_request_without_tls_reads_no_certificates(
+    klap: Sandbox, monkeypatch: pytest.MonkeyPatch, poll: Callable[[], Any], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    assert poll() == []
+    with safe_request("GET", f"{klap.root}/spaces/none", local=True, timeout=(5, 5), headers={}) as answer:
+        assert answer.status_code == 404
+
+
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_of_the_environment_counts_for_workers_and_triggerer(
     klap: Sandbox, monkeypatch: pytest.MonkeyPatch, poll: Callable[[], Any], variable: str

@@ -66,12 +66,12 @@ def safe_request(
     deadline = time.monotonic() + longest
 
     def send() -> requests.Response:
-        with _session(local) as session:
+        with _session(local, trust_store(url, proxy)) as session:
             return session.request(method, url, headers=headers, stream=True, timeout=timeout)
 
     for _ in range(MAX_REDIRECTS + 1):
         _require_allowed(url, local=local, encrypted=encrypted)
-        proxy_for(url)  # raises a clear error for an invalid proxy
+        proxy = proxy_for(url)  # raises a clear error for an invalid proxy
         for secret in secrets_in(url):
             mask_secret(secret)  # urllib3 logs addresses at the level DEBUG
         try:
@@ -116,10 +116,10 @@ def _refusal(what: str) -> str:
     return f"{what} is on this machine or in a private network, which is not allowed."
 
 
-def _session(local: bool) -> requests.Session:
+def _session(local: bool, certificates: str) -> requests.Session:
     session = requests.Session()
     session.auth = lambda request: request  # otherwise requests would send credentials from ~/.netrc
-    session.verify = trust_store()
+    session.verify = certificates
     # Otherwise requests would read the whole body of a redirect.
     session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # only in this session
     if not local:

@@ -32,6 +32,7 @@ from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
     from klap_provider.api.calls import Call
+    from klap_provider.files.network import Route
     from klap_provider.hooks.connection import KlapConnection
 
 T = TypeVar("T")
@@ -87,12 +88,15 @@ class KlapClient:
         session = requests.Session()
         session.headers.update({**self.connection.headers, "User-Agent": USER_AGENT})
         session.auth = _keep_authorization
-        route = route_to(self.connection.api_url)
         session.trust_env = False  # route_to has read the environment
-        session.verify = route.trust_store
-        if route.proxy:
-            session.proxies = {"http": route.proxy, "https": route.proxy}
+        session.verify = self._route.trust_store
+        if proxy := self._route.proxy:
+            session.proxies = {"http": proxy, "https": proxy}
         return session
+
+    @cached_property
+    def _route(self) -> Route:
+        return route_to(self.connection.api_url)
 
     @property
     def timeout(self) -> tuple[float, float]:
