@@ -279,7 +279,7 @@ class GeneratedShort(File):
     sidecar: str
 
 
-class DeliveredRow(Stored):
+class DeliveredRow(File):
     """Where a run delivered a short, as the ledger stores it. It remains when the run is deleted."""
 
     export_id: str
@@ -434,10 +434,7 @@ XCOMS: Mapping[str, Mapping[str, type]] = {
 #: The asset whose state store is the ledger, see :mod:`klap_provider.rules.ledger`.
 LEDGER = "klap_ledger"
 
-# Keys of the task state store. Their values may be lost.
-
-#: State of a wait: ``{"target": str, "started_at": float, "unknown_since": float | None}``. Once the task is ready,
-#: also ``ready_at``, ``seen`` and ``seen_since`` of its :class:`~klap_provider.rules.polling.PollState`.
+#: Key of the task state store for the state of a wait, which may be lost: ``{"target": str, "started_at": float,
+#: "unknown_since": float | None}``. Once the task is ready, also ``ready_at``, ``seen`` and ``seen_since`` of its
+#: :class:`~klap_provider.rules.polling.PollState`.
 WAIT_STATE_KEY = "klap_wait"
-#: State of a delivery: :class:`File`.
-DELIVERED_KEY = "klap_delivered"

@@ -25,17 +25,16 @@ def follow(page: Page, name: str) -> Page:
     return opened.value
 
 
-@pytest.mark.parametrize("step", ["export", "wait_for_export", "deliver"])
-def test_each_step_of_each_short_leads_to_its_short(page: Page, stage: Stage, delivered: str, step: str) -> None:
+def test_the_tasks_of_each_short_lead_to_its_short(page: Page, stage: Stage, delivered: str) -> None:
     shorts = stage.airflow.xcom(DAG_ID, delivered, "select_shorts")
-    page.goto(stage.page_of(delivered, "tasks", f"short.{step}", "mapped", 1, "details"))
+    page.goto(stage.page_of(delivered, "tasks", "short.export", "mapped", 1, "details"))
     app = follow(page, "Open in Klap")
     expect(app).to_have_url(f"{stage.sandbox.root}/spaces/{shorts[1]['folder_id']}#{shorts[1]['project_id']}")
     expect(app.get_by_role("link")).to_have_count(5)
-    if step != "export":
-        player = follow(page, "Preview short")
-        expect(player).to_have_url(shorts[1]["preview_url"])
-        expect(player.get_by_role("heading", name=shorts[1]["short_name"])).to_be_visible()
+    page.goto(stage.page_of(delivered, "tasks", "short.deliver", "mapped", 1, "details"))
+    player = follow(page, "Preview short")
+    expect(player).to_have_url(shorts[1]["preview_url"])
+    expect(player.get_by_role("heading", name=shorts[1]["short_name"])).to_be_visible()
 
 
 def test_the_exported_video_opens_from_the_delivery(page: Page, stage: Stage, delivered: str) -> None:

@@ -39,9 +39,9 @@ def test_a_video_url_becomes_the_captioned_video_and_no_worker_is_held_while_kla
 
     assert stage.leaks() == [], "no key and no token in XComs, rendered fields, triggers or logs"
     links = stage.airflow.api(
-        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/video.wait_for_export/links", params={"map_index": 0}
+        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/video.deliver/links", params={"map_index": 0}
     )
     assert links["extra_links"] == {
-        "Open in Klap": None,
+        "Exported video": stage.airflow.xcom(DAG_ID, run_id, "video.deliver", map_index=0)["src_url"],
         "Preview short": f"https://klap.app/player/{video['project_id']}",
     }

@@ -112,12 +112,11 @@ def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stag
     for step in ("export", "wait_for_export", "deliver"):
         assert {ti["rendered_map_index"] for ti in instances if ti["task_id"] == f"short.{step}"} == names
     links = stage.airflow.api(
-        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.wait_for_export/links", params={"map_index": 0}
+        "GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/short.export/links", params={"map_index": 0}
     )
     short = stage.airflow.xcom(DAG_ID, run_id, "short.export", map_index=0)
     assert links["extra_links"] == {
-        "Open in Klap": f"https://klap.app/spaces/{short['folder_id']}#{short['project_id']}",
-        "Preview short": f"https://klap.app/player/{short['project_id']}",
+        "Open in Klap": f"https://klap.app/spaces/{short['folder_id']}#{short['project_id']}"
     }
 
 

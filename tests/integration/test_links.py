@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.airflow_context import Played, Supervisor
+    from tests.support.airflow_context import Played
     from tests.support.sandbox import Sandbox
 
     Airflow = Callable[..., Played]
@@ -36,29 +36,22 @@ def test_the_folder_of_a_list_opens_in_klap(klap: Sandbox, airflow: Airflow) -> 
     assert task.links() == {APP: "https://klap.app/spaces/folder01"}
 
 
-def test_each_map_index_leads_to_its_own_short_after_a_deferral_and_on_the_next_try(
-    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
+def test_each_map_index_leads_to_its_own_short_also_after_a_deferral_and_on_the_next_try(
+    klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     for map_index, short in enumerate(make_shorts(2)):
         which = {"project_id": short["id"], "folder_id": short["folder_id"]}
-        export = airflow(lambda which=which: ExportShortOperator(task_id="export", **which), map_index=map_index)
-        export_id = export.run()["export_id"]
-        wait = airflow(
-            lambda which=which, export_id=export_id: ExportStatusSensor(
-                task_id="wait", export_id=export_id, poke_interval=0.05, **which
+        export = airflow(
+            lambda which=which: ExportShortOperator(
+                task_id="export", wait_for_completion=True, deferrable=True, **which
             ),
             map_index=map_index,
         )
         for _ in range(2):
             klap.fault("GET", "/exports/", "status", code=500)
-            wait.run()
-            assert wait.triggers
-            right = {
-                APP: f"https://klap.app/spaces/{short['folder_id']}#{short['id']}",
-                PREVIEW: f"https://klap.app/player/{short['id']}",
-            }
-            assert wait.links() == right
-            assert export.links() == {APP: right[APP]}
+            export.run()
+            assert export.triggers
+            assert export.links() == {APP: f"https://klap.app/spaces/{short['folder_id']}#{short['id']}"}
 
 
 def test_the_exported_video_has_a_link_once_it_is_delivered(
@@ -82,24 +75,17 @@ def test_the_exported_video_has_a_link_once_it_is_delivered(
 
 def test_links_follow_the_addresses_of_the_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
     connect(klap.url, player_url="https://play.example.com/", app_url="https://app.example.com/s/")
-    which = {"export_id": "e1", "project_id": "p1", "folder_id": "f1"}
-    task = airflow(lambda: ExportStatusSensor(task_id="wait", **which))
-    assert task.links() == {APP: "https://app.example.com/s/f1#p1", PREVIEW: "https://play.example.com/p1"}
+    which = {"project_id": "p1", "folder_id": "f1"}
+    export = airflow(lambda: ExportShortOperator(task_id="export", **which))
+    assert export.links() == {APP: "https://app.example.com/s/f1#p1"}
+    deliver = airflow(lambda: DeliverShortOperator(task_id="deliver", export_id="e1", **which))
+    assert deliver.links() == {PREVIEW: "https://play.example.com/p1", VIDEO: ""}
 
 
 @pytest.mark.parametrize("folder_id", [None, ""])
-@pytest.mark.parametrize(
-    "operator",
-    [
-        lambda **which: ExportStatusSensor(task_id="wait", export_id="e1", **which),
-        lambda **which: DeliverShortOperator(task_id="deliver", export_id="e1", **which),
-    ],
-)
-def test_what_is_in_no_folder_has_no_link_into_klaps_app(
-    klap: Sandbox, airflow: Airflow, operator: Callable[..., Any], folder_id: Any
-) -> None:
-    links = airflow(lambda: operator(project_id="p1", folder_id=folder_id)).links()
-    assert {name: links[name] for name in (APP, PREVIEW)} == {APP: "", PREVIEW: "https://klap.app/player/p1"}
+def test_what_is_in_no_folder_has_no_link_into_klaps_app(klap: Sandbox, airflow: Airflow, folder_id: Any) -> None:
+    task = airflow(lambda: ExportShortOperator(task_id="export", project_id="p1", folder_id=folder_id))
+    assert task.links() == {APP: ""}
 
 
 @pytest.mark.parametrize("operator", [ListShortsOperator, ExportShortOperator])
@@ -110,11 +96,17 @@ def test_a_captioned_video_has_no_link_into_klaps_app(
 
 
 def test_without_a_connection_there_are_no_links(airflow: Airflow) -> None:
-    fields = {"klap_conn_id": "nowhere", "export_id": "e1", "project_id": "p1", "folder_id": "f1"}
-    assert airflow(lambda: ExportStatusSensor(task_id="wait", **fields)).links() == {APP: "", PREVIEW: ""}
+    fields = {"klap_conn_id": "nowhere", "project_id": "p1", "folder_id": "f1"}
+    assert airflow(lambda: ExportShortOperator(task_id="export", **fields)).links() == {APP: ""}
+    deliver = airflow(lambda: DeliverShortOperator(task_id="deliver", export_id="e1", **fields))
+    assert deliver.links() == {PREVIEW: "", VIDEO: ""}
+
+
+def test_a_wait_has_no_links_because_each_is_a_request_to_airflow() -> None:
+    assert list(ExportStatusSensor.operator_extra_links) == []
 
 
 def test_airflow_knows_every_link_that_a_task_has() -> None:
     registered = {type(link) for link in KlapPlugin.operator_extra_links}
-    operators = (ReviewShortsOperator, ExportShortOperator, ExportStatusSensor, DeliverShortOperator, VideoRunOperator)
+    operators = (ReviewShortsOperator, ExportShortOperator, DeliverShortOperator, VideoRunOperator)
     assert {type(link) for operator in operators for link in operator.operator_extra_links} == registered

@@ -133,7 +133,7 @@ def test_a_short_and_its_file_are_delivered_once(klap: Sandbox, storage: Emulato
     assert sorted(storage.names()) == [f"{name}.json", f"{name}.mp4"]
     video = folder_at(first["path"])
     assert video.fs.cat_file(video.path) == requests.get(first["src_url"], timeout=10).content
-    delivering.supervisor.forget_store(delivering.id)
+    delivering.supervisor.ledger.clear()
     assert delivering.run() == {**first, "src_url": None}
     assert len(klap.requests("GET", "^/renders/")) == 2, "one of them by this test"
 

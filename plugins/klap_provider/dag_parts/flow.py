@@ -122,6 +122,7 @@ def export_and_deliver(
         "klap_task_id": klap_task_id,
     }
     exported = f"ti.xcom_pull('{group_id}.export', map_indexes=ti.map_index)"
+    ready = f"ti.xcom_pull('{group_id}.wait_for_export', map_indexes=ti.map_index)"
 
     @task_group(group_id=group_id, group_display_name=group_display_name)
     def one_short(project_id: str, folder_id: str | None, short_name: str, virality_score: int | None) -> None:
@@ -150,7 +151,8 @@ def export_and_deliver(
             task_display_name="Deliver",
             **account,
             **short,
-            export_id=f"{{{{ {exported}.export_id }}}}",
+            # The wait's result, which the task needs anyway. There is none if the wait was marked as success by hand.
+            export_id=f"{{% set ready = {ready} %}}{{{{ (ready if ready is mapping else {exported}).export_id }}}}",
             virality_score=virality_score,
             wait_task_id=wait_for_export.task_id,
             list_task_id=select.task_id,

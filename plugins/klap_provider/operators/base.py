@@ -146,6 +146,9 @@ class KlapOperator(HooksRendering):
     #: Whether ``execute`` has succeeded. Airflow may still fail to store the result.
     has_executed = False
 
+    #: The context that the fields were rendered with, which has the XComs that they used.
+    _rendering_context: Context | None = None
+
     #: Parameters whose values are constants in the Dag file. They need no entry in an allowlist.
     _static_params: frozenset[str] = frozenset()
 
@@ -172,6 +175,7 @@ class KlapOperator(HooksRendering):
         """
         templates = {name: getattr(self, name) for name in self.template_fields}
         cached_context, pulls = cache_pulls(context)
+        self._rendering_context = cached_context
         try:
             render(cached_context)
         except (*NOT_FAILURES, AirflowRuntimeError, KlapError):  # Airflow's API failed, which can be transient
@@ -317,8 +321,12 @@ class KlapOperator(HooksRendering):
         """Return the destination that the run's submission recorded, after it checked the allowlist."""
         if context is None or self.submit_task_id is None:
             return None
-        submitted = cast("Submitted | None", pull(context, self.submit_task_id))
+        submitted = cast("Submitted | None", pull(self.with_pulls(context), self.submit_task_id))
         return submitted and submitted["destination"]
+
+    def with_pulls(self, context: Context) -> Context:
+        """Return the context for pulls of XComs that the fields may have used: these are not requested again."""
+        return self._rendering_context or context
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a wait. A failure is reported as one of ``execute``."""

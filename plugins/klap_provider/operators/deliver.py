@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.errors import KlapDownloadError
-from klap_provider.links.klap import ExportedVideoLink, OpenInKlapLink, PreviewShortLink
+from klap_provider.links.klap import ExportedVideoLink, PreviewShortLink
 from klap_provider.operators.base import log_failure, reports_failure, writer_of
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
@@ -15,7 +15,6 @@ from klap_provider.rules.file_names import file_name
 from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_whole
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
-    DELIVERED_KEY,
     FACTS_KEY,
     Delivered,
     DeliveredRow,
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context, ObjectStoragePath
-    from pydantic import JsonValue
 
     from klap_provider.files.storage import Writer
 
@@ -43,7 +41,7 @@ class DeliverShortOperator(KlapLedgerOperator):
     name and the export's id (:func:`~klap_provider.rules.file_names.file_name`). The JSON file has the same name, and
     has Klap's score, explanation, publication captions and transcript.
 
-    An existing file is kept if it is what was delivered: if its size is the one that this task recorded, or else if its
+    An existing file is kept if it is what was delivered: if its size is the one that this run recorded, or else if its
     hash is the one in the JSON file, or else if it is a complete MP4. Otherwise it is downloaded again. The task needs
     constant memory.
 
@@ -93,7 +91,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         "klap_conn_id",
         "on_behalf_of",
     )
-    operator_extra_links = (OpenInKlapLink(), PreviewShortLink(), ExportedVideoLink())
+    operator_extra_links = (PreviewShortLink(), ExportedVideoLink())
 
     #: The delivered file, for OpenLineage.
     delivered: File | None = None
@@ -148,10 +146,9 @@ class DeliverShortOperator(KlapLedgerOperator):
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)
-        store = context["task_state_store"]
         with storage_errors("destination", str(path), paid=True):
             facts = read_sidecar(sidecar)
-            record = self._existing_file(path, store, facts)
+            record = self._existing_file(path, context, facts)
             if record is None:
                 record = self._fetch(path, self._address_from_wait(context), writer_of(context))
                 self.log.info("Delivered %s (%d bytes)", path, record["size"])
@@ -159,8 +156,6 @@ class DeliverShortOperator(KlapLedgerOperator):
                 metrics.count(metrics.DELIVERED_BYTES, record["size"])
             else:
                 self.log.info("Nothing downloaded: %s exists already", path)
-        with log_failure(f"Writing {DELIVERED_KEY} to the task state store"):
-            store.set(DELIVERED_KEY, cast("JsonValue", record))
         self.delivered = record
         if facts.get("sha256") != record["sha256"] or not is_whole(facts):
             facts = self._write_sidecar(context, sidecar, path.name, record)
@@ -177,20 +172,21 @@ class DeliverShortOperator(KlapLedgerOperator):
 
     def _record_delivery(self, context: Context, record: File, facts: dict[str, Any]) -> None:
         """Write the path of the video to the ledger."""
-        ti = context["ti"]
         row: DeliveredRow = {
             "export_id": self.export_id,
             "project_id": str(self.project_id),
             "name": facts["name"],
             "score": facts["virality_score"],
             "video": redaction.shown(self.source_video_url) if self.source_video_url else None,
-            "path": record["path"],
-            "size": record["size"],
-            "sha256": record["sha256"],
+            **record,
             "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         with log_failure("Recording the delivery in the ledger"):
-            self.ledger.set(ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id)), row)
+            self.ledger.set(self._entry(context), row)
+
+    def _entry(self, context: Context) -> str:
+        ti = context["ti"]
+        return ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return for OpenLineage, if its provider is installed, which file comes from which export."""
@@ -198,11 +194,10 @@ class DeliverShortOperator(KlapLedgerOperator):
 
         return delivered(self.delivered, project_id=self.project_id, export_id=self.export_id)
 
-    def _existing_file(self, path: ObjectStoragePath, store: Any, facts: Mapping[str, Any]) -> File | None:
+    def _existing_file(self, path: ObjectStoragePath, context: Context, facts: Mapping[str, Any]) -> File | None:
         """
         Return the existing file, or None if it is missing or not the file that was delivered.
 
-        :param store: task state store, with the size that this task recorded.
         :param facts: content of the JSON file.
         """
         from klap_provider.files.download import stored
@@ -211,14 +206,14 @@ class DeliverShortOperator(KlapLedgerOperator):
         size = size_of(path)
         if not size:
             return None
-        record = None
-        with log_failure(f"Reading {DELIVERED_KEY} from the task state store"):
-            record = store.get(DELIVERED_KEY)
+        row: Any = None
+        with log_failure("Reading the delivery from the ledger"):
+            row = self.ledger.get(self._entry(context))
         problem: str | None
-        if record is not None and record["path"] == str(path):
-            if size == record["size"]:
-                return cast("File", record)
-            problem = f"it has {size} bytes, but had {record['size']} when it was delivered"
+        if isinstance(row, dict) and row.get("path") == str(path):
+            if size == row["size"]:
+                return {"path": str(path), "size": size, "sha256": row["sha256"], "src_url": row.get("src_url")}
+            problem = f"it has {size} bytes, but had {row['size']} when it was delivered"
         else:
             with path.fs.open(path.path, "rb", block_size=BLOCK_SIZE) as file:
                 sha256, problem = stored(file)
@@ -263,8 +258,8 @@ class DeliverShortOperator(KlapLedgerOperator):
         """Return the address of the video from the sensor's result, if the sensor waited for this export."""
         if self.wait_task_id is None:
             return None
-        ti = context["ti"]
-        result = ti.xcom_pull(task_ids=self.wait_task_id, map_indexes=ti.map_index)
+        ti = self.with_pulls(context)["ti"]
+        result = ti.xcom_pull(self.wait_task_id, map_indexes=ti.map_index)
         if not isinstance(result, dict):  # a string, if an XCom backend lost the file
             return None
         ready = cast("ExportReady", result)

@@ -67,15 +67,14 @@ class CachedPulls:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ti, name)
 
-    def xcom_pull(self, *args: Any, **kwargs: Any) -> Any:
+    def xcom_pull(self, task_ids: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Return an XCom. The parameters are those of Airflow's method."""
-        key = repr((args, kwargs))
+        key = repr((task_ids, args, kwargs))
         if key not in self._pulled:
-            value = self._pulled[key] = self._ti.xcom_pull(*args, **kwargs)
-            task_id = kwargs.get("task_ids", args[0] if args else None)
+            value = self._pulled[key] = self._ti.xcom_pull(task_ids, *args, **kwargs)
             default = kwargs.get("default")  # Airflow passes a sentinel for a mapped task group
-            if isinstance(task_id, str) and (value is None or value is default):
-                self.missing.append(task_id)
-            elif isinstance(task_id, str) and isinstance(value, str):
-                self.texts[task_id] = value
+            if isinstance(task_ids, str) and (value is None or value is default):
+                self.missing.append(task_ids)
+            elif isinstance(task_ids, str) and isinstance(value, str):
+                self.texts[task_ids] = value
         return self._pulled[key]

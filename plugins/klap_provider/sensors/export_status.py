@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider import triggers
-from klap_provider.links.klap import OpenInKlapLink, PreviewShortLink
 from klap_provider.rules import polling
 from klap_provider.sensors.base import KlapJobSensor
 
@@ -40,7 +39,6 @@ class ExportStatusSensor(KlapJobSensor):
         "klap_conn_id",
         "on_behalf_of",
     )
-    operator_extra_links = (OpenInKlapLink(), PreviewShortLink())
 
     def __init__(
         self,
