@@ -2,16 +2,15 @@
 What tasks leave for each other, for the UI and for other Dags: every key and its shape.
 
 Values are plain JSON, small, and without secrets: ids, names, scores and paths. They have no bytes and no complete API
-response. :data:`XCOMS` lists which operator leaves which XCom. At the end are the name of the ledger's asset, and the
-keys of Airflow's task state store, where a task keeps what saves work and may be lost.
+response. :data:`XCOMS` lists which operator leaves which XCom. At the end are the keys of Airflow's state stores.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from klap_provider.batch_xcoms import ListedVideo, ReadList, Summary, VideoOutcome
+from klap_provider.errors import OpenDecision  # noqa: TC001  # for get_type_hints
 
 #: What a task returns. The tasks ``summary`` and ``video`` of a batch leave it also when they fail.
 RETURN_KEY = "return_value"
@@ -44,27 +43,11 @@ class _FailureBase(TypedDict):
     project_id: str | None
 
 
-class OpenDecision(TypedDict):
-    """A decision about a paid request that the user has to make before the task can continue."""
-
-    #: Key of the request in the ledger.
-    entry: str
-    #: When the request was sent, ISO 8601.
-    sent_at: str
-    #: Ids of the jobs at Klap that the request may have created, as far as they are known.
-    jobs: list[str]
-    #: Price of sending the request again, in US dollars.
-    price: float
-    #: Whether the price is estimated.
-    estimated: bool
-
-
 class Failure(_FailureBase, total=False):
     """Why a task failed. Left for later tasks and for the *Shorts* tab."""
 
     #: Set if the user has to decide how the task continues.
     open_decision: OpenDecision
-
     #: Number of paid POSTs of the task that Klap accepted before the error.
     paid: int
 
@@ -76,11 +59,9 @@ class _SentVideo(TypedDict, total=False):
     name: str | None
     #: Requested size in pixels, ``{"width": int, "height": int}``; None: Klap's default.
     dimensions: dict[str, Any] | None
-    #: With ``wait_for_completion``: see :class:`TaskReady`.
+    # With wait_for_completion, the fields of TaskReady.
     output_type: str | None
-    #: With ``wait_for_completion``: see :class:`TaskReady`.
     output_id: str | None
-    #: With ``wait_for_completion``: see :class:`TaskReady`.
     listed_ids: list[str]
 
 
@@ -88,7 +69,6 @@ class Submitted(_SentVideo):
     """A video was submitted. Earlier versions did not leave the optional fields."""
 
     klap_task_id: str
-    #: When the request was sent, ISO 8601. Deadlines count from it.
     submitted_at: str
     #: Number of submissions of this task instance that Klap has accepted so far; 0 if an existing task was reused.
     paid: int
@@ -116,13 +96,10 @@ class Short(TypedDict):
 
     project_id: str
     folder_id: str | None
-    #: Klap's name of the short, or its id.
     short_name: str
-    #: Virality score, 0 to 100; None if Klap gave none.
     virality_score: int | None
     explanation: str | None
     preview_url: str
-    #: Length in seconds; None if Klap did not report it.
     duration: float | None
 
 
@@ -142,12 +119,9 @@ class Facts(TypedDict):
     """What Klap's list has about a short, for the JSON file beside its video."""
 
     name: str
-    #: Virality score, 0 to 100; None if Klap gave none.
     virality_score: int | None
     explanation: str | None
-    #: Length in seconds; None if Klap did not report it.
     duration: float | None
-    #: Texts to publish the short with, by platform.
     publication_captions: dict[str, Any] | None
     transcript: str | None
 
@@ -163,7 +137,6 @@ class Offer(TypedDict):
 
     #: Price of one export in US dollars.
     price: float
-    #: Whether the price is estimated.
     estimated: bool
     #: US dollars that the run has paid before the exports.
     spent: float
@@ -186,21 +159,7 @@ class Review(TypedDict):
     timed_out: bool
 
 
-class Selected(TypedDict):
-    """What a run selected, as the ledger stores it. It stays the same, whatever changes at Klap."""
-
-    #: Ids of the shorts, in the order of the run's mapped tasks.
-    selected: list[str]
-    #: Ids of all shorts at that time.
-    of: list[str]
-    #: Klap's id of their folder or project. For another id the run selects again.
-    target: str
-    #: The result of the review; None without a review.
-    review: Review | None
-
-
 class _OrderedExport(TypedDict, total=False):
-    #: Klap's name of the short, or its id.
     short_name: str
     #: Address of the watermark, without secrets; None without a watermark.
     watermark: str | None
@@ -214,7 +173,6 @@ class Exported(_OrderedExport):
     export_id: str
     project_id: str
     folder_id: str | None
-    #: When the request was sent, ISO 8601. Deadlines count from it.
     submitted_at: str
     #: Number of exports of this task instance that Klap has accepted so far.
     paid: int
@@ -254,9 +212,7 @@ class Delivered(File):
 
     project_id: str
     export_id: str
-    #: Path or URL of the JSON file.
     sidecar: str
-    #: Texts to publish the short with, by platform.
     publication_captions: dict[str, Any] | None
     #: What is said in the short; None if this is longer than 10,000 characters. The JSON file always has it.
     transcript: str | None
@@ -268,29 +224,11 @@ class GeneratedShort(File):
     project_id: str
     folder_id: str | None
     export_id: str
-    #: Klap's name of the short, or its id.
     short_name: str
-    #: Virality score, 0 to 100; None if Klap gave none.
     virality_score: int | None
-    #: Length in seconds; None if Klap did not report it.
     duration: float | None
     preview_url: str
-    #: Path or URL of the JSON file.
     sidecar: str
-
-
-class DeliveredRow(File):
-    """Where a run delivered a short, as the ledger stores it. It remains when the run is deleted."""
-
-    export_id: str
-    project_id: str
-    name: str
-    #: Virality score, 0 to 100; None if Klap gave none.
-    score: int | None
-    #: Address of the source video, without secrets; None if it is not known.
-    video: str | None
-    #: When the short was last delivered, ISO 8601.
-    at: str
 
 
 class Outcome(TypedDict):
@@ -318,7 +256,6 @@ class RunCost(TypedDict):
     currency: str
     #: Prices of an input video, a generated short and an export, in US dollars.
     prices: dict[str, float]
-    #: Whether one of the prices is estimated.
     estimated: bool
 
 
@@ -333,89 +270,10 @@ class Published(TypedDict):
     cost: RunCost | None
 
 
-class TaggedShort(ShortFacts, Stored):
-    """A delivered short in the asset event of a run. The transcript is None if it is longer than 10,000 characters."""
-
-    #: Path or URL of the JSON file beside the video.
-    sidecar: str
-
-
-class ShortsEvent(TypedDict):
-    """``extra`` of the asset event of a run, for Dags that start when shorts are delivered."""
-
-    source_video_url: str
-    klap_task_id: str
-    manifest: str
-    shorts: list[TaggedShort]
-
-
-class ListedVideo(TypedDict):
-    """A video of a batch that gets a run. The task ``video`` is mapped over these."""
-
-    source_video_url: str
-    #: Id of the run.
-    trigger_run_id: str
-    #: Form parameters of this video alone.
-    settings: dict[str, Any]
-    #: Line in the list, from 1.
-    line: int
-
-
-class LeftOutVideo(TypedDict):
-    """A video of a batch that is left out because its address leads to no video."""
-
-    source_video_url: str
-    #: Line in the list, from 1.
-    line: int
-    reason: str
-
-
-class Unlisted(TypedDict):
-    """Entries of a list that get no run."""
-
-    left_out: list[LeftOutVideo]
-    #: Number of entries that repeat another entry's video and settings.
-    duplicates: int
-
-
-class ReadList(Unlisted):
-    """What was read from a list, besides the videos."""
-
-    #: The Dag that makes the runs of the videos.
-    trigger_dag_id: str
-
-
-class IncompleteVideo(TypedDict):
-    """A video of a batch whose run did not succeed."""
-
-    source_video_url: str
-    run_id: str
-    state: str
-    error: str | None
-
-
-class VideoOutcome(IncompleteVideo):
-    """What became of a video of a batch, whether its run succeeded or not."""
-
-    #: Number of delivered shorts.
-    shorts: int
-
-
-class Summary(Unlisted):
-    """What became of a batch."""
-
-    videos: int
-    runs: int
-    complete: int
-    #: Number of delivered shorts.
-    shorts: int
-    incomplete: list[IncompleteVideo]
-
-
-_LISTED = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, FACTS_KEY: ShortFacts}
+_LISTED: dict[str, type] = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KEY: Offer, FACTS_KEY: ShortFacts}
 
 #: By operator: which shape it leaves under which key. For a list, the shape of its items.
-XCOMS: Mapping[str, Mapping[str, type]] = {
+XCOMS: dict[str, dict[str, type]] = {
     "GenerateShortsOperator": {**_LISTED, RETURN_KEY: GeneratedShort},
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
@@ -434,7 +292,6 @@ XCOMS: Mapping[str, Mapping[str, type]] = {
 #: The asset whose state store is the ledger, see :mod:`klap_provider.rules.ledger`.
 LEDGER = "klap_ledger"
 
-#: Key of the task state store for the state of a wait, which may be lost: ``{"target": str, "started_at": float,
-#: "unknown_since": float | None}``. Once the task is ready, also ``ready_at``, ``seen`` and ``seen_since`` of its
+#: Key of the task state store for the state of a wait, which may be lost: ``target``, and fields of its
 #: :class:`~klap_provider.rules.polling.PollState`.
 WAIT_STATE_KEY = "klap_wait"

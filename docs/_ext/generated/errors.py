@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import TYPE_CHECKING
 
-from generated.markdown import code, markdown, markdown_table, table
+from generated.markdown import code, markdown, markdown_table, require_same, table
 from klap_provider import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+#: Exceptions that are only raised as one of their subclasses.
+BASES = ("KlapError", "KlapTransportError", "KlapResponseError", "KlapJobError")
 
 
 def _subclasses(kind: type[BaseException], depth: int = 0) -> Iterator[tuple[type[BaseException], int]]:
@@ -38,16 +40,14 @@ def error_tree(_: Mapping[str, str]) -> str:
 
 
 @table
-def error_list(_: Mapping[str, str]) -> str:
+def error_list(described: Mapping[str, str]) -> str:
     """What each exception means, and what to do."""
+    kinds = [kind for kind, _depth in _subclasses(errors.KlapError) if kind.__name__ not in BASES]
+    require_same(described, [kind.__name__ for kind in kinds])
     rows = []
-    for kind, _depth in _subclasses(errors.KlapError):
-        what, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
-        action = re.search(r"What to do: (.+?)(?:\n\n|$)", rest, re.DOTALL)
-        has_subclasses = any(each.__module__ == errors.__name__ for each in kind.__subclasses__())
-        if action is None and not has_subclasses:
-            raise ValueError(f"the docstring of {kind.__name__} has no 'What to do:'")
-        if action is not None:
-            do = markdown(action[1])
-            rows.append([code(kind.__name__), markdown(what), _attribute(kind, "transient"), do[:1].upper() + do[1:]])
+    for kind in kinds:
+        what = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0]
+        rows.append(
+            [code(kind.__name__), markdown(what), _attribute(kind, "transient"), markdown(described[kind.__name__])]
+        )
     return markdown_table(("error", "meaning", "retried", "what to do"), rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from generated.markdown import code, markdown_table, require_same, table
 from generated.xcoms import shape_table
-from klap_provider import xcoms
+from klap_provider.rules import ledger_rows
 from klap_provider.rules.ledger import Attempt, Requester
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @table
 def delivered_row(_: Mapping[str, str]) -> str:
     """The ledger row of a delivery."""
-    return shape_table(xcoms.DeliveredRow)
+    return shape_table(ledger_rows.DeliveredRow)
 
 
 @table
 def selection_row(_: Mapping[str, str]) -> str:
     """The ledger row of a selection."""
-    return shape_table(xcoms.Selected)
+    return shape_table(ledger_rows.Selected)
 
 
 def _attempt() -> Attempt:

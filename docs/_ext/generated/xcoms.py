@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sphinx.pycode import ModuleAnalyzer
 
 from generated.markdown import code, markdown, markdown_table, table
-from klap_provider import xcoms
+from klap_provider import batch_xcoms, errors, xcoms
+from klap_provider.rules import ledger_rows, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,10 @@ COMMON_FIELDS = {
     "complete": "Number of videos whose run succeeded.",
     "currency": "`USD`.",
     "delivered": "Number of delivered shorts.",
+    "duration": "Length in seconds; None if Klap did not report it.",
     "error": "The message of the error; None if there is none.",
     "explanation": "Klap's reason for the score; None if Klap gave none.",
+    "estimated": "Whether a price is estimated.",
     "exports": "Number of exports that were paid for.",
     "export_id": "Id of the export at Klap.",
     "folder_id": "Id of the folder at Klap; None after video-to-video.",
@@ -33,35 +36,44 @@ COMMON_FIELDS = {
     "paths": "Paths or URLs of the videos.",
     "preview_url": "Address of Klap's player.",
     "project_id": "Id of the short at Klap.",
+    "publication_captions": "Texts to publish the short with, by platform.",
     "reason": "Why the video is left out.",
     "run_id": "Id of the run.",
     "runs": "Number of runs.",
     "sha256": "SHA-256 of the video.",
+    "short_name": "Klap's name of the short, or its id.",
     "shorts": "The delivered shorts.",
+    "sidecar": "Path or URL of the JSON file beside the video.",
     "size": "Size in bytes.",
     "source_video_url": "Address of the video.",
     "src_url": "Klap's public address of the video; None if there is none.",
     "state": "State of the run.",
+    "submitted_at": "When the request was sent, ISO 8601. Deadlines count from it.",
     "transcript": "What is said in the short.",
     "videos": "Number of videos in the list.",
+    "virality_score": "Virality score, 0 to 100; None if Klap gave none.",
 }
 
+#: The modules with shapes.
+MODULES = (xcoms, batch_xcoms, errors, ledger_rows, manifest)
 
-def _comments(module: str) -> Mapping[tuple[str, str], str]:
-    analyzer = ModuleAnalyzer.for_module(module)
-    return {place: markdown(" ".join(lines)) for place, lines in analyzer.find_attr_docs().items()}
+
+def _comments() -> Mapping[tuple[str, str], str]:
+    found = [ModuleAnalyzer.for_module(module.__name__).find_attr_docs() for module in MODULES]
+    return {place: markdown(" ".join(lines)) for each in found for place, lines in each.items()}
 
 
 def _declared(shape: Any, name: str) -> list[str]:
     """Return the shapes that may declare a field: the shape, and those that it extends (not known before 3.12)."""
-    found = [each for each in vars(xcoms).values() if typing.is_typeddict(each) and name in each.__annotations__]
+    defined = [each for module in MODULES for each in vars(module).values() if typing.is_typeddict(each)]
+    found = [each for each in defined if name in each.__annotations__]
     extended = [each for each in found if each.__annotations__.items() <= shape.__annotations__.items()]
     return [each.__name__ for each in (shape, *extended)]
 
 
 def shape_table(shape: Any) -> str:
     """Return the fields of a shape as a table."""
-    comments = _comments(xcoms.__name__)
+    comments = _comments()
     rows = []
     for name, hint in shape.__annotations__.items():
         hint = getattr(hint, "__forward_arg__", hint)
@@ -74,7 +86,7 @@ def shape_table(shape: Any) -> str:
 @table
 def xcom_keys(_: Mapping[str, str]) -> str:
     """Which operator leaves which XCom."""
-    comments = _comments(xcoms.__name__)
+    comments = _comments()
     keys = {value: name for name, value in vars(xcoms).items() if name.endswith("_KEY")}
     rows = []
     for operator, left in xcoms.XCOMS.items():
@@ -91,12 +103,12 @@ def xcom_shapes(_: Mapping[str, str]) -> str:
     """Every shape of an XCom and of the asset event."""
     left = [shape for found in xcoms.XCOMS.values() for shape in found.values() if shape is not dict]
     others = (
-        xcoms.LeftOutVideo,
-        xcoms.IncompleteVideo,
+        batch_xcoms.LeftOutVideo,
+        batch_xcoms.IncompleteVideo,
         xcoms.Failure,
-        xcoms.OpenDecision,
-        xcoms.ShortsEvent,
-        xcoms.TaggedShort,
+        errors.OpenDecision,
+        manifest.ShortsEvent,
+        manifest.TaggedShort,
     )
     shapes = dict.fromkeys([*left, *others])
     return "\n\n".join(

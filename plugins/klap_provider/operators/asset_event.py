@@ -12,12 +12,13 @@ from airflow.sdk import Asset, AssetAlias
 from klap_provider.airflow_internals.tasks import asset_store, has_asset
 from klap_provider.rules.claim import Claim
 from klap_provider.rules.ledger import VERSION, event_entry
-from klap_provider.xcoms import LEDGER, ShortsEvent
+from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import JsonValue
 
+    from klap_provider.rules.manifest import ShortsEvent
 
 log = logging.getLogger(__name__)
 

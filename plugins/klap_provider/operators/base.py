@@ -28,7 +28,7 @@ from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.xcom_pull import cache_pulls, pull, unreadable_xcom
 from klap_provider.rules import polling, retry
 from klap_provider.rules.conf_validation import require_known
-from klap_provider.xcoms import ERROR_KEY, Failure, OpenDecision
+from klap_provider.xcoms import ERROR_KEY, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,9 +94,7 @@ def _to_failure(failure: BaseException, project_id: str | None) -> Failure:
     if isinstance(failure, KlapError) and failure.paid:
         result["paid"] = failure.paid
     if isinstance(failure, KlapError) and failure.open_decision is not None:
-        result["open_decision"] = cast(
-            "OpenDecision", {**failure.open_decision._asdict(), "jobs": [*failure.open_decision.jobs]}
-        )
+        result["open_decision"] = failure.open_decision
     return result
 
 

@@ -14,15 +14,7 @@ from klap_provider.rules import ledger
 from klap_provider.rules.file_names import file_name
 from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_whole
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import (
-    FACTS_KEY,
-    Delivered,
-    DeliveredRow,
-    ExportReady,
-    Facts,
-    File,
-    ShortFacts,
-)
+from klap_provider.xcoms import FACTS_KEY, Delivered, ExportReady, Facts, File, ShortFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from klap_provider.files.storage import Writer
+    from klap_provider.rules.ledger_rows import DeliveredRow
 
 
 class DeliverShortOperator(KlapLedgerOperator):

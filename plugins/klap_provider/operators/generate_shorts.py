@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapError, KlapIncompleteError, OpenDecision
+from klap_provider.errors import KlapError, KlapIncompleteError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, log_failure, reports_failure
 from klap_provider.operators.submit import SubmitShortsOperator
@@ -206,12 +206,11 @@ class GenerateShortsOperator(SubmitShortsOperator):
             return cast("dict[str, Any]", self.run_part(part, context, progress, resumed))
         except (KlapError, AirflowSensorTimeout) as failure:
             self.log.warning("%s of %r failed: %s", step, short["short_name"], failure)
-            decision = getattr(failure, "open_decision", None)
             return {
                 "error": f"{step} of {short['short_name']!r}: {failure}",
                 "transient": getattr(failure, "transient", False),
                 "retry_after": getattr(failure, "retry_after", None),
-                "open_decision": decision and decision._asdict(),
+                "open_decision": getattr(failure, "open_decision", None),
             }
 
     def _concluded(self, context: Context, outcomes: list[dict[str, Any]]) -> list[GeneratedShort]:
@@ -231,10 +230,7 @@ class GenerateShortsOperator(SubmitShortsOperator):
         incomplete.transient = any(each["transient"] for each in failures)
         waits = [each["retry_after"] for each in failures if each["retry_after"] is not None]
         incomplete.retry_after = max(waits, default=None)
-        decisions = [each["open_decision"] for each in failures if each["open_decision"]]
-        incomplete.open_decision = (
-            OpenDecision(**{**decisions[0], "jobs": tuple(decisions[0]["jobs"])}) if decisions else None
-        )
+        incomplete.open_decision = next((each["open_decision"] for each in failures if each["open_decision"]), None)
         raise incomplete
 
     def _list(self, submitted: Submitted, ready: TaskReady) -> ListShortsOperator:

@@ -27,7 +27,6 @@ from klap_provider.xcoms import (
     ListedShort,
     Published,
     Short,
-    ShortsEvent,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.files.storage import Writer
+    from klap_provider.rules.manifest import ShortsEvent
 
 #: Name of the manifest of the run that ended last, and of the folder with the manifest of each run.
 MANIFEST = "manifest.json"

@@ -14,13 +14,14 @@ from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
 from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
 from klap_provider.rules.video_list import NAMED, URL, Row, describe_schema, read_csv, read_lines, run_id, set_fields
-from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY, LeftOutVideo, ListedVideo, ReadList
+from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context, Param
 
+    from klap_provider.batch_xcoms import LeftOutVideo, ListedVideo, ReadList
     from klap_provider.hooks.connection import KlapConnection
 
 

@@ -9,21 +9,14 @@ from klap_provider.errors import KlapIncompleteError
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import NAMED, label
-from klap_provider.xcoms import (
-    ERROR_KEY,
-    LIST_KEY,
-    RETURN_KEY,
-    LeftOutVideo,
-    ListedVideo,
-    Summary,
-    Unlisted,
-    VideoOutcome,
-)
+from klap_provider.xcoms import ERROR_KEY, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+    from klap_provider.batch_xcoms import LeftOutVideo, ListedVideo, Summary, Unlisted, VideoOutcome
 
 
 class SummarizeVideosOperator(KlapOperator):

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from klap_provider.xcoms import Delivered, ExportReady, Failure, Outcome, Short, TaggedShort
+from klap_provider.xcoms import Outcome, ShortFacts, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from klap_provider.xcoms import Delivered, ExportReady, Failure, Short
 
 GOOD_STATES = ("success", "skipped")
 
 #: Facts that are only in the JSON file beside each video, not in the manifest.
 IN_SIDECAR = ("publication_captions", "transcript")
+
+
+class TaggedShort(ShortFacts, Stored):
+    """A delivered short in the asset event of a run. The transcript is None if it is longer than 10,000 characters."""
+
+    #: Path or URL of the JSON file beside the video.
+    sidecar: str
+
+
+class ShortsEvent(TypedDict):
+    """``extra`` of the asset event of a run, for Dags that start when shorts are delivered."""
+
+    source_video_url: str
+    klap_task_id: str
+    manifest: str
+    shorts: list[TaggedShort]
 
 
 def manifest_entries(
@@ -30,9 +48,6 @@ def manifest_entries(
     :param shorts: the selected shorts, in the order of the map indexes.
     :param steps: ids of the mapped tasks of each short, in order.
     :param states: states of the task instances, by ``{task id}_{map index}``.
-    :param delivered: results of the last step, in any order.
-    :param exports: results of the step before, in any order.
-    :param failures: errors of failed steps, in any order.
     """
     files = {file["project_id"]: file for file in delivered if file}
     addresses = {export["project_id"]: export["src_url"] for export in exports if export}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from klap_provider.errors import KlapChangedError, KlapError, KlapInputError, OpenDecision
+from klap_provider.errors import KlapChangedError, KlapError, KlapInputError
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -59,17 +59,14 @@ def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bo
     adopt_key, resend_key = (decision_key(each, attempt.key) for each in (ADOPT, RESEND))
     job_id, resend = store.get(adopt_key), store.get(resend_key)
     try:
-        if resend is not None and resend is not True:
+        is_id = isinstance(job_id, str | int) and not isinstance(job_id, bool) and str(job_id).strip()
+        if (resend is not None and resend is not True) or (job_id is not None and (resend or not is_id)):
             raise KlapInputError(
-                f"{resend_key!r} is {json.dumps(resend)} in {LEDGER}; the only value it takes is true."
+                f"{LEDGER} has {json.dumps(job_id)} under {adopt_key!r} and {json.dumps(resend)} under {resend_key!r}. "
+                "Keep one of the two rows: the first with one of Klap's ids, or the second with true."
             )
         if job_id is None:
             return Decision(None, resend is True)
-        if resend:
-            raise KlapInputError(f"{LEDGER} has both {adopt_key!r} and {resend_key!r}. Delete one of them.")
-        is_id = isinstance(job_id, str | int) and not isinstance(job_id, bool) and str(job_id).strip()
-        if not is_id:
-            raise KlapInputError(f"{adopt_key!r} is {json.dumps(job_id)} in {LEDGER}. It takes one of Klap's ids.")
         job_id = str(job_id).strip()
         if has_failed(job_id):
             if job_id == attempt.job_id:  # it was followed, and the job has failed since
@@ -86,18 +83,18 @@ def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bo
 
 def with_open_decision(error: KlapError, attempt: Attempt, *jobs: str) -> KlapError:
     """Return the error with the decision that the user has to make."""
-    error.open_decision = OpenDecision(attempt.key, attempt.submitted_at, jobs, attempt.price, attempt.estimated)
+    error.open_decision = {
+        "entry": attempt.key,
+        "sent_at": attempt.submitted_at,
+        "jobs": [*jobs],
+        "price": attempt.price,
+        "estimated": attempt.estimated,
+    }
     return error
 
 
 def inputs_changed(attempt: Attempt, job_id: str, changed: Sequence[str]) -> KlapError:
-    """
-    Return the error for a run whose settings differ from those that it has paid for.
-
-    :param attempt: the attempt that was paid for.
-    :param job_id: Klap's id of its job.
-    :param changed: the changed settings, each as a part of a sentence.
-    """
+    """Return the error for a run whose settings differ from those of the attempt that it has paid for."""
     error = KlapChangedError(
         f"Nothing was sent. This run has already paid for {attempt.what or 'this request'} (id {job_id} at Klap), and "
         f"its settings have changed since then: {'; '.join(changed)}. To continue with what was paid for, "

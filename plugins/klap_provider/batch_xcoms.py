@@ -1,0 +1,68 @@
+"""What the tasks of a batch leave for each other and for the UI. :mod:`klap_provider.xcoms` has the keys."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class ListedVideo(TypedDict):
+    """A video of a batch that gets a run. The task ``video`` is mapped over these."""
+
+    source_video_url: str
+    #: Id of the run.
+    trigger_run_id: str
+    #: Form parameters of this video alone.
+    settings: dict[str, Any]
+    #: Line in the list, from 1.
+    line: int
+
+
+class LeftOutVideo(TypedDict):
+    """A video of a batch that is left out because its address leads to no video."""
+
+    source_video_url: str
+    #: Line in the list, from 1.
+    line: int
+    reason: str
+
+
+class Unlisted(TypedDict):
+    """Entries of a list that get no run."""
+
+    left_out: list[LeftOutVideo]
+    #: Number of entries that repeat another entry's video and settings.
+    duplicates: int
+
+
+class ReadList(Unlisted):
+    """What was read from a list, besides the videos."""
+
+    #: The Dag that makes the runs of the videos.
+    trigger_dag_id: str
+
+
+class IncompleteVideo(TypedDict):
+    """A video of a batch whose run did not succeed."""
+
+    source_video_url: str
+    run_id: str
+    state: str
+    error: str | None
+
+
+class VideoOutcome(IncompleteVideo):
+    """What became of a video of a batch, whether its run succeeded or not."""
+
+    #: Number of delivered shorts.
+    shorts: int
+
+
+class Summary(Unlisted):
+    """What became of a batch."""
+
+    videos: int
+    runs: int
+    complete: int
+    #: Number of delivered shorts.
+    shorts: int
+    incomplete: list[IncompleteVideo]
