@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.hooks import KlapAsyncClient, batched_polls
+from klap_provider.rules.job_targets import ExportTarget
 from klap_provider.rules.poll_schedule import PollSchedule
-from klap_provider.rules.polling import ExportTarget, PollAgain, PollState
+from klap_provider.rules.polling import PollAgain, PollState
 from klap_provider.triggers import ExportStatusTrigger
 from tests.support.airflow_context import all_events
 from tests.support.loop_watch import BLOCKED, blockers, free_loop

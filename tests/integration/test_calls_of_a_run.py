@@ -13,8 +13,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.operators import DeliverShortOperator, ExportShortOperator, ListShortsOperator, SubmitShortsOperator
+from klap_provider.rules.job_targets import ExportTarget, TaskTarget
 from klap_provider.rules.poll_schedule import EXPORTS, TASKS, PollSchedule
-from klap_provider.rules.polling import ExportTarget, PollAgain, PollState, TaskTarget
+from klap_provider.rules.polling import PollAgain, PollState
 from klap_provider.sensors import ExportStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, TaskStatusTrigger
 from tests.support.airflow_context import all_events

@@ -12,7 +12,7 @@ import requests
 
 from klap_provider.errors import KlapNoShortsError
 from klap_provider.operators import ListShortsOperator
-from klap_provider.rules import polling
+from klap_provider.rules import list_complete
 from klap_provider.sensors import TaskStatusSensor
 from tests.support.airflow_context import json_copy
 
@@ -41,7 +41,7 @@ LISTED = "{{ ti.xcom_pull('wait').get('listed_ids') | tojson }}"
 @pytest.fixture(autouse=True)
 def interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """Polls that have to agree are half a second apart, instead of up to a minute."""
-    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", INTERVAL)
+    monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", INTERVAL)
 
 
 @pytest.fixture(params=MODES)
@@ -128,7 +128,7 @@ def test_a_list_that_cannot_be_read_ends_the_wait_as_ready_and_the_operator_deci
     mode: dict[str, Any],
     fault: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(polling, "LIST_TIMEOUT", 0.8)
+    monkeypatch.setattr(list_complete, "LIST_TIMEOUT", 0.8)
     klap_task_id = submitted(klap)
     klap.fault("GET", LIST, times=None, **fault)
     ready = airflow(waiting(klap_task_id, **mode)).run()
@@ -151,7 +151,7 @@ def test_a_list_without_an_end_ends_the_wait_at_its_own_deadline(
 def test_a_list_that_stays_empty_is_not_waited_for_twice(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(polling, "LIST_TIMEOUT", 0.6)
+    monkeypatch.setattr(list_complete, "LIST_TIMEOUT", 0.6)
     klap_task_id = submitted(klap)
     klap.fault("GET", LIST, times=None, action="status", code=200, body=[])
     ready = airflow(waiting(klap_task_id, **mode)).run()

@@ -26,7 +26,7 @@ from klap_provider.operators import (
     ReviewShortsOperator,
     SubmitShortsOperator,
 )
-from klap_provider.rules import polling
+from klap_provider.rules import list_complete
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def test_a_wait_on_a_worker_is_timed_too(klap: Sandbox, statsd: StatsD, airflow:
 def test_a_wait_that_also_waits_for_the_list_is_timed_once_and_not_if_the_task_was_ready_before(
     klap: Sandbox, statsd: StatsD, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", 1.5)
+    monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", 1.5)
     klap.reset(task_seconds=1)
     result = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=TALK)).run()
     waiting = {"klap_task_id": result["klap_task_id"], "submitted_at": result["submitted_at"], "first_poll": 0}

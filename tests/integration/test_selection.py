@@ -10,7 +10,7 @@ import pytest
 
 from klap_provider.errors import KlapInputError, KlapNoShortsError
 from klap_provider.operators import ListShortsOperator, ReviewShortsOperator, SubmitShortsOperator, SubmitVideoOperator
-from klap_provider.rules import polling
+from klap_provider.rules import list_complete
 from tests.support.airflow_context import all_events
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MOST = "AIRFLOW__CORE__MAX_MAP_LENGTH"
 @pytest.fixture
 def interval(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds between the polls that have to agree: a minute, for tests."""
-    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", 0.4)
+    monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", 0.4)
     return 0.4
 
 
@@ -169,7 +169,7 @@ def test_the_polls_that_agree_are_a_minute_apart_or_less_where_jobs_are_polled_f
     monkeypatch: pytest.MonkeyPatch, poll_interval: float | None, seconds: float
 ) -> None:
     monkeypatch.undo()
-    assert polling.list_interval(poll_interval) == seconds
+    assert list_complete.list_interval(poll_interval) == seconds
 
 
 @either_way

@@ -16,8 +16,9 @@ from klap_provider.api import calls
 from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapInputError, KlapRateLimitError
 from klap_provider.hooks import async_client
 from klap_provider.hooks.async_client import KlapAsyncClient
+from klap_provider.rules.job_targets import TaskTarget
 from klap_provider.rules.poll_schedule import PollSchedule
-from klap_provider.rules.polling import PollAgain, PollState, TaskTarget
+from klap_provider.rules.polling import PollAgain, PollState
 from klap_provider.triggers import TaskStatusTrigger
 from tests.integration.test_hook import closed_url
 from tests.support.airflow_context import all_events

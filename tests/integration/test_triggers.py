@@ -14,8 +14,10 @@ from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import TaskSuccessEvent
 from structlog.testing import capture_logs
 
+from klap_provider.rules.job_targets import ExportTarget, TaskTarget
+from klap_provider.rules.list_complete import ShortsTarget
 from klap_provider.rules.poll_schedule import TASKS, PollSchedule
-from klap_provider.rules.polling import ExportTarget, PollAgain, PollState, ShortsTarget, Target, TaskTarget
+from klap_provider.rules.polling import PollAgain, PollState, Target
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, ShortsListTrigger, TaskStatusTrigger
 from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy

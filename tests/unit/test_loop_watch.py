@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from klap_provider.rules.polling import TaskTarget
+from klap_provider.rules.job_targets import TaskTarget
 from klap_provider.triggers import TaskStatusTrigger
 from tests.support.loop_watch import BLOCKED, blockers
 from tests.support.sandbox import REPOSITORY

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from datetime import datetime, timezone
 from itertools import repeat
 from typing import Any
 
@@ -29,18 +28,10 @@ from klap_provider.errors import (
     KlapTimeoutError,
     KlapUnknownStatusError,
 )
+from klap_provider.rules.job_targets import ExportTarget, TaskTarget
+from klap_provider.rules.list_complete import LIST_TIMEOUT, ShortsTarget
 from klap_provider.rules.poll_schedule import PollSchedule
-from klap_provider.rules.polling import (
-    LIST_TIMEOUT,
-    UNKNOWN_GRACE,
-    Done,
-    ExportTarget,
-    PollAgain,
-    PollState,
-    ShortsTarget,
-    TaskTarget,
-    decide_job,
-)
+from klap_provider.rules.polling import UNKNOWN_GRACE, Done, PollAgain, PollState, decide_job
 
 START = 1_700_000_000.0
 STEADY = PollSchedule(interval=10, first=0)
@@ -142,11 +133,15 @@ def test_a_failed_poll_neither_extends_nor_forgets_the_grace_of_an_unknown_word(
 
 
 @pytest.mark.parametrize(
-    ("result", "next_step"), [(task("error"), "start a new run"), (export("error"), "clear the task 'export'")]
+    ("target", "result", "next_step"),
+    [
+        (TaskTarget("t1"), task("error"), "start a new run"),
+        (ExportTarget("e1", "p1"), export("error"), "clear the task 'export'"),
+    ],
 )
-def test_a_failed_job_says_what_can_be_done_and_what_that_costs(result: Task | Export, next_step: str) -> None:
+def test_a_failed_job_says_what_can_be_done_and_what_that_costs(target: Any, result: Any, next_step: str) -> None:
     with pytest.raises(KlapJobFailedError, match=next_step) as failed:
-        decide_job(result, waiting(), now=START)
+        target.decide(result, waiting(), now=START)
     assert re.search("pays? for it again", str(failed.value))
 
 
@@ -239,8 +234,8 @@ def handovers(results: Any, state: PollState, *, polls: int) -> list[int]:
 @pytest.mark.parametrize(
     "failure", [DOWN, KlapConnectionError("x"), KlapNoAnswerError("x"), KlapAnswerError("x", status=403)], ids=repr
 )
-def test_a_worker_takes_over_after_five_failed_polls_and_then_less_and_less_often(failure: KlapError) -> None:
-    assert handovers(repeat(failure), waiting(HOURS), polls=100) == [5, 15, 35, 55, 75, 95]
+def test_a_worker_takes_over_after_five_failed_polls_and_then_after_every_twenty(failure: KlapError) -> None:
+    assert handovers(repeat(failure), waiting(HOURS), polls=100) == [5, 25, 45, 65, 85]
 
 
 def test_a_good_poll_in_between_starts_the_count_again() -> None:
@@ -257,7 +252,7 @@ def test_a_triggerer_that_cannot_poll_at_all_hands_over_at_once_and_then_later_e
     for _ in range(4):
         waits.append(state.seconds_before_hand_over)
         state = state.handed_over()
-    assert waits == [0, 100, 200, 200]  # in polls of 10 s
+    assert waits == [0, 200, 200, 200]  # in polls of 10 s
 
 
 def test_targets_decide_as_decide_job_does() -> None:
@@ -284,23 +279,19 @@ def test_a_list_is_ready_when_it_has_shorts() -> None:
     assert ShortsTarget("f1").decide(shorts, waiting(60), now=START + 99) == Done(shorts)
 
 
-@pytest.mark.parametrize(
-    ("took", "created", "interval"),
-    [(2, None, 1), (30, None, 3), (480, None, 48), (3600, None, 60), (0, -200, 20), (100, 50, 10)],
-)
-def test_the_polls_of_a_list_that_agree_are_a_tenth_of_the_tasks_time_apart(
-    took: float, created: float | None, interval: float
+@pytest.mark.parametrize(("poll_interval", "interval"), [(0.5, 1), (10, 20), (30, 60), (600, 60)])
+def test_the_polls_of_a_list_that_agree_are_a_minute_apart_or_less_if_the_task_is_polled_more_often(
+    poll_interval: float, interval: float
 ) -> None:
-    made_at = None if created is None else datetime.fromtimestamp(START + created, timezone.utc)
-    ready = task("ready", output_type="folder", created_at=made_at)
-    following = TaskTarget("t1").following(Done(ready), waiting(HOURS), now=START + took)
+    ready, schedule = task("ready", output_type="folder"), PollSchedule(poll_interval)
+    following = TaskTarget("t1").following(Done(ready), waiting(HOURS, schedule), now=START)
     assert following is not None
     target, state = following
-    again = target.decide([Project(id="p1")], state, now=START + took)
+    again = target.decide([Project(id="p1")], state, now=START)
     assert isinstance(again, PollAgain)
     assert again.seconds == pytest.approx(interval)
-    assert (again.state.deadline, again.state.schedule) == (waiting(HOURS).deadline, STEADY)
-    done = target.decide([Project(id="p1")], again.state, now=START + took + interval)
+    assert (again.state.deadline, again.state.schedule) == (waiting(HOURS).deadline, schedule)
+    done = target.decide([Project(id="p1")], again.state, now=START + interval)
     assert done == Done([Project(id="p1")])
     assert target.xcom(done)["listed_ids"] == ["p1"]
 

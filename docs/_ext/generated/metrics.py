@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from generated.markdown import code, markdown_table, require_same, table
 from klap_provider.api import calls
 from klap_provider.rules.cost import Prices
-from klap_provider.rules.polling import ExportTarget, TaskTarget
+from klap_provider.rules.job_targets import ExportTarget, TaskTarget
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 @table
-def metrics_list(_: Mapping[str, str]) -> str:
-    """Every metric."""
+def metrics_list(described: Mapping[str, str]) -> str:
+    """Every metric, and when it is sent."""
+    require_same(described, [each.name for each in metrics.METRICS])
     rows = [
-        [code(each.name), each.kind, each.unit, ", ".join(map(code, each.tags)), each.when] for each in metrics.METRICS
+        [code(each.name), each.kind, each.unit, ", ".join(map(code, each.tags)), described[each.name]]
+        for each in metrics.METRICS
     ]
     return markdown_table(("name", "type", "unit", "tags", "sent when"), rows)
 

@@ -14,8 +14,7 @@ from klap_provider.dag_parts.trigger_form import (
     form_fields,
 )
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
-from klap_provider.sensors.export_status import TIMEOUT as EXPORT_TIMEOUT
-from klap_provider.sensors.task_status import TIMEOUT as TASK_TIMEOUT
+from klap_provider.sensors.status import EXPORT_TIMEOUT, TASK_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

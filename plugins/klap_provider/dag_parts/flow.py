@@ -15,8 +15,7 @@ from klap_provider.operators import (
     ReviewShortsOperator,
     SubmitShortsOperator,
 )
-from klap_provider.sensors.export_status import ExportStatusSensor
-from klap_provider.sensors.task_status import TaskStatusSensor
+from klap_provider.sensors.status import ExportStatusSensor, TaskStatusSensor
 from klap_provider.xcoms import ERROR_KEY
 
 if TYPE_CHECKING:

@@ -1,36 +1,16 @@
-"""Extra links to Klap. Airflow calls them on the worker when a task ends or defers, and stores the addresses."""
+"""Extra links. Airflow calls them on the worker when a task ends or defers, and stores the addresses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
+from klap_provider.airflow_internals.tasks import run_address
 from klap_provider.errors import KlapError
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
-
-    from klap_provider.hooks.client import KlapClient
-    from klap_provider.xcoms import File
-
-
-class KlapTask(Protocol):
-    """The attributes of an operator that the links read."""
-
-    project_id: str | None
-    folder_id: str | None
-
-    @property
-    def client(self) -> KlapClient:
-        """The client of the task's connection."""
-
-
-class DeliveringTask(Protocol):
-    """The attribute that the link to the video reads. The operator never defers."""
-
-    delivered: File | None
 
 
 class OpenInKlapLink(BaseOperatorLink):
@@ -38,16 +18,15 @@ class OpenInKlapLink(BaseOperatorLink):
 
     name = "Open in Klap"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the address; empty while the folder is unknown, or if the connection cannot be read."""
-        task = cast("KlapTask", operator)
-        if not task.folder_id:
+        if not operator.folder_id:
             return ""
         try:
-            folder = f"{task.client.connection.app_url}/{task.folder_id}"
+            folder = f"{operator.client.connection.app_url}/{operator.folder_id}"
         except KlapError:
             return ""
-        return f"{folder}#{task.project_id}" if task.project_id else folder
+        return f"{folder}#{operator.project_id}" if operator.project_id else folder
 
 
 class PreviewShortLink(BaseOperatorLink):
@@ -55,11 +34,10 @@ class PreviewShortLink(BaseOperatorLink):
 
     name = "Preview short"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the address; empty if the connection cannot be read."""
-        task = cast("KlapTask", operator)
         try:
-            return f"{task.client.connection.player_url}/{task.project_id}"
+            return f"{operator.client.connection.player_url}/{operator.project_id}"
         except KlapError:
             return ""
 
@@ -69,7 +47,16 @@ class ExportedVideoLink(BaseOperatorLink):
 
     name = "Exported video"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the address of the delivered file at Klap; empty before the delivery."""
-        delivered = cast("DeliveringTask", operator).delivered
-        return (delivered and delivered["src_url"]) or ""
+        return (operator.delivered and operator.delivered["src_url"]) or ""
+
+
+class VideoRunLink(BaseOperatorLink):
+    """Open the run of a video of a batch."""
+
+    name = "Run of this video"
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address of the run's page in Airflow."""
+        return run_address(operator.trigger_dag_id, operator.trigger_run_id)

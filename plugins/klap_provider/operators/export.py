@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.calls import Call
     from klap_provider.api.responses import Export
-    from klap_provider.sensors.export_status import ExportStatusSensor
+    from klap_provider.sensors.status import ExportStatusSensor
     from klap_provider.xcoms import Exported
 
 #: Maximum number of listed exports that are looked up in the ledger, to tell whether a list shows our exports.
@@ -117,7 +117,7 @@ class ExportShortOperator(KlapCompletionOperator):
 
     def wait(self, submitted: Exported) -> ExportStatusSensor:
         """Return the sensor for the export."""
-        from klap_provider.sensors.export_status import ExportStatusSensor
+        from klap_provider.sensors.status import ExportStatusSensor
 
         return ExportStatusSensor(
             task_id=self.task_id,

@@ -15,7 +15,7 @@ from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.base import check_now, is_static, rendered_ids, rendered_number, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
-from klap_provider.rules import ledger, limits, polling
+from klap_provider.rules import ledger, limits, list_complete, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.selection import (
     Ranked,
@@ -34,7 +34,6 @@ from klap_provider.xcoms import (
     ListedShort,
     Offer,
     Review,
-    Selected,
     Short,
     ShortFacts,
 )
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.api.responses import Project
+    from klap_provider.rules.ledger_rows import Selected
     from klap_provider.rules.polling import PollState
 
 
@@ -174,7 +174,7 @@ class ListShortsOperator(KlapLedgerOperator):
         return self._list(context, replace(state, **known))
 
     def _state(self, started_at: float) -> PollState:
-        return polling.PollState(started_at, started_at + self.list_timeout, polling.ShortsTarget.schedule)
+        return polling.PollState(started_at, started_at + self.list_timeout, list_complete.ShortsTarget.schedule)
 
     def _list(self, context: Context, state: PollState) -> list[Short]:
         from klap_provider.operators import billing
@@ -342,13 +342,13 @@ class ListShortsOperator(KlapLedgerOperator):
         )
         return within_budget(shorts, covered)
 
-    def _target(self) -> polling.ShortsTarget:
-        return polling.ShortsTarget(self.folder_id, self.project_id)
+    def _target(self) -> list_complete.ShortsTarget:
+        return list_complete.ShortsTarget(self.folder_id, self.project_id)
 
     def _target_id(self) -> str:
         return str(self.folder_id or self.project_id)
 
-    def _list_target(self, context: Context) -> polling.ShortsTarget:
+    def _list_target(self, context: Context) -> list_complete.ShortsTarget:
         """Return the list to poll, with the shorts that make it complete."""
         before = self.selected_before(context)
         return replace(
@@ -356,7 +356,7 @@ class ListShortsOperator(KlapLedgerOperator):
             most=None if before else rendered_number(self.max_clip_count),
             wanted=before["selected"] if before else self.project_ids or None,
             listed=None if before else rendered_ids(self.listed_ids),
-            interval=polling.list_interval(self._poll_interval()),
+            interval=list_complete.list_interval(self._poll_interval()),
         )
 
     def _poll_interval(self) -> float | None:
@@ -365,7 +365,7 @@ class ListShortsOperator(KlapLedgerOperator):
         except KlapError:  # the poll fails with the same error, if it is not transient
             return None
 
-    def _projects(self, target: polling.ShortsTarget, state: PollState) -> list[Project]:
+    def _projects(self, target: list_complete.ShortsTarget, state: PollState) -> list[Project]:
         while True:
             try:
                 decision = self.poll(target, state)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from klap_provider.api.calls import Call
     from klap_provider.api.responses import Task
     from klap_provider.rules.cost import Cost, Prices
-    from klap_provider.sensors.task_status import TaskStatusSensor
+    from klap_provider.sensors.status import TaskStatusSensor
     from klap_provider.xcoms import Submitted
 
 
@@ -239,7 +239,7 @@ class KlapVideoOperator(KlapCompletionOperator):
 
     def wait(self, submitted: Submitted) -> TaskStatusSensor:
         """Return the sensor for the task at Klap."""
-        from klap_provider.sensors.task_status import TaskStatusSensor
+        from klap_provider.sensors.status import TaskStatusSensor
 
         self.submitted = submitted["klap_task_id"]  # in a process that has not submitted it
         return TaskStatusSensor(

@@ -10,17 +10,19 @@ from klap_provider import triggers
 from klap_provider.airflow_internals.tasks import run_state, start_run
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
-from klap_provider.links.video_run import VideoRunLink
+from klap_provider.links.klap import VideoRunLink
 from klap_provider.operators.base import KlapOperator, reports_failure
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import URL, label
-from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WAIT_STATE_KEY, VideoOutcome
+from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WAIT_STATE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
     from pydantic import JsonValue
+
+    from klap_provider.batch_xcoms import VideoOutcome
 
 #: States of a run that has ended, and the state that the trigger reports for a run that no longer exists.
 ENDED, DELETED = ("success", "failed"), "deleted"

@@ -35,12 +35,7 @@ class PollSchedule:
         return max(0.0, self.first_poll - max(0.0, waited)) + self.interval * JITTER * draw()
 
     def delay(self, waited: float, draw: Callable[[], float] = random.random) -> float:
-        """
-        Return the seconds until the next poll.
-
-        :param waited: seconds since the job was submitted.
-        :param draw: returns a uniform random number from 0 to 1, for the jitter.
-        """
+        """Return the seconds until the next poll, ``waited`` seconds after the submission. ``draw``: jitter, 0 to 1."""
         return max(self.interval, self.first_poll - max(0.0, waited)) + self.interval * JITTER * draw()
 
 

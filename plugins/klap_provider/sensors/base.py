@@ -159,15 +159,12 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         if (decision.state.unknown_since, decision.state.of_list) != (state.unknown_since, state.of_list):
             self._store(context, decision.state)
         self._poll_again = decision
-        self.poke_interval = self._seconds_to_next(decision)  # BaseSensorOperator waits for so long
+        seconds = decision.seconds
+        if self.reschedule:  # each poll starts a worker, so a list is not polled every 5 s
+            longest = decision.state.deadline - time.time()
+            seconds = max(seconds, min(self.poke_interval, RESCHEDULE_INTERVAL, longest))
+        self.poke_interval = seconds  # BaseSensorOperator waits for so long
         return PokeReturnValue(is_done=False)
-
-    def _seconds_to_next(self, again: PollAgain) -> float:
-        state = again.state
-        if self.reschedule and state.ready_at is not None and state.seen is None:
-            # The list is late. Each poll starts a worker, so the list is polled no more often than the task.
-            return max(again.seconds, min(self.poke_interval, state.deadline - time.time()))
-        return again.seconds
 
     def _state(self, context: Context) -> PollState:
         """Return the state of the wait. It starts at the submission, or else at the first poll of this task."""
@@ -190,21 +187,16 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     def schedule(self) -> PollSchedule:
         """Return the poll schedule: of the sensor, or else of the connection, or else of Klap's documentation."""
-        interval = self.poke_interval if self.has_own_interval else None
-        first = self.first_poll
+        interval, first = self.poke_interval if self.has_own_interval else None, self.first_poll
+        if interval is None and self.mode == "reschedule" and not self.deferrable:
+            interval = RESCHEDULE_INTERVAL
         if interval is None or first is None:
             try:
-                connection = self.connection
+                interval = interval or self.connection.poke_interval
+                first = self.connection.first_poll if first is None else first
             except KlapError as failure:  # the poll fails with the same error, if it is not transient
                 self.log.info("The poll interval of the connection cannot be read: %s", failure)
-            else:
-                first = connection.first_poll if first is None else first
-                if interval is None and (self.deferrable or self.mode != "reschedule"):
-                    interval = connection.poke_interval
-        if interval is None:
-            is_rescheduled = not self.deferrable and self.mode == "reschedule"
-            interval = RESCHEDULE_INTERVAL if is_rescheduled else self.target().schedule.interval
-        return poll_schedule.PollSchedule(interval, first)
+        return poll_schedule.PollSchedule(interval or self.target().schedule.interval, first)
 
     def _store(self, context: Context, state: PollState) -> None:
         record = {
@@ -220,8 +212,8 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         try:
             decision = self.poll(target, state)
             if isinstance(decision, polling.Done):
-                if not is_first and state.ready_at is None:
-                    self._record_wait_time(state)
+                if not is_first and state.ready_at is None:  # not known if the job was ready at the first poll
+                    metrics.time(metrics.WAIT, time.time() - state.started_at, job=self.target().job)
                 following = target.following(decision, state, now=time.time(), is_first=is_first)
                 if following is not None:
                     self._next_target, state = following
@@ -232,10 +224,6 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     def _xcom(self, done: Done[Any]) -> Any:
         return (self._next_target or self.target()).xcom(done)
-
-    def _record_wait_time(self, state: PollState) -> None:
-        """Record in the metrics how long the job took. Not known if it was ready at the first poll."""
-        metrics.time(metrics.WAIT, time.time() - state.started_at, job=self.target().job)
 
     def _decide(self, state: PollState, *, is_first: bool) -> Done[Any] | PollAgain:
         try:
@@ -248,9 +236,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
 
     def _poll_or_defer(self, state: PollState, *, is_first: bool) -> Any:
         decision = self._decide(state, is_first=is_first)
-        if isinstance(decision, polling.Done):
-            return self._xcom(decision)
-        return self._defer(decision)
+        return self._xcom(decision) if isinstance(decision, polling.Done) else self._defer(decision)
 
     def _defer(self, again: PollAgain) -> None:
         self.log.info("Waiting in the triggerer for %s", self.target())

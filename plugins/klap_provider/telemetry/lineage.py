@@ -46,11 +46,7 @@ def submitted(source_video_url: str, *, klap_task_id: str | None) -> OperatorLin
 
 
 def delivered(record: File | None, *, project_id: str | None, export_id: str) -> OperatorLineage[Any, Any]:
-    """
-    Return the lineage of a delivery.
-
-    :param record: the delivered file; None if nothing was delivered.
-    """
+    """Return the lineage of a delivery. Without a ``record``, nothing was delivered."""
     inputs, outputs = [], []
     if record is not None:
         size = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(size=record["size"], fileCount=1)
@@ -62,11 +58,7 @@ def delivered(record: File | None, *, project_id: str | None, export_id: str) ->
 
 
 def web_name(url: str) -> tuple[str, str]:
-    """
-    Return the namespace and the name of a web address, without user and query, which may be secrets.
-
-    The query of a YouTube address stays, because it has the id of the video.
-    """
+    """Return namespace and name of a web address, without user and query. A YouTube address has its id in the query."""
     url = canonical(url)
     parts = urlsplit(url)
     video = f"?{parts.query}" if youtube_id(url) else ""
@@ -74,11 +66,7 @@ def web_name(url: str) -> tuple[str, str]:
 
 
 def storage_name(path: str) -> tuple[str, str]:
-    """
-    Return the namespace and the name of a file in storage, without the id of the connection.
-
-    :param path: text of an Airflow ``ObjectStoragePath``.
-    """
+    """Return the namespace and the name of an ``ObjectStoragePath``, without the id of the connection."""
     scheme, _, rest = path.partition("://")
     authority, _, name = rest.partition("/")
     if scheme == "file":

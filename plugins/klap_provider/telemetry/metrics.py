@@ -8,9 +8,8 @@ which all three accept. A metric that cannot be sent never fails a task.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klap_provider.airflow_internals.tasks import statistics
 
@@ -20,81 +19,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """
-    A metric.
-
-    :param kind: ``counter`` or ``timer``.
-    :param unit: unit of the value.
-    :param when: when it is sent, for the docs.
-    :param tags: names of the tags.
-    """
+class Metric(NamedTuple):
+    """A metric: its kind (``counter`` or ``timer``), the unit of its value, and the names of its tags."""
 
     name: str
     kind: str
     unit: str
-    when: str
     tags: tuple[str, ...] = ()
 
 
-API_CALLS = Metric(
-    "klap.api.calls",
-    "counter",
-    "requests",
-    "A worker or the triggerer has sent a request to Klap, and got a response or none.",
-    ("endpoint", "status"),
-)
-API_RETRIES = Metric(
-    "klap.api.retries",
-    "counter",
-    "requests",
-    "A GET is about to be repeated within the same task. Polls of a wait do not count.",
-    ("endpoint",),
-)
-WAIT = Metric(
-    "klap.wait",
-    "timer",
-    "milliseconds",
-    "A poll found the job ready. The value is the time since the submission. Not sent if the first poll found the job "
-    "ready, as after a clear.",
-    ("job",),
-)
-GENERATED = Metric(
-    "klap.shorts.generated",
-    "counter",
-    "shorts",
-    "The shorts that the run has paid for were listed for the first time. The value is their number.",
-)
-SELECTED = Metric(
-    "klap.shorts.selected", "counter", "shorts", "The shorts to export were selected. The value is their number."
-)
-EXPORTED = Metric("klap.shorts.exported", "counter", "exports", "Klap accepted an export.")
-DELIVERED = Metric("klap.shorts.delivered", "counter", "files", "A video was completely copied to storage.")
-DELIVERED_BYTES = Metric(
-    "klap.delivered_bytes", "counter", "bytes", "A video was completely copied to storage. The value is its size."
-)
-MISSING = Metric("klap.shorts.missing", "counter", "shorts", "`publish` found that a selected short was not delivered.")
-COST = Metric(
-    "klap.cost",
-    "counter",
-    "US dollars",
-    "Klap accepted a submission or an export, or generated shorts were counted. The value is the price.",
-    ("item",),
-)
+# docs/reference/metrics.md says when each is sent.
+API_CALLS = Metric("klap.api.calls", "counter", "requests", ("endpoint", "status"))
+API_RETRIES = Metric("klap.api.retries", "counter", "requests", ("endpoint",))
+WAIT = Metric("klap.wait", "timer", "milliseconds", ("job",))
+GENERATED = Metric("klap.shorts.generated", "counter", "shorts")
+SELECTED = Metric("klap.shorts.selected", "counter", "shorts")
+EXPORTED = Metric("klap.shorts.exported", "counter", "exports")
+DELIVERED = Metric("klap.shorts.delivered", "counter", "files")
+DELIVERED_BYTES = Metric("klap.delivered_bytes", "counter", "bytes")
+MISSING = Metric("klap.shorts.missing", "counter", "shorts")
+COST = Metric("klap.cost", "counter", "US dollars", ("item",))
 
-METRICS = (
-    API_CALLS,
-    API_RETRIES,
-    WAIT,
-    GENERATED,
-    SELECTED,
-    EXPORTED,
-    DELIVERED,
-    DELIVERED_BYTES,
-    MISSING,
-    COST,
-)
+METRICS = tuple(each for each in [*vars().values()] if isinstance(each, Metric))
 
 
 def count(metric: Metric, amount: int | Decimal = 1, **tags: str) -> None:

@@ -14,17 +14,9 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from klap_provider.airflow_internals.tasks import push_result
 from klap_provider.errors import KlapError, KlapJobError, KlapNoShortsError
-from klap_provider.rules.poll_schedule import PollSchedule
-from klap_provider.rules.polling import (
-    LAST_POLL,
-    Done,
-    ExportTarget,
-    PollAgain,
-    PollState,
-    ShortsTarget,
-    Target,
-    TaskTarget,
-)
+from klap_provider.rules.job_targets import ExportTarget, TaskTarget
+from klap_provider.rules.list_complete import ShortsTarget
+from klap_provider.rules.polling import LAST_POLL, Done, PollAgain, PollState, Target
 from klap_provider.telemetry import metrics
 
 if sys.version_info >= (3, 11):
@@ -48,26 +40,17 @@ class KlapTrigger(BaseTrigger):
 
     A worker also takes over after five failed polls in a row, because it may reach Klap, and after any other failure of
     the trigger. If the job still runs, the worker defers the task again. If the triggerer still cannot reach Klap, it
-    hands over less often: after 10 and then after every 20 polls.
+    hands over after every 20 polls.
 
     Airflow stores these arguments, and a new version must read those of the earlier one. Unknown arguments are ignored,
     and missing ones have defaults.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``.
     :param target: ids of the job, see the subclasses.
-    :param started_at: when the job was submitted, in seconds since the epoch.
-    :param deadline: when to give up, in seconds since the epoch. A restart of the triggerer does not extend it.
-    :param poll_interval: minimum seconds between two polls. Default: that of the kind of job.
-    :param first_poll: seconds from the submission to the first poll. Default: twice the interval.
     :param next_poll: when to poll next, in seconds since the epoch. Default: now.
-    :param unknown_since: since when Klap has reported an unknown status, in seconds since the epoch. Default: the
-        status is known.
-    :param handovers: number of times in a row that a worker took over. Default 0.
-    :param seen: hash of the latest list of shorts. Default: no list was polled.
-    :param seen_since: since when the list has not changed, in seconds since the epoch.
-    :param ready_at: when a poll first found that the task is ready, in seconds since the epoch.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection.
     :param end_from_trigger: write the XCom and end the task from the triggerer, without a worker. Default false.
+    :param state: the state of the wait, see :meth:`~klap_provider.rules.polling.PollState.to_kwargs`.
     """
 
     target_type: ClassVar[type[Target[Any]]]
@@ -77,63 +60,32 @@ class KlapTrigger(BaseTrigger):
         *,
         klap_conn_id: str,
         target: dict[str, Any],
-        started_at: float,
-        deadline: float,
-        poll_interval: float | None = None,
-        first_poll: float | None = None,
         next_poll: float | None = None,
-        unknown_since: float | None = None,
-        handovers: int = 0,
-        seen: str | None = None,
-        seen_since: float | None = None,
-        ready_at: float | None = None,
         on_behalf_of: str | None = None,
         end_from_trigger: bool = False,
-        **_unknown: Any,
+        **state: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
         self.klap_conn_id = klap_conn_id
         self.target = self.target_type.from_ids(target)
-        interval = poll_interval or self.target_type.schedule.interval
-        self.state = PollState(
-            started_at,
-            deadline,
-            PollSchedule(interval, first_poll),
-            unknown_since,
-            handovers=handovers,
-            seen=seen,
-            seen_since=seen_since,
-            ready_at=ready_at,
-        )
+        self.state = PollState.from_kwargs(state, self.target_type.schedule)
         self.next_poll = time.time() if next_poll is None else next_poll
         self.on_behalf_of = on_behalf_of
         self.end_from_trigger = end_from_trigger
 
     @classmethod
-    def waiting(
-        cls,
-        target: Target[Any],
-        again: PollAgain,
-        *,
-        klap_conn_id: str,
-        on_behalf_of: str | None = None,
-        end_from_trigger: bool = False,
-    ) -> KlapTrigger:
-        """Return the trigger that continues a wait that began on a worker."""
-        state = again.state
+    def waiting(cls, target: Target[Any], again: PollAgain, *, klap_conn_id: str, **options: Any) -> KlapTrigger:
+        """
+        Return the trigger that continues a wait that began on a worker.
+
+        :param options: ``on_behalf_of`` and ``end_from_trigger``.
+        """
         return cls(
             klap_conn_id=klap_conn_id,
             target=asdict(target),  # type: ignore[call-overload]  # every target is a dataclass
-            started_at=state.started_at,
-            deadline=state.deadline,
-            poll_interval=state.schedule.interval,
-            first_poll=state.schedule.first,
             next_poll=time.time() + again.seconds,
-            unknown_since=state.unknown_since,
-            handovers=state.handovers,
-            **state.of_list,
-            on_behalf_of=on_behalf_of,
-            end_from_trigger=end_from_trigger,
+            **again.state.to_kwargs(),
+            **options,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -141,14 +93,8 @@ class KlapTrigger(BaseTrigger):
         return f"klap_provider.triggers.{type(self).__name__}", {
             "klap_conn_id": self.klap_conn_id,
             "target": asdict(self.target),  # type: ignore[call-overload]  # every target is a dataclass
-            "started_at": self.state.started_at,
-            "deadline": self.state.deadline,
-            "poll_interval": self.state.schedule.interval,
-            "first_poll": self.state.schedule.first,
+            **self.state.to_kwargs(),
             "next_poll": self.next_poll,
-            "unknown_since": self.state.unknown_since,
-            "handovers": self.state.handovers,
-            **self.state.of_list,
             "on_behalf_of": self.on_behalf_of,
             "end_from_trigger": self.end_from_trigger,
         }
@@ -167,11 +113,9 @@ class KlapTrigger(BaseTrigger):
             self.log.exception("The trigger for %s failed. A worker continues the wait", self.target)
             await self._hand_over(at_least=self.state.schedule.interval)
             event = None
-        yield event or TriggerEvent(self._fields_for_worker())
-
-    def _fields_for_worker(self) -> dict[str, Any]:
         state = self.state
-        return {"unknown_since": state.unknown_since, "handovers": state.handovers, **state.of_list}
+        fields = {"unknown_since": state.unknown_since, "handovers": state.handovers, **state.of_list}
+        yield event or TriggerEvent(fields)
 
     async def _wait(self, pause: float) -> TriggerEvent | None:
         """
@@ -179,7 +123,9 @@ class KlapTrigger(BaseTrigger):
 
         :param pause: seconds until the first poll.
         """
-        client_class = await _client_class()
+        # In a thread, because loading requests and aiohttp takes about a second and must not block the event loop.
+        module = await asyncio.to_thread(importlib.import_module, "klap_provider.hooks.async_client")
+        client_class: type[KlapAsyncClient] = module.KlapAsyncClient
         target = self.target
         async with client_class(self.klap_conn_id, on_behalf_of=self.on_behalf_of, target=target) as client:
             await asyncio.sleep(pause)
@@ -259,17 +205,6 @@ class KlapTrigger(BaseTrigger):
         if self.state.ready_at is None:
             self._record_wait_time()
         return TaskSuccessEvent()
-
-
-_client: type[KlapAsyncClient] | None = None
-
-
-async def _client_class() -> type[KlapAsyncClient]:
-    global _client
-    if _client is None:
-        # In a thread, because loading requests and aiohttp takes about a second and must not block the event loop.
-        _client = (await asyncio.to_thread(importlib.import_module, "klap_provider.hooks.async_client")).KlapAsyncClient
-    return _client
 
 
 class TaskStatusTrigger(KlapTrigger):
