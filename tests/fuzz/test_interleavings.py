@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from klap_provider.rules import idempotent_submit
+from klap_provider.rules import attempt_log
 from tests.support.interleavings import KINDS, Search, check, runs_of, start_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
+    monkeypatch.setattr(attempt_log, "PATIENCE", ())
 
 
 @pytest.mark.parametrize("kind", KINDS)

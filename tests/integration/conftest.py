@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.io import attach
 
 from klap_provider.operators import asset_event
-from klap_provider.rules import idempotent_submit, polling
+from klap_provider.rules import attempt_log, list_complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else makes the same request or delivers to the same place, and Klap's lists are complete."""
-    monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
+    monkeypatch.setattr(attempt_log, "PATIENCE", ())
     monkeypatch.setattr(asset_event, "FIRST_EVENT_TIMEOUT", 1)
-    monkeypatch.setattr(polling, "MAX_LIST_INTERVAL", 0.0)
+    monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", 0.0)
 
 
 @pytest.fixture

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapSubmitUncertainError
-from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
+from klap_provider.rules.attempt_log import Submission
+from klap_provider.rules.idempotent_submit import IdempotentSubmit
 from klap_provider.rules.in_doubt import Listing
 from klap_provider.rules.ledger import Attempt, PaidRequest, Requester, request_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXPORT = PaidRequest("export.short", "https://a.example/talk.mp4", "export of short", 0.48, fingerprint="plain")
+VIDEO = "https://a.example/talk.mp4"
+EXPORT = PaidRequest("export.short", video=VIDEO, what="export of short", price=0.48, fingerprint="plain")
 MARKED = replace(EXPORT, fingerprint="marked")
 TASK = replace(EXPORT, log="submission.run", what="a video", fingerprint="")
 SHARED = request_log("1")
@@ -177,8 +179,8 @@ def is_needless(end: Submission | KlapError, world: World) -> bool:
     """Return whether a run asks the user about a request whose payment is recorded."""
     if not isinstance(end, KlapSubmitUncertainError) or end.open_decision is None:
         return False
-    rows = dict(world.rows)
-    return Attempt.from_row(end.open_decision.entry, json.loads(rows[end.open_decision.entry])).payment_key in rows
+    rows, entry = dict(world.rows), end.open_decision["entry"]
+    return Attempt.from_row(entry, json.loads(rows[entry])).payment_key in rows
 
 
 @dataclass
@@ -309,7 +311,7 @@ def start_of(kind: str) -> World:
     if "decision" not in kind:
         return World()
     log = SHARED if kind.startswith("reuse") else TASK.log
-    attempt = Attempt(f"{log}.0", "before", -9000.0, Requester("dag before", 1, 3), "a video", "", 0.44)
+    attempt = Attempt(f"{log}.0", "before", -9000.0, Requester("dag before", 1, 3), what="a video", price=0.44)
     rows = {
         attempt.key: attempt.to_row(),
         f"door.{attempt.key}": {"closed_by": "before"},

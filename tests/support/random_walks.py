@@ -25,15 +25,17 @@ from klap_provider.errors import (
     KlapNotFoundError,
     KlapSubmitUncertainError,
 )
-from klap_provider.rules.idempotent_submit import IdempotentSubmit, Submission
+from klap_provider.rules.attempt_log import Submission
+from klap_provider.rules.idempotent_submit import IdempotentSubmit
 from klap_provider.rules.in_doubt import Listing
 from klap_provider.rules.ledger import Attempt, PaidRequest, Requester
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXPORT = PaidRequest("export.short", "https://a.example/talk.mp4", "an export", 0.48, fingerprint="plain", account="a")
-TASK = PaidRequest("submission.0", "https://a.example/talk.mp4", "a video", 0.44)
+VIDEO = "https://a.example/talk.mp4"
+EXPORT = PaidRequest("export.short", video=VIDEO, what="an export", price=0.48, fingerprint="plain", account="a")
+TASK = PaidRequest("submission.0", video=VIDEO, what="a video", price=0.44)
 
 #: Seconds for which a response is waited for, and after which a POST takes no effect any more.
 RESPONSE, EFFECT = 70.0, 190.0
@@ -329,7 +331,8 @@ class World:
         self.processes.remove(process)
         process.step = "ended", outcome
         if isinstance(outcome, KlapSubmitUncertainError) and outcome.open_decision is not None:
-            attempt = Attempt.from_row(outcome.open_decision.entry, json.loads(self.rows[outcome.open_decision.entry]))
+            entry = outcome.open_decision["entry"]
+            attempt = Attempt.from_row(entry, json.loads(self.rows[entry]))
             is_sender = attempt.id == process.name
             assert is_sender or attempt.payment_key not in self.rows, (self.scenario, self.seed, outcome)
         if process.has_successor or process.run.tries <= 0:
@@ -357,7 +360,7 @@ class World:
         """Decide as a user does who has read the error, waited, and looked in the Klap app."""
         if getattr(stopped, "open_decision", None) is None or stopped.transient:
             return
-        entry = stopped.open_decision.entry
+        entry = stopped.open_decision["entry"]
         self._pass(600.0)
         if isinstance(stopped, KlapInputError):  # the job that was adopted failed before the run continued with it
             self.rows.pop(f"adopt.{entry}", None)
@@ -365,7 +368,7 @@ class World:
         if f"adopt.{entry}" in self.rows or f"resend.{entry}" in self.rows:
             return
         if isinstance(stopped, KlapChangedError):
-            made = list(stopped.open_decision.jobs) if self.dice.random() < 0.5 else []
+            made = stopped.open_decision["jobs"] if self.dice.random() < 0.5 else []
             self.paid_again += not made
         else:
             sender = json.loads(self.rows[entry])["id"]

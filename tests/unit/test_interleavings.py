@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import pytest
 
-from klap_provider.rules import idempotent_submit
+from klap_provider.rules import attempt_log
 from tests.support.interleavings import KINDS, Search, check, runs_of, start_of
 
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idempotent_submit, "PATIENCE", ())
+    monkeypatch.setattr(attempt_log, "PATIENCE", ())
 
 
 @pytest.mark.parametrize("faults", [0, 1])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @table
 def protocols(_: Mapping[str, str]) -> str:
     """What the idempotent submission needs of its collaborators."""
-    from klap_provider.rules.idempotent_submit import Clock, JobGateway
+    from klap_provider.rules.attempt_log import Clock, JobGateway
     from klap_provider.rules.ledger import Store
 
     rows = []

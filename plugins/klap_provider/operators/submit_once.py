@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.calls import Call
     from klap_provider.api.responses import Export, Task
-    from klap_provider.rules.idempotent_submit import Submission
+    from klap_provider.rules.attempt_log import Submission
     from klap_provider.rules.in_doubt import Listing
     from klap_provider.rules.ledger import PaidRequest
 

@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Claim:
-    """
-    A claim of one attempt by one process.
-
-    :param store: the ledger.
-    :param key: key of the attempt.
-    :param holder: unique id of the process.
-    """
+    """A claim of the attempt with a key by a process, the holder, which has a unique id."""
 
     store: Store
     key: str
@@ -57,15 +51,7 @@ class Claim:
         return bool(self.store.get(self._claim) == self.holder)
 
     def is_abandoned(self, *, now: float, after: float) -> bool:
-        """
-        Return whether the door has been closed without an attempt for a given time.
-
-        Call it after :meth:`enter` returned False, because :meth:`enter` overwrites the claims of all other processes
-        that do not hold it yet.
-
-        :param now: seconds since the epoch.
-        :param after: the time in seconds.
-        """
+        """Return whether the door has been closed for ``after`` seconds. Call it after :meth:`enter` was False."""
         door = self.store.get(self._door)
         seen = door.get("seen_at") if isinstance(door, dict) else None
         if isinstance(seen, int | float):

@@ -1,137 +1,34 @@
 """
-Send a paid request once. Pure.
+Send a paid request once, also if runs share it. Pure.
 
-.. code-block:: text
-
-    claim the attempt ──► record the attempt ──► POST ──► record the payment (Klap's id of the job)
-
-Each step is recorded in the ledger (:mod:`klap_provider.rules.ledger`) before the next one starts, so that later tries
-know how far the request got:
-
-=====================================  =================================================================
-the last attempt                       next step
-=====================================  =================================================================
-none                                   claim attempt 0
-has a payment                          return its job, unless it failed at Klap
-was refused, or never sent             claim the next attempt
-otherwise: it is in doubt              resolve it (:mod:`klap_provider.rules.in_doubt`)
-=====================================  =================================================================
-
-At most one attempt is claimed at a time, by at most one process (:mod:`klap_provider.rules.claim`). Only the claim
-holder writes the rows of an attempt. So nothing is overwritten, and two processes never send the same request.
-
-The user can decide otherwise (:mod:`klap_provider.rules.manual_resolution`). If settings have changed since the request
-was paid for, a retry continues with the job that was paid for, and after a clear the user decides.
+An export has one log of attempts, which all runs use (:mod:`klap_provider.rules.attempt_log`). A submission has a log
+of its own per task of a run. With ``reuse``, or if the task is mapped, its attempts are in a log that is named after
+the request instead, and the task's own log has a link to that log. So the task finds what it has paid for even if its
+settings have changed since.
 
 A request takes at most seven reads and writes of the ledger.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from klap_provider.errors import KlapError, KlapNotFoundError, KlapSubmitPendingError
-from klap_provider.rules import in_doubt
-from klap_provider.rules.claim import Claim
-from klap_provider.rules.ledger import VERSION, Attempt, read_attempts
-from klap_provider.rules.manual_resolution import inputs_changed, not_recorded, read_decision
+from klap_provider.errors import KlapNotFoundError, KlapSubmitPendingError
+from klap_provider.rules import attempt_log
+from klap_provider.rules.attempt_log import AttemptLog, ContendedError, Submission, warn_of
+from klap_provider.rules.in_doubt import SOON
+from klap_provider.rules.ledger import VERSION, Attempt
+from klap_provider.rules.manual_resolution import inputs_changed, read_decision
 from klap_provider.rules.request_fingerprint import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from klap_provider.rules.in_doubt import Listing
-    from klap_provider.rules.ledger import PaidRequest, Requester, Store
-
-log = logging.getLogger(__name__)
-
-#: Seconds between two tries in the same process, if another process is making the same request.
-PATIENCE = (0.5, 1.0, 2.0, 4.0)
-
-
-class JobGateway(Protocol):
-    """Klap's API for one request."""
-
-    def prepare(self, paid: int) -> Collection[str]:
-        """
-        Prepare the next POST. A failure here leaves no trace in the ledger.
-
-        :param paid: number of POSTs of this run that Klap has accepted before.
-        :return: ids of the jobs that exist already, so that the POST cannot have created them.
-        """
-
-    def send(self, until: float) -> str:
-        """
-        Send the POST, and return the id of the new job.
-
-        :param until: time in seconds since the epoch after which the POST is not sent.
-        """
-
-    def find(self) -> Listing | None:
-        """Return the jobs in Klap's list that the POST may have created; None if Klap has no list."""
-
-    @property
-    def has_list(self) -> bool:
-        """Whether Klap has a list of such jobs."""
-
-    def has_failed(self, job_id: str) -> bool:
-        """Return whether a job ended with the status ``error``."""
-
-
-class Clock(Protocol):
-    """The time."""
-
-    def now(self) -> float:
-        """Return seconds since the epoch."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
-class Submission:
-    """
-    A paid job.
-
-    :param job_id: Klap's id of the task or export.
-    :param attempt: the attempt that led to the job.
-    :param is_new: whether the POST was sent just now.
-    :param was_recorded: whether the payment was recorded just now, because the POST was sent or found at Klap.
-    :param paid: number of POSTs of the run that Klap has accepted for this request so far.
-    """
-
-    job_id: str
-    attempt: Attempt
-    is_new: bool = False
-    was_recorded: bool = False
-    paid: int = 0
-
-
-@dataclass(frozen=True)
-class IdempotentSubmit:
-    """
-    One request by one try of a task.
-
-    :param store: the ledger.
-    :param job: Klap's API for the request.
-    :param request: the request.
-    :param requester: the try that makes the request.
-    :param attempt_id: unique id for a new attempt.
-    :param response_within: seconds to wait for the response of the POST.
-    :param keeps_failed_job: whether a retry returns the job of its own run that failed at Klap, instead of paying for a
-        new one. For a task that waits for its job, so that only a clear replaces the job.
-    """
-
-    store: Store
-    job: JobGateway
-    request: PaidRequest
-    requester: Requester
-    attempt_id: str
-    clock: Clock
-    response_within: float
-    keeps_failed_job: bool = False
+class IdempotentSubmit(AttemptLog):
+    """One request by one try of a task, see :class:`~klap_provider.rules.attempt_log.AttemptLog`."""
 
     def submit(self) -> Submission:
         """
@@ -148,128 +45,44 @@ class IdempotentSubmit:
 
     def paid(self) -> int:
         """Return the number of POSTs of this run that Klap has accepted for this request so far."""
-        attempts = self._read(self.request.log)
-        return self._paid([*attempts, *(each for own in attempts if own.link for each in self._read(own.link))])
+        attempts = self.read(self.request.log)
+        return self.count_paid([*attempts, *(each for own in attempts if own.link for each in self.read(own.link))])
 
     def _patiently_submit(self) -> Submission:
-        for seconds in PATIENCE:
+        for seconds in attempt_log.PATIENCE:
             try:
                 return self._submit()
-            except _ContendedError:
+            except ContendedError:
                 self.clock.sleep(seconds)
         try:
             return self._submit()
-        except _ContendedError:
-            raise in_doubt.contended() from None
+        except ContendedError:
+            raise KlapSubmitPendingError(
+                f"Another run is making the same request now. The next try, in {SOON:.0f} s, uses its result.",
+                retry_after=SOON,
+            ) from None
 
     def _submit(self) -> Submission:
-        if self.request.shared_log is None and self._claim(self.request.log, 0).enter():
-            return self._post(self.request.log, [], is_entered=True)
-        own = self._read(self.request.log)
+        request = self.request
+        if request.shared_log is None and self.claim(request.log, 0).enter():
+            return self.post(request.log, [], is_entered=True)
+        own = self.read(request.log)
         last = next((each for each in reversed(own) if not each.is_void), None)
-        if last is None and self.request.shared_log is not None:
+        if last is None and request.shared_log is not None:
             own.append(last := self._link(len(own)))
         if last is not None and last.link:
             return self._in_shared_log(own, last)
-        return self._continued(self.request.log, own) or self._post(self.request.log, own)
-
-    # What was attempted before.
-
-    def _read(self, log_key: str) -> list[Attempt]:
-        return read_attempts(self.store, log_key)
-
-    def _paid(self, attempts: Sequence[Attempt]) -> int:
-        return sum(attempt.paid_by == self.requester.run for attempt in attempts)
-
-    def _continued(self, log_key: str, attempts: list[Attempt], *, is_shared: bool = False) -> Submission | None:
-        """Return the job of an earlier attempt; None if a new one must be requested."""
-        standing = [each for each in attempts if not each.is_void]
-        same = [each for each in standing if each.fingerprint == self.request.fingerprint]
-        is_resent = False
-        # Runs with different accounts may share a log: each continues with the newest job that its account has.
-        for attempt in reversed(same if is_shared else same[-1:]):
-            if attempt.job_id is None:
-                continue
-            decision = read_decision(self.store, attempt, self.job.has_failed)
-            if decision.resend:
-                is_resent = True
-                break
-            job_id = decision.job_id or self._reattach(attempt, attempt.job_id, is_shared=is_shared)
-            if job_id is not None:
-                return Submission(job_id, attempt, paid=self._paid(attempts))
-        # The latest attempt, and the latest one for these settings, if others were requested since.
-        newest = standing[-1:] if standing[-1:] == same[-1:] else standing[-1:] + same[-1:]
-        doubtful = [each for each in newest if each.job_id is None]
-        for attempt in doubtful:
-            resolved = self._resolve(attempt, attempts, successor=f"{log_key}.{len(attempts)}")
-            attempts[attempts.index(attempt)] = resolved
-            if resolved.job_id is not None and resolved.fingerprint == self.request.fingerprint:
-                return Submission(resolved.job_id, resolved, was_recorded=True, paid=self._paid(attempts))
-        return None if is_resent or doubtful or log_key != self.request.shared_log else self._noted(attempts)
-
-    def _reattach(self, attempt: Attempt, job_id: str, *, is_shared: bool) -> str | None:
-        """Return the job to continue with; None if a new one must be requested."""
-        if is_shared:
-            return job_id if self._is_usable(attempt, job_id) else None
-        changed = differences(attempt.inputs, self.request.inputs)
-        must_stop = bool(changed) and not self.requester.is_retry_of(attempt.requester)
-        try:
-            if self._must_replace(attempt, job_id):
-                return None
-        except KlapError as unknown:
-            if must_stop or (changed and isinstance(unknown, KlapNotFoundError)):
-                raise inputs_changed(attempt, job_id, changed) from unknown
-            raise
-        if must_stop:
-            raise inputs_changed(attempt, job_id, changed)
-        _warn_of(changed)
-        return job_id
-
-    def _is_usable(self, attempt: Attempt, job_id: str) -> bool:
-        """Return whether a job can be reused: another run's job that this account does not have cannot."""
-        try:
-            return not self._must_replace(attempt, job_id)
-        except KlapNotFoundError:
-            if attempt.paid_by == self.requester.run:
-                raise
-            return False
-
-    def _must_replace(self, attempt: Attempt, job_id: str) -> bool:
-        """Return whether a job failed at Klap, so that a new one must be requested."""
-        is_own = attempt.requester.run == self.requester.run and self.requester.is_retry_of(attempt.requester)
-        return not (self.keeps_failed_job and is_own) and self.job.has_failed(job_id)
-
-    def _resolve(self, attempt: Attempt, attempts: Sequence[Attempt], *, successor: str) -> Attempt:
-        """Resolve an in-doubt attempt. Return it with its job; without a job, the next attempt may follow."""
-        now = self.clock.now()
-        if attempt.requester.run != self.requester.run and now - attempt.at < sum(PATIENCE):
-            raise _ContendedError  # most POSTs take less than that
-        decision = read_decision(self.store, attempt, self.job.has_failed)
-        job_id = decision.job_id
-        if job_id is None and not decision.resend:
-            known = {each.job_id for each in attempts if each.job_id is not None}
-            listing = self.job.find()
-            # This process may have stopped since it read the log. Another one has then recorded what was in doubt, or
-            # made the next attempt, whose job may be the one that is listed.
-            if any(self.store.get(key) is not None for key in (successor, attempt.payment_key)):
-                raise _ContendedError
-            if listing is not None and attempt.account != self.request.account:
-                listing = listing._replace(is_proof=False)
-            job_id = in_doubt.resolve(attempt, listing, known, requester=self.requester, now=now)
-        return attempt if job_id is None else self._record(attempt, job_id)
-
-    # A request that runs share.
+        return self.continued(request.log, own) or self.post(request.log, own)
 
     def _link(self, number: int) -> Attempt:
         """Record that this request continues in the log that runs share."""
-        claim = self._held(self.request.log, number)
-        link = replace(self._attempt(claim.key, self._now()), link=self.request.shared_log)
+        link = replace(self.new_entry(self.request.log, number), link=self.request.shared_log)
         self.store.set(link.key, link.to_row())
         return link
 
     def _in_shared_log(self, own: Sequence[Attempt], link: Attempt) -> Submission:
         log_key = str(link.link)
-        attempts = self._read(log_key)
+        attempts = self.read(log_key)
         standing = [each for each in attempts if not each.is_void]
         changed = differences(link.inputs, self.request.inputs)
         is_same, must_leave = log_key == self.request.shared_log, False
@@ -282,19 +95,19 @@ class IdempotentSubmit:
                 raise inputs_changed(link, job_id, changed)
             must_leave = True
         try:
-            found = None if must_leave else self._continued(log_key, attempts, is_shared=True)
+            found = None if must_leave else self.continued(log_key, attempts, is_shared=True)
         except KlapNotFoundError as unknown:
             paid = next((each for each in reversed(standing) if each.paid_by == self.requester.run), None)
             if not (changed and is_same) or unknown.open_decision is not None or paid is None:
                 raise
             raise inputs_changed(paid, str(paid.job_id), changed) from unknown
         if found is not None:
-            _warn_of(changed)
+            warn_of(changed)
             return found
         if is_same:
-            return self._post(log_key, attempts)
+            return self.post(log_key, attempts)
         if self.request.shared_log is None:
-            return self._post(self.request.log, own)
+            return self.post(self.request.log, own)
         link = self._link(len(own))
         return self._in_shared_log([*own, link], link)
 
@@ -302,120 +115,31 @@ class IdempotentSubmit:
         """Return the newest job of a log that can be reused, once none of its attempts is in doubt."""
         standing = [each for each in attempts if not each.is_void]
         if standing[-1].job_id is None:
-            standing[-1] = self._resolve(standing[-1], attempts, successor=f"{log_key}.{len(attempts)}")
+            standing[-1] = self.resolve(standing[-1], attempts, successor=f"{log_key}.{len(attempts)}")
         paid = ((each, each.job_id) for each in reversed(standing) if each.job_id is not None)
-        return next((job_id for attempt, job_id in paid if self._is_usable(attempt, job_id)), None)
+        return next((job_id for attempt, job_id in paid if self.is_usable(attempt, job_id)), None)
 
-    def _noted(self, attempts: Sequence[Attempt]) -> Submission | None:
+    def made_elsewhere(self, log_key: str, attempts: list[Attempt]) -> Submission | None:
         """Continue with the job of a run that does not share its requests, if it made the same one."""
         request = self.request
-        note = self.store.get(request.reuse_key) if request.reuse and request.reuse_key else None
+        if log_key != request.shared_log or not request.reuse or not request.reuse_key:
+            return None
+        note = self.store.get(request.reuse_key)
         payment = self.store.get(note["payment"]) if note else None
         if payment is None or (row := self.store.get(payment["entry"])) is None:
             return None
         job_id, noted = payment["id"], Attempt.from_row(payment["entry"], row).with_payment(payment)
-        if any(each.job_id == job_id for each in attempts) or not self._is_usable(noted, job_id):
+        if any(each.job_id == job_id for each in attempts) or not self.is_usable(noted, job_id):
             return None
         # Recorded, so that this run and the following ones keep to it when another run makes the same request.
-        noted = replace(noted, key=self._held(str(request.shared_log), len(attempts)).key)
+        noted = replace(noted, key=self.new_entry(log_key, len(attempts)).key)
         self.store.set(noted.key, noted.to_row())
-        return Submission(job_id, noted, paid=self._paid([*attempts, noted]))
+        return Submission(job_id, noted, paid=self.count_paid([*attempts, noted]))
 
     def _note(self, attempt: Attempt) -> None:
+        """Let later runs with ``reuse`` find the payment of a run that does not share its requests."""
         request = self.request
         if request.reuse_key is None or request.reuse or attempt.link:
             return
         if not differences(attempt.inputs, request.inputs):
-            self._try_to_set(request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})
-
-    # One POST.
-
-    def _claim(self, log_key: str, number: int) -> Claim:
-        return Claim(self.store, f"{log_key}.{number}", self.attempt_id)
-
-    def _post(self, log_key: str, attempts: Sequence[Attempt], *, is_entered: bool = False) -> Submission:
-        paid = self._paid(attempts)
-        known = self.job.prepare(paid)
-        claim = self._claim(log_key, len(attempts))
-        if not is_entered and not claim.enter():
-            raise self._contended(claim)
-        at = self._now()
-        if not claim.hold():
-            raise _ContendedError
-        attempt = self._attempt(claim.key, at, known)
-        self.store.set(attempt.key, attempt.to_row())
-        try:
-            job_id = self.job.send(at + in_doubt.SEND_WITHIN)
-        except KlapError as failure:
-            if failure.refused:
-                self._try_to_set(attempt.key, replace(attempt, is_void=True).to_row())
-            elif not self.job.has_list:
-                raise in_doubt.uncertain(attempt) from failure
-            raise
-        attempt = self._record(attempt, job_id)
-        return Submission(job_id, attempt, is_new=True, was_recorded=True, paid=paid + 1)
-
-    def _held(self, log_key: str, number: int) -> Claim:
-        """Return the claim of an attempt that needs no preparation, once this process holds it."""
-        claim = self._claim(log_key, number)
-        if not claim.enter() or not claim.hold():
-            raise self._contended(claim)
-        return claim
-
-    def _contended(self, claim: Claim) -> _ContendedError:
-        """Return the error for an attempt that another process has claimed. If its claim was abandoned, void it."""
-        after = in_doubt.SEND_WITHIN + in_doubt.CLOCKS
-        if claim.is_abandoned(now=self.clock.now(), after=after) and self.store.get(claim.key) is None:
-            void = replace(self._attempt(claim.key, self._now()), id=f"void-{self.attempt_id}", is_void=True)
-            self.store.set(void.key, void.to_row())
-        return _ContendedError()
-
-    def _attempt(self, key: str, at: float, known: Collection[str] = ()) -> Attempt:
-        request = self.request
-        return Attempt(
-            key=key,
-            id=self.attempt_id,
-            at=at,
-            requester=self.requester,
-            what=request.what,
-            video=request.video,
-            price=request.price,
-            fingerprint=request.fingerprint,
-            inputs=request.inputs,
-            known=tuple(known),
-            budget=request.budget,
-            estimated=request.estimated,
-            settings=request.settings,
-            account=request.account,
-            response_within=self.response_within,
-        )
-
-    def _record(self, attempt: Attempt, job_id: str) -> Attempt:
-        payment = attempt.payment(job_id)
-        try:
-            self.store.set(attempt.payment_key, payment)
-        except Exception as failure:
-            raise not_recorded(attempt, job_id, failure) from failure
-        return attempt.with_payment(payment)
-
-    def _try_to_set(self, key: str, value: object) -> None:
-        """Write a row whose loss must not fail a task."""
-        try:
-            self.store.set(key, value)
-        except Exception as failure:
-            log.warning("%s was not written to the ledger: %s: %s", key, type(failure).__name__, failure)
-
-    def _now(self) -> float:
-        return round(self.clock.now(), 6)  # as it is written
-
-
-def _warn_of(changed: Sequence[str]) -> None:
-    if changed:
-        log.warning("Continuing with what was submitted before, although %s.", "; ".join(changed))
-
-
-class _ContendedError(KlapSubmitPendingError):
-    """Another process is making the same request."""
-
-    def __init__(self) -> None:
-        super().__init__("contended", retry_after=in_doubt.SOON)
+            self.try_to_set(request.reuse_key, {"version": VERSION, "payment": attempt.payment_key})

@@ -63,8 +63,6 @@ def resolve(
 
     :param listing: jobs in Klap's list; None if Klap has no list.
     :param known: ids of jobs that other requests created.
-    :param requester: the try that resolves the request.
-    :param now: seconds since the epoch.
     :raises KlapSubmitPendingError: it is too early to tell.
     :raises KlapSubmitUncertainError: the user has to decide.
     """
@@ -77,16 +75,8 @@ def resolve(
     if wait > 0:
         raise _pending(attempt, requester, wait, now=now, has_list=listing is not None)
     if listing is None or not listing.is_proof:
-        raise _uncertain(attempt, has_list=listing is not None)
+        raise uncertain(attempt, has_list=listing is not None)
     return None
-
-
-def contended() -> KlapSubmitPendingError:
-    """Return the error for a request that another run is making at the same time."""
-    return KlapSubmitPendingError(
-        f"Another run is making the same request now. The next try, in {SOON:.0f} s, uses its result.",
-        retry_after=SOON,
-    )
 
 
 def _pending(
@@ -117,7 +107,8 @@ def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
     return with_open_decision(error, attempt, *candidates)
 
 
-def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
+def uncertain(attempt: Attempt, *, has_list: bool = False) -> KlapError:
+    """Return the error for a request whose response never arrived, and which Klap's list does not resolve."""
     why = (
         "Klap's list of exports has none of yours, or the request was sent with another connection or user. So the "
         "list does not prove that the request did not arrive."
@@ -131,8 +122,3 @@ def _uncertain(attempt: Attempt, *, has_list: bool) -> KlapError:
         "sent and billed again. Then clear this task."
     )
     return with_open_decision(error, attempt)
-
-
-def uncertain(attempt: Attempt) -> KlapError:
-    """Return the error for a submission whose response never arrived."""
-    return _uncertain(attempt, has_list=False)

@@ -12,7 +12,7 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``generated.<folder>``                the key of the payment for the shorts that Klap generated
 ``reuse.<fingerprint>``               the key of the newest payment for a submission, whichever run made it
 ``selection.<task>``                  which shorts a run has selected (:mod:`klap_provider.rules.selection`)
-``delivered.<run>.<short>``           where a run delivered a short: :class:`~klap_provider.xcoms.DeliveredRow`
+``delivered.<run>.<short>``           where a run delivered a short (:mod:`klap_provider.rules.ledger_rows`)
 ====================================  ==================================================================
 
 A log is named after what is paid for: ``export.<short>``, which has the exports of a short with any settings;
@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,11 +51,7 @@ _PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
 
 
 class Store(Protocol):
-    """
-    A key-value store without compare-and-set.
-
-    If a row cannot be read, the store raises. It must never report an unreadable row as missing.
-    """
+    """A key-value store without compare-and-set. It must never report an unreadable row as missing."""
 
     def get(self, key: str) -> Any:
         """Return a row, or None if there is none."""
@@ -86,43 +82,52 @@ class Requester:
         return self.max_tries == other.max_tries and self.try_number > other.try_number
 
 
-@dataclass(frozen=True)
-class PaidRequest:
+@dataclass(frozen=True, kw_only=True)
+class Billed:
     """
-    A request that Klap bills.
+    What a request and its attempts have in common.
 
-    :param log: key of the log of attempts, see :func:`export_log`, :func:`submission_log` and :func:`request_log`.
-    :param video: address of the source video, without secrets.
     :param what: description of the job.
+    :param video: address of the source video, without secrets.
     :param price: US dollars.
+    :param estimated: whether the price is a default that Klap has not confirmed.
+    :param budget: budget of the run in US dollars; None: no limit.
     :param fingerprint: identifies the attempts of the log that are the same request.
     :param inputs: settings and account of the request, without secrets. Changes since the last attempt are reported.
-    :param shared_log: log of the same request by other tasks, to reuse their payments; None: do not reuse.
-    :param reuse: whether the log is shared by all runs, rather than by the mapped instances of one task.
-    :param reuse_key: key of the row with the newest payment for the same request; None: no such row.
-    :param budget: budget of the run in US dollars; None: no limit.
-    :param estimated: whether the price is a default that Klap has not confirmed.
     :param settings: description of the settings.
     :param account: account whose list shows the job; empty if Klap has no list.
     """
 
-    log: str
-    video: str
-    what: str
-    price: float
+    what: str = ""
+    video: str = ""
+    price: float = 0.0
+    estimated: bool = False
+    budget: float | None = None
     fingerprint: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    shared_log: str | None = None
-    reuse: bool = False
-    reuse_key: str | None = None
-    budget: float | None = None
-    estimated: bool = False
     settings: str = ""
     account: str = ""
 
 
 @dataclass(frozen=True)
-class Attempt:
+class PaidRequest(Billed):
+    """
+    A request that Klap bills.
+
+    :param log: key of the log of attempts, see :func:`export_log`, :func:`submission_log` and :func:`request_log`.
+    :param shared_log: log of the same request by other tasks, to reuse their payments; None: do not reuse.
+    :param reuse: whether the log is shared by all runs, rather than by the mapped instances of one task.
+    :param reuse_key: key of the row with the newest payment for the same request; None: no such row.
+    """
+
+    log: str
+    shared_log: str | None = None
+    reuse: bool = False
+    reuse_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt(Billed):
     """
     An intent to send a POST.
 
@@ -131,7 +136,6 @@ class Attempt:
     :param at: when the POST was about to be sent, in seconds since the epoch.
     :param requester: the try that was about to send it.
     :param known: ids of jobs at Klap that existed before, so that this POST cannot have created them.
-    :param account: see :class:`PaidRequest`.
     :param response_within: seconds that the sender waits for the response.
     :param is_void: whether it is certain that Klap accepted no POST.
     :param link: shared log in which this request continues; None: no shared log.
@@ -143,16 +147,7 @@ class Attempt:
     id: str
     at: float
     requester: Requester
-    what: str
-    video: str
-    price: float
-    fingerprint: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
     known: tuple[str, ...] = ()
-    budget: float | None = None
-    estimated: bool = False
-    settings: str = ""
-    account: str = ""
     response_within: float = RESPONSE_WITHIN
     is_void: bool = False
     link: str | None = None
@@ -171,29 +166,19 @@ class Attempt:
 
     def to_row(self) -> dict[str, Any]:
         """Return the row for the store."""
-        optional = {
-            "known": list(self.known),
-            "budget": self.budget,
-            "estimated": self.estimated,
-            "settings": self.settings,
-            "fingerprint": self.fingerprint,
-            "account": self.account,
-            "response_within": None if self.response_within == RESPONSE_WITHIN else self.response_within,
-            "link": self.link,
-            "void": self.is_void,
-        }
-        return {
-            "version": VERSION,
-            "id": self.id,
-            "what": self.what,
-            "video": self.video,
-            "submitted_at": self.submitted_at,
-            "run": self.requester.run,
-            "tries": [self.requester.try_number, self.requester.max_tries],
-            "price": self.price,
-            "inputs": dict(self.inputs),
-            **{name: value for name, value in optional.items() if value not in (None, False, "", [])},
-        }
+        return _without_empty(
+            {
+                **{name: getattr(self, name) for name in _IN_ROWS},
+                "version": VERSION,
+                "submitted_at": self.submitted_at,
+                "run": self.requester.run,
+                "tries": [self.requester.try_number, self.requester.max_tries],
+                "inputs": dict(self.inputs),
+                "known": list(self.known),
+                "response_within": None if self.response_within == RESPONSE_WITHIN else self.response_within,
+                "void": self.is_void,
+            }
+        )
 
     @classmethod
     def from_row(cls, key: str, row: Mapping[str, Any]) -> Attempt:
@@ -203,23 +188,12 @@ class Attempt:
         :raises KeyError: the row is not an attempt.
         """
         return cls(
+            **{name: row[name] for name in _IN_ROWS if row.get(name) is not None or name == "id"},
             key=key,
-            id=row["id"],
             at=datetime.fromisoformat(row["submitted_at"]).timestamp(),
             requester=Requester(row["run"], *row.get("tries", ())),
-            what=row.get("what", ""),
-            video=row.get("video", ""),
-            price=row.get("price", 0.0),
-            fingerprint=row.get("fingerprint", ""),
-            inputs=row.get("inputs") or {},
             known=tuple(row.get("known", ())),
-            budget=row.get("budget"),
-            estimated=bool(row.get("estimated")),
-            settings=row.get("settings", ""),
-            account=row.get("account", ""),
-            response_within=row.get("response_within", RESPONSE_WITHIN),
             is_void=bool(row.get("void")),
-            link=row.get("link"),
         )
 
     def with_payment(self, payment: Mapping[str, Any] | None) -> Attempt:
@@ -230,29 +204,33 @@ class Attempt:
 
     def payment(self, job_id: str) -> dict[str, Any]:
         """Return the row of the payment for this attempt."""
-        optional = {"settings": self.settings, "budget": self.budget, "estimated": self.estimated}
-        return {
-            "version": VERSION,
-            "id": job_id,
-            "run": self.requester.run,
-            "at": self.submitted_at,
-            "price": self.price,
-            "what": self.what,
-            "video": self.video,
-            "entry": self.key,
-            **{name: value for name, value in optional.items() if value not in (None, False, "")},
-        }
+        return _without_empty(
+            {
+                **{name: getattr(self, name) for name in ("price", "what", "video", "settings", "budget", "estimated")},
+                "version": VERSION,
+                "id": job_id,
+                "run": self.requester.run,
+                "at": self.submitted_at,
+                "entry": self.key,
+            }
+        )
+
+
+#: Fields that a request and its attempts have in common, and those that an attempt and its row have in common.
+BILLED = tuple(each.name for each in fields(Billed))
+_IN_ROWS = (*BILLED, "id", "response_within", "link")
+
+
+def _without_empty(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not (value is None or value is False or value in ("", []))}
 
 
 def read_attempts(store: Store, log: str) -> list[Attempt]:
-    """
-    Return the attempts of a log, each with its payment if it has one.
-
-    The payments are read last, because an attempt starts only after the outcome of the one before is recorded.
-    """
+    """Return the attempts of a log, each with its payment if it has one."""
     attempts: list[Attempt] = []
     while (row := store.get(key := f"{log}.{len(attempts)}")) is not None:
         attempts.append(Attempt.from_row(key, row))
+    # The payments are read last, because an attempt starts only after the outcome of the one before is recorded.
     return [each if each.link else each.with_payment(store.get(each.payment_key)) for each in attempts]
 
 
@@ -277,11 +255,7 @@ def reuse_key(fingerprint: str) -> str:
 
 
 def generated_key(target: str) -> str:
-    """
-    Return the key of the row with the payment for generated shorts.
-
-    :param target: id of the folder or project of the shorts.
-    """
+    """Return the key of the row with the payment for generated shorts, whose folder or project is the target."""
     return f"generated.{_part(target)}"
 
 

@@ -28,7 +28,7 @@ from klap_provider.rules import in_doubt, polling
 from klap_provider.rules.idempotent_submit import IdempotentSubmit
 
 if TYPE_CHECKING:
-    from klap_provider.rules.idempotent_submit import Submission
+    from klap_provider.rules.attempt_log import Submission
     from klap_provider.rules.ledger import Attempt
 
 FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
