@@ -45,12 +45,7 @@ class Location(NamedTuple):
 
     @classmethod
     def parse(cls, address: str) -> Location:
-        """
-        Parse an address.
-
-        :param address: a URL, or an absolute path on this machine.
-        :raises ValueError: the text is not an address, or programs may read it differently.
-        """
+        """Parse a URL or an absolute path. A ValueError: it is neither, or programs may read it differently."""
         if not address.isprintable() or "\\" in address:
             raise ValueError("it contains invisible characters or a backslash")
         scheme, mark, rest = ("file", "://", address) if address.startswith("/") else address.partition("://")
@@ -111,14 +106,7 @@ SETTINGS = {
 def require_allowed(
     field: str, address: str, prefixes: Iterable[str], *, resolve: Callable[[Location], Location] = lambda given: given
 ) -> None:
-    """
-    Refuse an address that no prefix of the allowlist covers.
-
-    :param field: name of the parameter with the address, for the error.
-    :param resolve: follows symbolic links.
-    :raises KlapInputError: the address is not allowed. The message names the setting that can allow it.
-    :raises KlapConfigError: a prefix is not an address.
-    """
+    """Refuse the address of a parameter that no prefix of its allowlist covers. ``resolve`` follows symbolic links."""
     try:
         location = resolve(Location.parse(address))
     except ValueError as problem:
@@ -153,13 +141,7 @@ def is_covered(
     setting: str,
     resolve: Callable[[Location], Location] = lambda given: given,
 ) -> bool:
-    """
-    Return whether one of the prefixes covers a location.
-
-    :param setting: name of the allowlist, for the error.
-    :param resolve: follows symbolic links.
-    :raises KlapConfigError: a prefix is not an address.
-    """
+    """Return whether one of the prefixes of an allowlist covers a location. ``resolve`` follows symbolic links."""
     return any(resolve(_prefix(setting, each)).contains(location) for each in prefixes)
 
 

@@ -29,13 +29,7 @@ def _with_suggestion(name: str, known: Collection[str]) -> str:
 
 
 def require_known(conf: Mapping[str, Any] | None, params: Collection[str]) -> None:
-    """
-    Refuse a run whose conf has a key that is not a param of its Dag, because Airflow would ignore it.
-
-    :param conf: the conf of the run.
-    :param params: names of the Dag's params.
-    :raises KlapInputError: a key is unknown; the message names it.
-    """
+    """Refuse a run whose conf has a key that is not a param of its Dag, because Airflow would ignore it."""
     if found := unknown((conf or {}).keys() - ADDED_BY_AIRFLOW, params):
         raise KlapInputError(
             f"Nothing was sent to Klap. The conf of this run has {', '.join(sorted(found))}, but the Dag has no such "

@@ -13,18 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from klap_provider.xcoms import RunCost
 
-CURRENCY = "USD"
-
 #: Maximum number of shorts that Klap generates if the request sets none.
 DEFAULT_SHORTS = 10
 
 
 class Prices(NamedTuple):
-    """
-    Prices in US dollars.
-
-    :param estimated: whether one of them is a default of this class, which Klap has not confirmed.
-    """
+    """Prices in US dollars. ``estimated``: whether one of them is a default, which Klap has not confirmed."""
 
     input_video: Decimal = Decimal("0.44")
     generated_short: Decimal = Decimal("0.32")
@@ -36,13 +30,7 @@ class Prices(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """
-    Numbers of billed items, and their prices.
-
-    :param input_videos: number of submitted videos.
-    :param generated_shorts: number of generated shorts; None: not known.
-    :param exports: number of exported shorts or whole videos.
-    """
+    """Numbers of billed items, and their prices. ``generated_shorts`` None: not known."""
 
     prices: Prices
     input_videos: int = 0
@@ -76,33 +64,19 @@ class Cost(NamedTuple):
             "generated_shorts": self.generated_shorts,
             "exports": self.exports,
             "total": float(_cents(self.total)),
-            "currency": CURRENCY,
-            "prices": {
-                "input_video": float(prices.input_video),
-                "generated_short": float(prices.generated_short),
-                "export": float(prices.export),
-            },
+            "currency": "USD",
+            "prices": {name: float(getattr(prices, name)) for name in ("input_video", "generated_short", "export")},
             "estimated": prices.estimated,
         }
 
 
 def estimate(prices: Prices, *, shorts: int, max_exports: int | None, input_videos: int = 1) -> Cost:
-    """
-    Return the maximum cost of a run.
-
-    :param shorts: maximum number of generated shorts.
-    :param max_exports: maximum number of exports; None: all shorts.
-    :param input_videos: number of submissions of the video, including those that were paid for before.
-    """
+    """Return the maximum cost of a run. ``max_exports`` None: all shorts. ``input_videos``: also earlier ones."""
     return Cost(prices, input_videos, shorts, shorts if max_exports is None else min(shorts, max_exports))
 
 
 def affordable(budget: Decimal, spent: Cost, price: Decimal) -> int | None:
-    """
-    Return how many more items the budget covers; None: any number, because they are free.
-
-    :param budget: US dollars.
-    """
+    """Return how many more items a budget in US dollars covers; None: any number, because they are free."""
     if not price:
         return None
     return max(0, int((budget - spent.total) // price))

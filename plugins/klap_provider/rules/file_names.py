@@ -27,10 +27,6 @@ def file_name(*, export_id: str, short_name: str | None = None, virality_score: 
     Names sort by score and are safe on every file system: only letters and digits of any script with their combining
     marks, ``-`` and ``_``, in the Unicode form NFC, no reserved device name, at most 255 bytes. The export id makes
     them unique: another export of the same short, for example with another watermark, is another file.
-
-    :param export_id: Klap's id of the export. Unusual characters are written in hex.
-    :param short_name: name of the short, any text.
-    :param virality_score: 0 to 100; None: left out of the name.
     """
     score = "" if virality_score is None else f"{round(virality_score):03d}_"
     unique = re.sub(r"[^A-Za-z0-9-]", lambda odd: f"_{ord(odd[0]):x}_", export_id)
@@ -61,11 +57,7 @@ def _slug(text: str) -> str:
 
 
 def manifest_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """
-    Return the unique file name of the manifest of a run. Runs may share the folder.
-
-    :param task_id: task that writes the manifest. A run may have several manifests.
-    """
+    """Return the unique file name of the manifest that a task of a run writes. Runs may share the folder."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{dag_id}_{run_id}")[:RUN_LENGTH]
     whole = f"{dag_id} {run_id} {task_id} {map_index}"
     return f"{readable}_{hashlib.sha256(whole.encode()).hexdigest()[:8]}.json"

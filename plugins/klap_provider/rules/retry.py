@@ -36,13 +36,7 @@ class Backoff:
     def delay(
         self, attempt: int, *, retry_after: float | None = None, draw: Callable[[], float] = random.random
     ) -> float:
-        """
-        Return the seconds to wait after a failed attempt.
-
-        :param attempt: number of the attempt that failed, from 1.
-        :param retry_after: minimum in seconds, from Klap's ``Retry-After``.
-        :param draw: returns a uniform random number from 0 to 1. The jitter spreads the delay over ±50 %.
-        """
+        """Return the seconds to wait after attempt ``attempt`` (from 1). The jitter spreads them over ±50 %."""
         delay = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60) * (0.5 + draw()))
         return delay if retry_after is None else max(delay, retry_after)
 
@@ -59,13 +53,7 @@ def next_attempt_in(
     backoff: Backoff,
     draw: Callable[[], float] = random.random,
 ) -> float | None:
-    """
-    Return the seconds until the request is sent again; None: do not send it again.
-
-    :param error: the error of the attempt.
-    :param repeatable: whether the request can be repeated without side effects.
-    :param attempt: number of the attempt that failed, from 1.
-    """
+    """Return the seconds until a request is sent again after its ``attempt`` (from 1); None: it is not sent again."""
     if attempt >= backoff.attempts or not error.transient or not (repeatable or error.refused):
         return None
     if error.retry_after is not None and error.retry_after > backoff.cap:

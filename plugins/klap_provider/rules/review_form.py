@@ -40,8 +40,6 @@ def body(shorts: Sequence[Mapping[str, Any]], *, price: str, deadline: datetime,
     """
     Return the cost, the deadline and the list of the shorts, as Markdown. Markdown in the texts of shorts is escaped.
 
-    :param price: price of an export, as text.
-    :param deadline: deadline of the answer, in UTC.
     :param covered: number of exports that the budget covers; None: any number.
     """
     default = "the shorts selected by default are exported"

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from klap_provider.api.responses import Project
     from klap_provider.rules.limits import Selection
@@ -27,12 +27,7 @@ class Unselected(str, Enum):
 
 
 class Ranked(NamedTuple):
-    """
-    A generated short with its rank.
-
-    :param score: virality score, 0 to 100; None if Klap gave none.
-    :param reason: why the short is not selected; None if it is.
-    """
+    """A generated short: its virality score, 0 to 100, and why it is not selected; None if it is."""
 
     project: Project
     score: int | None
@@ -69,11 +64,7 @@ def rank(projects: list[Project], selection: Selection) -> list[Ranked]:
 
 
 def restore_selection(shorts: Sequence[ListedShort], selected: Sequence[str]) -> list[ListedShort]:
-    """
-    Return the shorts with an earlier selection of the run: the selected shorts come first, in their earlier order.
-
-    :param selected: ids of the shorts that were selected.
-    """
+    """Return the shorts with an earlier selection of the run. Selected shorts come first, in their earlier order."""
     return put_first(
         [
             {**short, "reason": None}
@@ -92,35 +83,23 @@ def put_first(shorts: Sequence[ListedShort], first: Sequence[str]) -> list[Liste
 
 
 def within_budget(shorts: Sequence[ListedShort], covered: int) -> list[ListedShort]:
-    """
-    Return the shorts with no more selected than the budget covers.
-
-    :param shorts: best first. Shorts that were exported before cost nothing and do not count.
-    :param covered: number of exports that the budget covers.
-    """
-    kept: list[ListedShort] = []
-    for short in shorts:
-        reason = short["reason"]
-        if reason is None and not short["exported"]:
-            covered -= 1
-            if covered < 0:
-                reason = Unselected.BEYOND_BUDGET.value
-        kept.append({**short, "reason": reason})
-    return kept
+    """Return the shorts, best first, with no more selected than the budget covers. Earlier exports cost nothing."""
+    return _within(shorts, covered, Unselected.BEYOND_BUDGET, lambda short: not short["exported"])
 
 
 def within_map_length(shorts: Sequence[ListedShort], most: int) -> list[ListedShort]:
-    """
-    Return the shorts with no more selected than Airflow maps a task over.
+    """Return the shorts, best first, with no more selected than Airflow maps a task over."""
+    return _within(shorts, most, Unselected.BEYOND_MAP_LENGTH, lambda _: True)
 
-    :param shorts: best first.
-    :param most: Airflow's limit.
-    """
+
+def _within(
+    shorts: Sequence[ListedShort], most: int, reason: Unselected, counts: Callable[[ListedShort], bool]
+) -> list[ListedShort]:
     kept: list[ListedShort] = []
     for short in shorts:
-        most -= short["reason"] is None
-        beyond = short["reason"] is None and most < 0
-        kept.append({**short, "reason": Unselected.BEYOND_MAP_LENGTH.value if beyond else short["reason"]})
+        is_counted = short["reason"] is None and counts(short)
+        most -= is_counted
+        kept.append({**short, "reason": reason.value} if is_counted and most < 0 else short)
     return kept
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.rules.selection import virality_percentages
-from klap_provider.xcoms import Facts
+from klap_provider.xcoms import Facts, Short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from klap_provider.api.responses import Project
     from klap_provider.rules.selection import Ranked
-    from klap_provider.xcoms import ListedShort, Short, ShortFacts
+    from klap_provider.xcoms import ListedShort, ShortFacts
 
 #: Maximum characters of a transcript in an XCom and an asset event. A longer one is only in the JSON file.
 LONGEST_TRANSCRIPT = 10_000
@@ -23,12 +23,7 @@ LONGEST_CAPTIONS = 10_000
 
 
 def facts_of(project: Project, *, short_name: str | None, virality_score: float | None) -> Facts:
-    """
-    Return what Klap has about a short.
-
-    :param short_name: name for a project without one.
-    :param virality_score: 0 to 100, calculated from the whole list of shorts; None: calculate it from this short alone.
-    """
+    """Return what Klap has about a short. ``virality_score``: from the whole list of shorts; None: not known."""
     return {
         "name": project.name or short_name or project.id,
         "virality_score": virality_percentages([project])[0] if virality_score is None else round(virality_score),
@@ -48,11 +43,7 @@ def is_whole(facts: Mapping[str, Any]) -> bool:
 
 
 def is_complete(facts: Facts) -> bool:
-    """
-    Whether a list has all texts of a short, so that no GET of the short itself is needed.
-
-    Klap does not document the texts. A list may lack texts that the short's own response has.
-    """
+    """Whether a list has all texts of a short. It may lack texts that the response to a GET of the short has."""
     captions, transcript = facts["publication_captions"], facts["transcript"]
     if not captions or not transcript or len(transcript) > LONGEST_TRANSCRIPT:
         return False
@@ -65,13 +56,7 @@ def list_facts(short: Ranked) -> ShortFacts:
 
 
 def to_listed_short(short: Ranked, folder_id: str | None, *, player_url: str, embed_url: str) -> ListedShort:
-    """
-    Return the entry of a short in the XCom ``klap_shorts``.
-
-    :param folder_id: folder for a project without one.
-    :param player_url: base URL of Klap's player.
-    :param embed_url: base URL of Klap's player for embedding.
-    """
+    """Return the entry of a short in the XCom ``klap_shorts``."""
     project = short.project
     return {
         "project_id": project.id,
@@ -89,15 +74,7 @@ def to_listed_short(short: Ranked, folder_id: str | None, *, player_url: str, em
 
 def to_short(short: ListedShort) -> Short:
     """Return the entry that the tasks for a selected short are mapped over."""
-    return {
-        "project_id": short["project_id"],
-        "folder_id": short["folder_id"],
-        "short_name": short["short_name"],
-        "virality_score": short["virality_score"],
-        "explanation": short["explanation"],
-        "preview_url": short["preview_url"],
-        "duration": short["duration"],
-    }
+    return cast("Short", {name: short[name] for name in Short.__annotations__})  # type: ignore[literal-required]  # its fields
 
 
 def ids_of(shorts: Iterable[Short]) -> list[str]:

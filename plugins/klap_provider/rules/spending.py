@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,21 +15,13 @@ if TYPE_CHECKING:
 HIGHEST_PRICE = 1_000_000
 
 
-@dataclass(frozen=True)
-class Payment:
+class Payment(NamedTuple):
     """
-    A request that Klap accepted and bills.
+    A request that Klap accepted and bills, as in :class:`~klap_provider.rules.ledger.Attempt`.
 
     :param id: Klap's id of the job.
     :param dag_id: Dag of the run that paid.
-    :param run_id: id of the run that paid.
     :param at: when the request was sent, ISO 8601.
-    :param price: US dollars.
-    :param video: address of the video, without secrets.
-    :param what: description of the job.
-    :param settings: description of the settings.
-    :param budget: budget of the run in US dollars; None: no limit.
-    :param estimated: whether the price is estimated.
     """
 
     id: str
@@ -56,9 +47,6 @@ def payment_of(value: Any, *, dag_id: str, run_id: str) -> Payment | None:
 
     Any task can write any row. So the payment belongs to the Dag whose task wrote the row. The run is the one that the
     row names, if it is of the same Dag, because a run can record the payment of another run of its Dag.
-
-    :param dag_id: Dag of the task that wrote the row, as Airflow recorded it.
-    :param run_id: run of that task.
     """
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         return None
