@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
-from klap_provider.api import calls
+from klap_provider.api import answers, calls
 from klap_provider.api.addresses import is_local
 from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ExportRequest
@@ -102,13 +102,13 @@ answer_names = st.sampled_from(
         "created_at",
     ]
 )
-answers = st.recursive(
+documents = st.recursive(
     plain | words | signed,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(answer_names, inner, max_size=8),
     max_leaves=12,
 )
 bodies = (
-    answers.map(lambda document: json.dumps(document).encode())
+    documents.map(lambda document: json.dumps(document).encode())
     | st.binary(max_size=200)
     | st.sampled_from(
         [b"", b"<html>" + API_KEY.encode(), b"[" * 100_000, b'{"id": "\\ud800"}', b"1" * 10_000, b'{"id": NaN}']
@@ -271,7 +271,7 @@ def test_the_strange_klap_is_sent_what_costs_money(play: Callable[..., Exception
 
 
 @fuzz
-@given(src_url=signed | words, name=words, more=answers, code=codes)
+@given(src_url=signed | words, name=words, more=documents, code=codes)
 def test_answers_to_a_delivery(
     play: Callable[..., Exception | None], tmp_path: Path, src_url: str, name: str, more: Any, code: int
 ) -> None:
@@ -305,7 +305,7 @@ CALLS: list[calls.Call[Any]] = [
 def test_any_answer_to_any_call(call: calls.Call[Any], body: bytes, code: int, found: dict[str, str], key: str) -> None:
     said: list[str]
     try:
-        answer = calls.read_answer(call, status=code, headers=found, body=body, now=0, secrets=(key, API_KEY))
+        answer = answers.read_answer(call, status=code, headers=found, body=body, now=0, secrets=(key, API_KEY))
         jobs = answer if isinstance(answer, list) else [answer]
         said = [str(getattr(job, "failure", "")) for job in jobs]
         assert not [job for job in jobs if API_KEY in str(getattr(job, "name", ""))]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from klap_provider.api import calls
+from klap_provider.api import answers, calls
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 from klap_provider.api.responses import Export, Project, Task, User, UserToken
 from klap_provider.errors import (
@@ -34,7 +34,7 @@ POST = calls.submit_shorts(ShortsRequest(source_video_url=URL))
 
 def answer(call: calls.Call[Any], body: Any, status: int = 200, **headers: str) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return calls.read_answer(
+    return answers.read_answer(
         call, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=raw, now=NOW
     )
 
@@ -375,12 +375,12 @@ def test_json_of_any_depth_ends_in_an_error_of_ours(status: int) -> None:
 def test_retry_after_is_read_in_both_forms_and_anything_else_is_no_wish(
     value: str | None, seconds: float | None
 ) -> None:
-    assert calls.parse_retry_after(value, now=NOW) == seconds
+    assert answers.parse_retry_after(value, now=NOW) == seconds
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
 def test_retry_after_arrives_in_the_error_however_the_header_is_written(name: str) -> None:
     with pytest.raises(KlapRateLimitError) as limited:
-        calls.read_answer(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
+        answers.read_answer(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
     assert limited.value.retry_after == 12.0
     assert failure(429).retry_after is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from klap_provider.api import calls
+from klap_provider.api import answers, calls
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest, build_request
 from klap_provider.api.responses import Project
 from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
@@ -85,7 +85,7 @@ def outcome(call: calls.Call[Any], status: int, body: bytes, headers: dict[str, 
     """The parsed result, or the error of ours; anything else that is raised fails the test."""
     result: Any
     try:
-        result = calls.read_answer(call, status=status, headers=headers or {}, body=body, now=1e9)
+        result = answers.read_answer(call, status=status, headers=headers or {}, body=body, now=1e9)
     except KlapResponseError as error:
         result = error
     if isinstance(result, KlapResponseError):
@@ -150,7 +150,7 @@ def test_any_id_is_refused_or_stays_one_segment_of_printable_ascii(klap_id: str)
     value=st.text(max_size=60) | st.integers().map(str) | st.datetimes().map(lambda d: d.strftime("%a, %d %b %Y %T"))
 )
 def test_any_retry_after_is_a_finite_wait_or_none(value: str) -> None:
-    seconds = calls.parse_retry_after(value, now=1e9)
+    seconds = answers.parse_retry_after(value, now=1e9)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klap_provider.api.addresses import canonical, not_a_video, repaired, youtube_id
+from klap_provider.api.addresses import canonical, is_other_youtube_page, repaired, youtube_id
 from klap_provider.api.redaction import shown
 from klap_provider.api.requests import ShortsRequest, Watermark, build_request
 from klap_provider.errors import KlapInputError
@@ -47,7 +47,6 @@ YOUTUBE_VIDEOS = [
     f"https://www.youtube-nocookie.com/embed/{ID}",
     f"https://youtube-nocookie.com/embed/{ID}",
     f"https://www.youtube.com/v/{ID}?version=3",
-    f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{ID}%26feature%3Dshare",
     f"Https://www.youtube.com/watch?v={ID}",
     f" {WATCH}",
     f"{WATCH}\u200b",
@@ -69,45 +68,44 @@ def test_every_address_of_a_youtube_video_is_that_video(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "kind"),
+    "url",
     [
-        ("https://www.youtube.com/playlist?list=PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf", "a playlist"),
-        ("https://www.youtube.com/watch?list=PL12345678901", "11 characters"),
-        ("https://www.youtube.com/watch?v=tooshort", "11 characters"),
-        ("https://www.youtube.com/watch?v=far-too-long-an-id", "11 characters"),
-        ("https://www.youtube.com/watch?v=aaaaaaaaaaa&v=bbbbbbbbbbb", "11 characters"),
-        ("https://www.youtube.com/watch", "11 characters"),
-        ("https://www.youtube.com/shorts/", "11 characters"),
-        ("https://www.youtube.com/embed/videoseries?list=PLx", "a playlist"),
-        ("https://www.youtube.com/embed/live_stream?channel=UCx", "a channel"),
-        ("https://youtu.be/", "without a video"),
-        ("https://youtu.be/short", "11 characters"),
-        ("https://www.youtube.com/@somebody", "a channel"),
-        ("https://www.youtube.com/@somebody/live", "a channel"),
-        ("https://www.youtube.com/channel/UCuAXFkgsw1L7xaCfnd5JJOw", "a channel"),
-        ("https://www.youtube.com/c/Somebody", "a channel"),
-        ("https://www.youtube.com/user/somebody/videos", "a channel"),
-        ("https://www.youtube.com/clip/UgkxABCDEFGHIJKLMNOP", "a clip"),
-        ("https://www.youtube.com/post/UgkxABCDEFGHIJKLMNOP", "a post"),
-        ("https://www.youtube.com/feed/subscriptions", "a list of videos"),
-        ("https://www.youtube.com/results?search_query=talk", "a search"),
-        ("https://www.youtube.com/hashtag/talk", "a search"),
-        ("https://www.youtube.com/redirect?q=https%3A%2F%2Fexample.com%2Ftalk.mp4", "another site"),
-        (f"https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%2F{ID}", "another site"),
-        ("https://www.youtube.com/attribution_link?u=%2Fplaylist%3Flist%3DPLx", "11 characters"),
-        (f"https://www.youtube.com/attribution_link?u=https%3A%2F%2Fexample.com%2Fwatch%3Fv%3D{ID}", "11 characters"),
-        ("https://www.youtube.com/attribution_link?u=%2F%2F%5B", "11 characters"),
-        ("https://www.youtube.com/", "without a video"),
-        ("https://www.youtube.com", "without a video"),
-        (f"https://studio.youtube.com/video/{ID}/edit", "a site without videos"),
-        ("https://tv.youtube.com/live", "a site without videos"),
-        ("Https://M.YouTube.com/playlist?list=PLx", "a playlist"),
+        "https://www.youtube.com/playlist?list=PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf",
+        "https://www.youtube.com/watch?list=PL12345678901",
+        "https://www.youtube.com/watch?v=tooshort",
+        "https://www.youtube.com/watch?v=far-too-long-an-id",
+        "https://www.youtube.com/watch?v=aaaaaaaaaaa&v=bbbbbbbbbbb",
+        "https://www.youtube.com/watch",
+        "https://www.youtube.com/shorts/",
+        "https://www.youtube.com/embed/videoseries?list=PLx",
+        "https://www.youtube.com/embed/live_stream?channel=UCx",
+        "https://youtu.be/",
+        "https://youtu.be/short",
+        "https://www.youtube.com/@somebody",
+        "https://www.youtube.com/@somebody/live",
+        "https://www.youtube.com/channel/UCuAXFkgsw1L7xaCfnd5JJOw",
+        "https://www.youtube.com/c/Somebody",
+        "https://www.youtube.com/user/somebody/videos",
+        "https://www.youtube.com/clip/UgkxABCDEFGHIJKLMNOP",
+        "https://www.youtube.com/post/UgkxABCDEFGHIJKLMNOP",
+        "https://www.youtube.com/feed/subscriptions",
+        "https://www.youtube.com/results?search_query=talk",
+        "https://www.youtube.com/hashtag/talk",
+        "https://www.youtube.com/redirect?q=https%3A%2F%2Fexample.com%2Ftalk.mp4",
+        f"https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%2F{ID}",
+        "https://www.youtube.com/attribution_link?u=%2Fplaylist%3Flist%3DPLx",
+        f"https://www.youtube.com/attribution_link?u=https%3A%2F%2Fexample.com%2Fwatch%3Fv%3D{ID}",
+        "https://www.youtube.com/attribution_link?u=%2F%2F%5B",
+        "https://www.youtube.com/",
+        "https://www.youtube.com",
+        f"https://studio.youtube.com/video/{ID}/edit",
+        "https://tv.youtube.com/live",
+        "Https://M.YouTube.com/playlist?list=PLx",
     ],
 )
-def test_a_youtube_address_that_is_no_video_is_refused_with_what_it_is(url: str, kind: str) -> None:
-    with pytest.raises(KlapInputError, match="Give the address of one video") as refused:
+def test_a_youtube_address_that_is_no_video_is_refused(url: str) -> None:
+    with pytest.raises(KlapInputError, match="Give the address of one video"):
         sent(url)
-    assert kind in str(refused.value)
     assert canonical(url) != WATCH
 
 
@@ -125,7 +123,7 @@ def test_a_youtube_address_that_is_no_video_is_refused_with_what_it_is(url: str,
 )
 def test_a_host_that_only_looks_like_youtube_is_any_other_host(url: str) -> None:
     assert youtube_id(url) is None
-    assert not_a_video(url) is None
+    assert not is_other_youtube_page(url)
     assert sent(url) == url
 
 

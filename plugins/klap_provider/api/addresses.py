@@ -48,21 +48,13 @@ def repaired(typed: str) -> str:
     Removes spaces and invisible characters at both ends, writes the scheme in lower case, replaces ``&amp;`` by ``&``,
     and adds ``https://`` to the address of a YouTube video without a scheme.
     """
-    start, end = 0, len(typed)
-    while start < end and _is_blank(typed[start]):
-        start += 1
-    while end > start and _is_blank(typed[end - 1]):
-        end -= 1
-    url = typed[start:end]
+    blanks = "".join({char for char in typed if char.isspace() or not char.isprintable()})
+    url = typed.strip(blanks) if blanks else typed
     if scheme := _SCHEME.match(url):
         url = scheme[0].lower() + url[scheme.end() :]
         return _ESCAPED_AMPERSAND.sub("&", url) if scheme[0].lower() in WEB else url
     complete = _ESCAPED_AMPERSAND.sub("&", f"https://{url.removeprefix('//')}")
     return complete if youtube_id(complete) else url
-
-
-def _is_blank(char: str) -> bool:
-    return char.isspace() or not char.isprintable()
 
 
 def canonical(url: str) -> str:
@@ -121,10 +113,10 @@ def youtube_id(url: str) -> str | None:
     return parts and youtube.video_in(*parts)
 
 
-def not_a_video(url: str) -> str | None:
-    """Return a description of the page at a YouTube URL that is not a video; None for videos and for other sites."""
+def is_other_youtube_page(url: str) -> bool:
+    """Return whether a URL is on YouTube, but not the address of one video."""
     parts = _youtube_parts(url)
-    return None if parts is None or youtube.video_in(*parts) else youtube.kind_of(*parts[:2])
+    return parts is not None and youtube.video_in(*parts) is None
 
 
 def _youtube_parts(url: str) -> tuple[str, str, str] | None:
@@ -222,11 +214,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 
 def _possible_addresses(host: str) -> list[IPv4Address | IPv6Address]:
-    """
-    Return every IP address as which a program may read the host; none for a host name.
-
-    ``127.1`` and ``0x7f000001`` are addresses, and programs read ``010.0.0.1`` as 8.0.0.1 or as 10.0.0.1.
-    """
+    """Return every IP address as which a program may read the host, such as ``127.1`` or ``0x7f000001``."""
     found: list[IPv4Address | IPv6Address] = []
     with suppress(OSError, ValueError):
         found.append(ip_address(inet_aton(host)))
@@ -236,13 +224,7 @@ def _possible_addresses(host: str) -> list[IPv4Address | IPv6Address]:
 
 
 def require_reachable(field: str, url: str, *, api_url: str) -> None:
-    """
-    Refuse a URL that Klap's servers cannot reach.
-
-    A local address is allowed if the API itself is local, such as the sandbox.
-
-    :raises KlapInputError: Klap cannot reach the host.
-    """
+    """Refuse a URL that Klap's servers cannot reach. If the API itself is local, local addresses are allowed."""
     if is_local(url) and not is_local(api_url):
         raise KlapInputError(
             f"Nothing was sent to Klap. {field}: {host_of(url)} is in a private network or on this machine, so Klap "

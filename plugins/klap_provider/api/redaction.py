@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from klap_provider.api import addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 #: Minimum length of a secret, because shorter texts occur in normal words.
 SHORTEST_SECRET = 8
 
 #: Replacement for a secret in a text.
 REDACTED = "***"
+
+#: Maximum levels of nesting in a response. Deeper values are dropped.
+DEEPEST = 40
 
 #: An address in a text, also with slashes that are escaped as in JSON.
 _IN_TEXT = re.compile(r"""\b[a-z][a-z0-9+.-]*:(?:\\?/){2}[^\s"'<>]+""", re.IGNORECASE)
@@ -32,11 +35,7 @@ _PARAMETER = re.compile(r"""((?:signature|sig|token|secret|password|credential)=
 
 
 def shown(url: str) -> str:
-    """
-    Return an address without secrets.
-
-    A short hash replaces the query and the fragment, so that different addresses stay different.
-    """
+    """Return an address without secrets. A hash replaces query and fragment, so that addresses stay different."""
     url = addresses.canonical(url)
     if addresses.youtube_id(url):
         return url
@@ -96,8 +95,19 @@ def secrets_in(url: str) -> list[str]:
     return [part for part in (parts.query, password) if len(part) >= SHORTEST_SECRET]
 
 
-def redacted_text(text: str, secrets: Iterable[str]) -> str:
+def redacted_text(text: str, secrets: Sequence[str]) -> str:
     """Return a text without the given secrets and without characters that some databases cannot store."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return writable(text)
+
+
+def redacted(document: Any, secrets: Sequence[str], levels: int = DEEPEST) -> Any:
+    """Return a decoded JSON document without the given secrets, like :func:`redacted_text`."""
+    if isinstance(document, str):
+        return redacted_text(document, secrets)
+    if isinstance(document, list) and levels:
+        return [redacted(each, secrets, levels - 1) for each in document]
+    if isinstance(document, dict) and levels:
+        return {redacted_text(name, secrets): redacted(each, secrets, levels - 1) for name, each in document.items()}
+    return None if isinstance(document, list | dict) else document

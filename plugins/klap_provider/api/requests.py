@@ -37,11 +37,7 @@ _HIDDEN = re.compile(r"^…|&…|\*\*\*")
 
 
 def _http_url(typed: str) -> str:
-    """
-    Return an http(s) address as it is sent to Klap.
-
-    :raises ValueError: the text is not an http(s) address.
-    """
+    """Return an http(s) address as it is sent to Klap."""
     url = addresses.repaired(typed)
     try:
         parts = urlsplit(url)
@@ -50,7 +46,10 @@ def _http_url(typed: str) -> str:
         complete = False
     if not complete:
         raise ValueError("must be a complete address that begins with https:// or http://")
-    _require_readable(url)
+    if not url.isprintable():
+        raise ValueError("contains invisible characters; type the address, or copy it from the browser")
+    if "\\" in url:
+        raise ValueError("contains \\, which some programs read as /; write / or %5C")
     if _HIDDEN.search(parts.query):
         raise ValueError("is incomplete, because a part of it is hidden; give the complete address")
     if re.search(r"\s", url):
@@ -58,27 +57,16 @@ def _http_url(typed: str) -> str:
     return url
 
 
-def _require_readable(url: str) -> None:
-    if not url.isprintable():
-        raise ValueError("contains invisible characters; type the address, or copy it from the browser")
-    if "\\" in url:
-        raise ValueError("contains \\, which some programs read as /; write / or %5C")
-
-
 def _video_url(typed: str) -> str:
-    """
-    Return the address of a video as it is sent to Klap, or, for object storage, as it will be signed.
-
-    :raises ValueError: the text is not the address of a video.
-    """
+    """Return the address of a video as it is sent to Klap, or, for object storage, as it will be signed."""
     url = addresses.repaired(typed)
     scheme, mark, _ = url.partition("://")
     if not mark or scheme not in STORAGE:
         url = _http_url(typed)
-        if leads_to := addresses.not_a_video(url):
+        if addresses.is_other_youtube_page(url):
             raise ValueError(
-                f"is the address of {leads_to} on YouTube. Give the address of one video, such as "
-                "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
+                "is the address of a playlist, a channel or another page on YouTube, or its video id is incomplete. "
+                "Give the address of one video, such as https://www.youtube.com/watch?v=dQw4w9WgXcQ"
             )
         return url
     parts = urlsplit(url)
@@ -116,25 +104,16 @@ class Request(BaseModel):
         return _without_empty(self.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
 
 
+def _side(size: int, title: str) -> Any:
+    description = "In pixels, an even number. Empty: as the aspect ratio requires."
+    return Field(size, ge=16, le=3840, multiple_of=2, title=title, description=description)
+
+
 class Dimensions(Request):
     """Size of the video in pixels. Video encoders need even numbers."""
 
-    width: int = Field(
-        1080,
-        ge=16,
-        le=3840,
-        multiple_of=2,
-        title="Width",
-        description="In pixels, an even number. Empty: as the aspect ratio requires.",
-    )
-    height: int = Field(
-        1920,
-        ge=16,
-        le=3840,
-        multiple_of=2,
-        title="Height",
-        description="In pixels, an even number. Empty: as the aspect ratio requires.",
-    )
+    width: int = _side(1080, "Width")
+    height: int = _side(1920, "Height")
 
 
 class EditingOptions(Request):
@@ -226,24 +205,16 @@ class ShortsRequest(VideoRequest):
         return self
 
 
+def _position(title: str, edges: str) -> Any:
+    return Field(0.5, ge=0, le=1, title=title, description=f"Center of the picture: {edges}")
+
+
 class Watermark(Request):
     """A picture on top of an exported video."""
 
     src_url: HttpUrl = Field(title="Watermark picture", description="Public address of a picture. Empty: no watermark.")
-    pos_x: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        title="Horizontal position",
-        description="Center of the picture: 0 is the left edge, 1 the right.",
-    )
-    pos_y: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        title="Vertical position",
-        description="Center of the picture: 0 is the top edge, 1 the bottom.",
-    )
+    pos_x: float = _position("Horizontal position", "0 is the left edge, 1 the right.")
+    pos_y: float = _position("Vertical position", "0 is the top edge, 1 the bottom.")
     scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the original size of the picture.")
 
 
@@ -254,12 +225,7 @@ class ExportRequest(Request):
 
 
 def export_request(watermark: dict[str, Any] | None) -> ExportRequest:
-    """
-    Return the request for an export.
-
-    :param watermark: fields of :class:`Watermark`. None, or no ``src_url``: no watermark.
-    :raises KlapInputError: a field is wrong; the message names it.
-    """
+    """Return the request for an export. Without a watermark, or without its ``src_url``: no watermark."""
     if isinstance(watermark, dict) and not watermark.get("src_url"):
         watermark = None
     return build_request(ExportRequest, {"watermark": watermark})

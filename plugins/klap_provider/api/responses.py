@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
 from sys import float_info
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -30,11 +30,10 @@ from pydantic import (
     field_validator,
 )
 
-from klap_provider.api.redaction import redacted_text, without_secrets, writable
+from klap_provider.api.redaction import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
+    from collections.abc import Collection
 
 #: Maximum characters of a status or an error code, and of the reason of a failure, in an error.
 LONGEST_CODE, LONGEST_REASON = 100, 500
@@ -81,6 +80,9 @@ class _Answer(BaseModel):
 
 
 class _Job(_Answer):
+    #: Name of the field with the result of the job.
+    output_field: ClassVar[str]
+
     id: Id
     # Any text, because an unknown status is handled later and is not a validation error.
     status: Annotated[str, BeforeValidator(_as_word)]
@@ -102,11 +104,15 @@ class _Job(_Answer):
         reason = " · ".join(dict.fromkeys(without_secrets(str(each)) for each in reasons))
         return reason[:LONGEST_REASON] or "Klap gave no reason"
 
+    @property
+    def output(self) -> str | None:
+        """Result of the job. A job that is ``ready`` without a result is not ready yet."""
+        return cast("str | None", getattr(self, self.output_field))
+
 
 class Task(_Job):
     """Answer of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
 
-    #: Name of the field with the result of the job.
     output_field: ClassVar[str] = "output_id"
 
     type: OptionalText = None
@@ -118,11 +124,6 @@ class Task(_Job):
     def has_folder(self) -> bool:
         """Whether the result is a folder of shorts, rather than one project."""
         return self.output_type == "folder" or (self.output_type is None and self.type == "video-to-shorts")
-
-    @property
-    def output(self) -> str | None:
-        """Result of the job. A job that is ``ready`` without a result is not ready yet."""
-        return self.output_id
 
 
 class Export(_Job):
@@ -136,11 +137,6 @@ class Export(_Job):
     #: Public address of the MP4 file; None until ``ready``. Its lifetime is not documented.
     src_url: OptionalText = None
     descriptions: Any = None
-
-    @property
-    def output(self) -> str | None:
-        """Result of the job. A job that is ``ready`` without a result is not ready yet."""
-        return self.src_url
 
 
 class Project(_Answer):
@@ -233,51 +229,3 @@ def entries(model: type[AnswerT], document: Any, *, ids: Collection[str] | None 
         with suppress(ValidationError):
             read.append(model.model_validate(item))
     return read if read else TypeAdapter(list[model]).validate_python(document)  # type: ignore[valid-type]  # a parameter
-
-
-#: Maximum levels of nesting in a response. Deeper values are dropped.
-DEEPEST = 40
-
-_FIELDS = {
-    "detail",
-    *WRAPPERS,
-    *(field for model in (Task, Export, Project, User, UserToken) for field in model.model_fields),
-}
-#: Fields with data rather than text. The token of a user is the requested data.
-_DATA = ("type", "output_type", "created_at", "external_access_token")
-#: Fields that errors quote completely.
-_QUOTED = ("error_code", "error", "error_message", "message", "detail")
-
-_WORDS = {word.value for word in JobStatus}
-
-
-def redacted(document: Any, secrets: Iterable[str]) -> Any:
-    """Return a decoded response without the given secrets and without characters that some databases cannot store."""
-    return _redacted(document, tuple(secrets), DEEPEST, quoted=False)
-
-
-def _redacted(value: Any, secrets: tuple[str, ...], levels: int, *, quoted: bool) -> Any:
-    if isinstance(value, str):
-        return redacted_text(value, secrets)
-    if not isinstance(value, dict | list):
-        return value
-    if not levels:
-        return None
-    if isinstance(value, list):
-        return [_redacted(each, secrets, levels - 1, quoted=quoted) for each in value]
-    return {
-        name if not quoted and _is_of_the_protocol(name) else redacted_text(name, secrets): (
-            writable(each)
-            if isinstance(each, str) and not quoted and (_is_data(name) or (name == "status" and each in _WORDS))
-            else _redacted(each, secrets, levels - 1, quoted=quoted or name in _QUOTED)
-        )
-        for name, each in value.items()
-    }
-
-
-def _is_of_the_protocol(name: str) -> bool:
-    return name in _FIELDS or name.endswith("_id")
-
-
-def _is_data(name: str) -> bool:
-    return name in _DATA or name == "id" or name.endswith("_id")
