@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.api import calls
+from klap_provider.api import answers, calls
 from klap_provider.api.requests import ExportRequest, ShortsRequest
 from klap_provider.errors import KlapAnswerError, KlapConfigError, KlapConnectionError, KlapError, KlapNoAnswerError
 from klap_provider.hooks import KlapHook
@@ -237,7 +237,7 @@ async def test_a_connection_that_does_not_exist_is_named() -> None:
 async def test_an_answer_without_an_end_is_not_read_into_memory(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "LARGEST_ANSWER", 1024**2)
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 1024**2)
     with Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536, 0) as server:
         connect(server.url)
         with pytest.raises(KlapAnswerError, match=r"more than 1 MiB.*Host"):

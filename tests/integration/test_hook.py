@@ -15,7 +15,7 @@ import pytest
 import requests
 from airflow.sdk.log import redact
 
-from klap_provider.api import calls
+from klap_provider.api import answers, calls
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 from klap_provider.errors import (
     KlapAnswerError,
@@ -625,7 +625,7 @@ def test_a_poll_takes_no_longer_than_the_connections_timeouts(
 def test_an_answer_without_an_end_is_not_read_into_memory(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "LARGEST_ANSWER", 1024**2)
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 1024**2)
     with Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536, 0) as server:
         connect(server.url)
         with pytest.raises(KlapAnswerError, match=r"more than 1 MiB.*Host"):

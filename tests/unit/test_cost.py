@@ -93,5 +93,5 @@ def test_prices_are_first_hand_only_if_all_were_told() -> None:
 
 @pytest.mark.parametrize("value", ["free", "-1", -0.01, 1001, "nan", "inf", True, [1]])
 def test_what_is_no_price_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(KlapConfigError, match=r"price_export of the connection 'klap_default'.*dollars"):
+    with pytest.raises(KlapConfigError, match="price_export of the connection 'klap_default' is "):
         _ = connection(price_export=value)

@@ -14,17 +14,6 @@ if TYPE_CHECKING:
 #: The default connection.
 DEFAULT_CONN_ID = "klap_default"
 
-__all__ = [
-    "KlapAsyncClient",
-    "KlapClient",
-    "KlapHook",
-]
+__all__ = ["KlapAsyncClient", "KlapClient", "KlapHook"]
 
-__getattr__ = published(
-    __name__,
-    {
-        "KlapAsyncClient": "async_client",
-        "KlapClient": "client",
-        "KlapHook": "klap",
-    },
-)
+__getattr__ = published(__name__, {"KlapAsyncClient": "async_client", "KlapClient": "client", "KlapHook": "klap"})

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from klap_provider.api import calls
+from klap_provider.api import answers
 from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
 from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.batched_polls import FolderPolls
 from klap_provider.hooks.client import CHUNK, NO_ANSWER, USER_AGENT, transport_error
 from klap_provider.hooks.lookup import aget_connection
-from klap_provider.rules.polling import ExportTarget
+from klap_provider.rules.job_targets import ExportTarget
 from klap_provider.rules.retry import Backoff
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from typing_extensions import Self
@@ -42,8 +42,8 @@ T = TypeVar("T")
 #: Maximum number of simultaneous requests, and so of TCP connections, for one Airflow connection.
 MAX_CONCURRENT_REQUESTS = 50
 
-#: Maximum number of seconds for which a 429 holds all other waits. The wait that got the 429 waits as long as Klap
-#: asked.
+#: Maximum number of seconds for which a 429 holds all other waits, because a single ``Retry-After`` of a day must not
+#: end all of them. The wait that got the 429 waits as long as Klap asked.
 MAX_HOLD = 300.0
 
 #: Seconds for which an idle TCP connection stays open. Longer than a poll interval.
@@ -52,7 +52,7 @@ KEEP_ALIVE = 60.0
 
 class KlapAsyncClient:
     """
-    Send GETs to Klap, like :class:`~klap_provider.hooks.client.KlapClient`. An async context manager.
+    Send GETs to Klap. An async context manager.
 
     :param klap_conn_id: the Airflow connection, of type ``klap``. Default ``klap_default``.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Clients for different users
@@ -71,6 +71,7 @@ class KlapAsyncClient:
         self.klap_conn_id = klap_conn_id
         self.on_behalf_of = on_behalf_of
         self.target = target
+        #: The export, if one list request can answer the waits for all exports of its folder.
         self._batched = target if isinstance(target, ExportTarget) and target.folder_id is not None else None
 
     async def __aenter__(self) -> Self:
@@ -80,7 +81,7 @@ class KlapAsyncClient:
         self._client = clients[self.klap_conn_id]
         self._client.users += 1
         if self._batched is not None:
-            self._client.add_wait(self._batched, self.on_behalf_of)
+            self._client.count_wait(self._batched, self.on_behalf_of, 1)
         return self
 
     async def __aexit__(
@@ -90,11 +91,12 @@ class KlapAsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         if self._batched is not None:
-            self._client.remove_wait(self._batched, self.on_behalf_of)
+            self._client.count_wait(self._batched, self.on_behalf_of, -1)
         self._client.users -= 1
         if not self._client.users:
             del _clients[asyncio.get_running_loop()][self.klap_conn_id]
-            await self._client.close()
+            if self._client.session is not None:
+                await self._client.session.close()
 
     async def call(self, call: Call[T]) -> T:
         """
@@ -138,18 +140,20 @@ class _Account:
     @classmethod
     async def read(cls, klap_conn_id: str) -> Self:
         connection = await aget_connection(klap_conn_id)
-        # In threads, because reading the certificates would block the event loop for too long.
-        route = await asyncio.to_thread(route_to, connection.api_url)
+        # In a thread, because reading the certificates would block the event loop for too long.
+        route, tls = await asyncio.to_thread(_route_and_tls, connection.api_url)
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
             sock_connect=connection.connect_timeout,
             sock_read=connection.read_timeout,
         )
         # Not trust_env of aiohttp: it would also send the credentials for the host in ~/.netrc.
-        options: dict[str, Any] = {"timeout": timeout, "proxy": route.proxy, "allow_redirects": False}
-        if f"{connection.api_url} {route.proxy}".count("https://"):
-            options["ssl"] = await asyncio.to_thread(route.ssl_context)
-        return cls(connection, route, options)
+        return cls(connection, route, {"timeout": timeout, "proxy": route.proxy, "allow_redirects": False, "ssl": tls})
+
+
+def _route_and_tls(url: str) -> tuple[Route, ssl.SSLContext]:
+    route = route_to(url)
+    return route, route.ssl_context()
 
 
 class _Client:
@@ -161,7 +165,7 @@ class _Client:
         self._account: _Account | None = None
         self._read_at = 0.0
         self._reading = asyncio.Lock()
-        self._session: aiohttp.ClientSession | None = None
+        self.session: aiohttp.ClientSession | None = None
         self._in_flight = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
         self._next_slot = 0.0
         self._held_until = 0.0
@@ -175,20 +179,12 @@ class _Client:
             self._folders[key] = FolderPolls(str(target.folder_id), lambda call: self.call(call, user))
         return self._folders[key]
 
-    def add_wait(self, target: ExportTarget, user: str | None) -> None:
-        """Add a wait to those of its folder."""
-        self.folder(target, user).waits[target.export_id] += 1
-
-    def remove_wait(self, target: ExportTarget, user: str | None) -> None:
-        """Remove a wait from those of its folder."""
+    def count_wait(self, target: ExportTarget, user: str | None, change: int) -> None:
+        """Add a wait to those of its folder, or remove one."""
         waits = self.folder(target, user).waits
-        waits -= Counter([target.export_id])
-        if not waits:
+        waits[target.export_id] += change
+        if not +waits:
             del self._folders[user, target.folder_id]
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
 
     async def call(self, call: Call[T], user: str | None) -> T:
         began = _now()
@@ -208,11 +204,7 @@ class _Client:
         return await self._queued(call, fresh, user)
 
     async def _read(self, *, since: float) -> _Account:
-        """
-        Return the account, and read it from Airflow if it was read before a given time.
-
-        :param since: time of the event loop, in seconds.
-        """
+        """Return the account, and read it from Airflow if it was read before ``since``, a time of the event loop."""
         async with self._reading:
             if self._account is None or self._read_at < since:
                 read_at = _now()
@@ -243,11 +235,7 @@ class _Client:
             return answer
 
     def _hold(self, limited: KlapRateLimitError) -> None:
-        """
-        Hold all requests for as long as Klap asked, or else for longer each time.
-
-        The maximum is needed because a single ``Retry-After`` of a day must not end all waits of the triggerer.
-        """
+        """Hold all requests for as long as Klap asked, or else for longer each time."""
         now = _now()
         if now >= self._held_until:  # count simultaneous requests once
             self._refusals += 1
@@ -255,8 +243,8 @@ class _Client:
         self._held_until = max(self._held_until, now + min(delay, MAX_HOLD))
 
     async def _send(self, call: Call[T], account: _Account, user: str | None) -> T:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+        if self.session is None:
+            self.session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MAX_CONCURRENT_REQUESTS, keepalive_timeout=KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
@@ -264,22 +252,23 @@ class _Client:
         connection = account.connection.acting_for(user)
         url = connection.api_url + call.path
         try:
-            async with self._session.get(
+            async with self.session.get(
                 url, params=call.query, headers=connection.headers, **account.options
             ) as response:
-                body = calls.Body(call, response.status)
+                body = bytearray()
                 async for chunk in response.content.iter_chunked(CHUNK):
-                    body.add(chunk)
+                    body += chunk
+                    answers.require_size(call, response.status, len(body))
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             sent = not isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise transport_error(call, connection, failure, sent=sent) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status))
-        return calls.read_answer(
+        return answers.read_answer(
             call,
             status=response.status,
             headers=response.headers,
-            body=bytes(body.octets),
+            body=bytes(body),
             secrets=connection.secrets,
             now=time.time(),
         )

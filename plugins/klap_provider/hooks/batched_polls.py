@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.calls import Call
     from klap_provider.api.responses import Export
-    from klap_provider.rules.polling import ExportTarget
+    from klap_provider.rules.job_targets import ExportTarget
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,7 @@ class FolderPolls:
         self._failed = False
 
     async def poll(self, target: ExportTarget, interval: float) -> tuple[Export, float] | None:
-        """
-        Return the export from the list of this interval, and the age of that list in seconds.
-
-        :param interval: seconds for which a list is used.
-        :return: None if the export must be polled with its own GET.
-        """
+        """Return the export from the list of this interval, and its age in seconds; None: poll the export itself."""
         async with self._lock:
             loop = asyncio.get_running_loop()
             if loop.time() - self._listed_at >= interval:
@@ -71,7 +66,7 @@ class FolderPolls:
             return None if export is None else (export, loop.time() - self._listed_at)
 
     async def _list(self, seconds: float) -> None:
-        call = calls.list_exports(folder_id=self._folder_id, ids=set(self.waits))
+        call = calls.list_exports(folder_id=self._folder_id, ids=set(+self.waits))
         problem = ""
         try:
             async with timeout(seconds):

@@ -20,7 +20,7 @@ import requests
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from klap_provider import __version__
-from klap_provider.api import calls
+from klap_provider.api import answers
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
 from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
 from klap_provider.files.network import OverdueError, route_to, within
@@ -70,13 +70,7 @@ class KlapClient:
 
     @cached_property
     def connection(self) -> KlapConnection:
-        """
-        The checked connection, with the managed user of this client. It is read once.
-
-        :raises KlapConfigError: the connection is missing, has no key, or has a wrong setting.
-        :raises KlapInputError: ``on_behalf_of`` is not an id.
-        :raises KlapLookUpError: a secrets backend did not answer.
-        """
+        """The checked connection, with the managed user of this client. It is read once."""
         return get_connection(self.klap_conn_id).acting_for(self.on_behalf_of)
 
     @cached_property
@@ -129,9 +123,7 @@ class KlapClient:
         seconds = default if within is None else min(within, default) if call.repeatable else within
         for attempt in range(1, backoff.attempts + 1):
             try:
-                if until is not None:
-                    return self._send_on_time(call, until, seconds)
-                return self._send_within(call, seconds)
+                return self._attempt(call, until, seconds)
             except TooLateError as late:
                 raise KlapConnectionError(
                     f"{call} was not sent, because its deadline passed {late.seconds:.0f} s ago. The machine was too "
@@ -146,27 +138,25 @@ class KlapClient:
             time.sleep(delay)
         raise ValueError(f"Backoff.attempts is {backoff.attempts}; it takes at least 1")
 
-    def _send_on_time(self, call: Call[T], until: float, seconds: float) -> T:
-        with self._new_session() as session:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, DeadlineAdapter(until))
-            return self._send_within(call, seconds, session)
-
-    def _send_within(self, call: Call[T], seconds: float, session: requests.Session | None = None) -> T:
+    def _attempt(self, call: Call[T], until: float | None, seconds: float) -> T:
         connection = self.connection  # must be read from Airflow in this thread
         try:
-            return within(seconds, lambda: self._send(call, session))
+            if until is None:
+                return within(seconds, lambda: self._send(call, self.session))
+            with self._new_session() as session:
+                for scheme in ("http://", "https://"):
+                    session.mount(scheme, DeadlineAdapter(until))
+                return within(seconds, lambda: self._send(call, session))
         except OverdueError:
-            if session is None:
-                self.__dict__.pop("session", None)  # the thread that hangs still uses it
+            self.__dict__.pop("session", None)  # the thread that hangs may still use it
             raise KlapNoAnswerError(
                 f"{call}: no response from {connection.api_url} within {seconds:.0f} s (connect_timeout and "
                 f"read_timeout of the connection {connection.conn_id!r}, or the time until a deadline)."
             ) from None
 
-    def _send(self, call: Call[T], session: requests.Session | None = None) -> T:
+    def _send(self, call: Call[T], session: requests.Session) -> T:
         try:
-            with (session or self.session).request(
+            with session.request(
                 call.method,
                 self.connection.api_url + call.path,
                 params=call.query,
@@ -175,14 +165,15 @@ class KlapClient:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = calls.Body(call, response.status_code)
+                body = bytearray()
                 for chunk in response.iter_content(CHUNK):
-                    body.add(chunk)
+                    body += chunk
+                    answers.require_size(call, response.status_code, len(body))
         except (requests.RequestException, UnicodeError) as failure:  # UnicodeError: the header Location is not text
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             raise transport_error(call, self.connection, failure, sent=not _failed_to_connect(failure)) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status_code))
-        return self.read(call, response, bytes(body.octets))
+        return self.read(call, response, bytes(body))
 
     def read(self, call: Call[T], response: requests.Response, body: bytes | None = None) -> T:
         """
@@ -191,7 +182,7 @@ class KlapClient:
         :param body: body of the response, if it was read before. Default: read it.
         :raises KlapResponseError: the response is an error, or not valid.
         """
-        return calls.read_answer(
+        return answers.read_answer(
             call,
             status=response.status_code,
             headers=response.headers,
@@ -221,11 +212,7 @@ def _failed_to_connect(failure: Exception) -> bool:
 def transport_error(
     call: Call[Any], connection: KlapConnection, failure: BaseException, *, sent: bool
 ) -> KlapTransportError:
-    """
-    Return the error for a call without a response.
-
-    :param sent: whether the request may have reached Klap.
-    """
+    """Return the error for a call without a response. ``sent``: whether the request may have reached Klap."""
     cause = type(failure).__name__
     if sent:
         return KlapNoAnswerError(

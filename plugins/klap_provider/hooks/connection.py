@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from decimal import Decimal  # pydantic resolves the annotation
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from klap_provider.api.addresses import DEFAULT_APP_URL, DEFAULT_EMBED_URL, DEFAULT_PLAYER_URL, api_url
 from klap_provider.api.redaction import SHORTEST_SECRET
@@ -17,26 +18,31 @@ if TYPE_CHECKING:
 
 CONN_TYPE = "klap"
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
 
-#: For all waits in one triggerer. Enough for 750 exports, each polled every 15 s, as Klap documents.
-REQUESTS_PER_SECOND = 50.0
-
-
-class AirflowConnection(Protocol):
-    """The fields of ``airflow.sdk.Connection`` that are read."""
-
-    conn_type: str | None
-    host: str | None
-    schema: str | None
-    port: int | None
-    password: str | None
-    extra: str | None
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic would take it as 0 or 1
+        raise ValueError("It takes a number")
+    return value
 
 
-@dataclass(frozen=True)
-class KlapConnection:
+def _header(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("It takes the id of a managed user")
+    return text
+
+
+def _place(text: str) -> str:
+    if not text.startswith("/") and not text.partition("://")[2]:
+        raise ValueError("It takes an absolute path or a URL such as s3://conn_id@bucket/path")
+    return text
+
+
+Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=3600)]
+Price = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=1000)]
+BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
+
+
+class KlapConnection(BaseModel):
     """
     A checked connection.
 
@@ -57,34 +63,40 @@ class KlapConnection:
     :param price_export: price of an export.
     :param poke_interval: poll interval of jobs in seconds. Default: that of the kind of job.
     :param first_poll: seconds from the submission of a job to the first poll. Default: twice the interval.
-    :param requests_per_second: maximum for all waits in one triggerer. Default 50.
+    :param requests_per_second: maximum for all waits in one triggerer. The default is enough for 750 exports, each
+        polled every 15 s, as Klap documents.
     """
+
+    model_config = ConfigDict(
+        frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True, allow_inf_nan=False, defer_build=True
+    )
 
     conn_id: str
     api_url: str
-    api_key: str = field(repr=False)
-    connect_timeout: float = CONNECT_TIMEOUT
-    read_timeout: float = READ_TIMEOUT
-    player_url: str = DEFAULT_PLAYER_URL
-    app_url: str = DEFAULT_APP_URL
-    embed_url: str = DEFAULT_EMBED_URL
-    on_behalf_of: str | None = None
-    external_access_token: str | None = field(default=None, repr=False)
-    destination: str | None = None
-    price_input_video: Decimal | None = None
-    price_generated_short: Decimal | None = None
-    price_export: Decimal | None = None
-    poke_interval: float | None = None
-    first_poll: float | None = None
-    requests_per_second: float = REQUESTS_PER_SECOND
+    api_key: str = Field(repr=False)
+    connect_timeout: Seconds = 10.0
+    read_timeout: Seconds = 60.0
+    player_url: BaseUrl = DEFAULT_PLAYER_URL
+    app_url: BaseUrl = DEFAULT_APP_URL
+    embed_url: BaseUrl = DEFAULT_EMBED_URL
+    on_behalf_of: Annotated[str, AfterValidator(_header)] | None = None
+    external_access_token: str | None = Field(None, repr=False)
+    destination: Annotated[str, AfterValidator(_place)] | None = None
+    price_input_video: Price | None = None
+    price_generated_short: Price | None = None
+    price_export: Price | None = None
+    poke_interval: Seconds | None = None
+    first_poll: Seconds | None = None
+    requests_per_second: Annotated[float, BeforeValidator(_number), Field(ge=0.01, le=10_000)] = 50.0
 
     @classmethod
-    def read(cls, conn_id: str, conn: AirflowConnection) -> KlapConnection:
+    def read(cls, conn_id: str, conn: Any) -> KlapConnection:
         """
         Check an Airflow connection, and return its settings.
 
         Only the fields of the connection form are read from its Extra. In particular, no field becomes an HTTP header.
 
+        :param conn: the ``airflow.sdk.Connection``.
         :raises KlapConfigError: a setting is missing or wrong. The message names it.
         """
         if conn.conn_type != CONN_TYPE:
@@ -92,41 +104,19 @@ class KlapConnection:
                 f"The connection {conn_id!r} is of type {conn.conn_type!r}, so its password is not sent to Klap. Set "
                 f"klap_conn_id to a connection of type {CONN_TYPE!r}."
             )
-        extra = _parse_extra(conn_id, conn.extra)
-        key = (conn.password or "").strip()
-        if not key:
-            raise KlapConfigError(
-                f"The connection {conn_id!r} has no API key. Put the key from Klap into its Password field."
-            )
-        if len(key) < SHORTEST_SECRET:
-            raise KlapConfigError(
-                f"The API key of the connection {conn_id!r} (its Password) is incomplete: it has less than "
-                f"{SHORTEST_SECRET} characters. Copy the whole key from Klap."
-            )
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise KlapConfigError(
-                f"The API key of the connection {conn_id!r} (its Password) has characters that no key has. Copy the "
-                "key from Klap again."
-            )
-        return cls(
-            conn_id=conn_id,
-            api_url=api_url(conn.host, schema=conn.schema, port=conn.port),
-            api_key=key,
-            connect_timeout=_seconds(conn_id, extra, "connect_timeout", CONNECT_TIMEOUT),
-            read_timeout=_seconds(conn_id, extra, "read_timeout", READ_TIMEOUT),
-            player_url=str(extra.get("player_url") or DEFAULT_PLAYER_URL).rstrip("/"),
-            app_url=str(extra.get("app_url") or DEFAULT_APP_URL).rstrip("/"),
-            embed_url=str(extra.get("embed_url") or DEFAULT_EMBED_URL).rstrip("/"),
-            on_behalf_of=_user(conn_id, extra.get("on_behalf_of")),
-            external_access_token=_token(conn_id, extra.get("external_access_token")),
-            destination=_destination(conn_id, extra.get("destination")),
-            price_input_video=_price(conn_id, extra, "price_input_video"),
-            price_generated_short=_price(conn_id, extra, "price_generated_short"),
-            price_export=_price(conn_id, extra, "price_export"),
-            poke_interval=_seconds(conn_id, extra, "poke_interval", None),
-            first_poll=_seconds(conn_id, extra, "first_poll", None),
-            requests_per_second=_rate(conn_id, extra, "requests_per_second", REQUESTS_PER_SECOND),
-        )
+        extra = {name: value for name, value in _parse_extra(conn_id, conn.extra).items() if value not in (None, "")}
+        _require_token(conn_id, extra.get("external_access_token"))
+        own = {
+            "conn_id": conn_id,
+            "api_url": api_url(conn.host, schema=conn.schema, port=conn.port),
+            "api_key": _require_key(conn_id, conn.password),
+        }
+        try:
+            return cls.model_validate({**extra, **own})
+        except ValidationError as invalid:
+            problem = invalid.errors(include_url=False)[0]
+            name, reason = str(problem["loc"][0]), problem["msg"].removeprefix("Value error, ")
+            raise KlapConfigError(f"{name} of the connection {conn_id!r} is {extra[name]!r}. {reason}.") from None
 
     def acting_for(self, user: str | None) -> KlapConnection:
         """
@@ -136,19 +126,18 @@ class KlapConnection:
         :raises KlapInputError: ``user`` is not an id.
         """
         user = str(user or "").strip()
-        if not _fits_header(user):
+        try:
+            return self.model_copy(update={"on_behalf_of": _header(user)}) if user else self
+        except ValueError:
             raise KlapInputError(
                 f"on_behalf_of is {user!r}; it takes the id of a managed user. Nothing was sent to Klap."
-            )
-        return replace(self, on_behalf_of=user) if user else self
+            ) from None
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers of every API call."""
         headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
-        if self.on_behalf_of:
-            headers["X-On-Behalf-Of"] = self.on_behalf_of
-        return headers
+        return headers | ({"X-On-Behalf-Of": self.on_behalf_of} if self.on_behalf_of else {})
 
     @property
     def prices(self) -> Prices:
@@ -167,98 +156,45 @@ class KlapConnection:
         return (self.api_key, self.external_access_token) if self.external_access_token else (self.api_key,)
 
 
-DefaultT = TypeVar("DefaultT", float, None)
+def _require_key(conn_id: str, password: str | None) -> str:
+    """Return the API key. No error repeats it."""
+    key = (password or "").strip()
+    if not key:
+        raise KlapConfigError(
+            f"The connection {conn_id!r} has no API key. Put the key from Klap into its Password field."
+        )
+    if len(key) < SHORTEST_SECRET:
+        raise KlapConfigError(
+            f"The API key of the connection {conn_id!r} (its Password) is incomplete: it has less than "
+            f"{SHORTEST_SECRET} characters. Copy the whole key from Klap."
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise KlapConfigError(
+            f"The API key of the connection {conn_id!r} (its Password) has characters that no key has. Copy the "
+            "key from Klap again."
+        )
+    return key
 
 
-def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: DefaultT) -> float | DefaultT:
-    value = extra.get(name)
-    if value in (None, ""):
-        return default
-    seconds = _number(value)
-    if not 0 < seconds <= 3600:
-        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes seconds, up to 3600.")
-    return seconds
-
-
-def _rate(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
-    value = extra.get(name)
-    if value in (None, ""):
-        return default
-    rate = _number(value)
-    if not 0.01 <= rate <= 10_000:
-        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes 0.01 to 10000 per second.")
-    return rate
-
-
-def _number(value: Any) -> float:
-    """Return the number, or -1 for other values, because no range includes -1."""
-    try:
-        return float(str(value))
-    except ValueError:
-        return -1.0
-
-
-def _price(conn_id: str, extra: Mapping[str, Any], name: str) -> Decimal | None:
-    value = extra.get(name)
-    if value in (None, ""):
-        return None
-    try:
-        price = Decimal(str(value))
-        fits = 0 <= price <= 1000
-    except ArithmeticError:  # not a number, or NaN
-        fits = False
-    if not fits:
-        raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value!r}; it takes US dollars, 0 to 1000.")
-    return price
-
-
-def _token(conn_id: str, value: Any) -> str | None:
-    token = str(value or "").strip()
-    if 0 < len(token) < SHORTEST_SECRET:
+def _require_token(conn_id: str, token: Any) -> None:
+    """Check the token. No error repeats it."""
+    if token is not None and (not isinstance(token, str) or len(token.strip()) < SHORTEST_SECRET):
         raise KlapConfigError(
             f"external_access_token of the connection {conn_id!r} is incomplete: it has less than {SHORTEST_SECRET} "
             "characters. Copy the whole token from Klap."
         )
-    return token or None
-
-
-def _user(conn_id: str, value: Any) -> str | None:
-    user = str(value or "").strip()
-    if not _fits_header(user):
-        raise KlapConfigError(
-            f"on_behalf_of of the connection {conn_id!r} is {value!r}; it takes the id of a managed user."
-        )
-    return user or None
-
-
-def _destination(conn_id: str, value: Any) -> str | None:
-    destination = str(value or "").strip()
-    if destination and not destination.startswith("/") and not destination.partition("://")[2]:
-        raise KlapConfigError(
-            f"destination of the connection {conn_id!r} is {value!r}; it takes an absolute path or a URL such as "
-            "s3://conn_id@bucket/path."
-        )
-    return destination or None
-
-
-def _fits_header(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def _parse_extra(conn_id: str, extra: Any) -> Mapping[str, Any]:
     # Not conn.extra_dejson: it sends secrets to the supervisor, which blocks an event loop, and its async form is new
     # in Airflow 3.3.2. Airflow has masked the whole Extra already.
-    fields = extra  # some secrets backends return it parsed
-    if isinstance(extra, str):
-        try:
-            fields = json.loads(extra.strip() or "null")
-        except ValueError:
-            fields = extra
-    if fields is None:
-        return {}
-    if not isinstance(fields, dict):
-        raise KlapConfigError(
-            f"The Extra of the connection {conn_id!r} is not a JSON object. Write it as an object, such as "
-            '{"destination": "s3://conn_id@bucket/path"}, or leave it empty.'
-        )
-    return fields
+    try:
+        fields = json.loads(extra.strip() or "null") if isinstance(extra, str) else extra  # some backends return a dict
+    except ValueError:
+        fields = extra
+    if fields is None or isinstance(fields, dict):
+        return fields or {}
+    raise KlapConfigError(
+        f"The Extra of the connection {conn_id!r} is not a JSON object. Write it as an object, such as "
+        '{"destination": "s3://conn_id@bucket/path"}, or leave it empty.'
+    )

@@ -10,19 +10,19 @@ does not process it.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from klap_provider.files.network import use_connections
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
 
 
 class TooLateError(Exception):
-    """
-    The request was not sent, because its deadline has passed.
-
-    :param seconds: seconds since the deadline.
-    """
+    """The request was not sent, because its deadline passed some seconds ago."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -49,11 +49,7 @@ class DeadlineTLSConnection(DeadlineConnection, HTTPSConnection):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """
-    Send requests on connections that send nothing after a deadline.
-
-    :param until: the deadline, in seconds since the epoch.
-    """
+    """Send requests on connections that send nothing after a deadline, in seconds since the epoch."""
 
     def __init__(self, until: float) -> None:
         self._until = until
@@ -71,8 +67,4 @@ class DeadlineAdapter(HTTPAdapter):
     def _with_deadline(self, manager: PoolManager) -> PoolManager:
         deadline = {"until": self._until}
         plain, tls = type("Plain", (DeadlineConnection,), deadline), type("TLS", (DeadlineTLSConnection,), deadline)
-        manager.pool_classes_by_scheme = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("TLSPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
-        }
-        return manager
+        return use_connections(manager, plain, tls)

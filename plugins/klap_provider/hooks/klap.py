@@ -72,12 +72,7 @@ class KlapHook(HttpHook):
 
     @property
     def connection(self) -> KlapConnection:
-        """
-        The checked connection, with the managed user of this hook. It is read once.
-
-        :raises KlapConfigError: it is missing, has no key, or has a wrong setting.
-        :raises KlapInputError: ``on_behalf_of`` is not an id.
-        """
+        """The checked connection, with the managed user of this hook. It is read once."""
         return self.client.connection
 
     def get_conn(
