@@ -27,12 +27,9 @@ if TYPE_CHECKING:
 
 def require_allowed_address(field: str, address: str, allowed: Sequence[str] | None) -> None:
     """
-    Refuse an address that a run may not use. Sends no request to any storage.
-
-    Symbolic links in a local path are followed first.
+    Refuse an address that a run may not use. Symbolic links are followed. Sends no request to any storage.
 
     :param field: ``list_path``, ``source_video_url`` or ``destination``.
-    :param address: value of the field.
     :param allowed: prefixes that the Dag file allows. None: those of the configuration, see :func:`configured`.
     :raises KlapInputError: no prefix covers the address.
     """
@@ -86,7 +83,6 @@ def served_address(path: str) -> str:
     storage connection. Without that setting no file is sent. The allowlist of a Dag file does not count, because a Dag
     author is not an administrator of the API server. Sends no request to any storage. Symbolic links are followed.
 
-    :param path: the path that a task recorded.
     :raises KlapNotServedError: no prefix covers it.
     :raises KlapConfigError: a prefix is not an address.
     """

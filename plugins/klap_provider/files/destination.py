@@ -18,11 +18,8 @@ def is_local(destination: str) -> bool:
 
 def resolve_destination(destination: str | None, *, klap_conn_id: str) -> str:
     """
-    Return the destination of a run.
+    Return the destination of a run. If it is empty: ``klap_shorts`` in Airflow's home.
 
-    :param destination: destination of the run or else of the connection. Empty: ``klap_shorts`` in Airflow's home, if
-        all tasks run on one machine.
-    :param klap_conn_id: id of the Klap connection, for messages.
     :raises KlapInputError: the destination is empty, and tasks run on several machines or in containers, which do not
         share Airflow's home.
     """

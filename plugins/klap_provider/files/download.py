@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -27,8 +25,7 @@ CHUNK = 1024 * 1024
 LONGEST_TYPE = 100
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """
     Limits of a download.
 
@@ -46,8 +43,7 @@ class Limits:
     local: bool
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(NamedTuple):
     """Size in bytes and SHA-256 in hex of a downloaded file."""
 
     size: int
@@ -55,11 +51,7 @@ class Fetched:
 
 
 def stored(source: IO[bytes]) -> tuple[str, str | None]:
-    """
-    Read a stored video in constant memory.
-
-    :return: its SHA-256 in hex, and why it is not a complete MP4 file; None if it is.
-    """
+    """Return the SHA-256 of a stored video in hex, and why it is not a complete MP4 file; None if it is."""
     boxes, digest = BoxWalk(), hashlib.sha256()
     while chunk := source.read(CHUNK):
         boxes.feed(chunk)
@@ -79,24 +71,7 @@ def download(url: str, sink: IO[bytes], limits: Limits) -> Fetched:
     """
     deadline = time.monotonic() + limits.max_seconds
     try:
-        with _open(url, limits) as response, _closed_at(deadline, response):
-            if response.status_code != 200:
-                raise KlapDownloadError(
-                    f"{shown(url)} answered {response.status_code}. The next try gets a new address from Klap.",
-                    transient=True,
-                )
-            return _copy(response, sink, limits, deadline)
-    except (requests.RequestException, HTTPError) as failure:
-        if time.monotonic() >= deadline:
-            raise _too_slow(shown(url), limits) from None
-        raise KlapDownloadError(
-            f"The download of {shown(url)} was interrupted ({type(failure).__name__}).", transient=True
-        ) from None  # the text of the original error contains the signed address
-
-
-def _open(url: str, limits: Limits) -> requests.Response:
-    try:
-        return safe_request(
+        response = safe_request(
             "GET",
             url,
             local=limits.local,
@@ -105,8 +80,21 @@ def _open(url: str, limits: Limits) -> requests.Response:
             encrypted=True,
             longest=limits.max_seconds,
         )
+        with response, _closed_at(deadline, response):
+            if response.status_code != 200:
+                raise KlapDownloadError(
+                    f"{shown(url)} answered {response.status_code}. The next try gets a new address from Klap.",
+                    transient=True,
+                )
+            return _copy(response, sink, limits, deadline)
     except RefusedAddressError as refused:
         raise KlapDownloadError(str(refused), transient=False) from None
+    except (requests.RequestException, HTTPError) as failure:
+        if time.monotonic() >= deadline:
+            raise _too_slow(shown(url), limits) from None
+        raise KlapDownloadError(
+            f"The download of {shown(url)} was interrupted ({type(failure).__name__}).", transient=True
+        ) from None  # the text of the original error contains the signed address
 
 
 @contextmanager
@@ -132,33 +120,26 @@ def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline
     if announced is not None and announced > limits.max_bytes:
         raise _too_large(name, announced, limits)
     size, boxes, digest = 0, BoxWalk(), hashlib.sha256()
-    with ThreadPoolExecutor(1, thread_name_prefix="klap-sha256") as pool:
-        hashed = pool.submit(digest.update, b"")
-        # read1 returns what has arrived, so that the time limit holds for a slow server, too.
-        while chunk := response.raw.read1(CHUNK):
-            size += len(chunk)
-            boxes.feed(chunk)
-            if boxes.broken:
-                raise KlapDownloadError(
-                    f"{name} is not an MP4 video ({_content_type(response)}{_encoded(response)}): {boxes.broken}.",
-                    transient=True,
-                )
-            if size > limits.max_bytes:
-                raise _too_large(name, size, limits)
-            if time.monotonic() >= deadline:
-                raise _too_slow(name, limits, size)
-            hashed.result()  # a chunk is hashed while it is written and the next one arrives
-            hashed = pool.submit(digest.update, chunk)
-            sink.write(chunk)
+    # read1 returns what has arrived, so that the time limit holds for a slow server, too.
+    while chunk := response.raw.read1(CHUNK):
+        size += len(chunk)
+        boxes.feed(chunk)
+        if boxes.broken:
+            kind = writable(response.headers.get("Content-Type", "")[:LONGEST_TYPE]) or "no content type"
+            raise KlapDownloadError(f"{name} is not an MP4 video ({kind}): {boxes.broken}.", transient=True)
+        if size > limits.max_bytes:
+            raise _too_large(name, size, limits)
+        if time.monotonic() >= deadline:
+            raise _too_slow(name, limits, size)
+        digest.update(chunk)
+        sink.write(chunk)
     if time.monotonic() >= deadline:
         raise _too_slow(name, limits, size)
     problem = boxes.problem
     if boxes.is_open and announced is None and not response.raw.chunked:
         problem = "neither the server nor its last box has a length"
     if problem:
-        raise KlapDownloadError(
-            f"{name} is not a complete MP4 video ({size} bytes{_encoded(response)}): {problem}.", transient=True
-        )
+        raise KlapDownloadError(f"{name} is not a complete MP4 video ({size} bytes): {problem}.", transient=True)
     return Fetched(size, digest.hexdigest())
 
 
@@ -175,15 +156,3 @@ def _too_large(name: str, size: int, limits: Limits) -> KlapDownloadError:
         f"{name} has at least {size} bytes, but the limit is {limits.max_bytes}. To download it, raise max_bytes.",
         transient=False,
     )
-
-
-def _content_type(response: requests.Response) -> str:
-    return writable(response.headers.get("Content-Type", "")[:LONGEST_TYPE]) or "no content type"
-
-
-def _encoded(response: requests.Response) -> str:
-    """Return a note on a body that is encoded although the request did not allow it."""
-    encoding = response.headers.get("Content-Encoding", "").strip()
-    if encoding.lower() in ("", "identity"):
-        return ""
-    return f", sent with Content-Encoding {writable(encoding[:LONGEST_TYPE])} although the request allows only identity"

@@ -12,16 +12,19 @@ import ssl
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from klap_provider.errors import KlapConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from urllib3 import PoolManager
+    from urllib3.connection import HTTPConnection, HTTPSConnection
 
 T = TypeVar("T")
 
@@ -35,13 +38,11 @@ class OverdueError(Exception):
 
 def within(seconds: float, send: Callable[[], T]) -> T:
     """
-    Return the response of a request within a time limit.
+    Return the response of a request within a time limit. After that, the request continues in its thread.
 
     The timeout of requests restarts with each byte and does not cover DNS. A thread pool waits for its threads at the
     end of the process. So the request runs in a thread of its own.
 
-    :param seconds: the time limit.
-    :param send: sends the request. After the time limit, it continues in its thread.
     :raises OverdueError: the time limit has passed.
     """
     outcome: Future[T] = Future()
@@ -61,14 +62,17 @@ def within(seconds: float, send: Callable[[], T]) -> T:
         raise OverdueError from None
 
 
-@dataclass(frozen=True)
-class Route:
-    """
-    Trust store and proxy of requests to an address.
+def use_connections(manager: PoolManager, plain: type[HTTPConnection], tls: type[HTTPSConnection]) -> PoolManager:
+    """Let a pool manager of urllib3 create connections of the given classes, and return it."""
+    manager.pool_classes_by_scheme = {
+        "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("TLSPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+    }
+    return manager
 
-    :param trust_store: file or folder of the certificates that are trusted.
-    :param proxy: address of the proxy; None: no proxy.
-    """
+
+class Route(NamedTuple):
+    """File or folder of the certificates that are trusted, and the address of the proxy, for requests to an address."""
 
     trust_store: str
     proxy: str | None
@@ -89,12 +93,7 @@ def route_to(url: str) -> Route:
 
 
 def proxy_for(url: str) -> str | None:
-    """
-    Return the address of the proxy for requests to an address; None: no proxy.
-
-    :raises KlapConfigError: the proxy in the environment is invalid. The message does not repeat its address, which may
-        contain a password.
-    """
+    """Return the proxy for requests to an address; None: no proxy. Errors do not repeat its address and password."""
     named = select_proxy(url, get_environ_proxies(url))
     if not named:
         return None

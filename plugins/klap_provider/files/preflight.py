@@ -40,12 +40,7 @@ ANNOUNCED = ("drive.google.com", "drive.usercontent.google.com", "twitch.tv", "w
 
 
 class Finding(NamedTuple):
-    """
-    Result of a check.
-
-    :param problem: why there is certainly no video; None if there may be one.
-    :param doubt: why the address could not be checked; None if it was checked.
-    """
+    """Result of a check: why there is certainly no video, or why the address could not be checked."""
 
     problem: str | None = None
     doubt: str | None = None
@@ -56,7 +51,6 @@ def require_video(url: str, *, local: bool, warn: Callable[..., None]) -> None:
     Refuse an address that certainly has no video. Log a warning if it could not be checked.
 
     :param local: whether a host on this machine or in a private network may be requested.
-    :param warn: logs a warning.
     :raises KlapInputError: there is no video.
     """
     found = check_video(url, local=local)
@@ -70,22 +64,14 @@ def require_video(url: str, *, local: bool, warn: Callable[..., None]) -> None:
 
 
 def problems(urls: Mapping[str, bool]) -> dict[str, str]:
-    """
-    Return the URLs that certainly have no video, each with the reason.
-
-    :param urls: for each URL, whether a host on this machine or in a private network may be requested.
-    """
+    """Return the URLs that certainly have no video, and why. ``urls``: whether each may be in a private network."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         checks = {url: pool.submit(check_video, url, local=local) for url, local in urls.items()}
     return {url: problem for url, found in checks.items() if (problem := found.result().problem)}
 
 
 def check_video(url: str, *, local: bool) -> Finding:
-    """
-    Check whether there is a video at an address.
-
-    :param local: whether a host on this machine or in a private network may be requested.
-    """
+    """Check whether there is a video at an address. ``local``: whether a private network may be requested."""
     if urlsplit(url).scheme not in WEB:
         return _in_storage(url)
     if youtube_id(url):
@@ -94,20 +80,15 @@ def check_video(url: str, *, local: bool) -> Finding:
 
     from klap_provider.files.safe_http import RefusedAddressError, safe_request
 
-    found = Finding()
-    # Some servers answer only GET correctly, so GET decides if HEAD fails.
-    for method, headers in (("HEAD", {}), ("GET", ONE_BYTE)):
-        try:
-            response = safe_request(
-                method, url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=headers, longest=LONGEST
-            )
-            found = _finding(response)
-        except RefusedAddressError:
-            return Finding(doubt="its host, or the host of a redirect, is in a private network")
-        except requests.RequestException as failure:
-            found = Finding(doubt=type(failure).__name__)
-        if found == Finding():
-            break
+    try:
+        # Not HEAD, which some servers answer wrongly. The body is not read.
+        found = _finding(
+            safe_request("GET", url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=ONE_BYTE, longest=LONGEST)
+        )
+    except RefusedAddressError:
+        return Finding(doubt="its host, or the host of a redirect, is in a private network")
+    except requests.RequestException as failure:
+        return Finding(doubt=type(failure).__name__)
     if found.problem and host_of(url) in ANNOUNCED:
         return Finding(doubt=found.problem)
     return found

@@ -12,22 +12,20 @@ are local by their text are still refused.
 from __future__ import annotations
 
 import socket
-import string
 import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 import requests
 from airflow.sdk.log import mask_secret
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from klap_provider.api.addresses import is_local, is_loopback, is_public
 from klap_provider.api.redaction import secrets_in, shown
-from klap_provider.files.network import OverdueError, proxy_for, trust_store, within
+from klap_provider.files.network import OverdueError, proxy_for, trust_store, use_connections, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,7 +77,7 @@ def safe_request(
             if not response.is_redirect:
                 return response
             response.close()
-            url = urljoin(url, _location(response))
+            url = urljoin(url, requests.Session().get_redirect_target(response) or "")
         except OverdueError:
             raise requests.Timeout(f"no response within {longest:g} s") from None
         except requests.RequestException:  # some of these are also ValueErrors
@@ -87,20 +85,6 @@ def safe_request(
         except ValueError:
             raise RefusedAddressError(f"{shown(url)} redirects to an invalid address.") from None
     raise RefusedAddressError(f"More than {MAX_REDIRECTS} redirects, the last one to {shown(url)}.")
-
-
-def _location(response: requests.Response) -> str:
-    """
-    Return the address to which a response redirects.
-
-    requests decodes headers as Latin-1. Most servers send UTF-8, so the bytes are decoded as UTF-8. If that fails, they
-    are escaped, so that the next request has the same bytes.
-    """
-    octets = response.headers["location"].encode("latin-1", "replace")
-    try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError:
-        return quote(octets, safe=string.punctuation)
 
 
 def _require_allowed(url: str, *, local: bool, encrypted: bool) -> None:
@@ -161,17 +145,9 @@ class _HTTPSConnection(HTTPSConnection):
         return _connected(self, super()._new_conn)
 
 
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
 class _Adapter(HTTPAdapter):
     """Connects only to public hosts, or to a proxy of the environment."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        use_connections(self.poolmanager, _HTTPConnection, _HTTPSConnection)

@@ -33,13 +33,7 @@ _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """
-    A stored file.
-
-    :param path: its path.
-    :param size: size in bytes.
-    :param version: changes with the content.
-    """
+    """A stored file. ``version`` changes with its content."""
 
     path: ObjectStoragePath
     size: int
@@ -60,9 +54,8 @@ class StoredFile:
 
 def served_video(url: str) -> StoredFile:
     """
-    Return a delivered video that the API server may send.
+    Return a delivered video that the API server may send. Its path is not trusted: any task of any Dag can record one.
 
-    :param url: ``path`` that a task recorded. It is not trusted, because any task of any Dag can record a path.
     :raises KlapNotServedError: the API server's configuration does not allow the address, or the file is not an MP4.
     :raises KlapStorageError: see :func:`stored_file`.
     """
@@ -104,11 +97,7 @@ def _local_info(path: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[int]:
-    """
-    Open a regular local file without following symbolic links.
-
-    :raises FileNotFoundError: the file does not exist, is not a regular file, or its path has a symbolic link.
-    """
+    """Open a regular local file without following symbolic links. Any other path raises FileNotFoundError."""
     *folders, name = path.strip("/").split("/")
     at = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:

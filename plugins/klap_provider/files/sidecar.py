@@ -28,10 +28,6 @@ def read_sidecar(path: ObjectStoragePath) -> dict[str, Any]:
 
 
 def write_json(path: ObjectStoragePath, document: dict[str, Any], writer: Writer | None = None) -> None:
-    """
-    Write a JSON file. It appears only when it is complete.
-
-    :param writer: the try that writes it; None outside a task.
-    """
+    """Write a JSON file. It appears only when it is complete."""
     with atomic_file(path, writer) as sink:
         sink.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -25,7 +25,6 @@ def signed(url: str) -> str:
     """
     Return a signed web address, with which anybody can download the video for :data:`SIGNED_FOR` seconds. A secret.
 
-    :param url: such as ``s3://conn_id@bucket/talk.mp4``.
     :raises KlapInputError: the connection or its provider is missing, the storage cannot sign, or the URL is a folder.
     :raises KlapStorageError: the video does not exist, or the storage refuses access or fails.
     """

@@ -35,16 +35,11 @@ LONGEST_LIST = 5_000_000
 #: Name of the file that checks whether a destination is writable.
 WRITE_CHECK = ".klap-write-check"
 
-#: HTTP statuses of errors that a retry does not fix.
-NOT_THERE, REFUSED = (404,), (401, 403)
-
 
 def folder_at(destination: str, subfolder: str | None = None) -> ObjectStoragePath:
     """
-    Return the folder of a destination. Sends no request to the storage.
+    Return the folder of a destination, or one below it. Sends no request to the storage.
 
-    :param destination: a path or URL such as ``s3://aws_default@bucket/shorts``.
-    :param subfolder: folder below the destination.
     :raises KlapInputError: the destination is a relative path, or its scheme or connection is unknown.
     """
     if destination.startswith("/"):
@@ -65,7 +60,6 @@ def path_at(field: str, url: str) -> ObjectStoragePath:
     """
     Return the path object of a URL, with the file system of its connection.
 
-    :param field: parameter with the URL, for messages.
     :raises KlapInputError: the scheme or the connection is unknown.
     :raises KlapLookUpError: the secrets backend did not answer.
     """
@@ -104,7 +98,6 @@ def storage_errors(field: str, url: str, *, paid: bool = False) -> Iterator[None
     """
     Convert errors of a storage's library into errors that name the field.
 
-    :param field: parameter with the URL.
     :param paid: whether Klap was paid already. Then missing files and refused access are retried, too, so that the user
         can fix them in time.
     :raises KlapStorageError: the storage failed.
@@ -115,18 +108,14 @@ def storage_errors(field: str, url: str, *, paid: bool = False) -> Iterator[None
     except KlapError:
         raise
     except Exception as failure:
-        status = _status(failure)
-        if status in NOT_THERE:
-            raise KlapStorageError(
-                f"{field}: {url} does not exist ({describe(failure)}). Check its bucket and path.", transient=paid
-            ) from failure
-        if status in REFUSED:
-            raise KlapStorageError(
-                f"{field}: access to {url} was refused ({describe(failure)}). Check the credentials and their "
-                "permissions.",
-                transient=paid,
-            ) from failure
-        raise KlapStorageError(f"{field}: {url} failed ({describe(failure)}).", transient=True) from failure
+        problem, transient = f"{url} failed ({describe(failure)}).", True
+        match _status(failure):
+            case 404:
+                problem, transient = f"{url} does not exist ({describe(failure)}). Check its bucket and path.", paid
+            case 401 | 403:
+                advice = "Check the credentials and their permissions."
+                problem, transient = f"access to {url} was refused ({describe(failure)}). {advice}", paid
+        raise KlapStorageError(f"{field}: {problem}", transient=transient) from failure
 
 
 def _status(failure: BaseException | None) -> int | None:
@@ -163,10 +152,8 @@ def asset_uri(destination: str) -> str:
 
 def check_destination(destination: str) -> None:
     """
-    Write a small file to a destination, so that errors are found before anything is paid.
-
-    Only write permission is needed, as for a delivery. The file :data:`WRITE_CHECK` is deleted again. If that is not
-    allowed, the file stays, and the next check overwrites it.
+    Write a small file to a destination, and delete it if that is allowed, so that errors are found before anything is
+    paid. Only write permission is needed, as for a delivery.
 
     :raises KlapInputError: the destination is invalid.
     :raises KlapStorageError: the destination is not writable.
@@ -189,12 +176,7 @@ def size_of(path: ObjectStoragePath) -> int | None:
 
 @dataclass(frozen=True)
 class Writer:
-    """
-    The try of a task instance that writes files.
-
-    :param task_instance: Dag id, run id, task id and map index.
-    :param try_number: from 1.
-    """
+    """The try of a task instance that writes files."""
 
     task_instance: str
     try_number: int
@@ -206,11 +188,7 @@ class Writer:
 
 
 def part_name(name: str, writer: Writer | None) -> str:
-    """
-    Return the name of a file while it is incomplete. It contains the try, so that no other try writes to the file.
-
-    :param writer: the try; None outside a task, for a unique name.
-    """
+    """Return the name of a file while it is incomplete. Only this try writes to it. It is unique outside a task."""
     if writer is None:
         return f".klap-{uuid.uuid4().hex}.part"
     return f"{writer.prefix}{writer.try_number}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.part"
@@ -218,11 +196,7 @@ def part_name(name: str, writer: Writer | None) -> str:
 
 @contextmanager
 def atomic_file(path: ObjectStoragePath, writer: Writer | None = None) -> Iterator[IO[bytes]]:
-    """
-    Write a file that appears under its name only when the block ends without an error.
-
-    :param writer: the try that writes it; None outside a task.
-    """
+    """Write a file that appears under its name only when the block ends without an error."""
     with _uploaded(path) if path.protocol in OBJECT_STORES else _moved(path, writer) as sink:
         yield sink
 
@@ -246,13 +220,10 @@ def _moved(path: ObjectStoragePath, writer: Writer | None) -> Iterator[IO[bytes]
     """
     Write to a partial file, flush it to the disk, and rename it. Without the flush, a crash of the machine could leave
     an empty file under the final name.
-
-    Partial files of earlier tries of the same task instance are deleted first. If such a try still runs, its rename
-    fails. Partial files of other task instances stay, because these may still run.
     """
     fs, folder = path.fs, path.parent.path
     fs.makedirs(folder, exist_ok=True)
-    if writer is not None:
+    if writer is not None:  # if an earlier try still runs, its rename fails; other task instances are left alone
         _remove_earlier(fs, folder, writer)
     part = f"{folder.rstrip('/')}/{part_name(path.name, writer)}"
     try:
@@ -294,8 +265,6 @@ def text_at(field: str, path: str) -> str:
     """
     Return the content of a list. Errors do not repeat it.
 
-    :param field: parameter with the path, for messages.
-    :param path: absolute path, or a URL of Airflow's object storage.
     :raises KlapInputError: the file does not exist, is not text, or is too long; or its scheme is unknown.
     :raises KlapStorageError: the storage refuses access or fails.
     """
