@@ -934,7 +934,7 @@ def test_a_list_that_lacks_a_selected_short_is_polled_again(
     shorts = make_shorts(2)
     task = airflow(listing(shorts[0]["folder_id"], deferrable=False))
     first = task.run()
-    monkeypatch.setattr("klap_provider.rules.polling.MAX_LIST_INTERVAL", 0.2)
+    monkeypatch.setattr("klap_provider.rules.list_complete.MAX_LIST_INTERVAL", 0.2)
     klap.fault("GET", LIST, "status", code=200, body=shorts[:1])
 
     assert task.run() == first
