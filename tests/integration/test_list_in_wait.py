@@ -79,7 +79,7 @@ def test_the_wait_ends_when_two_polls_agree_and_the_list_is_then_taken_at_once(
     klap_task_id = submitted(klap)
     for shorts in (2, 4):
         klap.fault("GET", LIST, "partial_list", shorts=shorts)
-    ready = airflow(waiting(klap_task_id, **mode)).run()
+    ready = airflow(waiting(klap_task_id, poke_interval=INTERVAL / 2, **mode)).run()
     assert len(ready["listed_ids"]) == 5
     assert all(later - earlier > INTERVAL - 0.1 for earlier, later in pairwise(polls(klap)[:4]))
     assert len(polls(klap)) <= 6
