@@ -27,7 +27,6 @@ from klap_provider.rules.retry import Backoff
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
-    import ssl
     from types import TracebackType
 
     from typing_extensions import Self
@@ -140,20 +139,18 @@ class _Account:
     @classmethod
     async def read(cls, klap_conn_id: str) -> Self:
         connection = await aget_connection(klap_conn_id)
-        # In a thread, because reading the certificates would block the event loop for too long.
-        route, tls = await asyncio.to_thread(_route_and_tls, connection.api_url)
+        # In threads, because reading the certificates would block the event loop for too long.
+        route = await asyncio.to_thread(route_to, connection.api_url)
         timeout = aiohttp.ClientTimeout(
             total=connection.connect_timeout + connection.read_timeout,
             sock_connect=connection.connect_timeout,
             sock_read=connection.read_timeout,
         )
         # Not trust_env of aiohttp: it would also send the credentials for the host in ~/.netrc.
-        return cls(connection, route, {"timeout": timeout, "proxy": route.proxy, "allow_redirects": False, "ssl": tls})
-
-
-def _route_and_tls(url: str) -> tuple[Route, ssl.SSLContext]:
-    route = route_to(url)
-    return route, route.ssl_context()
+        options: dict[str, Any] = {"timeout": timeout, "proxy": route.proxy, "allow_redirects": False}
+        if "https://" in f"{connection.api_url} {route.proxy}":
+            options["ssl"] = await asyncio.to_thread(route.ssl_context)
+        return cls(connection, route, options)
 
 
 class _Client:
