@@ -73,6 +73,8 @@ TWO = [Row(2, TALK, {"name": "One", "limit": 5}), Row(3, "https://example.com/b.
         pytest.param(f"\ufeffurl,name,limit\n{TALK},One,5\nhttps://example.com/b.mp4,,\n", 2, id="byte order mark"),
         pytest.param(f"url,name,limit\r\n{TALK},One,5\r\nhttps://example.com/b.mp4,,\r\n", 2, id="Windows"),
         pytest.param(f"url,name,limit\r{TALK},One,5\rhttps://example.com/b.mp4,,\r", 2, id="old Macintosh"),
+        pytest.param(f"sep=;\nurl;name;limit\n{TALK};One;5\nhttps://example.com/b.mp4;;\n", 3, id="sep="),
+        pytest.param(f'\ufeff"sep=\t"\r\nurl\tname\tlimit\r\n{TALK}\tOne\t5\r\nhttps://example.com/b.mp4', 3, id="sep"),
         pytest.param(f'"URL";"Name";"Limit"\n"{TALK}";"One";"5"\n"https://example.com/b.mp4";"";""\n', 2, id="quotes"),
         pytest.param(f"name;limit;url\nOne;5; {TALK}\u200b\n;;https://example.com/b.mp4\n", 2, id="another order"),
     ],
@@ -85,9 +87,16 @@ def test_a_table_is_read_as_spreadsheets_write_it(text: str, first_line: int) ->
     assert [row.line for row in rows] == [first_line, first_line + 1]
 
 
-def test_a_cell_may_have_several_lines_and_a_row_is_counted_by_its_last() -> None:
+def test_a_cell_may_have_several_lines_and_a_row_is_counted_by_its_first() -> None:
     text = f'url,name\n{TALK},"One,\r\ntwo"\nhttps://example.com/b.mp4,\n'
-    assert read_csv(text, FORM) == [Row(3, TALK, {"name": "One,\ntwo"}), Row(4, "https://example.com/b.mp4")]
+    assert read_csv(text, FORM) == [Row(2, TALK, {"name": "One,\ntwo"}), Row(4, "https://example.com/b.mp4")]
+
+
+def test_a_comma_is_a_decimal_point_where_it_separates_nothing() -> None:
+    assert read_csv(f"url;min_virality_score;name\n{TALK};72,5;1,5\n", FORM) == [
+        Row(2, TALK, {"min_virality_score": 72.5, "name": "1,5"})
+    ]
+    assert read_csv(f'url,min_virality_score\n{TALK},"72,5"\n', FORM)[0].settings == {"min_virality_score": "72,5"}
 
 
 def test_what_is_not_of_the_fields_type_stays_as_it_is_for_the_field_to_refuse() -> None:
@@ -108,9 +117,9 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
         (f"url,source_video_url\n{TALK},{TALK}\n", "one column source_video_url"),
         (f"url,limits\n{TALK},1\n", "Column 2 of the list"),
         (f"url,limit,limit\n{TALK},1,2\n", "column limit twice"),
-        (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 of the list has a cell in a column without a name"),
-        (f"url,limit,,\n{TALK},1,,x\n", "Line 2 of the list has a cell in a column without a name"),
-        (f"url,,limit\n{TALK},x,1\n", "Line 2 of the list has a cell in a column without a name"),
+        (f"url,limit\n{TALK},1\n{TALK},1,2\n", "Line 3 of the list has 3 cells"),
+        (f"url,limit,,\n{TALK},1,,x\n", "Line 2 of the list has 4 cells, but the header names 2 columns"),
+        (f"url,,limit\n{TALK},x,1\n", "Line 2 of the list has 3 cells"),
         (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 of the list is not CSV"),
     ],
 )
@@ -130,10 +139,10 @@ def test_no_error_repeats_what_a_file_says(text: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ({"type": ["integer", "null"], "minimum": 1, "maximum": 120}, "integer, minimum 1, maximum 120"),
-        ({"type": ["null", "string"], "enum": [None, "en", "de"]}, "string, one of en, de"),
-        ({"type": "string", "enum": [*map(str, range(30))]}, f"string, one of {', '.join(map(str, range(20)))}, …"),
-        ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "string or boolean, pattern ^(yes|no)$"),
+        ({"type": ["integer", "null"], "minimum": 1, "maximum": 120}, "a whole number, at least 1, at most 120"),
+        ({"type": ["null", "string"], "enum": [None, "en", "de"]}, "text, one of en, de"),
+        ({"type": "string", "enum": [*map(str, range(30))]}, f"text, one of {', '.join(map(str, range(20)))}, …"),
+        ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "text or true or false, matching ^(yes|no)$"),
     ],
 )
 def test_what_a_field_takes_is_said_in_words(schema: dict[str, Any], said: str) -> None:
