@@ -37,7 +37,7 @@ help:
 	@echo "make screenshots  take the pictures of docs/"
 	@echo "make test-matrix  the tests on each supported Airflow; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make nightly      the suites that are too slow for continuous integration: browser, cluster, config, storage, managed, matrix, frozen, fuzz"
-	@echo "make dist         build sdist and wheel, check them, and run a Dag in a new environment"
+	@echo "make dist         build and check the package and the sandbox, and use each in a new environment"
 	@echo "make setup        create .venv"
 	@echo "make clean        delete .venv, caches and dist; keeps runs and videos"
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from klap_sandbox import api_routes, control_routes, page_routes
+from klap_sandbox import __version__, api_routes, control_routes, page_routes
 from klap_sandbox.fault_middleware import CONTROL, FaultMiddleware
 from klap_sandbox.settings import Settings
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 _ERROR_CODES = {
     400: "invalid_request",
     401: "unauthorized",
+    402: "insufficient_credits",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    429: "rate_limited",
 }
 
 
@@ -39,7 +41,14 @@ def make_app(state: SandboxState, sample: SampleVideo) -> FastAPI:
         yield
         await state.close()
 
-    app = FastAPI(title="Klap sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Klap sandbox",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.sandbox = state
     app.state.sample = sample
     for routes in (api_routes, control_routes, page_routes):

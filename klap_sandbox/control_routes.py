@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from fastapi import APIRouter
 
 from klap_sandbox.dependencies import StateDep
 from klap_sandbox.fault_middleware import CONTROL
 from klap_sandbox.faults import AnyFault
-from klap_sandbox.request_log import LoggedRequest
+from klap_sandbox.request_log import LoggedRequest, hash_key
+from klap_sandbox.responses import errors
 from klap_sandbox.settings import Settings
 from klap_sandbox.store import LedgerEntry
 
-router = APIRouter(prefix=CONTROL)
-Changes = Annotated[dict[str, Any] | None, Body()]
+router = APIRouter(prefix=CONTROL, responses=errors(422))
 
 
 @router.get("/ledger")
-async def get_ledger(state: StateDep) -> list[LedgerEntry]:
-    """Return each accepted POST that Klap would bill, oldest first."""
-    return list(state.store.ledger.values())
+async def get_ledger(state: StateDep, key: str | None = None) -> list[LedgerEntry]:
+    """Return each accepted POST that Klap would bill, oldest first; with ``key``, those with this API key."""
+    return [entry for entry in state.store.ledger.values() if key is None or entry.key_hash == hash_key(key)]
 
 
 @router.get("/requests")
-async def get_requests(state: StateDep) -> list[LoggedRequest]:
-    """Return each request outside ``/_sandbox``, oldest first."""
-    return list(state.request_log)
+async def get_requests(state: StateDep, key: str | None = None) -> list[LoggedRequest]:
+    """Return each request outside ``/_sandbox``, oldest first; with ``key``, those with this API key."""
+    return [entry for entry in state.request_log if key is None or entry.key_hash == hash_key(key)]
 
 
 @router.get("/faults")
-async def get_faults(state: StateDep) -> list[dict[str, Any]]:
+async def get_faults(state: StateDep) -> list[AnyFault]:
     """Return the active faults, with what is left of their counts."""
-    return [fault.model_dump(mode="json") for fault in state.faults]
+    return state.faults
 
 
 @router.post("/faults")
@@ -45,10 +43,10 @@ async def post_faults(faults: list[AnyFault], state: StateDep) -> dict[str, int]
 
 
 @router.delete("/faults")
-async def delete_faults(state: StateDep) -> dict[str, int]:
-    """Delete all faults. Those that jobs already have stay."""
-    state.faults.clear()
-    return {"faults": 0}
+async def delete_faults(state: StateDep, key: str | None = None) -> dict[str, int]:
+    """Delete all faults; with ``key``, those for this API key. Those that jobs already have stay."""
+    state.faults = [fault for fault in state.faults if key not in (None, fault.key)]
+    return {"faults": len(state.faults)}
 
 
 @router.get("/settings")
@@ -58,25 +56,15 @@ async def get_settings(state: StateDep) -> Settings:
 
 
 @router.post("/settings")
-async def post_settings(state: StateDep, changes: Changes = None) -> Settings:
+async def post_settings(state: StateDep, changes: Settings | None = None) -> Settings:
     """Change some settings."""
-    state.settings = _changed(state.settings, changes)
+    state.settings = state.settings.changed(changes)
     return state.settings
 
 
 @router.post("/reset")
-async def post_reset(state: StateDep, changes: Changes = None) -> Settings:
+async def post_reset(state: StateDep, changes: Settings | None = None) -> Settings:
     """Delete everything, and restore the settings of the start with these changes."""
-    settings = _changed(state.initial_settings, changes)
     state.reset()
-    state.settings = settings
-    return settings
-
-
-def _changed(settings: Settings, changes: dict[str, Any] | None) -> Settings:
-    try:
-        return settings.changed(changes or {})
-    except ValidationError as problem:
-        raise RequestValidationError(
-            [{**error, "loc": ("body", *error["loc"])} for error in problem.errors()]
-        ) from None
+    state.settings = state.initial_settings.changed(changes)
+    return state.settings

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, HTTPException, Request, Response
+from fastapi.security import HTTPBearer
 
 from klap_sandbox.faults import Fault
+from klap_sandbox.request_log import LoggedRequest
 from klap_sandbox.state import SandboxState
 from klap_sandbox.store import Project
 
 T = TypeVar("T")
-
 
 async def get_state(request: Request) -> SandboxState:
     """Return the sandbox's state."""
@@ -22,14 +24,17 @@ async def get_state(request: Request) -> SandboxState:
 StateDep = Annotated[SandboxState, Depends(get_state)]
 
 
-async def check_key(authorization: Annotated[str, Header()] = "") -> None:
-    """Accept any API key.
+async def check_key(request: Request, state: StateDep) -> None:
+    """Accept any API key, up to the rate limit.
 
-    :raises HTTPException: 401.
+    :raises HTTPException: 401, 429.
     """
-    scheme, _, key = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
+    entry: LoggedRequest = request.state.log_entry
+    if not entry.key_hash:
         raise HTTPException(401, "No API key: send the header 'Authorization: Bearer <key>'.")
+    if not state.is_within_rate(entry.key_hash):
+        limit = state.settings.rate_limit
+        raise HTTPException(429, f"More than {limit} requests in one second.", headers={"Retry-After": "1"})
 
 
 async def set_created_code(request: Request, response: Response, state: StateDep) -> None:
@@ -38,43 +43,61 @@ async def set_created_code(request: Request, response: Response, state: StateDep
         response.status_code = state.settings.created_code
 
 
-async def get_fault(request: Request) -> Fault | None:
-    """Return the fault that the endpoint has to apply."""
-    return getattr(request.state, "fault", None)
-
-
 async def get_base_url(request: Request) -> str:
     """Return the sandbox's address as the client wrote it, ending in a slash."""
     return str(request.base_url)
 
 
-async def get_user(
-    state: StateDep, user_id: Annotated[str | None, Header(alias="X-On-Behalf-Of")] = None
-) -> str | None:
-    """Return the id of the managed user that the request acts for.
+BaseUrlDep = Annotated[str, Depends(get_base_url)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request.
+
+    :param user: id of the managed user that the request acts for.
+    :param key_hash: of the API key.
+    :param fault: what the endpoint has to apply to this request.
+    """
+
+    user: str | None
+    key_hash: str
+    fault: Fault | None
+
+
+async def get_caller(
+    request: Request, state: StateDep, user_id: Annotated[str | None, Header(alias="X-On-Behalf-Of")] = None
+) -> Caller:
+    """Return who sent the request.
 
     :raises HTTPException: 403.
     """
     if user_id and user_id not in state.store.users:
         raise HTTPException(403, f"X-On-Behalf-Of: there is no managed user {user_id[:100]} here.")
-    return user_id or None
+    return Caller(user_id or None, request.state.log_entry.key_hash, getattr(request.state, "fault", None))
 
 
-FaultDep = Annotated["Fault | None", Depends(get_fault)]
-BaseUrlDep = Annotated[str, Depends(get_base_url)]
-UserDep = Annotated["str | None", Depends(get_user)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
-async def get_project(request: Request, state: StateDep, user: UserDep) -> Project:
+async def get_project(request: Request, state: StateDep, caller: CallerDep, project_id: str) -> Project:
     """Return the project in the request's path.
 
     :raises HTTPException: 404.
     """
-    path = request.path_params
-    return found(state.project(path.get("folder_id"), path["project_id"], user), "project", path["project_id"])
+    return found(state.project(request.path_params.get("folder_id"), project_id, caller.user), "project", project_id)
 
 
 ProjectDep = Annotated[Project, Depends(get_project)]
+
+
+async def _describe_folder_id(folder_id: str) -> None:
+    """Do nothing. The OpenAPI document has the parameter."""
+
+
+#: For the OpenAPI document only: check_key() checks the key, and get_project() reads the folder from the path.
+BEARER = Depends(HTTPBearer(auto_error=False, description="any text"))
+IN_FOLDER = Depends(_describe_folder_id)
 
 
 def found(thing: T | None, kind: str, thing_id: str) -> T:

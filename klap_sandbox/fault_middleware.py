@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from klap_sandbox import faults
-from klap_sandbox.request_log import MAX_TEXT, LoggedRequest
+from klap_sandbox.request_log import MAX_TEXT, LoggedRequest, bearer_key, hash_key
 from klap_sandbox.server import TRANSPORT
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class FaultMiddleware:
         if received["path"].startswith(API):
             scope = _api_scope(received, strict=self._state.settings.strict)
         path = scope["path"].removeprefix(API)
-        fault, self._state.faults = faults.match_fault(self._state.faults, received["method"], path)
-        entry = _log_entry(received, fault)
+        key = bearer_key(Headers(scope=received).get("authorization"))
+        fault, self._state.faults = faults.match_fault(self._state.faults, received["method"], path, key)
+        entry = _log_entry(received, fault, key)
         self._state.request_log.append(entry)
         scope.setdefault("state", {})["log_entry"] = entry
         await self._apply(fault, scope, receive, _log_response(send, entry))
@@ -104,7 +105,7 @@ def _api_scope(scope: Scope, *, strict: bool) -> Scope:
     return scope
 
 
-def _log_entry(scope: Scope, fault: Fault | None) -> LoggedRequest:
+def _log_entry(scope: Scope, fault: Fault | None, key: str | None) -> LoggedRequest:
     user = Headers(scope=scope).get("x-on-behalf-of")
     return LoggedRequest(
         method=scope["method"],
@@ -112,6 +113,7 @@ def _log_entry(scope: Scope, fault: Fault | None) -> LoggedRequest:
         query=scope["query_string"].decode("latin-1")[:MAX_TEXT],
         on_behalf_of=user[:MAX_TEXT] if user else None,
         at=time.time(),
+        key_hash=hash_key(key),
         fault=fault.action if fault else None,
     )
 

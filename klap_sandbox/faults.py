@@ -1,6 +1,6 @@
 """Faults: how the sandbox misbehaves on request, and which fault a request gets.
 
-A fault matches requests by method and by a regular expression on the path (without ``/v2``).
+A fault matches requests by method, by a regular expression on the path (without ``/v2``), and by API key.
 :mod:`klap_sandbox.fault_middleware` and the endpoints apply the faults.
 """
 
@@ -42,25 +42,25 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Fault(BaseModel):
-    """Which requests get the fault, and how often.
+    """Which requests get the fault, and how often."""
 
-    :param method: HTTP method, or ``*`` for any.
-    :param path: regular expression, searched for in the path without ``/v2``.
-    :param times: number of requests that get the fault; null = until the faults are deleted.
-    :param skip: number of matching requests that are handled normally first.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     method: Annotated[str, AfterValidator(str.upper)]
+    """HTTP method, or ``*`` for any"""
     path: Annotated[str, AfterValidator(_regular_expression)]
+    """regular expression, searched for in the path without ``/v2``"""
     times: int | None = Field(1, ge=1)
+    """number of requests that get the fault; null = until the faults are deleted"""
     skip: int = Field(0, ge=0)
+    """number of matching requests that are handled normally first"""
+    key: str | None = None
+    """API key of the requests; null = any key or none"""
     action: str
 
-    def matches(self, method: str, path: str) -> bool:
-        """Return whether a request with this method and path is meant."""
-        return self.method in ("*", method) and re.search(self.path, path) is not None
+    def matches(self, method: str, path: str, key: str | None) -> bool:
+        """Return whether a request with this method, path and API key is meant."""
+        return self.method in ("*", method) and self.key in (None, key) and re.search(self.path, path) is not None
 
 
 class Status(Fault):
@@ -234,14 +234,16 @@ AnyFault = Annotated[
 ]
 
 
-def match_fault(faults: Sequence[Fault], method: str, path: str) -> tuple[Fault | None, list[Fault]]:
+def match_fault(
+    faults: Sequence[AnyFault], method: str, path: str, key: str | None = None
+) -> tuple[AnyFault | None, list[AnyFault]]:
     """Find the fault that a request gets: the first that matches and has nothing left to skip.
 
     :returns: that fault or None, and the faults that remain for later requests.
     """
     remaining = list(faults)
     for index, fault in enumerate(faults):
-        if not fault.matches(method, path):
+        if not fault.matches(method, path, key):
             continue
         if fault.skip:
             remaining[index] = fault.model_copy(update={"skip": fault.skip - 1})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import imageio_ffmpeg  # type: ignore[import-untyped]  # it has no types
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +29,23 @@ class Probe:
     has_audio: bool
 
 
-class Ffmpeg:
-    """Runs at most ``MAX_PROCESSES`` at a time. Cancelling a run kills its process."""
+def find_ffmpeg() -> str | None:
+    """Return the path of ffmpeg: that of the extra ``rendering``, or else one on the ``PATH``."""
+    try:
+        import imageio_ffmpeg  # type: ignore[import-untyped]  # it has no types
+    except ImportError:
+        return shutil.which("ffmpeg")
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
-    def __init__(self) -> None:
+
+class Ffmpeg:
+    """Runs at most ``MAX_PROCESSES`` at a time. Cancelling a run kills its process.
+
+    :param program: path of ffmpeg.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._program = program
         self._slots = asyncio.Semaphore(MAX_PROCESSES)
 
     async def run(self, *arguments: str) -> None:
@@ -53,7 +65,7 @@ class Ffmpeg:
     async def _run(self, *arguments: str) -> tuple[int, str]:
         async with self._slots:
             process = await asyncio.create_subprocess_exec(
-                imageio_ffmpeg.get_ffmpeg_exe(),
+                self._program,
                 *("-hide_banner", "-nostdin", "-nostats", "-y"),
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -1,13 +1,13 @@
-"""Renderers: measure source videos and make clips, with ffmpeg or as a placeholder."""
+"""Renderers: measure source videos and make clips, with ffmpeg or not at all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from klap_sandbox.ffmpeg import FfmpegError
 from klap_sandbox.request_bodies import Watermark
-from klap_sandbox.sources import SAMPLE_SECONDS, SourceError, SourceLibrary, download
+from klap_sandbox.sources import PLACEHOLDER, SAMPLE_SECONDS, SourceError, SourceLibrary, download
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,14 +43,24 @@ class Rendered:
     remark: str | None = None
 
 
-class Renderer(Protocol):
-    """Measures source videos and makes clips."""
+class Renderer:
+    """Measures source videos and makes clips.
+
+    This one makes none: each source counts as ten minutes long, and each export is the same small MP4.
+    """
+
+    def __init__(self, sample: SampleVideo) -> None:
+        self._sample = sample
+
+    async def prepare(self) -> None:
+        """Prepare for the first request."""
 
     async def measure(self, source_url: str) -> Measurement:
         """Measure a source video.
 
         :raises SourceError: it cannot be fetched, or is not a video.
         """
+        return Measurement(SAMPLE_SECONDS if self._sample.is_at(source_url) else PLACEHOLDER_SECONDS, has_audio=True)
 
     async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
         """Make the clip ``name`` of a short.
@@ -58,15 +68,14 @@ class Renderer(Protocol):
         :raises SourceError: the source cannot be fetched.
         :raises FfmpegError: ffmpeg failed.
         """
+        return Rendered(PLACEHOLDER)
 
     async def source_file(self, source_url: str) -> Path | None:
         """Return the file of a source video; None if it is not fetched.
 
         :raises SourceError: the source cannot be fetched.
         """
-
-    async def prepare(self) -> None:
-        """Prepare for the first request."""
+        return await self._sample.file() if self._sample.is_at(source_url) else None
 
     def delete(self, name: str) -> None:
         """Delete the clip ``name``, if it exists."""
@@ -75,42 +84,7 @@ class Renderer(Protocol):
         """Stop all work."""
 
 
-class PlaceholderRenderer:
-    """Makes no clips: each source counts as ten minutes long, and each export is the same small MP4."""
-
-    def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo) -> None:
-        self._file = folder / "placeholder.mp4"
-        self._ffmpeg = ffmpeg
-        self._sample = sample
-
-    async def measure(self, source_url: str) -> Measurement:
-        """Return the sample's length, or ten minutes for any other URL."""
-        return Measurement(SAMPLE_SECONDS if self._sample.is_at(source_url) else PLACEHOLDER_SECONDS, has_audio=True)
-
-    async def render(self, request: VideoToVideo, short: Short, watermark: Watermark | None, name: str) -> Rendered:
-        """Return the small MP4."""
-        return Rendered(self._file)
-
-    async def source_file(self, source_url: str) -> Path | None:
-        """Return the sample; other videos are not fetched."""
-        return await self._sample.file() if self._sample.is_at(source_url) else None
-
-    async def prepare(self) -> None:
-        """Make the small MP4."""
-        await self._ffmpeg.run(
-            *("-f", "lavfi", "-i", "testsrc=s=108x192:r=10:d=1", "-f", "lavfi", "-i", "sine=duration=1"),
-            *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "32k"),
-            *("-movflags", "+faststart", str(self._file)),
-        )
-
-    def delete(self, name: str) -> None:
-        """Keep the small MP4."""
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class FfmpegRenderer:
+class FfmpegRenderer(Renderer):
     """
     Fetches sources, and makes clips when they are exported.
 
@@ -119,9 +93,9 @@ class FfmpegRenderer:
     """
 
     def __init__(self, folder: Path, ffmpeg: Ffmpeg, sample: SampleVideo, *, clips: Path | None = None) -> None:
+        super().__init__(sample)
         self._clips = clips or folder
         self._ffmpeg = ffmpeg
-        self._sample = sample
         self._library = SourceLibrary(folder, ffmpeg, sample)
         files = sorted(clips.glob("*.mp4"), key=lambda file: file.stat().st_mtime) if clips else []
         self._sizes = {file.stem: file.stat().st_size for file in files}

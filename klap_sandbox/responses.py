@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
 OWNER_ID = "5a0db0c5-0000-4000-8000-000000000000"
 """``author_id`` of jobs without a managed user."""
 ORGANIZATION_ID = "5a0db0c5-0000-4000-8000-000000000001"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with a field of the request; ``loc`` is its path."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class ErrorResponse(BaseModel):
+    """Why a request was refused. The setting ``errors`` decides which of these fields are sent."""
+
+    message: str | None = None
+    error_code: str | None = None
+    error: str | None = None
+    detail: str | list[FieldProblem] | None = None
+
+
+def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of these status codes for the OpenAPI document."""
+    return {code: {"model": ErrorResponse} for code in codes}
 
 
 class JobResponse(BaseModel):

@@ -48,14 +48,15 @@ class _Server(uvicorn.Server):
         self._on_start()
 
 
-def listen(port: int) -> socket.socket:
-    """Bind a port of the loopback interface; 0 = any free port.
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a port; 0 = any free port.
 
-    :raises OSError: the port is in use.
+    :param host: IPv4 address or name of an interface of this machine.
+    :raises OSError: the port is in use, or the host is none of this machine.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
+    listener.bind((host, port))
     return listener
 
 

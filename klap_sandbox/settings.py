@@ -52,15 +52,16 @@ class Settings(BaseModel):
     """whether exports without a watermark get Klap's own"""
     errors: Literal["message", "error", "detail", "none"] = "message"
     """field that holds the reason of an error; with detail, failed jobs use error_message"""
+    credits: int | None = Field(None, ge=0)
+    """number of paid requests that each API key can make; further ones get 402"""
+    rate_limit: int | None = Field(None, ge=1)
+    """number of API requests per second that each API key can make; further ones get 429 with Retry-After"""
     player: Literal["open", "login", "missing"] = "open"
     """/player/{project_id} shows the short, asks for a login, or returns 404"""
 
-    def changed(self, changes: dict[str, object]) -> Settings:
-        """Return these settings with some of them changed.
-
-        :raises pydantic.ValidationError: unknown name or invalid value.
-        """
-        return Settings.model_validate({**self.model_dump(), **changes})
+    def changed(self, changes: Settings | None) -> Settings:
+        """Return these settings with those changed that are set in ``changes``."""
+        return self.model_copy(update=changes.model_dump(exclude_unset=True)) if changes else self
 
     def error_fields(self, code: str, message: str, *, of_job: bool = False) -> dict[str, str]:
         """Return the response fields that explain an error.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from klap_sandbox.ffmpeg import Ffmpeg, Probe
 
+PLACEHOLDER = Path(__file__).with_name("placeholder.mp4")
+"""A video of one second, in place of videos that need ffmpeg."""
 SAMPLE_PATH = "/sample.mp4"
 SAMPLE_SECONDS = 80.0
 _FPS = 10
@@ -94,9 +95,12 @@ def length_of(url: str, probe: Probe) -> float:
 
 
 class SampleVideo:
-    """The sandbox's own video: moving colours, a counter of seconds, and a beep each second."""
+    """The sandbox's own video: moving colours, a counter of seconds, and a beep each second.
 
-    def __init__(self, folder: Path, ffmpeg: Ffmpeg, port: int) -> None:
+    :param ffmpeg: None = the sample is the placeholder.
+    """
+
+    def __init__(self, folder: Path, ffmpeg: Ffmpeg | None, port: int) -> None:
         self._file = folder / "sample.mp4"
         self._ffmpeg = ffmpeg
         self._port = port
@@ -115,6 +119,8 @@ class SampleVideo:
 
     async def file(self) -> Path:
         """Return the file. The first call makes it."""
+        if self._ffmpeg is None:
+            return PLACEHOLDER
         async with self._lock:
             if not self._file.exists():
                 draft = self._file.with_suffix(".draft.mp4")

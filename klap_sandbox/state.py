@@ -21,6 +21,7 @@ from klap_sandbox.store import READY, Export, Failure, Job, Project, Store, Task
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from klap_sandbox.faults import AnyFault
     from klap_sandbox.persistence import JobFolder
     from klap_sandbox.rendering import Renderer
     from klap_sandbox.settings import Settings
@@ -46,9 +47,28 @@ class SandboxState:
         self.settings = self.initial_settings = settings
         self._folder = folder
         self.store = folder.load() if folder else Store()
-        self.faults: list[Fault] = []
+        self.faults: list[AnyFault] = []
         self.request_log: deque[LoggedRequest] = deque(maxlen=MAX_REQUESTS)
         self._running: set[asyncio.Task[None]] = set()
+        self._recent: dict[str, deque[float]] = {}
+
+    def is_within_rate(self, key_hash: str) -> bool:
+        """Return whether an API key may make one more request in this second, and count the request if so."""
+        limit, now = self.settings.rate_limit, time.monotonic()
+        if limit is None:
+            return True
+        recent = self._recent.setdefault(key_hash, deque())
+        while recent and recent[0] <= now - 1:
+            recent.popleft()
+        if len(recent) >= limit:
+            return False
+        recent.append(now)
+        return True
+
+    def has_credits(self, key_hash: str) -> bool:
+        """Return whether an API key can pay for one more request."""
+        limit = self.settings.credits
+        return limit is None or limit > sum(entry.key_hash == key_hash for entry in self.store.ledger.values())
 
     def is_visible(self, job: Job, user: str | None) -> bool:
         """Return whether a request can see a job.
@@ -109,7 +129,7 @@ class SandboxState:
             if export.done_at is None:
                 self._start(export, partial(self._run_export, export))
 
-    def create_task(self, request: VideoToVideo, on_behalf_of: str | None) -> Task:
+    def create_task(self, request: VideoToVideo, on_behalf_of: str | None, key_hash: str) -> Task:
         """Create a task and start it."""
         now, shorts = time.time(), isinstance(request, VideoToShorts)
         task = Task(
@@ -119,6 +139,7 @@ class SandboxState:
             type="video-to-shorts" if shorts else "video-to-video",
             request=request,
             output_id=new_id(8 if shorts else 12),
+            key_hash=key_hash,
         )
         self._delete_files(self.store.add_task(task))
         self._save()
@@ -126,7 +147,7 @@ class SandboxState:
         return task
 
     def create_export(
-        self, request: ExportRequest, project: Project, folder_id: str | None, on_behalf_of: str | None
+        self, request: ExportRequest, project: Project, folder_id: str | None, on_behalf_of: str | None, key_hash: str
     ) -> Export:
         """Create an export and start it."""
         now = time.time()
@@ -137,6 +158,7 @@ class SandboxState:
             project=project,
             folder_id=folder_id,
             request=request,
+            key_hash=key_hash,
         )
         self._delete_files(self.store.add_export(export))
         self._save()
@@ -151,6 +173,7 @@ class SandboxState:
         self._save()
         self.faults.clear()
         self.request_log.clear()
+        self._recent.clear()
 
     async def close(self) -> None:
         """Cancel all jobs, and wait until they have stopped."""

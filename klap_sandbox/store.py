@@ -43,6 +43,7 @@ class Job:
 
     :param ready_at: end of the job's minimum duration.
     :param done_at: when its work ended; None = not yet.
+    :param key_hash: of the API key that paid for it.
     """
 
     created_at: float
@@ -52,6 +53,7 @@ class Job:
     done_at: float | None = None
     failure: Failure | None = None
     fault: JobFault | None = None
+    key_hash: str = ""
 
     def status(self, now: float) -> str:
         """Return the status at this time."""
@@ -139,6 +141,7 @@ class LedgerEntry:
     folder_id: str | None
     project_id: str | None
     on_behalf_of: str | None
+    key_hash: str = ""
 
 
 class Store:
@@ -220,6 +223,7 @@ class Store:
             folder_id=folder_id,
             project_id=project_id,
             on_behalf_of=job.on_behalf_of,
+            key_hash=job.key_hash,
         )
         return self._delete_oldest()
 

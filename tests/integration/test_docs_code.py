@@ -9,19 +9,20 @@ from __future__ import annotations
 import configparser
 import functools
 import inspect
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 from copy import copy
-from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 import yaml
 
+import klap_sandbox
 from klap_provider.files.allowlist import configured
 from klap_provider.hooks import KlapHook
 from klap_provider.rules.allowlist import SETTINGS, Location
@@ -172,15 +173,14 @@ def test_the_pytest_files_and_the_complete_example_are_a_suite_that_passes(tmp_p
     """The example runs on Airflow's own ``dag.test()``, from the submission to the manifest."""
     assert len(FILES) == 3
     for block in FILES:
-        code = block.code.replace("/path/to/the/checkout", str(ROOT))
-        code = code.replace('f"{CHECKOUT}/.venv/bin/python"', repr(sys.executable))
-        (tmp_path / block.code[2:].split("\n")[0]).write_text(code, encoding="utf-8")
+        (tmp_path / block.code[2:].split("\n")[0]).write_text(block.code, encoding="utf-8")
     [example] = [block for block in DAGS if 'DAG("my_shorts"' in block.code]
     shorts = tmp_path / "shorts"
     code = example.code.replace("/data/shorts", str(shorts)).replace("example.com", "talks.invalid")  # asks no network
     (tmp_path / "my_shorts.py").write_text(code, encoding="utf-8")
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
-    env["PYTHONPATH"] = os.pathsep.join((env["PYTHONPATH"], str(tmp_path), str(ROOT / "plugins")))
+    path = (env.get("PYTHONPATH"), tmp_path, ROOT, ROOT / "plugins")
+    env["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in path if folder)
 
     def run(*command: str) -> str:
         ended = subprocess.run(
@@ -189,8 +189,8 @@ def test_the_pytest_files_and_the_complete_example_are_a_suite_that_passes(tmp_p
         return ended.stdout + ended.stderr
 
     run("airflow", "db", "migrate")
-    said = run("pytest", "-q", "-p", "no:cacheprovider", str(tmp_path))
-    assert "2 passed" in said, said
+    said = run("pytest", "-q", "-p", "no:cacheprovider", "-p", "klap_sandbox.pytest_plugin", str(tmp_path))
+    assert "3 passed" in said, said
     [manifest] = shorts.glob("*/manifest.json")
     told = json.loads(manifest.read_text(encoding="utf-8"))
     assert len(told["delivered"]) == 3
@@ -228,12 +228,12 @@ def test_a_shell_block_has_commands_that_exist(
         match command:
             case ["make", target, *options]:
                 require_target(target, options)
-            case [".venv/bin/python", "-m", "klap_sandbox", *arguments]:
+            case [".venv/bin/python", "-m", "klap_sandbox", *arguments] | ["klap-sandbox", *arguments]:
                 require_sandbox(arguments)
             case ["pip", "install", what]:
-                extra = re.fullmatch(r"\.\[(\w+)\]", what)
-                assert extra
-                assert extra[1] in metadata("airflow-provider-klap").get_all("Provides-Extra")
+                require_installable(what)
+            case ["pip", "wheel", "--no-deps", "--wheel-dir", "dist", folder]:
+                assert (ROOT / folder / "pyproject.toml").is_file()
             case ["airflow", *arguments]:
                 from airflow.cli.cli_parser import get_parser
 
@@ -261,6 +261,14 @@ def require_sandbox(arguments: list[str]) -> None:
         _parser().parse_args(arguments)
 
 
+def require_installable(what: str) -> None:
+    if what.startswith("dist/"):
+        assert what == f"dist/klap_sandbox-{klap_sandbox.__version__}-py3-none-any.whl"
+        return
+    folder, _, extra = what.removesuffix("]").partition("[")
+    assert f"\n{extra} = [" in (ROOT / folder / "pyproject.toml").read_text(encoding="utf-8")
+
+
 def require_connection(assignment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, _, value = assignment.partition("=")
     conn = json.loads(value.replace("…", "0123456789abcdef"))
@@ -275,12 +283,15 @@ def require_connection(assignment: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 def require_request(arguments: list[str], klap: Sandbox) -> None:
     address = next(word for word in arguments if "/" in word and not word.startswith("Content-Type"))
-    body = json.loads(arguments[arguments.index("-d") + 1])
-    if "/_sandbox/" in address:
-        answer = requests.post(f"{klap.root}/_sandbox/{address.partition('/_sandbox/')[2]}", json=body, timeout=10)
+    body = json.loads(arguments[arguments.index("-d") + 1]) if "-d" in arguments else None
+    if address.startswith("http://127.0.0.1:8899/"):
+        headers = dict(value.split(": ") for flag, value in itertools.pairwise(arguments) if flag == "-H")
+        url = address.replace("http://127.0.0.1:8899", klap.root)
+        answer = requests.request("POST" if body else "GET", url, json=body, headers=headers, timeout=10)
         klap.clear_faults()
         assert answer.ok, answer.text
         return
+    assert body
     dag_id = re.fullmatch(r"\$AIRFLOW/api/v2/dags/(\w+)/dagRuns", address)
     assert dag_id, address
     assert body.keys() <= {"logical_date", "dag_run_id", "conf"}

@@ -306,6 +306,30 @@ def test_a_fault_that_makes_no_sense_is_refused_by_name(sandbox: Sandbox, wrong:
     assert named in answer.text
 
 
+def test_a_fault_for_a_key_leaves_other_keys_alone(sandbox: Sandbox) -> None:
+    other = {"Authorization": "Bearer kak_other"}
+    sandbox.fault("POST", TASKS, "status", code=500, times=None, key="kak_other")
+    assert post_task(sandbox).ok
+    assert sandbox.call("POST", "/tasks/video-to-shorts", json=BODY, headers=other).status_code == 500
+    sandbox.fault("GET", "^/exports$", "status", code=503, times=None)
+    sandbox.clear_faults(key="kak_other")
+    assert sandbox.call("POST", "/tasks/video-to-shorts", json=BODY, headers=other).ok
+    assert sandbox.call("GET", "/exports", headers=other).status_code == 503
+
+
+def test_the_records_of_one_key_can_be_read_alone_and_contain_no_key(sandbox: Sandbox) -> None:
+    other = {"Authorization": "Bearer kak_other"}
+    task = post_task(sandbox).json()
+    theirs = sandbox.call("POST", "/tasks/video-to-shorts", json=BODY, headers=other).json()
+    assert [[each["id"] for each in sandbox.ledger(key=key)] for key in (sandbox.api_key, "kak_other", None)] == [
+        [task["id"]],
+        [theirs["id"]],
+        [task["id"], theirs["id"]],
+    ]
+    assert [len(sandbox.requests("POST", key=key)) for key in ("kak_other", "kak_unused", None)] == [1, 0, 2]
+    assert "kak_" not in f"{sandbox.ledger()}{sandbox.requests()}"
+
+
 def test_control_requests_meet_no_faults(sandbox: Sandbox) -> None:
     sandbox.fault("*", "", "drop", times=None)
     assert sandbox.ledger() == []

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from klap_sandbox.process import FAST, SandboxProcess
 from tests.support.sandbox import REPOSITORY, Sandbox
 
 if TYPE_CHECKING:
@@ -94,7 +95,34 @@ def test_jobs_that_cannot_be_read_are_forgotten_and_not_in_the_way(tmp_path: Pat
         assert sandbox.ledger() == []
 
 
+def test_without_ffmpeg_it_says_so_and_serves_a_small_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "imageio_ffmpeg.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Sandbox(render=True) as sandbox:
+        task = sandbox.call("POST", "/tasks/video-to-video", json={"source_video_url": sandbox.sample}).json()
+        project = sandbox.outcome(f"/tasks/{task['id']}")["output_id"]
+        export = sandbox.call("POST", f"/projects/{project}/exports").json()
+        export = sandbox.outcome(f"/projects/{project}/exports/{export['id']}")
+        videos = [requests.get(url, timeout=5).content for url in (sandbox.sample, export["src_url"])]
+    assert videos[0] == videos[1]
+    assert videos[0][4:8] == b"ftyp"
+    assert "klap-sandbox[rendering]" in capfd.readouterr().err
+
+
+def test_with_host_it_listens_on_another_address(tmp_path: Path) -> None:
+    with SandboxProcess("--host", "127.0.0.2", *FAST) as sandbox:
+        assert sandbox.url.startswith("http://127.0.0.2:")
+        assert requests.get(sandbox.sample, timeout=5).ok
+        with pytest.raises(requests.ConnectionError):
+            requests.get(sandbox.root.replace("127.0.0.2", "127.0.0.1"), timeout=5)
+    refused = subprocess.run([*COMMAND, "--host", "192.0.2.1"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert "of 192.0.2.1 cannot be used" in refused.stderr
+
+
 def test_help_names_every_option() -> None:
     said = subprocess.run([*COMMAND, "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
-    for option in ("--port", "--task-seconds", "--export-seconds", "--no-render", "--keep", "--verbose"):
+    for option in ("--host", "--port", "--task-seconds", "--export-seconds", "--no-render", "--keep", "--verbose"):
         assert option in said.stdout

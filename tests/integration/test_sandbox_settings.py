@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import pytest
 import requests
@@ -31,6 +31,7 @@ WAYS = [
     (name, value)
     for name, setting in Settings.model_fields.items()
     for value in ((False, True) if isinstance(setting.default, bool) else get_args(setting.annotation))
+    if isinstance(setting.default, bool) or get_origin(setting.annotation) is Literal
 ]
 
 
@@ -217,6 +218,33 @@ def test_errors_are_worded_as_is_wished(sandbox: Sandbox) -> None:
         assert sandbox.call("POST", "/tasks/video-to-video").json()[words] == "unprocessable-entity"
     sandbox.reset(errors="none")
     assert sandbox.call("GET", "/tasks/x").content == b""
+
+
+def test_the_credits_of_a_key_run_out(sandbox: Sandbox) -> None:
+    sandbox.reset(credits=2)
+    project = sandbox.outcome(f"/tasks/{post_task(sandbox, 'video').json()['id']}")["output_id"]
+    assert sandbox.call("POST", "/tasks/video-to-video", json={}).status_code == 422, "costs nothing"
+    assert sandbox.call("POST", f"/projects/{project}/exports").ok
+    for refused in (post_task(sandbox), sandbox.call("POST", f"/projects/{project}/exports")):
+        assert (refused.status_code, refused.json()["error_code"]) == (402, "insufficient_credits")
+    assert len(sandbox.ledger()) == 2
+    assert sandbox.call("GET", "/exports").ok
+    assert post_task(sandbox, headers={"Authorization": "Bearer kak_other"}).ok
+    sandbox.set(credits=3)
+    assert post_task(sandbox).ok
+
+
+def test_the_rate_limit_holds_for_each_key_and_passes_after_the_time_in_retry_after(sandbox: Sandbox) -> None:
+    sandbox.reset(rate_limit=2)
+    before = time.monotonic()
+    answers = [sandbox.call("GET", "/exports") for _ in range(3)]
+    assert time.monotonic() - before < 1, "too slow for this test"
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert (answers[2].headers["Retry-After"], answers[2].json()["error_code"]) == ("1", "rate_limited")
+    assert sandbox.call("GET", "/exports", headers={"Authorization": "Bearer kak_other"}).ok
+    assert sandbox.call("GET", "/exports", headers={"Authorization": ""}).status_code == 401
+    time.sleep(int(answers[2].headers["Retry-After"]))
+    assert sandbox.call("GET", "/exports").ok
 
 
 def test_the_player_may_be_closed(sandbox: Sandbox) -> None:

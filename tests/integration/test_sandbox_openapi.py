@@ -1,0 +1,1 @@
+"""Schemathesis checks that the sandbox behaves as its own OpenAPI document describes."""
