@@ -117,12 +117,6 @@ async def get_folder_or_project(
     return [ProjectResponse.of(project, some_id, state.settings) for project in projects]
 
 
-@router.get("/projects/{folder_id}/{project_id}", **_options(404))
-async def get_short(folder_id: str, project: ProjectDep, state: StateDep) -> ProjectResponse:
-    """Return a short."""
-    return ProjectResponse.of(project, folder_id, state.settings)
-
-
 @router.post(_EXPORTS, dependencies=[IN_FOLDER], **_options(402, 404, created=ExportResponse))
 @router.post(_DIRECT_EXPORTS, **_options(402, 404, created=ExportResponse))
 async def post_export(
@@ -153,6 +147,13 @@ async def get_export(
     export = found(export if export and export.project is project else None, "export", export_id)
     apply_job_fault(export, caller.fault)
     return _current(state, export, base_url)
+
+
+# After the exports, so that a wrong method for /projects/{project_id}/exports is answered with their methods.
+@router.get("/projects/{folder_id}/{project_id}", **_options(404))
+async def get_short(folder_id: str, project: ProjectDep, state: StateDep) -> ProjectResponse:
+    """Return a short."""
+    return ProjectResponse.of(project, folder_id, state.settings)
 
 
 @router.get("/exports", **_options())

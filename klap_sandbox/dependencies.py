@@ -15,6 +15,7 @@ from klap_sandbox.store import Project
 
 T = TypeVar("T")
 
+
 async def get_state(request: Request) -> SandboxState:
     """Return the sandbox's state."""
     state: SandboxState = request.app.state.sandbox
