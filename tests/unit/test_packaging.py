@@ -55,7 +55,7 @@ def imported_modules(package: Path) -> set[str]:
     return {name for name in found if name not in sys.stdlib_module_names} - {package.name}
 
 
-@pytest.mark.parametrize(("package", "some"), zip(PACKAGES, ("airflow", "fastapi"), strict=True))
+@pytest.mark.parametrize(("package", "some"), [*zip(PACKAGES, ("airflow", "fastapi"), strict=True)])
 def test_each_module_that_a_package_imports_comes_with_a_declared_dependency(package: Path, some: str) -> None:
     modules = imported_modules(package)
     assert some in modules
