@@ -12,7 +12,7 @@ from klap_sandbox.responses import errors
 from klap_sandbox.settings import Settings
 from klap_sandbox.store import LedgerEntry
 
-router = APIRouter(prefix=CONTROL, responses=errors(422))
+router = APIRouter(prefix=CONTROL, responses=errors(400, 422))
 
 
 @router.get("/ledger")
