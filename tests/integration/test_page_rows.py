@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFERENCE = "__airflow_state_ref__"
-PAGES = ("videos", "shorts", "shorts?search=short", "payments", "spending?since=2026-11-01")
+PAGES = tuple(
+    f"{page}since=2026-10-01" for page in ("videos?", "shorts?", "shorts?search=short&", "payments?", "spending?")
+)
 #: What may stand in a row in place of what belongs there.
 ODD: list[Any] = [None, "text", 7, [], [1], {}, {"at": 7}, {"id": 1, "run": [], "at": None, "price": "free"}]
 

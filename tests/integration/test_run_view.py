@@ -248,7 +248,7 @@ def test_who_may_not_read_the_runs_of_a_dag_sees_nothing_of_their_conf(server: A
     assert len(found["details"]["shorts"]) == 3
     told = json.dumps(found)
     for page in ("videos", "payments", "shorts", "reviews"):
-        told += requests.get(f"{server.url}/klap/api/{page}", headers=server.token(USER), timeout=30).text
+        told += json.dumps(get(server, page))
     assert SETTINGS_HIDDEN in told
     of_the_dag = [each for each in get(server, "videos", limit=100)["videos"] if each["dag_id"] == SETTINGS_HIDDEN]
     assert [(each["name"], each["note"], each["by"]) for each in of_the_dag] == [
@@ -398,6 +398,6 @@ def test_rows_of_the_ledger_are_read_wherever_the_backend_keeps_them(kept: tuple
     row = short("a", DAG, RUN, 1, 50)
     (folder / "row").write_text(json.dumps(row["value"]))
     server.seed(rows=[{**row, "value": {"__airflow_state_ref__": str(folder / "row")}}])
-    found = requests.get(f"{server.url}/klap/api/shorts", headers=server.token(USER), timeout=30).json()
+    found = get(server, "shorts")
     assert [each["id"] for each in found["shorts"]] == ["a"]
     assert delivered_entry(DAG, RUN, "a") == row["key"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.airflow_internals.api_server import StateRow
+from klap_provider.airflow_internals.state_store import StateRow
 from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
 from klap_provider.xcoms import LEDGER
 

@@ -48,20 +48,22 @@ def main() -> None:
             session.add(DagModel(dag_id=dag_id, bundle_name="tests", fileloc=f"/dags/{dag_id}.py", is_stale=False))
             session.flush()
             session.add(TaskInletAssetReference(asset_id=ledger.id, dag_id=dag_id, task_id="submit"))
-        for run in said.get("runs", []):
+        for run in sorted(said.get("runs", []), key=lambda run: run["at"]):  # newer runs have greater ids
             at = datetime.fromisoformat(run["at"])
+            state = run.get("state", "success")
             made = DagRun(
                 dag_id=run["dag_id"],
                 run_id=run["run_id"],
                 run_type=DagRunType.MANUAL,
                 triggered_by=DagRunTriggeredByType(run.get("triggered_by", "ui")),
                 triggering_user_name=run.get("by"),
-                state=run.get("state", "success"),
+                state=state,
                 run_after=at,
                 queued_at=at,
                 start_date=at,
                 conf=run.get("conf", {}),
             )
+            made.end_date = at if state in ("success", "failed") else None
             session.add(made)
             for task in run.get("tasks", []):
                 session.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,17 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.airflow_internals.api_server import rows_of_asset
+from klap_provider.airflow_internals import state_store
+from klap_provider.airflow_internals.xcoms import newest_xcoms, xcoms
+from klap_provider.rules.ledger import delivered_keys, payment_keys
 from klap_provider.ui.facts import OF_A_RUN
-from klap_provider.xcoms import LIST_KEY, RETURN_KEY
+from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 KEYS = [("d", "r1"), ("d", "r2"), ("e", "r1")]
+DAYS = payment_keys("2026-11-01", "2026-11-30")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,8 @@ def session() -> Iterator[Session]:
     for model in (DagRun, DagRunNote, TaskInstance, XComModel, HITLDetail, AssetModel, AssetStateStoreModel):
         model.__table__.create(engine)
     with Session(engine) as opened:
+        opened.add(AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={}))
+        opened.flush()
         yield opened
 
 
@@ -71,8 +75,11 @@ def plans(session: Session, ask: Callable[[Session], Any]) -> list[str]:
         lambda session: database.instances(session, KEYS, OF_A_RUN, state="awaiting_input"),
         lambda session: database.instances_in_state(session, ["d", "e"], "ReviewShortsOperator", "awaiting_input"),
         lambda session: database.questions(session, ["00000000-0000-0000-0000-000000000001"] * 2),
-        lambda session: database.xcoms(session, [1, 2, 3], (RETURN_KEY,), task_ids=["a", "b"]),
-        lambda session: database.xcoms_of_key(session, ["d", "e"], LIST_KEY),
+        lambda session: database.newest_keys(session, ["d", "e"], limit=25),
+        lambda session: xcoms(session, [1, 2, 3], (RETURN_KEY,), task_ids=["a", "b"]),
+        lambda session: newest_xcoms(session, ["d", "e"], LIST_KEY, limit=50),
+        lambda session: state_store.rows(session, LEDGER, keys=["export.a.0"]),
+        lambda session: state_store.rows(session, LEDGER, ranges=[DAYS], run_ids=["r1"]),
     ],
 )
 def test_no_statement_reads_a_whole_table(session: Session, ask: Callable[[Session], Any]) -> None:
@@ -81,29 +88,49 @@ def test_no_statement_reads_a_whole_table(session: Session, ask: Callable[[Sessi
     assert any("INDEX" in step for step in found)
 
 
-def test_no_statement_has_more_values_than_a_database_takes(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_runs_of_a_dag_are_found_without_sorting_all_of_them(session: Session) -> None:
+    [step] = plans(session, lambda opened: database.newest_keys(opened, ["d"], limit=25))
+    assert "INDEX" in step
+
+
+def test_runs_are_found_by_their_ids_and_not_among_all_runs_of_a_dag(session: Session) -> None:
+    steps = plans(session, lambda opened: database.runs(opened, KEYS))
+    assert len([step for step in steps if "(dag_id=? AND run_id=?)" in step]) == 2
+    [step, *_] = plans(session, lambda opened: database.runs_with_prefix(opened, "d", "more__task01__", limit=50))
+    assert "(dag_id=? AND run_id>?)" in step
+
+
+def test_rows_of_the_ledger_are_found_by_the_range_of_their_keys(session: Session) -> None:
+    delivered = [delivered_keys("d", f"r{number}") for number in range(150)]
+    steps = plans(session, lambda opened: state_store.rows(opened, LEDGER, ranges=delivered))
+    ranges = [step for step in steps if "asset_state_store" in step]
+    assert len(ranges) == 150
+    assert all("(asset_id=? AND key>? AND key<?)" in step for step in ranges)
+    for skip in (0, 5000):
+        step = plans(session, lambda opened, skip=skip: state_store.last_key(opened, LEDGER, DAYS, skip=skip))[-1]
+        assert "COVERING INDEX" in step
+        assert "(asset_id=? AND key>? AND key<?)" in step
+
+
+def test_no_statement_has_more_values_than_a_database_takes(session: Session) -> None:
     counts: list[int] = []
 
     def note(_connection: Any, _cursor: Any, _statement: str, parameters: Any, *_: Any) -> None:
         counts.append(len(parameters))
 
-    @contextlib.contextmanager
-    def create_session() -> Iterator[Session]:
-        yield session
-
-    monkeypatch.setattr("airflow.utils.session.create_session", create_session)
     many = [str(uuid.UUID(int=number)) for number in range(2500)]
     event.listen(session.get_bind(), "before_cursor_execute", note)
     try:
-        rows_of_asset("ledger", keys=many)
-        rows_of_asset("ledger", prefix="paid.", run_ids=many)
+        state_store.rows(session, LEDGER, keys=many)
+        state_store.rows(session, LEDGER, ranges=[DAYS], run_ids=many)
+        state_store.rows(session, LEDGER, ranges=[delivered_keys("d", run_id) for run_id in many])
         database.questions(session, many)
         database.runs(session, [("d", run_id) for run_id in many])
         database.instances(session, [("d", run_id) for run_id in many], OF_A_RUN)
-        database.xcoms(session, range(2500), (RETURN_KEY,))
+        xcoms(session, range(2500), (RETURN_KEY,))
     finally:
         event.remove(session.get_bind(), "before_cursor_execute", note)
-    assert len(counts) == 6 * 3
+    assert len(counts) == 2 * (1 + 3) + (1 + 25) + 4 * 3
     assert max(counts) < 1100
 
 

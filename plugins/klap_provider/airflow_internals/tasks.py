@@ -1,4 +1,11 @@
-"""For workers and the triggerer: runs, stores, secrets backends, results and statistics."""
+"""
+For workers and the triggerer: runs, secrets backends, results and statistics.
+
+Imports are inside the functions, so that the parse of a Dag file does not pay for them.
+
+Why: ``airflow.sdk`` has no public function for this, or the public one is not enough, as the function says. When it
+moves: see ``airflow.sdk.execution_time.task_runner``, or what the function names.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +15,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-#: Default for a row that does not exist, different from any stored value.
-NO_ROW: Any = object()
-
-#: The key with which Airflow marks a reference in place of a value (``sdk/execution_time/context.py``).
-REFERENCE = "__airflow_state_ref__"
 
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
@@ -29,7 +31,6 @@ def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> b
     (apache/airflow#66905). When it moves: see what that operator raises (``DagRunTriggerException``) and what
     ``task_runner`` sends for it.
     """
-    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
@@ -45,11 +46,8 @@ def is_paused(ti: Any, dag_id: str) -> bool | None:
     """
     Return whether a Dag is paused; None if it does not exist.
 
-    Why: ``ti.get_dag`` is public, but not its error for a missing Dag. When it moves: see what
-    ``task_runner.RuntimeTaskInstance.get_dag`` raises.
+    Why: ``ti.get_dag`` is public, but not its error for a missing Dag.
     """
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
     try:
         return bool(ti.get_dag(dag_id).is_paused)
     except AirflowRuntimeError as fault:
@@ -62,10 +60,8 @@ def run_state(dag_id: str, run_id: str) -> str | None:
     """
     Return the state of a Dag run; None if it does not exist.
 
-    Why: ``ti.get_dagrun_state`` is public, but not its error for a missing run. When it moves: see the route
-    ``dag-runs/{dag_id}/{run_id}/state`` of the execution API.
+    Why: ``ti.get_dagrun_state`` is public, but not its error for a missing run.
     """
-    from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetDagRunState
 
@@ -76,12 +72,7 @@ def run_state(dag_id: str, run_id: str) -> str | None:
 
 
 async def arun_state(dag_id: str, run_id: str) -> str | None:
-    """
-    Return the state of a Dag run, in the triggerer; None if it does not exist.
-
-    Why: there is no public async function. When it moves: see ``DagStateTrigger`` of the standard provider.
-    """
-    from airflow.sdk.exceptions import AirflowRuntimeError
+    """Return the state of a Dag run, in the triggerer; None if it does not exist."""
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetDagRunState
 
@@ -92,12 +83,6 @@ async def arun_state(dag_id: str, run_id: str) -> str | None:
 
 
 def _state_in(answer: Any) -> str | None:
-    """
-    Return the state in a response; None if the run does not exist.
-
-    Why: see :func:`run_state`. When it moves: likewise.
-    """
-    from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time.comms import ErrorResponse
 
     if not isinstance(answer, ErrorResponse):
@@ -108,22 +93,14 @@ def _state_in(answer: Any) -> str | None:
 
 
 def run_address(dag_id: str, run_id: str) -> str:
-    """
-    Return the address of a run in Airflow's UI.
-
-    Why: there is no public function. When it moves: see what ``TriggerDagRunLink`` of the standard provider imports.
-    """
+    """Return the address of a run in Airflow's UI."""
     from airflow.utils.helpers import build_airflow_dagrun_url
 
     return build_airflow_dagrun_url(dag_id=dag_id, run_id=run_id)
 
 
 def is_unmapped(operator: Any) -> bool:
-    """
-    Return whether an operator was created from a mapped operator, so that its arguments may be results of tasks.
-
-    Why: there is no public attribute. When it moves: see what ``MappedOperator.unmap`` passes to the operator.
-    """
+    """Return whether an operator was created by ``MappedOperator.unmap``: its arguments may be results of tasks."""
     return bool(operator._BaseOperator__from_mapped)
 
 
@@ -138,90 +115,6 @@ def argument_in_dag_file(operator: Any, name: str, default: Any) -> Any:
     """
     mapped = operator.dag.task_dict.get(operator.task_id)
     return getattr(mapped, "partial_kwargs", {}).get(name, operator.dag.default_args.get(name, default))
-
-
-def asset_store(name: str) -> AssetStore:
-    """
-    Return the state store of an asset.
-
-    Why: ``context["asset_state_store"]`` has only the inlets and outlets of tasks that are not mapped. When it moves:
-    see how that accessor is created.
-    """
-    return AssetStore(name)
-
-
-class AssetStore:
-    """
-    The state store of an asset. An unreadable row is never reported as missing.
-
-    With ``[workers] state_store_backend``, Airflow's database has references, and the values are stored elsewhere.
-    Airflow's accessor returns None for a value that is lost there, and the reference itself if no backend is
-    configured.
-
-    Why: see :func:`asset_store`. When it moves: see what the accessor's ``get`` returns for a reference.
-
-    :param name: name of the asset.
-    """
-
-    def __init__(self, name: str) -> None:
-        from airflow.sdk.execution_time.context import AssetStateStoreAccessor
-
-        self._name = name
-        self._rows: Any = AssetStateStoreAccessor(name=name)
-
-    def get(self, key: str) -> Any:
-        """
-        Return the value of a row; None if the row does not exist.
-
-        :raises LookupError: the row exists, but its value cannot be read.
-        """
-        problem = "its value is missing"
-        try:
-            value = self._rows.get(key, default=NO_ROW)
-        except ValueError as fault:  # an incomplete value, or a backend that cannot be loaded
-            value, problem = None, f"its value cannot be read ({fault})"
-        if value is NO_ROW:
-            return None
-        if value is None:
-            raise LookupError(
-                f"The row {key!r} of the asset {self._name} exists, but {problem}. Restore the value in the storage of "
-                "[workers] state_store_backend, then clear the task. Only if you know that nothing was paid for under "
-                f"this row, delete it in Airflow's UI under Assets, {self._name}, State Store."
-            )
-        if isinstance(value, dict) and REFERENCE in value:
-            raise LookupError(
-                f"The row {key!r} of the asset {self._name} was written with a [workers] state_store_backend that is "
-                "not configured on this worker. Configure the same backend on every worker, then clear the task."
-            )
-        return value
-
-    def set(self, key: str, value: Any) -> None:
-        """Write or overwrite a row."""
-        self._rows.set(key, value)
-
-    def delete(self, key: str) -> None:
-        """Delete a row, if there is one."""
-        self._rows.delete(key)
-
-
-def has_asset(alias: str, uri: str) -> bool:
-    """
-    Return whether an event of an asset was ever recorded through an alias.
-
-    Why: Airflow creates the asset and links it to the alias with the first event. If two tasks record the first event
-    at the same time, both create it, and the API server sets the second task to failed after it succeeded, without a
-    retry or a log line (3.3.2, 3.4.0b2). There is no public way to check for the asset. When it moves: see whether
-    ``register_asset_changes_in_db`` of ``TaskInstance`` still adds an ``AssetModel`` without a check. If not, delete
-    this function and the wait for the first event.
-    """
-    from airflow.sdk.exceptions import AirflowRuntimeError
-    from airflow.sdk.execution_time import task_runner
-    from airflow.sdk.execution_time.comms import AssetsByAliasResult, ErrorResponse, GetAssetsByAlias
-
-    answer = task_runner.SUPERVISOR_COMMS.send(GetAssetsByAlias(alias_name=alias))
-    if isinstance(answer, ErrorResponse):
-        raise AirflowRuntimeError(answer)
-    return isinstance(answer, AssetsByAliasResult) and any(asset.uri == uri for asset in answer.assets)
 
 
 def can_end_in_triggerer(task: Any) -> bool:
@@ -313,7 +206,6 @@ def unresponsive_backend(conn_id: str) -> str | None:
     cannot be detected here. When it moves: see how ``_get_connection`` of ``airflow.sdk.execution_time.context``
     handles errors of a backend.
     """
-    from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
     from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
@@ -338,7 +230,7 @@ def execute_part(operator: Any, context: Any) -> Any:
     Execute an operator as a part of another operator's task.
 
     Why: Airflow logs a warning for each ``execute`` that its task runner does not call itself, and refuses it where
-    ``allow_nested_operators`` is off. When it moves: see ``ExecutorSafeguard``.
+    ``allow_nested_operators`` is off.
     """
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
@@ -353,8 +245,7 @@ def failed_in_triggerer(next_method: str) -> bool:
     """
     Return whether a task is resumed because its trigger failed or exceeded the timeout of the deferral.
 
-    Why: Airflow has no callback for it, only a special value of ``next_method``. When it moves: see
-    ``BaseOperator.resume_execution``.
+    Airflow has no callback for it, only a special value of ``next_method``, see ``BaseOperator.resume_execution``.
     """
     from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 
@@ -365,8 +256,7 @@ def statistics() -> Any:
     """
     Return Airflow's metrics client, with ``incr`` and ``timing``.
 
-    Why: ``airflow.stats`` is deprecated and imports the whole core. Its replacement is not public. When it moves: see
-    what ``task_runner`` of ``airflow.sdk`` uses.
+    Why: ``airflow.stats`` is deprecated and imports the whole core.
     """
     from airflow.sdk.observability import stats
 

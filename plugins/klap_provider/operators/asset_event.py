@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.sdk import Asset, AssetAlias
 
-from klap_provider.airflow_internals.tasks import asset_store, has_asset
+from klap_provider.airflow_internals.asset_store import AssetStore, has_asset
 from klap_provider.rules.claim import Claim
 from klap_provider.rules.ledger import VERSION, event_entry
 from klap_provider.xcoms import LEDGER
@@ -49,7 +49,7 @@ def record(context: Context, alias: str, destination: str, event: ShortsEvent) -
 
 def _wait_for_first_event(alias: str, uri: str) -> None:
     """Work around the defect of Airflow that :func:`has_asset` describes. Delete both together."""
-    store, entry = asset_store(LEDGER), event_entry(alias, uri)
+    store, entry = AssetStore(LEDGER), event_entry(alias, uri)
     if store.get(entry) is not None:  # has_asset reads all assets of the alias, and their number grows
         return
     claim = Claim(store, entry, uuid.uuid4().hex)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
-from klap_provider.airflow_internals.tasks import asset_store
+from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.operators.base import KlapOperator
 from klap_provider.xcoms import LEDGER
 
@@ -53,7 +53,7 @@ class _Ledger:
     """The ledger in Airflow's asset store. Failed writes are retried, because a row can have the id of a paid job."""
 
     def __init__(self) -> None:
-        self._store = asset_store(LEDGER)
+        self._store = AssetStore(LEDGER)
 
     def get(self, name: str) -> Any:
         return self._store.get(name)

@@ -47,6 +47,9 @@ SHARED = ("export.", "request.")
 #: Default of the seconds that a sender waits for a response.
 RESPONSE_WITHIN = 70.0
 
+#: Sorts after the last part of every key, in any collation.
+_AFTER_ALL = "z" * 60
+
 _PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
 
 
@@ -272,6 +275,17 @@ def delivered_entry(dag_id: str, run_id: str, project_id: str) -> str:
 def payment_key(submitted_at: str, attempt_id: str) -> str:
     """Return the key of a payment. It starts with the date."""
     return f"{PAID}.{submitted_at[:10]}.{_part(attempt_id)}"
+
+
+def payment_keys(since: str, until: str) -> tuple[str, str]:
+    """Return a key before and a key after those of all payments of some UTC days, ``YYYY-MM-DD``."""
+    return f"{PAID}.{since}", f"{PAID}.{until}.{_AFTER_ALL}"
+
+
+def delivered_keys(dag_id: str, run_id: str) -> tuple[str, str]:
+    """Return a key before and a key after those of all shorts that a run delivered."""
+    prefix = f"{DELIVERED}.{_hash(dag_id, run_id)}."
+    return prefix, f"{prefix}{_AFTER_ALL}"
 
 
 def event_entry(alias: str, uri: str) -> str:

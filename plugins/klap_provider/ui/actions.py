@@ -41,7 +41,7 @@ def export_more(
         ("GET", "RUN", "read Dag runs"),
         ("GET", "XCOM", "read XComs"),
     ):
-        if not permitted(user, [dag_id], method, entity):
+        if not permitted(user, [dag_id], entity, method=method):
             raise HTTPException(403, f"You need the permission to {permission} of the Dag {dag_id}.")
     with database.reading() as session:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))

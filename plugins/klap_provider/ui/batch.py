@@ -21,7 +21,7 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
 
     :param runs: the runs of its videos, as :func:`klap_provider.ui.run_list.rows_of` returns them.
     :return: ``{"ended": bool, "problem": str | None, "videos": [{"dag_id", "run_id", "line", "name", "state", "error",
-        "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}], "duplicates": int}``.
+        "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}]}``.
         ``problem`` is the error of the list as a whole.
     """
     if not facts.all(OF_A_BATCH):
@@ -51,8 +51,6 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
                 "estimated": run["estimated"],
             }
         )
-    unlisted = summary or list_facts
-    duplicates = unlisted.get("duplicates")
     return {
         "ended": facts.has_ended or is_over(summarize),
         "problem": problem if read_list is not None and read_list.state == "failed" else None,
@@ -63,7 +61,6 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
                 "source_video_url": text(each.get("source_video_url")) or "",
                 "reason": text(each.get("reason")) or "",
             }
-            for each in items(unlisted.get("left_out"))
+            for each in items((summary or list_facts).get("left_out"))
         ],
-        "duplicates": duplicates if isinstance(duplicates, int) else 0,
     }

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.airflow_internals.api_server import StateRow, rows_of_asset
+from klap_provider.airflow_internals.state_store import StateRow, rows
 from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
 from klap_provider.files.allowlist import served_address
@@ -49,10 +49,11 @@ def texts_of(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
 
 def _find(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """Return the ledger row that the delivering task of a run wrote for a short."""
-    for row in rows_of_asset(LEDGER, keys=[delivered_entry(dag_id, run_id, project_id)]):
-        value = row.value if _is_written_by_delivery(row, dag_id, run_id) else None
-        if isinstance(value, dict) and isinstance(value.get("path"), str) and value.get("project_id") == project_id:
-            return value
+    with database.reading() as session:
+        for row in rows(session, LEDGER, keys=[delivered_entry(dag_id, run_id, project_id)]):
+            value = row.value if _is_written_by_delivery(session, row, dag_id, run_id) else None
+            if isinstance(value, dict) and isinstance(value.get("path"), str) and value.get("project_id") == project_id:
+                return value
     raise KlapMissingFileError(
         f"The ledger has no delivered file of the short {project_id} for the run {run_id} of the Dag {dag_id}. Clear "
         "the task that delivers the short: it records an existing file again, free of charge.",
@@ -60,14 +61,13 @@ def _find(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     )
 
 
-def _is_written_by_delivery(row: StateRow, dag_id: str, run_id: str) -> bool:
+def _is_written_by_delivery(session: Any, row: StateRow, dag_id: str, run_id: str) -> bool:
     """Return whether a delivering task of a run last wrote a row. Of a deleted run, any task of it counts."""
     if (row.dag_id, row.run_id) != (dag_id, run_id):
         return False
-    with database.reading() as session:
-        deliveries = database.instances(session, [(dag_id, run_id)], (DELIVER,))
-        is_writer = any((each.task_id, each.map_index) == (row.task_id, row.map_index) for each in deliveries)
-        return is_writer or not database.runs(session, [(dag_id, run_id)])
+    deliveries = database.instances(session, [(dag_id, run_id)], (DELIVER,))
+    is_writer = any((each.task_id, each.map_index) == (row.task_id, row.map_index) for each in deliveries)
+    return is_writer or not database.runs(session, [(dag_id, run_id)])
 
 
 def _sidecar(video: str) -> dict[str, Any]:

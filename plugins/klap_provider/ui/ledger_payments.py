@@ -5,79 +5,81 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.airflow_internals.api_server import may_read_xcoms
+from klap_provider.airflow_internals.api_server import permitted
+from klap_provider.airflow_internals.xcoms import xcoms
 from klap_provider.rules import spending as rules
-from klap_provider.rules.spending import total
 from klap_provider.ui import ledger_rows
-from klap_provider.ui.runs import as_readable, batch_videos, has_words, names_of, parts_of, run_names
+from klap_provider.ui.runs import as_readable, batch_videos, has_words, last_day, names_of, run_names
+from klap_provider.xcoms import LIST_KEY
 
 if TYPE_CHECKING:
+    from klap_provider.airflow_internals.runs import Key
     from klap_provider.rules.spending import Payment
 
+#: The fields of a payment that the page shows.
+SHOWN = ("at", "video", "what", "settings", "dag_id", "run_id", "estimated")
 
-def spending(user: Any, *, since: str) -> dict[str, Any]:
-    """Return the sums of :func:`klap_provider.rules.spending.spending` from a day on, ``YYYY-MM-DD`` in UTC."""
-    return rules.spending(ledger_rows.payments(user), since=since)
+
+def spending(user: Any, *, since: str, until: str) -> dict[str, Any]:
+    """
+    Return the sums of :func:`klap_provider.rules.spending.spending` for some UTC days, ``YYYY-MM-DD``.
+
+    :return: also ``since``, see :func:`payments`.
+    """
+    with database.reading() as session:
+        found, first = ledger_rows.payments(user, session, since=since, until=until)
+    return {**rules.spending(found, since=first), "since": first}
 
 
 def payments(
-    user: Any, *, search: str, dag_id: str | None, run: tuple[str, str] | None, limit: int, offset: int
+    user: Any, *, search: str, dag_id: str | None, run: Key | None, since: str, until: str, limit: int
 ) -> dict[str, Any]:
     """
-    Return the paid requests, newest first.
+    Return the paid requests of some UTC days, newest first.
 
     :param search: words that must be in the video, the request, its settings, the run's name or the Dag id.
     :param dag_id: only those of this Dag. None: all.
-    :param run: Dag and run id: only the payments of this run and, since it started, of the runs of its videos.
+    :param run: Dag and run id: only the payments of this run and, since it started, of the runs of its videos, on any
+        day if the run exists.
     :return: ``{"payments": [{"at", "video", "what", "settings", "dag_id", "run_id", "run_name", "cost",
-        "estimated"}], "more": bool, "total": int, "cost": float, "estimated": bool, "dag_ids": [str],
-        "run_name": str | None}``. ``payments`` is a page of the payments found; ``total`` and ``cost`` are those of
-        all. The name of a deleted run is None. ``run_name`` is the name of ``run``.
+        "estimated"}], "total": int, "cost": float, "estimated": bool, "dag_ids": [str], "run_name": str | None,
+        "since": str}``. ``payments`` are the newest of the payments found; ``total`` and ``cost`` are those of all. The
+        name of a deleted run is None. ``run_name`` is the name of ``run``. ``since`` is the first day that is included,
+        see :func:`klap_provider.ui.ledger_rows.payments`.
     """
-    all_payments = ledger_rows.payments(user)
-    dag_ids = {each.dag_id for each in all_payments}
     words = search.lower().split()
-    readable_dags = may_read_xcoms(user, [run[0]]) if run else set()
     with database.reading() as session:
-        whole = database.runs(session, [run]).get(run) if run and run[0] in readable_dags else None
-        batches = batch_videos(session, [whole.dag_id]) if whole else {}
-        parts = parts_of(whole.key, batches, dag_ids) if whole else set()
-        names = run_names(user, session, (each.run for each in (all_payments if words else ())))
+        whole = database.runs(session, [run]).get(run) if run and permitted(user, [run[0]], "XCOM") else None
+        videos = batch_videos(session, xcoms(session, [whole.id], (LIST_KEY,))).get(whole.key, []) if whole else []
+        parts = {video.key for video in videos}
+        if whole:
+            since, until = whole.at[:10], last_day([whole, *database.runs(session, parts).values()])
+        everything, first = ledger_rows.payments(user, session, since=since, until=until)
+        names = run_names(user, session, (each.run for each in (everything if words else ())))
 
-    def is_wanted(payment: Payment) -> bool:
-        # Payments of a video's run from before the batch started do not belong to the batch.
-        is_of_run = run in (None, payment.run) or (
-            whole is not None and payment.run in parts and payment.at >= whole.at
-        )
-        if dag_id not in (None, payment.dag_id) or not is_of_run:
-            return False
-        return has_words(words, payment.video, payment.what, payment.settings, names.get(payment.run), payment.dag_id)
+        def is_wanted(payment: Payment) -> bool:
+            # Payments of a video's run from before the batch started do not belong to the batch.
+            is_of_batch = whole is not None and payment.run in parts and payment.at >= whole.at
+            if dag_id not in (None, payment.dag_id) or not (run in (None, payment.run) or is_of_batch):
+                return False
+            searched = (payment.video, payment.what, payment.settings, names.get(payment.run), payment.dag_id)
+            return has_words(words, *searched)
 
-    found = sorted(filter(is_wanted, all_payments), key=lambda each: (each.video, each.id))
-    found.sort(key=lambda each: each.at, reverse=True)
-    page = found[offset : offset + limit]
-    with database.reading() as session:
+        found = sorted(filter(is_wanted, everything), key=lambda each: (each.video, each.id))
+        found.sort(key=lambda each: each.at, reverse=True)
+        page = found[:limit]
         names = names or run_names(user, session, (each.run for each in page))
-        name = names_of(session, as_readable(user, [whole]), batches)[whole.key] if whole else None
+        name = names_of(session, as_readable(user, [whole]), {whole.key: videos})[whole.key] if whole else None
     return {
         "payments": [
-            {
-                "at": payment.at,
-                "video": payment.video,
-                "what": payment.what,
-                "settings": payment.settings,
-                "dag_id": payment.dag_id,
-                "run_id": payment.run_id,
-                "run_name": names.get(payment.run),
-                "cost": payment.price,
-                "estimated": payment.estimated,
-            }
+            {name: getattr(payment, name) for name in SHOWN}
+            | {"cost": payment.price, "run_name": names.get(payment.run)}
             for payment in page
         ],
-        "more": len(found) > offset + limit,
         "total": len(found),
-        "cost": total(each.price for each in found),
+        "cost": rules.total(each.price for each in found),
         "estimated": any(each.estimated for each in found),
-        "dag_ids": sorted(dag_ids),
+        "dag_ids": sorted({each.dag_id for each in everything}),
         "run_name": name,
+        "since": first,
     }

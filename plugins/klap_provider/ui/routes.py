@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from klap_provider.airflow_internals.api_server import may_read_xcoms, signed_in
+from klap_provider.airflow_internals.api_server import permitted, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
 from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_payments, open_reviews, run_list
 from klap_provider.ui.run_view import as_json, etag_of, run_view
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-User = Annotated[Any, Depends(signed_in())]
-Limit = Annotated[int, Query(ge=1, le=100)]
-Offset = Annotated[int, Query(ge=0)]
+User = Annotated[Any, Depends(signed_in)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
 SHORT = "/dags/{dag_id}/runs/{run_id:path}/shorts/{project_id}"
 
 #: The HTTP status of an error. Default: 502.
@@ -32,7 +31,7 @@ router = APIRouter()
 
 
 def _permitted(dag_id: str, user: User) -> None:
-    if not may_read_xcoms(user, [dag_id]):
+    if not permitted(user, [dag_id], "XCOM"):
         raise HTTPException(403, f"You need the permission to read XComs of the Dag {dag_id}.")
 
 
@@ -87,12 +86,13 @@ def export_more(request: Request, user: User, dag_id: str, run_id: str, wanted: 
     return actions.export_more(request, user, dag_id, run_id, project_ids=wanted.project_ids, watermark=watermark)
 
 
-def _run(run_dag_id: str | None = None, run_id: str | None = None) -> tuple[str, str] | None:
-    """Return the run that the query names, or None."""
-    return (run_dag_id, run_id) if run_dag_id and run_id else None
+def _days(since: date | None = None, until: date = date.max) -> dict[str, str]:
+    """Return the first and the last UTC day of a period. Default: the last 30 days."""
+    first = since or datetime.now(timezone.utc).date() - timedelta(days=29)
+    return {"since": first.isoformat(), "until": until.isoformat()}
 
 
-Run = Annotated[tuple[str, str] | None, Depends(_run)]
+Days = Annotated[dict[str, str], Depends(_days)]
 
 
 @router.get("/reviews")
@@ -102,47 +102,43 @@ def reviews(user: User) -> dict[str, Any]:
 
 
 @router.get("/videos")
-def videos(user: User, batch: Run, limit: Limit = 25, offset: Offset = 0) -> dict[str, Any]:
-    """Return runs, newest first: all, or those of the videos of a batch."""
-    return run_list.videos(user, batch=batch, limit=limit, offset=offset)
+def videos(user: User, limit: Limit = 25) -> dict[str, Any]:
+    """Return the newest runs. Those of the videos of a batch are in its row."""
+    return run_list.videos(user, limit=limit)
 
 
 @router.get("/shorts")
 def shorts(
     user: User,
+    days: Days,
     search: str = "",
     dag_id: str | None = None,
-    since: date = date.min,
-    until: date = date.max,
     order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(delivered_shorts.ORDERS)})$")] = "-score",
     limit: Limit = 24,
-    offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Return delivered shorts."""
-    return delivered_shorts.shorts(
-        user,
-        search=search,
-        dag_id=dag_id,
-        since=since.isoformat(),
-        until=until.isoformat(),
-        order_by=order_by,
-        limit=limit,
-        offset=offset,
-    )
+    """Return the delivered shorts of a period."""
+    return delivered_shorts.shorts(user, search=search, dag_id=dag_id, order_by=order_by, limit=limit, **days)
 
 
 @router.get("/spending")
-def spending(user: User, since: date) -> dict[str, Any]:
-    """Return the cost by day and by Dag, from a day on."""
-    return ledger_payments.spending(user, since=since.isoformat())
+def spending(user: User, days: Days) -> dict[str, Any]:
+    """Return the cost of a period, by day and by Dag."""
+    return ledger_payments.spending(user, **days)
 
 
 @router.get("/payments")
 def payments(
-    user: User, run: Run, search: str = "", dag_id: str | None = None, limit: Limit = 25, offset: Offset = 0
+    user: User,
+    days: Days,
+    search: str = "",
+    dag_id: str | None = None,
+    run_dag_id: str | None = None,
+    run_id: str | None = None,
+    limit: Limit = 25,
 ) -> dict[str, Any]:
-    """Return the paid requests, newest first."""
-    return ledger_payments.payments(user, search=search, dag_id=dag_id, run=run, limit=limit, offset=offset)
+    """Return the paid requests of a period or of a run, newest first."""
+    run = (run_dag_id, run_id) if run_dag_id and run_id else None
+    return ledger_payments.payments(user, search=search, dag_id=dag_id, run=run, limit=limit, **days)
 
 
 def add_error_handler(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ from klap_provider.rules.review_form import NONE_OF_THEM
 from klap_provider.rules.video_list import URL
 from klap_provider.ui.facts import (
     OF_A_RUN,
+    OVER,
     PUBLISH,
     SELECT,
     SUBMIT,
@@ -174,15 +175,10 @@ def _stage(
     if is_open(select):
         selecting = "Finding the video at Klap" if is_whole else "Selecting the shorts"
         return stage(select, selecting if answer_of(facts) is None else "Continuing with the selected shorts")
-    if selected and all(is_over_card(card) for card in selected):
+    if selected and all(card["state"] in OVER for card in selected):
         return stage(publish, "Writing the summary")
     exporting = selected[0]["text"] if is_whole and selected else f"Exporting: {_tally(facts, selected)}"
     return stage(None, exporting if selected else "Exporting", state=facts.run.state)
-
-
-def is_over_card(card: Mapping[str, Any]) -> bool:
-    """Return whether the export of a short has ended."""
-    return card["state"] in ("success", "failed", "upstream_failed", "skipped")
 
 
 def _end_text(

@@ -6,66 +6,62 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.airflow_internals.api_server import dags_of_asset, may_read_xcoms, refresh_interval
+from klap_provider.airflow_internals.api_server import dags_of_asset, permitted, refresh_interval
+from klap_provider.airflow_internals.xcoms import newest_xcoms
 from klap_provider.rules.spending import total
 from klap_provider.ui import ledger_rows
 from klap_provider.ui.facts import REVIEW
-from klap_provider.ui.runs import as_readable, batch_videos, names_of, parts_of
-from klap_provider.xcoms import LEDGER
+from klap_provider.ui.runs import as_readable, batch_videos, last_day, names_of, parts_of
+from klap_provider.xcoms import LEDGER, LIST_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from klap_provider.airflow_internals.runs import Run
+    from klap_provider.airflow_internals.runs import Key, Run
     from klap_provider.rules.spending import Payment
     from klap_provider.ui.ledger_rows import Delivery
     from klap_provider.ui.runs import BatchVideo
 
 
-def videos(user: Any, *, batch: tuple[str, str] | None, limit: int, offset: int) -> dict[str, Any]:
+def videos(user: Any, *, limit: int) -> dict[str, Any]:
     """
-    Return runs, newest first, each with its shorts and its cost.
+    Return the newest runs, each with its shorts and its cost.
 
-    A batch has the shorts and the cost of the runs of its videos. These runs are listed only with ``batch``. The cost
-    of a batch is what they paid since it started: a list that is started again finds runs that have paid before.
+    A batch has the shorts and the cost of the runs of its videos. These runs are not listed themselves. The cost of a
+    batch is what they paid since it started: a list that is started again finds runs that have paid before.
 
-    :param batch: Dag and run id of a batch: only the runs of its videos. None: all other runs.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
         "estimated", "budget", "batch"}], "more": bool, "dag_ids": [str], "refresh": int}``. ``batch`` is the number of
         videos of a batch, else 0. ``state`` is Airflow's or ``awaiting_input``. ``dag_ids`` are the Dags that the user
         may read. ``refresh`` is Airflow's own interval in seconds, 0 for none.
     """
-    dag_ids = may_read_xcoms(user, dags_of_asset(LEDGER))
+    dag_ids = permitted(user, dags_of_asset(LEDGER), "XCOM")
     with database.reading() as session:
-        batches = batch_videos(session, dag_ids)
-        since = ""
-        if batch:
-            whole = database.runs(session, [batch]).get(batch) if batch[0] in dag_ids else None
-            since = whole.at if whole else ""
-            keys = parts_of(batch, batches, dag_ids) - {batch} if whole else set()
-            runs = sorted(database.runs(session, keys).values(), key=lambda run: (run.at, run.id), reverse=True)
-            runs = runs[offset : offset + limit + 1]
-        else:
-            started = {part for key in batches for part in parts_of(key, batches, dag_ids) - {key}}
-            runs = database.newest_runs(session, dag_ids, without=started, limit=limit + 1, offset=offset)
-        page = rows_of(user, session, runs[:limit], batches, dag_ids, since=since)
-    return {"videos": page, "more": len(runs) > limit, "dag_ids": sorted(dag_ids), "refresh": refresh_interval()}
+        # Those of the page, and older ones that started runs of the page.
+        batches = batch_videos(session, newest_xcoms(session, dag_ids, LIST_KEY, limit=2 * limit))
+        started = {video.key for listed in batches.values() for video in listed}
+        keys = database.newest_keys(session, dag_ids, limit=len(started) + limit + 1)
+        listed = [key for key in keys if key not in started]
+        there = database.runs(session, listed[:limit])
+        runs = sorted(there.values(), key=lambda run: run.id, reverse=True)
+        page = rows_of(user, session, runs, batches, dag_ids)
+    return {"videos": page, "more": len(listed) > limit, "dag_ids": sorted(dag_ids), "refresh": refresh_interval()}
 
 
 def rows_of(
     user: Any,
     session: Any,
     runs: Sequence[Run],
-    batches: Mapping[tuple[str, str], Sequence[BatchVideo]],
+    batches: Mapping[Key, Sequence[BatchVideo]],
     dag_ids: Collection[str],
     *,
-    since: str,
+    since: str = "",
 ) -> list[dict[str, Any]]:
     """
     Return runs as :func:`videos` lists them.
 
     :param dag_ids: the Dags whose XComs the user may read.
-    :param since: only payments from this time on, ISO 8601. Empty: all, and those of a batch from its start on.
+    :param since: only payments from this time on, ISO 8601. Empty: from the start of each run on.
     """
     runs = as_readable(user, runs)
     asking = {
@@ -73,12 +69,17 @@ def rows_of(
         for each in database.instances(session, [run.key for run in runs], (REVIEW,), state="awaiting_input")
     }
     parts = {run.key: parts_of(run.key, batches, dag_ids) for run in runs}
-    run_ids = {run_id for each in parts.values() for _, run_id in each}
-    shorts: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
-    for short in ledger_rows.deliveries(user, run_ids=run_ids):
-        shorts[short["dag_id"], short["run_id"]].append(short)
-    payments: dict[tuple[str, str], list[Payment]] = defaultdict(list)
-    for payment in ledger_rows.payments(user, run_ids=run_ids):
+    keys = {key for each in parts.values() for key in each}
+    there = database.runs(session, keys)
+    run_ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in runs:
+        until = last_day([run, *(there[key] for key in parts[run.key] if key in there)])
+        run_ids[(since or run.at)[:10], until].update(run_id for _, run_id in parts[run.key])
+    shorts: dict[Key, list[Delivery]] = defaultdict(list)
+    for short in ledger_rows.deliveries(user, session, keys):
+        shorts[short.run].append(short)
+    payments: dict[Key, list[Payment]] = defaultdict(list)
+    for payment in ledger_rows.payments_of_runs(user, session, run_ids):
         payments[payment.run].append(payment)
     names = names_of(session, runs, batches)
     return [
@@ -94,9 +95,7 @@ def rows_of(
     ]
 
 
-def _take(
-    payments: dict[tuple[str, str], list[Payment]], parts: Iterable[tuple[str, str]], *, since: str
-) -> list[Payment]:
+def _take(payments: dict[Key, list[Payment]], parts: Iterable[Key], *, since: str) -> list[Payment]:
     """Remove and return the payments of runs since a time, so that each payment counts in one sum only."""
     taken = [each for part in parts for each in payments[part] if each.at >= since]
     for part in parts:
@@ -117,7 +116,7 @@ def _video(
         "at": run.at,
         "by": run.by,
         "shorts": len(shorts),
-        "best": max((short["score"] for short in shorts if short["score"] is not None), default=None),
+        "best": max((short.score for short in shorts if short.score is not None), default=None),
         "cost": total(each.price for each in payments) if payments else None,
         "estimated": any(each.estimated for each in payments),
         "budget": next(iter(budgets), None),

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import HTTPException
 
 from klap_provider.airflow_internals import runs as database
-from klap_provider.airflow_internals.api_server import (
-    form_of,
-    may_read_xcoms,
-    permitted,
-    refresh_interval,
-    rows_of_asset,
-)
+from klap_provider.airflow_internals.api_server import form_of, permitted, refresh_interval
+from klap_provider.airflow_internals.state_store import rows
 from klap_provider.api.redaction import shown
 from klap_provider.rules.ledger import SHARED
 from klap_provider.ui.batch import batch_of
@@ -30,8 +25,8 @@ from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from klap_provider.airflow_internals.api_server import StateRow
     from klap_provider.airflow_internals.runs import Run
+    from klap_provider.airflow_internals.state_store import StateRow
     from klap_provider.ui.facts import Facts
 
 #: Maximum number of follow-up runs in the tab, newest first.
@@ -49,9 +44,9 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
         "ended", "project_ids", "watermark", "details"}``.
     :raises fastapi.HTTPException: the run does not exist, or the user may not read its task instances.
     """
-    if not permitted(user, [dag_id], "GET", "TASK_INSTANCE"):
+    if not permitted(user, [dag_id], "TASK_INSTANCE"):
         raise HTTPException(403, f"You need the permission to read task instances of the Dag {dag_id}.")
-    reads_xcoms = bool(may_read_xcoms(user, [dag_id]))
+    reads_xcoms = bool(permitted(user, [dag_id], "XCOM"))
     with database.reading() as session:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))
         if run is None:
@@ -60,21 +55,19 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
         [facts] = read_facts(session, [run], reads_xcoms=reads_xcoms)
         details = details_of(facts)
         others = _follow_ups(user, session, run, details) if reads_xcoms and details else []
-        batch = _batch(user, session, facts) if details is None else None
+        view = {
+            "run": {"dag_id": dag_id, "run_id": run_id, "state": run.state},
+            "refresh": refresh_interval(),
+            "may_read_xcoms": reads_xcoms,
+            "details": details,
+            "batch": _batch(user, session, facts) if details is None else None,
+            "follow_ups": [_follow_up(each, its_details) for each, its_details in others],
+            "form": _form(dag_id, details),
+            "watermark": _watermark(run) if reads_xcoms else {},
+        }
+        _bind_entries(session, view)
     problems = [problem for each in (facts, *(each for each, _ in others)) for problem in each.problems]
-    view = {
-        "run": {"dag_id": dag_id, "run_id": run_id, "state": run.state},
-        "refresh": refresh_interval(),
-        "may_read_xcoms": reads_xcoms,
-        "details": details,
-        "batch": batch,
-        "follow_ups": [_follow_up(each, its_details) for each, its_details in others],
-        "form": _form(dag_id, details),
-        "watermark": _watermark(run) if reads_xcoms else {},
-        "problems": list(dict.fromkeys(problems)),
-    }
-    _bind_entries(view)
-    return view
+    return {**view, "problems": list(dict.fromkeys(problems))}
 
 
 def etag_of(body: bytes) -> str:
@@ -118,10 +111,10 @@ def _follow_up(facts: Facts, details: dict[str, Any] | None) -> dict[str, Any]:
 def _batch(user: Any, session: Any, facts: Facts) -> dict[str, Any] | None:
     read_list = facts.first(LIST)
     listed = videos_of_list(facts.xcom(read_list, RETURN_KEY), mapping(facts.xcom(read_list, LIST_KEY)))
-    readable = may_read_xcoms(user, {video.key[0] for video in listed})
+    readable = permitted(user, {video.key[0] for video in listed}, "XCOM")
     runs = database.runs(session, (video.key for video in listed if video.key[0] in readable))
-    rows = rows_of(user, session, list(runs.values()), {}, readable, since=facts.run.at)
-    return batch_of(facts, {(row["dag_id"], row["run_id"]): row for row in rows})
+    found = rows_of(user, session, list(runs.values()), {}, readable, since=facts.run.at)
+    return batch_of(facts, {(row["dag_id"], row["run_id"]): row for row in found})
 
 
 def _form(dag_id: str, details: dict[str, Any] | None) -> dict[str, bool]:
@@ -138,7 +131,7 @@ def _watermark(run: Run) -> dict[str, Any]:
     return {"src_url": address and shown(address), **position}
 
 
-def _bind_entries(view: dict[str, Any]) -> None:
+def _bind_entries(session: Any, view: dict[str, Any]) -> None:
     """Remove ledger entries that belong to other runs, and add the version of the row of each in-doubt request."""
     parts = [
         (run, part)
@@ -147,13 +140,13 @@ def _bind_entries(view: dict[str, Any]) -> None:
         for part in (details["stage"], *details["shorts"])
     ]
     named = [named["entry"] for _, part in parts for named in (part["in_doubt"], part.get("export")) if named]
-    rows = {row.key: row for row in rows_of_asset(LEDGER, keys={entry for entry in named if entry})}
+    written = {row.key: row for row in rows(session, LEDGER, keys={entry for entry in named if entry})}
     for run, part in parts:
         if doubt := part["in_doubt"]:
-            row = rows.get(doubt["entry"])
+            row = written.get(doubt["entry"])
             part["in_doubt"] = {**doubt, "version": row.at.isoformat()} if row and _is_of(row, run) else None
         if export := part.get("export"):
-            row = rows.get(export["entry"])
+            row = written.get(export["entry"])
             export["entry"] = row.key if row and _is_of(row, run) else None
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import permitted
+from klap_provider.airflow_internals.xcoms import read_values, xcoms
 from klap_provider.rules.video_list import URL, read_lines
 from klap_provider.ui.facts import SUBMIT, mapping, text
 from klap_provider.ui.texts import label_of
-from klap_provider.xcoms import LIST_KEY, RETURN_KEY
+from klap_provider.xcoms import RETURN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from klap_provider.airflow_internals.runs import Run
-
-Key = tuple[str, str]
+    from klap_provider.airflow_internals.runs import Key, Run
+    from klap_provider.airflow_internals.xcoms import StoredXCom
 
 #: Prefix of the ids of runs that a batch starts.
 OF_A_BATCH = "klap__"
@@ -37,26 +38,23 @@ class BatchVideo(NamedTuple):
 def as_readable(user: Any, runs: Iterable[Run]) -> list[Run]:
     """Return runs, without conf, note and author if the user may not read the runs of their Dag."""
     runs = list(runs)
-    readable = permitted(user, {run.dag_id for run in runs}, "GET", "RUN")
+    readable = permitted(user, {run.dag_id for run in runs}, "RUN")
     return [run if run.dag_id in readable else replace(run, conf={}, note=None, by=None) for run in runs]
 
 
-def batch_videos(session: Any, dag_ids: Collection[str]) -> dict[Key, list[BatchVideo]]:
-    """Return the videos of each batch of some Dags, as recorded by the tasks that read the lists."""
-    lists = database.xcoms_of_key(session, dag_ids, LIST_KEY)
-    tasks = {(each.run, each.task_id): mapping(value) for each, value in _read(lists)}
-    found = database.xcoms(
-        session, {run for run, _ in tasks}, (RETURN_KEY,), task_ids={task_id for _, task_id in tasks}
-    )
+def batch_videos(session: Any, lists: Sequence[StoredXCom]) -> dict[Key, list[BatchVideo]]:
+    """
+    Return the videos of batches.
+
+    :param lists: the XComs ``klap_list`` of the tasks that read their lists.
+    """
+    tasks = {(each.run, each.task_id): mapping(value) for each, value in read_values(lists)}
+    found = xcoms(session, {run for run, _ in tasks}, (RETURN_KEY,), task_ids={task_id for _, task_id in tasks})
     return {
         (each.dag_id, each.run_id): videos_of_list(value, tasks[each.run, each.task_id])
-        for each, value in _read(found)
+        for each, value in read_values(found)
         if (each.run, each.task_id) in tasks
     }
-
-
-def _read(stored: Sequence[database.StoredXCom]) -> Iterable[tuple[database.StoredXCom, Any]]:
-    return zip(stored, database.values_of(stored), strict=True)
 
 
 def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
@@ -79,6 +77,12 @@ def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
     return videos
 
 
+def last_day(runs: Iterable[Run]) -> str:
+    """Return the UTC day on which the last of some runs ended, or today, ``YYYY-MM-DD``."""
+    now = datetime.now(timezone.utc).isoformat()
+    return max(run.ended_at or now for run in runs)[:10]
+
+
 def parts_of(key: Key, batches: Mapping[Key, Sequence[BatchVideo]], dag_ids: Collection[str]) -> set[Key]:
     """Return the run itself and, for a batch, the runs of its videos in Dags that the user may read."""
     return {key} | {video.key for video in batches.get(key, ()) if video.key[0] in dag_ids}
@@ -89,8 +93,8 @@ def names_of(session: Any, runs: Collection[Run], batches: Mapping[Key, Sequence
     given = {run.key: _given_name(run, batches.get(run.key, ())) for run in runs}
     unnamed = {run.id: run for run in runs if given[run.key] is None}
     tasks = database.instances(session, [run.key for run in unnamed.values()], SUBMIT)
-    found = database.xcoms(session, unnamed, (RETURN_KEY,), task_ids={task.task_id for task in tasks}) if tasks else []
-    for each, value in _read(found):
+    found = xcoms(session, unnamed, (RETURN_KEY,), task_ids={task.task_id for task in tasks}) if tasks else []
+    for each, value in read_values(found):
         recorded = mapping(value)
         address = text(recorded.get("video"))
         given[each.dag_id, each.run_id] = text(recorded.get("name")) or (address and label_of(address))

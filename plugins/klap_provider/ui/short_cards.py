@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.rules.review_form import NONE_OF_THEM
@@ -28,20 +29,15 @@ if TYPE_CHECKING:
 #: The errors for a paid request whose settings have changed, and for a job that failed at Klap.
 CHANGED_ERROR, FAILED_AT_KLAP = "KlapChangedError", "KlapJobFailedError"
 
+#: The text for a short whose tasks are deleted, by its state in the summary of the run.
+OUTCOMES = {None: "Waiting to start", "failed": "Failed", "success": "Delivered"}
+
 #: The card of a short before its export.
 NOT_EXPORTED: Mapping[str, Any] = {
-    "state": None,
+    **dict.fromkeys(("left_out", "state", "error", "in_doubt", "retry", "export")),
+    **dict.fromkeys(("watermark", "video", "path", "bytes", "log")),
     "text": "",
-    "error": None,
-    "in_doubt": None,
-    "retry": None,
-    "export": None,
-    "watermark": None,
-    "video": None,
-    "path": None,
     "stored": False,
-    "bytes": None,
-    "log": None,
 }
 
 
@@ -59,20 +55,20 @@ def short_cards(facts: Facts) -> list[dict[str, Any]]:
     outcome = {each.get("project_id"): each for each in items(facts.xcom(facts.first(PUBLISH), OUTCOME_KEY))}
     cards = []
     for short, map_index in numbered:
-        card = _facts_of(short)
+        card = {**_facts_of(short), **NOT_EXPORTED}
         left_out = text(short.get("reason"))
         own = [step for step in steps if map_index is not None and step.map_index in (map_index, -1)]
         if answer is not None and open_select is not None:
             if card["id"] in answer["selected"]:
-                card |= {**NOT_EXPORTED, "state": open_select.state, "text": "Selected"}
+                card |= {"state": open_select.state, "text": "Selected"}
             else:
-                card |= {**NOT_EXPORTED, "left_out": LEFT_OUT["not_selected"]}
+                card["left_out"] = LEFT_OUT["not_selected"]
         elif is_selecting and open_select is not None:
-            card |= {**NOT_EXPORTED, "state": open_select.state, "text": "Being selected"}
+            card |= {"state": open_select.state, "text": "Being selected"}
         elif left_out is not None:
-            card |= {**NOT_EXPORTED, "left_out": LEFT_OUT.get(left_out, left_out)}
+            card["left_out"] = LEFT_OUT.get(left_out, left_out)
         elif is_asked and all(step.state is None for step in own):
-            card |= {**NOT_EXPORTED, "state": "awaiting_input", "text": "Waiting for the review"}
+            card |= {"state": "awaiting_input", "text": "Waiting for the review"}
         else:
             card |= _export(facts, own, outcome.get(card["id"]))
         cards.append(card)
@@ -90,15 +86,8 @@ def _listed(facts: Facts, selects: Sequence[Instance]) -> list[dict[str, Any]] |
 
 def _numbered(listed: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int | None]]:
     """Return each short with the map index of its steps, which are mapped over the selected shorts."""
-    numbered: list[tuple[dict[str, Any], int | None]] = []
-    selected = 0
-    for short in listed:
-        if text(short.get("reason")) is None:
-            numbered.append((short, selected))
-            selected += 1
-        else:
-            numbered.append((short, None))
-    return numbered
+    index = itertools.count()
+    return [(short, next(index) if text(short.get("reason")) is None else None) for short in listed]
 
 
 def _unlisted(facts: Facts, steps: Sequence[Instance]) -> list[tuple[dict[str, Any], int | None]]:
@@ -142,7 +131,6 @@ def _facts_of(short: Mapping[str, Any]) -> dict[str, Any]:
         "preview": web_address(short.get("preview_url")),
         "embed": player_address(short.get("embed_url")),
         "exported": short.get("exported") is True,
-        "left_out": None,
     }
 
 
@@ -160,13 +148,14 @@ def _export(facts: Facts, own: Sequence[Instance], outcome: Mapping[str, Any] | 
     order = mapping(facts.xcom(ordered, RETURN_KEY))
     failure = mapping(facts.xcom(failed, ERROR_KEY))
     entry = outcome or {}
+    state = None if outcome is None else "failed" if entry.get("error") else "success"
     path = text(entry.get("path")) or text(left_delivered.get("path"))
     addresses = (entry.get("src_url"), left_delivered.get("src_url"), left_exported.get("src_url"))
     # Only failed tasks are cleared: so the later steps must have been marked as failed, too.
     is_finished = bool(steps) and all(map(is_over, steps))
     return {
-        "state": step.state if step else _state_of(outcome),
-        "text": decision_text(failed, failure) or step_text(step.operator, step.state) if step else _text_of(outcome),
+        "state": step.state if step else state,
+        "text": decision_text(failed, failure) or step_text(step.operator, step.state) if step else OUTCOMES[state],
         "error": text(entry.get("error")) or text(failure.get("error")),
         "in_doubt": in_doubt_of(failed, failure) if is_finished else None,
         "retry": _retry(steps, failed, failure) if failed and is_finished else None,
@@ -178,16 +167,6 @@ def _export(facts: Facts, own: Sequence[Instance], outcome: Mapping[str, Any] | 
         "bytes": number(entry.get("size")) or number(left_delivered.get("size")),
         "log": task_ref(step) if step and step.state else None,
     }
-
-
-def _state_of(outcome: Mapping[str, Any] | None) -> str | None:
-    if outcome is None:
-        return None
-    return "failed" if outcome.get("error") else "success"
-
-
-def _text_of(outcome: Mapping[str, Any] | None) -> str:
-    return {None: "Waiting to start", "failed": "Failed", "success": "Delivered"}[_state_of(outcome)]
 
 
 def _watermark(facts: Facts, order: Mapping[str, Any]) -> str | None:

@@ -19,17 +19,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
 BATCH = "klap_cluster_batch"
 
 
-def page_klap(rig: Machines, **batch: str) -> dict[str, dict[str, Any]]:
-    """What the page Klap lists, which asks the database itself: here that is PostgreSQL."""
+def from_plugin(rig: Machines, path: str) -> dict[str, Any]:
+    """What the plugin answers, which asks the database itself: here that is PostgreSQL."""
     token = requests.get(f"{rig.airflow.url}/auth/token", timeout=30).json()["access_token"]
-    answer = requests.get(
-        f"{rig.airflow.url}/klap/api/videos",
-        params={"limit": 100, **batch},
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
-    )
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = requests.get(f"{rig.airflow.url}/klap/api/{path}", headers=headers, timeout=30)
     answer.raise_for_status()
-    return {video["run_id"]: video for video in answer.json()["videos"]}
+    return dict(answer.json())
 
 
 def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine(rig: Machines) -> None:
@@ -48,11 +44,12 @@ def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine
     rig.check_run(reviewed, due=(4, 6), delivered=1)
     assert Counter(ti["hostname"] for ti in rig.airflow.task_instances(DAG_ID, plain)).keys() == set(MACHINES)
 
-    videos = page_klap(rig, run_dag_id=BATCH, run_id=batch)
-    assert [(video["state"], video["shorts"], video["cost"] > 0) for video in videos.values()] == [
-        ("success", 1, True)
-    ] * 2
-    runs = page_klap(rig)
-    assert runs[batch]["batch"] == 2
+    videos = from_plugin(rig, f"dags/{BATCH}/runs/{batch}/shorts")["batch"]["videos"]
+    assert [(video["state"], video["cost"] > 0) for video in videos] == [("success", True)] * 2
+    runs = {run["run_id"]: run for run in from_plugin(rig, "videos?limit=100")["videos"]}
+    assert (runs[batch]["batch"], runs[batch]["shorts"]) == (2, 2)
     assert {plain, reviewed, batch} <= runs.keys()
-    assert not videos.keys() & runs.keys()
+    assert not {video["run_id"] for video in videos} & runs.keys()
+    assert from_plugin(rig, "shorts")["total"] >= 6
+    spent = from_plugin(rig, "spending")["dags"]
+    assert from_plugin(rig, "payments")["cost"] == pytest.approx(sum(dag["cost"] for dag in spent))

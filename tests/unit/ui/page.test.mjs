@@ -4,8 +4,10 @@ import { test } from "node:test";
 
 import {
   addressParts,
-  daysOf,
+  dayText,
   dollars,
+  firstDay,
+  periodText,
   requestText,
   countText,
   shortsText,
@@ -115,10 +117,21 @@ test("the results are counted and summed up", () => {
 
 test("a period is in UTC days, also across years", () => {
   const now = new Date("2026-01-03T23:30:00-05:00"); // in London it is the 4th
-  assert.deepEqual(daysOf("all", now), {});
-  assert.deepEqual(daysOf("week", now), { since: "2025-12-29" });
-  assert.deepEqual(daysOf("month", now), { since: "2026-01-01" });
-  assert.deepEqual(daysOf("before", now), { since: "2025-12-01", until: "2025-12-31" });
+  assert.equal(dayText(now), "2026-01-04");
+  assert.equal(dayText(new Date("2026-01-01"), 1), "2025-12-31");
+  assert.equal(firstDay("30", now), "2025-12-06");
+  assert.equal(firstDay("365", now), "2025-01-05");
+  assert.equal(firstDay("all", now), "0001-01-01");
+});
+
+test("a period has the days that are included in its name, if these are not all of them", () => {
+  const now = new Date("2026-01-03T12:00:00Z");
+  const name = (period, since, until = null) => periodText({ name: period, until }, since, now);
+  assert.equal(name("30", firstDay("30", now)), "in the last 30 days");
+  assert.equal(name("365", firstDay("365", now)), "in the last year");
+  assert.equal(name("all", "0001-01-01"), "in total");
+  assert.equal(name("all", "2025-10-01"), "from 2025-10-01 to 2026-01-03");
+  assert.equal(name("all", "0001-01-01", "2025-09-30"), "from 0001-01-01 to 2025-09-30");
 });
 
 test("a paid request has a name", () => {

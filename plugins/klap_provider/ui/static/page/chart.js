@@ -5,27 +5,32 @@
  * @typedef {{key: string, label: string, total: number, parts: {dagId: string, from: number, to: number}[]}} Column
  */
 
-const DAYS = 30;
-const MONTHS = 12;
-const NAME = { month: "short", timeZone: "UTC" };
+/** Maximum number of days with a column for each day. */
+const MOST_DAYS = 100;
+const DAY = 24 * 60 * 60 * 1000;
+
+/** Return what a column of a chart is: a day, or a month if there are many days. */
+export const unitOf = (first, last) =>
+  new Date(last).getTime() - new Date(first).getTime() < MOST_DAYS * DAY ? "day" : "month";
 
 /**
  * Return the columns of a chart, oldest first, including those without spending.
  *
  * @param {Spent[]} days
- * @param {"day" | "month"} unit the last 30 days, or the last 12 months
+ * @param {string} first day, `YYYY-MM-DD`
+ * @param {string} last day
  * @param {string[]} dagIds in the order in which they are stacked
- * @param {Date} now
  * @returns {Column[]}
  */
-export function columns(days, unit, dagIds, now) {
+export function columns(days, first, last, dagIds) {
+  const unit = unitOf(first, last);
   const length = unit === "day" ? 10 : 7;
   const sums = new Map();
   for (const { day, dag_id: dagId, cost } of days) {
     const key = `${day.slice(0, length)} ${dagId}`;
     sums.set(key, (sums.get(key) ?? 0) + cost);
   }
-  return starts(unit, now).map((start) => {
+  return starts(unit, first, last).map((start) => {
     const key = start.toISOString().slice(0, length);
     let total = 0;
     const parts = dagIds.flatMap((dagId) => {
@@ -38,20 +43,19 @@ export function columns(days, unit, dagIds, now) {
   });
 }
 
-/** Return the first day of a chart. */
-export const firstDay = (unit, now) => starts(unit, now)[0].toISOString().slice(0, 10);
-
-function starts(unit, now) {
-  const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
-  const count = unit === "day" ? DAYS : MONTHS;
-  return Array.from({ length: count }, (_, index) => {
-    const back = count - 1 - index;
-    return new Date(unit === "day" ? Date.UTC(year, month, day - back) : Date.UTC(year, month - back, 1));
-  });
+function starts(unit, first, last) {
+  const found = [];
+  const start = new Date(unit === "day" ? first : `${first.slice(0, 7)}-01`);
+  while (start <= new Date(last)) {
+    found.push(new Date(start));
+    if (unit === "day") start.setUTCDate(start.getUTCDate() + 1);
+    else start.setUTCMonth(start.getUTCMonth() + 1);
+  }
+  return found;
 }
 
 function labelOf(start, unit) {
-  const month = start.toLocaleDateString("en-GB", NAME);
+  const month = start.toLocaleDateString("en-GB", { month: "short", timeZone: "UTC" });
   return unit === "day" ? `${start.getUTCDate()} ${month}` : `${month} ${start.getUTCFullYear()}`;
 }
 

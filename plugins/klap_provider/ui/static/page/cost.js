@@ -1,16 +1,16 @@
 /** The cost by day or month and by Dag, compared with the budgets; or the paid requests of one run. */
 import { getFromPlugin } from "../api.js";
 import { Bar, h } from "../components.js";
-import { columns, firstDay, lines } from "./chart.js";
+import { columns, lines, unitOf } from "./chart.js";
+import { Included, PeriodChoice, usePeriod } from "./filters.js";
 import { Pending, useAnswer } from "./hooks.js";
 import { Payments } from "./payments.js";
 import { NUMBER, Table } from "./table.js";
-import { dollars, priceNote } from "./texts.js";
+import { dayText, dollars, periodText, priceNote } from "./texts.js";
 
 const { useState } = globalThis.React;
-const { Box, Button, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+const { Box, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
-const UNITS = { day: "Last 30 days", month: "Last 12 months" };
 const COLOURS = ["blue", "orange", "teal", "purple", "pink", "cyan"];
 const colourOf = (index) => `${COLOURS[index % COLOURS.length]}.solid`;
 const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM] = [900, 260, 60, 20, 24];
@@ -24,40 +24,36 @@ function addressed() {
 
 export function CostView() {
   const [run] = useState(addressed);
-  return run ? h(Payments, { run }) : h(AllCosts);
+  return run ? h(Payments, { run, days: {} }) : h(AllCosts);
 }
 
 function AllCosts() {
-  const [unit, setUnit] = useState("day");
-  const load = (signal) => getFromPlugin(["api", "spending"], { since: firstDay(unit, new Date()) }, signal);
-  const seen = useAnswer(load, unit);
+  const time = usePeriod();
+  const load = (signal) => getFromPlugin(["api", "spending"], time.days, signal);
+  const seen = useAnswer(load, JSON.stringify(time.days));
   const { answer, isStale } = seen;
   return h(
     Stack,
     { gap: 5 },
-    h(
-      HStack,
-      { "aria-label": "Time", gap: 2, role: "group" },
-      ...Object.entries(UNITS).map(([each, label]) => {
-        const pressed = { "aria-pressed": each === unit, variant: each === unit ? "solid" : "outline" };
-        return h(Button, { key: each, ...pressed, onClick: () => setUnit(each), size: "sm" }, label);
-      }),
-    ),
+    h(Flex, null, h(PeriodChoice, time)),
     h(Pending, seen),
-    answer && !isStale && h(Spending, { ...answer, unit }),
-    h(Payments, { run: null }),
+    answer && !isStale && h(Included, { ...time, since: answer.since }),
+    answer && !isStale && h(Spending, { ...answer, period: time.period }),
+    h(Payments, { run: null, days: time.days }),
   );
 }
 
-function Spending({ days, dags, unit }) {
+function Spending({ days, dags, since, period }) {
   if (dags.length === 0) return h(Text, { color: "fg.muted" }, "No payments in this period.");
+  const now = new Date();
   const total = dags.reduce((sum, { cost }) => sum + cost, 0);
   const estimate = dags.some(({ estimated }) => estimated) ? " (estimated)" : "";
+  const first = period.name === "all" ? days[0].day : since;
   return h(
     Stack,
     { gap: 5 },
-    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} in the ${UNITS[unit].toLowerCase()}${estimate}`),
-    h(Chart, { days, dagIds: dags.map(({ dag_id: dagId }) => dagId), unit }),
+    h(Heading, { as: "h2", size: "md" }, `${dollars(total)} ${periodText(period, since, now)}${estimate}`),
+    h(Chart, { days, dagIds: dags.map(({ dag_id: dagId }) => dagId), first, last: period.until ?? dayText(now) }),
     h(
       Table,
       { label: "By Dag", heads: HEADS, maxWidth: `${WIDTH}px` },
@@ -71,15 +67,15 @@ function Spending({ days, dags, unit }) {
   );
 }
 
-function Chart({ days, dagIds, unit }) {
-  const bars = columns(days, unit, dagIds, new Date());
+function Chart({ days, dagIds, first, last }) {
+  const bars = columns(days, first, last, dagIds);
   const levels = lines(Math.max(...bars.map(({ total }) => total)));
   const [inner, top] = [HEIGHT - BOTTOM - 8, levels.at(-1)];
   const y = (cost) => 8 + inner * (1 - cost / top);
   const step = (WIDTH - LEFT - RIGHT) / bars.length;
   const every = Math.ceil(bars.length / 12);
   const text = { fill: "currentColor", style: { fontSize: "13px" } };
-  const label = `Cost by ${unit}: ${bars
+  const label = `Cost by ${unitOf(first, last)}: ${bars
     .filter(({ total }) => total > 0)
     .map((bar) => `${bar.label} ${dollars(bar.total)}`)
     .join(", ")}`;

@@ -6,7 +6,8 @@ import { Polling } from "../polling.js";
 const { useCallback, useEffect, useState } = globalThis.React;
 const { Button, Skeleton, Stack } = globalThis.ChakraUI;
 
-const PAGE = 25;
+/** Maximum number of rows in an answer of the server. */
+const MOST = 1000;
 
 const ONCE = () => null;
 
@@ -37,40 +38,22 @@ export function useAnswer(load, key, pause = ONCE) {
 }
 
 /**
- * Load a list page by page, further pages with a button.
+ * How many rows of a list are shown, and the button that shows more.
  *
- * @param {(query: {limit: number, offset: number}, signal: AbortSignal) => Promise<any>} read loads one page, which tells
- *   whether there is `more`
- * @param {string} name of the list in its answer
- * @param {string} [what] identifies the list; when it changes, the first page is shown
- * @returns {[(signal: AbortSignal) => Promise<any>, string, Function]} the arguments of {@link useAnswer}, and the button
+ * @param {string} [what] identifies the list; when it changes, the first rows are shown
+ * @param {number} [page] the number of rows that are shown first, and that the button adds
+ * @returns {[number, (isWhole: boolean, isStale: boolean) => any]} the number, and a function that returns the button
+ *   unless the list is shown as a whole
  */
-export function usePages(read, name, what = "") {
-  const [seen, setSeen] = useState({ what, pages: 1 });
-  const pages = seen.what === what ? seen.pages : 1;
-  const load = async (signal) => {
-    const offsets = Array.from({ length: pages }, (_, page) => page * PAGE);
-    const answers = await Promise.all(offsets.map((offset) => read({ limit: PAGE, offset }, signal)));
-    return { ...answers.at(-1), [name]: answers.flatMap((answer) => answer[name]) };
-  };
-  const More = useCallback(
-    ({ answer, isStale }) =>
-      answer?.more
-        ? h(
-            Button,
-            {
-              alignSelf: "center",
-              loading: isStale,
-              onClick: () =>
-                setSeen((before) => ({ what, pages: (before.what === what ? before.pages : 1) + 1 })),
-              variant: "outline",
-            },
-            "More",
-          )
-        : null,
-    [what],
-  );
-  return [load, `${pages} ${what}`, More];
+export function useLimit(what = "", page = 25) {
+  const [seen, setSeen] = useState({ what, limit: page });
+  const limit = seen.what === what ? seen.limit : page;
+  const more = () => setSeen({ what, limit: Math.min(limit + page, MOST) });
+  const button = { alignSelf: "center", onClick: more, variant: "outline" };
+  return [
+    limit,
+    (isWhole, isStale) => !isWhole && limit < MOST && h(Button, { ...button, loading: isStale }, "More"),
+  ];
 }
 
 /** The placeholder while data is loading, or the error. */

@@ -40,7 +40,8 @@ function KlapPage() {
   useEffect(() => setOpened(addressed()), [key]); // a link on the page may open another view
   const open = ({ value }) => {
     const address = new URL(location.href);
-    address.search = new URLSearchParams({ view: value });
+    const period = address.searchParams.get("period");
+    address.search = new URLSearchParams({ view: value, ...(period && { period }) });
     // Without the router, which would mount the page again and take the focus from the tab.
     history.replaceState(history.state, "", address);
     setOpened(value);

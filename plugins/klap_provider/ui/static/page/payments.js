@@ -3,7 +3,7 @@ import { getFromPlugin } from "../api.js";
 import { h } from "../components.js";
 import { timeText } from "../texts.js";
 import { DagChoice, Search } from "./filters.js";
-import { Pending, useAnswer, usePages } from "./hooks.js";
+import { Pending, useAnswer, useLimit } from "./hooks.js";
 import { LedgerLink } from "./ledger-link.js";
 import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
 import { countText, dollars, requestText, tabPath } from "./texts.js";
@@ -14,14 +14,14 @@ const { Link } = globalThis.ReactRouterDOM;
 
 const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
 
-/** `run`: only its payments, `{run_dag_id, run_id}`; null: those of all runs. */
-export function Payments({ run }) {
+/** `run`: only its payments, `{run_dag_id, run_id}`; null: those of all runs. `days`: the first and the last one. */
+export function Payments({ run, days }) {
   const [filters, setFilters] = useState({ search: "", dag_id: "" });
   const query = useDeferredValue(filters);
   const which = Object.fromEntries(Object.entries({ ...query, ...run }).filter(([, value]) => value));
-  const read = (page, signal) => getFromPlugin(["api", "payments"], { ...which, ...page }, signal);
-  const [load, key, More] = usePages(read, "payments", JSON.stringify(which));
-  const seen = useAnswer(load, key);
+  const [limit, more] = useLimit(JSON.stringify({ ...which, ...days }));
+  const load = (signal) => getFromPlugin(["api", "payments"], { ...which, ...days, limit }, signal);
+  const seen = useAnswer(load, JSON.stringify({ ...which, ...days, limit }));
   const { answer, isStale } = seen;
   const change = (more) => setFilters({ ...filters, ...more });
   if (answer?.total === 0 && Object.keys(which).length === 0 && !isStale) return null;
@@ -55,7 +55,7 @@ export function Payments({ run }) {
         answer.payments.map((paid, index) => h(Payment, { key: `${index} ${paid.at} ${paid.run_id}`, paid })),
       ),
     run && answer && h(PriceNote, { rows: answer.payments }),
-    h(More, seen),
+    answer && more(answer.payments.length === answer.total, isStale),
     h(LedgerLink),
   );
 }

@@ -4,10 +4,10 @@ import { useNear } from "../card.js";
 import { Bar, Icon, OutsideButton, h } from "../components.js";
 import { StoredTexts, Video, videoUrl } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
-import { Choice, DagChoice, Search } from "./filters.js";
-import { Pending, useAnswer } from "./hooks.js";
+import { Choice, DagChoice, Included, PeriodChoice, Search, usePeriod } from "./filters.js";
+import { Pending, useAnswer, useLimit } from "./hooks.js";
 import { TwoLines } from "./table.js";
-import { PERIODS, countText, daysOf, dollars, priceNote, tabPath } from "./texts.js";
+import { countText, dollars, priceNote, tabPath } from "./texts.js";
 
 const { useDeferredValue, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, SimpleGrid, Stack, Text } = globalThis.ChakraUI;
@@ -24,25 +24,19 @@ const ORDERS = {
 };
 
 export function DeliveredShorts() {
-  const [filters, setFilters] = useState({ search: "", order_by: "-score", dag_id: "", period: "all", limit: PAGE });
+  const [filters, setFilters] = useState({ search: "", order_by: "-score", dag_id: "" });
+  const time = usePeriod();
   const query = useDeferredValue(filters);
-  const load = (signal) => {
-    const { dag_id, period, ...others } = query;
-    const which = { ...others, ...(dag_id && { dag_id }), ...daysOf(period, new Date()) };
-    const offsets = Array.from({ length: query.limit / PAGE }, (_, page) => page * PAGE);
-    const read = (offset) => getFromPlugin(["api", "shorts"], { ...which, limit: PAGE, offset }, signal);
-    return Promise.all(offsets.map(read)).then((answers) => ({
-      ...answers[0],
-      shorts: answers.flatMap(({ shorts }) => shorts),
-    }));
-  };
-  const seen = useAnswer(load, JSON.stringify(query));
+  const which = Object.fromEntries(Object.entries({ ...query, ...time.days }).filter(([, value]) => value));
+  const [limit, more] = useLimit(JSON.stringify(which), PAGE);
+  const load = (signal) => getFromPlugin(["api", "shorts"], { ...which, limit }, signal);
+  const seen = useAnswer(load, JSON.stringify({ ...which, limit }));
   const { answer, isStale } = seen;
-  const change = (more) => setFilters({ ...filters, limit: PAGE, ...more });
+  const change = (some) => setFilters({ ...filters, ...some });
   return h(
     Stack,
     { gap: 4 },
-    h(Filters, { filters, change, dagIds: answer?.dag_ids ?? [] }),
+    h(Filters, { filters, change, time, dagIds: answer?.dag_ids ?? [] }),
     h(Pending, seen),
     answer &&
       h(
@@ -50,6 +44,7 @@ export function DeliveredShorts() {
         { fontSize: "sm" },
         h(Text, { "aria-live": "polite", fontWeight: "semibold" }, countText(answer, "short")),
         h(Text, { color: "fg.muted" }, about(answer)),
+        h(Included, { ...time, since: answer.since }),
       ),
     answer &&
       h(
@@ -64,17 +59,7 @@ export function DeliveredShorts() {
         },
         ...answer.shorts.map((short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short })),
       ),
-    answer?.shorts.length < answer?.total &&
-      h(
-        Button,
-        {
-          alignSelf: "center",
-          loading: isStale,
-          onClick: () => change({ limit: filters.limit + PAGE }),
-          variant: "outline",
-        },
-        "More",
-      ),
+    answer && more(answer.shorts.length === answer.total, isStale),
   );
 }
 
@@ -82,7 +67,7 @@ export function DeliveredShorts() {
 const about = ({ shorts }) =>
   `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
-function Filters({ filters, change, dagIds }) {
+function Filters({ filters, change, time, dagIds }) {
   return h(
     Flex,
     { flexWrap: "wrap", gap: 2 },
@@ -92,12 +77,7 @@ function Filters({ filters, change, dagIds }) {
       value: filters.search,
       change: (search) => change({ search }),
     }),
-    h(Choice, {
-      label: "Time",
-      value: filters.period,
-      options: Object.entries(PERIODS),
-      choose: (period) => change({ period }),
-    }),
+    h(PeriodChoice, time),
     h(Choice, {
       label: "Sort by",
       value: filters.order_by,

@@ -25,16 +25,27 @@ export function priceNote(rows) {
 export const waiting = (since, until) =>
   `since ${timeText(since)}${until === null ? "" : `, until ${timeText(until)}`}`;
 
-/** The periods to choose from. */
-export const PERIODS = { all: "All time", week: "Last 7 days", month: "This month", before: "Last month" };
+/** The periods to choose from, by their number of days. */
+export const PERIODS = { 30: "Last 30 days", 90: "Last 90 days", 365: "Last year", all: "All time" };
 
-/** Return the first and the last day of one of {@link PERIODS}, if it has them, in UTC as in the ledger. */
-export function daysOf(period, now) {
-  const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
-  const iso = (...date) => new Date(Date.UTC(...date)).toISOString().slice(0, 10);
-  if (period === "week") return { since: iso(year, month, day - 6) };
-  if (period === "month") return { since: iso(year, month, 1) };
-  return period === "before" ? { since: iso(year, month - 1, 1), until: iso(year, month, 0) } : {};
+const DAY = 24 * 60 * 60 * 1000;
+
+/** Return a day as `YYYY-MM-DD`, in UTC as in the ledger, or a number of days before it. */
+export const dayText = (moment, back = 0) => new Date(Number(moment) - back * DAY).toISOString().slice(0, 10);
+
+/** Return the first day of one of {@link PERIODS}. */
+export const firstDay = (period, now) => (period === "all" ? "0001-01-01" : dayText(now, Number(period) - 1));
+
+/**
+ * Return a period in words.
+ *
+ * @param {{name: string, until: string | null}} period see {@link PERIODS}; `until`: its last day, null for today
+ * @param {string} since the first day that the answer includes
+ * @param {Date} now
+ */
+export function periodText({ name, until }, since, now) {
+  if (until !== null || since > firstDay(name, now)) return `from ${since} to ${until ?? dayText(now)}`;
+  return name === "all" ? "in total" : `in the ${PERIODS[name].toLowerCase()}`;
 }
 
 /** Return an address without its scheme, split where a line may break. */

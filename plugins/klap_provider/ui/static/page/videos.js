@@ -3,7 +3,7 @@ import { getFromPlugin } from "../api.js";
 import { Icon, State, h } from "../components.js";
 import { timeText } from "../texts.js";
 import { BatchOfRun } from "./batch.js";
-import { Pending, useAnswer, usePages } from "./hooks.js";
+import { Pending, useAnswer, useLimit } from "./hooks.js";
 import { NUMBER, PriceNote, RunCost, Small, TIME, Table, TwoLines } from "./table.js";
 import { shortsText, tabPath } from "./texts.js";
 
@@ -15,9 +15,9 @@ const { Link } = globalThis.ReactRouterDOM;
 const ALWAYS = ({ refresh }) => refresh || null;
 
 export function Videos() {
-  const [load, key, More] = usePages((query, signal) => getFromPlugin(["api", "videos"], query, signal), "videos");
-  const seen = useAnswer(load, key, ALWAYS);
-  const { answer } = seen;
+  const [limit, more] = useLimit();
+  const seen = useAnswer((signal) => getFromPlugin(["api", "videos"], { limit }, signal), String(limit), ALWAYS);
+  const { answer, isStale } = seen;
   if (answer === null) return h(Pending, seen);
   return h(
     Stack,
@@ -30,7 +30,7 @@ export function Videos() {
           { label: "Videos", heads: HEADS },
           answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
         ),
-    h(More, seen),
+    more(!answer.more, isStale),
     h(PriceNote, { rows: answer.videos }),
   );
 }
