@@ -260,8 +260,11 @@ class Played:
     conf: dict[str, Any] | None = None
     _last: tuple[BaseOperator, RuntimeTaskInstance] | None = None
 
-    def run(self) -> Any:
-        """Play one try to its end and return the XCom that it leaves; raise what it fails with."""
+    def run(self, waiting: TaskDeferred | None = None) -> Any:
+        """Play one try to its end and return the XCom that it leaves; raise what it fails with.
+
+        :param waiting: the wait in which the try is; None = the try starts.
+        """
         self.tries += 1
         self.workers, self.triggers, self.events, self.deferral_timeouts = 0, [], [], []
         self.ended_from_trigger = False
@@ -269,9 +272,12 @@ class Played:
         resume: tuple[str, dict[str, Any]] | None = None
         while True:
             task, ti, context = self._start(reschedules)
-            if resume is None:
+            if resume is None and waiting is None:
                 self.supervisor.forget_xcoms(self.task_id, self.map_index)
             try:
+                if waiting is not None:
+                    deferral, waiting = waiting, None
+                    raise deferral
                 value = _in_a_worker(task, context, resume)
             except TaskDeferred as deferral:
                 event = self._in_the_triggerer(deferral)

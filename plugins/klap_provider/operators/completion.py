@@ -117,6 +117,7 @@ class KlapCompletionOperator(KlapSubmitOperator):
         progress: Any = None,
         method: str | None = None,
         kwargs: dict[str, Any] | None = None,
+        **_unknown: Any,
     ) -> Any:
         """Continue with the part that deferred. ``dag.test()`` passes only the event: the ledger has the progress."""
         if progress is None or method is None:

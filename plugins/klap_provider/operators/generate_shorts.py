@@ -68,7 +68,7 @@ class GenerateShortsOperator(SubmitShortsOperator):
         str, "sidecar": str, "src_url": str | None}`` for each delivered short, best first. The score is 0 to 100, the
         duration is in seconds, the size is in bytes. ``sidecar`` is the JSON file beside the video. ``src_url`` is
         Klap's address of the video; None if the address is signed. If shorts are missing, the XCom has those that were
-        delivered, and the task fails. The XComs ``klap_shorts``, ``klap_offer`` and ``klap_described`` are those of
+        delivered, and the task fails. The XComs ``klap_shorts``, ``klap_offer`` and ``klap_facts`` are those of
         :class:`~klap_provider.operators.ListShortsOperator`.
     :raises KlapIncompleteError: one or more shorts are missing; the message has the step and the reason for each.
     :raises AirflowSensorTimeout: Klap's task was not ready in time. The task is not retried.

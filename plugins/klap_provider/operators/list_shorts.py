@@ -167,7 +167,7 @@ class ListShortsOperator(KlapLedgerOperator):
         """List and select the shorts, or wait until the list is complete."""
         return self._list(context, self._state(time.time()))
 
-    def list_again(self, context: Context, event: dict[str, Any], started_at: float) -> list[Short]:
+    def list_again(self, context: Context, event: dict[str, Any], started_at: float, **_unknown: Any) -> list[Short]:
         """List again, after the trigger has seen a complete list, or the time is up."""
         state = self._state(started_at)
         known = {name: event[name] for name in ("seen", "seen_since", "handovers") if name in event}

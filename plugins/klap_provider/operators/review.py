@@ -138,7 +138,7 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
         self.response_timeout = timeout
         HITLOperator.execute(self, context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[Short]:
+    def execute_complete(self, context: Context, event: dict[str, Any], **_unknown: Any) -> list[Short]:
         """Continue with the result of the review."""
         shorts: list[ListedShort] = pull(context, self.task_id, key=SHORTS_KEY)
         self.options = review_form.options(shorts)

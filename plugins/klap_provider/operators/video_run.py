@@ -120,7 +120,7 @@ class VideoRunOperator(KlapOperator):
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFERRAL_MARGIN),
         )
 
-    def execute_complete(self, context: Context, event: Any) -> VideoOutcome:
+    def execute_complete(self, context: Context, event: Any, **_unknown: Any) -> VideoOutcome:
         """Continue when the run has ended, is deleted, or the deadline has passed."""
         # An earlier version of this package waited with Airflow's DagStateTrigger, which has another event.
         state = event["state"] if isinstance(event, dict) else event[1][self.trigger_run_id]

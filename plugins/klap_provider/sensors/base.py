@@ -116,7 +116,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             self._defer(polling.PollAgain(seconds, state))
         return self._poll_or_defer(state, is_first=True)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], **_unknown: Any) -> Any:
         """Poll with the state from the trigger, and return, fail or defer again."""
         state = replace(
             self._state(context), unknown_since=event.get("unknown_since"), handovers=event.get("handovers", 0)
