@@ -3,8 +3,10 @@
 
 ``managed-3.3.1``, which is ``make test-managed``, is a managed service: its versions of everything, and its shape.
 
-``--pythons``, which is ``make test-pythons``: the unit tests on each supported Python that this machine has, but for
-the one that ``make test`` uses.
+``lowest`` has the lowest versions that pyproject.toml allows. It is not part of ``make test-matrix``.
+
+``--pythons``, which is ``make test-pythons``: the unit tests on each supported Python that this machine has, with the
+Airflow of ``make test`` and with the newest one that the Python supports.
 """
 
 from __future__ import annotations
@@ -25,14 +27,21 @@ ENVIRONMENTS = ROOT / ".matrix"
 #: Airflow, and the task SDK that goes with it. The first one is the lowest that pyproject.toml allows.
 VERSIONS = {"3.3.0": "1.3.0", "3.3.1": "1.3.1", "3.3.2": "1.3.2", "3.4.0b2": "1.4.0b2"}
 
+#: The newest Airflow, and the first Python that it supports.
+NEWEST, ITS_PYTHON = "3.4.0b2", "3.11"
+
 #: What the image of a managed service has.
 MANAGED = {"managed-3.3.1": ROOT / "tests" / "data" / "managed-3.3.1.txt"}
 
 #: What constraints.txt pins for the one version, and another one wants otherwise.
 OF_ITS_OWN = re.compile(r"(apache-airflow(-core|-task-sdk)?|aiosqlite)==")
 
-#: Supported versions of Python.
+#: The Airflow of constraints.txt, on which ``make test`` runs.
+(TESTED,) = re.findall(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+
+#: Supported versions of Python, and the one that runs this.
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 #: Where pyenv has its Pythons; not all of them are on the PATH.
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -53,25 +62,38 @@ PARTS_OF_MANAGED = {
     "Celery over SQS": ["-m", "managed", "tests/e2e/test_managed.py", *RETRY_LATE],
 }
 
-PARTS_OF_PYTHON = {"unit": ["tests/unit", "--numprocesses", "4"]}
+UNIT = {"unit": ["tests/unit", "--numprocesses", "4"]}
+
+#: The lowest versions that pyproject.toml allows, with the unit tests.
+LOWEST = "lowest"
 
 
-def environment(version: str) -> Path:
-    """Return the Python of an environment with this Airflow and the project."""
-    if version in MANAGED:
-        constraints, airflow = MANAGED[version], ["pycurl"]  # without which Celery does not speak to SQS
-    else:
-        pins = (ROOT / "constraints.txt").read_text().splitlines()
-        constraints = ENVIRONMENTS / f"{version}.txt"
-        ENVIRONMENTS.mkdir(exist_ok=True)
-        constraints.write_text("\n".join(pin for pin in pins if not OF_ITS_OWN.match(pin)))
-        airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
-        airflow += [f"apache-airflow-task-sdk=={VERSIONS[version]}"]
-    return installed(version, sys.executable, constraints, airflow)
+def environment(version: str, python: str, name: str = "") -> Path:
+    """
+    Return the Python of an environment with this Airflow and the project.
+
+    :param python: the Python to make it with.
+    :param name: name of the environment. Default: the version.
+    """
+    if version == LOWEST:
+        return installed(LOWEST, python, "--resolution", "lowest-direct")
+    if version in MANAGED:  # without pycurl, Celery does not speak to SQS
+        return installed(version, python, "pycurl", "--constraint", str(MANAGED[version]))
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    constraints = ENVIRONMENTS / f"{version}.txt"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    constraints.write_text("\n".join(pin for pin in pins if not OF_ITS_OWN.match(pin)))
+    airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
+    airflow += [f"apache-airflow-task-sdk=={VERSIONS[version]}"]
+    return installed(name or version, python, *airflow, "--constraint", str(constraints))
 
 
-def installed(name: str, python: str, constraints: Path, packages: Sequence[str] = ()) -> Path:
-    """Return the Python of an environment with the project, made unless it is there and as new as its requirements."""
+def installed(name: str, python: str, *packages: str) -> Path:
+    """
+    Return the Python of an environment with the project, made unless it is there and as new as its requirements.
+
+    :param packages: more packages, and options of ``uv pip install``.
+    """
     folder = ENVIRONMENTS / name
     ready, found = folder / "ready", folder / "bin" / "python"
     asked = max((ROOT / file).stat().st_mtime for file in ("pyproject.toml", "constraints.txt"))
@@ -80,9 +102,7 @@ def installed(name: str, python: str, constraints: Path, packages: Sequence[str]
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", python, folder], check=True)
     wanted = [*packages, "uv", "--editable", f"{ROOT}[s3,openlineage]", "--group", f"{ROOT / 'pyproject.toml'}:dev"]
-    subprocess.run(
-        [*uv, "pip", "install", "--quiet", "--python", found, "--constraint", constraints, *wanted], check=True
-    )
+    subprocess.run([*uv, "pip", "install", "--quiet", "--python", found, *wanted], check=True)
     ready.touch()
     return found
 
@@ -109,13 +129,30 @@ def run(name: str, python: Path, parts: Mapping[str, Sequence[str]]) -> list[tup
     return lines
 
 
+def supports(airflow: str, python: str) -> bool:
+    """Return whether an Airflow can be installed on a Python, such as ``3.10``."""
+    minor, needed = (int(each.partition(".")[2]) for each in (python, ITS_PYTHON))
+    return airflow != NEWEST or minor >= needed
+
+
+def python_for(airflow: str) -> str | None:
+    """Return the path of a Python for an Airflow: this one, or else the first supported one that is found."""
+    if supports(airflow, THIS_PYTHON):
+        return sys.executable
+    return next(filter(None, (found_python(each) for each in PYTHONS if supports(airflow, each))), None)
+
+
 def on_airflows(versions: Sequence[str]) -> list[tuple[str, str, str]]:
     """Run all parts on these versions of Airflow."""
     lines = []
     for version in versions:
-        print(f"Airflow {version}: the environment", flush=True)
-        parts = PARTS_OF_MANAGED if version in MANAGED else PARTS
-        lines += run(f"Airflow {version}", environment(version), parts)
+        name = f"Airflow {version}"
+        if (python := python_for(version)) is None:
+            lines.append((name, "", f"needs Python {ITS_PYTHON}, which was not found: not tested"))
+            continue
+        print(f"{name}: the environment, with {python}", flush=True)
+        parts = PARTS_OF_MANAGED if version in MANAGED else UNIT if version == LOWEST else PARTS
+        lines += run(name, environment(version, python), parts)
     return lines
 
 
@@ -123,21 +160,25 @@ def on_pythons() -> list[tuple[str, str, str]]:
     """Run the unit tests on the supported versions of Python."""
     lines = []
     for version in PYTHONS:
-        name = f"Python {version}"
-        if version == f"{sys.version_info.major}.{sys.version_info.minor}":
-            lines.append((name, "", "is the one of make test"))
-        elif (python := found_python(version)) is None:
-            lines.append((name, "", "not found on this machine: not tested"))
-        else:
-            print(f"{name}: the environment, with {python}", flush=True)
-            own = installed(f"python-{version}", python, ROOT / "constraints.txt")
-            lines += run(name, own, PARTS_OF_PYTHON)
+        python = sys.executable if version == THIS_PYTHON else found_python(version)
+        if python is None:
+            lines.append((f"Python {version}", "", "not found on this machine: not tested"))
+            continue
+        for airflow in (TESTED, NEWEST):
+            name = f"Python {version}, {airflow}"
+            if not supports(airflow, version):
+                lines.append((name, "", f"this Airflow needs Python {ITS_PYTHON}"))
+            elif (version, airflow) == (THIS_PYTHON, TESTED):
+                lines.append((name, "", "is the one of make test"))
+            else:
+                print(f"{name}: the environment, with {python}", flush=True)
+                lines += run(name, environment(airflow, python, f"python-{version}-{airflow}"), UNIT)
     return lines
 
 
 def main(versions: list[str]) -> int:
     """Run all parts on these versions, or on every one, print a table, and return the exit code."""
-    known = [*VERSIONS, *MANAGED]
+    known = [*VERSIONS, *MANAGED, LOWEST]
     unknown = set(versions).difference(known)
     if versions == ["--pythons"]:
         lines = on_pythons()
@@ -145,7 +186,7 @@ def main(versions: list[str]) -> int:
         print(f"No such version here: {', '.join(sorted(unknown))}. There are: {', '.join(known)}")
         return 2
     else:
-        lines = on_airflows(versions or known)
+        lines = on_airflows(versions or [*VERSIONS, *MANAGED])
     print("\n".join(["", *(f"{name:<21}  {part:<20}  {end}" for name, part, end in lines)]))
     return int(any(end == "FAILED" for _, _, end in lines))
 

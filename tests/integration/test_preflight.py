@@ -156,6 +156,17 @@ def test_what_cannot_be_checked_is_sent_with_a_warning(
     assert f"{klap.sample} could not be checked from this worker: " in capsys.readouterr().out
 
 
+def test_on_an_airflow_that_was_not_tested_a_video_is_sent_with_one_warning(
+    klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = airflow(submit(SubmitShortsOperator, klap.sample))
+    monkeypatch.setattr("klap_provider.operators.before_submission.airflow_version", "3.5.0")
+    task.run()
+    task.run()
+    assert capsys.readouterr().out.count("Airflow 3.5.0 was not tested with version ") == 1
+    assert len(klap.ledger("task")) == 1
+
+
 def test_a_run_that_has_paid_goes_on_although_the_video_has_gone(klap: Sandbox, airflow: Airflow) -> None:
     task = airflow(submit(SubmitShortsOperator, klap.sample))
     first = task.run()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow import __version__ as airflow_version
 from airflow.sdk import conf
 
+from klap_provider import __version__
 from klap_provider.api.addresses import is_local
 from klap_provider.errors import KlapInputError
 from klap_provider.files.preflight import require_video
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from klap_provider.rules.cost import Cost
+
+
+#: The newest minor version of Airflow that was tested.
+NEWEST_AIRFLOW = (3, 4)
 
 
 def max_map_length() -> int:
@@ -39,4 +45,16 @@ def check(url: str, max_cost: Cost, *, api_url: str, warn: Callable[..., None]) 
             f"{allowed}, or set the shorts to export (the field limit, the operator's max_exports) to at most "
             f"{allowed}."
         )
+    if is_untested(airflow_version):
+        warn(
+            "Airflow %s was not tested with version %s of this package. The task continues",
+            airflow_version,
+            __version__,
+        )
     require_video(url, local=is_local(api_url), warn=warn)
+
+
+def is_untested(version: str) -> bool:
+    """Return whether a version of Airflow, such as ``3.4.0b2``, is of a newer minor version than those tested."""
+    major, minor = version.split(".")[:2]
+    return (int(major), int(minor)) > NEWEST_AIRFLOW
