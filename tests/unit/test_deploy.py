@@ -16,6 +16,7 @@ import yaml
 from airflow.configuration import conf
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
+from klap_provider import __version__
 from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
 
 if TYPE_CHECKING:
@@ -81,12 +82,13 @@ def test_the_image_has_all_that_the_package_is_built_from() -> None:
     assert f"COPY --chown=airflow:root {package.split('/')[0]} /tmp/klap/{package.split('/')[0]}" in DOCKERFILE
 
 
-def test_everything_is_of_the_airflow_that_was_tested() -> None:
+def test_everything_is_of_the_airflow_that_was_tested_and_the_tag_has_both_versions() -> None:
+    tag = f"{__version__}-{TESTED}"
     values = yaml.safe_load((DEPLOY / "values.yaml").read_text())
     assert f"ARG AIRFLOW_VERSION={TESTED}\n" in DOCKERFILE
-    assert OVERRIDE["x-klap"]["image"] == f"${{KLAP_IMAGE:-airflow-klap:{TESTED}}}"
-    assert (values["defaultAirflowTag"], values["airflowVersion"]) == (TESTED, TESTED)
-    assert set(re.findall(r"airflow-klap:([\d.]+)", PAGE)) == {TESTED}
+    assert OVERRIDE["x-klap"]["image"] == f"${{KLAP_IMAGE:-airflow-klap:{tag}}}"
+    assert (values["defaultAirflowTag"], values["airflowVersion"]) == (tag, TESTED)
+    assert set(re.findall(r"airflow-klap:([\w.-]+)", DOCKERFILE + PAGE)) == {tag}
 
 
 # Compose
