@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DAG_ID = "klap_generate_shorts"
 BATCH_DAG_ID = "klap_quick_batch"
 
+#: The Dag of the guide that starts when shorts were delivered to its destination.
+CONSUMER = "publish_shorts"
+
 # The shipped DAG looks at its runs every 30 s, which is long for a test.
 QUICK_BATCH = f"""
 from klap_generate_shorts_batch import klap_generate_shorts_batch  # Airflow looks for the words airflow and dag
@@ -62,6 +65,10 @@ class Stage:
         files = [file for file in [*self.airflow.home.rglob("*"), *self.shorts.rglob("*")] if file.is_file()]
         assert any(file.name == "airflow.db" for file in files)
         return [file for file in files if any(secret in file.read_bytes() for secret in self.secrets)]
+
+    def consumers(self) -> list[str]:
+        """Return the runs of the Dag that starts when shorts were delivered."""
+        return [run["dag_run_id"] for run in self.airflow.api("GET", f"/dags/{CONSUMER}/dagRuns")["dag_runs"]]
 
     def worker_starts(self) -> int:
         """Return how many tasks were started on workers since the stage was set."""
@@ -107,9 +114,9 @@ def dags(folder: Path) -> Path:
     shutil.copytree(ROOT / "dags", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     guide = ROOT / "docs" / "how-to" / "use-shorts-in-another-dag.md"
     examples = re.findall(r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    (consumer,) = (example for example in examples if 'DAG("publish_shorts"' in example)
+    (consumer,) = (example for example in examples if f'DAG("{CONSUMER}"' in example)
     (folder / "quick_batch.py").write_text(QUICK_BATCH)
-    (folder / "publish_shorts.py").write_text(consumer)
+    (folder / f"{CONSUMER}.py").write_text(consumer)
     return folder
 
 

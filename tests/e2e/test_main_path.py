@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
-from tests.e2e.conftest import DAG_ID, Stage
+from tests.e2e.conftest import CONSUMER, DAG_ID, Stage
 from tests.support.videos import size_of
 
 pytestmark = pytest.mark.e2e
@@ -118,6 +121,30 @@ def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stag
     assert links["extra_links"] == {
         "Open in Klap": f"https://klap.app/spaces/{short['folder_id']}#{short['project_id']}"
     }
+
+
+def test_events_that_wait_start_one_run_each_or_one_for_all_and_none_is_lost(stage: Stage) -> None:
+    known, airflow = stage.consumers(), stage.airflow
+    (asset,) = airflow.api("GET", "/assets", params={"name_pattern": "s3://media/shorts"})["assets"]
+    scheduler = airflow.processes["scheduler"].pid
+    os.kill(scheduler, signal.SIGSTOP)
+    try:
+        for name in ("first", "second", "third"):
+            short = {"project_id": name, "virality_score": 87, "path": f"/{name}.mp4", "publication_captions": None}
+            airflow.api("POST", "/assets/events", json={"asset_id": asset["id"], "extra": {"shorts": [short]}})
+    finally:
+        os.kill(scheduler, signal.SIGCONT)
+
+    def received() -> list[list[str]]:
+        runs = set(stage.consumers()).difference(known)
+        ended = [run_id for run_id in runs if airflow.run_state(CONSUMER, run_id) == "success"]
+        return [[short["project_id"] for short in airflow.xcom(CONSUMER, each, "collect")] for each in ended]
+
+    airflow.wait_for(lambda: sum(map(len, received())) >= 3, seconds=120, what="three shorts")
+    if airflow_version.startswith("3.3."):
+        assert received() == [["first", "second", "third"]]
+    else:
+        assert sorted(received()) == [["first"], ["second"], ["third"]]
 
 
 def test_the_api_key_is_in_nothing_that_airflow_wrote(stage: Stage) -> None:

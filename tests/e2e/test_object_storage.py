@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from demo.servers import SECRET_KEY
 from klap_provider.api.redaction import shown
-from tests.e2e.conftest import DAG_ID, Stage
+from tests.e2e.conftest import CONSUMER, DAG_ID, Stage
 from tests.support.videos import size_of
 
 if TYPE_CHECKING:
@@ -18,19 +18,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-CONSUMER = "publish_shorts"
-
-
-def consumers(stage: Stage) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = stage.airflow.api("GET", f"/dags/{CONSUMER}/dagRuns")["dag_runs"]
-    return found
-
 
 def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_them(
     stage: Stage, tmp_path: Path
 ) -> None:
     stage.s3.put("talks/talk.mp4", requests.get(stage.sandbox.sample, timeout=60).content)
-    talk, before = "s3://media_s3@media/talks/talk.mp4", stage.worker_starts()
+    talk, before, known = "s3://media_s3@media/talks/talk.mp4", stage.worker_starts(), stage.consumers()
     run_id = stage.trigger(source_video_url=talk, destination="s3://media_s3@media/shorts", limit=3)
     assert stage.end_of(run_id) == "success"
 
@@ -52,10 +45,10 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_th
         assert told["publication_captions"].keys() == {"tiktok", "youtube", "linkedin", "instagram"}
     assert set(stage.s3.keys()) == {"talks/talk.mp4", *(f"shorts/{submitted}/{name}" for name in names)}
 
-    stage.airflow.wait_for(lambda: bool(consumers(stage)), seconds=60, what="the consumer's run")
-    (started,) = consumers(stage)
-    assert stage.airflow.wait_for_run(CONSUMER, started["dag_run_id"], seconds=120) == "success"
-    heard = stage.airflow.xcom(CONSUMER, started["dag_run_id"], "collect")
+    stage.airflow.wait_for(lambda: len(stage.consumers()) > len(known), seconds=60, what="the consumer's run")
+    (started,) = set(stage.consumers()).difference(known)
+    assert stage.airflow.wait_for_run(CONSUMER, started, seconds=120) == "success"
+    heard = stage.airflow.xcom(CONSUMER, started, "collect")
     assert [(short["project_id"], short["path"], short["sha256"]) for short in heard] == [
         (short["project_id"], short["path"], short["sha256"]) for short in manifest["delivered"]
     ]
