@@ -64,8 +64,9 @@ PARTS_OF_MANAGED = {
 
 UNIT = {"unit": ["tests/unit", "--numprocesses", "4"]}
 
-#: The lowest versions that pyproject.toml allows, with the unit tests.
+#: The lowest versions that pyproject.toml allows.
 LOWEST = "lowest"
+PARTS_OF_LOWEST = {"unit and integration": PARTS["unit and integration"]}
 
 
 def environment(version: str, python: str, name: str = "") -> Path:
@@ -76,7 +77,7 @@ def environment(version: str, python: str, name: str = "") -> Path:
     :param name: name of the environment. Default: the version.
     """
     if version == LOWEST:
-        return installed(LOWEST, python, "--resolution", "lowest-direct")
+        return installed(LOWEST, python, "--constraint", str(lowest_versions(python)))
     if version in MANAGED:  # without pycurl, Celery does not speak to SQS
         return installed(version, python, "pycurl", "--constraint", str(MANAGED[version]))
     pins = (ROOT / "constraints.txt").read_text().splitlines()
@@ -86,6 +87,38 @@ def environment(version: str, python: str, name: str = "") -> Path:
     airflow = [f"apache-airflow=={version}", f"apache-airflow-core=={version}"]
     airflow += [f"apache-airflow-task-sdk=={VERSIONS[version]}"]
     return installed(name or version, python, *airflow, "--constraint", str(constraints))
+
+
+def lowest_versions(python: str) -> Path:
+    """Return a file with the lowest versions of the direct dependencies that pyproject.toml and Airflow allow."""
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--python",
+        python,
+        "--no-header",
+        "--no-annotate",
+    ]
+    command += [
+        "--resolution",
+        "lowest-direct",
+        "--extra",
+        "s3",
+        "--extra",
+        "openlineage",
+        str(ROOT / "pyproject.toml"),
+    ]
+    pins = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    direct = set(re.findall(r"^[\w-]+", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    found = ENVIRONMENTS / f"{LOWEST}.txt"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    lowest = [pin for pin in pins if pin.startswith("apache-airflow") or pin.partition("==")[0] in direct]
+    found.write_text("\n".join(lowest))
+    return found
 
 
 def installed(name: str, python: str, *packages: str) -> Path:
@@ -151,7 +184,7 @@ def on_airflows(versions: Sequence[str]) -> list[tuple[str, str, str]]:
             lines.append((name, "", f"needs Python {ITS_PYTHON}, which was not found: not tested"))
             continue
         print(f"{name}: the environment, with {python}", flush=True)
-        parts = PARTS_OF_MANAGED if version in MANAGED else UNIT if version == LOWEST else PARTS
+        parts = PARTS_OF_MANAGED if version in MANAGED else PARTS_OF_LOWEST if version == LOWEST else PARTS
         lines += run(name, environment(version, python), parts)
     return lines
 

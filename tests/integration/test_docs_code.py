@@ -134,7 +134,7 @@ def test_an_example_has_the_schedule_that_its_page_describes(dag_id: str, schedu
 @pytest.mark.parametrize("count", [0, 1, 3])
 @pytest.mark.parametrize(("dag_id", "task"), [("publish_shorts", "collect"), ("count_shorts", "count")])
 def test_a_dag_that_waits_for_shorts_takes_any_number_of_events(dag_id: str, task: str, count: int) -> None:
-    """Airflow 3.3 gives a run all events that wait, and 3.4 one. A run that a user starts has none."""
+    """Airflow 3.3 can give a run several events, and 3.4 gives it one. A run that a user starts has none."""
     from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 
     [block] = [block for block in DAGS if f'"{dag_id}"' in block.code]
