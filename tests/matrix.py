@@ -66,7 +66,10 @@ UNIT = {"unit": ["tests/unit", "--numprocesses", "4"]}
 
 #: The lowest versions that pyproject.toml allows.
 LOWEST = "lowest"
-PARTS_OF_LOWEST = {"unit and integration": PARTS["unit and integration"]}
+PARTS_OF_LOWEST = {
+    "unit": ["tests/unit", "--numprocesses", "4"],
+    "hook, operators, triggers": [f"tests/integration/test_{name}.py" for name in ("hook", "operators", "triggers")],
+}
 
 
 def environment(version: str, python: str, name: str = "") -> Path:

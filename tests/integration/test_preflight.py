@@ -160,7 +160,7 @@ def test_on_an_airflow_that_was_not_tested_a_video_is_sent_with_one_warning(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = airflow(submit(SubmitShortsOperator, klap.sample))
-    monkeypatch.setattr("klap_provider.operators.before_submission.airflow_version", "3.5.0")
+    monkeypatch.setattr("klap_provider.operators.before_submission.version", lambda name: "3.5.0")
     task.run()
     task.run()
     assert capsys.readouterr().out.count("Airflow 3.5.0 was not tested with version ") == 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from airflow import __version__ as airflow_version
 from airflow.sdk import conf
 
 from klap_provider import __version__
@@ -45,16 +45,12 @@ def check(url: str, max_cost: Cost, *, api_url: str, warn: Callable[..., None]) 
             f"{allowed}, or set the shorts to export (the field limit, the operator's max_exports) to at most "
             f"{allowed}."
         )
-    if is_untested(airflow_version):
-        warn(
-            "Airflow %s was not tested with version %s of this package. The task continues",
-            airflow_version,
-            __version__,
-        )
+    if is_untested(airflow := version("apache-airflow-core")):
+        warn("Airflow %s was not tested with version %s of this package. The task continues", airflow, __version__)
     require_video(url, local=is_local(api_url), warn=warn)
 
 
-def is_untested(version: str) -> bool:
+def is_untested(airflow: str) -> bool:
     """Return whether a version of Airflow, such as ``3.4.0b2``, is of a newer minor version than those tested."""
-    major, minor = version.split(".")[:2]
+    major, minor = airflow.split(".")[:2]
     return (int(major), int(minor)) > NEWEST_AIRFLOW
