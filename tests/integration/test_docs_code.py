@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 from copy import copy
-from importlib.metadata import metadata
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
