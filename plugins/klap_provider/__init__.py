@@ -163,6 +163,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Maximum for all waits in one triggerer.",
                         "schema": {"type": ["number", "null"], "default": 50, "minimum": 0.01, "maximum": 10000},
                     },
+                    "notifiers": {
+                        "label": "Notifiers",
+                        "description": "Whom to tell about runs, as a JSON list of Airflow's notifiers. Empty: nobody.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "price_input_video": {
                         "label": "Price of an input video",
                         "description": "US dollars per submitted video. Empty: 0.44 (estimated).",

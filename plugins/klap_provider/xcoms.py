@@ -33,6 +33,8 @@ COST_KEY = "klap_cost"
 LIST_KEY = "klap_list"
 #: The form parameters that are set for all videos of a list: a dict by name.
 SETTINGS_KEY = "klap_settings"
+#: The last notice that the task has sent, or could not send: :class:`NoticeRow`.
+NOTICE_KEY = "klap_notice"
 
 
 class _FailureBase(TypedDict):
@@ -231,6 +233,23 @@ class GeneratedShort(File):
     sidecar: str
 
 
+class NoticeRow(TypedDict):
+    """A notice, as the ledger stores it."""
+
+    #: Format of the row, 1.
+    version: int
+    #: Value of an :class:`~klap_provider.operators.notices.Event`.
+    event: str
+    #: Dag id and run id, separated by a space.
+    run: str
+    #: When it was sent, ISO 8601.
+    at: str
+    #: The notice in one line.
+    title: str
+    #: What failed, for each notifier that failed.
+    errors: list[str]
+
+
 class Outcome(TypedDict):
     """What became of a selected short."""
 
@@ -274,19 +293,24 @@ _LISTED: dict[str, type] = {RETURN_KEY: Short, SHORTS_KEY: ListedShort, OFFER_KE
 
 #: By operator: which shape it leaves under which key. For a list, the shape of its items.
 XCOMS: dict[str, dict[str, type]] = {
-    "GenerateShortsOperator": {**_LISTED, RETURN_KEY: GeneratedShort},
+    "GenerateShortsOperator": {**_LISTED, RETURN_KEY: GeneratedShort, NOTICE_KEY: NoticeRow},
     "SubmitShortsOperator": {RETURN_KEY: Submitted},
     "SubmitVideoOperator": {RETURN_KEY: Submitted},
     "TaskStatusSensor": {RETURN_KEY: TaskReady},
     "ListShortsOperator": _LISTED,
-    "ReviewShortsOperator": {**_LISTED, REVIEW_KEY: Review},
+    "ReviewShortsOperator": {**_LISTED, REVIEW_KEY: Review, NOTICE_KEY: NoticeRow},
     "ExportShortOperator": {RETURN_KEY: Exported},
     "ExportStatusSensor": {RETURN_KEY: ExportReady},
     "DeliverShortOperator": {RETURN_KEY: Delivered},
-    "PublishShortsOperator": {RETURN_KEY: Published, OUTCOME_KEY: Outcome, COST_KEY: RunCost},
+    "PublishShortsOperator": {
+        RETURN_KEY: Published,
+        OUTCOME_KEY: Outcome,
+        COST_KEY: RunCost,
+        NOTICE_KEY: NoticeRow,
+    },
     "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: ReadList, SETTINGS_KEY: dict},
     "VideoRunOperator": {RETURN_KEY: VideoOutcome},
-    "SummarizeVideosOperator": {RETURN_KEY: Summary},
+    "SummarizeVideosOperator": {RETURN_KEY: Summary, NOTICE_KEY: NoticeRow},
 }
 
 #: The asset whose state store is the ledger, see :mod:`klap_provider.rules.ledger`.

@@ -20,6 +20,7 @@ from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.rules.video_list import label
 from klap_provider.triggers import VideoRunTrigger
 from tests.support.airflow_context import OtherRun
+from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,11 +87,11 @@ def test_a_list_that_comes_with_a_misspelt_name_is_refused_before_anything_is_st
 
 
 @pytest.fixture
-def sum_up(airflow: Airflow) -> Callable[[], Played]:
+def sum_up(airflow: Airflow) -> Callable[..., Played]:
     """Make the last task."""
-    return lambda: airflow(
+    return lambda **more: airflow(
         lambda: SummarizeVideosOperator(
-            task_id="summary", list_task_id="read_list", video_task_id="video", trigger_dag_id=MAIN
+            task_id="summary", list_task_id="read_list", video_task_id="video", trigger_dag_id=MAIN, **more
         )
     )
 
@@ -485,7 +486,7 @@ def test_a_run_that_is_still_going_is_waited_for(
 
 
 def test_a_wait_for_a_run_that_somebody_deletes_ends_and_says_so(
-    video: Callable[..., Played], supervisor: Supervisor, sum_up: Callable[[], Played]
+    video: Callable[..., Played], supervisor: Supervisor, sum_up: Callable[..., Played]
 ) -> None:
     supervisor.runs[RUN_ID] = OtherRun("running", {})
     timer = threading.Timer(0.3, supervisor.runs.clear)
@@ -595,14 +596,15 @@ def test_a_mapped_video_is_called_by_its_name_and_leads_to_its_run(video: Callab
 
 
 def test_the_summary_counts_what_is_complete(
-    supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[[], Played]
+    supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[..., Played]
 ) -> None:
     supervisor.fate = DELIVERED
     video().run()
     supervisor.put_xcom("read_list", [{"source_video_url": TALK, "trigger_run_id": RUN_ID, "settings": {}}])
     supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 2}, "klap_list")
 
-    assert sum_up().run() == {
+    told: list[str] = []
+    assert sum_up(notifiers=[Recorder(told)]).run() == {
         "videos": 1,
         "runs": 1,
         "complete": 1,
@@ -611,10 +613,11 @@ def test_the_summary_counts_what_is_complete(
         "left_out": [],
         "duplicates": 2,
     }
+    assert told[0].startswith("Klap: all 1 videos of the batch are complete, 2 shorts delivered\n")
 
 
 def test_the_summary_names_what_is_missing_and_is_red(
-    supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[[], Played]
+    supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[..., Played]
 ) -> None:
     runs = [f"{RUN_ID}{number}" for number in range(3)]
     for index, fate in enumerate((DELIVERED, FAILED)):
@@ -630,11 +633,13 @@ def test_the_summary_names_what_is_missing_and_is_red(
     supervisor.put_xcom("read_list", listed)
     supervisor.put_xcom("read_list", {"left_out": left_out, "duplicates": 0}, "klap_list")
     supervisor.states = {"video_0": "success", "video_1": "failed", "video_2": "failed"}
-    summary = sum_up()
+    told: list[str] = []
+    summary = sum_up(notifiers=[Recorder(told, "{{ klap.event }} {{ klap.body }}")])
 
     with pytest.raises(KlapIncompleteError) as failure:
         summary.run()
 
+    assert told[0].startswith("batch_failed 1 of 4 videos")
     found = summary.xcom()
     assert (found["videos"], found["runs"], found["complete"], found["shorts"]) == (4, 3, 1, 3)
     assert [(o["run_id"], o["state"]) for o in found["incomplete"]] == [(runs[1], "failed"), (runs[2], "failed")]
@@ -648,14 +653,14 @@ def test_the_summary_names_what_is_missing_and_is_red(
         assert said in str(failure.value)
 
 
-def test_the_summary_of_a_list_that_was_refused_says_why(supervisor: Supervisor, sum_up: Callable[[], Played]) -> None:
+def test_the_summary_of_a_list_that_was_refused_says_why(supervisor: Supervisor, sum_up: Callable[..., Played]) -> None:
     supervisor.put_xcom("read_list", {"error": "Nothing was started. Line 3: no."}, "klap_error")
     with pytest.raises(KlapIncompleteError, match=r"Nothing was started\. Line 3: no\."):
         sum_up().run()
 
 
 def test_a_long_summary_takes_as_few_questions_as_a_short_one(
-    supervisor: Supervisor, sum_up: Callable[[], Played]
+    supervisor: Supervisor, sum_up: Callable[..., Played]
 ) -> None:
     listed = []
     for index in range(200):

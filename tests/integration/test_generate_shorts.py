@@ -18,6 +18,7 @@ from klap_provider.operators import (
 )
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
+from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,20 @@ def test_it_delivers_the_shorts_and_returns_small_facts(
     assert bool(task.triggers) == deferrable
     assert len(task.xcom("klap_shorts")) == 3
     assert task.links()["Open in Klap"].endswith(f"/{shorts[0]['folder_id']}")
+
+
+def test_people_are_told_how_it_ended(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
+    told: list[str] = []
+    klap.fault("POST", "/exports$", "status", code=402, body={"message": "No credit."})
+    task = airflow(generate(notifiers=Recorder(told, "{{ klap.event }}: {{ klap.title }}")))
+    with pytest.raises(KlapIncompleteError):
+        task.run()
+    task.clear()
+    task.run()
+    assert told == [
+        "credit_used_up: Klap: shorts are missing, example.com/talk.mp4",
+        "run_finished: Klap: 3 delivered, example.com/talk.mp4",
+    ]
 
 
 def test_it_exports_only_what_is_selected(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:

@@ -16,6 +16,7 @@ from klap_provider.operators import (
     ReviewShortsOperator,
 )
 from klap_provider.rules.review_form import NONE_OF_THEM
+from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +78,24 @@ def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_alr
     assert "A hook" in body
     assert "https://klap.app/player/a" in body
     assert task.patience == timedelta(hours=2)
+
+
+def test_reviewers_are_told_once(review: Callable[..., Played], supervisor: Supervisor) -> None:
+    told: list[str] = []
+    task = review(limit=2, notifiers=Recorder(told))
+    task.run()
+    task.run()
+    (text,) = told
+    title, body, url = text.splitlines()
+    assert title == "Klap: Which shorts of folder01 should be exported?"
+    assert body.startswith("3 shorts, 2 selected in advance, $0.48 per export. Answer until 20")
+    assert url.endswith("/dags/videos/runs/monday/plugin/shorts")
+
+
+def test_without_a_review_nobody_is_told(review: Callable[..., Played]) -> None:
+    told: list[str] = []
+    review(review=False, notifiers=[Recorder(told)]).run()
+    assert told == []
 
 
 def test_the_question_names_the_video_the_price_and_what_was_exported_before_which_is_free(

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRunType
+from airflow.serialization.serialized_objects import DagSerialization
 
 from klap_caption_video import klap_caption_video
 from klap_generate_shorts import klap_generate_shorts
 from klap_generate_shorts_batch import klap_generate_shorts_batch
+from klap_provider.operators.notices import KlapNotifyingOperator
+from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,3 +158,13 @@ def test_a_run_may_use_the_forms_connection_and_those_of_the_dag_file(
     assert factory(allowed_connections=[]).tasks[0].allowed_connections == own
     with pytest.raises(ValueError, match=r"allowlist of klap_conn_id must be a list: write \['klap_team'\]"):
         factory(allowed_connections="klap_team")
+
+
+@each_factory
+def test_notifiers_reach_every_task_that_has_them_and_change_no_dag_version(factory: Factory) -> None:
+    notifiers = [Recorder([])]
+    dag = factory("notifying", notifiers=notifiers)
+    telling = [task for task in dag.tasks if isinstance(task, KlapNotifyingOperator)]
+    assert telling
+    assert all(task.notifiers == notifiers for task in telling)
+    assert DagSerialization.to_dict(dag) == DagSerialization.to_dict(factory("notifying"))

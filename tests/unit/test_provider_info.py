@@ -85,7 +85,7 @@ def classes_below(base: type) -> set[type]:
             BaseOperator,
             {
                 *("HooksRendering", "KlapOperator", "KlapLedgerOperator", "KlapSubmitOperator"),
-                *("KlapCompletionOperator", "KlapVideoOperator", "KlapJobSensor"),
+                *("KlapCompletionOperator", "KlapVideoOperator", "KlapJobSensor", "KlapNotifyingOperator"),
             },
         ),
         (["triggers"], BaseTrigger, {"KlapTrigger"}),

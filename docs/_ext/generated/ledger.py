@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from generated.markdown import code, markdown_table, require_same, table
 from generated.xcoms import shape_table
+from klap_provider import xcoms
 from klap_provider.rules import ledger_rows
 from klap_provider.rules.ledger import Attempt, Requester
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 def delivered_row(_: Mapping[str, str]) -> str:
     """The ledger row of a delivery."""
     return shape_table(ledger_rows.DeliveredRow)
+
+
+@table
+def notice_row(_: Mapping[str, str]) -> str:
+    """The ledger row of a notice."""
+    return shape_table(xcoms.NoticeRow)
 
 
 @table

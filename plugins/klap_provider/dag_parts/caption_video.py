@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, BaseNotifier
 
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
@@ -55,6 +55,7 @@ def klap_caption_video(
     task_timeout: timedelta | float = TASK_TIMEOUT,
     export_timeout: timedelta | float = EXPORT_TIMEOUT,
     pool: str | None = None,
+    notifiers: Sequence[BaseNotifier] = (),
     **dag_arguments: Any,
 ) -> DAG:
     """
@@ -73,6 +74,8 @@ def klap_caption_video(
         timedelta. Default two hours.
     :param export_timeout: the same for each export. Default one hour.
     :param pool: pool of all tasks. Default: Airflow's default pool.
+    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a run ended;
+        see docs/how-to/get-notified.md. Default: those of the connection.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
         added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
         own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
@@ -123,6 +126,7 @@ def klap_caption_video(
             wait=wait,
             select=find_video,
             export_timeout=export_timeout,
+            notifiers=notifiers,
             group_id="video",
             group_display_name="The video",
             asset_alias="klap_videos",

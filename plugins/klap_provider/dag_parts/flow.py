@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from airflow.sdk import Param
+    from airflow.sdk import BaseNotifier, Param
 
     from klap_provider.operators.list_shorts import ListShortsOperator
     from klap_provider.operators.video import KlapVideoOperator
@@ -95,6 +95,7 @@ def export_and_deliver(
     wait: TaskStatusSensor,
     select: ListShortsOperator,
     export_timeout: timedelta | float,
+    notifiers: Sequence[BaseNotifier] = (),
     group_id: str = "short",
     group_display_name: str = "Each short",
     asset_alias: str = "klap_shorts",
@@ -104,6 +105,7 @@ def export_and_deliver(
 
     :param form: see :func:`form_of`.
     :param export_timeout: timeout of the wait for each export.
+    :param notifiers: whom ``publish`` tells how the run ended.
     :param group_id: id of the task group, which is the prefix of its tasks' ids.
     :param asset_alias: name of the asset alias of the event that ``publish`` emits.
     """
@@ -164,6 +166,7 @@ def export_and_deliver(
         task_display_name="Publish",
         klap_conn_id=form["klap_conn_id"],
         trigger_rule="all_done",
+        notifiers=notifiers,
         steps=[f"{group_id}.{step}" for step in ("export", "wait_for_export", "deliver")],
         shorts=cast("Any", select.output),
         review_task_id=select.task_id if isinstance(select, ReviewShortsOperator) else None,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
+    from airflow.sdk import BaseNotifier
+
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
 SHORTS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
@@ -100,6 +102,7 @@ def klap_generate_shorts(
     task_timeout: timedelta | float = TASK_TIMEOUT,
     export_timeout: timedelta | float = EXPORT_TIMEOUT,
     pool: str | None = None,
+    notifiers: Sequence[BaseNotifier] = (),
     **dag_arguments: Any,
 ) -> DAG:
     """
@@ -118,6 +121,8 @@ def klap_generate_shorts(
         timedelta. Default two hours.
     :param export_timeout: the same for each export. Default one hour.
     :param pool: pool of all tasks. Default: Airflow's default pool.
+    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people that a review waits and how
+        a run ended; see docs/how-to/get-notified.md. Default: those of the connection.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
         added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
         own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
@@ -169,10 +174,13 @@ def klap_generate_shorts(
             watermark=watermark_of(values),
             budget=values["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
+            notifiers=notifiers,
             allow_empty=values["allow_empty"],
             deferrable=True,
             review=values["review"],
             response_timeout="{{ params.review_hours * 3600 }}",
         )
-        export_and_deliver(values, submit=submit, wait=wait, select=select_shorts, export_timeout=export_timeout)
+        export_and_deliver(
+            values, submit=submit, wait=wait, select=select_shorts, export_timeout=export_timeout, notifiers=notifiers
+        )
     return dag

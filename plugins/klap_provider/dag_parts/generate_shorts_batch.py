@@ -18,6 +18,8 @@ from klap_provider.xcoms import SETTINGS_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow.sdk import BaseNotifier
+
 #: Fields of the main form that differ by video, so the batch's form does not have them. A CSV file can.
 PER_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
 
@@ -53,6 +55,7 @@ def klap_generate_shorts_batch(
     allowed_destinations: Sequence[str] | None = None,
     allowed_connections: Sequence[str] | None = None,
     pool: str | None = None,
+    notifiers: Sequence[BaseNotifier] = (),
     **dag_arguments: Any,
 ) -> DAG:
     """
@@ -75,6 +78,8 @@ def klap_generate_shorts_batch(
     :param allowed_connections: ids of Klap connections that a run may use as ``klap_conn_id``. The default in the Dag
         file is always allowed. None: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param pool: pool of all tasks. Default: Airflow's default pool.
+    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a batch ended; see
+        docs/how-to/get-notified.md. Default: those of the connection ``klap_default``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
         added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
         own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
@@ -143,6 +148,7 @@ def klap_generate_shorts_batch(
             task_id="summary",
             task_display_name="Summary",
             trigger_rule="all_done",
+            notifiers=notifiers,
             list_task_id=read_list.task_id,
             video_task_id=video.task_id,
             trigger_dag_id=trigger_dag_id,

@@ -37,6 +37,19 @@ def _place(text: str) -> str:
     return text
 
 
+def _notifiers(value: Any) -> Any:
+    try:
+        notifiers = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        notifiers = None
+    if not isinstance(notifiers, list) or not all(isinstance(each, dict) and "notifier" in each for each in notifiers):
+        raise ValueError(
+            'It takes a JSON list such as [{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", '
+            '"to": "team@example.com", "subject": "{{ klap.title }}", "html_content": "{{ klap.text }}"}]'
+        )
+    return notifiers
+
+
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=3600)]
 Price = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=1000)]
 BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
@@ -65,6 +78,7 @@ class KlapConnection(BaseModel):
     :param first_poll: seconds from the submission of a job to the first poll. Default: twice the interval.
     :param requests_per_second: maximum for all waits in one triggerer. The default is enough for 750 exports, each
         polled every 15 s, as Klap documents.
+    :param notifiers: whom to tell about runs: ``{"notifier": class path, …arguments}`` for each. Default: nobody.
     """
 
     model_config = ConfigDict(
@@ -88,6 +102,7 @@ class KlapConnection(BaseModel):
     poke_interval: Seconds | None = None
     first_poll: Seconds | None = None
     requests_per_second: Annotated[float, BeforeValidator(_number), Field(ge=0.01, le=10_000)] = 50.0
+    notifiers: Annotated[list[dict[str, Any]], BeforeValidator(_notifiers)] | None = Field(None, repr=False)
 
     @classmethod
     def read(cls, conn_id: str, conn: Any) -> KlapConnection:
@@ -116,7 +131,8 @@ class KlapConnection(BaseModel):
         except ValidationError as invalid:
             problem = invalid.errors(include_url=False)[0]
             name, reason = str(problem["loc"][0]), problem["msg"].removeprefix("Value error, ")
-            raise KlapConfigError(f"{name} of the connection {conn_id!r} is {extra[name]!r}. {reason}.") from None
+            value = "not valid" if name == "notifiers" else repr(extra[name])  # it may have secrets
+            raise KlapConfigError(f"{name} of the connection {conn_id!r} is {value}. {reason}.") from None
 
     def acting_for(self, user: str | None) -> KlapConnection:
         """

@@ -71,6 +71,7 @@ def reports_failure(
             raise
         except (Exception, AirflowTaskTimeout) as failure:
             push_error(context, failure, self.project_id)
+            self.notify_failure(context, failure)
             raise
         self.has_executed = True
         return result
@@ -81,12 +82,13 @@ def reports_failure(
 def push_error(context: Context, failure: BaseException, project_id: str | None) -> None:
     """Push the XCom ``klap_error``. If that fails, log it: the task fails anyway."""
     try:
-        context["ti"].xcom_push(key=ERROR_KEY, value=_to_failure(failure, project_id))
+        context["ti"].xcom_push(key=ERROR_KEY, value=to_failure(failure, project_id))
     except Exception:
         log.exception("The XCom klap_error could not be written. The reason of the failure: %s", failure)
 
 
-def _to_failure(failure: BaseException, project_id: str | None) -> Failure:
+def to_failure(failure: BaseException, project_id: str | None) -> Failure:
+    """Return an exception as the XCom ``klap_error``."""
     text = str(failure)
     if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
         text = cause_of(failure)
@@ -263,6 +265,9 @@ class KlapOperator(HooksRendering):
 
             require_allowed_connection(self.klap_conn_id, self.allowed_connections)
         return self.klap_conn_id
+
+    def notify_failure(self, context: Context, failure: BaseException) -> None:
+        """Tell people that the task failed. By default, nobody is told."""
 
     @property
     def shown_name(self) -> str:

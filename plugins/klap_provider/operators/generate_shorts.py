@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
+from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapIncompleteError
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import check_now, is_static, log_failure, reports_failure
+from klap_provider.operators.base import check_now, is_static, log_failure, reports_failure, to_failure
+from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits
+from klap_provider.rules.video_list import label
 from klap_provider.xcoms import RETURN_KEY, GeneratedShort
 
 if TYPE_CHECKING:
@@ -24,10 +27,10 @@ if TYPE_CHECKING:
     from klap_provider.operators.deliver import DeliverShortOperator
     from klap_provider.operators.export import ExportShortOperator
     from klap_provider.operators.list_shorts import ListShortsOperator
-    from klap_provider.xcoms import Delivered, Exported, ExportReady, Short, Submitted, TaskReady
+    from klap_provider.xcoms import Delivered, Exported, ExportReady, Failure, Short, Submitted, TaskReady
 
 
-class GenerateShortsOperator(SubmitShortsOperator):
+class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
     """
     Turn one long video into delivered shorts: submit it, wait, select, export, wait, and store the files.
 
@@ -63,6 +66,8 @@ class GenerateShortsOperator(SubmitShortsOperator):
     :param timeout: time from the submission until the wait for Klap's task gives up, in seconds or as a timedelta.
         Default two hours.
     :param export_timeout: the same for each export, from its request. Default one hour.
+    :param notifiers: whom to tell how the task ended, see
+        :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
     :return: a list with ``{"project_id": str, "folder_id": str | None, "export_id": str, "short_name": str,
         "virality_score": int | None, "duration": float | None, "preview_url": str, "path": str, "size": int, "sha256":
         str, "sidecar": str, "src_url": str | None}`` for each delivered short, best first. The score is 0 to 100, the
@@ -92,6 +97,9 @@ class GenerateShortsOperator(SubmitShortsOperator):
         "watermark": "json",
     }
     operator_extra_links = (OpenInKlapLink(),)
+
+    #: The failures of single shorts.
+    failures: Sequence[dict[str, Any]] = ()
 
     def __init__(
         self,
@@ -208,6 +216,7 @@ class GenerateShortsOperator(SubmitShortsOperator):
             self.log.warning("%s of %r failed: %s", step, short["short_name"], failure)
             return {
                 "error": f"{step} of {short['short_name']!r}: {failure}",
+                "type": type(failure).__name__,
                 "transient": getattr(failure, "transient", False),
                 "retry_after": getattr(failure, "retry_after", None),
                 "open_decision": getattr(failure, "open_decision", None),
@@ -216,9 +225,11 @@ class GenerateShortsOperator(SubmitShortsOperator):
     def _concluded(self, context: Context, outcomes: list[dict[str, Any]]) -> list[GeneratedShort]:
         """Return the delivered shorts; if any is missing, leave them as XCom and fail."""
         delivered = [cast("GeneratedShort", each) for each in outcomes if "error" not in each]
-        failures = [each for each in outcomes if "error" in each]
+        self.failures = failures = [each for each in outcomes if "error" in each]
         self.log.info("Delivered %d of %d shorts", len(delivered), len(outcomes))
         if not failures:
+            names = "\n".join(f"• {each['short_name']}" for each in delivered)
+            self.notify(context, Event.RUN_FINISHED, f"Klap: {len(delivered)} delivered, {self._shown_video()}", names)
             return delivered
         with log_failure("Leaving the delivered shorts as XCom"):
             context["ti"].xcom_push(key=RETURN_KEY, value=delivered)
@@ -232,6 +243,15 @@ class GenerateShortsOperator(SubmitShortsOperator):
         incomplete.retry_after = max(waits, default=None)
         incomplete.open_decision = next((each["open_decision"] for each in failures if each["open_decision"]), None)
         raise incomplete
+
+    def notify_failure(self, context: Context, failure: BaseException) -> None:
+        """Tell people that the task failed, unless it is retried."""
+        if self.is_final(context, failure):
+            event = event_of(cast("list[Failure]", self.failures) or [to_failure(failure, None)])
+            self.notify(context, event, f"Klap: shorts are missing, {self._shown_video()}", str(failure))
+
+    def _shown_video(self) -> str:
+        return label(redaction.shown(self.source_video_url))
 
     def _list(self, submitted: Submitted, ready: TaskReady) -> ListShortsOperator:
         from klap_provider.operators.list_shorts import ListShortsOperator

@@ -10,13 +10,15 @@ from airflow.sdk import AssetAlias
 from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError, KlapJobFailedError
-from klap_provider.operators.base import KlapOperator, log_failure, reports_failure, writer_of
+from klap_provider.operators.base import log_failure, reports_failure, writer_of
+from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
 from klap_provider.rules.file_names import manifest_name
 from klap_provider.rules.manifest import IN_SIDECAR, event_shorts, first_failed, manifest_entries, no_reason, outcomes
 from klap_provider.rules.selection import Unselected, reasons
+from klap_provider.rules.video_list import label
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import (
     COST_KEY,
@@ -24,6 +26,7 @@ from klap_provider.xcoms import (
     OUTCOME_KEY,
     REVIEW_KEY,
     SHORTS_KEY,
+    Failure,
     ListedShort,
     Published,
     Short,
@@ -41,8 +44,11 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 RUNS_FOLDER = "runs"
 
+#: Maximum number of shorts that a notice lists.
+MAX_LINES = 10
 
-class PublishShortsOperator(KlapOperator):
+
+class PublishShortsOperator(KlapNotifyingOperator):
     """
     Write ``manifest.json`` beside the delivered shorts, record an asset event, and fail if a selected short is missing.
 
@@ -74,6 +80,8 @@ class PublishShortsOperator(KlapOperator):
         (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
         allowed_destinations`` of Airflow's configuration.
     :param asset_alias: name of the asset alias. None: no asset event is recorded.
+    :param notifiers: whom to tell how the run ended, see
+        :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``. The XCom ``klap_outcome``
         has what became of each short. The XCom ``klap_cost`` has the cost of the run, also if shorts are missing. The
@@ -83,8 +91,12 @@ class PublishShortsOperator(KlapOperator):
         the video was never submitted.
     """
 
-    #: Summary for the column Map Index.
+    #: Summary for the column Map Index, and the title of notices.
     summary = ""
+
+    #: What became of each selected short, and the errors of the run's tasks, for notices.
+    entries: Sequence[Mapping[str, Any]] = ()
+    failures: Sequence[Failure] = ()
 
     template_fields: Sequence[str] = (
         "shorts",
@@ -139,7 +151,8 @@ class PublishShortsOperator(KlapOperator):
         """Write the manifest, and fail if shorts are missing."""
         ti = context["ti"]
         states: Mapping[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-        problem, is_final = self._problem(context, states)
+        problem, earlier = self._problem(context, states)
+        is_final = earlier is not None and earlier["type"] == KlapJobFailedError.__name__
         # One request per task for all its map indexes. Their results have the project_id.
         files = pull(context, self.steps[-1:])
         failures = [] if self._is_complete(files) else pull(context, self.steps, key=ERROR_KEY)
@@ -150,7 +163,8 @@ class PublishShortsOperator(KlapOperator):
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
         exports = pull(context, self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
-        entries = manifest_entries(
+        self.failures = [each for each in (earlier, *failures) if each]
+        self.entries = entries = manifest_entries(
             shorts, self.steps, states=states, delivered=files, exports=exports, failures=failures
         )
         ti.xcom_push(key=OUTCOME_KEY, value=outcomes(entries))
@@ -221,6 +235,7 @@ class PublishShortsOperator(KlapOperator):
             }
             with log_failure("Recording the asset event"):
                 asset_event.record(context, self.asset_alias, destination, event)
+        self._notify_success(context)
         return {
             "manifest": path,
             "delivered": len(delivered),
@@ -250,15 +265,30 @@ class PublishShortsOperator(KlapOperator):
         except (KlapConfigError, KlapInputError):
             return Prices()
 
-    def _problem(self, context: Context, states: Mapping[str, Any]) -> tuple[str | None, bool]:
-        """Return the error of a task before the steps, or None; and whether a job failed at Klap."""
+    def _problem(self, context: Context, states: Mapping[str, Any]) -> tuple[str | None, Failure | None]:
+        """Return what went wrong before the steps, and the error that the task left; None for both if nothing did."""
         failed = first_failed(states, self.upstream_task_ids - set(self.steps))
         if failed is None:
-            return None, False
-        failure = pull(context, [failed], key=ERROR_KEY, map_indexes=None)[0]
-        if not failure:
-            return f"{failed}: {no_reason(states[failed])}", False
-        return f"{failed}: {failure['error']}", failure["type"] == KlapJobFailedError.__name__
+            return None, None
+        failure: Failure | None = pull(context, [failed], key=ERROR_KEY, map_indexes=None)[0]
+        return f"{failed}: {failure['error'] if failure else no_reason(states[failed])}", failure
+
+    def notify_failure(self, context: Context, failure: BaseException) -> None:
+        """Tell people that the run failed, unless this task is retried."""
+        if self.is_final(context, failure):
+            delivered = sum("path" in entry for entry in self.entries)
+            of = f"{delivered} of {len(self.entries)} shorts" if self.entries else "no shorts"
+            self.notify(context, event_of(self.failures), f"Klap delivered {of} of {self._video}", str(failure))
+
+    def _notify_success(self, context: Context) -> None:
+        lines = [f"• {each['short_name']}" for each in self.entries[:MAX_LINES]]
+        if len(self.entries) > MAX_LINES:
+            lines.append(f"and {len(self.entries) - MAX_LINES} more")
+        self.notify(context, Event.RUN_FINISHED, f"Klap: {self.summary}, {self._video}", "\n".join(lines))
+
+    @property
+    def _video(self) -> str:
+        return label(redaction.shown(self.source_video_url))
 
     def _write(self, writer: Writer, destination: str, name: str, manifest: dict[str, Any]) -> str:
         """Write the manifest to ``runs/`` and to ``manifest.json``, and return the path in ``runs/``."""

@@ -12,6 +12,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
 from klap_provider.operators.base import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
+from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import ledger, request_fingerprint, review_form, video_list
 from klap_provider.rules.cost import dollars
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 MAX_RESPONSE_TIMEOUT = timedelta(days=366)
 
 
-class ReviewShortsOperator(ListShortsOperator, HITLOperator):
+class ReviewShortsOperator(ListShortsOperator, KlapNotifyingOperator, HITLOperator):
     """
     List the shorts like :class:`~klap_provider.operators.ListShortsOperator`, and let a reviewer select among them.
 
@@ -45,8 +46,11 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
     :param review: whether to ask. If false, this operator works like ``ListShortsOperator``. Default true. Templated.
     :param response_timeout: how long to wait for the answer, as a timedelta or in seconds. Default one day. Templated.
 
-    It also has the parameters of ``ListShortsOperator``, and two of Airflow's ``HITLOperator``: ``assigned_users`` (who
-    may answer) and ``notifiers`` (who is notified).
+    :param notifiers: whom to tell that the review waits, see
+        :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
+
+    It also has the parameters of ``ListShortsOperator``, and ``assigned_users`` (who may answer) of Airflow's
+    ``HITLOperator``.
 
     :return: the selected shorts, best first, like ``ListShortsOperator``. The XCom ``klap_review`` has the result of
         the review: ``{"selected": [project_id, …], "by": str | None, "answered_at": str, "timed_out": bool}``. In
@@ -136,6 +140,15 @@ class ReviewShortsOperator(ListShortsOperator, HITLOperator):
             shorts, price=f"{dollars(prices.export)} ({prices})", deadline=deadline, covered=self.covered(shorts)
         )
         self.response_timeout = timeout
+        selected = sum(short["reason"] is None for short in shorts)
+        self.notify(
+            context,
+            Event.REVIEW_WAITING,
+            f"Klap: {self.subject}",
+            f"{len(shorts)} shorts, {selected} selected in advance, {dollars(prices.export)} per export. Answer until "
+            f"{deadline:%Y-%m-%d %H:%M} UTC; then the shorts that are selected in advance are exported.",
+        )
+        self.notifiers = []  # HITLOperator would run them at each try
         HITLOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any], **_unknown: Any) -> list[Short]:

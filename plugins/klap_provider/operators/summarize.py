@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import reports_failure
+from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import NAMED, label
 from klap_provider.xcoms import ERROR_KEY, LIST_KEY, RETURN_KEY
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from klap_provider.batch_xcoms import LeftOutVideo, ListedVideo, Summary, Unlisted, VideoOutcome
 
 
-class SummarizeVideosOperator(KlapOperator):
+class SummarizeVideosOperator(KlapNotifyingOperator):
     """
     Summarize a batch, and fail if a video is not complete.
 
@@ -28,13 +29,15 @@ class SummarizeVideosOperator(KlapOperator):
     :param list_task_id: id of the :class:`~klap_provider.operators.ReadVideoListOperator`.
     :param video_task_id: id of the :class:`~klap_provider.operators.VideoRunOperator`, which is mapped over the list.
     :param trigger_dag_id: id of the Dag that runs the videos.
+    :param notifiers: whom to tell how the batch ended, see
+        :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
     :return: ``{"videos": int, "runs": int, "complete": int, "shorts": int, "duplicates": int, "incomplete": list,
         "left_out": list}``, also if the task fails. ``incomplete`` has the videos whose run did not succeed.
         ``left_out`` has the videos whose address leads to no video.
     :raises KlapIncompleteError: names the videos that are not complete.
     """
 
-    template_fields: Sequence[str] = ("trigger_dag_id",)
+    template_fields: Sequence[str] = ("trigger_dag_id", "klap_conn_id")
 
     def __init__(self, *, list_task_id: str, video_task_id: str, trigger_dag_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -76,7 +79,14 @@ class SummarizeVideosOperator(KlapOperator):
         ti.xcom_push(key=RETURN_KEY, value=summary)
         if incomplete or listed["left_out"]:
             raise KlapIncompleteError(self._error(summary))
+        title = f"Klap: all {summary['videos']} videos of the batch are complete, {summary['shorts']} shorts delivered"
+        self.notify(context, Event.BATCH_FINISHED, title)
         return summary
+
+    def notify_failure(self, context: Context, failure: BaseException) -> None:
+        """Tell people that the batch failed, unless this task is retried."""
+        if self.is_final(context, failure):
+            self.notify(context, Event.BATCH_FAILED, "Klap: a batch of videos is not complete", str(failure))
 
     def _outcomes(self, context: Context, videos: list[ListedVideo]) -> list[VideoOutcome]:
         """Return the outcome of each video, in the order of the list, with two requests for all videos."""

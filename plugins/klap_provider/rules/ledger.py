@@ -13,6 +13,7 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``reuse.<fingerprint>``               the key of the newest payment for a submission, whichever run made it
 ``selection.<task>``                  which shorts a run has selected (:mod:`klap_provider.rules.selection`)
 ``delivered.<run>.<short>``           where a run delivered a short (:mod:`klap_provider.rules.ledger_rows`)
+``notice.<task>.<event>``             a notice that a task has sent, or could not send
 ====================================  ==================================================================
 
 A log is named after what is paid for: ``export.<short>``, which has the exports of a short with any settings;
@@ -270,6 +271,11 @@ def selection_entry(dag_id: str, run_id: str, task_id: str, map_index: int | Non
 def delivered_entry(dag_id: str, run_id: str, project_id: str) -> str:
     """Return the key of the row that says where a run delivered a short."""
     return f"{DELIVERED}.{_hash(dag_id, run_id)}.{_part(project_id)}"
+
+
+def notice_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None, event: str) -> str:
+    """Return the key of the row for a notice that a task of a run has sent."""
+    return f"notice.{_task(dag_id, run_id, task_id, map_index)}.{event}"
 
 
 def payment_key(submitted_at: str, attempt_id: str) -> str:
