@@ -114,7 +114,7 @@ def test_a_refused_argument_shows_no_secret() -> None:
         {"allowed_run_types": ["manual", "backfill"]},
         {"allowed_run_types": "backfill"},
         {"allowed_run_types": DagRunType.BACKFILL},
-        {"allowed_run_types": {DagRunType.MANUAL, DagRunType.BACKFILL}},
+        {"allowed_run_types": [DagRunType.MANUAL, DagRunType.BACKFILL]},
     ],
     ids=str,
 )

@@ -633,6 +633,15 @@ def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
     assert len(known.problems) == 1
 
 
+def test_a_notice_that_was_not_sent_is_shown_with_its_error() -> None:
+    sent, lost = {"event": "review_waiting", "errors": []}, {"event": "run_failed", "errors": ["SmtpNotifier: refused"]}
+    xcoms: XComs = {("select", -1, "klap_notice"): sent, ("publish", -1, "klap_notice"): lost}
+    known = facts(state="failed", tasks={**LISTED, "publish": "failed"}, xcoms=xcoms)
+    assert known.unsent_notices() == ["The notice run_failed was not sent. SmtpNotifier: refused"]
+    odd: XComs = {("select", -1, "klap_notice"): 7, ("publish", -1, "klap_notice"): {"errors": None}}
+    assert facts(tasks={**LISTED, "publish": "failed"}, xcoms=odd).unsent_notices() == []
+
+
 # fmt: off
 FIELDS = [
     "project_id", "reason", "path", "error", "open_decision", "entry", "jobs", "selected", "total", "price", "prices",

@@ -66,7 +66,7 @@ def test_a_dag_param_in_partial_is_serialized_with_its_address() -> None:
     assert "DagParam object at 0x" in json.dumps(DagSerialization.to_dict(dag))
 
 
-@defect("klap_provider.dag_parts.flow.klap_dag")
+@defect("klap_provider.dag_parts.dag.klap_dag")
 def test_each_operator_copies_all_params_of_its_dag() -> None:
     """
     Each operator deep-copies all params of its Dag
@@ -327,7 +327,7 @@ def test_the_object_storage_of_xcoms_returns_the_path_of_a_lost_file(
     assert xcoms.deserialize_value(SimpleNamespace(value=stored)) == stored
 
 
-@defect("klap_provider.airflow_internals.tasks.AssetStore")
+@defect("klap_provider.airflow_internals.asset_store.AssetStore")
 def test_an_asset_state_store_returns_a_reference_instead_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     An asset state store returns its own reference to a value as the value

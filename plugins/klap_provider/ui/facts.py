@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.ui.texts import STEPS
-from klap_provider.xcoms import COST_KEY, ERROR_KEY, OUTCOME_KEY, RETURN_KEY
+from klap_provider.xcoms import COST_KEY, ERROR_KEY, NOTICE_KEY, OUTCOME_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +94,15 @@ class Facts:
             self.problems.append(problem)
         return None
 
+    def unsent_notices(self) -> list[str]:
+        """Return a message for each notifier that did not send a notice."""
+        notices = [mapping(self.xcom(each, NOTICE_KEY)) for each in self.all((*SELECT, *PUBLISH, *SUMMARY))]
+        return [
+            f"The notice {notice.get('event')} was not sent. {error}"
+            for notice in notices
+            for error in (notice.get("errors") if isinstance(notice.get("errors"), list) else [])
+        ]
+
     def is_hidden(self, instance: Instance | None, key: str) -> bool:
         """Return whether an XCom exists and cannot be read."""
         return instance is not None and self.xcoms.get((instance.task_id, instance.map_index, key)) is UNREADABLE
@@ -107,9 +116,9 @@ def _is_current(instance: Instance, key: str) -> bool:
     operator, state = instance.operator, instance.state
     if key == ERROR_KEY:
         return state == "failed"
-    if operator in PUBLISH and key in (OUTCOME_KEY, COST_KEY):
+    if operator in PUBLISH and key in (OUTCOME_KEY, COST_KEY, NOTICE_KEY):
         return state in OVER
-    if operator in (*VIDEO_RUN, *SUMMARY) and key == RETURN_KEY:
+    if operator in (*VIDEO_RUN, *SUMMARY) and key in (RETURN_KEY, NOTICE_KEY):
         return state in OVER
     return state == "success" or (operator in SELECT and _is_asking(instance))
 

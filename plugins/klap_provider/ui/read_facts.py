@@ -13,6 +13,7 @@ from klap_provider.xcoms import (
     COST_KEY,
     ERROR_KEY,
     LIST_KEY,
+    NOTICE_KEY,
     OFFER_KEY,
     OUTCOME_KEY,
     RETURN_KEY,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 #: By run id, then by task id, map index and key.
 XComs = dict[str, dict[tuple[str, int, str], Any]]
 
-KEYS = (RETURN_KEY, ERROR_KEY, SHORTS_KEY, OFFER_KEY, REVIEW_KEY, OUTCOME_KEY, COST_KEY, LIST_KEY)
+KEYS = (RETURN_KEY, ERROR_KEY, SHORTS_KEY, OFFER_KEY, REVIEW_KEY, OUTCOME_KEY, COST_KEY, LIST_KEY, NOTICE_KEY)
 
 
 def read_facts(session: Any, runs: Sequence[Run], *, reads_xcoms: bool) -> list[Facts]:

@@ -66,7 +66,8 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
             "watermark": _watermark(run) if reads_xcoms else {},
         }
         _bind_entries(session, view)
-    problems = [problem for each in (facts, *(each for each, _ in others)) for problem in each.problems]
+    all_facts = (facts, *(each for each, _ in others))
+    problems = [problem for each in all_facts for problem in (*each.unsent_notices(), *each.problems)]
     return {**view, "problems": list(dict.fromkeys(problems))}
 
 
