@@ -96,12 +96,13 @@ class Facts:
 
     def unsent_notices(self) -> list[str]:
         """Return a message for each notifier that did not send a notice."""
-        notices = [mapping(self.xcom(each, NOTICE_KEY)) for each in self.all((*SELECT, *PUBLISH, *SUMMARY))]
-        return [
-            f"The notice {notice.get('event')} was not sent. {error}"
-            for notice in notices
-            for error in (notice.get("errors") if isinstance(notice.get("errors"), list) else [])
-        ]
+        messages = []
+        for each in self.all((*SELECT, *PUBLISH, *SUMMARY)):
+            notice = mapping(self.xcom(each, NOTICE_KEY))
+            errors = notice.get("errors")
+            if isinstance(errors, list):
+                messages += [f"The notice {notice.get('event')} was not sent. {error}" for error in errors]
+        return messages
 
     def is_hidden(self, instance: Instance | None, key: str) -> bool:
         """Return whether an XCom exists and cannot be read."""
