@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\S*)[^\n]*\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 
 
 class Block(NamedTuple):
@@ -21,7 +23,7 @@ class Block(NamedTuple):
 
     :param page: path of its page, below the checkout.
     :param line: the line of its fence.
-    :param language: what stands behind the fence.
+    :param language: the first word behind the fence.
     """
 
     page: str

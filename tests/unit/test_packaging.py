@@ -36,8 +36,8 @@ DISTRIBUTIONS = {"airflow": "apache-airflow", "async_timeout": "async-timeout"}
 OPTIONAL = {"openlineage", "attrs", "typing_extensions", "imageio_ffmpeg", "pytest"}
 
 
-#: Of the distribution, not of the package.
-NOT_IN_WHEELS = {"pyproject.toml", "README.md", "LICENSE"}
+#: Files of the distribution, and folders. Airflow shows the example Dags of installed providers with [core] load_examples.
+NOT_IN_WHEELS = {"pyproject.toml", "README.md", "LICENSE", "__pycache__", "example_dags"}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -75,7 +75,7 @@ def test_a_wheel_has_all_files_of_its_package_and_no_others(package: Path, folde
     assert files == {
         str(path.relative_to(package.parent))
         for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name not in NOT_IN_WHEELS
+        if path.is_file() and NOT_IN_WHEELS.isdisjoint(path.relative_to(package).parts)
     }
     assert license_file == (ROOT / "LICENSE").read_bytes()
     project = PROJECTS[package.name]
