@@ -6,9 +6,9 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import airflow
 import pytest
 from airflow.sdk.io import store
 
@@ -105,6 +105,10 @@ def test_the_task_that_uses_the_shorts_gets_their_paths(dags: dict[str, DAG], kl
     assert sorted(paths) == sorted(f"file://{path}" for path in tmp_path.rglob("*.mp4"))
 
 
+@pytest.mark.skipif(
+    not airflow.__version__.startswith("3.3."),
+    reason="dag.test() of Airflow 3.4.0b2 does not continue after the answer of a reviewer",
+)
 def test_the_shorts_that_a_reviewer_selects_are_exported(dags: dict[str, DAG], klap: Sandbox, tmp_path: Path) -> None:
     reviewer = threading.Thread(target=select_the_fourth_short)
     reviewer.start()
@@ -125,6 +129,7 @@ def shorts_of(klap: Sandbox) -> list[dict[str, Any]]:
 
 def select_the_fourth_short() -> None:
     """Answer the open review, with what Airflow's API does when a user answers."""
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
     from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
     from airflow.models.hitl import HITLDetail
@@ -132,7 +137,7 @@ def select_the_fourth_short() -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    user = SimpleNamespace(get_id=lambda: "1", get_name=lambda: "Ada")
+    user = SimpleAuthManagerUser(username="ada", role="admin")
     waiting = (
         select(HITLDetail, TaskInstance.run_id)
         .join(TaskInstance, HITLDetail.ti_id == TaskInstance.id)
@@ -143,7 +148,7 @@ def select_the_fourth_short() -> None:
         with create_session() as session:
             for detail, run_id in session.execute(waiting).all():
                 payload = UpdateHITLDetailPayload(chosen_options=[detail.options[3]], params_input={})
-                update_hitl_detail("example_klap_review", run_id, "review", payload, user, session)  # type: ignore[arg-type]
+                update_hitl_detail("example_klap_review", run_id, "review", payload, user, session)
                 return
         time.sleep(0.1)
 
