@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.airflow import ROOT, LocalAirflow
+from tests.support.example_dags import EXAMPLES
 from tests.support.object_storage import ObjectStorage
 from tests.support.report import hand_over, take_over, write_report
 from tests.support.rig import RARE_PARSING
@@ -25,7 +25,7 @@ DAG_ID = "klap_generate_shorts"
 BATCH_DAG_ID = "klap_quick_batch"
 
 #: The Dag of the guide that starts when shorts were delivered to its destination.
-CONSUMER = "publish_shorts"
+CONSUMER = "example_klap_use_shorts"
 
 # The shipped DAG looks at its runs every 30 s, which is long for a test.
 QUICK_BATCH = f"""
@@ -112,11 +112,8 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def dags(folder: Path) -> Path:
     """Return a DAG folder with the shipped DAGs, a batch that looks often, and the Dag of the guide."""
     shutil.copytree(ROOT / "dags", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    guide = ROOT / "docs" / "how-to" / "use-shorts-in-another-dag.md"
-    examples = re.findall(r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    (consumer,) = (example for example in examples if f'DAG("{CONSUMER}"' in example)
+    shutil.copy(EXAMPLES / f"{CONSUMER}.py", folder)
     (folder / "quick_batch.py").write_text(QUICK_BATCH)
-    (folder / f"{CONSUMER}.py").write_text(consumer)
     return folder
 
 

@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 from copy import copy
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -129,25 +128,6 @@ def test_an_example_has_the_schedule_that_its_page_describes(dag_id: str, schedu
     [block] = [block for block in DAGS if f'"{dag_id}"' in block.code]
     (tmp_path / "example.py").write_text(block.code, encoding="utf-8")
     assert schedule in str(DagBag(tmp_path, bundle_path=tmp_path).dags[dag_id].schedule)
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-@pytest.mark.parametrize(("dag_id", "task"), [("publish_shorts", "collect"), ("count_shorts", "count")])
-def test_a_dag_that_waits_for_shorts_takes_any_number_of_events(dag_id: str, task: str, count: int) -> None:
-    """Airflow 3.3 can give a run several events, and 3.4 gives it one. A run that a user starts has none."""
-    from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
-
-    [block] = [block for block in DAGS if f'"{dag_id}"' in block.code]
-    names: dict[str, Any] = {}
-    exec(block.code, names)
-    short = {"virality_score": 87, "path": "s3://media_s3@media/shorts/1.mp4", "publication_captions": None}
-    event: Any = SimpleNamespace(
-        asset=SimpleNamespace(name="s3://media/shorts", uri="s3://media/shorts"),
-        source_aliases=[SimpleNamespace(name="klap_shorts")],
-        extra={"shorts": [short, short]},
-    )
-    received = names[task].function(triggering_asset_events=TriggeringAssetEventsAccessor.build([event] * count))
-    assert (received if task == "count" else len(received)) == 2 * count
 
 
 def test_dags_that_trigger_others_send_parameters_that_these_have() -> None:

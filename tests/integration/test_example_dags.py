@@ -170,13 +170,14 @@ def videos_in(s3: ObjectStorage) -> list[str]:
     return [key for key in keys if key.startswith("shorts/") and key.endswith(".mp4")]
 
 
-def test_a_consumer_gets_the_shorts_of_one_event_and_of_several(
+def test_a_consumer_gets_the_shorts_of_any_number_of_events(
     dags: dict[str, DAG], klap: Sandbox, s3: ObjectStorage, connect: Callable[..., None]
 ) -> None:
-    """Airflow 3.4 starts one run for each event, and Airflow 3.3 one run for several events."""
+    """Airflow 3.3 can give a run several events, and 3.4 gives it one. A run that a user starts has none."""
     connect(klap.url, poke_interval=0.1, first_poll=0.1, destination="s3://aws_default@media/shorts")
-    for events in (1, 2):
-        run(dags["example_klap_step_by_step"])
+    for events in (0, 1, 2):
+        if events:
+            run(dags["example_klap_step_by_step"])
         with consuming_events_of("s3://media/shorts"):
             collected = run(dags["example_klap_use_shorts"]).get_task_instance("collect").xcom_pull("collect")
             counted = run(dags["example_klap_count_shorts"]).get_task_instance("count").xcom_pull("count")

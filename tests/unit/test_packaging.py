@@ -36,7 +36,7 @@ DISTRIBUTIONS = {"airflow": "apache-airflow", "async_timeout": "async-timeout"}
 OPTIONAL = {"openlineage", "attrs", "typing_extensions", "imageio_ffmpeg", "pytest"}
 
 
-#: Files of the distribution, and folders. Airflow shows the example Dags of installed providers with [core] load_examples.
+#: Files of the distribution, and folders. With [core] load_examples, Airflow shows the example Dags of providers.
 NOT_IN_WHEELS = {"pyproject.toml", "README.md", "LICENSE", "__pycache__", "example_dags"}
 
 

@@ -1,11 +1,11 @@
-"""Start a Dag when a run has delivered its shorts."""
+"""Start a Dag when a run has delivered its shorts to one destination."""
 
 from __future__ import annotations
 
 # [START howto_klap_asset]
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetAlias, task
+from airflow.sdk import DAG, Asset, task
 
 SHORTS = Asset("s3://media/shorts")
 
@@ -21,15 +21,3 @@ with DAG("example_klap_use_shorts", schedule=[SHORTS], tags=["example", "klap"])
 
     collect()
 # [END howto_klap_asset]
-
-# [START howto_klap_asset_alias]
-ALL_SHORTS = AssetAlias("klap_shorts")
-
-with DAG("example_klap_count_shorts", schedule=ALL_SHORTS, tags=["example", "klap"]):
-
-    @task
-    def count(triggering_asset_events: Any = None) -> int:
-        return sum(len(event.extra["shorts"]) for event in triggering_asset_events[ALL_SHORTS])
-
-    count()
-# [END howto_klap_asset_alias]
