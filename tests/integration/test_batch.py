@@ -200,8 +200,8 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
 
     for said in (
         "Line 3: source_video_url: must be a complete address that begins with https://",
-        "Line 4: limit must be integer, minimum 1;",
-        "Line 5: language must be string, one of ",
+        "Line 4: limit must be a whole number, at least 1;",
+        "Line 5: language must be text, one of ",
         "min_duration (100 s) is longer than max_duration (50 s)",
         "Line 7: destination is not on the allowlist or cannot be used",
         "Line 8: source_video_url must be ",

@@ -218,7 +218,8 @@ def test_what_differs_from_short_to_short_may_come_from_the_run(
     def make() -> DeliverShortOperator:
         dag = DagContext.get_current_dag()
         fields = {name: dag.param(name, None) for name in told}
-        return DeliverShortOperator(task_id="deliver", allowed_destinations=[str(tmp_path)], **fields)
+        allowed = {"allowed_destinations": [str(tmp_path)], "allowed_connections": ["klap_default"]}
+        return DeliverShortOperator(task_id="deliver", **allowed, **fields)
 
     file = tmp_path / "task1" / f"087_why-we-sleep_{short['export_id']}.mp4"
     assert airflow(make, conf=told).run()["path"] == f"file://{file}"

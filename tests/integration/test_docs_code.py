@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import yaml
+from airflow.sdk import BaseNotifier
 
 import klap_sandbox
 from klap_provider.files.allowlist import configured
 from klap_provider.hooks import KlapHook
+from klap_provider.operators.notices import create_notifier
 from klap_provider.rules.allowlist import SETTINGS, Location
 from klap_provider.rules.cost import Cost, Prices, dollars, estimate
 from klap_provider.telemetry import metrics
@@ -294,8 +296,14 @@ def require_request(arguments: list[str], klap: Sandbox) -> None:
 
 
 def test_the_cost_of_a_run_is_as_the_page_shows_it() -> None:
-    [block] = [block for block in BLOCKS if block.language == "json"]
+    [block] = [block for block in BLOCKS if block.language == "json" and "get-notified" not in block.page]
     assert json.loads(block.code) == Cost(Prices(), input_videos=1, generated_shorts=7, exports=3).to_json()
+
+
+def test_the_notifiers_of_the_connection_can_be_created() -> None:
+    [block] = [block for block in BLOCKS if block.language == "json" and "get-notified" in block.page]
+    for setting in json.loads(block.code):
+        assert isinstance(create_notifier(setting), BaseNotifier)
 
 
 def test_what_a_run_costs_at_most_is_calculated_right() -> None:

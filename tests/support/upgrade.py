@@ -211,7 +211,7 @@ class Recorder(Played):
 def test_record(
     klap: Sandbox, connect: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("klap_provider.rules.idempotent_submit.PATIENCE", ())
+    monkeypatch.setattr("klap_provider.rules.attempt_log.PATIENCE", ())
     monkeypatch.setattr("klap_provider.operators.asset_event.FIRST_EVENT_TIMEOUT", 1)
     connect(klap.url, poke_interval=0.1, first_poll=2)
     run, waits = StoredRun(supervisor, str(tmp_path)), []

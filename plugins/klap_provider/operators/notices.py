@@ -137,7 +137,7 @@ class KlapNotifyingOperator(KlapOperator):
 
     def _notifiers_of_connection(self) -> list[BaseNotifier]:
         try:
-            return [_notifier(each) for each in self.connection.notifiers or ()]
+            return [create_notifier(each) for each in self.connection.notifiers or ()]
         except (KlapConfigError, KlapInputError) as failure:
             self.log.warning("The notifiers of the connection %r are not used: %s", self.klap_conn_id, failure)
             return []
@@ -158,7 +158,7 @@ def event_of(failures: Iterable[Failure]) -> Event:
     return Event.RUN_FAILED
 
 
-def _notifier(setting: Mapping[str, Any]) -> BaseNotifier:
+def create_notifier(setting: Mapping[str, Any]) -> BaseNotifier:
     """Return the notifier that a setting of the connection describes: ``{"notifier": class path, …arguments}``."""
     arguments = dict(setting)
     path = str(arguments.pop("notifier", ""))
