@@ -30,7 +30,8 @@ from klap_provider.errors import (
     KlapSubmitUncertainError,
 )
 from klap_provider.operators import ExportShortOperator, ListShortsOperator, SubmitShortsOperator, SubmitVideoOperator
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import KlapOperator
+from klap_provider.operators.failures import reports_failure
 from klap_provider.rules.in_doubt import LATE_ARRIVAL
 from klap_provider.rules.ledger import delivered_entry, export_log, submission_log
 from klap_provider.sensors import TaskStatusSensor

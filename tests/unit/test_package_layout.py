@@ -99,7 +99,7 @@ def test_importing_one_operator_loads_no_other(name: str, own: list[str]) -> Non
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert [m.rpartition(".")[2] for m in loaded.stdout.splitlines()[-1].split()] == sorted(
-        ["base", "ledger", "retry_policy", "xcom_pull", *own]
+        ["arguments", "base", "failures", "ledger", "retry_policy", "xcom_pull", *own]
     )
 
 

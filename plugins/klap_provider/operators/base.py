@@ -1,21 +1,13 @@
-"""The base of all operators and sensors: connection, retries, template rendering and failure reports."""
+"""The base of all operators and sensors: connection, allowlists, and template rendering."""
 
 from __future__ import annotations
 
 import functools
-import json
-import logging
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowRescheduleException,
     AirflowRuntimeError,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
 )
 from airflow.sdk.log import mask_secret
 
@@ -24,11 +16,12 @@ from klap_provider.airflow_internals.tasks import argument_in_dag_file, is_unmap
 from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
+from klap_provider.operators.arguments import is_static
+from klap_provider.operators.failures import NOT_FAILURES, cause_of, push_error, reports_failure
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.xcom_pull import cache_pulls, pull, unreadable_xcom
 from klap_provider.rules import polling, retry
 from klap_provider.rules.conf_validation import require_known
-from klap_provider.xcoms import ERROR_KEY, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,80 +35,10 @@ if TYPE_CHECKING:
     from klap_provider.rules.polling import Done, PollAgain, PollState, Target
     from klap_provider.xcoms import Submitted
 
-P = ParamSpec("P")
 R = TypeVar("R")
-SelfT = TypeVar("SelfT", bound="KlapOperator")
-
-log = logging.getLogger(__name__)
-
-#: Exceptions that end a task without a failure.
-NOT_FAILURES = (AirflowSkipException, AirflowRescheduleException)
 
 #: Maximum length of a short's name in the map index. Airflow's database takes 250 characters.
 MAX_NAME_LENGTH = 200
-
-#: Maximum length of the text of an exception that is not from this package.
-MAX_CAUSE_LENGTH = 500
-
-
-def reports_failure(
-    execute: Callable[Concatenate[SelfT, Context, P], R],
-) -> Callable[Concatenate[SelfT, Context, P], R]:
-    """Push the XCom ``klap_error`` if the task fails, so that later tasks and the UI can show the reason."""
-
-    @functools.wraps(execute)
-    def wrapper(self: SelfT, context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            result = execute(self, context, *args, **kwargs)
-        except NOT_FAILURES:
-            raise
-        except (Exception, AirflowTaskTimeout) as failure:
-            push_error(context, failure, self.project_id)
-            self.notify_failure(context, failure)
-            raise
-        self.has_executed = True
-        return result
-
-    return cast("Callable[Concatenate[SelfT, Context, P], R]", wrapper)
-
-
-def push_error(context: Context, failure: BaseException, project_id: str | None) -> None:
-    """Push the XCom ``klap_error``. If that fails, log it: the task fails anyway."""
-    try:
-        context["ti"].xcom_push(key=ERROR_KEY, value=to_failure(failure, project_id))
-    except Exception:
-        log.exception("The XCom klap_error could not be written. The reason of the failure: %s", failure)
-
-
-def to_failure(failure: BaseException, project_id: str | None) -> Failure:
-    """Return an exception as the XCom ``klap_error``."""
-    text = str(failure)
-    if not isinstance(failure, KlapError | AirflowSensorTimeout | AirflowFailException):
-        text = cause_of(failure)
-    result: Failure = {"error": text, "type": type(failure).__name__, "project_id": project_id}
-    if isinstance(failure, KlapError) and failure.paid:
-        result["paid"] = failure.paid
-    if isinstance(failure, KlapError) and failure.open_decision is not None:
-        result["open_decision"] = failure.open_decision
-    return result
-
-
-def cause_of(failure: BaseException) -> str:
-    """Return the type and the text of an exception, shortened and without secrets."""
-    return redaction.without_secrets(f"{type(failure).__name__}: {failure}")[:MAX_CAUSE_LENGTH]
-
-
-@contextmanager
-def log_failure(step: str) -> Iterator[None]:
-    """
-    Log an exception instead of raising it, in a step that must not fail a task that has paid or delivered.
-
-    :param step: what is done, as the subject of a sentence.
-    """
-    try:
-        yield
-    except Exception as failure:
-        log.warning("%s failed, and the task continues without it: %s: %s", step, type(failure).__name__, failure)
 
 
 class KlapOperator(HooksRendering):
@@ -372,35 +295,6 @@ def require_fields(operator: BaseOperator, context: Context) -> None:
     require_known(run.conf if run else None, {*operator.dag.params, *operator.params})
 
 
-def is_static(value: Any) -> bool:
-    """Return whether a constructor argument is final: plain data, without templates or XComs."""
-    if isinstance(value, str):
-        return "{{" not in value and "{%" not in value
-    if isinstance(value, dict):
-        return all(map(is_static, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(is_static, value))
-    return value is None or isinstance(value, bool | int | float)
-
-
-def rendered_number(value: Any) -> int | None:
-    """Return a whole number that a template may have rendered as text; None for anything else."""
-    try:
-        return int(float(value or ""))
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def rendered_ids(value: Any) -> list[str] | None:
-    """Return ids that a template may have rendered as the text of a JSON list; None for anything else."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    return [str(each) for each in value] if isinstance(value, list | tuple) else None
-
-
 def _secrets(value: Any) -> Iterator[str]:
     """Return the secrets in the addresses of rendered fields."""
     if isinstance(value, str):
@@ -408,11 +302,3 @@ def _secrets(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _secrets(each)
-
-
-def check_now(check: Callable[[], Any]) -> None:
-    """Run a check in a constructor, and raise its error as ``ValueError``, as Airflow's operators do."""
-    try:
-        check()
-    except KlapInputError as wrong:
-        raise ValueError(str(wrong)) from None

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from klap_provider.api.redaction import shown
-from klap_provider.operators.base import log_failure
+from klap_provider.operators.failures import log_failure
 from klap_provider.rules.ledger import VERSION, generated_key, payment_key
 from klap_provider.telemetry import metrics
 

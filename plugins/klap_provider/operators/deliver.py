@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, PreviewShortLink
-from klap_provider.operators.base import log_failure, reports_failure, writer_of
+from klap_provider.operators.base import writer_of
+from klap_provider.operators.failures import log_failure, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.rules import ledger
 from klap_provider.rules.file_names import file_name

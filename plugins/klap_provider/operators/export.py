@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.api import requests as klap_requests
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import check_now, is_static, reports_failure
+from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.completion import KlapCompletionOperator
+from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import in_doubt, ledger, request_fingerprint
 from klap_provider.telemetry import metrics

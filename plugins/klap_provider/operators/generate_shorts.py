@@ -10,7 +10,8 @@ from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapIncompleteError
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import check_now, is_static, log_failure, reports_failure, to_failure
+from klap_provider.operators.arguments import check_now, is_static
+from klap_provider.operators.failures import log_failure, reports_failure, to_failure
 from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits

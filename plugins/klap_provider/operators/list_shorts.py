@@ -13,7 +13,8 @@ from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
-from klap_provider.operators.base import check_now, is_static, rendered_ids, rendered_number, reports_failure
+from klap_provider.operators.arguments import check_now, is_static, rendered_ids, rendered_number
+from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules import ledger, limits, list_complete, polling
 from klap_provider.rules.cost import Cost, affordable, dollars

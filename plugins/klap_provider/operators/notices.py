@@ -17,7 +17,8 @@ from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.airflow_internals.tasks import run_address
 from klap_provider.api import redaction
 from klap_provider.errors import KlapConfigError, KlapCreditsError, KlapError, KlapInputError
-from klap_provider.operators.base import KlapOperator, cause_of, log_failure
+from klap_provider.operators.base import KlapOperator
+from klap_provider.operators.failures import cause_of, log_failure
 from klap_provider.rules import ledger
 from klap_provider.xcoms import LEDGER, NOTICE_KEY
 

@@ -10,7 +10,8 @@ from airflow.sdk import AssetAlias
 from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError, KlapJobFailedError
-from klap_provider.operators.base import log_failure, reports_failure, writer_of
+from klap_provider.operators.base import writer_of
+from klap_provider.operators.failures import log_failure, reports_failure
 from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits

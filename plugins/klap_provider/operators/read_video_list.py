@@ -12,7 +12,8 @@ from klap_provider.api.addresses import is_local, require_reachable
 from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ShortsRequest, build_request
 from klap_provider.errors import KlapConfigError, KlapInputError
-from klap_provider.operators.base import KlapOperator, reports_failure, require_fields
+from klap_provider.operators.base import KlapOperator, require_fields
+from klap_provider.operators.failures import reports_failure
 from klap_provider.rules.video_list import NAMED, URL, Row, describe_schema, read_csv, read_lines, run_id, set_fields
 from klap_provider.xcoms import LEDGER, LIST_KEY, SETTINGS_KEY
 

@@ -10,6 +10,7 @@ from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from klap_provider.errors import KlapError, KlapResultError, KlapTemplateError
+from klap_provider.operators.failures import cause_of, push_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,8 +38,6 @@ class KlapRetryPolicy(RetryPolicy):
             problem = error_outside_execute(task, exception)
             if problem is None or context is None:
                 return RetryDecision.default()
-            from klap_provider.operators.base import push_error
-
             push_error(context, problem, getattr(task, "project_id", None))
             log.error("%s", problem)
             return RetryDecision.fail(reason=str(problem))
@@ -56,8 +55,6 @@ class KlapRetryPolicy(RetryPolicy):
 
 def error_outside_execute(task: Any, failure: BaseException) -> KlapError | None:
     """Return the error for a failure before Airflow unmapped the task, or after ``execute``; None for others."""
-    from klap_provider.operators.base import cause_of
-
     if isinstance(failure, AirflowRuntimeError) and not getattr(task, "has_executed", False):
         return None  # Airflow's API failed, which can be transient
     cause = cause_of(failure)

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import check_now, is_static
+from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
 from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.operators.xcom_pull import pull

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.api import calls
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import check_now, is_static
+from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.video import KlapVideoOperator
 from klap_provider.rules import limits
 from klap_provider.rules.cost import DEFAULT_SHORTS, Cost, estimate

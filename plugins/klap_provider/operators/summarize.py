@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
-from klap_provider.operators.base import reports_failure
+from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import NAMED, label

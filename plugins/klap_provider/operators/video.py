@@ -11,8 +11,10 @@ from klap_provider.api import addresses, calls, redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.api.aspect_ratio import size_of
 from klap_provider.errors import KlapInputError
-from klap_provider.operators.base import check_now, is_static, reports_failure, require_fields
+from klap_provider.operators.arguments import check_now, is_static
+from klap_provider.operators.base import require_fields
 from klap_provider.operators.completion import KlapCompletionOperator
+from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import ledger, limits, request_fingerprint, video_list
 from klap_provider.rules.cost import affordable, dollars

@@ -11,7 +11,8 @@ from klap_provider.airflow_internals.tasks import run_state, start_run
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.links.klap import VideoRunLink
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import KlapOperator
+from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules.video_list import URL, label
 from klap_provider.xcoms import ERROR_KEY, OUTCOME_KEY, RETURN_KEY, WAIT_STATE_KEY

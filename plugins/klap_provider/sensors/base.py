@@ -14,7 +14,8 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from klap_provider.airflow_internals.tasks import can_end_in_triggerer, failed_in_triggerer
 from klap_provider.errors import KlapError, KlapInputError, KlapTimeoutError, KlapUnknownStatusError, KlapWaitError
-from klap_provider.operators.base import KlapOperator, reports_failure
+from klap_provider.operators.base import KlapOperator
+from klap_provider.operators.failures import reports_failure
 from klap_provider.rules import poll_schedule, polling
 from klap_provider.telemetry import metrics
 from klap_provider.xcoms import WAIT_STATE_KEY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klap_provider import triggers
-from klap_provider.operators.base import rendered_ids, rendered_number
+from klap_provider.operators.arguments import rendered_ids, rendered_number
 from klap_provider.rules.job_targets import ExportTarget, TaskTarget
 from klap_provider.sensors.base import KlapJobSensor
 
