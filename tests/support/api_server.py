@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from demo.airflow import ROOT, LocalAirflow
+from demo.airflow import ROOT, LocalAirflow, allowlists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ class ApiServer:
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{USER}:user,{VIEWER}:viewer",
                 "PYTHONPATH": str(ROOT),
+                **allowlists(self.connections),
             },
         )
         self.url = f"{self.airflow.url}{path}"
