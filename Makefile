@@ -26,7 +26,7 @@ help:
 	@echo "                  ONLY=whole_run              run this one and replace its tables"
 	@echo "make bench-scale  benchmarks of many runs on a cluster, and of two triggerers; 12 minutes"
 	@echo "make test-clients other clients of the API with the sandbox; part of make test"
-	@echo "make test-pythons the unit tests on each supported Python of this machine"
+	@echo "make test-pythons the unit tests on each supported Python of this machine; VERSIONS=3.4.0b2 with this Airflow"
 	@echo "make test-chaos   an Airflow whose processes are killed"
 	@echo "make test-cluster a cluster whose machines are killed, frozen and disconnected"
 	@echo "make test-frozen  its test with a worker frozen around paid requests, ten times"
@@ -75,7 +75,7 @@ test-clients: .venv/ready
 	$(BIN)/python -m pytest tests/clients
 
 test-pythons: .venv/ready
-	$(BIN)/python -m tests.matrix --pythons
+	$(BIN)/python -m tests.matrix --pythons $(VERSIONS)
 
 # 22,000 cases of hostile input; make test has a few hundred of them.
 fuzz: .venv/ready

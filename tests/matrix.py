@@ -5,8 +5,8 @@
 
 ``lowest`` has the lowest versions that pyproject.toml allows. It is not part of ``make test-matrix``.
 
-``--pythons``, which is ``make test-pythons``: the unit tests on each supported Python that this machine has, with the
-Airflow of ``make test`` and with the newest one that the Python supports.
+``--pythons``, which is ``make test-pythons``: the unit tests on each supported Python that this machine has. Versions
+behind it replace the Airflow of ``make test``.
 """
 
 from __future__ import annotations
@@ -192,15 +192,15 @@ def on_airflows(versions: Sequence[str]) -> list[tuple[str, str, str]]:
     return lines
 
 
-def on_pythons() -> list[tuple[str, str, str]]:
-    """Run the unit tests on the supported versions of Python."""
+def on_pythons(airflows: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Run the unit tests on the supported versions of Python, with these versions of Airflow."""
     lines = []
     for version in PYTHONS:
         python = sys.executable if version == THIS_PYTHON else found_python(version)
         if python is None:
             lines.append((f"Python {version}", "", "not found on this machine: not tested"))
             continue
-        for airflow in (TESTED, NEWEST):
+        for airflow in airflows:
             name = f"Python {version}, {airflow}"
             if not supports(airflow, version):
                 lines.append((name, "", f"this Airflow needs Python {ITS_PYTHON}"))
@@ -214,15 +214,14 @@ def on_pythons() -> list[tuple[str, str, str]]:
 
 def main(versions: list[str]) -> int:
     """Run all parts on these versions, or on every one, print a table, and return the exit code."""
-    known = [*VERSIONS, *MANAGED, LOWEST]
+    on_each_python = versions[:1] == ["--pythons"]
+    versions = versions[on_each_python:]
+    known = [*VERSIONS, *(() if on_each_python else (*MANAGED, LOWEST))]
     unknown = set(versions).difference(known)
-    if versions == ["--pythons"]:
-        lines = on_pythons()
-    elif unknown:
+    if unknown:
         print(f"No such version here: {', '.join(sorted(unknown))}. There are: {', '.join(known)}")
         return 2
-    else:
-        lines = on_airflows(versions or [*VERSIONS, *MANAGED])
+    lines = on_pythons(versions or [TESTED]) if on_each_python else on_airflows(versions or [*VERSIONS, *MANAGED])
     print("\n".join(["", *(f"{name:<21}  {part:<20}  {end}" for name, part, end in lines)]))
     return int(any(end == "FAILED" for _, _, end in lines))
 
