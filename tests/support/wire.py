@@ -18,16 +18,19 @@ class Wire:
     A TCP proxy to a server. While it is cut, its port refuses connections.
 
     :param url: address of the server, which stays reachable.
+    :param host: loopback address on which the proxy listens.
+    :param port: its port; 0: any.
     :ivar url: address of the server through the proxy.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         parts = urlsplit(url)
         self._server = (str(parts.hostname), int(parts.port or 80))
         self._open: set[socket.socket] = set()
-        self._listener = self._listen(0)
-        self._port = self._listener.getsockname()[1]
-        self.url = parts._replace(netloc=f"127.0.0.1:{self._port}").geturl()
+        self._host = host
+        self._listener = self._listen(port)
+        self.port = int(self._listener.getsockname()[1])
+        self.url = parts._replace(netloc=f"{host}:{self.port}").geturl()
 
     def cut(self) -> None:
         """Refuse new connections, and close existing ones."""
@@ -39,10 +42,10 @@ class Wire:
 
     def restore(self) -> None:
         """Accept connections again."""
-        self._listener = self._listen(self._port)
+        self._listener = self._listen(self.port)
 
     def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", port))
+        listener = socket.create_server((self._host, port))
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return listener
 

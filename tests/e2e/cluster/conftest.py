@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -62,11 +63,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
                 "PYTHONPATH": f"{CHAOS / 'failpoints'}:{CHAOS / 'dags'}:{ROOT / 'dags'}",
             },
         )
-        lines = {machine: Lines(klap=Wire(sandbox.url), api=Wire(cluster.url)) for machine in MACHINES}
+        # All machines have the same connection, and each reaches Klap through a line of its own.
+        lines: dict[str, Lines] = {}
+        for number, machine in enumerate(MACHINES, start=2):
+            port = next((line.klap.port for line in lines.values()), 0)
+            lines[machine] = Lines(klap=Wire(sandbox.url, host=f"127.0.0.{number}", port=port), api=Wire(cluster.url))
+        host = urlsplit(sandbox.url)._replace(netloc=f"klap.localhost:{lines[MACHINES[0]].klap.port}").geturl()
         for name, component in cluster.components.items():
             if machine := name.partition("@")[2]:
                 component.env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] = f"{lines[machine].api.url}/execution/"
-                cluster.connections[machine]["klap_default"] = {**connection, "host": lines[machine].klap.url}
+                component.env["KLAP_LINE"] = str(urlsplit(lines[machine].klap.url).hostname)
+                cluster.connections[machine]["klap_default"] = {**connection, "host": host}
         with cluster:
             yield Machines(cluster, sandbox, lines["one"].klap, api_key, failpoints, home, s3=s3, lines=lines)
         for each in lines.values():
