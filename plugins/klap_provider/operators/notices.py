@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseNotifier
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.airflow_internals.tasks import run_address
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from klap_provider.xcoms import Failure, NoticeRow
+
+log = logging.getLogger(__name__)
+
+#: Exceptions after which Airflow does not retry a task.
+NEVER_RETRIED = (AirflowFailException, AirflowSensorTimeout)
 
 #: Seconds before each retry of a notifier that failed.
 RETRY_DELAYS = (1.0, 4.0)
@@ -146,7 +153,8 @@ class KlapNotifyingOperator(KlapOperator):
     def is_final(self, context: Context, failure: BaseException) -> bool:
         """Return whether the task is not retried after a failure."""
         ti = context["ti"]
-        return ti.try_number > ti.max_tries or (isinstance(failure, KlapError) and not failure.transient)
+        is_refused = isinstance(failure, KlapError) and not failure.transient
+        return ti.try_number > ti.max_tries or is_refused or isinstance(failure, NEVER_RETRIED)
 
 
 def event_of(failures: Iterable[Failure]) -> Event:
@@ -183,7 +191,9 @@ def _send(context: Context, notifiers: Sequence[BaseNotifier], notice: Notice) -
                 # A copy, because a notifier replaces its templates with their values.
                 copy.copy(notifier)({**context, "klap": notice})
             except Exception as failure:
-                errors[number] = f"{type(notifier).__name__}: {cause_of(failure)}"
+                # The text can have a secret, such as the path of a webhook. Airflow masks those in the log.
+                log.warning("%s failed: %s", type(notifier).__name__, cause_of(failure))
+                errors[number] = f"{type(notifier).__name__}: {type(failure).__name__}, see the task's log"
                 if seconds is not None:
                     time.sleep(seconds)
             else:
