@@ -52,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Bind a port; 0 = any free port.
 
     :param host: IPv4 address or name of an interface of this machine.
-    :raises OSError: the port is in use, or the host is none of this machine.
+    :raises OSError: the port is in use, or the host is not an address of this machine.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -216,7 +216,7 @@ class Delivered(File):
     export_id: str
     sidecar: str
     publication_captions: dict[str, Any] | None
-    #: What is said in the short; None if this is longer than 10,000 characters. The JSON file always has it.
+    #: Spoken text of the short; None if this is longer than 10,000 characters. The JSON file always has it.
     transcript: str | None
 
 

@@ -81,11 +81,11 @@ def cost_of(session: Session, ask: Callable[[], Any]) -> tuple[int, int]:
         statements.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
-    rows.__init__ = noted  # type: ignore[method-assign]
+    rows.__init__ = noted  # type: ignore[method-assign]  # to count the rows
     try:
         ask()
     finally:
-        rows.__init__ = init  # type: ignore[method-assign]
+        rows.__init__ = init  # type: ignore[method-assign]  # as it was
         event.remove(engine, "before_cursor_execute", note)
     return len(statements), len(made)
 

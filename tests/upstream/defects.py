@@ -61,7 +61,7 @@ def defect(workaround: str | None, **facts: Any) -> Callable[[Callable[..., None
                 if not is_expected:
                     pytest.fail(f"Airflow {__version__} has this defect: correct since or fixed_in")
 
-        test.defect = marked  # type: ignore[attr-defined]
+        test.defect = marked  # type: ignore[attr-defined]  # functions take attributes
         return test
 
     return decorate

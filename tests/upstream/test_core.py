@@ -260,7 +260,7 @@ def test_a_saved_connection_without_a_port_cannot_be_tested(database: None, monk
 
     monkeypatch.setenv("AIRFLOW__CORE__TEST_CONNECTION", "Enabled")
     with create_session() as session:
-        session.add(Connection(conn_id="files", conn_type="fs", password="secret"))  # noqa: AIR311
+        session.add(Connection(conn_id="files", conn_type="fs", password="secret"))  # noqa: AIR311  # the model, for its table
     body = ConnectionBody(connection_id="files", conn_type="fs", password="***", port=0)
     status = 200
     try:

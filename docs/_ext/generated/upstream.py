@@ -33,7 +33,7 @@ def _reproduction(test: Callable[..., None]) -> str:
 
 
 def _section(test: Callable[..., None]) -> str:
-    marked: Any = test.defect  # type: ignore[attr-defined]
+    marked: Any = test.defect  # type: ignore[attr-defined]  # set by its decorator
     if marked.workaround is not None:
         try:
             pkgutil.resolve_name(marked.workaround)

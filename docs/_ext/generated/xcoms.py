@@ -49,7 +49,7 @@ COMMON_FIELDS = {
     "src_url": "Klap's public address of the video; None if there is none.",
     "state": "State of the run.",
     "submitted_at": "When the request was sent, ISO 8601. Deadlines count from it.",
-    "transcript": "What is said in the short.",
+    "transcript": "Spoken text of the short.",
     "videos": "Number of videos in the list.",
     "virality_score": "Virality score, 0 to 100; None if Klap gave none.",
 }

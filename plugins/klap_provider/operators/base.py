@@ -6,9 +6,7 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from airflow.sdk.exceptions import (
-    AirflowRuntimeError,
-)
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.log import mask_secret
 
 from klap_provider.airflow_internals.rendering import HooksRendering

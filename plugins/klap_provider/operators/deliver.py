@@ -35,7 +35,7 @@ class DeliverShortOperator(KlapLedgerOperator):
     name and the export's id (:func:`~klap_provider.rules.file_names.file_name`). The JSON file has the same name, and
     has Klap's score, explanation, publication captions and transcript.
 
-    An existing file is kept if it is what was delivered: if its size is the one that this run recorded, or else if its
+    An existing file is kept if it is what was delivered: if it has the size that this run recorded, or else if its
     hash is the one in the JSON file, or else if it is a complete MP4. Otherwise it is downloaded again. The task needs
     constant memory.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: The fields to sort shorts by, and the value that stands for a missing one.
 ORDERS: Mapping[str, Any] = {"score": -1, "at": "", "name": "", "video": "", "dag_id": ""}
 
-#: Number of runs of each Dag, the newest of the period, that are looked at although they paid nothing in the period.
+#: Number of runs of each Dag, the newest of the period, that are read although they paid nothing in the period.
 MOST_RUNS = 500
 
 
