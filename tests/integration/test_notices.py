@@ -107,6 +107,11 @@ def test_a_finished_run_is_told_once(publish: Callable[..., Played], supervisor:
     assert (row["event"], row["run"], row["errors"]) == ("run_finished", "videos monday", [])
 
 
+def test_a_notice_lists_ten_names() -> None:
+    lines = notices.name_lines([{"short_name": str(number)} for number in range(12)]).splitlines()
+    assert lines == [*(f"• {number}" for number in range(10)), "and 2 more"]
+
+
 def test_a_failed_run_is_told_with_the_reason_and_then_the_finished_one(publish: Callable[..., Played]) -> None:
     told: list[str] = []
     failed = {"error": "Klap has no such export.", "type": "KlapNotFoundError"}

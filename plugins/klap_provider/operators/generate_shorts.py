@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from klap_provider.api import redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapError, KlapIncompleteError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.failures import log_failure, reports_failure, to_failure
-from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of
+from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of, name_lines
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits
-from klap_provider.rules.video_list import label
 from klap_provider.xcoms import RETURN_KEY, GeneratedShort
 
 if TYPE_CHECKING:
@@ -229,8 +227,8 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
         self.failures = failures = [each for each in outcomes if "error" in each]
         self.log.info("Delivered %d of %d shorts", len(delivered), len(outcomes))
         if not failures:
-            names = "\n".join(f"• {each['short_name']}" for each in delivered)
-            self.notify(context, Event.RUN_FINISHED, f"Klap: {len(delivered)} delivered, {self._shown_video()}", names)
+            title = f"Klap: {len(delivered)} delivered, {self.video_name}"
+            self.notify(context, Event.RUN_FINISHED, title, name_lines(delivered))
             return delivered
         with log_failure("Leaving the delivered shorts as XCom"):
             context["ti"].xcom_push(key=RETURN_KEY, value=delivered)
@@ -249,10 +247,7 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
         """Tell people that the task failed, unless it is retried."""
         if self.is_final(context, failure):
             event = event_of(cast("list[Failure]", self.failures) or [to_failure(failure, None)])
-            self.notify(context, event, f"Klap: shorts are missing, {self._shown_video()}", str(failure))
-
-    def _shown_video(self) -> str:
-        return label(redaction.shown(self.source_video_url))
+            self.notify(context, event, f"Klap: shorts are missing, {self.video_name}", str(failure))
 
     def _list(self, submitted: Submitted, ready: TaskReady) -> ListShortsOperator:
         from klap_provider.operators.list_shorts import ListShortsOperator

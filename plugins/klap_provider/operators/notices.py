@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 #: Exceptions after which Airflow does not retry a task.
 NEVER_RETRIED = (AirflowFailException, AirflowSensorTimeout)
 
+#: Maximum number of shorts that a notice lists.
+MAX_LINES = 10
+
 #: Seconds before each retry of a notifier that failed.
 RETRY_DELAYS = (1.0, 4.0)
 
@@ -165,6 +168,12 @@ def event_of(failures: Iterable[Failure]) -> Event:
     if any(failure["type"] == KlapCreditsError.__name__ for failure in failures):
         return Event.CREDIT_USED_UP
     return Event.RUN_FAILED
+
+
+def name_lines(shorts: Sequence[Mapping[str, Any]]) -> str:
+    """Return the names of delivered shorts, one per line."""
+    lines = [f"• {short['short_name']}" for short in shorts[:MAX_LINES]]
+    return "\n".join([*lines, f"and {len(shorts) - MAX_LINES} more"] if len(shorts) > MAX_LINES else lines)
 
 
 def create_notifier(setting: Mapping[str, Any]) -> BaseNotifier:

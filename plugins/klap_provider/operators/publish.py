@@ -12,7 +12,7 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError, KlapJobFailedError
 from klap_provider.operators.base import writer_of
 from klap_provider.operators.failures import log_failure, reports_failure
-from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of
+from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of, name_lines
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 #: Name of the manifest of the run that ended last, and of the folder with the manifest of each run.
 MANIFEST = "manifest.json"
 RUNS_FOLDER = "runs"
-
-#: Maximum number of shorts that a notice lists.
-MAX_LINES = 10
 
 
 class PublishShortsOperator(KlapNotifyingOperator):
@@ -236,7 +233,7 @@ class PublishShortsOperator(KlapNotifyingOperator):
             }
             with log_failure("Recording the asset event"):
                 asset_event.record(context, self.asset_alias, destination, event)
-        self._notify_success(context)
+        self.notify(context, Event.RUN_FINISHED, f"Klap: {self.summary}, {self._video}", name_lines(entries))
         return {
             "manifest": path,
             "delivered": len(delivered),
@@ -280,12 +277,6 @@ class PublishShortsOperator(KlapNotifyingOperator):
             delivered = sum("path" in entry for entry in self.entries)
             of = f"{delivered} of {len(self.entries)} shorts" if self.entries else "no shorts"
             self.notify(context, event_of(self.failures), f"Klap delivered {of} of {self._video}", str(failure))
-
-    def _notify_success(self, context: Context) -> None:
-        lines = [f"• {each['short_name']}" for each in self.entries[:MAX_LINES]]
-        if len(self.entries) > MAX_LINES:
-            lines.append(f"and {len(self.entries) - MAX_LINES} more")
-        self.notify(context, Event.RUN_FINISHED, f"Klap: {self.summary}, {self._video}", "\n".join(lines))
 
     @property
     def _video(self) -> str:
