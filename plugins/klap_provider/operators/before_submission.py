@@ -11,12 +11,13 @@ from klap_provider import __version__
 from klap_provider.api.addresses import is_local
 from klap_provider.errors import KlapInputError
 from klap_provider.files.preflight import require_video
+from klap_provider.rules.cost import affordable, dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
     from klap_provider.rules.cost import Cost
-
 
 #: The newest minor version of Airflow that was tested.
 NEWEST_AIRFLOW = (3, 4)
@@ -25,6 +26,24 @@ NEWEST_AIRFLOW = (3, 4)
 def max_map_length() -> int:
     """Return the maximum number of items that this Airflow maps a task over."""
     return int(conf.getint("core", "max_map_length", fallback=1024))
+
+
+def require_budget(budget: Decimal | None, max_cost: Cost) -> None:
+    """
+    Refuse a submission if the budget does not cover it and one export.
+
+    :param budget: US dollars; None: no limit.
+    :param max_cost: the maximum cost of the run.
+    """
+    min_cost = max_cost._replace(exports=1)
+    if budget is None or min_cost.total <= budget:
+        return
+    shorts = affordable(budget, min_cost._replace(generated_shorts=0), min_cost.prices.generated_short)
+    action = f"Lower max_clip_count to {shorts}, or raise" if shorts and max_cost.generated_shorts else "Raise"
+    raise KlapInputError(
+        f"Nothing was sent to Klap. The budget is {dollars(budget)}, but even with one export the run may cost "
+        f"{min_cost}. {action} the budget."
+    )
 
 
 def check(url: str, max_cost: Cost, *, api_url: str, warn: Callable[..., None]) -> None:

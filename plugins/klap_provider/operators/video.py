@@ -17,7 +17,6 @@ from klap_provider.operators.completion import KlapCompletionOperator
 from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import ledger, limits, request_fingerprint, video_list
-from klap_provider.rules.cost import affordable, dollars
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -206,18 +205,6 @@ class KlapVideoOperator(KlapCompletionOperator):
     def _budget(self) -> Decimal | None:
         return klap_requests.build_request(limits.Spending, {"budget": self.budget}).budget
 
-    def _check_cost(self, max_cost: Cost, budget: Decimal | None) -> None:
-        self.log.info("The run may cost up to %s", max_cost)
-        min_cost = max_cost._replace(exports=1)
-        if budget is None or min_cost.total <= budget:
-            return
-        shorts = affordable(budget, min_cost._replace(generated_shorts=0), min_cost.prices.generated_short)
-        action = f"Lower max_clip_count to {shorts}, or raise" if shorts and max_cost.generated_shorts else "Raise"
-        raise KlapInputError(
-            f"Nothing was sent to Klap. The budget is {dollars(budget)}, but even with one export the run may cost "
-            f"{min_cost}. {action} the budget."
-        )
-
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.request_type.model_fields}
 
@@ -372,7 +359,8 @@ class KlapVideoOperator(KlapCompletionOperator):
 
         connection = self.client.connection
         max_cost = self.max_cost(request, connection.prices, submissions=paid + 1)
-        self._check_cost(max_cost, budget)
+        self.log.info("The run may cost up to %s", max_cost)
+        before_submission.require_budget(budget, max_cost)
         video = request.source_video_url
         if is_stored(request.source_video_url):
             request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
