@@ -437,6 +437,18 @@ def test_the_deadline_counts_from_the_submission(
     assert task.triggers == []
 
 
+def test_the_deadline_may_be_later_than_the_timeout_of_this_try(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
+) -> None:
+    """The clock of the machine that submitted is ahead, so the deadline is 0.8 s from now, not 0.3 s."""
+    klap_task_id = new_task(klap, [{"action": "stuck"}])
+    task = airflow(waiting(klap_task_id, timeout=0.3, submitted_at=time.time() + 0.5, **mode))
+    began = time.time()
+    with pytest.raises(AirflowSensorTimeout, match="Gave up .* after the job was submitted"):
+        task.run()
+    assert time.time() - began >= 0.8
+
+
 def test_what_is_ready_is_taken_even_after_the_deadline(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = new_task(klap, [])
     task = airflow(waiting(klap_task_id, timeout=10, submitted_at=time.time() - 100, **mode))
