@@ -46,7 +46,7 @@ def test_it_behaves_as_its_document_describes(
 
 
 def test_each_call_describes_its_parameters_and_errors(sandbox: SandboxProcess) -> None:
-    document = requests.get(f"{sandbox.root}/openapi.json", timeout=5).json()
+    document = requests.get(f"{sandbox.root}/openapi.json", timeout=30).json()
     calls = {
         (method, path): call
         for path, methods in document["paths"].items()

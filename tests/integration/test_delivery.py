@@ -170,7 +170,7 @@ def videos(folder: Path) -> list[str]:
 
 
 def content(short: dict[str, str]) -> bytes:
-    return requests.get(short["src_url"], timeout=5).content
+    return requests.get(short["src_url"], timeout=30).content
 
 
 def downloads(klap: Sandbox) -> int:

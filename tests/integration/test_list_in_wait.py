@@ -133,7 +133,7 @@ def test_a_list_that_cannot_be_read_ends_the_wait_as_ready_and_the_operator_deci
     klap.fault("GET", LIST, times=None, **fault)
     ready = airflow(waiting(klap_task_id, **mode)).run()
     assert ready.keys() == {"klap_task_id", "output_type", "output_id"}
-    assert requests.delete(f"{klap.root}/_sandbox/faults", timeout=5).ok
+    assert requests.delete(f"{klap.root}/_sandbox/faults", timeout=30).ok
     assert len(airflow(listing(ready["output_id"])).run()) == 5
 
 

@@ -245,29 +245,29 @@ def test_late_list_hides_the_shorts_for_some_polls(sandbox: Sandbox, method: str
 @pytest.mark.parametrize("sent", [0, 1000])
 def test_truncate_announces_a_whole_clip_and_sends_a_part(sandbox: Sandbox, sent: int) -> None:
     clip = make_clip(sandbox)
-    whole = requests.get(clip, timeout=5).content
+    whole = requests.get(clip, timeout=30).content
     sandbox.fault("GET", "^/renders/", "truncate", bytes=sent)
-    part = requests.get(clip, stream=True, timeout=5)
+    part = requests.get(clip, stream=True, timeout=30)
     assert (part.status_code, part.headers["Content-Length"]) == (200, str(len(whole)))
     got: list[bytes] = []
     with pytest.raises(requests.RequestException):
         got.extend(part.iter_content(100))
     assert b"".join(got) == whole[:sent]
-    assert requests.get(clip, timeout=5).content == whole
+    assert requests.get(clip, timeout=30).content == whole
 
 
 def test_truncate_counts_from_the_start_of_a_range(sandbox: Sandbox) -> None:
     clip = make_clip(sandbox)
-    whole = requests.get(clip, timeout=5).content
+    whole = requests.get(clip, timeout=30).content
     sandbox.fault("GET", "^/renders/", "truncate", bytes=10**9)
-    tail = requests.get(clip, headers={"Range": "bytes=1000-"}, timeout=5)
+    tail = requests.get(clip, headers={"Range": "bytes=1000-"}, timeout=30)
     assert (tail.status_code, tail.content) == (206, whole[1000:])
 
 
 def test_not_a_video_downloads_a_web_page(sandbox: Sandbox) -> None:
     clip = make_clip(sandbox)
     sandbox.fault("GET", "^/renders/", "not_a_video")
-    answer = requests.get(clip, timeout=5)
+    answer = requests.get(clip, timeout=30)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/html")
 
@@ -281,9 +281,9 @@ def test_a_fault_without_a_number_holds_until_it_is_deleted(sandbox: Sandbox) ->
     sandbox.fault("GET", "^/exports$", "status", code=500, times=None)
     faults = f"{sandbox.root}/_sandbox/faults"
     assert [sandbox.call("GET", "/exports").status_code for _ in range(3)] == [500, 500, 500]
-    assert [fault["action"] for fault in requests.get(faults, timeout=5).json()] == ["status"]
-    assert requests.delete(faults, timeout=5).ok
-    assert requests.get(faults, timeout=5).json() == []
+    assert [fault["action"] for fault in requests.get(faults, timeout=30).json()] == ["status"]
+    assert requests.delete(faults, timeout=30).ok
+    assert requests.get(faults, timeout=30).json() == []
     assert sandbox.call("GET", "/exports").ok
 
 
@@ -301,7 +301,7 @@ def test_a_fault_without_a_number_holds_until_it_is_deleted(sandbox: Sandbox) ->
 )
 def test_a_fault_that_makes_no_sense_is_refused_by_name(sandbox: Sandbox, wrong: dict[str, Any], named: str) -> None:
     fault = {"method": "GET", "path": "/", "action": "drop", **wrong}
-    answer = requests.post(f"{sandbox.root}/_sandbox/faults", json=[fault], timeout=5)
+    answer = requests.post(f"{sandbox.root}/_sandbox/faults", json=[fault], timeout=30)
     assert answer.status_code == 422
     assert named in answer.text
 

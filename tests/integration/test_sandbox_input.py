@@ -37,7 +37,7 @@ def post(sandbox: Sandbox, body: bytes = BODY, path: str = TASKS, **headers: str
 
 def raw(sandbox: Sandbox, request: bytes, *, half: bool = False) -> bytes:
     """What comes back for these bytes; with ``half`` the client hangs up instead of listening."""
-    with socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2])), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2])), timeout=30) as client:
         client.sendall(request)
         if half:
             return b""
@@ -175,7 +175,7 @@ def test_old_clients_are_served(sandbox: Sandbox) -> None:
 
 
 def test_a_connection_is_kept_for_the_next_request(sandbox: Sandbox) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", int(sandbox.root.rpartition(":")[2]), timeout=5)
+    client = http.client.HTTPConnection("127.0.0.1", int(sandbox.root.rpartition(":")[2]), timeout=30)
     headers = {"Authorization": "Bearer k"}
     ports = set()
     for _ in range(3):

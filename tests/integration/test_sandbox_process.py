@@ -106,7 +106,7 @@ def test_without_ffmpeg_it_says_so_and_serves_a_small_video(
         project = sandbox.outcome(f"/tasks/{task['id']}")["output_id"]
         export = sandbox.call("POST", f"/projects/{project}/exports").json()
         export = sandbox.outcome(f"/projects/{project}/exports/{export['id']}")
-        videos = [requests.get(url, timeout=5).content for url in (sandbox.sample, export["src_url"])]
+        videos = [requests.get(url, timeout=30).content for url in (sandbox.sample, export["src_url"])]
     assert videos[0] == videos[1]
     assert videos[0][4:8] == b"ftyp"
     assert "klap-sandbox[rendering]" in capfd.readouterr().err
@@ -115,9 +115,9 @@ def test_without_ffmpeg_it_says_so_and_serves_a_small_video(
 def test_with_host_it_listens_on_another_address(tmp_path: Path) -> None:
     with SandboxProcess("--host", "127.0.0.2", *FAST) as sandbox:
         assert sandbox.url.startswith("http://127.0.0.2:")
-        assert requests.get(sandbox.sample, timeout=5).ok
+        assert requests.get(sandbox.sample, timeout=30).ok
         with pytest.raises(requests.ConnectionError):
-            requests.get(sandbox.root.replace("127.0.0.2", "127.0.0.1"), timeout=5)
+            requests.get(sandbox.root.replace("127.0.0.2", "127.0.0.1"), timeout=30)
     refused = subprocess.run([*COMMAND, "--host", "192.0.2.1"], cwd=REPOSITORY, capture_output=True, text=True)
     assert "of 192.0.2.1 cannot be used" in refused.stderr
 

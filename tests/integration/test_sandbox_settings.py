@@ -73,7 +73,7 @@ def test_our_client_gets_its_shorts_whichever_way_klap_does_it(
     assert listed[0].created_at is not None
     time.sleep(0.02)  # it is as good as done
     done = hook.call(calls.get_export(export.id, project_id=short.id, folder_id=task.output))
-    assert requests.get(str(done.src_url), timeout=5).content[4:8] == b"ftyp"
+    assert requests.get(str(done.src_url), timeout=30).content[4:8] == b"ftyp"
 
     sandbox.fault("GET", "^/tasks/", "job_error", error_code="no_speech", message="Nobody speaks.")
     failed = hook.call(calls.get_task(hook.call(calls.submit_shorts(ShortsRequest(source_video_url=TALK))).id))
@@ -165,7 +165,7 @@ def test_the_direct_path_finds_any_project_or_whole_videos_alone(sandbox: Sandbo
     assert export["folder_id"] is None
     assert sandbox.call("GET", f"/projects/{short['id']}/exports/{export['id']}").ok
 
-    requests.post(f"{sandbox.root}/_sandbox/settings", json={"direct_path": "whole_videos"}, timeout=5)
+    requests.post(f"{sandbox.root}/_sandbox/settings", json={"direct_path": "whole_videos"}, timeout=30)
     assert sandbox.call("GET", f"/projects/{short['id']}").status_code == 404
     assert sandbox.call("POST", f"/projects/{short['id']}/exports").status_code == 404
     assert sandbox.call("GET", f"/projects/{folder}/{short['id']}").json() == short
@@ -250,23 +250,23 @@ def test_the_rate_limit_holds_for_each_key_and_passes_after_the_time_in_retry_af
 def test_the_player_may_be_closed(sandbox: Sandbox) -> None:
     [short, *_] = sandbox.call("GET", f"/projects/{folder_of(sandbox)}").json()
     for player, code in (("open", 200), ("login", 200), ("missing", 404)):
-        requests.post(f"{sandbox.root}/_sandbox/settings", json={"player": player}, timeout=5)
-        page = requests.get(f"{sandbox.root}/player/{short['id']}", timeout=5)
+        requests.post(f"{sandbox.root}/_sandbox/settings", json={"player": player}, timeout=30)
+        page = requests.get(f"{sandbox.root}/player/{short['id']}", timeout=30)
         assert page.status_code == code
         assert ("Log in" in page.text) == (player == "login")
-        assert requests.get(f"{sandbox.root}/embed/{short['id']}", timeout=5).ok
+        assert requests.get(f"{sandbox.root}/embed/{short['id']}", timeout=30).ok
 
 
 def test_settings_are_shown_changed_and_put_back(sandbox: Sandbox) -> None:
     settings = f"{sandbox.root}/_sandbox/settings"
-    start = requests.get(settings, timeout=5).json()
+    start = requests.get(settings, timeout=30).json()
     assert start == {**Settings().model_dump(), "task_seconds": 0, "export_seconds": 0}
-    assert requests.post(settings, json={"scores": "null"}, timeout=5).json() == {**start, "scores": "null"}
+    assert requests.post(settings, json={"scores": "null"}, timeout=30).json() == {**start, "scores": "null"}
     for wrong in ({"scores": "stars"}, {"score": "null"}, {"task_seconds": -1}, {"strict": None}):
-        assert requests.post(settings, json=wrong, timeout=5).status_code == 422
-    assert requests.get(settings, timeout=5).json() == {**start, "scores": "null"}
+        assert requests.post(settings, json=wrong, timeout=30).status_code == 422
+    assert requests.get(settings, timeout=30).json() == {**start, "scores": "null"}
     sandbox.reset()
-    assert requests.get(settings, timeout=5).json() == start
+    assert requests.get(settings, timeout=30).json() == start
 
 
 def test_https_is_served_with_a_certificate_to_trust(tmp_path: Path) -> None:
@@ -277,12 +277,12 @@ def test_https_is_served_with_a_certificate_to_trust(tmp_path: Path) -> None:
         export = sandbox.call("POST", f"/projects/{project}/exports").json()
         src_url = sandbox.outcome(f"/projects/{project}/exports/{export['id']}")["src_url"]
         assert src_url.startswith("https://")
-        assert requests.get(src_url, timeout=5, verify=str(certificate)).content[4:8] == b"ftyp"
+        assert requests.get(src_url, timeout=30, verify=str(certificate)).content[4:8] == b"ftyp"
         sandbox.fault("GET", "^/exports$", "drop")
         with pytest.raises(requests.ConnectionError):
             sandbox.call("GET", "/exports")
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(sandbox.root, timeout=5)
+            requests.get(sandbox.root, timeout=30)
 
 
 @pytest.mark.parametrize(

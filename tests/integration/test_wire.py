@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def test_a_cut_wire_breaks_connections_and_refuses_new_ones_until_it_is_mended(sandbox: Sandbox) -> None:
     wire = Wire(sandbox.root)
     with requests.Session() as session:
-        assert session.get(wire.url, timeout=5).ok
+        assert session.get(wire.url, timeout=30).ok
         wire.cut()
         for _ in range(2):
             with pytest.raises(requests.ConnectionError):
-                session.get(wire.url, timeout=5)
+                session.get(wire.url, timeout=30)
         wire.restore()
-        assert session.get(wire.url, timeout=5).ok
+        assert session.get(wire.url, timeout=30).ok
     wire.cut()

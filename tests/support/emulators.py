@@ -105,7 +105,7 @@ def running(command: list[str], url: str, **env: str) -> Iterator[None]:
         deadline = time.monotonic() + 120
         while True:
             try:
-                requests.get(url, timeout=5)
+                requests.get(url, timeout=30)
                 break
             except (requests.ConnectionError, requests.Timeout):
                 if process.poll() is not None or time.monotonic() > deadline:

@@ -412,5 +412,6 @@ def test_a_percent_sign_in_airflow_home_disables_its_defaults(tmp_path: Path) ->
     code = "from airflow.configuration import conf; print(conf.get('logging', 'base_log_folder'))"
     database = f"sqlite:///{tmp_path}/airflow.db"
     environ = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "{AIRFLOW_HOME}/logs"

@@ -159,7 +159,7 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
     finally:
         third.end(signal.SIGTERM)
     with pytest.raises(requests.ConnectionError):
-        requests.get(third.url, timeout=5)
+        requests.get(third.url, timeout=30)
 
 
 def test_a_demo_of_an_address_that_is_gone_prints_why_and_what_to_do_and_fails(checkout: Checkout) -> None:
