@@ -102,7 +102,7 @@ def test_what_the_tasks_of_a_short_ask_of_airflow(
 
     reads, writes = "GetAssetStateStoreByName", "SetAssetStateStoreByName"  # of the ledger
     exported, requests = asked(ExportShortOperator)
-    assert requests == {reads: 3, writes: 4, "SetXCom": 1}
+    assert requests == {reads: 2, writes: 4, "SetXCom": 1}
 
     export_id, submitted_at = exported["export_id"], exported["submitted_at"]
     klap.set(export_seconds=0)

@@ -245,7 +245,10 @@ def test_the_attempt_is_recorded_before_the_post_and_the_payment_after_it(store:
     assert klap.sent_until == [1000.0 + SEND_WITHIN]
 
 
-def test_a_new_request_takes_seven_requests_of_the_ledger_and_a_known_one_no_more(klap: Klap) -> None:
+@pytest.mark.parametrize(("listed", "new", "known"), [([], 6, 7), (None, 7, 5)])
+def test_reads_and_writes_of_a_new_request_and_of_a_known_one(
+    klap: Klap, listed: list[str] | None, new: int, known: int
+) -> None:
     class Counting(MemoryStore):
         requests = 0
 
@@ -258,10 +261,18 @@ def test_a_new_request_takes_seven_requests_of_the_ledger_and_a_known_one_no_mor
             super().set(key, value)
 
     store = Counting()
+    klap.listed = listed
     klap.submit(store)
-    assert store.requests == 7
+    assert store.requests == new
     klap.submit(store, run="another")
-    assert store.requests <= 7 + 7
+    assert store.requests == new + known
+
+
+def test_a_known_request_is_not_prepared_again_in_a_retry(store: MemoryStore, klap: Klap) -> None:
+    klap.listed = []
+    klap.submit(store)
+    klap.preparation = lambda: pytest.fail("it was prepared")
+    assert klap.submit(store, tries=(2, 3)).job_id == "job-1"
 
 
 def test_a_job_that_failed_at_klap_is_requested_again(store: MemoryStore, klap: Klap) -> None:
@@ -803,13 +814,15 @@ def test_a_claim_that_nobody_holds_is_given_up_after_a_while(store: MemoryStore,
     assert fates(store) == ["void", "job-1"]
 
 
-def test_a_claim_that_is_written_again_late_is_not_held(store: MemoryStore, klap: Klap) -> None:
+def test_a_request_that_another_run_makes_during_the_preparation_is_not_made_again(
+    store: MemoryStore, klap: Klap
+) -> None:
+    klap.listed = []
     slow = klap.asking(store, run="slow")
 
     def meanwhile() -> None:
         klap.preparation = lambda: None
         klap.submit(store, run="fast")
-        store.set(f"claim.{FIRST}", slow.attempt_id)
 
     klap.preparation = meanwhile
     assert slow.submit().job_id == "job-1"

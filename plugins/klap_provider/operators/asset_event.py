@@ -53,7 +53,7 @@ def _wait_for_first_event(alias: str, uri: str) -> None:
     if store.get(entry) is not None:  # has_asset reads all assets of the alias, and their number grows
         return
     claim = Claim(store, entry, uuid.uuid4().hex)
-    if claim.enter() and claim.hold():
+    if claim.acquire():
         return
     for _ in range(FIRST_EVENT_TIMEOUT):
         if has_asset(alias, uri):

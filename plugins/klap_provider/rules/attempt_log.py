@@ -220,16 +220,20 @@ class AttemptLog:
         """Return the claim of an attempt."""
         return Claim(self.store, f"{log_key}.{number}", self.attempt_id)
 
-    def post(self, log_key: str, attempts: Sequence[Attempt], *, is_entered: bool = False) -> Submission:
-        """Make the next attempt. ``is_entered``: whether its claim was entered before."""
+    def post(self, log_key: str, attempts: Sequence[Attempt]) -> Submission:
+        """Make the next attempt."""
+        submission = self.try_to_post(log_key, attempts)
+        if submission is None:
+            raise self._contended(self.claim(log_key, len(attempts)))
+        return submission
+
+    def try_to_post(self, log_key: str, attempts: Sequence[Attempt]) -> Submission | None:
+        """Make the next attempt; return None if another process has claimed it."""
         paid = self.count_paid(attempts)
         known = self.job.prepare(paid)
-        claim = self.claim(log_key, len(attempts))
-        if not is_entered and not claim.enter():
-            raise self._contended(claim)
-        at = self._now()
-        if not claim.hold():
-            raise ContendedError
+        claim, at = self.claim(log_key, len(attempts)), self._now()
+        if not claim.acquire():
+            return None
         attempt = self._attempt(claim.key, at, tuple(known))
         self.store.set(attempt.key, attempt.to_row())
         try:
@@ -246,7 +250,7 @@ class AttemptLog:
     def new_entry(self, log_key: str, number: int) -> Attempt:
         """Return a new attempt that sends nothing, once this process holds its claim."""
         claim = self.claim(log_key, number)
-        if not claim.enter() or not claim.hold():
+        if not claim.acquire():
             raise self._contended(claim)
         return self._attempt(claim.key, self._now())
 

@@ -6,15 +6,17 @@ are still enough (Lamport's fast mutual exclusion, used once):
 
 .. code-block:: text
 
-    claim := me ──► is the door open? ──► is it still? ──► door := closed ──► is the claim still mine? ──► I hold it
+    claim := me ──► is the door open? ──► door := closed ──► is the claim still mine? ──► I hold it
 
 **At most one process holds the claim.** Suppose that A and B both hold it, and that A wrote the claim first. A found
 its own claim in its last step, so B wrote the claim after that and read the door after that. But then A had closed the
-door, and a door never opens again. So B cannot hold the claim.
+door, and a door never opens again. So B cannot hold the claim. It makes no difference how long a process is paused
+between two steps, or what it does between them.
 
 This requires that each write takes effect once. Airflow's client repeats a write after a timeout, so A's claim can be
-written a second time after B found its own. A may have prepared its request for minutes by then, so it reads the door
-again before it closes it. The moment between that read and A's last step remains as a risk.
+written a second time after B found its own. If that happens before A reads the door, A finds it closed by B. So the
+moment between that read and A's last step remains as a risk. It is short, because a process prepares its request, which
+may take minutes, before it writes the claim.
 
 **If two processes come at the same moment, neither may hold the claim.** The holder writes the attempt at once. So if a
 door is closed without an attempt for longer than a POST may be sent after its claim, the attempt is void, and the next
@@ -38,20 +40,16 @@ class Claim:
     key: str
     holder: str
 
-    def enter(self) -> bool:
-        """Write the claim, and return whether the door is still open."""
+    def acquire(self) -> bool:
+        """Claim the attempt, and return whether this process holds the claim."""
         self.store.set(self._claim, self.holder)
-        return self.store.get(self._door) is None
-
-    def hold(self) -> bool:
-        """Close the door, and return whether this process holds the claim. Call it if :meth:`enter` returned True."""
         if self.store.get(self._door) is not None:
             return False
         self.store.set(self._door, {"closed_by": self.holder})
         return bool(self.store.get(self._claim) == self.holder)
 
     def is_abandoned(self, *, now: float, after: float) -> bool:
-        """Return whether the door has been closed for ``after`` seconds. Call it after :meth:`enter` was False."""
+        """Return whether the door has been closed for ``after`` seconds. Call it if :meth:`acquire` was False."""
         door = self.store.get(self._door)
         seen = door.get("seen_at") if isinstance(door, dict) else None
         if isinstance(seen, int | float):
