@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import TaskGroup, XComArg
 
 from klap_provider.airflow_internals.tasks import runs_on_one_machine
 from klap_provider.errors import KlapConfigError, KlapInputError, KlapStorageError
@@ -88,6 +89,24 @@ EMPTY_FIELD = {"destination": "{{ '' }}"}
 
 def delivery(**fields: Any) -> Callable[[], DeliverShortOperator]:
     return lambda: DeliverShortOperator(task_id="deliver", export_id="e", project_id="p", **fields)
+
+
+def mapped_delivery(*args: Any, by: str = "expand", destination: str | None = None, **fields: Any) -> Any:
+    """Map a delivery with ``expand`` or ``expand_kwargs``."""
+    given = {} if destination is None else {"destination": destination}
+    return lambda: getattr(DeliverShortOperator.partial(task_id="deliver", project_id="p", **given), by)(
+        *args, **fields
+    )
+
+
+def mapped_delivery_in_group() -> TaskGroup:
+    with TaskGroup("group", default_args={"destination": "/data/shorts"}) as group:
+        mapped_delivery(export_id=["e"])()
+    return group
+
+
+#: Arguments to map a delivery over.
+EACH = {"export_id": ["e"], "destination": ["/data/shorts"]}
 
 
 def home_folder() -> str:
@@ -207,10 +226,24 @@ def test_on_several_machines_a_run_without_any_is_refused_before_anything_is_pai
 
 
 @pytest.mark.usefixtures("several_machines")
+@pytest.mark.parametrize(
+    "following",
+    [
+        delivery(),
+        mapped_delivery(export_id=["e"]),
+        mapped_delivery([{"export_id": "e", "destination": "/data"}, {"export_id": "f"}], by="expand_kwargs"),
+        lambda: DeliverShortOperator.partial(task_id="deliver").expand_kwargs(XComArg(EmptyOperator(task_id="ready"))),
+    ],
+    ids=["a delivery", "a mapped one", "a mapped one with a list", "a mapped one with the result of a task"],
+)
 def test_so_is_a_dag_of_ones_own_in_which_a_delivery_follows_that_has_no_destination(
-    klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
+    klap: Sandbox,
+    submit: Callable[..., Played],
+    connect: Connect,
+    tmp_path: Path,
+    following: Callable[[], Any],
 ) -> None:
-    task = submit(delivery())
+    task = submit(following)
     with pytest.raises(KlapInputError, match=r"^destination is empty"):
         task.run()
     assert klap.requests() == []
@@ -221,8 +254,24 @@ def test_so_is_a_dag_of_ones_own_in_which_a_delivery_follows_that_has_no_destina
 @pytest.mark.usefixtures("several_machines")
 @pytest.mark.parametrize(
     "following",
-    [[], [delivery(destination="/data/shorts")], [delivery(destination="{{ var.value.shorts }}")]],
-    ids=["nothing that delivers", "a delivery with its own", "a delivery with a template"],
+    [
+        [],
+        [delivery(destination="/data/shorts")],
+        [delivery(destination="{{ var.value.shorts }}")],
+        [mapped_delivery(export_id=["e"], destination="/data/shorts")],
+        [mapped_delivery_in_group],
+        [lambda: DeliverShortOperator.partial(task_id="deliver", project_id="p").expand(**EACH)],
+        [mapped_delivery([{"export_id": "e", "destination": "/data/shorts"}], by="expand_kwargs")],
+    ],
+    ids=[
+        "nothing that delivers",
+        "a delivery with its own",
+        "a delivery with a template",
+        "a mapped one with its own",
+        "a mapped one whose group has one in default_args",
+        "one mapped over destinations",
+        "one mapped over a list of destinations",
+    ],
 )
 def test_one_in_which_no_such_delivery_follows_is_not(
     klap: Sandbox, submit: Callable[..., Played], following: list[Callable[[], Any]]

@@ -117,6 +117,26 @@ def argument_in_dag_file(operator: Any, name: str, default: Any) -> Any:
     return getattr(mapped, "partial_kwargs", {}).get(name, operator.dag.default_args.get(name, default))
 
 
+def surely_has(task: Any, name: str) -> bool:
+    """
+    Return whether an argument of a task in a Dag is not empty, for each map index if the task is mapped.
+
+    The result of another task that the task is mapped over with ``expand_kwargs`` may lack any argument.
+
+    Why: a mapped operator has no public attribute for the arguments of ``partial`` and ``expand``. When it moves: see
+    ``MappedOperator.unmap``.
+    """
+    if not task.is_mapped:
+        return bool(getattr(task, name))
+    given = {**task.dag.default_args, **(task.task_group.default_args or {}), **task.partial_kwargs}
+    expanded = task.expand_input.value
+    if isinstance(expanded, dict):
+        given |= expanded
+    elif isinstance(expanded, list | tuple):
+        return all(isinstance(each, dict) and {**given, **each}.get(name) for each in expanded)
+    return bool(given.get(name))
+
+
 def can_end_in_triggerer(task: Any) -> bool:
     """
     Return whether the triggerer can end a task (``end_from_trigger``) without side effects being lost.

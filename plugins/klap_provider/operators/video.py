@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from klap_provider.airflow_internals.tasks import surely_has
 from klap_provider.api import addresses, calls, redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.api.aspect_ratio import size_of
@@ -66,7 +67,8 @@ class KlapVideoOperator(KlapCompletionOperator):
     :param destination: where the videos will be delivered. A file is written there before anything is paid. If it is
         empty when the task runs: the destination of the connection, or ``klap_shorts`` in Airflow's home if all tasks
         run on one machine. If the parameter is not given, the destination is checked only if a downstream
-        :class:`~klap_provider.operators.DeliverShortOperator` has none either.
+        :class:`~klap_provider.operators.DeliverShortOperator` has none either, or may have none because
+        ``expand_kwargs`` maps it over the result of a task.
     :param budget: US dollars that the run may cost. Nothing is sent if the budget does not cover the video, the maximum
         number of generated shorts, and one export. What was paid before is never refused. Default: no limit.
     :param allowed_sources: prefixes of addresses that a run may use as ``source_video_url``, such as
@@ -314,7 +316,8 @@ class KlapVideoOperator(KlapCompletionOperator):
         from klap_provider.operators.deliver import DeliverShortOperator
 
         following = self.get_flat_relatives(upstream=False)
-        return any(isinstance(task, DeliverShortOperator) and not task.destination for task in following)
+        deliveries = (task for task in following if issubclass(task.operator_class, DeliverShortOperator))
+        return not all(surely_has(task, "destination") for task in deliveries)
 
     def _paid_request(
         self, context: Context, request: klap_requests.VideoRequest, budget: Decimal | None
