@@ -356,7 +356,7 @@ def test_what_klap_cannot_reach_and_a_missing_key_are_known_before_anything_is_s
     read: Callable[..., Played], connect: Callable[..., None]
 ) -> None:
     connect("https://api.klap.app/v2")
-    with pytest.raises(KlapInputError, match=r"Line 2: .*127\.0\.0\.1 is in a private network"):
+    with pytest.raises(KlapInputError, match=r"Line 2: .*127\.0\.0\.1 is on a private network"):
         read(source_video_urls=[TALK, "http://127.0.0.1/talk.mp4"]).run()
     connect(None, password=None)
     with pytest.raises(KlapConfigError):

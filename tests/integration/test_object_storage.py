@@ -225,7 +225,7 @@ def test_klap_itself_is_not_sent_to_a_storage_of_this_machine(
 ) -> None:
     s3.put("a.mp4", b"a talk")
     connect("https://api.klap.app/v2")
-    with pytest.raises(KlapInputError, match=r"source_video_url: 127\.0\.0\.1 is in a private network"):
+    with pytest.raises(KlapInputError, match=r"source_video_url: 127\.0\.0\.1 is on a private network"):
         submit("s3://media_s3@media/a.mp4").run()
     assert klap.requests() == []
 

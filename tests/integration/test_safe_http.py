@@ -68,7 +68,7 @@ def test_a_host_of_this_network_is_not_asked(inside: int, host: str) -> None:
 @pytest.mark.parametrize("answer", ["127.0.0.1", "::1", "8.8.8.8 127.0.0.1", "10.0.0.1", "::ffff:127.0.0.1"])
 def test_a_name_that_leads_into_this_network_is_not_asked(inside: int, dns: dict[str, list[str]], answer: str) -> None:
     dns["talks.example.com"] = [answer]
-    with pytest.raises(RefusedAddressError, match=r"talks\.example\.com is on this machine or in a private network"):
+    with pytest.raises(RefusedAddressError, match=r"talks\.example\.com is on this machine or on a private network"):
         safe_request("GET", f"http://talks.example.com:{inside}/a", local=False, timeout=SOON)
     with pytest.raises(RefusedAddressError, match="private network"):
         safe_request("GET", f"https://talks.example.com:{inside}/a", local=False, timeout=SOON)

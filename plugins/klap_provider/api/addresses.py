@@ -168,7 +168,7 @@ def api_url(host: str | None, *, schema: str | None = None, port: int | None = N
 
 
 def is_local(url: str) -> bool:
-    """Whether the URL's host is on this machine or in a private network, judging by its text."""
+    """Whether the URL's host is on this machine or on a private network, judging by its text."""
     host = host_of(url)
     if addresses := _possible_addresses(host):
         return not all(map(is_public, addresses))
@@ -227,7 +227,7 @@ def require_reachable(field: str, url: str, *, api_url: str) -> None:
     """Refuse a URL that Klap's servers cannot reach. If the API itself is local, local addresses are allowed."""
     if is_local(url) and not is_local(api_url):
         raise KlapInputError(
-            f"Nothing was sent to Klap. {field}: {host_of(url)} is in a private network or on this machine, so Klap "
+            f"Nothing was sent to Klap. {field}: {host_of(url)} is on a private network or on this machine, so Klap "
             "cannot reach it. Give a public address, or a file in object storage such as "
             "s3://conn_id@bucket/talk.mp4."
         )

@@ -33,7 +33,7 @@ class Limits(NamedTuple):
     :param max_seconds: maximum seconds for the whole download.
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for the next bytes.
-    :param local: whether the address may be on this machine or in a private network, because Klap's API is, too.
+    :param local: whether the address may be on this machine or on a private network, because Klap's API is, too.
     """
 
     max_bytes: int

@@ -50,7 +50,7 @@ def require_video(url: str, *, local: bool, warn: Callable[..., None]) -> None:
     """
     Refuse an address that certainly has no video. Log a warning if it could not be checked.
 
-    :param local: whether a host on this machine or in a private network may be requested.
+    :param local: whether a host on this machine or on a private network may be requested.
     :raises KlapInputError: there is no video.
     """
     found = check_video(url, local=local)
@@ -64,7 +64,7 @@ def require_video(url: str, *, local: bool, warn: Callable[..., None]) -> None:
 
 
 def problems(urls: Mapping[str, bool]) -> dict[str, str]:
-    """Return the URLs that certainly have no video, and why. ``urls``: whether each may be in a private network."""
+    """Return the URLs that certainly have no video, and why. ``urls``: whether each may be on a private network."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         checks = {url: pool.submit(check_video, url, local=local) for url, local in urls.items()}
     return {url: problem for url, found in checks.items() if (problem := found.result().problem)}
@@ -86,7 +86,7 @@ def check_video(url: str, *, local: bool) -> Finding:
             safe_request("GET", url, local=local, timeout=CONNECT_AND_READ_SECONDS, headers=ONE_BYTE, longest=LONGEST)
         )
     except RefusedAddressError:
-        return Finding(doubt="its host, or the host of a redirect, is in a private network")
+        return Finding(doubt="its host, or the host of a redirect, is on a private network")
     except requests.RequestException as failure:
         return Finding(doubt=type(failure).__name__)
     if found.problem and host_of(url) in ANNOUNCED:

@@ -53,7 +53,7 @@ def safe_request(
     """
     Send a request, follow at most three redirects, and return the response. Its body is not read yet.
 
-    :param local: whether hosts on this machine or in a private network are allowed.
+    :param local: whether hosts on this machine or on a private network are allowed.
     :param timeout: seconds to wait for a connection, and for the next bytes.
     :param encrypted: whether https is required. http is still allowed on this machine.
     :param longest: maximum seconds until the body begins, including DNS, redirects and slow headers.
@@ -97,7 +97,7 @@ def _require_allowed(url: str, *, local: bool, encrypted: bool) -> None:
 
 
 def _refusal(what: str) -> str:
-    return f"{what} is on this machine or in a private network, which is not allowed."
+    return f"{what} is on this machine or on a private network, which is not allowed."
 
 
 def _session(local: bool, certificates: str) -> requests.Session:
