@@ -26,8 +26,8 @@ STEPS = {
     ),
     "import the rules of the ledger": "import klap_provider.rules.idempotent_submit",
     "parse a response": (
-        "from klap_provider.api import answers, calls; "
-        "answers.read_answer(calls.get_task('t'), status=200, headers={}, "
+        "from klap_provider.api import calls, response_parser; "
+        "response_parser.parse_response(calls.get_task('t'), status=200, headers={}, "
         'body=b\'{"id": "t", "status": "ready", "output_id": "f"}\', secrets=(), now=0)'
     ),
     "check the destination, a local folder": (

@@ -18,7 +18,7 @@ class ListedVideo(TypedDict):
 
 
 class LeftOutVideo(TypedDict):
-    """A video of a batch that is left out because its address leads to no video."""
+    """A video of a batch that is left out because there is no video at its address."""
 
     source_video_url: str
     #: Line in the list, from 1.
@@ -51,14 +51,14 @@ class IncompleteVideo(TypedDict):
 
 
 class VideoOutcome(IncompleteVideo):
-    """What became of a video of a batch, whether its run succeeded or not."""
+    """The result of the run of a video of a batch."""
 
     #: Number of delivered shorts.
     shorts: int
 
 
 class Summary(Unlisted):
-    """What became of a batch."""
+    """The result of a batch."""
 
     videos: int
     runs: int

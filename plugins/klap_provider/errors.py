@@ -93,7 +93,7 @@ class KlapConnectionError(KlapTransportError):
     refused = True
 
 
-class KlapNoAnswerError(KlapTransportError):
+class KlapNoResponseError(KlapTransportError):
     """The connection broke or timed out, and the request may have been sent."""
 
 
@@ -155,7 +155,7 @@ class KlapServerError(KlapResponseError):
         return self.status == 503 and self.retry_after is not None and self.is_json
 
 
-class KlapAnswerError(KlapResponseError):
+class KlapInvalidResponseError(KlapResponseError):
     """
     The response is not the API's JSON, but an HTML page, an empty body, or JSON without the required fields.
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
-from klap_provider.api import answers, calls
+from klap_provider.api import calls, response_parser
 from klap_provider.api.addresses import is_local
 from klap_provider.api.redaction import shown, without_secrets
 from klap_provider.api.requests import ExportRequest
@@ -305,7 +305,9 @@ CALLS: list[calls.Call[Any]] = [
 def test_any_answer_to_any_call(call: calls.Call[Any], body: bytes, code: int, found: dict[str, str], key: str) -> None:
     said: list[str]
     try:
-        answer = answers.read_answer(call, status=code, headers=found, body=body, now=0, secrets=(key, API_KEY))
+        answer = response_parser.parse_response(
+            call, status=code, headers=found, body=body, now=0, secrets=(key, API_KEY)
+        )
         jobs = answer if isinstance(answer, list) else [answer]
         said = [str(getattr(job, "failure", "")) for job in jobs]
         assert not [job for job in jobs if API_KEY in str(getattr(job, "name", ""))]

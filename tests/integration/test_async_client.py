@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.api import answers, calls
+from klap_provider.api import calls, response_parser
 from klap_provider.api.requests import ExportRequest, ShortsRequest
-from klap_provider.errors import KlapAnswerError, KlapConfigError, KlapConnectionError, KlapError, KlapNoAnswerError
+from klap_provider.errors import (
+    KlapConfigError,
+    KlapConnectionError,
+    KlapError,
+    KlapInvalidResponseError,
+    KlapNoResponseError,
+)
 from klap_provider.hooks import KlapHook
 from klap_provider.hooks.async_client import KlapAsyncClient
 from klap_provider.rules.retry import ONCE
@@ -77,14 +83,14 @@ async def test_a_look_fails_exactly_as_on_a_worker_and_is_left_to_the_poll_loop(
     assert here.value.transient is there.value.transient is transient
     assert here.value.refused is there.value.refused
     assert here.value.retry_after == there.value.retry_after
-    if not isinstance(here.value, KlapNoAnswerError):
+    if not isinstance(here.value, KlapNoResponseError):
         assert str(here.value) == str(there.value)
 
 
 async def test_a_failed_look_leaves_the_hook_usable(klap: Sandbox) -> None:
     klap.fault("GET", "^/exports$", "truncate", bytes=1)
     async with KlapAsyncClient() as hook:
-        with pytest.raises(KlapNoAnswerError):
+        with pytest.raises(KlapNoResponseError):
             await hook.call(calls.list_exports())
         assert await hook.call(calls.list_exports()) == []
 
@@ -141,7 +147,7 @@ async def test_an_answer_that_does_not_come_is_given_up_after_the_read_timeout(
 ) -> None:
     connect(klap.url, read_timeout=0.2)
     klap.fault("GET", "^/exports$", "delay", seconds=1.5)
-    with pytest.raises(KlapNoAnswerError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
+    with pytest.raises(KlapNoResponseError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
         await look(calls.list_exports())
 
 
@@ -197,7 +203,7 @@ async def test_a_netrc_does_not_replace_the_key(connect: Callable[..., None]) ->
 async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(connect: Callable[..., None]) -> None:
     with Listener() as elsewhere, Listener(status=302, headers={"Location": elsewhere.url}) as server:
         connect(server.url)
-        with pytest.raises(KlapAnswerError, match="Host"):
+        with pytest.raises(KlapInvalidResponseError, match="Host"):
             await look(calls.list_exports())
     assert len(server.arrived) == 1
     assert elsewhere.arrived == []
@@ -237,8 +243,8 @@ async def test_a_connection_that_does_not_exist_is_named() -> None:
 async def test_an_answer_without_an_end_is_not_read_into_memory(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "LARGEST_ANSWER", 1024**2)
+    monkeypatch.setattr(response_parser, "MAX_RESPONSE_BYTES", 1024**2)
     with Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536, 0) as server:
         connect(server.url)
-        with pytest.raises(KlapAnswerError, match=r"more than 1 MiB.*Host"):
+        with pytest.raises(KlapInvalidResponseError, match=r"more than 1 MiB.*Host"):
             await look(calls.list_exports())

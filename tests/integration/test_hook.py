@@ -15,17 +15,17 @@ import pytest
 import requests
 from airflow.sdk.log import redact
 
-from klap_provider.api import answers, calls
+from klap_provider.api import calls, response_parser
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapConfigError,
     KlapConnectionError,
     KlapCreditsError,
     KlapError,
     KlapInputError,
-    KlapNoAnswerError,
+    KlapInvalidResponseError,
+    KlapNoResponseError,
     KlapNotFoundError,
     KlapRateLimitError,
     KlapRejectedError,
@@ -50,13 +50,13 @@ SUBMIT = calls.submit_shorts(ShortsRequest(source_video_url=VIDEO))
 
 #: What a GET can meet: the sandbox's fault, what it is told, how the call ends, whether it is repeated.
 FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
-    ("drop", {}, KlapNoAnswerError, True),
-    ("accept_then_drop", {}, KlapNoAnswerError, True),
-    ("truncate", {"bytes": 1}, KlapNoAnswerError, True),
-    ("html", {}, KlapAnswerError, True),
-    ("empty", {}, KlapAnswerError, True),
-    ("status", {"code": 200, "body": {"exports": []}}, KlapAnswerError, True),
-    ("redirect", {"location": "https://login.example.com/"}, KlapAnswerError, True),
+    ("drop", {}, KlapNoResponseError, True),
+    ("accept_then_drop", {}, KlapNoResponseError, True),
+    ("truncate", {"bytes": 1}, KlapNoResponseError, True),
+    ("html", {}, KlapInvalidResponseError, True),
+    ("empty", {}, KlapInvalidResponseError, True),
+    ("status", {"code": 200, "body": {"exports": []}}, KlapInvalidResponseError, True),
+    ("redirect", {"location": "https://login.example.com/"}, KlapInvalidResponseError, True),
     ("html", {"code": 502}, KlapServerError, True),
     ("status", {"code": 500}, KlapServerError, True),
     ("status", {"code": 503, "headers": {"Retry-After": "0"}}, KlapServerError, True),
@@ -67,11 +67,11 @@ FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
     ("status", {"code": 403, "body": {"message": "no"}}, KlapAuthError, False),
     ("status", {"code": 404, "body": {"message": "no"}}, KlapNotFoundError, False),
     ("status", {"code": 422, "body": {"error_code": "video_too_long"}}, KlapRejectedError, False),
-    ("html", {"code": 401}, KlapAnswerError, True),
-    ("html", {"code": 403}, KlapAnswerError, True),
-    ("html", {"code": 404}, KlapAnswerError, True),
-    ("status", {"code": 403}, KlapAnswerError, True),
-    ("status", {"code": 404}, KlapAnswerError, True),
+    ("html", {"code": 401}, KlapInvalidResponseError, True),
+    ("html", {"code": 403}, KlapInvalidResponseError, True),
+    ("html", {"code": 404}, KlapInvalidResponseError, True),
+    ("status", {"code": 403}, KlapInvalidResponseError, True),
+    ("status", {"code": 404}, KlapInvalidResponseError, True),
     ("status", {"code": 408}, KlapServerError, True),
 ]
 each_failure = pytest.mark.parametrize(
@@ -318,16 +318,16 @@ def test_a_get_that_keeps_failing_ends_with_its_failure_after_the_last_attempt(
 @pytest.mark.parametrize(
     ("fault", "more", "kind", "paid"),
     [
-        ("accept_then_drop", {}, KlapNoAnswerError, 1),
-        ("truncate", {"bytes": 5}, KlapNoAnswerError, 1),
-        ("drop", {}, KlapNoAnswerError, 0),
+        ("accept_then_drop", {}, KlapNoResponseError, 1),
+        ("truncate", {"bytes": 5}, KlapNoResponseError, 1),
+        ("drop", {}, KlapNoResponseError, 0),
         ("status", {"code": 500}, KlapServerError, 0),
         ("status", {"code": 502, "headers": {"Retry-After": "0"}}, KlapServerError, 0),
         ("status", {"code": 503}, KlapServerError, 0),
-        ("html", {}, KlapAnswerError, 0),
+        ("html", {}, KlapInvalidResponseError, 0),
         ("html", {"code": 504}, KlapServerError, 0),
-        ("empty", {}, KlapAnswerError, 0),
-        ("redirect", {"location": "/v2/tasks/video-to-shorts", "code": 307}, KlapAnswerError, 0),
+        ("empty", {}, KlapInvalidResponseError, 0),
+        ("redirect", {"location": "/v2/tasks/video-to-shorts", "code": 307}, KlapInvalidResponseError, 0),
         ("status", {"code": 401}, KlapAuthError, 0),
         ("status", {"code": 402}, KlapCreditsError, 0),
         ("status", {"code": 422}, KlapRejectedError, 0),
@@ -395,14 +395,14 @@ def test_an_answer_that_does_not_come_is_given_up_after_the_read_timeout(
 ) -> None:
     connect(klap.url, read_timeout=0.2)
     klap.fault("GET", "^/exports$", "delay", seconds=1.5)
-    with pytest.raises(KlapNoAnswerError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
+    with pytest.raises(KlapNoResponseError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
         KlapHook().call(calls.list_exports(), backoff=ONCE)
 
 
 def test_a_post_that_timed_out_is_not_repeated(klap: Sandbox, connect: Callable[..., None]) -> None:
     connect(klap.url, read_timeout=0.2)
     klap.fault("POST", "^/tasks/", "delay", seconds=0.6)
-    with pytest.raises(KlapNoAnswerError) as lost:
+    with pytest.raises(KlapNoResponseError) as lost:
         KlapHook(backoff=QUICK).call(SUBMIT)
     assert not lost.value.refused
     assert len(klap.ledger("task")) == 1
@@ -470,7 +470,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(code: int, con
             lambda: hook.call(SUBMIT),
             lambda: hook.run("exports"),
         ):
-            with pytest.raises(KlapAnswerError, match="Host"):
+            with pytest.raises(KlapInvalidResponseError, match="Host"):
                 attempt()
     assert len(server.arrived) == 3
     assert elsewhere.arrived == []
@@ -602,7 +602,7 @@ def test_an_answer_that_drips_is_given_up_in_time_and_the_next_call_has_a_connec
         connect(f"http://127.0.0.1:{server.server_address[1]}", read_timeout=30)
         client = KlapHook().client
         dripping, began = client.session, time.monotonic()
-        with pytest.raises(KlapNoAnswerError, match="within 0 s"):
+        with pytest.raises(KlapNoResponseError, match="within 0 s"):
             client.call(calls.list_exports(), backoff=ONCE, within=0.4)
         assert time.monotonic() - began >= 0.4
         assert client.session is not dripping
@@ -618,17 +618,17 @@ def test_a_poll_takes_no_longer_than_the_connections_timeouts(
 ) -> None:
     with Endless(start, b" ") as server:
         connect(server.url, connect_timeout=0.2, read_timeout=0.3)
-        with pytest.raises(KlapNoAnswerError, match="read_timeout of the connection 'klap_default'"):
+        with pytest.raises(KlapNoResponseError, match="read_timeout of the connection 'klap_default'"):
             KlapHook().client.call(calls.list_exports(), backoff=ONCE, within=within)
 
 
 def test_an_answer_without_an_end_is_not_read_into_memory(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "LARGEST_ANSWER", 1024**2)
+    monkeypatch.setattr(response_parser, "MAX_RESPONSE_BYTES", 1024**2)
     with Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536, 0) as server:
         connect(server.url)
-        with pytest.raises(KlapAnswerError, match=r"more than 1 MiB.*Host"):
+        with pytest.raises(KlapInvalidResponseError, match=r"more than 1 MiB.*Host"):
             KlapHook().call(calls.list_exports(), backoff=ONCE)
 
 

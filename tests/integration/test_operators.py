@@ -21,7 +21,7 @@ from klap_provider.errors import (
     KlapError,
     KlapInputError,
     KlapLookUpError,
-    KlapNoAnswerError,
+    KlapNoResponseError,
     KlapNoShortsError,
     KlapNotFoundError,
     KlapRateLimitError,
@@ -1219,7 +1219,7 @@ def test_a_lost_export_that_did_not_arrive_is_sent_again_if_the_list_shows_other
     airflow(export(shown), map_index=1).run()
     task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     assert task.run()["project_id"] == short["id"]
     assert len(klap.ledger("export")) == 2
@@ -1231,7 +1231,7 @@ def test_a_listed_export_of_which_no_response_arrived_either_shows_that_the_list
     tasks = [airflow(export(short), map_index=place) for place, short in enumerate(make_shorts(2))]
     for task, fault in zip(tasks, ("drop", "accept_then_drop"), strict=True):
         klap.fault("POST", POST_EXPORT, fault)
-        with pytest.raises(KlapNoAnswerError):
+        with pytest.raises(KlapNoResponseError):
             task.run()
     assert len({task.run()["export_id"] for task in tasks}) == 2
     assert len(klap.ledger("export")) == 2
@@ -1243,7 +1243,7 @@ def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
     monkeypatch.setattr("klap_provider.rules.in_doubt.LATE_ARRIVAL", LATE_ARRIVAL)  # as shipped
     klap.fault("POST", POST_EXPORT, "drop")
     task = airflow(export(short))
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
 
     with pytest.raises(KlapSubmitPendingError) as pending:
@@ -1261,7 +1261,7 @@ def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
     known = task.run()
     klap.fault("POST", POST_EXPORT, "drop")
     task.make = export(short, watermark={"src_url": "https://example.com/logo.png"})
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     assert task.run()["export_id"] != known["export_id"]
     assert len(klap.ledger("export")) == 2
@@ -1270,7 +1270,7 @@ def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
 def test_a_lost_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
     task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     (lost,) = klap.ledger("export")
     klap.fault("GET", "^/exports$", "status", code=200, body=[{"id": lost["id"], "status": "error", **_ids(lost)}])
@@ -1286,7 +1286,7 @@ def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
 ) -> None:
     task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     klap.fault("GET", "^/exports$", "status", code=401)
     with pytest.raises(KlapAuthError):
@@ -1303,7 +1303,7 @@ def test_an_export_for_a_user_is_found_again_among_the_users_own(klap: Sandbox, 
     project_id = klap.outcome(f"/tasks/{sent['id']}", headers=headers)["output_id"]
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
     task = airflow(export({"id": project_id, "folder_id": None}, on_behalf_of=user))
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     assert task.run()["export_id"] == klap.ledger("export")[0]["id"]
     assert posts(klap, POST_EXPORT) == 1
@@ -1316,7 +1316,7 @@ def test_a_lost_export_of_another_short_is_not_adopted(
     lost = airflow(export(one))
     airflow(export(other)).run()
     klap.fault("POST", POST_EXPORT, "drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         lost.run()
     result = lost.run()
     assert {entry["id"]: entry["project_id"] for entry in klap.ledger("export")}[result["export_id"]] == one["id"]
@@ -1328,7 +1328,7 @@ def test_a_klap_that_lists_the_exports_of_all_shorts_gets_none_of_them_adopted_b
     one, other = make_shorts(2)
     task = airflow(export(one))
     klap.fault("POST", POST_EXPORT, "drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     airflow(export(other)).run()
     everything = klap.call("GET", "/exports").json()
@@ -1343,7 +1343,7 @@ def test_an_export_that_does_not_name_its_short_is_not_adopted_by_another_short_
     one, other = make_shorts(2)
     task = airflow(export(one))
     klap.fault("POST", POST_EXPORT, "drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     of_other = airflow(export(other)).run()["export_id"]
     of_folder = [{"id": of_other, "status": "processing"}]
@@ -1358,11 +1358,11 @@ def test_a_lost_export_of_other_settings_is_not_adopted(
     short, watermark = make_shorts()[0], {"src_url": "https://example.com/logo.png"}
     task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     task.make = export(short, watermark=watermark)
     klap.fault("POST", POST_EXPORT, "drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         task.run()
     export_id = task.run()["export_id"]
     bodies = {entry["id"]: entry["body"] for entry in klap.ledger("export")}
@@ -1389,7 +1389,7 @@ def test_an_export_of_a_run_whose_response_is_lost_is_not_taken_for_one_with_oth
     short, watermark = make_shorts()[0], {"src_url": "https://example.com/logo.png"}
     plain, marked = airflow(export(short)), airflow(export(short, watermark=watermark))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
-    with pytest.raises(KlapNoAnswerError):
+    with pytest.raises(KlapNoResponseError):
         plain.run()
     made = marked.run()["export_id"]
     bodies = {entry["id"]: entry["body"] for entry in klap.ledger("export")}

@@ -12,7 +12,7 @@ import requests
 
 from klap_provider.api import calls
 from klap_provider.api.requests import ExportRequest, ShortsRequest
-from klap_provider.errors import KlapAnswerError, KlapNotFoundError
+from klap_provider.errors import KlapInvalidResponseError, KlapNotFoundError
 from klap_provider.hooks import KlapHook
 from klap_provider.rules.retry import ONCE
 from klap_provider.rules.selection import virality_percentages
@@ -80,7 +80,9 @@ def test_our_client_gets_its_shorts_whichever_way_klap_does_it(
     wordless = (name, value) == ("errors", "none")
     assert failed.failure == "Klap gave no reason" if wordless else "Nobody speaks." in failed.failure
     # What has no words need not be Klap's: a look goes on.
-    kind, words = (KlapAnswerError, "an empty body") if wordless else (KlapNotFoundError, "There is no task nosuchtask")
+    kind, words = (
+        (KlapInvalidResponseError, "an empty body") if wordless else (KlapNotFoundError, "There is no task nosuchtask")
+    )
     with pytest.raises(kind, match=words):
         hook.call(calls.get_task("nosuchtask"), backoff=ONCE)
 

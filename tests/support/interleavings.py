@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapSubmitUncertainError
+from klap_provider.errors import KlapConnectionError, KlapError, KlapNoResponseError, KlapSubmitUncertainError
 from klap_provider.rules.attempt_log import Submission
 from klap_provider.rules.idempotent_submit import IdempotentSubmit
 from klap_provider.rules.in_doubt import Listing
@@ -78,7 +78,7 @@ class PausedError(BaseException):
     """A replayed run has come to a step that has not happened yet."""
 
 
-FAILURES = {"refused": KlapConnectionError("refused"), "no response": KlapNoAnswerError("no response")}
+FAILURES = {"refused": KlapConnectionError("refused"), "no response": KlapNoResponseError("no response")}
 
 
 class Replay:

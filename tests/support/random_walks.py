@@ -21,7 +21,7 @@ from klap_provider.errors import (
     KlapConnectionError,
     KlapError,
     KlapInputError,
-    KlapNoAnswerError,
+    KlapNoResponseError,
     KlapNotFoundError,
     KlapSubmitUncertainError,
 )
@@ -292,13 +292,13 @@ class World:
 
     def _status(self, process: Process, job_id: str) -> bool | KlapError:
         if self._is_faulty(0.03):
-            return KlapNoAnswerError("no response")
+            return KlapNoResponseError("no response")
         job = next((job for job in self.jobs if job.id == job_id), None)
         return KlapNotFoundError("unknown", status=404) if job is None else job.has_failed
 
     def _list(self, process: Process) -> list[Job] | KlapError:
         if self._is_faulty(0.03):
-            return KlapNoAnswerError("no response")
+            return KlapNoResponseError("no response")
         if self._is_faulty(0.1):
             self.no_list_until = self.now + self.dice.choice([0, 400, 400])
             return []
@@ -319,7 +319,7 @@ class World:
         elif self.dice.random() < 0.6:
             self._later(self.dice.uniform(0, EFFECT), "accept", *about, ends)
         process.wakes_at = self.now + self.dice.choice([0, 20, RESPONSE])
-        return DeathError() if self.dice.random() < 0.4 else KlapNoAnswerError("no response")
+        return DeathError() if self.dice.random() < 0.4 else KlapNoResponseError("no response")
 
     def _accept(self, identity: str, attempt: str, listed_by: float) -> str:
         is_late = listed_by > self.now and self.dice.random() < 0.5

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from klap_provider.api import answers, calls
+from klap_provider.api import calls, response_parser
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest
 from klap_provider.api.responses import Export, Project, Task, User, UserToken
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapCreditsError,
     KlapInputError,
+    KlapInvalidResponseError,
     KlapNotFoundError,
     KlapRateLimitError,
     KlapRejectedError,
@@ -34,7 +34,7 @@ POST = calls.submit_shorts(ShortsRequest(source_video_url=URL))
 
 def answer(call: calls.Call[Any], body: Any, status: int = 200, **headers: str) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return answers.read_answer(
+    return response_parser.parse_response(
         call, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=raw, now=NOW
     )
 
@@ -184,9 +184,9 @@ def test_an_empty_folder_is_refused_where_none_means_the_direct_path() -> None:
 each_status = pytest.mark.parametrize(
     ("status", "kind", "transient", "refused", "advice"),
     [
-        (301, KlapAnswerError, True, False, "connection's Host"),
-        (302, KlapAnswerError, True, False, "connection's Host"),
-        (304, KlapAnswerError, True, False, "connection's Host"),
+        (301, KlapInvalidResponseError, True, False, "connection's Host"),
+        (302, KlapInvalidResponseError, True, False, "connection's Host"),
+        (304, KlapInvalidResponseError, True, False, "connection's Host"),
         (400, KlapRejectedError, False, True, "Correct the parameters"),
         (401, KlapAuthError, False, True, "Password"),
         (402, KlapCreditsError, False, True, "out of credits"),
@@ -240,7 +240,7 @@ def test_what_looks_is_refused_by_the_apis_json_alone(
     if status == 401 and body == b"":
         assert type(error) is KlapAuthError
         return
-    assert type(error) is (kind if transient else KlapAnswerError)
+    assert type(error) is (kind if transient else KlapInvalidResponseError)
     assert error.transient
     assert advice in str(error)
     assert ("firewall" in str(error)) is not transient
@@ -319,7 +319,7 @@ def test_the_same_words_are_said_once_and_a_flood_of_them_is_cut() -> None:
 )
 def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: calls.Call[Any], body: Any, what: str) -> None:
     error = failure(200, body, call=call)
-    assert type(error) is KlapAnswerError
+    assert type(error) is KlapInvalidResponseError
     assert what in str(error)
     assert f"Klap answered {call} with 200" in str(error)
     assert "Host" in str(error)
@@ -335,7 +335,7 @@ def test_an_answer_of_the_wrong_shape_is_described_in_a_sentence_without_holes()
 
 @pytest.mark.parametrize("status", [204, 205])
 def test_a_success_without_content_is_not_taken_for_a_result(status: int) -> None:
-    assert type(failure(status, b"")) is KlapAnswerError
+    assert type(failure(status, b"")) is KlapInvalidResponseError
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -375,12 +375,12 @@ def test_json_of_any_depth_ends_in_an_error_of_ours(status: int) -> None:
 def test_retry_after_is_read_in_both_forms_and_anything_else_is_no_wish(
     value: str | None, seconds: float | None
 ) -> None:
-    assert answers.parse_retry_after(value, now=NOW) == seconds
+    assert response_parser.parse_retry_after(value, now=NOW) == seconds
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
 def test_retry_after_arrives_in_the_error_however_the_header_is_written(name: str) -> None:
     with pytest.raises(KlapRateLimitError) as limited:
-        answers.read_answer(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
+        response_parser.parse_response(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
     assert limited.value.retry_after == 12.0
     assert failure(429).retry_after is None

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from klap_provider.api import answers, calls
+from klap_provider.api import calls, response_parser
 from klap_provider.api.requests import ExportRequest, ShortsRequest, VideoRequest, build_request
 from klap_provider.api.responses import Project
-from klap_provider.errors import KlapAnswerError, KlapError, KlapInputError, KlapResponseError
+from klap_provider.errors import KlapError, KlapInputError, KlapInvalidResponseError, KlapResponseError
 from klap_provider.rules.selection import virality_percentages
 from klap_sandbox import request_bodies as bodies
 
@@ -85,7 +85,7 @@ def outcome(call: calls.Call[Any], status: int, body: bytes, headers: dict[str, 
     """The parsed result, or the error of ours; anything else that is raised fails the test."""
     result: Any
     try:
-        result = answers.read_answer(call, status=status, headers=headers or {}, body=body, now=1e9)
+        result = response_parser.parse_response(call, status=status, headers=headers or {}, body=body, now=1e9)
     except KlapResponseError as error:
         result = error
     if isinstance(result, KlapResponseError):
@@ -130,7 +130,7 @@ def test_any_bytes_are_a_result_or_an_error_of_ours(call: calls.Call[Any], body:
 def test_a_truncated_answer_is_never_a_result(task: dict[str, Any]) -> None:
     body = json.dumps(task).encode()
     for length in range(0, len(body), max(1, len(body) // 20)):
-        assert isinstance(outcome(calls.get_task("t"), 200, body[:length]), KlapAnswerError)
+        assert isinstance(outcome(calls.get_task("t"), 200, body[:length]), KlapInvalidResponseError)
 
 
 @given(klap_id=st.text())
@@ -150,7 +150,7 @@ def test_any_id_is_refused_or_stays_one_segment_of_printable_ascii(klap_id: str)
     value=st.text(max_size=60) | st.integers().map(str) | st.datetimes().map(lambda d: d.strftime("%a, %d %b %Y %T"))
 )
 def test_any_retry_after_is_a_finite_wait_or_none(value: str) -> None:
-    seconds = answers.parse_retry_after(value, now=1e9)
+    seconds = response_parser.parse_retry_after(value, now=1e9)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapChangedError,
     KlapConnectionError,
     KlapError,
     KlapInputError,
-    KlapNoAnswerError,
+    KlapInvalidResponseError,
+    KlapNoResponseError,
     KlapNotFoundError,
     KlapRateLimitError,
     KlapServerError,
@@ -45,7 +45,7 @@ REFUSALS = [
     KlapRateLimitError("x", status=429),
     KlapServerError("x", status=503, retry_after=1),
 ]
-LOST = [KlapNoAnswerError("x"), KlapServerError("x", status=500), KlapAnswerError("x", status=200)]
+LOST = [KlapNoResponseError("x"), KlapServerError("x", status=500), KlapInvalidResponseError("x", status=200)]
 
 
 @dataclass
@@ -311,7 +311,7 @@ def test_a_refusal_is_reported_even_if_it_cannot_be_recorded(klap: Klap) -> None
         klap.submit(store)
 
 
-@pytest.mark.parametrize("failure", [KlapNoAnswerError("x"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("failure", [KlapNoResponseError("x"), MemoryError(), KeyboardInterrupt()])
 @pytest.mark.parametrize("job_id", [None, "paid"])
 def test_a_post_that_could_not_be_prepared_leaves_no_attempt(
     store: MemoryStore, klap: Klap, failure: BaseException, job_id: str | None
@@ -428,8 +428,8 @@ def test_a_response_is_waited_for_as_long_as_its_sender_does(store: MemoryStore,
 
 
 def test_the_list_of_another_account_proves_nothing(store: MemoryStore, klap: Klap) -> None:
-    klap.listed, klap.outcomes = [], [KlapNoAnswerError("x")]
-    with pytest.raises(KlapNoAnswerError):
+    klap.listed, klap.outcomes = [], [KlapNoResponseError("x")]
+    with pytest.raises(KlapNoResponseError):
         klap.submit(store, request=replace(EXPORT, account="klap_default https://a user-1"))
     with pytest.raises(KlapSubmitUncertainError, match="another connection or user"):
         klap.submit(store, request=replace(EXPORT, account="klap_default https://a user-2"), now=9000.0)
@@ -465,8 +465,8 @@ def test_a_listed_export_that_is_not_known_otherwise_is_adopted(store: MemorySto
 
 
 def test_exports_that_are_listed_before_the_post_are_not_taken_for_its_job(store: MemoryStore, klap: Klap) -> None:
-    klap.listed, klap.outcomes = ["another"], [KlapNoAnswerError("x")]
-    with pytest.raises(KlapNoAnswerError):
+    klap.listed, klap.outcomes = ["another"], [KlapNoResponseError("x")]
+    with pytest.raises(KlapNoResponseError):
         klap.submit(store)
     assert klap.submit(store, now=5000.0).job_id == "job-2"
     assert attempts_of(store)[0].known == ("another",)
@@ -565,8 +565,8 @@ def test_exports_with_other_settings_are_paid_for_each(store: MemoryStore, klap:
 
 
 def test_an_export_with_other_settings_waits_until_the_one_before_is_resolved(store: MemoryStore, klap: Klap) -> None:
-    klap.listed, klap.outcomes = [], [KlapNoAnswerError("x")]
-    with pytest.raises(KlapNoAnswerError):
+    klap.listed, klap.outcomes = [], [KlapNoResponseError("x")]
+    with pytest.raises(KlapNoResponseError):
         klap.submit(store, run="plain")
     with pytest.raises(KlapSubmitPendingError, match="plain"):
         klap.submit(store, run="marked", request=MARKED, now=1020.0)
@@ -617,7 +617,7 @@ def test_the_user_allows_exactly_one_more_post(store: MemoryStore, klap: Klap) -
 def test_a_permission_outlives_a_refusal_but_no_post_that_may_have_arrived(store: MemoryStore, klap: Klap) -> None:
     record(store)
     store.set(RESEND, True)
-    klap.outcomes = [KlapAuthError("x", status=401), KlapNoAnswerError("x")]
+    klap.outcomes = [KlapAuthError("x", status=401), KlapNoResponseError("x")]
     with pytest.raises(KlapAuthError):
         klap.submit(store)
     with pytest.raises(KlapSubmitUncertainError, match=r"adopt\.export\.short\.2"):
@@ -710,8 +710,8 @@ def test_jobs_that_were_paid_for_before_are_not_taken_for_the_job_of_a_permissio
 ) -> None:
     record(store)
     store.set(RESEND, True)
-    klap.listed, klap.outcomes = ["old"], [KlapNoAnswerError("x")]
-    with pytest.raises(KlapNoAnswerError):
+    klap.listed, klap.outcomes = ["old"], [KlapNoResponseError("x")]
+    with pytest.raises(KlapNoResponseError):
         klap.submit(store)
     klap.listed = ["old", "new"]
     assert klap.submit(store).job_id == "new"
@@ -879,7 +879,7 @@ def test_with_reuse_a_run_finds_what_was_submitted_without_it_after_an_attempt_t
 
 
 def test_with_reuse_a_run_finds_what_the_user_has_resolved(store: MemoryStore, klap: Klap) -> None:
-    klap.outcomes = [KlapNoAnswerError("x")]
+    klap.outcomes = [KlapNoResponseError("x")]
     with pytest.raises(KlapSubmitUncertainError):
         klap.submit(store, run="monday", request=alone("monday"))
     store.set("adopt.submission.monday.0", "task-7")
@@ -942,7 +942,7 @@ def test_with_reuse_the_user_may_pay_again_although_another_run_has_submitted_th
 def test_with_reuse_a_permission_is_good_for_one_post(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="b", request=shared("b"))
     store.set("resend.request.1.0", True)
-    klap.outcomes = [KlapNoAnswerError("x")]
+    klap.outcomes = [KlapNoResponseError("x")]
     for run, now in (("b", 1000.0), ("b", 9000.0), ("c", 9000.0)):
         with pytest.raises(KlapSubmitUncertainError, match=r"adopt\.request\.1\.1"):
             klap.submit(store, run=run, request=shared(run), now=now)
@@ -1011,7 +1011,7 @@ def test_with_reuse_settings_that_changed_after_a_clear_are_decided_by_the_user(
 def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_after_a_clear(
     store: MemoryStore, klap: Klap, decision: str
 ) -> None:
-    klap.outcomes = [KlapNoAnswerError("x")]
+    klap.outcomes = [KlapNoResponseError("x")]
     german = {"request": shared("monday", inputs={"language": "de"}, shared_log="request.2"), "tries": (2, 5)}
     with pytest.raises(KlapSubmitUncertainError):
         klap.submit(store, request=shared("monday", inputs={"language": "en"}))

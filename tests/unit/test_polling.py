@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from klap_provider.api import calls
 from klap_provider.api.responses import Export, Project, Task
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapConnectionError,
     KlapCreditsError,
     KlapError,
+    KlapInvalidResponseError,
     KlapJobFailedError,
-    KlapNoAnswerError,
+    KlapNoResponseError,
     KlapNoShortsError,
     KlapNotFoundError,
     KlapRateLimitError,
@@ -110,9 +110,9 @@ def test_a_job_that_is_ready_without_its_output_is_a_known_word() -> None:
     [
         DOWN,
         KlapConnectionError("x"),
-        KlapNoAnswerError("x"),
+        KlapNoResponseError("x"),
         KlapRateLimitError("x", status=429),
-        KlapAnswerError("x", status=200),
+        KlapInvalidResponseError("x", status=200),
     ],
     ids=repr,
 )
@@ -232,7 +232,9 @@ def handovers(results: Any, state: PollState, *, polls: int) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "failure", [DOWN, KlapConnectionError("x"), KlapNoAnswerError("x"), KlapAnswerError("x", status=403)], ids=repr
+    "failure",
+    [DOWN, KlapConnectionError("x"), KlapNoResponseError("x"), KlapInvalidResponseError("x", status=403)],
+    ids=repr,
 )
 def test_a_worker_takes_over_after_five_failed_polls_and_then_after_every_twenty(failure: KlapError) -> None:
     assert handovers(repeat(failure), waiting(HOURS), polls=100) == [5, 25, 45, 65, 85]
@@ -262,7 +264,7 @@ def test_targets_decide_as_decide_job_does() -> None:
         ExportTarget("e1", "p1").decide(export("error"), waiting(), now=START)
 
 
-@pytest.mark.parametrize("result", [[], GONE, DOWN, KlapNoAnswerError("x")], ids=repr)
+@pytest.mark.parametrize("result", [[], GONE, DOWN, KlapNoResponseError("x")], ids=repr)
 def test_a_list_that_is_late_is_waited_for(result: Any) -> None:
     again = ShortsTarget("f1").decide(result, waiting(60), now=START)
     assert isinstance(again, PollAgain)
@@ -350,7 +352,7 @@ def test_a_list_waits_as_long_as_klap_asked() -> None:
     assert ShortsTarget("f1").decide(limited, waiting(60), now=START) == PollAgain(40, waiting(60))
 
 
-transient = st.sampled_from([DOWN, KlapNoAnswerError("x"), KlapAnswerError("x", status=200)]) | st.builds(
+transient = st.sampled_from([DOWN, KlapNoResponseError("x"), KlapInvalidResponseError("x", status=200)]) | st.builds(
     KlapRateLimitError, st.just("x"), status=st.just(429), retry_after=st.none() | st.floats(0, 1e6)
 )
 words = st.sampled_from(["processing", "ready", "error", "done", "queued", ""])

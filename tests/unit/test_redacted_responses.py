@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.api import answers, calls
+from klap_provider.api import calls, response_parser
 from klap_provider.api.redaction import redacted
-from klap_provider.errors import KlapAnswerError, KlapRejectedError, KlapServerError
+from klap_provider.errors import KlapInvalidResponseError, KlapRejectedError, KlapServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ SHORT = {"id": "PCMSAgF6UJEj", "folder_id": "F1folder", "name": "Sleep", "virali
 
 def read(call: calls.Call[Any], document: Any, *secrets: str, status: int = 200) -> Any:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return answers.read_answer(call, status=status, headers={}, body=body, now=0, secrets=secrets)
+    return response_parser.parse_response(call, status=status, headers={}, body=body, now=0, secrets=secrets)
 
 
 def test_the_token_that_was_requested_is_read_even_if_the_connection_has_it() -> None:
@@ -55,8 +55,8 @@ def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret
         b" " * 1990 + b"x" + secret.encode(),
     ):
         for status, kinds in (
-            (200, KlapAnswerError),
-            (422, (KlapRejectedError, KlapAnswerError)),
+            (200, KlapInvalidResponseError),
+            (422, (KlapRejectedError, KlapInvalidResponseError)),
             (500, KlapServerError),
         ):
             with pytest.raises(kinds) as failure:
@@ -95,7 +95,7 @@ def test_forty_levels_are_read(wrap: Callable[[Any], Any]) -> None:
 
 
 def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
-    with pytest.raises(KlapAnswerError, match="external_access_token") as failure:
+    with pytest.raises(KlapInvalidResponseError, match="external_access_token") as failure:
         read(calls.create_user_token("u"), {"token": "eat_new-token"})
     assert "eat_new-token" not in str(failure.value)
 

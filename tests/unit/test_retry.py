@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapConfigError,
     KlapConnectionError,
     KlapCreditsError,
     KlapError,
     KlapInputError,
-    KlapNoAnswerError,
+    KlapInvalidResponseError,
+    KlapNoResponseError,
     KlapNotFoundError,
     KlapRateLimitError,
     KlapRejectedError,
@@ -25,7 +25,7 @@ from klap_provider.rules.retry import ONCE, Backoff, next_attempt_in
 FAILURES: list[tuple[KlapError, bool, bool]] = [
     # what it ended with, may a GET be repeated, may a POST
     (KlapConnectionError("x"), True, True),
-    (KlapNoAnswerError("x"), True, False),
+    (KlapNoResponseError("x"), True, False),
     (KlapRateLimitError("x", status=429), True, True),
     (KlapRateLimitError("x", status=429, retry_after=2), True, True),
     (KlapServerError("x", status=500), True, False),
@@ -33,7 +33,7 @@ FAILURES: list[tuple[KlapError, bool, bool]] = [
     (KlapServerError("x", status=503), True, False),
     (KlapServerError("x", status=503, retry_after=2), True, True),
     (KlapServerError("x", status=503, retry_after=0), True, True),
-    (KlapAnswerError("x", status=200), True, False),
+    (KlapInvalidResponseError("x", status=200), True, False),
     (KlapAuthError("x", status=401), False, False),
     (KlapCreditsError("x", status=402), False, False),
     (KlapNotFoundError("x", status=404), False, False),

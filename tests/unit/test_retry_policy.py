@@ -10,7 +10,6 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryAction, RetryDecision
 
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapConfigError,
     KlapConnectionError,
@@ -19,8 +18,9 @@ from klap_provider.errors import (
     KlapError,
     KlapIncompleteError,
     KlapInputError,
+    KlapInvalidResponseError,
     KlapJobFailedError,
-    KlapNoAnswerError,
+    KlapNoResponseError,
     KlapNoShortsError,
     KlapNotFoundError,
     KlapRateLimitError,
@@ -41,10 +41,10 @@ def decide(exception: BaseException, context: Any = None) -> RetryDecision:
     "exception",
     [
         KlapConnectionError("x"),
-        KlapNoAnswerError("x"),
+        KlapNoResponseError("x"),
         KlapRateLimitError("x", status=429),
         KlapServerError("x", status=500),
-        KlapAnswerError("x", status=200),
+        KlapInvalidResponseError("x", status=200),
         KlapDownloadError("x", transient=True),
     ],
     ids=repr,

@@ -1,6 +1,6 @@
 """
 The only imports of Airflow's private API. Other modules import only from Airflow's public API.
 
-A module, class or function says why the public API is not enough (*Why*), and what to check when an upgrade breaks it
-(*When it moves*). What a module says holds for each of its functions that says nothing else.
+Each docstring has the reason why the public API is not enough (*Why*), and what to check when an upgrade breaks the
+module (*When it moves*). The docstring of a module applies to its functions, unless they have a reason of their own.
 """

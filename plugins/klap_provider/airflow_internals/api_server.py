@@ -1,7 +1,7 @@
 """
 For the API server: users, permissions, Dags and triggers.
 
-Why: Airflow's REST API has all of this for a browser. There are no public names for what its routes use.
+Why: only Airflow's REST API has all of this. There are no public functions behind its routes.
 When it moves: see the routes of ``airflow.api_fastapi.core_api``, and ``security.py`` beside them.
 """
 

@@ -1,10 +1,10 @@
 """
 For workers and the triggerer: runs, secrets backends, results and statistics.
 
-Imports are inside the functions, so that the parse of a Dag file does not pay for them.
+Imports are inside the functions, so that they do not slow down the parsing of Dag files.
 
-Why: ``airflow.sdk`` has no public function for this, or the public one is not enough, as the function says. When it
-moves: see ``airflow.sdk.execution_time.task_runner``, or what the function names.
+Why: ``airflow.sdk`` has no public function for this, or the public one is not enough. When it moves: see
+``airflow.sdk.execution_time.task_runner``, or what the docstring of the function names.
 """
 
 from __future__ import annotations

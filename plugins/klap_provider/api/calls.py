@@ -2,7 +2,7 @@
 The calls of Klap's API: method, path, body, and how to parse the response.
 
 A :class:`Call` is only data. :class:`~klap_provider.hooks.client.KlapClient` sends it with requests, and the async
-client with aiohttp. Both pass the response to :func:`~klap_provider.api.answers.read_answer`.
+client with aiohttp. Both pass the response to :func:`~klap_provider.api.response_parser.parse_response`.
 
 API: https://docs.klap.app/
 """

@@ -40,7 +40,7 @@ LONGEST_CODE, LONGEST_REASON = 100, 500
 
 
 class JobStatus(str, Enum):
-    """All statuses of tasks and exports. Klap does not use others such as ``done`` or ``success``."""
+    """The statuses of tasks and exports."""
 
     PROCESSING = "processing"
     READY = "ready"
@@ -111,7 +111,7 @@ class _Job(_Answer):
 
 
 class Task(_Job):
-    """Answer of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
+    """Response of ``POST /tasks/…`` and ``GET /tasks/{task_id}``."""
 
     output_field: ClassVar[str] = "output_id"
 
@@ -127,7 +127,7 @@ class Task(_Job):
 
 
 class Export(_Job):
-    """Answer of ``POST`` and ``GET /projects/…/exports``."""
+    """Response of ``POST`` and ``GET /projects/…/exports``."""
 
     output_field: ClassVar[str] = "src_url"
 
@@ -167,14 +167,14 @@ class Project(_Answer):
 
 
 class User(_Answer):
-    """Answer of ``POST /users``: a managed user, to act for with ``X-On-Behalf-Of``."""
+    """Response of ``POST /users``: a managed user, for ``X-On-Behalf-Of``."""
 
     id: Id
     email: OptionalText = None
 
 
 class UserToken(_Answer):
-    """Answer of ``POST /users/{user_id}/tokens``. The token is a secret."""
+    """Response of ``POST /users/{user_id}/tokens``. The token is a secret."""
 
     external_access_token: str = Field(min_length=1, repr=False)
 

@@ -1,10 +1,10 @@
 """
-Import what Klap's tasks need, in the process that Airflow forks for each task. Opt-in.
+Import the modules that Klap's tasks need, before Airflow forks a process for each task. Opt-in.
 
-Without it each task imports these modules itself, which is a fifth of the CPU time of its start. With LocalExecutor,
-put ``import klap_provider.dag_parts.preload`` into ``airflow_local_settings.py``. For a Celery worker, name the module
-in ``[celery] extra_celery_config``. OpenLineage's classes, the triggerer's modules and the drivers of object storage
-are left out, because most tasks do not need them.
+Otherwise each task imports these modules itself, which is a fifth of the CPU time of its start. With LocalExecutor, put
+``import klap_provider.dag_parts.preload`` into ``airflow_local_settings.py``. For a Celery worker, name the module in
+``[celery] extra_celery_config``. OpenLineage's classes, the triggerer's modules and the drivers of object storage are
+not imported, because most tasks do not need them.
 """
 
 from __future__ import annotations

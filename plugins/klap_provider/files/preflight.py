@@ -1,8 +1,9 @@
 """
 Check that there is a video at an address, before anything is paid.
 
-Only a certain problem is an error, because Klap may reach an address that this worker cannot reach. Hosts in a private
-network are not requested, so that nobody can probe the network with a list of videos. YouTube pages are not requested.
+An address is refused only if it certainly has no video, because Klap may reach addresses that this worker cannot reach.
+Hosts on a private network are not requested, so that a list of videos cannot probe the network. YouTube pages are not
+requested.
 """
 
 from __future__ import annotations

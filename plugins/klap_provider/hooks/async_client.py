@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from klap_provider.api import answers
+from klap_provider.api import response_parser
 from klap_provider.errors import KlapError, KlapRateLimitError, KlapServerError
 from klap_provider.files.network import route_to
 from klap_provider.hooks import DEFAULT_CONN_ID
@@ -255,13 +255,13 @@ class _Client:
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(CHUNK):
                     body += chunk
-                    answers.require_size(call, response.status, len(body))
+                    response_parser.require_size(call, response.status, len(body))
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as failure:
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             sent = not isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise transport_error(call, connection, failure, sent=sent) from failure
         metrics.count(metrics.API_CALLS, endpoint=call.name, status=str(response.status))
-        return answers.read_answer(
+        return response_parser.parse_response(
             call,
             status=response.status,
             headers=response.headers,

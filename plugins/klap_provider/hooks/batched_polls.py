@@ -2,8 +2,8 @@
 Answer all waits for the exports of one folder with one list request, in the event loop of the triggerer.
 
 In each poll interval, the first wait whose poll is due requests ``GET /exports?folder_id=…``. The list answers the
-other waits, too. An export is polled with its own GET if the list lacks it, if the list shows a status that only the
-export's own GET can explain, or if the list request failed.
+other waits, too. An export is polled with its own GET if it is the only wait of the folder, if the list lacks it, if
+the list shows a status that only the export's own GET can explain, or if the list request failed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """
 Send the calls of :mod:`klap_provider.api.calls` from tasks, with requests.
 
-Like :mod:`klap_provider.hooks.async_client`, it sends nothing of the connection's Extra, follows no redirects, and
+Like :mod:`klap_provider.hooks.async_client`, it sends nothing from the connection's Extra, follows no redirects, and
 repeats a call only if :mod:`klap_provider.rules.retry` allows it.
 
-Tasks do not use :class:`~klap_provider.hooks.KlapHook`, because the HTTP provider loads aiohttp, which takes 0.1 to
-0.3 s at each start of a task.
+Tasks do not use :class:`~klap_provider.hooks.KlapHook`, because the HTTP provider imports aiohttp, which adds 0.1 to
+0.3 s to each start of a task.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import requests
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from klap_provider import __version__
-from klap_provider.api import answers
+from klap_provider.api import response_parser
 from klap_provider.api.addresses import DEFAULT_API_URL, OTHER_API_URL
-from klap_provider.errors import KlapConnectionError, KlapError, KlapNoAnswerError, KlapTransportError
+from klap_provider.errors import KlapConnectionError, KlapError, KlapNoResponseError, KlapTransportError
 from klap_provider.files.network import OverdueError, route_to, within
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.deadline_adapter import DeadlineAdapter, TooLateError
@@ -149,7 +149,7 @@ class KlapClient:
                 return within(seconds, lambda: self._send(call, session))
         except OverdueError:
             self.__dict__.pop("session", None)  # the thread that hangs may still use it
-            raise KlapNoAnswerError(
+            raise KlapNoResponseError(
                 f"{call}: no response from {connection.api_url} within {seconds:.0f} s (connect_timeout and "
                 f"read_timeout of the connection {connection.conn_id!r}, or the time until a deadline)."
             ) from None
@@ -168,7 +168,7 @@ class KlapClient:
                 body = bytearray()
                 for chunk in response.iter_content(CHUNK):
                     body += chunk
-                    answers.require_size(call, response.status_code, len(body))
+                    response_parser.require_size(call, response.status_code, len(body))
         except (requests.RequestException, UnicodeError) as failure:  # UnicodeError: the header Location is not text
             metrics.count(metrics.API_CALLS, endpoint=call.name, status=NO_ANSWER)
             raise transport_error(call, self.connection, failure, sent=not _failed_to_connect(failure)) from failure
@@ -182,7 +182,7 @@ class KlapClient:
         :param body: body of the response, if it was read before. Default: read it.
         :raises KlapResponseError: the response is an error, or not valid.
         """
-        return answers.read_answer(
+        return response_parser.parse_response(
             call,
             status=response.status_code,
             headers=response.headers,
@@ -215,7 +215,7 @@ def transport_error(
     """Return the error for a call without a response. ``sent``: whether the request may have reached Klap."""
     cause = type(failure).__name__
     if sent:
-        return KlapNoAnswerError(
+        return KlapNoResponseError(
             f"{call}: no response from {connection.api_url} ({cause}). The read_timeout of the connection "
             f"{connection.conn_id!r} is {connection.read_timeout:g} s."
         )

@@ -12,7 +12,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
 
 from klap_provider.api import calls
-from klap_provider.errors import KlapAnswerError, KlapAuthError, KlapError, KlapInputError, KlapNotFoundError
+from klap_provider.errors import KlapAuthError, KlapError, KlapInputError, KlapInvalidResponseError, KlapNotFoundError
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.hooks.client import KlapClient
 from klap_provider.hooks.connection import CONN_TYPE, KlapConnection
@@ -177,7 +177,7 @@ class KlapHook(HttpHook):
             pass  # Klap accepts the key
         except KlapAuthError:
             return False, f"{self.connection.api_url} refuses the API key: check the Password of the connection"
-        except KlapAnswerError as odd:
+        except KlapInvalidResponseError as odd:
             if odd.status == HTTPStatus.NOT_FOUND:
                 return False, f"{self.connection.api_url} is not Klap's API: check the Host of the connection"
             return False, str(odd)

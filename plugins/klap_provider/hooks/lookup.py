@@ -1,4 +1,4 @@
-"""Read a connection of type ``klap`` from Airflow, and tell a missing one from a secrets backend that failed."""
+"""Read a connection of type ``klap`` from Airflow. A failed secrets backend is not reported as a missing connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All operators: one a file, named after what it does. Importing one loads no other."""
+"""The operators, one per file. Importing one loads no other."""
 
 from __future__ import annotations
 

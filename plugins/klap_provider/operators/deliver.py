@@ -35,9 +35,9 @@ class DeliverShortOperator(KlapLedgerOperator):
     name and the export's id (:func:`~klap_provider.rules.file_names.file_name`). The JSON file has the same name, and
     has Klap's score, explanation, publication captions and transcript.
 
-    An existing file is kept if it is what was delivered: if it has the size that this run recorded, or else if its
-    hash is the one in the JSON file, or else if it is a complete MP4. Otherwise it is downloaded again. The task needs
-    constant memory.
+    An existing file is kept if it has the size that this run recorded. If this run recorded none, it is kept if its
+    hash is the one in the JSON file; and without a JSON file, if it is a complete MP4. Otherwise it is downloaded
+    again. The memory that the task needs does not depend on the size of the video.
 
     :param export_id: id of the export, which must be ready. Templated.
     :param project_id: id of the short. Templated.
@@ -51,9 +51,9 @@ class DeliverShortOperator(KlapLedgerOperator):
     :param source_video_url: address of the source video, for the JSON file. Templated.
     :param klap_task_id: id of the task at Klap, for the JSON file. Templated.
     :param wait_task_id: id of the :class:`~klap_provider.sensors.ExportStatusSensor` of the short. Its result has the
-        address of the video, so that Klap is not asked again. Default: Klap is asked.
+        address of the video, which saves a request to Klap. Default: request the address.
     :param list_task_id: id of the :class:`~klap_provider.operators.ListShortsOperator` that listed the short. Its
-        result can have the texts for the JSON file, so that Klap is not asked again. Default: Klap is asked.
+        result can have the texts for the JSON file, which saves a request to Klap. Default: request the texts.
     :param submit_task_id: id of the task that submitted the video. The destination that it recorded is allowed, even if
         the connection or the allowlist has changed since. Default: no task.
     :param allowed_destinations: prefixes of addresses that a run may use as ``destination``

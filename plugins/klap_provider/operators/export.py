@@ -34,7 +34,7 @@ class ExportShortOperator(KlapCompletionOperator):
 
     The ledger (:mod:`klap_provider.rules.ledger`) records every export. If any run has paid for an export of the same
     short with the same settings, that export is used, unless it failed at Klap. If the response to a POST never
-    arrives, the operator looks for the export with ``GET /exports`` (:mod:`klap_provider.rules.in_doubt`).
+    arrives, the operator searches for the export with ``GET /exports`` (:mod:`klap_provider.rules.in_doubt`).
 
     :param project_id: id of the short. Templated.
     :param folder_id: id of its folder; None after video-to-video. Templated.

@@ -54,10 +54,10 @@ class ListShortsOperator(KlapLedgerOperator):
     """
     List the generated shorts of a task, and select the best: ``GET /projects/{folder_id}``.
 
-    Just after a task is ready, Klap's list of shorts can be late or incomplete. The list is taken at once if it has all
+    Just after a task is ready, Klap's list of shorts can be empty or incomplete. The list is used at once if it has all
     shorts of ``listed_ids``, or ``max_clip_count`` shorts, or all of ``project_ids``, or all shorts that this run
-    selected before. Otherwise the triggerer polls the list until two polls agree that are a minute apart, or less if
-    the connection has a shorter poll interval. After video-to-video the list has one project.
+    selected before. Otherwise the list is polled until it has not changed for a minute, or for two poll intervals of
+    the connection if that is less. After video-to-video, the list has one project.
 
     A run keeps its selection and its order. New, missing or rescored shorts change nothing after a clear. To select
     again, delete the row ``selection.…`` of the ledger, or start a new run.
@@ -70,7 +70,7 @@ class ListShortsOperator(KlapLedgerOperator):
     :param limit: maximum number of shorts to return. Default: all. Templated.
     :param project_ids: ids of the shorts to return, regardless of ``limit`` and ``min_virality_score``. Default: not
         set. Templated.
-    :param max_clip_count: maximum number of shorts that Klap was asked for. Default: not known. Templated.
+    :param max_clip_count: maximum number of shorts that the request allowed. Default: not known. Templated.
     :param listed_ids: ids of the shorts that ``TaskStatusSensor`` listed, as a list or as JSON: ``"{{
         ti.xcom_pull('wait').get('listed_ids') | tojson }}"``. Default: not known. Templated.
     :param source_video_url: address of the source video, for the ledger. Templated.
@@ -78,7 +78,7 @@ class ListShortsOperator(KlapLedgerOperator):
         Default: no limit. Templated.
     :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default 1. Templated.
     :param allow_empty: return an empty list instead of failing if Klap generated no shorts. Default false. Templated.
-    :param list_timeout: seconds after which the list is taken as it is. Default 300.
+    :param list_timeout: seconds after which the list is used as it is. Default 300.
     :param deferrable: wait for the list in the triggerer instead of on a worker. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.

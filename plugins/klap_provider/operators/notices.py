@@ -1,4 +1,4 @@
-"""Tell people about a run with Airflow's notifiers, once per event. A notifier never fails or blocks a task."""
+"""Notify users about a run with Airflow's notifiers, once per event. A notifier never fails or blocks a task."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Notice:
 
 class KlapNotifyingOperator(KlapOperator):
     """
-    Base of the operators that tell people about the run.
+    Base of the operators that notify users about the run.
 
     :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``. Their templates can use ``klap``, which is
         a :class:`Notice`: ``text="{{ klap.text }}"``. The connection can name further ones. Default: none.

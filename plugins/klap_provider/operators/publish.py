@@ -65,8 +65,8 @@ class PublishShortsOperator(KlapNotifyingOperator):
     :param review_task_id: id of the :class:`~klap_provider.operators.ReviewShortsOperator` whose result is written to
         the manifest. Default: none.
     :param source_video_url: address of the source video. Templated.
-    :param klap_task_id: id of the task at Klap; None if there is none. Templated.
-    :param folder_id: id of the folder of the shorts; None if there is none. Templated.
+    :param klap_task_id: id of the task at Klap; None if the video was not submitted. Templated.
+    :param folder_id: id of the folder of the shorts; None if the video was not submitted. Templated.
     :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default: the cost is not
         calculated. Templated.
     :param list_task_id: id of the task that listed the generated shorts, which Klap bills. Default: no shorts are
@@ -82,7 +82,7 @@ class PublishShortsOperator(KlapNotifyingOperator):
         :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``. The XCom ``klap_outcome``
-        has what became of each short. The XCom ``klap_cost`` has the cost of the run, also if shorts are missing. The
+        has the result of each short. The XCom ``klap_cost`` has the cost of the run, also if shorts are missing. The
         column *Map Index* of Airflow's task lists shows a summary, such as ``3 delivered, $4.12``.
     :raises KlapInputError: the destination is wrong, or not shared by all tasks.
     :raises KlapIncompleteError: an earlier task failed, or shorts are missing. The manifest is written before, unless

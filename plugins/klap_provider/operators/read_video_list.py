@@ -30,7 +30,7 @@ class ReadVideoListOperator(KlapOperator):
     """
     Read a list of videos, and check all of it before anything is started or paid.
 
-    A video that is listed twice with the same settings is returned once. Addresses that lead to no video are left out
+    A video that is listed twice with the same settings is returned once. Addresses without a video are left out
     (:mod:`klap_provider.files.preflight`).
 
     :param form: the fields of the trigger form of the Dag that runs the videos, by name.

@@ -33,7 +33,7 @@ class SummarizeVideosOperator(KlapNotifyingOperator):
         :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
     :return: ``{"videos": int, "runs": int, "complete": int, "shorts": int, "duplicates": int, "incomplete": list,
         "left_out": list}``, also if the task fails. ``incomplete`` has the videos whose run did not succeed.
-        ``left_out`` has the videos whose address leads to no video.
+        ``left_out`` has the addresses without a video.
     :raises KlapIncompleteError: names the videos that are not complete.
     """
 

@@ -54,8 +54,8 @@ class CachedPulls:
     A task instance that requests each XCom once.
 
     :ivar missing: ids of the tasks that had no result.
-    :ivar texts: results that are strings, by task id. Each is a string that the template expects, or the path of a
-        file that an XCom backend has lost.
+    :ivar texts: results that are strings, by task id. A string is either the result, or the path of an object that an
+        XCom backend has lost.
     """
 
     def __init__(self, ti: Any) -> None:

@@ -1,5 +1,5 @@
 """
-Send a paid request once, if all who make it use the same log of attempts. Pure.
+Send a paid request once. All processes that make the request use the same log of attempts. Pure.
 
 .. code-block:: text
 

@@ -1,26 +1,25 @@
 """
 Claim the right to send one paid request. At most one process holds it. Pure.
 
-The store has no compare-and-set, and a process can be paused between any two steps for any time. Two rows per attempt
-are still enough (Lamport's fast mutual exclusion, used once):
+The store has no compare-and-set, and a process can pause between any two steps for any time. Two rows per attempt are
+still enough (Lamport's fast mutual exclusion, used once):
 
 .. code-block:: text
 
     claim := me ──► is the door open? ──► door := closed ──► is the claim still mine? ──► I hold it
 
-**At most one process holds the claim.** Suppose that A and B both hold it, and that A wrote the claim first. A found
-its own claim in its last step, so B wrote the claim after that and read the door after that. But then A had closed the
-door, and a door never opens again. So B cannot hold the claim. It makes no difference how long a process is paused
-between two steps, or what it does between them.
+**At most one process holds the claim.** Suppose that A and B both hold it, and that A wrote the claim first. A read its
+own id in its last step. So B wrote its id after that, and checked the door after that. By then A had closed the door,
+and a door never opens again. So B stopped. It makes no difference how long a process is paused between two steps.
 
 This requires that each write takes effect once. Airflow's client repeats a write after a timeout, so A's claim can be
 written a second time after B found its own. If that happens before A reads the door, A finds it closed by B. So the
 moment between that read and A's last step remains as a risk. It is short, because a process prepares its request, which
 may take minutes, before it writes the claim.
 
-**If two processes come at the same moment, neither may hold the claim.** The holder writes the attempt at once. So if a
-door is closed without an attempt for longer than a POST may be sent after its claim, the attempt is void, and the next
-attempt can be claimed.
+**If two processes come at the same moment, neither may hold the claim.** A holder writes the attempt at once. So if a
+door stays closed without an attempt for longer than a holder may take to send its POST, the attempt is void, and the
+next attempt can be claimed.
 """
 
 from __future__ import annotations

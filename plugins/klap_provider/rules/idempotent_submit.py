@@ -1,10 +1,10 @@
 """
-Send a paid request once, also if runs share it. Pure.
+Send a paid request once, also if several runs or mapped tasks share it. Pure.
 
-An export has one log of attempts, which all runs use (:mod:`klap_provider.rules.attempt_log`). A submission has a log
-of its own per task of a run. With ``reuse``, or if the task is mapped, its attempts are in a log that is named after
-the request instead, and the task's own log has a link to that log. So the task finds what it has paid for even if its
-settings have changed since.
+- **Export**: all runs use one log of attempts per short (:mod:`klap_provider.rules.attempt_log`).
+- **Submission**: each task instance has a log. With ``reuse``, or if the task is mapped, the attempts are in a shared
+  log that is named after the request, and the task's own log has a link to it. So the task finds what it has paid for
+  even if its settings have changed since.
 
 The first try of an export takes six reads and writes of the ledger. A submission without ``reuse`` takes seven.
 """

@@ -16,12 +16,15 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``notice.<task>.<event>``             a notice that a task has sent, or could not send
 ====================================  ==================================================================
 
-A log is named after what is paid for: ``export.<short>``, which has the exports of a short with any settings;
-``submission.<task>``, the video that a task of a run submits; ``request.<fingerprint>``, the same request of all runs
-that reuse each other's, or of all tasks that one task of a run is mapped to.
+A log is named after what is paid for:
+
+- ``export.<short>``: the exports of a short, with any settings
+- ``submission.<task>``: the submissions of one task instance
+- ``request.<fingerprint>``: a submission that runs with ``reuse``, or mapped task instances, share
+
 :mod:`klap_provider.rules.idempotent_submit` has the rules.
 
-Keys are short and ASCII, because a state-store backend may make a file name of them. Text that does not fit is replaced
+Keys are short and ASCII, because a state-store backend may use them as file names. Text that does not fit is replaced
 by its hash; the rows have the text itself.
 """
 

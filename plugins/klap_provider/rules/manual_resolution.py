@@ -2,8 +2,8 @@
 Read the user's decisions about paid requests. Pure.
 
 A decision is a row of the ledger for one attempt: ``adopt.<attempt>`` with the id of a job continues with that job;
-``resend.<attempt>`` with ``true`` allows one more POST. An attempt has at most one successor, so a decision allows
-exactly one POST, and its row can stay.
+``resend.<attempt>`` with ``true`` allows one more POST. An attempt has at most one successor, so at most one POST is
+accepted because of a decision, and its row can stay.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ class TaskStatusSensor(KlapJobSensor):
     """
     Wait until a task of Klap is ready: ``GET /tasks/{task_id}``.
 
-    If the task generated shorts, the sensor then polls their list (``GET /projects/{folder_id}``) until two polls
-    agree, for at most five minutes. A list that cannot be read does not fail the wait.
+    If the task generated shorts, the sensor then polls their list (``GET /projects/{folder_id}``) until it no longer
+    changes, for at most five minutes. A list that cannot be read does not fail the wait.
 
     :param klap_task_id: id of the task, as the submitting operators return it. Templated.
     :param max_clip_count: a list with this number of shorts needs no second poll. Default: not known. Templated.

@@ -1,4 +1,4 @@
-"""Parses the HTTP header ``Range``. Pure."""
+"""Parse the HTTP header ``Range``. Pure."""
 
 from __future__ import annotations
 

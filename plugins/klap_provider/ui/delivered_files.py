@@ -1,4 +1,4 @@
-"""Reads the files of delivered shorts. Any task can write any ledger row, so the recorded writer is checked."""
+"""Read the files of delivered shorts. Any task can write any ledger row, so the recorded writer is checked."""
 
 from __future__ import annotations
 

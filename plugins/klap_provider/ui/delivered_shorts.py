@@ -1,4 +1,4 @@
-"""Lists delivered shorts for the Klap page: those of the Dags whose XComs the user may read."""
+"""List delivered shorts for the Klap page: those of the Dags whose XComs the user may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists and sums up the payments in the ledger for the Klap page: those of the Dags whose XComs the user may read."""
+"""List and sum up the payments in the ledger for the Klap page: those of the Dags whose XComs the user may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the payments and deliveries in the ledger that a user may see: those of Dags whose XComs the user may read."""
+"""Read the payments and deliveries in the ledger that a user may see: those of Dags whose XComs the user may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists the open reviews for the Klap page."""
+"""List the open reviews for the Klap page."""
 
 from __future__ import annotations
 

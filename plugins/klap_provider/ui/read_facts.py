@@ -1,4 +1,4 @@
-"""Reads the facts of runs of one Dag, in a fixed number of queries."""
+"""Read the facts of runs of one Dag, in a fixed number of queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists runs for the Klap page: those of the Dags whose XComs the user may read."""
+"""List runs for the Klap page: those of the Dags whose XComs the user may read."""
 
 from __future__ import annotations
 

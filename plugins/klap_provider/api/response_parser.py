@@ -1,4 +1,4 @@
-"""Interpret the status codes and bodies of Klap's responses. Both clients use :func:`read_answer`. Pure."""
+"""Interpret the status codes and bodies of Klap's responses. Both clients use :func:`parse_response`. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from klap_provider.api.redaction import redacted, redacted_text, without_secrets
 from klap_provider.errors import (
-    KlapAnswerError,
     KlapAuthError,
     KlapCreditsError,
+    KlapInvalidResponseError,
     KlapNotFoundError,
     KlapRateLimitError,
     KlapRejectedError,
@@ -33,7 +33,7 @@ T = TypeVar("T")
 LONGEST_RETRY_AFTER = 86_400.0
 
 #: Maximum bytes of a response. A list of a thousand shorts, each with a transcript of an hour, is smaller.
-LARGEST_ANSWER = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 _ADVICE: dict[int, tuple[type[KlapResponseError], str]] = {
     401: (KlapAuthError, "The API key is missing or wrong. Correct the connection's Password, then clear this task."),
@@ -57,16 +57,16 @@ _REFUSALS = frozenset(code for code in HTTPStatus if 400 <= code < 500) - {408, 
 
 
 def require_size(call: Call[Any], status: int, size: int) -> None:
-    """Raise KlapAnswerError if so many bytes of a response were read that it cannot be Klap's."""
-    if size > LARGEST_ANSWER:
-        raise KlapAnswerError(
-            f"Klap answered {call} with {status} and more than {LARGEST_ANSWER // 1024**2} MiB. This is not Klap's "
+    """Raise KlapInvalidResponseError if so many bytes of a response were read that it cannot be Klap's."""
+    if size > MAX_RESPONSE_BYTES:
+        raise KlapInvalidResponseError(
+            f"Klap answered {call} with {status} and more than {MAX_RESPONSE_BYTES // 1024**2} MiB. This is not Klap's "
             "API. Check the connection's Host.",
             status=status,
         )
 
 
-def read_answer(
+def parse_response(
     call: Call[T], *, status: int, headers: Mapping[str, str], body: bytes, now: float, secrets: Sequence[str] = ()
 ) -> T:
     """
@@ -97,7 +97,7 @@ def read_answer(
         )
         # The response may contain the user's token under another name.
         quoted = "" if call.returns_secret else _quoted(document, body, secrets)
-        raise KlapAnswerError(
+        raise KlapInvalidResponseError(
             f"Klap answered {call} with {status}, but the response is invalid: {what}{quoted}. If this happens again, "
             "check the connection's Host.",
             status=status,
@@ -130,11 +130,11 @@ def _error(
     elif status >= 400:
         kind, advice = KlapRejectedError, "Klap rejects the request. Correct the parameters."
     else:
-        kind, advice = KlapAnswerError, "This is not Klap's API. Check the connection's Host."
+        kind, advice = KlapInvalidResponseError, "This is not Klap's API. Check the connection's Host."
     # An empty 401 counts as Klap's, so that a wrong API key is reported at once: a login page of a proxy is not empty.
     is_from_klap = document is not None or (status == HTTPStatus.UNAUTHORIZED and not body.strip())
     if call.repeatable and not kind.transient and not is_from_klap:
-        kind = KlapAnswerError
+        kind = KlapInvalidResponseError
         advice = f"{advice} The response is not the API's JSON, so it may come from a firewall or a proxy."
     error_code, reason = _reason_in(document)
     lowered = {name.lower(): value for name, value in headers.items()}
