@@ -154,7 +154,7 @@ def test_the_key_is_not_in_the_representation() -> None:
 @pytest.mark.parametrize("password", ["x", "1234567", " 1234567 "])
 def test_a_key_that_is_too_short_to_be_one_is_refused_and_not_repeated(password: str) -> None:
     with pytest.raises(
-        KlapConfigError, match=r"'klap_default' \(its Password\) is incomplete: it has less than 8"
+        KlapConfigError, match=r"'klap_default' \(its Password\) is incomplete: it has fewer than 8"
     ) as refused:
         read(password=password)
     assert password not in str(refused.value).replace("less than 8", "")
@@ -163,7 +163,7 @@ def test_a_key_that_is_too_short_to_be_one_is_refused_and_not_repeated(password:
 def test_a_token_that_is_too_short_to_be_one_is_refused() -> None:
     with pytest.raises(
         KlapConfigError,
-        match="external_access_token of the connection 'klap_default' is incomplete: it has less than 8",
+        match="external_access_token of the connection 'klap_default' is incomplete: it has fewer than 8",
     ):
         read(extra={"external_access_token": "x"})
     assert read(extra={"external_access_token": " 12345678 "}).secrets == (KEY, "12345678")

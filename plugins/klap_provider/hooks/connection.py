@@ -181,7 +181,7 @@ def _require_key(conn_id: str, password: str | None) -> str:
         )
     if len(key) < SHORTEST_SECRET:
         raise KlapConfigError(
-            f"The API key of the connection {conn_id!r} (its Password) is incomplete: it has less than "
+            f"The API key of the connection {conn_id!r} (its Password) is incomplete: it has fewer than "
             f"{SHORTEST_SECRET} characters. Copy the whole key from Klap."
         )
     if not key.isascii() or not key.isprintable() or " " in key:
@@ -196,7 +196,7 @@ def _require_token(conn_id: str, token: Any) -> None:
     """Check the token. No error repeats it."""
     if token is not None and (not isinstance(token, str) or len(token.strip()) < SHORTEST_SECRET):
         raise KlapConfigError(
-            f"external_access_token of the connection {conn_id!r} is incomplete: it has less than {SHORTEST_SECRET} "
+            f"external_access_token of the connection {conn_id!r} is incomplete: it has fewer than {SHORTEST_SECRET} "
             "characters. Copy the whole token from Klap."
         )
 

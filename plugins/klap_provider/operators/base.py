@@ -123,7 +123,7 @@ class KlapOperator(HooksRendering):
             return KlapTemplateError(
                 f"Nothing was done: {field} needs the result of the task {pulls.missing[-1]!r}, which has none "
                 f"({cause}). That task was marked as success by hand, or its XCom was deleted. Clear that task and "
-                "its downstream tasks: what was paid for is not paid for again."
+                "its downstream tasks. Nothing is paid again."
             )
         for task_id, text in pulls.texts.items():
             if f"/{task_id}/" in text:  # the path of an XCom backend's file has the task's id

@@ -234,8 +234,8 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
             context["ti"].xcom_push(key=RETURN_KEY, value=delivered)
         reasons = " ".join(f"{each['error'].rstrip('.')}." for each in failures)
         incomplete = KlapIncompleteError(
-            f"{len(delivered)} of {len(outcomes)} shorts were delivered. {reasons} Fix the cause and clear this task: "
-            "what Klap finished is not paid for again; a job that failed at Klap is."
+            f"{len(delivered)} of {len(outcomes)} shorts were delivered. {reasons} Fix the cause and clear this task. "
+            "You pay again only for jobs that failed at Klap."
         )
         incomplete.transient = any(each["transient"] for each in failures)
         waits = [each["retry_after"] for each in failures if each["retry_after"] is not None]

@@ -204,8 +204,7 @@ class PublishShortsOperator(KlapNotifyingOperator):
             action = (
                 ""
                 if is_final
-                else " Fix the cause and clear the whole run: what Klap finished is not paid for again, but a job that "
-                "failed at Klap is."
+                else " Fix the cause and clear the whole run. You pay again only for jobs that failed at Klap."
             )
             raise KlapIncompleteError(f"{first.rstrip('.')}. {tally}, see {path}.{action}")
         self.log.info("Delivered all %d shorts, see %s", len(delivered), path)

@@ -61,12 +61,12 @@ def error_outside_execute(task: Any, failure: BaseException) -> KlapError | None
     if getattr(task, "has_executed", False):
         return KlapResultError(
             f"The task did its work, but Airflow could not store its result as an XCom ({cause}). Fix the cause, for "
-            "example the XCom backend, and clear this task: what was paid for is not paid for again."
+            "example the XCom backend, and clear this task. Nothing is paid again."
         )
     if getattr(task, "is_mapped", False) and not hasattr(task, "has_executed"):
         return KlapTemplateError(
             f"Nothing was done: the list that the task is mapped over could not be read ({cause}). The upstream task "
-            "was marked as success by hand, or its XCom was deleted. Clear that task and its downstream tasks: what "
-            "was paid for is not paid for again."
+            "was marked as success by hand, or its XCom was deleted. Clear that task and its downstream tasks. Nothing "
+            "is paid again."
         )
     return None

@@ -123,8 +123,8 @@ class SummarizeVideosOperator(KlapNotifyingOperator):
         more = f" And {len(missing) - NAMED} more, see the log." if len(missing) > NAMED else ""
         return (
             f"{summary['complete']} of {summary['videos']} videos are complete. {' '.join(missing[:NAMED])}{more} "
-            f"Fix the causes, clear the failed runs of {self.trigger_dag_id}, and start the batch again: what exists "
-            "is not paid for again."
+            f"Fix the causes, clear the failed runs of {self.trigger_dag_id}, and start the batch again. Videos that "
+            "are complete are not paid again."
         )
 
 

@@ -35,7 +35,7 @@ def unreadable_xcom(task_id: str, value: str) -> KlapTemplateError:
         f"Nothing was done: the result of the task {task_id!r} cannot be read. Airflow returned the text "
         f"{redaction.without_secrets(value)[:200]!r}, which is what an XCom backend returns for a file that it cannot "
         "find. Restore that file and clear this task. If the file is gone, clear that task together with its "
-        "downstream tasks: what was paid for is not paid for again."
+        "downstream tasks. Nothing is paid again."
     )
 
 

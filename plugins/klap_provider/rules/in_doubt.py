@@ -117,7 +117,7 @@ def uncertain(attempt: Attempt, *, has_list: bool = False) -> KlapError:
     )
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} for {attempt.what} got no response. Klap may have received and billed "
-        f"it. {why} Nothing is sent again automatically. Look in the Klap app for a job of that time. If there is one, "
+        f"it. {why} Nothing is sent again automatically. Search the Klap app for a job of that time. If there is one, "
         f"{how(ADOPT, 'its id', attempt.key)}. If not, {how(RESEND, True, attempt.key)}; the request is then "
         "sent and billed again. Then clear this task."
     )

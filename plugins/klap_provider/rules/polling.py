@@ -202,7 +202,7 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float, advice
     elif now - unknown_since >= UNKNOWN_GRACE:
         raise KlapUnknownStatusError(
             f"{what} has had the unknown status {result.status!r} for {now - unknown_since:.0f} s. Known are "
-            f"{', '.join(s.value for s in JobStatus)}. Look at the job in the Klap app. To continue the wait, clear "
+            f"{', '.join(s.value for s in JobStatus)}. Check the job in the Klap app. To continue the wait, clear "
             "this task."
         )
     status = f"{what} is {result.status!r}"
