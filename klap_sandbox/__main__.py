@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="klap-sandbox",
         description="A local server with Klap's API: real clips, no account, any API key.",
         epilog="GET /_sandbox/ledger lists paid requests, GET /_sandbox/requests all requests. "
-        "POST /_sandbox/settings changes the variants of behaviour, POST /_sandbox/faults adds faults. "
+        "POST /_sandbox/settings changes the variants of behavior, POST /_sandbox/faults adds faults. "
         "See docs/reference/sandbox.md.",
     )
     parser.add_argument(
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep jobs and finished clips in this folder, and resume those of an earlier start",
     )
     parser.add_argument("--verbose", action="store_true", help="log each request")
-    variants = parser.add_argument_group("variants of behaviour")
+    variants = parser.add_argument_group("variants of behavior")
     for name, setting in Settings.model_fields.items():
         options: dict[str, Any] = {"metavar": "S" if setting.annotation is float else "N"}
         if isinstance(setting.default, bool):

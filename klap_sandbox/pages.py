@@ -52,7 +52,7 @@ Everything here is free.</p>
 <dt><a href="/openapi.json">All calls</a></dt><dd>as an OpenAPI document, for API clients</dd>
 <dt><a href="/_sandbox/ledger">Ledger</a></dt><dd>requests that the real Klap would bill</dd>
 <dt><a href="/_sandbox/requests">Requests</a></dt><dd>requests of clients, with status codes</dd>
-<dt><a href="/_sandbox/settings">Settings</a></dt><dd>durations and variants of behaviour; POST to change them</dd>
+<dt><a href="/_sandbox/settings">Settings</a></dt><dd>durations and variants of behavior; POST to change them</dd>
 <dt><a href="/_sandbox/faults">Faults</a></dt><dd>active faults; POST a list to add some</dd>
 </dl></main>""",
     )

@@ -124,7 +124,7 @@ class VideoToShorts(VideoToVideo):
 
 
 class Watermark(ApiRequest):
-    """An image over the video. ``pos_x`` and ``pos_y`` are the position of its centre, as fractions of the frame."""
+    """An image over the video. ``pos_x`` and ``pos_y`` are the position of its center, as fractions of the frame."""
 
     src_url: WebAddress
     pos_x: float = Field(0.5, ge=0, le=1)

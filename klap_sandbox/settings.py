@@ -1,4 +1,4 @@
-"""The sandbox's settings: durations, and choices where the real API's behaviour is not known.
+"""The sandbox's settings: durations, and choices where the real API's behavior is not known.
 
 Each is a command line option and a field of ``POST /_sandbox/settings``. The source of each default is in
 ``docs/reference/sandbox.md``.
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """Durations and variants of behaviour. The docstrings are the command line's help."""
+    """Durations and variants of behavior. The docstrings are the command line's help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -95,7 +95,7 @@ def length_of(url: str, probe: Probe) -> float:
 
 
 class SampleVideo:
-    """The sandbox's own video: moving colours, a counter of seconds, and a beep each second.
+    """The sandbox's own video: moving colors, a counter of seconds, and a beep each second.
 
     :param ffmpeg: None = the sample is the placeholder.
     """
@@ -197,7 +197,7 @@ class SourceLibrary:
         return Source(file=file, seconds=length_of(url, probe), has_audio=probe.has_audio)
 
     def _delete_oldest(self) -> None:
-        """Make room for one more source. Unfinished fetches stay."""
+        """Delete sources until one more fits. Unfinished fetches stay."""
         for url in [url for url, fetch in self._sources.items() if fetch.done()]:
             if len(self._sources) < MAX_SOURCES:
                 return

@@ -2,7 +2,7 @@
 What tasks leave for each other, for the UI and for other Dags: every key and its shape.
 
 Values are plain JSON, small, and without secrets: ids, names, scores and paths. They have no bytes and no complete API
-response. :data:`XCOMS` lists which operator leaves which XCom. At the end are the keys of Airflow's state stores.
+response. :data:`XCOMS` lists which operator leaves which XCom. The keys of Airflow's state stores are at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ERROR_KEY = "klap_error"
 SHORTS_KEY = "klap_shorts"
 #: Result of the review: :class:`Review`.
 REVIEW_KEY = "klap_review"
-#: What became of each selected short, best first: a list of :class:`Outcome`.
+#: The result of each selected short, best first: a list of :class:`Outcome`.
 OUTCOME_KEY = "klap_outcome"
 #: Klap's texts for the selected shorts, for the JSON files beside the videos: a list of :class:`ShortFacts`. Shorts for
 #: which Klap's list lacks a text are left out. After a review the list is empty, as texts may have changed since.

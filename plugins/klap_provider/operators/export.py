@@ -39,7 +39,7 @@ class ExportShortOperator(KlapCompletionOperator):
     :param project_id: id of the short. Templated.
     :param folder_id: id of its folder; None after video-to-video. Templated.
     :param watermark: ``{"src_url": str, "pos_x": 0–1, "pos_y": 0–1, "scale": float}``. Only ``src_url`` is required.
-        The position is that of the centre, 0.5 by default. None, or an empty ``src_url``: no watermark of yours, but
+        The position is that of the center, 0.5 by default. None, or an empty ``src_url``: no watermark of yours, but
         Klap may add its own. Templated.
     :param short_name: name of the short, shown as the map index. Templated.
     :param source_video_url: address of the source video, for the ledger. Templated.
