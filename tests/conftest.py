@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import network
-from tests.support.by_airflow import ByAirflow
 from tests.support.network import loopback_only as loopback_only
 from tests.support.sandbox import Sandbox
+from tests.support.xdist_groups import AirflowScheduling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,9 +55,9 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByAirflow:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> AirflowScheduling:
     """Distribute the tests of ``make test`` and ``make test-chaos``."""
-    return ByAirflow(config, log)
+    return AirflowScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -53,7 +53,13 @@ RETRY_LATE = ["--reruns", "1"]
 PARTS = {
     "unit and integration": ["tests/unit", "tests/integration", "tests/upstream", "--numprocesses", "4"],
     "main path": ["tests/e2e/test_main_path.py", *RETRY_LATE],
-    "paid once": ["-m", "chaos", "tests/e2e/chaos/test_changes.py", "tests/e2e/chaos/test_people.py", *RETRY_LATE],
+    "paid once": [
+        "-m",
+        "chaos",
+        "tests/e2e/chaos/test_changes.py",
+        "tests/e2e/chaos/test_user_actions.py",
+        *RETRY_LATE,
+    ],
 }
 
 #: On the versions of a managed service; and a whole Airflow of its shape.

@@ -251,7 +251,7 @@ class NoticeRow(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What became of a selected short."""
+    """The result of a selected short."""
 
     project_id: str
     #: Path or URL of the video; None if the short is missing.

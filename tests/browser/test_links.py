@@ -37,18 +37,6 @@ def test_the_tasks_of_each_short_lead_to_its_short(page: Page, stage: Stage, del
     expect(player.get_by_role("heading", name=shorts[1]["short_name"])).to_be_visible()
 
 
-def test_the_exported_video_opens_from_the_delivery(page: Page, stage: Stage, delivered: str) -> None:
-    page.goto(stage.page_of(delivered, "tasks", "short.deliver", "mapped", 0, "details"))
-    video = follow(page, "Exported video")
-    expect(video).to_have_url(stage.airflow.xcom(DAG_ID, delivered, "short.deliver", map_index=0)["src_url"])
-    expect(video.locator("video")).to_be_visible()
-
-
-def test_the_folder_opens_from_the_list(page: Page, stage: Stage, delivered: str) -> None:
-    page.goto(stage.page_of(delivered, "tasks", "select_shorts", "details"))
-    expect(follow(page, "Open in Klap").get_by_role("heading", name="Shorts")).to_be_visible()
-
-
 def test_what_is_not_known_has_no_button(page: Page, stage: Stage, failed: str, complaints: list[str]) -> None:
     page.goto(stage.page_of(failed, "tasks", "select_shorts", "details"))
     expect(page.get_by_role("heading", name="Select")).to_be_visible()

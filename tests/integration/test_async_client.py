@@ -25,7 +25,7 @@ from klap_provider.rules.retry import ONCE
 from tests.integration.test_hook import Listener, closed_url, deaf_url, each_failure, netrc
 from tests.support.airflow_context import API_KEY
 from tests.support.loop_watch import blockers, free_loop
-from tests.support.wire import Endless
+from tests.support.tcp_proxy import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable

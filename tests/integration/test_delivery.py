@@ -37,8 +37,8 @@ from klap_provider.rules.ledger import delivered_entry
 from klap_provider.rules.ledger_rows import DeliveredRow
 from klap_provider.xcoms import FACTS_KEY
 from tests.support.airflow_context import DAG_ID, RUN_ID
+from tests.support.tcp_proxy import Endless
 from tests.support.videos import box, head_of_mp4
-from tests.support.wire import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -35,7 +35,7 @@ from klap_provider.errors import (
 from klap_provider.hooks import KlapHook
 from klap_provider.rules.retry import ONCE, Backoff
 from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
-from tests.support.wire import Endless
+from tests.support.tcp_proxy import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

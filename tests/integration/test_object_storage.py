@@ -27,7 +27,7 @@ from klap_provider.files.signing import SIGNED_FOR
 from klap_provider.files.storage import WRITE_CHECK, atomic_file, check_destination, folder_at
 from klap_provider.operators import DeliverShortOperator, SubmitShortsOperator, SubmitVideoOperator
 from tests.support.object_storage import ObjectStorage, killed_in_an_upload
-from tests.support.wire import Wire
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -444,7 +444,7 @@ def test_nothing_is_left_of_an_upload_that_was_given_up(
 def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(
     s3: ObjectStorage, connect_s3: Callable[[str], None]
 ) -> None:
-    wire = Wire(s3.url)
+    wire = TcpProxy(s3.url)
     connect_s3(wire.url)
     path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
 

@@ -13,7 +13,7 @@ import requests
 
 from klap_provider.files.preflight import problems
 from klap_provider.files.safe_http import RefusedAddressError, safe_request
-from tests.support.wire import Endless
+from tests.support.tcp_proxy import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from klap_provider.sensors import TaskStatusSensor
 from klap_provider.triggers import ExportStatusTrigger, ShortsListTrigger, TaskStatusTrigger
 from tests.support.airflow_context import API_KEY, DAG_ID, RUN_ID, all_events, json_copy
 from tests.support.loop_watch import BLOCKED, blockers, free_loop
-from tests.support.wire import Wire
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ async def test_a_wait_that_another_version_began_goes_on_with_its_deadline(
 async def test_a_worker_takes_over_after_five_failed_polls_and_then_after_every_twenty(
     klap: Sandbox, connect: Callable[..., None]
 ) -> None:
-    wire = Wire(klap.root)
+    wire = TcpProxy(klap.root)
     connect(f"{wire.url}/v2")
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "status", times=None, code=503)

@@ -12,7 +12,7 @@ import psycopg2
 from demo.airflow import kill_group, signal_session
 from demo.cluster import DESTINATION, MACHINE_COMPONENTS, MACHINES, SHORTS_BUCKET, Cluster
 from tests.support.rig import DAG_ID, Rig, first_attempt
-from tests.support.wire import Wire  # noqa: TC001  # NamedTuple resolves it
+from tests.support.tcp_proxy import TcpProxy  # noqa: TC001  # NamedTuple resolves it
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Lines(NamedTuple):
     """How a machine reaches Klap, and how it reaches the API server."""
 
-    klap: Wire
-    api: Wire
+    klap: TcpProxy
+    api: TcpProxy
 
 
 @dataclass
@@ -151,7 +151,7 @@ class Machines(Rig):
             (self.failpoints / f"{kind}.{word}").unlink()
 
     @contextmanager
-    def cut_off(self, wire: Wire) -> Iterator[None]:
+    def cut_off(self, wire: TcpProxy) -> Iterator[None]:
         """Cut a line, and restore it at the end."""
         self.tally.outages += 1
         wire.cut()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.sandbox import Sandbox
-    from tests.support.wire import Wire
+    from tests.support.tcp_proxy import TcpProxy
 
 DAG_ID = "klap_chaos"
 
@@ -91,7 +91,7 @@ class Rig:
 
     airflow: LocalAirflow
     sandbox: Sandbox
-    wire: Wire
+    wire: TcpProxy
     api_key: str
     failpoints: Path
     shorts: Path

@@ -92,7 +92,7 @@ class PublishShortsOperator(KlapNotifyingOperator):
     #: Summary for the column Map Index, and the title of notices.
     summary = ""
 
-    #: What became of each selected short, and the errors of the run's tasks, for notices.
+    #: Result of each selected short, and the errors of the run's tasks, for notices.
     entries: Sequence[Mapping[str, Any]] = ()
     failures: Sequence[Failure] = ()
 

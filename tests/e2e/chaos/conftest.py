@@ -12,7 +12,7 @@ from demo.airflow import ROOT, LocalAirflow
 from tests.support.report import TALLIES
 from tests.support.rig import RARE_PARSING, SHORT_HEARTBEATS, Rig
 from tests.support.sandbox import Sandbox
-from tests.support.wire import Wire
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         "PYTHONPATH": f"{here / 'failpoints'}:{ROOT / 'dags'}",
     }
     with Sandbox(render=False) as sandbox:
-        wire = Wire(sandbox.url)
+        wire = TcpProxy(sandbox.url)
         connection = {
             "conn_type": "klap",
             "host": wire.url,

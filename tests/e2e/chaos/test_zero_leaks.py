@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.by_airflow import AIRFLOWS
 from tests.support.rig import DAG_ID
+from tests.support.xdist_groups import AIRFLOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

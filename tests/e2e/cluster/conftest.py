@@ -16,7 +16,7 @@ from tests.support.object_storage import ObjectStorage
 from tests.support.report import TALLIES
 from tests.support.rig import SHORT_HEARTBEATS
 from tests.support.sandbox import Sandbox
-from tests.support.wire import Wire
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         lines: dict[str, Lines] = {}
         for number, machine in enumerate(MACHINES, start=2):
             port = next((line.klap.port for line in lines.values()), 0)
-            lines[machine] = Lines(klap=Wire(sandbox.url, host=f"127.0.0.{number}", port=port), api=Wire(cluster.url))
+            lines[machine] = Lines(
+                klap=TcpProxy(sandbox.url, host=f"127.0.0.{number}", port=port), api=TcpProxy(cluster.url)
+            )
         host = urlsplit(sandbox.url)._replace(netloc=f"klap.localhost:{lines[MACHINES[0]].klap.port}").geturl()
         for name, component in cluster.components.items():
             if machine := name.partition("@")[2]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Wire:
+class TcpProxy:
     """
     A TCP proxy to a server. While it is cut, its port refuses connections.
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.support.wire import Wire
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
 def test_a_cut_wire_breaks_connections_and_refuses_new_ones_until_it_is_mended(sandbox: Sandbox) -> None:
-    wire = Wire(sandbox.root)
+    wire = TcpProxy(sandbox.root)
     with requests.Session() as session:
         assert session.get(wire.url, timeout=30).ok
         wire.cut()

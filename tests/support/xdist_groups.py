@@ -7,17 +7,17 @@ from xdist.scheduler import LoadScopeScheduling
 #: Modules below tests/e2e, by the Airflow that they share; these run side by side. Scopes of xdist's, and the
 #: parameters of a test that is to run on each.
 AIRFLOWS = {
-    "one-airflow": ("test_batch", "test_rough_day", "chaos/test_changes"),
+    "one-airflow": ("test_batch", "chaos/test_changes"),
     "another-airflow": (
         "test_caption_video",
         "test_main_path",
         "test_managed",
         "test_object_storage",
-        "chaos/test_answers",
+        "chaos/test_responses",
         "chaos/test_jobs",
         "chaos/test_network",
     ),
-    "a-third-airflow": ("chaos/test_components", "chaos/test_people", "chaos/test_workers"),
+    "a-third-airflow": ("chaos/test_components", "chaos/test_user_actions", "chaos/test_workers"),
 }
 
 #: Modules by the cluster that they share.
@@ -27,7 +27,7 @@ CLUSTERS = {
 }
 
 
-class ByAirflow(LoadScopeScheduling):
+class AirflowScheduling(LoadScopeScheduling):
     """Sends a module, or all modules that share an Airflow, to one process."""
 
     def _split_scope(self, nodeid: str) -> str:

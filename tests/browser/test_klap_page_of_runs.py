@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.stage import BATCH_DAG_ID, DAG_ID
-from tests.browser.test_acts import axe
 from tests.browser.test_shorts_tab import cards
+from tests.browser.test_tab_actions import axe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
