@@ -1,4 +1,4 @@
-"""What the tests share: an Airflow home of their own, a sandbox, a connection to it, and a stand-in supervisor."""
+"""Fixtures that all tests share: an Airflow home, a sandbox, a connection to it, and a fake supervisor."""
 
 from __future__ import annotations
 

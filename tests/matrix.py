@@ -1,5 +1,5 @@
 """
-``make test-matrix``: the tests that a version of Airflow can break, on each one, in an environment of its own.
+``make test-matrix``: run the tests that depend on Airflow with each supported version, in its own environment.
 
 ``managed-3.3.1``, which is ``make test-managed``, is a managed service: its versions of everything, and its shape.
 

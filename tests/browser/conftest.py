@@ -1,4 +1,4 @@
-"""One Airflow, one browser, and some runs, for all the tests here."""
+"""Fixtures of the browser tests: one Airflow, one browser, and runs that tests share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of ``docs/images`` from real runs on a real Airflow: ``make screenshots``."""
+"""Take the pictures of ``docs/images`` from runs on a real Airflow: ``make screenshots``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the browser tests and the pictures are made on: a whole Airflow, sandboxes, and a browser."""
+"""A complete Airflow, sandboxes and a browser, for the browser tests and the pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behind a path, behind a login, and for those who may not see everything."""
+"""The Shorts tab below a URL path, behind a login, and without permissions."""
 
 from __future__ import annotations
 

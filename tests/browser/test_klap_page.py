@@ -1,4 +1,4 @@
-"""The page Klap, with 700 runs and 3,500 shorts in the database, below a path and behind a login."""
+"""The Klap page with 700 runs and 3,500 shorts in the database, below a URL path and behind a login."""
 
 from __future__ import annotations
 

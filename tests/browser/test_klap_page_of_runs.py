@@ -1,4 +1,4 @@
-"""The page Klap and the players on a whole Airflow, with what its own tasks have left."""
+"""The Klap page and the players, with runs of a complete Airflow."""
 
 from __future__ import annotations
 

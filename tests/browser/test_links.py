@@ -1,4 +1,4 @@
-"""The buttons of task instances and of cards lead where they say."""
+"""Links of task instances and of cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person picks the shorts."""
+"""A review on Airflow's page for required actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person picks with pictures: while a review waits, the tab is the question."""
+"""A review in the Shorts tab."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FabAuthManager's roles: who sees what of the tab and the page Klap, and who may do what there."""
+"""What the roles of FabAuthManager can see and do in the Shorts tab and on the Klap page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person does on the Shorts tab, and what is paid for it."""
+"""Actions in the Shorts tab, and what they pay."""
 
 from __future__ import annotations
 

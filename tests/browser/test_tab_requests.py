@@ -1,4 +1,4 @@
-"""The tab asks with one request, seldom, and draws what the server has built: on a server with a filled database."""
+"""The requests of the Shorts tab, and what it draws, with a seeded database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was delivered is the team's own: it plays when there is no Klap any more."""
+"""Delivered shorts play when Klap cannot be reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients of the API as others write them, each with a habit of its own, work with the sandbox as with Klap."""
+"""Clients of the API, with the habits of public clients, work with the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One Airflow, one sandbox that makes real clips and one S3, for all the tests here."""
+"""Fixtures of the end-to-end tests: one Airflow, one sandbox that makes real clips, and one S3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A list of videos on a whole Airflow: one run for each, a few at a time, and a second time for nothing."""
+"""A batch on a complete Airflow. A second batch with the same list pays nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caption and reframe on a whole Airflow: one video in, the whole of it out, for a managed user."""
+"""Captioning a whole video on a complete Airflow, for a managed user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main path on a whole Airflow: scheduler, workers, triggerer, DAG processor and API server."""
+"""The main path on a complete Airflow: scheduler, workers, triggerer, Dag processor and API server."""
 
 from __future__ import annotations
 

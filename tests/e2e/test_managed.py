@@ -1,4 +1,4 @@
-"""The main DAG as a managed service runs it: Celery over SQS, one triggerer, and no disk that is shared."""
+"""The main Dag on an Airflow like a managed service: Celery over SQS, one triggerer, no shared disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video in S3 becomes shorts in S3, and a DAG that waits for them is started."""
+"""A video in S3 becomes shorts in S3, and starts a Dag that is scheduled on the asset."""
 
 from __future__ import annotations
 

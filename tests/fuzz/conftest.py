@@ -1,4 +1,4 @@
-"""How hypothesis is to go about it; ``make fuzz`` names the profile ``fuzz`` for thousands of cases."""
+"""Settings of hypothesis. ``make fuzz`` uses the profile ``fuzz`` for thousands of cases."""
 
 from __future__ import annotations
 

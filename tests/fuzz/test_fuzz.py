@@ -1,5 +1,5 @@
 """
-Hostile input, thousands of cases of it: form values, lists, addresses, Klap's answers and headers, storage that fails.
+Thousands of hostile inputs: form values, lists, addresses, responses, headers, and storage that fails.
 
 Each case ends well or with an error of this project's own, says no secret, and sends no POST that it ought not to.
 """

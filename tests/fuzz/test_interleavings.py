@@ -1,4 +1,4 @@
-"""The longer searches of tests/unit/test_interleavings.py: minutes, and a gigabyte of memory."""
+"""Longer searches than tests/unit/test_interleavings.py. They take minutes and a gigabyte of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The longer walks of tests/unit/test_random_walks.py: minutes."""
+"""Longer random walks than tests/unit/test_random_walks.py. They take minutes."""
 
 from __future__ import annotations
 

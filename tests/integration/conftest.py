@@ -1,4 +1,4 @@
-"""What holds for all tests here."""
+"""Fixtures of the integration tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run may send from and deliver to, held to at each task; and what a signed address leaves behind."""
+"""Which addresses a run may read from and deliver to, checked in each task; and that signatures are not stored."""
 
 from __future__ import annotations
 

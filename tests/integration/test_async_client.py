@@ -1,4 +1,4 @@
-"""KlapAsyncClient looks at Klap from the triggerer's event loop: the same answers, and nothing blocks."""
+"""KlapAsyncClient polls from the triggerer's event loop, with the same results as KlapClient, and never blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A list of videos: checked as a whole, one run for each video, and a summary of what became of them."""
+"""A batch: the check of the list, one run per video, and the summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One list request answers all waits for exports of a folder; what it does not answer is polled by its own GET."""
+"""One list request answers all waits for the exports of a folder. Other exports are polled with their own GET."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget: too small a one stops the run before anything is paid, a small one leaves the best exports."""
+"""A budget stops a run before anything is paid, or limits its exports."""
 
 from __future__ import annotations
 

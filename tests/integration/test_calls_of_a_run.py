@@ -1,5 +1,5 @@
 """
-How many calls a run makes, delivery included, at the lengths of Klap's own jobs with a clock that runs faster.
+The number of API calls of a run, with Klap's real durations and a faster clock.
 
 And what the tasks of a short ask of Airflow, beside what Airflow asks by itself: each is a request to its API server.
 """

@@ -1,4 +1,4 @@
-"""The Test button of the connection form tells a good key, a bad key and a wrong host apart."""
+"""The Test button of the connection form reports a valid key, an invalid key and a wrong host."""
 
 from __future__ import annotations
 

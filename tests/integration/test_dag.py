@@ -1,4 +1,4 @@
-"""The DAGs: they parse anywhere, their forms are the models', and a run delivers what it can and names the rest.
+"""The Dags: they parse, their forms match the models, and a run delivers what it can and names the rest.
 
 Run as a script, this file is a fresh Airflow process: it reads the DAG folder with nothing at hand, then runs the DAGs
 against a sandbox, and prints JSON on its last line.

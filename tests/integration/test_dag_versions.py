@@ -1,4 +1,4 @@
-"""A DAG that is parsed again is the same: each difference would be a new version of it, for no reason."""
+"""A Dag that is parsed again is the same, so that Airflow creates no new Dag version."""
 
 from __future__ import annotations
 

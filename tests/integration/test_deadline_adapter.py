@@ -1,4 +1,4 @@
-"""A paid request leaves in time, on a connection of its own, or not at all."""
+"""A paid request is sent before its deadline, on its own connection, or not at all."""
 
 from __future__ import annotations
 

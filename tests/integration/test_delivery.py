@@ -1,4 +1,4 @@
-"""Bytes from Klap to the team's storage: whole or not at all, once, and never with the API key."""
+"""A delivery copies the complete file from Klap to storage, once, and never sends the API key elsewhere."""
 
 from __future__ import annotations
 

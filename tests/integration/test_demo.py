@@ -1,4 +1,4 @@
-"""What the commands of demo/ refuse, say and delete before any Airflow is started, run as a user runs them."""
+"""What the commands of demo/ refuse, print and delete before Airflow starts."""
 
 from __future__ import annotations
 

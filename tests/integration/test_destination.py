@@ -1,4 +1,4 @@
-"""Where shorts go: the run's word, then the connection's, then Airflow's home; never a folder that is one worker's."""
+"""The destination: of the run, of the connection, or in Airflow's home. Never a folder of only one worker."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Each code block of the README and the user's guide works, and each name in it exists.
+Each code block of the README and the guides works, and each name in it exists.
 
 A block of a language that no test here knows fails :func:`test_every_block_is_of_a_kind_that_is_run`.
 """

@@ -1,4 +1,4 @@
-"""The example Dags: each one runs to its end, delivers its shorts, and pays for them once."""
+"""Each example Dag delivers its shorts and pays for them once."""
 
 from __future__ import annotations
 

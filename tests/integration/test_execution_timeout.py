@@ -1,4 +1,4 @@
-"""A task that Airflow's ``execution_timeout`` ends pays once, and leaves no half file."""
+"""A task that ``execution_timeout`` ends pays once, and leaves no partial file."""
 
 from __future__ import annotations
 

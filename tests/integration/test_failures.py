@@ -1,4 +1,4 @@
-"""What a try ends with in Airflow's own task runner: its state, and the reason that it leaves."""
+"""The state of a failed try in Airflow's task runner, and the reason that it leaves."""
 
 from __future__ import annotations
 

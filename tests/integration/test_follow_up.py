@@ -1,4 +1,4 @@
-"""*Export this too*: the server starts the run, which has the video's address, and the browser never has it."""
+"""*Export this too*: the server starts the run, so the browser never has the video's address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GenerateShortsOperator: the whole way in one task, paid once whatever happens, and every missing short named."""
+"""GenerateShortsOperator pays once in all cases, and names every missing short."""
 
 from __future__ import annotations
 

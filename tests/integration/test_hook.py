@@ -1,4 +1,4 @@
-"""KlapHook carries out the calls of the API, and repeats only what costs nothing."""
+"""KlapHook sends the calls of the API, and repeats only those that are safe to repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenLineage learns of a video and of the file that came of it, and that it is not needed."""
+"""The lineage that OpenLineage gets. The package works without OpenLineage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buttons on task instances: right, or absent."""
+"""The links of task instances are correct, or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wait for a task polls the list of its shorts, so that the operator that lists them needs no second start."""
+"""The wait for a task also polls the list of shorts, so that listing them needs no second worker start."""
 
 from __future__ import annotations
 

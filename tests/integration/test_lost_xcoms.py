@@ -1,4 +1,4 @@
-"""XComs that an XCom backend has lost: it returns the path of the file in place of what a task left."""
+"""XComs that an XCom backend has lost: the backend returns the path of the file instead of the value."""
 
 from __future__ import annotations
 

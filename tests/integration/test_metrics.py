@@ -1,4 +1,4 @@
-"""What a StatsD server receives of a run, over real UDP."""
+"""The metrics of a run, as a StatsD server receives them over UDP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notices: Airflow's notifiers tell people about a run, once per event, and never disturb it."""
+"""Notices: notifiers are called once per event, and never fail a run."""
 
 from __future__ import annotations
 

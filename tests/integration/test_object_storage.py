@@ -1,4 +1,4 @@
-"""S3 at both ends: videos that are signed for Klap, shorts that are delivered, and what goes wrong with either."""
+"""Videos and destinations in S3, and their failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submitting, listing and exporting: paid once, and every mistake named before anything is paid."""
+"""Submitting, listing and exporting: paid once, and every mistake is named before anything is paid."""
 
 from __future__ import annotations
 

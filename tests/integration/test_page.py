@@ -1,4 +1,4 @@
-"""What the page Klap is told: runs, shorts and money of the DAGs that a user may read, and nothing of any other."""
+"""The data of the Klap page: runs, shorts and costs of the Dags that the user may read, and of no others."""
 
 from __future__ import annotations
 

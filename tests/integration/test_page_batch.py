@@ -1,4 +1,4 @@
-"""Batches on the page Klap: a batch stands for its videos, whose runs are counted there and nowhere else."""
+"""Batches on the Klap page: a batch is one row, and its runs are counted in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page Klap shows a period: the last 30 days unless one asks for others, with the counts and sums of these days."""
+"""The period of the Klap page, 30 days by default, and its counts and sums."""
 
 from __future__ import annotations
 

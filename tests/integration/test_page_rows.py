@@ -1,4 +1,4 @@
-"""The page Klap with rows of the ledger that are elsewhere, odd, or forged: each hides at most itself."""
+"""Unusual, external or forged ledger rows on the Klap page: each hides at most itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A delivered short is played from the team's storage, by whoever may read the XComs of its DAG, and by nobody else."""
+"""A delivered short is played from the team's storage, for users who may read the XComs of its Dag."""
 
 from __future__ import annotations
 

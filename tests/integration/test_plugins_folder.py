@@ -1,4 +1,4 @@
-"""A copy of the package in a plugins folder gives one plugin, beside those of others, whatever ignore files mean."""
+"""A copy of the package in a plugins folder is one plugin, beside other plugins, with any ignore file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether there is a video at an address is checked before anything is paid: once for single runs and for batches."""
+"""Whether there is a video at an address is checked before anything is paid, for single runs and batches."""
 
 from __future__ import annotations
 

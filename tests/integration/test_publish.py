@@ -1,4 +1,4 @@
-"""The last word of a run: what was delivered, and what is missing and why."""
+"""The end of a run: what was delivered, what is missing, and why."""
 
 from __future__ import annotations
 

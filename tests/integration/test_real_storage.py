@@ -1,4 +1,4 @@
-"""Google's and Azure's storage at both ends, against servers of their protocols: ``make test-storage``."""
+"""Google's and Azure's storage for videos and destinations, with emulators: ``make test-storage``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of the reference and operations pages works."""
+"""The code blocks of the reference and operations pages work."""
 
 from __future__ import annotations
 

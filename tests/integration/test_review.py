@@ -1,4 +1,4 @@
-"""A person picks the shorts that are exported."""
+"""A reviewer selects the shorts to export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tab's one request, asked of a real API server: permissions, ETags, and XComs wherever a backend keeps them."""
+"""The data of the Shorts tab from a real API server: permissions, ETags, and XComs in every backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to addresses that came from outside, over real sockets: where they go, and what they take with them."""
+"""Requests to untrusted addresses, over real sockets: where they go, and what they send."""
 
 from __future__ import annotations
 

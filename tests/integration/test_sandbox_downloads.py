@@ -1,4 +1,4 @@
-"""Finished clips are served like files of a file store: whole, in ranges, without a key."""
+"""The sandbox serves clips like a file storage: whole, in ranges, without a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox misbehaves when told to, and only then."""
+"""The sandbox applies the faults that were requested, and no others."""
 
 from __future__ import annotations
 

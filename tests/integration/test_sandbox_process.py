@@ -1,4 +1,4 @@
-"""The sandbox starts with one command and ends without a trace."""
+"""The sandbox starts with one command and leaves nothing behind."""
 
 from __future__ import annotations
 

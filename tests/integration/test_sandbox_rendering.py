@@ -1,4 +1,4 @@
-"""With rendering on, the sandbox makes real clips of real sources."""
+"""With rendering, the sandbox makes real clips of real sources."""
 
 from __future__ import annotations
 

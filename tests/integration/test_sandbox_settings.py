@@ -1,4 +1,4 @@
-"""Where it is not known how Klap does it, the sandbox can do it either way, and our client goes along with each."""
+"""Where Klap's behavior is unknown, the sandbox supports each variant, and the client works with each."""
 
 from __future__ import annotations
 

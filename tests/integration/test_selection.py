@@ -1,4 +1,4 @@
-"""Which shorts a run goes on with: when the list counts, missing scores, and more than Airflow maps a task over."""
+"""Which shorts a run selects: complete lists, missing scores, and max_map_length."""
 
 from __future__ import annotations
 

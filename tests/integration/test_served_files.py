@@ -1,4 +1,4 @@
-"""Delivered files, read back from whatever storage they are in: in parts, and told apart by what changes with them."""
+"""Reading delivered files from any storage: in parts, and with a version that changes with the content."""
 
 from __future__ import annotations
 

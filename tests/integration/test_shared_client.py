@@ -1,4 +1,4 @@
-"""Thousands of waits are one client: one look-up, one session, one set of limits; and nothing of it stays behind."""
+"""Thousands of waits share one client: one connection lookup, one session, and one set of limits."""
 
 from __future__ import annotations
 

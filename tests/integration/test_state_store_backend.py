@@ -1,4 +1,4 @@
-"""What was paid is remembered, or its loss is noticed, where the values of the state stores are not in the database."""
+"""The ledger with a state store backend: payments are found, or their loss is detected."""
 
 from __future__ import annotations
 

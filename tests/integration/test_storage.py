@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, on a disk and on another kind of storage."""
+"""Files appear only when they are complete, on a disk and in object storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wire of the chaos tests, without which their outages would be none."""
+"""The TCP proxy that the chaos tests use for outages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Shorts tab and the page Klap, as far as Python has a part in them: what the plugin registers and serves."""
+"""What the plugin registers and serves for the Shorts tab and the Klap page."""
 
 from __future__ import annotations
 

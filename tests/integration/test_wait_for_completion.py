@@ -1,4 +1,4 @@
-"""``wait_for_completion``: the operators that pay also wait, as the sensors do, and pay once all the same."""
+"""``wait_for_completion``: the operators that pay also wait, and still pay once."""
 
 from __future__ import annotations
 

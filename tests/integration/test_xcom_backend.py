@@ -1,4 +1,4 @@
-"""Waits and tasks with an XCom backend that is not Airflow's database."""
+"""Waits and tasks with a custom XCom backend."""
 
 from __future__ import annotations
 

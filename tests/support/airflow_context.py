@@ -1,4 +1,4 @@
-"""Airflow's side of a task, without its database: plays a task to its end in whatever mode it waits.
+"""Run a task to its end in any mode, without Airflow's database.
 
 The task instance, its context, state store and XComs are Airflow's own. They talk to a supervisor; that one is
 stood in for by :class:`Supervisor`, which keeps as JSON what Airflow would keep in its database.

@@ -1,4 +1,4 @@
-"""Airflow's API server alone, on a database that a test fills: for what the plugin serves from there."""
+"""An API server with a database that a test fills, for the routes of the plugin."""
 
 from __future__ import annotations
 

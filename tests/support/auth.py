@@ -1,4 +1,4 @@
-"""An auth manager with users that may not see everything, which the simple auth manager does not have."""
+"""An auth manager with users who may not see everything, which the simple auth manager does not have."""
 
 from __future__ import annotations
 

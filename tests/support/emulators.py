@@ -1,4 +1,4 @@
-"""Google's and Azure's storage for tests: servers of their protocols, over real sockets, with credentials that sign."""
+"""Emulators of Google's and Azure's storage, with credentials that can sign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example Dags, and how tests run them: with ``dag.test()``, which runs tasks and triggers in this process."""
+"""Run the example Dags with ``dag.test()``, which runs tasks and triggers in this process."""
 
 from __future__ import annotations
 

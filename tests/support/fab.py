@@ -1,5 +1,5 @@
 """
-Makes users and roles of FabAuthManager; a script, for an Airflow of its own.
+Make users and roles of FabAuthManager: a script for a separate Airflow.
 
 The roles are Flask-AppBuilder's own and what a team makes of them: its Viewer and User see no plugin at all, so each
 has the right to that, too.

@@ -1,5 +1,5 @@
 """
-A search through every order in which the steps of runs can happen that make the same paid request at the same time.
+Search every order of the steps of runs that make the same paid request at the same time.
 
 A step is a read or a write of the ledger, a look at the clock or at Klap's list, or a POST. The search goes through all
 orders of the steps of two and three runs, without faults and with them: a process that dies, a machine that stands

@@ -1,4 +1,4 @@
-"""The rig of the cluster tests: machines that are frozen, killed and disconnected."""
+"""Machines of the cluster tests, which can be frozen, killed and disconnected."""
 
 from __future__ import annotations
 

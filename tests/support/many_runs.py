@@ -1,4 +1,4 @@
-"""What many runs would have left in Airflow's database, for :mod:`tests.support.seed`."""
+"""The rows that many runs leave in Airflow's database, for :mod:`tests.support.seed`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Tests use this machine's loopback interface only.
+Restrict tests to the loopback interface of this machine.
 
 Importing this module guards this process and all Python processes that it starts, see ``loopback_only/``. The fixture
 :func:`loopback_only` fails the tests that reach for more.

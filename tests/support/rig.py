@@ -1,4 +1,4 @@
-"""The rig of the chaos tests: an Airflow, a sandbox, and a tally of faults and paid requests."""
+"""The environment of the chaos tests: an Airflow, a sandbox, and a count of faults and paid requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a version stores of a run, for the version after it.
+"""Record what this version stores for a run, for the upgrade test of the next version.
 
 ``python -m pytest -n0 tests/support/upgrade.py`` records what the current version stores, into
 ``tests/data/upgrade/<version>/``. ``tests/integration/test_upgrade.py`` resumes from the files of each version.

@@ -1,4 +1,4 @@
-"""Distribute tests to processes: those of a module, and those that share an Airflow, run in one process."""
+"""Distribute tests to processes: the tests of a module, or of modules that share an Airflow, run in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Example Dags with the real Klap. ``make test-system`` runs them, and says first what they cost."""
+"""Example Dags with the real Klap. ``make test-system`` runs them, and prints the price first."""
 
 from __future__ import annotations
 

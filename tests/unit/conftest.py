@@ -1,4 +1,4 @@
-"""How properties are tried: the same examples in every run, however slow the machine is."""
+"""Settings of hypothesis: the same examples in every run, without a time limit per example."""
 
 from __future__ import annotations
 

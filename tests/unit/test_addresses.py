@@ -1,4 +1,4 @@
-"""Which addresses make sense, as far as their text tells."""
+"""Which addresses are valid, judging by their text."""
 
 from __future__ import annotations
 

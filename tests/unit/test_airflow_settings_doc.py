@@ -1,4 +1,4 @@
-"""The docs name settings that Airflow has, and call no setting tested that is not."""
+"""The docs name only settings that Airflow has, and mark only tested settings as tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which places a run may name, whatever way they are written."""
+"""Which lists, videos, destinations and connections a run may name, in any spelling."""
 
 from __future__ import annotations
 

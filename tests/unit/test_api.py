@@ -1,4 +1,4 @@
-"""Each call of the API as described once, and what its answer means."""
+"""Each call of the API, and what its response means."""
 
 from __future__ import annotations
 

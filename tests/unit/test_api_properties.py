@@ -1,4 +1,4 @@
-"""Whatever comes over the wire is a result or an error of ours."""
+"""Any HTTP response becomes a result or a KlapError."""
 
 from __future__ import annotations
 

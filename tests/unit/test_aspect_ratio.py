@@ -1,4 +1,4 @@
-"""Shapes of clips."""
+"""The size of a video by its aspect ratio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ``Range`` asks for."""
+"""Parsing of the header ``Range``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster is started with is what deploy/ has Docker Compose set."""
+"""A cluster has the environment that deploy/ sets in Docker Compose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a connection of type klap says, and what it must not let out."""
+"""The fields of a connection of type klap, and that secrets are not shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run costs is reckoned to the cent."""
+"""The cost of a run is calculated to the cent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Dag file may give to the functions that make the shipped Dags."""
+"""The arguments of the Dag factories."""
 
 from __future__ import annotations
 

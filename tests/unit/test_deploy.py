@@ -1,4 +1,4 @@
-"""What deploy/ has fits what it is laid over: Airflow's image, its compose file, its Helm chart and its settings."""
+"""The files in deploy/ match Airflow's image, Compose file, Helm chart and settings."""
 
 from __future__ import annotations
 

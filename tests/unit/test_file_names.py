@@ -1,4 +1,4 @@
-"""File names of shorts: safe everywhere, and one per export."""
+"""File names of shorts are safe in every storage, and unique per export."""
 
 from __future__ import annotations
 

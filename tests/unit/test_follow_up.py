@@ -1,4 +1,4 @@
-"""Follow-up runs: what they are asked for, and what they are called."""
+"""Follow-up runs: their conf and their names."""
 
 from __future__ import annotations
 

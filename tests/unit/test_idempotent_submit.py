@@ -1,4 +1,4 @@
-"""A paid POST goes out once, whatever happens before, during and after it."""
+"""A paid POST is sent once, whatever happens before, during and after it."""
 
 from __future__ import annotations
 

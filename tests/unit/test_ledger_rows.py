@@ -1,4 +1,4 @@
-"""What the page reads of the ledger: the days of a period, up to a maximum, however many other rows there are."""
+"""Reading the ledger for the Klap page: the days of a period, up to a maximum number of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watcher of the event loop finds what blocks it, and lets pass what does not."""
+"""The detection of a blocked event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No test gets further than this machine, and one that tries fails, whatever became of the attempt."""
+"""A test that tries to reach another machine fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call counts under its own name."""
+"""Every call has its own metric name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an MP4 is whole is told from its boxes, in whatever pieces its bytes come."""
+"""Whether an MP4 file is complete follows from its boxes, however its bytes are split."""
 
 from __future__ import annotations
 

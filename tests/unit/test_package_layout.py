@@ -1,4 +1,4 @@
-"""The packages of klap_provider: loaded one by one, and with one door to Airflow's inside."""
+"""The packages of klap_provider can be imported alone, and only airflow_internals uses Airflow's private API."""
 
 from __future__ import annotations
 

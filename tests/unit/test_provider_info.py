@@ -1,4 +1,4 @@
-"""What the provider tells Airflow is valid, and true."""
+"""The provider info is valid and correct."""
 
 from __future__ import annotations
 

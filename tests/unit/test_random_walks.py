@@ -1,4 +1,4 @@
-"""Requests are paid for once, and every run ends, on random walks with faults. ``make fuzz`` walks further."""
+"""On random walks with faults, requests are paid once and every run ends. ``make fuzz`` has longer walks."""
 
 from __future__ import annotations
 

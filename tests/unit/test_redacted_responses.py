@@ -1,4 +1,4 @@
-"""What of an answer is left when the key is taken out of it."""
+"""Responses without the secrets that they repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be written down of an address."""
+"""How an address is shown without its secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests are strict and name every mistake; answers are lenient."""
+"""Requests are validated strictly, responses leniently."""
 
 from __future__ import annotations
 

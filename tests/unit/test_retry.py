@@ -1,4 +1,4 @@
-"""Which failed request may be sent again, and when."""
+"""Which failed requests are sent again, and when."""
 
 from __future__ import annotations
 

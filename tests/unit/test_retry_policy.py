@@ -1,4 +1,4 @@
-"""Airflow's own retries, with our judgement."""
+"""Which errors Airflow retries, and when."""
 
 from __future__ import annotations
 

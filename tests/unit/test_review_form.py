@@ -1,4 +1,4 @@
-"""What a person is asked about the shorts, and what the answer means."""
+"""The form of a review, and what its answer means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tab shows of a run, by what Airflow has of it."""
+"""What the Shorts tab shows of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of Airflow's database for one run costs the same however many other runs there are."""
+"""The queries for one run cost the same, however many other runs exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers of a cluster: describing one needs no program on the machine, starting one does."""
+"""The servers of a cluster need their programs only when they start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was paid, by day and DAG, and against budgets."""
+"""Payments by day and Dag, compared with budgets."""
 
 from __future__ import annotations
 

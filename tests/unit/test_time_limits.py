@@ -1,4 +1,4 @@
-"""Every test has a time limit, and only what ran out of time is tried again, in the suites that are allowed to."""
+"""Every test has a time limit, and only tests that exceeded it are retried, in suites that allow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Shorts tab's modules have tests of their own, in JavaScript."""
+"""Run the JavaScript tests of the UI's modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of videos as people paste them: what is a video, what is one and the same, and what an error repeats."""
+"""Addresses of videos: which are valid, which are the same video, and what errors show of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of videos: what is in them, which entries are one video, and what the run of a video is called."""
+"""Lists of videos: their entries, duplicates, and the run ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""xcoms.py says all that tasks leave, and the tab reads nothing else."""
+"""xcoms.py lists all XComs of the tasks, and the tab reads no others."""
 
 from __future__ import annotations
 

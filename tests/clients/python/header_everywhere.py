@@ -1,4 +1,4 @@
-"""A session that names its managed user on every call, and finds its exports again in the list of all of them."""
+"""A client with one session, which names its managed user in every request and searches the list of all exports."""
 
 import os
 import time

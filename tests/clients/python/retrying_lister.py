@@ -1,4 +1,4 @@
-"""Nothing but the standard library. Reads the list again and again, because it may be empty just after "ready"."""
+"""A client that needs only the standard library. It reads the list of shorts until the list is not empty."""
 
 import json
 import os

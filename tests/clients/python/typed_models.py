@@ -1,4 +1,4 @@
-"""Reads every answer into models made from Klap's object formats, and trusts in them."""
+"""A client that parses every response into models of Klap's object formats."""
 
 import os
 import time

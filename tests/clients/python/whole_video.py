@@ -1,4 +1,4 @@
-"""Captions a whole video over one connection that is kept open, without a content type."""
+"""A client that captions a whole video over one connection, without a content type."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Waits for a status word that Klap does not have, and gives up in the end."""
+"""A client that waits for a status that Klap does not have, and gives up."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""One Airflow to kill, one sandbox to spoil, and the report of what was done to them."""
+"""Fixtures of the chaos tests: one Airflow, one sandbox, and the report."""
 
 from __future__ import annotations
 

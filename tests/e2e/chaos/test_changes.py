@@ -1,4 +1,4 @@
-"""What changes between one look and the next: the list, the run, the deploy, the time, and who else asks."""
+"""Changes between a run and its clear: the list, the run, the deployment, the time, and other runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The triggerer, the scheduler and the API server killed while a run is under way, and started again."""
+"""The triggerer, the scheduler and the API server are killed during a run, and started again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of demo/ with a whole Airflow, stopped and killed as users do."""
+"""The commands of demo/ with a complete Airflow, stopped and killed as users do it."""
 
 from __future__ import annotations
 

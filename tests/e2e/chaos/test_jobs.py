@@ -1,4 +1,4 @@
-"""Tasks and exports that fail at Klap, get stuck, or are in a state that nobody knows."""
+"""Tasks and exports that fail at Klap, hang, or have an unknown status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network between Airflow and Klap: refusing connections, or leading to nobody who answers."""
+"""Network failures between Airflow and Klap: refused connections, and no response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Klap answers when it has a bad day."""
+"""Unexpected responses of Klap."""
 
 from __future__ import annotations
 

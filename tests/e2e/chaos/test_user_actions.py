@@ -1,4 +1,4 @@
-"""What people do to a run in Airflow's UI."""
+"""Actions of users on a run in Airflow's UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers killed where it hurts: around a paid POST, and in the middle of a download."""
+"""Workers are killed around a paid POST and during a download."""
 
 from __future__ import annotations
 

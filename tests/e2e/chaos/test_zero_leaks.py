@@ -1,4 +1,4 @@
-"""The API key, looked for in all that the chaos tests left behind: named so that it runs after them."""
+"""The API key is in nothing that the chaos tests wrote. By its name, this module runs last."""
 
 from __future__ import annotations
 

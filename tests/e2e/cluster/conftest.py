@@ -1,4 +1,4 @@
-"""One cluster for all the tests here, one sandbox, one S3, and the lines between them to cut."""
+"""Fixtures of the cluster tests: one cluster, one sandbox, one S3, and proxies between them."""
 
 from __future__ import annotations
 

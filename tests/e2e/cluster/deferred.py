@@ -1,5 +1,5 @@
 """
-Put all tasks of a run to where a worker that defers leaves them: each with a trigger of its own.
+Defer all tasks of a run, as a worker does: each with its own trigger.
 
 Run with the Airflow of the cluster, to which 200 worker starts would be minutes.
 """

@@ -1,4 +1,4 @@
-"""One of two of something dies, what they all share restarts, and everything is restarted one by one."""
+"""One of two components dies, a shared server restarts, or all components are restarted one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that is frozen around a paid POST, for so long that another takes over, and then let go."""
+"""A worker is frozen around a paid POST until another worker takes over, and then continues."""
 
 from __future__ import annotations
 

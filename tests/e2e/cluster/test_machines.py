@@ -1,4 +1,4 @@
-"""A machine dies with all that runs on it, and one that reaches only half of the world."""
+"""A machine dies, or loses Klap or the API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DAGs on several machines that share no disk."""
+"""The Dags on several machines that share no disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflows that are configured as nobody configures them here, each with many settings at once."""
+"""Airflows with unusual configurations, each with many settings at once."""
 
 from __future__ import annotations
 

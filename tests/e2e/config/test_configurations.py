@@ -1,4 +1,4 @@
-"""What is promised holds in an Airflow that is configured in other ways than the one of this project."""
+"""The promises hold in Airflows with other configurations."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Refuse every connection and look-up that leaves this machine, and record it.
+Refuse and record every connection and lookup that leaves this machine.
 
 Python imports this module at start in each process that the tests start, because :mod:`tests.support.network` puts
 its folder on ``PYTHONPATH``. A refused call fails as it does on a machine without a network. The record makes the

@@ -1,4 +1,4 @@
-"""The shipped airflow DAG under another id, with retries that do not keep a test waiting, and waits as a test wants."""
+"""The shipped Dag with another id, short retry delays, and settings for each test."""
 
 from __future__ import annotations
 

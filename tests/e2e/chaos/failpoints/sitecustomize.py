@@ -1,5 +1,5 @@
 """
-Kills or freezes a worker at a chosen moment; on the path of the chaos tests' Airflow alone.
+Kill or freeze a worker at a chosen moment. Only the Airflow of the chaos tests imports it.
 
 A moment is armed by a file ``<kind>.<moment>`` in the folder that ``KLAP_FAILPOINTS`` names, and goes off once. If the
 file says ``freeze``, the process is stopped, and ``<kind>.<moment>.frozen`` says on which machine; else it is killed.

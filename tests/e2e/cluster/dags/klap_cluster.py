@@ -1,4 +1,4 @@
-"""The DAG of the chaos tests, batches of it that look often, and waits for many tasks of Klap."""
+"""The Dag of the chaos tests, batches with a short poll interval, and waits for many tasks of Klap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the configured Airflows load by name: a secrets backend and a host name. Imported by Airflow, not by tests."""
+"""A secrets backend and a host name for the configured Airflows. Airflow imports it by name, the tests do not."""
 
 from __future__ import annotations
 

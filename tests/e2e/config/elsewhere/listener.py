@@ -1,4 +1,4 @@
-"""A plugin of others that listens: it notes which tasks have succeeded."""
+"""A third-party plugin with a listener that records which tasks succeeded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster policy, as an administrator may have one for all DAGs."""
+"""A cluster policy for all Dags."""
 
 from __future__ import annotations
 
