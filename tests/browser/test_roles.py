@@ -107,9 +107,7 @@ def test_an_admin_sees_both_dags(page: Page, roles: Roles) -> None:
         expect(page.get_by_role("table", name="By Dag").get_by_text(dag_id, exact=True)).to_be_visible()
 
 
-def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_no_video(
-    page: Page, roles: Roles
-) -> None:
+def test_a_role_without_access_to_a_dag_sees_nothing_of_it(page: Page, roles: Roles) -> None:
     enter(page, roles.address, "tom")
     for view, seen in (("videos", "Permitted"), ("shorts", "prices are estimated"), ("cost", ONE_DAG)):
         page.goto(roles.page(view))
@@ -119,9 +117,7 @@ def test_of_a_dag_that_a_role_may_not_read_there_is_no_run_no_short_no_cost_and_
     assert page.request.get(roles.video(VIDEO_DAG_ID, roles.captioned, "any")).status == 403
 
 
-def test_who_may_not_read_xcoms_sees_neither_shorts_nor_runs_nor_cost_and_plays_nothing(
-    page: Page, roles: Roles
-) -> None:
+def test_a_role_that_cannot_read_xcoms_sees_no_runs_shorts_costs_or_videos(page: Page, roles: Roles) -> None:
     enter(page, roles.address, "wim")
     page.goto(roles.page())
     expect(page.get_by_text("You need the permission to read XComs of a Klap Dag")).to_be_visible()

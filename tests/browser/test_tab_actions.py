@@ -240,7 +240,7 @@ def test_a_whole_video_is_exported_again_too(
     assert paid(acts, before) == ["export"]
 
 
-def test_who_may_not_is_told_which_permission_it_takes_and_below_a_path_who_may_can(
+def test_a_button_names_the_missing_permission(
     page: Page, stage: Stage, below_a_path: str, acts: Sandbox, finished: str, complaints: list[str]
 ) -> None:
     enter(page, below_a_path, EDITOR)

@@ -254,7 +254,7 @@ def test_form_values(
 
 @fuzz
 @given(bodies=st.lists(bodies, min_size=1, max_size=4), code=codes, found=headers)
-def test_answers_to_a_task_that_pays(
+def test_responses_to_a_task_that_pays(
     play: Callable[..., Exception | None], bodies: list[bytes], code: int, found: dict[str, str]
 ) -> None:
     queue = [*bodies]
@@ -272,7 +272,7 @@ def test_the_strange_klap_is_sent_what_costs_money(play: Callable[..., Exception
 
 @fuzz
 @given(src_url=signed | words, name=words, more=documents, code=codes)
-def test_answers_to_a_delivery(
+def test_responses_to_a_delivery(
     play: Callable[..., Exception | None], tmp_path: Path, src_url: str, name: str, more: Any, code: int
 ) -> None:
     answers = iter([{"id": "e1", "status": "ready", "src_url": src_url}, {"id": "p1", "name": name, "error": more}])
@@ -302,7 +302,9 @@ CALLS: list[calls.Call[Any]] = [
 
 @light
 @given(call=st.sampled_from(CALLS), body=bodies, code=codes, found=headers, key=words.filter(lambda key: len(key) > 7))
-def test_any_answer_to_any_call(call: calls.Call[Any], body: bytes, code: int, found: dict[str, str], key: str) -> None:
+def test_any_response_to_any_call(
+    call: calls.Call[Any], body: bytes, code: int, found: dict[str, str], key: str
+) -> None:
     said: list[str]
     try:
         answer = response_parser.parse_response(
@@ -396,7 +398,7 @@ def spellings(address: IPv4Address) -> list[str]:
 
 @light
 @given(host=private.map(spellings).flatmap(st.sampled_from), scheme=st.sampled_from(["http", "https"]))
-def test_no_spelling_of_a_private_address_is_asked(monkeypatch: pytest.MonkeyPatch, host: str, scheme: str) -> None:
+def test_no_spelling_of_a_private_address_is_requested(monkeypatch: pytest.MonkeyPatch, host: str, scheme: str) -> None:
     def connect(*_: Any, **__: Any) -> None:
         raise AssertionError(f"{host} was connected to")
 
@@ -408,7 +410,7 @@ def test_no_spelling_of_a_private_address_is_asked(monkeypatch: pytest.MonkeyPat
 
 @light
 @given(url=signed, before=texts, after=texts)
-def test_no_address_says_its_secret(url: str, before: str, after: str) -> None:
+def test_no_error_shows_the_secret_of_an_address(url: str, before: str, after: str) -> None:
     assert SIGNATURE not in shown(url)
     said = without_secrets(f"{before} {url!r} {after}")
     assert SIGNATURE not in said
@@ -425,7 +427,7 @@ def test_no_address_says_its_secret(url: str, before: str, after: str) -> None:
     ).map("".join),
     whole=st.booleans(),
 )
-def test_no_path_leads_out_of_where_a_run_may_go(tmp_path: Path, address: str, whole: bool) -> None:
+def test_no_path_leads_outside_of_the_allowlist(tmp_path: Path, address: str, whole: bool) -> None:
     from klap_provider.files.storage import folder_at
 
     media = tmp_path / "media"

@@ -49,7 +49,7 @@ def play(airflow: Airflow) -> Callable[..., Played]:
 
 @pytest.mark.parametrize("kind", [SubmitShortsOperator, SubmitVideoOperator])
 @pytest.mark.parametrize("place", ["elsewhere", "media-private", "media/../elsewhere", "media/link"])
-def test_nothing_is_sent_or_made_for_a_run_that_names_another_place(
+def test_nothing_is_sent_or_created_for_an_address_that_is_not_allowed(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path, kind: type[Any], place: str
 ) -> None:
     (tmp_path / "media").mkdir()
@@ -65,7 +65,7 @@ def test_nothing_is_sent_or_made_for_a_run_that_names_another_place(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_what_may_be_named_is_sent_and_so_is_what_the_dag_file_says(
+def test_allowed_addresses_and_those_of_the_dag_file_are_sent(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path
 ) -> None:
     allowed = {"allowed_destinations": [str(tmp_path)], "allowed_sources": ["https://example.com"]}
@@ -75,7 +75,7 @@ def test_what_may_be_named_is_sent_and_so_is_what_the_dag_file_says(
     assert (tmp_path / "b").is_dir()
 
 
-def test_of_this_machine_a_run_may_name_one_folder_unless_somebody_says_more(
+def test_by_default_a_run_may_name_one_folder_of_this_machine(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", raising=False)
@@ -86,7 +86,7 @@ def test_of_this_machine_a_run_may_name_one_folder_unless_somebody_says_more(
     assert play(SubmitShortsOperator, {"destination": str(tmp_path)}).run()["paid"] == 1
 
 
-def test_the_place_is_looked_at_again_where_it_is_written_to(
+def test_the_destination_is_checked_again_where_it_is_written(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path
 ) -> None:
     ids = {"export_id": "e", "project_id": "p", "allowed_destinations": [f"{tmp_path}/media"]}
@@ -99,7 +99,7 @@ def test_the_place_is_looked_at_again_where_it_is_written_to(
     assert klap.requests() == []
 
 
-def test_what_a_mapped_task_is_given_is_not_the_dag_files_own_word(tmp_path: Path) -> None:
+def test_arguments_of_mapped_tasks_need_an_allowlist(tmp_path: Path) -> None:
     with DAG("mapped", schedule=None):
         mapped = SubmitShortsOperator.partial(task_id="submit").expand_kwargs(
             [{"source_video_url": TALK, "destination": str(tmp_path)}]
@@ -111,7 +111,7 @@ def test_what_a_mapped_task_is_given_is_not_the_dag_files_own_word(tmp_path: Pat
 
 
 @pytest.mark.parametrize("factory", [klap_generate_shorts, klap_caption_video])
-def test_a_dag_allows_what_its_file_says_and_its_own_defaults(factory: Callable[..., DAG]) -> None:
+def test_values_and_defaults_in_the_dag_file_are_allowed(factory: Callable[..., DAG]) -> None:
     places: dict[str, Any] = {"destination": "s3://aws_default@media/shorts", "source_video_url": TALK}
     dag = factory(form=places, allowed_sources=["https://media.example.com"])
     assert dag.get_task("submit").allowed_sources == ["https://media.example.com", TALK]
@@ -137,7 +137,7 @@ def test_a_batch_allows_what_its_file_says() -> None:
     assert allowed == (["s3://lists", "/data/list.csv"], ["s3://media"], ["s3://out"])
 
 
-def test_a_signed_address_is_masked_before_airflow_stores_what_a_task_was_given(
+def test_a_signed_address_is_masked_before_airflow_stores_arguments(
     klap: Sandbox, play: Callable[..., Played], airflow: Airflow, supervisor: Supervisor
 ) -> None:
     play(SubmitShortsOperator, {"source_video_url": SIGNED}, destination=None).run()
@@ -152,7 +152,7 @@ def test_a_signed_address_is_masked_before_airflow_stores_what_a_task_was_given(
     assert SIGNED.partition("?")[2] in supervisor.masked
 
 
-def test_a_signed_address_is_in_nothing_that_a_run_leaves(
+def test_a_signed_address_is_in_nothing_that_a_run_stores(
     klap: Sandbox,
     play: Callable[..., Played],
     airflow: Airflow,

@@ -171,7 +171,7 @@ async def test_an_unreachable_host_is_named_with_those_that_klap_has(
         assert part in str(failed.value)
 
 
-async def test_key_and_managed_user_are_sent_and_nothing_of_the_extra(connect: Callable[..., None]) -> None:
+async def test_only_the_key_and_the_managed_user_are_sent_to_klap(connect: Callable[..., None]) -> None:
     with Listener() as server:
         connect(server.url, on_behalf_of="user-1", Authorization="Bearer evil", headers={"X-Evil": "1"})
         await look(calls.list_exports(folder_id="a&b=c"))

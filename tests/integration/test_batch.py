@@ -251,7 +251,7 @@ url,limit = s3cr3t
 @pytest.mark.parametrize(
     "text", [CONFIGURATION, CONFIGURATION.replace("[database]", "url,name,limit"), "s3cr3t\x00,\n"]
 )
-def test_a_file_that_is_no_list_is_not_repeated_in_any_error(
+def test_no_error_repeats_a_file_that_is_not_a_list(
     read: Callable[..., Played], supervisor: Supervisor, tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
@@ -278,7 +278,7 @@ def test_a_file_that_is_no_list_is_not_repeated_in_any_error(
         ("min_duration", "s3cr3t"),
     ],
 )
-def test_a_cell_of_a_file_is_not_repeated_either(
+def test_no_error_repeats_a_cell_of_a_file(
     read: Callable[..., Played], supervisor: Supervisor, tmp_path: Path, column: str, cell: str
 ) -> None:
     (tmp_path / "videos.csv").write_text(f"url,{column}\n{TALK},{cell}\n")
@@ -289,7 +289,7 @@ def test_a_cell_of_a_file_is_not_repeated_either(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/s3cr3t", "https://s3cr3t.internal/a", "s3://s3cr3t", "s3cr3t"])
-def test_an_address_of_a_file_that_cannot_be_is_not_repeated_either(
+def test_no_error_repeats_an_invalid_address_of_a_file(
     read: Callable[..., Played], connect: Callable[..., None], tmp_path: Path, url: str
 ) -> None:
     connect("https://api.klap.app/v2")
@@ -302,7 +302,7 @@ def test_an_address_of_a_file_that_cannot_be_is_not_repeated_either(
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "file:///etc/passwd", "//etc/passwd", "/etc/../etc/passwd", "s3://x/y"]
 )
-def test_a_run_reads_lists_where_lists_are_and_nowhere_else(
+def test_a_run_reads_lists_only_where_the_allowlist_permits(
     airflow: Airflow, klap: Sandbox, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIST_PATH", path)
@@ -319,7 +319,7 @@ def test_a_run_reads_lists_where_lists_are_and_nowhere_else(
             task(list_path="{{ var.value.list }}").run()
 
 
-def test_a_run_sends_and_delivers_where_it_may_also_in_a_batch(read: Callable[..., Played], tmp_path: Path) -> None:
+def test_each_row_of_a_batch_is_checked_against_the_allowlists(read: Callable[..., Played], tmp_path: Path) -> None:
     (tmp_path / "videos.csv").write_text(f"url,destination\n{TALK},s3://other\n{TALK}?2,\ns3://a@b/c.mp4,\n")
     allowed = {"allowed_sources": ["https://talks.invalid"], "allowed_destinations": ["s3://media"]}
     with pytest.raises(KlapInputError) as failure:

@@ -892,7 +892,7 @@ def test_a_server_that_falls_silent_is_given_up_after_the_read_timeout(
 
 
 @pytest.mark.parametrize("hops", [0, 1, 3])
-def test_up_to_three_redirects_are_followed_and_the_key_stays_here(
+def test_up_to_three_redirects_are_followed_without_the_key(
     deliver: Callable[..., Played],
     moved: Callable[[str], None],
     elsewhere: str,
@@ -911,7 +911,7 @@ def test_up_to_three_redirects_are_followed_and_the_key_stays_here(
     assert {headers["accept-encoding"] for _, headers in Elsewhere.seen} == {"identity"}, "what is hashed is the file"
 
 
-def test_klap_redirecting_to_another_server_takes_no_key_there(
+def test_a_redirect_of_klap_to_another_server_gets_no_key(
     klap: Sandbox, deliver: Callable[..., Played], elsewhere: str
 ) -> None:
     klap.fault("GET", RENDER, "redirect", location=f"{elsewhere}/hops/0")
@@ -933,7 +933,7 @@ def test_a_fourth_redirect_is_not_followed(
 
 @pytest.mark.parametrize("address", ["http://files.example.com/a.mp4?signature=s3cret", "ftp://127.0.0.1/a.mp4"])
 @pytest.mark.parametrize("redirected", [False, True])
-def test_what_is_not_https_is_not_fetched_and_its_signature_not_told(
+def test_an_address_without_https_is_not_fetched_or_shown(
     deliver: Callable[..., Played],
     moved: Callable[[str], None],
     elsewhere: str,

@@ -428,7 +428,7 @@ def test_an_unreachable_host_is_named_with_those_that_klap_has(closed_url: str, 
     assert failed.value.refused
 
 
-def test_key_and_managed_user_are_sent_and_nothing_of_the_extra(connect: Callable[..., None]) -> None:
+def test_only_the_key_and_the_managed_user_are_sent_to_klap(connect: Callable[..., None]) -> None:
     extra = {"X-Evil": "1", "Authorization": "Bearer evil", "headers": {"X-Evil": "1"}, "proxies": {"http": "evil:1"}}
     with Listener() as server:
         connect(server.url, on_behalf_of="user-1", **extra)

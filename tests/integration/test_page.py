@@ -139,7 +139,7 @@ def test_without_a_login_nothing_is_told(server: ApiServer, what: str) -> None:
     assert requests.get(f"{server.url}/klap/api/{what}", timeout=30).status_code == 401
 
 
-def test_what_a_user_may_not_read_is_nowhere(server: ApiServer) -> None:
+def test_the_page_shows_nothing_that_the_user_may_not_read(server: ApiServer) -> None:
     answers = [
         get(server, "videos"),
         get(server, "shorts"),

@@ -103,7 +103,7 @@ def test_what_a_state_store_backend_keeps_is_shown_like_any_other_row(server: Ap
     assert (run["shorts"], run["best"], run["cost"]) == (2, 50, 0.98)
 
 
-def test_a_forged_row_neither_attributes_nor_reveals_what_a_user_may_not_see(server: ApiServer) -> None:
+def test_a_forged_row_reveals_nothing_that_the_user_may_not_see(server: ApiServer) -> None:
     paid_for = {each["run_id"]: each for each in get(server, "payments", dag_id=OTHER)["payments"]}
     assert (paid_for["r2"]["dag_id"], paid_for["r2"]["cost"]) == (OTHER, 3), "it is its writer's"
     everything = str([get(server, page.partition("?")[0], since="2026-11-01") for page in PAGES])

@@ -232,7 +232,7 @@ def test_a_browser_that_has_it_is_told_so_and_goes_on_only_while_it_is_the_same(
     assert place.get(kept, headers={"If-Range": '"another"', "Range": "bytes=0-3"}).status_code == 200
 
 
-def test_the_texts_beside_a_video_are_no_link_to_elsewhere(place: Place) -> None:
+def test_the_sidecar_of_a_video_cannot_be_a_link_to_another_file(place: Place) -> None:
     place.server.seed(rows=[row("beside", f"file://{place.folder}/beside.mp4")])
     assert place.get("beside").status_code == 200
     answer = place.get("beside", "texts")
@@ -293,7 +293,7 @@ def test_a_connection_that_is_not_there_is_named_without_a_secret(place: Place) 
 
 
 @pytest.mark.parametrize("name", [*TRAPS])
-def test_a_row_of_a_hostile_dag_leads_to_nothing_that_the_server_is_not_configured_for(place: Place, name: str) -> None:
+def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(place: Place, name: str) -> None:
     for what in ("video", "texts"):
         answer = place.get(name, what)
         if what == "texts" and answer.status_code == 200:  # where only the video is one that is not sent
@@ -310,7 +310,7 @@ def test_an_odd_row_is_no_file(place: Place, name: str) -> None:
     assert place.get(name).status_code == place.get(name, "texts").status_code == 404
 
 
-def test_where_the_server_names_no_destinations_it_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_allowed_destinations_sends_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", raising=False)
     for address in ("file:///opt/airflow/klap_shorts/a.mp4", "s3://media@media/shorts/a.mp4"):
         assert not is_served(address)
@@ -323,7 +323,7 @@ def test_where_the_server_names_no_destinations_it_serves_nothing(monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["by-hand", "by-another-task", "by-no-task", "another-short"])
-def test_a_row_leads_to_a_file_only_if_the_task_that_delivers_that_short_wrote_it(place: Place, name: str) -> None:
+def test_a_file_is_sent_only_if_the_delivering_task_wrote_its_row(place: Place, name: str) -> None:
     assert place.get("by-the-second").status_code == 200
     for what in ("video", "texts"):
         assert place.get(name, what).status_code == 404

@@ -44,7 +44,9 @@ def submit(operator: type[KlapVideoOperator], url: str, **fields: Any) -> Callab
         (503, None),
     ],
 )
-def test_only_what_is_certain_counts(sandbox: Sandbox, status: int, reason: str | None) -> None:
+def test_an_address_is_refused_only_if_it_certainly_has_no_video(
+    sandbox: Sandbox, status: int, reason: str | None
+) -> None:
     sandbox.fault("GET", "/sample.mp4", "status", code=status)
     assert problems({sandbox.sample: True}).get(sandbox.sample) == reason
 

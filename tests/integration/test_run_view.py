@@ -230,18 +230,18 @@ def test_a_request_in_doubt_says_which_version_of_its_row_it_was_built_from(serv
 @pytest.mark.parametrize(
     ("entry", "is_shown"), [(OF_ANOTHER_DAG, False), (OF_ANOTHER_RUN, False), ("unknown", False), (SHARED, True)]
 )
-def test_a_run_cannot_have_another_ones_request_resolved(server: ApiServer, entry: str, is_shown: bool) -> None:
+def test_a_run_cannot_resolve_the_request_of_another_run(server: ApiServer, entry: str, is_shown: bool) -> None:
     stage = view(server, run_id=entry)["details"]["stage"]
     assert (stage["in_doubt"] is not None, stage["error"]) == (is_shown, "…")
 
 
-def test_an_export_is_ordered_again_only_by_the_dag_that_paid_for_it(server: ApiServer) -> None:
+def test_only_the_dag_that_paid_can_export_again(server: ApiServer) -> None:
     [more] = [each for each in view(server)["follow_ups"] if each["run_id"].endswith("__1")]
     assert more["details"]["shorts"][0]["export"]["entry"] == EXPORT, "runs share the exports of a short"
     assert view(server, dag_id="third")["details"]["shorts"][0]["export"]["entry"] is None
 
 
-def test_who_may_not_read_the_runs_of_a_dag_sees_nothing_of_their_conf(server: ApiServer) -> None:
+def test_a_user_who_cannot_read_runs_sees_nothing_of_their_conf(server: ApiServer) -> None:
     where = {"dag_id": SETTINGS_HIDDEN, "run_id": RUN}
     found = view(server, **where)
     assert (found["details"]["name"], found["details"]["source"], found["watermark"]["src_url"]) == (None, None, None)
@@ -258,7 +258,7 @@ def test_who_may_not_read_the_runs_of_a_dag_sees_nothing_of_their_conf(server: A
     assert view(server, user=ADMIN, **where)["details"]["name"] == "Town hall"
 
 
-def test_who_may_not_read_the_runs_of_a_dag_cannot_take_over_their_conf(server: ApiServer) -> None:
+def test_a_user_who_cannot_read_runs_cannot_reuse_their_conf(server: ApiServer) -> None:
     address = f"{server.url}/klap/api/dags/{SETTINGS_HIDDEN}/runs/{RUN}/exports"
     answer = requests.post(address, json={"project_ids": ["b"]}, headers=server.token(USER), timeout=30)
     assert (answer.status_code, "permission to read Dag runs" in answer.text) == (403, True)

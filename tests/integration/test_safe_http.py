@@ -59,14 +59,16 @@ LOCAL = ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "localhost."
 
 
 @pytest.mark.parametrize("host", [*LOCAL, "169.254.169.254", "100.64.0.1", "010.0.0.1", "[64:ff9b::7f00:1]"])
-def test_a_host_of_this_network_is_not_asked(inside: int, host: str) -> None:
+def test_a_private_host_is_not_requested(inside: int, host: str) -> None:
     with pytest.raises(RefusedAddressError, match="private network"):
         safe_request("GET", f"http://{host}:{inside}/a", local=False, timeout=SOON)
     assert Inside.seen == []
 
 
 @pytest.mark.parametrize("answer", ["127.0.0.1", "::1", "8.8.8.8 127.0.0.1", "10.0.0.1", "::ffff:127.0.0.1"])
-def test_a_name_that_leads_into_this_network_is_not_asked(inside: int, dns: dict[str, list[str]], answer: str) -> None:
+def test_a_name_that_resolves_to_a_private_host_is_not_requested(
+    inside: int, dns: dict[str, list[str]], answer: str
+) -> None:
     dns["talks.example.com"] = [answer]
     with pytest.raises(RefusedAddressError, match=r"talks\.example\.com is on this machine or on a private network"):
         safe_request("GET", f"http://talks.example.com:{inside}/a", local=False, timeout=SOON)
@@ -75,7 +77,7 @@ def test_a_name_that_leads_into_this_network_is_not_asked(inside: int, dns: dict
     assert Inside.seen == []
 
 
-def test_what_a_name_was_looked_up_as_is_what_is_connected_to(
+def test_the_connection_uses_the_address_that_was_checked(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here 127.0.0.2 counts as public. Nobody listens there.
@@ -131,7 +133,7 @@ def test_each_address_of_a_name_is_tried_under_the_names_own_host_header(
     assert headers["host"] == f"talks.example.com:{inside}"
 
 
-def test_a_local_klap_may_lead_to_local_hosts(inside: int) -> None:
+def test_with_a_local_klap_local_hosts_are_allowed(inside: int) -> None:
     assert safe_request("GET", f"http://127.0.0.1:{inside}/to?/a", local=True, timeout=SOON).status_code == 200
     assert [path for path, _ in Inside.seen] == ["/to?/a", "/a"]
 
@@ -142,7 +144,7 @@ def test_three_redirects_are_followed_and_on_this_machine_without_encryption(ins
     assert [path for path, _ in Inside.seen] == ["/to?/to?/to?/a", "/to?/to?/a", "/to?/a", "/a"]
 
 
-def test_no_body_is_waited_for_and_a_redirect_is_hung_up_before_the_next_call() -> None:
+def test_the_body_of_a_redirect_is_not_read() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -168,7 +170,7 @@ def test_no_body_is_waited_for_and_a_redirect_is_hung_up_before_the_next_call() 
 @pytest.mark.parametrize(
     "location", ["http://127.0.0.1:{port}/a", "http://[::1]:{port}/a", "file:///etc/passwd", "//["]
 )
-def test_a_redirect_is_held_to_the_same_rule(
+def test_redirects_are_checked_in_the_same_way(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
     monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)  # so that the first hop is made
@@ -190,14 +192,14 @@ def test_a_redirect_is_held_to_the_same_rule(
         ("http://127.0.0.1:{port}/to?/to?/to?/to?/a?SECRET", {}, "More than 3 redirects"),
     ],
 )
-def test_no_refusal_tells_a_signature(inside: int, url: str, more: dict[str, Any], words: str) -> None:
+def test_no_refusal_shows_a_signature(inside: int, url: str, more: dict[str, Any], words: str) -> None:
     with pytest.raises(RefusedAddressError, match=words) as refused:
         safe_request("GET", url.format(port=inside), **{"local": True, "timeout": SOON, **more})
     assert "SECRET" not in str(refused.value)
 
 
 @pytest.mark.parametrize("local_dns", [True, False])
-def test_nothing_of_this_machine_goes_along(
+def test_no_credentials_of_this_machine_are_sent(
     inside: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_dns: bool
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -212,9 +214,7 @@ def test_nothing_of_this_machine_goes_along(
     assert not [headers for _, headers in Inside.seen if "authorization" in headers]
 
 
-def test_through_a_proxy_of_the_environment_it_is_the_proxy_that_connects(
-    inside: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_of_the_environment_gets_the_requests(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
     monkeypatch.delenv("no_proxy", raising=False)
     assert safe_request("GET", "http://talks.example.com/a", local=False, timeout=SOON).status_code == 200
@@ -231,7 +231,7 @@ def test_youtube_is_not_asked_whether_a_video_is_there(inside: int, monkeypatch:
     assert {path for path, _ in Inside.seen} == {"http://talks.example.com/a"}
 
 
-def test_a_list_does_not_tell_what_is_inside_the_network(inside: int, dns: dict[str, list[str]]) -> None:
+def test_a_list_does_not_reveal_hosts_of_the_network(inside: int, dns: dict[str, list[str]]) -> None:
     dns["wiki.example.com"] = ["127.0.0.1"]
     urls = [f"http://{host}:{inside}/gone" for host in ("127.0.0.1", "127.1", "localhost", "wiki.example.com")]
     assert problems(dict.fromkeys(urls, False)) == {}

@@ -96,7 +96,7 @@ def test_nothing_is_paid_again_when_all_values_are_gone_from_object_storage(
     assert "Restore the value in the storage" in task.xcom("klap_error")["error"]
 
 
-def test_the_ui_reads_the_object_of_a_row_itself_and_no_other(values: Path) -> None:
+def test_the_ui_reads_only_the_object_of_the_row_itself(values: Path) -> None:
     values.mkdir(parents=True)
     other = values.parents[1] / "a dag" / "own"
     other.parent.mkdir()

@@ -213,7 +213,7 @@ def test_only_this_machine_is_loopback(url: str, loopback: bool) -> None:
     assert is_loopback(url) is loopback
 
 
-def test_klap_is_not_sent_to_fetch_from_a_private_network() -> None:
+def test_an_address_on_a_private_network_is_not_sent_to_klap() -> None:
     with pytest.raises(KlapInputError, match=r"source_video_url: nas\.local .*Klap cannot reach it"):
         require_reachable("source_video_url", "http://nas.local/talk.mp4", api_url=PUBLIC)
 

@@ -45,7 +45,7 @@ def allows(permission: str, address: str) -> bool:
         ("https://media.example.com:8443", "https://media.example.com:8443/in/a"),
     ],
 )
-def test_a_permission_lets_what_is_below_it(permission: str, address: str) -> None:
+def test_an_entry_allows_what_is_below_it(permission: str, address: str) -> None:
     assert allows(permission, address)
 
 
@@ -101,7 +101,7 @@ def test_a_permission_lets_what_is_below_it(permission: str, address: str) -> No
         ("https://media.example.com", ""),
     ],
 )
-def test_no_spelling_leads_elsewhere(permission: str, address: str) -> None:
+def test_no_spelling_bypasses_the_allowlist(permission: str, address: str) -> None:
     assert not allows(permission, address)
 
 
@@ -118,7 +118,7 @@ def test_a_permission_that_is_none_is_the_administrators_mistake() -> None:
         require_allowed_address("destination", "s3://media", ["media"])
 
 
-def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
+def test_a_symbolic_link_counts_as_its_target(tmp_path: Path) -> None:
     lists, private = tmp_path / "lists", tmp_path / "private"
     lists.mkdir()
     private.mkdir()
@@ -131,7 +131,7 @@ def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
             require_allowed_address("list_path", address, [str(lists)])
 
 
-def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_safe_addresses_are_allowed_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for setting in ("LISTS", "SOURCES", "DESTINATIONS"):
         monkeypatch.delenv(f"AIRFLOW__KLAP__ALLOWED_{setting}", raising=False)
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
@@ -165,7 +165,7 @@ def test_what_is_safe_is_allowed_where_nobody_says(monkeypatch: pytest.MonkeyPat
             require_allowed_address(field, address, None)
 
 
-def test_a_run_may_use_no_klap_connection_that_nobody_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_may_use_no_klap_connection_that_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_CONNECTIONS", raising=False)
     for allowed in (None, [], ["klap"], ["klap_studio_2"], ["KLAP_STUDIO"]):
         with pytest.raises(KlapInputError, match="klap_conn_id is 'klap_studio', which is not on the allowlist") as no:

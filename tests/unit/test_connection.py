@@ -152,7 +152,7 @@ def test_the_key_is_not_in_the_representation() -> None:
 
 
 @pytest.mark.parametrize("password", ["x", "1234567", " 1234567 "])
-def test_a_key_that_is_too_short_to_be_one_is_refused_and_not_repeated(password: str) -> None:
+def test_a_key_that_is_too_short_is_refused_and_not_shown(password: str) -> None:
     with pytest.raises(
         KlapConfigError, match=r"'klap_default' \(its Password\) is incomplete: it has fewer than 8"
     ) as refused:
@@ -160,7 +160,7 @@ def test_a_key_that_is_too_short_to_be_one_is_refused_and_not_repeated(password:
     assert password not in str(refused.value).replace("less than 8", "")
 
 
-def test_a_token_that_is_too_short_to_be_one_is_refused() -> None:
+def test_a_token_that_is_too_short_is_refused() -> None:
     with pytest.raises(
         KlapConfigError,
         match="external_access_token of the connection 'klap_default' is incomplete: it has fewer than 8",
@@ -171,7 +171,7 @@ def test_a_token_that_is_too_short_to_be_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize("conn_type", ["aws", "http", None, "Klap"])
-def test_the_password_of_another_kind_of_connection_is_not_sent_to_klap(conn_type: str | None) -> None:
+def test_the_password_of_another_connection_type_is_not_sent_to_klap(conn_type: str | None) -> None:
     with pytest.raises(KlapConfigError, match="'klap_default' is of type") as refused:
         read(conn_type=conn_type)
     assert KEY not in str(refused.value)

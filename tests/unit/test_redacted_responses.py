@@ -38,7 +38,7 @@ def test_the_token_that_was_requested_is_read_even_if_the_connection_has_it() ->
 
 
 @pytest.mark.parametrize("secret", [KEY, TOKEN])
-def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret: str) -> None:
+def test_a_secret_in_a_response_is_removed(secret: str) -> None:
     said = {"error_code": secret, "error": {secret: [f"bad key {secret}!"]}, "message": secret, "status": secret}
     task = read(calls.get_task("t"), {**TASK, **said}, KEY, TOKEN)
     assert secret not in f"{task!r} {task.failure} {task.status}"
@@ -67,7 +67,7 @@ def test_a_secret_that_an_answer_repeats_is_in_nothing_that_is_read_of_it(secret
 
 
 @pytest.mark.parametrize("field", ["error_code", "error", "error_message", "message", "detail"])
-def test_an_id_within_an_error_is_words_like_the_rest_of_it(field: str) -> None:
+def test_an_id_in_an_error_is_text(field: str) -> None:
     said = {"id": f"no {KEY}", "klap_task_id": KEY, f"{KEY}_id": [{"type": KEY, "status": KEY}]}
     for status in (200, 422, 500):
         try:
@@ -100,7 +100,7 @@ def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
     assert "eat_new-token" not in str(failure.value)
 
 
-def test_what_cannot_be_stored_is_marked_and_the_depth_has_an_end() -> None:
+def test_values_that_cannot_be_stored_are_marked_and_depth_is_limited() -> None:
     assert redacted({"id": "a\x00b", "name": "half \ud800"}, ()) == {"id": "a\ufffdb", "name": "half \ufffd"}
     deep: Any = "bottom"
     for _ in range(300):

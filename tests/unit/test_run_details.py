@@ -156,7 +156,7 @@ def test_a_video_is_linked_to_only_where_the_whole_address_may_be_shown(
         (["https://klap.app/embed/a"], False),
     ],
 )
-def test_nothing_but_klaps_player_is_embedded(address: Any, is_embedded: bool) -> None:
+def test_only_klaps_player_is_embedded(address: Any, is_embedded: bool) -> None:
     known = exporting([short("a", embed_url=address)], *steps(0, "success"))
     assert cards(known, "embed") == [address if is_embedded else None]
 

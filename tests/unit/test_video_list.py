@@ -129,7 +129,7 @@ def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, s
 
 
 @given(st.text() | st.from_regex(r"[a-z =:;,/#\"]{,20}(,[a-z]*)*\n.*", fullmatch=True))
-def test_no_error_repeats_what_a_file_says(text: str) -> None:
+def test_no_error_repeats_the_content_of_a_list(text: str) -> None:
     marked = f"s3cr3t{text}s3cr3t,s3cr3t\n".replace("\n", "\ns3cr3t")
     with pytest.raises(KlapInputError) as wrong:  # no column of it is called source_video_url
         read_csv(marked, FORM)

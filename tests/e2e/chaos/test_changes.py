@@ -24,9 +24,7 @@ def selected(rig: Rig, run_id: str) -> list[str]:
 @pytest.mark.parametrize(
     "change", [{"grow": 1}, {"grow": 2, "rescore": True}, {"rescore": True}], ids=["grown", "both", "rescored"]
 )
-def test_a_list_that_has_changed_at_a_clear_neither_displaces_nor_reorders_what_was_exported(
-    rig: Rig, change: dict[str, Any]
-) -> None:
+def test_a_changed_list_does_not_change_the_selection_of_a_cleared_run(rig: Rig, change: dict[str, Any]) -> None:
     run_id = rig.start()
     rig.check_run(run_id, due=(1, 2), delivered=2)
     before = selected(rig, run_id)
@@ -38,7 +36,7 @@ def test_a_list_that_has_changed_at_a_clear_neither_displaces_nor_reorders_what_
     assert selected(rig, run_id) == before
 
 
-def test_a_short_that_somebody_deleted_is_left_out_at_a_clear(rig: Rig) -> None:
+def test_a_short_that_was_deleted_at_klap_is_left_out_after_a_clear(rig: Rig) -> None:
     run_id = rig.start()
     rig.check_run(run_id, due=(1, 2), delivered=2)
     before = selected(rig, run_id)
@@ -50,7 +48,7 @@ def test_a_short_that_somebody_deleted_is_left_out_at_a_clear(rig: Rig) -> None:
     assert selected(rig, run_id) == before[1:]
 
 
-def test_a_clear_that_forgets_what_the_tasks_kept_pays_nothing(rig: Rig) -> None:
+def test_a_clear_that_deletes_the_task_state_store_pays_nothing(rig: Rig) -> None:
     run_id = rig.start()
     rig.check_run(run_id, due=(1, 2), delivered=2)
     rig.forget_task_state(run_id)
@@ -60,7 +58,7 @@ def test_a_clear_that_forgets_what_the_tasks_kept_pays_nothing(rig: Rig) -> None
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_further_shorts_of_an_old_task_cost_just_these_and_the_first_ones_nothing(rig: Rig) -> None:
+def test_more_shorts_of_an_existing_task_cost_only_their_exports(rig: Rig) -> None:
     first = rig.start(limit=1)
     rig.check_run(first, due=(1, 1), delivered=1)
     task = rig.sandbox.ledger("task")[0]["id"]
@@ -86,7 +84,7 @@ def test_further_shorts_of_an_old_task_cost_just_these_and_the_first_ones_nothin
     }
 
 
-def test_a_run_that_was_deleted_is_not_paid_for_anew(rig: Rig) -> None:
+def test_a_deleted_run_is_not_paid_again(rig: Rig) -> None:
     run_id = rig.start(run_id="the_talk")
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
@@ -99,7 +97,7 @@ def test_a_run_that_was_deleted_is_not_paid_for_anew(rig: Rig) -> None:
     rig.check_run(reusing, due=(1, 2), delivered=2)
 
 
-def test_another_deploy_never_pays_again_unasked_and_a_person_decides(rig: Rig) -> None:
+def test_after_changed_settings_the_user_decides_whether_to_pay_again(rig: Rig) -> None:
     run_id = rig.start()
     rig.check_run(run_id, due=(1, 2), delivered=2)
     entry, task = first_attempt(run_id), rig.sandbox.ledger("task")[0]["id"]
@@ -125,9 +123,7 @@ def test_another_deploy_never_pays_again_unasked_and_a_person_decides(rig: Rig) 
 
 
 @pytest.mark.parametrize("fault", ["late", "listed_late"])
-def test_an_export_that_klap_handles_or_lists_only_after_the_client_has_given_up_is_paid_once(
-    rig: Rig, fault: str
-) -> None:
+def test_an_export_that_klap_processes_or_lists_late_is_paid_once(rig: Rig, fault: str) -> None:
     rig.sandbox.fault("POST", "/exports$", fault, seconds=9)
     if fault == "listed_late":
         rig.arm("export.after_answer")
@@ -136,7 +132,7 @@ def test_an_export_that_klap_handles_or_lists_only_after_the_client_has_given_up
     rig.check_run(run_id, due=(1, 1), delivered=1)
 
 
-def test_two_runs_that_want_the_same_exports_at_once_pay_for_one(rig: Rig) -> None:
+def test_two_runs_that_request_the_same_exports_pay_once(rig: Rig) -> None:
     with rig.unfinished("task"):
         first = rig.start()
         rig.wait_until(first, "wait_for_shorts", "deferred")
@@ -165,7 +161,7 @@ def test_a_clear_while_a_post_is_in_flight_pays_once(rig: Rig) -> None:
     rig.check_run(run_id, due=(1, 1), delivered=1)
 
 
-def test_an_answer_that_has_only_the_id_is_enough(rig: Rig) -> None:
+def test_a_response_with_only_the_id_is_enough(rig: Rig) -> None:
     rig.sandbox.fault("POST", "^/tasks/", "reshape")
     rig.sandbox.fault("POST", "/exports$", "reshape")
     rig.sandbox.fault("POST", "/exports$", "reshape", shape="wrapped")

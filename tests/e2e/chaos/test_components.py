@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
-def test_a_triggerer_killed_in_the_wait_for_the_shorts_costs_time_and_nothing_else(rig: Rig) -> None:
+def test_the_triggerer_is_killed_during_a_wait(rig: Rig) -> None:
     with rig.unfinished("task"):
         run_id = rig.start()
         rig.wait_until_triggered(run_id, "wait_for_shorts")
@@ -23,7 +23,7 @@ def test_a_triggerer_killed_in_the_wait_for_the_shorts_costs_time_and_nothing_el
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_triggerer_killed_in_the_wait_for_exports_while_klap_is_out_of_reach_costs_time_and_nothing_else(
+def test_the_triggerer_is_killed_while_klap_cannot_be_reached(
     rig: Rig,
 ) -> None:
     with rig.unfinished("export"):
@@ -39,7 +39,7 @@ def test_a_triggerer_killed_in_the_wait_for_exports_while_klap_is_out_of_reach_c
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_scheduler_killed_with_its_workers_in_the_post_of_exports_costs_time_and_nothing_else(rig: Rig) -> None:
+def test_the_scheduler_and_its_workers_are_killed_during_posts_of_exports(rig: Rig) -> None:
     rig.sandbox.fault("POST", "/exports$", "delay", times=2, seconds=4)
     run_id = rig.start()
     rig.airflow.wait_for(lambda: rig.paid() == (1, 2), seconds=60, what="both exports to be paid")
@@ -49,7 +49,7 @@ def test_a_scheduler_killed_with_its_workers_in_the_post_of_exports_costs_time_a
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_scheduler_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
+def test_the_scheduler_is_killed_during_a_wait(rig: Rig) -> None:
     with rig.unfinished("export"):
         run_id = rig.start()
         rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
@@ -60,7 +60,7 @@ def test_a_scheduler_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> N
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_an_api_server_killed_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
+def test_the_api_server_is_killed_during_a_wait(rig: Rig) -> None:
     with rig.unfinished("task"):
         run_id = rig.start()
         rig.wait_until(run_id, "wait_for_shorts", "deferred")

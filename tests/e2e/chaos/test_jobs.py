@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
-def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_siblings_alone(rig: Rig) -> None:
+def test_failed_and_stuck_exports_do_not_stop_the_others(rig: Rig) -> None:
     rig.patience(30)
     rig.sandbox.fault("POST", "/exports$", "job_error", error_code="render_failed", message="Out of colours")
     rig.sandbox.fault("POST", "/exports$", "stuck")
@@ -32,7 +32,7 @@ def test_exports_that_fail_get_stuck_or_are_in_a_strange_state_leave_their_sibli
     rig.patience(None)
 
 
-def test_a_task_that_fails_says_why_and_a_clear_pays_for_another(rig: Rig) -> None:
+def test_a_failed_task_reports_the_reason_and_a_clear_pays_for_another(rig: Rig) -> None:
     rig.sandbox.fault("POST", "^/tasks/", "job_error", error_code="video_too_long", message="Nine hours of talk")
     run_id = rig.start(limit=1)
 
@@ -45,7 +45,7 @@ def test_a_task_that_fails_says_why_and_a_clear_pays_for_another(rig: Rig) -> No
     rig.check_run(run_id, due=(2, 1), delivered=1)
 
 
-def test_a_stuck_task_is_given_up_in_time_and_a_clear_with_more_patience_goes_on_with_it(rig: Rig) -> None:
+def test_a_stuck_task_fails_at_the_deadline_and_a_clear_continues_it(rig: Rig) -> None:
     rig.patience(6)
     looks = {"code": 200, "body": {"id": "stuck", "status": "processing"}}
     rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
@@ -67,7 +67,7 @@ def test_a_stuck_task_is_given_up_in_time_and_a_clear_with_more_patience_goes_on
     rig.check_run(run_id, due=(1, 1), delivered=1)
 
 
-def test_a_status_word_that_nobody_knows_fails_with_the_word_and_a_clear_goes_on_waiting(rig: Rig) -> None:
+def test_an_unknown_status_fails_by_name_and_a_clear_continues_the_wait(rig: Rig) -> None:
     looks = {"code": 200, "body": {"id": "strange", "status": "daydreaming"}}
     rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
     run_id = rig.start(limit=1)

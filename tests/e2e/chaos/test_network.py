@@ -19,9 +19,7 @@ A_WHILE = 7
 @pytest.mark.parametrize(
     ("kind", "waiting", "count"), [("task", "wait_for_shorts", 1), ("export", "short.wait_for_export", 2)]
 )
-def test_a_network_that_refuses_in_the_middle_of_a_wait_costs_time_and_nothing_else(
-    rig: Rig, kind: str, waiting: str, count: int
-) -> None:
+def test_a_wait_continues_after_refused_connections(rig: Rig, kind: str, waiting: str, count: int) -> None:
     with rig.unfinished(kind):
         run_id = rig.start()
         rig.wait_until(run_id, waiting, "deferred", count)
@@ -31,7 +29,7 @@ def test_a_network_that_refuses_in_the_middle_of_a_wait_costs_time_and_nothing_e
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_network_where_nobody_answers_in_a_wait_costs_time_and_nothing_else(rig: Rig) -> None:
+def test_a_wait_continues_after_connections_without_a_response(rig: Rig) -> None:
     with rig.unfinished("task"):
         run_id = rig.start()
         rig.wait_until(run_id, "wait_for_shorts", "deferred")
@@ -41,7 +39,7 @@ def test_a_network_where_nobody_answers_in_a_wait_costs_time_and_nothing_else(ri
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_post_that_was_refused_a_connection_is_sent_again_and_paid_once(rig: Rig) -> None:
+def test_a_post_whose_connection_was_refused_is_sent_again_and_paid_once(rig: Rig) -> None:
     run_id = rig.start()
     for task_id, kind in (("submit", "task"), ("short.export", "export")):
         rig.meet_refusal_at_the_post(run_id, task_id, kind)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
-def test_a_rough_day_at_klap_is_ridden_out(rig: Rig) -> None:
+def test_transient_errors_of_klap_are_retried(rig: Rig) -> None:
     for method, path, action, more in [
         ("POST", "^/tasks/", "status", {"code": 503, "headers": {"Retry-After": "1"}, "body": {"message": "busy"}}),
         ("GET", "^/tasks/", "status", {"code": 500}),
@@ -42,7 +42,7 @@ def test_a_rough_day_at_klap_is_ridden_out(rig: Rig) -> None:
     assert {request["fault"] for request in rig.sandbox.requests()} >= {"status", "drop", "html", "empty", "late_list"}
 
 
-def test_a_post_is_sent_again_no_sooner_than_klap_asks_in_either_form_of_retry_after(rig: Rig) -> None:
+def test_a_post_is_repeated_no_sooner_than_retry_after(rig: Rig) -> None:
     moment = int(time.time()) + 20  # a date knows whole seconds alone
     for asked in ("3", formatdate(moment, usegmt=True)):
         rig.sandbox.fault("POST", "^/tasks/", "status", code=429, headers={"Retry-After": asked})
@@ -54,7 +54,7 @@ def test_a_post_is_sent_again_no_sooner_than_klap_asks_in_either_form_of_retry_a
     assert moment <= third
 
 
-def test_an_export_whose_answer_is_lost_or_senseless_is_looked_for_and_paid_once(rig: Rig) -> None:
+def test_a_lost_response_to_an_export_is_resolved_and_paid_once(rig: Rig) -> None:
     for action, more in [
         ("accept_then_drop", {}),
         ("drop", {}),
@@ -73,9 +73,7 @@ def test_an_export_whose_answer_is_lost_or_senseless_is_looked_for_and_paid_once
     [("accept_then_drop", {}), ("drop", {}), ("status", {"code": 500}), ("html", {})],
     ids=["accept_then_drop", "drop", "500", "html"],
 )
-def test_a_task_whose_answer_is_lost_or_senseless_leaves_the_decision_to_a_person(
-    rig: Rig, action: str, more: dict[str, Any]
-) -> None:
+def test_a_lost_response_to_a_submission_is_decided_by_the_user(rig: Rig, action: str, more: dict[str, Any]) -> None:
     rig.sandbox.fault("POST", "^/tasks/", action, **more)
     run_id = rig.start()
 

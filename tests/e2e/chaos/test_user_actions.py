@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
-def test_a_short_marked_failed_in_its_wait_leaves_its_sibling_alone_and_its_clear_pays_nothing(rig: Rig) -> None:
+def test_a_short_marked_failed_does_not_stop_others_and_its_clear_is_free(rig: Rig) -> None:
     with rig.unfinished("export"):
         run_id = rig.start()
         rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
@@ -31,7 +31,7 @@ def test_a_short_marked_failed_in_its_wait_leaves_its_sibling_alone_and_its_clea
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_cleared_run_pays_nothing_and_fetches_nothing_again(rig: Rig) -> None:
+def test_a_cleared_run_pays_and_downloads_nothing_again(rig: Rig) -> None:
     run_id = rig.start()
     before = rig.check_run(run_id, due=(1, 2), delivered=2)
 
@@ -42,7 +42,7 @@ def test_a_cleared_run_pays_nothing_and_fetches_nothing_again(rig: Rig) -> None:
     assert len(rig.sandbox.requests("GET", "^/renders/")) == 2
 
 
-def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_over_it(rig: Rig) -> None:
+def test_resend_of_an_export_pays_once_even_if_a_worker_dies(rig: Rig) -> None:
     run_id = rig.start()
     rig.check_run(run_id, due=(1, 2), delivered=2)
     short = rig.returned(run_id, "select_shorts")[0]["project_id"]
@@ -54,7 +54,7 @@ def test_a_short_that_is_to_be_paid_for_again_is_so_once_though_a_worker_dies_ov
     rig.check_run(run_id, due=(1, 3), delivered=2)
 
 
-def test_a_file_that_somebody_spoiled_is_fetched_again_at_a_clear(rig: Rig) -> None:
+def test_a_damaged_file_is_downloaded_again_after_a_clear(rig: Rig) -> None:
     run_id = rig.start()
     before = rig.check_run(run_id, due=(1, 2), delivered=2)
     spoiled, _ = rig.shorts.glob(f"{before['klap_task_id']}/*.mp4")
@@ -68,7 +68,7 @@ def test_a_file_that_somebody_spoiled_is_fetched_again_at_a_clear(rig: Rig) -> N
     assert len(rig.sandbox.requests("GET", "^/renders/")) == 3
 
 
-def test_a_run_that_is_asked_for_something_under_a_misspelt_name_is_refused_before_anything_is_paid(rig: Rig) -> None:
+def test_a_misspelt_name_in_conf_is_refused_before_anything_is_paid(rig: Rig) -> None:
     run_id = rig.start(limt=1)
 
     rig.check_run(run_id, "failed", due=(0, 0), delivered=0)

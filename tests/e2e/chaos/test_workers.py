@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 MOMENTS = ["before_post", "during_post", "after_answer", "after_record"]
 
 
-def test_workers_killed_at_every_moment_around_the_post_of_an_export_pay_once(rig: Rig) -> None:
+def test_workers_killed_around_the_post_of_an_export_pay_once(rig: Rig) -> None:
     rig.arm(*(f"export.{moment}" for moment in MOMENTS))
     rig.sandbox.fault("POST", "/exports$", "delay", times=None, seconds=3)
     run_id = rig.start(limit=4)
@@ -32,7 +32,7 @@ def test_a_worker_killed_after_the_task_was_recorded_pays_once(rig: Rig) -> None
 
 
 @pytest.mark.parametrize("moment", MOMENTS[:3])
-def test_a_worker_killed_around_the_post_of_a_task_leaves_the_decision_to_a_person(rig: Rig, moment: str) -> None:
+def test_after_a_worker_died_around_a_submission_the_user_decides(rig: Rig, moment: str) -> None:
     rig.arm(f"task.{moment}")
     if moment == "during_post":
         rig.sandbox.fault("POST", "^/tasks/", "delay", seconds=3)
@@ -50,7 +50,7 @@ def test_a_worker_killed_around_the_post_of_a_task_leaves_the_decision_to_a_pers
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_permission_to_send_again_is_used_up_though_a_worker_dies_over_it(rig: Rig) -> None:
+def test_resend_of_a_submission_pays_once_even_if_a_worker_dies(rig: Rig) -> None:
     rig.arm("task.before_post")
     run_id = rig.start()
     rig.check_run(run_id, "failed", due=(0, 0), delivered=0, unknown=True)
@@ -65,7 +65,7 @@ def test_a_permission_to_send_again_is_used_up_though_a_worker_dies_over_it(rig:
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_worker_killed_in_a_download_leaves_no_half_file_and_costs_the_others_nothing(rig: Rig) -> None:
+def test_a_worker_killed_during_a_download_leaves_no_partial_file(rig: Rig) -> None:
     rig.arm("download.midway")
     run_id = rig.start()
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 
 @pytest.mark.parametrize("where", AIRFLOWS)
-def test_the_api_key_is_in_nothing_that_was_left_behind(rig: Rig, where: str) -> None:
+def test_the_api_key_is_in_nothing_that_the_chaos_tests_wrote(rig: Rig, where: str) -> None:
     marker = f"marker-{secrets.token_hex(8)}"
     rig.sandbox.fault("POST", "/exports$", "job_error", message=f"{marker}: who is {rig.api_key}?")
     run_id = rig.start(limit=1, name=marker)

@@ -24,7 +24,7 @@ def scheduled(rig: Machines, run_id: str) -> int:
     return int(rig.airflow.api("GET", path, params=asked)["total_entries"])
 
 
-def test_of_two_triggerers_one_dies_and_the_other_takes_over_all_of_200_waits(rig: Machines) -> None:
+def test_one_of_two_triggerers_dies_and_the_other_takes_over_200_waits(rig: Machines) -> None:
     rig.airflow.api("POST", "/pools", json={"name": "closed", "slots": 0})
     with rig.unfinished("task"):
         run_id = rig.airflow.trigger(WAITS, {})
@@ -47,7 +47,7 @@ def test_of_two_triggerers_one_dies_and_the_other_takes_over_all_of_200_waits(ri
     rig.revive()
 
 
-def test_of_two_schedulers_one_dies_with_tasks_under_way_and_the_other_goes_on(rig: Machines) -> None:
+def test_one_of_two_schedulers_dies_with_tasks_in_progress(rig: Machines) -> None:
     rig.hold("export")
     run_id = rig.start()
     rig.wait_until_held("export")
@@ -57,7 +57,7 @@ def test_of_two_schedulers_one_dies_with_tasks_under_way_and_the_other_goes_on(r
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_redis_that_comes_back_empty_costs_time_and_nothing_else(rig: Machines) -> None:
+def test_redis_restarts_empty(rig: Machines) -> None:
     with rig.unfinished("task"):
         run_id = rig.start()
         rig.wait_until(run_id, "wait_for_shorts", "deferred")
@@ -71,7 +71,7 @@ def test_a_redis_that_comes_back_empty_costs_time_and_nothing_else(rig: Machines
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_else(rig: Machines) -> None:
+def test_postgresql_restarts_during_posts(rig: Machines) -> None:
     rig.sandbox.fault("POST", "/exports$", "delay", times=None, seconds=3)
     run_id = rig.start()
     rig.airflow.wait_for(lambda: rig.paid()[1] > 0, seconds=60, what="a POST")
@@ -84,7 +84,7 @@ def test_a_postgresql_that_restarts_with_posts_under_way_costs_time_and_nothing_
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
-def test_a_restart_of_everything_one_by_one_costs_time_and_nothing_else(rig: Machines) -> None:
+def test_all_components_are_restarted_one_by_one(rig: Machines) -> None:
     runs = []
     machines = [[f"{name}@{machine}" for name in MACHINE_COMPONENTS] for machine in MACHINES]
     for names in [["api-server"], ["dag-processor"], *machines]:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
 MOMENTS = ["before_intent", "before_post", "before_body", "during_post", "after_answer", "after_record"]
 
 
-def test_a_worker_frozen_around_the_posts_of_exports_while_another_takes_over_pays_once(rig: Machines) -> None:
+def test_a_worker_frozen_around_posts_of_exports_pays_once(rig: Machines) -> None:
     moments = [f"export.{moment}" for moment in MOMENTS]
     rig.sandbox.fault("POST", "/exports$", "delay", times=None, seconds=3)
     with rig.all_work_on("one"):
@@ -29,7 +29,7 @@ def test_a_worker_frozen_around_the_posts_of_exports_while_another_takes_over_pa
     assert rig.paid() == (2, 6)
 
 
-def test_a_worker_frozen_around_the_posts_of_tasks_while_another_takes_over_pays_once_or_asks(rig: Machines) -> None:
+def test_a_worker_frozen_around_submissions_pays_at_most_once(rig: Machines) -> None:
     moments = [f"task.{moment}" for moment in MOMENTS]
     rig.sandbox.fault("POST", "^/tasks/", "delay", times=None, seconds=3)
     with rig.all_work_on("one"):

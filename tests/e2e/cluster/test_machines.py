@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.cluster]
 
 
-def test_a_machine_that_dies_in_submit_in_an_export_and_in_a_delivery_costs_time_and_nothing_else(
+def test_a_machine_dies_during_submit_export_and_delivery(
     rig: Machines,
 ) -> None:
     moments = ["task.after_record", "export.after_answer", "download.midway"]
@@ -34,7 +34,7 @@ def about_to_post_on_one(rig: Machines) -> str:
     return run_id
 
 
-def test_a_worker_that_reaches_klap_and_no_api_server_pays_once(rig: Machines) -> None:
+def test_a_worker_without_the_api_server_pays_once(rig: Machines) -> None:
     run_id = about_to_post_on_one(rig)
     with rig.all_work_on("two"), rig.cut_off(rig.lines["one"].api):  # or it takes each retry, and fails it at once
         rig.release("export")
@@ -44,7 +44,7 @@ def test_a_worker_that_reaches_klap_and_no_api_server_pays_once(rig: Machines) -
     assert rig.machine_of(run_id, "short.export", 0) == "two"
 
 
-def test_a_worker_that_reaches_the_api_server_and_no_klap_leaves_it_to_another(rig: Machines) -> None:
+def test_a_worker_without_klap_leaves_the_post_to_a_retry(rig: Machines) -> None:
     run_id = about_to_post_on_one(rig)
     with rig.all_work_on("two"), rig.cut_off(rig.lines["one"].klap):
         rig.release("export")

@@ -28,7 +28,7 @@ def from_plugin(rig: Machines, path: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_a_run_a_review_and_a_batch_deliver_to_the_bucket_from_whichever_machine(rig: Machines) -> None:
+def test_a_run_a_review_and_a_batch_deliver_from_every_machine(rig: Machines) -> None:
     reviewed = rig.start(review=True, source_video_url=rig.talk(0))
     plain = rig.start(limit=3)
     talks = [rig.talk(number) for number in (1, 2)]
