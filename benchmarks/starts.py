@@ -41,7 +41,7 @@ STEPS_OF_TASKS = {
     "submit": (1, 2, 3, 4, 5, 6),
     "select": (1, 2, 5),
     "export": (1, 2, 3, 4, 5),
-    "wait, for a job submitted just before": (1,),
+    "wait": (1,),
     "deliver": (1, 2, 6, 7),
     "publish": (1, 6),
 }

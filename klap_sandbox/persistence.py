@@ -27,7 +27,7 @@ class JobFolder:
         self._file = folder / "store.pickle"
 
     def load(self) -> Store:
-        """Return the store that was saved last; an empty one if there is none or it cannot be read."""
+        """Return the store that was saved last; an empty one if it does not exist or cannot be read."""
         try:
             store = pickle.loads(self._file.read_bytes())
         except FileNotFoundError:

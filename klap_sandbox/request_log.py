@@ -30,7 +30,7 @@ class LoggedRequest:
     :param at: seconds since the epoch.
     :param key_hash: see :func:`hash_key`.
     :param fault: action of the fault that the request got.
-    :param status: status code; None until the response begins, and if there is none.
+    :param status: status code; None until the response begins, or without a response.
     :param seconds: time until the response began.
     :param ignored: fields of the body that were ignored, nested ones with dots.
     """
