@@ -188,7 +188,7 @@ class KlapOperator(HooksRendering):
         return self.klap_conn_id
 
     def notify_failure(self, context: Context, failure: BaseException) -> None:
-        """Tell people that the task failed. By default, nobody is told."""
+        """Notify users that the task failed. By default, nobody is notified."""
 
     @property
     def shown_name(self) -> str:

@@ -244,7 +244,7 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
         raise incomplete
 
     def notify_failure(self, context: Context, failure: BaseException) -> None:
-        """Tell people that the task failed, unless it is retried."""
+        """Notify users that the task failed, unless it is retried."""
         if self.is_final(context, failure):
             event = event_of(cast("list[Failure]", self.failures) or [to_failure(failure, None)])
             self.notify(context, event, f"Klap: shorts are missing, {self.video_name}", str(failure))

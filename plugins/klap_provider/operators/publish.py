@@ -271,7 +271,7 @@ class PublishShortsOperator(KlapNotifyingOperator):
         return f"{failed}: {failure['error'] if failure else no_reason(states[failed])}", failure
 
     def notify_failure(self, context: Context, failure: BaseException) -> None:
-        """Tell people that the run failed, unless this task is retried."""
+        """Notify users that the run failed, unless this task is retried."""
         if self.is_final(context, failure):
             delivered = sum("path" in entry for entry in self.entries)
             of = f"{delivered} of {len(self.entries)} shorts" if self.entries else "no shorts"

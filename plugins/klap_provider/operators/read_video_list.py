@@ -92,7 +92,7 @@ class ReadVideoListOperator(KlapOperator):
 
     @reports_failure
     def execute(self, context: Context) -> list[ListedVideo]:
-        """Return the videos, without duplicates and without addresses that lead to no video."""
+        """Return the videos, without duplicates and without addresses that have no video."""
         from klap_provider.operators.before_submission import max_map_length
 
         if self.strict_conf:
@@ -134,7 +134,7 @@ class ReadVideoListOperator(KlapOperator):
     def _unreachable(
         self, context: Context, videos: Mapping[str, Row], shared: Mapping[str, Any]
     ) -> dict[str, LeftOutVideo]:
-        """Return the videos to leave out, by run id: their addresses lead to no video, and they have no run yet."""
+        """Return the videos to leave out, by run id: there is no video at their addresses, and they have no run yet."""
         from klap_provider.files.preflight import problems
 
         reasons = problems(

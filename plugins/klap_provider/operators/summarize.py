@@ -84,7 +84,7 @@ class SummarizeVideosOperator(KlapNotifyingOperator):
         return summary
 
     def notify_failure(self, context: Context, failure: BaseException) -> None:
-        """Tell people that the batch failed, unless this task is retried."""
+        """Notify users that the batch failed, unless this task is retried."""
         if self.is_final(context, failure):
             self.notify(context, Event.BATCH_FAILED, "Klap: a batch of videos is not complete", str(failure))
 

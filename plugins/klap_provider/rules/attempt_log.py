@@ -54,7 +54,7 @@ class JobGateway(Protocol):
 
     def prepare(self, paid: int) -> Collection[str]:
         """
-        Prepare the next POST, and return the ids of the jobs that it cannot have created. May fail without a trace.
+        Prepare the next POST, and return the ids of the jobs that it cannot have created. A failure leaves no record.
 
         :param paid: number of POSTs of this run that Klap has accepted before.
         """
