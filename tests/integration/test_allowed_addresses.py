@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, XComArg
 
 from klap_caption_video import klap_caption_video
 from klap_generate_shorts import klap_generate_shorts
@@ -99,15 +100,31 @@ def test_the_destination_is_checked_again_where_it_is_written(
     assert klap.requests() == []
 
 
-def test_arguments_of_mapped_tasks_need_an_allowlist(tmp_path: Path) -> None:
+def test_what_a_mapped_task_gets_from_another_task_needs_an_allowlist(tmp_path: Path) -> None:
     with DAG("mapped", schedule=None):
-        mapped = SubmitShortsOperator.partial(task_id="submit").expand_kwargs(
-            [{"source_video_url": TALK, "destination": str(tmp_path)}]
-        )
+        mapped = SubmitShortsOperator.partial(task_id="submit").expand_kwargs(XComArg(EmptyOperator(task_id="list")))
         own = SubmitShortsOperator(task_id="own", source_video_url=TALK, destination=str(tmp_path))
     with pytest.raises(KlapInputError, match=REFUSED):
         mapped.unmap({"source_video_url": TALK, "destination": str(tmp_path)}).require_allowed("destination", [])
     own.require_allowed("destination", [])
+
+
+def test_constants_of_a_mapped_task_are_allowed(tmp_path: Path) -> None:
+    place = str(tmp_path)
+    with DAG("mapped", schedule=None):
+        tasks = [
+            SubmitShortsOperator.partial(task_id="a", destination=place).expand(source_video_url=[TALK]),
+            SubmitShortsOperator.partial(task_id="b", source_video_url=TALK).expand(destination=["/data", place]),
+            SubmitShortsOperator.partial(task_id="c").expand_kwargs([{"source_video_url": TALK, "destination": place}]),
+            SubmitShortsOperator.partial(task_id="d", destination="{{ params.place }}").expand(source_video_url=[TALK]),
+        ]
+    given = [{"source_video_url": TALK}, {"destination": place}, {"source_video_url": TALK, "destination": place}]
+    for task, mapped in zip(tasks, given, strict=False):
+        task.unmap(mapped).require_allowed("destination", [])
+    rendered = tasks[3].unmap(given[0])
+    rendered.destination = place
+    with pytest.raises(KlapInputError, match=REFUSED):
+        rendered.require_allowed("destination", [])
 
 
 @pytest.mark.parametrize("factory", [klap_generate_shorts, klap_caption_video])

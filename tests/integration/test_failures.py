@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk.execution_time import comms
 
 from klap_provider.operators import DeliverShortOperator, ListShortsOperator, VideoRunOperator
@@ -123,6 +124,20 @@ def test_a_field_that_cannot_be_filled_in_is_one_try_with_cause_and_action(
     assert re.search(said, reason["error"])
     assert "Clear that task" in reason["error"] or "clear this task" in reason["error"]
     assert klap.requests() == []
+
+
+def test_a_field_of_a_result_that_is_taken_for_an_xcom_is_an_error_that_says_what_to_write(
+    supervisor: Supervisor, airflow: Airflow
+) -> None:
+    supervisor.put_xcom("wait", {"output_id": "folder"})
+    task = airflow(
+        lambda: ListShortsOperator(task_id="list", folder_id=EmptyOperator(task_id="wait").output["output_id"])
+    )
+    assert task.end() == "failed"
+    error = task.xcom("klap_error")["error"]
+    assert "folder_id needs the XCom 'output_id' of the task 'wait', which has none" in error
+    assert "multiple_outputs=True" in error
+    assert "{{ ti.xcom_pull('wait')['output_id'] }}" in error
 
 
 def test_a_template_of_a_run_is_never_rendered_to_find_the_field_that_fails(airflow: Airflow, klap: Sandbox) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import DAG
+from airflow.sdk.types import TaskInstanceKey
 
 from klap_provider.errors import KlapAuthError
 from klap_provider.operators import (
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     MakeShorts = Callable[..., list[dict[str, Any]]]
 
 APP, PREVIEW, VIDEO = "Open in Klap", "Preview short", "Exported video"
+KEY = TaskInstanceKey("mapped", "deliver", "run", 1)
 
 
 def test_the_folder_of_a_list_opens_in_klap(klap: Sandbox, airflow: Airflow) -> None:
@@ -110,3 +113,9 @@ def test_airflow_knows_every_link_that_a_task_has() -> None:
     registered = {type(link) for link in KlapPlugin.operator_extra_links}
     operators = (ReviewShortsOperator, ExportShortOperator, DeliverShortOperator, VideoRunOperator)
     assert {type(link) for operator in operators for link in operator.operator_extra_links} == registered
+
+
+def test_a_mapped_task_with_wrong_arguments_fails_without_errors_of_its_links() -> None:
+    with DAG("mapped", schedule=None):
+        task = DeliverShortOperator.partial(task_id="deliver").expand_kwargs([{"wrong": 1}])
+    assert [link.get_link(task, ti_key=KEY) for link in task.operator_extra_links] == ["", ""]

@@ -638,6 +638,7 @@ def test_a_wait_whose_triggerer_and_workers_are_cut_off_ends_at_its_deadline(
         {"on_success_callback": print},
         {"post_execute": print},
         {"do_xcom_push": False},
+        {"multiple_outputs": True},
     ],
     ids=lambda needs: next(iter(needs)),
 )

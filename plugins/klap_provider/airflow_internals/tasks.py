@@ -13,12 +13,10 @@ import asyncio
 import importlib
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> bool:
@@ -104,37 +102,26 @@ def is_unmapped(operator: Any) -> bool:
     return bool(operator._BaseOperator__from_mapped)
 
 
-def argument_in_dag_file(operator: Any, name: str, default: Any) -> Any:
+def arguments_in_dag_file(task: Any, name: str) -> list[Any]:
     """
-    Return the argument of an operator that was created from a mapped operator, as the Dag file has it.
+    Return what the Dag file has for an argument of a task: one value, or a value for each map index.
 
-    Why: the operator itself has the arguments of ``partial`` and those of ``expand`` in one. When it moves: see what
-    ``MappedOperator.unmap`` passes to the operator.
-
-    :param default: the value if neither ``partial`` nor the Dag's ``default_args`` set it.
-    """
-    mapped = operator.dag.task_dict.get(operator.task_id)
-    return getattr(mapped, "partial_kwargs", {}).get(name, operator.dag.default_args.get(name, default))
-
-
-def surely_has(task: Any, name: str) -> bool:
-    """
-    Return whether an argument of a task in a Dag is not empty, for each map index if the task is mapped.
-
-    The result of another task that the task is mapped over with ``expand_kwargs`` may lack any argument.
+    The value is None if the Dag file does not set the argument, or may set it with the result of another task
+    (``expand_kwargs``). It is an ``XComArg`` if it is the result of another task.
 
     Why: a mapped operator has no public attribute for the arguments of ``partial`` and ``expand``. When it moves: see
     ``MappedOperator.unmap``.
     """
     if not task.is_mapped:
-        return bool(getattr(task, name))
-    given = {**task.dag.default_args, **(task.task_group.default_args or {}), **task.partial_kwargs}
+        return [getattr(task, name)]
+    given = {**task.dag.default_args, **(task.task_group.default_args or {}), **task.partial_kwargs}.get(name)
     expanded = task.expand_input.value
-    if isinstance(expanded, dict):
-        given |= expanded
-    elif isinstance(expanded, list | tuple):
-        return all(isinstance(each, dict) and {**given, **each}.get(name) for each in expanded)
-    return bool(given.get(name))
+    if isinstance(expanded, list | tuple):
+        return [each.get(name, given) if isinstance(each, Mapping) else given for each in expanded]
+    if isinstance(expanded, Mapping) and name in expanded:
+        values = expanded[name]
+        return list(values) if isinstance(values, list | tuple) else [values]
+    return [given]
 
 
 def can_end_in_triggerer(task: Any) -> bool:
@@ -143,8 +130,8 @@ def can_end_in_triggerer(task: Any) -> bool:
 
     The trigger writes the task's XCom with :func:`push_result` and yields ``TaskSuccessEvent``. No worker is started,
     so Airflow silently skips asset events of outlets, success callbacks, ``post_execute``, listeners of plugins such as
-    OpenLineage, and the length of the result for mapped downstream tasks. A task with any of these, or without
-    ``do_xcom_push``, ends on a worker.
+    OpenLineage, the length of the result for mapped downstream tasks, and the XComs of ``multiple_outputs``. A task
+    with any of these, or without ``do_xcom_push``, ends on a worker.
 
     Why: there is no public way to find listeners. For an operator with an attribute ``end_from_trigger``, Airflow loads
     all plugins at each parse, and refuses the Dag if one of them has a listener. When it moves: see what
@@ -161,6 +148,7 @@ def can_end_in_triggerer(task: Any) -> bool:
         task._post_execute_hook,
         getattr(task.post_execute, "__func__", None) is not BaseOperator.post_execute,
         not task.do_xcom_push,
+        task.multiple_outputs,
         any(True for _ in task.iter_mapped_dependants()),
         get_listener_manager().has_listeners,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
@@ -13,12 +14,24 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 
-class OpenInKlapLink(BaseOperatorLink):
+class KlapLink(BaseOperatorLink):
+    """Base of the links."""
+
+    @abstractmethod
+    def address(self, operator: Any) -> str:
+        """Return the address for the operator of a task instance."""
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address. It is empty for a mapped task with wrong arguments, which has no operator of its own."""
+        return "" if operator.is_mapped else self.address(operator)
+
+
+class OpenInKlapLink(KlapLink):
     """Open the folder of the shorts in Klap's app, at the task's short if it has one."""
 
     name = "Open in Klap"
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+    def address(self, operator: Any) -> str:
         """Return the address; empty while the folder is unknown, or if the connection cannot be read."""
         if not operator.folder_id:
             return ""
@@ -29,12 +42,12 @@ class OpenInKlapLink(BaseOperatorLink):
         return f"{folder}#{operator.project_id}" if operator.project_id else folder
 
 
-class PreviewShortLink(BaseOperatorLink):
+class PreviewShortLink(KlapLink):
     """Open the short in Klap's player."""
 
     name = "Preview short"
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+    def address(self, operator: Any) -> str:
         """Return the address; empty if the connection cannot be read."""
         try:
             return f"{operator.client.connection.player_url}/{operator.project_id}"
@@ -42,21 +55,21 @@ class PreviewShortLink(BaseOperatorLink):
             return ""
 
 
-class ExportedVideoLink(BaseOperatorLink):
+class ExportedVideoLink(KlapLink):
     """Open the exported video at Klap's public address."""
 
     name = "Exported video"
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+    def address(self, operator: Any) -> str:
         """Return the address of the delivered file at Klap; empty before the delivery."""
         return (operator.delivered and operator.delivered["src_url"]) or ""
 
 
-class VideoRunLink(BaseOperatorLink):
+class VideoRunLink(KlapLink):
     """Open the run of a video of a batch."""
 
     name = "Run of this video"
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+    def address(self, operator: Any) -> str:
         """Return the address of the run's page in Airflow."""
         return run_address(operator.trigger_dag_id, operator.trigger_run_id)

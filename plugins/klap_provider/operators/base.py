@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.log import mask_secret
 
 from klap_provider.airflow_internals.rendering import HooksRendering
-from klap_provider.airflow_internals.tasks import argument_in_dag_file, is_unmapped
+from klap_provider.airflow_internals.tasks import arguments_in_dag_file, is_unmapped
 from klap_provider.api import redaction
 from klap_provider.errors import KlapError, KlapInputError, KlapTemplateError
 from klap_provider.hooks import DEFAULT_CONN_ID
@@ -120,8 +120,17 @@ class KlapOperator(HooksRendering):
         field = next(fields, "one of its fields")
         cause = cause_of(failure)
         if pulls.missing:
+            task_id, key = pulls.missing[-1]
+            result = pulls.xcom_pull(task_id)
+            if isinstance(result, dict) and key in result:
+                return KlapTemplateError(
+                    f"Nothing was done: {field} needs the XCom {key!r} of the task {task_id!r}, which has none. Its "
+                    f"result has a field of that name. In the Dag file, pass multiple_outputs=True to that task, or "
+                    f"use \"{{{{ ti.xcom_pull('{task_id}')['{key}'] }}}}\" instead of its output. Then clear that task "
+                    "and its downstream tasks: what was paid for is not paid for again."
+                )
             return KlapTemplateError(
-                f"Nothing was done: {field} needs the result of the task {pulls.missing[-1]!r}, which has none "
+                f"Nothing was done: {field} needs the result of the task {task_id!r}, which has none "
                 f"({cause}). That task was marked as success by hand, or its XCom was deleted. Clear that task and "
                 "its downstream tasks. Nothing is paid again."
             )
@@ -152,10 +161,22 @@ class KlapOperator(HooksRendering):
         """
         Note which of these parameters are constants in the Dag file. Call it in the constructor.
 
-        Parameters of a mapped task never count as constants, because they can come from another task.
+        Those of a mapped task are compared with the Dag file later, because they can come from another task.
         """
         if not is_unmapped(self):
             self._static_params |= {name for name in names if is_static(getattr(self, name))}
+
+    def _is_in_dag_file(self, name: str, *, default: Any = None) -> bool:
+        """
+        Return whether the value of a parameter is a constant in the Dag file.
+
+        :param default: value of the parameter if the Dag file does not set it.
+        """
+        if not is_unmapped(self):
+            return name in self._static_params
+        in_dag_file = arguments_in_dag_file(self.dag.get_task(self.task_id), name)
+        constants = [default if each is None else each for each in in_dag_file if is_static(each)]
+        return getattr(self, name) in constants
 
     def require_allowed(self, name: str, allowed: Sequence[str] | None) -> None:
         """
@@ -166,7 +187,7 @@ class KlapOperator(HooksRendering):
         :raises KlapInputError: the address is not allowed.
         """
         address = getattr(self, name)
-        if address and name not in self._static_params:
+        if address and not self._is_in_dag_file(name):
             from klap_provider.files.allowlist import require_allowed_address
 
             require_allowed_address(name, address, allowed)
@@ -177,11 +198,7 @@ class KlapOperator(HooksRendering):
 
         :raises KlapInputError: it is neither a constant in the Dag file nor on the allowlist.
         """
-        is_constant = "klap_conn_id" in self._static_params or (
-            is_unmapped(self)
-            and self.klap_conn_id == argument_in_dag_file(self, "klap_conn_id", default=DEFAULT_CONN_ID)
-        )
-        if not is_constant:
+        if not self._is_in_dag_file("klap_conn_id", default=DEFAULT_CONN_ID):
             from klap_provider.files.allowlist import require_allowed_connection
 
             require_allowed_connection(self.klap_conn_id, self.allowed_connections)

@@ -89,7 +89,9 @@ class ListShortsOperator(KlapLedgerOperator):
         "virality_score": int | None, "explanation": str | None, "preview_url": str, "duration": float | None}``, with
         the score from 0 to 100 and the duration in seconds. The XCom ``klap_shorts`` has every generated short, with
         the ``reason`` if it was not selected. The XCom ``klap_offer`` has the price of an export and what was paid
-        before. ``klap_facts`` has the texts of the selected shorts.
+        before. ``klap_facts`` has the texts of the selected shorts. To map another operator over the list, select the
+        fields that are its parameters: ``expand_kwargs(shorts.output.map(lambda short: {"project_id":
+        short["project_id"], "folder_id": short["folder_id"]}))``.
     :raises KlapInputError: a short of ``project_ids`` does not exist.
     :raises KlapNoShortsError: Klap generated no shorts. It is not an error if all shorts are below the minimum score.
     """

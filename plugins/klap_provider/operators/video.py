@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from klap_provider.airflow_internals.tasks import surely_has
+from klap_provider.airflow_internals.tasks import arguments_in_dag_file
 from klap_provider.api import addresses, calls, redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.api.aspect_ratio import size_of
@@ -317,7 +317,7 @@ class KlapVideoOperator(KlapCompletionOperator):
 
         following = self.get_flat_relatives(upstream=False)
         deliveries = (task for task in following if issubclass(task.operator_class, DeliverShortOperator))
-        return not all(surely_has(task, "destination") for task in deliveries)
+        return not all(all(arguments_in_dag_file(task, "destination")) for task in deliveries)
 
     def _paid_request(
         self, context: Context, request: klap_requests.VideoRequest, budget: Decimal | None

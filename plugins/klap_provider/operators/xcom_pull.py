@@ -53,7 +53,7 @@ class CachedPulls:
     """
     A task instance that requests each XCom once.
 
-    :ivar missing: ids of the tasks that had no result.
+    :ivar missing: ids of tasks, each with the key of an XCom that the task does not have.
     :ivar texts: results that are strings, by task id. A string is either the result, or the path of an object that an
         XCom backend has lost.
     """
@@ -61,7 +61,7 @@ class CachedPulls:
     def __init__(self, ti: Any) -> None:
         self._ti = ti
         self._pulled: dict[str, Any] = {}
-        self.missing: list[str] = []
+        self.missing: list[tuple[str, str]] = []
         self.texts: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -74,7 +74,7 @@ class CachedPulls:
             value = self._pulled[key] = self._ti.xcom_pull(task_ids, *args, **kwargs)
             default = kwargs.get("default")  # Airflow passes a sentinel for a mapped task group
             if isinstance(task_ids, str) and (value is None or value is default):
-                self.missing.append(task_ids)
+                self.missing.append((task_ids, kwargs.get("key", "return_value")))
             elif isinstance(task_ids, str) and isinstance(value, str):
                 self.texts[task_ids] = value
         return self._pulled[key]
