@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from klap_provider.operators.deliver import DeliverShortOperator
     from klap_provider.operators.export import ExportShortOperator
     from klap_provider.operators.list_shorts import ListShortsOperator
-    from klap_provider.xcoms import Delivered, Exported, ExportReady, Failure, Short, Submitted, TaskReady
+    from klap_provider.xcoms import Exported, Failure, Short, Submitted, TaskReady
 
 
 class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
@@ -182,22 +182,12 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
         delivered = self._attempt(short, "Deliver", deliver, context, progress)
         if "error" in delivered:
             return delivered
-        file = cast("Delivered", delivered)
-        generated: GeneratedShort = {
-            "project_id": short["project_id"],
-            "folder_id": short["folder_id"],
+        return {
+            **short,
             "export_id": export["export_id"],
-            "short_name": short["short_name"],
-            "virality_score": short["virality_score"],
-            "duration": short["duration"],
-            "preview_url": short["preview_url"],
-            "path": file["path"],
-            "size": file["size"],
-            "sha256": file["sha256"],
-            "sidecar": file["sidecar"],
-            "src_url": file["src_url"] or cast("ExportReady", ready)["src_url"],
+            **{name: delivered[name] for name in ("path", "size", "sha256", "sidecar")},
+            "src_url": delivered["src_url"] or ready["src_url"],
         }
-        return cast("dict[str, Any]", generated)
 
     def _attempt(
         self,
