@@ -28,16 +28,10 @@ def session() -> Iterator[Session]:
     """A session of an empty database with Airflow's tables and indexes."""
     from airflow.models import import_all_models
     from airflow.models.asset import AssetModel
-    from airflow.models.asset_state_store import AssetStateStoreModel
-    from airflow.models.dagrun import DagRun, DagRunNote
-    from airflow.models.hitl import HITLDetail
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
 
-    import_all_models()  # the foreign keys lead to all of them
+    import_all_models()
     engine = create_engine("sqlite://")
-    for model in (DagRun, DagRunNote, TaskInstance, XComModel, HITLDetail, AssetModel, AssetStateStoreModel):
-        model.__table__.create(engine)
+    AssetModel.metadata.create_all(engine)
     with Session(engine) as opened:
         opened.add(AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={}))
         opened.flush()
