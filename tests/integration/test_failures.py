@@ -94,8 +94,13 @@ def test_a_transient_error_is_still_retried(klap: Sandbox, airflow: Airflow, mod
 WAIT_XCOM = "{{ ti.xcom_pull('wait_for_shorts').output_id }}"
 
 
-def lister(**fields: Any) -> Callable[[], BaseOperator]:
-    return lambda: ListShortsOperator(task_id="list", retries=3, **{"folder_id": WAIT_XCOM, **fields})
+def lister(*, upstream: tuple[str, ...] = ("submit", "wait_for_shorts"), **fields: Any) -> Callable[[], BaseOperator]:
+    def make() -> BaseOperator:
+        operator = ListShortsOperator(task_id="list", retries=3, **{"folder_id": WAIT_XCOM, **fields})
+        operator << [EmptyOperator(task_id=task_id) for task_id in upstream]
+        return operator
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -137,7 +142,14 @@ def test_a_field_of_a_result_that_is_taken_for_an_xcom_is_an_error_that_says_wha
     error = task.xcom("klap_error")["error"]
     assert "folder_id needs the XCom 'output_id' of the task 'wait', which has none" in error
     assert "multiple_outputs=True" in error
-    assert "{{ ti.xcom_pull('wait')['output_id'] }}" in error
+
+
+def test_the_error_names_a_task_that_should_be_upstream(airflow: Airflow) -> None:
+    task = airflow(lister(upstream=("submit",)))
+    assert task.end() == "failed"
+    error = task.xcom("klap_error")["error"]
+    assert "the task 'wait_for_shorts', which is not upstream of this task and may not have run" in error
+    assert "Make it upstream in the Dag file, and clear this task" in error
 
 
 def test_a_template_of_a_run_is_never_rendered_to_find_the_field_that_fails(airflow: Airflow, klap: Sandbox) -> None:
