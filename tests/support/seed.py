@@ -4,8 +4,8 @@ Fills Airflow's database as runs would have; a script, for an Airflow of its own
 On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
 and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
 ``xcoms`` by key, as the database has them, and the ``question`` of a required action),
-and ``rows`` of the ledger (``key``, ``value``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of who wrote
-it, if that was a task).
+and ``rows`` of the ledger (``key``, ``value``, ``at``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of who
+wrote it, if that was a task).
 """
 
 from __future__ import annotations
@@ -105,7 +105,11 @@ def main() -> None:
                     asset_id=ledger.id,
                     key=row["key"],
                     value=json.dumps(row["value"]),
-                    **({"updated_at": datetime.fromisoformat(at)} if (at := _time_of(row["value"])) else {}),
+                    **(
+                        {"updated_at": datetime.fromisoformat(at)}
+                        if (at := row.get("at") or _time_of(row["value"]))
+                        else {}
+                    ),
                     **{"last_updated_by_kind": "api", **writer},
                 )
             )

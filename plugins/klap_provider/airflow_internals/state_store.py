@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 #: Maximum number of key ranges in a statement.
 RANGES_AT_ONCE = 100
 
+#: The columns of a :class:`StateRow`, without the asset.
+COLUMNS = (
+    Row.key,
+    Row.value,
+    Row.updated_at,
+    Row.last_updated_by_dag_id,
+    Row.last_updated_by_run_id,
+    Row.last_updated_by_task_id,
+    Row.last_updated_by_map_index,
+)
+
 #: The first and the last key of a range. All its keys start with the same text, as collations differ for others.
 KeyRange = tuple[str, str]
 
@@ -90,7 +101,7 @@ def rows(
     :param name: name of the asset.
     :param run_ids: only rows that tasks of runs with these ids last wrote; None: all.
     """
-    if (asset := _id_of(session, name)) is None:
+    if (asset := id_of(session, name)) is None:
         return []
     conditions = [and_(Row.asset_id == asset, Row.key.in_(part)) for part in portions(keys)]
     conditions += [
@@ -101,26 +112,18 @@ def rows(
     if run_ids is not None:
         by_runs = [Row.last_updated_by_run_id.in_(part) for part in portions(run_ids)]
         conditions = [and_(condition, by_run) for condition in conditions for by_run in by_runs]
-    columns = (
-        Row.key,
-        Row.value,
-        Row.updated_at,
-        Row.last_updated_by_dag_id,
-        Row.last_updated_by_run_id,
-        Row.last_updated_by_task_id,
-        Row.last_updated_by_map_index,
-    )
-    return [StateRow(name, *found) for each in conditions for found in session.execute(select(*columns).where(each))]
+    return [StateRow(name, *found) for each in conditions for found in session.execute(select(*COLUMNS).where(each))]
 
 
 def last_key(session: Session, name: str, within: KeyRange, *, skip: int = 0) -> str | None:
     """Return the last key in a range, after skipping some from the end; None if the range has no more keys."""
     first, last = within
-    found = select(Row.key).where(Row.asset_id == _id_of(session, name), Row.key.between(first, last))
+    found = select(Row.key).where(Row.asset_id == id_of(session, name), Row.key.between(first, last))
     return session.scalar(found.order_by(Row.key.desc()).offset(skip).limit(1))
 
 
-def _id_of(session: Session, name: str) -> int | None:
+def id_of(session: Session, name: str) -> int | None:
+    """Return the id of an asset; None if there is no such asset."""
     return session.scalar(select(AssetModel.id).where(AssetModel.name == name).order_by(AssetModel.id.desc()).limit(1))
 
 

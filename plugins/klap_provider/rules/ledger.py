@@ -286,6 +286,11 @@ def payment_key(submitted_at: str, attempt_id: str) -> str:
     return f"{PAID}.{submitted_at[:10]}.{_part(attempt_id)}"
 
 
+def keys_of(prefix: str) -> tuple[str, str]:
+    """Return a key before and a key after all keys that start with a prefix and a dot."""
+    return f"{prefix}.", f"{prefix}.{_AFTER_ALL}"
+
+
 def payment_keys(since: str, until: str) -> tuple[str, str]:
     """Return a key before and a key after those of all payments of some UTC days, ``YYYY-MM-DD``."""
     return f"{PAID}.{since}", f"{PAID}.{until}.{_AFTER_ALL}"
@@ -293,8 +298,7 @@ def payment_keys(since: str, until: str) -> tuple[str, str]:
 
 def delivered_keys(dag_id: str, run_id: str) -> tuple[str, str]:
     """Return a key before and a key after those of all shorts that a run delivered."""
-    prefix = f"{DELIVERED}.{_hash(dag_id, run_id)}."
-    return prefix, f"{prefix}{_AFTER_ALL}"
+    return keys_of(f"{DELIVERED}.{_hash(dag_id, run_id)}")
 
 
 def event_entry(alias: str, uri: str) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import sys
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import runs as database
@@ -13,11 +18,15 @@ from klap_provider.ui.runs import as_readable, batch_videos, has_words, last_day
 from klap_provider.xcoms import LIST_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from klap_provider.airflow_internals.runs import Key
     from klap_provider.rules.spending import Payment
 
 #: The fields of a payment that the page shows.
 SHOWN = ("at", "video", "what", "settings", "dag_id", "run_id", "estimated")
+#: The columns of an export.
+EXPORTED = ("at", "cost", "estimated", "video", "what", "settings", "dag_id", "run_id", "run_name")
 
 
 def spending(user: Any, *, since: str, until: str) -> dict[str, Any]:
@@ -83,3 +92,35 @@ def payments(
         "run_name": name,
         "since": first,
     }
+
+
+def exported(
+    user: Any, *, as_csv: bool, search: str, dag_id: str | None, run: Key | None, since: str, until: str
+) -> Iterator[str]:
+    """
+    Yield the payments of :func:`payments` in portions, newest first, as CSV with a header or as JSON lines.
+
+    However many there are, at most :data:`~klap_provider.ui.ledger_rows.MOST` are read at once.
+    """
+    if as_csv:
+        yield _csv([EXPORTED])
+    while True:
+        found = payments(user, search=search, dag_id=dag_id, run=run, since=since, until=until, limit=sys.maxsize)
+        if as_csv:
+            yield _csv([_plain(each[name]) for name in EXPORTED] for each in found["payments"])
+        else:
+            yield "".join(json.dumps(each) + "\n" for each in found["payments"])
+        if run or found["since"] <= since:
+            return
+        until = (date.fromisoformat(found["since"]) - timedelta(days=1)).isoformat()
+
+
+def _csv(rows: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that no spreadsheet takes for a formula. Names of videos are other people's text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

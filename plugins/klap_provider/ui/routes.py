@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 
 from klap_provider.airflow_internals.api_server import permitted, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
@@ -126,19 +126,35 @@ def spending(user: User, days: Days) -> dict[str, Any]:
     return ledger_payments.spending(user, **days)
 
 
-@router.get("/payments")
-def payments(
+def _wanted(
     user: User,
     days: Days,
     search: str = "",
     dag_id: str | None = None,
     run_dag_id: str | None = None,
     run_id: str | None = None,
-    limit: Limit = 25,
 ) -> dict[str, Any]:
-    """Return the paid requests of a period or of a run, newest first."""
+    """Return the arguments of the functions that read payments."""
     run = (run_dag_id, run_id) if run_dag_id and run_id else None
-    return ledger_payments.payments(user, search=search, dag_id=dag_id, run=run, limit=limit, **days)
+    return {"user": user, "search": search, "dag_id": dag_id, "run": run, **days}
+
+
+Wanted = Annotated[dict[str, Any], Depends(_wanted)]
+
+
+@router.get("/payments")
+def payments(wanted: Wanted, limit: Limit = 25) -> dict[str, Any]:
+    """Return the paid requests of a period or of a run, newest first."""
+    return ledger_payments.payments(limit=limit, **wanted)
+
+
+@router.get("/payments/export")
+def export_payments(wanted: Wanted, format: Literal["csv", "jsonl"] = "csv") -> Response:
+    """Send all paid requests of a period or of a run, as a file."""
+    text = ledger_payments.exported(as_csv=format == "csv", **wanted)
+    name = f'attachment; filename="klap-payments.{format}"'
+    media_type = "text/csv; charset=utf-8" if format == "csv" else "application/jsonl"
+    return StreamingResponse(text, media_type=media_type, headers={"Content-Disposition": name})
 
 
 def add_error_handler(app: FastAPI) -> None:

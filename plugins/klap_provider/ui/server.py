@@ -29,6 +29,7 @@ def _app() -> ASGIApp:
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
+    from klap_provider.ui import ledger_routes
     from klap_provider.ui.routes import add_error_handler, router
 
     class RevalidatedFiles(StaticFiles):
@@ -41,6 +42,7 @@ def _app() -> ASGIApp:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # these pages would need no login
     app.include_router(router, prefix="/api")
+    app.include_router(ledger_routes.router, prefix="/api")
     add_error_handler(app)
     app.mount("/", RevalidatedFiles(directory=STATIC))
     return app

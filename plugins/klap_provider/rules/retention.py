@@ -1,0 +1,84 @@
+"""
+Which rows of the ledger nothing needs any more, and the lines of an archive. Pure.
+
+==============================================  ============================================================
+rows                                            not needed
+==============================================  ============================================================
+``claim``                                       when they are old: the closed door remains
+``delivered``, ``notice``                       when they are old and their run is deleted
+all rows of a log of attempts                   never, or when the whole log is older than ``forget_after``
+``reuse``, ``generated``, ``selection``         the same, each row by its own age
+``event``                                       never
+==============================================  ============================================================
+
+An open door allows the first POST without a look at the log, and an attempt without its payment is in doubt. So the
+rows of a log go together, the payments last.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.rules.ledger import DELIVERED, Attempt
+from klap_provider.rules.manual_resolution import ADOPT, RESEND, decision_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: Version of the format of archives. Readers ignore unknown fields, and do not refuse a file because of its version.
+FORMAT = 1
+#: Name of the field that marks the first line of an archive, and that has the version.
+HEADER = "klap_ledger"
+
+#: Key prefixes of rows that are not needed once they are old, and once their run is deleted as well.
+BY_AGE = ("claim",)
+OF_DELETED_RUNS = (DELIVERED, "notice")
+#: Key prefixes of attempts, and of other rows that are needed to pay once.
+LOGS = ("export", "request", "submission")
+BESIDE_LOGS = ("reuse", "generated", "selection")
+
+
+def log_of(key: str) -> str:
+    """Return the log of an attempt."""
+    return key.rpartition(".")[0]
+
+
+def keys_beside(key: str, value: Any) -> tuple[list[str], list[str]]:
+    """Return the keys of the rows that belong to an attempt: its door and the decisions about it, and its payment."""
+    beside = [f"door.{key}", f"claim.{key}", decision_key(ADOPT, key), decision_key(RESEND, key)]
+    try:
+        return beside, [Attempt.from_row(key, value).payment_key]
+    except (KeyError, TypeError, ValueError, AttributeError):  # any task can write any row
+        return beside, []
+
+
+def payment_in(value: Any) -> list[str]:
+    """Return the key of the payment that a row ``generated`` names."""
+    found = value.get("payment") if isinstance(value, dict) else None
+    return [found] if isinstance(found, str) else []
+
+
+def header(kind: str, at: str) -> str:
+    """Return the first line of an archive."""
+    return json.dumps({HEADER: FORMAT, "kind": kind, "at": at}) + "\n"
+
+
+def time_of(first_line: str) -> str:
+    """Return the time of an archive by its first line; empty if it has none."""
+    try:
+        return str(json.loads(first_line)["at"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def rows_in(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
+    """
+    Yield the rows in the lines of an archive. Lines without a key, such as the first one, are ignored.
+
+    :raises ValueError: a line is not JSON.
+    """
+    for line in lines:
+        row = json.loads(line) if line.strip() else None
+        if isinstance(row, dict) and isinstance(row.get("key"), str):
+            yield row

@@ -1,0 +1,44 @@
+"""Which rows belong to an attempt, and what is read of the lines of an archive."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from klap_provider.rules import retention
+from klap_provider.rules.ledger import Attempt, Requester
+
+ATTEMPT = Attempt(key="export.a.0", id="0198", at=1764000000.0, requester=Requester("dag run"))
+BESIDE = ["door.export.a.0", "claim.export.a.0", "adopt.export.a.0", "resend.export.a.0"]
+
+
+def test_the_rows_beside_an_attempt_are_all_that_its_key_names_and_its_payment() -> None:
+    assert retention.keys_beside(ATTEMPT.key, ATTEMPT.to_row()) == (BESIDE, ["paid.2025-11-24.0198"])
+
+
+@pytest.mark.parametrize("odd", [None, "text", 7, [], {}, {"id": 1}, {"id": "a", "run": "b", "submitted_at": "never"}])
+def test_of_an_odd_row_no_payment_is_known(odd: Any) -> None:
+    assert retention.keys_beside(ATTEMPT.key, odd) == (BESIDE, [])
+    assert retention.payment_in(odd) == []
+
+
+def test_all_attempts_of_a_request_are_in_one_log() -> None:
+    assert {retention.log_of(f"request.4be1.{number}") for number in range(12)} == {"request.4be1"}
+
+
+def test_of_an_archive_only_lines_with_a_key_are_rows() -> None:
+    lines = [
+        retention.header("archive", "2026-01-01"),
+        "\n",
+        '{"key": "a", "new": 1}\n',
+        "[]",
+        '{"key": 1}',
+        '{"key":"b"}',
+    ]
+    assert [row["key"] for row in retention.rows_in(lines)] == ["a", "b"]
+    assert retention.time_of(lines[0]) == "2026-01-01"
+    assert [retention.time_of(line) for line in ("", "[]", "{}", "no JSON")] == [""] * 4
+    with pytest.raises(json.JSONDecodeError):
+        [*retention.rows_in(['{"key": "a"'])]
