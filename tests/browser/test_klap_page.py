@@ -231,6 +231,12 @@ def test_each_request_that_was_paid_for_is_in_a_table_with_the_way_to_its_run(pa
     page.get_by_role("region", name="Paid requests").get_by_role("button", name="More").click()
     expect(paid).to_have_count(50)
     expect(newest.first).to_contain_text(DAGS[0])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    assert download.value.suggested_filename == "klap-payments.csv"
+    lines = download.value.path().read_text().splitlines()
+    count = page.get_by_text(re.compile("^[0-9,]+ requests, ")).inner_text().split()[0].replace(",", "")
+    assert (lines[0][:7], len(lines) - 1) == ("at,cost", int(count))
     newest.first.get_by_role("link", name="Run of Episode 0").click()
     expect(page).to_have_url(re.compile(f"/dags/{DAGS[0]}/runs/.*/plugin/shorts$"))
 

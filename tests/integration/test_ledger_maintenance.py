@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ import requests
 
 from klap_provider.dag_parts import ledger_tasks
 from klap_provider.errors import KlapConfigError, KlapError, KlapInputError, KlapTransportError
-from klap_provider.hooks.airflow_api import AIRFLOW_CONN_ID, AirflowApi
+from klap_provider.hooks import AIRFLOW_CONN_ID
+from klap_provider.hooks.airflow_api import AirflowApi
 from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
 from klap_provider.rules.ledger import Attempt, Requester, delivered_entry, notice_entry
 from tests.support import state_store
@@ -347,6 +349,26 @@ def test_after_a_move_to_a_new_database_nothing_is_paid_for_again(
     again = [submit("other").run()["klap_task_id"], exported("again", short).run()["export_id"]]
     assert again == first
     assert klap.ledger() == paid
+
+
+def test_the_three_dags_do_so_in_airflow(
+    other: ApiServer,
+    fill: Callable[..., None],
+    use: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(every_kind(OLD), other)
+    monkeypatch.setitem(other.airflow.env, "AIRFLOW_CONN_AIRFLOW_API", os.environ["AIRFLOW_CONN_AIRFLOW_API"])
+    script = f"""
+from klap_provider import dag_parts
+for what, conf in ("maintenance", {{}}), ("export", {{"format": "archive"}}), ("restore", {{}}):
+    run = getattr(dag_parts, f"klap_ledger_{{what}}")(destination={str(tmp_path)!r}, default_args={{"retries": 0}}).test(run_conf=conf)
+    assert str(run.state) == "success", run.state
+"""
+    other.run("-c", script)
+    assert set(archived(tmp_path)) == every_kind(OLD).keys() | rows_of(other).keys()
+    assert keys(other) >= UNNEEDED
 
 
 def test_payments_are_exported_by_month_and_dag_and_no_cell_is_a_formula(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Param
 
 from klap_provider.dag_parts.dag import DEFAULT_ARGS
-from klap_provider.hooks import DEFAULT_CONN_ID
-from klap_provider.hooks.airflow_api import AIRFLOW_CONN_ID
+from klap_provider.hooks import AIRFLOW_CONN_ID, DEFAULT_CONN_ID
 from klap_provider.operators.retry_policy import KlapRetryPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAINTENANCE = """
 ### Archive the ledger
@@ -65,11 +61,9 @@ def klap_ledger_maintenance(
         )
     if forget_after is not None and forget_after < older_than:
         raise ValueError(f"forget_after is {forget_after}; it must be at least older_than, {older_than}.")
-    from klap_provider.dag_parts.ledger_tasks import archive
-
     arguments = {"older_than": older_than, "forget_after": forget_after}
     own = {"dag_display_name": "Klap: archive the ledger", "doc_md": MAINTENANCE, "schedule": schedule, **dag_arguments}
-    return _dag(dag_id, archive, (destination, airflow_conn_id, klap_conn_id), arguments, own)
+    return _dag(dag_id, "archive", (destination, airflow_conn_id, klap_conn_id), arguments, own)
 
 
 def klap_ledger_export(
@@ -87,8 +81,6 @@ def klap_ledger_export(
     For the parameters, see :func:`klap_ledger_maintenance`. The user of ``airflow_conn_id`` needs the permission to
     read XComs of the Dags for payments, and to read assets for the whole ledger.
     """
-    from klap_provider.dag_parts.ledger_tasks import export
-
     params = {
         "format": Param(
             "csv",
@@ -112,7 +104,7 @@ def klap_ledger_export(
         ),
     }
     own = {"dag_display_name": "Klap: export the ledger", "doc_md": EXPORT, "schedule": schedule, "params": params}
-    return _dag(dag_id, export, (destination, airflow_conn_id, klap_conn_id), {}, {**own, **dag_arguments})
+    return _dag(dag_id, "export", (destination, airflow_conn_id, klap_conn_id), {}, {**own, **dag_arguments})
 
 
 def klap_ledger_restore(
@@ -129,15 +121,13 @@ def klap_ledger_restore(
     For the parameters, see :func:`klap_ledger_maintenance`. The user of ``airflow_conn_id`` needs the permission to
     edit assets, and to create XComs of the Dags whose tasks wrote the rows.
     """
-    from klap_provider.dag_parts.ledger_tasks import restore
-
     own = {"dag_display_name": "Klap: restore the ledger", "doc_md": RESTORE, "schedule": None, **dag_arguments}
-    return _dag(dag_id, restore, (destination, airflow_conn_id, klap_conn_id), {}, own)
+    return _dag(dag_id, "restore", (destination, airflow_conn_id, klap_conn_id), {}, own)
 
 
 def _dag(
     dag_id: str,
-    task: Callable[..., Any],
+    task: str,
     places: tuple[str | None, str, str],
     arguments: dict[str, Any],
     own: dict[str, Any],
@@ -149,8 +139,15 @@ def _dag(
     with DAG(dag_id, schedule=schedule, default_args=default_args, tags=tags, **fixed | own) as dag:
         names = ("destination", "conn_id", "klap_conn_id")
         PythonOperator(
-            task_id=task.__name__,
-            python_callable=task,
-            op_kwargs={**dict(zip(names, places, strict=True)), **arguments},
+            task_id=task,
+            python_callable=_run,
+            op_kwargs={"task": task, **dict(zip(names, places, strict=True)), **arguments},
         )
     return dag
+
+
+def _run(task: str, **arguments: Any) -> Any:
+    """Run a function of the module with the tasks, which is not imported when the Dag file is parsed."""
+    from klap_provider.dag_parts import ledger_tasks
+
+    return getattr(ledger_tasks, task)(**arguments)

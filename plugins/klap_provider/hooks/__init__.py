@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from klap_provider.hooks.client import KlapClient as KlapClient
     from klap_provider.hooks.klap import KlapHook as KlapHook
 
-#: The default connection.
+#: The default connection, and that of the API server.
 DEFAULT_CONN_ID = "klap_default"
+AIRFLOW_CONN_ID = "airflow_api"
 
 __all__ = ["KlapAsyncClient", "KlapClient", "KlapHook"]
 

@@ -13,12 +13,10 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from klap_provider.errors import KlapConfigError, KlapTransportError
+from klap_provider.hooks import AIRFLOW_CONN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-#: The default connection.
-AIRFLOW_CONN_ID = "airflow_api"
 
 #: Seconds to wait for a connection, and for a response.
 TIMEOUT = (10, 300)

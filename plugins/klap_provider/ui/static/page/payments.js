@@ -1,5 +1,5 @@
 /** The paid requests, newest first. */
-import { getFromPlugin } from "../api.js";
+import { getFromPlugin, pluginUrl } from "../api.js";
 import { h } from "../components.js";
 import { timeText } from "../texts.js";
 import { DagChoice, Search } from "./filters.js";
@@ -9,7 +9,7 @@ import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
 import { countText, dollars, requestText, tabPath } from "./texts.js";
 
 const { useDeferredValue, useState } = globalThis.React;
-const { Box, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
@@ -56,7 +56,17 @@ export function Payments({ run, days }) {
       ),
     run && answer && h(PriceNote, { rows: answer.payments }),
     answer && more(answer.payments.length === answer.total, isStale),
-    h(LedgerLink),
+    h(
+      Flex,
+      { gap: 2 },
+      answer?.total > 0 &&
+        h(
+          Button,
+          { asChild: true, size: "xs", variant: "outline" },
+          h("a", { download: true, href: pluginUrl(["api", "payments", "export"], { ...which, ...days }) }, "Download CSV"),
+        ),
+      h(LedgerLink),
+    ),
   );
 }
 
