@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import delivery, growth, page, parsing, report, scale, starts, tab, waiting, whole_run
+from benchmarks import delivery, growth, page, page_requests, parsing, report, scale, starts, tab, waiting, whole_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,7 @@ BENCH = {
     "starts": starts,
     "delivery": delivery,
     "page": page,
+    "page_requests": page_requests,
     # Last, as their Airflow runs until the process ends.
     "whole_run": whole_run,
     "tab": tab,

@@ -1,4 +1,4 @@
-"""10. Scale: concurrent runs on several machines, and the cost of one of them."""
+"""11. Scale: concurrent runs on several machines, and the cost of one of them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def run() -> Section:
     ]
     return Section(
         name="scale",
-        title="10. Scale",
+        title="11. Scale",
         method=(
             "An Airflow of two machines, simulated on one as by `make cluster`: CeleryExecutor, PostgreSQL, Redis, two "
             "schedulers, two triggerers, and two workers with three tasks at a time. The sandbox takes "

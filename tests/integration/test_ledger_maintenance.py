@@ -18,6 +18,7 @@ from klap_provider.hooks import AIRFLOW_CONN_ID
 from klap_provider.hooks.airflow_api import AirflowApi
 from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
 from klap_provider.rules.ledger import Attempt, Requester, delivered_entry, notice_entry
+from klap_provider.ui import ledger_payments
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
@@ -363,7 +364,8 @@ def test_the_three_dags_do_so_in_airflow(
     script = f"""
 from klap_provider import dag_parts
 for what, conf in ("maintenance", {{}}), ("export", {{"format": "archive"}}), ("restore", {{}}):
-    run = getattr(dag_parts, f"klap_ledger_{{what}}")(destination={str(tmp_path)!r}, default_args={{"retries": 0}}).test(run_conf=conf)
+    make = getattr(dag_parts, f"klap_ledger_{{what}}")
+    run = make(destination={str(tmp_path)!r}, default_args={{"retries": 0}}).test(run_conf=conf)
     assert str(run.state) == "success", run.state
 """
     other.run("-c", script)
@@ -405,6 +407,23 @@ def test_payments_are_exported_by_month_and_dag_and_no_cell_is_a_formula(
     assert (cells["what"], cells["video"]) == ('\'=HYPERLINK("x")', 'a,"b"\n')
     with pytest.raises(KlapInputError, match="whole ledger"):
         export(tmp_path, month="2026-02")
+
+
+def test_an_export_has_all_payments_however_many_can_be_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [f"2026-01-{day:02d}" for day in range(1, 8)]
+
+    def payments(_: Any, *, since: str, until: str, **__: Any) -> dict[str, Any]:
+        of_period = [day for day in days if since <= day <= until]
+        newest = of_period[-3:]
+        first = newest[0] if len(of_period) > 3 else since
+        shown = [dict.fromkeys(ledger_payments.EXPORTED) | {"at": day} for day in reversed(newest)]
+        return {"payments": shown, "since": first}
+
+    monkeypatch.setattr(ledger_payments, "payments", payments)
+    period: dict[str, Any] = {"search": "", "dag_id": None, "run": None, "since": "0001-01-01", "until": "9999-12-31"}
+    lines = "".join(ledger_payments.exported(None, as_csv=False, **period)).splitlines()
+    assert [json.loads(line)["at"] for line in lines] == days[::-1]
+    assert len("".join(ledger_payments.exported(None, as_csv=True, **period)).splitlines()) == len(days) + 1
 
 
 def test_each_route_requires_a_permission(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from airflow.models.asset import AssetActive, AssetModel, TaskInletAssetReference
@@ -25,8 +25,9 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
+from klap_provider.airflow_internals.runs import portions
 from klap_provider.xcoms import LEDGER
 
 
@@ -90,29 +91,27 @@ def main() -> None:
             if run.get("note"):
                 session.flush()
                 made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")
-        for row in said.get("rows", []):
-            writer = {}
-            if "run_id" in row:
-                writer = {
-                    "last_updated_by_kind": "task",
-                    "last_updated_by_dag_id": row["dag_id"],
-                    "last_updated_by_run_id": row["run_id"],
-                    "last_updated_by_task_id": row.get("task_id", "task"),
-                    "last_updated_by_map_index": row.get("map_index", -1),
-                }
-            session.merge(
-                AssetStateStoreModel(
-                    asset_id=ledger.id,
-                    key=row["key"],
-                    value=json.dumps(row["value"]),
-                    **(
-                        {"updated_at": datetime.fromisoformat(at)}
-                        if (at := row.get("at") or _time_of(row["value"]))
-                        else {}
-                    ),
-                    **{"last_updated_by_kind": "api", **writer},
-                )
-            )
+        rows = {row["key"]: columns(row, ledger.id) for row in said.get("rows", [])}
+        for part in portions(rows):
+            of_part = AssetStateStoreModel.key.in_(part)
+            session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == ledger.id, of_part))
+            session.execute(insert(AssetStateStoreModel.__table__), [rows[key] for key in part])
+
+
+def columns(row: dict[str, Any], asset_id: int) -> dict[str, Any]:
+    """Return the columns of a row of the ledger."""
+    is_by_task, at = "run_id" in row, row.get("at") or _time_of(row["value"])
+    return {
+        "asset_id": asset_id,
+        "key": row["key"],
+        "value": json.dumps(row["value"]),
+        "updated_at": datetime.fromisoformat(at) if at else datetime.now(timezone.utc),
+        "last_updated_by_kind": "task" if is_by_task else "api",
+        "last_updated_by_dag_id": row["dag_id"] if is_by_task else None,
+        "last_updated_by_run_id": row["run_id"] if is_by_task else None,
+        "last_updated_by_task_id": row.get("task_id", "task") if is_by_task else None,
+        "last_updated_by_map_index": row.get("map_index", -1) if is_by_task else None,
+    }
 
 
 def question(said: dict[str, Any]) -> dict[str, Any]:
