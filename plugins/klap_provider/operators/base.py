@@ -120,33 +120,14 @@ class KlapOperator(HooksRendering):
         field = next(fields, "one of its fields")
         cause = cause_of(failure)
         if pulls.missing:
-            return KlapTemplateError(f"Nothing was done: {field} needs {self._missing(pulls, cause)}")
+            upstream = self.get_flat_relative_ids(upstream=True)
+            return KlapTemplateError(f"Nothing was done: {field} needs {pulls.describe_missing(upstream, cause)}")
         for task_id, text in pulls.texts.items():
             if f"/{task_id}/" in text:  # the path of an XCom backend's file has the task's id
                 return unreadable_xcom(task_id, text)
         return KlapTemplateError(
             f"Nothing was done: {field} could not be rendered ({cause}). Correct its template in the Dag file, or the "
             "value that the template uses, and clear this task."
-        )
-
-    def _missing(self, pulls: CachedPulls, cause: str) -> str:
-        """Say which XCom is missing, why, and what to do."""
-        task_id, key = pulls.missing[-1]
-        result = pulls.xcom_pull(task_id)
-        if isinstance(result, dict) and key in result:
-            return (
-                f"the XCom {key!r} of the task {task_id!r}, which has none. Its result has a field of that name. Pass "
-                "multiple_outputs=True to that task in the Dag file, and clear that task and its downstream tasks. "
-                "Nothing is paid again."
-            )
-        if result is None and task_id not in self.get_flat_relative_ids(upstream=True):
-            return (
-                f"the result of the task {task_id!r}, which is not upstream of this task and may not have run. Make it "
-                "upstream in the Dag file, and clear this task."
-            )
-        return (
-            f"the result of the task {task_id!r}, which has none ({cause}). That task was marked as success by hand, "
-            "or its XCom was deleted. Clear that task and its downstream tasks. Nothing is paid again."
         )
 
     def _can_render(self, template: Any, context: Context) -> bool:

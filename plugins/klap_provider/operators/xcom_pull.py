@@ -8,6 +8,8 @@ from klap_provider.api import redaction
 from klap_provider.errors import KlapTemplateError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow.sdk import Context
 
 
@@ -78,3 +80,28 @@ class CachedPulls:
             elif isinstance(task_ids, str) and isinstance(value, str):
                 self.texts[task_ids] = value
         return self._pulled[key]
+
+    def describe_missing(self, upstream: Collection[str], cause: str) -> str:
+        """
+        Return which XCom was missing last, why, and what to do.
+
+        :param upstream: ids of all upstream tasks.
+        :param cause: the error that the missing XCom led to.
+        """
+        task_id, key = self.missing[-1]
+        result = self.xcom_pull(task_id)
+        if isinstance(result, dict) and key in result:
+            return (
+                f"the XCom {key!r} of the task {task_id!r}, which has none. Its result has a field of that name. Pass "
+                "multiple_outputs=True to that task in the Dag file, and clear that task and its downstream tasks. "
+                "Nothing is paid again."
+            )
+        if result is None and task_id not in upstream:
+            return (
+                f"the result of the task {task_id!r}, which is not upstream of this task and may not have run. Make it "
+                "upstream in the Dag file, and clear this task."
+            )
+        return (
+            f"the result of the task {task_id!r}, which has none ({cause}). That task was marked as success by hand, "
+            "or its XCom was deleted. Clear that task and its downstream tasks. Nothing is paid again."
+        )
