@@ -183,6 +183,16 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "US dollars per export. Empty: 0.48 (estimated).",
                         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
                     },
+                    "monthly_limit": {
+                        "label": "Monthly limit",
+                        "description": "Maximum cost per calendar month (UTC) in US dollars. Empty: no limit.",
+                        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1000000},
+                    },
+                    "monthly_limit_action": {
+                        "label": "At the monthly limit",
+                        "description": "stop: nothing more is paid. warn: people are told, and runs continue.",
+                        "schema": {"type": ["string", "null"], "enum": ["stop", "warn", None], "default": "stop"},
+                    },
                 },
             }
         ],

@@ -60,6 +60,10 @@ class KlapInputError(_NothingSentError):
     """A parameter is wrong. The message names it. Nothing was sent to Klap."""
 
 
+class KlapLimitError(_NothingSentError):
+    """The monthly limit of the connection or of the Dag is reached. The message says when the month ends."""
+
+
 class KlapLookUpError(_NothingSentError):
     """
     The secrets backend did not answer, so the connection could not be read.

@@ -65,6 +65,8 @@ class _SentVideo(TypedDict, total=False):
     output_type: str | None
     output_id: str | None
     listed_ids: list[str]
+    #: What the submission has reserved of the monthly limits, for the task that selects; None if it paid nothing.
+    reservation: str | None
 
 
 class Submitted(_SentVideo):

@@ -56,6 +56,8 @@ def klap_caption_video(
     export_timeout: timedelta | float = EXPORT_TIMEOUT,
     pool: str | None = None,
     notifiers: Sequence[BaseNotifier] = (),
+    monthly_limit: float | None = None,
+    monthly_limit_action: str = "stop",
     **dag_arguments: Any,
 ) -> DAG:
     """
@@ -76,6 +78,10 @@ def klap_caption_video(
     :param pool: pool of all tasks. Default: Airflow's default pool.
     :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a run ended;
         see docs/how-to/get-notified.md. Default: those of the connection.
+    :param monthly_limit: maximum cost of the Dag's runs per calendar month (UTC) in US dollars. The limit of the
+        connection applies, too. Default: no limit. See docs/how-to/limit-cost.md.
+    :param monthly_limit_action: ``stop``: nothing is paid beyond the limit. ``warn``: the notifiers are told. Default
+        ``stop``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
         added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
         own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
@@ -99,6 +105,8 @@ def klap_caption_video(
         pool=pool,
         allowed_connections=allowed_connections,
         dag_arguments=dag_arguments,
+        monthly_limit=monthly_limit,
+        monthly_limit_action=monthly_limit_action,
     ) as dag:
         values = form_of(dag, fields)
         submit, wait = submit_and_wait(
@@ -118,6 +126,7 @@ def klap_caption_video(
             project_id="{{ ti.xcom_pull('wait_for_video').output_id }}",
             budget=values["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
+            reservation="{{ ti.xcom_pull('submit').get('reservation') or '' }}",
             deferrable=True,
         )
         export_and_deliver(

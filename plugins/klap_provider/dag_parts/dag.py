@@ -48,6 +48,7 @@ def klap_dag(
     pool: str | None,
     allowed_connections: Sequence[str] | None,
     dag_arguments: Mapping[str, Any],
+    **operator_arguments: Any,
 ) -> Iterator[DAG]:
     """
     Yield a Dag with retries. Operators that are created in the ``with`` block are its tasks.
@@ -64,6 +65,7 @@ def klap_dag(
         those of Airflow's configuration.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``. ``tags`` are added to those of this package,
         ``default_args`` are merged over them, and other arguments replace them.
+    :param operator_arguments: further arguments of the operators.
     :raises TypeError: an argument is not one of the factory or of a Dag.
     :raises ValueError: the form has no such field, or a backfill could pay.
     """
@@ -84,6 +86,7 @@ def klap_dag(
         "default_args": {
             **DEFAULT_ARGS,
             "allowed_connections": allowlist(fields, "klap_conn_id", allowed_connections),
+            **operator_arguments,
             **(dag_arguments.get("default_args") or {}),
             **({"pool": pool} if pool else {}),
         },

@@ -103,6 +103,8 @@ def klap_generate_shorts(
     export_timeout: timedelta | float = EXPORT_TIMEOUT,
     pool: str | None = None,
     notifiers: Sequence[BaseNotifier] = (),
+    monthly_limit: float | None = None,
+    monthly_limit_action: str = "stop",
     **dag_arguments: Any,
 ) -> DAG:
     """
@@ -123,6 +125,10 @@ def klap_generate_shorts(
     :param pool: pool of all tasks. Default: Airflow's default pool.
     :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people that a review waits and how
         a run ended; see docs/how-to/get-notified.md. Default: those of the connection.
+    :param monthly_limit: maximum cost of the Dag's runs per calendar month (UTC) in US dollars. The limit of the
+        connection applies, too. Default: no limit. See docs/how-to/limit-cost.md.
+    :param monthly_limit_action: ``stop``: nothing is paid beyond the limit. ``warn``: the notifiers are told. Default
+        ``stop``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
         added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
         own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
@@ -139,6 +145,8 @@ def klap_generate_shorts(
         pool=pool,
         allowed_connections=allowed_connections,
         dag_arguments=dag_arguments,
+        monthly_limit=monthly_limit,
+        monthly_limit_action=monthly_limit_action,
     ) as dag:
         values = form_of(dag, fields)
         expected = {
@@ -174,6 +182,7 @@ def klap_generate_shorts(
             watermark=watermark_of(values),
             budget=values["budget"],
             submissions="{{ ti.xcom_pull('submit').paid }}",
+            reservation="{{ ti.xcom_pull('submit').get('reservation') or '' }}",
             notifiers=notifiers,
             allow_empty=values["allow_empty"],
             deferrable=True,

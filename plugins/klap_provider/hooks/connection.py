@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal  # pydantic resolves the annotation
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -79,6 +79,8 @@ class KlapConnection(BaseModel):
     :param requests_per_second: maximum for all waits in one triggerer. The default is enough for 750 exports, each
         polled every 15 s, as Klap documents.
     :param notifiers: whom to tell about runs: ``{"notifier": class path, …arguments}`` for each. Default: nobody.
+    :param monthly_limit: maximum cost per calendar month (UTC) in US dollars. Default: no limit.
+    :param monthly_limit_action: ``stop`` or ``warn``: what happens when the limit is reached. Default ``stop``.
     """
 
     model_config = ConfigDict(
@@ -103,6 +105,8 @@ class KlapConnection(BaseModel):
     first_poll: Seconds | None = None
     requests_per_second: Annotated[float, BeforeValidator(_number), Field(ge=0.01, le=10_000)] = 50.0
     notifiers: Annotated[list[dict[str, Any]], BeforeValidator(_notifiers)] | None = Field(None, repr=False)
+    monthly_limit: Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=1_000_000)] | None = None
+    monthly_limit_action: Literal["stop", "warn"] = "stop"
 
     @classmethod
     def read(cls, conn_id: str, conn: Any) -> KlapConnection:

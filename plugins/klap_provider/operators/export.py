@@ -179,7 +179,12 @@ class _ExportJob(KlapJob):
         self.folder_id = operator.folder_id
 
     def prepare(self, paid: int) -> list[str]:
-        """Return the ids of the existing exports of the short."""
+        """Reserve a part of the monthly limit, unless the selection has, and return the existing exports."""
+        is_covered = self.limits is None or (
+            not paid and self.limits.covers(self.folder_id or self.project_id, self.project_id)
+        )
+        if not is_covered:
+            self.reserve(paid, self.client.connection.prices.export)
         return [export.id for export in self._of_short(self._list(project_id=self.project_id))]
 
     def find(self) -> in_doubt.Listing:

@@ -11,7 +11,8 @@ from klap_provider.errors import KlapError, KlapIncompleteError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.failures import log_failure, reports_failure, to_failure
-from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of, name_lines
+from klap_provider.operators.notices import Event, event_of, name_lines
+from klap_provider.operators.settling import KlapSettlingOperator
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits
 from klap_provider.xcoms import RETURN_KEY, GeneratedShort
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from klap_provider.xcoms import Exported, Failure, Short, Submitted, TaskReady
 
 
-class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
+class GenerateShortsOperator(SubmitShortsOperator, KlapSettlingOperator):
     """
     Turn one long video into delivered shorts: submit it, wait, select, export, wait, and store the files.
 
@@ -167,6 +168,7 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
         for short, export in [*zip(shorts, progress["exports"], strict=True)][len(outcomes) :]:
             outcomes.append(export if "error" in export else self._finish(context, progress, short, export, resumed))
             resumed = None
+        self.settle(context, str(ready["output_id"]), lambda: progress["exports"])
         return self._concluded(context, outcomes)
 
     def _finish(
@@ -255,6 +257,9 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
             source_video_url=submitted["video"],
             budget=self.budget,
             submissions=submitted["paid"],
+            reservation=submitted.get("reservation"),
+            monthly_limit=self.monthly_limit,
+            monthly_limit_action=self.monthly_limit_action,
             allow_empty=self.allow_empty,
             deferrable=self.deferrable,
         )
@@ -267,6 +272,8 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapNotifyingOperator):
             project_id=short["project_id"],
             folder_id=short["folder_id"],
             watermark=self.watermark,
+            monthly_limit=self.monthly_limit,
+            monthly_limit_action=self.monthly_limit_action,
             short_name=short["short_name"],
             source_video_url=submitted["video"],
             deferrable=self.deferrable,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +47,21 @@ class KlapLedgerOperator(KlapOperator):
     @functools.cached_property
     def ledger(self) -> Store:
         """The ledger's rows."""
-        return _Ledger()
+        return Ledger()
 
 
-class _Ledger:
+class Ledger:
     """The ledger in Airflow's asset store. Failed writes are retried, because a row can have the id of a paid job."""
 
     def __init__(self) -> None:
         self._store = AssetStore(LEDGER)
 
     def get(self, name: str) -> Any:
+        """Return a row, or None if there is none."""
         return self._store.get(name)
 
     def set(self, name: str, value: Any) -> None:
+        """Write or overwrite a row."""
         for seconds in WRITE_RETRY_DELAYS:
             try:
                 self._store.set(name, value)
@@ -75,7 +78,20 @@ class _Ledger:
         self._store.set(name, value)
 
     def delete(self, name: str) -> None:
+        """Remove a row."""
         self._store.delete(name)
+
+
+class Clock:
+    """The time of this machine."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for about this long, so that simultaneous runs are spread."""
+        time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311  # no secret depends on it
 
 
 def run_of(context: Context) -> str:

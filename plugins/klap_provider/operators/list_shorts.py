@@ -11,11 +11,12 @@ from airflow.sdk import conf
 
 from klap_provider import triggers
 from klap_provider.api import requests as klap_requests
-from klap_provider.errors import KlapError, KlapInputError, KlapNoShortsError
+from klap_provider.errors import KlapError, KlapInputError, KlapLimitError, KlapNoShortsError
 from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.arguments import check_now, is_static, rendered_ids, rendered_number
 from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
+from klap_provider.operators.monthly_limit import KlapLimitedOperator, reserve_exports
 from klap_provider.rules import ledger, limits, list_complete, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.selection import (
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from klap_provider.rules.polling import PollState
 
 
-class ListShortsOperator(KlapLedgerOperator):
+class ListShortsOperator(KlapLedgerOperator, KlapLimitedOperator):
     """
     List the generated shorts of a task, and select the best: ``GET /projects/{folder_id}``.
 
@@ -77,6 +78,8 @@ class ListShortsOperator(KlapLedgerOperator):
     :param budget: US dollars that the run may cost. Exports that would exceed it are skipped, lowest score first.
         Default: no limit. Templated.
     :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default 1. Templated.
+    :param reservation: what the submission has reserved of the monthly limits: ``reservation`` of the submitting task.
+        Default: nothing. Templated.
     :param allow_empty: return an empty list instead of failing if Klap generated no shorts. Default false. Templated.
     :param list_timeout: seconds after which the list is used as it is. Default 300.
     :param deferrable: wait for the list in the triggerer instead of on a worker. Default: ``[operators]
@@ -108,6 +111,7 @@ class ListShortsOperator(KlapLedgerOperator):
         "source_video_url",
         "budget",
         "submissions",
+        "reservation",
         "allow_empty",
         "klap_conn_id",
         "on_behalf_of",
@@ -131,6 +135,7 @@ class ListShortsOperator(KlapLedgerOperator):
         source_video_url: str | None = None,
         budget: float | None = None,
         submissions: int | str = 1,
+        reservation: str | None = None,
         allow_empty: bool = False,
         list_timeout: float = 300,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -150,6 +155,7 @@ class ListShortsOperator(KlapLedgerOperator):
         self.source_video_url = source_video_url
         self.budget = budget
         self.submissions = submissions
+        self.reservation = reservation
         self.allow_empty = allow_empty
         self.list_timeout = list_timeout
         self.deferrable = deferrable
@@ -242,23 +248,59 @@ class ListShortsOperator(KlapLedgerOperator):
         """Return the shorts that were selected before."""
         if new := set(ids_of(shorts)) - set(before["of"]):
             self.log.info("The earlier selection applies; new shorts are not selected: %s", ", ".join(sorted(new)))
-        return self.push_results(context, restore_selection(shorts, before["selected"]))
+        shorts = restore_selection(shorts, [*before["selected"], *before.get("waiting", ())])
+        if before.get("waiting"):
+            return self.record_selection(context, shorts, before["review"], before)
+        return self.push_results(context, shorts)
 
     def record_selection(
-        self, context: Context, shorts: list[ListedShort], review: Review | None = None
+        self,
+        context: Context,
+        shorts: list[ListedShort],
+        review: Review | None = None,
+        before: Selected | None = None,
     ) -> list[Short]:
-        """Write the selection to the ledger, and return the selected shorts."""
+        """
+        Reserve the exports, write the selection to the ledger, and return the selected shorts.
+
+        :param before: the earlier selection of this run that the shorts are from. Default: none.
+        :raises KlapLimitError: a monthly limit covers none of the selected shorts.
+        """
+        shorts, refusal = self._within_month(context, shorts, before["selected"] if before else ())
         selected: Selected = {
             "selected": [short["project_id"] for short in shorts if short["reason"] is None],
-            "of": ids_of(shorts),
+            "of": before["of"] if before else ids_of(shorts),
             "target": self._target_id(),
             "review": review,
         }
-        if selected["selected"]:
+        if refusal:
+            is_waiting = Unselected.BEYOND_MONTH.value
+            selected["waiting"] = [short["project_id"] for short in shorts if short["reason"] == is_waiting]
+        if selected["selected"] or refusal:
             self.ledger.set(self._entry(context), selected)
         else:
             self.ledger.delete(self._entry(context))
-        return self.push_results(context, shorts)
+        result = self.push_results(context, shorts)
+        if refusal and not result:
+            raise refusal
+        return result
+
+    def _within_month(
+        self, context: Context, shorts: list[ListedShort], kept: Sequence[str]
+    ) -> tuple[list[ListedShort], KlapLimitError | None]:
+        """Deselect the worst shorts if a monthly limit does not cover all exports."""
+        limits = self.monthly_limits(context, self.client.connection)
+        if limits is None:
+            return shorts, None
+        return reserve_exports(
+            limits,
+            shorts,
+            target=self._target_id(),
+            price=self.client.connection.prices.export,
+            kept=kept,
+            instead_of=self.reservation or None,
+            spent=self.spent(shorts)._replace(input_videos=1).total,
+        )
 
     def push_results(self, context: Context, shorts: list[ListedShort]) -> list[Short]:
         """Push the XComs, count the selected shorts in the metrics, and return them."""

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.airflow_internals.tasks import run_address
 from klap_provider.api import redaction
-from klap_provider.errors import KlapConfigError, KlapCreditsError, KlapError, KlapInputError
+from klap_provider.errors import KlapConfigError, KlapCreditsError, KlapError, KlapInputError, KlapLimitError
 from klap_provider.operators.base import KlapOperator
 from klap_provider.operators.failures import cause_of, log_failure
 from klap_provider.rules import ledger
@@ -54,6 +54,8 @@ class Event(str, Enum):
     RUN_FAILED = "run_failed"
     DECISION_NEEDED = "decision_needed"
     CREDIT_USED_UP = "credit_used_up"
+    LIMIT_NEAR = "limit_near"
+    LIMIT_REACHED = "limit_reached"
     BATCH_FINISHED = "batch_finished"
     BATCH_FAILED = "batch_failed"
 
@@ -97,7 +99,7 @@ class KlapNotifyingOperator(KlapOperator):
             [notifiers] if isinstance(notifiers, BaseNotifier) else list(notifiers or ())
         )
 
-    def notify(self, context: Context, event: Event, title: str, body: str = "") -> None:
+    def notify(self, context: Context, event: Event, title: str, body: str = "", *, entry: str | None = None) -> None:
         """
         Send a notice, unless this task of this run has sent one about the same event.
 
@@ -106,18 +108,25 @@ class KlapNotifyingOperator(KlapOperator):
 
         :param title: one line.
         :param body: further lines.
+        :param entry: key of the ledger's row, if the notice is sent once for several runs.
         """
         with log_failure(f"The notice {event.value}"):
             notifiers = [*self.notifiers, *self._notifiers_of_connection()]
             if notifiers:
-                row = self._send_once(context, notifiers, event, title, body)
+                row = self._send_once(context, notifiers, event, title, body, entry)
                 context["ti"].xcom_push(key=NOTICE_KEY, value=row)
 
     def _send_once(
-        self, context: Context, notifiers: Sequence[BaseNotifier], event: Event, title: str, body: str
+        self,
+        context: Context,
+        notifiers: Sequence[BaseNotifier],
+        event: Event,
+        title: str,
+        body: str,
+        entry: str | None,
     ) -> NoticeRow:
         ti, store = context["ti"], AssetStore(LEDGER)
-        key = ledger.notice_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, event.value)
+        key = entry or ledger.notice_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, event.value)
         before = cast("NoticeRow | None", store.get(key))
         if before is not None:
             self.log.info("The notice %s was sent before, at %s", event.value, before["at"])
@@ -167,6 +176,8 @@ def event_of(failures: Iterable[Failure]) -> Event:
         return Event.DECISION_NEEDED
     if any(failure["type"] == KlapCreditsError.__name__ for failure in failures):
         return Event.CREDIT_USED_UP
+    if any(failure["type"] == KlapLimitError.__name__ for failure in failures):
+        return Event.LIMIT_REACHED
     return Event.RUN_FAILED
 
 

@@ -12,7 +12,8 @@ from klap_provider.api import requests as klap_requests
 from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInputError, KlapJobFailedError
 from klap_provider.operators.base import writer_of
 from klap_provider.operators.failures import log_failure, reports_failure
-from klap_provider.operators.notices import Event, KlapNotifyingOperator, event_of, name_lines
+from klap_provider.operators.notices import Event, event_of, name_lines
+from klap_provider.operators.settling import KlapSettlingOperator
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
@@ -46,7 +47,7 @@ MANIFEST = "manifest.json"
 RUNS_FOLDER = "runs"
 
 
-class PublishShortsOperator(KlapNotifyingOperator):
+class PublishShortsOperator(KlapSettlingOperator):
     """
     Write ``manifest.json`` beside the delivered shorts, record an asset event, and fail if a selected short is missing.
 
@@ -159,6 +160,8 @@ class PublishShortsOperator(KlapNotifyingOperator):
         if cost is not None:
             self.log.info("Cost of the run: %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
+        if target := self.folder_id or next((each["project_id"] for each in self.shorts or ()), None):
+            self.settle(context, target, lambda: pull(context, self.steps[:1]))
         exports = pull(context, self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
         self.failures = [each for each in (earlier, *failures) if each]

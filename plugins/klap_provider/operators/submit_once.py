@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import random
-import time
 import uuid
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.api import responses
-from klap_provider.errors import KlapError
-from klap_provider.operators.ledger import KlapLedgerOperator, run_of
+from klap_provider.errors import KlapCreditsError, KlapError
+from klap_provider.operators.failures import log_failure
+from klap_provider.operators.ledger import Clock, KlapLedgerOperator, run_of
+from klap_provider.operators.monthly_limit import POST, KlapLimitedOperator, log_used, reservation_of
 from klap_provider.rules import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from decimal import Decimal
 
     from airflow.sdk import Context
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from klap_provider.rules.attempt_log import Submission
     from klap_provider.rules.in_doubt import Listing
     from klap_provider.rules.ledger import PaidRequest
+    from klap_provider.rules.monthly_limit import MonthlyLimits
 
 
-class KlapSubmitOperator(KlapLedgerOperator):
+class KlapSubmitOperator(KlapLedgerOperator, KlapLimitedOperator):
     """
     Base of the operators that send paid requests. Each request is sent once.
 
@@ -56,13 +58,14 @@ class KlapSubmitOperator(KlapLedgerOperator):
         from klap_provider.rules.idempotent_submit import IdempotentSubmit
 
         ti = context["ti"]
+        job.limits, job.request = self.monthly_limits(context, self.client.connection), request
         submit = IdempotentSubmit(
             store=self.ledger,
             job=job,
             request=request,
             requester=ledger.Requester(run_of(context), ti.try_number, ti.max_tries),
             attempt_id=uuid.uuid4().hex,
-            clock=_Clock(),
+            clock=Clock(),
             response_within=job.response_within,
             keeps_failed_job=self.keeps_failed_job,
         )
@@ -72,7 +75,10 @@ class KlapSubmitOperator(KlapLedgerOperator):
         except KlapError as failure:
             with suppress(Exception):  # must not hide the failure
                 failure.paid = submit.paid()
+            if isinstance(failure, KlapCreditsError):
+                self.pause_watchers(self.client.connection, failure)
             raise
+        job.release_unused(submission)
         if submission.was_recorded:
             self.count_accepted()
         if not submission.is_new:
@@ -111,11 +117,36 @@ class KlapJob(ABC):
         self.client = operator.client
         self.call = call
         self.log = operator.log
+        self.limits: MonthlyLimits | None = None
+        self.request: PaidRequest | None = None
+        self._reserved: str | None = None
 
     @property
     def response_within(self) -> float:
         """Seconds to wait for a response."""
         return self.client.connection.connect_timeout + self.client.connection.read_timeout
+
+    def reserve(self, paid: int, cost: Decimal) -> None:
+        """
+        Reserve the cost of the next POST, unless an earlier try has.
+
+        :param paid: number of POSTs of this run that Klap has accepted for this request.
+        :param cost: US dollars.
+        :raises KlapLimitError: a monthly limit does not cover it.
+        """
+        if self.limits is not None and self.request is not None:
+            reservation = reservation_of(self.request.log, paid)
+            reserved = self.limits.reserve(reservation, cost, [POST])
+            log_used(reserved.used)
+            if not reserved.items:
+                raise self.limits.error(reserved, self.request.what, cost)
+            self._reserved = reservation
+
+    def release_unused(self, submission: Submission) -> None:
+        """Release what :meth:`reserve` has reserved if another run's job is used instead."""
+        if self.limits is not None and self._reserved and not submission.is_new:
+            with log_failure("Releasing the reserved part of the monthly limit"):
+                self.limits.release(self._reserved, [POST])
 
     def prepare(self, paid: int) -> Collection[str]:
         """Prepare the call, and return the ids of existing jobs; none if Klap has no list of them."""
@@ -139,11 +170,3 @@ class KlapJob(ABC):
     @abstractmethod
     def status(self, job_id: str) -> str:
         """Return the status of a job."""
-
-
-class _Clock:
-    def now(self) -> float:
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311  # spreads simultaneous runs

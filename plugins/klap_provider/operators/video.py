@@ -16,6 +16,7 @@ from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.base import require_fields
 from klap_provider.operators.completion import KlapCompletionOperator
 from klap_provider.operators.failures import reports_failure
+from klap_provider.operators.monthly_limit import reservation_of
 from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import ledger, limits, request_fingerprint, video_list
 from klap_provider.telemetry import metrics
@@ -269,7 +270,8 @@ class KlapVideoOperator(KlapCompletionOperator):
             return self._existing_task(self.klap_task_id, since.isoformat(), destination)
         request = self._request()
         job = _VideoJob(self, request, budget)
-        submission = self.submit_once(context, self._paid_request(context, request, budget), job)
+        paid_request = self._paid_request(context, request, budget)
+        submission = self.submit_once(context, paid_request, job)
         self.submitted = submission.job_id
         # The UI shows the request that was paid for, even if the settings have changed since.
         inputs = submission.attempt.inputs
@@ -282,6 +284,7 @@ class KlapVideoOperator(KlapCompletionOperator):
             "video": submission.attempt.video,
             "name": inputs.get("name"),
             "dimensions": klap_requests.Dimensions.model_validate(size).model_dump() if size else None,
+            "reservation": reservation_of(paid_request.log, submission.paid - 1) if submission.paid else None,
         }
 
     def _existing_task(self, klap_task_id: str, submitted_at: str, destination: str | None) -> Submitted:
@@ -382,8 +385,12 @@ class _VideoJob(KlapJob):
         self._operator, self._request, self._budget = operator, request, budget
 
     def prepare(self, paid: int) -> Sequence[str]:
-        """Sign the address of the video, and check the budget and the video."""
+        """Sign the address of the video, check the budget and the video, and reserve a part of the monthly limit."""
         self.call = self._operator.ready_call(self._request, paid, self._budget)
+        cost = self._operator.max_cost(self._request, self.client.connection.prices, submissions=1)
+        self.reserve(paid, cost._replace(exports=1).total)  # so that the best short can be exported
+        if self.limits is not None:
+            self.limits.resume()
         return ()
 
     def status(self, job_id: str) -> str:

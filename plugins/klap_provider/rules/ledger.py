@@ -14,6 +14,9 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``selection.<task>``                  which shorts a run has selected (:mod:`klap_provider.rules.selection`)
 ``delivered.<run>.<short>``           where a run delivered a short (:mod:`klap_provider.rules.ledger_rows`)
 ``notice.<task>.<event>``             a notice that a task has sent, or could not send
+``limit.<month>.<scope>.<n>``         a reserved part of a monthly limit (:mod:`klap_provider.rules.month_log`)
+``reserved.<run>.<what>``             what a run has reserved (:mod:`klap_provider.rules.monthly_limit`)
+``pause.<scope>``                     until when no new video should be submitted
 ====================================  ==================================================================
 
 A log is named after what is paid for:
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 #: Key prefixes of rows that are listed rather than looked up.
-PAID, DELIVERED = "paid", "delivered"
+PAID, DELIVERED, LIMIT = "paid", "delivered", "limit"
 
 #: Key prefixes of attempts whose logs are shared by several runs.
 SHARED = ("export.", "request.")
@@ -279,6 +282,35 @@ def delivered_entry(dag_id: str, run_id: str, project_id: str) -> str:
 def notice_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None, event: str) -> str:
     """Return the key of the row for a notice that a task of a run has sent."""
     return f"notice.{_task(dag_id, run_id, task_id, map_index)}.{event}"
+
+
+def month_key(month: str, scope: str) -> str:
+    """Return the key of the row with the end of a month's log. ``scope``: what is limited; ``month``: ``YYYY-MM``."""
+    return f"{LIMIT}.{month}.{_hash(scope)}"
+
+
+def month_keys(month: str) -> tuple[str, str]:
+    """Return a key before and a key after those of all limits of a month."""
+    return f"{LIMIT}.{month}.", f"{LIMIT}.{month}.{_AFTER_ALL}"
+
+
+def reserved_entry(run: str, what: str) -> str:
+    """Return the key of the row with what a run has reserved. ``run``: Dag id and run id, separated by a space."""
+    return f"reserved.{_hash(run)}.{_part(what)}"
+
+
+def pause_entry(scope: str) -> str:
+    """
+    Return the key of the row that pauses new submissions: ``{"until": ISO 8601, "reason": str}``.
+
+    :param scope: ``connection <connection id>`` or ``dag <Dag id>``.
+    """
+    return f"pause.{_hash(scope)}"
+
+
+def month_notice_entry(month: str, scope: str, event: str) -> str:
+    """Return the key of the row for a notice about a monthly limit."""
+    return f"notice.{month}.{_hash(scope)}.{event}"
 
 
 def payment_key(submitted_at: str, attempt_id: str) -> str:

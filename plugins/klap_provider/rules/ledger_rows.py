@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from klap_provider.xcoms import Review
 
 
-class Selected(TypedDict):
+class _Waiting(TypedDict, total=False):
+    #: Ids of further shorts that are exported when the run is cleared after the month whose limit was reached.
+    waiting: list[str]
+
+
+class Selected(_Waiting):
     """What a run selected, as the ledger stores it. It stays the same, whatever changes at Klap."""
 
     #: Ids of the shorts, in the order of the run's mapped tasks.

@@ -22,6 +22,7 @@ class Unselected(str, Enum):
     BEYOND_LIMIT = "beyond_limit"
     NOT_SELECTED = "not_selected"
     BEYOND_BUDGET = "beyond_budget"
+    BEYOND_MONTH = "beyond_month"
     BEYOND_MAP_LENGTH = "beyond_map_length"
     SELECTED_BEFORE = "selected_before"
 

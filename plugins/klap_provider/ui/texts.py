@@ -49,6 +49,7 @@ LEFT_OUT: Mapping[str, str] = {
     Unselected.BEYOND_LIMIT.value: "Over the limit",
     Unselected.NOT_SELECTED.value: "Not selected in the review",
     Unselected.BEYOND_BUDGET.value: "Over the budget",
+    Unselected.BEYOND_MONTH.value: "Over the monthly limit",
     Unselected.BEYOND_MAP_LENGTH.value: "Over Airflow's max_map_length",
     Unselected.SELECTED_BEFORE.value: "Not in the earlier selection of this run",
 }

@@ -1,0 +1,128 @@
+"""The monthly limits of the connection and of the Dag, for the operators that pay."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from klap_provider.operators.base import KlapOperator
+from klap_provider.operators.ledger import Clock, Ledger, run_of
+from klap_provider.rules.cost import dollars
+from klap_provider.rules.monthly_limit import Limit, MonthlyLimits, pause
+from klap_provider.rules.selection import Unselected
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from airflow.sdk import Context
+
+    from klap_provider.errors import KlapLimitError
+    from klap_provider.hooks.connection import KlapConnection
+    from klap_provider.xcoms import ListedShort
+
+log = logging.getLogger(__name__)
+
+#: What a request reserves before its POST.
+POST = "post"
+
+#: How long watched sources pause after Klap answered that the credit is used up.
+CREDIT_PAUSE = timedelta(hours=1)
+
+
+class KlapLimitedOperator(KlapOperator):
+    """
+    Base of the operators to which monthly limits apply.
+
+    :param monthly_limit: maximum cost of all runs of this Dag per calendar month (UTC) in US dollars. The limit of the
+        connection applies, too. Default: no limit.
+    :param monthly_limit_action: ``stop``: nothing is paid beyond the limit. ``warn``: the notifiers are told. Default
+        ``stop``.
+    """
+
+    def __init__(
+        self, *, monthly_limit: float | None = None, monthly_limit_action: str = "stop", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if monthly_limit is not None and not monthly_limit >= 0:
+            raise ValueError(f"monthly_limit is {monthly_limit!r}; it takes US dollars, or None")
+        if monthly_limit_action not in ("stop", "warn"):
+            raise ValueError(f"monthly_limit_action is {monthly_limit_action!r}; it takes 'stop' or 'warn'")
+        self.monthly_limit = monthly_limit
+        self.monthly_limit_action = monthly_limit_action
+
+    def monthly_limits(self, context: Context, connection: KlapConnection) -> MonthlyLimits | None:
+        """Return the limits that apply to this run; None if there are none."""
+        limits = []
+        if connection.monthly_limit is not None:
+            warns = connection.monthly_limit_action == "warn"
+            limits.append(Limit("connection", connection.conn_id, connection.monthly_limit, warns))
+        if self.monthly_limit is not None:
+            dag_id, warns = context["ti"].dag_id, self.monthly_limit_action == "warn"
+            limits.append(Limit("dag", dag_id, Decimal(str(self.monthly_limit)), warns))
+        if not limits:
+            return None
+        clock = Clock()
+        now = datetime.fromtimestamp(clock.now(), timezone.utc)
+        return MonthlyLimits(Ledger(), limits, run_of(context), uuid.uuid4().hex, clock, now)
+
+    def pause_watchers(self, connection: KlapConnection, failure: Exception) -> None:
+        """Tell watchers for a while not to start runs, because the credit at Klap is used up."""
+        until = datetime.fromtimestamp(Clock().now(), timezone.utc) + CREDIT_PAUSE
+        with suppress(Exception):  # must not hide the failure
+            pause(Ledger(), f"connection {connection.conn_id}", until, str(failure))
+
+
+def reservation_of(request_log: str, paid: int) -> str:
+    """
+    Return what a POST is reserved as.
+
+    :param request_log: log of the request in the ledger.
+    :param paid: number of POSTs of the run that Klap has accepted for the request before.
+    """
+    return f"{request_log} {paid}"
+
+
+def log_used(used: Iterable[tuple[Limit, Decimal]]) -> None:
+    """Log what is paid or reserved of each limit."""
+    for limit, total in used:
+        level = logging.WARNING if total > limit.dollars else logging.INFO
+        log.log(level, "%s is %s, of which %s are paid or reserved", limit, dollars(limit.dollars), dollars(total))
+
+
+def reserve_exports(
+    limits: MonthlyLimits,
+    shorts: Sequence[ListedShort],
+    *,
+    target: str,
+    price: Decimal,
+    kept: Collection[str],
+    instead_of: str | None,
+    spent: Decimal,
+) -> tuple[list[ListedShort], KlapLimitError | None]:
+    """
+    Reserve the exports of the selected shorts, best first, and deselect those that a monthly limit does not cover.
+
+    :param target: Klap's id of the folder or project of the shorts.
+    :param price: price of an export in US dollars.
+    :param kept: ids of shorts that the run has selected before. Their exports reserve their price when they are
+        requested, if they are.
+    :param instead_of: reservation of the submission; None if this run has not submitted the video.
+    :param spent: what Klap has billed of that.
+    :return: the shorts, and the error if some were deselected.
+    """
+    is_new = [each for each in shorts if each["reason"] is None and not each["exported"]]
+    wanted = [each["project_id"] for each in is_new if each["project_id"] not in kept]
+    reserved = limits.reserve(target, price, wanted, instead_of=instead_of, spent=spent)
+    log_used(reserved.used)
+    refused = {each for each in wanted if each not in reserved.items}
+    if not refused:
+        return [*shorts], None
+    log.warning("%s covers the best %d of %d exports", reserved.refused_by, len(reserved.items), len(wanted))
+    error = limits.error(reserved, f"the exports of {len(refused)} shorts", len(refused) * price)
+    return [
+        {**each, "reason": Unselected.BEYOND_MONTH.value} if each["project_id"] in refused else each for each in shorts
+    ], error

@@ -1,0 +1,164 @@
+"""What a run reserves of the monthly limits: never beyond them, once per request, and only for the present month."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from klap_provider.rules.ledger import pause_entry
+from klap_provider.rules.monthly_limit import Limit, MonthlyLimits
+
+CONNECTION = "connection klap_default"
+DAG = "dag shorts"
+EXPORT = Decimal("0.48")
+
+
+class Rows(dict[str, Any]):
+    """A ledger in memory."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class Clock:
+    def now(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody else appends")
+
+
+def limits(
+    store: Rows, *, run: str = "shorts run-1", month: str = "2026-11", warns: bool = False, **dollars: float
+) -> MonthlyLimits:
+    """Return the limits of a run: ``connection=…`` and ``dag=…`` in US dollars."""
+    names = {"connection": "klap_default", "dag": "shorts"}
+    given = [Limit(kind, names[kind], Decimal(str(most)), warns) for kind, most in dollars.items()]
+    return MonthlyLimits(store, given, run, run, Clock(), datetime.fromisoformat(f"{month}-30T22:00:00+00:00"))
+
+
+def used(store: Rows, month: str = "2026-11", **dollars: float) -> list[float]:
+    return [float(total) for _, total in limits(store, month=month, **dollars).used()]
+
+
+def test_as_many_items_as_fit_are_granted_best_first() -> None:
+    store = Rows()
+    reserved = limits(store, connection=1).reserve("folder", EXPORT, ["a", "b", "c"])
+    assert reserved.items == ["a", "b"]
+    assert reserved.refused_by is not None
+    assert used(store, connection=1) == [0.96]
+
+
+def test_a_retry_reserves_nothing_again_and_gets_what_has_become_free() -> None:
+    store = Rows()
+    run, other = limits(store, connection=1), limits(store, run="shorts run-2", connection=1)
+    other.reserve("folder", EXPORT, ["z"])
+    assert run.reserve("folder", EXPORT, ["a", "b"]).items == ["a"]
+    assert run.reserve("folder", EXPORT, ["a", "b"]).items == ["a"]
+    other.release("folder", ["z"])
+    assert run.reserve("folder", EXPORT, ["a", "b"]).items == ["a", "b"]
+    assert used(store, connection=1) == [0.96]
+
+
+def test_the_lower_of_two_limits_decides_and_the_other_gets_back_what_is_not_needed() -> None:
+    store = Rows()
+    both = {"connection": 100, "dag": 0.5}
+    assert limits(store, **both).reserve("folder", EXPORT, ["a", "b"]).items == ["a"]
+    assert used(store, **both) == [0.48, 0.48]
+    refused = limits(store, run="shorts run-2", **both).reserve("folder", EXPORT, ["c"])
+    assert (refused.items, refused.refused_by and refused.refused_by.scope) == ([], DAG)
+    assert used(store, **both) == [0.48, 0.48]
+
+
+def test_the_exports_replace_what_the_submission_has_reserved_once() -> None:
+    store = Rows()
+    run = limits(store, connection=10)
+    run.reserve("submission", Decimal("4.12"), ["post"])  # 1 video, 10 shorts, 1 export
+    for _ in range(2):
+        run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=Decimal("1.08"))  # it has 2 shorts
+    assert used(store, connection=10) == [2.04]
+
+
+def test_what_klap_has_billed_beyond_the_reservation_counts_even_beyond_the_limit() -> None:
+    store = Rows()
+    run = limits(store, connection=1)
+    run.reserve("submission", Decimal(1), ["post"])
+    assert run.reserve("folder", EXPORT, ["a"], instead_of="submission", spent=Decimal(3)).items == []
+    assert used(store, connection=1) == [3]
+
+
+def test_a_limit_that_was_added_meanwhile_gets_nothing_back() -> None:
+    store = Rows()
+    limits(store, connection=10).reserve("submission", Decimal(4), ["post"])
+    both = {"connection": 10, "dag": 10}
+    limits(store, **both).reserve("folder", EXPORT, ["a"], instead_of="submission", spent=Decimal(1))
+    assert used(store, **both) == [1.48, 0.48]
+
+
+def test_released_items_are_no_longer_covered() -> None:
+    store = Rows()
+    run = limits(store, connection=10)
+    run.reserve("folder", EXPORT, ["a", "b"])
+    for _ in range(2):
+        run.release("folder", ["a", "unknown"])
+    assert (run.covers("folder", "a"), run.covers("folder", "b")) == (False, True)
+    assert used(store, connection=10) == [0.48]
+
+
+def test_a_reservation_is_for_its_month_only() -> None:
+    store = Rows()
+    november, december = limits(store, connection=0.5), limits(store, month="2026-12", connection=0.5)
+    november.reserve("folder", EXPORT, ["a"])
+    assert not december.covers("folder", "a")
+    assert december.reserve("folder", EXPORT, ["a"], instead_of="folder", spent=Decimal(0)).items == ["a"]
+    assert (used(store, connection=0.5), used(store, "2026-12", connection=0.5)) == ([0.48], [0.48])
+
+
+def test_a_limit_that_warns_refuses_nothing() -> None:
+    store = Rows()
+    reserved = limits(store, warns=True, connection=0.5).reserve("folder", EXPORT, ["a", "b"])
+    assert (reserved.items, reserved.refused_by) == (["a", "b"], None)
+    assert used(store, connection=0.5) == [0.96]
+
+
+def test_free_exports_need_no_limit() -> None:
+    assert limits(Rows(), connection=0).reserve("folder", Decimal(0), ["a"]).items == ["a"]
+
+
+def test_a_refusal_pauses_watchers_until_the_month_ends() -> None:
+    store = Rows()
+    run = limits(store, month="2026-12", connection=0)
+    run.reserve("folder", EXPORT, ["a"])
+    row = store[pause_entry(CONNECTION)]
+    assert row["until"] == "2027-01-01T00:00:00+00:00"
+    assert row["reason"] == "The monthly limit of the connection 'klap_default' is reached."
+    run.resume()
+    assert pause_entry(CONNECTION) not in store
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [("connection", "in the connection 'klap_default'"), ("dag", "in the Dag file of 'shorts'")]
+)
+def test_the_error_says_what_is_used_when_the_month_ends_and_who_can_raise_the_limit(kind: str, where: str) -> None:
+    run = limits(Rows(), **{kind: 0.5})
+    run.reserve("folder", EXPORT, ["a"])
+    error = run.error(run.reserve("other", EXPORT, ["b"]), "the export of b", EXPORT)
+    name = where.rpartition(" ")[2]
+    assert str(error) == (
+        f"Nothing was sent to Klap for the export of b. The monthly limit of the {'Dag' if kind == 'dag' else kind} "
+        f"{name} is $0.50. In 2026-11, $0.48 of it is paid or reserved, and $0.48 is needed. Clear this task after the "
+        f"month ends, on 2026-12-01 at 00:00 UTC. Or raise monthly_limit {where}, and clear this task now."
+    )
+    assert (error.transient, error.refused) == (False, True)
+
+
+def test_the_month_is_that_of_utc() -> None:
+    late = datetime.fromisoformat("2026-11-30T23:30:00-05:00")
+    run = MonthlyLimits(Rows(), [], "shorts run", "me", Clock(), late)
+    assert (run.month, run.end) == ("2026-12", datetime(2027, 1, 1, tzinfo=timezone.utc))
