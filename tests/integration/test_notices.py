@@ -128,6 +128,7 @@ def test_a_failed_run_is_told_with_the_reason_and_then_the_finished_one(publish:
     ("failure", "event"),
     [
         ({"error": "Pay.", "type": "KlapCreditsError"}, "credit_used_up"),
+        ({"error": "Wait.", "type": "KlapLimitError"}, "limit_reached"),
         (
             {"error": "Decide.", "type": "KlapSubmitUncertainError", "open_decision": {"entry": "export.a.0"}},
             "decision_needed",

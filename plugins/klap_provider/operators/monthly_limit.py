@@ -65,15 +65,17 @@ class KlapLimitedOperator(KlapOperator):
             limits.append(Limit("dag", dag_id, Decimal(str(self.monthly_limit)), warns))
         if not limits:
             return None
-        clock = Clock()
-        now = datetime.fromtimestamp(clock.now(), timezone.utc)
-        return MonthlyLimits(Ledger(), limits, run_of(context), uuid.uuid4().hex, clock, now)
+        return MonthlyLimits(Ledger(), limits, run_of(context), uuid.uuid4().hex, Clock(), utc_now())
 
     def pause_watchers(self, connection: KlapConnection, failure: Exception) -> None:
         """Tell watchers for a while not to start runs, because the credit at Klap is used up."""
-        until = datetime.fromtimestamp(Clock().now(), timezone.utc) + CREDIT_PAUSE
         with suppress(Exception):  # must not hide the failure
-            pause(Ledger(), f"connection {connection.conn_id}", until, str(failure))
+            pause(Ledger(), f"connection {connection.conn_id}", utc_now() + CREDIT_PAUSE, str(failure))
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(timezone.utc)
 
 
 def reservation_of(request_log: str, paid: int) -> str:
@@ -87,10 +89,17 @@ def reservation_of(request_log: str, paid: int) -> str:
 
 
 def log_used(used: Iterable[tuple[Limit, Decimal]]) -> None:
-    """Log what is paid or reserved of each limit."""
+    """Log what is paid or reserved of each limit, and what is left."""
     for limit, total in used:
-        level = logging.WARNING if total > limit.dollars else logging.INFO
-        log.log(level, "%s is %s, of which %s are paid or reserved", limit, dollars(limit.dollars), dollars(total))
+        left = limit.dollars - total
+        log.log(
+            logging.WARNING if left < 0 else logging.INFO,
+            "%s is %s: %s is paid or reserved, %s",
+            limit,
+            dollars(limit.dollars),
+            dollars(total),
+            f"{dollars(-left)} beyond the limit" if left < 0 else f"{dollars(left)} is left",
+        )
 
 
 def reserve_exports(

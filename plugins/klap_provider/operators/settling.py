@@ -43,7 +43,7 @@ class KlapSettlingOperator(KlapNotifyingOperator, KlapLimitedOperator):
                 self.notify(
                     context,
                     event,
-                    f"Klap: {dollars(used)} of {dollars(limit.dollars)} are paid or reserved in {limits.month}",
+                    f"Klap: {dollars(used)} of {dollars(limit.dollars)} is paid or reserved in {limits.month}",
                     f"{limit} is {'reached' if is_reached else 'near'}. The month ends on {limits.end:%Y-%m-%d} at "
                     "00:00 UTC.",
                     entry=month_notice_entry(limits.month, limit.scope, event.value),
