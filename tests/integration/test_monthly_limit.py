@@ -20,7 +20,7 @@ from klap_provider.operators import (
     SubmitShortsOperator,
     monthly_limit,
 )
-from klap_provider.rules.ledger import month_key, pause_entry
+from klap_provider.rules.ledger import limit_entry, pause_entry
 from tests.support.airflow_context import DAG_ID
 from tests.support.notifier import Recorder
 
@@ -83,7 +83,7 @@ def names(shorts: list[dict[str, Any]]) -> str:
 
 def used(supervisor: Supervisor, scope: str = "connection klap_default") -> float:
     """Return what is paid or reserved this month."""
-    row = supervisor.ledger.get(month_key(f"{monthly_limit.utc_now():%Y-%m}", scope))
+    row = supervisor.ledger.get(limit_entry(f"{monthly_limit.utc_now():%Y-%m}", scope))
     return 0.0 if row is None else float(json.loads(row)["total"])
 
 
@@ -164,7 +164,7 @@ def test_the_limit_of_a_dag_applies_to_its_runs_only(klap: Sandbox, airflow: Air
 
 def test_without_a_limit_no_row_is_read_or_written(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:
     airflow(submit()).run()
-    assert not [key for key in supervisor.ledger if key.startswith(("limit.", "reserved.", "pause."))]
+    assert not [key for key in supervisor.ledger if key.startswith(("limit.", "month.", "reserved.", "pause."))]
     assert not [each for each in supervisor.said if '"limit.' in each or '"reserved.' in each or '"pause.' in each]
 
 
@@ -284,6 +284,24 @@ def test_an_export_without_a_selection_reserves_its_own_price(
     with pytest.raises(KlapLimitError):
         airflow(lambda: ExportShortOperator(task_id="2", project_id=second["id"], folder_id=second["folder_id"])).run()
     assert len(klap.ledger("export")) == 1
+
+
+def test_an_export_that_exists_needs_no_room(
+    klap: Sandbox,
+    airflow: Airflow,
+    make_shorts: Callable[..., list[dict[str, Any]]],
+    limit: Callable[..., None],
+    supervisor: Supervisor,
+) -> None:
+    (short,) = make_shorts()
+
+    def export() -> ExportShortOperator:
+        return ExportShortOperator(task_id="export", project_id=short["id"], folder_id=short["folder_id"])
+
+    first = airflow(export).run()
+    limit(0)
+    assert airflow(export).run()["export_id"] == first["export_id"]
+    assert pause_entry("connection klap_default") not in supervisor.ledger
 
 
 # The whole way

@@ -161,7 +161,7 @@ def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> No
     assert get(server, "payments", VIEWER) == {"payments": [], **nothing, "run_name": None}
     of_run = get(server, "payments", VIEWER, run_dag_id=DAG, run_id="r1")
     assert of_run == {"payments": [], **nothing, "run_name": None}
-    assert get(server, "spending", VIEWER) == {"days": [], "dags": [], "since": "2026-10-01"}
+    assert get(server, "spending", VIEWER) == {"days": [], "dags": [], "since": "2026-10-01", "limits": []}
 
 
 def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: ApiServer) -> None:

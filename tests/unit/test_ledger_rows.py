@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
-from klap_provider.rules.ledger import delivered_entry, payment_key
+from klap_provider.rules.ledger import delivered_entry, limit_entry, month_log, payment_key
 from klap_provider.ui import ledger_rows
 from klap_provider.xcoms import LEDGER
 
@@ -160,3 +160,18 @@ def test_payments_of_runs_are_those_that_these_runs_recorded_on_these_days(sessi
     pay(session, 9, "early", run_id="r1")
     runs = {(day(4), day(3)): ["r1"], (day(3), day(1)): ["r1", "r3"]}
     assert [each.id for each in ledger_rows.payments_of_runs(None, session, runs)] == ["mine"], "once"
+
+
+def test_the_limits_of_a_month_are_listed_with_what_is_used_and_what_is_no_limit_is_not(session: Session) -> None:
+    row = {"scope": "connection klap_default", "limit": "100", "total": "83.20", "next": 7, "warns": False}
+    put(session, limit_entry("2026-11", "connection klap_default"), row)
+    put(session, limit_entry("2026-11", "dag shorts"), {**row, "scope": "dag shorts", "warns": True})
+    put(session, limit_entry("2026-10", "connection klap_default"), row)
+    put(session, f"{month_log('2026-11', 'connection klap_default')}.0", {"amount": "1", "total": "1"})
+    for number, wrong in enumerate((None, {**row, "total": "NaN"}, {**row, "limit": []}, {**row, "scope": "x"})):
+        put(session, limit_entry("2026-11", str(number)), wrong)
+    expected = {"limit": 100.0, "used": 83.2}
+    assert ledger_rows.limits(None, session, "2026-11") == [
+        {"kind": "connection", "name": "klap_default", **expected, "warns": False},
+        {"kind": "dag", "name": "shorts", **expected, "warns": True},
+    ]

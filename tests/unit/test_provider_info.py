@@ -87,6 +87,8 @@ def classes_below(base: type) -> set[type]:
             {
                 *("HooksRendering", "KlapOperator", "KlapLedgerOperator", "KlapSubmitOperator"),
                 *("KlapCompletionOperator", "KlapVideoOperator", "KlapJobSensor", "KlapNotifyingOperator"),
+                "KlapLimitedOperator",
+                "KlapSettlingOperator",
             },
         ),
         (["triggers"], BaseTrigger, {"KlapTrigger"}),

@@ -68,6 +68,7 @@ class KlapSubmitOperator(KlapLedgerOperator, KlapLimitedOperator):
             clock=Clock(),
             response_within=job.response_within,
             keeps_failed_job=self.keeps_failed_job,
+            reads_first=job.limits is not None,
         )
         self._requested = f"{request.what} (ledger entry {request.log})"
         try:

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IdempotentSubmit(AttemptLog):
-    """One request by one try of a task, see :class:`~klap_provider.rules.attempt_log.AttemptLog`."""
+    """
+    One request by one try of a task, see :class:`~klap_provider.rules.attempt_log.AttemptLog`.
+
+    :param reads_first: whether to prepare nothing before the log is read, because the preparation reserves money.
+    """
+
+    reads_first: bool = False
 
     def submit(self) -> Submission:
         """
@@ -79,7 +85,8 @@ class IdempotentSubmit(AttemptLog):
 
         Then a request that was made before is prepared for nothing. For jobs that Klap lists, that is one list request.
         """
-        return self.request.shared_log is None and self.job.has_list and self.requester.try_number == 1
+        is_first = self.request.shared_log is None and self.requester.try_number == 1
+        return is_first and self.job.has_list and not self.reads_first
 
     def _link(self, number: int) -> Attempt:
         """Record that this request continues in the log that runs share."""

@@ -14,7 +14,8 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``selection.<task>``                  which shorts a run has selected (:mod:`klap_provider.rules.selection`)
 ``delivered.<run>.<short>``           where a run delivered a short (:mod:`klap_provider.rules.ledger_rows`)
 ``notice.<task>.<event>``             a notice that a task has sent, or could not send
-``limit.<month>.<scope>.<n>``         a reserved part of a monthly limit (:mod:`klap_provider.rules.month_log`)
+``month.<month>.<scope>.<n>``         a reserved part of a monthly limit (:mod:`klap_provider.rules.month_log`)
+``limit.<month>.<scope>``             what is reserved of the limit, and the number of the next entry
 ``reserved.<run>.<what>``             what a run has reserved (:mod:`klap_provider.rules.monthly_limit`)
 ``pause.<scope>``                     until when no new video should be submitted
 ====================================  ==================================================================
@@ -284,12 +285,17 @@ def notice_entry(dag_id: str, run_id: str, task_id: str, map_index: int | None, 
     return f"notice.{_task(dag_id, run_id, task_id, map_index)}.{event}"
 
 
-def month_key(month: str, scope: str) -> str:
-    """Return the key of the row with the end of a month's log. ``scope``: what is limited; ``month``: ``YYYY-MM``."""
+def month_log(month: str, scope: str) -> str:
+    """Return the log of a monthly limit. ``month``: ``YYYY-MM``; ``scope``: what is limited."""
+    return f"month.{month}.{_hash(scope)}"
+
+
+def limit_entry(month: str, scope: str) -> str:
+    """Return the key of the row with the end of the log of a monthly limit."""
     return f"{LIMIT}.{month}.{_hash(scope)}"
 
 
-def month_keys(month: str) -> tuple[str, str]:
+def limit_keys(month: str) -> tuple[str, str]:
     """Return a key before and a key after those of all limits of a month."""
     return f"{LIMIT}.{month}.", f"{LIMIT}.{month}.{_AFTER_ALL}"
 

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from klap_provider.errors import KlapSubmitPendingError
 from klap_provider.rules.claim import Claim
 from klap_provider.rules.in_doubt import SOON
-from klap_provider.rules.ledger import VERSION, month_key
+from klap_provider.rules.ledger import VERSION, limit_entry, month_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,8 +82,13 @@ class MonthLog:
 
     @property
     def key(self) -> str:
-        """Key of the row with the end of the log. The keys of the entries start with it."""
-        return month_key(self.month, self.scope)
+        """The log. The keys of the entries start with it."""
+        return month_log(self.month, self.scope)
+
+    @property
+    def end_key(self) -> str:
+        """Key of the row with the end of the log."""
+        return limit_entry(self.month, self.scope)
 
     def append(
         self, amount: Callable[[Decimal], Decimal | None], *, run: str, on_claim: Callable[[], None] = lambda: None
@@ -107,7 +112,7 @@ class MonthLog:
                 return total
             claim = Claim(self.store, f"{self.key}.{number}", self.holder)
             # A late claim would overwrite that of the holder, so the door was read before.
-            if is_open and claim.enter() and claim.hold():
+            if is_open and claim.acquire():
                 on_claim()
                 if self._write(number, added, total, run):
                     return total + added
@@ -127,7 +132,7 @@ class MonthLog:
         return self._skip(*self._end()).total
 
     def _end(self) -> tuple[int, Decimal]:
-        row = self.store.get(self.key) or {}
+        row = self.store.get(self.end_key) or {}
         return row.get("next", 0), Decimal(row.get("total", 0))
 
     def _skip(self, number: int, total: Decimal) -> _End:
@@ -152,7 +157,7 @@ class MonthLog:
         if self.store.get(self._void(number)) is not None:
             self.store.set(key, {**row, "amount": "0", "total": str(before)})
             return False
-        self.store.set(self.key, {**self.shown, "version": VERSION, "next": number + 1, "total": total})
+        self.store.set(self.end_key, {**self.shown, "version": VERSION, "next": number + 1, "total": total})
         return True
 
     def _wait_for(self, number: int) -> None:

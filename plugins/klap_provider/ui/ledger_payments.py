@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import runs as database
@@ -33,11 +33,13 @@ def spending(user: Any, *, since: str, until: str) -> dict[str, Any]:
     """
     Return the sums of :func:`klap_provider.rules.spending.spending` for some UTC days, ``YYYY-MM-DD``.
 
-    :return: also ``since``, see :func:`payments`.
+    :return: also ``since``, see :func:`payments`, and ``limits``: the limits of the present month, see
+        :func:`klap_provider.ui.ledger_rows.limits`.
     """
     with database.reading() as session:
         found, first = ledger_rows.payments(user, session, since=since, until=until)
-    return {**rules.spending(found, since=first), "since": first}
+        limits = ledger_rows.limits(user, session, f"{datetime.now(timezone.utc):%Y-%m}")
+    return {**rules.spending(found, since=first), "since": first, "limits": limits}
 
 
 def payments(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.api_server import permitted
-from klap_provider.rules.ledger import PAID, delivered_entry, delivered_keys, payment_keys
+from klap_provider.rules.ledger import PAID, delivered_entry, delivered_keys, limit_keys, payment_keys
 from klap_provider.rules.spending import payment_of
 from klap_provider.ui.facts import mapping, text
 from klap_provider.xcoms import LEDGER
@@ -74,6 +75,34 @@ def payments_of_runs(user: Any, session: Any, run_ids: Mapping[tuple[str, str], 
         for row in state_store.rows(session, LEDGER, ranges=[payment_keys(*days)], run_ids=ids)
     }
     return _payments(user, rows.values())
+
+
+def limits(user: Any, session: Any, month: str) -> list[dict[str, Any]]:
+    """
+    Return the monthly limits of a month, ``YYYY-MM``, and what is paid or reserved of them.
+
+    :return: ``{"kind": "connection" | "dag", "name": str, "limit": float, "used": float, "warns": bool}`` for each.
+    """
+    rows = state_store.rows(session, LEDGER, ranges=[limit_keys(month)])
+    found = [_limit(mapping(row.value)) for row in _readable(user, rows)]
+    return sorted((each for each in found if each is not None), key=lambda each: (each["kind"], each["name"]))
+
+
+def _limit(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind, _, name = (text(row.get("scope")) or "").partition(" ")
+    most, used = (_dollars(row.get(field)) for field in ("limit", "total"))
+    if kind not in ("connection", "dag") or not name or most is None or used is None:
+        return None
+    return {"kind": kind, "name": name, "limit": most, "used": used, "warns": bool(row.get("warns"))}
+
+
+def _dollars(value: Any) -> float | None:
+    """Return an amount that is stored as text; None if it is none."""
+    try:
+        amount = float(str(value))
+    except ValueError:
+        return None
+    return amount if math.isfinite(amount) else None
 
 
 def deliveries(user: Any, session: Any, runs: Iterable[Key]) -> list[Delivery]:

@@ -16,6 +16,7 @@ import {
   progressText,
   waiting,
   failureText,
+  limitUse,
 } from "../../../plugins/klap_provider/ui/static/page/texts.js";
 import { costPath, timeText } from "../../../plugins/klap_provider/ui/static/texts.js";
 
@@ -140,4 +141,19 @@ test("a paid request has a name", () => {
   assert.equal(requestText("export of From zero to hero"), "Export of From zero to hero");
   assert.equal(requestText("7 generated shorts"), "7 generated shorts");
   assert.equal(requestText(null), "–");
+});
+
+test("a monthly limit shows what it limits and how far it is used", () => {
+  const limit = { kind: "connection", name: "klap_default", limit: 100, used: 83.2, warns: false };
+  assert.deepEqual(limitUse(limit), {
+    label: "This month, connection klap_default",
+    percent: 83,
+    isReached: false,
+  });
+  assert.deepEqual(limitUse({ ...limit, kind: "dag", name: "shorts", used: 120, warns: true }), {
+    label: "This month, Dag shorts (warning only)",
+    percent: 100,
+    isReached: true,
+  });
+  assert.equal(limitUse({ ...limit, limit: 0, used: 0 }).isReached, true);
 });

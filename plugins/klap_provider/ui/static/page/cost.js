@@ -6,7 +6,7 @@ import { Included, PeriodChoice, usePeriod } from "./filters.js";
 import { Pending, useAnswer } from "./hooks.js";
 import { Payments } from "./payments.js";
 import { NUMBER, Table } from "./table.js";
-import { dayText, dollars, periodText, priceNote } from "./texts.js";
+import { dayText, dollars, limitUse, periodText, priceNote } from "./texts.js";
 
 const { useState } = globalThis.React;
 const { Box, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
@@ -37,9 +37,27 @@ function AllCosts() {
     { gap: 5 },
     h(Flex, null, h(PeriodChoice, time)),
     h(Pending, seen),
+    answer && answer.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
     answer && !isStale && h(Included, { ...time, since: answer.since }),
     answer && !isStale && h(Spending, { ...answer, period: time.period }),
     h(Payments, { run: null, days: time.days }),
+  );
+}
+
+/** How far a limit of this month is used. */
+function MonthlyLimit({ limit }) {
+  const { label, percent, isReached } = limitUse(limit);
+  const text = `${dollars(limit.used)} of ${dollars(limit.limit)} paid or reserved`;
+  return h(
+    Stack,
+    { gap: 1, maxWidth: `${WIDTH}px` },
+    h(Text, { fontSize: "sm" }, label),
+    h(
+      HStack,
+      { gap: 2 },
+      h(Bar, { role: "meter", label, percent, text, color: isReached ? "failed.solid" : "brand.solid" }),
+      h(Text, { flexShrink: 0, fontSize: "sm" }, text),
+    ),
   );
 }
 

@@ -6,6 +6,17 @@ const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "U
 /** Format US dollars; a dash if the amount is unknown. */
 export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
 
+/**
+ * Return how far a monthly limit is used.
+ *
+ * @param {{kind: "connection" | "dag", name: string, limit: number, used: number, warns: boolean}} limit
+ */
+export function limitUse({ kind, name, limit, used, warns }) {
+  const percent = limit > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / limit))) : 100;
+  const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
+  return { label: `This month, ${what}${warns ? " (warning only)" : ""}`, percent, isReached: percent >= 100 };
+}
+
 /** Return a number of things and their total cost as text. */
 export const countText = ({ total, cost, estimated }, what) => {
   const count = total === 1 ? `1 ${what}` : `${total.toLocaleString("en-US")} ${what}s`;
