@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from klap_provider.rules.ledger import pause_entry
 from klap_provider.rules.monthly_limit import Limit, MonthlyLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECTION = "connection klap_default"
 DAG = "dag shorts"
@@ -27,20 +31,53 @@ class Rows(dict[str, Any]):
 
 
 class Clock:
+    """A clock that only runs while a process waits."""
+
+    time = 0.0
+
     def now(self) -> float:
-        return 0.0
+        return self.time
 
     def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody else appends")
+        self.time += seconds
+
+
+class Interrupted(Rows):
+    """A ledger that does something else before a step of a process: the process is paused meanwhile."""
+
+    def __init__(self, before: int, do: Callable[[], Any]) -> None:
+        super().__init__()
+        self.steps, self.before, self.do = 0, before, do
+
+    def _step(self) -> None:
+        self.steps += 1
+        if self.steps == self.before:
+            self.do()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._step()
+        return super().get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self._step()
+        super().set(key, value)
 
 
 def limits(
-    store: Rows, *, run: str = "shorts run-1", month: str = "2026-11", warns: bool = False, **dollars: float
+    store: Rows,
+    *,
+    run: str = "shorts run-1",
+    holder: str = "try",
+    month: str = "2026-11",
+    warns: bool = False,
+    **dollars: float,
 ) -> MonthlyLimits:
     """Return the limits of a run: ``connection=…`` and ``dag=…`` in US dollars."""
     names = {"connection": "klap_default", "dag": "shorts"}
     given = [Limit(kind, names[kind], Decimal(str(most)), warns) for kind, most in dollars.items()]
-    return MonthlyLimits(store, given, run, run, Clock(), datetime.fromisoformat(f"{month}-30T22:00:00+00:00"))
+    return MonthlyLimits(
+        store, given, run, f"{run} {holder}", Clock(), datetime.fromisoformat(f"{month}-30T22:00:00+00:00")
+    )
 
 
 def used(store: Rows, month: str = "2026-11", **dollars: float) -> list[float]:
@@ -136,7 +173,7 @@ def test_a_refusal_pauses_watchers_until_the_month_ends() -> None:
     run = limits(store, month="2026-12", connection=0)
     run.reserve("folder", EXPORT, ["a"])
     row = store[pause_entry(CONNECTION)]
-    assert row["until"] == "2027-01-01T00:00:00+00:00"
+    assert row["until"] == datetime(2027, 1, 1, tzinfo=timezone.utc).timestamp()
     assert row["reason"] == "The monthly limit of the connection 'klap_default' is reached."
     run.resume()
     assert pause_entry(CONNECTION) not in store
@@ -160,5 +197,57 @@ def test_the_error_says_what_is_used_when_the_month_ends_and_who_can_raise_the_l
 
 def test_the_month_is_that_of_utc() -> None:
     late = datetime.fromisoformat("2026-11-30T23:30:00-05:00")
-    run = MonthlyLimits(Rows(), [], "shorts run", "me", Clock(), late)
+    run = MonthlyLimits(Rows(), (), "shorts run", "me", Clock(), late)
     assert (run.month, run.end) == ("2026-12", datetime(2027, 1, 1, tzinfo=timezone.utc))
+
+
+@pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
+def test_a_try_that_was_paused_at_any_step_takes_nothing_off_twice(dollars: dict[str, float]) -> None:
+    """A retry does all while the first try is paused. Then the first try continues."""
+
+    def settle(run: MonthlyLimits) -> None:
+        run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=Decimal("1.08"))
+        run.release("folder", ["b"])
+
+    pauses = 0
+    while True:
+        pauses += 1
+        store = Interrupted(0, lambda: None)
+        limits(store, **dollars).reserve("submission", Decimal("4.12"), ["post"])
+        store.before, store.do = store.steps + pauses, partial(settle, limits(store, holder="retry", **dollars))
+        settle(limits(store, **dollars))
+        store.do = lambda: None
+        assert min(used(store, **dollars)) >= 1.56, pauses  # a video, two shorts, an export
+        assert max(used(store, **dollars)) <= 10
+        if store.steps < store.before:
+            break
+    assert pauses > 30
+
+
+@pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
+def test_a_process_that_dies_at_any_step_takes_nothing_off_twice(dollars: dict[str, float]) -> None:
+    class DiedError(Exception):
+        pass
+
+    def die() -> None:
+        raise DiedError
+
+    deaths = 0
+    while True:
+        deaths += 1
+        store = Interrupted(0, die)
+        limits(store, **dollars).reserve("submission", Decimal("4.12"), ["post"])
+        store.before = store.steps + deaths
+        died = False
+        for _ in range(2):
+            try:
+                run = limits(store, **dollars)
+                run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=Decimal("1.08"))
+                run.release("folder", ["b"])
+            except DiedError:
+                died = True
+        store.do = lambda: None
+        assert min(used(store, **dollars)) >= 1.56, deaths
+        if not died:
+            break
+    assert deaths > 20

@@ -141,11 +141,11 @@ class KlapJob(ABC):
             log_used(reserved.used)
             if not reserved.items:
                 raise self.limits.error(reserved, self.request.what, cost)
-            self._reserved = reservation
+            self._reserved = reservation if reserved.is_new else self._reserved
 
     def release_unused(self, submission: Submission) -> None:
-        """Release what :meth:`reserve` has reserved if another run's job is used instead."""
-        if self.limits is not None and self._reserved and not submission.is_new:
+        """Release what this process has reserved if another run's job is used instead."""
+        if self.limits is not None and self._reserved and submission.attempt.paid_by != self.limits.run:
             with log_failure("Releasing the reserved part of the monthly limit"):
                 self.limits.release(self._reserved, [POST])
 

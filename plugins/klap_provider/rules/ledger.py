@@ -16,8 +16,8 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``notice.<task>.<event>``             a notice that a task has sent, or could not send
 ``month.<month>.<scope>.<n>``         a reserved part of a monthly limit (:mod:`klap_provider.rules.month_log`)
 ``limit.<month>.<scope>``             what is reserved of the limit, and the number of the next entry
-``reserved.<run>.<what>``             what a run has reserved (:mod:`klap_provider.rules.monthly_limit`)
-``pause.<scope>``                     until when no new video should be submitted
+``reserved.<scope and run>.<what>``   what a run has reserved (:mod:`klap_provider.rules.monthly_limit`)
+``pause.<scope>``                     why watched sources start nothing, and until when
 ====================================  ==================================================================
 
 A log is named after what is paid for:
@@ -300,14 +300,19 @@ def limit_keys(month: str) -> tuple[str, str]:
     return f"{LIMIT}.{month}.", f"{LIMIT}.{month}.{_AFTER_ALL}"
 
 
-def reserved_entry(run: str, what: str) -> str:
-    """Return the key of the row with what a run has reserved. ``run``: Dag id and run id, separated by a space."""
-    return f"reserved.{_hash(run)}.{_part(what)}"
+def reserved_entry(scope: str, run: str, what: str) -> str:
+    """
+    Return the key of the row with what a run has reserved of a limit.
+
+    :param scope: what is limited.
+    :param run: Dag id and run id, separated by a space.
+    """
+    return f"reserved.{_hash(scope, run)}.{_part(what)}"
 
 
 def pause_entry(scope: str) -> str:
     """
-    Return the key of the row that pauses new submissions: ``{"until": ISO 8601, "reason": str}``.
+    Return the key of the row that pauses new runs: ``{"reason": str, "until": seconds since the epoch}``.
 
     :param scope: ``connection <connection id>`` or ``dag <Dag id>``.
     """

@@ -96,9 +96,10 @@ class MonthLog:
         """
         Append an entry.
 
-        :param amount: returns the amount for a total so far; None if nothing is to be appended.
+        :param amount: returns the amount for a total so far; None if nothing is to be appended. It is called again once
+            this process is the only one that may append, so it can read what other entries depend on.
         :param run: Dag id and run id, for people who read the row.
-        :param on_claim: called just before an entry is written. If the entry becomes void, it is called again.
+        :param on_claim: called just before the entry is written. If the entry becomes void, both are called again.
         :return: the total.
         :raises KlapSubmitPendingError: too many other runs append entries at the same time.
         """
@@ -113,6 +114,7 @@ class MonthLog:
             claim = Claim(self.store, f"{self.key}.{number}", self.holder)
             # A late claim would overwrite that of the holder, so the door was read before.
             if is_open and claim.acquire():
+                added = amount(total) or Decimal(0)
                 on_claim()
                 if self._write(number, added, total, run):
                     return total + added

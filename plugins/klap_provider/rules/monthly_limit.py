@@ -56,11 +56,19 @@ class Limit(NamedTuple):
 
 
 class Reserved(NamedTuple):
-    """The granted items, what is reserved of each limit now, and the limit that refused further items."""
+    """
+    What was granted.
+
+    :param items: the granted items.
+    :param used: what is reserved of each limit now.
+    :param refused_by: the limit that refused further items.
+    :param is_new: whether some of the items were not reserved before.
+    """
 
     items: list[str]
     used: Sequence[tuple[Limit, Decimal]]
     refused_by: Limit | None = None
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class MonthlyLimits:
     """
     The limits that apply to a run.
 
+    :param limits: at least one.
     :param run: Dag id and run id, separated by a space.
     :param holder: unique id of this process.
     :param now: the time, with a time zone.
@@ -93,7 +102,7 @@ class MonthlyLimits:
 
     def covers(self, what: str, item: str) -> bool:
         """Return whether the run has reserved an item this month."""
-        return item in self._row(what).get("items", ())
+        return item in self._reserved(what)
 
     def reserve(
         self,
@@ -112,43 +121,34 @@ class MonthlyLimits:
         :param instead_of: reservation to replace.
         :param spent: what Klap has billed of that reservation.
         """
-        known, replaced = self._row(what), self._row(instead_of) if instead_of else {}
-        reserved = list(known.get("items", ()))
+        reserved = self._reserved(what)
         wanted = [each for each in items if each not in reserved]
         granted, refused_by = len(wanted), None
         used: list[tuple[Limit, Decimal]] = []
-
-        def revoke() -> None:
-            if replaced:  # before the entry is written: it must not be replaced twice
-                self.store.delete(reserved_entry(self.run, str(instead_of)))
-
         for number, limit in enumerate(self.limits):
-            is_replaced = limit.scope in replaced.get("scopes", ())
-            change = spent - _amount(replaced) if is_replaced else Decimal(0)
-            fits, total = self._append(limit, change, price, granted, revoke)
+            fits, total = self._append(limit, price, granted, instead_of, None, spent)
             if fits < granted:
-                used = [self._take_off(earlier, (granted - fits) * price) for earlier in self.limits[:number]]
+                used = [(earlier, self._append(earlier, -price, granted - fits)[1]) for earlier in self.limits[:number]]
                 granted, refused_by = fits, limit
             used.append((limit, total))
-        reserved += wanted[:granted]
-        if granted:
-            scopes = [limit.scope for limit in self.limits]
-            row = {"version": VERSION, "month": self.month, "price": str(price), "items": reserved, "scopes": scopes}
-            self.store.set(reserved_entry(self.run, what), row)
+        new = wanted[:granted]
+        for limit in self.limits if new else ():
+            known = self._row(limit, what)
+            row = {
+                "version": VERSION,
+                "month": self.month,
+                "price": str(min(price, Decimal(known.get("price", price)))),
+                "items": [*known.get("items", ()), *new],
+            }
+            self.store.set(self._key(limit, what), row)
         if refused_by is not None:
             pause(self.store, refused_by.scope, self.end, f"{refused_by} is reached.")
-        return Reserved([each for each in items if each in reserved], used, refused_by)
+        return Reserved([each for each in items if each in reserved or each in new], used, refused_by, bool(new))
 
     def release(self, what: str, items: Collection[str]) -> None:
         """Release items that the run does not pay for."""
-        row = self._row(what)
-        if not (released := [each for each in row.get("items", ()) if each in items]):
-            return
-        left = [each for each in row["items"] if each not in items]
-        self.store.set(reserved_entry(self.run, what), {**row, "items": left})
-        for limit in self.limits:
-            if limit.scope in row["scopes"]:
-                self._take_off(limit, len(released) * Decimal(row["price"]))
+        for limit in self.limits if items else ():
+            self._append(limit, Decimal(0), 0, what, items)
 
     def used(self) -> list[tuple[Limit, Decimal]]:
         """Return what is paid or reserved of each limit this month."""
@@ -171,31 +171,61 @@ class MonthlyLimits:
             self.store.delete(pause_entry(limit.scope))
 
     def _append(
-        self, limit: Limit, change: Decimal, price: Decimal = Decimal(0), wanted: int = 0, on_claim: Any = lambda: None
+        self,
+        limit: Limit,
+        price: Decimal,
+        wanted: int,
+        replaced: str | None = None,
+        items: Collection[str] | None = None,
+        spent: Decimal = Decimal(0),
     ) -> tuple[int, Decimal]:
-        """Append a change and as many items as fit. Return their number, and the total."""
+        """
+        Append as many items as fit, and take off what another reservation has of this limit.
+
+        :param replaced: the other reservation.
+        :param items: its items to take off. None: all.
+        :param spent: what Klap has billed of these.
+        :return: how many items fit, and the total.
+        """
         fits = wanted
 
         def amount(total: Decimal) -> Decimal | None:
             nonlocal fits
+            change = Decimal(0)
+            if replaced is not None:
+                row = self._row(limit, replaced)
+                gone = [each for each in row.get("items", ()) if items is None or each in items]
+                change = spent - len(gone) * Decimal(row["price"]) if gone else change
             room = limit.dollars - total - change
-            fits = wanted if limit.warns or not price else max(0, min(wanted, int(room // price)))
+            is_refusable = price > 0 and not limit.warns
+            fits = max(0, min(wanted, int(room // price))) if is_refusable else wanted
             return change + fits * price or None
 
-        total = self._log(limit).append(amount, run=self.run, on_claim=on_claim)
-        return fits, total
+        def revoke() -> None:
+            # Before the entry is written, so that nothing is taken off twice.
+            if replaced is not None and (row := self._row(limit, replaced)):
+                left = [each for each in row["items"] if items is not None and each not in items]
+                self.store.set(self._key(limit, replaced), {**row, "items": left})
 
-    def _take_off(self, limit: Limit, amount: Decimal) -> tuple[Limit, Decimal]:
-        return limit, self._append(limit, -amount)[1]
+        total = self._log(limit).append(amount, run=self.run, on_claim=revoke)
+        return fits, total
 
     def _log(self, limit: Limit) -> MonthLog:
         shown = {"scope": limit.scope, "limit": str(limit.dollars), "warns": limit.warns}
         return MonthLog(self.store, self.month, limit.scope, self.holder, self.clock, shown)
 
-    def _row(self, what: str) -> Mapping[str, Any]:
+    def _reserved(self, what: str) -> list[str]:
+        """Return the items that the run has reserved of each limit."""
+        first, *others = [self._row(limit, what).get("items", ()) for limit in self.limits]
+        return [each for each in first if all(each in other for other in others)]
+
+    def _row(self, limit: Limit, what: str) -> Mapping[str, Any]:
         """Return a reservation of this run; empty without one in this month."""
-        row = self.store.get(reserved_entry(self.run, what))
+        row = self.store.get(self._key(limit, what))
         return row if row is not None and row["month"] == self.month else {}
+
+    def _key(self, limit: Limit, what: str) -> str:
+        return reserved_entry(limit.scope, self.run, what)
 
 
 def pause(store: Store, scope: str, until: datetime, reason: str) -> None:
@@ -204,8 +234,4 @@ def pause(store: Store, scope: str, until: datetime, reason: str) -> None:
 
     :param scope: see :func:`~klap_provider.rules.ledger.pause_entry`.
     """
-    store.set(pause_entry(scope), {"version": VERSION, "until": until.isoformat(timespec="seconds"), "reason": reason})
-
-
-def _amount(row: Mapping[str, Any]) -> Decimal:
-    return len(row["items"]) * Decimal(row["price"])
+    store.set(pause_entry(scope), {"reason": reason, "until": until.timestamp()})
