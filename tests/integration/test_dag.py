@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -73,6 +75,7 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
     running_sandbox.reset(task_seconds=1, user_header="required")
     user = running_sandbox.user()
     extra = {"external_access_token": ACCESS_TOKEN, "destination": f"{folder}/user", "poke_interval": 0.5}
+    extra["monthly_limit"] = 100
     conn = {"conn_type": "klap", "host": running_sandbox.url, "password": API_KEY, "extra": extra}
     done = subprocess.run(
         [sys.executable, __file__, running_sandbox.url, str(folder), user],
@@ -418,6 +421,15 @@ def test_the_manifest_has_what_klap_was_paid_for(runs: dict[str, Any], run: str)
     counts = [cost[name] for name in ("input_videos", "generated_shorts", "exports")]
     assert counts == [1, 6, 3], "also for the export that failed"
     assert (cost["total"], cost["estimated"]) == (3.8, True)
+
+
+def test_the_monthly_limit_has_what_the_runs_paid(runs: dict[str, Any], tmp_path: Path) -> None:
+    database = tmp_path / "airflow.db"
+    database.write_bytes(runs["kept"]["airflow.db"])
+    with closing(sqlite3.connect(database)) as connection:
+        [(row,)] = connection.execute("SELECT value FROM asset_state_store WHERE key LIKE 'limit.%'")
+    paid = 2 * 3.8 + 0.92  # two runs with shorts, and one that captions a video
+    assert float(json.loads(row)["total"]) == pytest.approx(paid)
 
 
 def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, Any]) -> None:
