@@ -185,7 +185,9 @@ def test_the_log_says_what_is_left(
     assert "$4.12 is paid or reserved, $5.88 is left" in caplog.text
 
 
-@pytest.mark.parametrize("wrong", [{"monthly_limit": -1}, {"monthly_limit_action": "pray"}])
+@pytest.mark.parametrize(
+    "wrong", [{"monthly_limit": -1}, {"monthly_limit": float("inf")}, {"monthly_limit_action": "pray"}]
+)
 def test_a_wrong_limit_is_refused_when_the_dag_is_written(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         submit(**wrong)()

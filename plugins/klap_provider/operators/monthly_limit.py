@@ -47,8 +47,8 @@ class KlapLimitedOperator(KlapOperator):
         self, *, monthly_limit: float | None = None, monthly_limit_action: str = "stop", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if monthly_limit is not None and not monthly_limit >= 0:
-            raise ValueError(f"monthly_limit is {monthly_limit!r}; it takes US dollars, or None")
+        if monthly_limit is not None and not 0 <= monthly_limit <= 1_000_000:
+            raise ValueError(f"monthly_limit is {monthly_limit!r}; it takes US dollars up to 1,000,000, or None")
         if monthly_limit_action not in ("stop", "warn"):
             raise ValueError(f"monthly_limit_action is {monthly_limit_action!r}; it takes 'stop' or 'warn'")
         self.monthly_limit = monthly_limit
