@@ -102,7 +102,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "Klap",
                 "ui-field-behaviour": {
                     "hidden-fields": ["login", "schema", "port", "extra"],
-                    "relabeling": {"host": "Base URL", "password": "API key"},
+                    "relabeling": {"host": "Host (base URL)", "password": "Password (API key)"},
                     "placeholders": {"host": "https://api.klap.app/v2", "password": "kak_…"},
                 },
                 "conn-fields": {

@@ -1202,7 +1202,7 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
     assert lost.value.transient
     assert len(klap.ledger("export")) == billed
     if not billed:  # and nothing proves it
-        with pytest.raises(KlapSubmitUncertainError, match="has none of yours"):
+        with pytest.raises(KlapSubmitUncertainError, match="has no export of yours"):
             task.run()
         return
     adopted = task.run()

@@ -96,16 +96,16 @@ CASES = {
         [answer("done")],
         failure=(
             "KlapUnknownStatusError",
-            "Klap task ID has had the unknown status 'done' for N s. Known are processing, ready, error. Look at the "
-            "job in the Klap app. To continue the wait, clear this task.",
+            "Klap task ID has had the unknown status 'done' for N s. The known statuses are processing, ready, error. "
+            "Check the job in the Klap app. To continue the wait, clear this task.",
         ),
     ),
     "a status that is no word": Case(
         [answer(["done"])],  # type: ignore[arg-type]  # an answer that breaks the API's own types
         failure=(
             "KlapUnknownStatusError",
-            "Klap task ID has had the unknown status '[\"done\"]' for N s. Known are processing, ready, error. Look at "
-            "the job in the Klap app. To continue the wait, clear this task.",
+            "Klap task ID has had the unknown status '[\"done\"]' for N s. The known statuses are processing, ready, "
+            "error. Check the job in the Klap app. To continue the wait, clear this task.",
         ),
     ),
     "ready without an output for two polls": Case([answer("ready", times=2, output_id=None)]),

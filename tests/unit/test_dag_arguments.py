@@ -77,7 +77,7 @@ def test_a_field_of_the_form_is_named_in_form(factory: Factory) -> None:
     with pytest.raises(TypeError, match=r"are fields of the trigger form.*\{'language': 'de', 'width': 720\}"):
         factory(language="de", width=720)
     for name in ("max_active_runs", "schedule", "pool", "allowed_connections"):
-        with pytest.raises(ValueError, match=f"no such field: {name}. Write {name}=… beside form"):
+        with pytest.raises(ValueError, match=f"no such field: {name}. Pass {name}=… as an argument of its own"):
             factory(form={name: 1})
 
 

@@ -490,7 +490,7 @@ def test_of_several_listed_exports_none_is_adopted_and_none_is_made(store: Memor
 def test_a_list_that_shows_none_of_our_exports_proves_nothing(store: MemoryStore, klap: Klap) -> None:
     record(store)
     klap.listed, klap.is_proof = [], False
-    with pytest.raises(KlapSubmitUncertainError, match="has none of yours"):
+    with pytest.raises(KlapSubmitUncertainError, match="has no export of yours"):
         klap.submit(store)
     assert klap.posts == 0
     klap.is_proof = True

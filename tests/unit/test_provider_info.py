@@ -154,6 +154,6 @@ def test_the_token_is_not_shown_as_it_is_typed() -> None:
 
 def test_the_key_has_a_field_and_what_is_not_read_is_hidden() -> None:
     behaviour = CONNECTION["ui-field-behaviour"]
-    assert behaviour["relabeling"]["password"] == "API key"
+    assert behaviour["relabeling"]["password"] == "Password (API key)"  # the errors name Password
     assert not {"host", "password"} & set(behaviour["hidden-fields"])
     assert {"login", "extra"} <= set(behaviour["hidden-fields"])

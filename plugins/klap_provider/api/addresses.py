@@ -161,8 +161,8 @@ def api_url(host: str | None, *, schema: str | None = None, port: int | None = N
         is_valid = False
     if not is_valid or "@" in parts.netloc:
         raise KlapConfigError(
-            f"The Klap connection's Host is not a base URL such as {DEFAULT_API_URL}. "
-            "Leave it empty for the default. The API key belongs in Password."
+            f"The Host of the Klap connection is not a base URL such as {DEFAULT_API_URL}. Correct it, or leave it "
+            "empty for the default. The API key belongs in Password."
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or API_PATH}"
 

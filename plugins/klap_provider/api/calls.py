@@ -137,6 +137,8 @@ def _project_path(project_id: str, folder_id: str | None) -> str:
 def _id(name: str, value: str) -> str:
     # A template renders a missing result as "None".
     if not isinstance(value, str) or not value.strip() or value in (".", "..", "None"):
-        fix = f" Pass its field {name!r}." if isinstance(value, dict) and name in value else ""
-        raise KlapInputError(f"{name} is {value!r}, which is not an id. Nothing was sent to Klap.{fix}")
+        fix = "Set it to Klap's id, or correct the template that sets it."
+        if isinstance(value, dict) and name in value:
+            fix = f"Pass its field {name!r}."
+        raise KlapInputError(f"Nothing was sent to Klap. {name} is {value!r}, which is not an id. {fix}")
     return quote(writable(value), safe="")

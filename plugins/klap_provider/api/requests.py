@@ -105,7 +105,7 @@ class Request(BaseModel):
 
 
 def _side(size: int, title: str) -> Any:
-    description = "In pixels, an even number. Empty: as the aspect ratio requires."
+    description = f"{title} in pixels, an even number. Empty: calculated from the aspect ratio."
     return Field(size, ge=16, le=3840, multiple_of=2, title=title, description=description)
 
 
@@ -139,12 +139,13 @@ class VideoRequest(Request):
     source_video_url: VideoUrl = Field(
         title="Video URL",
         description="A YouTube link, a public http(s) address of a video file, or a file in object storage such as "
-        "s3://aws_default@bucket/talk.mp4; at most 5 hours long. Klap must be able to reach it from the internet.",
+        "s3://aws_default@bucket/talk.mp4. The video can be up to 5 hours long. Klap must be able to reach it from the "
+        "internet.",
     )
     language: str | None = Field(
         None,
         title="Language",
-        description="Language that is spoken in the video. Setting it makes the captions more accurate.",
+        description="Language that is spoken in the video. If you set it, the captions are more accurate.",
         json_schema_extra=_choice("Klap detects it", LANGUAGES),
     )
     translate_to: str | None = Field(
@@ -212,7 +213,9 @@ def _position(title: str, edges: str) -> Any:
 class Watermark(Request):
     """A picture on top of an exported video."""
 
-    src_url: HttpUrl = Field(title="Watermark picture", description="Public address of a picture. Empty: no watermark.")
+    src_url: HttpUrl = Field(
+        title="Watermark picture", description="Public address of a picture. Empty: no watermark of yours."
+    )
     pos_x: float = _position("Horizontal position", "0 is the left edge, 1 the right.")
     pos_y: float = _position("Vertical position", "0 is the top edge, 1 the bottom.")
     scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the original size of the picture.")

@@ -28,8 +28,8 @@ VIDEO = ("name", "language", "translate_to", "transcription_context")
 DOC = """
 ### Caption and reframe a whole video
 Press **Trigger** and paste the address of a video. The other fields have defaults. [Klap](https://klap.app) adds
-captions, translated if you like, and crops the picture to another aspect ratio, following the speaker. The video keeps
-its full length. The run's tab **Shorts** shows the result.
+captions, and translates them if you set *Translate to*. It crops the picture to the aspect ratio and follows the
+speaker. The video keeps its full length. The run's **Shorts** tab shows the result.
 
 | Step | What happens | Duration |
 |---|---|---|
@@ -39,8 +39,8 @@ its full length. The run's tab **Shorts** shows the result.
 | The video | Exports the video and stores it. **Billed.** | 3 to 10 minutes |
 | Publish | Writes `manifest.json` beside the video: what was delivered, or what failed and why. | seconds |
 
-**If a run fails**, open the log of *Publish*: it says what failed and what to do. Then clear the run. It continues
-where it stopped and does not pay again for what was paid.
+**If a run fails**, open its **Shorts** tab or the log of *Publish*: both show what failed and what to do. Then clear
+the run. It continues where it stopped, and you do not pay again for what Klap has finished.
 """
 
 

@@ -110,7 +110,7 @@ def require_dag_arguments(given: Mapping[str, Any], fields: Mapping[str, Param],
             f"form={without_secrets(str(of_form))}."
         )
     if wrong := unknown(given, {*known, *fields}):
-        raise TypeError(f"There is no such argument: {', '.join(wrong)}. Arguments of tasks belong into default_args.")
+        raise TypeError(f"There is no such argument: {', '.join(wrong)}. Arguments of tasks belong in default_args.")
     run_types = given.get("allowed_run_types") or ()
     # A list, because an enum's member and its text have different hashes.
     if given.get("catchup") or "backfill" in ([run_types] if isinstance(run_types, str) else [*run_types]):

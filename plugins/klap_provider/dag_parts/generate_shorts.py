@@ -32,7 +32,7 @@ DOC = """
 ### Turn one long video into shorts
 Press **Trigger** and paste the address of a video. The other fields have defaults. [Klap](https://klap.app) finds the
 best moments and cuts them into vertical shorts. The run exports the best ones and stores them at your destination. The
-run's tab **Shorts** shows them as they arrive.
+run's **Shorts** tab shows them as they arrive.
 
 | Step | What happens | Duration |
 |---|---|---|
@@ -42,14 +42,14 @@ run's tab **Shorts** shows them as they arrive.
 | Each short | Exports the short and stores it. Each export is **billed**. | 3 to 10 minutes, in parallel |
 | Publish | Writes `manifest.json` beside the videos: what was delivered, what is missing, and why. | seconds |
 
-**If a run fails**, open the log of *Publish*: it says what failed and what to do. Then clear the run. It continues
-where it stopped and does not pay again for what was paid.
+**If a run fails**, open its **Shorts** tab or the log of *Publish*: both show what failed and what to do. Then clear
+the run. It continues where it stopped, and you do not pay again for what Klap has finished.
 """
 
 REVIEW_DOC = """
-With *Review before export*, this step waits for you. Select shorts in the run's tab **Shorts**, which has players, or
-here under *Required Actions*, and press *Respond*. If nobody answers in time, the shorts selected by default are
-exported.
+With *Review before export*, this step waits for you. Select shorts in the run's **Shorts** tab, which has players. Or
+select them here under *Required Actions*, and press *Respond*. If nobody answers in time, the shorts that are selected
+by default are exported.
 """
 
 
@@ -65,15 +65,15 @@ def shorts_form() -> dict[str, Param]:
             False,
             type="boolean",
             title="Allow no shorts",
-            description="Succeed, rather than fail, if Klap generates no shorts.",
+            description="If Klap generates no shorts, the run succeeds instead of failing.",
             section="Export",
         ),
         "review": Param(
             False,
             type="boolean",
             title="Review before export",
-            description="Wait for a reviewer to select, in the run's tab Shorts, which shorts to export. If nobody "
-            "answers in time, the shorts that are exported without a review are exported.",
+            description="A reviewer selects the shorts to export, in the run's Shorts tab. If nobody answers in time, "
+            "the best shorts are exported, as without a review.",
             section="Export",
         ),
         "review_hours": Param(
@@ -82,7 +82,7 @@ def shorts_form() -> dict[str, Param]:
             exclusiveMinimum=0,
             maximum=24 * 30,
             title="Hours to review",
-            description="How long to wait for the reviewer.",
+            description="How long the run waits for the reviewer.",
             section="Export",
         ),
         **cost_fields(),

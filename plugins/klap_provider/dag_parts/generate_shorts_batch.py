@@ -26,9 +26,9 @@ PER_VIDEO = ("source_video_url", "name", "klap_task_id", "project_ids")
 DOC = """
 ### Turn a list of long videos into shorts
 Press **Trigger** and paste the addresses, one per line. Or give the path of a list: a text file with one address per
-line, or a CSV file with a column `source_video_url`. Further columns of a CSV file are fields of the form, for settings
-of single videos. Fields that you leave empty keep the defaults of *Klap: generate shorts*. Each video gets a run of
-that Dag, a few at a time.
+line, or a CSV file with a column `source_video_url`. Other columns of a CSV file set fields of the form for single
+videos. Fields that you leave empty have the defaults of *Klap: generate shorts*. Each video gets a run of that Dag, a
+few at a time.
 
 | Step | What happens |
 |---|---|
@@ -36,8 +36,9 @@ that Dag, a few at a time.
 | Each video | Starts one run per video, which Klap **bills** like any other, and waits for it without a worker. |
 | Summary | Logs the result of every video. |
 
-**If a run fails**, the log of *Summary* says which videos are incomplete and why. Fix the cause and clear **their**
-runs. Then trigger this Dag again with the same list: videos that already have a run are reported and not paid again.
+**If a run fails**, its **Shorts** tab and the log of *Summary* name the incomplete videos and the causes. Fix the
+causes and clear the runs **of these videos**. Then trigger this Dag again with the same list: it reports the complete
+videos and pays nothing for them.
 """
 
 

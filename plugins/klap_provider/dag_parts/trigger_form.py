@@ -88,7 +88,7 @@ def appearance_fields() -> dict[str, Param]:
                 "16:9": "16:9 landscape",
             },
             title="Aspect ratio",
-            description="Width to height, in full HD.",
+            description="Width to height. The size is full HD, unless Width or Height is set.",
             section="Appearance",
         ),
         **form_fields("Dimensions", section="Appearance", width=None, height=None),
@@ -107,8 +107,8 @@ def delivery_fields() -> dict[str, Param]:
             pattern=PATH_OR_URL,
             title="Destination",
             description="Folder for the videos: a path, or a URL such as s3://aws_default@bucket/shorts. "
-            "Empty: the destination of the Klap connection. If that is empty, too: klap_shorts in Airflow's home if "
-            "all tasks run on one machine. Otherwise the run fails before anything is sent.",
+            "Empty: the Destination of the Klap connection. If that is empty, too, LocalExecutor uses klap_shorts in "
+            "Airflow's home. With other executors, the run fails before anything is sent.",
             section="Delivery",
         ),
     }
@@ -144,8 +144,8 @@ def account_fields() -> dict[str, Param]:
             type="string",
             minLength=1,
             title="Klap connection",
-            description="Id of the Airflow connection that holds the API key. A run can use the default, and those on "
-            "the allowlist.",
+            description="Id of the Airflow connection that has the API key. A run can use the default of this field, "
+            "and connections on the allowlist.",
             section="Account",
         ),
         "on_behalf_of": Param(
@@ -236,8 +236,8 @@ def set_defaults(fields: dict[str, Param], defaults: Mapping[str, Any], argument
     """
     if misplaced := sorted(defaults.keys() & arguments):
         raise ValueError(
-            f"The trigger form has no such field: {', '.join(misplaced)}. Write {misplaced[0]}=… beside form=…, not in "
-            "it."
+            f"The trigger form has no such field: {', '.join(misplaced)}. Pass {misplaced[0]}=… as an argument of its "
+            "own, not in form=…."
         )
     if wrong := unknown(sorted(defaults), fields):
         raise ValueError(f"The trigger form has no such field: {', '.join(wrong)}.")

@@ -61,8 +61,7 @@ def check(url: str, max_cost: Cost, *, api_url: str, warn: Callable[..., None]) 
         raise KlapInputError(
             f"Nothing was sent to Klap. The run could select {max_cost.exports} shorts, and this Airflow maps a task "
             f"over at most {allowed} ([core] max_map_length). Lower max_clip_count (and target_clip_count) to "
-            f"{allowed}, or set the shorts to export (the field limit, the operator's max_exports) to at most "
-            f"{allowed}."
+            f"{allowed}, or set limit (max_exports of the operator) to at most {allowed}."
         )
     if is_untested(airflow := version("apache-airflow-core")):
         warn("Airflow %s was not tested with version %s of this package. The task continues", airflow, __version__)

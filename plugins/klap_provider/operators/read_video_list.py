@@ -160,9 +160,11 @@ class ReadVideoListOperator(KlapOperator):
     def _require_dag(self, context: Context) -> None:
         paused = is_paused(context["ti"], self.trigger_dag_id)
         if paused is None:
-            raise KlapInputError(f"Nothing was started. There is no Dag {self.trigger_dag_id}.")
+            raise KlapInputError(
+                f"Nothing was started. There is no Dag {self.trigger_dag_id}. Add that Dag, or correct trigger_dag_id."
+            )
         if paused:
-            raise KlapInputError(f"Nothing was started. The Dag {self.trigger_dag_id} is paused: unpause it first.")
+            raise KlapInputError(f"Nothing was started. The Dag {self.trigger_dag_id} is paused. Unpause it first.")
 
     def _rows(self) -> list[Row]:
         if bool(self.source_video_urls) == bool(self.list_path):

@@ -124,8 +124,8 @@ class SubmitShortsOperator(KlapVideoOperator):
     def _request(self) -> klap_requests.VideoRequest:
         if self.project_ids and not self.klap_task_id:
             raise KlapInputError(
-                "Nothing was sent to Klap. project_ids needs klap_task_id, because a new task makes new shorts. Set "
-                "klap_task_id to the task that has these shorts, or clear project_ids."
+                "Nothing was sent to Klap. project_ids needs klap_task_id, because a new Klap task generates new "
+                "shorts. Set klap_task_id to the task that has these shorts, or leave project_ids empty."
             )
         return super()._request()
 

@@ -158,7 +158,7 @@ class VideoRunOperator(KlapOperator):
             return outcome
         problem = {"failed": "failed", DELETED: "was deleted"}.get(state, f"is still {state}")
         action = {
-            "failed": "Fix the cause and clear that run; then clear this task, or start the batch again.",
+            "failed": "Fix the cause and clear that run. Then clear this task, or start the batch again.",
             DELETED: "Clear this task, or start the batch again, to start the run again. With reuse, which is on in a "
             "batch by default, nothing is paid again.",
         }.get(state, "Check what the run waits for. To wait longer, clear this task.")
@@ -171,7 +171,7 @@ class VideoRunOperator(KlapOperator):
         if failure:
             return str(failure["error"])
         if state == "failed":
-            return "The run gave no reason; see the logs of its tasks."
+            return "The run gave no reason. See the logs of its tasks."
         if state == DELETED:
             return "The run was deleted before it ended."
         return f"The run has not ended within {self.timeout / 3600:g} hours."

@@ -33,5 +33,5 @@ def require_known(conf: Mapping[str, Any] | None, params: Collection[str]) -> No
     if found := unknown((conf or {}).keys() - ADDED_BY_AIRFLOW, params):
         raise KlapInputError(
             f"Nothing was sent to Klap. The conf of this run has {', '.join(sorted(found))}, but the Dag has no such "
-            f"param. Start a new run with these names: {', '.join(sorted(params))}."
+            f"parameter. Start a new run. Use only these names: {', '.join(sorted(params))}."
         )

@@ -85,8 +85,8 @@ def _pending(
     if attempt.requester.run != requester.run:
         wait = min(wait, max(SOON, 3 * max(0.0, now - attempt.at)))
         return KlapSubmitPendingError(
-            f"Run {attempt.requester.run} has sent a request for {attempt.what} and waits for the response. Nothing "
-            f"else is sent until then. The next try is in {wait:.0f} s.",
+            f"Run {attempt.requester.run} has sent a request for {attempt.what} and waits for the response. This task "
+            f"sends nothing until then. The next try is in {wait:.0f} s.",
             retry_after=wait,
         )
     then = "Then Klap's list is searched for the job." if has_list else "Then you can decide how to continue."
@@ -100,9 +100,9 @@ def _pending(
 def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} got no response, and Klap lists {len(candidates)} jobs that it may "
-        f"have created: {', '.join(candidates)}. Nothing is sent again automatically. To continue with one of them, "
-        f"{how(ADOPT, candidates[0], attempt.key)}. To send the request again and pay for it again, "
-        f"{how(RESEND, True, attempt.key)}. Then clear this task."
+        f"have created: {', '.join(candidates)}. Nothing is sent again automatically. Decide in the run's Shorts tab. "
+        f"Without the tab: to continue with one of the jobs, {how(ADOPT, candidates[0], attempt.key)}. To send the "
+        f"request again and pay for it again, {how(RESEND, True, attempt.key)}. Then clear this task."
     )
     return with_open_decision(error, attempt, *candidates)
 
@@ -110,15 +110,15 @@ def _ambiguous(attempt: Attempt, candidates: Sequence[str]) -> KlapError:
 def uncertain(attempt: Attempt, *, has_list: bool = False) -> KlapError:
     """Return the error for a request whose response never arrived, and which Klap's list does not resolve."""
     why = (
-        "Klap's list of exports has none of yours, or the request was sent with another connection or user. So the "
-        "list does not prove that the request did not arrive."
+        "Klap's list of exports does not prove that the request did not arrive, because the list has no export of "
+        "yours, or the request was sent with another connection or user."
         if has_list
         else "Klap's API has no list of tasks."
     )
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} for {attempt.what} got no response. Klap may have received and billed "
-        f"it. {why} Nothing is sent again automatically. Search the Klap app for a job of that time. If there is one, "
-        f"{how(ADOPT, 'its id', attempt.key)}. If not, {how(RESEND, True, attempt.key)}; the request is then "
-        "sent and billed again. Then clear this task."
+        f"it. {why} Nothing is sent again automatically. Search the Klap app for a job of that time, and decide in the "
+        f"run's Shorts tab. Without the tab: if there is a job, {how(ADOPT, 'its id', attempt.key)}. If there is none, "
+        f"{how(RESEND, True, attempt.key)}, and the request is sent and billed again. Then clear this task."
     )
     return with_open_decision(error, attempt)

@@ -26,8 +26,8 @@ class Selection(Request):
     without_score: Literal["leave_out", "export"] = Field(
         "leave_out",
         title="Shorts without a score",
-        description="Whether to export shorts without a virality score if a minimum score is set. They come after the "
-        "others.",
+        description="Whether shorts without a virality score are exported if a minimum score is set. They are exported "
+        "after the others.",
         json_schema_extra={"values_display": {"leave_out": "Leave them out", "export": "Export them"}},
     )
     project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
@@ -48,9 +48,9 @@ class Spending(Request):
     budget: Dollars | None = Field(
         None,
         title="Budget",
-        description="Maximum cost of one video and its exports, in US dollars. If the budget does not cover the video "
-        "and its shorts, nothing is sent. Exports that exceed the budget are skipped, the best shorts come first. "
-        "Empty: no limit.",
+        description="Maximum cost of one video and its exports, in US dollars. If the budget does not cover the video, "
+        "its shorts and one export, nothing is sent. Exports that would exceed the budget are skipped, lowest score "
+        "first. Empty: no limit.",
     )
     max_exports: int | None = Field(None, ge=1)
     submissions: int = Field(1, ge=0)

@@ -45,7 +45,7 @@ def decision_key(decision: str, attempt: str) -> str:
 def how(decision: str, value: Any, attempt: str) -> str:
     """Return the instruction to record a decision, as a part of a sentence."""
     key = decision_key(decision, attempt)
-    return f"add to the State Store of the asset {LEDGER} the key {key!r} with the value {json.dumps(value)}"
+    return f"add the key {key!r} with the value {json.dumps(value)} to the Asset State Store of {LEDGER}"
 
 
 def read_decision(store: Store, attempt: Attempt, has_failed: Callable[[str], bool]) -> Decision:
@@ -97,9 +97,9 @@ def inputs_changed(attempt: Attempt, job_id: str, changed: Sequence[str]) -> Kla
     """Return the error for a run whose settings differ from those of the attempt that it has paid for."""
     error = KlapChangedError(
         f"Nothing was sent. This run has already paid for {attempt.what or 'this request'} (id {job_id} at Klap), and "
-        f"its settings have changed since then: {'; '.join(changed)}. To continue with what was paid for, "
-        f"{how(ADOPT, job_id, attempt.key)}. To send the new request and pay for it, "
-        f"{how(RESEND, True, attempt.key)}. Then clear this task."
+        f"its settings have changed since then: {'; '.join(changed)}. Decide in the run's Shorts tab. Without the tab: "
+        f"to continue with what was paid for, {how(ADOPT, job_id, attempt.key)}. To send the new request and pay for "
+        f"it, {how(RESEND, True, attempt.key)}. Then clear this task."
     )
     return with_open_decision(error, attempt, job_id)
 

@@ -201,9 +201,9 @@ def decide_job(result: JobT | KlapError, state: PollState, *, now: float, advice
         unknown_since = now
     elif now - unknown_since >= UNKNOWN_GRACE:
         raise KlapUnknownStatusError(
-            f"{what} has had the unknown status {result.status!r} for {now - unknown_since:.0f} s. Known are "
-            f"{', '.join(s.value for s in JobStatus)}. Check the job in the Klap app. To continue the wait, clear "
-            "this task."
+            f"{what} has had the unknown status {result.status!r} for {now - unknown_since:.0f} s. The known "
+            f"statuses are {', '.join(s.value for s in JobStatus)}. Check the job in the Klap app. To continue the "
+            "wait, clear this task."
         )
     status = f"{what} is {result.status!r}"
     if result.status == JobStatus.READY:
