@@ -27,7 +27,7 @@ class OpenDecision(TypedDict):
 
 class KlapError(Exception):
     """
-    Base of the exceptions of this package. The message says what to do.
+    Base of the exceptions of this package. The message names the cause and what to do.
 
     :param error_code: Klap's ``error_code``, if there is one.
     :param retry_after: seconds to wait before the next try, if they are known.

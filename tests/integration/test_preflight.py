@@ -182,8 +182,8 @@ def test_a_run_that_has_paid_goes_on_although_the_video_has_gone(klap: Sandbox, 
     [
         ("talk.mp4", None),
         ("talk", None),
-        ("logo.PNG", "its name is the name of a picture (image/png)"),
-        ("index.html", "its name is the name of a web page (text/html)"),
+        ("logo.PNG", "its extension is that of a picture (image/png)"),
+        ("index.html", "its extension is that of a web page (text/html)"),
         ("nowhere.mp4", "there is no such object"),
     ],
 )

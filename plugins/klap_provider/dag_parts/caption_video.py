@@ -77,14 +77,14 @@ def klap_caption_video(
     :param export_timeout: the same for each export. Default one hour.
     :param pool: pool of all tasks. Default: Airflow's default pool.
     :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a run ended;
-        see docs/how-to/get-notified.md. Default: those of the connection.
+        see docs/how-to/get-notified.md. In addition to those of the connection.
     :param monthly_limit: maximum cost of the Dag's runs per calendar month (UTC) in US dollars. The limit of the
         connection applies, too. Default: no limit. See docs/how-to/limit-cost.md.
     :param monthly_limit_action: ``stop``: nothing is paid beyond the limit. ``warn``: the notifiers are told. Default
         ``stop``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
-        added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
-        own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
+        added to ``klap`` and ``video``. ``default_args`` replaces single defaults of the Dag. All others replace the
+        Dag's own. ``params`` is an error, and so is everything that lets a backfill or a catch-up pay.
     """
     fields = {
         **form_fields("VideoRequest", URL),

@@ -80,10 +80,11 @@ def klap_generate_shorts_batch(
         file is always allowed. None: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param pool: pool of all tasks. Default: Airflow's default pool.
     :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a batch ended; see
-        docs/how-to/get-notified.md. Default: those of the connection ``klap_default``.
+        docs/how-to/get-notified.md. In addition to those of the connection
+        ``klap_default``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
-        added to ``klap`` and ``video``; ``default_args`` are merged over the Dag's own. All others replace the Dag's
-        own. ``params``, and everything that lets a backfill or a catch-up pay, is an error.
+        added to ``klap`` and ``video``. ``default_args`` replaces single defaults of the Dag. All others replace the
+        Dag's own. ``params`` is an error, and so is everything that lets a backfill or a catch-up pay.
     """
     of_a_video = shorts_form()
     shared = {name: for_batch(param) for name, param in of_a_video.items() if name not in PER_VIDEO}

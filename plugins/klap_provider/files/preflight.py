@@ -115,7 +115,7 @@ def _in_storage(url: str) -> Finding:
     from klap_provider.files.storage import path_at
 
     if problem := _no_video(mimetypes.guess_type(urlsplit(url).path)[0]):
-        return Finding(problem=f"its name is the name of {problem}")
+        return Finding(problem=f"its extension is that of {problem}")
     try:
         exists = path_at("source_video_url", url).exists()
     except Exception as failure:  # any error of the storage's library

@@ -43,7 +43,7 @@ def record(context: Context, alias: str, destination: str, event: ShortsEvent) -
     try:
         _wait_for_first_event(alias, uri)
     except Exception as failure:  # another run rarely records the first event at the same moment
-        log.info("Airflow did not say whether the asset %s exists: %s", uri, type(failure).__name__)
+        log.info("It is not known whether the asset %s exists: %s", uri, type(failure).__name__)
     context["outlet_events"][AssetAlias(alias)].add(Asset(uri=uri), extra=cast("dict[str, JsonValue]", event))
 
 

@@ -36,8 +36,8 @@ class DeliverShortOperator(KlapLedgerOperator):
     has Klap's score, explanation, publication captions and transcript.
 
     An existing file is kept if it has the size that this run recorded. If this run recorded none, it is kept if its
-    hash is the one in the JSON file; and without a JSON file, if it is a complete MP4. Otherwise it is downloaded
-    again. The memory that the task needs does not depend on the size of the video.
+    hash is the one in the JSON file. Without a JSON file, it is kept if it is a complete MP4. Otherwise it is
+    downloaded again. The memory that the task needs does not depend on the size of the video.
 
     :param export_id: id of the export, which must be ready. Templated.
     :param project_id: id of the short. Templated.
@@ -59,8 +59,8 @@ class DeliverShortOperator(KlapLedgerOperator):
     :param allowed_destinations: prefixes of addresses that a run may use as ``destination``
         (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
         allowed_destinations`` of Airflow's configuration.
-    :param max_bytes: size at which a download is given up. Default 5 GiB.
-    :param download_timeout: seconds after which a download is given up. Default 1800.
+    :param max_bytes: maximum size of a video in bytes. A larger download fails. Default 5 GiB.
+    :param download_timeout: seconds after which a download fails. Default 1800.
     :param klap_conn_id: the Airflow connection. Default ``klap_default``. Templated.
     :param on_behalf_of: id of the managed user to act for. Default: that of the connection. Templated.
     :return: ``{"project_id": str, "export_id": str, "path": str, "size": int, "sha256": str, "src_url": str | None,

@@ -77,7 +77,8 @@ class ListShortsOperator(KlapLedgerOperator, KlapLimitedOperator):
     :param source_video_url: address of the source video, for the ledger. Templated.
     :param budget: US dollars that the run may cost. Exports that would exceed it are skipped, lowest score first.
         Default: no limit. Templated.
-    :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default 1. Templated.
+    :param submissions: number of times that the run paid for the video: ``paid`` of the submitting task. Default 1.
+        Templated.
     :param reservation: what the submission has reserved of the monthly limits: ``reservation`` of the submitting task.
         Default: nothing. Templated.
     :param allow_empty: return an empty list instead of failing if Klap generated no shorts. Default false. Templated.

@@ -53,7 +53,7 @@ class PublishShortsOperator(KlapSettlingOperator):
 
     Use it as the last task of a run, with ``trigger_rule="all_done"``, so that it always runs. It does not call Klap.
 
-    Several runs can deliver to the same folder. So each run writes its manifest also to a file of its own in ``runs/``.
+    Several runs can deliver to the same folder. So each run also writes its manifest to its own file in ``runs/``.
     ``manifest.json`` is the manifest of the run that ended last.
 
     If all shorts were delivered, and at least one, the task records one asset event for the destination through an
@@ -68,8 +68,8 @@ class PublishShortsOperator(KlapSettlingOperator):
     :param source_video_url: address of the source video. Templated.
     :param klap_task_id: id of the task at Klap; None if the video was not submitted. Templated.
     :param folder_id: id of the folder of the shorts; None if the video was not submitted. Templated.
-    :param submissions: how often the run paid for the video: ``paid`` of the submitting task. Default: the cost is not
-        calculated. Templated.
+    :param submissions: number of times that the run paid for the video: ``paid`` of the submitting task. Default: the
+        cost is not calculated. Templated.
     :param list_task_id: id of the task that listed the generated shorts, which Klap bills. Default: no shorts are
         billed, as after video-to-video.
     :param destination: the same as for the delivering task, with the same default. Templated.
@@ -79,8 +79,8 @@ class PublishShortsOperator(KlapSettlingOperator):
         (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
         allowed_destinations`` of Airflow's configuration.
     :param asset_alias: name of the asset alias. None: no asset event is recorded.
-    :param notifiers: whom to tell how the run ended, see
-        :class:`~klap_provider.operators.notices.KlapNotifyingOperator`. Default: nobody.
+    :param notifiers: Airflow's notifiers that tell people how the run ended, in addition to those of the connection.
+        See docs/how-to/get-notified.md. Default: none.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``. The XCom ``klap_outcome``
         has the result of each short. The XCom ``klap_cost`` has the cost of the run, also if shorts are missing. The

@@ -67,9 +67,9 @@ class KlapVideoOperator(KlapCompletionOperator):
         false.
     :param destination: where the videos will be delivered. A file is written there before anything is paid. If it is
         empty when the task runs: the destination of the connection, or ``klap_shorts`` in Airflow's home if all tasks
-        run on one machine. If the parameter is not given, the destination is checked only if a downstream
-        :class:`~klap_provider.operators.DeliverShortOperator` has none either, or may have none because
-        ``expand_kwargs`` maps it over the result of a task.
+        run on one machine. If the parameter is not given, the default destination is checked only if a downstream
+        :class:`~klap_provider.operators.DeliverShortOperator` has none either, or is mapped with ``expand_kwargs`` over
+        the result of a task.
     :param budget: US dollars that the run may cost. Nothing is sent if the budget does not cover the video, the maximum
         number of generated shorts, and one export. What was paid before is never refused. Default: no limit.
     :param allowed_sources: prefixes of addresses that a run may use as ``source_video_url``, such as
