@@ -17,7 +17,16 @@ from klap_provider.errors import KlapConfigError, KlapError, KlapInputError, Kla
 from klap_provider.hooks import AIRFLOW_CONN_ID
 from klap_provider.hooks.airflow_api import AirflowApi
 from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
-from klap_provider.rules.ledger import Attempt, Requester, delivered_entry, notice_entry
+from klap_provider.rules.ledger import (
+    Attempt,
+    Requester,
+    delivered_entry,
+    limit_entry,
+    month_log,
+    notice_entry,
+    reserved_entry,
+)
+from klap_provider.rules.retention import keys_of_past_months
 from klap_provider.ui import ledger_payments
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
@@ -164,14 +173,26 @@ def every_kind(days: float) -> Rows:
         "event.there": row({"version": 1}, days),
         **{delivered_entry(DAG, run, "short"): row({"path": "/x"}, days, run) for run in (RUN, DELETED)},
         **{notice_entry(DAG, run, "t", -1, "e"): row({"at": ago(days)}, days, run) for run in (RUN, DELETED)},
+        **{reserved_entry("dag d", f"{DAG} {run}", "f"): row({"items": []}, days, run) for run in (RUN, DELETED)},
+        **{key: row({"total": "1"}, days) for key in month_rows(days)},
+        "watched.feed.item": row({"run": "x"}, days),
         "tomorrow.kind": row({"version": 99, "unknown": True}, days),
     }
+
+
+def month_rows(days: float) -> list[str]:
+    """Return the keys of the log of a limit in the month that was some days ago."""
+    month = ago(days)[:7]
+    entry = f"{month_log(month, 'dag d')}.0"
+    return [entry, f"claim.{entry}", f"door.{entry}", f"void.{entry}", limit_entry(month, "dag d")]
 
 
 UNNEEDED = {
     *(f"claim.{log}.0" for log in ("export.short", "submission.task", "request.print")),
     delivered_entry(DAG, DELETED, "short"),
     notice_entry(DAG, DELETED, "t", -1, "e"),
+    reserved_entry("dag d", f"{DAG} {DELETED}", "f"),
+    *month_rows(OLD),
 }
 
 
@@ -215,7 +236,14 @@ def test_requests_are_forgotten_as_a_whole_and_only_after_the_time_that_was_set(
     assert {"export.short.0", "door.export.short.0", "selection.task"} <= keys(server)
     archive(tmp_path, forget_after=timedelta(days=365))
     runs = {delivered_entry(DAG, RUN, "short"), notice_entry(DAG, RUN, "t", -1, "e")}
-    assert keys(server) == (stays.keys() - claims) | runs
+    others = {reserved_entry("dag d", f"{DAG} {RUN}", "f"), "watched.feed.item"}
+    assert keys(server) == (stays.keys() - claims) | runs | others
+
+
+def test_the_rows_of_a_limit_stay_until_its_month_is_over() -> None:
+    first = datetime(2026, 11, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))  # still October in UTC
+    (limits, *_) = keys_of_past_months(first)
+    assert limits[0] < limit_entry("2026-09", "dag d") < limits[1] < limit_entry("2026-10", "dag d")
 
 
 @pytest.mark.parametrize("after_the_step", [False, True])

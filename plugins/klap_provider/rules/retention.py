@@ -5,7 +5,8 @@ Which rows of the ledger nothing needs any more, and the lines of an archive. Pu
 rows                                            not needed
 ==============================================  ============================================================
 ``claim``                                       when they are old: the closed door remains
-``delivered``, ``notice``                       when they are old and their run is deleted
+``delivered``, ``notice``, ``reserved``         when they are old and their run is deleted
+a month's log of a limit, and ``limit``         when they are old and the month is over
 all rows of a log of attempts                   never, or when the whole log is older than ``forget_after``
 ``reuse``, ``generated``, ``selection``         the same, each row by its own age
 ``event``                                       never
@@ -18,13 +19,15 @@ rows of a log go together, the payments last.
 from __future__ import annotations
 
 import json
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ledger import DELIVERED, Attempt
+from klap_provider.rules.ledger import DELIVERED, LIMIT, Attempt
 from klap_provider.rules.manual_resolution import ADOPT, RESEND, decision_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
 #: Version of the format of archives. Readers ignore unknown fields, and do not refuse a file because of its version.
 FORMAT = 1
@@ -33,7 +36,9 @@ HEADER = "klap_ledger"
 
 #: Key prefixes of rows that are not needed once they are old, and once their run is deleted as well.
 BY_AGE = ("claim",)
-OF_DELETED_RUNS = (DELIVERED, "notice")
+OF_DELETED_RUNS = (DELIVERED, "notice", "reserved")
+#: Key prefixes of rows of a month. The month follows the prefix.
+OF_MONTHS = (LIMIT, "month", "door.month", "void.month")
 #: Key prefixes of attempts, and of other rows that are needed to pay once.
 LOGS = ("export", "request", "submission")
 BESIDE_LOGS = ("reuse", "generated", "selection")
@@ -42,6 +47,11 @@ BESIDE_LOGS = ("reuse", "generated", "selection")
 def log_of(key: str) -> str:
     """Return the log of an attempt."""
     return key.rpartition(".")[0]
+
+
+def keys_of_past_months(before: datetime) -> list[tuple[str, str]]:
+    """Return a key before and a key after those of each kind of rows for the months that ended before a time."""
+    return [(f"{prefix}.", f"{prefix}.{before.astimezone(timezone.utc):%Y-%m}") for prefix in OF_MONTHS]
 
 
 def keys_beside(key: str, value: Any) -> tuple[list[str], list[str]]:

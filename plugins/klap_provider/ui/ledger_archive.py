@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from klap_provider.airflow_internals.state_store import StateRow
+    from klap_provider.airflow_internals.state_store import KeyRange, StateRow
 
 
 def every_row(*, after: str, limit: int) -> str:
@@ -47,17 +47,18 @@ def unneeded_rows(*, before: datetime, forget_before: datetime | None, limit: in
     :param limit: maximum number of rows; a log more than that, because a log is removed as a whole.
     """
     with database.reading() as session:
-        found = [*_old(session, retention.BY_AGE, before, limit)]
+        ranges = [keys_of(prefix) for prefix in retention.BY_AGE] + retention.keys_of_past_months(before)
+        found = [*_old(session, ranges, before, limit)]
         if len(found) < limit:
-            found += _old(session, retention.OF_DELETED_RUNS, before, limit - len(found), of_deleted_runs=True)
+            ranges = [keys_of(prefix) for prefix in retention.OF_DELETED_RUNS]
+            found += _old(session, ranges, before, limit - len(found), of_deleted_runs=True)
         if len(found) < limit and forget_before is not None:
             found += _forgotten(session, forget_before, limit - len(found))
         # A row whose value cannot be read stays.
         return _lines(row for row in found if row.value is not None)
 
 
-def _old(session: Any, prefixes: Iterable[str], before: datetime, limit: int, **more: Any) -> list[StateRow]:
-    ranges = [keys_of(prefix) for prefix in prefixes]
+def _old(session: Any, ranges: Iterable[KeyRange], before: datetime, limit: int, **more: Any) -> list[StateRow]:
     return next_rows(session, LEDGER, after="", limit=limit, ranges=ranges, before=before, **more)
 
 
@@ -71,7 +72,8 @@ def _forgotten(session: Any, before: datetime, limit: int) -> list[StateRow]:
         if len(rows) + len(payments) >= limit:
             break
     else:
-        beside = _old(session, retention.BESIDE_LOGS, before, limit - len(rows) - len(payments))
+        ranges = [keys_of(prefix) for prefix in retention.BESIDE_LOGS]
+        beside = _old(session, ranges, before, limit - len(rows) - len(payments))
         rows += beside
         payments += [key for row in beside for key in retention.payment_in(row.value)]
     return [*rows, *read_rows(session, LEDGER, keys=payments)]
