@@ -1,0 +1,190 @@
+"""
+Exactly one run for each item of a source, whatever happens. Pure, and free of Klap.
+
+A source lists items. :func:`decide` compares the list with what is recorded about each item, and returns what to start
+now. It keeps no position in the source: an event that is lost, doubled or late, and a list in another order, change
+nothing. Who acts on a decision does this for each item to start:
+
+1. record :data:`STARTING` under all ids of the item;
+2. start the run, with a run id that depends on the first id alone, so that a second start is refused;
+3. record :data:`STARTED`.
+
+After a crash in between, the next check finds :data:`STARTING`, and starts the same run again, or finds that it exists.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from klap_provider.rules.pace import Pace
+
+#: What is recorded about an item. Nothing is recorded about a new one.
+STARTING, STARTED, SKIPPED, OLD = "starting", "started", "skipped", "old"
+
+#: Seconds for which the fingerprint of an item must stay the same.
+SETTLE = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """
+    An item of a source.
+
+    :param id: identifies the item for ever. Two items with the same id are one.
+    :param conf: the conf of its run.
+    :param title: for people.
+    :param published: when it was published, in seconds since the epoch; None: not known.
+    :param also: further ids of the item. An item with any known id is known.
+    :param fingerprint: changes while the item is being written; None: the item is complete.
+    :param not_before: when it may start, in seconds since the epoch.
+    :param waits: why it cannot start yet; None: it can.
+    :param refused: why it must never start; None: it may.
+    :param origin: what the source needs to find the item again, as JSON.
+    """
+
+    id: str
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    published: float | None = None
+    also: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    not_before: float | None = None
+    waits: str | None = None
+    refused: str | None = None
+    origin: Any = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All ids."""
+        return self.id, *self.also
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """
+    What to do now.
+
+    :param start: items to start, in this order.
+    :param old: items to record as :data:`OLD`.
+    :param skip: items to record as :data:`SKIPPED`, each with the reason.
+    :param wait: items that wait, each with the reason.
+    :param next_start: when the pace lets the next item start, in seconds since the epoch; None: nothing waits for that.
+    """
+
+    start: list[Item] = field(default_factory=list)
+    old: list[Item] = field(default_factory=list)
+    skip: list[tuple[Item, str]] = field(default_factory=list)
+    wait: list[tuple[Item, str]] = field(default_factory=list)
+    next_start: float | None = None
+
+
+def decide(
+    items: Iterable[Item],
+    recorded: Mapping[str, str],
+    *,
+    now: float,
+    pace: Pace,
+    starts: Collection[float] = (),
+    seen: Mapping[str, tuple[str, float]] | None = None,
+    is_first: bool = False,
+    paused: str | None = None,
+    wanted: Collection[str] = (),
+    unwanted: Collection[str] = (),
+) -> Decision:
+    """
+    Return what to start now, and what waits and why.
+
+    :param items: all items that the source lists now, newest first if they have no dates.
+    :param recorded: what is recorded, by id of an item.
+    :param now: seconds since the epoch.
+    :param starts: when earlier runs of the source started, at least those of the last two days.
+    :param seen: fingerprint of each item and since when it is the same, by id.
+    :param is_first: whether the source was never checked before.
+    :param paused: why nothing may start at present; None: the source is not paused.
+    :param wanted: ids that a user starts now, whatever the pace.
+    :param unwanted: ids that a user skips.
+    """
+    decision = Decision()
+    ready: list[Item] = []
+    for place, item in enumerate(distinct(items)):
+        state = next((recorded[each] for each in item.ids if each in recorded), None)
+        is_wanted = item.id in wanted
+        if state == STARTED or (state == SKIPPED and not is_wanted):
+            continue
+        if state == STARTING or is_wanted:
+            decision.start.append(item)
+        elif item.id in unwanted:
+            decision.skip.append((item, "a user skipped it"))
+        elif item.refused:
+            decision.skip.append((item, item.refused))
+        elif _is_old(item, place, state, pace, is_first=is_first):
+            decision.old.extend([item] if state is None else [])
+        elif reason := _waits(item, now, seen or {}):
+            decision.wait.append((item, reason))
+        else:
+            ready.append(item)
+    if paused:
+        return _replaced(decision, wait=[*decision.wait, *((item, paused) for item in ready)])
+    allowed = int(min(len(ready), pace.allowed(now, starts)))
+    late = ready[allowed:]
+    started = [*starts, *(now for _ in ready[:allowed])]
+    return _replaced(
+        decision,
+        start=[*decision.start, *ready[:allowed]],
+        wait=[*decision.wait, *((item, "its turn comes later") for item in late)],
+        next_start=pace.next_start(now, started) if late else None,
+    )
+
+
+def distinct(items: Iterable[Item]) -> list[Item]:
+    """Return the items, newest first, each once: two items that have an id in common are one."""
+    found: dict[str, Item] = {}
+    kept: list[Item] = []
+    for item in items:
+        if not any(each in found for each in item.ids):
+            kept.append(item)
+        found.update((each, item) for each in item.ids)
+    return sorted(kept, key=lambda item: -math.inf if item.published is None else item.published, reverse=True)
+
+
+def see(
+    items: Iterable[Item], seen: Mapping[str, tuple[str, float]], recorded: Collection[str], now: float
+) -> dict[str, tuple[str, float]]:
+    """Return the fingerprints to remember for the next check: those of items that nothing is recorded about."""
+    result = {}
+    for item in items:
+        if item.fingerprint is not None and item.id not in recorded:
+            before = seen.get(item.id)
+            is_same = before is not None and before[0] == item.fingerprint
+            result[item.id] = (item.fingerprint, before[1] if before and is_same else now)
+    return result
+
+
+def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_first: bool) -> bool:
+    if pace.at_most is not None and place >= pace.at_most:
+        return True
+    if pace.since is not None and item.published is not None:
+        return item.published < pace.since.timestamp()
+    return (is_first or state == OLD) and not pace.back_catalogue
+
+
+def _waits(item: Item, now: float, seen: Mapping[str, tuple[str, float]]) -> str | None:
+    if item.waits:
+        return item.waits
+    if item.not_before is not None and now < item.not_before:
+        return f"it starts after {datetime.fromtimestamp(item.not_before, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    if item.fingerprint is not None:
+        fingerprint, since = seen.get(item.id, ("", now))
+        if fingerprint != item.fingerprint or now - since < SETTLE:
+            return "it is still being written"
+    return None
+
+
+def _replaced(decision: Decision, **changes: Any) -> Decision:
+    return Decision(**{**decision.__dict__, **changes})
