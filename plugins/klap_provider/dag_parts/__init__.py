@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from klap_provider.dag_parts.ledger_maintenance import klap_ledger_export as klap_ledger_export
     from klap_provider.dag_parts.ledger_maintenance import klap_ledger_maintenance as klap_ledger_maintenance
     from klap_provider.dag_parts.ledger_maintenance import klap_ledger_restore as klap_ledger_restore
+    from klap_provider.dag_parts.watch import klap_watch as klap_watch
 
 __all__ = [
     "klap_caption_video",
@@ -21,6 +22,7 @@ __all__ = [
     "klap_ledger_export",
     "klap_ledger_maintenance",
     "klap_ledger_restore",
+    "klap_watch",
 ]
 
 __getattr__ = published(
@@ -32,5 +34,6 @@ __getattr__ = published(
         "klap_ledger_export": "ledger_maintenance",
         "klap_ledger_maintenance": "ledger_maintenance",
         "klap_ledger_restore": "ledger_maintenance",
+        "klap_watch": "watch",
     },
 )

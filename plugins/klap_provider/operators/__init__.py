@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from klap_provider.operators.submit import SubmitVideoOperator as SubmitVideoOperator
     from klap_provider.operators.summarize import SummarizeVideosOperator as SummarizeVideosOperator
     from klap_provider.operators.video_run import VideoRunOperator as VideoRunOperator
+    from klap_provider.operators.watch_source import StartSourceRunsOperator as StartSourceRunsOperator
 
 __all__ = [
     "DeliverShortOperator",
@@ -27,6 +28,7 @@ __all__ = [
     "PublishShortsOperator",
     "ReadVideoListOperator",
     "ReviewShortsOperator",
+    "StartSourceRunsOperator",
     "SubmitShortsOperator",
     "SubmitVideoOperator",
     "SummarizeVideosOperator",
@@ -43,6 +45,7 @@ __getattr__ = published(
         "PublishShortsOperator": "publish",
         "ReadVideoListOperator": "read_video_list",
         "ReviewShortsOperator": "review",
+        "StartSourceRunsOperator": "watch_source",
         "SubmitShortsOperator": "submit",
         "SubmitVideoOperator": "submit",
         "SummarizeVideosOperator": "summarize",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api import addresses, calls, redaction, responses
@@ -10,7 +11,7 @@ from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, PreviewShortLink
 from klap_provider.operators.base import writer_of
 from klap_provider.operators.failures import log_failure, reports_failure
-from klap_provider.operators.ledger import KlapLedgerOperator
+from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.rules import ledger
 from klap_provider.rules.file_names import file_name
 from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_whole
@@ -177,6 +178,10 @@ class DeliverShortOperator(KlapLedgerOperator):
         }
         with log_failure("Recording the delivery in the ledger"):
             self.ledger.set(self._entry(context), row)
+        if self.folder_id:  # a short, not a whole video, whose name may be that of its source
+            with log_failure("Recording the short's name in the ledger"):
+                for name in (facts["name"], PurePosixPath(record["path"]).stem):
+                    self.ledger.set(ledger.short_name_entry(name), {"run": run_of(context)})
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]

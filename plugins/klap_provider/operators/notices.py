@@ -58,6 +58,7 @@ class Event(str, Enum):
     LIMIT_REACHED = "limit_reached"
     BATCH_FINISHED = "batch_finished"
     BATCH_FAILED = "batch_failed"
+    SOURCE_FAILED = "source_failed"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ retries, crashes, clears and deleted runs, and that all runs share. Each request
 ``limit.<month>.<scope>``             what is reserved of the limit, and the number of the next entry
 ``reserved.<scope and run>.<what>``   what a run has reserved (:mod:`klap_provider.rules.monthly_limit`)
 ``pause.<scope>``                     why watched sources start nothing, and until when
+``watched.<source>.<item>``           what became of an item (:mod:`klap_provider.rules.source_runs`)
+``source.<source>``, ``poll.…``       the latest check of a watched source
+``short_name.<name>``                 that a short with this name was delivered
 ====================================  ==================================================================
 
 A log is named after what is paid for:
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 #: Key prefixes of rows that are listed rather than looked up.
-PAID, DELIVERED, LIMIT = "paid", "delivered", "limit"
+PAID, DELIVERED, LIMIT, SOURCE = "paid", "delivered", "limit", "source"
 
 #: Key prefixes of attempts whose logs are shared by several runs.
 SHARED = ("export.", "request.")
@@ -322,6 +325,24 @@ def pause_entry(scope: str) -> str:
 def month_notice_entry(month: str, scope: str, event: str) -> str:
     """Return the key of the row for a notice about a monthly limit."""
     return f"notice.{month}.{_hash(scope)}.{event}"
+def watched_entry(source: str, item_id: str) -> str:
+    """Return the key of the row that says what became of an item of a watched source."""
+    return f"watched.{_hash(source)}.{_hash(item_id)}"
+
+
+def source_entry(source: str) -> str:
+    """Return the key of the row for the latest check of a watched source by a task."""
+    return f"{SOURCE}.{_hash(source)}"
+
+
+def poll_entry(source: str) -> str:
+    """Return the key of the row for the latest time that a watched source was listed, by a task or a trigger."""
+    return f"poll.{_hash(source)}"
+
+
+def short_name_entry(name: str) -> str:
+    """Return the key of the row for the name, or the file name without its ending, of a delivered short."""
+    return f"short_name.{_hash(' '.join(name.split()).casefold())}"
 
 
 def payment_key(submitted_at: str, attempt_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from klap_provider.xcoms import File
 
@@ -40,3 +40,86 @@ class DeliveredRow(File):
     video: str | None
     #: When the short was last delivered, ISO 8601.
     at: str
+
+
+class PauseRow(TypedDict):
+    """Why a watched source starts nothing, as the ledger stores it."""
+
+    reason: str
+    #: Until when, in seconds since the epoch; None: until the row is deleted.
+    until: float | None
+
+
+class WatchedRow(TypedDict, total=False):
+    """What became of an item of a watched source, as the ledger stores it."""
+
+    version: int
+    #: ``starting``, ``started``, ``skipped`` or ``old``.
+    state: str
+    #: When it was recorded, in seconds since the epoch.
+    at: float
+    title: str
+    #: Id of the run; absent if none was started.
+    run_id: str
+    #: Why the item was skipped; absent if it was not.
+    reason: str
+
+
+class SourceItem(TypedDict):
+    """An item of a watched source, for the Klap page."""
+
+    id: str
+    title: str
+    at: float
+    #: Why it waits or was skipped; empty for a started item.
+    reason: str
+    #: Id of the run; empty if none was started.
+    run_id: str
+
+
+class OpenRun(TypedDict):
+    """A run whose result the source is still to be told."""
+
+    run_id: str
+    origin: Any
+    #: What the source was told last.
+    told: dict[str, Any]
+
+
+class SourceRow(TypedDict, total=False):
+    """The latest check of a watched source by a task, as the ledger stores it."""
+
+    version: int
+    name: str
+    #: Id of the Dag that the source starts.
+    trigger_dag_id: str
+    at: float
+    #: When the pace lets the next item start; None: no item waits for that.
+    next_start: float | None
+    #: What is recorded about the items that the source lists, by a part of the key of their rows.
+    items: dict[str, str]
+    #: When runs were started, at least those of the last two days.
+    starts: list[float]
+    #: The newest items of each kind.
+    started: list[SourceItem]
+    skipped: list[SourceItem]
+    waiting: list[SourceItem]
+    #: How many items wait.
+    waits: int
+    #: Runs whose results the source is still to be told.
+    open: dict[str, OpenRun]
+    #: Whether people were told that the checks fail.
+    told: bool
+
+
+class PollRow(TypedDict, total=False):
+    """The latest time that a watched source was listed, as the ledger stores it."""
+
+    version: int
+    at: float
+    #: Why the source could not be listed; None if it was.
+    error: str | None
+    #: How often in a row it could not be listed.
+    failures: int
+    #: Fingerprint of each new item, and since when it is the same.
+    seen: dict[str, tuple[str, float]]

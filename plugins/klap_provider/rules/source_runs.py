@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -63,6 +63,17 @@ class Item:
     def ids(self) -> tuple[str, ...]:
         """All ids."""
         return self.id, *self.also
+
+
+class Source(Protocol):
+    """Lists items."""
+
+    def list(self) -> Iterable[Item]:
+        """
+        Return the items, newest first if they have no dates.
+
+        An item that is missing from the list is not gone: if the list cannot be read, raise.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +128,10 @@ def decide(
         is_wanted = item.id in wanted
         if state == STARTED or (state == SKIPPED and not is_wanted):
             continue
-        if state == STARTING or is_wanted:
-            decision.start.append(item)
-        elif item.id in unwanted:
+        if item.id in unwanted:
             decision.skip.append((item, "a user skipped it"))
+        elif state == STARTING or is_wanted:
+            decision.start.append(item)
         elif item.refused:
             decision.skip.append((item, item.refused))
         elif _is_old(item, place, state, pace, is_first=is_first):

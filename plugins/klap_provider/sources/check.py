@@ -1,0 +1,201 @@
+"""Check a watched source: list it, compare it with the ledger, and decide. For the triggerer and for workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
+
+from klap_provider.api.redaction import without_secrets
+from klap_provider.errors import KlapError, KlapSourceError
+from klap_provider.rules import ledger
+from klap_provider.rules.source_runs import STARTED, Decision, Item, decide, distinct, see
+from klap_provider.rules.video_list import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from klap_provider.rules.ledger import Store
+    from klap_provider.rules.ledger_rows import PauseRow, PollRow, SourceRow, WatchedRow
+    from klap_provider.rules.pace import Pace
+    from klap_provider.rules.source_runs import Source
+
+#: Maximum number of items that a source can list. What is recorded about them is one row, which databases limit.
+MOST_ITEMS = 2_000
+
+#: Reason to skip an item that this Airflow delivered.
+IS_OURS = "it has the name of a short that this Airflow delivered"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """
+    What a check found.
+
+    :param items: all items of the source, each once.
+    :param recorded: what is recorded about them, by id, as far as it was read.
+    :param row: the row of the latest check by a task; None: this is the first.
+    :param starts: when runs of the source were started.
+    """
+
+    items: list[Item]
+    recorded: dict[str, str]
+    decision: Decision
+    row: SourceRow | None
+    starts: list[float]
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether a task has to record or start something."""
+        found = self.decision
+        return bool(self.row is None or found.start or found.old or found.skip)
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """
+    Checks a source.
+
+    :param name: name of the source in the ledger.
+    :param source: lists the items.
+    :param pace: how fast they start, and which.
+    :param store: the ledger.
+    """
+
+    name: str
+    source: Source
+    pace: Pace
+    store: Store
+
+    def run(
+        self, now: float, *, wanted: Collection[str] = (), unwanted: Collection[str] = (), in_task: bool = True
+    ) -> Checked:
+        """
+        List the source, and decide. Write only the row of the latest poll.
+
+        :param now: seconds since the epoch.
+        :param in_task: whether a task acts on the decision. A trigger leaves the whole first check to a task.
+        :param wanted: ids of items that a user starts now.
+        :param unwanted: ids of items that a user skips.
+        :raises KlapError: the source could not be listed.
+        """
+        poll = cast("PollRow", self.store.get(ledger.poll_entry(self.name)) or {})
+        try:
+            items = self._list()
+        except KlapError as failure:
+            failed: PollRow = {
+                **poll,
+                "version": ledger.VERSION,
+                "at": now,
+                "error": str(failure),
+                "failures": poll.get("failures", 0) + 1,
+            }
+            self.store.set(ledger.poll_entry(self.name), failed)
+            raise
+        row = cast("SourceRow | None", self.store.get(ledger.source_entry(self.name)))
+        cached = (row or {}).get("items", {})
+        recorded = {each: cached[key] for item in items for each in item.ids if (key := cache_key(each)) in cached}
+        seen = see(items, poll.get("seen", {}), recorded, now)
+        starts = list((row or {}).get("starts", ()))
+        decision = Decision()
+        if in_task or row is not None:
+            decision = self._decide(items, recorded, starts, now, seen, row is None, wanted, unwanted)
+        done: PollRow = {"version": ledger.VERSION, "at": now, "error": None, "failures": 0, "seen": seen}
+        self.store.set(ledger.poll_entry(self.name), done)
+        return Checked(items, recorded, decision, row, starts)
+
+    def _list(self) -> list[Item]:
+        try:
+            items = distinct(self.source.list())
+        except KlapError:
+            raise
+        except Exception as failure:  # any error of a database, a storage library or a source of the user
+            cause = without_secrets(f"{type(failure).__name__}: {failure}")[:500]
+            raise KlapSourceError(f"The source {self.name} could not be listed: {cause}.") from failure
+        if len(items) > MOST_ITEMS:
+            raise KlapSourceError(
+                f"The source {self.name} lists {len(items)} items, and at most {MOST_ITEMS} can be watched. Narrow its "
+                "query, its folder or its pages."
+            )
+        return items
+
+    def _decide(
+        self,
+        items: list[Item],
+        recorded: dict[str, str],
+        starts: list[float],
+        now: float,
+        seen: dict[str, tuple[str, float]],
+        is_first: bool,
+        wanted: Collection[str],
+        unwanted: Collection[str],
+    ) -> Decision:
+        """
+        Decide, and read the rows only of the items that the decision is about, until it is certain.
+
+        Adds to ``recorded`` and ``starts`` what it reads.
+
+        An item that waits may have no row for a long time. Reading it at each check would take seconds.
+        """
+        certain = {item.id for item in items if item.id in recorded}
+        interrupted: list[float] = []
+        paused = self._paused(now)
+        while True:
+            decision = decide(
+                items,
+                recorded,
+                now=now,
+                pace=self.pace,
+                starts=[*starts, *interrupted],
+                seen=seen,
+                is_first=is_first,
+                paused=paused,
+                wanted=wanted,
+                unwanted=unwanted,
+            )
+            chosen = [*decision.start, *decision.old, *(item for item, _ in decision.skip)]
+            doubtful = [item for item in chosen if item.id not in certain]
+            if not doubtful:
+                return decision
+            for item in doubtful:
+                certain.add(item.id)
+                if row := self._row(item):
+                    recorded[item.id] = row["state"]
+                    if "run_id" in row:
+                        (starts if row["state"] == STARTED else interrupted).append(row["at"])
+                elif item in decision.start and item.id not in wanted and self._is_ours(item):
+                    items[items.index(item)] = replace(item, refused=IS_OURS)
+
+    def _row(self, item: Item) -> WatchedRow | None:
+        rows = (self.store.get(ledger.watched_entry(self.name, each)) for each in item.ids)
+        return next((row for row in rows if row is not None), None)
+
+    def _paused(self, now: float) -> str | None:
+        """Return why the source is paused; None if it is not."""
+        pause = cast("PauseRow | None", self.store.get(ledger.pause_entry(self.name)))
+        if pause is None or (pause["until"] is not None and now >= pause["until"]):
+            return None
+        return pause["reason"]
+
+    def _is_ours(self, item: Item) -> bool:
+        file = PurePosixPath(unquote(urlsplit(str(item.conf.get(URL, ""))).path)).stem
+        names = {item.title, file} - {""}
+        return any(self.store.get(ledger.short_name_entry(name)) is not None for name in names)
+
+
+def cache_key(item_id: str) -> str:
+    """Return the key of an item in the source's own row."""
+    return ledger.watched_entry("", item_id)[-12:]
+
+
+def pause(store: Store, source: str, reason: str, until: float | None = None) -> None:
+    """
+    Let a watched source start nothing.
+
+    :param source: name of the source.
+    :param reason: why, for people.
+    :param until: when it continues, in seconds since the epoch; None: when the row is deleted.
+    """
+    row: dict[str, Any] = {"reason": reason, "until": until}
+    store.set(ledger.pause_entry(source), row)

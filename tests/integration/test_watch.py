@@ -1,0 +1,299 @@
+"""A watched source: each of its items gets one run, and is told what became of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.execution_time import comms
+
+from klap_provider.errors import KlapInputError, KlapSourceError
+from klap_provider.operators import StartSourceRunsOperator
+from klap_provider.rules import ledger
+from klap_provider.sources import Item, Pace, TableSource
+from klap_provider.sources.check import pause
+from klap_provider.sources.items import video_item
+from tests.support.airflow_context import OtherRun
+from tests.support.notifier import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.airflow_context import Played, Supervisor
+
+    Watch = Callable[..., Played]
+
+NEW = Pace(back_catalogue=True)
+
+
+class Listed:
+    """A source of the test's own."""
+
+    def __init__(self, *names: str) -> None:
+        self.items = [video(name) for name in names]
+        self.failure: Exception | None = None
+
+    def list(self) -> list[Item]:
+        if self.failure is not None:
+            raise self.failure
+        return self.items
+
+
+def video(name: str, **more: Any) -> Item:
+    return video_item(name, f"https://talks.invalid/{name}.mp4", title=name.upper(), **more)
+
+
+@pytest.fixture
+def watch(airflow: Callable[..., Played]) -> Watch:
+    """Make the task that checks a source."""
+
+    def task(source: Any, **more: Any) -> Played:
+        given = {"name": "talks", "trigger_dag_id": "klap_generate_shorts", "pace": NEW, **more}
+        return airflow(lambda: StartSourceRunsOperator(task_id="check", source=source, **given))
+
+    return task
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sqlite3.Connection:
+    """A table of videos in a database that the connection ``media_db`` leads to."""
+    file = tmp_path / "media.db"
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DB", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+    opened = sqlite3.connect(file, isolation_level=None)
+    opened.execute(
+        "CREATE TABLE videos (id INTEGER PRIMARY KEY, source_video_url TEXT, language TEXT, max_clip_count INTEGER, "
+        "created TEXT, status TEXT, cost REAL, links TEXT)"
+    )
+    return opened
+
+
+QUERY = "SELECT id, source_video_url, language, max_clip_count, created FROM videos"
+TABLE = TableSource(conn_id="media_db", query=QUERY, published="created")
+
+
+def insert(table: sqlite3.Connection, number: int, language: str | None = None, clips: int | None = None) -> None:
+    row = number, f"https://talks.invalid/{number}.mp4", language, clips, f"2026-11-{number:02} 10:00:00"
+    columns = "id, source_video_url, language, max_clip_count, created"
+    table.execute(f"INSERT INTO videos ({columns}) VALUES (?, ?, ?, ?, ?)", row)
+
+
+def urls(supervisor: Supervisor) -> list[str]:
+    return [str(run.conf and run.conf["source_video_url"]).rpartition("/")[2] for run in supervisor.runs.values()]
+
+
+def test_each_new_row_of_a_table_gets_one_run_with_its_columns_as_form_fields(
+    watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
+) -> None:
+    for number in range(1, 6):
+        insert(table, number, "en" if number == 1 else None, 4 if number == 2 else None)
+    for _ in range(3):
+        watch(TABLE, settings={"limit": 2, "language": "de"}).run()
+    assert urls(supervisor) == ["5.mp4", "4.mp4", "3.mp4", "2.mp4", "1.mp4"]
+    runs = [run.conf for run in supervisor.runs.values()]
+    shared = {"limit": 2, "language": "de"}
+    assert runs[0] == {**shared, "source_video_url": "https://talks.invalid/5.mp4"}
+    assert runs[3] == {**shared, "source_video_url": "https://talks.invalid/2.mp4", "max_clip_count": 4}
+    assert runs[4] == {**shared, "source_video_url": "https://talks.invalid/1.mp4", "language": "en"}
+    insert(table, 6)
+    table.execute("UPDATE videos SET source_video_url = 'https://talks.invalid/edited.mp4' WHERE id = 1")
+    watch(TABLE).run()
+    assert urls(supervisor)[5:] == ["6.mp4"]
+
+
+def test_the_table_is_told_what_became_of_each_run_once(
+    watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
+) -> None:
+    report = "UPDATE videos SET status = :status, cost = :cost, links = :links WHERE id = :key"
+    source = TableSource(conn_id="media_db", query=f"{QUERY} WHERE status IS NULL", report=report)
+    insert(table, 1)
+    insert(table, 2)
+    supervisor.fate = OtherRun("running")
+    watch(source).run()
+    told = "SELECT status, cost, links FROM videos ORDER BY id"
+    assert table.execute(told).fetchall() == [("running", None, None)] * 2
+
+    first, second = supervisor.runs.values()
+    shorts = [{"project_id": "a", "path": "/a.mp4"}, {"project_id": "b", "path": None}]
+    first.state, first.published = "success", {"klap_outcome": shorts, "klap_cost": {"total": 4.12}}
+    second.state, second.published = "failed", {"klap_outcome": [], "klap_cost": {"total": 0.44}}
+    watch(source).run()
+    done = [("success", 4.12, "/a.mp4"), ("failed", 0.44, None)]
+    assert table.execute(told).fetchall() == done
+
+    first.state = "running"
+    watch(source).run()
+    assert table.execute(told).fetchall() == done, "a run that has ended is not followed"
+
+
+def test_a_result_that_could_not_be_written_is_written_at_the_next_check(
+    watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
+) -> None:
+    insert(table, 1)
+    broken = TableSource(conn_id="media_db", query=QUERY, report="UPDATE video SET status = :status WHERE id = :key")
+    with pytest.raises(KlapSourceError, match=r"the result of watched__talks__.* was not written"):
+        watch(broken).run()
+    fixed = TableSource(conn_id="media_db", query=QUERY, report="UPDATE videos SET status = :status WHERE id = :key")
+    watch(fixed).run()
+    assert table.execute("SELECT status FROM videos").fetchall() == [("success",)]
+    assert len(supervisor.runs) == 1
+
+
+def test_a_table_without_a_column_says_which(watch: Watch, table: sqlite3.Connection) -> None:
+    with pytest.raises(KlapInputError, match=r"no column source_video_url\. It has: id"):
+        watch(TableSource(conn_id="media_db", query="SELECT id FROM videos")).run()
+    with pytest.raises(ValueError, match="unknown value state"):
+        TableSource(conn_id="media_db", query=QUERY, report="UPDATE videos SET status = :state")
+
+
+def test_the_first_check_starts_nothing_unless_it_is_told_to(watch: Watch, supervisor: Supervisor) -> None:
+    source = Listed(*(f"old-{number}" for number in range(50)))
+    watch(source, pace=None).run()
+    assert supervisor.runs == {}
+    source.items = [video("new"), *source.items]
+    for _ in range(2):
+        watch(source, pace=None).run()
+    assert urls(supervisor) == ["new.mp4"]
+
+
+def test_a_crash_at_any_write_leads_to_one_run_for_each_item(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try ends at a later message than the one before, as if its worker were killed."""
+    monkeypatch.setattr("klap_provider.operators.ledger.WRITE_RETRY_DELAYS", ())
+    send, left, started = supervisor.send, 0, []
+
+    class Killed(BaseException):
+        pass
+
+    def send_until_killed(msg: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        answer = send(msg)
+        if isinstance(msg, comms.TriggerDagRun) and not isinstance(answer, comms.ErrorResponse):
+            started.append(msg.run_id)
+        return answer
+
+    monkeypatch.setattr(supervisor, "send", send_until_killed)
+    source = Listed("a", "b", "c")
+    for messages in range(1, 200):
+        left = messages
+        try:
+            watch(source, pace=Pace(back_catalogue=True, per_day=2)).run()
+        except Killed:
+            continue
+        break
+    else:
+        pytest.fail("no try came to its end")
+    assert len(started) == len(set(started)) == 2, "also not more than the pace allows"
+
+
+def test_a_lost_row_of_the_source_starts_nothing_again(watch: Watch, supervisor: Supervisor) -> None:
+    source = Listed("a", "b")
+    watch(source).run()
+    del supervisor.ledger[ledger.source_entry("talks")]
+    supervisor.runs.clear()  # a user deleted the runs
+    watch(source).run()
+    assert supervisor.runs == {}
+
+
+def test_a_check_reads_no_rows_of_items_that_it_has_dealt_with(watch: Watch, supervisor: Supervisor) -> None:
+    source = Listed(*(str(number) for number in range(40)))
+    slow = Pace(back_catalogue=True, per_day=1)
+    watch(source, pace=slow).run()
+    said = len(supervisor.said)
+    watch(source, pace=slow).run()
+    assert len(supervisor.said) - said < 10
+
+
+def test_an_item_of_another_source_with_the_same_address_is_another_item(watch: Watch, supervisor: Supervisor) -> None:
+    watch(Listed("a")).run()
+    watch(Listed("a"), name="other").run()
+    assert len(supervisor.runs) == 2
+
+
+def test_an_item_is_known_by_its_address_after_its_id_has_changed(watch: Watch, supervisor: Supervisor) -> None:
+    source = Listed("a")
+    watch(source).run()
+    source.items = [video_item("another-id", "https://talks.invalid:443/a.mp4#t=1")]
+    watch(source).run()
+    assert len(supervisor.runs) == 1
+
+
+def test_what_this_airflow_delivered_is_refused_by_its_name(watch: Watch, supervisor: Supervisor) -> None:
+    supervisor.ledger[ledger.short_name_entry("From Zero  to hero")] = "{}"
+    supervisor.ledger[ledger.short_name_entry("092_short_X")] = "{}"
+    source = Listed("092_short_X", "talk")
+    source.items += [video_item("c", "https://talks.invalid/c", title="from zero to HERO")]
+    watch(source).run()
+    assert urls(supervisor) == ["talk.mp4"]
+    watch(source, start=["c"]).run()
+    assert urls(supervisor) == ["talk.mp4", "c"], "a user may know better"
+
+
+def test_a_user_starts_and_skips_items_with_the_form(watch: Watch, supervisor: Supervisor) -> None:
+    source, none = Listed("a", "b", "c"), Pace(back_catalogue=True, per_day=0)
+    watch(source, pace=none, start=["a"], skip=["b"]).run()
+    assert urls(supervisor) == ["a.mp4"]
+    watch(source).run()
+    assert urls(supervisor) == ["a.mp4", "c.mp4"]
+
+
+def test_a_paused_source_starts_nothing_until_then(watch: Watch, supervisor: Supervisor) -> None:
+    source = Listed("a")
+    pause(watch(source).make().ledger, "talks", "the month's limit is reached", until=4e9)
+    watch(source).run()
+    assert supervisor.runs == {}
+    assert row(supervisor)["waiting"][0]["reason"] == "the month's limit is reached"
+    pause(watch(source).make().ledger, "talks", "the month's limit is reached", until=1.0)
+    watch(source).run()
+    assert urls(supervisor) == ["a.mp4"]
+
+
+def row(supervisor: Supervisor) -> Any:
+    return json.loads(supervisor.ledger[ledger.source_entry("talks")])
+
+
+def test_a_source_that_fails_is_not_empty_and_people_are_told_once(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    told: list[str] = []
+    source = Listed("a")
+    watch(source, notifiers=[Recorder(told)]).run()
+    for failure in (OSError("password=hunter2hunter2 refused"), OSError("again")):
+        source.failure = failure
+        with pytest.raises(KlapSourceError, match="The source talks could not be listed: OSError"):
+            watch(source, notifiers=[Recorder(told)], retries=0).run()
+    assert "hunter2" not in "".join(supervisor.said)
+    assert len(told) == 1
+    source.failure = None
+    watch(source, notifiers=[Recorder(told)]).run()
+    assert urls(supervisor) == ["a.mp4"]
+
+
+def test_a_run_that_airflow_refuses_holds_up_no_other(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = supervisor.send
+
+    def refuse(msg: Any) -> Any:
+        if isinstance(msg, comms.TriggerDagRun) and "b.mp4" in str(msg.conf):
+            return comms.ErrorResponse(detail={"status_code": 400})
+        return send(msg)
+
+    monkeypatch.setattr(supervisor, "send", refuse)
+    with pytest.raises(KlapSourceError, match="the run of 'B' was not started"):
+        watch(Listed("a", "b", "c")).run()
+    assert urls(supervisor) == ["a.mp4", "c.mp4"]
+    watch(Listed("a", "b", "c"), skip=["b"]).run()
+    assert urls(supervisor) == ["a.mp4", "c.mp4"]
+
+
+def test_too_many_items_are_refused(watch: Watch) -> None:
+    with pytest.raises(KlapSourceError, match="lists 2001 items, and at most 2000"):
+        watch(Listed(*map(str, range(2001)))).run()
