@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import sqlite3
+import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.execution_time import comms
+from airflow.sdk.module_loading import import_string
 
+from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapInputError, KlapSourceError
-from klap_provider.operators import StartSourceRunsOperator
-from klap_provider.rules import ledger
-from klap_provider.sources import Item, Pace, TableSource
-from klap_provider.sources.check import pause
+from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator
+from klap_provider.rules import ledger, source_runs
+from klap_provider.sources import Item, Pace, PrefixSource, TableSource
+from klap_provider.sources.check import SourceCheck, pause
 from klap_provider.sources.items import video_item
-from tests.support.airflow_context import OtherRun
+from klap_provider.triggers import SourceTrigger
+from klap_provider.triggers import source as source_trigger
+from klap_provider.xcoms import LEDGER
+from tests.support.airflow_context import OtherRun, json_copy
 from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import fsspec
+
+    from klap_provider.sources.check import Checked
     from tests.support.airflow_context import Played, Supervisor
 
     Watch = Callable[..., Played]
@@ -297,3 +309,155 @@ def test_a_run_that_airflow_refuses_holds_up_no_other(
 def test_too_many_items_are_refused(watch: Watch) -> None:
     with pytest.raises(KlapSourceError, match="lists 2001 items, and at most 2000"):
         watch(Listed(*map(str, range(2001)))).run()
+
+
+# Prefixes
+
+
+@pytest.fixture
+def folder(storage: fsspec.AbstractFileSystem) -> Callable[[str, bytes], None]:
+    """Write a file to ``memory://bucket/in``."""
+    return lambda name, content: storage.pipe(f"/bucket/in/{name}", content)
+
+
+def poll(supervisor: Supervisor, source: Any, seconds: float = 0) -> Checked:
+    """List a source, as the trigger does, so many seconds later."""
+    check = SourceCheck("talks", source, NEW, AssetStore(LEDGER))
+    return check.run(time.time() + seconds, in_task=False)
+
+
+BUCKET = PrefixSource(path="memory://bucket/in")
+
+
+def test_a_file_starts_only_when_it_is_complete(
+    watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_runs, "SETTLE", 0.001)
+    for content in (b"", b"half", b"whole"):
+        folder("talk.mp4", content)
+        watch(BUCKET).run()
+        assert supervisor.runs == {}
+    watch(BUCKET).run()
+    assert [run.conf for run in supervisor.runs.values()] == [{"source_video_url": "memory://bucket/in/talk.mp4"}]
+    folder("talk.mp4", b"another video with the same name")
+    for _ in range(3):
+        watch(BUCKET).run()
+    assert len(supervisor.runs) == 1
+
+
+def test_a_file_must_be_the_same_for_some_time_however_often_it_is_checked(
+    folder: Callable[[str, bytes], None], supervisor: Supervisor
+) -> None:
+    supervisor.ledger[ledger.source_entry("talks")] = "{}"
+    folder("talk.mp4", b"content")
+    assert [poll(supervisor, BUCKET, seconds).needs_task for seconds in (0, 1, 19, 21)] == [False, False, False, True]
+
+
+def test_only_videos_count_and_not_what_is_excluded_or_hidden(
+    folder: Callable[[str, bytes], None], supervisor: Supervisor
+) -> None:
+    for name in ("a.MP4", "sub/b.mov", "a.json", ".klap-x.part", ".hidden/c.mp4", "done/d.mp4", "done2/e.mp4", "f"):
+        folder(name, b"content")
+    source = PrefixSource(path="memory://bucket/in", exclude=("done",))
+    assert sorted(each.title for each in source.list()) == ["a.MP4", "done2/e.mp4", "sub/b.mov"]
+
+
+def test_a_folder_of_the_machine_is_a_source_and_must_exist(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"content")
+    [found] = PrefixSource(path=str(tmp_path)).list()
+    assert found.conf == {"source_video_url": f"file://{tmp_path}/a.mp4"}
+    assert found.published == pytest.approx(time.time(), abs=60)
+    with pytest.raises(KlapInputError, match="does not exist"):
+        PrefixSource(path=f"{tmp_path}/nothing").list()
+
+
+def test_shorts_that_are_delivered_into_the_watched_prefix_start_nothing(
+    watch: Watch, supervisor: Supervisor, storage: fsspec.AbstractFileSystem, airflow: Any, make_shorts: Any, klap: Any
+) -> None:
+    [short] = make_shorts(1)
+    export = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports", json={}).json()
+    deliver = airflow(
+        lambda: DeliverShortOperator(
+            task_id="deliver",
+            export_id=export["id"],
+            project_id=short["id"],
+            folder_id=short["folder_id"],
+            short_name=short["name"],
+            destination="memory://bucket/in/shorts",
+        )
+    )
+    deliver.run()
+    watch(BUCKET).run()
+    source = Listed()
+    source.items = [video("copy", fingerprint=None), video_item("x", "https://y.invalid/x", title=short["name"])]
+    found = BUCKET.list()
+    assert len(found) == 1
+    check = SourceCheck("talks", BUCKET, NEW, AssetStore(LEDGER)).run(time.time() + 60)
+    assert [reason for _, reason in check.decision.skip] == ["it has the name of a short that this Airflow delivered"]
+    watch(source, name="channel").run()
+    assert urls(supervisor) == ["copy.mp4"]
+
+
+# The trigger
+
+
+def trigger_of(source: Any, **more: Any) -> SourceTrigger:
+    made = SourceTrigger.of(source, asset="a", name="talks", **{"pace": NEW, "poll_interval": 0.02, **more})
+    path, kwargs = made.serialize()
+    again: SourceTrigger = import_string(path)(**json_copy(kwargs))
+    assert again.serialize() == (path, json_copy(kwargs))
+    return again
+
+
+async def events_within(trigger: SourceTrigger, seconds: float) -> list[Any]:
+    found: list[Any] = []
+
+    async def collect() -> None:
+        async for event in trigger.run():
+            found.append(event.payload)  # it never ends
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(collect(), seconds)
+    return found
+
+
+def test_the_trigger_wakes_a_task_once_for_the_first_check_and_once_for_what_is_new(
+    watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_runs, "SETTLE", 0.001)
+    event = {"source": "talks"}
+    folder("old.mp4", b"content")
+    assert asyncio.run(events_within(trigger_of(BUCKET), 0.5)) == [event], "the first check is a task's"
+    watch(BUCKET, pace=None).run()
+    assert asyncio.run(events_within(trigger_of(BUCKET, pace=None), 0.5)) == []
+    folder("new.mp4", b"content")
+    for _ in range(2):
+        assert asyncio.run(events_within(trigger_of(BUCKET, pace=None), 0.5)) == [event], "again after a restart"
+    watch(BUCKET, pace=None).run()
+    assert urls(supervisor) == ["new.mp4"]
+    assert asyncio.run(events_within(trigger_of(BUCKET, pace=None), 0.5)) == []
+
+
+@pytest.mark.usefixtures("supervisor")
+def test_the_trigger_reports_again_what_no_task_has_dealt_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_trigger, "REPORT_AGAIN", 0.2)
+    found = asyncio.run(events_within(trigger_of(PrefixSource(path=str(tmp_path))), 0.7))
+    assert 2 <= len(found) <= 4
+
+
+def test_a_source_that_fails_wakes_one_task_and_is_polled_more_rarely(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = PrefixSource(path="/nowhere/at/all")
+    assert asyncio.run(events_within(trigger_of(broken, poll_interval=0.01), 1.0)) == [{"source": "talks"}]
+    row = json.loads(supervisor.ledger[ledger.poll_entry("talks")])
+    assert "does not exist" in row["error"]
+    assert 3 <= row["failures"] < 10
+
+
+@pytest.mark.usefixtures("supervisor")
+def test_the_arguments_of_the_trigger_are_the_same_at_each_parse() -> None:
+    pace = Pace(since=datetime(2026, 1, 1, tzinfo=timezone.utc), hours=(9, 17))
+    first, second = (SourceTrigger.of(BUCKET, asset="a", name="b", pace=pace, poll_interval=9) for _ in range(2))
+    assert first.serialize() == second.serialize()
+    assert first.serialize() == (first.serialize()[0], json_copy(first.serialize()[1]))

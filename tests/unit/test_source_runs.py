@@ -154,7 +154,7 @@ def test_a_day_has_one_run_when_the_clock_is_set_back() -> None:
 
 
 def test_a_file_starts_when_it_has_not_changed_for_two_checks() -> None:
-    seen: dict[str, tuple[str, float]] = {}
+    seen: dict[str, Any] = {}
     started = []
     for seconds, fingerprint in ((0, "1 kB"), (60, "2 kB"), (70, "2 kB"), (120, "2 kB")):
         file, now = item("a.mp4", fingerprint=fingerprint), NOON + seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.api import addresses, calls, redaction, responses
@@ -141,6 +140,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)
+        self._record_name(context, path.stem)  # before the file appears
         with storage_errors("destination", str(path), paid=True):
             facts = read_sidecar(sidecar)
             record = self._existing_file(path, context, facts)
@@ -178,10 +178,13 @@ class DeliverShortOperator(KlapLedgerOperator):
         }
         with log_failure("Recording the delivery in the ledger"):
             self.ledger.set(self._entry(context), row)
-        if self.folder_id:  # a short, not a whole video, whose name may be that of its source
-            with log_failure("Recording the short's name in the ledger"):
-                for name in (facts["name"], PurePosixPath(record["path"]).stem):
-                    self.ledger.set(ledger.short_name_entry(name), {"run": run_of(context)})
+        if self.folder_id:  # the name of a whole video may be that of its source
+            self._record_name(context, facts["name"])
+
+    def _record_name(self, context: Context, name: str) -> None:
+        """Write a name of the video to the ledger, so that a watched source that lists the video refuses it."""
+        with log_failure("Recording the short's name in the ledger"):
+            self.ledger.set(ledger.short_name_entry(name), {"run": run_of(context)})
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]

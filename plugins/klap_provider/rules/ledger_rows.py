@@ -122,4 +122,4 @@ class PollRow(TypedDict, total=False):
     #: How often in a row it could not be listed.
     failures: int
     #: Fingerprint of each new item, and since when it is the same.
-    seen: dict[str, tuple[str, float]]
+    seen: dict[str, list[Any]]

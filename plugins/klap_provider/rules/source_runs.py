@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: What is recorded about an item. Nothing is recorded about a new one.
 STARTING, STARTED, SKIPPED, OLD = "starting", "started", "skipped", "old"
 
+#: A fingerprint, and since when it is the same, in seconds since the epoch. A list, as it is stored as JSON.
+Seen = list[Any]
+
 #: Seconds for which the fingerprint of an item must stay the same.
 SETTLE = 20.0
 
@@ -102,7 +105,7 @@ def decide(
     now: float,
     pace: Pace,
     starts: Collection[float] = (),
-    seen: Mapping[str, tuple[str, float]] | None = None,
+    seen: Mapping[str, Seen] | None = None,
     is_first: bool = False,
     paused: str | None = None,
     wanted: Collection[str] = (),
@@ -164,16 +167,14 @@ def distinct(items: Iterable[Item]) -> list[Item]:
     return sorted(kept, key=lambda item: -math.inf if item.published is None else item.published, reverse=True)
 
 
-def see(
-    items: Iterable[Item], seen: Mapping[str, tuple[str, float]], recorded: Collection[str], now: float
-) -> dict[str, tuple[str, float]]:
+def see(items: Iterable[Item], seen: Mapping[str, Seen], recorded: Collection[str], now: float) -> dict[str, Seen]:
     """Return the fingerprints to remember for the next check: those of items that nothing is recorded about."""
     result = {}
     for item in items:
         if item.fingerprint is not None and item.id not in recorded:
             before = seen.get(item.id)
             is_same = before is not None and before[0] == item.fingerprint
-            result[item.id] = (item.fingerprint, before[1] if before and is_same else now)
+            result[item.id] = [item.fingerprint, before[1] if before and is_same else now]
     return result
 
 
@@ -185,13 +186,13 @@ def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_first: 
     return (is_first or state == OLD) and not pace.back_catalogue
 
 
-def _waits(item: Item, now: float, seen: Mapping[str, tuple[str, float]]) -> str | None:
+def _waits(item: Item, now: float, seen: Mapping[str, Seen]) -> str | None:
     if item.waits:
         return item.waits
     if item.not_before is not None and now < item.not_before:
         return f"it starts after {datetime.fromtimestamp(item.not_before, timezone.utc):%Y-%m-%d %H:%M} UTC"
     if item.fingerprint is not None:
-        fingerprint, since = seen.get(item.id, ("", now))
+        fingerprint, since = seen.get(item.id, ["", now])
         if fingerprint != item.fingerprint or now - since < SETTLE:
             return "it is still being written"
     return None

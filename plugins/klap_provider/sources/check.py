@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from klap_provider.rules.ledger import Store
     from klap_provider.rules.ledger_rows import PauseRow, PollRow, SourceRow, WatchedRow
     from klap_provider.rules.pace import Pace
-    from klap_provider.rules.source_runs import Source
+    from klap_provider.rules.source_runs import Seen, Source
 
 #: Maximum number of items that a source can list. What is recorded about them is one row, which databases limit.
 MOST_ITEMS = 2_000
@@ -126,7 +126,7 @@ class SourceCheck:
         recorded: dict[str, str],
         starts: list[float],
         now: float,
-        seen: dict[str, tuple[str, float]],
+        seen: dict[str, Seen],
         is_first: bool,
         wanted: Collection[str],
         unwanted: Collection[str],

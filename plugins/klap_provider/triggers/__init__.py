@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from klap_provider import published
 
 if TYPE_CHECKING:
+    from klap_provider.triggers.source import SourceTrigger as SourceTrigger
     from klap_provider.triggers.status import ExportStatusTrigger as ExportStatusTrigger
     from klap_provider.triggers.status import ShortsListTrigger as ShortsListTrigger
     from klap_provider.triggers.status import TaskStatusTrigger as TaskStatusTrigger
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ExportStatusTrigger",
     "ShortsListTrigger",
+    "SourceTrigger",
     "TaskStatusTrigger",
     "VideoRunTrigger",
 ]
@@ -24,6 +26,7 @@ __getattr__ = published(
     {
         "ExportStatusTrigger": "status",
         "ShortsListTrigger": "status",
+        "SourceTrigger": "source",
         "TaskStatusTrigger": "status",
         "VideoRunTrigger": "video_run",
     },

@@ -1,0 +1,83 @@
+"""A prefix of object storage, or a folder, as a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from klap_provider.api.redaction import without_secrets
+from klap_provider.errors import KlapInputError
+from klap_provider.files.storage import path_at, storage_errors
+from klap_provider.rules.source_runs import Item
+from klap_provider.rules.video_list import URL
+
+#: Endings of the names of videos.
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts")
+
+#: Names under which storages report when a file was written, and what identifies its content.
+_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")
+_CONTENT = ("ETag", "etag", "md5Hash", "content_md5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixSource:
+    """
+    The videos below a prefix of object storage, or in a folder. Each file is an item. The triggerer polls it.
+
+    A file counts when its size and its ETag, or the time of its last change, are the same in two checks. A file with a
+    name that had a run before gets no other run. Files whose names begin with a dot are ignored.
+
+    :param path: an absolute path, or a URL such as ``s3://media_s3@media/in``.
+    :param suffixes: endings of the names of videos. Default: those of the usual formats.
+    :param exclude: folders below the prefix that are ignored, such as ``("archive",)``. Default: none.
+    """
+
+    path: str
+    suffixes: tuple[str, ...] = VIDEOS
+    exclude: tuple[str, ...] = ()
+
+    is_polled = True
+
+    def list(self) -> list[Item]:
+        """Return an item for each video."""
+        folder = path_at("path", f"file://{self.path}" if self.path.startswith("/") else self.path)
+        base = folder.path.rstrip("/")
+        with storage_errors("path", self.path):
+            folder.fs.invalidate_cache()  # s3fs and others keep lists
+            found: dict[str, dict[str, Any]] = folder.fs.find(folder.path, detail=True)
+            if not found and not folder.fs.isdir(folder.path) and folder.protocol == "file":
+                raise KlapInputError(f"The source's folder {without_secrets(self.path)} does not exist.")
+        items = []
+        for name, facts in found.items():
+            relative = name.removeprefix(f"{base}/")
+            if self._counts(PurePosixPath(relative)):
+                # Without the id of the connection, which may change.
+                item_id = f"{folder.protocol}://{name if folder.protocol == 'file' else name.lstrip('/')}"
+                items.append(_item(str(folder / relative), item_id, relative, facts))
+        return items
+
+    def _counts(self, path: PurePosixPath) -> bool:
+        is_excluded = any(str(path).startswith(f"{each.strip('/')}/") for each in self.exclude)
+        is_hidden = any(part.startswith(".") for part in path.parts)
+        return path.suffix.lower() in self.suffixes and not is_excluded and not is_hidden
+
+
+def _item(address: str, item_id: str, title: str, facts: dict[str, Any]) -> Item:
+    written = next((facts[name] for name in _WRITTEN if facts.get(name) is not None), None)
+    content = next((facts[name] for name in _CONTENT if facts.get(name) is not None), written)
+    return Item(
+        id=item_id,
+        conf={URL: address},
+        title=title,
+        published=_seconds(written),
+        fingerprint=f"{facts.get('size')} {content}",
+    )
+
+
+def _seconds(at: Any) -> float | None:
+    """Return a time of a storage in seconds since the epoch."""
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at.replace("Z", "+00:00"))
+    return at.timestamp() if isinstance(at, datetime) else at

@@ -1,0 +1,137 @@
+"""The trigger that polls a watched source without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from klap_provider.airflow_internals.asset_store import AssetStore
+from klap_provider.rules.pace import Pace
+from klap_provider.sources.check import SourceCheck
+from klap_provider.xcoms import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from klap_provider.rules.source_runs import Source
+    from klap_provider.sources.check import Checked
+
+#: Seconds after which the same finding is reported again, because events can get lost.
+REPORT_AGAIN = 900.0
+
+#: Seconds after which a poll that hangs is given up.
+LONGEST_POLL = 600.0
+
+#: Number of failures in a row after which a task checks the source, so that people are told.
+FAILURES = 3
+
+#: What is reported then.
+FAILED = ("failed",)
+
+#: Maximum seconds between two polls of a source that fails.
+LONGEST_PAUSE = 3600.0
+
+
+class SourceTrigger(BaseEventTrigger):
+    """
+    Poll a source, and report when a task has something to do. The event says nothing else: the task checks again.
+
+    It never ends: Airflow would start it again at once.
+
+    :param asset: name of the asset. Airflow merges triggers with the same arguments.
+    :param name: name of the source in the ledger.
+    :param source: class of the source, and its arguments.
+    :param pace: arguments of :class:`~klap_provider.rules.pace.Pace`, with ``since`` in ISO 8601.
+    :param poll_interval: seconds between two polls. Default 300.
+    """
+
+    def __init__(
+        self,
+        *,
+        asset: str,
+        name: str,
+        source: tuple[str, dict[str, Any]],
+        pace: dict[str, Any] | None = None,
+        poll_interval: float = 300,
+        **_unknown: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # airflow.triggers.base is not typed
+        self.asset = asset
+        self.name = name
+        self.source = source
+        self.pace = pace
+        self.poll_interval = poll_interval
+
+    @classmethod
+    def of(cls, source: Source, *, asset: str, name: str, pace: Pace | None, poll_interval: float) -> SourceTrigger:
+        """Return the trigger for a source, which must be a dataclass in a module that the triggerer can import."""
+        kind, arguments = type(source), asdict(source)  # type: ignore[call-overload]  # it raises the error
+        since = pace and pace.since
+        return cls(
+            asset=asset,
+            name=name,
+            source=(f"{kind.__module__}.{kind.__qualname__}", _as_json(arguments)),
+            pace=pace and _as_json({**asdict(pace), "since": since.isoformat() if since else None}),
+            poll_interval=poll_interval,
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return "klap_provider.triggers.SourceTrigger", {
+            "asset": self.asset,
+            "name": self.name,
+            "source": list(self.source),
+            "pace": self.pace,
+            "poll_interval": self.poll_interval,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield an event ``{"source": str}`` each time that a task has something to do."""
+        reported: tuple[Any, float] = None, 0.0
+        failures = 0
+        while True:
+            try:
+                found = await asyncio.wait_for(asyncio.to_thread(self._check), LONGEST_POLL)
+                failures, finding = 0, _finding(found)
+            except Exception as failure:  # the source, the ledger or Airflow's API; the next poll repeats it
+                failures += 1
+                finding = FAILED if failures >= FAILURES else None
+                self.log.warning("The source %s could not be polled (%d in a row): %s", self.name, failures, failure)
+            if finding is None:
+                reported = None, 0.0
+            elif finding != reported[0] or (finding != FAILED and time.monotonic() - reported[1] >= REPORT_AGAIN):
+                reported = finding, time.monotonic()
+                yield TriggerEvent({"source": self.name})
+            await asyncio.sleep(
+                min(self.poll_interval * 2 ** min(failures, 10), max(LONGEST_PAUSE, self.poll_interval))
+            )
+
+    def _check(self) -> Checked:
+        """Check the source. It blocks, so it runs in a thread."""
+        module, _, kind = self.source[0].rpartition(".")
+        source = getattr(importlib.import_module(module), kind)(**self.source[1])
+        pace = dict(self.pace or {})
+        if since := pace.get("since"):
+            pace["since"] = datetime.fromisoformat(since)
+        check = SourceCheck(self.name, source, Pace(**pace), AssetStore(LEDGER))
+        return check.run(time.time(), in_task=False)
+
+
+def _finding(found: Checked) -> Any:
+    """Return what a task has to do, to compare it with what was reported; None: nothing."""
+    decision = found.decision
+    items = [*decision.start, *decision.old, *(item for item, _ in decision.skip)]
+    return tuple(item.id for item in items) if found.needs_task else None
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as Airflow reads it back, so that the arguments are the same at each parse."""
+    if isinstance(value, dict):
+        return {name: _as_json(each) for name, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
