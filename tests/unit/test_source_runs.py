@@ -69,30 +69,37 @@ def test_an_item_in_two_feeds_is_one_item_even_with_two_ids() -> None:
 def test_the_first_check_starts_none_of_500_old_items() -> None:
     recorded: dict[str, str] = {}
     items = [item(str(number), number) for number in range(500)]
-    first = check(items, recorded, is_first=True)
+    first = check(items, recorded, known_parts=None)
     assert first.start == []
     assert len(first.old) == 500
     assert ids(check([item("new", 0), *items], recorded).start) == ["new"]
+
+
+def test_the_items_of_a_feed_that_is_added_later_are_old_but_those_of_one_that_moved_are_not_lost() -> None:
+    items = [item("before", 3, part="b"), item("undated", part="b"), item("after", 0, part="b"), item("a", part="")]
+    decision = check(items, {}, known_parts={""}, checked_at=NOON - DAY)
+    assert ids(decision.start) == ["after", "a"]
+    assert set(ids(decision.old)) == {"before", "undated"}
 
 
 def test_the_back_catalogue_starts_if_it_is_told_to_newest_first() -> None:
     recorded: dict[str, str] = {}
     items = [item(str(number), number) for number in range(500)]
     pace = Pace(back_catalogue=True, per_day=1)
-    assert ids(check(items, recorded, is_first=True, pace=pace).start) == ["0"]
+    assert ids(check(items, recorded, known_parts=None, pace=pace).start) == ["0"]
     assert ids(check([item("new", -1), *items], recorded, pace=pace, now=NOON + DAY, starts=[NOON]).start) == ["new"]
     assert ids(check(items, recorded, pace=pace, now=NOON + 2 * DAY, starts=[NOON, NOON + DAY]).start) == ["1"]
 
 
 def test_the_back_catalogue_can_be_turned_on_later() -> None:
     recorded: dict[str, str] = {}
-    check([item("a")], recorded, is_first=True)
+    check([item("a")], recorded, known_parts=None)
     assert ids(check([item("a")], recorded, pace=Pace(back_catalogue=True)).start) == ["a"]
 
 
 def test_items_since_a_date_are_new_at_the_first_check_and_earlier_ones_never_start() -> None:
     since = Pace(since=datetime(2026, 11, 20, tzinfo=timezone.utc))
-    first = check([item("new", 3), item("old", 30)], {}, is_first=True, pace=since)
+    first = check([item("new", 3), item("old", 30)], {}, known_parts=None, pace=since)
     assert (ids(first.start), ids(first.old)) == (["new"], ["old"])
     later = replace(since, back_catalogue=True)
     assert check([item("old", 30)], {"old": OLD}, pace=later).start == []
@@ -100,7 +107,7 @@ def test_items_since_a_date_are_new_at_the_first_check_and_earlier_ones_never_st
 
 def test_only_the_newest_items_start_with_at_most() -> None:
     pace = Pace(back_catalogue=True, at_most=2)
-    decision = check([item("3", 3), item("1", 1), item("2", 2)], {}, is_first=True, pace=pace)
+    decision = check([item("3", 3), item("1", 1), item("2", 2)], {}, known_parts=None, pace=pace)
     assert (ids(decision.start), ids(decision.old)) == (["1", "2"], ["3"])
 
 

@@ -152,6 +152,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             "name": self.name,
             "trigger_dag_id": self.trigger_dag_id,
             "at": now,
+            "parts": sorted({"", *before.get("parts", ()), *getattr(self.source, "parts", ())}),
             "next_start": found.decision.next_start,
             "items": {cache_key(each): state for each, state in states.items() if state != STARTING},
             "starts": [at for at in starts if at > now - STARTS_COUNT],

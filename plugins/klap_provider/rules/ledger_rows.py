@@ -94,6 +94,8 @@ class SourceRow(TypedDict, total=False):
     #: Id of the Dag that the source starts.
     trigger_dag_id: str
     at: float
+    #: Parts of the source that were checked, such as the addresses of its feeds.
+    parts: list[str]
     #: When the pace lets the next item start; None: no item waits for that.
     next_start: float | None
     #: What is recorded about the items that the source lists, by a part of the key of their rows.

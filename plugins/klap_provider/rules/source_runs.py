@@ -48,6 +48,7 @@ class Item:
     :param not_before: when it may start, in seconds since the epoch.
     :param waits: why it cannot start yet; None: it can.
     :param refused: why it must never start; None: it may.
+    :param part: the part of the source that lists it, such as one of several feeds.
     :param origin: what the source needs to find the item again, as JSON.
     """
 
@@ -60,6 +61,7 @@ class Item:
     not_before: float | None = None
     waits: str | None = None
     refused: str | None = None
+    part: str = ""
     origin: Any = None
 
     @property
@@ -106,7 +108,8 @@ def decide(
     pace: Pace,
     starts: Collection[float] = (),
     seen: Mapping[str, Seen] | None = None,
-    is_first: bool = False,
+    known_parts: Collection[str] | None = ("",),
+    checked_at: float = math.inf,
     paused: str | None = None,
     wanted: Collection[str] = (),
     unwanted: Collection[str] = (),
@@ -119,7 +122,9 @@ def decide(
     :param now: seconds since the epoch.
     :param starts: when earlier runs of the source started, at least those of the last two days.
     :param seen: fingerprint of each item and since when it is the same, by id.
-    :param is_first: whether the source was never checked before.
+    :param known_parts: parts of the source that were checked before; None: this is the first check. The items of a new
+        part are old, unless they were published after the last check: the part may be one that moved.
+    :param checked_at: when that was, in seconds since the epoch.
     :param paused: why nothing may start at present; None: the source is not paused.
     :param wanted: ids that a user starts now, whatever the pace.
     :param unwanted: ids that a user skips.
@@ -137,7 +142,7 @@ def decide(
             decision.start.append(item)
         elif item.refused:
             decision.skip.append((item, item.refused))
-        elif _is_old(item, place, state, pace, is_first=is_first):
+        elif _is_old(item, place, state, pace, is_new=_is_new_part(item, known_parts, checked_at)):
             decision.old.extend([item] if state is None else [])
         elif reason := _waits(item, now, seen or {}):
             decision.wait.append((item, reason))
@@ -178,12 +183,18 @@ def see(items: Iterable[Item], seen: Mapping[str, Seen], recorded: Collection[st
     return result
 
 
-def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_first: bool) -> bool:
+def _is_new_part(item: Item, known_parts: Collection[str] | None, checked_at: float) -> bool:
+    if known_parts is None:
+        return True
+    return item.part not in known_parts and (item.published is None or item.published < checked_at)
+
+
+def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_new: bool) -> bool:
     if pace.at_most is not None and place >= pace.at_most:
         return True
     if pace.since is not None and item.published is not None:
         return item.published < pace.since.timestamp()
-    return (is_first or state == OLD) and not pace.back_catalogue
+    return (is_new or state == OLD) and not pace.back_catalogue
 
 
 def _waits(item: Item, now: float, seen: Mapping[str, Seen]) -> str | None:

@@ -100,7 +100,7 @@ class SourceCheck:
         starts = list((row or {}).get("starts", ()))
         decision = Decision()
         if in_task or row is not None:
-            decision = self._decide(items, recorded, starts, now, seen, row is None, wanted, unwanted)
+            decision = self._decide(items, recorded, starts, now, seen, row, wanted, unwanted)
         done: PollRow = {"version": ledger.VERSION, "at": now, "error": None, "failures": 0, "seen": seen}
         self.store.set(ledger.poll_entry(self.name), done)
         return Checked(items, recorded, decision, row, starts)
@@ -127,7 +127,7 @@ class SourceCheck:
         starts: list[float],
         now: float,
         seen: dict[str, Seen],
-        is_first: bool,
+        row: SourceRow | None,
         wanted: Collection[str],
         unwanted: Collection[str],
     ) -> Decision:
@@ -149,7 +149,8 @@ class SourceCheck:
                 pace=self.pace,
                 starts=[*starts, *interrupted],
                 seen=seen,
-                is_first=is_first,
+                known_parts=None if row is None else row.get("parts", [""]),
+                checked_at=(row or {}).get("at", 0.0),
                 paused=paused,
                 wanted=wanted,
                 unwanted=unwanted,
@@ -160,10 +161,10 @@ class SourceCheck:
                 return decision
             for item in doubtful:
                 certain.add(item.id)
-                if row := self._row(item):
-                    recorded[item.id] = row["state"]
-                    if "run_id" in row:
-                        (starts if row["state"] == STARTED else interrupted).append(row["at"])
+                if found := self._row(item):
+                    recorded[item.id] = found["state"]
+                    if "run_id" in found:
+                        (starts if found["state"] == STARTED else interrupted).append(found["at"])
                 elif item in decision.start and item.id not in wanted and self._is_ours(item):
                     items[items.index(item)] = replace(item, refused=IS_OURS)
 

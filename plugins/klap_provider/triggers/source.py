@@ -97,8 +97,7 @@ class SourceTrigger(BaseEventTrigger):
         failures = 0
         while True:
             try:
-                found = await asyncio.wait_for(asyncio.to_thread(self._check), LONGEST_POLL)
-                failures, finding = 0, _finding(found)
+                failures, finding = 0, _finding(await self._poll())
             except Exception as failure:  # the source, the ledger or Airflow's API; the next poll repeats it
                 failures += 1
                 finding = FAILED if failures >= FAILURES else None
@@ -111,6 +110,14 @@ class SourceTrigger(BaseEventTrigger):
             await asyncio.sleep(
                 min(self.poll_interval * 2 ** min(failures, 10), max(LONGEST_PAUSE, self.poll_interval))
             )
+
+    async def _poll(self) -> Checked:
+        poll = asyncio.ensure_future(asyncio.to_thread(self._check))
+        # Before Python 3.12, asyncio.wait_for can swallow a cancellation, and the trigger would run for ever.
+        done, _ = await asyncio.wait({poll}, timeout=LONGEST_POLL)
+        if not done:
+            raise TimeoutError(f"it took longer than {LONGEST_POLL:g} s")
+        return poll.result()
 
     def _check(self) -> Checked:
         """Check the source. It blocks, so it runs in a thread."""

@@ -1,0 +1,177 @@
+"""RSS and Atom feeds as a source: podcasts, and channels and playlists of YouTube."""
+
+from __future__ import annotations
+
+import calendar
+import io
+import time
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import requests
+
+from klap_provider.api.addresses import is_local, youtube_id
+from klap_provider.api.redaction import shown
+from klap_provider.errors import KlapConfigError, KlapSourceError
+from klap_provider.files.safe_http import RefusedAddressError, safe_request
+from klap_provider.sources.items import video_item
+from klap_provider.sources.prefix import VIDEOS
+
+if TYPE_CHECKING:
+    from klap_provider.rules.source_runs import Item
+
+#: Maximum bytes of a feed.
+LONGEST_FEED = 20_000_000
+
+#: Seconds to wait for a connection and for the next bytes, and for the whole feed.
+TIMEOUT, LONGEST = (10.0, 30.0), 120.0
+
+#: Seconds after which a video of YouTube starts: it may still be processed, and its feed does not say so.
+YOUTUBE_DELAY = 3600.0
+
+#: Maximum seconds of a short, at Klap and at YouTube.
+LONGEST_SHORT = 180.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedSource:
+    """
+    The videos of one or more RSS or Atom feeds. The triggerer polls them. Needs the extra ``feeds``.
+
+    A video is the enclosure of an entry, or a link to YouTube or to a video file. A video in two of the feeds is one
+    item. If one of the feeds cannot be read, nothing is started.
+
+    Shorts are refused: videos at ``/shorts/``, and videos that are at most three minutes long by the feed. The feeds of
+    YouTube do not say that a video is a live stream or a premiere: :class:`~klap_provider.sources.YouTubeSource` finds
+    out.
+
+    :param urls: addresses of the feeds, such as
+        ``https://www.youtube.com/feeds/videos.xml?channel_id=UC…`` or ``…?playlist_id=PL…``. On this machine or in a
+        private network they are allowed, but no redirect to there.
+    :param delay: seconds from the publication of a video to its start. Default: an hour for YouTube, otherwise 0.
+    :param longest_short: maximum length of videos that are refused, in seconds. Default 180.
+    """
+
+    urls: tuple[str, ...]
+    delay: float | None = None
+    longest_short: float = LONGEST_SHORT
+
+    is_polled = True
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the source, see :class:`~klap_provider.rules.source_runs.Item`."""
+        return self.urls
+
+    def list(self) -> list[Item]:
+        """Return an item for each video."""
+        return [self._item(entry, url, feed) for url in self.urls for feed in [_read(url)] for entry in feed.entries]
+
+    def _item(self, entry: Any, url: str, feed: Any) -> Item:
+        address, link = _video(entry, url), urljoin(url, str(entry.get("link", "")))
+        on_youtube = address is not None and youtube_id(address) is not None
+        at = entry.get("published_parsed") or entry.get("updated_parsed")
+        published = float(calendar.timegm(at)) if at else None
+        delay = (YOUTUBE_DELAY if on_youtube else 0.0) if self.delay is None else self.delay
+        return video_item(
+            _id(entry, feed) or address or link,
+            address or link,
+            title=str(entry.get("title", "")),
+            published=published,
+            not_before=None if published is None else published + delay,
+            waits=_reason_to_wait(entry, address),
+            refused=self._reason_to_refuse(entry, link),
+            part=url,
+        )
+
+    def _reason_to_refuse(self, entry: Any, link: str) -> str | None:
+        if "/shorts/" in link:
+            return "it is a short of YouTube"
+        seconds = _seconds(entry.get("itunes_duration"))
+        if seconds is not None and seconds <= self.longest_short:
+            return f"it is {seconds:g} s long, like a short"
+        return None
+
+
+def _read(url: str) -> Any:
+    """
+    Return a feed. An error of the server does not mean that the feed is gone.
+
+    :raises KlapSourceError: the feed could not be fetched, or is not a feed.
+    """
+    try:
+        import feedparser
+    except ImportError as missing:
+        raise KlapConfigError(
+            "FeedSource needs the package feedparser on workers and triggerers: pip install "
+            "'airflow-provider-klap[feeds]'."
+        ) from missing
+    headers, content = _fetch(url)
+    # Not the bytes themselves: feedparser would open a file with that name. Without the feed's address, because
+    # feedparser would complete ids with it, so that they changed when the feed moves.
+    feed = feedparser.parse(io.BytesIO(content), response_headers=headers)
+    if not feed.get("version") or (feed.bozo and not feed.entries):
+        raise KlapSourceError(f"{shown(url)} is not a feed, or it is incomplete. Open the address in a browser.")
+    return feed
+
+
+def _fetch(url: str) -> tuple[dict[str, str], bytes]:
+    deadline = time.monotonic() + LONGEST
+    content = b""
+    try:
+        with safe_request("GET", url, local=is_local(url), timeout=TIMEOUT) as response:
+            if response.status_code != requests.codes.ok:
+                raise KlapSourceError(
+                    f"{shown(url)} answered HTTP {response.status_code}. It is polled again. If it has moved, correct "
+                    "the address; what has had a run does not get another one."
+                )
+            for part in response.iter_content(65536):
+                content += part
+                if len(content) > LONGEST_FEED or time.monotonic() > deadline:
+                    raise KlapSourceError(f"{shown(url)} has more than {LONGEST_FEED} bytes, or is too slow.")
+            kind = response.headers.get("Content-Type", "application/xml")
+    except RefusedAddressError as refused:
+        raise KlapSourceError(str(refused)) from None
+    except requests.RequestException as failure:
+        raise KlapSourceError(f"{shown(url)} could not be read: {type(failure).__name__}.") from None
+    return {"content-type": kind}, content
+
+
+def _id(entry: Any, feed: Any) -> str | None:
+    """Return what identifies an entry, which may be unique only in its feed, such as ``1``."""
+    given = entry.get("id")
+    if not given or ":" in given or len(given) >= 20:
+        return given or None
+    return f"{feed.feed.get('link') or feed.feed.get('title', '')} {given}"
+
+
+def _video(entry: Any, base: str) -> str | None:
+    """Return the address of the video of an entry; None if it has none."""
+    if video := entry.get("yt_videoid"):
+        return f"https://www.youtube.com/watch?v={video}"
+    media = [*entry.get("enclosures", ()), *entry.get("media_content", ())]
+    found = [(str(each.get("href") or each.get("url") or ""), str(each.get("type") or "")) for each in media]
+    for url, kind in [*found, (str(entry.get("link", "")), "")]:
+        suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix.lower()
+        if url and (kind.startswith("video/") or suffix in VIDEOS or youtube_id(url)):
+            return urljoin(base, url)
+    return None
+
+
+def _reason_to_wait(entry: Any, address: str | None) -> str | None:
+    if address is None:
+        return "it has no video"
+    if entry.get("yt_videoid") and str(entry.get("media_statistics", {}).get("views")) == "0":
+        return "nobody has seen it, so it may be a live stream or a premiere that is still to come"
+    return None
+
+
+def _seconds(duration: Any) -> float | None:
+    """Return a duration such as ``1:02:03`` or ``3723`` in seconds."""
+    try:
+        parts = [float(part) for part in str(duration or "").split(":")]
+    except ValueError:
+        return None
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))

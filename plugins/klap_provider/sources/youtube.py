@@ -1,0 +1,143 @@
+"""A channel or playlist of YouTube as a source, by YouTube's Data API."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import requests
+from airflow.sdk import Connection
+
+from klap_provider.errors import KlapConfigError, KlapInputError, KlapSourceError
+from klap_provider.files.network import proxy_for, trust_store
+from klap_provider.sources.feed import LONGEST_SHORT, TIMEOUT
+from klap_provider.sources.items import video_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from klap_provider.rules.source_runs import Item
+
+API = "https://www.googleapis.com/youtube/v3"
+
+#: Videos that a request returns at most.
+PAGE = 50
+
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class YouTubeSource:
+    """
+    The videos of a channel or playlist of YouTube, by its Data API. The triggerer polls it.
+
+    Live streams, premieres, private videos and videos that are still being processed wait. Videos that are at most
+    three minutes long are refused, as shorts are. A poll costs two units of the daily quota of 10,000 for each page.
+
+    :param conn_id: id of an Airflow connection whose Password is an API key of Google with the YouTube Data API v3.
+        Its Host replaces the address of the API.
+    :param channel_id: id of a channel, ``UC…``.
+    :param playlist_id: id of a playlist, instead of a channel.
+    :param pages: number of pages of 50 videos to list, from the start of the list. Default 1.
+    :param longest_short: maximum length of videos that are refused, in seconds. Default 180.
+    """
+
+    conn_id: str
+    channel_id: str | None = None
+    playlist_id: str | None = None
+    pages: int = 1
+    longest_short: float = LONGEST_SHORT
+
+    is_polled = True
+
+    def __post_init__(self) -> None:
+        if bool(self.channel_id) == bool(self.playlist_id):
+            raise ValueError("Set either channel_id or playlist_id.")
+        if self.channel_id and not self.channel_id.startswith("UC"):
+            raise ValueError(f"channel_id is {self.channel_id!r}; it begins with UC.")
+
+    def list(self) -> list[Item]:
+        """Return an item for each video."""
+        connection = Connection.get(self.conn_id)
+        if not connection.password:
+            raise KlapConfigError(f"The connection {self.conn_id!r} needs an API key of Google as its Password.")
+        base, key = (connection.host or API).rstrip("/"), str(connection.password)
+        return [item for ids in self._ids(base, key) if ids for item in self._items(base, key, ids)]
+
+    def _ids(self, base: str, key: str) -> Iterator[list[str]]:
+        """Yield the ids of the videos of each page."""
+        # The uploads of a channel are a playlist.
+        playlist = self.playlist_id or f"UU{str(self.channel_id)[2:]}"
+        query = {"part": "contentDetails", "playlistId": playlist, "maxResults": str(PAGE)}
+        for _ in range(self.pages):
+            page = _get(base, "playlistItems", key, query)
+            yield [each["contentDetails"]["videoId"] for each in page.get("items", ())]
+            if not (token := page.get("nextPageToken")):
+                return
+            query = {**query, "pageToken": token}
+
+    def _items(self, base: str, key: str, ids: list[str]) -> list[Item]:
+        query = {"part": "snippet,contentDetails,status", "id": ",".join(ids), "maxResults": str(PAGE)}
+        return [self._item(video) for video in _get(base, "videos", key, query).get("items", ())]
+
+    def _item(self, video: dict[str, Any]) -> Item:
+        snippet = video.get("snippet", {})
+        waits = _reason_to_wait(video)
+        seconds = _seconds(video.get("contentDetails", {}).get("duration"))
+        is_short = not waits and seconds is not None and seconds <= self.longest_short
+        published = snippet.get("publishedAt")
+        return video_item(
+            f"yt:video:{video['id']}",  # the same as in the feeds of YouTube
+            f"https://www.youtube.com/watch?v={video['id']}",
+            title=snippet.get("title", ""),
+            published=datetime.fromisoformat(published.replace("Z", "+00:00")).timestamp() if published else None,
+            waits=waits,
+            refused=f"it is {seconds:g} s long, like a short" if is_short else None,
+        )
+
+
+def _reason_to_wait(video: dict[str, Any]) -> str | None:
+    live, status = video.get("snippet", {}).get("liveBroadcastContent"), video.get("status", {})
+    if live == "live":
+        return "it is live"
+    if live == "upcoming":
+        return "it is a live stream or a premiere that is still to come"
+    if status.get("uploadStatus", "processed") != "processed":
+        return f"YouTube has not processed it: {status['uploadStatus']}"
+    if status.get("privacyStatus") == "private":
+        return "it is private"
+    return None if _seconds(video.get("contentDetails", {}).get("duration")) else "YouTube does not know its length yet"
+
+
+def _get(base: str, what: str, key: str, query: dict[str, str]) -> dict[str, Any]:
+    """Return an answer of the API. The key is in a header, and is sent to no other host."""
+    url = f"{base}/{what}"
+    if not url.startswith("https://") and not url.startswith("http://127.0.0.1"):
+        raise KlapInputError("The Host of the connection to YouTube must be an https address.")
+    try:
+        response = requests.get(
+            url,
+            params=query,
+            headers={"X-Goog-Api-Key": key},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            verify=trust_store(url, proxy_for(url)),
+        )
+        answer = response.json()
+    except requests.RequestException as failure:  # also a body that is not JSON
+        raise KlapSourceError(f"YouTube could not be read: {type(failure).__name__}.") from None
+    if response.status_code != requests.codes.ok or not isinstance(answer, dict):
+        said = answer.get("error", {}).get("message", "") if isinstance(answer, dict) else ""
+        raise KlapSourceError(f"YouTube answered HTTP {response.status_code} to {what}: {said[:300].rstrip('.')}.")
+    return answer
+
+
+def _seconds(duration: str | None) -> float | None:
+    """Return a duration such as ``PT1H2M3S`` in seconds; None if it is not known."""
+    found = _DURATION.fullmatch(duration or "")
+    if not found or not any(found.groups()):
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

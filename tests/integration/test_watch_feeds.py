@@ -1,0 +1,302 @@
+"""Feeds as a source, over HTTP on this machine: RSS, Atom, podcasts, YouTube's feeds and its Data API."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from klap_provider.errors import KlapConfigError, KlapSourceError
+from klap_provider.operators import StartSourceRunsOperator
+from klap_provider.rules import ledger
+from klap_provider.sources import FeedSource, Item, YouTubeSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.airflow_context import Played, Supervisor
+
+MEDIA = "https://media.invalid"
+KEY = "AIzaVerySecretKeyOfATest"
+
+
+class Web(ThreadingHTTPServer):
+    """Serves texts by path, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.pages: dict[str, tuple[int, str]] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.root = f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers.get("X-Goog-Api-Key")))
+        status, text = self.server.pages.get(self.path, self.server.pages.get(urlsplit(self.path).path, (404, "gone")))
+        self.send_response(status)
+        if status in (301, 302):
+            self.send_header("Location", text)
+        self.send_header("Content-Type", "application/xml")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def entry(number: int, *, guid: str | None = None, title: str | None = None, more: str = "", file: str = "") -> str:
+    return (
+        f"<item><guid isPermaLink='false'>{guid or f'urn:episode:{number}'}</guid><title>{title or number}</title>"
+        f"<pubDate>Mon, {number:02} Nov 2026 10:00:00 GMT</pubDate>{more}"
+        f"<enclosure url='{MEDIA}/{file or number}.mp4' type='video/mp4' length='1'/></item>"
+    )
+
+
+def rss(*entries: str) -> tuple[int, str]:
+    names = "xmlns:itunes='http://www.itunes.com/dtds/podcast-1.0.dtd'"
+    items = "".join(entries)
+    return 200, f"<rss version='2.0' {names}><channel><title>Talks</title><link>{MEDIA}</link>{items}</channel></rss>"
+
+
+def youtube(*videos: tuple[str, str, str], views: int = 5) -> tuple[int, str]:
+    names = (
+        "xmlns='http://www.w3.org/2005/Atom' xmlns:yt='http://www.youtube.com/xml/schemas/2015' "
+        "xmlns:media='http://search.yahoo.com/mrss/'"
+    )
+    entries = "".join(
+        f"<entry><id>yt:video:{video}</id><yt:videoId>{video}</yt:videoId><title>{title}</title>"
+        f"<link rel='alternate' href='https://www.youtube.com/{path}'/><published>2026-11-01T10:00:00+00:00</published>"
+        f"<media:group><media:title>{title}</media:title><media:community><media:statistics views='{views}'/>"
+        f"</media:community></media:group></entry>"
+        for video, title, path in videos
+    )
+    return 200, f"<feed {names}><title>Channel</title>{entries}</feed>"
+
+
+@pytest.fixture
+def check(airflow: Callable[..., Played]) -> Callable[..., None]:
+    """Check a source once, as its task does."""
+
+    def run(source: Any, **more: Any) -> None:
+        given = {"name": "talks", "trigger_dag_id": "klap_generate_shorts", **more}
+        airflow(lambda: StartSourceRunsOperator(task_id="check", source=source, **given)).run()
+
+    return run
+
+
+def urls(supervisor: Supervisor) -> list[str]:
+    return [
+        str(run.conf and run.conf["source_video_url"]).removeprefix(f"{MEDIA}/") for run in supervisor.runs.values()
+    ]
+
+
+def by_id(items: list[Item]) -> dict[str, Item]:
+    return {each.id: each for each in items}
+
+
+def test_two_new_items_of_a_feed_get_one_run_each_whatever_the_feed_does(
+    web: Web, check: Callable[..., None], supervisor: Supervisor
+) -> None:
+    source = FeedSource(urls=(f"{web.root}/a", f"{web.root}/b"))
+    old = [entry(number) for number in (1, 2, 3)]
+    web.pages = {"/a": rss(*old), "/b": rss()}
+    check(source)
+    assert supervisor.runs == {}
+
+    web.pages = {"/a": rss(entry(5), entry(4), *old), "/b": rss(entry(5, guid="urn:of:the:other"))}
+    check(source)
+    assert urls(supervisor) == ["5.mp4", "4.mp4"]
+
+    edited = entry(5, title="Another title", file="re-encoded")
+    web.pages = {"/a": rss(*old, edited, entry(4)), "/b": rss(entry(5, guid="urn:of:the:other"))}
+    check(source)
+    web.pages = {"/a": (500, ""), "/b": (404, "")}
+    with pytest.raises(KlapSourceError, match="answered HTTP 500"):
+        check(source)
+    web.pages = {"/moved": rss(edited, entry(4), entry(6), *old), "/b": rss()}
+    with pytest.raises(KlapSourceError, match="answered HTTP 404"):
+        check(source)
+    assert urls(supervisor) == ["5.mp4", "4.mp4"]
+
+
+def test_an_entry_that_appears_while_a_feed_moves_is_not_lost(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2026, 11, 5, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr("klap_provider.operators.watch_source.time.time", lambda: at)
+    web.pages = {"/a": rss(entry(1)), "/b": rss(entry(6), entry(2), entry(1))}
+    check(FeedSource(urls=(f"{web.root}/a",)))
+    at += 3 * 86400
+    check(FeedSource(urls=(f"{web.root}/b",)))
+    assert urls(supervisor) == ["6.mp4"], "2 was published before the last check of the source"
+
+
+def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
+    web: Web, check: Callable[..., None], supervisor: Supervisor
+) -> None:
+    supervisor.ledger[ledger.short_name_entry("From zero to hero… in one take!")] = "{}"
+    web.pages = {"/channel": youtube()}
+    source = FeedSource(urls=(f"{web.root}/channel",))
+    check(source)
+    web.pages["/channel"] = youtube(
+        ("aaaaaaaaaaa", "From zero to hero… in one take!", "watch?v=aaaaaaaaaaa"),
+        ("bbbbbbbbbbb", "Edited title #shorts", "shorts/bbbbbbbbbbb"),
+    )
+    check(source, pace=None)
+    assert supervisor.runs == {}
+    row = json.loads(supervisor.ledger[ledger.source_entry("talks")])
+    assert {each["title"]: each["reason"] for each in row["skipped"]} == {
+        "From zero to hero… in one take!": "it has the name of a short that this Airflow delivered",
+        "Edited title #shorts": "it is a short of YouTube",
+    }
+
+
+def test_the_video_of_an_entry_is_found_wherever_the_feed_has_it(web: Web) -> None:
+    media = "xmlns:media='http://search.yahoo.com/mrss/'"
+    web.pages["/a"] = (
+        200,
+        f"<rss version='2.0' {media}><channel><title>T</title><link>https://t.invalid</link>"
+        "<item><guid>1</guid><enclosure url='https://m.invalid/a.mp3' type='audio/mpeg'/></item>"
+        "<item><guid>2</guid><media:content url='https://m.invalid/b?x=1' type='video/mp4'/></item>"
+        "<item><guid>3</guid><link>https://youtu.be/ccccccccccc</link></item>"
+        "<item><guid>urn:4:an:id:of:its:own</guid><link>https://m.invalid/d.mov</link></item>"
+        "</channel></rss>",
+    )
+    found = by_id(FeedSource(urls=(f"{web.root}/a",)).list())
+    assert {name: (item.conf["source_video_url"], item.waits) for name, item in found.items()} == {
+        "https://t.invalid 1": (f"{web.root}/1", "it has no video"),
+        "https://t.invalid 2": ("https://m.invalid/b?x=1", None),
+        "https://t.invalid 3": ("https://youtu.be/ccccccccccc", None),
+        "urn:4:an:id:of:its:own": ("https://m.invalid/d.mov", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("duration", "is_short"), [("59", True), ("3:00", True), ("0:03:01", False), ("1:02:03", False), ("long", False)]
+)
+def test_a_podcast_says_how_long_its_episodes_are(web: Web, duration: str, is_short: bool) -> None:
+    web.pages["/a"] = rss(entry(1, more=f"<itunes:duration>{duration}</itunes:duration>"))
+    [found] = FeedSource(urls=(f"{web.root}/a",)).list()
+    assert (found.refused is not None) == is_short
+
+
+def test_a_video_of_youtubes_feed_waits_an_hour_and_for_its_first_view(web: Web) -> None:
+    web.pages["/a"] = youtube(("aaaaaaaaaaa", "A", "watch?v=aaaaaaaaaaa"), views=0)
+    [found] = FeedSource(urls=(f"{web.root}/a",)).list()
+    assert (found.id, found.also) == ("yt:video:aaaaaaaaaaa", ("https://www.youtube.com/watch?v=aaaaaaaaaaa",))
+    assert found.published is not None
+    assert found.not_before == found.published + 3600
+    assert "premiere" in str(found.waits)
+
+
+@pytest.mark.parametrize("page", [(200, "<html><body>Sign in</body></html>"), (200, "no feed"), (200, "<rss version")])
+def test_what_is_not_a_feed_is_an_error_and_not_an_empty_feed(web: Web, page: tuple[int, str]) -> None:
+    web.pages["/a"] = page
+    with pytest.raises(KlapSourceError, match="is not a feed"):
+        FeedSource(urls=(f"{web.root}/a",)).list()
+
+
+def test_a_feed_that_cannot_be_reached_is_an_error_without_its_secrets() -> None:
+    with pytest.raises(KlapSourceError) as failure:
+        FeedSource(urls=("https://feeds.invalid/a?token=hunter2hunter2",)).list()
+    assert "hunter2" not in str(failure.value)
+
+
+def test_no_public_feed_leads_into_the_private_network(dns: dict[str, list[str]]) -> None:
+    dns["feeds.example.com"] = ["10.0.0.1"]
+    with pytest.raises(KlapSourceError, match="private network"):
+        FeedSource(urls=("https://feeds.example.com/a",)).list()
+
+
+def test_feedparser_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "feedparser", None)
+    with pytest.raises(KlapConfigError, match=r"pip install 'airflow-provider-klap\[feeds\]'"):
+        FeedSource(urls=("http://127.0.0.1/a",)).list()
+
+
+# YouTube's Data API
+
+
+def of_api(video: str, duration: str | None = "PT1H2M3S", live: str = "none", **status: str) -> dict[str, Any]:
+    snippet = {"title": video.upper(), "publishedAt": "2026-11-01T10:00:00Z", "liveBroadcastContent": live}
+    return {"id": video, "snippet": snippet, "contentDetails": {"duration": duration}, "status": status}
+
+
+@pytest.fixture
+def tube(web: Web, monkeypatch: pytest.MonkeyPatch) -> Callable[..., YouTubeSource]:
+    """Let the API have videos, and return the source."""
+    connection = {"conn_type": "http", "host": web.root, "password": KEY}
+    monkeypatch.setenv("AIRFLOW_CONN_YOUTUBE", json.dumps(connection))
+
+    def videos(*found: dict[str, Any], **more: Any) -> YouTubeSource:
+        listed = {"items": [{"contentDetails": {"videoId": each["id"]}} for each in found]}
+        web.pages["/playlistItems"] = 200, json.dumps(listed)
+        web.pages["/videos"] = 200, json.dumps({"items": list(found)})
+        return YouTubeSource(**{"conn_id": "youtube", "channel_id": "UCchannel", **more})
+
+    return videos
+
+
+def test_the_data_api_tells_shorts_and_what_is_not_ready(web: Web, tube: Callable[..., YouTubeSource]) -> None:
+    source = tube(
+        of_api("talk"),
+        of_api("short", "PT3M"),
+        of_api("live", "P0D", live="live"),
+        of_api("premiere", "PT9M", live="upcoming"),
+        of_api("uploading", "PT9M", uploadStatus="uploaded"),
+        of_api("hidden", "PT9M", privacyStatus="private"),
+        of_api("unknown", None),
+    )
+    found = {name.removeprefix("yt:video:"): item for name, item in by_id(source.list()).items()}
+    assert [name for name, item in found.items() if not item.waits and not item.refused] == ["talk"]
+    assert found["short"].refused == "it is 180 s long, like a short"
+    assert {name for name, item in found.items() if item.waits} == {*found} - {"talk", "short"}
+    assert found["talk"].conf == {"source_video_url": "https://www.youtube.com/watch?v=talk"}
+    assert [parse_qs(urlsplit(path).query)["playlistId"] for path, _ in web.asked[:1]] == [["UUchannel"]]
+    assert {key for _, key in web.asked} == {KEY}
+    assert not any(KEY in path for path, _ in web.asked)
+
+
+def test_so_many_pages_are_listed(web: Web, tube: Callable[..., YouTubeSource]) -> None:
+    source = tube(of_api("a"), playlist_id="PL1", channel_id=None, pages=3)
+    first = json.loads(web.pages["/playlistItems"][1])
+    web.pages["/playlistItems"] = 200, json.dumps({**first, "nextPageToken": "more"})
+    source.list()
+    asked = [parse_qs(urlsplit(path).query) for path, _ in web.asked if path.startswith("/playlistItems")]
+    assert [each.get("pageToken") for each in asked] == [None, ["more"], ["more"]]
+
+
+def test_an_error_of_the_data_api_is_told_without_the_key_and_never_followed(
+    web: Web, tube: Callable[..., YouTubeSource]
+) -> None:
+    source = tube(of_api("a"))
+    web.pages["/playlistItems"] = 403, json.dumps({"error": {"message": "Quota exceeded."}})
+    with pytest.raises(KlapSourceError, match=r"HTTP 403 to playlistItems: Quota exceeded\."):
+        source.list()
+    web.pages["/playlistItems"] = 302, f"{web.root}/elsewhere"
+    with pytest.raises(KlapSourceError):
+        source.list()
+    assert not any(path.startswith("/elsewhere") for path, _ in web.asked)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"channel_id": "UCa", "playlist_id": "PLa"}, {"channel_id": "@name"}])
+def test_a_source_of_youtube_is_one_channel_or_playlist(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="channel_id"):
+        YouTubeSource(conn_id="youtube", **wrong)
