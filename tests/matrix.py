@@ -143,7 +143,14 @@ def installed(name: str, python: str, *packages: str) -> Path:
         return found
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", python, folder], check=True)
-    wanted = [*packages, "uv", "--editable", f"{ROOT}[s3,openlineage,feeds]", "--group", f"{ROOT / 'pyproject.toml'}:dev"]
+    wanted = [
+        *packages,
+        "uv",
+        "--editable",
+        f"{ROOT}[s3,openlineage,feeds]",
+        "--group",
+        f"{ROOT / 'pyproject.toml'}:dev",
+    ]
     subprocess.run([*uv, "pip", "install", "--quiet", "--python", found, *wanted], check=True)
     ready.touch()
     return found

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,64 +13,20 @@ from klap_provider.errors import KlapConfigError, KlapSourceError
 from klap_provider.operators import StartSourceRunsOperator
 from klap_provider.rules import ledger
 from klap_provider.sources import FeedSource, Item, YouTubeSource
+from tests.support.feeds import MEDIA, Web, entry, rss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.airflow_context import Played, Supervisor
 
-MEDIA = "https://media.invalid"
 KEY = "AIzaVerySecretKeyOfATest"
-
-
-class Web(ThreadingHTTPServer):
-    """Serves texts by path, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.pages: dict[str, tuple[int, str]] = {}
-        self.asked: list[tuple[str, str | None]] = []
-        self.root = f"http://127.0.0.1:{self.server_port}"
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Web
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers.get("X-Goog-Api-Key")))
-        status, text = self.server.pages.get(self.path, self.server.pages.get(urlsplit(self.path).path, (404, "gone")))
-        self.send_response(status)
-        if status in (301, 302):
-            self.send_header("Location", text)
-        self.send_header("Content-Type", "application/xml")
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    server = Web()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def entry(number: int, *, guid: str | None = None, title: str | None = None, more: str = "", file: str = "") -> str:
-    return (
-        f"<item><guid isPermaLink='false'>{guid or f'urn:episode:{number}'}</guid><title>{title or number}</title>"
-        f"<pubDate>Mon, {number:02} Nov 2026 10:00:00 GMT</pubDate>{more}"
-        f"<enclosure url='{MEDIA}/{file or number}.mp4' type='video/mp4' length='1'/></item>"
-    )
-
-
-def rss(*entries: str) -> tuple[int, str]:
-    names = "xmlns:itunes='http://www.itunes.com/dtds/podcast-1.0.dtd'"
-    items = "".join(entries)
-    return 200, f"<rss version='2.0' {names}><channel><title>Talks</title><link>{MEDIA}</link>{items}</channel></rss>"
+    with Web() as running:
+        yield running
 
 
 def youtube(*videos: tuple[str, str, str], views: int = 5) -> tuple[int, str]:
@@ -124,7 +78,7 @@ def test_two_new_items_of_a_feed_get_one_run_each_whatever_the_feed_does(
     check(source)
     assert urls(supervisor) == ["5.mp4", "4.mp4"]
 
-    edited = entry(5, title="Another title", file="re-encoded")
+    edited = entry(5, title="Another title", file=f"{MEDIA}/re-encoded.mp4")
     web.pages = {"/a": rss(*old, edited, entry(4)), "/b": rss(entry(5, guid="urn:of:the:other"))}
     check(source)
     web.pages = {"/a": (500, ""), "/b": (404, "")}

@@ -104,7 +104,7 @@ def test_importing_one_operator_loads_no_other(name: str, own: list[str]) -> Non
     )
 
 
-@pytest.mark.parametrize("package", ["operators", "sensors", "triggers", "links", "hooks", "dag_parts"])
+@pytest.mark.parametrize("package", ["operators", "sensors", "triggers", "links", "hooks", "dag_parts", "sources"])
 def test_every_name_that_a_package_publishes_is_there(package: str) -> None:
     module = __import__(f"klap_provider.{package}", fromlist=["*"])
     for name in module.__all__:
@@ -142,5 +142,11 @@ def test_preload_imports_all_that_tasks_usually_need() -> None:
         "hooks.klap",  # for DAGs of others
         "operators.generate_shorts",
         "rules.ledger_rows",  # types alone
+        "sources.feed",  # one of these for each watched source
+        "sources.items",
+        "sources.prefix",
+        "sources.table",
+        "sources.youtube",
+        "triggers.source",
         "telemetry.lineage",  # where OpenLineage is at work
     }

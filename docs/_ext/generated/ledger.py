@@ -22,6 +22,30 @@ def delivered_row(_: Mapping[str, str]) -> str:
 
 
 @table
+def watched_row(_: Mapping[str, str]) -> str:
+    """The ledger row of an item of a watched source."""
+    return shape_table(ledger_rows.WatchedRow)
+
+
+@table
+def source_row(_: Mapping[str, str]) -> str:
+    """The ledger row of a check of a watched source."""
+    return shape_table(ledger_rows.SourceRow)
+
+
+@table
+def poll_row(_: Mapping[str, str]) -> str:
+    """The ledger row of a poll of a watched source."""
+    return shape_table(ledger_rows.PollRow)
+
+
+@table
+def pause_row(_: Mapping[str, str]) -> str:
+    """The ledger row that pauses a watched source."""
+    return shape_table(ledger_rows.PauseRow)
+
+
+@table
 def notice_row(_: Mapping[str, str]) -> str:
     """The ledger row of a notice."""
     return shape_table(xcoms.NoticeRow)

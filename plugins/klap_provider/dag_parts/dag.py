@@ -75,6 +75,11 @@ def klap_dag(
     if "budget" in fields:
         add_cost_estimate(fields)
     set_schema_dialect(fields)
+    connections = (
+        {"allowed_connections": allowlist(fields, "klap_conn_id", allowed_connections)}
+        if "klap_conn_id" in fields
+        else {}
+    )
     own: dict[str, Any] = {
         "doc_md": doc,
         "dag_display_name": display_name if dag_id == factory.__name__ else dag_id,
@@ -85,7 +90,7 @@ def klap_dag(
         "tags": {"klap", "video", *(dag_arguments.get("tags") or ())},
         "default_args": {
             **DEFAULT_ARGS,
-            "allowed_connections": allowlist(fields, "klap_conn_id", allowed_connections),
+            **connections,
             **operator_arguments,
             **(dag_arguments.get("default_args") or {}),
             **({"pool": pool} if pool else {}),

@@ -19,7 +19,7 @@ import klap_provider.rules.review_form
 import klap_provider.telemetry.metrics
 import klap_provider.triggers.status
 import klap_provider.triggers.video_run
-from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch
+from klap_provider.dag_parts import caption_video, generate_shorts, generate_shorts_batch, watch
 from klap_provider.files import destination, download, preflight, served_files, sidecar, signing
 from klap_provider.hooks import client
 from klap_provider.operators import asset_event, before_submission, billing

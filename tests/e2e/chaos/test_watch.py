@@ -1,0 +1,160 @@
+"""Watched sources on a whole Airflow, whose processes are killed: one run and one submission for each new item."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from demo.airflow import LocalAirflow, kill_group
+from klap_provider.rules import ledger
+from klap_provider.rules.video_list import URL
+from klap_provider.xcoms import LEDGER
+from tests.support.feeds import Web, entry, rss
+from tests.support.object_storage import ObjectStorage
+from tests.support.rig import SHORT_HEARTBEATS
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+TARGET = "klap_generate_shorts"
+
+DAGS = """
+from datetime import timedelta
+from klap_provider.dag_parts import klap_generate_shorts, klap_watch  # Airflow looks for the words airflow and dag
+from klap_provider.sources import FeedSource, PrefixSource, TableSource
+
+main = klap_generate_shorts()
+of_run = {{"settings": {{"limit": 1, "max_clip_count": 1, "destination": {shorts!r}}}, "poll_interval": 2}}
+feeds = ({web!r} + "/a", {web!r} + "/b")
+feed = klap_watch("watch_feed", name="feed", source=FeedSource(urls=feeds), **of_run)
+prefix = klap_watch("watch_prefix", name="prefix", source=PrefixSource(path="s3://media_s3@media/in"), **of_run)
+query = "SELECT id, source_video_url FROM videos WHERE status IS NULL ORDER BY id"
+report = "UPDATE videos SET status = :status, links = :links WHERE id = :key"
+table = TableSource(conn_id="media_db", query=query, report=report)
+rows = klap_watch("watch_table", name="table", source=table, schedule=timedelta(seconds=10), **of_run)
+"""
+
+
+@dataclass
+class Stage:
+    """What the test plays on."""
+
+    airflow: LocalAirflow
+    sandbox: Sandbox
+    s3: ObjectStorage
+    web: Web
+    table: sqlite3.Connection
+
+    def rows(self) -> dict[str, Any]:
+        """Return the rows of the ledger."""
+        found = self.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
+        path = f"/assets/{found[0]['id']}/state-store" if found else None
+        rows = self.airflow.api("GET", path, params={"limit": 1000})["asset_state_store"] if path else []
+        return {row["key"]: row["value"] for row in rows}
+
+    def wait(self, what: str, condition: Any, seconds: float = 120) -> None:
+        """Wait for a condition."""
+        self.airflow.wait_for(condition, seconds=seconds, what=what, every=1)
+
+    def runs(self, dag_id: str = TARGET) -> list[dict[str, Any]]:
+        """Return the runs of a Dag."""
+        found: list[dict[str, Any]] = self.airflow.api("GET", f"/dags/{dag_id}/dagRuns", params={"limit": 100})[
+            "dag_runs"
+        ]
+        return found
+
+    def watches(self) -> int:
+        """Return how many checks there were by tasks that the triggerer woke up."""
+        return len(self.runs("watch_feed")) + len(self.runs("watch_prefix"))
+
+    def talk(self, name: str) -> str:
+        """Return the address of a video."""
+        return f"{self.sandbox.sample}?talk={name}"
+
+    def kill(self, name: str) -> None:
+        """Kill a component."""
+        kill_group(self.airflow.processes[name])
+
+    def restart(self, name: str) -> None:
+        """Start a killed component."""
+        self.airflow.start_component(name)
+        self.wait(f"a new {name}", self.airflow.healthy)
+
+    def pause(self, dag_id: str, is_paused: bool) -> None:
+        """Pause a Dag, or unpause it."""
+        self.airflow.api("PATCH", f"/dags/{dag_id}", json={"is_paused": is_paused})
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("watch")
+    table = sqlite3.connect(folder / "media.db", isolation_level=None)
+    table.execute("CREATE TABLE videos (id INTEGER PRIMARY KEY, source_video_url TEXT, status TEXT, links TEXT)")
+    with Sandbox() as sandbox, Web() as web, ObjectStorage(tmp_path_factory.mktemp("s3")) as s3:
+        s3.reset()
+        web.pages = {"/a": rss(*(entry(day, file=f"{sandbox.sample}?talk=old{day}") for day in (1, 2, 3))), "/b": rss()}
+        connections = {
+            "klap_default": {"conn_type": "klap", "host": sandbox.url, "password": "kak_test_of_watch"},
+            "media_s3": s3.connection,
+            "media_db": {"conn_type": "sqlite", "host": str(folder / "media.db")},
+        }
+        connections["klap_default"]["extra"] = {"poke_interval": 2}
+        dags = tmp_path_factory.mktemp("dags")
+        (dags / "watch.py").write_text(DAGS.format(shorts=str(tmp_path_factory.mktemp("shorts")), web=web.root))
+        # A watcher begins at the next parse of its Dag file after the Dag is unpaused.
+        env = {**SHORT_HEARTBEATS, "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5"}
+        home = tmp_path_factory.mktemp("airflow")
+        with LocalAirflow(home, connections=connections, dags=dags, env=env) as airflow:
+            yield Stage(airflow, sandbox, s3, web, table)
+
+
+def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: Stage) -> None:
+    entries = [ledger.source_entry(name) for name in ("feed", "prefix", "table")]
+    stage.wait("the first checks", lambda: all(each in stage.rows() for each in entries), 180)
+    assert stage.runs() == []
+
+    old = [entry(day, file=stage.talk(f"old{day}")) for day in (1, 2, 3)]
+    new = [entry(day, file=stage.talk(f"new{day}")) for day in (4, 5)]
+    stage.kill("triggerer")  # before the event
+    stage.pause("watch_feed", True)
+    stage.web.pages = {"/a": rss(*new, *old), "/b": rss(entry(5, guid="urn:of:b", file=stage.talk("new5")))}
+    stage.s3.put("in/talk.mp4", b"half of a vid")
+    stage.restart("triggerer")
+    stage.pause("watch_feed", False)
+    for number in range(5):
+        stage.table.execute("INSERT INTO videos (source_video_url) VALUES (?)", (stage.talk(f"row{number}"),))
+
+    before = stage.watches()
+    stage.wait("an event", lambda: stage.watches() > before)
+    stage.kill("triggerer")  # after the event
+    stage.kill("scheduler")
+    stage.s3.put("in/talk.mp4", b"a whole video, which is larger")
+    stage.restart("scheduler")
+    stage.restart("triggerer")
+
+    stage.wait("eight runs", lambda: len(stage.runs()) >= 8, 240)
+    edited = entry(5, title="Edited", file=stage.talk("edited"))
+    stage.web.pages = {"/a": rss(*reversed(old), edited, new[0]), "/b": rss()}
+    stage.wait("the runs to end", lambda: all(run["state"] == "success" for run in stage.runs()), 300)
+    results = "SELECT count(*) FROM videos WHERE status = 'success' AND links LIKE '%.mp4'"
+    stage.wait("the results in the table", lambda: stage.table.execute(results).fetchone() == (5,))
+
+    quiet = stage.watches()
+    time.sleep(30)
+    assert stage.watches() == quiet, "no worker starts while nothing happens"
+    submitted = [entry["body"]["source_video_url"] for entry in stage.sandbox.ledger() if entry["kind"] == "task"]
+    talks = sorted(url for url in submitted if "talk=" in url)
+    assert talks == sorted(stage.talk(name) for name in ("new4", "new5", *(f"row{number}" for number in range(5))))
+    [stored] = [url for url in submitted if "talk=" not in url]
+    assert "/media/in/talk.mp4?" in stored
+    assert len(stage.runs()) == 8
+    assert json.dumps(stage.rows()).count('"started"') >= 8
+    assert all(run["conf"][URL] for run in stage.runs())
