@@ -115,7 +115,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
     def notify_failure(self, context: Context, failure: BaseException) -> None:
         """Tell people that the source failed, once until a check succeeds again."""
         key = ledger.source_entry(self.name)
-        row: SourceRow = self.ledger.get(key) or {}
+        row: SourceRow = cast("SourceRow | None", self.ledger.get(key)) or {}
         if self.is_final(context, failure) and not row.get("told"):
             self.notify(context, Event.SOURCE_FAILED, f"Klap: the source {self.name} failed", str(failure))
             if row:  # without a row, the next check is the first one
@@ -123,7 +123,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
 
     def _record(self, item: Item, row: WatchedRow, states: dict[str, str]) -> None:
         """Write what became of an item under each of its ids, under the first one last."""
-        full: WatchedRow = {"version": ledger.VERSION, "title": _title(item), **row}  # type: ignore[typeddict-item]
+        full: WatchedRow = {"version": ledger.VERSION, "title": _title(item), **row}
         for each in reversed(item.ids):
             self.ledger.set(ledger.watched_entry(self.name, each), full)
             states[each] = row["state"]

@@ -45,6 +45,7 @@ class DeliveredRow(File):
 class PauseRow(TypedDict):
     """Why a watched source starts nothing, as the ledger stores it."""
 
+    #: The reason, for people.
     reason: str
     #: Until when, in seconds since the epoch; None: until the row is deleted.
     until: float | None
@@ -53,11 +54,13 @@ class PauseRow(TypedDict):
 class WatchedRow(TypedDict, total=False):
     """What became of an item of a watched source, as the ledger stores it."""
 
+    #: Format of the row, 1.
     version: int
     #: ``starting``, ``started``, ``skipped`` or ``old``.
     state: str
     #: When it was recorded, in seconds since the epoch.
     at: float
+    #: Title of the item, or its id.
     title: str
     #: Id of the run; absent if none was started.
     run_id: str
@@ -70,6 +73,7 @@ class SourceItem(TypedDict):
 
     id: str
     title: str
+    #: When it was recorded, in seconds since the epoch.
     at: float
     #: Why it waits or was skipped; empty for a started item.
     reason: str
@@ -89,10 +93,13 @@ class OpenRun(TypedDict):
 class SourceRow(TypedDict, total=False):
     """The latest check of a watched source by a task, as the ledger stores it."""
 
+    #: Format of the row, 1.
     version: int
+    #: Name of the source.
     name: str
     #: Id of the Dag that the source starts.
     trigger_dag_id: str
+    #: When the check began, in seconds since the epoch.
     at: float
     #: Parts of the source that were checked, such as the addresses of its feeds.
     parts: list[str]
@@ -102,9 +109,11 @@ class SourceRow(TypedDict, total=False):
     items: dict[str, str]
     #: When runs were started, at least those of the last two days.
     starts: list[float]
-    #: The newest items of each kind.
+    #: The latest items that were started.
     started: list[SourceItem]
+    #: The latest items that were skipped.
     skipped: list[SourceItem]
+    #: The first items that wait.
     waiting: list[SourceItem]
     #: How many items wait.
     waits: int
@@ -117,7 +126,9 @@ class SourceRow(TypedDict, total=False):
 class PollRow(TypedDict, total=False):
     """The latest time that a watched source was listed, as the ledger stores it."""
 
+    #: Format of the row, 1.
     version: int
+    #: When it was listed, in seconds since the epoch.
     at: float
     #: Why the source could not be listed; None if it was.
     error: str | None

@@ -174,4 +174,4 @@ def _seconds(duration: Any) -> float | None:
         parts = [float(part) for part in str(duration or "").split(":")]
     except ValueError:
         return None
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))

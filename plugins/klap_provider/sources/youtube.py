@@ -16,7 +16,7 @@ from klap_provider.sources.feed import LONGEST_SHORT, TIMEOUT
 from klap_provider.sources.items import video_item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from klap_provider.rules.source_runs import Item
 
@@ -66,19 +66,19 @@ class YouTubeSource:
         base, key = (connection.host or API).rstrip("/"), str(connection.password)
         return [item for ids in self._ids(base, key) if ids for item in self._items(base, key, ids)]
 
-    def _ids(self, base: str, key: str) -> Iterator[list[str]]:
+    def _ids(self, base: str, key: str) -> Iterator[Sequence[str]]:
         """Yield the ids of the videos of each page."""
         # The uploads of a channel are a playlist.
         playlist = self.playlist_id or f"UU{str(self.channel_id)[2:]}"
         query = {"part": "contentDetails", "playlistId": playlist, "maxResults": str(PAGE)}
         for _ in range(self.pages):
             page = _get(base, "playlistItems", key, query)
-            yield [each["contentDetails"]["videoId"] for each in page.get("items", ())]
+            yield [str(each["contentDetails"]["videoId"]) for each in page.get("items", ())]
             if not (token := page.get("nextPageToken")):
                 return
             query = {**query, "pageToken": token}
 
-    def _items(self, base: str, key: str, ids: list[str]) -> list[Item]:
+    def _items(self, base: str, key: str, ids: Sequence[str]) -> Sequence[Item]:
         query = {"part": "snippet,contentDetails,status", "id": ",".join(ids), "maxResults": str(PAGE)}
         return [self._item(video) for video in _get(base, "videos", key, query).get("items", ())]
 

@@ -72,12 +72,12 @@ class SourceTrigger(BaseEventTrigger):
     def of(cls, source: Source, *, asset: str, name: str, pace: Pace | None, poll_interval: float) -> SourceTrigger:
         """Return the trigger for a source, which must be a dataclass in a module that the triggerer can import."""
         kind, arguments = type(source), asdict(source)  # type: ignore[call-overload]  # it raises the error
-        since = pace and pace.since
+        since = pace.since if pace else None
         return cls(
             asset=asset,
             name=name,
             source=(f"{kind.__module__}.{kind.__qualname__}", _as_json(arguments)),
-            pace=pace and _as_json({**asdict(pace), "since": since.isoformat() if since else None}),
+            pace=_as_json({**asdict(pace), "since": since.isoformat() if since else None}) if pace else None,
             poll_interval=poll_interval,
         )
 
