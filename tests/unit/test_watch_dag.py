@@ -6,8 +6,11 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.models.trigger import Trigger
 from airflow.sdk import Asset
+from airflow.serialization.encoders import encode_trigger
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow.triggers.base import BaseEventTrigger
 
 from klap_provider.dag_parts import klap_watch
 from klap_provider.sources import FeedSource, Pace, PrefixSource, TableSource
@@ -35,6 +38,16 @@ def test_a_source_that_the_triggerer_polls_starts_no_run_by_time(source: Any) ->
     assert dag.max_active_runs == 1
     again = klap_watch(name="talks", source=source, pace=PACE, poll_interval=60)
     assert DagSerialization.to_dict(dag) == DagSerialization.to_dict(again)
+
+
+@pytest.mark.parametrize("source", [FEED, PREFIX], ids=["feed", "prefix"])
+def test_the_arguments_of_the_trigger_have_the_same_hash_after_they_were_stored(source: Any) -> None:
+    """Otherwise Airflow drops the watcher without a word."""
+    [trigger] = triggers_of(klap_watch(name="talks", source=source, pace=PACE))
+    encoded = encode_trigger(trigger)
+    stored = Trigger(encoded["classpath"], encoded["kwargs"])
+    hashes = {BaseEventTrigger.hash(each["classpath"], each["kwargs"]) for each in [encoded]}
+    assert {BaseEventTrigger.hash(stored.classpath, stored.kwargs)} == hashes
 
 
 def test_two_sources_with_the_same_feed_have_triggers_of_their_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import time
 from dataclasses import asdict
 from datetime import datetime
@@ -46,8 +47,10 @@ class SourceTrigger(BaseEventTrigger):
 
     :param asset: name of the asset. Airflow merges triggers with the same arguments.
     :param name: name of the source in the ledger.
-    :param source: class of the source, and its arguments.
-    :param pace: arguments of :class:`~klap_provider.rules.pace.Pace`, with ``since`` in ISO 8601.
+    :param source: class path of the source.
+    :param arguments: its arguments, as JSON. Airflow 3.3 and 3.4 drop a watcher whose trigger has nested dicts in its
+        arguments: their hash is another one after they were stored.
+    :param pace: arguments of :class:`~klap_provider.rules.pace.Pace` as JSON, with ``since`` in ISO 8601.
     :param poll_interval: seconds between two polls. Default 300.
     """
 
@@ -56,8 +59,9 @@ class SourceTrigger(BaseEventTrigger):
         *,
         asset: str,
         name: str,
-        source: tuple[str, dict[str, Any]],
-        pace: dict[str, Any] | None = None,
+        source: str,
+        arguments: str,
+        pace: str | None = None,
         poll_interval: float = 300,
         **_unknown: Any,
     ) -> None:
@@ -65,6 +69,7 @@ class SourceTrigger(BaseEventTrigger):
         self.asset = asset
         self.name = name
         self.source = source
+        self.arguments = arguments
         self.pace = pace
         self.poll_interval = poll_interval
 
@@ -76,8 +81,9 @@ class SourceTrigger(BaseEventTrigger):
         return cls(
             asset=asset,
             name=name,
-            source=(f"{kind.__module__}.{kind.__qualname__}", _as_json(arguments)),
-            pace=_as_json({**asdict(pace), "since": since.isoformat() if since else None}) if pace else None,
+            source=f"{kind.__module__}.{kind.__qualname__}",
+            arguments=json.dumps(arguments),
+            pace=json.dumps({**asdict(pace), "since": since.isoformat() if since else None}) if pace else None,
             poll_interval=poll_interval,
         )
 
@@ -86,7 +92,8 @@ class SourceTrigger(BaseEventTrigger):
         return "klap_provider.triggers.SourceTrigger", {
             "asset": self.asset,
             "name": self.name,
-            "source": list(self.source),
+            "source": self.source,
+            "arguments": self.arguments,
             "pace": self.pace,
             "poll_interval": self.poll_interval,
         }
@@ -121,9 +128,9 @@ class SourceTrigger(BaseEventTrigger):
 
     def _check(self) -> Checked:
         """Check the source. It blocks, so it runs in a thread."""
-        module, _, kind = self.source[0].rpartition(".")
-        source = getattr(importlib.import_module(module), kind)(**self.source[1])
-        pace = dict(self.pace or {})
+        module, _, kind = self.source.rpartition(".")
+        source = getattr(importlib.import_module(module), kind)(**json.loads(self.arguments))
+        pace = json.loads(self.pace or "{}")
         if since := pace.get("since"):
             pace["since"] = datetime.fromisoformat(since)
         check = SourceCheck(self.name, source, Pace(**pace), AssetStore(LEDGER))
@@ -135,10 +142,3 @@ def _finding(found: Checked) -> Any:
     decision = found.decision
     items = [*decision.start, *decision.old, *(item for item, _ in decision.skip)]
     return tuple(item.id for item in items) if found.needs_task else None
-
-
-def _as_json(value: Any) -> Any:
-    """Return a value as Airflow reads it back, so that the arguments are the same at each parse."""
-    if isinstance(value, dict):
-        return {name: _as_json(each) for name, each in value.items()}
-    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
