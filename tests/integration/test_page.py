@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry, payment_key
+from klap_provider.rules.ledger import delivered_entry, pause_entry, payment_key, poll_entry, source_entry
 from klap_provider.rules.video_list import URL
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
@@ -134,7 +135,7 @@ def get(server: ApiServer, what: str, user: str = USER, **query: Any) -> Any:
     return answer.json()
 
 
-@pytest.mark.parametrize("what", ["videos", "shorts", "spending?since=2026-11-01", "payments"])
+@pytest.mark.parametrize("what", ["videos", "shorts", "sources", "spending?since=2026-11-01", "payments"])
 def test_without_a_login_nothing_is_told(server: ApiServer, what: str) -> None:
     assert requests.get(f"{server.url}/klap/api/{what}", timeout=30).status_code == 401
 
@@ -367,3 +368,36 @@ def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
 def test_what_makes_no_sense_is_refused(server: ApiServer, wrong: str) -> None:
     answer = requests.get(f"{server.url}/klap/api/{wrong}", headers=server.token(USER), timeout=30)
     assert answer.status_code == 422
+
+
+def test_the_watched_sources_of_a_users_dags_are_listed_with_their_last_poll_and_what_pauses_them(
+    server: ApiServer,
+) -> None:
+    at = datetime(2026, 11, 30, tzinfo=timezone.utc).timestamp()
+    item = {"id": "1", "title": "A talk", "at": at, "reason": "its turn comes later", "run_id": ""}
+    row = {"name": "talks", "trigger_dag_id": DAG, "at": at, "next_start": None, "waits": 2, "waiting": [item, "odd"]}
+    by_check = {"dag_id": OTHER, "run_id": "r2", "task_id": "check"}
+    server.seed(
+        rows=[
+            {"key": source_entry("talks"), "value": row, **by_check},
+            {"key": poll_entry("talks"), "value": {"at": at + 60, "error": "HTTP 500"}},  # by the triggerer
+            {"key": pause_entry("talks"), "value": {"reason": "no credit", "until": None}, **by_check},
+            {"key": source_entry("odd"), "value": {"name": 3, "at": ["?"], "waits": [], "started": {}}, **by_check},
+            {"key": source_entry("private"), "value": row, **by_check, "dag_id": PRIVATE},
+        ]
+    )
+    odd, talks = sorted(get(server, "sources")["sources"], key=lambda each: each["name"] == "talks")
+    assert talks == {
+        "name": "talks",
+        "dag_id": OTHER,
+        "trigger_dag_id": DAG,
+        "checked_at": "2026-11-30T00:01:00+00:00",
+        "error": "HTTP 500",
+        "next_start": None,
+        "paused": "no credit",
+        "waits": 2,
+        "waiting": [{**item, "at": "2026-11-30T00:00:00+00:00"}],
+        "started": [],
+        "skipped": [],
+    }
+    assert (odd["checked_at"], odd["waits"], odd["started"]) == (None, 0, [])

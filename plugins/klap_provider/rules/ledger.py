@@ -335,6 +335,11 @@ def source_entry(source: str) -> str:
     return f"{SOURCE}.{_hash(source)}"
 
 
+def source_keys() -> tuple[str, str]:
+    """Return a key before and a key after those of the rows of all watched sources."""
+    return f"{SOURCE}.", f"{SOURCE}.{_AFTER_ALL}"
+
+
 def poll_entry(source: str) -> str:
     """Return the key of the row for the latest time that a watched source was listed, by a task or a trigger."""
     return f"poll.{_hash(source)}"

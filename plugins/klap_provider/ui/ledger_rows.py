@@ -108,7 +108,7 @@ def _dollars(value: Any) -> float | None:
 def deliveries(user: Any, session: Any, runs: Iterable[Key]) -> list[Delivery]:
     """Return the shorts that some runs delivered."""
     rows = state_store.rows(session, LEDGER, ranges=[delivered_keys(*run) for run in runs])
-    return [found for row in _readable(user, rows) if (found := _delivery(row)) is not None]
+    return [found for row in readable(user, rows) if (found := _delivery(row)) is not None]
 
 
 def _day_of(payment_key: str) -> str:
@@ -123,11 +123,11 @@ def _day_after(day: str) -> str | None:
 
 
 def _payments(user: Any, rows: Iterable[StateRow]) -> list[Payment]:
-    found = [payment_of(row.value, dag_id=str(row.dag_id), run_id=str(row.run_id)) for row in _readable(user, rows)]
+    found = [payment_of(row.value, dag_id=str(row.dag_id), run_id=str(row.run_id)) for row in readable(user, rows)]
     return [payment for payment in found if payment is not None]
 
 
-def _readable(user: Any, rows: Iterable[StateRow]) -> list[StateRow]:
+def readable(user: Any, rows: Iterable[StateRow]) -> list[StateRow]:
     """Return the rows whose writer, as Airflow recorded it, is a task of a Dag whose XComs the user may read."""
     by_tasks = [row for row in rows if row.dag_id and row.run_id]
     readable = permitted(user, {str(row.dag_id) for row in by_tasks}, "XCOM")

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from klap_provider.airflow_internals.api_server import permitted, signed_in
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
 from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_payments, open_reviews, run_list
+from klap_provider.ui import sources as watched
 from klap_provider.ui.run_view import as_json, etag_of, run_view
 from klap_provider.ui.video_response import video_response
 
@@ -99,6 +100,12 @@ Days = Annotated[dict[str, str], Depends(_days)]
 def reviews(user: User) -> dict[str, Any]:
     """Return the open reviews."""
     return open_reviews.open_reviews(user)
+
+
+@router.get("/sources")
+def sources(user: User) -> dict[str, Any]:
+    """Return the watched sources."""
+    return watched.sources(user)
 
 
 @router.get("/videos")

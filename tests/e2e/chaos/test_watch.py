@@ -83,10 +83,11 @@ class Stage:
         """Kill a component."""
         kill_group(self.airflow.processes[name])
 
-    def restart(self, name: str) -> None:
-        """Start a killed component."""
-        self.airflow.start_component(name)
-        self.wait(f"a new {name}", self.airflow.healthy)
+    def restart(self, *names: str) -> None:
+        """Start killed components."""
+        for name in names:
+            self.airflow.start_component(name)
+        self.wait(f"a new {' and '.join(names)}", self.airflow.healthy)
 
     def pause(self, dag_id: str, is_paused: bool) -> None:
         """Pause a Dag, or unpause it."""
@@ -137,8 +138,7 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     stage.kill("triggerer")  # after the event
     stage.kill("scheduler")
     stage.s3.put("in/talk.mp4", b"a whole video, which is larger")
-    stage.restart("scheduler")
-    stage.restart("triggerer")
+    stage.restart("scheduler", "triggerer")
 
     stage.wait("eight runs", lambda: len(stage.runs()) >= 8, 240)
     edited = entry(5, title="Edited", file=stage.talk("edited"))

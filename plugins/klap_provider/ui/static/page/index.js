@@ -15,6 +15,7 @@ const { useLocation } = globalThis.ReactRouterDOM;
 const VIEWS = {
   videos: { title: "Videos", view: Videos },
   shorts: { title: "Shorts", view: lazy(async () => ({ default: (await import("./shorts.js")).DeliveredShorts })) },
+  sources: { title: "Sources", view: lazy(async () => ({ default: (await import("./sources.js")).Sources })) },
   cost: { title: "Cost", view: lazy(async () => ({ default: (await import("./cost.js")).CostView })) },
 };
 

@@ -1,0 +1,97 @@
+/** The watched sources. */
+import { errorText, getFromPlugin, send } from "../api.js";
+import { Notice, h } from "../components.js";
+import { timeText } from "../texts.js";
+import { Pending, useAnswer } from "./hooks.js";
+import { Small, Table, TwoLines } from "./table.js";
+import { tabPath } from "./texts.js";
+
+const { useState } = globalThis.React;
+const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
+const { Link } = globalThis.ReactRouterDOM;
+
+const HEADS = [["Item"], ["State"], ["Actions"]];
+const ALWAYS = ({ refresh }) => refresh || null;
+const FORBIDDEN = "You need the permission to trigger the Dag of this source.";
+
+const load = (signal) => getFromPlugin(["api", "sources"], {}, signal);
+
+export function Sources() {
+  const seen = useAnswer(load, "sources", ALWAYS);
+  const found = seen.answer?.sources;
+  return h(
+    Stack,
+    { as: "section", "aria-label": "Sources", gap: 6 },
+    h(Pending, seen),
+    found?.length === 0 && h(Text, { color: "fg.muted" }, "No Dag of klap_watch has checked a source yet."),
+    ...(found ?? []).map((source) => h(Source, { key: source.name, source })),
+  );
+}
+
+function Source({ source }) {
+  const [said, setSaid] = useState({ status: "success", text: "" });
+  const check = async (conf, text) => {
+    try {
+      await send("POST", ["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
+      setSaid({ status: "success", text });
+    } catch (error) {
+      setSaid({ status: "error", text: errorText(error, FORBIDDEN) });
+    }
+  };
+  const more = source.waits - source.waiting.length;
+  const rows = [
+    ...source.waiting.map((item) => h(Row, { key: `w ${item.id}`, check, item, source, state: `Waits: ${item.reason}` })),
+    ...source.started.map((item) => h(Row, { key: `r ${item.id}`, item, source, state: `Started ${timeText(item.at)}` })),
+    ...source.skipped.map((item) => h(Row, { key: `s ${item.id}`, check, item, source, state: `Skipped: ${item.reason}` })),
+  ];
+  return h(
+    Stack,
+    { as: "section", "aria-label": `Source ${source.name}`, gap: 2 },
+    h(
+      Flex,
+      { alignItems: "center", flexWrap: "wrap", gap: 3 },
+      h(Heading, { as: "h2", size: "md" }, source.name),
+      h(Button, { onClick: () => check({}, "A check was started."), size: "xs", variant: "outline" }, "Check now"),
+    ),
+    h(Text, { fontSize: "sm" }, factsOf(source)),
+    source.error && h(Notice, { status: "error" }, source.error),
+    source.paused && h(Notice, { status: "warning" }, `Paused: ${source.paused}`),
+    said.text && h(Notice, { status: said.status }, said.text),
+    rows.length > 0 && h(Table, { heads: HEADS, label: `Items of ${source.name}` }, ...rows),
+    more > 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, `${more} more wait.`),
+  );
+}
+
+/** Return the facts of a source in one line. */
+function factsOf(source) {
+  return [
+    source.checked_at && `Last check ${timeText(source.checked_at)}`,
+    source.next_start && `next start ${timeText(source.next_start)}`,
+    source.waits === 1 ? "1 item waits" : `${source.waits} items wait`,
+    `checked by ${source.dag_id}`,
+    `starts ${source.trigger_dag_id}`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** `check`: starts a check with a conf; without it, nothing can be done about the item. */
+function Row({ check = null, item, source, state }) {
+  const run = { dag_id: source.trigger_dag_id, run_id: item.run_id };
+  const button = (label, conf, text) =>
+    h(Button, { "aria-label": `${label}: ${item.title}`, onClick: () => check(conf, text), size: "xs", variant: "outline" }, label);
+  const title = h(TwoLines, null, item.title);
+  const start = () => button("Start now", { start: [item.id] }, "The item starts with the check that was started.");
+  const skip = () => button("Skip", { skip: [item.id] }, "The item is skipped by the check that was started.");
+  return h(
+    TableRow,
+    null,
+    h(
+      TableCell,
+      { minWidth: "10rem", whiteSpace: "normal" },
+      item.run_id ? h(Box, { color: "fg.info" }, h(Link, { to: tabPath(run) }, title)) : title,
+    ),
+    h(TableCell, { whiteSpace: "normal" }, h(Small, null, state)),
+    h(TableCell, null, check && h(Flex, { gap: 2 }, start(), state.startsWith("Waits") && skip())),
+  );
+}
