@@ -68,7 +68,7 @@ def test_a_source_shows_what_waits_what_started_what_was_skipped_and_why(sources
     expect(podcast.get_by_role("row")).to_have_count(5)
     for text in (
         "Waits: its turn comes later",
-        "Skipped: it has the name of a short",
+        "Skipped: it has the name of",
         "31 items wait",
         "29 more wait.",
     ):
@@ -99,7 +99,9 @@ def test_the_buttons_trigger_the_dag_that_checks_the_source(sources: Page) -> No
     assert sent == [(f"/dags/{WATCH}/dagRuns", {"conf": conf, "logical_date": None}) for conf in confs]
 
 
-def test_a_dag_that_is_gone_is_an_error_that_is_shown(sources: Page) -> None:
+def test_a_dag_that_is_gone_is_an_error_that_is_shown(sources: Page, complaints: list[str]) -> None:
     uploads = sources.get_by_role("region", name="Source uploads")
     uploads.get_by_role("button", name="Check now").click()
     expect(uploads.get_by_text("Airflow returned 404")).to_be_visible()
+    assert len(complaints) == 1
+    complaints.clear()
