@@ -41,6 +41,8 @@ OTHERS = {
     "example_klap_object_storage",
     "example_klap_review",
     "example_klap_use_shorts",
+    "example_klap_watch_own_source",  # tests/integration/test_watch.py has these two
+    "example_klap_watch_table",
 }
 
 

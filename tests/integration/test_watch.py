@@ -16,6 +16,7 @@ from airflow.sdk.module_loading import import_string
 
 from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapInputError, KlapSourceError
+from klap_provider.example_dags import example_klap_watch_own_source, example_klap_watch_table
 from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator
 from klap_provider.rules import ledger, source_runs
 from klap_provider.sources import Item, Pace, PrefixSource, TableSource
@@ -25,6 +26,7 @@ from klap_provider.triggers import SourceTrigger
 from klap_provider.triggers import source as source_trigger
 from klap_provider.xcoms import LEDGER
 from tests.support.airflow_context import OtherRun, json_copy
+from tests.support.feeds import Web
 from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
@@ -151,6 +153,33 @@ def test_a_result_that_could_not_be_written_is_written_at_the_next_check(
     watch(fixed).run()
     assert table.execute("SELECT status FROM videos").fetchall() == [("success",)]
     assert len(supervisor.runs) == 1
+
+
+def test_the_table_of_the_guide_is_read_and_written(
+    watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
+) -> None:
+    insert(table, 1, "en")
+    task: Any = example_klap_watch_table.dag.get_task("check")
+    for _ in range(2):
+        watch(task.source, pace=task.pace, settings=task.settings).run()
+    [run] = supervisor.runs.values()
+    assert run.conf == {"source_video_url": "https://talks.invalid/1.mp4", "language": "en", **task.settings}
+    assert table.execute("SELECT status, cost, links FROM videos").fetchall() == [("success", None, None)]
+
+
+def test_the_source_of_the_guide_starts_each_video_once(watch: Watch, supervisor: Supervisor) -> None:
+    with Web() as web:
+        source = example_klap_watch_own_source.CatalogueSource(f"{web.root}/videos.json")
+        videos = [
+            {"id": number, "title": str(number), "url": f"https://talks.invalid/{number}.mp4"} for number in (1, 2)
+        ]
+        web.pages = {"/videos.json": (200, json.dumps(videos))}
+        for _ in range(2):
+            watch(source).run()
+        web.pages = {"/videos.json": (500, "")}
+        with pytest.raises(KlapSourceError, match="could not be listed"):
+            watch(source).run()
+    assert urls(supervisor) == ["1.mp4", "2.mp4"]
 
 
 def test_a_table_without_a_column_says_which(watch: Watch, table: sqlite3.Connection) -> None:

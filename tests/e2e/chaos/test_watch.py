@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -156,5 +155,4 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     [stored] = [url for url in submitted if "talk=" not in url]
     assert "/media/in/talk.mp4?" in stored
     assert len(stage.runs()) == 8
-    assert json.dumps(stage.rows()).count('"started"') >= 8
     assert all(run["conf"][URL] for run in stage.runs())
