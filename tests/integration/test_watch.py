@@ -20,7 +20,7 @@ from klap_provider.example_dags import example_klap_watch_own_source, example_kl
 from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator
 from klap_provider.rules import ledger, source_runs
 from klap_provider.sources import Item, Pace, PrefixSource, TableSource
-from klap_provider.sources.check import SourceCheck, pause
+from klap_provider.sources.check import SourceCheck, pause, pause_source_of
 from klap_provider.sources.items import video_item
 from klap_provider.triggers import SourceTrigger
 from klap_provider.triggers import source as source_trigger
@@ -293,6 +293,19 @@ def test_a_paused_source_starts_nothing_until_then(watch: Watch, supervisor: Sup
     pause(watch(source).make().ledger, "talks", "the month's limit is reached", until=1.0)
     watch(source).run()
     assert urls(supervisor) == ["a.mp4"]
+
+
+def test_a_run_pauses_the_source_that_started_it(watch: Watch, supervisor: Supervisor) -> None:
+    source = Listed("a")
+    watch(source).run()
+    [run_id] = supervisor.runs
+    store = AssetStore(LEDGER)
+    assert pause_source_of(store, "klap_generate_shorts", run_id, "Klap has no credit")
+    assert not pause_source_of(store, "klap_generate_shorts", "manual", "Klap has no credit")
+    source.items = [video("b")]
+    watch(source).run()
+    assert urls(supervisor) == ["a.mp4"]
+    assert row(supervisor)["waiting"][0]["reason"] == "Klap has no credit"
 
 
 def row(supervisor: Supervisor) -> Any:

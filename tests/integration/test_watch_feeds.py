@@ -9,10 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapConfigError, KlapSourceError
 from klap_provider.operators import StartSourceRunsOperator
 from klap_provider.rules import ledger
-from klap_provider.sources import FeedSource, Item, YouTubeSource
+from klap_provider.sources import FeedSource, Item, Pace, YouTubeSource
+from klap_provider.sources.check import SourceCheck
+from klap_provider.xcoms import LEDGER
 from tests.support.feeds import MEDIA, Web, entry, rss
 
 if TYPE_CHECKING:
@@ -98,8 +101,26 @@ def test_an_entry_that_appears_while_a_feed_moves_is_not_lost(
     web.pages = {"/a": rss(entry(1)), "/b": rss(entry(6), entry(2), entry(1))}
     check(FeedSource(urls=(f"{web.root}/a",)))
     at += 3 * 86400
+    store = AssetStore(LEDGER)
+    for _ in range(3):  # the triggerer may list the feed at its new address before the task does
+        SourceCheck("talks", FeedSource(urls=(f"{web.root}/b",)), Pace(), store).run(at, in_task=False)
     check(FeedSource(urls=(f"{web.root}/b",)))
     assert urls(supervisor) == ["6.mp4"], "2 was published before the last check of the source"
+
+
+def test_the_entries_of_a_feed_that_is_added_are_old_however_long_no_task_was_needed(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2026, 11, 5, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr("klap_provider.operators.watch_source.time.time", lambda: at)
+    web.pages = {"/a": rss(entry(1)), "/b": rss(entry(19), entry(12), entry(11))}
+    one, two = FeedSource(urls=(f"{web.root}/a",)), FeedSource(urls=(f"{web.root}/a", f"{web.root}/b"))
+    check(one)
+    at += 13 * 86400
+    assert not SourceCheck("talks", one, Pace(), AssetStore(LEDGER)).run(at, in_task=False).needs_task
+    at += 2 * 86400
+    check(two)
+    assert urls(supervisor) == ["19.mp4"]
 
 
 def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(

@@ -132,6 +132,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         """Start the run of an item, unless it exists, and return whether it was started now or before."""
         run_id = run_id_of(self.name, item)
         self._record(item, {"state": STARTING, "at": now, "run_id": run_id}, states)
+        self.ledger.set(ledger.run_source_entry(self.trigger_dag_id, run_id), {"source": self.name})
         try:
             is_new = start_run(self.trigger_dag_id, run_id, {**self.settings, **item.conf}, _title(item))
         except AirflowRuntimeError as failure:

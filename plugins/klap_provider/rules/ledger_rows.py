@@ -132,6 +132,8 @@ class PollRow(TypedDict, total=False):
     at: float
     #: Why the source could not be listed; None if it was.
     error: str | None
+    #: When it was last listed with the parts that a task has checked, in seconds since the epoch.
+    listed: float
     #: How often in a row it could not be listed.
     failures: int
     #: Fingerprint of each new item, and since when it is the same.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from klap_provider.api.redaction import without_secrets
@@ -100,8 +100,11 @@ class SourceCheck:
         starts = list((row or {}).get("starts", ()))
         decision = Decision()
         if in_task or row is not None:
-            decision = self._decide(items, recorded, starts, now, seen, row, wanted, unwanted)
+            decision = self._decide(items, recorded, starts, now, seen, row, poll, wanted, unwanted)
+        # Until a task has recorded the items of a new part, the time of the last list without that part stays.
+        has_new_part = row is None or not {*getattr(self.source, "parts", ())} <= {*row.get("parts", ())}
         done: PollRow = {"version": ledger.VERSION, "at": now, "error": None, "failures": 0, "seen": seen}
+        done["listed"] = poll.get("listed", 0.0) if has_new_part else now
         self.store.set(ledger.poll_entry(self.name), done)
         return Checked(items, recorded, decision, row, starts)
 
@@ -128,6 +131,7 @@ class SourceCheck:
         now: float,
         seen: dict[str, Seen],
         row: SourceRow | None,
+        poll: PollRow,
         wanted: Collection[str],
         unwanted: Collection[str],
     ) -> Decision:
@@ -150,7 +154,7 @@ class SourceCheck:
                 starts=[*starts, *interrupted],
                 seen=seen,
                 known_parts=None if row is None else row.get("parts", [""]),
-                checked_at=(row or {}).get("at", 0.0),
+                checked_at=max((row or {}).get("at", 0.0), poll.get("listed", 0.0)),
                 paused=paused,
                 wanted=wanted,
                 unwanted=unwanted,
@@ -198,5 +202,18 @@ def pause(store: Store, source: str, reason: str, until: float | None = None) ->
     :param reason: why, for people.
     :param until: when it continues, in seconds since the epoch; None: when the row is deleted.
     """
-    row: dict[str, Any] = {"reason": reason, "until": until}
+    row: PauseRow = {"reason": reason, "until": until}
     store.set(ledger.pause_entry(source), row)
+
+
+def pause_source_of(store: Store, dag_id: str, run_id: str, reason: str, until: float | None = None) -> bool:
+    """
+    Pause the source whose item a run is for, and return whether there is one.
+
+    For a run that fails for a reason that the next runs of the source have, too. See :func:`pause`.
+    """
+    found = store.get(ledger.run_source_entry(dag_id, run_id))
+    if found is None:
+        return False
+    pause(store, found["source"], reason, until)
+    return True

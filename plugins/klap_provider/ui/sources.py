@@ -14,6 +14,8 @@ from klap_provider.ui.ledger_rows import readable
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from klap_provider.airflow_internals.state_store import StateRow
 
 
@@ -33,7 +35,7 @@ def sources(user: Any) -> dict[str, Any]:
     return {"sources": sorted(shown, key=lambda each: each["name"]), "refresh": refresh_interval()}
 
 
-def _source(row: StateRow, poll: dict[str, Any], pause: dict[str, Any]) -> dict[str, Any]:
+def _source(row: StateRow, poll: Mapping[str, Any], pause: Mapping[str, Any]) -> dict[str, Any]:
     value = mapping(row.value)
     until = pause.get("until")
     is_paused = bool(pause) and (until is None or _number(until) > datetime.now(timezone.utc).timestamp())
