@@ -33,7 +33,7 @@ DISTRIBUTIONS = {"airflow": "apache-airflow", "async_timeout": "async-timeout"}
 
 #: Imported only if an extra, pytest or Python's typing support is installed: apache-airflow brings typing_extensions
 #: and attrs.
-OPTIONAL = {"openlineage", "attrs", "typing_extensions", "imageio_ffmpeg", "pytest"}
+OPTIONAL = {"openlineage", "feedparser", "attrs", "typing_extensions", "imageio_ffmpeg", "pytest"}
 
 
 #: Files of the distribution, and folders. With [core] load_examples, Airflow shows the example Dags of providers.
