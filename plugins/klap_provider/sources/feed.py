@@ -10,12 +10,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-import requests
-
 from klap_provider.api.addresses import is_local, youtube_id
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapConfigError, KlapSourceError
-from klap_provider.files.safe_http import RefusedAddressError, safe_request
 from klap_provider.sources.items import video_item
 from klap_provider.sources.prefix import VIDEOS
 
@@ -118,6 +115,10 @@ def _read(url: str) -> Any:
 
 
 def _fetch(url: str) -> tuple[dict[str, str], bytes]:
+    import requests  # here, because each parse of the Dag file imports this module
+
+    from klap_provider.files.safe_http import RefusedAddressError, safe_request
+
     deadline = time.monotonic() + LONGEST
     content = b""
     try:

@@ -9,7 +9,6 @@ from typing import Any
 
 from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapInputError
-from klap_provider.files.storage import path_at, storage_errors
 from klap_provider.rules.source_runs import Item
 from klap_provider.rules.video_list import URL
 
@@ -42,6 +41,9 @@ class PrefixSource:
 
     def list(self) -> list[Item]:
         """Return an item for each video."""
+        # Here, because each parse of the Dag file imports this module.
+        from klap_provider.files.storage import path_at, storage_errors
+
         folder = path_at("path", f"file://{self.path}" if self.path.startswith("/") else self.path)
         base = folder.path.rstrip("/")
         with storage_errors("path", self.path):

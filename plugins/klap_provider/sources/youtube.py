@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import requests
 from airflow.sdk import Connection
 
 from klap_provider.errors import KlapConfigError, KlapInputError, KlapSourceError
-from klap_provider.files.network import proxy_for, trust_store
 from klap_provider.sources.feed import LONGEST_SHORT, TIMEOUT
 from klap_provider.sources.items import video_item
 
@@ -113,6 +111,10 @@ def _reason_to_wait(video: dict[str, Any]) -> str | None:
 
 def _get(base: str, what: str, key: str, query: dict[str, str]) -> dict[str, Any]:
     """Return an answer of the API. The key is in a header, and is sent to no other host."""
+    import requests  # here, because each parse of the Dag file imports this module
+
+    from klap_provider.files.network import proxy_for, trust_store
+
     url = f"{base}/{what}"
     if not url.startswith("https://") and not url.startswith("http://127.0.0.1"):
         raise KlapInputError("The Host of the connection to YouTube must be an https address.")
