@@ -26,7 +26,7 @@ from klap_provider.triggers import SourceTrigger
 from klap_provider.triggers import source as source_trigger
 from klap_provider.xcoms import LEDGER
 from tests.support.airflow_context import OtherRun, json_copy
-from tests.support.feeds import Web
+from tests.support.feeds import RELEASE, Hanging, Web, polls
 from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
@@ -495,6 +495,20 @@ def test_a_source_that_fails_wakes_one_task_and_is_polled_more_rarely(
     row = json.loads(supervisor.ledger[ledger.poll_entry("talks")])
     assert "does not exist" in row["error"]
     assert 3 <= row["failures"] < 10
+
+
+@pytest.mark.usefixtures("supervisor")
+def test_a_poll_that_hangs_blocks_one_thread_and_not_the_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_trigger, "LONGEST_POLL", 0.05)
+    trigger = trigger_of(Hanging(), poll_interval=0.01)
+
+    async def poll_and_release() -> list[Any]:
+        found = await events_within(trigger, 1.0)
+        RELEASE.set()
+        return found
+
+    assert asyncio.run(poll_and_release()) == [{"source": "talks"}], "people are told"
+    assert len(polls) == 1
 
 
 @pytest.mark.usefixtures("supervisor")

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+#: Lets :class:`Hanging` go on.
+RELEASE = threading.Event()
+
+
+@dataclass(frozen=True)
+class Hanging:
+    """A source that hangs until :data:`RELEASE` is set."""
+
+    is_polled = True
+
+    def list(self) -> list[Any]:
+        """Hang."""
+        polls.append(threading.get_ident())
+        RELEASE.wait(10)
+        return []
+
+
+#: The threads in which it was polled.
+polls: list[int] = []
 
 MEDIA = "https://media.invalid"
 

@@ -72,6 +72,7 @@ class SourceTrigger(BaseEventTrigger):
         self.arguments = arguments
         self.pace = pace
         self.poll_interval = poll_interval
+        self._latest_poll: asyncio.Future[Checked] | None = None
 
     @classmethod
     def of(cls, source: Source, *, asset: str, name: str, pace: Pace | None, poll_interval: float) -> SourceTrigger:
@@ -119,7 +120,9 @@ class SourceTrigger(BaseEventTrigger):
             )
 
     async def _poll(self) -> Checked:
-        poll = asyncio.ensure_future(asyncio.to_thread(self._check))
+        if self._latest_poll is not None and not self._latest_poll.done():
+            raise TimeoutError("the poll before has not ended")  # another one would block another thread
+        poll = self._latest_poll = asyncio.ensure_future(asyncio.to_thread(self._check))
         # Before Python 3.12, asyncio.wait_for can swallow a cancellation, and the trigger would run for ever.
         done, _ = await asyncio.wait({poll}, timeout=LONGEST_POLL)
         if not done:
