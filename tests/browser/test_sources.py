@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     podcast = {
         "name": "podcast",
         "trigger_dag_id": TARGET,
+        "scopes": ["source podcast"],
         "at": AT,
         "next_start": AT + 86400,
         "waits": 31,
@@ -50,7 +51,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 {"key": source_entry("podcast"), "value": podcast, **by_check},
                 {"key": source_entry("uploads"), "value": uploads, **by_check},
                 {"key": poll_entry("uploads"), "value": {"at": AT, "error": "access to s3://media/in was refused"}},
-                {"key": pause_entry("podcast"), "value": {"reason": "Klap has no credit", "until": None}, **by_check},
+                {
+                    "key": pause_entry("source podcast"),
+                    "value": {"reason": "Klap has no credit", "until": None},
+                    **by_check,
+                },
             ],
         )
         yield running

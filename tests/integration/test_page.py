@@ -376,12 +376,17 @@ def test_the_watched_sources_of_a_users_dags_are_listed_with_their_last_poll_and
     at = datetime(2026, 11, 30, tzinfo=timezone.utc).timestamp()
     item = {"id": "1", "title": "A talk", "at": at, "reason": "its turn comes later", "run_id": ""}
     row = {"name": "talks", "trigger_dag_id": DAG, "at": at, "next_start": None, "waits": 2, "waiting": [item, "odd"]}
+    row["scopes"] = ["source talks", "connection klap_default"]
     by_check = {"dag_id": OTHER, "run_id": "r2", "task_id": "check"}
     server.seed(
         rows=[
             {"key": source_entry("talks"), "value": row, **by_check},
             {"key": poll_entry("talks"), "value": {"at": at + 60, "error": "HTTP 500"}},  # by the triggerer
-            {"key": pause_entry("talks"), "value": {"reason": "no credit", "until": None}, **by_check},
+            {
+                "key": pause_entry("connection klap_default"),
+                "value": {"reason": "no credit", "until": None},
+                **by_check,
+            },
             {"key": source_entry("odd"), "value": {"name": 3, "at": ["?"], "waits": [], "started": {}}, **by_check},
             {"key": source_entry("private"), "value": row, **by_check, "dag_id": PRIVATE},
         ]

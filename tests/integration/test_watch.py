@@ -18,9 +18,9 @@ from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapInputError, KlapSourceError
 from klap_provider.example_dags import example_klap_watch_own_source, example_klap_watch_table
 from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator
-from klap_provider.rules import ledger, source_runs
+from klap_provider.rules import ledger, monthly_limit, source_runs
 from klap_provider.sources import Item, Pace, PrefixSource, TableSource
-from klap_provider.sources.check import SourceCheck, pause, pause_source_of
+from klap_provider.sources.check import SourceCheck
 from klap_provider.sources.items import video_item
 from klap_provider.triggers import SourceTrigger
 from klap_provider.triggers import source as source_trigger
@@ -284,28 +284,16 @@ def test_a_user_starts_and_skips_items_with_the_form(watch: Watch, supervisor: S
     assert urls(supervisor) == ["a.mp4", "c.mp4"]
 
 
-def test_a_paused_source_starts_nothing_until_then(watch: Watch, supervisor: Supervisor) -> None:
-    source = Listed("a")
-    pause(watch(source).make().ledger, "talks", "the month's limit is reached", until=4e9)
+@pytest.mark.parametrize("scope", ["source talks", "connection klap_default", "dag klap_generate_shorts"])
+def test_a_paused_source_starts_nothing_until_then(watch: Watch, supervisor: Supervisor, scope: str) -> None:
+    source, store, later = Listed("a"), AssetStore(LEDGER), datetime(2099, 1, 1, tzinfo=timezone.utc)
+    monthly_limit.pause(store, scope, later, "the month's limit is reached")
     watch(source).run()
     assert supervisor.runs == {}
     assert row(supervisor)["waiting"][0]["reason"] == "the month's limit is reached"
-    pause(watch(source).make().ledger, "talks", "the month's limit is reached", until=1.0)
+    monthly_limit.pause(store, scope, datetime(2026, 1, 1, tzinfo=timezone.utc), "the month's limit is reached")
     watch(source).run()
     assert urls(supervisor) == ["a.mp4"]
-
-
-def test_a_run_pauses_the_source_that_started_it(watch: Watch, supervisor: Supervisor) -> None:
-    source = Listed("a")
-    watch(source).run()
-    [run_id] = supervisor.runs
-    store = AssetStore(LEDGER)
-    assert pause_source_of(store, "klap_generate_shorts", run_id, "Klap has no credit")
-    assert not pause_source_of(store, "klap_generate_shorts", "manual", "Klap has no credit")
-    source.items = [video("b")]
-    watch(source).run()
-    assert urls(supervisor) == ["a.mp4"]
-    assert row(supervisor)["waiting"][0]["reason"] == "Klap has no credit"
 
 
 def row(supervisor: Supervisor) -> Any:

@@ -40,12 +40,6 @@ def poll_row(_: Mapping[str, str]) -> str:
 
 
 @table
-def pause_row(_: Mapping[str, str]) -> str:
-    """The ledger row that pauses a watched source."""
-    return shape_table(ledger_rows.PauseRow)
-
-
-@table
 def notice_row(_: Mapping[str, str]) -> str:
     """The ledger row of a notice."""
     return shape_table(xcoms.NoticeRow)

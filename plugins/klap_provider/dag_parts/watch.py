@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Asset, AssetWatcher, Param
 
 from klap_provider.dag_parts.dag import form_of, klap_dag
+from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.operators import StartSourceRunsOperator
+from klap_provider.sources.check import pause_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +73,9 @@ def klap_watch(
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, as for ``klap_generate_shorts``.
     """
     if schedule is DEFAULT:
-        schedule = _watched(name, source, pace, poll_interval) if getattr(source, "is_polled", False) else SCHEDULE
+        scopes = pause_scopes(name, trigger_dag_id, (settings or {}).get("klap_conn_id") or DEFAULT_CONN_ID)
+        is_polled = getattr(source, "is_polled", False)
+        schedule = _watched(name, source, pace, poll_interval, scopes) if is_polled else SCHEDULE
     fields = {
         "start": _ids("Start now", "Ids of items to start now, one per line, whatever the pace."),
         "skip": _ids("Skip", "Ids of items that shall never start, one per line."),
@@ -108,10 +112,10 @@ def _ids(title: str, description: str) -> Param:
     return Param([], type=["array", "null"], items={"type": "string"}, title=title, description=description)
 
 
-def _watched(name: str, source: Source, pace: Pace | None, poll_interval: float) -> list[Asset]:
+def _watched(name: str, source: Source, pace: Pace | None, poll_interval: float, scopes: list[str]) -> list[Asset]:
     """Return the asset of a source, whose events the triggerer makes."""
     from klap_provider.triggers import SourceTrigger
 
     asset = f"klap_source_{re.sub(r'[^A-Za-z0-9_]+', '_', name)}"
-    trigger = SourceTrigger.of(source, asset=asset, name=name, pace=pace, poll_interval=poll_interval)
+    trigger = SourceTrigger.of(source, asset=asset, name=name, pace=pace, poll_interval=poll_interval, scopes=scopes)
     return [Asset(asset, watchers=[AssetWatcher(name=asset, trigger=trigger)])]

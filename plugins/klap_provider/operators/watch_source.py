@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from klap_provider.airflow_internals.tasks import run_state, start_run
 from klap_provider.api.redaction import without_secrets, writable
 from klap_provider.errors import KlapSourceError
+from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.operators.failures import cause_of, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.operators.notices import Event, KlapNotifyingOperator
@@ -18,7 +19,7 @@ from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import ledger
 from klap_provider.rules.pace import Pace
 from klap_provider.rules.source_runs import OLD, SKIPPED, STARTED, STARTING
-from klap_provider.sources.check import SourceCheck, cache_key
+from klap_provider.sources.check import SourceCheck, cache_key, pause_scopes
 from klap_provider.xcoms import COST_KEY, ERROR_KEY, OUTCOME_KEY
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
     def execute(self, context: Context) -> None:
         """Start what is new, and record what became of each item."""
         now = time.time()
-        check = SourceCheck(self.name, self.source, self.pace, self.ledger)
+        check = SourceCheck(self.name, self.source, self.pace, self.ledger, self._scopes)
         found = check.run(now, wanted=self.start or (), unwanted=self.skip or ())
         decision = found.decision
         states = dict(found.recorded)
@@ -112,6 +113,10 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
                 "cause; the next check tries again."
             )
 
+    @property
+    def _scopes(self) -> list[str]:
+        return pause_scopes(self.name, self.trigger_dag_id, self.settings.get("klap_conn_id") or DEFAULT_CONN_ID)
+
     def notify_failure(self, context: Context, failure: BaseException) -> None:
         """Tell people that the source failed, once until a check succeeds again."""
         key = ledger.source_entry(self.name)
@@ -132,7 +137,6 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         """Start the run of an item, unless it exists, and return whether it was started now or before."""
         run_id = run_id_of(self.name, item)
         self._record(item, {"state": STARTING, "at": now, "run_id": run_id}, states)
-        self.ledger.set(ledger.run_source_entry(self.trigger_dag_id, run_id), {"source": self.name})
         try:
             is_new = start_run(self.trigger_dag_id, run_id, {**self.settings, **item.conf}, _title(item))
         except AirflowRuntimeError as failure:
@@ -152,6 +156,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             "version": ledger.VERSION,
             "name": self.name,
             "trigger_dag_id": self.trigger_dag_id,
+            "scopes": self._scopes,
             "at": now,
             "parts": sorted({"", *before.get("parts", ()), *getattr(self.source, "parts", ())}),
             "next_start": found.decision.next_start,

@@ -317,7 +317,7 @@ def pause_entry(scope: str) -> str:
     """
     Return the key of the row that pauses new runs: ``{"reason": str, "until": seconds since the epoch}``.
 
-    :param scope: ``connection <connection id>`` or ``dag <Dag id>``.
+    :param scope: ``connection <connection id>``, ``dag <Dag id>`` or ``source <name of a watched source>``.
     """
     return f"pause.{_hash(scope)}"
 
@@ -325,6 +325,8 @@ def pause_entry(scope: str) -> str:
 def month_notice_entry(month: str, scope: str, event: str) -> str:
     """Return the key of the row for a notice about a monthly limit."""
     return f"notice.{month}.{_hash(scope)}.{event}"
+
+
 def watched_entry(source: str, item_id: str) -> str:
     """Return the key of the row that says what became of an item of a watched source."""
     return f"watched.{_hash(source)}.{_hash(item_id)}"

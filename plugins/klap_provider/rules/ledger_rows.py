@@ -99,6 +99,8 @@ class SourceRow(TypedDict, total=False):
     name: str
     #: Id of the Dag that the source starts.
     trigger_dag_id: str
+    #: Whose pauses apply: the source, the connection and the Dag.
+    scopes: list[str]
     #: When the check began, in seconds since the epoch.
     at: float
     #: Parts of the source that were checked, such as the addresses of its feeds.

@@ -14,7 +14,7 @@ from klap_provider.rules.source_runs import STARTED, Decision, Item, decide, dis
 from klap_provider.rules.video_list import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from klap_provider.rules.ledger import Store
     from klap_provider.rules.ledger_rows import PauseRow, PollRow, SourceRow, WatchedRow
@@ -61,12 +61,14 @@ class SourceCheck:
     :param source: lists the items.
     :param pace: how fast they start, and which.
     :param store: the ledger.
+    :param scopes: whose pauses apply, see :func:`pause_scopes`.
     """
 
     name: str
     source: Source
     pace: Pace
     store: Store
+    scopes: Sequence[str] = ()
 
     def run(
         self, now: float, *, wanted: Collection[str] = (), unwanted: Collection[str] = (), in_task: bool = True
@@ -178,10 +180,11 @@ class SourceCheck:
 
     def _paused(self, now: float) -> str | None:
         """Return why the source is paused; None if it is not."""
-        pause = cast("PauseRow | None", self.store.get(ledger.pause_entry(self.name)))
-        if pause is None or (pause["until"] is not None and now >= pause["until"]):
-            return None
-        return pause["reason"]
+        for scope in self.scopes:
+            row = cast("PauseRow | None", self.store.get(ledger.pause_entry(scope)))
+            if row is not None and (row["until"] is None or now < row["until"]):
+                return row["reason"]
+        return None
 
     def _is_ours(self, item: Item) -> bool:
         file = PurePosixPath(unquote(urlsplit(str(item.conf.get(URL, ""))).path)).stem
@@ -194,26 +197,6 @@ def cache_key(item_id: str) -> str:
     return ledger.watched_entry("", item_id)[-12:]
 
 
-def pause(store: Store, source: str, reason: str, until: float | None = None) -> None:
-    """
-    Let a watched source start nothing.
-
-    :param source: name of the source.
-    :param reason: why, for people.
-    :param until: when it continues, in seconds since the epoch; None: when the row is deleted.
-    """
-    row: PauseRow = {"reason": reason, "until": until}
-    store.set(ledger.pause_entry(source), row)
-
-
-def pause_source_of(store: Store, dag_id: str, run_id: str, reason: str, until: float | None = None) -> bool:
-    """
-    Pause the source whose item a run is for, and return whether there is one.
-
-    For a run that fails for a reason that the next runs of the source have, too. See :func:`pause`.
-    """
-    found = store.get(ledger.run_source_entry(dag_id, run_id))
-    if found is None:
-        return False
-    pause(store, found["source"], reason, until)
-    return True
+def pause_scopes(name: str, trigger_dag_id: str, conn_id: str) -> list[str]:
+    """Return the scopes whose pauses apply to a source, see :func:`~klap_provider.rules.ledger.pause_entry`."""
+    return [f"source {name}", f"connection {conn_id}", f"dag {trigger_dag_id}"]

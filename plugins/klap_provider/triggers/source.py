@@ -18,7 +18,7 @@ from klap_provider.sources.check import SourceCheck
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from klap_provider.rules.source_runs import Source
     from klap_provider.sources.check import Checked
@@ -51,6 +51,7 @@ class SourceTrigger(BaseEventTrigger):
     :param arguments: its arguments, as JSON. Airflow 3.3 and 3.4 drop a watcher whose trigger has nested dicts in its
         arguments: their hash is another one after they were stored.
     :param pace: arguments of :class:`~klap_provider.rules.pace.Pace` as JSON, with ``since`` in ISO 8601.
+    :param scopes: whose pauses apply, see :func:`~klap_provider.sources.check.pause_scopes`.
     :param poll_interval: seconds between two polls. Default 300.
     """
 
@@ -62,6 +63,7 @@ class SourceTrigger(BaseEventTrigger):
         source: str,
         arguments: str,
         pace: str | None = None,
+        scopes: Sequence[str] = (),
         poll_interval: float = 300,
         **_unknown: Any,
     ) -> None:
@@ -71,11 +73,21 @@ class SourceTrigger(BaseEventTrigger):
         self.source = source
         self.arguments = arguments
         self.pace = pace
+        self.scopes = scopes
         self.poll_interval = poll_interval
         self._latest_poll: asyncio.Future[Checked] | None = None
 
     @classmethod
-    def of(cls, source: Source, *, asset: str, name: str, pace: Pace | None, poll_interval: float) -> SourceTrigger:
+    def of(
+        cls,
+        source: Source,
+        *,
+        asset: str,
+        name: str,
+        pace: Pace | None,
+        poll_interval: float,
+        scopes: Sequence[str] = (),
+    ) -> SourceTrigger:
         """Return the trigger for a source, which must be a dataclass in a module that the triggerer can import."""
         kind, arguments = type(source), asdict(source)  # type: ignore[call-overload]  # it raises the error
         since = pace.since if pace else None
@@ -86,6 +98,7 @@ class SourceTrigger(BaseEventTrigger):
             arguments=json.dumps(arguments),
             pace=json.dumps({**asdict(pace), "since": since.isoformat() if since else None}) if pace else None,
             poll_interval=poll_interval,
+            scopes=scopes,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -96,6 +109,7 @@ class SourceTrigger(BaseEventTrigger):
             "source": self.source,
             "arguments": self.arguments,
             "pace": self.pace,
+            "scopes": list(self.scopes),
             "poll_interval": self.poll_interval,
         }
 
@@ -136,7 +150,7 @@ class SourceTrigger(BaseEventTrigger):
         pace = json.loads(self.pace or "{}")
         if since := pace.get("since"):
             pace["since"] = datetime.fromisoformat(since)
-        check = SourceCheck(self.name, source, Pace(**pace), AssetStore(LEDGER))
+        check = SourceCheck(self.name, source, Pace(**pace), AssetStore(LEDGER), self.scopes)
         return check.run(time.time(), in_task=False)
 
 

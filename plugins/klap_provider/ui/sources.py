@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.api_server import refresh_interval
-from klap_provider.rules.ledger import SOURCE, source_keys
+from klap_provider.rules.ledger import SOURCE, pause_entry, source_keys
 from klap_provider.ui.facts import mapping, text
 from klap_provider.ui.ledger_rows import readable
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from klap_provider.airflow_internals.state_store import StateRow
 
@@ -29,16 +29,19 @@ def sources(user: Any) -> dict[str, Any]:
     """
     with database.reading() as session:
         rows = readable(user, state_store.rows(session, LEDGER, ranges=[source_keys()]))
-        others = [f"{kind}{_hash(row)}" for row in rows for kind in ("poll", "pause")]
-        found = {row.key: mapping(row.value) for row in state_store.rows(session, LEDGER, keys=others)}
-    shown = [_source(row, *(found.get(f"{kind}{_hash(row)}", {}) for kind in ("poll", "pause"))) for row in rows]
+        keys = [key for row in rows for key in (_poll_key(row), *_pause_keys(row))]
+        found = {row.key: mapping(row.value) for row in state_store.rows(session, LEDGER, keys=keys)}
+    shown = [
+        _source(row, found.get(_poll_key(row), {}), [found[key] for key in _pause_keys(row) if key in found])
+        for row in rows
+    ]
     return {"sources": sorted(shown, key=lambda each: each["name"]), "refresh": refresh_interval()}
 
 
-def _source(row: StateRow, poll: Mapping[str, Any], pause: Mapping[str, Any]) -> dict[str, Any]:
+def _source(row: StateRow, poll: Mapping[str, Any], pauses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     value = mapping(row.value)
-    until = pause.get("until")
-    is_paused = bool(pause) and (until is None or _number(until) > datetime.now(timezone.utc).timestamp())
+    now = datetime.now(timezone.utc).timestamp()
+    reasons = [pause.get("reason") for pause in pauses if pause.get("until") is None or _number(pause["until"]) > now]
     return {
         "name": text(value.get("name")) or row.key,
         "dag_id": row.dag_id,
@@ -46,15 +49,19 @@ def _source(row: StateRow, poll: Mapping[str, Any], pause: Mapping[str, Any]) ->
         "checked_at": _time(max(_number(value.get("at")), _number(poll.get("at")))),
         "error": text(poll.get("error")),
         "next_start": _time(value.get("next_start")),
-        "paused": text(pause.get("reason")) if is_paused else None,
+        "paused": next(filter(None, map(text, reasons)), None),
         "waits": int(_number(value.get("waits"))),
         **{name: _items(value.get(name)) for name in ("waiting", "started", "skipped")},
     }
 
 
-def _hash(row: StateRow) -> str:
-    """Return what the keys of all rows of a source have in common."""
-    return row.key.removeprefix(SOURCE)
+def _poll_key(row: StateRow) -> str:
+    return f"poll{row.key.removeprefix(SOURCE)}"
+
+
+def _pause_keys(row: StateRow) -> list[str]:
+    scopes = mapping(row.value).get("scopes")
+    return [pause_entry(scope) for scope in scopes if isinstance(scope, str)] if isinstance(scopes, list) else []
 
 
 def _items(found: Any) -> list[dict[str, Any]]:
