@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from klap_caption_video import dag as video_dag
 from klap_generate_shorts import dag, klap_generate_shorts
+from klap_generate_shorts_batch import dag as batch_dag
 from klap_provider.api.aspect_ratio import ASPECT_RATIOS
 from klap_provider.api.languages import LANGUAGES
 from klap_provider.api.requests import Dimensions, EditingOptions, ShortsRequest, VideoRequest, Watermark
@@ -17,7 +18,7 @@ from klap_provider.dag_parts.trigger_form import form_fields
 from klap_provider.rules.limits import Selection
 
 if TYPE_CHECKING:
-    from airflow.sdk import Param
+    from airflow.sdk import DAG, Param
     from pydantic import BaseModel
 
 NESTED = {"dimensions", "editing_options"}
@@ -162,7 +163,7 @@ def test_the_form_asks_for_the_url_first_and_then_in_the_order_in_which_a_person
     fields = dag.params.dump()
     schemas = {name: dag.params.get_param(name).schema for name in fields}
     sections = list(dict.fromkeys(schema.get("section") for schema in schemas.values()))
-    assert sections == [None, "Video", "Shorts", "Appearance", "Watermark", "Export", "Cost", "Delivery", "Account"]
+    assert sections == [None, *SECTIONS]
     assert [name for name, schema in schemas.items() if "section" not in schema] == ["source_video_url"]
 
 
@@ -218,3 +219,35 @@ def test_each_shape_has_words() -> None:
 
 def test_the_written_fields_are_the_models() -> None:
     assert fields.FILE.read_text(encoding="utf-8") == fields.generate(), "after a change to a model: make fields"
+
+
+#: The sections, in the order in which somebody fills the form.
+SECTIONS = ["Video", "Shorts", "Appearance", "Watermark", "Export", "Delivery", "Review", "Cost", "Account"]
+
+
+@pytest.mark.parametrize("of", [dag, video_dag, batch_dag], ids=lambda each: each.dag_id)
+def test_sections_come_in_the_order_of_use_and_each_field_says_what_empty_means(of: DAG) -> None:
+    fields = {name: of.params.get_param(name) for name in of.params}
+    sections = list(dict.fromkeys(field.schema["section"] for field in fields.values() if "section" in field.schema))
+    assert sections == [each for each in SECTIONS if each in sections]
+    silent = [
+        name
+        for name, field in fields.items()
+        if "null" in field.schema["type"] and "Empty:" not in (field.description or "")
+    ]
+    assert set(silent) <= {"list_path", "source_video_urls"}  # one of the two is required
+
+
+def test_just_these_shorts_is_beside_the_existing_task() -> None:
+    names = list(dag.params)
+    assert names.index("project_ids") == names.index("klap_task_id") + 1
+
+
+def test_the_help_of_the_batch_names_the_defaults_of_the_dag_that_it_starts() -> None:
+    def text(name: str) -> str:
+        return str(batch_dag.params.get_param(name).description)
+
+    assert text("limit") == ("Maximum number of shorts to export, best first. Empty: the default of that Dag, 3.")
+    assert text("review").endswith(" Empty: the default of that Dag, no.")
+    assert text("budget") == dag.params.get_param("budget").description
+    assert "10 shorts and 3 exports" in text("budget")

@@ -145,30 +145,34 @@ class VideoRequest(Request):
     language: str | None = Field(
         None,
         title="Language",
-        description="Language that is spoken in the video. If you set it, the captions are more accurate.",
+        description="Language that is spoken in the video. If you set it, the captions are more accurate. "
+        "Empty: Klap detects it.",
         json_schema_extra=_choice("Klap detects it", LANGUAGES),
     )
     translate_to: str | None = Field(
         None,
         title="Translate to",
-        description="Language of the captions, if it is not the spoken language.",
+        description="Language of the captions, if it is not the spoken language. Empty: no translation.",
         json_schema_extra=_choice("No translation", LANGUAGES),
     )
     transcription_context: str | None = Field(
         None,
         max_length=1000,
         title="Names and jargon",
-        description="Names and technical terms that are spoken, so that the captions spell them correctly.",
+        description="Names and technical terms that are spoken, so that the captions spell them correctly. "
+        "Empty: none.",
         json_schema_extra={"format": "multiline"},
     )
     name: str | None = Field(
         None,
         title="Name",
-        description="Name of the video in the Shorts tab, on the Klap page and in Klap.",
+        description="Name of the video in the Shorts tab, on the Klap page and in Klap. Empty: its address.",
     )
     dimensions: Dimensions | None = None
     style_preset_id: str | None = Field(
-        None, title="Style preset", description="Id of a caption style that you created in Klap."
+        None,
+        title="Style preset",
+        description="Id of a caption style that you created in Klap. Empty: Klap's default style.",
     )
     editing_options: EditingOptions | None = None
 
@@ -185,13 +189,16 @@ class ShortsRequest(VideoRequest):
         None, ge=1, title="Target number of shorts", description="How many shorts Klap aims for. Empty: 10."
     )
     max_clip_count: int | None = Field(
-        10, ge=1, title="Maximum number of shorts", description="Klap generates and bills no more shorts than this."
+        10,
+        ge=1,
+        title="Maximum number of shorts",
+        description="Klap generates and bills no more shorts than this. Empty: 10.",
     )
     min_duration: int | None = Field(
-        1, ge=1, le=120, title="Minimum length", description="Minimum length of a short in seconds."
+        1, ge=1, le=120, title="Minimum length", description="Minimum length of a short in seconds. Empty: 1."
     )
     max_duration: int | None = Field(
-        180, ge=1, le=180, title="Maximum length", description="Maximum length of a short in seconds."
+        180, ge=1, le=180, title="Maximum length", description="Maximum length of a short in seconds. Empty: 180."
     )
     target_duration: int | None = Field(
         None, ge=1, le=120, title="Target length", description="Length that Klap aims for, in seconds. Empty: 60."

@@ -11,6 +11,7 @@ from klap_provider.dag_parts.trigger_form import (
     appearance_fields,
     cost_fields,
     delivery_fields,
+    existing_task_field,
     form_fields,
 )
 from klap_provider.operators import ListShortsOperator, SubmitVideoOperator
@@ -89,9 +90,10 @@ def klap_caption_video(
     fields = {
         **form_fields("VideoRequest", URL),
         **form_fields("VideoRequest", VIDEO, section="Video"),
+        **existing_task_field(),
         **appearance_fields(),
-        **cost_fields(),
         **delivery_fields(),
+        **cost_fields(),
         **account_fields(),
     }
     with klap_dag(

@@ -72,7 +72,7 @@ def klap_dag(
     arguments = {*inspect.signature(DAG).parameters, *inspect.signature(factory).parameters}
     set_defaults(fields, form or {}, arguments)
     require_dag_arguments(dag_arguments, fields, arguments)
-    if "budget" in fields:
+    if {"budget", "source_video_url"} <= fields.keys():  # a batch has the estimate of the Dag that it starts
         add_cost_estimate(fields)
     set_schema_dialect(fields)
     connections = (

@@ -13,6 +13,7 @@ from klap_provider.dag_parts.trigger_form import (
     appearance_fields,
     cost_fields,
     delivery_fields,
+    existing_task_field,
     form_fields,
 )
 from klap_provider.operators import ReviewShortsOperator, SubmitShortsOperator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 URL = ("source_video_url",)
 VIDEO = ("name", "language", "translate_to", "transcription_context")
+EXPORT = ("limit", "min_virality_score", "without_score")
 SHORTS = ("max_clip_count", "target_clip_count", "min_duration", "max_duration", "target_duration")
 
 DOC = """
@@ -58,9 +60,11 @@ def shorts_form() -> dict[str, Param]:
     return {
         **form_fields("ShortsRequest", URL),
         **form_fields("ShortsRequest", VIDEO, section="Video"),
+        **existing_task_field(),
+        **form_fields("Selection", ["project_ids"], section="Video"),
         **form_fields("ShortsRequest", SHORTS, section="Shorts"),
         **appearance_fields(),
-        **form_fields("Selection", section="Export", limit=3),
+        **form_fields("Selection", EXPORT, section="Export", limit=3),
         "allow_empty": Param(
             False,
             type="boolean",
@@ -68,13 +72,14 @@ def shorts_form() -> dict[str, Param]:
             description="If Klap generates no shorts, the run succeeds instead of failing.",
             section="Export",
         ),
+        **delivery_fields(),
         "review": Param(
             False,
             type="boolean",
             title="Review before export",
             description="A reviewer selects the shorts to export, in the run's Shorts tab. If nobody answers in time, "
             "the best shorts are exported, as without a review.",
-            section="Export",
+            section="Review",
         ),
         "review_hours": Param(
             24,
@@ -83,10 +88,9 @@ def shorts_form() -> dict[str, Param]:
             maximum=24 * 30,
             title="Hours to review",
             description="How long the run waits for the reviewer.",
-            section="Export",
+            section="Review",
         ),
         **cost_fields(),
-        **delivery_fields(),
         **account_fields(),
     }
 

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, XComArg
 
 from klap_provider.dag_parts.dag import form_of, klap_dag
 from klap_provider.dag_parts.generate_shorts import shorts_form
-from klap_provider.dag_parts.trigger_form import PATH_OR_URL, allowlist, for_batch
+from klap_provider.dag_parts.trigger_form import PATH_OR_URL, add_cost_estimate, allowlist, for_batch
 from klap_provider.operators import ReadVideoListOperator, SummarizeVideosOperator, VideoRunOperator
 from klap_provider.operators.retry_policy import KlapRetryPolicy
 from klap_provider.operators.video_run import TIMEOUT
@@ -87,6 +87,7 @@ def klap_generate_shorts_batch(
         Dag's own. ``params`` is an error, and so is everything that lets a backfill or a catch-up pay.
     """
     of_a_video = shorts_form()
+    add_cost_estimate(of_a_video)
     shared = {name: for_batch(param) for name, param in of_a_video.items() if name not in PER_VIDEO}
     shared["reuse"] = copy(of_a_video["reuse"])
     shared["reuse"].value = True  # so that a deleted run is not paid for again

@@ -115,7 +115,7 @@ def delivery_fields() -> dict[str, Param]:
 
 
 def cost_fields() -> dict[str, Param]:
-    """Return the fields for the budget and for reusing what was paid for before."""
+    """Return the fields for the budget, and for continuing with the Klap task of another run."""
     return {
         **form_fields("Spending", ["budget"], section="Cost"),
         "reuse": Param(
@@ -126,12 +126,19 @@ def cost_fields() -> dict[str, Param]:
             "instead of paying again.",
             section="Cost",
         ),
+    }
+
+
+def existing_task_field() -> dict[str, Param]:
+    """Return the field for a Klap task that exists already."""
+    return {
         "klap_task_id": Param(
             None,
             type=["string", "null"],
             title="Existing Klap task",
-            description="Id of a Klap task. Continue with this task instead of submitting and paying for the video.",
-            section="Cost",
+            description="Id of a Klap task. Continue with this task instead of submitting and paying for the video. "
+            "Empty: the video is submitted.",
+            section="Video",
         ),
     }
 
@@ -196,6 +203,10 @@ def for_batch(param: Param) -> Param:
     A boolean field becomes a text field with yes and no as examples, because a switch cannot be empty. It also accepts
     a boolean.
     """
+    description, default = param.description or "", param.value
+    if default is not None:  # empty means this default, whatever it means in the form of that Dag
+        text = ("yes" if default else "no") if isinstance(default, bool) else default
+        description = f"{description.partition(' Empty:')[0]} Empty: the default of that Dag, {text}."
     schema = {name: rule for name, rule in param.schema.items() if name not in ("default", "const")}
     types = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     if types == ["boolean"]:
@@ -205,7 +216,7 @@ def for_batch(param: Param) -> Param:
     if "enum" in schema:
         schema["enum"] = [None, *(value for value in schema["enum"] if value is not None)]
         schema["values_display"] = {**schema.get("values_display", {}), "None": "Default of that Dag"}
-    return Param(None, description=param.description, **schema)
+    return Param(None, description=description, **schema)
 
 
 def allowlist(fields: Mapping[str, Param], name: str, allowed: Sequence[str] | None) -> list[str]:

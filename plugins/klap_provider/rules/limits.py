@@ -32,9 +32,9 @@ class Selection(Request):
     )
     project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None,
-        title="Only these shorts",
-        description="Ids of shorts of an existing Klap task, one per line. Exactly these are exported, whatever their "
-        "score.",
+        title="Just these shorts",
+        description="Ids of shorts of the existing Klap task, one per line. Exactly these are exported, whatever their "
+        "score. Empty: the best shorts.",
     )
 
 
