@@ -128,6 +128,38 @@ def test_the_page_is_in_the_navigation_and_lists_the_runs_the_newest_first(page:
     expect(page).to_have_url(re.compile("/dags/klap_generate_shorts/runs/manual.*/plugin/shorts$"))
 
 
+def test_what_is_shown_is_in_the_address_for_back_reload_and_a_link(page: Page, new_page: Open, desk: Desk) -> None:
+    desk.open(page)
+    search = page.get_by_role("searchbox", name="Search videos")
+    search.fill("episode 49")
+    expect(rows(page)).to_have_count(15)
+    page.get_by_label("Sort by").select_option("Oldest first")
+    expect(rows(page).first).to_contain_text("Episode 499")
+    page.get_by_label("State").select_option("Failed")
+    expect(page.get_by_role("status")).to_contain_text(
+        'No video that matches "episode 49" in the state Failed is among the newest 500 runs.'
+    )
+    page.go_back()
+    expect(rows(page)).to_have_count(15)
+    page.reload()
+    expect(rows(page).first).to_contain_text("Episode 499")
+    expect(search).to_have_value("episode 49")
+    shared = new_page()
+    enter(shared, desk.server.url, ADMIN)
+    shared.goto(page.url)
+    expect(rows(shared).first).to_contain_text("Episode 499")
+    page.get_by_role("tab", name="Shorts").click()
+    expect(page.get_by_role("searchbox", name="Search shorts")).to_have_value("")
+    page.get_by_role("searchbox", name="Search shorts").fill("nothing of the kind")
+    expect(page.get_by_role("status")).to_contain_text('No short that matches "nothing of the kind" was delivered')
+    page.get_by_role("button", name="Remove the filters").click()
+    expect(cards(page)).to_have_count(24)
+    page.go_back()
+    page.go_back()
+    expect(search).to_have_value("episode 49")
+    expect(rows(page)).to_have_count(15)
+
+
 def test_all_shorts_the_best_first_with_what_they_cost(page: Page, desk: Desk) -> None:
     desk.open(page, "shorts")
     expect(page.get_by_text("3,500 shorts")).to_be_visible()

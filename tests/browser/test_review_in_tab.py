@@ -98,8 +98,12 @@ def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
         expect(each.get_by_role("button", name="Export none")).to_be_visible()
     before = len(exports(stage, asked))
     page.get_by_role("button", name="Export none").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("You selected 0 of 5 shorts")).to_be_visible()
     other.get_by_role("button", name="Export 3 shorts").click()
-    expect(other.get_by_role("alert")).to_contain_text(re.compile("Anonymous already answered"))
+    expect(other.get_by_role("alert")).to_contain_text(
+        re.compile("Anonymous has already answered this review. Your answer was not saved")
+    )
     stage.wait_for_success(asked)
     expect(other.get_by_text("Anonymous selected 0 of 5 shorts")).to_be_visible()
     assert len(exports(stage, asked)) == before

@@ -32,6 +32,13 @@ def section(page: Page, name: str | re.Pattern[str]) -> Locator:
     return page.get_by_role("region", name=name)
 
 
+def confirm(page: Page, text: str) -> None:
+    """Confirm a second payment, with two clicks."""
+    dialog = page.get_by_role("alertdialog")
+    expect(dialog).to_contain_text(f"This was paid for before. Klap bills it again: {text}")
+    dialog.get_by_role("button", name="Confirm").dblclick()
+
+
 def paid(sandbox: Sandbox, since: int = 0) -> list[str]:
     """What Klap would bill, oldest first, without the first ones."""
     return [entry["kind"] for entry in sandbox.ledger()][since:]
@@ -106,9 +113,12 @@ def test_the_same_short_is_exported_with_another_watermark(
     expect(export).to_be_disabled()
     expect(export).to_have_accessible_description("This short has no watermark. Enter the address of a picture first.")
     short.get_by_label("Watermark picture").fill(picture)
-    short.get_by_label("Vertical position").fill("0.1")
+    short.get_by_label("Position", exact=True).select_option("Top left")
+    short.get_by_label("Horizontal position").fill("0.5")
+    expect(short.get_by_label("Position", exact=True)).to_have_value("Other position")
     assert axe(page, "Shorts") == []
     export.click()
+    confirm(page, "$0.48 (estimated).")
     again = section(page, "Town hall: another watermark")
     expect(again.get_by_role("listitem")).to_have_count(1, timeout=PATIENCE)
     expect(again).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
@@ -129,6 +139,10 @@ def test_an_export_is_made_anew_on_purpose_once(page: Page, stage: Stage, acts: 
     old = file.inner_text()
     short.get_by_role("button", name=re.compile("^Export again…")).click()
     short.get_by_role("button", name="Export again with the same settings · $0.48").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Cancel").click()
+    assert paid(acts, before) == []
+    short.get_by_role("button", name="Export again with the same settings").click()
+    confirm(page, "$0.48")
     expect(file).not_to_have_text(old, timeout=PATIENCE)
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
     assert paid(acts, before) == ["export"]
@@ -143,7 +157,8 @@ def test_a_short_whose_export_failed_is_tried_again_and_the_tab_follows_at_once(
     again = page.get_by_role("button", name="Retry this short")
     expect(again).to_have_count(1)
     expect(again).to_contain_text("$0.48")
-    again.dblclick()
+    again.click()
+    confirm(page, "$0.48")
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
     assert paid(failing, before) == ["export"], "the other one is left alone"
 
@@ -178,6 +193,9 @@ def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
     expect(question.get_by_role("button", name="Continue with this task")).to_be_disabled()
     assert axe(page, "Resolve the request") == []
     question.get_by_role("button", name="It is not in Klap: send again · $0.44 (estimated)").click()
+    dialog = page.get_by_role("alertdialog")
+    expect(dialog).to_contain_text("If Klap has received the first request after all, it bills both.")
+    dialog.get_by_role("button", name="Confirm").dblclick()
     expect(section(page, "Summary")).to_contain_text("1 of 1 short delivered", timeout=PATIENCE)
     assert paid(lossy, before) == ["task", "export"]
 
@@ -213,7 +231,8 @@ def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_p
     before = sent()
     page.goto(stage.tab_of(run_id))
     expect(section(page, "Summary").get_by_role("alert")).to_contain_text("start a new run")
-    page.get_by_role("button", name="Submit the video again · $0.44 (estimated)").dblclick()
+    page.get_by_role("button", name="Submit the video again · $0.44 (estimated)").click()
+    confirm(page, "$0.44 (estimated).")
     # Where Airflow is busy it takes so short a wait for one that its executor lost, and retries it, in two minutes.
     expect(section(page, "Summary")).to_contain_text("Cost$0.88 (estimated)", timeout=3 * PATIENCE)
     assert sent() == before + 1
@@ -235,6 +254,7 @@ def test_a_whole_video_is_exported_again_too(
     page.get_by_role("button", name="Export again…: Town hall").click()
     page.get_by_label("Watermark picture").fill(picture)
     page.get_by_role("button", name="Export with this watermark").click()
+    confirm(page, "$0.48")
     expect(section(page, "Town hall: another watermark").get_by_role("listitem")).to_have_count(1, timeout=PATIENCE)
     expect(section(page, "Town hall: another watermark")).to_contain_text("Delivered", timeout=PATIENCE)
     assert paid(acts, before) == ["export"]
@@ -250,6 +270,7 @@ def test_a_button_names_the_missing_permission(
     short.get_by_role("button", name=re.compile("^Export again…")).click()
     anew = short.get_by_role("button", name="Export again with the same settings")
     anew.click()
+    confirm(page, "$0.48")
     expect(short.get_by_role("alert")).to_contain_text("You need the permission to edit assets")
     expect(anew).to_be_disabled()
     assert paid(acts, before) == []

@@ -142,9 +142,20 @@ def test_each_short_of_a_question_has_its_choice_and_one_answer_is_sent(page: Pa
     expect(section.get_by_role("listitem")).to_have_count(3)
     expect(section).to_contain_text("Not selected by default: over the limit")
     section.get_by_role("checkbox").nth(1).click()
-    with page.expect_request(lambda request: request.method == "PATCH") as sent:
-        section.get_by_role("button", name=re.compile("^Export 2 shorts")).click()
-    assert sent.value.post_data_json["chosen_options"] == QUESTION[:2]
+    expect(section.get_by_role("button", name="Export 2 shorts · $0.96")).to_be_enabled()
+    # Airflow mounts the tab again when the user comes back to it.
+    page.get_by_role("link", name="Klap", exact=True).click()
+    expect(page.get_by_role("table", name="Videos")).to_be_visible()
+    page.go_back()
+    expect(section.get_by_role("checkbox").nth(1)).to_be_checked()
+    section.get_by_role("button", name="Clear").click()
+    section.get_by_role("button", name="Select all").click()
+    section.get_by_role("checkbox").nth(2).click()
+    page.route("**/answers", lambda route: None)  # never answered
+    with page.expect_request(lambda request: request.method == "POST") as sent:
+        section.get_by_role("button", name="Export 2 shorts · $0.96").dblclick()
+    assert sent.value.post_data_json["options"] == {"a": QUESTION[0], "b": QUESTION[1]}
+    expect(section.get_by_role("button", name="Export none")).to_be_disabled()
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_there(page: Page, tab: Any, complaints: list[str]) -> None:
@@ -153,6 +164,20 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_there(page: Page, tab: Any
     doubt = page.get_by_role("region", name="Resolve the request")
     expect(doubt).to_contain_text("Search the Klap app for an export of that time")
     expect(doubt.get_by_role("button", name="It is not in Klap: send again · $0.48 (estimated)")).to_be_visible()
+
+
+def test_a_tab_that_is_out_of_date_pays_nothing_and_says_why(
+    page: Page, server: ApiServer, tab: Any, complaints: list[str]
+) -> None:
+    tab("failed")
+    doubt = page.get_by_role("region", name="Resolve the request")
+    entry = {"key": EXPORT, "value": {"at": at(3)}, "dag_id": DAG, "run_id": "failed"}
+    server.seed(rows=[entry])  # another user resolved it meanwhile
+    doubt.get_by_role("button", name="It is not in Klap: send again").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("The run has changed since this page showed it. Nothing was started")).to_be_visible()
+    assert all("409 (Conflict)" in each for each in complaints)
+    complaints.clear()
 
 
 def test_who_may_not_read_xcoms_is_told_so(page: Page, tab: Any) -> None:

@@ -155,7 +155,13 @@ def test_the_page_shows_nothing_that_the_user_may_not_read(server: ApiServer) ->
 
 
 def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
-    assert get(server, "videos", VIEWER) == {"videos": [], "more": False, "dag_ids": [], "refresh": 3}
+    assert get(server, "videos", VIEWER) == {
+        "videos": [],
+        "more": False,
+        "searched": None,
+        "dag_ids": [],
+        "refresh": 3,
+    }
     assert get(server, "reviews", VIEWER)["reviews"] == []
     nothing = {"total": 0, "cost": 0, "estimated": False, "dag_ids": [], "since": "2026-10-01"}
     assert get(server, "shorts", VIEWER) == {"shorts": [], **nothing}
@@ -197,6 +203,27 @@ def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: Ap
     assert webinar["estimated"] is False
     assert noted["name"] == "Talk of the month"
     assert (estimated["shorts"], estimated["cost"]) == (1, None), "another run had paid"
+
+
+@pytest.mark.parametrize(
+    ("asked", "run_ids", "more"),
+    [
+        ({"search": "TALK month"}, ["r4"], False),
+        ({"search": "webinar", "state": "success"}, ["r2", "scheduled"], False),
+        ({"state": "running"}, ["r4"], False),
+        ({"state": "awaiting_input"}, ["asking"], False),
+        ({"order_by": "at", "limit": 2}, ["asking", "scheduled"], True),
+        ({"order_by": "-cost", "limit": 2}, ["r1", "r2"], True),
+        ({"search": "which", "order_by": "name"}, ["asking"], False),
+        ({"search": "nothing of the kind"}, [], False),
+    ],
+)
+def test_runs_are_searched_filtered_and_sorted(
+    server: ApiServer, asked: dict[str, Any], run_ids: list[str], *, more: bool
+) -> None:
+    found = get(server, "videos", **asked)
+    assert [each["run_id"] for each in found["videos"]] == run_ids
+    assert (found["more"], found["searched"]) == (more, 8)
 
 
 def test_a_run_that_waits_for_a_person_says_so(server: ApiServer) -> None:

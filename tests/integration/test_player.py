@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +187,24 @@ def test_a_short_is_sent_whole(place: Place, kept: str) -> None:
     assert answer.headers["Accept-Ranges"] == "bytes"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Content-Encoding" not in answer.headers
+
+
+def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_not_in_it(place: Place) -> None:
+    address = f"{place.server.url}/klap/api/dags/{DAG}/runs/{RUN}/videos.zip"
+    answer = requests.get(address, headers=place.server.token(USER), timeout=60)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="shorts.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        videos = [name for name in archive.namelist() if name != "missing.txt"]
+        assert (len(videos), len(set(videos)), NAME in videos) == (3, 3, True)
+        assert {archive.read(name) for name in videos} == {VIDEO}
+        assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_STORED}
+        missing = archive.read("missing.txt").decode()
+    assert "gone.mp4" in missing
+    assert SECRET_KEY not in missing
+    for dag_id, user, status in ((DAG, VIEWER, 403), (PRIVATE, USER, 403)):
+        where = address.replace(DAG, dag_id)
+        assert requests.get(where, headers=place.server.token(user), timeout=60).status_code == status
+    assert requests.get(address, timeout=60).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ Fills Airflow's database as runs would have; a script, for an Airflow of its own
 
 On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
 and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
-``xcoms`` by key, as the database has them, and the ``question`` of a required action),
+``xcoms`` by key, as the database has them, the ``question`` of a required action, and the ``length`` of a list that
+other tasks are mapped over),
 and ``rows`` of the ledger (``key``, ``value``, ``at``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of who
 wrote it, if that was a task).
 """
@@ -22,6 +23,7 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskmap import TaskMap
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
@@ -80,12 +82,16 @@ def main() -> None:
                     "rendered_map_index": task.get("name"),
                     "state": task.get("state", "success"),
                 }
+                if "question" in task:  # it continues there after the answer
+                    own["next_method"] = "execute_complete"
                 own |= {"try_number": task.get("try_number", 1), "start_date": at}
                 made_task = insert(TaskInstance.__table__).values(**place, **own, **rest)
                 task_id = session.execute(made_task.returning(TaskInstance.__table__.c.id)).scalar_one()
                 for key, value in task.get("xcoms", {}).items():
                     left = {**place, "dag_run_id": made.id, "key": key, "value": value}
                     session.execute(insert(XComModel.__table__).values(left))
+                if task.get("length") is not None:
+                    session.add(TaskMap(**place, length=task["length"], keys=None))
                 if "question" in task:
                     session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
             if run.get("note"):

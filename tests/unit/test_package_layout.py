@@ -132,6 +132,7 @@ def test_preload_imports_all_that_tasks_usually_need() -> None:
         "airflow_internals.runs",  # the API server's, too, as are the next three
         "airflow_internals.state_store",
         "airflow_internals.state_store_archive",
+        "airflow_internals.task_actions",
         "airflow_internals.xcoms",
         "dag_parts.ledger_maintenance",  # these are used once a month
         "dag_parts.ledger_tasks",

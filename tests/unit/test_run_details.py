@@ -17,7 +17,7 @@ from klap_provider.ui.batch import batch_of
 from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, UNREADABLE, Facts
 from klap_provider.ui.run_details import details_of
 from klap_provider.ui.run_view import as_json
-from klap_provider.ui.texts import LEFT_OUT, file_of, file_size, source_of, web_address
+from klap_provider.ui.texts import LEFT_OUT, file_of, file_size, last_parts, source_of, web_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -446,28 +446,51 @@ def test_the_sum_of_the_run_counts_as_soon_as_it_is_there() -> None:
     assert told(exporting([short("a")], published="success"))["cost"] is None
 
 
+def test_a_request_in_doubt_counts_in_the_highest_possible_cost() -> None:
+    doubt = {"entry": "x", "price": 0.44}
+    xcoms: XComs = {
+        ("submit", -1, "klap_error"): {"open_decision": doubt},
+        ("publish", -1, "klap_cost"): {"total": 0, "estimated": True},
+    }
+    known = facts(state="failed", tasks={"submit": "failed", "publish": "failed"}, xcoms=xcoms)
+    assert (told(known)["cost"]["total"], told(known)["cost_at_most"]) == (0, 0.44)
+    unknown = {**xcoms, ("submit", -1, "klap_error"): {"open_decision": {"entry": "x"}}}
+    assert told(replace(known, xcoms=unknown))["cost_at_most"] is None
+    assert told(facts())["cost_at_most"] is None
+
+
 FAILED_JOB = {"error": "no speech", "type": "KlapJobFailedError"}
 
 
 @pytest.mark.parametrize(
-    ("failure", "conf", "is_offered"),
+    ("task", "failure", "conf", "step"),
     [
-        (FAILED_JOB, {}, True),
-        (FAILED_JOB, {"klap_task_id": "task01"}, False),  # it would look at the same task
-        ({"error": "…", "type": "KlapTimeoutError"}, {}, False),  # Klap may still finish it
+        ("wait_for_shorts", FAILED_JOB, {}, ("submit", True, True)),
+        ("wait_for_shorts", FAILED_JOB, {"klap_task_id": "task01"}, None),  # the same task has failed
+        ("wait_for_shorts", {"type": "KlapTimeoutError"}, {}, ("wait_for_shorts", False, False)),
+        ("submit", {"error": "401"}, {}, ("submit", True, False)),
+        ("submit", {"error": "401"}, {"klap_task_id": "task01"}, ("submit", False, False)),
+        ("submit", {"open_decision": {"entry": "x"}}, {}, None),  # it has to be resolved
+        ("select", {"error": "HTTP 500"}, {}, ("select", False, False)),
     ],
 )
-def test_a_video_that_klap_could_not_finish_can_be_sent_again(
-    failure: dict[str, Any], conf: dict[str, Any], *, is_offered: bool
+def test_a_run_that_failed_offers_the_next_step_and_says_whether_it_is_paid(
+    task: str, failure: dict[str, Any], conf: dict[str, Any], step: tuple[str, bool, bool] | None
 ) -> None:
     cost = {"total": 0.44, "estimated": True, "prices": {"input_video": 0.44}}
-    xcoms: XComs = {("wait_for_shorts", -1, "klap_error"): failure, ("publish", -1, "klap_cost"): cost}
-    tasks = {"submit": "success", "wait_for_shorts": "failed", "publish": "failed"}
-    again = told(facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf}))["resubmit"]
-    if not is_offered:
-        assert again is None
+    xcoms: XComs = {(task, -1, "klap_error"): failure, ("publish", -1, "klap_cost"): cost}
+    tasks = {"submit": "success", "wait_for_shorts": "success", task: "failed", "publish": "failed"}
+    known = facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf})
+    found = told(known)["next_step"]
+    if step is None:
+        assert found is None
         return
-    assert (again["task"]["task_id"], again["price"], again["estimated"]) == ("submit", 0.44, True)
+    assert ([each["task_id"] for each in found["tasks"]], found["is_paid"], found["is_again"]) == (
+        [step[0]],
+        *step[1:],
+    )
+    assert (found["price"], found["estimated"]) == (0.44, True)
+    assert told(replace(known, run=replace(known.run, state="running")))["next_step"] is None
 
 
 def failed(failure: dict[str, Any], *states: str | None) -> dict[str, Any]:
@@ -485,7 +508,7 @@ UNFINISHED = ("success", "failed", "upstream_failed")
 @pytest.mark.parametrize(
     ("states", "failure", "is_paid", "cleared"),
     [
-        (UNFINISHED, {"type": "KlapJobFailedError"}, True, ["short.export", "short.wait", "short.deliver"]),
+        (UNFINISHED, FAILED_JOB, True, ["short.export", "short.wait", "short.deliver"]),
         (UNFINISHED, {"type": "AirflowSensorTimeout"}, False, ["short.wait", "short.deliver"]),
         (("success", "success", "failed"), {"error": "disk"}, False, ["short.deliver"]),
         (UNSENT, {"error": "402"}, True, ["short.export", "short.wait", "short.deliver"]),
@@ -497,6 +520,7 @@ def test_what_is_cleared_to_try_a_short_again_and_whether_that_may_cost(
     retry = failed(failure, *states)["retry"]
     assert (retry["is_paid"], [each["task_id"] for each in retry["tasks"]]) == (is_paid, cleared)
     assert {(each["id"][:5], each["try_number"]) for each in retry["tasks"]} == {("short", 1)}
+    assert retry["is_again"] == (failure is FAILED_JOB), "only an export that Klap began was paid for before"
 
 
 IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "price": 0.48, "estimated": False}
@@ -705,3 +729,15 @@ def test_sizes_and_files_read_as_people_write_them() -> None:
         "no address",
         "",
     ]
+
+
+def test_a_video_of_a_list_is_named_by_the_part_of_its_address_that_no_other_one_has() -> None:
+    assert last_parts(["a.com/x/talk.mp4", "a.com/y/talk.mp4", "a.com/z.mp4?…1", "youtu.be/id", "talk.mp4"]) == [
+        "x/talk.mp4",
+        "y/talk.mp4",
+        "z.mp4?…1",
+        "id",
+        "talk.mp4",
+    ]
+    assert last_parts(["a.com/x.mp4", "a.com/x.mp4"]) == ["x.mp4", "x.mp4"], "a list may repeat a video"
+    assert last_parts([]) == []

@@ -20,8 +20,8 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
     Return the data of a batch; None if the run is not a batch.
 
     :param runs: the runs of its videos, as :func:`klap_provider.ui.run_list.rows_of` returns them.
-    :return: ``{"ended": bool, "problem": str | None, "videos": [{"dag_id", "run_id", "line", "name", "state", "error",
-        "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}]}``.
+    :return: ``{"ended": bool, "problem": str | None, "videos": [{"dag_id", "run_id", "line", "name", "label", "state",
+        "error", "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}]}``.
         ``problem`` is the error of the list as a whole.
     """
     if not facts.all(OF_A_BATCH):
@@ -45,6 +45,7 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
                 "run_id": video.key[1],
                 "line": video.line,
                 "name": video.name,
+                "label": video.label,
                 "state": (run["state"] if is_waiting else None) or (task and task.state),
                 "error": errors.get(video.key[1]),
                 "cost": run["cost"],

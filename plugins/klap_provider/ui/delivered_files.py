@@ -11,7 +11,7 @@ from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
 from klap_provider.files.allowlist import served_address
 from klap_provider.files.served_files import StoredFile, served_video, stored_file
-from klap_provider.rules.ledger import delivered_entry
+from klap_provider.rules.ledger import delivered_entry, delivered_keys
 from klap_provider.ui.texts import DELIVER
 from klap_provider.xcoms import LEDGER
 
@@ -27,6 +27,13 @@ def video_of(dag_id: str, run_id: str, project_id: str) -> StoredFile:
     :raises KlapNotServedError: the API server may not send the file.
     """
     return served_video(_find(dag_id, run_id, project_id)["path"])
+
+
+def addresses_of(dag_id: str, run_id: str) -> list[str]:
+    """Return the addresses of the video files that a run delivered."""
+    with database.reading() as session:
+        found = rows(session, LEDGER, ranges=[delivered_keys(dag_id, run_id)])
+        return sorted(value["path"] for row in found if (value := _value(session, row, dag_id, run_id)))
 
 
 def texts_of(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
@@ -51,14 +58,21 @@ def _find(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """Return the ledger row that the delivering task of a run wrote for a short."""
     with database.reading() as session:
         for row in rows(session, LEDGER, keys=[delivered_entry(dag_id, run_id, project_id)]):
-            value = row.value if _is_written_by_delivery(session, row, dag_id, run_id) else None
-            if isinstance(value, dict) and isinstance(value.get("path"), str) and value.get("project_id") == project_id:
+            if value := _value(session, row, dag_id, run_id):
                 return value
     raise KlapMissingFileError(
         f"The ledger has no delivered file of the short {project_id} for the run {run_id} of the Dag {dag_id}. Clear "
         "the task that delivers the short: it records an existing file again, free of charge.",
         transient=False,
     )
+
+
+def _value(session: Any, row: StateRow, dag_id: str, run_id: str) -> dict[str, Any] | None:
+    """Return the value of a row that a delivering task of a run wrote for the short that its key names, or None."""
+    value = row.value if _is_written_by_delivery(session, row, dag_id, run_id) else None
+    if not isinstance(value, dict) or not isinstance(value.get("path"), str):
+        return None
+    return value if row.key == delivered_entry(dag_id, run_id, str(value.get("project_id"))) else None
 
 
 def _is_written_by_delivery(session: Any, row: StateRow, dag_id: str, run_id: str) -> bool:

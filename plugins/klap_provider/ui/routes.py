@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, StreamingResponse
 
 from klap_provider.airflow_internals.api_server import permitted, signed_in
@@ -15,6 +15,7 @@ from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_
 from klap_provider.ui import sources as watched
 from klap_provider.ui.run_view import as_json, etag_of, run_view
 from klap_provider.ui.video_response import video_response
+from klap_provider.ui.zip_response import zip_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,12 @@ def video(request: Request, dag_id: str, run_id: str, project_id: str, download:
     return video_response(file, request.headers, download=download, head=request.method == "HEAD")
 
 
+@router.get("/dags/{dag_id}/runs/{run_id:path}/videos.zip", dependencies=[Depends(_permitted)])
+def all_videos(dag_id: str, run_id: str) -> Response:
+    """Send all delivered videos of a run as a ZIP file."""
+    return zip_response(delivered_files.addresses_of(dag_id, run_id))
+
+
 @router.get(f"{SHORT}/texts", dependencies=[Depends(_permitted)])
 def texts(dag_id: str, run_id: str, project_id: str) -> dict[str, Any]:
     """Return the captions and the transcript of a delivered short."""
@@ -78,6 +85,64 @@ class FurtherExports(BaseModel):
 
     project_ids: list[str] = Field(min_length=1, max_length=1000)
     watermark: Watermark | None = None
+
+
+class Task(BaseModel):
+    """A task instance, as the tab shows it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+
+
+class Step(BaseModel):
+    """The task instances to repeat."""
+
+    tasks: list[Task] = Field(min_length=1, max_length=10)
+
+
+class PaidRequest(BaseModel):
+    """A paid request, as the tab shows it."""
+
+    task: Task
+    entry: str
+    version: str
+
+
+class Decision(BaseModel):
+    """Continue with a job, or send the request again if there is no ``job_id``."""
+
+    request: PaidRequest
+    job_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None
+
+
+class Selection(BaseModel):
+    """The selected shorts by project id, each with its option of the question."""
+
+    task: Task
+    options: dict[str, str]
+
+
+@router.post("/dags/{dag_id}/runs/{run_id:path}/repetitions", status_code=204)
+def repeat(user: User, dag_id: str, run_id: str, step: Step) -> None:
+    """Clear the task instances of a step that failed."""
+    actions.clear(user, dag_id, run_id, [task.model_dump() for task in step.tasks])
+
+
+@router.post("/dags/{dag_id}/runs/{run_id:path}/decisions", status_code=204)
+def decide(user: User, dag_id: str, run_id: str, decision: Decision) -> None:
+    """Resolve a request in doubt, or export a short again."""
+    actions.resolve(user, dag_id, run_id, decision.request.model_dump(), job_id=decision.job_id)
+
+
+@router.post("/dags/{dag_id}/runs/{run_id:path}/answers", status_code=204)
+def answer(user: User, dag_id: str, run_id: str, selection: Selection) -> None:
+    """Answer a review."""
+    actions.answer(user, dag_id, run_id, selection.task.model_dump(), selection.options)
 
 
 @router.post("/dags/{dag_id}/runs/{run_id:path}/exports")
@@ -109,9 +174,15 @@ def sources(user: User) -> dict[str, Any]:
 
 
 @router.get("/videos")
-def videos(user: User, limit: Limit = 25) -> dict[str, Any]:
-    """Return the newest runs. Those of the videos of a batch are in its row."""
-    return run_list.videos(user, limit=limit)
+def videos(
+    user: User,
+    search: str = "",
+    state: str | None = None,
+    order_by: Annotated[str, Query(pattern="^(-at|at|name|-cost)$")] = "-at",
+    limit: Limit = 25,
+) -> dict[str, Any]:
+    """Return runs, by default the newest. Those of the videos of a batch are in its row."""
+    return run_list.videos(user, limit=limit, search=search, state=state, order_by=order_by)
 
 
 @router.get("/shorts")

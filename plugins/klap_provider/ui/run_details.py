@@ -58,6 +58,8 @@ def details_of(facts: Facts) -> dict[str, Any] | None:
     cost = mapping(facts.xcom(facts.first(PUBLISH), COST_KEY))
     address = text(submitted.get("video")) or text(facts.run.conf.get(URL))
     name = text(submitted.get("name")) or text(facts.run.conf.get("name"))
+    stage = _stage(facts, selected, shorts, is_whole=is_whole)
+    paid = _cost(cost, offer)
     return {
         "is_whole": is_whole,
         "ended": facts.has_ended,
@@ -66,14 +68,15 @@ def details_of(facts: Facts) -> dict[str, Any] | None:
         "source": source_of(address) if address else None,
         "klap_task_id": text(submitted.get("klap_task_id")),
         "offer": _offer(offer),
-        "stage": _stage(facts, selected, shorts, is_whole=is_whole),
+        "stage": stage,
         "question": _question(facts),
         "percent": _percent(facts, len(selected)),
         "totals": _totals(facts, shorts, selected, is_whole=is_whole),
-        "cost": _cost(cost, offer),
+        "cost": paid,
+        "cost_at_most": _at_most(paid, [part["in_doubt"] for part in (stage, *shorts) if part["in_doubt"]]),
         "delivered": sum(map(is_delivered, selected)),
         "review": _review(mapping(facts.xcom(select, REVIEW_KEY)) or answer_of(facts), len(shorts)),
-        "resubmit": _resubmit(facts, cost),
+        "next_step": _next_step(facts, shorts, cost),
         "shorts": shorts,
     }
 
@@ -109,14 +112,37 @@ def _cost(cost: Mapping[str, Any], offer: Mapping[str, Any]) -> dict[str, Any] |
     return None
 
 
-def _resubmit(facts: Facts, cost: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the task to clear to submit, and pay for, a video again that failed at Klap; None if it did not."""
-    submit, wait = facts.first(SUBMIT), facts.first(WAIT)
-    failed_at_klap = mapping(facts.xcom(wait, ERROR_KEY)).get("type") == FAILED_AT_KLAP
-    if not facts.has_ended or not failed_at_klap or submit is None or text(facts.run.conf.get("klap_task_id")):
+def _at_most(cost: Mapping[str, Any] | None, doubts: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the cost if Klap received all requests in doubt; None without such requests, or without their prices."""
+    prices = [doubt["price"] for doubt in doubts if not doubt["is_changed"]]
+    if cost is None or not prices or None in prices:
         return None
-    price = number(mapping(cost.get("prices")).get("input_video"))
-    return {"task": task_ref(submit), "price": price, "estimated": cost.get("estimated") is not False}
+    return float(cost["total"] + sum(prices))
+
+
+def _next_step(facts: Facts, shorts: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any] | None:
+    """
+    Return the task to clear so that a failed run continues, and what that pays; None if there is no such task.
+
+    A video that failed at Klap is submitted, and paid for, again. One that could not be submitted was not paid for yet.
+    """
+    steps = [facts.first(each) for each in (SUBMIT, WAIT, SELECT, PUBLISH)]
+    failed = next((each for each in steps if each is not None and each.state == "failed"), None)
+    if failed is None or not facts.has_ended or any(map(is_failed, shorts)):  # a failed short has its own button
+        return None
+    failure = mapping(facts.xcom(failed, ERROR_KEY))
+    is_again = failed.operator in WAIT and failure.get("type") == FAILED_AT_KLAP
+    is_given = text(facts.run.conf.get("klap_task_id")) is not None
+    if in_doubt_of(failed, failure) or (is_again and is_given):
+        return None
+    task = facts.first(SUBMIT) if is_again else failed
+    return {
+        "tasks": [task_ref(task)] if task else [],
+        "is_paid": is_again or (failed.operator in SUBMIT and not is_given),
+        "is_again": is_again,
+        "price": number(mapping(cost.get("prices")).get("input_video")),
+        "estimated": cost.get("estimated") is not False,
+    }
 
 
 def _question(facts: Facts) -> dict[str, Any] | None:

@@ -9,9 +9,10 @@ from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import dags_of_asset, permitted, refresh_interval
 from klap_provider.airflow_internals.xcoms import newest_xcoms
 from klap_provider.rules.spending import total
+from klap_provider.rules.video_list import URL
 from klap_provider.ui import ledger_rows
 from klap_provider.ui.facts import REVIEW
-from klap_provider.ui.runs import as_readable, batch_videos, last_day, names_of, parts_of
+from klap_provider.ui.runs import as_readable, batch_videos, has_words, last_day, names_of, parts_of
 from klap_provider.xcoms import LEDGER, LIST_KEY
 
 if TYPE_CHECKING:
@@ -23,29 +24,85 @@ if TYPE_CHECKING:
     from klap_provider.ui.runs import BatchVideo
 
 
-def videos(user: Any, *, limit: int) -> dict[str, Any]:
+#: Maximum number of runs that are searched and sorted, the newest ones.
+SEARCHED = 500
+NEWEST_FIRST = "-at"
+
+
+def videos(
+    user: Any, *, limit: int, search: str = "", state: str | None = None, order_by: str = NEWEST_FIRST
+) -> dict[str, Any]:
     """
-    Return the newest runs, each with its shorts and its cost.
+    Return runs, each with its shorts and its cost.
 
     A batch has the shorts and the cost of the runs of its videos. These runs are not listed themselves. The cost of a
     batch is what they paid since it started: a list that is started again finds runs that have paid before.
 
+    :param search: words that must be in the name, the note or the Dag id. Only the newest :data:`SEARCHED` runs are
+        searched, filtered and sorted.
+    :param state: only runs in this state. None: all.
+    :param order_by: ``-at``, ``at``, ``name`` or ``-cost``.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
-        "estimated", "budget", "batch"}], "more": bool, "dag_ids": [str], "refresh": int}``. ``batch`` is the number of
-        videos of a batch, else 0. ``state`` is Airflow's or ``awaiting_input``. ``dag_ids`` are the Dags that the user
-        may read. ``refresh`` is Airflow's own interval in seconds, 0 for none.
+        "estimated", "budget", "batch"}], "more": bool, "searched": int | None, "dag_ids": [str], "refresh": int}``.
+        ``batch`` is the number of videos of a batch, else 0. ``state`` is Airflow's or ``awaiting_input``. ``searched``
+        is the number of runs that were searched, filtered or sorted; None for the newest runs as they are. ``dag_ids``
+        are the Dags that the user may read. ``refresh`` is Airflow's own interval in seconds, 0 for none.
     """
+    words, is_plain = search.lower().split(), not search and state is None and order_by == NEWEST_FIRST
+    window = limit if is_plain else SEARCHED
     dag_ids = permitted(user, dags_of_asset(LEDGER), "XCOM")
     with database.reading() as session:
         # Those of the page, and older ones that started runs of the page.
-        batches = batch_videos(session, newest_xcoms(session, dag_ids, LIST_KEY, limit=2 * limit))
+        batches = batch_videos(session, newest_xcoms(session, dag_ids, LIST_KEY, limit=2 * window))
         started = {video.key for listed in batches.values() for video in listed}
-        keys = database.newest_keys(session, dag_ids, limit=len(started) + limit + 1)
+        keys = database.newest_keys(session, dag_ids, limit=len(started) + window + 1)
         listed = [key for key in keys if key not in started]
-        there = database.runs(session, listed[:limit])
-        runs = sorted(there.values(), key=lambda run: run.id, reverse=True)
-        page = rows_of(user, session, runs, batches, dag_ids)
-    return {"videos": page, "more": len(listed) > limit, "dag_ids": sorted(dag_ids), "refresh": refresh_interval()}
+        there = database.runs(session, listed[:window])
+        found = sorted(there.values(), key=lambda run: run.id, reverse=True)
+        is_more, searched = len(listed) > window, None
+        if not is_plain:
+            searched = len(found)
+            found = _matching(user, session, found, batches, words, state)
+            if order_by == "at":
+                found.reverse()
+            elif order_by == "name":
+                names = names_of(session, as_readable(user, found), batches)
+                found.sort(key=lambda run: names[run.key].lower())
+            is_more = len(found) > limit
+        page = rows_of(user, session, found if order_by == "-cost" else found[:limit], batches, dag_ids)
+        if order_by == "-cost":
+            page = sorted(page, key=lambda video: video["cost"] or 0, reverse=True)[:limit]
+    return {
+        "videos": page,
+        "more": is_more,
+        "searched": searched,
+        "dag_ids": sorted(dag_ids),
+        "refresh": refresh_interval(),
+    }
+
+
+def _matching(
+    user: Any,
+    session: Any,
+    runs: Sequence[Run],
+    batches: Mapping[Key, Sequence[BatchVideo]],
+    words: Sequence[str],
+    state: str | None,
+) -> list[Run]:
+    """Return the runs that have all words and are in a state."""
+    runs = as_readable(user, runs)
+    if state is not None:
+        asking = _asking(session, runs)
+        runs = [run for run in runs if state == ("awaiting_input" if run.key in asking else run.state)]
+    if words:
+        names = names_of(session, runs, batches)
+        runs = [run for run in runs if has_words(words, names[run.key], run.note, run.conf.get(URL), run.dag_id)]
+    return runs
+
+
+def _asking(session: Any, runs: Iterable[Run]) -> set[Key]:
+    asking = database.instances(session, [run.key for run in runs], (REVIEW,), state="awaiting_input")
+    return {(each.dag_id, each.run_id) for each in asking}
 
 
 def rows_of(
@@ -64,10 +121,7 @@ def rows_of(
     :param since: only payments from this time on, ISO 8601. Empty: from the start of each run on.
     """
     runs = as_readable(user, runs)
-    asking = {
-        (each.dag_id, each.run_id)
-        for each in database.instances(session, [run.key for run in runs], (REVIEW,), state="awaiting_input")
-    }
+    asking = _asking(session, runs)
     parts = {run.key: parts_of(run.key, batches, dag_ids) for run in runs}
     keys = {key for each in parts.values() for key in each}
     there = database.runs(session, keys)

@@ -23,7 +23,7 @@ from klap_provider.ui.runs import as_readable, videos_of_list
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from klap_provider.airflow_internals.runs import Run
     from klap_provider.airflow_internals.state_store import StateRow
@@ -65,7 +65,10 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
             "form": _form(dag_id, details),
             "watermark": _watermark(run) if reads_xcoms else {},
         }
-        _bind_entries(session, view)
+        bind_entries(
+            session,
+            [(run, details), *((each.run, its_details) for each, its_details in others)],
+        )
     all_facts = (facts, *(each for each, _ in others))
     problems = [problem for each in all_facts for problem in (*each.unsent_notices(), *each.problems)]
     return {**view, "problems": list(dict.fromkeys(problems))}
@@ -132,25 +135,24 @@ def _watermark(run: Run) -> dict[str, Any]:
     return {"src_url": address and shown(address), **position}
 
 
-def _bind_entries(session: Any, view: dict[str, Any]) -> None:
-    """Remove ledger entries that belong to other runs, and add the version of the row of each in-doubt request."""
+def bind_entries(session: Any, runs: Iterable[tuple[Run, dict[str, Any] | None]]) -> None:
+    """
+    Remove ledger entries that belong to other runs from the details of runs, and add the versions of the other rows.
+
+    :param runs: runs, each with its details.
+    """
     parts = [
-        (run, part)
-        for run, details in ((view["run"], view["details"]), *((each, each["details"]) for each in view["follow_ups"]))
-        if details is not None
-        for part in (details["stage"], *details["shorts"])
+        (run, part) for run, details in runs if details is not None for part in (details["stage"], *details["shorts"])
     ]
     named = [named["entry"] for _, part in parts for named in (part["in_doubt"], part.get("export")) if named]
     written = {row.key: row for row in rows(session, LEDGER, keys={entry for entry in named if entry})}
     for run, part in parts:
-        if doubt := part["in_doubt"]:
-            row = written.get(doubt["entry"])
-            part["in_doubt"] = {**doubt, "version": row.at.isoformat()} if row and _is_of(row, run) else None
-        if export := part.get("export"):
-            row = written.get(export["entry"])
-            export["entry"] = row.key if row and _is_of(row, run) else None
+        for name in ("in_doubt", "export"):
+            if request := part.get(name):
+                row = written.get(request["entry"])
+                part[name] = {**request, "version": row.at.isoformat()} if row and _is_of(row, run) else None
 
 
-def _is_of(row: StateRow, run: Mapping[str, Any]) -> bool:
+def _is_of(row: StateRow, run: Run) -> bool:
     """Return whether a run wrote a row, or another run of its Dag wrote it in a log that runs share."""
-    return row.dag_id == run["dag_id"] and (row.run_id == run["run_id"] or row.key.startswith(SHARED))
+    return row.dag_id == run.dag_id and (row.run_id == run.run_id or row.key.startswith(SHARED))

@@ -11,7 +11,7 @@ from klap_provider.airflow_internals.api_server import permitted
 from klap_provider.airflow_internals.xcoms import read_values, xcoms
 from klap_provider.rules.video_list import URL, read_lines
 from klap_provider.ui.facts import SUBMIT, mapping, text
-from klap_provider.ui.texts import label_of
+from klap_provider.ui.texts import label_of, last_parts
 from klap_provider.xcoms import RETURN_KEY
 
 if TYPE_CHECKING:
@@ -27,11 +27,19 @@ DEFAULT_DAG = "klap_generate_shorts"
 
 
 class BatchVideo(NamedTuple):
-    """A video of a batch. ``key`` is the Dag and run id of its run, ``line`` its line in the list."""
+    """
+    A video of a batch.
+
+    :param key: Dag and run id of its run.
+    :param line: its line in the list.
+    :param name: its name, or its address for display.
+    :param label: its name, or the last part of its address that the other videos of the list do not have.
+    """
 
     key: Key
     line: int | None
     name: str
+    label: str
     map_index: int
 
 
@@ -65,15 +73,18 @@ def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
     :param read: the mapping that the task pushed as ``klap_list``.
     """
     dag_id = text(read.get("trigger_dag_id")) or DEFAULT_DAG
-    videos = []
+    videos: list[BatchVideo] = []
+    addresses: dict[int, str] = {}
     for map_index, video in enumerate(listed if isinstance(listed, list) else []):
         run_id, address = text(mapping(video).get("trigger_run_id")), text(mapping(video).get(URL))
         if run_id is None or address is None or not run_id.startswith(OF_A_BATCH):
             continue
         line, name = video.get("line"), text(mapping(video.get("settings")).get("name"))
-        videos.append(
-            BatchVideo((dag_id, run_id), line if isinstance(line, int) else None, name or label_of(address), map_index)
-        )
+        if name is None:
+            name = addresses[len(videos)] = label_of(address)
+        videos.append(BatchVideo((dag_id, run_id), line if isinstance(line, int) else None, name, name, map_index))
+    for place, label in zip(addresses, last_parts(list(addresses.values())), strict=True):
+        videos[place] = videos[place]._replace(label=label)
     return videos
 
 

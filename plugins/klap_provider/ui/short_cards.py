@@ -159,7 +159,7 @@ def _export(facts: Facts, own: Sequence[Instance], outcome: Mapping[str, Any] | 
         "error": text(entry.get("error")) or text(failure.get("error")),
         "in_doubt": in_doubt_of(failed, failure) if is_finished else None,
         "retry": _retry(steps, failed, failure) if failed and is_finished else None,
-        "export": {**task_ref(ordered), "entry": text(order.get("entry"))} if ordered else None,
+        "export": {"task": task_ref(ordered), "entry": text(order.get("entry"))} if ordered else None,
         "watermark": _watermark(facts, order),
         "video": next((address for each in addresses if (address := web_address(each))), None),
         "path": path,
@@ -205,7 +205,7 @@ def decision_text(failed: Instance | None, failure: Mapping[str, Any]) -> str | 
 
 def _retry(steps: Sequence[Instance], failed: Instance, failure: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the tasks to clear to retry a failed short, and whether the retry is paid.
+    Return the tasks to clear to retry a failed short, whether the retry is paid, and whether for a second time.
 
     An export that failed at Klap is requested, and paid for, again. One that could not be requested was not paid for
     yet. Any other retry continues with the paid export.
@@ -213,7 +213,7 @@ def _retry(steps: Sequence[Instance], failed: Instance, failure: Mapping[str, An
     is_new = failed.operator == EXPORT_WAIT and failure.get("type") == FAILED_AT_KLAP
     first = next((each for each in steps if each.operator == EXPORT), failed) if is_new else failed
     cleared = [task_ref(each) for each in steps[steps.index(first) :]]
-    return {"tasks": cleared, "is_paid": is_new or failed.operator == EXPORT}
+    return {"tasks": cleared, "is_paid": is_new or failed.operator == EXPORT, "is_again": is_new}
 
 
 def is_delivered(card: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ from klap_provider.rules.selection import Unselected
 from klap_provider.rules.video_list import label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 EXPORT, EXPORT_WAIT, DELIVER = STEPS = ("ExportShortOperator", "ExportStatusSensor", "DeliverShortOperator")
 
@@ -129,3 +130,17 @@ def source_of(address: str) -> dict[str, str | None]:
 def label_of(address: str) -> str:
     """Return the label of a video by its address, complete or shortened for display."""
     return address.partition("://")[2] if HIDDEN in address else label(address)
+
+
+def last_parts(labels: Sequence[str]) -> list[str]:
+    """Return the last parts of labels of addresses, each long enough to differ from those of the other addresses."""
+    found: dict[str, str] = {}
+    left, parts = set(labels), 0
+    while left:
+        parts += 1
+        ends = {label: "/".join(label.split("/")[-parts:]) for label in left}
+        counts = Counter(ends.values())
+        done = {label: end for label, end in ends.items() if counts[end] == 1 or end == label}
+        found |= done
+        left -= done.keys()
+    return [found[label] for label in labels]

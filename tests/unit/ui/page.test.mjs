@@ -4,11 +4,14 @@ import { test } from "node:test";
 
 import {
   addressParts,
+  changed,
   dayText,
   dollars,
   firstDay,
   periodText,
+  opening,
   requestText,
+  searchText,
   countText,
   shortsText,
   priceNote,
@@ -156,4 +159,15 @@ test("a monthly limit shows what it limits and how far it is used", () => {
     isReached: true,
   });
   assert.equal(limitUse({ ...limit, limit: 0, used: 0 }).isReached, true);
+});
+
+test("the address keeps what is shown, and another tab begins without the filters", () => {
+  const address = changed("https://a/airflow/plugin/klap?view=videos&period=90", { search: "a & b", state: null });
+  assert.equal(address.search, "?view=videos&period=90&search=a+%26+b");
+  assert.equal(changed(address.href, opening("cost")).search, "?view=cost&period=90");
+});
+
+test("the text for an empty list names the filters", () => {
+  assert.equal(searchText({ search: "talk", dag: "d", state: "awaiting_input" }), 'that matches "talk" of the Dag d in the state Waiting For You');
+  assert.equal(searchText({ search: "", dag: "" }), "");
 });

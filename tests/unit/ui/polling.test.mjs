@@ -139,9 +139,12 @@ test("an answer to a poll from before an action is not shown after it", async ()
   const { loop, polls, shown, answer } = stage();
   loop.start();
   const [before] = polls;
-  loop.now();
+  let isOver = false;
+  loop.now().then(() => (isOver = true));
   assert.equal(before.signal.aborted, true);
+  assert.equal(isOver, false);
   await answer("after");
+  assert.equal(isOver, true, "a button is busy until then");
   before.answer("before");
   await new Promise((done) => setImmediate(done));
   assert.deepEqual(shown, ["after"]);

@@ -1,40 +1,39 @@
-/** What the tab has Airflow do, and what it says that costs. */
+/** What the tab has Klap do, what it says that costs, and when it asks first. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { clearRequest } from "../../../plugins/klap_provider/ui/static/clear-request.js";
 import { selectionCost, toggled } from "../../../plugins/klap_provider/ui/static/selection.js";
-
-test("mapped tasks are cleared by their index, others by their name, and never while they run", () => {
-  const tasks = [
-    { task_id: "submit", map_index: -1 },
-    { task_id: "short.export", map_index: 2 },
-  ];
-  const body = clearRequest("a run", tasks, true);
-  assert.deepEqual(body.task_ids, ["submit", ["short.export", 2]]);
-  assert.deepEqual([body.dry_run, body.only_failed, body.prevent_running_task], [false, true, true]);
-  assert.equal("task_ids" in clearRequest("a run", null, true), false);
-});
+import { confirmation } from "../../../plugins/klap_provider/ui/static/texts.js";
 
 const offer = { price: 0.48, estimated: true, covered: null, deadline: null };
 const shorts = (...exported) => exported.map((each, id) => ({ id, exported: each }));
 
 test("a short that was already exported is free, and estimated prices are marked", () => {
   const cost = selectionCost(shorts(false, true, false), offer);
-  assert.equal(cost.total, 0.96);
+  assert.deepEqual(cost.pays, { price: 0.96, estimated: true });
   assert.equal(cost.text, "2 × $0.48 (estimated) · 1 already exported (free)");
   assert.equal(selectionCost(shorts(false), { ...offer, estimated: false }).text, "1 × $0.48");
 });
 
-test("nothing over the budget is paid, and the text tells which shorts are exported", () => {
-  const cost = selectionCost(shorts(false, false, false), { ...offer, covered: 2 });
-  assert.equal(cost.total, 0.96);
+test("nothing over the budget is paid, and the shorts over it are named", () => {
+  const cost = selectionCost(shorts(false, true, false, false), { ...offer, covered: 2 });
+  assert.deepEqual([cost.exports, cost.pays.price, [...cost.dropped]], [3, 0.96, [3]]);
   assert.match(cost.text, /the budget covers 2: the best 2 are exported$/);
   assert.match(selectionCost(shorts(false), { ...offer, covered: 2 }).text, /the budget covers 1 more$/);
 });
 
-test("without a price there is no sum", () => {
-  assert.deepEqual(selectionCost(shorts(false), null), { total: null, text: "" });
+test("without a price the sum is unknown, not free", () => {
+  assert.equal(selectionCost(shorts(false), null).pays.price, null);
+  assert.equal(selectionCost(shorts(true), null).pays.price, 0);
+});
+
+test("more than five dollars, an unknown price and a second payment are confirmed", () => {
+  const pays = (price, again = false) => ({ price, estimated: false, again });
+  assert.deepEqual([confirmation(null), confirmation(pays(0)), confirmation(pays(5))], [null, null, null]);
+  assert.equal(confirmation(pays(5.28)), "Klap bills $5.28 for this action.");
+  assert.equal(confirmation(pays(null)), "Klap bills this action. Its price is unknown.");
+  assert.equal(confirmation(pays(0.48, true)), "This was paid for before. Klap bills it again: $0.48.");
+  assert.match(confirmation(pays(null, true)), /Klap bills it again: price unknown\.$/);
 });
 
 test("to toggle is to add, or to take back", () => {

@@ -1,85 +1,119 @@
 /** Buttons that change something, and the requests that they send. */
-import { ApiError, errorText, ledgerId, send, sendToPlugin } from "./api.js";
-import { clearRequest } from "./clear-request.js";
+import { errorText, postToPlugin } from "./api.js";
 import { Icon, h } from "./components.js";
+import { confirmation } from "./texts.js";
 
 const { createContext, useContext, useRef, useState } = globalThis.React;
-const { Box, Button, Text } = globalThis.ChakraUI;
+const { Box, Button, DialogActionTrigger, DialogBackdrop, DialogBody, DialogContent, DialogFooter, DialogHeader } =
+  globalThis.ChakraUI;
+const { DialogPositioner, DialogRoot, DialogTitle, Portal, Text } = globalThis.ChakraUI;
 
 /** The text of a button wraps, however narrow the card is. */
 const WRAPPED = { height: "auto", maxWidth: "100%", minHeight: 8, py: 1, textAlign: "start", whiteSpace: "normal" };
 const STYLE = { ...WRAPPED, size: "xs", variant: "outline" };
 
-/** The text for a user who lacks the permission for an action. */
-const MISSING_PERMISSION = {
-  start: "You need the permission to create Dag runs of this Dag.",
-  clear: "You need the permission to edit task instances of this Dag.",
-  answer: "You need the permission to edit required actions of this Dag.",
-  resolve: "You need the permission to edit assets. Ask somebody who has it to open this page.",
-};
-
 /**
  * The state that the components of the tab share: the `details` of the run, its `watermark`, the `form` of its Dag, the
- * actions that were `denied`, `deny(action)`, `follow()` to read the run at once, `announce(message)`, and `answered()`
- * to record that this user `hasAnswered` the review.
+ * actions that were `denied`, each with the reason, `deny(action, reason)`, `follow()` to read the run at once, and
+ * `announce(message)`. `hasAnswered` is whether this user answered the review, which `answered()` records.
  */
 export const TabContext = createContext(null);
 
+/** Whether a button of the question works, and the setter. */
+const QuestionContext = createContext(null);
+
+/** The buttons of a question: while one of them works, all are disabled. */
+export function Question({ children }) {
+  const [isBusy, setBusy] = useState(false);
+  return h(QuestionContext.Provider, { value: { isBusy, setBusy } }, children);
+}
+
+const IDLE = { isBusy: false, message: null, isError: false };
+
 /**
- * A button that sends its request once, however often it is clicked meanwhile.
+ * A button that sends its request once, and is busy until the tab shows the new state.
  *
- * @param {{action: keyof MISSING_PERMISSION, work: () => Promise<string | void>, label?: string, icon?: string,
- *   disabled?: boolean}} props `work` may return a message to show; `label` is the accessible name, default: the text
+ * @param {object} props
+ * @param {string} props.action names the permission: buttons of the same action are disabled for a user who lacks it
+ * @param {() => Promise<string | void>} props.work may return a message to show
+ * @param {{price: number | null, estimated: boolean, again?: boolean} | null} [props.pays] see {@link confirmation}
+ * @param {string} [props.question] a question to ask first, whatever is paid
+ * @param {string} [props.label] the accessible name, default: the text
+ * @param {string} [props.icon]
+ * @param {boolean} [props.disabled]
  */
-export function ActionButton({ action, work, label, icon, disabled = false, children, ...style }) {
-  const { denied, deny } = useContext(TabContext);
-  const [state, setState] = useState({ isBusy: false, message: null, isError: false });
+export function ActionButton({ action, work, pays, question, label, icon, disabled = false, children, ...style }) {
+  const { denied, deny, follow, announce } = useContext(TabContext);
+  const group = useContext(QuestionContext);
+  const [state, setState] = useState(IDLE);
+  const [isAsking, setAsking] = useState(false);
   const running = useRef(false);
-  const click = async () => {
-    if (running.current) return;
+  const ask = question ?? confirmation(pays);
+  const start = async () => {
+    if (running.current || group?.isBusy) return;
     running.current = true;
-    setState({ isBusy: true, message: null, isError: false });
+    group?.setBusy(true);
+    setState({ ...IDLE, isBusy: true });
     try {
-      setState({ isBusy: false, message: (await work()) ?? null, isError: false });
+      const message = (await work()) ?? null;
+      await follow();
+      setState({ ...IDLE, message });
     } catch (error) {
-      const failed = error.action ?? action;
-      if (error.status === 403) deny(failed);
-      setState({ isBusy: false, message: actionErrorText(error, failed), isError: true });
+      const text = errorText(error);
+      if (error.status === 403) deny(action, text);
+      if (error.status === 409) {
+        announce(text); // this button may disappear
+        await follow();
+        setState(IDLE);
+      } else setState({ isBusy: false, message: text, isError: true });
     }
     running.current = false;
+    group?.setBusy(false);
+    setAsking(false);
   };
-  const button = { "aria-label": label, disabled: disabled || denied[action], loading: state.isBusy, onClick: click };
+  const isDisabled = disabled || Boolean(denied[action]) || (group?.isBusy ?? false);
+  const click = ask ? () => setAsking(true) : start;
+  const button = { "aria-label": label, disabled: isDisabled, loading: state.isBusy, onClick: click };
+  const message = { color: state.isError ? "failed.fg" : "fg.muted", fontSize: "sm", mt: 1, role: "alert" };
   return h(
     Box,
     { maxWidth: "100%" },
-    h(
-      Button,
-      { ...STYLE, title: denied[action] ? MISSING_PERMISSION[action] : undefined, ...style, ...button },
-      icon && h(Icon, { name: icon }),
-      children,
-    ),
-    state.message &&
-      h(
-        Text,
-        {
-          color: state.isError ? "failed.fg" : "fg.muted",
-          fontSize: "sm",
-          mt: 1,
-          role: "alert",
-          wordBreak: "break-word",
-        },
-        state.message,
-      ),
+    h(Button, { ...STYLE, title: denied[action], ...style, ...button }, icon && h(Icon, { name: icon }), children),
+    isAsking && h(Confirmation, { text: ask, button: children, isBusy: state.isBusy, setAsking, confirm: start }),
+    state.message && h(Text, { ...message, wordBreak: "break-word" }, state.message),
   );
 }
 
-function actionErrorText(error, action) {
-  const text = errorText(error, MISSING_PERMISSION[action]);
-  return error instanceof ApiError ? text : `${text} Reload the page before you try again.`;
+/** It stays open while the action works, so that a second click does not reach the page behind it. */
+function Confirmation({ text, button, isBusy, setAsking, confirm }) {
+  return h(
+    DialogRoot,
+    { onOpenChange: () => setAsking(isBusy), open: true, role: "alertdialog", size: "sm" },
+    h(
+      Portal,
+      null,
+      h(DialogBackdrop),
+      h(
+        DialogPositioner,
+        null,
+        h(
+          DialogContent,
+          null,
+          h(DialogHeader, null, h(DialogTitle, null, button)),
+          h(DialogBody, null, text),
+          h(
+            DialogFooter,
+            null,
+            h(DialogActionTrigger, { asChild: true }, h(Button, { size: "sm", variant: "outline" }, "Cancel")),
+            h(Button, { colorPalette: "brand", loading: isBusy, onClick: confirm, size: "sm" }, "Confirm"),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
-/** Return the path of a run below Airflow's API. `run` is the run's path in the UI, as segments. */
-export const apiPath = ([, dagId, , runId]) => ["dags", dagId, "dagRuns", runId];
+const actionPath = (run, what) => ["api", ...run, what];
 
 /**
  * Start the run that exports further shorts of a run's video, unless it exists. The server knows the video.
@@ -91,39 +125,20 @@ export const apiPath = ([, dagId, , runId]) => ["dags", dagId, "dagRuns", runId]
  * @returns {Promise<{dag_id: string, run_id: string}>} the started run
  */
 export const exportMore = (run, ids, watermark = undefined) =>
-  sendToPlugin("POST", ["api", ...run, "exports"], { project_ids: ids, watermark });
+  postToPlugin(actionPath(run, "exports"), { project_ids: ids, watermark });
 
-/** Clear task instances of a run; see {@link clearRequest}. */
-export async function clear([, dagId, , runId], tasks, { onlyFailed = false, isDryRun = false } = {}) {
-  try {
-    const request = clearRequest(runId, tasks, onlyFailed);
-    return await send("POST", ["dags", dagId, "clearTaskInstances"], { ...request, dry_run: isDryRun });
-  } catch (error) {
-    error.action = "clear"; // another action may include it
-    throw error;
-  }
-}
+/** Repeat a step that failed. `tasks`: its task instances, as the server describes them. */
+export const repeat = (run, { tasks }) => postToPlugin(actionPath(run, "repetitions"), { tasks });
 
 /**
- * Write a decision into the ledger, in place of the opposite one, and clear the task that waits for it. If the user may
- * not clear the task, nothing is written.
+ * Resolve a paid request: continue with a job, or send the request again.
  *
  * @param {string[]} run the run's path in the UI, as segments
- * @param {{task_id: string, map_index: number}} task
- * @param {"adopt" | "resend"} decision
- * @param {string} entry the ledger entry of the request
- * @param {string | true} value Klap's id of the job, or true to send the request again
+ * @param {{task: object, entry: string, version: string}} request as the server describes it
+ * @param {string | null} jobId Klap's id of the job; null: send the request again
  */
-export async function resolve(run, task, decision, entry, value, { onlyFailed = false } = {}) {
-  await clear(run, [task], { onlyFailed, isDryRun: true });
-  const ledger = await ledgerId();
-  if (ledger === null) throw new ApiError(404, "There is no asset klap_ledger. Check that the Klap Dags are loaded.");
-  const rows = ["assets", String(ledger), "state-store"];
-  await send("PUT", [...rows, `${decision}.${entry}`], { value });
-  try {
-    await send("DELETE", [...rows, `${decision === "adopt" ? "resend" : "adopt"}.${entry}`]);
-  } catch (error) {
-    if (error.status !== 403) throw error; // a user may write, but not delete: if both rows exist, the task fails
-  }
-  await clear(run, [task], { onlyFailed });
-}
+export const resolve = (run, { task, entry, version }, jobId) =>
+  postToPlugin(actionPath(run, "decisions"), { request: { task, entry, version }, job_id: jobId });
+
+/** Answer a review. `options`: the selected shorts by id, each with its option of the question. */
+export const answerReview = (run, { task }, options) => postToPlugin(actionPath(run, "answers"), { task, options });

@@ -1,5 +1,8 @@
 /** Requests to Airflow's public REST API and to the plugin, in the session of the user and with the user's permissions. */
 
+/** Timeout of a request that is not a poll, in milliseconds. */
+const LONGEST = 60_000;
+
 /** A response other than 2xx. */
 export class ApiError extends Error {
   /**
@@ -20,8 +23,9 @@ export class ApiError extends Error {
  */
 export function errorText(error, forbidden = undefined) {
   if (!(error instanceof ApiError)) return `Airflow did not respond (${error.message}).`;
-  if (error.status === 401) return "Your session has expired. Sign in again.";
-  if (error.status === 403 && forbidden) return forbidden;
+  if (error.status === 401 || error.message === "Invalid JWT token") return "Your session has expired. Sign in again.";
+  if (error.status === 403) return forbidden ?? error.message;
+  if (error.status === 409) return error.message;
   return `Airflow returned ${error.status}: ${error.message}`;
 }
 
@@ -66,7 +70,7 @@ function urlOf(path, query) {
   return url;
 }
 
-async function read(url, signal) {
+async function read(url, signal = AbortSignal.timeout(LONGEST)) {
   const response = await fetch(url, { headers: { Accept: "application/json" }, signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
   return response.json();
@@ -81,29 +85,25 @@ export async function ledgerId(signal = undefined) {
 async function reason(response) {
   try {
     const { detail } = await response.json();
-    return typeof detail === "string" ? detail : JSON.stringify(detail);
+    if (!Array.isArray(detail)) return String(detail);
+    return detail.map(({ loc = [], msg }) => `${loc.at(-1)}: ${msg}.`).join(" ");
   } catch {
     return response.statusText;
   }
 }
 
 /**
- * Send a change to a path below `api/v2/`. Browsers send the session's cookie only from Airflow's own pages.
+ * POST to a path that the plugin serves. Browsers send the session's cookie only from Airflow's own pages.
  *
- * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
  * @param {string[]} path its segments, not yet encoded
- * @param {any} [body] sent as JSON
+ * @param {any} body sent as JSON
  * @returns {Promise<any>} the decoded response, or null
  * @throws {ApiError} for a response other than 2xx
  */
-export const send = (method, path, body = undefined) => sendTo(method, urlOf(["api", "v2", ...path], {}), body);
-
-/** Send a change to a path that the plugin serves; see {@link send}. */
-export const sendToPlugin = (method, path, body = undefined) => sendTo(method, pluginUrl(path), body);
-
-async function sendTo(method, url, body) {
+export async function postToPlugin(path, body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
-  const response = await fetch(url, { method, headers, body: JSON.stringify(body) });
+  const signal = AbortSignal.timeout(LONGEST);
+  const response = await fetch(pluginUrl(path), { method: "POST", headers, body: JSON.stringify(body), signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
   return response.status === 204 ? null : response.json();
 }

@@ -1,6 +1,6 @@
 /** The actions on an exported short: resolve its request, retry it, export it again. */
-import { ActionButton, TabContext, clear, exportMore, resolve } from "./actions.js";
-import { h } from "./components.js";
+import { ActionButton, Question, TabContext, exportMore, repeat, resolve } from "./actions.js";
+import { Choice, h } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { priceText } from "./texts.js";
 
@@ -15,18 +15,16 @@ export function CardActions({ short, run }) {
   return short.state === "success" && form?.can_export ? h(ExportAgain, { short, run }) : null;
 }
 
-/** The price of an export, to be appended to the text of a button. */
-const priceOf = (offer) => (offer ? ` · ${priceText(offer)}` : "");
+/** The price of an export. `again`: whether the short was exported before. */
+const priceOf = (offer, again) => ({ price: offer?.price ?? null, estimated: offer?.estimated ?? false, again });
 
 function Retry({ short: { name, retry, is_whole: isWhole }, run }) {
-  const { follow, details } = useContext(TabContext);
-  const work = async () => {
-    await clear(run, retry.tasks);
-    follow();
-  };
+  const { details } = useContext(TabContext);
+  const pays = retry.is_paid ? priceOf(details.offer, retry.is_again) : null;
   const verb = isWhole ? "Retry this video" : "Retry this short";
-  const text = `${verb}${retry.is_paid ? priceOf(details.offer) : " · free"}`;
-  return h(ActionButton, { action: "clear", label: `${text}: ${name}`, work }, text);
+  const text = `${verb} · ${pays ? priceText(pays) : "free"}`;
+  const work = () => repeat(run, retry);
+  return h(ActionButton, { action: "clear", label: `${text}: ${name}`, pays, work }, text);
 }
 
 const NO_WATERMARK = { src_url: "", pos_x: "0.5", pos_y: "0.5", scale: "1" };
@@ -38,12 +36,26 @@ const FIELDS = [
   ["scale", "Size", "8rem"],
 ];
 
+/** Named positions of the centre of the picture. */
+const POSITIONS = {
+  "Top left": ["0.15", "0.1"],
+  "Top right": ["0.85", "0.1"],
+  "Bottom left": ["0.15", "0.9"],
+  "Bottom right": ["0.85", "0.9"],
+  Center: ["0.5", "0.5"],
+};
+const OTHER = "Other position";
+
+const positionOf = ({ pos_x: x, pos_y: y }) =>
+  Object.keys(POSITIONS).find((name) => POSITIONS[name].every((each, at) => Number(each) === Number([x, y][at]))) ??
+  OTHER;
+
 const UNCHANGED = "This is the current watermark. Change it first.";
 const NO_PICTURE = "This short has no watermark. Enter the address of a picture first.";
 const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
 
 function ExportAgain({ short, run }) {
-  const { follow, details, watermark } = useContext(TabContext);
+  const { details, watermark } = useContext(TabContext);
   const why = useId();
   const [isOpen, setOpen] = useState(false);
   const current = Object.keys(NO_WATERMARK).map((name) => [name, watermark?.[name] ?? NO_WATERMARK[name]]);
@@ -54,7 +66,8 @@ function ExportAgain({ short, run }) {
   const isNoAddress =
     !isSamePicture && wanted.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(wanted.src_url.trim());
   const refusal = isNoAddress ? NO_ADDRESS : isUnchanged && (watermark?.src_url ? UNCHANGED : NO_PICTURE);
-  const price = priceOf(details.offer);
+  const pays = priceOf(details.offer, true);
+  const price = ` · ${priceText(pays)}`;
   const toggle = {
     "aria-expanded": isOpen,
     "aria-label": `Export again…: ${short.name}`,
@@ -68,16 +81,14 @@ function ExportAgain({ short, run }) {
     const picture = isSamePicture ? {} : { src_url: src_url.trim() || null };
     await exportMore(run, [short.id], { ...picture, ...position });
     setOpen(false);
-    follow();
   };
   const unchanged = async () => {
-    await resolve(run, short.export, "resend", short.export.entry, true);
+    await resolve(run, short.export, null);
     setOpen(false);
-    follow();
   };
   return h(
-    Stack,
-    { gap: 2 },
+    Question,
+    null,
     h(Box, null, h(Button, { ...toggle, size: "xs", variant: "outline" }, "Export again…")),
     isOpen &&
       h(
@@ -92,7 +103,21 @@ function ExportAgain({ short, run }) {
         },
         h(
           Flex,
-          { flexWrap: "wrap", gap: 2 },
+          { alignItems: "end", flexWrap: "wrap", gap: 2 },
+          h(
+            Stack,
+            { fontSize: "xs", gap: 1, width: "12rem" },
+            "Position",
+            h(Choice, {
+              label: "Position",
+              value: positionOf(wanted),
+              options: [...Object.keys(POSITIONS), OTHER].map((name) => [name, name]),
+              choose: (name) => {
+                const [pos_x, pos_y] = POSITIONS[name] ?? [wanted.pos_x, wanted.pos_y];
+                setWanted({ ...wanted, pos_x, pos_y });
+              },
+            }),
+          ),
           ...FIELDS.map(([name, label, width]) =>
             h(
               Stack,
@@ -115,13 +140,14 @@ function ExportAgain({ short, run }) {
             action: "start",
             "aria-describedby": refusal ? why : undefined,
             disabled: Boolean(refusal),
+            pays,
             work: withWatermark,
           },
           `Export with this watermark${price}`,
         ),
         refusal && h(Text, { color: "fg.muted", fontSize: "xs", id: why }, refusal),
-        short.export?.entry &&
-          h(ActionButton, { action: "resolve", work: unchanged }, `Export again with the same settings${price}`),
+        short.export &&
+          h(ActionButton, { action: "resolve", pays, work: unchanged }, `Export again with the same settings${price}`),
         h(
           Text,
           { color: "fg.muted", fontSize: "xs" },

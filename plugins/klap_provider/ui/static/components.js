@@ -1,9 +1,11 @@
 /** Small components in the style of Airflow's own pages. */
+import { toggled } from "./selection.js";
 import { stateName, uiPath } from "./texts.js";
 
-const { createElement, useDeferredValue, useId } = globalThis.React;
+const { createElement, useCallback, useDeferredValue, useId, useState } = globalThis.React;
 const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, Flex, HStack, SimpleGrid, Text } =
   globalThis.ChakraUI;
+const { NativeSelectField, NativeSelectIndicator, NativeSelectRoot } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 /** `createElement`, by a shorter name. */
@@ -134,6 +136,43 @@ export function Tick({ isTicked, toggle, label, children }) {
     h("input", { ...input, style: { accentColor: "currentColor", flexShrink: 0, height: "1.1rem", width: "1.1rem" } }),
     children,
   );
+}
+
+/** A list to choose from. `options`: values, each with its label. */
+export function Choice({ label, value, options, choose }) {
+  return h(
+    NativeSelectRoot,
+    { flex: "0 1 12rem", size: "sm" },
+    h(
+      NativeSelectField,
+      { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
+      ...options.map(([each, text]) => h("option", { key: each, value: each }, text)),
+    ),
+    h(NativeSelectIndicator),
+  );
+}
+
+/** What was picked. Airflow may mount the tab again at any time. */
+const kept = new Map();
+
+/**
+ * A set of ids that the user picks.
+ *
+ * @param {string} key identifies the set; it must not change
+ * @param {() => string[]} [initial] the ids that are picked at first
+ */
+export function usePicks(key, initial = () => []) {
+  const [picks, setPicks] = useState(() => kept.get(key) ?? new Set(initial()));
+  const change = useCallback(
+    (by) =>
+      setPicks((before) => {
+        kept.set(key, by(before));
+        return kept.get(key);
+      }),
+    [key],
+  );
+  const toggle = useCallback((id) => change((before) => toggled(before, id)), [change]);
+  return { picks, toggle, replace: (ids) => change(() => new Set(ids)) };
 }
 
 /** The actions on the ticked shorts. The bar stays visible at the end of the list. */

@@ -1,6 +1,6 @@
 /** The video and the texts of a delivered short, which Airflow's API server reads from the destination. */
 import { getFromPlugin, pluginUrl } from "./api.js";
-import { Icon, h } from "./components.js";
+import { Icon, OutsideButton, h } from "./components.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
@@ -55,6 +55,37 @@ async function reason(src) {
   return "The video cannot be played here.";
 }
 
+/** The actions on all delivered shorts of a run. */
+export function AllDelivered({ shorts, run }) {
+  const [message, setMessage] = useState("Copy all captions");
+  const stored = shorts.filter((short) => short.stored);
+  if (stored.length < 2) return null;
+  const copy = () => {
+    const text = Promise.all(stored.map((short) => captionsOf(short, run))).then((all) => all.join("\n\n"));
+    // Browsers accept only text that is promised at the click.
+    const item = new ClipboardItem({ "text/plain": text.then((all) => new Blob([all], { type: "text/plain" })) });
+    navigator.clipboard.write([item]).then(
+      () => setMessage("Copied"),
+      (error) => setMessage(`Not copied: ${error.message}`),
+    );
+  };
+  return h(
+    HStack,
+    { flexWrap: "wrap", gap: 2 },
+    h(OutsideButton, { href: pluginUrl(["api", ...run, "videos.zip"]).href, icon: "download" }, "Download all (ZIP)"),
+    navigator.clipboard &&
+      h(Button, { onClick: copy, size: "xs", variant: "outline" }, h(Icon, { name: "copy" }), message),
+  );
+}
+
+async function captionsOf(short, run) {
+  const { texts } = labelled(await getFromPlugin(deliveredPath(run, short, "texts")));
+  const captions = texts.filter(({ label }) => label !== TRANSCRIPT).map(({ label, text }) => `${label}: ${text}`);
+  return [short.name, ...captions].join("\n");
+}
+
+const TRANSCRIPT = "Transcript";
+
 /** The captions and the transcript of a delivered short, loaded when they are opened. */
 export function StoredTexts({ short, run }) {
   const [texts, setTexts] = useState(null);
@@ -87,7 +118,7 @@ export function StoredTexts({ short, run }) {
 function labelled({ publication_captions: captions, transcript }) {
   const captioned = Object.entries(captions ?? {}).filter(([, text]) => typeof text === "string" && text);
   const texts = captioned.map(([network, text]) => ({ label: NETWORKS[network] ?? network, text }));
-  return { texts: transcript ? [...texts, { label: "Transcript", text: transcript }] : texts };
+  return { texts: transcript ? [...texts, { label: TRANSCRIPT, text: transcript }] : texts };
 }
 
 function Texts({ short, texts }) {

@@ -1,31 +1,29 @@
 /** Further exports of the same video: the shorts that were not selected, and the follow-up runs that export them. */
-import { ActionButton, TabContext, clear, exportMore } from "./actions.js";
+import { ActionButton, TabContext, exportMore } from "./actions.js";
 import { NotSelectedCard, ShortCard } from "./card.js";
-import { ActionBar, CardGrid, Notice, RunLink, State, h } from "./components.js";
-import { selectionCost, toggled } from "./selection.js";
-import { costText, count, formatPrice, stageText, timeText } from "./texts.js";
+import { ActionBar, CardGrid, Notice, RunLink, State, h, usePicks } from "./components.js";
+import { selectionCost } from "./selection.js";
+import { NextStep } from "./summary.js";
+import { costText, count, priceText, stageText, timeText } from "./texts.js";
 
-const { Fragment, useCallback, useContext, useState } = globalThis.React;
+const { useContext } = globalThis.React;
 const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
 
 /** The shorts that were not selected, to be ticked and exported. */
 export function NotSelected({ shorts, run }) {
-  const { follow, form, details } = useContext(TabContext);
-  const [ticked, setTicked] = useState(() => new Set());
-  const toggle = useCallback((id) => setTicked((before) => toggled(before, id)), []);
+  const { form, details } = useContext(TabContext);
+  const { picks: ticked, toggle, replace } = usePicks(`more ${run.join(" ")}`);
   const isPossible = form?.can_export ?? false;
   const chosen = shorts.filter(({ id }) => ticked.has(id));
   const cost = selectionCost(chosen, details.offer && { ...details.offer, covered: null });
-  const price = details.offer ? ` · ${formatPrice(details.offer.price)}` : "";
-  const sum = cost.total === null ? "" : ` · ${formatPrice(cost.total)}`;
+  const price = ` · ${priceText(details.offer ?? { price: null })}`;
   // `canTick` because functions do not count when cards are compared.
   const tickOf = ({ id, exported }) =>
     isPossible ? { canTick: true, isTicked: ticked.has(id), price: exported ? " · free" : price, toggle } : {};
   const work = async () => {
     const ids = chosen.map(({ id }) => id);
     await exportMore(run, ids);
-    setTicked(new Set());
-    follow();
+    replace([]);
   };
   return h(
     Stack,
@@ -38,8 +36,8 @@ export function NotSelected({ shorts, run }) {
         null,
         h(
           ActionButton,
-          { action: "start", colorPalette: "brand", variant: "solid", work },
-          `Export ${chosen.length} more${sum}`,
+          { action: "start", colorPalette: "brand", pays: cost.pays, variant: "solid", work },
+          `Export ${chosen.length} more · ${priceText({ ...cost.pays, estimated: false })}`,
         ),
         h(Text, { "aria-live": "polite", color: "fg.muted", fontSize: "sm" }, cost.text),
         form.is_paused && h(Text, { fontSize: "sm" }, "This Dag is paused. The run starts when somebody unpauses it."),
@@ -54,12 +52,6 @@ export function FollowUp({ given, isFolded }) {
   const run = ["dags", given.dag_id, "runs", given.run_id];
   const at = timeText(given.at);
   const selected = details?.shorts.filter((short) => short.left_out === null) ?? [];
-  const retry = async () => {
-    await clear(run, null, { onlyFailed: true });
-    context.follow();
-  };
-  const price = details?.offer ?? context.details.offer;
-  const most = price ? ` · at most ${formatPrice(price.price * Math.max(1, given.project_ids.length))}` : "";
   const head = h(
     HStack,
     { flexWrap: "wrap", columnGap: 3, rowGap: 1 },
@@ -80,13 +72,8 @@ export function FollowUp({ given, isFolded }) {
       Stack,
       { as: "section", "aria-label": `${title}, ${at}`, gap: 2 },
       head,
-      details?.stage.error &&
-        h(
-          Fragment,
-          null,
-          h(Notice, { status: "error" }, details.stage.error),
-          h(ActionButton, { action: "clear", work: retry }, `Retry this run${most}`),
-        ),
+      details?.stage.error && h(Notice, { status: "error" }, details.stage.error),
+      details?.next_step && h(NextStep, { step: details.next_step, run }),
       cards && isFolded ? h("details", null, h("summary", null, count(selected.length)), cards) : cards,
     ),
   );

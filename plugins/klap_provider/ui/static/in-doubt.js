@@ -1,20 +1,19 @@
 /** Resolves a paid request in place: one whose response never arrived, or one whose settings have changed since. */
-import { ActionButton, TabContext, resolve } from "./actions.js";
+import { ActionButton, Question, resolve } from "./actions.js";
 import { h } from "./components.js";
-import { priceText, timeText } from "./texts.js";
+import { confirmation, priceText, timeText } from "./texts.js";
 
-const { useContext, useId, useState } = globalThis.React;
+const { useId, useState } = globalThis.React;
 const { HStack, Input, Stack, Text } = globalThis.ChakraUI;
 
 /** @param {{doubt: object, error: string, what: "task" | "export", run: string[]}} props `doubt`: the request */
-export function ResolveRequest({ doubt, error, what, run }) {
-  const { follow } = useContext(TabContext);
+export const ResolveRequest = (props) => h(Question, null, h(Request, props));
+
+function Request({ doubt, error, what, run }) {
   const [id, setId] = useState("");
   const field = useId();
-  const decide = async (decision, value) => {
-    // Only the failed task is cleared, so that two equal decisions clear it once.
-    await resolve(run, doubt.task, decision, doubt.entry, value, { onlyFailed: true });
-    follow();
+  const decide = async (jobId) => {
+    await resolve(run, doubt, jobId);
     return "Decision saved. The run continues.";
   };
   const price = priceText(doubt);
@@ -34,7 +33,7 @@ export function ResolveRequest({ doubt, error, what, run }) {
       HStack,
       { alignItems: "start", flexWrap: "wrap", gap: 2 },
       ...doubt.jobs.map((job) =>
-        h(ActionButton, { action: "resolve", key: job, work: () => decide("adopt", job) }, `Continue with ${job}`),
+        h(ActionButton, { action: "resolve", key: job, work: () => decide(job) }, `Continue with ${job}`),
       ),
       doubt.jobs.length === 0 && [
         h(
@@ -52,14 +51,14 @@ export function ResolveRequest({ doubt, error, what, run }) {
         ),
         h(
           ActionButton,
-          { action: "resolve", disabled: !id.trim(), key: "adopt", work: () => decide("adopt", id.trim()) },
+          { action: "resolve", disabled: !id.trim(), key: "adopt", work: () => decide(id.trim()) },
           `Continue with this ${what}`,
         ),
       ],
     ),
     h(
       ActionButton,
-      { action: "resolve", work: () => decide("resend", true) },
+      { action: "resolve", question: warning(doubt), work: () => decide(null) },
       doubt.is_changed ? `Send the new request · ${price}` : `It is not in Klap: send again · ${price}`,
     ),
     h(
@@ -70,6 +69,11 @@ export function ResolveRequest({ doubt, error, what, run }) {
     ),
   );
 }
+
+const warning = (doubt) =>
+  doubt.is_changed
+    ? confirmation({ ...doubt, again: true })
+    : `If Klap has received the first request after all, it bills both. This one: ${priceText(doubt)}.`;
 
 function instructions({ is_changed: isChanged, jobs, sent_at: sentAt }, what) {
   const sent = sentAt ? `It was sent on ${timeText(sentAt)}.` : "It is not recorded when it was sent.";

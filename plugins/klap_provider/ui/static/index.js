@@ -9,6 +9,7 @@ import { TabContext } from "./actions.js";
 import { errorText, getIfChanged } from "./api.js";
 import { ShortCard } from "./card.js";
 import { CardGrid, Notice, h } from "./components.js";
+import { AllDelivered } from "./delivered.js";
 import { FollowUp, NotSelected } from "./further-exports.js";
 import { Polling } from "./polling.js";
 import { Review } from "./review.js";
@@ -16,7 +17,7 @@ import { NoShorts, Summary } from "./summary.js";
 import { SHORTS, VIDEO } from "./texts.js";
 
 const { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } = globalThis.React;
-const { Button, Heading, Skeleton, Stack, Text } = globalThis.ChakraUI;
+const { Button, Heading, HStack, Skeleton, Stack, Text } = globalThis.ChakraUI;
 
 // For the runs of batches.
 const BatchVideos = lazy(async () => ({ default: (await import("./page/batch.js")).BatchVideos }));
@@ -79,7 +80,7 @@ function ShortsTab({ dagId, runId }) {
   const run = ["dags", dagId, "runs", runId];
   const [message, announce] = useState(null);
   const [denied, setDenied] = useState({});
-  const deny = useCallback((action) => setDenied((before) => ({ ...before, [action]: true })), []);
+  const deny = useCallback((action, reason) => setDenied((before) => ({ ...before, [action]: reason })), []);
   const [answeredRun, setAnsweredRun] = useState(null);
   const answered = () => setAnsweredRun(run.join(" "));
   const hasAnswered = answeredRun === run.join(" ");
@@ -126,7 +127,7 @@ function RunView({ view, run }) {
     ...followUps.map((given, index) =>
       h(FollowUp, { key: given.run_id, given, isFolded: index >= OPEN && given.ended }),
     ),
-    !isAsked && leftOut.length > 0 && h(NotSelected, { shorts: leftOut, run }),
+    !isAsked && leftOut.length > 0 && h(NotSelected, { key: run.join(" "), shorts: leftOut, run }),
   );
 }
 
@@ -135,7 +136,12 @@ function Selected({ shorts, run, isWhole }) {
   return h(
     Stack,
     { as: "section", "aria-label": title, gap: 2 },
-    h(Heading, { as: "h2", size: "md" }, isWhole ? title : `${title} (${shorts.length})`),
+    h(
+      HStack,
+      { columnGap: 4, flexWrap: "wrap" },
+      h(Heading, { as: "h2", size: "md" }, isWhole ? title : `${title} (${shorts.length})`),
+      h(AllDelivered, { shorts, run }),
+    ),
     shorts.some(({ path, stored }) => path !== null && !stored) &&
       h(Text, { color: "fg.muted", fontSize: "sm" }, NOT_SERVED),
     h(CardGrid, {

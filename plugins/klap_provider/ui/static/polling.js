@@ -87,10 +87,10 @@ export class Polling {
     this.#abort?.abort();
   }
 
-  /** Poll at once after an action, and use the short interval. A pending poll is aborted. */
+  /** Poll at once after an action, and use the short interval. A pending poll is aborted. Ends with the poll. */
   now() {
     this.#actedUntil = this.#clock.now() + EAGER;
-    this.#poll();
+    return this.#poll();
   }
 
   #resume() {

@@ -1,7 +1,7 @@
 /** A short of a review, with Klap's player. */
 import { Explanation, Score, Title, isSame, useNear } from "./card.js";
 import { Icon, OutsideButton, Tick, h } from "./components.js";
-import { formatPrice } from "./texts.js";
+import { priceText } from "./texts.js";
 
 const { memo } = globalThis.React;
 const { Box, Flex, Text } = globalThis.ChakraUI;
@@ -9,9 +9,8 @@ const { Box, Flex, Text } = globalThis.ChakraUI;
 const HEIGHT = 24; // rem: two whole shorts fit beside each other
 
 /** `toggle` is called with the id of the short. */
-export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, toggle }) {
-  const cost = price === undefined ? "" : ` · ${formatPrice(price)}`;
-  const text = short.exported ? "Export · free, already exported" : `Export${cost}`;
+export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, isDropped, toggle }) {
+  const text = short.exported ? "Export · free, already exported" : `Export · ${priceText({ price })}`;
   const style = { bg: isSelected ? "bg.subtle" : "bg", borderColor: isSelected ? "brand.solid" : "border.emphasized" };
   return h(
     Flex,
@@ -31,6 +30,7 @@ export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, t
       h(Score, { short }),
       h(Explanation, { short }),
       short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, `Not selected by default: ${short.left_out.toLowerCase()}`),
+      isDropped && h(Text, { color: "fg.warning", fontSize: "sm" }, "Over the budget: will not be exported"),
       h(Box, { flex: 1 }),
       h(Tick, { isTicked: isSelected, label: `${text}: ${short.name}`, toggle: () => toggle(short.id) }, text),
       short.preview &&

@@ -1,28 +1,38 @@
-/** The review of a run: a reviewer selects the shorts to export. The answer goes to Airflow's own required action. */
-import { ActionButton, TabContext, apiPath } from "./actions.js";
-import { get, send } from "./api.js";
-import { ActionBar, CardGrid, TaskButton, h } from "./components.js";
+/** The review of a run: a reviewer selects the shorts to export. */
+import { ActionButton, Question, TabContext, answerReview } from "./actions.js";
+import { ActionBar, CardGrid, TaskButton, h, usePicks } from "./components.js";
 import { ReviewCard } from "./review-card.js";
-import { selectionCost, toggled } from "./selection.js";
-import { count, formatPrice, timeText } from "./texts.js";
+import { selectionCost } from "./selection.js";
+import { count, priceText, timeText } from "./texts.js";
 
-const { useContext, useState } = globalThis.React;
-const { Heading, Stack, Text } = globalThis.ChakraUI;
+const { useContext } = globalThis.React;
+const { Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 
 /** `details` are those of a run that waits for a review, `run` is its path in the UI, as segments. */
 export function Review({ details, run }) {
   const { shorts, offer, question } = details;
-  const [selected, setSelected] = useState(() => new Set(selectedByDefault(shorts).map(({ id }) => id)));
-  const toggle = (id) => setSelected((before) => toggled(before, id));
-  const cardOf = (short) =>
-    h(ReviewCard, { key: short.id, short, price: offer?.price, isSelected: selected.has(short.id), toggle });
+  const defaults = () => selectedByDefault(shorts).map(({ id }) => id);
+  const { picks, toggle, replace } = usePicks(`${run.join(" ")} ${question.asked_at}`, defaults);
+  const selected = shorts.filter(({ id }) => picks.has(id));
+  const cost = selectionCost(selected, offer);
+  const cardOf = (short) => {
+    const marks = { isSelected: picks.has(short.id), isDropped: cost.dropped.has(short.id) };
+    return h(ReviewCard, { key: short.id, short, price: offer?.price ?? null, ...marks, toggle });
+  };
+  const button = (text, ids) => h(Button, { onClick: () => replace(ids), size: "xs", variant: "outline" }, text);
   return h(
     Stack,
     { as: "section", "aria-label": "Review", gap: 2 },
     h(Heading, { as: "h2", size: "md" }, `Select the shorts to export (${shorts.length})`),
-    h(Text, { color: "fg.muted", fontSize: "sm" }, deadlineText(shorts, offer)),
+    h(
+      Flex,
+      { alignItems: "center", flexWrap: "wrap", gap: 2 },
+      h(Text, { color: "fg.muted", flex: "1 1 16rem", fontSize: "sm" }, deadlineText(shorts, offer)),
+      button("Select all", shorts.map(({ id }) => id)),
+      button("Clear", []),
+    ),
     h(CardGrid, { shorts, draw: cardOf, columns: "repeat(auto-fill, minmax(min(100%, 27rem), 1fr))" }),
-    h(AnswerBar, { selected: shorts.filter(({ id }) => selected.has(id)), details, run, question }),
+    h(Question, null, h(AnswerBar, { selected, cost, run, question })),
   );
 }
 
@@ -37,28 +47,16 @@ function deadlineText(shorts, offer) {
   return `Answer by ${timeText(offer.deadline)}. Without an answer, ${then}.`;
 }
 
-function AnswerBar({ selected, details, run, question }) {
-  const { announce, answered, follow } = useContext(TabContext);
-  const cost = selectionCost(selected, details.offer);
+const NONE = "The run ends without exports. Nothing more is paid. You can still export shorts from this page later.";
+
+function AnswerBar({ selected, cost, run, question }) {
+  const { answered } = useContext(TabContext);
   const answer = async (ids) => {
-    const { task_id: taskId, map_index: mapIndex } = question.task;
-    const path = [...apiPath(run), "taskInstances", taskId, String(mapIndex), "hitlDetails"];
-    // The options that were shown: Airflow refuses one that it no longer offers.
-    const chosen = ids.length ? ids.map((id) => question.options[id]) : [question.none];
-    try {
-      await send("PATCH", path, { chosen_options: chosen, params_input: {} });
-      answered();
-      return "Answer saved.";
-    } catch (error) {
-      if (error.status !== 409) throw error;
-      const { responded_by_user: by, responded_at: at } = await get(path);
-      announce(`${by?.name ?? by?.id ?? "Somebody"} already answered on ${timeText(at)}. Your answer was not saved.`);
-      return null;
-    } finally {
-      follow();
-    }
+    await answerReview(run, question, Object.fromEntries(ids.map((id) => [id, question.options[id]])));
+    answered();
+    return "Answer saved.";
   };
-  const sum = cost.total === null ? "" : ` · ${formatPrice(cost.total)}`;
+  const what = cost.dropped.size > 0 ? `${cost.exports} of ${selected.length}` : count(selected.length);
   return h(
     ActionBar,
     null,
@@ -67,13 +65,14 @@ function AnswerBar({ selected, details, run, question }) {
       {
         action: "answer",
         colorPalette: "brand",
-        disabled: selected.length === 0,
+        disabled: cost.exports === 0,
+        pays: cost.pays,
         variant: "solid",
         work: () => answer(selected.map(({ id }) => id)),
       },
-      `Export ${count(selected.length)}${sum}`,
+      `Export ${what} · ${priceText({ ...cost.pays, estimated: false })}`,
     ),
-    h(ActionButton, { action: "answer", work: () => answer([]) }, "Export none"),
+    h(ActionButton, { action: "answer", question: NONE, work: () => answer([]) }, "Export none"),
     h(Text, { "aria-live": "polite", color: "fg.muted", flex: "1 1 16rem", fontSize: "sm" }, cost.text),
     h(TaskButton, { run, task: question.task, page: "/required_actions", icon: "awaiting_input" }, "Airflow's own form"),
   );

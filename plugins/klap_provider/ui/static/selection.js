@@ -11,19 +11,24 @@ export function toggled(before, id) {
 /**
  * Return what the exports of the selected shorts cost.
  *
- * @param {object[]} selected shorts
+ * @param {object[]} selected shorts, best first
  * @param {object | null} offer the price of an export, and how many exports the budget covers
- * @returns {{total: number | null, text: string}} US dollars, null if no price is known; and the calculation to show
+ * @returns {{exports: number, pays: {price: number | null, estimated: boolean}, dropped: Set<string>, text: string}} the
+ *   number of shorts that are exported, their price, the ids of those over the budget, and the calculation to show
  */
 export function selectionCost(selected, offer) {
-  if (offer === null) return { total: null, text: "" };
+  const paid = selected.filter(({ exported }) => !exported);
+  const free = selected.length - paid.length;
+  if (offer === null) {
+    const price = paid.length ? null : 0;
+    return { exports: selected.length, pays: { price, estimated: false }, dropped: new Set(), text: "" };
+  }
   const { price, estimated, covered } = offer;
-  const paid = selected.filter(({ exported }) => !exported).length;
-  const free = selected.length - paid;
-  const within = covered === null ? paid : Math.min(covered, paid);
-  const parts = [`${paid} × ${formatPrice(price)}${estimated ? " (estimated)" : ""}`];
+  const within = Math.min(covered ?? paid.length, paid.length);
+  const dropped = new Set(paid.slice(within).map(({ id }) => id));
+  const parts = [`${paid.length} × ${formatPrice(price)}${estimated ? " (estimated)" : ""}`];
   if (free > 0) parts.push(`${free} already exported (free)`);
-  if (covered !== null && covered < paid) parts.push(`the budget covers ${covered}: the best ${covered} are exported`);
-  else if (covered !== null) parts.push(`the budget covers ${covered - paid} more`);
-  return { total: within * price, text: parts.join(" · ") };
+  if (dropped.size > 0) parts.push(`the budget covers ${covered}: the best ${covered} are exported`);
+  else if (covered !== null) parts.push(`the budget covers ${covered - paid.length} more`);
+  return { exports: within + free, pays: { price: within * price, estimated }, dropped, text: parts.join(" · ") };
 }

@@ -1,11 +1,11 @@
 /** The summary of a run, above the cards. */
-import { ActionButton, TabContext, clear } from "./actions.js";
+import { ActionButton, TabContext, repeat } from "./actions.js";
 import { Bar, Icon, Notice, State, TaskButton, h } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { SHORTS, VIDEO, costPath, costText, priceText, stageText, timeText } from "./texts.js";
 
 const { useContext, useEffect, useRef, useState } = globalThis.React;
-const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
+const { Box, Button, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
 const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
 const { Link: RouterLink } = globalThis.ReactRouterDOM;
@@ -17,7 +17,7 @@ const { Link: RouterLink } = globalThis.ReactRouterDOM;
  *   `further`: the details of its follow-up runs
  */
 export function Summary({ details, run, further }) {
-  const { name, source, stage, percent, totals, cost, review, resubmit } = details;
+  const { name, source, stage, percent, totals, cost, review } = details;
   const text = stageText(stage, useNow(stage.since !== null));
   const { hasAnswered } = useContext(TabContext);
   return h(
@@ -30,7 +30,7 @@ export function Summary({ details, run, further }) {
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
       source && h(Fact, { label: "Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
-      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost without exports" }, h(CostLink, { cost, run })),
+      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost without exports" }, h(CostLink, { cost, atMost: details.cost_at_most, run })),
       further.length > 0 && h(Fact, { label: "Including further exports" }, furtherText([details, ...further])),
       review && h(Fact, { label: "Review" }, reviewText(review, hasAnswered)),
     ),
@@ -57,7 +57,13 @@ export function Summary({ details, run, further }) {
     ),
     stage.in_doubt && h(ResolveRequest, { doubt: stage.in_doubt, error: stage.error, what: "task", run }),
     stage.error && !stage.in_doubt && h(Notice, { status: "error" }, stage.error),
-    resubmit && h(Resubmit, { resubmit, run }),
+    details.ended &&
+      h(
+        HStack,
+        { alignItems: "start", flexWrap: "wrap", gap: 2 },
+        details.next_step && h(NextStep, { step: details.next_step, run }),
+        h(RunAgain),
+      ),
   );
 }
 
@@ -81,9 +87,10 @@ function reviewText({ by, text, at }, isYou) {
 }
 
 /** The cost of a run, with a link to its paid requests. */
-function CostLink({ cost, run: [, dag_id, , run_id] }) {
-  const link = { "aria-label": `${costText(cost)}: paid requests of this run`, to: costPath({ dag_id, run_id }) };
-  return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, costText(cost)));
+function CostLink({ cost, atMost, run: [, dag_id, , run_id] }) {
+  const text = atMost === null ? costText(cost) : `${costText({ ...cost, total: atMost })} at most`;
+  const link = { "aria-label": `${text}: paid requests of this run`, to: costPath({ dag_id, run_id }) };
+  return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, text));
 }
 
 /** Scroll to the summary when the review is answered: it shows who selected what. */
@@ -106,14 +113,36 @@ function furtherText(runs) {
   return `${delivered} · ${costText({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
 }
 
-function Resubmit({ resubmit, run }) {
-  const { follow } = useContext(TabContext);
-  const price = ` · ${priceText(resubmit)}`;
-  const work = async () => {
-    await clear(run, [resubmit.task]);
-    follow();
+/** Repeats the step with which a run failed. */
+export function NextStep({ step, run }) {
+  const pays = step.is_paid ? { ...step, again: step.is_again } : null;
+  const text = `${step.is_again ? "Submit the video again" : "Try again"} · ${pays ? priceText(pays) : "free"}`;
+  return h(ActionButton, { action: "clear", pays, work: () => repeat(run, step) }, text);
+}
+
+/** Opens Airflow's own trigger form with the settings of this run, which has no address of its own. */
+function RunAgain() {
+  const [isMissing, setMissing] = useState(false);
+  const open = async () => {
+    document.querySelector("[data-testid=trigger-dag-button]")?.click();
+    for (let attempt = 0; attempt < 20; attempt += 1) {
+      await new Promise((done) => setTimeout(done, 50)); // until the menu is open
+      const item = document.querySelector("[role=menuitem][data-value=triggerWithConfig]");
+      if (item) return item.click();
+    }
+    return setMissing(true);
   };
-  return h(ActionButton, { action: "clear", work }, `Submit the video again${price}`);
+  return h(
+    Box,
+    null,
+    h(Button, { onClick: open, size: "xs", variant: "outline" }, "Run again with changes"),
+    isMissing &&
+      h(
+        Text,
+        { fontSize: "sm", role: "alert" },
+        "Press Trigger at the top of this page, then Trigger again with this config.",
+      ),
+  );
 }
 
 function Fact({ label, children, ...more }) {

@@ -40,7 +40,24 @@ export function formatPrice(dollars) {
 
 /** Format a price that may be estimated or unknown. */
 export const priceText = ({ price, estimated }) =>
-  price === null ? "price unknown" : `${formatPrice(price)}${estimated ? " (estimated)" : ""}`;
+  price === null || price === undefined ? "price unknown" : `${formatPrice(price)}${estimated ? " (estimated)" : ""}`;
+
+/** Payments above this sum are confirmed, in US dollars. */
+const CONFIRMED_ABOVE = 5;
+
+/**
+ * Return the question to ask before an action that pays; null if none is needed.
+ *
+ * @param {{price: number | null, estimated: boolean, again?: boolean} | null | undefined} pays `price`: null if it is
+ *   unknown; `again`: this was paid for before
+ */
+export function confirmation(pays) {
+  if (!pays) return null;
+  const { price, again = false } = pays;
+  if (again) return `This was paid for before. Klap bills it again: ${priceText(pays)}.`;
+  if (price === null) return "Klap bills this action. Its price is unknown.";
+  return price > CONFIRMED_ABOVE ? `Klap bills ${priceText(pays)} for this action.` : null;
+}
 
 /** Format what was paid; null if it is unknown. */
 export const costText = (cost) =>

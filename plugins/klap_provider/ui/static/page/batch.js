@@ -44,7 +44,7 @@ export function BatchVideos({ batch }) {
 const HEADS = [["Line", NUMBER], ["Video"], ["State"], ["Cost", NUMBER], ["Error"]];
 
 function BatchRow({ video }) {
-  const name = video.line ? `line ${video.line}, ${video.name}` : video.name;
+  const name = video.line ? `line ${video.line}, ${video.label}` : video.label;
   return h(
     TableRow,
     null,
@@ -52,7 +52,7 @@ function BatchRow({ video }) {
     h(
       TableCell,
       { color: "fg.info", minWidth: "10rem", whiteSpace: "normal" },
-      h(Link, { to: tabPath(video) }, h(TwoLines, null, video.name)),
+      h(Link, { to: tabPath(video) }, h(TwoLines, { title: video.name }, video.label)),
     ),
     h(TableCell, null, h(State, { state: video.state })),
     h(TableCell, NUMBER, h(RunCost, { run: { ...video, budget: null }, name })),

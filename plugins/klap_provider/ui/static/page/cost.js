@@ -1,6 +1,7 @@
 /** The cost by day or month and by Dag, compared with the budgets; or the paid requests of one run. */
 import { getFromPlugin } from "../api.js";
 import { Bar, h } from "../components.js";
+import { useAddress } from "./address.js";
 import { columns, lines, unitOf } from "./chart.js";
 import { Included, PeriodChoice, usePeriod } from "./filters.js";
 import { Pending, useAnswer } from "./hooks.js";
@@ -8,22 +9,15 @@ import { Payments } from "./payments.js";
 import { NUMBER, Table } from "./table.js";
 import { dayText, dollars, limitUse, periodText, priceNote } from "./texts.js";
 
-const { useState } = globalThis.React;
 const { Box, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
 const COLOURS = ["blue", "orange", "teal", "purple", "pink", "cyan"];
 const colourOf = (index) => `${COLOURS[index % COLOURS.length]}.solid`;
 const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM] = [900, 260, 60, 20, 24];
 
-/** Return the run that the page's address names, or null. */
-function addressed() {
-  const { searchParams: query } = new URL(location.href);
-  const [run_dag_id, run_id] = [query.get("dag_id"), query.get("run_id")];
-  return run_dag_id && run_id ? { run_dag_id, run_id } : null;
-}
-
 export function CostView() {
-  const [run] = useState(addressed);
+  const [{ dag_id: run_dag_id, run_id }] = useAddress();
+  const run = run_dag_id && run_id ? { run_dag_id, run_id } : null;
   return run ? h(Payments, { run, days: {} }) : h(AllCosts);
 }
 

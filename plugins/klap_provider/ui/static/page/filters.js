@@ -1,28 +1,31 @@
 /** The filters of a list. */
-import { h } from "../components.js";
+import { Choice, h } from "../components.js";
+import { useAddress } from "./address.js";
 import { PERIODS, dayText, firstDay, periodText } from "./texts.js";
 
-const { useState } = globalThis.React;
-const { Button, HStack, Input, NativeSelectField, NativeSelectIndicator, NativeSelectRoot, Text } = globalThis.ChakraUI;
+const { useEffect, useRef, useState } = globalThis.React;
+const { Button, HStack, Input, Text } = globalThis.ChakraUI;
 
-/** A search field. `change` is called with its text. */
+const PAUSE = 300; // ms
+
+/** A search field. `change` is called with its text when the user pauses. */
 export function Search({ label, placeholder, value, change }) {
-  const field = { "aria-label": label, placeholder, type: "search", value };
-  return h(Input, { ...field, flex: "1 1 14rem", onChange: ({ target }) => change(target.value), size: "sm" });
-}
-
-/** A list to choose from. `options`: values, each with its label. */
-export function Choice({ label, value, options, choose }) {
-  return h(
-    NativeSelectRoot,
-    { flex: "0 1 12rem", size: "sm" },
-    h(
-      NativeSelectField,
-      { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
-      ...options.map(([each, text]) => h("option", { key: each, value: each }, text)),
-    ),
-    h(NativeSelectIndicator),
-  );
+  const [text, setText] = useState(value);
+  const timer = useRef(null);
+  useEffect(() => {
+    if (timer.current === null) setText(value); // the user went back
+  }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const type = ({ target }) => {
+    setText(target.value);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      timer.current = null;
+      change(target.value);
+    }, PAUSE);
+  };
+  const field = { "aria-label": label, placeholder, type: "search", value: text };
+  return h(Input, { ...field, flex: "1 1 14rem", onChange: type, size: "sm" });
 }
 
 /** The Dags to choose from, if there are several. */
@@ -35,24 +38,14 @@ export const DagChoice = ({ dagIds, value, choose }) =>
     choose,
   });
 
-/** Return the period that the page's address names; default: the first one. */
-function addressed() {
-  const name = new URL(location.href).searchParams.get("period") ?? "";
-  return { name: Object.hasOwn(PERIODS, name) ? name : Object.keys(PERIODS)[0], until: null };
-}
-
 /** The period of a list, kept in the page's address: `{name, until}`, see {@link periodText}; its days; its setter. */
 export function usePeriod() {
-  const [period, setPeriod] = useState(addressed);
-  const choose = (chosen) => {
-    const address = new URL(location.href);
-    address.searchParams.set("period", chosen.name);
-    history.replaceState(history.state, "", address);
-    setPeriod(chosen);
-  };
-  const { name, until } = period;
+  const [query, change] = useAddress();
+  const name = Object.hasOwn(PERIODS, query.period ?? "") ? query.period : Object.keys(PERIODS)[0];
+  const until = /^\d{4}-\d\d-\d\d$/.test(query.until ?? "") ? query.until : null;
+  const choose = (chosen) => change({ period: chosen.name, until: chosen.until, rows: null });
   const days = { since: firstDay(name, new Date()), ...(until && { until }) };
-  return { period, days, choose };
+  return { period: { name, until }, days, choose };
 }
 
 /** The periods to choose from. */
@@ -78,3 +71,24 @@ export function Included({ period, since, choose }) {
     period.until !== null && link("Newest", null),
   );
 }
+
+/**
+ * The text for a search without a result, and the ways to widen it.
+ *
+ * @param {{text: string, wider: [string, () => void][]}} props `wider`: the label and the action of each button
+ */
+export function NothingFound({ text, wider }) {
+  return h(
+    HStack,
+    { flexWrap: "wrap", gap: 2, role: "status" },
+    h(Text, { fontSize: "sm" }, text),
+    ...wider.map(([label, onClick]) => h(Button, { key: label, onClick, size: "xs", variant: "outline" }, label)),
+  );
+}
+
+/** The ways to widen a search: without its words and choices, and in all time. */
+export const widerIn = ({ period, choose }, chosen, change) =>
+  [
+    chosen.length > 0 && ["Remove the filters", () => change(Object.fromEntries(chosen.map((name) => [name, null])))],
+    (period.name !== "all" || period.until !== null) && ["Show all time", () => choose({ name: "all", until: null })],
+  ].filter(Boolean);

@@ -2,6 +2,7 @@
 import { errorText } from "../api.js";
 import { Notice, h } from "../components.js";
 import { Polling } from "../polling.js";
+import { useAddress } from "./address.js";
 
 const { useCallback, useEffect, useState } = globalThis.React;
 const { Button, Skeleton, Stack } = globalThis.ChakraUI;
@@ -38,18 +39,16 @@ export function useAnswer(load, key, pause = ONCE) {
 }
 
 /**
- * How many rows of a list are shown, and the button that shows more.
+ * How many rows of a list are shown, kept in the page's address, and the button that shows more.
  *
- * @param {string} [what] identifies the list; when it changes, the first rows are shown
  * @param {number} [page] the number of rows that are shown first, and that the button adds
  * @returns {[number, (isWhole: boolean, isStale: boolean) => any]} the number, and a function that returns the button
  *   unless the list is shown as a whole
  */
-export function useLimit(what = "", page = 25) {
-  const [seen, setSeen] = useState({ what, limit: page });
-  const limit = seen.what === what ? seen.limit : page;
-  const more = () => setSeen({ what, limit: Math.min(limit + page, MOST) });
-  const button = { alignSelf: "center", onClick: more, variant: "outline" };
+export function useLimit(page = 25) {
+  const [{ rows }, change] = useAddress();
+  const limit = Math.min(Math.max(Number.parseInt(rows, 10) || page, page), MOST);
+  const button = { alignSelf: "center", onClick: () => change({ rows: String(limit + page) }, true), variant: "outline" };
   return [
     limit,
     (isWhole, isStale) => !isWhole && limit < MOST && h(Button, { ...button, loading: isStale }, "More"),

@@ -5,10 +5,12 @@
  * are loaded when their tab is opened.
  */
 import { h } from "../components.js";
+import { useAddress } from "./address.js";
 import { OpenReviews } from "./open-reviews.js";
+import { opening } from "./texts.js";
 import { Videos } from "./videos.js";
 
-const { Suspense, lazy, useEffect, useReducer, useState } = globalThis.React;
+const { Suspense, lazy, useEffect, useReducer } = globalThis.React;
 const { Heading, Stack, TabsContent, TabsList, TabsRoot, TabsTrigger } = globalThis.ChakraUI;
 const { useLocation } = globalThis.ReactRouterDOM;
 
@@ -18,12 +20,6 @@ const VIEWS = {
   sources: { title: "Sources", view: lazy(async () => ({ default: (await import("./sources.js")).Sources })) },
   cost: { title: "Cost", view: lazy(async () => ({ default: (await import("./cost.js")).CostView })) },
 };
-
-/** Return the view that the page's address names. */
-function addressed() {
-  const view = new URL(location.href).searchParams.get("view");
-  return Object.hasOwn(VIEWS, view ?? "") ? view : "videos";
-}
 
 /** Draw again when the user chooses another time zone in Airflow. */
 function useTimeZone() {
@@ -36,17 +32,10 @@ function useTimeZone() {
 
 function KlapPage() {
   useTimeZone();
-  const [opened, setOpened] = useState(addressed);
-  const { key } = useLocation();
-  useEffect(() => setOpened(addressed()), [key]); // a link on the page may open another view
-  const open = ({ value }) => {
-    const address = new URL(location.href);
-    const period = address.searchParams.get("period");
-    address.search = new URLSearchParams({ view: value, ...(period && { period }) });
-    // Without the router, which would mount the page again and take the focus from the tab.
-    history.replaceState(history.state, "", address);
-    setOpened(value);
-  };
+  const { key } = useLocation(); // a link on the page may open another view
+  const [{ view }, change] = useAddress();
+  const opened = Object.hasOwn(VIEWS, view ?? "") ? view : "videos";
+  const open = ({ value }) => change(opening(value));
   const tabs = { lazyMount: true, onValueChange: open, unmountOnExit: true };
   return h(
     Stack,
@@ -61,8 +50,8 @@ function KlapPage() {
         null,
         ...Object.entries(VIEWS).map(([value, { title }]) => h(TabsTrigger, { key: value, value }, title)),
       ),
-      ...Object.entries(VIEWS).map(([value, { view }]) =>
-        h(TabsContent, { key: value, pt: 4, value }, h(Suspense, { fallback: null }, h(view, { key }))),
+      ...Object.entries(VIEWS).map(([value, { view: content }]) =>
+        h(TabsContent, { key: value, pt: 4, value }, h(Suspense, { fallback: null }, h(content, { key }))),
       ),
     ),
   );

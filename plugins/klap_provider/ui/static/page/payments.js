@@ -2,13 +2,13 @@
 import { getFromPlugin, pluginUrl } from "../api.js";
 import { h } from "../components.js";
 import { timeText } from "../texts.js";
-import { DagChoice, Search } from "./filters.js";
+import { useAddress } from "./address.js";
+import { DagChoice, NothingFound, Search } from "./filters.js";
 import { Pending, useAnswer, useLimit } from "./hooks.js";
 import { LedgerLink } from "./ledger-link.js";
 import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
-import { countText, dollars, requestText, tabPath } from "./texts.js";
+import { countText, dollars, requestText, searchText, tabPath } from "./texts.js";
 
-const { useDeferredValue, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
@@ -16,14 +16,13 @@ const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
 
 /** `run`: only its payments, `{run_dag_id, run_id}`; null: those of all runs. `days`: the first and the last one. */
 export function Payments({ run, days }) {
-  const [filters, setFilters] = useState({ search: "", dag_id: "" });
-  const query = useDeferredValue(filters);
-  const which = Object.fromEntries(Object.entries({ ...query, ...run }).filter(([, value]) => value));
-  const [limit, more] = useLimit(JSON.stringify({ ...which, ...days }));
+  const [{ search = "", dag = "" }, change] = useAddress();
+  const filters = { search, dag_id: run ? "" : dag };
+  const which = Object.fromEntries(Object.entries({ ...filters, ...run }).filter(([, value]) => value));
+  const [limit, more] = useLimit();
   const load = (signal) => getFromPlugin(["api", "payments"], { ...which, ...days, limit }, signal);
   const seen = useAnswer(load, JSON.stringify({ ...which, ...days, limit }));
   const { answer, isStale } = seen;
-  const change = (more) => setFilters({ ...filters, ...more });
   if (answer?.total === 0 && Object.keys(which).length === 0 && !isStale) return null;
   return h(
     Stack,
@@ -37,17 +36,23 @@ export function Payments({ run, days }) {
         label: "Search paid requests",
         placeholder: "Video, short, run or Dag",
         value: filters.search,
-        change: (search) => change({ search }),
+        change: (search) => change({ search, rows: null }, true),
       }),
       !run &&
         h(DagChoice, {
           dagIds: answer?.dag_ids ?? [],
           value: filters.dag_id,
-          choose: (dag_id) => change({ dag_id }),
+          choose: (dag_id) => change({ dag: dag_id, rows: null }),
         }),
     ),
     h(Pending, seen),
     answer && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(answer, "request")),
+    answer?.total === 0 &&
+      !isStale &&
+      h(NothingFound, {
+        text: `No paid request ${searchText({ search, dag })}.`.replace(" .", "."),
+        wider: search || dag ? [["Remove the filters", () => change({ search: null, dag: null })]] : [],
+      }),
     answer?.total > 0 &&
       h(
         Table,

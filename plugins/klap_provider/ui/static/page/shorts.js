@@ -1,15 +1,15 @@
 /** The delivered shorts of all runs, including deleted ones. */
 import { getFromPlugin } from "../api.js";
 import { useNear } from "../card.js";
-import { Bar, Icon, OutsideButton, h } from "../components.js";
+import { Bar, Choice, Icon, OutsideButton, h } from "../components.js";
 import { StoredTexts, Video, videoUrl } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
-import { Choice, DagChoice, Included, PeriodChoice, Search, usePeriod } from "./filters.js";
+import { useAddress } from "./address.js";
+import { DagChoice, Included, NothingFound, PeriodChoice, Search, usePeriod, widerIn } from "./filters.js";
 import { Pending, useAnswer, useLimit } from "./hooks.js";
 import { TwoLines } from "./table.js";
-import { countText, dollars, priceNote, tabPath } from "./texts.js";
+import { countText, dollars, periodText, priceNote, searchText, tabPath } from "./texts.js";
 
-const { useDeferredValue, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, SimpleGrid, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
@@ -24,15 +24,15 @@ const ORDERS = {
 };
 
 export function DeliveredShorts() {
-  const [filters, setFilters] = useState({ search: "", order_by: "-score", dag_id: "" });
+  const [{ search = "", sort, dag = "" }, change] = useAddress();
   const time = usePeriod();
-  const query = useDeferredValue(filters);
-  const which = Object.fromEntries(Object.entries({ ...query, ...time.days }).filter(([, value]) => value));
-  const [limit, more] = useLimit(JSON.stringify(which), PAGE);
+  const filters = { search, order_by: Object.hasOwn(ORDERS, sort ?? "") ? sort : "-score", dag_id: dag };
+  const which = Object.fromEntries(Object.entries({ ...filters, ...time.days }).filter(([, value]) => value));
+  const [limit, more] = useLimit(PAGE);
   const load = (signal) => getFromPlugin(["api", "shorts"], { ...which, limit }, signal);
   const seen = useAnswer(load, JSON.stringify({ ...which, limit }));
   const { answer, isStale } = seen;
-  const change = (some) => setFilters({ ...filters, ...some });
+  const chosen = ["search", "dag"].filter((name) => ({ search, dag })[name]);
   return h(
     Stack,
     { gap: 4 },
@@ -46,6 +46,12 @@ export function DeliveredShorts() {
         h(Text, { color: "fg.muted" }, about(answer)),
         h(Included, { ...time, since: answer.since }),
       ),
+    answer?.total === 0 &&
+      !isStale &&
+      h(NothingFound, {
+        text: `No short ${searchText({ search, dag })} was delivered ${periodText(time.period, answer.since, new Date())}.`,
+        wider: widerIn(time, chosen, change),
+      }),
     answer &&
       h(
         SimpleGrid,
@@ -75,16 +81,16 @@ function Filters({ filters, change, time, dagIds }) {
       label: "Search shorts",
       placeholder: "Name, video, run or Dag",
       value: filters.search,
-      change: (search) => change({ search }),
+      change: (search) => change({ search, rows: null }, true),
     }),
     h(PeriodChoice, time),
     h(Choice, {
       label: "Sort by",
       value: filters.order_by,
       options: Object.entries(ORDERS),
-      choose: (order_by) => change({ order_by }),
+      choose: (sort) => change({ sort }),
     }),
-    h(DagChoice, { dagIds, value: filters.dag_id, choose: (dag_id) => change({ dag_id }) }),
+    h(DagChoice, { dagIds, value: filters.dag_id, choose: (dag) => change({ dag, rows: null }) }),
   );
 }
 

@@ -1,5 +1,5 @@
 /** The texts and numbers of the Klap page. Pure. */
-import { timeText, uiPath } from "../texts.js";
+import { stateName, timeText, uiPath } from "../texts.js";
 
 const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 
@@ -59,6 +59,16 @@ export function periodText({ name, until }, since, now) {
   return name === "all" ? "in total" : `in the ${PERIODS[name].toLowerCase()}`;
 }
 
+/** Return the filters of a list as a part of a sentence; empty without any. */
+export const searchText = ({ search, dag, state }) =>
+  [
+    search && `that matches "${search}"`,
+    dag && `of the Dag ${dag}`,
+    state && `in the state ${stateName(state)}`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+
 /** Return an address without its scheme, split where a line may break. */
 export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
 
@@ -102,3 +112,24 @@ export function failureText({ videos, left_out: leftOut }) {
 /** Return the path of a run's tab within Airflow's UI. */
 export const tabPath = ({ dag_id: dagId, run_id: runId }) =>
   uiPath("dags", dagId, "runs", runId, "plugin", "shorts");
+
+/** The parameters of a list. They are removed when another tab is opened. */
+const OF_A_LIST = ["search", "sort", "dag", "state", "rows", "until", "dag_id", "run_id"];
+
+/**
+ * Return an address with other parameters.
+ *
+ * @param {string} href
+ * @param {Record<string, string | null>} changes null or empty: without this parameter
+ */
+export function changed(href, changes) {
+  const address = new URL(href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) address.searchParams.set(name, value);
+    else address.searchParams.delete(name);
+  }
+  return address;
+}
+
+/** Return the changes that open another tab. */
+export const opening = (view) => ({ ...Object.fromEntries(OF_A_LIST.map((name) => [name, null])), view });

@@ -1,11 +1,13 @@
 /** All runs, newest first. */
 import { getFromPlugin } from "../api.js";
-import { Icon, State, h } from "../components.js";
-import { timeText } from "../texts.js";
+import { Choice, Icon, State, h } from "../components.js";
+import { stateName, timeText } from "../texts.js";
+import { useAddress } from "./address.js";
 import { BatchOfRun } from "./batch.js";
+import { NothingFound, Search } from "./filters.js";
 import { Pending, useAnswer, useLimit } from "./hooks.js";
 import { NUMBER, PriceNote, RunCost, Small, TIME, Table, TwoLines } from "./table.js";
-import { shortsText, tabPath } from "./texts.js";
+import { searchText, shortsText, tabPath } from "./texts.js";
 
 const { Fragment, useState } = globalThis.React;
 const { Box, Flex, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
@@ -14,25 +16,67 @@ const { Link } = globalThis.ReactRouterDOM;
 /** Runs start and end at any time. */
 const ALWAYS = ({ refresh }) => refresh || null;
 
+const STATES = ["queued", "running", "awaiting_input", "success", "failed"];
+const ORDERS = { "-at": "Newest first", at: "Oldest first", name: "By name", "-cost": "Highest cost first" };
+
 export function Videos() {
+  const [{ search = "", state = "", sort }, change] = useAddress();
+  const order_by = Object.hasOwn(ORDERS, sort ?? "") ? sort : "-at";
   const [limit, more] = useLimit();
-  const seen = useAnswer((signal) => getFromPlugin(["api", "videos"], { limit }, signal), String(limit), ALWAYS);
+  const query = { limit, order_by, ...(search && { search }), ...(STATES.includes(state) && { state }) };
+  const load = (signal) => getFromPlugin(["api", "videos"], query, signal);
+  const seen = useAnswer(load, JSON.stringify(query), ALWAYS);
   const { answer, isStale } = seen;
-  if (answer === null) return h(Pending, seen);
+  const isFiltered = Boolean(search || state);
   return h(
     Stack,
     { gap: 3 },
-    seen.error && h(Pending, seen),
-    answer.videos.length === 0
-      ? h(Nothing, { dagIds: answer.dag_ids })
-      : h(
-          Table,
-          { label: "Videos", heads: HEADS },
-          answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video })),
-        ),
-    more(!answer.more, isStale),
-    h(PriceNote, { rows: answer.videos }),
+    h(Filters, { search, state, order_by, change }),
+    h(Pending, seen),
+    answer && h(Found, { answer, isFiltered, isStale, search, state, change }),
+    answer && more(!answer.more, isStale),
+    answer && h(PriceNote, { rows: answer.videos }),
   );
+}
+
+function Filters({ search, state, order_by, change }) {
+  return h(
+    Flex,
+    { flexWrap: "wrap", gap: 2 },
+    h(Search, {
+      label: "Search videos",
+      placeholder: "Name, address, note or Dag",
+      value: search,
+      change: (text) => change({ search: text, rows: null }, true),
+    }),
+    h(Choice, {
+      label: "State",
+      value: state,
+      options: [["", "All states"], ...STATES.map((each) => [each, stateName(each)])],
+      choose: (chosen) => change({ state: chosen, rows: null }),
+    }),
+    h(Choice, {
+      label: "Sort by",
+      value: order_by,
+      options: Object.entries(ORDERS),
+      choose: (sort) => change({ sort }),
+    }),
+  );
+}
+
+function Found({ answer, isFiltered, isStale, search, state, change }) {
+  if (answer.videos.length > 0) {
+    const rows = answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video }));
+    return h(
+      Stack,
+      { gap: 1 },
+      answer.searched !== null && h(Small, null, `Of the newest ${answer.searched} runs.`),
+      h(Table, { "aria-busy": isStale, label: "Videos", heads: HEADS }, rows),
+    );
+  }
+  if (!isFiltered) return h(Nothing, { dagIds: answer.dag_ids });
+  const text = `No video ${searchText({ search, state })} is among the newest ${answer.searched} runs.`;
+  return h(NothingFound, { text, wider: [["Remove the filters", () => change({ search: null, state: null })]] });
 }
 
 /** The text for a page without runs: the missing permission, or the Dags to trigger. */
