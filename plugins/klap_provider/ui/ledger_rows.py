@@ -84,7 +84,7 @@ def limits(user: Any, session: Any, month: str) -> list[dict[str, Any]]:
     :return: ``{"kind": "connection" | "dag", "name": str, "limit": float, "used": float, "warns": bool}`` for each.
     """
     rows = state_store.rows(session, LEDGER, ranges=[limit_keys(month)])
-    found = [_limit(mapping(row.value)) for row in _readable(user, rows)]
+    found = [_limit(mapping(row.value)) for row in readable(user, rows)]
     return sorted((each for each in found if each is not None), key=lambda each: (each["kind"], each["name"]))
 
 
