@@ -171,7 +171,7 @@ def test_what_is_no_id_is_refused_by_name_before_anything_is_sent(wrong: Any) ->
         ("export_id", lambda: calls.get_export(wrong, project_id="p")),
         ("user_id", lambda: calls.create_user_token(wrong)),
     ]:
-        with pytest.raises(KlapInputError, match=rf"^{name} is .* Nothing was sent"):
+        with pytest.raises(KlapInputError, match=rf"^Nothing was sent to Klap. {name} is "):
             make()
 
 
