@@ -303,6 +303,7 @@ def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, ai
         "video": TALK,
         "name": None,
         "dimensions": None,
+        "reservation": None,
     }
     assert result["submitted_at"].endswith("+00:00")
 

@@ -273,6 +273,7 @@ class KlapVideoOperator(KlapCompletionOperator):
         paid_request = self._paid_request(context, request, budget)
         submission = self.submit_once(context, paid_request, job)
         self.submitted = submission.job_id
+        is_reserved = job.limits is not None and submission.paid > 0
         # The UI shows the request that was paid for, even if the settings have changed since.
         inputs = submission.attempt.inputs
         size = inputs.get("dimensions")
@@ -284,7 +285,7 @@ class KlapVideoOperator(KlapCompletionOperator):
             "video": submission.attempt.video,
             "name": inputs.get("name"),
             "dimensions": klap_requests.Dimensions.model_validate(size).model_dump() if size else None,
-            "reservation": reservation_of(paid_request.log, submission.paid - 1) if submission.paid else None,
+            "reservation": reservation_of(paid_request.log, submission.paid - 1) if is_reserved else None,
         }
 
     def _existing_task(self, klap_task_id: str, submitted_at: str, destination: str | None) -> Submitted:
