@@ -131,3 +131,17 @@ def test_no_statement_has_more_values_than_a_database_takes(session: Session) ->
 def test_it_can_fail(session: Session) -> None:
     steps = plans(session, lambda opened: opened.execute(text("SELECT * FROM task_instance WHERE run_id = 'r1'")).all())
     assert steps[0].startswith("SCAN")
+
+
+def test_the_ledger_is_the_asset_that_tasks_write_to_although_another_has_its_name(session: Session) -> None:
+    from airflow.models.asset import AssetActive, AssetModel
+
+    (ledger,) = session.query(AssetModel).filter_by(name=LEDGER)
+    with session.begin_nested() as undo:
+        session.add(AssetModel(name=LEDGER, uri="x://other", group="asset", extra={}))
+        session.flush()
+        newest = state_store.id_of(session, LEDGER)
+        session.add(AssetActive.for_asset(ledger))
+        session.flush()
+        assert state_store.id_of(session, LEDGER) == ledger.id != newest
+        undo.rollback()

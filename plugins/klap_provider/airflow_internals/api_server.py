@@ -26,6 +26,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from klap_provider.airflow_internals.state_store import id_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -67,7 +69,7 @@ def may_access_asset(user: Any, name: str, *, method: str) -> bool:
     auth manager.
     """
     with create_session() as session:
-        asset = session.scalar(select(AssetModel.id).where(AssetModel.name == name).order_by(AssetModel.id.desc()))
+        asset = id_of(session, name)
     details = AssetDetails(id=None if asset is None else str(asset))
     return get_auth_manager().is_authorized_asset(
         method=method,  # type: ignore[arg-type]  # a literal type of Airflow

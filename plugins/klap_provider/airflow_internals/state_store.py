@@ -123,8 +123,13 @@ def last_key(session: Session, name: str, within: KeyRange, *, skip: int = 0) ->
 
 
 def id_of(session: Session, name: str) -> int | None:
-    """Return the id of an asset; None if there is no such asset."""
-    return session.scalar(select(AssetModel.id).where(AssetModel.name == name).order_by(AssetModel.id.desc()).limit(1))
+    """
+    Return the id of an asset; None if there is no such asset.
+
+    Assets with another URI may have the same name. Tasks write to the active one. Without any Dag, none is active.
+    """
+    found = select(AssetModel.id).where(AssetModel.name == name)
+    return session.scalar(found.order_by(AssetModel.active.has().desc(), AssetModel.id.desc()).limit(1))
 
 
 @functools.lru_cache(maxsize=10_000)
