@@ -227,11 +227,15 @@ def test_requests_are_forgotten_as_a_whole_and_only_after_the_time_that_was_set(
         **attempt("export.decided.0", OLD),
         "resend.export.decided.0": row(True, NEW),
         "export.odd.0": row("not an attempt", NEW),
+        **attempt("submission.b.0", OLD),
+        **attempt("submission.b.1", NEW),
         "event.there": row({"version": 1}),
         "tomorrow.kind": row({"version": 99}),
     }
     claims = {key for key in stays if key.startswith("claim.") and stays[key]["at"] == ago(OLD)}
-    fill({**every_kind(OLD), **stays, "export.strange.0": row("not an attempt")})
+    [payment] = [key for key in stays if key.endswith("id-submission-b-0")]
+    gone = {"export.strange.0": row("not an attempt"), "reuse.old": row({"version": 1, "payment": payment})}
+    fill({**every_kind(OLD), **stays, **gone})
     archive(tmp_path, forget_after=timedelta(days=500))
     assert {"export.short.0", "door.export.short.0", "selection.task"} <= keys(server)
     archive(tmp_path, forget_after=timedelta(days=365))

@@ -911,6 +911,16 @@ def test_with_reuse_a_run_keeps_to_its_job_when_another_run_submits_the_same(sto
     assert (kept.job_id, kept.attempt.requester.run, kept.paid) == ("job-1", "monday", 0)
 
 
+def test_with_reuse_runs_keep_to_their_job_when_the_rows_of_the_run_that_paid_are_archived(
+    store: MemoryStore, klap: Klap
+) -> None:
+    paying = klap.submit(store, run="monday", request=alone("monday")).attempt
+    klap.submit(store, run="b", request=shared("b"))
+    for key in (paying.key, paying.payment_key):
+        del store.kept[key]
+    assert klap.submit(store, run="c", request=shared("c")).job_id == "job-1"
+
+
 def test_with_reuse_each_account_keeps_to_its_job(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="of one", request=shared("of one"))
     klap.unknown = {"job-1"}

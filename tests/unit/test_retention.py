@@ -18,10 +18,18 @@ def test_the_rows_beside_an_attempt_are_all_that_its_key_names_and_its_payment()
     assert retention.keys_beside(ATTEMPT.key, ATTEMPT.to_row()) == (BESIDE, ["paid.2025-11-24.0198"])
 
 
+def test_a_payment_belongs_to_one_log_and_not_to_the_rows_that_reuse_it() -> None:
+    reused = {**ATTEMPT.to_row(), "job_id": "task-1"}
+    assert retention.keys_beside(ATTEMPT.key, reused) == (BESIDE, [])
+    named = {"payment": "paid.2025-11-24.0198"}
+    assert retention.payment_in("reuse.print", named) == []
+    assert retention.payment_in("generated.folder", named) == ["paid.2025-11-24.0198"]
+
+
 @pytest.mark.parametrize("odd", [None, "text", 7, [], {}, {"id": 1}, {"id": "a", "run": "b", "submitted_at": "never"}])
 def test_of_an_odd_row_no_payment_is_known(odd: Any) -> None:
     assert retention.keys_beside(ATTEMPT.key, odd) == (BESIDE, [])
-    assert retention.payment_in(odd) == []
+    assert retention.payment_in("generated.a", odd) == []
 
 
 def test_all_attempts_of_a_request_are_in_one_log() -> None:

@@ -73,6 +73,8 @@ def _attempt() -> Attempt:
             "response_within": 30.0,
             "is_void": True,
             "link": "request.4be1",
+            "job_id": "8sKq",
+            "paid_by": "klap_generate_shorts manual__2026-11-24",
         }
     )
 

@@ -153,7 +153,8 @@ class Attempt(Billed):
     :param response_within: seconds that the sender waits for the response.
     :param is_void: whether it is certain that Klap accepted no POST.
     :param link: shared log in which this request continues; None: no shared log.
-    :param job_id: Klap's id of the task or export, from the payment; None: no payment yet.
+    :param job_id: Klap's id of the task or export, from the payment; None: no payment yet. In the row only if another
+        log has the payment.
     :param paid_by: the run that paid.
     """
 
@@ -232,7 +233,7 @@ class Attempt(Billed):
 
 #: Fields that a request and its attempts have in common, and those that an attempt and its row have in common.
 BILLED = tuple(each.name for each in fields(Billed))
-_IN_ROWS = (*BILLED, "id", "response_within", "link")
+_IN_ROWS = (*BILLED, "id", "response_within", "link", "job_id", "paid_by")
 
 
 def _without_empty(row: dict[str, Any]) -> dict[str, Any]:

@@ -55,17 +55,22 @@ def keys_of_past_months(before: datetime) -> list[tuple[str, str]]:
 
 
 def keys_beside(key: str, value: Any) -> tuple[list[str], list[str]]:
-    """Return the keys of the rows that belong to an attempt: its door and the decisions about it, and its payment."""
+    """
+    Return the keys of the rows that belong to an attempt: its door and the decisions about it, and its payment.
+
+    An attempt with the id of its job continues with the payment of another log.
+    """
     beside = [f"door.{key}", f"claim.{key}", decision_key(ADOPT, key), decision_key(RESEND, key)]
     try:
-        return beside, [Attempt.from_row(key, value).payment_key]
+        attempt = Attempt.from_row(key, value)
+        return beside, [] if attempt.job_id else [attempt.payment_key]
     except (KeyError, TypeError, ValueError, AttributeError):  # any task can write any row
         return beside, []
 
 
-def payment_in(value: Any) -> list[str]:
-    """Return the key of the payment that a row ``generated`` names."""
-    found = value.get("payment") if isinstance(value, dict) else None
+def payment_in(key: str, value: Any) -> list[str]:
+    """Return the key of the payment that belongs to a row: only those of generated shorts are of no log."""
+    found = value.get("payment") if key.startswith("generated.") and isinstance(value, dict) else None
     return [found] if isinstance(found, str) else []
 
 

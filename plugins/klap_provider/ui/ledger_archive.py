@@ -75,7 +75,7 @@ def _forgotten(session: Any, before: datetime, limit: int) -> list[StateRow]:
         ranges = [keys_of(prefix) for prefix in retention.BESIDE_LOGS]
         beside = _old(session, ranges, before, limit - len(rows) - len(payments))
         rows += beside
-        payments += [key for row in beside for key in retention.payment_in(row.value)]
+        payments += [key for row in beside for key in retention.payment_in(row.key, row.value)]
     return [*rows, *read_rows(session, LEDGER, keys=payments)]
 
 
