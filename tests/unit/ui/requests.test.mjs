@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { errorText, getFromPlugin, getIfChanged, postToPlugin } from "../../../plugins/klap_provider/ui/static/api.js";
 import { selectionCost, toggled } from "../../../plugins/klap_provider/ui/static/selection.js";
 import { confirmation } from "../../../plugins/klap_provider/ui/static/texts.js";
 
@@ -39,4 +40,13 @@ test("more than five dollars, an unknown price and a second payment are confirme
 test("to toggle is to add, or to take back", () => {
   assert.deepEqual([...toggled(new Set(["a"]), "b")], ["a", "b"]);
   assert.deepEqual([...toggled(new Set(["a", "b"]), "a")], ["b"]);
+});
+
+test("an answer of a proxy or of a sign-in page is not taken for Airflow's", async (context) => {
+  globalThis.document = { baseURI: "https://airflow.example/" };
+  context.mock.method(globalThis, "fetch", async () => new Response("<html>Sign in</html>"));
+  for (const send of [getFromPlugin, getIfChanged, postToPlugin]) {
+    const error = await send(["api", "x"], {}).catch((failure) => failure);
+    assert.match(errorText(error), /^Airflow returned 200: a web page .* Reload this page\.$/);
+  }
 });

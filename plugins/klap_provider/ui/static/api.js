@@ -56,7 +56,7 @@ export async function getIfChanged(path, known, signal = undefined) {
   const response = await fetch(pluginUrl(path), { cache: "no-store", headers, signal });
   if (response.status === 304) return known;
   if (!response.ok) throw new ApiError(response.status, await reason(response));
-  return { answer: await response.json(), etag: response.headers.get("ETag") };
+  return { answer: await decoded(response), etag: response.headers.get("ETag") };
 }
 
 /** Return the URL of a path that the plugin serves, wherever Airflow is served. */
@@ -73,7 +73,16 @@ function urlOf(path, query) {
 async function read(url, signal = AbortSignal.timeout(LONGEST)) {
   const response = await fetch(url, { headers: { Accept: "application/json" }, signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
-  return response.json();
+  return decoded(response);
+}
+
+async function decoded(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error; // the request was aborted
+    throw new ApiError(response.status, "a web page or an empty answer, maybe of a proxy. Reload this page.");
+  }
 }
 
 /** Return the id of the asset whose state store is the ledger, see xcoms.py; null if there is no such asset. */
@@ -105,5 +114,5 @@ export async function postToPlugin(path, body) {
   const signal = AbortSignal.timeout(LONGEST);
   const response = await fetch(pluginUrl(path), { method: "POST", headers, body: JSON.stringify(body), signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : decoded(response);
 }
