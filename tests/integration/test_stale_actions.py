@@ -26,6 +26,10 @@ NAMES = {
     "DeliverShortOperator": "short.deliver",
     "PublishShortsOperator": "publish",
 }
+RUNNING = (
+    "A later task of this run is running or about to start, so this step cannot be repeated now. Nothing was started "
+    "or paid. Try again when that task has ended."
+)
 OPTIONS = ["1. a", "2. b", "3. c", "None of them"]
 LEDGER_ROW = {"value": {"id": None}, "dag_id": DAG}
 
@@ -227,7 +231,8 @@ def test_who_may_not_edit_the_ledger_or_the_task_changes_nothing(server: ApiServ
 def test_no_permission_to_pay_is_left_when_the_task_cannot_be_cleared(server: ApiServer) -> None:
     run_id = "still_running"
     request = request_of(server, run_id)
-    assert post(server, run_id, "decisions", {"request": request, "job_id": None}).status_code == 409
+    refused = post(server, run_id, "decisions", {"request": request, "job_id": None})
+    assert (refused.status_code, refused.json()["detail"]) == (409, RUNNING)
     assert decisions(server, request["entry"]) == {}
     assert states(server, run_id)["submit"] == "failed"
 

@@ -25,6 +25,7 @@ from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
 from airflow.state.metastore import _get_db_backend
 from airflow.utils.session import create_session
+from fastapi import HTTPException
 from sqlalchemy import update
 
 from klap_provider.airflow_internals.api_server import _dag_bag
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
+
+#: The reason for which a step cannot be repeated, instead of Airflow's name of an exception.
+RUNNING = (
+    "A later task of this run is running or about to start, so this step cannot be repeated now. Nothing was started "
+    "or paid. Try again when that task has ended."
+)
 
 #: The context manager of a session of its own. Airflow's functions commit and close the session of the thread.
 transaction = functools.partial(create_session, scoped=False)
@@ -87,7 +94,12 @@ def clear(session: Session, user: Any, dag_id: str, run_id: str, tasks: Sequence
         prevent_running_task=True,
         task_ids=markers,
     )
-    _call(post_clear_task_instances, session, dag_id=dag_id, body=body, user=user)
+    try:
+        _call(post_clear_task_instances, session, dag_id=dag_id, body=body, user=user)
+    except HTTPException as refused:
+        if refused.status_code != 409:
+            raise
+        raise HTTPException(409, RUNNING) from refused
     _log(session, user, dag_id, run_id, "post_clear_task_instances", {"task_ids": markers})
 
 
