@@ -493,6 +493,9 @@ def test_a_missing_or_wrong_connection_is_named(
     conn = {"conn_type": "http", "host": host, "port": int(port), "password": token}
     monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_API", json.dumps(conn))
     read()
+    monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_API", json.dumps({**conn, "host": f"{server.url}/other"}))
+    with pytest.raises(KlapConfigError, match="a web page"):  # Airflow's UI answers at any address
+        read()
     monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_API", json.dumps({**conn, "login": ADMIN, "password": "wrong"}))
     with pytest.raises(KlapConfigError, match="401"):
         read()

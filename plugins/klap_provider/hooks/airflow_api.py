@@ -95,11 +95,11 @@ class AirflowApi:
     def _send(self, session: requests.Session, method: str, path: str, **more: Any) -> requests.Response:
         with _errors(self.conn_id):
             response = session.request(method, self._url(path), timeout=TIMEOUT, **more)
-        if response.status_code < 400:
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if response.status_code < 400 and not is_page:
             return response
-        answer = (
-            f"The API server of the connection {self.conn_id!r} answered {response.status_code}: {response.text[:300]}"
-        )
+        text = "a web page" if is_page else response.text[:300]
+        answer = f"The API server of the connection {self.conn_id!r} answered {response.status_code}: {text}"
         if response.status_code >= 500:
             raise KlapTransportError(f"{answer}. If this happens again, see the log of the API server.")
         raise KlapConfigError(
