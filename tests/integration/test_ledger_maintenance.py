@@ -299,6 +299,23 @@ def test_killed_at_any_point_nothing_is_lost_or_archived_twice(
     assert kill_at > 10
 
 
+def test_a_request_that_was_repeated_after_the_kill_stays_as_a_whole(
+    server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: Any) -> int:
+        raise Killed
+
+    fill({**attempt("export.a.0"), **attempt("export.b.0"), **attempt("export.b.1")})
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_tasks, "_delete", kill)
+        with pytest.raises(Killed):
+            archive(tmp_path, forget_after=timedelta(days=365))
+    repeated = {**attempt("export.a.0"), **attempt("export.a.1", NEW)}
+    AirflowApi(AIRFLOW_CONN_ID).post("ledger/restore", [{"key": key, **row} for key, row in repeated.items()])
+    archive(tmp_path, forget_after=timedelta(days=365), tries=2)
+    assert keys(server) == repeated.keys() - {"claim.export.a.0"}
+
+
 def test_a_row_that_changed_since_it_was_read_stays(
     server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

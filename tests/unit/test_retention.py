@@ -32,6 +32,15 @@ def test_of_an_odd_row_no_payment_is_known(odd: Any) -> None:
     assert retention.payment_in("generated.a", odd) == []
 
 
+def test_a_row_of_a_log_is_needed_by_the_next_attempt_or_by_its_own() -> None:
+    assert retention.needed_by_row("export.a.9", {}) == "export.a.10"
+    for key in ("door.export.a.0", "adopt.export.a.0", "resend.export.a.0"):
+        assert retention.needed_by_row(key, True) == "export.a.0"
+    assert retention.needed_by_row("paid.2025-11-24.0198", ATTEMPT.payment("job")) == "export.a.0"
+    for key in ("claim.export.a.0", "door.month.2025-11.a.0", "paid.2025-11-24.folder", "export.a.x", "delivered.a.b"):
+        assert retention.needed_by_row(key, {"entry": 1}) is None
+
+
 def test_all_attempts_of_a_request_are_in_one_log() -> None:
     assert {retention.log_of(f"request.4be1.{number}") for number in range(12)} == {"request.4be1"}
 

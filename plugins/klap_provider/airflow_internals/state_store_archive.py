@@ -57,20 +57,28 @@ def next_rows(
     return [StateRow(name, *each) for each in session.execute(found.order_by(Row.key).limit(limit))]
 
 
-def delete_unchanged(session: Session, name: str, archived: Mapping[str, tuple[Any, datetime]]) -> int:
+def delete_unchanged(
+    session: Session, name: str, archived: Mapping[str, tuple[Any, datetime]], needed_by: Mapping[str, str | None]
+) -> int:
     """
-    Delete rows if they still have the given value and time, and return their number.
+    Delete rows, in their order, if they still have the given value and time, and return their number.
+
+    :param needed_by: the key of the row that needs a row. While it exists, the row stays.
 
     The values that a state store backend keeps elsewhere remain: a task may be writing the same row, and it writes the
     value first.
     """
-    deleted = 0
-    for row in rows(session, name, keys=archived):
-        value, at = archived[row.key]
-        if row.at == at and row.value == value:
-            is_same = and_(Row.key == row.key, Row.updated_at == row.at, Row.value == row.stored)
-            statement = delete(Row).where(Row.asset_id == id_of(session, name), is_same)
-            deleted += session.execute(statement).rowcount  # type: ignore[attr-defined]  # of a CursorResult
+    asset, deleted = id_of(session, name), 0
+    there = {row.key: row for row in rows(session, name, keys={*archived, *filter(None, needed_by.values())})}
+    for key, (value, at) in archived.items():
+        row = there.get(key)
+        if row is None or needed_by.get(key) in there or row.at != at or row.value != value:
+            continue
+        is_same = and_(Row.key == key, Row.updated_at == at, Row.value == row.stored)
+        statement = delete(Row).where(Row.asset_id == asset, is_same)
+        if session.execute(statement).rowcount:  # type: ignore[attr-defined]  # of a CursorResult
+            deleted += 1
+            del there[key]
     return deleted
 
 

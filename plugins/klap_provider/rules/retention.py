@@ -22,7 +22,7 @@ import json
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ledger import DELIVERED, LIMIT, Attempt
+from klap_provider.rules.ledger import DELIVERED, LIMIT, PAID, Attempt
 from klap_provider.rules.manual_resolution import ADOPT, RESEND, decision_key
 
 if TYPE_CHECKING:
@@ -72,6 +72,22 @@ def payment_in(key: str, value: Any) -> list[str]:
     """Return the key of the payment that belongs to a row: only those of generated shorts are of no log."""
     found = value.get("payment") if key.startswith("generated.") and isinstance(value, dict) else None
     return [found] if isinstance(found, str) else []
+
+
+def needed_by_row(key: str, value: Any) -> str | None:
+    """
+    Return the key of the row that needs a row of a log of attempts; None if no row can need it.
+
+    A log is read from its first attempt on: an attempt needs those before it, its door and its payment.
+    """
+    kind, _, rest = key.partition(".")
+    if kind in LOGS:
+        log, _, number = key.rpartition(".")
+        return f"{log}.{int(number) + 1}" if number.isdecimal() else None
+    if kind in ("door", ADOPT, RESEND):
+        return rest if rest.startswith(tuple(f"{log}." for log in LOGS)) else None
+    entry = value.get("entry") if kind == PAID and isinstance(value, dict) else None
+    return entry if isinstance(entry, str) else None
 
 
 def header(kind: str, at: str) -> str:

@@ -88,6 +88,7 @@ def _old_logs(session: Any, before: datetime) -> Iterator[tuple[list[StateRow], 
             for log in sorted({retention.log_of(row.key) for row in found} - seen):
                 seen.add(log)
                 attempts = read_rows(session, LEDGER, ranges=[keys_of(log)])
+                attempts.sort(key=lambda row: (len(row.key), row.key), reverse=True)  # an attempt needs those before it
                 beside = [retention.keys_beside(row.key, row.value) for row in attempts]
                 rows = attempts + read_rows(session, LEDGER, keys=[key for keys, _ in beside for key in keys])
                 if all(row.at < before for row in rows):

@@ -16,6 +16,7 @@ from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import may_access_asset, permitted, signed_in
 from klap_provider.airflow_internals.state_store import StateRow, id_of
 from klap_provider.airflow_internals.state_store_archive import delete_unchanged, insert_missing
+from klap_provider.rules.retention import needed_by_row
 from klap_provider.ui import ledger_archive
 from klap_provider.xcoms import LEDGER
 
@@ -72,9 +73,11 @@ def unneeded(before: AwareDatetime, forget_before: AwareDatetime | None = None, 
 
 @router.post("/delete", dependencies=[_may("DELETE", "delete")])
 def delete(rows: Rows) -> dict[str, int]:
-    """Delete rows that have not changed since they were read."""
+    """Delete rows that have not changed since they were read, without those of a request that was made again."""
     with database.reading() as session:
-        return {"deleted": delete_unchanged(session, LEDGER, {row.key: (row.value, row.at) for row in rows})}
+        archived = {row.key: (row.value, row.at) for row in rows}
+        needed_by = {row.key: needed_by_row(row.key, row.value) for row in rows}
+        return {"deleted": delete_unchanged(session, LEDGER, archived, needed_by)}
 
 
 @router.post("/restore", dependencies=[_may("PUT", "edit")])
