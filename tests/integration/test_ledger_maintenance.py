@@ -148,6 +148,10 @@ def export(folder: Path, **params: Any) -> str:
     return made.removeprefix("file://")
 
 
+def restore(folder: Path) -> dict[str, Any]:
+    return ledger_tasks.restore(str(folder), AIRFLOW_CONN_ID, "", ti=task_instance())
+
+
 def task_instance(tries: int = 1) -> Any:
     return SimpleNamespace(dag_id="klap_ledger", run_id="r", task_id="t", map_index=-1, try_number=tries)
 
@@ -344,12 +348,48 @@ def test_an_export_is_restored_with_times_and_writers_and_replaces_nothing(
 
     fill({"selection.task": row("mine", NEW)}, other)
     (tmp_path / "klap_ledger" / "notes.txt").write_text("not an archive")
-    restored = ledger_tasks.restore(str(tmp_path), AIRFLOW_CONN_ID, "")["files"]
+    restored = restore(tmp_path)["files"]
     assert sum(restored.values()) == len(whole) - 1
     found = rows_of(other)
     assert found.pop("selection.task")["value"] == "mine"
     assert found == {key: line for key, line in whole.items() if key != "selection.task"}
-    assert sum(ledger_tasks.restore(str(tmp_path), AIRFLOW_CONN_ID, "")["files"].values()) == 0
+    assert sum(restore(tmp_path)["files"].values()) == 0
+
+
+def test_an_export_beside_running_tasks_has_the_door_and_the_payment_of_each_attempt(
+    server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(attempt("export.a.0", NEW))
+    late = {**attempt("export.b.0"), **attempt("submission.b.0")}
+    get = AirflowApi.get
+
+    def one_row(self: AirflowApi, path: str, after: str) -> str:
+        if after.startswith("paid."):  # the keys before that have been read
+            self.post("ledger/restore", [{"key": key, **row} for key, row in late.items()])
+        elif after.startswith("export.a."):
+            self.post("ledger/restore", [{"key": "export.b.0", **late["export.b.0"]}])
+        return get(self, path, after=after, limit=1)
+
+    monkeypatch.setattr(AirflowApi, "get", one_row)
+    folder = tmp_path / "klap_ledger"
+    assert export(tmp_path).startswith(str(folder))
+    found = set(archived(folder))
+    assert {key for key in late if not key.startswith("claim.")} <= found
+
+
+def test_the_archive_after_a_restore_does_not_remove_the_restored_rows(
+    server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path
+) -> None:
+    rows = attempt("export.a.0")
+    fill(rows)
+    archive(tmp_path, forget_after=timedelta(days=365))
+    assert keys(server) == set()
+    restore(tmp_path)
+    archive(tmp_path)
+    assert keys(server) == rows.keys() - {"claim.export.a.0"}
+    restore(tmp_path)
+    restore(tmp_path)
+    assert keys(server) == rows.keys()
 
 
 def test_of_a_row_in_two_files_the_newest_is_restored_and_unknown_versions_and_fields_are_accepted(
@@ -362,7 +402,7 @@ def test_of_a_row_in_two_files_the_newest_is_restored_and_unknown_versions_and_f
         head = {"klap_ledger": 99, "at": at, "colour": "red"}
         line = {"key": "claim.a", "value": value, "at": ago(9), "by": {"dag_id": DAG, "pool": "x"}, "of_tomorrow": {}}
         (folder / f"{name}.jsonl").write_text(f"{json.dumps(head)}\n{json.dumps(line)}\n\n")
-    ledger_tasks.restore(str(tmp_path), AIRFLOW_CONN_ID, "")
+    restore(tmp_path)
     assert rows_of(other)["claim.a"]["value"] == "new"
 
 
@@ -393,7 +433,7 @@ def test_after_a_move_to_a_new_database_nothing_is_paid_for_again(
     export(tmp_path)
 
     fill({}, other)
-    ledger_tasks.restore(str(tmp_path), AIRFLOW_CONN_ID, "")
+    restore(tmp_path)
     supervisor.ledger.clear()
     supervisor.ledger.update({key: json.dumps(line["value"]) for key, line in rows_of(other).items()})
     again = [submit("other").run()["klap_task_id"], exported("again", short).run()["export_id"]]
@@ -489,7 +529,7 @@ def test_each_route_requires_a_permission(
     with pytest.raises(KlapConfigError, match="403"):
         archive(tmp_path)
     with pytest.raises(KlapConfigError, match="403"):
-        ledger_tasks.restore(str(tmp_path), AIRFLOW_CONN_ID, "")
+        restore(tmp_path)
     use(server, USER)
     with pytest.raises(KlapConfigError, match="403"):
         archive(tmp_path)

@@ -3,6 +3,7 @@ The tasks of the Dags that archive, export and restore the ledger.
 
 An archive is written completely before its rows are removed, and the next one is written after that. So only rows of
 the last archive can still be in the ledger. The next try removes them first: nothing is lost or archived twice.
+Before rows are restored, an empty archive becomes the last one, so that restored rows are not removed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 FOLDER = "klap_ledger"
 #: Number of rows in an archive.
 ROWS_PER_FILE = 10_000
-ARCHIVE = re.compile(r"archive-(\d{6})\.jsonl")
+ARCHIVE = re.compile(r"archive-(\d{6})(\.restored)?\.jsonl")
 
 
 def archive(
@@ -50,7 +51,7 @@ def archive(
     if forget_after is not None:
         which["forget_before"] = (now - forget_after).isoformat()
     with storage_errors("destination", str(folder)):
-        files = sorted(name for name in _names(folder) if ARCHIVE.fullmatch(name))
+        files = sorted(filter(ARCHIVE.fullmatch, _names(folder)))
         if files:
             _delete(api, _read(folder / files[-1]))
         number, count, written = (int(files[-1][8:14]) if files else 0), 0, []
@@ -90,7 +91,7 @@ def export(destination: str | None, conn_id: str, klap_conn_id: str, **context: 
     return {"file": str(path)}
 
 
-def restore(destination: str | None, conn_id: str, klap_conn_id: str, **_: Any) -> dict[str, Any]:
+def restore(destination: str | None, conn_id: str, klap_conn_id: str, **context: Any) -> dict[str, Any]:
     """Write the rows of all archives and exports that are not in the ledger."""
     api, folder = AirflowApi(conn_id), _folder(destination, klap_conn_id)
     with storage_errors("destination", str(folder)):
@@ -99,6 +100,9 @@ def restore(destination: str | None, conn_id: str, klap_conn_id: str, **_: Any) 
             raise KlapInputError(f"{folder} has no file archive-….jsonl or export-….jsonl.")
         # The newest first: of a row that is in several files, the newest version counts.
         names.sort(key=lambda name: (time_of(next(iter(_read(folder / name)), "")), name), reverse=True)
+        if archives := sorted(filter(ARCHIVE.fullmatch, names)):
+            path = folder / f"{archives[-1][:14]}.restored.jsonl"
+            _write(path, context, [header("archive", datetime.now(timezone.utc).isoformat()).encode()])
         restored = {name: api.post("ledger/restore", rows_in(_read(folder / name))) for name in names}
     log.info("Restored %d rows of the ledger", sum(restored.values()))
     return {"folder": str(folder), "files": restored}
