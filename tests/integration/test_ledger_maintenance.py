@@ -29,7 +29,7 @@ from klap_provider.rules.ledger import (
 from klap_provider.rules.retention import keys_of_past_months
 from klap_provider.ui import ledger_payments
 from tests.support import state_store
-from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
+from tests.support.api_server import ADMIN, OP, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
 
 if TYPE_CHECKING:
@@ -535,6 +535,19 @@ def test_each_route_requires_a_permission(
         archive(tmp_path)
     use(server)
     assert keys(server) == before
+
+
+def test_who_may_not_write_for_every_dag_cannot_forge_a_delivery(
+    server: ApiServer, fill: Callable[[Rows], None], use: Callable[..., None]
+) -> None:
+    fill({})
+    server.seed(runs=[{"dag_id": PRIVATE, "run_id": "r", "at": ago(1)}])
+    forged = row({"project_id": "s", "path": f"/videos/{PRIVATE}/secret.mp4"}, run=DELETED)
+    use(server, OP)
+    with pytest.raises(KlapConfigError, match=f"create XComs of the Dag {PRIVATE}"):
+        AirflowApi(AIRFLOW_CONN_ID).post("ledger/restore", [{"key": delivered_entry(DAG, DELETED, "s"), **forged}])
+    use(server)
+    assert keys(server) == set()
 
 
 def test_a_missing_or_wrong_connection_is_named(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Users, whose passwords are their names. The viewer may not read XComs, and the user no Dag that is called private.
-ADMIN, USER, VIEWER = "ada", "uli", "vic"
+ADMIN, OP, USER, VIEWER = "ada", "otto", "uli", "vic"
 
 
 class ApiServer:
@@ -38,7 +38,7 @@ class ApiServer:
         env: Mapping[str, str | None] | None = None,
     ) -> None:
         passwords = home / "passwords.json"
-        passwords.write_text(json.dumps({name: name for name in (ADMIN, USER, VIEWER)}))
+        passwords.write_text(json.dumps({name: name for name in (ADMIN, OP, USER, VIEWER)}))
         self.connections = connections or {}
         self._tokens: dict[str, dict[str, str]] = {}
         self.airflow = LocalAirflow(
@@ -48,7 +48,7 @@ class ApiServer:
                 "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.DiscreetAuthManager",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{USER}:user,{VIEWER}:viewer",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{OP}:op,{USER}:user,{VIEWER}:viewer",
                 "PYTHONPATH": str(ROOT),
                 **allowlists(self.connections),
             },

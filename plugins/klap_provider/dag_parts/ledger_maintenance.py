@@ -119,7 +119,7 @@ def klap_ledger_restore(
     Return a Dag that reads archives and exports of the whole ledger, and writes the rows that the ledger does not have.
 
     For the parameters, see :func:`klap_ledger_maintenance`. The user of ``airflow_conn_id`` needs the permission to
-    edit assets, and to create XComs of the Dags whose tasks wrote the rows.
+    edit assets, and to create XComs of the Dags whose tasks wrote the rows and of all Dags that use Klap.
     """
     own = {"dag_display_name": "Klap: restore the ledger", "doc_md": RESTORE, "schedule": None, **dag_arguments}
     return _dag(dag_id, "restore", (destination, airflow_conn_id, klap_conn_id), {}, own)
