@@ -55,6 +55,14 @@ def test_two_sources_with_the_same_feed_have_triggers_of_their_own() -> None:
     assert first != second
 
 
+@pytest.mark.parametrize("names", [("подкаст", "новости"), ("talks a", "talks-a"), ("Talks", "talks")])
+def test_each_source_has_an_asset_of_its_own_whatever_its_name(names: tuple[str, str]) -> None:
+    """Otherwise Airflow removes the watcher of one Dag each time that it parses the file of the other."""
+    first, second = (triggers_of(klap_watch(name=name, source=FEED))[0].asset for name in names)
+    assert first != second
+    assert first.isascii()
+
+
 def test_a_source_that_blocks_is_checked_by_a_schedule() -> None:
     assert klap_watch(name="talks", source=TABLE).schedule == timedelta(minutes=15)
     assert klap_watch(name="talks", source=FEED, schedule="@daily").schedule == "@daily"

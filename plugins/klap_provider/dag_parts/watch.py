@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from airflow.sdk import DAG, Asset, AssetWatcher, Param
 from klap_provider.dag_parts.dag import form_of, klap_dag
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.operators import StartSourceRunsOperator
+from klap_provider.rules.ledger import source_asset
 from klap_provider.sources.check import pause_scopes
 
 if TYPE_CHECKING:
@@ -116,6 +116,6 @@ def _watched(name: str, source: Source, pace: Pace | None, poll_interval: float,
     """Return the asset of a source, whose events the triggerer makes."""
     from klap_provider.triggers import SourceTrigger
 
-    asset = f"klap_source_{re.sub(r'[^A-Za-z0-9_]+', '_', name)}"
+    asset = source_asset(name)
     trigger = SourceTrigger.of(source, asset=asset, name=name, pace=pace, poll_interval=poll_interval, scopes=scopes)
     return [Asset(asset, watchers=[AssetWatcher(name=asset, trigger=trigger)])]

@@ -338,6 +338,11 @@ def source_entry(source: str) -> str:
     return f"{SOURCE}.{_hash(source)}"
 
 
+def source_asset(source: str) -> str:
+    """Return the name of the asset of a watched source. Two sources never have the same."""
+    return f"klap_source_{_part(source)}"
+
+
 def source_keys() -> tuple[str, str]:
     """Return a key before and a key after those of the rows of all watched sources."""
     return f"{SOURCE}.", f"{SOURCE}.{_AFTER_ALL}"
