@@ -336,6 +336,87 @@ def test_a_run_that_airflow_refuses_holds_up_no_other(
     assert urls(supervisor) == ["a.mp4", "c.mp4"]
 
 
+@pytest.mark.parametrize("poison", [float("nan"), datetime(2026, 1, 1, tzinfo=timezone.utc), b"bytes"])
+def test_an_item_that_no_run_can_have_holds_up_no_other(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, poison: Any
+) -> None:
+    send = supervisor.send
+
+    def strict(msg: Any) -> Any:
+        if isinstance(msg, comms.TriggerDagRun):
+            json.dumps(msg.conf, allow_nan=False)  # as the client of Airflow's API does
+        return send(msg)
+
+    monkeypatch.setattr(supervisor, "send", strict)
+    source = Listed("a", "b")
+    source.items.insert(0, video_item("bad", "https://talks.invalid/bad.mp4", {"language": poison}, title="BAD"))
+    with pytest.raises(KlapSourceError, match="the run of 'BAD' was not started"):
+        watch(source).run()
+    assert urls(supervisor) == ["a.mp4", "b.mp4"]
+
+
+def test_runs_that_airflow_refused_start_later_at_the_pace_and_never_while_the_source_is_paused(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the Dag that runs the items was missing for five days."""
+    send, at = supervisor.send, datetime(2026, 11, 5, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr("klap_provider.operators.watch_source.time.time", lambda: at)
+    refused = comms.ErrorResponse(detail={"status_code": 404})
+    monkeypatch.setattr(supervisor, "send", lambda msg: refused if isinstance(msg, comms.TriggerDagRun) else send(msg))
+    source, slow = Listed("a", "b", "c", "d", "e", "f"), Pace(back_catalogue=True, per_day=1)
+    for _ in range(5):
+        with pytest.raises(KlapSourceError, match="was not started"):
+            watch(source, pace=slow).run()
+        at += 86400
+    monkeypatch.setattr(supervisor, "send", send)
+    store = AssetStore(LEDGER)
+    monthly_limit.pause(store, "source talks", datetime(2099, 1, 1, tzinfo=timezone.utc), "enough")
+    watch(source, pace=slow).run()
+    assert supervisor.runs == {}
+    store.delete(ledger.pause_entry("source talks"))
+    watch(source, pace=slow).run()
+    watch(source, pace=slow).run()
+    assert urls(supervisor) == ["a.mp4"]
+
+
+def test_an_old_item_whose_run_airflow_refused_does_not_start_unasked(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, source = supervisor.send, Listed("old")
+    watch(source, pace=None).run()
+    refused = comms.ErrorResponse(detail={"status_code": 404})
+    monkeypatch.setattr(supervisor, "send", lambda msg: refused if isinstance(msg, comms.TriggerDagRun) else send(msg))
+    with pytest.raises(KlapSourceError, match="was not started"):
+        watch(source, pace=None, start=["old"]).run()
+    monkeypatch.setattr(supervisor, "send", send)
+    watch(source, pace=None).run()
+    assert supervisor.runs == {}
+
+
+def test_a_run_that_a_crash_hid_is_found_though_its_item_has_another_id_now(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = supervisor.send
+
+    class Killed(BaseException):
+        pass
+
+    def kill(msg: Any) -> Any:
+        answer = send(msg)
+        if isinstance(msg, comms.TriggerDagRun):
+            raise Killed
+        return answer
+
+    monkeypatch.setattr(supervisor, "send", kill)
+    source = Listed("a")
+    with pytest.raises(Killed):
+        watch(source).run()
+    monkeypatch.setattr(supervisor, "send", send)
+    source.items = [video_item("another-id", "https://talks.invalid/a.mp4")]
+    watch(source).run()
+    assert len(supervisor.runs) == 1
+
+
 def test_too_many_items_are_refused(watch: Watch) -> None:
     with pytest.raises(KlapSourceError, match="lists 2001 items, and at most 2000"):
         watch(Listed(*map(str, range(2001)))).run()

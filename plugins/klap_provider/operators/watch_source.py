@@ -6,8 +6,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.sdk.exceptions import AirflowRuntimeError
-
 from klap_provider.airflow_internals.tasks import run_state, start_run
 from klap_provider.api.redaction import without_secrets, writable
 from klap_provider.errors import KlapSourceError
@@ -19,7 +17,7 @@ from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import ledger
 from klap_provider.rules.pace import Pace
 from klap_provider.rules.source_runs import OLD, SKIPPED, STARTED, STARTING
-from klap_provider.sources.check import SourceCheck, cache_key, pause_scopes
+from klap_provider.sources.check import SourceCheck, cache_key, pause_scopes, recorded_item
 from klap_provider.xcoms import COST_KEY, ERROR_KEY, OUTCOME_KEY
 
 if TYPE_CHECKING:
@@ -97,7 +95,8 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             self._record(item, {"state": SKIPPED, "at": now, "reason": reason}, states)
             self.log.info("Skipped %r: %s", _title(item), reason)
         refused: list[str] = []
-        started = [item for item in decision.start if self._start(item, now, states, refused)]
+        runs = [(item, self._start(item, now, states, refused)) for item in decision.start]
+        started = [(item, run_id) for item, run_id in runs if run_id]
         row = self._row(found, states, started, now)
         errors = self._tell(context, row) if getattr(self.source, "reports", False) else []
         if (refused or errors) and (found.row or {}).get("told"):
@@ -133,25 +132,39 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             self.ledger.set(ledger.watched_entry(self.name, each), full)
             states[each] = row["state"]
 
-    def _start(self, item: Item, now: float, states: dict[str, str], refused: list[str]) -> bool:
-        """Start the run of an item, unless it exists, and return whether it was started now or before."""
-        run_id = run_id_of(self.name, item)
+    def _start(self, item: Item, now: float, states: dict[str, str], refused: list[str]) -> str | None:
+        """Start the run of an item, unless it exists, and return its id; None if Airflow refused it."""
+        is_known = any(each in states for each in item.ids)
+        before = recorded_item(self.ledger, self.name, item) if is_known else None
+        # A run that may exist keeps its id, even if the id of the item has changed.
+        is_repeated = before is not None and before["state"] == STARTING
+        run_id = before["run_id"] if before and is_repeated else run_id_of(self.name, item)
         self._record(item, {"state": STARTING, "at": now, "run_id": run_id}, states)
         try:
             is_new = start_run(self.trigger_dag_id, run_id, {**self.settings, **item.conf}, _title(item))
-        except AirflowRuntimeError as failure:
+        except Exception as failure:  # Airflow's, or of a conf that is not JSON; the other items still start
             refused.append(f"the run of {_title(item)!r} was not started ({cause_of(failure)})")
-            return False
+            if not is_repeated:  # otherwise it would start later whatever the pace
+                self._restore(item, before, states)
+            return None
         self._record(item, {"state": STARTED, "at": now, "run_id": run_id}, states)
         self.log.info("%s the run %s of %r", "Started" if is_new else "Found", run_id, _title(item))
-        return True
+        return run_id
 
-    def _row(self, found: Checked, states: Mapping[str, str], started: list[Item], now: float) -> SourceRow:
+    def _restore(self, item: Item, row: WatchedRow | None, states: dict[str, str]) -> None:
+        if row is not None:
+            self._record(item, row, states)
+            return
+        for each in item.ids:
+            self.ledger.delete(ledger.watched_entry(self.name, each))
+            del states[each]
+
+    def _row(self, found: Checked, states: Mapping[str, str], started: list[tuple[Item, str]], now: float) -> SourceRow:
         before: SourceRow = found.row or {}
         skipped = [_shown(item, now, reason=reason) for item, reason in found.decision.skip]
-        runs = [_shown(item, now, run_id=run_id_of(self.name, item)) for item in started]
+        runs = [_shown(item, now, run_id=run_id) for item, run_id in started]
         starts = [*found.starts, *(now for _ in started)]
-        follow = [item for item in started if getattr(self.source, "reports", False)]
+        follow = started if getattr(self.source, "reports", False) else []
         return {
             "version": ledger.VERSION,
             "name": self.name,
@@ -169,8 +182,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             "open": {
                 **before.get("open", {}),
                 **{
-                    cache_key(item.id): {"run_id": run_id_of(self.name, item), "origin": item.origin, "told": {}}
-                    for item in follow
+                    cache_key(item.id): {"run_id": run_id, "origin": item.origin, "told": {}} for item, run_id in follow
                 },
             },
         }

@@ -167,16 +167,12 @@ class SourceCheck:
                 return decision
             for item in doubtful:
                 certain.add(item.id)
-                if found := self._row(item):
+                if found := recorded_item(self.store, self.name, item):
                     recorded[item.id] = found["state"]
                     if "run_id" in found:
                         (starts if found["state"] == STARTED else interrupted).append(found["at"])
                 elif item in decision.start and item.id not in wanted and self._is_ours(item):
                     items[items.index(item)] = replace(item, refused=IS_OURS)
-
-    def _row(self, item: Item) -> WatchedRow | None:
-        rows = (self.store.get(ledger.watched_entry(self.name, each)) for each in item.ids)
-        return next((row for row in rows if row is not None), None)
 
     def _paused(self, now: float) -> str | None:
         """Return why the source is paused; None if it is not."""
@@ -190,6 +186,12 @@ class SourceCheck:
         file = PurePosixPath(unquote(urlsplit(str(item.conf.get(URL, ""))).path)).stem
         names = {item.title, file} - {""}
         return any(self.store.get(ledger.short_name_entry(name)) is not None for name in names)
+
+
+def recorded_item(store: Store, source: str, item: Item) -> WatchedRow | None:
+    """Return the row that says what became of an item; None if it is new."""
+    rows = (store.get(ledger.watched_entry(source, each)) for each in item.ids)
+    return next((row for row in rows if row is not None), None)
 
 
 def cache_key(item_id: str) -> str:
