@@ -417,6 +417,28 @@ def test_a_run_that_a_crash_hid_is_found_though_its_item_has_another_id_now(
     assert len(supervisor.runs) == 1
 
 
+def test_no_secret_of_an_id_or_of_an_error_gets_into_the_ledger_or_a_traceback(
+    watch: Watch, supervisor: Supervisor
+) -> None:
+    source = Listed()
+    ids = [f"https://talks.invalid/v?id={name}&token=hunter2hunter2" for name in "ab"]
+    source.items = [Item(id=each, conf={"source_video_url": "https://talks.invalid/v"}) for each in ids]
+    watch(source).run()
+    watch(source).run()
+    assert len(supervisor.runs) == 2, "two ids stay two"
+    assert "hunter2" not in "".join(supervisor.ledger.values())
+    [waiting] = [Item(id=f"{ids[0]}x", waits="it is live")]
+    source.items.append(waiting)
+    watch(source).run()
+    assert "hunter2" not in "".join(supervisor.ledger.values())
+    watch(source, start=[row(supervisor)["waiting"][0]["id"]]).run()
+    assert len(supervisor.runs) == 3, "the id of the page is the one to enter"
+    source.failure = OSError("https://talks.invalid/v?token=hunter2hunter2")
+    with pytest.raises(KlapSourceError) as failed:
+        watch(source).run()
+    assert failed.value.__suppress_context__, "Airflow logs causes, with their texts"
+
+
 def test_too_many_items_are_refused(watch: Watch) -> None:
     with pytest.raises(KlapSourceError, match="lists 2001 items, and at most 2000"):
         watch(Listed(*map(str, range(2001)))).run()

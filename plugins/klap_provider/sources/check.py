@@ -112,12 +112,13 @@ class SourceCheck:
 
     def _list(self) -> list[Item]:
         try:
-            items = distinct(self.source.list())
+            items = distinct(map(_public, self.source.list()))
         except KlapError:
             raise
         except Exception as failure:  # any error of a database, a storage library or a source of the user
             cause = without_secrets(f"{type(failure).__name__}: {failure}")[:500]
-            raise KlapSourceError(f"The source {self.name} could not be listed: {cause}.") from failure
+            # Without the cause, whose text Airflow would log with its secrets.
+            raise KlapSourceError(f"The source {self.name} could not be listed: {cause}.") from None
         if len(items) > MOST_ITEMS:
             raise KlapSourceError(
                 f"The source {self.name} lists {len(items)} items, and at most {MOST_ITEMS} can be watched. Narrow its "
@@ -186,6 +187,12 @@ class SourceCheck:
         file = PurePosixPath(unquote(urlsplit(str(item.conf.get(URL, ""))).path)).stem
         names = {item.title, file} - {""}
         return any(self.store.get(ledger.short_name_entry(name)) is not None for name in names)
+
+
+def _public(item: Item) -> Item:
+    """Return the item with an id that people may see: an address can have a token. Different ids stay different."""
+    public = without_secrets(item.id)
+    return item if public == item.id else replace(item, id=f"{public} {cache_key(item.id)}")
 
 
 def recorded_item(store: Store, source: str, item: Item) -> WatchedRow | None:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from klap_provider.api.addresses import is_local, youtube_id
+from klap_provider.api.addresses import canonical, is_local, youtube_id
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapConfigError, KlapSourceError
 from klap_provider.sources.items import video_item
@@ -73,7 +73,7 @@ class FeedSource:
         published = float(calendar.timegm(at)) if at else None
         delay = (YOUTUBE_DELAY if on_youtube else 0.0) if self.delay is None else self.delay
         return video_item(
-            _id(entry, feed) or address or link,
+            _id(entry, feed) or canonical(address or link),
             address or link,
             title=str(entry.get("title", "")),
             published=published,
