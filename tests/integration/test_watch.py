@@ -478,6 +478,20 @@ def test_a_file_starts_only_when_it_is_complete(
     assert len(supervisor.runs) == 1
 
 
+def test_another_prefix_starts_none_of_its_old_files(
+    watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as that of another Dag, whose file was copied with the name of the source."""
+    monkeypatch.setattr(source_runs, "SETTLE", 0.0)
+    watch(Listed("a"), pace=None).run()
+    folder("old.mp4", b"1")
+    time.sleep(0.01)
+    watch(Listed("a"), pace=None).run()
+    for _ in range(2):
+        watch(BUCKET, pace=None).run()
+    assert supervisor.runs == {}
+
+
 def test_a_file_must_be_the_same_for_some_time_however_often_it_is_checked(
     folder: Callable[[str, bytes], None], supervisor: Supervisor
 ) -> None:

@@ -47,6 +47,23 @@ def youtube(*videos: tuple[str, str, str], views: int = 5) -> tuple[int, str]:
     return 200, f"<feed {names}><title>Channel</title>{entries}</feed>"
 
 
+class ClockOfTest:
+    """The time of the checks: a day of November 2026, at noon."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at = 0.0
+        monkeypatch.setattr("klap_provider.operators.watch_source.time.time", lambda: self.at)
+
+    def set_to(self, day: int) -> None:
+        """Continue at noon of that day."""
+        self.at = datetime(2026, 11, day, 12, tzinfo=timezone.utc).timestamp()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ClockOfTest:
+    return ClockOfTest(monkeypatch)
+
+
 @pytest.fixture
 def check(airflow: Callable[..., Played]) -> Callable[..., None]:
     """Check a source once, as its task does."""
@@ -69,14 +86,16 @@ def by_id(items: list[Item]) -> dict[str, Item]:
 
 
 def test_two_new_items_of_a_feed_get_one_run_each_whatever_the_feed_does(
-    web: Web, check: Callable[..., None], supervisor: Supervisor
+    web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
 ) -> None:
+    clock.set_to(3)
     source = FeedSource(urls=(f"{web.root}/a", f"{web.root}/b"))
     old = [entry(number) for number in (1, 2, 3)]
     web.pages = {"/a": rss(*old), "/b": rss()}
     check(source)
     assert supervisor.runs == {}
 
+    clock.set_to(7)
     web.pages = {"/a": rss(entry(5), entry(4), *old), "/b": rss(entry(5, guid="urn:of:the:other"))}
     check(source)
     assert urls(supervisor) == ["5.mp4", "4.mp4"]
@@ -123,13 +142,29 @@ def test_the_entries_of_a_feed_that_is_added_are_old_however_long_no_task_was_ne
     assert urls(supervisor) == ["19.mp4"]
 
 
-def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
-    web: Web, check: Callable[..., None], supervisor: Supervisor
+def test_a_deleted_entry_starts_none_that_moves_up_and_an_entry_may_appear_late(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
 ) -> None:
+    clock.set_to(20)
+    source = FeedSource(urls=(f"{web.root}/a?token=hunter2hunter2",))
+    web.pages = {"/a": rss(entry(18), entry(17))}
+    check(source)
+    assert "hunter2" not in "".join(supervisor.ledger.values())
+    clock.set_to(21)
+    web.pages = {"/a": rss(entry(20), entry(17), entry(16), entry(15))}
+    check(source)
+    assert urls(supervisor) == ["20.mp4"], "it was published two hours before the first check"
+
+
+def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
+) -> None:
+    clock.set_to(1)
     supervisor.ledger[ledger.short_name_entry("From zero to hero… in one take!")] = "{}"
     web.pages = {"/channel": youtube()}
     source = FeedSource(urls=(f"{web.root}/channel",))
     check(source)
+    clock.set_to(2)
     web.pages["/channel"] = youtube(
         ("aaaaaaaaaaa", "From zero to hero… in one take!", "watch?v=aaaaaaaaaaa"),
         ("bbbbbbbbbbb", "Edited title #shorts", "shorts/bbbbbbbbbbb"),
@@ -256,6 +291,16 @@ def test_so_many_pages_are_listed(web: Web, tube: Callable[..., YouTubeSource]) 
     source.list()
     asked = [parse_qs(urlsplit(path).query) for path, _ in web.asked if path.startswith("/playlistItems")]
     assert [each.get("pageToken") for each in asked] == [None, ["more"], ["more"]]
+
+
+def test_more_pages_or_another_channel_start_no_old_videos(
+    tube: Callable[..., YouTubeSource], check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
+) -> None:
+    clock.set_to(20)
+    check(tube(of_api("a")))
+    check(tube(of_api("a"), of_api("of-page-2"), pages=2))
+    check(tube(of_api("elsewhere"), channel_id="UCother"))
+    assert supervisor.runs == {}
 
 
 def test_an_error_of_the_data_api_is_told_without_the_key_and_never_followed(

@@ -72,11 +72,13 @@ class Answer(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def entry(number: int, *, guid: str | None = None, title: str | None = None, more: str = "", file: str = "") -> str:
-    """An entry of a podcast, published on that day of November 2026."""
+def entry(
+    number: int, *, guid: str | None = None, title: str | None = None, more: str = "", file: str = "", at: str = ""
+) -> str:
+    """An entry of a podcast, published at that time, or else on that day of November 2026."""
     return (
         f"<item><guid isPermaLink='false'>{guid or f'urn:episode:{number}'}</guid><title>{title or number}</title>"
-        f"<pubDate>Mon, {number:02} Nov 2026 10:00:00 GMT</pubDate>{more}"
+        f"<pubDate>{at or f'Mon, {number:02} Nov 2026 10:00:00 GMT'}</pubDate>{more}"
         f"<enclosure url='{file or f'{MEDIA}/{number}.mp4'}' type='video/mp4' length='1'/></item>"
     )
 

@@ -77,9 +77,18 @@ def test_the_first_check_starts_none_of_500_old_items() -> None:
 
 def test_the_items_of_a_feed_that_is_added_later_are_old_but_those_of_one_that_moved_are_not_lost() -> None:
     items = [item("before", 3, part="b"), item("undated", part="b"), item("after", 0, part="b"), item("a", part="")]
-    decision = check(items, {}, known_parts={""}, checked_at=NOON - DAY)
+    decision = check(items, {}, known_parts={"": 0}, checked_at=NOON - DAY)
     assert ids(decision.start) == ["after", "a"]
     assert set(ids(decision.old)) == {"before", "undated"}
+
+
+def test_an_old_item_that_moves_up_into_the_list_does_not_start() -> None:
+    """A feed lists its newest items only. One is deleted, or the feed lists more of them."""
+    since = {"feed": NOON - 10 * DAY}
+    moved_up, late = item("old", 11, part="feed"), item("late", 9, part="feed")
+    decision = check([late, moved_up, item("undated", part="feed")], {}, known_parts=since)
+    assert (ids(decision.start), ids(decision.old)) == (["late", "undated"], ["old"])
+    assert ids(check([moved_up], {}, known_parts=since, pace=Pace(back_catalogue=True)).start) == ["old"]
 
 
 def test_the_back_catalogue_starts_if_it_is_told_to_newest_first() -> None:

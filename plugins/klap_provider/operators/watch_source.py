@@ -171,7 +171,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             "trigger_dag_id": self.trigger_dag_id,
             "scopes": self._scopes,
             "at": now,
-            "parts": sorted({"", *before.get("parts", ()), *getattr(self.source, "parts", ())}),
+            "parts": found.parts,
             "next_start": found.decision.next_start,
             "items": {cache_key(each): state for each, state in states.items() if state != STARTING},
             "starts": [at for at in starts if at > now - STARTS_COUNT],

@@ -103,8 +103,8 @@ class SourceRow(TypedDict, total=False):
     scopes: list[str]
     #: When the check began, in seconds since the epoch.
     at: float
-    #: Parts of the source that were checked, such as the addresses of its feeds.
-    parts: list[str]
+    #: Since when each part of the source is watched, such as one of its feeds, by a hash of the part.
+    parts: dict[str, float]
     #: When the pace lets the next item start; None: no item waits for that.
     next_start: float | None
     #: What is recorded about the items that the source lists, by a part of the key of their rows.

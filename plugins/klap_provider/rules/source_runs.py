@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def decide(
     pace: Pace,
     starts: Collection[float] = (),
     seen: Mapping[str, Seen] | None = None,
-    known_parts: Collection[str] | None = ("",),
+    known_parts: Mapping[str, float] | None = MappingProxyType({"": -math.inf}),
     checked_at: float = math.inf,
     paused: str | None = None,
     wanted: Collection[str] = (),
@@ -122,8 +123,10 @@ def decide(
     :param now: seconds since the epoch.
     :param starts: when earlier runs of the source started, at least those of the last two days.
     :param seen: fingerprint of each item and since when it is the same, by id.
-    :param known_parts: parts of the source that were checked before; None: this is the first check. The items of a new
-        part are old, unless they were published after the last check: the part may be one that moved.
+    :param known_parts: since when each part of the source is watched, in seconds since the epoch; None: this is the
+        first check. Items that were published before that are old: many feeds list the newest items only, and if one of
+        them is deleted, an earlier one appears. The items of a new part are old, unless they were published after the
+        last check: the part may be one that moved.
     :param checked_at: when that was, in seconds since the epoch.
     :param paused: why nothing may start at present; None: the source is not paused.
     :param wanted: ids that a user starts now, whatever the pace.
@@ -142,7 +145,7 @@ def decide(
             decision.start.append(item)
         elif item.refused:
             decision.skip.append((item, item.refused))
-        elif _is_old(item, place, state, pace, is_new=_is_new_part(item, known_parts, checked_at)):
+        elif _is_old(item, place, state, pace, is_past=_is_past(item, known_parts, checked_at)):
             decision.old.extend([item] if state is None else [])
         elif reason := _waits(item, now, seen or {}):
             decision.wait.append((item, reason))
@@ -183,18 +186,20 @@ def see(items: Iterable[Item], seen: Mapping[str, Seen], recorded: Collection[st
     return result
 
 
-def _is_new_part(item: Item, known_parts: Collection[str] | None, checked_at: float) -> bool:
+def _is_past(item: Item, known_parts: Mapping[str, float] | None, checked_at: float) -> bool:
     if known_parts is None:
         return True
-    return item.part not in known_parts and (item.published is None or item.published < checked_at)
+    if item.published is None:
+        return item.part not in known_parts
+    return item.published < known_parts.get(item.part, checked_at)
 
 
-def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_new: bool) -> bool:
+def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_past: bool) -> bool:
     if pace.at_most is not None and place >= pace.at_most:
         return True
     if pace.since is not None and item.published is not None:
         return item.published < pace.since.timestamp()
-    return (is_new or state == OLD) and not pace.back_catalogue
+    return (is_past or state == OLD) and not pace.back_catalogue
 
 
 def _waits(item: Item, now: float, seen: Mapping[str, Seen]) -> str | None:

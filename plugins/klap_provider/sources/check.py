@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
@@ -14,7 +15,7 @@ from klap_provider.rules.source_runs import STARTED, Decision, Item, decide, dis
 from klap_provider.rules.video_list import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from klap_provider.rules.ledger import Store
     from klap_provider.rules.ledger_rows import PauseRow, PollRow, SourceRow, WatchedRow
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Maximum number of items that a source can list. What is recorded about them is one row, which databases limit.
 MOST_ITEMS = 2_000
+
+#: Seconds by which an item can appear late: with an earlier date than the first check, although it was not listed then.
+LATE = 86400.0
 
 #: Reason to skip an item that this Airflow delivered.
 IS_OURS = "it has the name of a short that this Airflow delivered"
@@ -37,6 +41,7 @@ class Checked:
     :param recorded: what is recorded about them, by id, as far as it was read.
     :param row: the row of the latest check by a task; None: this is the first.
     :param starts: when runs of the source were started.
+    :param parts: since when each part of the source is watched, by a hash of the part.
     """
 
     items: list[Item]
@@ -44,6 +49,7 @@ class Checked:
     decision: Decision
     row: SourceRow | None
     starts: list[float]
+    parts: dict[str, float]
 
     @property
     def needs_task(self) -> bool:
@@ -101,14 +107,22 @@ class SourceCheck:
         seen = see(items, poll.get("seen", {}), recorded, now)
         starts = list((row or {}).get("starts", ()))
         decision = Decision()
+        checked_at = now if row is None else max(row.get("at", 0.0), poll.get("listed", 0.0))
+        known = (row or {}).get("parts", {})
+        parts = {part: cache_key(part) for part in ("", *getattr(self.source, "parts", ()))}
+        since = {part: known[key] for part, key in parts.items() if key in known}
         if in_task or row is not None:
-            decision = self._decide(items, recorded, starts, now, seen, row, poll, wanted, unwanted)
+            known_parts = None if row is None else {**since, "": -math.inf}
+            decision = self._decide(
+                items, recorded, starts, now, seen, known_parts, checked_at, wanted=wanted, unwanted=unwanted
+            )
         # Until a task has recorded the items of a new part, the time of the last list without that part stays.
-        has_new_part = row is None or not {*getattr(self.source, "parts", ())} <= {*row.get("parts", ())}
+        has_new_part = len(since) < len(parts)
         done: PollRow = {"version": ledger.VERSION, "at": now, "error": None, "failures": 0, "seen": seen}
         done["listed"] = poll.get("listed", 0.0) if has_new_part else now
         self.store.set(ledger.poll_entry(self.name), done)
-        return Checked(items, recorded, decision, row, starts)
+        watched = {**known, **{key: checked_at - LATE for part, key in parts.items() if part not in since}}
+        return Checked(items, recorded, decision, row, starts, watched)
 
     def _list(self) -> list[Item]:
         try:
@@ -133,8 +147,9 @@ class SourceCheck:
         starts: list[float],
         now: float,
         seen: dict[str, Seen],
-        row: SourceRow | None,
-        poll: PollRow,
+        known_parts: Mapping[str, float] | None,
+        checked_at: float,
+        *,
         wanted: Collection[str],
         unwanted: Collection[str],
     ) -> Decision:
@@ -156,8 +171,8 @@ class SourceCheck:
                 pace=self.pace,
                 starts=[*starts, *interrupted],
                 seen=seen,
-                known_parts=None if row is None else row.get("parts", [""]),
-                checked_at=max((row or {}).get("at", 0.0), poll.get("listed", 0.0)),
+                known_parts=known_parts,
+                checked_at=checked_at,
                 paused=paused,
                 wanted=wanted,
                 unwanted=unwanted,

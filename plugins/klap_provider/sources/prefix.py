@@ -16,7 +16,8 @@ from klap_provider.rules.video_list import URL
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts")
 
 #: Names under which storages report when a file was written, and what identifies its content.
-_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")
+#: A local file that is moved keeps its mtime, but not the time that is called ``created``.
+_WRITTEN = ("created", "mtime", "LastModified", "last_modified", "updated")
 _CONTENT = ("ETag", "etag", "md5Hash", "content_md5")
 
 
@@ -39,6 +40,11 @@ class PrefixSource:
 
     is_polled = True
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the source, see :class:`~klap_provider.rules.source_runs.Item`."""
+        return (self.path,)
+
     def list(self) -> list[Item]:
         """Return an item for each video."""
         # Here, because each parse of the Dag file imports this module.
@@ -57,7 +63,7 @@ class PrefixSource:
             if self._counts(PurePosixPath(relative)):
                 # Without the id of the connection, which may change.
                 item_id = f"{folder.protocol}://{name if folder.protocol == 'file' else name.lstrip('/')}"
-                items.append(_item(str(folder / relative), item_id, relative, facts))
+                items.append(_item(str(folder / relative), item_id, relative, facts, self.path))
         return items
 
     def _counts(self, path: PurePosixPath) -> bool:
@@ -66,7 +72,7 @@ class PrefixSource:
         return path.suffix.lower() in self.suffixes and not is_excluded and not is_hidden
 
 
-def _item(address: str, item_id: str, title: str, facts: dict[str, Any]) -> Item:
+def _item(address: str, item_id: str, title: str, facts: dict[str, Any], part: str) -> Item:
     written = next((facts[name] for name in _WRITTEN if facts.get(name) is not None), None)
     content = next((facts[name] for name in _CONTENT if facts.get(name) is not None), written)
     return Item(
@@ -74,6 +80,7 @@ def _item(address: str, item_id: str, title: str, facts: dict[str, Any]) -> Item
         conf={URL: address},
         title=title,
         published=_seconds(written),
+        part=part,
         fingerprint=f"{facts.get('size')} {content}",
     )
 

@@ -56,6 +56,11 @@ class YouTubeSource:
         if self.channel_id and not self.channel_id.startswith("UC"):
             raise ValueError(f"channel_id is {self.channel_id!r}; it begins with UC.")
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the source, see :class:`~klap_provider.rules.source_runs.Item`."""
+        return (str(self.channel_id or self.playlist_id),)
+
     def list(self) -> list[Item]:
         """Return an item for each video."""
         connection = Connection.get(self.conn_id)
@@ -92,6 +97,7 @@ class YouTubeSource:
             title=snippet.get("title", ""),
             published=datetime.fromisoformat(published.replace("Z", "+00:00")).timestamp() if published else None,
             waits=waits,
+            part=self.parts[0],
             refused=f"it is {seconds:g} s long, like a short" if is_short else None,
         )
 

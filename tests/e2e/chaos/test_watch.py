@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,10 +123,11 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     assert stage.runs() == []
 
     old = [entry(day, file=stage.talk(f"old{day}")) for day in (1, 2, 3)]
-    new = [entry(day, file=stage.talk(f"new{day}")) for day in (4, 5)]
+    now = formatdate()
+    new = [entry(day, file=stage.talk(f"new{day}"), at=now) for day in (4, 5)]
     stage.kill("triggerer")  # before the event
     stage.pause("watch_feed", True)
-    stage.web.pages = {"/a": rss(*new, *old), "/b": rss(entry(5, guid="urn:of:b", file=stage.talk("new5")))}
+    stage.web.pages = {"/a": rss(*new, *old), "/b": rss(entry(5, guid="urn:of:b", file=stage.talk("new5"), at=now))}
     stage.s3.put("in/talk.mp4", b"half of a vid")
     stage.restart("triggerer")
     stage.pause("watch_feed", False)
@@ -140,7 +142,7 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     stage.restart("scheduler", "triggerer")
 
     stage.wait("eight runs", lambda: len(stage.runs()) >= 8, 240)
-    edited = entry(5, title="Edited", file=stage.talk("edited"))
+    edited = entry(5, title="Edited", file=stage.talk("edited"), at=now)
     stage.web.pages = {"/a": rss(*reversed(old), edited, new[0]), "/b": rss()}
     stage.wait("the runs to end", lambda: all(run["state"] == "success" for run in stage.runs()), 300)
     results = "SELECT count(*) FROM videos WHERE status = 'success' AND links LIKE '%.mp4'"
