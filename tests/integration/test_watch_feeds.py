@@ -13,6 +13,7 @@ from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapConfigError, KlapSourceError
 from klap_provider.operators import StartSourceRunsOperator
 from klap_provider.rules import ledger
+from klap_provider.rules.source_runs import distinct
 from klap_provider.sources import FeedSource, Item, Pace, YouTubeSource
 from klap_provider.sources.check import SourceCheck
 from klap_provider.xcoms import LEDGER
@@ -190,16 +191,59 @@ def test_the_video_of_an_entry_is_found_wherever_the_feed_has_it(web: Web) -> No
         "</channel></rss>",
     )
     found = by_id(FeedSource(urls=(f"{web.root}/a",)).list())
-    assert {name: (item.conf["source_video_url"], item.waits) for name, item in found.items()} == {
-        "https://t.invalid 1": (f"{web.root}/1", "it has no video"),
+    assert {name: (item.conf.get("source_video_url"), item.waits) for name, item in found.items()} == {
+        "https://t.invalid 1": (None, "it has no video"),
         "https://t.invalid 2": ("https://m.invalid/b?x=1", None),
         "https://t.invalid 3": ("https://youtu.be/ccccccccccc", None),
         "urn:4:an:id:of:its:own": ("https://m.invalid/d.mov", None),
     }
 
 
+VIDEO = "<enclosure url='https://m.invalid/a.mp4' type='video/mp4'/>"
+
+
 @pytest.mark.parametrize(
-    ("duration", "is_short"), [("59", True), ("3:00", True), ("0:03:01", False), ("1:02:03", False), ("long", False)]
+    "strange",
+    [
+        "<guid>1</guid><enclosure url='http://[::1' type='video/mp4'/>",
+        f"<guid>1</guid><link>http://[bad</link>{VIDEO}",
+        f"<guid>1</guid><pubDate>0001-01-01T00:00:00+14:00</pubDate>{VIDEO}",
+        f"<guid>1</guid><pubDate>9999-12-31T23:59:59-12:00</pubDate>{VIDEO}",
+        f"<guid>1</guid><pubDate>Fri, 31 Dec 9999 23:59:59 GMT</pubDate>{VIDEO}",
+        "",
+    ],
+)
+def test_an_entry_that_is_broken_holds_up_no_other(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, strange: str
+) -> None:
+    web.pages["/a"] = rss(f"<item>{strange}</item>", "<item></item>", entry(2))
+    check(FeedSource(urls=(f"{web.root}/a",), delay=3600.0), pace=Pace(back_catalogue=True))
+    assert "2.mp4" in urls(supervisor)
+
+
+@pytest.mark.parametrize("address", ["file:///etc/a.mp4", "s3://media_s3@media/secret.mp4", "javascript:x.mp4"])
+def test_who_writes_a_feed_cannot_choose_a_file_of_the_teams_storage(web: Web, address: str) -> None:
+    web.pages["/a"] = rss(entry(1, file=address))
+    [found] = FeedSource(urls=(f"{web.root}/a",)).list()
+    assert (found.conf, found.waits) == ({}, "it has no video")
+
+
+def test_entries_without_a_video_stay_different_items(web: Web) -> None:
+    links = [f"<item><guid>urn:{number}</guid><link>https://t.invalid/</link></item>" for number in (1, 2)]
+    web.pages["/a"] = rss(*links, "<item><guid>urn:3</guid></item>", "<item><guid>urn:4</guid></item>")
+    assert len(distinct(FeedSource(urls=(f"{web.root}/a",)).list())) == 4
+
+
+def test_a_feed_that_ends_too_early_is_an_error(web: Web) -> None:
+    status, text = rss(entry(1), entry(2))
+    web.pages["/a"] = status, text.partition("</channel>")[0]
+    with pytest.raises(KlapSourceError, match="incomplete"):
+        FeedSource(urls=(f"{web.root}/a",)).list()
+
+
+@pytest.mark.parametrize(
+    ("duration", "is_short"),
+    [("0", False), ("59", True), ("3:00", True), ("0:03:01", False), ("1:02:03", False), ("long", False)],
 )
 def test_a_podcast_says_how_long_its_episodes_are(web: Web, duration: str, is_short: bool) -> None:
     web.pages["/a"] = rss(entry(1, more=f"<itunes:duration>{duration}</itunes:duration>"))

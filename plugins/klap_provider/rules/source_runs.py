@@ -35,6 +35,10 @@ Seen = list[Any]
 SETTLE = 20.0
 
 
+#: A time near the end of those that Python can write.
+_LATEST = 2.5e11
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """
@@ -206,7 +210,9 @@ def _waits(item: Item, now: float, seen: Mapping[str, Seen]) -> str | None:
     if item.waits:
         return item.waits
     if item.not_before is not None and now < item.not_before:
-        return f"it starts after {datetime.fromtimestamp(item.not_before, timezone.utc):%Y-%m-%d %H:%M} UTC"
+        return (
+            f"it starts after {datetime.fromtimestamp(min(item.not_before, _LATEST), timezone.utc):%Y-%m-%d %H:%M} UTC"
+        )
     if item.fingerprint is not None:
         fingerprint, since = seen.get(item.id, ["", now])
         if fingerprint != item.fingerprint or now - since < SETTLE:

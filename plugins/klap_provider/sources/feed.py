@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import calendar
 import io
+import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from klap_provider.api.addresses import canonical, is_local, youtube_id
+from klap_provider.api.addresses import WEB, canonical, is_local, youtube_id
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapConfigError, KlapSourceError
-from klap_provider.sources.items import video_item
+from klap_provider.sources.items import Item, video_item
 from klap_provider.sources.prefix import VIDEOS
-
-if TYPE_CHECKING:
-    from klap_provider.rules.source_runs import Item
 
 #: Maximum bytes of a feed.
 LONGEST_FEED = 20_000_000
@@ -30,6 +29,10 @@ YOUTUBE_DELAY = 3600.0
 
 #: Maximum seconds of a short, at Klap and at YouTube.
 LONGEST_SHORT = 180.0
+
+
+#: The end of a feed.
+_END = re.compile(rb"</(?:[a-z0-9]+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +67,30 @@ class FeedSource:
 
     def list(self) -> list[Item]:
         """Return an item for each video."""
-        return [self._item(entry, url, feed) for url in self.urls for feed in [_read(url)] for entry in feed.entries]
+        items = []
+        for url in self.urls:
+            feed = _read(url)
+            for entry in feed.entries:
+                with suppress(ValueError):  # an invalid address, which must not hold up the other entries
+                    items.append(self._item(entry, url, feed))
+        return items
 
     def _item(self, entry: Any, url: str, feed: Any) -> Item:
         address, link = _video(entry, url), urljoin(url, str(entry.get("link", "")))
-        on_youtube = address is not None and youtube_id(address) is not None
-        at = entry.get("published_parsed") or entry.get("updated_parsed")
-        published = float(calendar.timegm(at)) if at else None
+        if address is None:  # without its link, which can be that of many entries
+            return Item(
+                id=_id(entry, feed) or link, title=str(entry.get("title", "")), waits="it has no video", part=url
+            )
+        on_youtube = youtube_id(address) is not None
+        published = _time(entry.get("published_parsed") or entry.get("updated_parsed"))
         delay = (YOUTUBE_DELAY if on_youtube else 0.0) if self.delay is None else self.delay
         return video_item(
-            _id(entry, feed) or canonical(address or link),
-            address or link,
+            _id(entry, feed) or canonical(address),
+            address,
             title=str(entry.get("title", "")),
             published=published,
             not_before=None if published is None else published + delay,
-            waits=_reason_to_wait(entry, address),
+            waits=_reason_to_wait(entry),
             refused=self._reason_to_refuse(entry, link),
             part=url,
         )
@@ -87,7 +99,7 @@ class FeedSource:
         if "/shorts/" in link:
             return "it is a short of YouTube"
         seconds = _seconds(entry.get("itunes_duration"))
-        if seconds is not None and seconds <= self.longest_short:
+        if seconds and seconds <= self.longest_short:
             return f"it is {seconds:g} s long, like a short"
         return None
 
@@ -109,7 +121,8 @@ def _read(url: str) -> Any:
     # Not the bytes themselves: feedparser would open a file with that name. Without the feed's address, because
     # feedparser would complete ids with it, so that they changed when the feed moves.
     feed = feedparser.parse(io.BytesIO(content), response_headers=headers)
-    if not feed.get("version") or (feed.bozo and not feed.entries):
+    is_cut = feed.bozo and not _END.search(content[-2000:])
+    if not feed.get("version") or (feed.bozo and not feed.entries) or is_cut:
         raise KlapSourceError(f"{shown(url)} is not a feed, or it is incomplete. Open the address in a browser.")
     return feed
 
@@ -156,17 +169,25 @@ def _video(entry: Any, base: str) -> str | None:
     found = [(str(each.get("href") or each.get("url") or ""), str(each.get("type") or "")) for each in media]
     for url, kind in [*found, (str(entry.get("link", "")), "")]:
         suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix.lower()
-        if url and (kind.startswith("video/") or suffix in VIDEOS or youtube_id(url)):
-            return urljoin(base, url)
+        url = urljoin(base, url)
+        # Whoever writes the feed must not choose a file of the team's storage.
+        if urlsplit(url).scheme in WEB and (kind.startswith("video/") or suffix in VIDEOS or youtube_id(url)):
+            return url
     return None
 
 
-def _reason_to_wait(entry: Any, address: str | None) -> str | None:
-    if address is None:
-        return "it has no video"
+def _reason_to_wait(entry: Any) -> str | None:
     if entry.get("yt_videoid") and str(entry.get("media_statistics", {}).get("views")) == "0":
         return "nobody has seen it, so it may be a live stream or a premiere that is still to come"
     return None
+
+
+def _time(parsed: Any) -> float | None:
+    """Return a date in seconds since the epoch; None for one that cannot be true, such as that of the year 1."""
+    try:
+        return max(0.0, float(calendar.timegm(parsed))) or None if parsed else None
+    except ValueError:
+        return None
 
 
 def _seconds(duration: Any) -> float | None:
