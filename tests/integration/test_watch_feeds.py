@@ -113,6 +113,29 @@ def test_two_new_items_of_a_feed_get_one_run_each_whatever_the_feed_does(
     assert urls(supervisor) == ["5.mp4", "4.mp4"]
 
 
+@pytest.mark.parametrize("is_listed_later", [False, True])
+def test_a_video_in_two_feeds_stays_one_item_when_the_second_feed_is_edited(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest, is_listed_later: bool
+) -> None:
+    clock.set_to(3)
+    source = FeedSource(urls=(f"{web.root}/a", f"{web.root}/b"))
+    web.pages = {"/a": rss(), "/b": rss()}
+    check(source)
+    clock.set_to(7)
+    twin = entry(5, guid="urn:of:the:other")
+    web.pages = {"/a": rss(entry(5)), "/b": rss() if is_listed_later else rss(twin)}
+    check(source)
+    web.pages["/b"] = rss(twin)
+    polled = SourceCheck("talks", source, Pace(), AssetStore(LEDGER)).run(clock.at, in_task=False)
+    assert polled.needs_task == is_listed_later
+    check(source)
+    assert not SourceCheck("talks", source, Pace(), AssetStore(LEDGER)).run(clock.at, in_task=False).needs_task
+    edited = entry(5, guid="urn:of:the:other", file=f"{MEDIA}/re-encoded.mp4")
+    web.pages = {"/a": rss(), "/b": rss(edited)}
+    check(source)
+    assert urls(supervisor) == ["5.mp4"]
+
+
 def test_an_entry_that_appears_while_a_feed_moves_is_not_lost(
     web: Web, check: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

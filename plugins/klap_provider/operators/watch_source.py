@@ -89,6 +89,9 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         found = check.run(now, wanted=self.start or (), unwanted=self.skip or ())
         decision = found.decision
         states = dict(found.recorded)
+        for item in decision.renamed:
+            state = next(states[each] for each in item.ids if each in states)
+            self._record(item, recorded_item(self.ledger, self.name, item) or {"state": state, "at": now}, states)
         for item in decision.old:
             self._record(item, {"state": OLD, "at": now}, states)
         for item, reason in decision.skip:
@@ -97,11 +100,11 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         refused: list[str] = []
         runs = [(item, self._start(item, now, states, refused)) for item in decision.start]
         started = [(item, run_id) for item, run_id in runs if run_id]
-        row = self._row(found, states, started, now)
-        errors = self._tell(context, row) if getattr(self.source, "reports", False) else []
+        latest = self._row(found, states, started, now)
+        errors = self._tell(context, latest) if getattr(self.source, "reports", False) else []
         if (refused or errors) and (found.row or {}).get("told"):
-            row["told"] = True
-        self.ledger.set(ledger.source_entry(self.name), row)
+            latest["told"] = True
+        self.ledger.set(ledger.source_entry(self.name), latest)
         counts = len(found.items), len(started), len(decision.wait), len(decision.skip)
         self.log.info("Items: %d listed, %d started, %d wait, %d skipped", *counts)
         if missing := {*(self.start or ()), *(self.skip or ())} - {item.id for item in found.items}:

@@ -15,7 +15,7 @@ After a crash in between, the next check finds :data:`STARTING`, and starts the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -54,6 +54,7 @@ class Item:
     :param waits: why it cannot start yet; None: it can.
     :param refused: why it must never start; None: it may.
     :param part: the part of the source that lists it, such as one of several feeds.
+    :param twins: first ids of items that are the same, see :func:`distinct`.
     :param origin: what the source needs to find the item again, as JSON.
     """
 
@@ -67,12 +68,13 @@ class Item:
     waits: str | None = None
     refused: str | None = None
     part: str = ""
+    twins: tuple[str, ...] = ()
     origin: Any = None
 
     @property
     def ids(self) -> tuple[str, ...]:
         """All ids."""
-        return self.id, *self.also
+        return self.id, *self.also, *self.twins
 
 
 class Source(Protocol):
@@ -94,6 +96,7 @@ class Decision:
     :param start: items to start, in this order.
     :param old: items to record as :data:`OLD`.
     :param skip: items to record as :data:`SKIPPED`, each with the reason.
+    :param renamed: known items that have another first id, or another twin, to record under that, too.
     :param wait: items that wait, each with the reason.
     :param next_start: when the pace lets the next item start, in seconds since the epoch; None: nothing waits for that.
     """
@@ -101,6 +104,7 @@ class Decision:
     start: list[Item] = field(default_factory=list)
     old: list[Item] = field(default_factory=list)
     skip: list[tuple[Item, str]] = field(default_factory=list)
+    renamed: list[Item] = field(default_factory=list)
     wait: list[tuple[Item, str]] = field(default_factory=list)
     next_start: float | None = None
 
@@ -141,6 +145,9 @@ def decide(
     for place, item in enumerate(distinct(items)):
         state = next((recorded[each] for each in item.ids if each in recorded), None)
         is_wanted = item.id in wanted
+        # Not further ids: some addresses are another one in each list.
+        if state in (STARTED, SKIPPED, OLD) and not recorded.keys() >= {item.id, *item.twins}:
+            decision.renamed.append(item)
         if state == STARTED or (state == SKIPPED and not is_wanted):
             continue
         if item.id in unwanted:
@@ -169,13 +176,18 @@ def decide(
 
 
 def distinct(items: Iterable[Item]) -> list[Item]:
-    """Return the items, newest first, each once: two items that have an id in common are one."""
-    found: dict[str, Item] = {}
+    """Return the items, newest first, each once: two items that have an id in common are one, and twins."""
+    place: dict[str, int] = {}
     kept: list[Item] = []
     for item in items:
-        if not any(each in found for each in item.ids):
+        twin = next((place[each] for each in item.ids if each in place), None)
+        if twin is None:
+            twin = len(kept)
             kept.append(item)
-        found.update((each, item) for each in item.ids)
+        else:
+            new = [each for each in (item.id, *item.twins) if each not in kept[twin].ids]
+            kept[twin] = replace(kept[twin], twins=(*kept[twin].twins, *new))
+        place.update((each, twin) for each in item.ids)
     return sorted(kept, key=lambda item: -math.inf if item.published is None else item.published, reverse=True)
 
 

@@ -55,7 +55,7 @@ class Checked:
     def needs_task(self) -> bool:
         """Whether a task has to record or start something."""
         found = self.decision
-        return bool(self.row is None or found.start or found.old or found.skip)
+        return bool(self.row is None or found.start or found.old or found.skip or found.renamed)
 
 
 @dataclass(frozen=True)

@@ -157,5 +157,5 @@ class SourceTrigger(BaseEventTrigger):
 def _finding(found: Checked) -> Any:
     """Return what a task has to do, to compare it with what was reported; None: nothing."""
     decision = found.decision
-    items = [*decision.start, *decision.old, *(item for item, _ in decision.skip)]
+    items = [*decision.start, *decision.old, *decision.renamed, *(item for item, _ in decision.skip)]
     return tuple(item.id for item in items) if found.needs_task else None
