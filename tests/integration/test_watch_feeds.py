@@ -16,6 +16,7 @@ from klap_provider.rules import ledger
 from klap_provider.rules.source_runs import distinct
 from klap_provider.sources import FeedSource, Item, Pace, YouTubeSource
 from klap_provider.sources.check import SourceCheck
+from klap_provider.triggers import SourceTrigger
 from klap_provider.xcoms import LEDGER
 from tests.support.feeds import MEDIA, Web, entry, rss
 
@@ -170,7 +171,7 @@ def test_a_deleted_entry_starts_none_that_moves_up_and_an_entry_may_appear_late(
     web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
 ) -> None:
     clock.set_to(20)
-    source = FeedSource(urls=(f"{web.root}/a?token=hunter2hunter2",))
+    source = FeedSource(urls=(f"{web.root}/a?id=hunter2hunter2",))
     web.pages = {"/a": rss(entry(18), entry(17))}
     check(source)
     assert "hunter2" not in "".join(supervisor.ledger.values())
@@ -292,7 +293,7 @@ def test_what_is_not_a_feed_is_an_error_and_not_an_empty_feed(web: Web, page: tu
 
 def test_a_feed_that_cannot_be_reached_is_an_error_without_its_secrets() -> None:
     with pytest.raises(KlapSourceError) as failure:
-        FeedSource(urls=("https://feeds.invalid/a?token=hunter2hunter2",)).list()
+        FeedSource(urls=("https://feeds.invalid/a?id=hunter2hunter2",)).list()
     assert "hunter2" not in str(failure.value)
 
 
@@ -300,6 +301,27 @@ def test_no_public_feed_leads_into_the_private_network(dns: dict[str, list[str]]
     dns["feeds.example.com"] = ["10.0.0.1"]
     with pytest.raises(KlapSourceError, match="private network"):
         FeedSource(urls=("https://feeds.example.com/a",)).list()
+
+
+def test_the_address_of_a_private_feed_comes_from_a_connection(
+    web: Web, check: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url in (f"{web.root}/a?auth=hunter2hunter2", "https://me:hunter2hunter2@feeds.invalid/a"):
+        with pytest.raises(ValueError, match="Password of an Airflow connection") as refused:
+            FeedSource(urls=(url,))
+        assert "hunter2" not in str(refused.value)
+    address = f"{web.root}/a?auth=hunter2hunter2"
+    monkeypatch.setenv("AIRFLOW_CONN_PREMIUM", json.dumps({"conn_type": "http", "password": address}))
+    source = FeedSource(conn_ids=("premium",))
+    trigger = SourceTrigger.of(source, asset="a", name="talks", pace=None, poll_interval=300)
+    web.pages["/a"] = rss(entry(1), f"<item>{VIDEO}</item>", "<item><guid>2</guid></item>", "<item></item>")
+    check(source, pace=Pace(back_catalogue=True))
+    assert len(supervisor.runs) == 2
+    web.pages["/a"] = 500, ""
+    with pytest.raises(KlapSourceError):
+        check(source)
+    rows = "".join(supervisor.ledger.values())
+    assert "hunter2" not in f"{trigger.serialize()}{rows}{supervisor.runs}"
 
 
 def test_feedparser_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+from airflow.sdk import Connection
+
 from klap_provider.api.addresses import WEB, canonical, is_local, youtube_id
 from klap_provider.api.redaction import shown
 from klap_provider.errors import KlapConfigError, KlapSourceError
@@ -31,6 +33,9 @@ YOUTUBE_DELAY = 3600.0
 LONGEST_SHORT = 180.0
 
 
+#: Parts of an address that are secrets.
+_SECRET = re.compile(r"//[^/?#]*@|(?:token|key|auth|sig|signature|secret|password|credential)=", re.IGNORECASE)
+
 #: The end of a feed.
 _END = re.compile(rb"</(?:[a-z0-9]+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
 
@@ -49,37 +54,48 @@ class FeedSource:
 
     :param urls: addresses of the feeds, such as
         ``https://www.youtube.com/feeds/videos.xml?channel_id=UC…`` or ``…?playlist_id=PL…``. On this machine or in a
-        private network they are allowed, but no redirect to there.
+        private network they are allowed, but no redirect to there. No address with a token: Airflow shows the
+        arguments of a trigger.
+    :param conn_ids: ids of Airflow connections, each with the address of a feed as its Password. For private feeds.
     :param delay: seconds from the publication of a video to its start. Default: an hour for YouTube, otherwise 0.
     :param longest_short: maximum length of videos that are refused, in seconds. Default 180.
     """
 
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = ()
+    conn_ids: tuple[str, ...] = ()
     delay: float | None = None
     longest_short: float = LONGEST_SHORT
 
     is_polled = True
 
+    def __post_init__(self) -> None:
+        if any(_SECRET.search(url) for url in self.urls):
+            raise ValueError(
+                "An address in urls has a token or a password. Make it the Password of an Airflow connection, and put "
+                "the id of the connection into conn_ids."
+            )
+
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts of the source, see :class:`~klap_provider.rules.source_runs.Item`."""
-        return self.urls
+        return *self.urls, *self.conn_ids
 
     def list(self) -> list[Item]:
         """Return an item for each video."""
         items = []
-        for url in self.urls:
+        private = ((conn_id, str(Connection.get(conn_id).password or "")) for conn_id in self.conn_ids)
+        for part, url in [*((url, url) for url in self.urls), *private]:
             feed = _read(url)
             for entry in feed.entries:
                 with suppress(ValueError):  # an invalid address, which must not hold up the other entries
-                    items.append(self._item(entry, url, feed))
+                    items.append(self._item(entry, url, feed, part))
         return items
 
-    def _item(self, entry: Any, url: str, feed: Any) -> Item:
+    def _item(self, entry: Any, url: str, feed: Any, part: str) -> Item:
         address, link = _video(entry, url), urljoin(url, str(entry.get("link", "")))
         if address is None:  # without its link, which can be that of many entries
             return Item(
-                id=_id(entry, feed) or link, title=str(entry.get("title", "")), waits="it has no video", part=url
+                id=_id(entry, feed) or link, title=str(entry.get("title", "")), waits="it has no video", part=part
             )
         on_youtube = youtube_id(address) is not None
         published = _time(entry.get("published_parsed") or entry.get("updated_parsed"))
@@ -92,7 +108,7 @@ class FeedSource:
             not_before=None if published is None else published + delay,
             waits=_reason_to_wait(entry),
             refused=self._reason_to_refuse(entry, link),
-            part=url,
+            part=part,
         )
 
     def _reason_to_refuse(self, entry: Any, link: str) -> str | None:
