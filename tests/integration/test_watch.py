@@ -182,6 +182,21 @@ def test_the_source_of_the_guide_starts_each_video_once(watch: Watch, supervisor
     assert urls(supervisor) == ["1.mp4", "2.mp4"]
 
 
+def test_a_row_with_a_wrong_value_waits_and_holds_up_no_other(
+    watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
+) -> None:
+    insert(table, 1)
+    insert(table, 2)
+    table.execute("UPDATE videos SET created = 'soon' WHERE id = 1")
+    watch(TABLE).run()
+    assert urls(supervisor) == ["2.mp4"]
+    assert "'soon'" in row(supervisor)["waiting"][0]["reason"]
+    insert(table, 3)
+    table.execute("UPDATE videos SET created = '2026-11-01' WHERE id = 1")
+    watch(TABLE).run()
+    assert urls(supervisor) == ["2.mp4", "3.mp4", "1.mp4"]
+
+
 def test_a_table_without_a_column_says_which(watch: Watch, table: sqlite3.Connection) -> None:
     with pytest.raises(KlapInputError, match=r"no column source_video_url\. It has: id"):
         watch(TableSource(conn_id="media_db", query="SELECT id FROM videos")).run()

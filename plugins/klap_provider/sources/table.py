@@ -78,14 +78,17 @@ class TableSource:
 
     def _item(self, row: dict[str, Any]) -> Item:
         key, address = row.pop(self.key), row.pop(self.address)
-        published = row.pop(self.published) if self.published else None
         title = row.pop(self.title) if self.title else None
-        fields = {name: _plain(value) for name, value in row.items() if value not in (None, "")}
+        try:
+            published = _seconds(row.pop(self.published)) if self.published else None
+            fields = {name: _plain(value) for name, value in row.items() if value not in (None, "")}
+        except (ValueError, ArithmeticError) as wrong:  # it must not hold up the other rows
+            return Item(id=str(key), title=str(title or address), waits=f"a value of its row is wrong: {wrong}")
         return Item(
             id=str(key),
             conf={URL: address, **fields},
             title=str(title or fields.get("name") or address),
-            published=_seconds(published),
+            published=published,
             waits=None if address else "it has no address yet",
             origin=key if isinstance(key, int) else str(key),
         )
