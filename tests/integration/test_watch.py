@@ -394,6 +394,25 @@ def test_runs_that_airflow_refused_start_later_at_the_pace_and_never_while_the_s
     assert urls(supervisor) == ["a.mp4"]
 
 
+def test_a_start_whose_outcome_is_unknown_is_repeated_whatever_the_pace(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = supervisor.send
+
+    def lose(msg: Any) -> Any:
+        answer = send(msg)
+        return comms.ErrorResponse(detail={"status_code": 503}) if isinstance(msg, comms.TriggerDagRun) else answer
+
+    monkeypatch.setattr(supervisor, "send", lose)
+    with pytest.raises(KlapSourceError, match="was not started"):
+        watch(Listed("a")).run()
+    monkeypatch.setattr(supervisor, "send", send)
+    watch(Listed("a"), pace=Pace(back_catalogue=True, per_day=0)).run()
+    supervisor.runs.clear()
+    watch(Listed("a")).run()
+    assert supervisor.runs == {}, "its one run was recorded before a user deleted it"
+
+
 def test_an_old_item_whose_run_airflow_refused_does_not_start_unasked(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,18 @@ def is_paused(ti: Any, dag_id: str) -> bool | None:
         return None
 
 
+def is_refusal(failure: Exception) -> bool:
+    """
+    Return whether it is certain that :func:`start_run` has started nothing.
+
+    Why: Airflow has one exception for all errors of its API server, and for lost answers.
+    """
+    if not isinstance(failure, AirflowRuntimeError):
+        return True  # the message could not be sent
+    status = (failure.error.detail or {}).get("status_code")
+    return isinstance(status, int) and 400 <= status < 500
+
+
 def run_state(dag_id: str, run_id: str) -> str | None:
     """
     Return the state of a Dag run; None if it does not exist.

@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from klap_provider.airflow_internals.tasks import run_state, start_run
+from klap_provider.airflow_internals.tasks import is_refusal, run_state, start_run
 from klap_provider.api.redaction import without_secrets, writable
 from klap_provider.errors import KlapSourceError
 from klap_provider.hooks import DEFAULT_CONN_ID
@@ -147,7 +147,8 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             is_new = start_run(self.trigger_dag_id, run_id, {**self.settings, **item.conf}, _title(item))
         except Exception as failure:  # Airflow's, or of a conf that is not JSON; the other items still start
             refused.append(f"the run of {_title(item)!r} was not started ({cause_of(failure)})")
-            if not is_repeated:  # otherwise it would start later whatever the pace
+            # Unless the run may exist: its item would start later whatever the pace.
+            if not is_repeated and is_refusal(failure):
                 self._restore(item, before, states)
             return None
         self._record(item, {"state": STARTED, "at": now, "run_id": run_id}, states)
@@ -176,7 +177,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             "at": now,
             "parts": found.parts,
             "next_start": found.decision.next_start,
-            "items": {cache_key(each): state for each, state in states.items() if state != STARTING},
+            "items": {cache_key(each): state for each, state in states.items()},
             "starts": [at for at in starts if at > now - STARTS_COUNT],
             "started": [*runs, *before.get("started", ())][:SHOWN],
             "skipped": [*skipped, *before.get("skipped", ())][:SHOWN],

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapError, KlapSourceError
 from klap_provider.rules import ledger
-from klap_provider.rules.source_runs import STARTED, Decision, Item, decide, distinct, see
+from klap_provider.rules.source_runs import STARTED, STARTING, Decision, Item, decide, distinct, see
 from klap_provider.rules.video_list import URL
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class SourceCheck:
 
         An item that waits may have no row for a long time. Reading it at each check would take seconds.
         """
-        certain = {item.id for item in items if item.id in recorded}
+        certain = {item.id for item in items if recorded.get(item.id, STARTING) != STARTING}
         interrupted: list[float] = []
         paused = self._paused(now)
         while True:
