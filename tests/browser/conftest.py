@@ -7,7 +7,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message
 
+from demo.airflow import free_ports
 from tests.browser.stage import (
     BATCH_DAG_ID,
     DAG_ID,
@@ -24,6 +27,7 @@ from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from email.message import Message as Mail
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 
@@ -42,6 +46,15 @@ AWKWARD = [
     {"id": "awkward00004", "name": "[Click](https://evil.example) **now** `{{ 7 * 7 }}`", "virality_score": None},
 ]
 
+#: A notifier of ``klap_mail``.
+MAIL = {
+    "notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+    "to": "reviewer@example.com",
+    "from_email": "airflow@example.com",
+    "subject": "{{ klap.title }}",
+    "html_content": "<a href='{{ klap.url }}'>{{ klap.title }}</a><pre>{{ klap.body }}</pre>",
+}
+
 WHOLE_VIDEO = {"dag_id": VIDEO_DAG_ID, "width": 480, "height": 270, "name": "Town hall"}
 BUCKET = "s3://media@media/shorts"
 
@@ -56,6 +69,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "found": {"limit": 1, "name": "Lost and found", "klap_conn_id": "klap_lossy"},
     "acts, whole": {**WHOLE_VIDEO, "klap_conn_id": "klap_acts"},
     **{name: {"limit": 3, "review": True} for name in ("asked", "asked too", "asked as well")},
+    "asked by mail": {"limit": 3, "review": True, "klap_conn_id": "klap_mail"},
     "batch": {"dag_id": BATCH_DAG_ID, "limit": 1},
     "permitted": {"limit": 1, "name": "Permitted", "klap_conn_id": "klap_permitted"},
     "awkward": {"limit": 1, "review": True, "klap_conn_id": "klap_awkward"},
@@ -157,6 +171,23 @@ def closing() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
+def mail_server() -> Iterator[tuple[dict[str, Any], list[Mail]]]:
+    """A mail server on loopback: Airflow's connection to it, and the mails that it took."""
+    received: list[Mail] = []
+
+    class Keep(Message):
+        def handle_message(self, message: Mail) -> None:
+            received.append(message)
+
+    [port] = free_ports(1)
+    server = Controller(Keep(), hostname="127.0.0.1", port=port)
+    server.start()
+    extra = {"disable_ssl": True, "disable_tls": True}
+    yield {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}, received
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def runs(
     tmp_path_factory: pytest.TempPathFactory,
     lossy: Sandbox,
@@ -165,16 +196,24 @@ def runs(
     permitted: Sandbox,
     closing: Sandbox,
     no_video: str,
+    mail_server: tuple[dict[str, Any], list[Mail]],
 ) -> Iterator[tuple[Stage, dict[str, str]]]:
     """The stage, and the ids of :data:`RUNS`."""
     home, shorts = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
-    with Sandbox() as awkward, Sandbox() as many, ObjectStorage(home) as storage:
+    with (
+        Sandbox() as awkward,
+        Sandbox() as many,
+        Sandbox(render=True) as mailed,
+        ObjectStorage(home) as storage,
+    ):
         storage.reset()
         awkward.fault("GET", "^/projects/[^/]+$", "status", times=None, code=200, body=AWKWARD)
         named = {"awkward": awkward, "many": many, "lossy": lossy, "failing": failing}
-        named |= {"acts": acts, "permitted": permitted, "closing": closing}
+        named |= {"acts": acts, "permitted": permitted, "closing": closing, "mail": mailed}
         others = {f"klap_{name}": connection_to(klap) for name, klap in named.items()}
-        with whole_stage(home, shorts, media=storage.connection, **others) as stage:
+        others["klap_mail"]["extra"]["notifiers"] = [MAIL]
+        others |= {"media": storage.connection, "smtp_default": mail_server[0]}
+        with whole_stage(home, shorts, **others) as stage:
             root = stage.sandbox.root
             videos = [f"{stage.sandbox.sample}?batch=1", no_video, f"{root}/gone.mp4"]
             RUNS["batch"]["source_video_urls"] = videos
@@ -193,6 +232,18 @@ def finished(runs: tuple[Stage, dict[str, str]], acts: Sandbox) -> str:
     stage, ids = runs
     stage.wait_for_success(ids["acts, whole"], VIDEO_DAG_ID)
     return stage.wait_for_success(ids["acts"])
+
+
+@pytest.fixture
+def mailed(runs: tuple[Stage, dict[str, str]], mail_server: tuple[dict[str, Any], list[Mail]]) -> tuple[str, str]:
+    """A run of which a person is to review five shorts, and the mail that says so."""
+    run_id = unanswered(runs, "asked by mail")
+    texts = [
+        "".join(each.get_payload(decode=True).decode() for each in mail.walk() if not each.is_multipart())
+        for mail in mail_server[1]
+    ]
+    [text] = [text for text in texts if run_id in text]
+    return run_id, text
 
 
 @pytest.fixture(scope="session")

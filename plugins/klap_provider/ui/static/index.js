@@ -74,10 +74,24 @@ function useRunView(dagId, runId) {
   return { ...seen, follow };
 }
 
+let scrolledTo = null;
+
+/** Scroll the tab into view, once per run: in a narrow window, it is to the right of Airflow's grid. */
+function useScrollIntoView(key) {
+  const element = useRef(null);
+  useEffect(() => {
+    if (scrolledTo === key || element.current.getBoundingClientRect().right <= globalThis.innerWidth) return;
+    scrolledTo = key;
+    element.current.scrollIntoView({ block: "nearest", inline: "start" });
+  }, [key]);
+  return element;
+}
+
 /** @param {{dagId: string, runId: string}} props */
 function ShortsTab({ dagId, runId }) {
   const { view, error, follow } = useRunView(dagId, runId);
   const run = ["dags", dagId, "runs", runId];
+  const tab = useScrollIntoView(run.join(" "));
   const [message, announce] = useState(null);
   const [denied, setDenied] = useState({});
   const deny = useCallback((action, reason) => setDenied((before) => ({ ...before, [action]: reason })), []);
@@ -92,7 +106,7 @@ function ShortsTab({ dagId, runId }) {
     h(
       Stack,
       // Airflow's page is at least 1280 px wide, and scrolls in a narrower window: the tab stays as wide as the window.
-      { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4 },
+      { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4, ref: tab },
       error && h(Problem, { error, retry: follow }),
       message && h(Notice, { status: "warning" }, message),
       view?.problems.length > 0 && h(Unreadable, { problems: view.problems }),
