@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from demo.airflow import LocalAirflow, kill_group
+from demo.airflow import ROOT, Component, LocalAirflow, free_ports, kill_group
 from klap_provider.rules import ledger
 from klap_provider.rules.video_list import URL
 from klap_provider.xcoms import LEDGER
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 TARGET = "klap_generate_shorts"
+
+#: Seconds in which nothing happens and no worker may start.
+QUIET_SECONDS = float(os.environ.get("KLAP_QUIET_SECONDS", "30"))
+
+TRIGGERERS = ("triggerer", "triggerer-2")
 
 DAGS = """
 from datetime import timedelta
@@ -71,6 +78,22 @@ class Stage:
         ]
         return found
 
+    def worker_starts(self, since: str) -> list[str]:
+        """Return the Dags of the tasks that started since a moment, one for each task."""
+        path, params = "/dags/~/dagRuns/~/taskInstances", {"start_date_gte": since, "limit": 100}
+        return [task["dag_id"] for task in self.airflow.api("GET", path, params=params)["task_instances"]]
+
+    def is_running(self) -> bool:
+        """Return whether a Dag runs or is about to."""
+        runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 1})
+        return bool(runs["dag_runs"])
+
+    def watching(self) -> set[str]:
+        """Return the triggerers that run watchers."""
+        tables = "asset_watcher JOIN trigger ON trigger.id = trigger_id JOIN job ON job.id = triggerer_id"
+        with sqlite3.connect(self.airflow.home / "airflow.db") as database:
+            return {name for (name,) in database.execute(f"SELECT hostname FROM {tables}")}
+
     def watches(self) -> int:
         """Return how many checks there were by tasks that the triggerer woke up."""
         return len(self.runs("watch_feed")) + len(self.runs("watch_prefix"))
@@ -79,9 +102,10 @@ class Stage:
         """Return the address of a video."""
         return f"{self.sandbox.sample}?talk={name}"
 
-    def kill(self, name: str) -> None:
-        """Kill a component."""
-        kill_group(self.airflow.processes[name])
+    def kill(self, *names: str) -> None:
+        """Kill components."""
+        for name in names:
+            kill_group(self.airflow.processes[name])
 
     def restart(self, *names: str) -> None:
         """Start killed components."""
@@ -112,11 +136,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         (dags / "watch.py").write_text(DAGS.format(shorts=str(tmp_path_factory.mktemp("shorts")), web=web.root))
         # A watcher begins at the next parse of its Dag file after the Dag is unpaused.
         env = {**SHORT_HEARTBEATS, "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5"}
-        home = tmp_path_factory.mktemp("airflow")
-        with LocalAirflow(home, connections=connections, dags=dags, env=env) as airflow:
+        env["PYTHONPATH"] = str(ROOT)
+        airflow = LocalAirflow(tmp_path_factory.mktemp("airflow"), connections=connections, dags=dags, env=env)
+        for name, port in zip(TRIGGERERS, free_ports(len(TRIGGERERS)), strict=True):
+            named = {"AIRFLOW__CORE__HOSTNAME_CALLABLE": "demo.hostname.machine_name", "KLAP_MACHINE": name}
+            named["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] = str(port)
+            airflow.components[name] = Component(("triggerer",), airflow.home, named)
+        with airflow:
             yield Stage(airflow, sandbox, s3, web, table)
 
 
+@pytest.mark.timeout(1200 + QUIET_SECONDS)
 def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: Stage) -> None:
     entries = [ledger.source_entry(name) for name in ("feed", "prefix", "table")]
     stage.wait("the first checks", lambda: all(each in stage.rows() for each in entries), 180)
@@ -125,21 +155,22 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     old = [entry(day, file=stage.talk(f"old{day}")) for day in (1, 2, 3)]
     now = formatdate()
     new = [entry(day, file=stage.talk(f"new{day}"), at=now) for day in (4, 5)]
-    stage.kill("triggerer")  # before the event
+    stage.kill(*TRIGGERERS)  # before the event
     stage.pause("watch_feed", True)
     stage.web.pages = {"/a": rss(*new, *old), "/b": rss(entry(5, guid="urn:of:b", file=stage.talk("new5"), at=now))}
     stage.s3.put("in/talk.mp4", b"half of a vid")
-    stage.restart("triggerer")
+    stage.restart(*TRIGGERERS)
     stage.pause("watch_feed", False)
     for number in range(5):
         stage.table.execute("INSERT INTO videos (source_video_url) VALUES (?)", (stage.talk(f"row{number}"),))
 
     before = stage.watches()
     stage.wait("an event", lambda: stage.watches() > before)
-    stage.kill("triggerer")  # after the event
-    stage.kill("scheduler")
+    killed, *_ = stage.watching()
+    stage.kill(killed, "scheduler")  # after the event
+    stage.wait("the other triggerer to take over", lambda: stage.watching() == {*TRIGGERERS} - {killed})
     stage.s3.put("in/talk.mp4", b"a whole video, which is larger")
-    stage.restart("scheduler", "triggerer")
+    stage.restart("scheduler", killed)
 
     stage.wait("eight runs", lambda: len(stage.runs()) >= 8, 240)
     edited = entry(5, title="Edited", file=stage.talk("edited"), at=now)
@@ -148,9 +179,13 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     results = "SELECT count(*) FROM videos WHERE status = 'success' AND links LIKE '%.mp4'"
     stage.wait("the results in the table", lambda: stage.table.execute(results).fetchone() == (5,))
 
-    quiet = stage.watches()
-    time.sleep(30)
-    assert stage.watches() == quiet, "no worker starts while nothing happens"
+    # A table is checked by a scheduled task.
+    stage.pause("watch_table", True)
+    stage.wait("the checks to end", lambda: not stage.is_running())
+    quiet, polls = datetime.now(timezone.utc).isoformat(), len(stage.web.asked)
+    time.sleep(QUIET_SECONDS)
+    assert len(stage.web.asked) > polls, "the triggerer polls"
+    assert stage.worker_starts(quiet) == [], "no worker starts while nothing happens"
     submitted = [entry["body"]["source_video_url"] for entry in stage.sandbox.ledger() if entry["kind"] == "task"]
     talks = sorted(url for url in submitted if "talk=" in url)
     assert talks == sorted(stage.talk(name) for name in ("new4", "new5", *(f"row{number}" for number in range(5))))
