@@ -102,17 +102,22 @@ async function reason(response) {
 }
 
 /**
- * POST to a path that the plugin serves. Browsers send the session's cookie only from Airflow's own pages.
+ * POST to a path below `api/v2/`. Browsers send the session's cookie only from Airflow's own pages.
  *
  * @param {string[]} path its segments, not yet encoded
  * @param {any} body sent as JSON
  * @returns {Promise<any>} the decoded response, or null
  * @throws {ApiError} for a response other than 2xx
  */
-export async function postToPlugin(path, body) {
+export const post = (path, body) => postTo(urlOf(["api", "v2", ...path], {}), body);
+
+/** POST to a path that the plugin serves; see {@link post}. */
+export const postToPlugin = (path, body) => postTo(pluginUrl(path), body);
+
+async function postTo(url, body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   const signal = AbortSignal.timeout(LONGEST);
-  const response = await fetch(pluginUrl(path), { method: "POST", headers, body: JSON.stringify(body), signal });
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
   return response.status === 204 ? null : decoded(response);
 }

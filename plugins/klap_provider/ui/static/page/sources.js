@@ -1,5 +1,5 @@
 /** The watched sources. */
-import { errorText, getFromPlugin, send } from "../api.js";
+import { errorText, getFromPlugin, post } from "../api.js";
 import { Notice, h } from "../components.js";
 import { timeText } from "../texts.js";
 import { Pending, useAnswer } from "./hooks.js";
@@ -32,7 +32,7 @@ function Source({ source }) {
   const [said, setSaid] = useState({ status: "success", text: "" });
   const check = async (conf, text) => {
     try {
-      await send("POST", ["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
+      await post(["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
       setSaid({ status: "success", text });
     } catch (error) {
       setSaid({ status: "error", text: errorText(error, FORBIDDEN) });
