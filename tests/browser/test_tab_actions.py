@@ -189,7 +189,8 @@ def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
     page.goto(stage.tab_of(run_id))
     question = section(page, "Resolve the request")
     expect(section(page, "Summary")).to_contain_text("It is not known whether Klap received this video")
-    expect(question).to_contain_text(re.compile("It was sent on .* Search the Klap app for an upload of that time"))
+    sent = "The request was sent on .* Search the Klap app for an upload of that time"
+    expect(question).to_contain_text(re.compile(sent))
     expect(question.get_by_role("button", name="Continue with this task")).to_be_disabled()
     assert axe(page, "Resolve the request") == []
     question.get_by_role("button", name="It is not in Klap: send again · $0.44 (estimated)").click()

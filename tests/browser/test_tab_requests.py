@@ -140,7 +140,7 @@ def test_each_short_of_a_question_has_its_choice_and_one_answer_is_sent(page: Pa
     tab("asking")
     section = page.get_by_role("region", name="Review")
     expect(section.get_by_role("listitem")).to_have_count(3)
-    expect(section).to_contain_text("Not selected by default: over the limit")
+    expect(section).to_contain_text('Over the limit in "Shorts to export"')
     section.get_by_role("checkbox").nth(1).click()
     expect(section.get_by_role("button", name="Export 2 shorts · $0.96")).to_be_enabled()
     # Airflow mounts the tab again when the user comes back to it.

@@ -322,7 +322,7 @@ def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(place: Plac
         assert answer.status_code in (403, 404), answer.text
         assert "secret" not in answer.text.replace("secret.mp4", "").replace("secret.json", "")
         if answer.status_code == 403:
-            assert "does not send" in answer.json()["detail"]
+            assert "is not allowed to send" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("name", ["no-dict", "no-path", "no-text"])

@@ -231,7 +231,7 @@ def test_the_selected_shorts_have_the_map_indexes_0_1_2_whatever_lies_between_th
     known = exporting(shorts, *steps(0, "success", "success", "running"), *steps(1, "success", "deferred"))
     assert cards(known, "state", "text", "left_out") == [
         ["running", "Delivering", None],
-        [None, "", "Not selected in the review"],
+        [None, "", "Not selected"],
         ["deferred", "Exporting", None],
     ]
     logs = cards(known, "log")
@@ -369,7 +369,7 @@ def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> 
     }
     assert cards(asking(), "state", "left_out") == [
         ["awaiting_input", None],
-        [None, "Over the limit"],
+        [None, 'Over the limit in "Shorts to export"'],
         ["awaiting_input", None],
     ]
     assert details["totals"] == [{"label": "Generated", "value": "3"}]
@@ -379,9 +379,9 @@ def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> 
 def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(state: str) -> None:
     answered = asking(state, answered_at=AT, chosen=["2. B"], by="Ada")
     assert cards(answered, "left_out", "text") == [
-        ["Not selected in the review", ""],
+        ["Not selected", ""],
         [None, "Selected"],
-        ["Not selected in the review", ""],
+        ["Not selected", ""],
     ]
     details = told(answered)
     assert details["review"] == {"by": "Ada", "text": "selected 1 of 3 shorts", "at": AT}
@@ -389,13 +389,13 @@ def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(
     none = told(asking(state, answered_at=AT, chosen=["None of them", "2. B"]))
     assert (none["review"]["by"], [card["left_out"] for card in none["shorts"]]) == (
         "Somebody",
-        ["Not selected in the review"] * 3,
+        ["Not selected"] * 3,
     )
 
 
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
 def test_after_a_review_no_short_is_left_out_before_the_task_has_ended(state: str | None) -> None:
-    assert cards(asking(state), "left_out", "text") == [[None, "Being selected"]] * 3
+    assert cards(asking(state), "left_out", "text") == [[None, "Waiting for the selection"]] * 3
     assert told(asking(state))["question"] is None
 
 
@@ -596,7 +596,7 @@ def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() ->
     for states, words in (
         (("success", "deferred"), "Exporting"),
         (("success", "success", "running"), "Delivering"),
-        (("success", "success", "success"), "Writing the summary"),
+        (("success", "success", "success"), "Writing the manifest"),
     ):
         assert told(whole(ONE, *steps(0, *states)))["stage"]["text"] == words
     details = told(whole(ONE, *steps(0, "success", "success", "success"), state="success", published="success"))

@@ -89,12 +89,13 @@ def served_address(path: str) -> str:
     try:
         location = Location.parse(path)
     except ValueError as problem:
-        raise KlapNotServedError(f"The API server does not send {redaction.shown(path)!r}: {problem}.") from None
+        given = redaction.shown(path)
+        raise KlapNotServedError(f"The API server is not allowed to send files from {given!r}: {problem}.") from None
     # Check the text first, so that a path that is not allowed is not looked up on the disk.
     real = _resolved(location) if _serves(location) else None
     if real is None or not _serves(real, _resolved):
         raise KlapNotServedError(
-            f"The API server does not send {redaction.shown(path)}: its configuration does not allow that address. "
+            f"The API server is not allowed to send files from {redaction.shown(path)}. "
             "An administrator of Airflow can add the destination to allowed_destinations in the section [klap]."
         )
     return str(real)

@@ -65,7 +65,7 @@ def resolve(user: Any, dag_id: str, run_id: str, request: Mapping[str, Any], *, 
         is_replaced = bool(rows(session, LEDGER, keys=[opposite]))
         if not task_actions.may_edit_rows(session, user, LEDGER, delete=is_replaced):
             what = "edit and delete assets" if is_replaced else "edit assets"
-            raise HTTPException(403, f"You need the permission to {what}. Ask somebody who has it to open this page.")
+            raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
         parts = (details["stage"], *details["shorts"])
         offers = [part["in_doubt"] for part in parts]
         if job_id is None:
@@ -118,7 +118,8 @@ def _as_shown(user: Any, dag_id: str, run_id: str, tasks: Sequence[TaskRef]) -> 
 def _require(user: Any, dag_id: str, *needed: tuple[str, str, str]) -> None:
     for method, entity, permission in needed:
         if not permitted(user, [dag_id], entity, method=method):
-            raise HTTPException(403, f"You need the permission to {permission} of the Dag {dag_id}.")
+            what = f"{permission} of the Dag {dag_id}"
+            raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
 
 
 def _place(task: TaskRef) -> tuple[str, int]:
@@ -158,7 +159,9 @@ def export_more(
     form = form_of(dag_id)
     if details is None or form is None or not can_follow_up(form.fields, is_whole=details["is_whole"]):
         raise HTTPException(
-            409, f"The Dag {dag_id} cannot export further shorts: it lacks the params klap_task_id or project_ids."
+            409,
+            f"The Dag {dag_id} cannot export further shorts: it has no parameter klap_task_id or project_ids. "
+            "Add both to the Dag.",
         )
     unknown = set(project_ids) - {short["id"] for short in details["shorts"]}
     if details["klap_task_id"] is None or unknown:

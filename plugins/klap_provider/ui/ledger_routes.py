@@ -50,7 +50,7 @@ def _may(method: str, verb: str) -> Any:
 
     def check(user: User) -> None:
         if not may_access_asset(user, LEDGER, method=method):
-            raise HTTPException(403, f"You need the permission to {verb} assets.")
+            raise HTTPException(403, f"You need the permission to {verb} assets. Ask an administrator.")
 
     return Depends(check)
 
@@ -86,7 +86,8 @@ def restore(user: User, rows: Rows) -> dict[str, int]:
     # A user who may write for one Dag only could forge a delivery, and get a file of another Dag.
     dag_ids = {row.by.dag_id for row in rows if row.by and row.by.dag_id}.union(dags_of_asset(LEDGER))
     if missing := dag_ids - permitted(user, dag_ids, "XCOM", method="POST"):
-        raise HTTPException(403, f"You need the permission to create XComs of the Dag {min(missing)}.")
+        what = f"create XComs of the Dag {min(missing)}"
+        raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
     restored = [
         StateRow(
             asset=LEDGER,

@@ -34,7 +34,7 @@ router = APIRouter()
 
 def _permitted(dag_id: str, user: User) -> None:
     if not permitted(user, [dag_id], "XCOM"):
-        raise HTTPException(403, f"You need the permission to read XComs of the Dag {dag_id}.")
+        raise HTTPException(403, f"You need the permission to read XComs of the Dag {dag_id}. Ask an administrator.")
 
 
 @router.get("/dags/{dag_id}/runs/{run_id:path}/shorts")

@@ -202,7 +202,7 @@ def _stage(
         selecting = "Finding the video at Klap" if is_whole else "Selecting the shorts"
         return stage(select, selecting if answer_of(facts) is None else "Continuing with the selected shorts")
     if selected and all(card["state"] in OVER for card in selected):
-        return stage(publish, "Writing the summary")
+        return stage(publish, "Writing the manifest")
     exporting = selected[0]["text"] if is_whole and selected else f"Exporting: {_tally(facts, selected)}"
     return stage(None, exporting if selected else "Exporting", state=facts.run.state)
 

@@ -45,7 +45,8 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
     :raises fastapi.HTTPException: the run does not exist, or the user may not read its task instances.
     """
     if not permitted(user, [dag_id], "TASK_INSTANCE"):
-        raise HTTPException(403, f"You need the permission to read task instances of the Dag {dag_id}.")
+        what = f"read task instances of the Dag {dag_id}"
+        raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
     reads_xcoms = bool(permitted(user, [dag_id], "XCOM"))
     with database.reading() as session:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))

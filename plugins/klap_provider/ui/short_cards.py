@@ -64,7 +64,7 @@ def short_cards(facts: Facts) -> list[dict[str, Any]]:
             else:
                 card["left_out"] = LEFT_OUT["not_selected"]
         elif is_selecting and open_select is not None:
-            card |= {"state": open_select.state, "text": "Being selected"}
+            card |= {"state": open_select.state, "text": "Waiting for the selection"}
         elif left_out is not None:
             card["left_out"] = LEFT_OUT.get(left_out, left_out)
         elif is_asked and all(step.state is None for step in own):

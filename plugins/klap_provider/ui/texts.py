@@ -25,7 +25,7 @@ DONE = {EXPORT: "Export requested", EXPORT_WAIT: "Exported", DELIVER: "Delivered
 FAILED = {
     "SubmitShortsOperator": "The video could not be submitted",
     "SubmitVideoOperator": "The video could not be submitted",
-    "TaskStatusSensor": "Klap did not finish the video",
+    "TaskStatusSensor": "The wait for Klap failed",
     EXPORT: "The export could not be requested",
     EXPORT_WAIT: "The export failed",
     DELIVER: "The delivery failed",
@@ -47,8 +47,8 @@ CHANGED = {
 LEFT_OUT: Mapping[str, str] = {
     Unselected.BELOW_MINIMUM.value: "Below the minimum score",
     Unselected.NO_SCORE.value: "No score from Klap",
-    Unselected.BEYOND_LIMIT.value: "Over the limit",
-    Unselected.NOT_SELECTED.value: "Not selected in the review",
+    Unselected.BEYOND_LIMIT.value: 'Over the limit in "Shorts to export"',
+    Unselected.NOT_SELECTED.value: "Not selected",
     Unselected.BEYOND_BUDGET.value: "Over the budget",
     Unselected.BEYOND_MONTH.value: "Over the monthly limit",
     Unselected.BEYOND_MAP_LENGTH.value: "Over Airflow's max_map_length",

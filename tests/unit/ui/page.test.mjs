@@ -92,7 +92,7 @@ test("a failed batch has a cause and an action", () => {
   assert.match(why(videos("success", "success"), [{}]), /^The batch failed because 1 line was left out\. Fix .* and trigger the batch again\./);
   assert.match(
     why(videos("success", "failed", "upstream_failed"), [{}, {}]),
-    /because 2 videos did not complete and 2 lines were left out\. Fix /,
+    /because 2 videos did not complete and 2 lines were left out\. Fix .*, clear the failed runs, and trigger the batch again\./,
   );
   assert.equal(failureText({ videos: videos("success"), left_out: [] }), "");
 });
@@ -140,7 +140,7 @@ test("a period has the days that are included in its name, if these are not all 
 
 test("a paid request has a name", () => {
   assert.equal(requestText("video-to-shorts of State of the art of cutting"), "Generate shorts: State of the art of cutting");
-  assert.equal(requestText("video-to-video"), "Caption video");
+  assert.equal(requestText("video-to-video"), "Caption a video");
   assert.equal(requestText("export of From zero to hero"), "Export of From zero to hero");
   assert.equal(requestText("7 generated shorts"), "7 generated shorts");
   assert.equal(requestText(null), "–");

@@ -50,7 +50,7 @@ const positionOf = ({ pos_x: x, pos_y: y }) =>
   Object.keys(POSITIONS).find((name) => POSITIONS[name].every((each, at) => Number(each) === Number([x, y][at]))) ??
   OTHER;
 
-const UNCHANGED = "This is the current watermark. Change it first.";
+const UNCHANGED = "This is the current watermark. Change the address, position or size first.";
 const NO_PICTURE = "This short has no watermark. Enter the address of a picture first.";
 const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
 
@@ -125,7 +125,7 @@ function ExportAgain({ short, run }) {
               label,
               h(Input, {
                 onChange: (event) => setWanted({ ...wanted, [name]: event.target.value }),
-                placeholder: name === "src_url" ? "Empty: no watermark" : undefined,
+                placeholder: name === "src_url" ? "Empty: no watermark of yours" : undefined,
                 size: "xs",
                 type: name === "src_url" ? "url" : "number",
                 step: "any",

@@ -47,12 +47,13 @@ export function Video({ name, src }) {
 /** Return why the server did not send a video. Players do not report it. */
 async function reason(src) {
   try {
-    const answer = await fetch(src, { headers: { Range: "bytes=0-0" } });
-    if (!answer.ok && new URL(src).origin === location.origin) return (await answer.json()).detail;
+    const response = await fetch(src, { headers: { Range: "bytes=0-0" } });
+    if (response.ok) return "This browser cannot play the video. Download the file and open it in a video player.";
+    if (new URL(src).origin === location.origin) return (await response.json()).detail;
   } catch {
     // No response, or one of another site that this page may not read.
   }
-  return "The video cannot be played here.";
+  return `The browser could not load the video from ${new URL(src).host}. Check your network, then reload the page.`;
 }
 
 /** The actions on all delivered shorts of a run. */

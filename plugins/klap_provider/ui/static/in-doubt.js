@@ -76,9 +76,10 @@ const warning = (doubt) =>
     : `If Klap has received the first request after all, it bills both. This one: ${priceText(doubt)}.`;
 
 function instructions({ is_changed: isChanged, jobs, sent_at: sentAt }, what) {
-  const sent = sentAt ? `It was sent on ${timeText(sentAt)}.` : "It is not recorded when it was sent.";
+  const sent = sentAt ? `The request was sent on ${timeText(sentAt)}.` : "The time of the request is not recorded.";
   if (isChanged) return `${sent} Continue with the ${what} that was paid for, or send the new request.`;
-  if (jobs.length > 0) return `${sent} Klap has several ${what}s of that time: select the right one, or send it again.`;
+  if (jobs.length > 0) return `${sent} Klap has several matching ${what}s. Select the right one, or send the request again.`;
   const trace = what === "task" ? "upload" : what;
-  return `${sent} Search the Klap app for an ${trace} of that time. If it is there, enter Klap's id; if not, send it again.`;
+  const search = sentAt ? `an ${trace} of that time` : `this ${trace}`;
+  return `${sent} Search the Klap app for ${search}. If you find it, enter Klap's id. If not, send it again.`;
 }

@@ -35,10 +35,10 @@ function remember(key, known) {
 }
 
 const NOT_SERVED =
-  "The players show Klap's copy, because the API server may not read this destination. An Airflow administrator can add " +
-  "it to allowed_destinations in the section [klap] of Airflow's configuration.";
+  "The players show Klap's copy, because the API server is not allowed to send files from this destination. " +
+  "An administrator of Airflow can add the destination to allowed_destinations in the section [klap].";
 
-const NO_PERMISSION = "You need the permission to read task instances of this Dag.";
+const NO_PERMISSION = "You need the permission to read task instances of this Dag. Ask an administrator.";
 
 const NOTHING = { answer: null, etag: null };
 
@@ -134,7 +134,7 @@ function RunView({ view, run }) {
     null,
     h(Summary, { details, run, further: followUps.map((each) => each.details).filter(Boolean) }),
     !mayRead &&
-      h(Notice, { status: "warning" }, "You need the permission to read XComs of this Dag to see its shorts."),
+      h(Notice, { status: "warning" }, "You need the permission to read XComs of this Dag to see its shorts. Ask an administrator."),
     mayRead && details.shorts.length === 0 && !details.stage.in_doubt && h(NoShorts, { details }),
     isAsked && h(Review, { key: `${run.join(" ")} ${details.question.asked_at}`, details, run }),
     !isAsked && selected.length > 0 && h(Selected, { shorts: selected, run, isWhole }),

@@ -29,7 +29,7 @@ export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, i
       h(Title, { short }),
       h(Score, { short }),
       h(Explanation, { short }),
-      short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, `Not selected by default: ${short.left_out.toLowerCase()}`),
+      short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, short.left_out),
       isDropped && h(Text, { color: "fg.warning", fontSize: "sm" }, "Over the budget: will not be exported"),
       h(Box, { flex: 1 }),
       h(Tick, { isTicked: isSelected, label: `${text}: ${short.name}`, toggle: () => toggle(short.id) }, text),

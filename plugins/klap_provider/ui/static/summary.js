@@ -167,7 +167,7 @@ function Source({ source: { text, href } }) {
 export function NoShorts({ details }) {
   const texts = details.is_whole ? VIDEO : SHORTS;
   const [title, description] = details.ended ? texts.ended : texts.pending;
-  const patience = details.ended ? "" : "Klap needs a few minutes, and more for a long video. ";
+  const patience = details.ended ? "" : "Klap takes 2 to 30 minutes for a video. ";
   return h(
     EmptyStateRoot,
     null,

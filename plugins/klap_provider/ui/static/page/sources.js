@@ -12,7 +12,7 @@ const { Link } = globalThis.ReactRouterDOM;
 
 const HEADS = [["Item"], ["State"], ["Actions"]];
 const ALWAYS = ({ refresh }) => refresh || null;
-const FORBIDDEN = "You need the permission to trigger the Dag of this source.";
+const FORBIDDEN = "You need the permission to trigger the Dag of this source. Ask an administrator.";
 
 const load = (signal) => getFromPlugin(["api", "sources"], {}, signal);
 

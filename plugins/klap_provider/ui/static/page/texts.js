@@ -79,7 +79,7 @@ export function shortsText({ batch, shorts }) {
 }
 
 /** Klap's calls, as the page names them. */
-const CALLS = { "video-to-shorts": "Generate shorts", "video-to-video": "Caption video" };
+const CALLS = { "video-to-shorts": "Generate shorts", "video-to-video": "Caption a video" };
 
 /** Return the name of a paid request. `what`: as the ledger describes it. */
 export function requestText(what) {
@@ -105,8 +105,11 @@ export function failureText({ videos, left_out: leftOut }) {
     leftOut.length > 0 && `${leftOut.length} ${leftOut.length === 1 ? "line was" : "lines were"} left out`,
   ].filter(Boolean);
   if (causes.length === 0) return "";
-  const fix = "Fix the errors below and trigger the batch again. Completed videos are not paid for again.";
-  return `The batch failed because ${causes.join(" and ")}. ${fix}`;
+  const fix = failed > 0 ? "Fix the errors below, clear the failed runs," : "Fix the errors below";
+  return (
+    `The batch failed because ${causes.join(" and ")}. ${fix} and trigger the batch again. ` +
+    "Completed videos are not paid for again."
+  );
 }
 
 /** Return the path of a run's tab within Airflow's UI. */

@@ -82,7 +82,7 @@ function Found({ answer, isFiltered, isStale, search, state, change }) {
 /** The text for a page without runs: the missing permission, or the Dags to trigger. */
 function Nothing({ dagIds }) {
   if (dagIds.length === 0) {
-    const text = "You need the permission to read XComs of a Klap Dag to see its runs.";
+    const text = "You need the permission to read XComs of a Klap Dag to see its runs. Ask an administrator.";
     return h(Text, { color: "fg.muted" }, text);
   }
   const link = (dagId) => h(Link, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
