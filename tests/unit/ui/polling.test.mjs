@@ -1,4 +1,4 @@
-/** The polling loop: when it polls, when it does not, and which answer it shows. */
+/** The polling loop: when it polls, when it does not, and which response it shows. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -26,11 +26,11 @@ function stage({ pause = () => 3, isEager = false } = {}) {
   };
   const load = (signal) =>
     new Promise((resolve, reject) => {
-      polls.push({ at: now, answer: resolve, fail: reject, signal });
+      polls.push({ at: now, respond: resolve, fail: reject, signal });
       signal.addEventListener("abort", () => reject(signal.reason));
     });
   const loop = new Polling(
-    { load, show: (answer) => shown.push(answer), fail: (error) => failed.push(error.message), pause, isEager },
+    { load, show: (respond) => shown.push(respond), fail: (error) => failed.push(error.message), pause, isEager },
     clock,
   );
   const settle = () => new Promise((done) => setImmediate(done));
@@ -39,8 +39,8 @@ function stage({ pause = () => 3, isEager = false } = {}) {
     polls,
     shown,
     failed,
-    answer: async (value) => {
-      polls.at(-1).answer(value);
+    respond: async (value) => {
+      polls.at(-1).respond(value);
       await settle();
     },
     reject: async (error) => {
@@ -69,12 +69,12 @@ function stage({ pause = () => 3, isEager = false } = {}) {
   };
 }
 
-test("a poll follows the answer, not the clock: there is one request at a time", async () => {
-  const { loop, polls, shown, answer, pass } = stage();
+test("a poll follows the response, not the clock: there is one request at a time", async () => {
+  const { loop, polls, shown, respond, pass } = stage();
   loop.start();
   await pass(TIMEOUT - 1);
-  assert.equal(polls.length, 1, "the answer is late, and there is no other poll");
-  await answer("one");
+  assert.equal(polls.length, 1, "the response is late, and there is no other poll");
+  await respond("one");
   await pass(LATER - 1);
   assert.equal(polls.length, 1);
   await pass(1);
@@ -83,19 +83,19 @@ test("a poll follows the answer, not the clock: there is one request at a time",
 });
 
 test("in half an hour there are no more than 200 requests", async () => {
-  const { loop, polls, answer, pass } = stage({ isEager: true });
+  const { loop, polls, respond, pass } = stage({ isEager: true });
   loop.start();
   for (let second = 0; second < 1800; second += 1) {
-    await answer("same");
+    await respond("same");
     await pass(1000);
   }
   assert.ok(polls.length > 150 && polls.length <= 200, String(polls.length));
 });
 
 test("Airflow's own interval is honoured where it is longer", async () => {
-  const { loop, polls, answer, pass } = stage({ pause: () => 60 });
+  const { loop, polls, respond, pass } = stage({ pause: () => 60 });
   loop.start();
-  await answer("one");
+  await respond("one");
   await pass(59_999);
   assert.equal(polls.length, 1);
   await pass(1);
@@ -103,26 +103,26 @@ test("Airflow's own interval is honoured where it is longer", async () => {
 });
 
 test("a run that has ended is polled only when the page becomes visible, and for a while after an action", async () => {
-  const { loop, polls, answer, pass, reveal } = stage({ pause: () => null, isEager: true });
+  const { loop, polls, respond, pass, reveal } = stage({ pause: () => null, isEager: true });
   loop.start();
-  await answer("ended");
+  await respond("ended");
   await pass(3_600_000);
   assert.equal(polls.length, 1);
   await reveal();
   assert.equal(polls.length, 2);
-  await answer("ended");
+  await respond("ended");
   loop.now();
   for (let second = 0; second < 60; second += 1) {
-    await answer("ended");
+    await respond("ended");
     await pass(1000);
   }
   assert.ok(polls.length > 4 && polls.length < 10, String(polls.length));
 });
 
 test("a hidden page does not poll, and polls at once when it becomes visible", async () => {
-  const { loop, polls, answer, pass, hide, reveal } = stage();
+  const { loop, polls, respond, pass, hide, reveal } = stage();
   loop.start();
-  await answer("one");
+  await respond("one");
   hide();
   await pass(3_600_000);
   assert.equal(polls.length, 1);
@@ -130,28 +130,28 @@ test("a hidden page does not poll, and polls at once when it becomes visible", a
   assert.equal(polls.length, 2);
   await reveal();
   assert.equal(polls.length, 2, "focus and visibility tell the same");
-  await answer("two");
+  await respond("two");
   await pass(LATER);
   assert.equal(polls.length, 3, "it goes on");
 });
 
-test("an answer to a poll from before an action is not shown after it", async () => {
-  const { loop, polls, shown, answer } = stage();
+test("a response to a poll from before an action is not shown after it", async () => {
+  const { loop, polls, shown, respond } = stage();
   loop.start();
   const [before] = polls;
   let isOver = false;
   loop.now().then(() => (isOver = true));
   assert.equal(before.signal.aborted, true);
   assert.equal(isOver, false);
-  await answer("after");
+  await respond("after");
   assert.equal(isOver, true, "a button is busy until then");
-  before.answer("before");
+  before.respond("before");
   await new Promise((done) => setImmediate(done));
   assert.deepEqual(shown, ["after"]);
 });
 
-test("after failures it waits longer each time, and no longer when there is an answer", async () => {
-  const { loop, polls, failed, answer, reject, pass } = stage();
+test("after failures it waits longer each time, and no longer when there is a response", async () => {
+  const { loop, polls, failed, respond, reject, pass } = stage();
   loop.start();
   const pauses = [];
   for (let time = 0; time < 6; time += 1) {
@@ -163,7 +163,7 @@ test("after failures it waits longer each time, and no longer when there is an a
   }
   assert.deepEqual(pauses, [5, 10, 20, 40, 60, 60]);
   assert.equal(failed.length, 6);
-  await answer("there");
+  await respond("there");
   await pass(LATER);
   await reject(new Error("no network"));
   await pass(5000);
@@ -193,10 +193,10 @@ test("a poll that takes too long is aborted, and repeated", async () => {
 });
 
 test("a stopped loop polls nothing and shows nothing", async () => {
-  const { loop, polls, shown, failed, pass, reveal, answer } = stage();
+  const { loop, polls, shown, failed, pass, reveal, respond } = stage();
   loop.start();
   loop.stop();
-  await answer("late");
+  await respond("late");
   await pass(3_600_000);
   await reveal();
   loop.now();

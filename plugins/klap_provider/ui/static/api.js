@@ -47,16 +47,16 @@ export const getFromPlugin = (path, query = {}, signal = undefined) => read(plug
  * GET a path that the plugin serves, with the ETag of the response before.
  *
  * @param {string[]} path
- * @param {{answer: any, etag: string | null}} known the response before
+ * @param {{response: any, etag: string | null}} known the response before
  * @param {AbortSignal} [signal]
- * @returns {Promise<{answer: any, etag: string | null}>} `known` itself, if nothing has changed
+ * @returns {Promise<{response: any, etag: string | null}>} `known` itself, if nothing has changed
  */
 export async function getIfChanged(path, known, signal = undefined) {
   const headers = { Accept: "application/json", ...(known.etag && { "If-None-Match": known.etag }) };
   const response = await fetch(pluginUrl(path), { cache: "no-store", headers, signal });
   if (response.status === 304) return known;
   if (!response.ok) throw new ApiError(response.status, await reason(response));
-  return { answer: await decoded(response), etag: response.headers.get("ETag") };
+  return { response: await decoded(response), etag: response.headers.get("ETag") };
 }
 
 /** Return the URL of a path that the plugin serves, wherever Airflow is served. */

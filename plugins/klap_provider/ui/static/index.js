@@ -40,7 +40,7 @@ const NOT_SERVED =
 
 const NO_PERMISSION = "You need the permission to read task instances of this Dag. Ask an administrator.";
 
-const NOTHING = { answer: null, etag: null };
+const NOTHING = { response: null, etag: null };
 
 /** Whether the run, or a run that belongs to it, has not ended. */
 const isOpen = ({ details, batch, follow_ups: followUps }) =>
@@ -50,13 +50,13 @@ const isOpen = ({ details, batch, follow_ups: followUps }) =>
 function useRunView(dagId, runId) {
   const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
   const key = path.join(" ");
-  const [seen, setSeen] = useState({ view: remembered.get(key)?.answer ?? null, error: null });
+  const [seen, setSeen] = useState({ view: remembered.get(key)?.response ?? null, error: null });
   const polling = useRef(null);
   useEffect(() => {
     const load = async (signal) => {
       const known = await getIfChanged(path, remembered.get(key) ?? NOTHING, signal);
       remember(key, known);
-      return known.answer;
+      return known.response;
     };
     const loop = new Polling({
       load,
@@ -66,7 +66,7 @@ function useRunView(dagId, runId) {
       isEager: true,
     });
     polling.current = loop;
-    setSeen({ view: remembered.get(key)?.answer ?? null, error: null });
+    setSeen({ view: remembered.get(key)?.response ?? null, error: null });
     loop.start();
     return () => loop.stop();
   }, [key, path]);

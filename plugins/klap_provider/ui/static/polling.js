@@ -1,5 +1,5 @@
 /**
- * Polls the server: one request at a time, only while the page is visible. An outdated answer is never shown.
+ * Polls the server: one request at a time, only while the page is visible. An outdated response is never shown.
  *
  * @typedef {object} Clock the functions of a browser that the loop uses; tests pass their own
  * @property {() => number} now milliseconds
@@ -56,10 +56,10 @@ export class Polling {
 
   /**
    * @param {object} loop
-   * @param {(signal: AbortSignal) => Promise<any>} loop.load gets one answer
-   * @param {(answer: any) => void} loop.show called with each answer
+   * @param {(signal: AbortSignal) => Promise<any>} loop.load gets one response
+   * @param {(response: any) => void} loop.show called with each response
    * @param {(error: Error) => void} loop.fail called with each error
-   * @param {(answer: any) => number | null} loop.pause seconds that Airflow's own pages wait; null: poll again only
+   * @param {(response: any) => number | null} loop.pause seconds that Airflow's own pages wait; null: poll again only
    *   when the page becomes visible or after an action
    * @param {boolean} [loop.isEager] whether the first polls use the short interval
    * @param {Clock} [clock]
@@ -109,11 +109,11 @@ export class Polling {
     const isLatest = () => this.#abort === abort && !this.#isOver;
     let pause = null;
     try {
-      const answer = await this.#load(abort.signal);
+      const response = await this.#load(abort.signal);
       if (!isLatest()) return;
       this.#failures = 0;
-      this.#show(answer);
-      pause = this.#pauseAfter(answer);
+      this.#show(response);
+      pause = this.#pauseAfter(response);
     } catch (error) {
       if (!isLatest()) return;
       this.#fail(abort.signal.aborted ? abort.signal.reason : error);
@@ -127,8 +127,8 @@ export class Polling {
       this.#timer = this.#clock.setTimeout(() => this.#clock.isHidden() || this.#poll(), pause);
   }
 
-  #pauseAfter(answer) {
-    const [now, seconds] = [this.#clock.now(), this.#pause(answer)];
+  #pauseAfter(response) {
+    const [now, seconds] = [this.#clock.now(), this.#pause(response)];
     if (seconds === null) return now < this.#actedUntil ? SOON : null;
     const isSoon = now < Math.max(this.#soonUntil, this.#actedUntil);
     return Math.max(isSoon ? SOON : LATER, seconds * 1000);

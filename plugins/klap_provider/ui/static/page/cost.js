@@ -4,7 +4,7 @@ import { Bar, h } from "../components.js";
 import { useAddress } from "./address.js";
 import { columns, lines, unitOf } from "./chart.js";
 import { Included, PeriodChoice, usePeriod } from "./filters.js";
-import { Pending, useAnswer } from "./hooks.js";
+import { Pending, useResponse } from "./hooks.js";
 import { Payments } from "./payments.js";
 import { NUMBER, Table } from "./table.js";
 import { dayText, dollars, limitUse, periodText, priceNote } from "./texts.js";
@@ -24,16 +24,16 @@ export function CostView() {
 function AllCosts() {
   const time = usePeriod();
   const load = (signal) => getFromPlugin(["api", "spending"], time.days, signal);
-  const seen = useAnswer(load, JSON.stringify(time.days));
-  const { answer, isStale } = seen;
+  const seen = useResponse(load, JSON.stringify(time.days));
+  const { response, isStale } = seen;
   return h(
     Stack,
     { gap: 5 },
     h(Flex, null, h(PeriodChoice, time)),
     h(Pending, seen),
-    answer && answer.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
-    answer && !isStale && h(Included, { ...time, since: answer.since }),
-    answer && !isStale && h(Spending, { ...answer, period: time.period }),
+    response && response.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
+    response && !isStale && h(Included, { ...time, since: response.since }),
+    response && !isStale && h(Spending, { ...response, period: time.period }),
     h(Payments, { run: null, days: time.days }),
   );
 }

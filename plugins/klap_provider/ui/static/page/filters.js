@@ -57,7 +57,7 @@ export const PeriodChoice = ({ period, choose }) =>
     choose: (name) => choose({ name, until: null }),
   });
 
-/** Which days of a period an answer includes, if these are not all of them, and the way to the others. */
+/** Which days of a period a response includes, if these are not all of them, and the way to the others. */
 export function Included({ period, since, choose }) {
   const isCut = since > firstDay(period.name, new Date());
   if (!isCut && period.until === null) return null;

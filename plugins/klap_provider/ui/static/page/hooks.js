@@ -7,7 +7,7 @@ import { useAddress } from "./address.js";
 const { useCallback, useEffect, useState } = globalThis.React;
 const { Button, Skeleton, Stack } = globalThis.ChakraUI;
 
-/** Maximum number of rows in an answer of the server. */
+/** Maximum number of rows in a response of the server. */
 const MOST = 1000;
 
 const ONCE = () => null;
@@ -17,25 +17,25 @@ const ONCE = () => null;
  *
  * @param {(signal: AbortSignal) => Promise<any>} load
  * @param {string} key identifies the data
- * @param {(answer: any) => number | null} [pause] see {@link Polling}; default: only when the page becomes visible
- * @returns {{answer: any, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the answer is that of
+ * @param {(response: any) => number | null} [pause] see {@link Polling}; default: only when the page becomes visible
+ * @returns {{response: any, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the response is that of
  *   the previous key, which is shown until there is a new one
  */
-export function useAnswer(load, key, pause = ONCE) {
-  const [seen, setSeen] = useState({ answer: null, error: null, key: null });
+export function useResponse(load, key, pause = ONCE) {
+  const [seen, setSeen] = useState({ response: null, error: null, key: null });
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     const loop = new Polling({
       load,
-      show: (answer) => setSeen({ answer, error: null, key }),
-      fail: (error) => setSeen(({ answer }) => ({ answer, error, key })),
+      show: (response) => setSeen({ response, error: null, key }),
+      fail: (error) => setSeen(({ response }) => ({ response, error, key })),
       pause,
     });
     loop.start();
     return () => loop.stop();
   }, [key, attempt]);
-  const { answer, error } = seen; // without `key`, which React would take as the key of a component
-  return { answer, error, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
+  const { response, error } = seen; // without `key`, which React would take as the key of a component
+  return { response, error, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
 }
 
 /**
@@ -56,7 +56,7 @@ export function useLimit(page = 25) {
 }
 
 /** The placeholder while data is loading, or the error. */
-export function Pending({ answer, error, retry }) {
+export function Pending({ response, error, retry }) {
   if (error) {
     return h(
       Notice,
@@ -66,7 +66,7 @@ export function Pending({ answer, error, retry }) {
       h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
     );
   }
-  if (answer !== null) return null;
+  if (response !== null) return null;
   const lines = [0, 1, 2].map((line) => h(Skeleton, { key: line, height: 10 }));
   return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 2, role: "status" }, ...lines);
 }

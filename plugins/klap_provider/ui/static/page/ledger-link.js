@@ -1,7 +1,7 @@
 /** A link to the rows of the ledger, on Airflow's own page of that asset. */
 import { ApiError, ledgerId } from "../api.js";
 import { Icon, h } from "../components.js";
-import { useAnswer } from "./hooks.js";
+import { useResponse } from "./hooks.js";
 
 const { Button } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
@@ -17,14 +17,14 @@ async function find(signal) {
 
 /** The link, if the user may read the asset. */
 export function LedgerLink() {
-  const { answer } = useAnswer(find, "ledger");
-  if (answer?.id == null) return null;
+  const { response } = useResponse(find, "ledger");
+  if (response?.id == null) return null;
   return h(
     Button,
     { alignSelf: "start", asChild: true, size: "xs", variant: "outline" },
     h(
       Link,
-      { to: `/assets/${answer.id}/asset-state-store` },
+      { to: `/assets/${response.id}/asset-state-store` },
       h(Icon, { name: "log" }),
       "Open the ledger",
     ),

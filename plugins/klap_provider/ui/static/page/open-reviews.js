@@ -1,7 +1,7 @@
 /** The open reviews. */
 import { getFromPlugin } from "../api.js";
 import { Icon, h } from "../components.js";
-import { Pending, useAnswer } from "./hooks.js";
+import { Pending, useResponse } from "./hooks.js";
 import { tabPath, waiting } from "./texts.js";
 
 const { useState } = globalThis.React;
@@ -15,27 +15,27 @@ const ALWAYS = ({ refresh }) => refresh || null;
 const load = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
 
 export function OpenReviews() {
-  const seen = useAnswer(load, "reviews", ALWAYS);
+  const seen = useResponse(load, "reviews", ALWAYS);
   const [isWhole, setWhole] = useState(false);
-  const answer = seen.answer?.reviews;
-  const shown = isWhole ? answer : answer?.slice(0, AT_FIRST);
+  const response = seen.response?.reviews;
+  const shown = isWhole ? response : response?.slice(0, AT_FIRST);
   return h(
     Stack,
     { as: "section", "aria-label": "Waiting for you", gap: 2 },
-    h(Heading, { as: "h2", size: "md" }, "Waiting for you", answer?.length > 0 && ` (${answer.length})`),
+    h(Heading, { as: "h2", size: "md" }, "Waiting for you", response?.length > 0 && ` (${response.length})`),
     h(Pending, seen),
-    answer?.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "No open reviews."),
-    answer?.length > 0 &&
+    response?.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "No open reviews."),
+    response?.length > 0 &&
       h(
         Stack,
         { as: "ul", gap: 2, role: "list" },
         ...shown.map((each) => h(OpenReview, { key: `${each.dag_id} ${each.run_id}`, ...each })),
       ),
-    shown?.length < answer?.length &&
+    shown?.length < response?.length &&
       h(
         Button,
         { alignSelf: "start", onClick: () => setWhole(true), size: "xs", variant: "outline" },
-        `Show all ${answer.length}`,
+        `Show all ${response.length}`,
       ),
   );
 }

@@ -4,7 +4,7 @@ import { h } from "../components.js";
 import { timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { DagChoice, NothingFound, Search } from "./filters.js";
-import { Pending, useAnswer, useLimit } from "./hooks.js";
+import { Pending, useResponse, useLimit } from "./hooks.js";
 import { LedgerLink } from "./ledger-link.js";
 import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
 import { countText, dollars, requestText, searchText, tabPath } from "./texts.js";
@@ -21,14 +21,14 @@ export function Payments({ run, days }) {
   const which = Object.fromEntries(Object.entries({ ...filters, ...run }).filter(([, value]) => value));
   const [limit, more] = useLimit();
   const load = (signal) => getFromPlugin(["api", "payments"], { ...which, ...days, limit }, signal);
-  const seen = useAnswer(load, JSON.stringify({ ...which, ...days, limit }));
-  const { answer, isStale } = seen;
-  if (answer?.total === 0 && Object.keys(which).length === 0 && !isStale) return null;
+  const seen = useResponse(load, JSON.stringify({ ...which, ...days, limit }));
+  const { response, isStale } = seen;
+  if (response?.total === 0 && Object.keys(which).length === 0 && !isStale) return null;
   return h(
     Stack,
     { as: "section", "aria-label": "Paid requests", gap: 3 },
     h(Heading, { as: "h2", size: "md" }, run ? "Paid requests of this run" : "Paid requests"),
-    run && h(OfRun, { run, name: answer?.run_name }),
+    run && h(OfRun, { run, name: response?.run_name }),
     h(
       Flex,
       { flexWrap: "wrap", gap: 2 },
@@ -40,31 +40,31 @@ export function Payments({ run, days }) {
       }),
       !run &&
         h(DagChoice, {
-          dagIds: answer?.dag_ids ?? [],
+          dagIds: response?.dag_ids ?? [],
           value: filters.dag_id,
           choose: (dag_id) => change({ dag: dag_id, rows: null }),
         }),
     ),
     h(Pending, seen),
-    answer && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(answer, "request")),
-    answer?.total === 0 &&
+    response && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(response, "request")),
+    response?.total === 0 &&
       !isStale &&
       h(NothingFound, {
         text: `No paid request ${searchText({ search, dag })}.`.replace(" .", "."),
         wider: search || dag ? [["Remove the filters", () => change({ search: null, dag: null })]] : [],
       }),
-    answer?.total > 0 &&
+    response?.total > 0 &&
       h(
         Table,
         { "aria-busy": isStale, label: "Paid requests", heads: HEADS },
-        answer.payments.map((paid, index) => h(Payment, { key: `${index} ${paid.at} ${paid.run_id}`, paid })),
+        response.payments.map((paid, index) => h(Payment, { key: `${index} ${paid.at} ${paid.run_id}`, paid })),
       ),
-    run && answer && h(PriceNote, { rows: answer.payments }),
-    answer && more(answer.payments.length === answer.total, isStale),
+    run && response && h(PriceNote, { rows: response.payments }),
+    response && more(response.payments.length === response.total, isStale),
     h(
       Flex,
       { gap: 2 },
-      answer?.total > 0 &&
+      response?.total > 0 &&
         h(
           Button,
           { asChild: true, size: "xs", variant: "outline" },

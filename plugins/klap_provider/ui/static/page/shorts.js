@@ -6,7 +6,7 @@ import { StoredTexts, Video, videoUrl } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { DagChoice, Included, NothingFound, PeriodChoice, Search, usePeriod, widerIn } from "./filters.js";
-import { Pending, useAnswer, useLimit } from "./hooks.js";
+import { Pending, useResponse, useLimit } from "./hooks.js";
 import { TwoLines } from "./table.js";
 import { countText, dollars, periodText, priceNote, searchText, tabPath } from "./texts.js";
 
@@ -30,29 +30,29 @@ export function DeliveredShorts() {
   const which = Object.fromEntries(Object.entries({ ...filters, ...time.days }).filter(([, value]) => value));
   const [limit, more] = useLimit(PAGE);
   const load = (signal) => getFromPlugin(["api", "shorts"], { ...which, limit }, signal);
-  const seen = useAnswer(load, JSON.stringify({ ...which, limit }));
-  const { answer, isStale } = seen;
+  const seen = useResponse(load, JSON.stringify({ ...which, limit }));
+  const { response, isStale } = seen;
   const chosen = ["search", "dag"].filter((name) => ({ search, dag })[name]);
   return h(
     Stack,
     { gap: 4 },
-    h(Filters, { filters, change, time, dagIds: answer?.dag_ids ?? [] }),
+    h(Filters, { filters, change, time, dagIds: response?.dag_ids ?? [] }),
     h(Pending, seen),
-    answer &&
+    response &&
       h(
         Box,
         { fontSize: "sm" },
-        h(Text, { "aria-live": "polite", fontWeight: "semibold" }, countText(answer, "short")),
-        h(Text, { color: "fg.muted" }, about(answer)),
-        h(Included, { ...time, since: answer.since }),
+        h(Text, { "aria-live": "polite", fontWeight: "semibold" }, countText(response, "short")),
+        h(Text, { color: "fg.muted" }, about(response)),
+        h(Included, { ...time, since: response.since }),
       ),
-    answer?.total === 0 &&
+    response?.total === 0 &&
       !isStale &&
       h(NothingFound, {
-        text: `No short ${searchText({ search, dag })} was delivered ${periodText(time.period, answer.since, new Date())}.`,
+        text: `No short ${searchText({ search, dag })} was delivered ${periodText(time.period, response.since, new Date())}.`,
         wider: widerIn(time, chosen, change),
       }),
-    answer &&
+    response &&
       h(
         SimpleGrid,
         {
@@ -63,9 +63,9 @@ export function DeliveredShorts() {
           gridTemplateColumns: "repeat(auto-fill, minmax(min(100%, 22rem), 1fr))",
           role: "list",
         },
-        ...answer.shorts.map((short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short })),
+        ...response.shorts.map((short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short })),
       ),
-    answer && more(answer.shorts.length === answer.total, isStale),
+    response && more(response.shorts.length === response.total, isStale),
   );
 }
 

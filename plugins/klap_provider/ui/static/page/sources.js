@@ -2,7 +2,7 @@
 import { errorText, getFromPlugin, post } from "../api.js";
 import { Notice, h } from "../components.js";
 import { timeText } from "../texts.js";
-import { Pending, useAnswer } from "./hooks.js";
+import { Pending, useResponse } from "./hooks.js";
 import { Small, Table, TwoLines } from "./table.js";
 import { tabPath } from "./texts.js";
 
@@ -17,8 +17,8 @@ const FORBIDDEN = "You need the permission to trigger the Dag of this source. As
 const load = (signal) => getFromPlugin(["api", "sources"], {}, signal);
 
 export function Sources() {
-  const seen = useAnswer(load, "sources", ALWAYS);
-  const found = seen.answer?.sources;
+  const seen = useResponse(load, "sources", ALWAYS);
+  const found = seen.response?.sources;
   return h(
     Stack,
     { as: "section", "aria-label": "Sources", gap: 6 },

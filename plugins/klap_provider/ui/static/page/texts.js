@@ -51,7 +51,7 @@ export const firstDay = (period, now) => (period === "all" ? "0001-01-01" : dayT
  * Return a period in words.
  *
  * @param {{name: string, until: string | null}} period see {@link PERIODS}; `until`: its last day, null for today
- * @param {string} since the first day that the answer includes
+ * @param {string} since the first day that the response includes
  * @param {Date} now
  */
 export function periodText({ name, until }, since, now) {

@@ -5,7 +5,7 @@ import { stateName, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { BatchOfRun } from "./batch.js";
 import { NothingFound, Search } from "./filters.js";
-import { Pending, useAnswer, useLimit } from "./hooks.js";
+import { Pending, useResponse, useLimit } from "./hooks.js";
 import { NUMBER, PriceNote, RunCost, Small, TIME, Table, TwoLines } from "./table.js";
 import { searchText, shortsText, tabPath } from "./texts.js";
 
@@ -25,17 +25,17 @@ export function Videos() {
   const [limit, more] = useLimit();
   const query = { limit, order_by, ...(search && { search }), ...(STATES.includes(state) && { state }) };
   const load = (signal) => getFromPlugin(["api", "videos"], query, signal);
-  const seen = useAnswer(load, JSON.stringify(query), ALWAYS);
-  const { answer, isStale } = seen;
+  const seen = useResponse(load, JSON.stringify(query), ALWAYS);
+  const { response, isStale } = seen;
   const isFiltered = Boolean(search || state);
   return h(
     Stack,
     { gap: 3 },
     h(Filters, { search, state, order_by, change }),
     h(Pending, seen),
-    answer && h(Found, { answer, isFiltered, isStale, search, state, change }),
-    answer && more(!answer.more, isStale),
-    answer && h(PriceNote, { rows: answer.videos }),
+    response && h(Found, { response, isFiltered, isStale, search, state, change }),
+    response && more(!response.more, isStale),
+    response && h(PriceNote, { rows: response.videos }),
   );
 }
 
@@ -64,18 +64,18 @@ function Filters({ search, state, order_by, change }) {
   );
 }
 
-function Found({ answer, isFiltered, isStale, search, state, change }) {
-  if (answer.videos.length > 0) {
-    const rows = answer.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video }));
+function Found({ response, isFiltered, isStale, search, state, change }) {
+  if (response.videos.length > 0) {
+    const rows = response.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video }));
     return h(
       Stack,
       { gap: 1 },
-      answer.searched !== null && h(Small, null, `Of the newest ${answer.searched} runs.`),
+      response.searched !== null && h(Small, null, `Of the newest ${response.searched} runs.`),
       h(Table, { "aria-busy": isStale, label: "Videos", heads: HEADS }, rows),
     );
   }
-  if (!isFiltered) return h(Nothing, { dagIds: answer.dag_ids });
-  const text = `No video ${searchText({ search, state })} is among the newest ${answer.searched} runs.`;
+  if (!isFiltered) return h(Nothing, { dagIds: response.dag_ids });
+  const text = `No video ${searchText({ search, state })} is among the newest ${response.searched} runs.`;
   return h(NothingFound, { text, wider: [["Remove the filters", () => change({ search: null, state: null })]] });
 }
 
