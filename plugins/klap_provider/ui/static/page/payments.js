@@ -81,7 +81,7 @@ function OfRun({ run, name }) {
     Flex,
     { color: "fg.info", columnGap: 4, flexWrap: "wrap", fontSize: "sm", rowGap: 1 },
     name ? h(Link, { to: tabPath(its) }, name) : h(Text, { color: "fg" }, run.run_id),
-    h(Link, { to: "/plugin/klap?view=cost" }, "All runs"),
+    h(Link, { replace: false, to: "/plugin/klap?view=cost" }, "All runs"),
   );
 }
 

@@ -32,7 +32,8 @@ export function TwoLines({ title, children }) {
 /** The cost of a run, with a link to its paid requests. */
 export function RunCost({ run, name }) {
   const { cost, budget } = run;
-  const link = { "aria-label": `${dollars(cost)}, paid by ${name}`, to: costPath(run) };
+  // The router does not know what `useAddress` has opened since: it would replace an entry of the history.
+  const link = { "aria-label": `${dollars(cost)}, paid by ${name}`, replace: false, to: costPath(run) };
   return h(
     Box,
     null,
