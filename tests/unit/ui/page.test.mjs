@@ -159,6 +159,7 @@ test("a monthly limit shows what it limits and how far it is used", () => {
     isReached: true,
   });
   assert.equal(limitUse({ ...limit, limit: 0, used: 0 }).isReached, true);
+  assert.equal(limitUse({ ...limit, limit: 100, used: 99.6 }).isReached, false, "the bar is rounded, the limit is not");
 });
 
 test("the address keeps what is shown, and another tab begins without the filters", () => {

@@ -14,7 +14,7 @@ export const dollars = (amount) => (amount === null || amount === undefined ? "â
 export function limitUse({ kind, name, limit, used, warns }) {
   const percent = limit > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / limit))) : 100;
   const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
-  return { label: `This month, ${what}${warns ? " (warning only)" : ""}`, percent, isReached: percent >= 100 };
+  return { label: `This month, ${what}${warns ? " (warning only)" : ""}`, percent, isReached: used >= limit };
 }
 
 /** Return a number of things and their total cost as text. */
