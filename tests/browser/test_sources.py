@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         "at": AT,
         "next_start": AT + 86400,
         "waits": 31,
-        "waiting": [item("Episode 41: On ledgers", "its turn comes later"), item("Live from Berlin", "it is live")],
+        "waiting": [item("Episode 41: On ledgers", "the pace delays it"), item("Live from Berlin", "it is live")],
         "started": [item("Episode 42: One run per item", run_id="watched__podcast__1")],
         "skipped": [item("From zero to hero… in one take!", "it has the name of a short that this Airflow delivered")],
     }
@@ -72,7 +72,7 @@ def test_a_source_shows_what_waits_what_started_what_was_skipped_and_why(sources
     podcast = sources.get_by_role("region", name="Source podcast")
     expect(podcast.get_by_role("row")).to_have_count(5)
     for text in (
-        "Waits: its turn comes later",
+        "Waits: the pace delays it",
         "Skipped: it has the name of",
         "31 items wait",
         "29 more wait.",

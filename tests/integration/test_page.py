@@ -401,7 +401,7 @@ def test_the_watched_sources_of_a_users_dags_are_listed_with_their_last_poll_and
     server: ApiServer,
 ) -> None:
     at = datetime(2026, 11, 30, tzinfo=timezone.utc).timestamp()
-    item = {"id": "1", "title": "A talk", "at": at, "reason": "its turn comes later", "run_id": ""}
+    item = {"id": "1", "title": "A talk", "at": at, "reason": "the pace delays it", "run_id": ""}
     row = {"name": "talks", "trigger_dag_id": DAG, "at": at, "next_start": None, "waits": 2, "waiting": [item, "odd"]}
     row["scopes"] = ["source talks", "connection klap_default"]
     by_check = {"dag_id": OTHER, "run_id": "r2", "task_id": "check"}

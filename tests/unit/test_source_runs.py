@@ -127,7 +127,7 @@ def test_items_without_dates_keep_the_order_of_the_list() -> None:
 def test_a_start_that_a_crash_interrupted_is_repeated_whatever_the_pace() -> None:
     decision = check([item("a"), item("b")], {"a": STARTING}, pace=Pace(per_day=1), starts=[NOON])
     assert ids(decision.start) == ["a"]
-    assert reasons(decision.wait) == {"b": "its turn comes later"}
+    assert reasons(decision.wait) == {"b": "the pace delays it"}
 
 
 @pytest.mark.parametrize(

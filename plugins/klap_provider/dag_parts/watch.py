@@ -78,7 +78,7 @@ def klap_watch(
         schedule = _watched(name, source, pace, poll_interval, scopes) if is_polled else SCHEDULE
     fields = {
         "start": _ids("Start now", "Ids of items to start now, one per line, whatever the pace."),
-        "skip": _ids("Skip", "Ids of items that shall never start, one per line."),
+        "skip": _ids("Skip", "Ids of items that must never start, one per line."),
     }
     with klap_dag(
         dag_id,

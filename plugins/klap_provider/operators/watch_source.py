@@ -52,7 +52,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
     :param settings: form parameters of all runs. Those of an item replace them.
     :param pace: how fast the items start, and which. Default: all new items at once, none of the first check.
     :param start: ids of items to start now, whatever the pace. Templated.
-    :param skip: ids of items that shall never start. Templated.
+    :param skip: ids of items that must never start. Templated.
     :raises KlapSourceError: the source could not be listed, or Airflow refused a run.
     """
 

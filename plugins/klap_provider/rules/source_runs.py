@@ -170,7 +170,7 @@ def decide(
     return _replaced(
         decision,
         start=[*decision.start, *ready[:allowed]],
-        wait=[*decision.wait, *((item, "its turn comes later") for item in late)],
+        wait=[*decision.wait, *((item, "the pace delays it") for item in late)],
         next_start=pace.next_start(now, started) if late else None,
     )
 

@@ -116,7 +116,8 @@ function furtherText(runs) {
 /** Repeats the step with which a run failed. */
 export function NextStep({ step, run }) {
   const pays = step.is_paid ? { ...step, again: step.is_again } : null;
-  const text = `${step.is_again ? "Submit the video again" : "Try again"} · ${pays ? priceText(pays) : "free"}`;
+  const label = step.is_again ? "Submit the video again" : "Try again";
+  const text = `${label} · ${pays ? priceText(pays) : "free"}`;
   return h(ActionButton, { action: "clear", pays, work: () => repeat(run, step) }, text);
 }
 
