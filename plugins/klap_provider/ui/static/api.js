@@ -81,7 +81,7 @@ async function decoded(response) {
     return await response.json();
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error; // the request was aborted
-    throw new ApiError(response.status, "a web page or an empty answer, maybe of a proxy. Reload this page.");
+    throw new ApiError(response.status, "a web page or an empty response, maybe of a proxy. Reload this page.");
   }
 }
 
