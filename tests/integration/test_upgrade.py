@@ -161,7 +161,7 @@ def same(result: Any) -> list[dict[str, Any]]:
 
 def test_every_kind_of_what_is_stored_was_recorded(version: str, run: StoredRun) -> None:
     waits = {wait["trigger"].rpartition(".")[2] for wait in read(version, "triggers")}
-    assert waits == set(triggers.__all__)
+    assert waits == set(triggers.__all__) - {"SourceTrigger"}  # a watcher's, which each parse of its Dag file makes
     left = {(run.operator_of(xcom["task_id"]), xcom["key"]) for xcom in read(version, "xcoms")}
     read_by_tasks = {(name, key) for name, keys in xcoms.XCOMS.items() for key in keys if key != xcoms.NOTICE_KEY}
     assert read_by_tasks <= left

@@ -185,7 +185,8 @@ def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
     web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
 ) -> None:
     clock.set_to(1)
-    supervisor.ledger[ledger.short_name_entry("From zero to hero… in one take!")] = "{}"
+    name = "From zero to hero… in one take!"
+    supervisor.ledger[ledger.short_name_entry(name)] = json.dumps({"names": [name]})
     web.pages = {"/channel": youtube()}
     source = FeedSource(urls=(f"{web.root}/channel",))
     check(source)

@@ -140,7 +140,7 @@ class DeliverShortOperator(KlapLedgerOperator):
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
         sidecar = sidecar_of(path)
-        self._record_name(context, path.stem)  # before the file appears
+        self._record_names(context, path.stem)  # before the file appears
         with storage_errors("destination", str(path), paid=True):
             facts = read_sidecar(sidecar)
             record = self._existing_file(path, context, facts)
@@ -178,13 +178,14 @@ class DeliverShortOperator(KlapLedgerOperator):
         }
         with log_failure("Recording the delivery in the ledger"):
             self.ledger.set(self._entry(context), row)
-        if self.folder_id:  # the name of a whole video may be that of its source
-            self._record_name(context, facts["name"])
 
-    def _record_name(self, context: Context, name: str) -> None:
-        """Write a name of the video to the ledger, so that a watched source that lists the video refuses it."""
+    def _record_names(self, context: Context, stem: str) -> None:
+        """Write the names of the video to the ledger, so that a watched source that lists the video refuses it."""
+        names = [stem]
+        if self.short_name and self.folder_id:  # the name of a whole video may be that of its source
+            names.append(self.short_name)
         with log_failure("Recording the short's name in the ledger"):
-            self.ledger.set(ledger.short_name_entry(name), {"run": run_of(context)})
+            self.ledger.set(ledger.short_name_entry(stem), {"names": names, "run": run_of(context)})
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]

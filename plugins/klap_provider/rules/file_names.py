@@ -16,6 +16,9 @@ ID_LENGTH = 64
 #: Maximum characters of the Dag id and run id in a manifest's name.
 RUN_LENGTH = 120
 
+#: The file name of a short, without the ending. A slug has no underscore.
+_DELIVERED = re.compile(r"(?:\d{3,}_)?([^_]+)_.+")
+
 #: Invisible letters and marks, such as the variation selectors of emojis.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
@@ -32,10 +35,10 @@ def file_name(*, export_id: str, short_name: str | None = None, virality_score: 
     unique = re.sub(r"[^A-Za-z0-9-]", lambda odd: f"_{ord(odd[0]):x}_", export_id)
     if len(unique) > ID_LENGTH:
         unique = hashlib.sha256(unique.encode()).hexdigest()[:ID_LENGTH]
-    return f"{score}{_slug(short_name or '') or 'short'}_{unique}.mp4"
+    return f"{score}{slug(short_name or '') or 'short'}_{unique}.mp4"
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """Return the words of a text in lower case, joined by ``-``, shortened without separating letters from marks."""
     # Format characters such as joiners are within words. The Turkish capital I with a dot becomes a plain i.
     seen = "".join(char for char in text if unicodedata.category(char) != "Cf" and not _UNSEEN.match(char))
@@ -54,6 +57,12 @@ def _slug(text: str) -> str:
     while len("".join(kept).encode()) > NAME_BYTES:
         kept.pop()
     return "".join(kept).strip("-")
+
+
+def slug_of(name: str) -> str:
+    """Return the slug of a short by its name, or by its file name without the ending."""
+    delivered = _DELIVERED.fullmatch(name)
+    return delivered[1] if delivered else slug(name)
 
 
 def manifest_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:

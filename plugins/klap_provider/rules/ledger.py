@@ -43,6 +43,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
+from klap_provider.rules.file_names import slug_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -354,8 +356,8 @@ def poll_entry(source: str) -> str:
 
 
 def short_name_entry(name: str) -> str:
-    """Return the key of the row for the name, or the file name without its ending, of a delivered short."""
-    return f"short_name.{_hash(' '.join(name.split()).casefold())}"
+    """Return the key of the row with the names of a delivered short, by its name or file name without the ending."""
+    return f"short_name.{_hash(slug_of(name))}"
 
 
 def payment_key(submitted_at: str, attempt_id: str) -> str:

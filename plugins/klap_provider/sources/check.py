@@ -200,8 +200,16 @@ class SourceCheck:
 
     def _is_ours(self, item: Item) -> bool:
         file = PurePosixPath(unquote(urlsplit(str(item.conf.get(URL, ""))).path)).stem
-        names = {item.title, file} - {""}
-        return any(self.store.get(ledger.short_name_entry(name)) is not None for name in names)
+        return any(name and self._is_delivered(name) for name in (item.title, file))
+
+    def _is_delivered(self, name: str) -> bool:
+        row = self.store.get(ledger.short_name_entry(name))
+        return row is not None and _words(name) in map(_words, row["names"])
+
+
+def _words(name: str) -> str:
+    """Return a name as it is compared: without differences of case and spaces."""
+    return " ".join(name.split()).casefold()
 
 
 def _public(item: Item) -> Item:
