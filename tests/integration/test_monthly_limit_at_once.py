@@ -96,7 +96,6 @@ def reserve_at_once(file: Path, runs: list[str], month: int) -> dict[str, bool]:
     return granted
 
 
-@pytest.mark.timeout(120)
 def test_twenty_runs_at_once_never_reserve_more_than_is_left_and_the_rest_continue_in_the_next_month(
     database: Path,
 ) -> None:

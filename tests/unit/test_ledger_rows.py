@@ -30,12 +30,12 @@ def day(back: int) -> str:
 def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """A session of a database with an empty ledger, whose every row may be read."""
     from airflow.models import import_all_models
-    from airflow.models.asset import AssetModel
+    from airflow.models.asset import AssetActive, AssetModel
     from airflow.models.asset_state_store import AssetStateStoreModel
 
     import_all_models()
     engine = create_engine("sqlite://")
-    for model in (AssetModel, AssetStateStoreModel):
+    for model in (AssetModel, AssetActive, AssetStateStoreModel):
         model.__table__.create(engine)
     monkeypatch.setattr(ledger_rows, "permitted", lambda _user, dag_ids, _what: set(dag_ids))
     with Session(engine) as opened:
