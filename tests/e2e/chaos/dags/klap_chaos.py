@@ -1,5 +1,6 @@
 """The shipped Dag with another id, short retry delays, and settings for each test."""
 
+# Airflow reads only files that contain "airflow" and "dag".
 from __future__ import annotations
 
 import json
