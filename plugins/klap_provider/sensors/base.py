@@ -85,7 +85,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
             mode=mode,
             **kwargs,
         )
-        self._seconds_to_deadline = self.timeout
+        self._timeout_of_wait: float | None = None  # without deferral, see execute
         self.submitted_at = submitted_at
         self.first_poll = first_poll
         self.deferrable = deferrable
@@ -109,12 +109,13 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait until the job is ready, and return its XCom."""
         if not self.deferrable:
-            self.timeout = math.inf  # poke() fails at the deadline, with the reason; Airflow's check does not have it
+            # poke() fails at the deadline, with the reason. Airflow's own check does not have it.
+            self._timeout_of_wait, self.timeout = self.timeout, math.inf
             return super().execute(context)
         state = self._state(context)
         waited = time.time() - state.started_at
         seconds = state.schedule.until_first(waited)
-        if self.submitted_at and waited < state.schedule.first_poll and waited + seconds < self._seconds_to_deadline:
+        if self.submitted_at and waited < state.schedule.first_poll and waited + seconds < self.timeout:
             self.target().call()  # raises for an invalid id
             self._defer(polling.PollAgain(seconds, state))
         return self._poll_or_defer(state, is_first=True)
@@ -180,7 +181,7 @@ class KlapJobSensor(KlapOperator, BaseSensorOperator):
         started_at = record["started_at"] if submitted_at is None else submitted_at
         state = polling.PollState(
             started_at=started_at,
-            deadline=started_at + self._seconds_to_deadline,
+            deadline=started_at + (self.timeout if self._timeout_of_wait is None else self._timeout_of_wait),
             schedule=self.schedule(),
             unknown_since=record["unknown_since"],
         ).with_list(record)
