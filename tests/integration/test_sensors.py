@@ -449,6 +449,18 @@ def test_the_deadline_may_be_later_than_the_timeout_of_this_try(
     assert time.time() - began >= 0.8
 
 
+def test_a_timeout_that_a_cluster_policy_sets_applies(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+    klap_task_id = new_task(klap, [{"action": "stuck"}])
+
+    def changed() -> TaskStatusSensor:
+        sensor = waiting(klap_task_id, **mode)()
+        sensor.timeout = 0.3
+        return sensor
+
+    with pytest.raises(AirflowSensorTimeout, match=r"Gave up .*\(timeout 0 s\)"):
+        airflow(changed).run()
+
+
 def test_what_is_ready_is_taken_even_after_the_deadline(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = new_task(klap, [])
     task = airflow(waiting(klap_task_id, timeout=10, submitted_at=time.time() - 100, **mode))
