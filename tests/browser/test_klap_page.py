@@ -16,7 +16,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from klap_provider.rules.ledger import DELIVERED
+from klap_provider.rules.ledger_keys import DELIVERED
 from tests.browser.stage import enter, sign_in
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from klap_provider.rules.ledger import pause_entry, poll_entry, source_entry
+from klap_provider.rules.ledger_keys import pause_entry, poll_entry, source_entry
 from tests.browser.stage import enter
 from tests.support.api_server import ADMIN, ApiServer
 

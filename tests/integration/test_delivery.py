@@ -33,7 +33,7 @@ from klap_provider.errors import (
 )
 from klap_provider.files.storage import Writer, part_name
 from klap_provider.operators import DeliverShortOperator, ListShortsOperator
-from klap_provider.rules.ledger import delivered_entry
+from klap_provider.rules.ledger_keys import delivered_entry
 from klap_provider.rules.ledger_rows import DeliveredRow
 from klap_provider.xcoms import FACTS_KEY
 from tests.support.airflow_context import DAG_ID, RUN_ID

@@ -17,15 +17,8 @@ from klap_provider.errors import KlapConfigError, KlapError, KlapInputError, Kla
 from klap_provider.hooks import AIRFLOW_CONN_ID
 from klap_provider.hooks.airflow_api import AirflowApi
 from klap_provider.operators import ExportShortOperator, SubmitShortsOperator
-from klap_provider.rules.ledger import (
-    Attempt,
-    Requester,
-    delivered_entry,
-    limit_entry,
-    month_log,
-    notice_entry,
-    reserved_entry,
-)
+from klap_provider.rules.ledger import Attempt, Requester
+from klap_provider.rules.ledger_keys import delivered_entry, limit_entry, month_log, notice_entry, reserved_entry
 from klap_provider.rules.retention import keys_of_past_months
 from klap_provider.ui import ledger_payments
 from tests.support import state_store

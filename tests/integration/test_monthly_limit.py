@@ -20,7 +20,7 @@ from klap_provider.operators import (
     SubmitShortsOperator,
     monthly_limit,
 )
-from klap_provider.rules.ledger import limit_entry, pause_entry
+from klap_provider.rules.ledger_keys import limit_entry, pause_entry
 from tests.support.airflow_context import DAG_ID
 from tests.support.notifier import Recorder
 

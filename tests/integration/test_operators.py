@@ -33,7 +33,7 @@ from klap_provider.operators import ExportShortOperator, ListShortsOperator, Sub
 from klap_provider.operators.base import KlapOperator
 from klap_provider.operators.failures import reports_failure
 from klap_provider.rules.in_doubt import LATE_ARRIVAL
-from klap_provider.rules.ledger import delivered_entry, export_log, submission_log
+from klap_provider.rules.ledger_keys import delivered_entry, export_log, submission_log
 from klap_provider.sensors import TaskStatusSensor
 from klap_provider.xcoms import LEDGER
 from tests.support.airflow_context import API_KEY

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry, pause_entry, payment_key, poll_entry, source_entry
+from klap_provider.rules.ledger_keys import delivered_entry, pause_entry, payment_key, poll_entry, source_entry
 from klap_provider.rules.video_list import URL
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry, payment_key
+from klap_provider.rules.ledger_keys import delivered_entry, payment_key
 from tests.integration.test_page import DAG, OTHER, at, get, paid, short
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, ApiServer

@@ -17,7 +17,7 @@ import requests
 from klap_provider.errors import KlapNotServedError
 from klap_provider.files import served_files
 from klap_provider.files.allowlist import is_served, served_address
-from klap_provider.rules.ledger import delivered_entry
+from klap_provider.rules.ledger_keys import delivered_entry
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
 from tests.support.object_storage import ACCESS_KEY, SECRET_KEY, ObjectStorage

@@ -16,7 +16,7 @@ from airflow.sdk.io import attach
 from klap_provider.errors import KlapIncompleteError
 from klap_provider.files.storage import asset_uri
 from klap_provider.operators import PublishShortsOperator, asset_event
-from klap_provider.rules.ledger import event_entry
+from klap_provider.rules.ledger_keys import event_entry
 from tests.support import airflow_context
 
 if TYPE_CHECKING:

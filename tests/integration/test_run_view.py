@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from klap_provider.rules.ledger import delivered_entry, export_log
+from klap_provider.rules.ledger_keys import delivered_entry, export_log
 from klap_provider.rules.video_list import URL
 from tests.integration.test_page import at, get, short
 from tests.support import state_store

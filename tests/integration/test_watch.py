@@ -18,7 +18,7 @@ from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapInputError, KlapSourceError
 from klap_provider.example_dags import example_klap_watch_own_source, example_klap_watch_table
 from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator
-from klap_provider.rules import ledger, monthly_limit, source_runs
+from klap_provider.rules import ledger_keys, monthly_limit, source_runs
 from klap_provider.sources import Item, Pace, PrefixSource, TableSource
 from klap_provider.sources.check import SourceCheck
 from klap_provider.sources.items import video_item
@@ -251,7 +251,7 @@ def test_a_crash_at_any_write_leads_to_one_run_for_each_item(
 def test_a_lost_row_of_the_source_starts_nothing_again(watch: Watch, supervisor: Supervisor) -> None:
     source = Listed("a", "b")
     watch(source).run()
-    del supervisor.ledger[ledger.source_entry("talks")]
+    del supervisor.ledger[ledger_keys.source_entry("talks")]
     supervisor.runs.clear()  # a user deleted the runs
     watch(source).run()
     assert supervisor.runs == {}
@@ -282,8 +282,8 @@ def test_an_item_is_known_by_its_address_after_its_id_has_changed(watch: Watch, 
 
 def test_what_this_airflow_delivered_is_refused_by_its_name(watch: Watch, supervisor: Supervisor) -> None:
     names = ["From Zero  to hero", "092_from-zero-to-hero_X"]
-    assert len({ledger.short_name_entry(name) for name in names}) == 1
-    supervisor.ledger[ledger.short_name_entry(names[0])] = json.dumps({"names": names})
+    assert len({ledger_keys.short_name_entry(name) for name in names}) == 1
+    supervisor.ledger[ledger_keys.short_name_entry(names[0])] = json.dumps({"names": names})
     source = Listed("092_from-zero-to-hero_X", "092_from-zero-to-hero_Y", "talk")
     source.items += [video_item("c", "https://talks.invalid/c", title="from zero to HERO")]
     watch(source).run()
@@ -314,7 +314,7 @@ def test_a_paused_source_starts_nothing_until_then(watch: Watch, supervisor: Sup
 
 
 def row(supervisor: Supervisor) -> Any:
-    return json.loads(supervisor.ledger[ledger.source_entry("talks")])
+    return json.loads(supervisor.ledger[ledger_keys.source_entry("talks")])
 
 
 def test_a_source_that_fails_is_not_empty_and_people_are_told_once(
@@ -390,7 +390,7 @@ def test_runs_that_airflow_refused_start_later_at_the_pace_and_never_while_the_s
     monthly_limit.pause(store, "source talks", datetime(2099, 1, 1, tzinfo=timezone.utc), "enough")
     watch(source, pace=slow).run()
     assert supervisor.runs == {}
-    store.delete(ledger.pause_entry("source talks"))
+    store.delete(ledger_keys.pause_entry("source talks"))
     watch(source, pace=slow).run()
     watch(source, pace=slow).run()
     assert urls(supervisor) == ["a.mp4"]
@@ -531,7 +531,7 @@ def test_another_prefix_starts_none_of_its_old_files(
 def test_a_file_must_be_the_same_for_some_time_however_often_it_is_checked(
     folder: Callable[[str, bytes], None], supervisor: Supervisor
 ) -> None:
-    supervisor.ledger[ledger.source_entry("talks")] = "{}"
+    supervisor.ledger[ledger_keys.source_entry("talks")] = "{}"
     folder("talk.mp4", b"content")
     assert [poll(supervisor, BUCKET, seconds).needs_task for seconds in (0, 1, 19, 21)] == [False, False, False, True]
 
@@ -633,7 +633,7 @@ def test_a_source_that_fails_wakes_one_task_and_is_polled_more_rarely(
 ) -> None:
     broken = PrefixSource(path="/nowhere/at/all")
     assert asyncio.run(events_within(trigger_of(broken, poll_interval=0.01), 1.0)) == [{"source": "talks"}]
-    row = json.loads(supervisor.ledger[ledger.poll_entry("talks")])
+    row = json.loads(supervisor.ledger[ledger_keys.poll_entry("talks")])
     assert "does not exist" in row["error"]
     assert 3 <= row["failures"] < 10
 

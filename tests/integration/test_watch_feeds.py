@@ -12,7 +12,7 @@ import pytest
 from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapConfigError, KlapSourceError
 from klap_provider.operators import StartSourceRunsOperator
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger_keys
 from klap_provider.rules.source_runs import distinct
 from klap_provider.sources import FeedSource, Item, Pace, YouTubeSource
 from klap_provider.sources.check import SourceCheck
@@ -186,7 +186,7 @@ def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
 ) -> None:
     clock.set_to(1)
     name = "From zero to hero… in one take!"
-    supervisor.ledger[ledger.short_name_entry(name)] = json.dumps({"names": [name]})
+    supervisor.ledger[ledger_keys.short_name_entry(name)] = json.dumps({"names": [name]})
     web.pages = {"/channel": youtube()}
     source = FeedSource(urls=(f"{web.root}/channel",))
     check(source)
@@ -197,7 +197,7 @@ def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
     )
     check(source, pace=None)
     assert supervisor.runs == {}
-    row = json.loads(supervisor.ledger[ledger.source_entry("talks")])
+    row = json.loads(supervisor.ledger[ledger_keys.source_entry("talks")])
     assert {each["title"]: each["reason"] for each in row["skipped"]} == {
         "From zero to hero… in one take!": "it has the name of a short that this Airflow delivered",
         "Edited title #shorts": "it is a short of YouTube",

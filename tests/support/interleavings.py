@@ -17,7 +17,8 @@ from klap_provider.errors import KlapConnectionError, KlapError, KlapNoResponseE
 from klap_provider.rules.attempt_log import Submission
 from klap_provider.rules.idempotent_submit import IdempotentSubmit
 from klap_provider.rules.in_doubt import Listing
-from klap_provider.rules.ledger import Attempt, PaidRequest, Requester, request_log
+from klap_provider.rules.ledger import Attempt, PaidRequest, Requester
+from klap_provider.rules.ledger_keys import request_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

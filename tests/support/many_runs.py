@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ledger import delivered_entry, payment_key
+from klap_provider.rules.ledger_keys import delivered_entry, payment_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

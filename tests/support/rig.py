@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.airflow import FINISHED, LocalAirflow, kill_group
-from klap_provider.rules.ledger import submission_log
+from klap_provider.rules.ledger_keys import submission_log
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:

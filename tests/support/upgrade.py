@@ -18,7 +18,7 @@ from klap_generate_shorts import klap_generate_shorts
 from klap_provider import __version__, operators, sensors
 from klap_provider.api.requests import ShortsRequest, VideoRequest, build_request
 from klap_provider.errors import KlapError
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger_keys
 from klap_provider.rules.request_fingerprint import fingerprint
 from tests.support.airflow_context import OtherRun, Played, json_copy
 
@@ -169,7 +169,7 @@ def words_of(recorded: dict[str, list[dict[str, Any]]], ids: dict[str, str], old
     :param old: address of the sandbox in the record.
     :param new: the address that replaces it.
     """
-    words = {**ids, **{ledger.export_log(each)[7:]: ledger.export_log(ids[each])[7:] for each in ids}}
+    words = {**ids, **{ledger_keys.export_log(each)[7:]: ledger_keys.export_log(ids[each])[7:] for each in ids}}
     for task in recorded["tasks"]:
         settings = build_request(REQUESTS[task["type"]], task["body"]).settings()
         before, now = (fingerprint(f"/tasks/{task['type']}", settings, f"{host}/v2", None) for host in (old, new))

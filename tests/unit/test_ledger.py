@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from klap_provider.api.requests import ExportRequest, ShortsRequest, build_request
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger_keys
 from klap_provider.rules.ledger import Attempt, Requester
 from klap_provider.rules.request_fingerprint import describe_settings, differences, export_fingerprint, fingerprint
 
@@ -75,7 +75,7 @@ def test_a_request_is_the_same_in_whatever_order_and_however_its_address_is_sign
     ],
 )
 def test_a_submission_is_that_of_its_run_and_task(one: Any, other: Any, same: bool) -> None:
-    assert (ledger.submission_log(*one) == ledger.submission_log(*other)) is same
+    assert (ledger_keys.submission_log(*one) == ledger_keys.submission_log(*other)) is same
 
 
 #: Ids and names as long and as odd as Airflow, Klap and people make them.
@@ -87,13 +87,13 @@ def test_keys_are_short_ascii_file_names_and_each_name_has_its_own() -> None:
         key
         for odd in ODD
         for key in (
-            f"claim.{ledger.export_log(odd)}.12",
-            f"resend.{ledger.submission_log(odd, odd, odd, 7)}.12",
-            ledger.delivered_entry(odd, odd, odd),
-            ledger.selection_entry(odd, odd, odd, None),
-            ledger.generated_key(odd),
-            ledger.payment_key("2026-11-29T10:00:00+00:00", odd),
-            ledger.event_entry(odd, odd),
+            f"claim.{ledger_keys.export_log(odd)}.12",
+            f"resend.{ledger_keys.submission_log(odd, odd, odd, 7)}.12",
+            ledger_keys.delivered_entry(odd, odd, odd),
+            ledger_keys.selection_entry(odd, odd, odd, None),
+            ledger_keys.generated_key(odd),
+            ledger_keys.payment_key("2026-11-29T10:00:00+00:00", odd),
+            ledger_keys.event_entry(odd, odd),
         )
     ]
     assert all(re.fullmatch(r"[a-z0-9._-]{1,110}", key) for key in keys), keys
@@ -102,7 +102,7 @@ def test_keys_are_short_ascii_file_names_and_each_name_has_its_own() -> None:
 
 
 def test_the_payments_of_a_month_begin_alike() -> None:
-    assert ledger.payment_key("2026-11-29T10:00:00+00:00", "0af3") == "paid.2026-11-29.0af3"
+    assert ledger_keys.payment_key("2026-11-29T10:00:00+00:00", "0af3") == "paid.2026-11-29.0af3"
 
 
 def test_every_difference_is_named() -> None:

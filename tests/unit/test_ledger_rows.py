@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
-from klap_provider.rules.ledger import delivered_entry, limit_entry, month_log, payment_key
+from klap_provider.rules.ledger_keys import delivered_entry, limit_entry, month_log, payment_key
 from klap_provider.ui import ledger_rows
 from klap_provider.xcoms import LEDGER
 

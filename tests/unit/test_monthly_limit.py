@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.rules.ledger import pause_entry
+from klap_provider.rules.ledger_keys import pause_entry
 from klap_provider.rules.monthly_limit import Limit, MonthlyLimits
 
 if TYPE_CHECKING:

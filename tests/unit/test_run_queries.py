@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.xcoms import newest_xcoms, xcoms
-from klap_provider.rules.ledger import delivered_keys, payment_keys
+from klap_provider.rules.ledger_keys import delivered_keys, payment_keys
 from klap_provider.ui.facts import OF_A_RUN
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 

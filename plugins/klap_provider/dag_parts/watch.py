@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Asset, AssetWatcher, Param
 from klap_provider.dag_parts.dag import form_of, klap_dag
 from klap_provider.hooks import DEFAULT_CONN_ID
 from klap_provider.operators import StartSourceRunsOperator
-from klap_provider.rules.ledger import source_asset
+from klap_provider.rules.ledger_keys import source_asset
 from klap_provider.sources.check import pause_scopes
 
 if TYPE_CHECKING:

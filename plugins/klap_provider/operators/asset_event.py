@@ -11,7 +11,8 @@ from airflow.sdk import Asset, AssetAlias
 
 from klap_provider.airflow_internals.asset_store import AssetStore, has_asset
 from klap_provider.rules.claim import Claim
-from klap_provider.rules.ledger import VERSION, event_entry
+from klap_provider.rules.ledger import VERSION
+from klap_provider.rules.ledger_keys import event_entry
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from klap_provider.api.redaction import shown
 from klap_provider.operators.failures import log_failure
-from klap_provider.rules.ledger import VERSION, generated_key, payment_key
+from klap_provider.rules.ledger import VERSION
+from klap_provider.rules.ledger_keys import generated_key, payment_key
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from klap_provider.links.klap import ExportedVideoLink, PreviewShortLink
 from klap_provider.operators.base import writer_of
 from klap_provider.operators.failures import log_failure, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger_keys
 from klap_provider.rules.file_names import file_name
 from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_whole
 from klap_provider.telemetry import metrics
@@ -185,11 +185,11 @@ class DeliverShortOperator(KlapLedgerOperator):
         if self.short_name and self.folder_id:  # the name of a whole video may be that of its source
             names.append(self.short_name)
         with log_failure("Recording the short's name in the ledger"):
-            self.ledger.set(ledger.short_name_entry(stem), {"names": names, "run": run_of(context)})
+            self.ledger.set(ledger_keys.short_name_entry(stem), {"names": names, "run": run_of(context)})
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]
-        return ledger.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id))
+        return ledger_keys.delivered_entry(ti.dag_id, ti.run_id, str(self.project_id))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return for OpenLineage, if its provider is installed, which file comes from which export."""

@@ -11,7 +11,7 @@ from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.completion import KlapCompletionOperator
 from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.submit_once import KlapJob
-from klap_provider.rules import in_doubt, ledger, request_fingerprint
+from klap_provider.rules import in_doubt, ledger, ledger_keys, request_fingerprint
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class ExportShortOperator(KlapCompletionOperator):
         connection = self.client.connection
         prices = connection.prices
         paid = ledger.PaidRequest(
-            ledger.export_log(project_id),
+            ledger_keys.export_log(project_id),
             video=self._video(),
             what=f"export of {self.short_name or project_id}",
             price=float(prices.export),
@@ -219,7 +219,7 @@ class _ExportJob(KlapJob):
                 return not attempt.is_void and export.id not in attempt.known
             return attempt.job_id == export.id
 
-        return any(map(created, ledger.read_attempts(self.ledger, ledger.export_log(export.project_id))))
+        return any(map(created, ledger.read_attempts(self.ledger, ledger_keys.export_log(export.project_id))))
 
     def status(self, job_id: str) -> str:
         """Return the status of an export."""

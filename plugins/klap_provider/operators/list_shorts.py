@@ -17,7 +17,7 @@ from klap_provider.operators.arguments import check_now, is_static, rendered_ids
 from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
 from klap_provider.operators.monthly_limit import KlapLimitedOperator, reserve_exports
-from klap_provider.rules import ledger, limits, list_complete, polling
+from klap_provider.rules import ledger, ledger_keys, limits, list_complete, polling
 from klap_provider.rules.cost import Cost, affordable, dollars
 from klap_provider.rules.selection import (
     Ranked,
@@ -231,9 +231,9 @@ class ListShortsOperator(KlapLedgerOperator, KlapLimitedOperator):
     def _is_undelivered(self, context: Context, project_id: str) -> bool:
         """Return whether an export of a short may have been paid for that this run has not delivered."""
         ti = context["ti"]
-        if self.ledger.get(ledger.delivered_entry(ti.dag_id, ti.run_id, project_id)) is not None:
+        if self.ledger.get(ledger_keys.delivered_entry(ti.dag_id, ti.run_id, project_id)) is not None:
             return False
-        attempts = ledger.read_attempts(self.ledger, ledger.export_log(project_id))
+        attempts = ledger.read_attempts(self.ledger, ledger_keys.export_log(project_id))
         return any(not each.is_void for each in attempts)
 
     def selected_before(self, context: Context) -> Selected | None:
@@ -243,7 +243,7 @@ class ListShortsOperator(KlapLedgerOperator, KlapLimitedOperator):
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]
-        return ledger.selection_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return ledger_keys.selection_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
 
     def repeat_selection(self, context: Context, shorts: list[ListedShort], before: Selected) -> list[Short]:
         """Return the shorts that were selected before."""

@@ -21,7 +21,7 @@ from klap_provider.api import redaction
 from klap_provider.errors import KlapConfigError, KlapCreditsError, KlapError, KlapInputError, KlapLimitError
 from klap_provider.operators.base import KlapOperator
 from klap_provider.operators.failures import cause_of, log_failure
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger, ledger_keys
 from klap_provider.xcoms import LEDGER, NOTICE_KEY
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class KlapNotifyingOperator(KlapOperator):
         entry: str | None,
     ) -> NoticeRow:
         ti, store = context["ti"], AssetStore(LEDGER)
-        key = entry or ledger.notice_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, event.value)
+        key = entry or ledger_keys.notice_entry(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, event.value)
         before = cast("NoticeRow | None", store.get(key))
         if before is not None:
             self.log.info("The notice %s was sent before, at %s", event.value, before["at"])

@@ -14,7 +14,7 @@ from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.list_shorts import ListShortsOperator
 from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.operators.xcom_pull import pull
-from klap_provider.rules import ledger, request_fingerprint, review_form, video_list
+from klap_provider.rules import ledger, ledger_keys, request_fingerprint, review_form, video_list
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.selection import put_first, select_only
 from klap_provider.rules.short_facts import ids_of
@@ -120,7 +120,7 @@ class ReviewShortsOperator(ListShortsOperator, KlapNotifyingOperator, HITLOperat
         fingerprint = request_fingerprint.export_fingerprint(klap_requests.export_request(self.watermark))
 
         def is_exported(short: ListedShort) -> bool:
-            attempts = ledger.read_attempts(self.ledger, ledger.export_log(short["project_id"]))
+            attempts = ledger.read_attempts(self.ledger, ledger_keys.export_log(short["project_id"]))
             return any(each.job_id is not None and each.fingerprint == fingerprint for each in attempts)
 
         return [{**short, "exported": is_exported(short)} for short in shorts]

@@ -8,7 +8,7 @@ from klap_provider.operators.failures import log_failure
 from klap_provider.operators.monthly_limit import KlapLimitedOperator
 from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.rules.cost import dollars
-from klap_provider.rules.ledger import month_notice_entry
+from klap_provider.rules.ledger_keys import month_notice_entry
 from klap_provider.rules.monthly_limit import NEAR
 
 if TYPE_CHECKING:

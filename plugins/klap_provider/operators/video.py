@@ -18,7 +18,7 @@ from klap_provider.operators.completion import KlapCompletionOperator
 from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.monthly_limit import reservation_of
 from klap_provider.operators.submit_once import KlapJob
-from klap_provider.rules import ledger, limits, request_fingerprint, video_list
+from klap_provider.rules import ledger, ledger_keys, limits, request_fingerprint, video_list
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ class KlapVideoOperator(KlapCompletionOperator):
         # The map index is left out: it can get another video when the mapped list changes.
         in_this_task = request_fingerprint.fingerprint(in_any_run, ti.dag_id, ti.run_id, ti.task_id)
         return ledger.PaidRequest(
-            ledger.submission_log(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
+            ledger_keys.submission_log(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
             video=video,
             what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
             price=float(connection.prices.input_video),
@@ -345,9 +345,9 @@ class KlapVideoOperator(KlapCompletionOperator):
                 "host": connection.api_url,
                 "on_behalf_of": connection.on_behalf_of,
             },
-            shared_log=ledger.request_log(in_any_run if reuse else in_this_task) if reuse or is_mapped else None,
+            shared_log=ledger_keys.request_log(in_any_run if reuse else in_this_task) if reuse or is_mapped else None,
             reuse=reuse,
-            reuse_key=ledger.reuse_key(in_any_run),
+            reuse_key=ledger_keys.reuse_key(in_any_run),
             budget=None if budget is None else float(budget),
             estimated=connection.prices.estimated,
             settings=request_fingerprint.describe_settings(

@@ -14,7 +14,7 @@ from klap_provider.operators.failures import cause_of, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator
 from klap_provider.operators.notices import Event, KlapNotifyingOperator
 from klap_provider.operators.xcom_pull import pull
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger, ledger_keys
 from klap_provider.rules.pace import Pace
 from klap_provider.rules.source_runs import OLD, SKIPPED, STARTED, STARTING
 from klap_provider.sources.check import SourceCheck, cache_key, pause_scopes, recorded_item
@@ -104,7 +104,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         errors = self._tell(context, latest) if getattr(self.source, "reports", False) else []
         if (refused or errors) and (found.row or {}).get("told"):
             latest["told"] = True
-        self.ledger.set(ledger.source_entry(self.name), latest)
+        self.ledger.set(ledger_keys.source_entry(self.name), latest)
         counts = len(found.items), len(started), len(decision.wait), len(decision.skip)
         self.log.info("Items: %d listed, %d started, %d wait, %d skipped", *counts)
         if missing := {*(self.start or ()), *(self.skip or ())} - {item.id for item in found.items}:
@@ -121,7 +121,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
 
     def notify_failure(self, context: Context, failure: BaseException) -> None:
         """Tell people that the source failed, once until a check succeeds again."""
-        key = ledger.source_entry(self.name)
+        key = ledger_keys.source_entry(self.name)
         row: SourceRow = cast("SourceRow | None", self.ledger.get(key)) or {}
         if self.is_final(context, failure) and not row.get("told"):
             self.notify(context, Event.SOURCE_FAILED, f"Klap: the source {self.name} failed", str(failure))
@@ -132,7 +132,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         """Write what became of an item under each of its ids, under the first one last."""
         full: WatchedRow = {"version": ledger.VERSION, "title": _title(item), **row}
         for each in reversed(item.ids):
-            self.ledger.set(ledger.watched_entry(self.name, each), full)
+            self.ledger.set(ledger_keys.watched_entry(self.name, each), full)
             states[each] = row["state"]
 
     def _start(self, item: Item, now: float, states: dict[str, str], refused: list[str]) -> str | None:
@@ -160,7 +160,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             self._record(item, row, states)
             return
         for each in item.ids:
-            self.ledger.delete(ledger.watched_entry(self.name, each))
+            self.ledger.delete(ledger_keys.watched_entry(self.name, each))
             del states[each]
 
     def _row(self, found: Checked, states: Mapping[str, str], started: list[tuple[Item, str]], now: float) -> SourceRow:
@@ -229,7 +229,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
 def run_id_of(source: str, item: Item) -> str:
     """Return the id of the run for an item: the same for ever."""
     name = re.sub(r"[^A-Za-z0-9_]+", "-", source).strip("-")[:40]
-    return f"watched__{name}__{ledger.watched_entry(source, item.id)[-16:]}"
+    return f"watched__{name}__{ledger_keys.watched_entry(source, item.id)[-16:]}"
 
 
 def _title(item: Item) -> str:

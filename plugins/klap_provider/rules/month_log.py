@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from klap_provider.errors import KlapSubmitPendingError
 from klap_provider.rules.claim import Claim
 from klap_provider.rules.in_doubt import SOON
-from klap_provider.rules.ledger import VERSION, limit_entry, month_log
+from klap_provider.rules.ledger import VERSION
+from klap_provider.rules.ledger_keys import limit_entry, month_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klap_provider.errors import KlapLimitError
 from klap_provider.rules.cost import dollars
-from klap_provider.rules.ledger import VERSION, pause_entry, reserved_entry
+from klap_provider.rules.ledger import VERSION
+from klap_provider.rules.ledger_keys import pause_entry, reserved_entry
 from klap_provider.rules.month_log import MonthLog
 
 if TYPE_CHECKING:
@@ -232,6 +233,6 @@ def pause(store: Store, scope: str, until: datetime, reason: str) -> None:
     """
     Tell watchers not to start runs for new videos.
 
-    :param scope: see :func:`~klap_provider.rules.ledger.pause_entry`.
+    :param scope: see :func:`~klap_provider.rules.ledger_keys.pause_entry`.
     """
     store.set(pause_entry(scope), {"reason": reason, "until": until.timestamp()})

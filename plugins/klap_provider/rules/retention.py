@@ -22,7 +22,8 @@ import json
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from klap_provider.rules.ledger import DELIVERED, LIMIT, PAID, Attempt
+from klap_provider.rules.ledger import Attempt
+from klap_provider.rules.ledger_keys import DELIVERED, LIMIT, PAID
 from klap_provider.rules.manual_resolution import ADOPT, RESEND, decision_key
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapError, KlapSourceError
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger, ledger_keys
 from klap_provider.rules.source_runs import STARTED, STARTING, Decision, Item, decide, distinct, see
 from klap_provider.rules.video_list import URL
 
@@ -88,7 +88,7 @@ class SourceCheck:
         :param unwanted: ids of items that a user skips.
         :raises KlapError: the source could not be listed.
         """
-        poll = cast("PollRow", self.store.get(ledger.poll_entry(self.name)) or {})
+        poll = cast("PollRow", self.store.get(ledger_keys.poll_entry(self.name)) or {})
         try:
             items = self._list()
         except KlapError as failure:
@@ -99,9 +99,9 @@ class SourceCheck:
                 "error": str(failure),
                 "failures": poll.get("failures", 0) + 1,
             }
-            self.store.set(ledger.poll_entry(self.name), failed)
+            self.store.set(ledger_keys.poll_entry(self.name), failed)
             raise
-        row = cast("SourceRow | None", self.store.get(ledger.source_entry(self.name)))
+        row = cast("SourceRow | None", self.store.get(ledger_keys.source_entry(self.name)))
         cached = (row or {}).get("items", {})
         recorded = {each: cached[key] for item in items for each in item.ids if (key := cache_key(each)) in cached}
         seen = see(items, poll.get("seen", {}), recorded, now)
@@ -120,7 +120,7 @@ class SourceCheck:
         has_new_part = len(since) < len(parts)
         done: PollRow = {"version": ledger.VERSION, "at": now, "error": None, "failures": 0, "seen": seen}
         done["listed"] = poll.get("listed", 0.0) if has_new_part else now
-        self.store.set(ledger.poll_entry(self.name), done)
+        self.store.set(ledger_keys.poll_entry(self.name), done)
         watched = {**known, **{key: checked_at - LATE for part, key in parts.items() if part not in since}}
         return Checked(items, recorded, decision, row, starts, watched)
 
@@ -193,7 +193,7 @@ class SourceCheck:
     def _paused(self, now: float) -> str | None:
         """Return why the source is paused; None if it is not."""
         for scope in self.scopes:
-            row = cast("PauseRow | None", self.store.get(ledger.pause_entry(scope)))
+            row = cast("PauseRow | None", self.store.get(ledger_keys.pause_entry(scope)))
             if row is not None and (row["until"] is None or now < row["until"]):
                 return row["reason"]
         return None
@@ -203,7 +203,7 @@ class SourceCheck:
         return any(name and self._is_delivered(name) for name in (item.title, file))
 
     def _is_delivered(self, name: str) -> bool:
-        row = self.store.get(ledger.short_name_entry(name))
+        row = self.store.get(ledger_keys.short_name_entry(name))
         return row is not None and _words(name) in map(_words, row["names"])
 
 
@@ -220,15 +220,15 @@ def _public(item: Item) -> Item:
 
 def recorded_item(store: Store, source: str, item: Item) -> WatchedRow | None:
     """Return the row that says what became of an item; None if it is new."""
-    rows = (store.get(ledger.watched_entry(source, each)) for each in item.ids)
+    rows = (store.get(ledger_keys.watched_entry(source, each)) for each in item.ids)
     return next((row for row in rows if row is not None), None)
 
 
 def cache_key(item_id: str) -> str:
     """Return the key of an item in the source's own row."""
-    return ledger.watched_entry("", item_id)[-12:]
+    return ledger_keys.watched_entry("", item_id)[-12:]
 
 
 def pause_scopes(name: str, trigger_dag_id: str, conn_id: str) -> list[str]:
-    """Return the scopes whose pauses apply to a source, see :func:`~klap_provider.rules.ledger.pause_entry`."""
+    """Return the scopes whose pauses apply to a source, see :func:`~klap_provider.rules.ledger_keys.pause_entry`."""
     return [f"source {name}", f"connection {conn_id}", f"dag {trigger_dag_id}"]

@@ -11,7 +11,7 @@ from klap_provider.api import redaction
 from klap_provider.errors import KlapMissingFileError, KlapNotServedError
 from klap_provider.files.allowlist import served_address
 from klap_provider.files.served_files import StoredFile, served_video, stored_file
-from klap_provider.rules.ledger import delivered_entry, delivered_keys
+from klap_provider.rules.ledger_keys import delivered_entry, delivered_keys
 from klap_provider.ui.texts import DELIVER
 from klap_provider.xcoms import LEDGER
 

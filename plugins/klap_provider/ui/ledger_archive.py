@@ -10,7 +10,7 @@ from klap_provider.airflow_internals.state_store import rows as read_rows
 from klap_provider.airflow_internals.state_store_archive import next_rows
 from klap_provider.errors import KlapError
 from klap_provider.rules import retention
-from klap_provider.rules.ledger import keys_of
+from klap_provider.rules.ledger_keys import keys_of
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.api_server import permitted
-from klap_provider.rules.ledger import PAID, delivered_entry, delivered_keys, limit_keys, payment_keys
+from klap_provider.rules.ledger_keys import PAID, delivered_entry, delivered_keys, limit_keys, payment_keys
 from klap_provider.rules.spending import payment_of
 from klap_provider.ui.facts import mapping, text
 from klap_provider.xcoms import LEDGER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.api_server import refresh_interval
-from klap_provider.rules.ledger import SOURCE, pause_entry, source_keys
+from klap_provider.rules.ledger_keys import SOURCE, pause_entry, source_keys
 from klap_provider.ui.facts import mapping, text
 from klap_provider.ui.ledger_rows import readable
 from klap_provider.xcoms import LEDGER

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from klap_provider.rules.ledger import export_log
+from klap_provider.rules.ledger_keys import export_log
 from tests.support.rig import DAG_ID
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.airflow import ROOT, Component, LocalAirflow, free_ports, kill_group
-from klap_provider.rules import ledger
+from klap_provider.rules import ledger_keys
 from klap_provider.rules.video_list import URL
 from klap_provider.xcoms import LEDGER
 from tests.support.feeds import Web, entry, rss
@@ -148,7 +148,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.mark.timeout(1200 + QUIET_SECONDS)
 def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: Stage) -> None:
-    entries = [ledger.source_entry(name) for name in ("feed", "prefix", "table")]
+    entries = [ledger_keys.source_entry(name) for name in ("feed", "prefix", "table")]
     stage.wait("the first checks", lambda: all(each in stage.rows() for each in entries), 180)
     assert stage.runs() == []
 
