@@ -288,7 +288,7 @@ def test_an_export_without_a_selection_reserves_its_own_price(
     assert len(klap.ledger("export")) == 1
 
 
-def test_an_export_that_exists_needs_no_room(
+def test_an_export_that_exists_does_not_count_again(
     klap: Sandbox,
     airflow: Airflow,
     make_shorts: Callable[..., list[dict[str, Any]]],

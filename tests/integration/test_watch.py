@@ -501,7 +501,7 @@ BUCKET = PrefixSource(path="memory://bucket/in")
 def test_a_file_starts_only_when_it_is_complete(
     watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_runs, "SETTLE", 0.001)
+    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.001)
     for content in (b"", b"half", b"whole"):
         folder("talk.mp4", content)
         watch(BUCKET).run()
@@ -518,7 +518,7 @@ def test_another_prefix_starts_none_of_its_old_files(
     watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as that of another Dag, whose file was copied with the name of the source."""
-    monkeypatch.setattr(source_runs, "SETTLE", 0.0)
+    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.0)
     watch(Listed("a"), pace=None).run()
     folder("old.mp4", b"1")
     time.sleep(0.01)
@@ -607,7 +607,7 @@ async def events_within(trigger: SourceTrigger, seconds: float) -> list[Any]:
 def test_the_trigger_wakes_a_task_once_for_the_first_check_and_once_for_what_is_new(
     watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_runs, "SETTLE", 0.001)
+    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.001)
     event = {"source": "talks"}
     folder("old.mp4", b"content")
     assert asyncio.run(events_within(trigger_of(BUCKET), 0.5)) == [event], "the first check is a task's"

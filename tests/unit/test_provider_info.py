@@ -88,7 +88,7 @@ def classes_below(base: type) -> set[type]:
                 *("HooksRendering", "KlapOperator", "KlapLedgerOperator", "KlapSubmitOperator"),
                 *("KlapCompletionOperator", "KlapVideoOperator", "KlapJobSensor", "KlapNotifyingOperator"),
                 "KlapLimitedOperator",
-                "KlapSettlingOperator",
+                "KlapRunEndOperator",
             },
         ),
         (["triggers"], BaseTrigger, {"KlapTrigger"}),

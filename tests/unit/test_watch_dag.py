@@ -25,7 +25,7 @@ PACE = Pace(per_day=1, since=datetime(2026, 11, 1, tzinfo=timezone.utc))
 
 
 def triggers_of(dag: DAG) -> list[Any]:
-    return [watcher.trigger for asset in dag.schedule for watcher in asset.watchers]  # type: ignore[union-attr]
+    return [watcher.trigger for asset in dag.schedule for watcher in asset.watchers]  # type: ignore[union-attr]  # its schedule is a list of assets
 
 
 @pytest.mark.parametrize("source", [FEED, PREFIX], ids=["feed", "prefix"])

@@ -80,7 +80,7 @@ def parse_response(
     """
     is_success = 200 <= status < 300
     try:
-        # The requested token may be the one that the connection has, too.
+        # The response can have the connection's own token, if the request was for it.
         document = redacted(json.loads(body), () if call.returns_secret and is_success else secrets)
     except (ValueError, RecursionError):
         document = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DOC = """
 ### Start a run for each new item of a source
 Each item of the source gets **one** run, ever, whatever is retried, cleared or renamed. The runs are **billed** like
-any other. Items that exist at the first check are not started, unless the Dag file says so.
+any other. Items that exist at the first check are not started, unless the Dag file sets `back_catalogue`.
 
 To check the source now, press **Trigger**. To start an item now, or to skip it for ever, put its id into the form.
 *Klap → Sources* shows what waits, and why.

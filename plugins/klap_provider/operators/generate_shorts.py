@@ -12,7 +12,7 @@ from klap_provider.links.klap import OpenInKlapLink
 from klap_provider.operators.arguments import check_now, is_static
 from klap_provider.operators.failures import log_failure, reports_failure, to_failure
 from klap_provider.operators.notices import Event, event_of, name_lines
-from klap_provider.operators.settling import KlapSettlingOperator
+from klap_provider.operators.run_end import KlapRunEndOperator
 from klap_provider.operators.submit import SubmitShortsOperator
 from klap_provider.rules import limits
 from klap_provider.xcoms import RETURN_KEY, GeneratedShort
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from klap_provider.xcoms import Exported, Failure, Short, Submitted, TaskReady
 
 
-class GenerateShortsOperator(SubmitShortsOperator, KlapSettlingOperator):
+class GenerateShortsOperator(SubmitShortsOperator, KlapRunEndOperator):
     """
     Turn one long video into delivered shorts: submit it, wait, select, export, wait, and store the files.
 
@@ -168,7 +168,7 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapSettlingOperator):
         for short, export in [*zip(shorts, progress["exports"], strict=True)][len(outcomes) :]:
             outcomes.append(export if "error" in export else self._finish(context, progress, short, export, resumed))
             resumed = None
-        self.settle(context, str(ready["output_id"]), lambda: progress["exports"])
+        self.update_limits(context, str(ready["output_id"]), lambda: progress["exports"])
         return self._concluded(context, outcomes)
 
     def _finish(

@@ -13,7 +13,7 @@ from klap_provider.errors import KlapConfigError, KlapIncompleteError, KlapInput
 from klap_provider.operators.base import writer_of
 from klap_provider.operators.failures import log_failure, reports_failure
 from klap_provider.operators.notices import Event, event_of, name_lines
-from klap_provider.operators.settling import KlapSettlingOperator
+from klap_provider.operators.run_end import KlapRunEndOperator
 from klap_provider.operators.xcom_pull import pull
 from klap_provider.rules import limits
 from klap_provider.rules.cost import Cost, Prices, dollars
@@ -47,7 +47,7 @@ MANIFEST = "manifest.json"
 RUNS_FOLDER = "runs"
 
 
-class PublishShortsOperator(KlapSettlingOperator):
+class PublishShortsOperator(KlapRunEndOperator):
     """
     Write ``manifest.json`` beside the delivered shorts, record an asset event, and fail if a selected short is missing.
 
@@ -161,7 +161,7 @@ class PublishShortsOperator(KlapSettlingOperator):
             self.log.info("Cost of the run: %s", cost)
             ti.xcom_push(key=COST_KEY, value=cost.to_json())
         if target := self.folder_id or next((each["project_id"] for each in self.shorts or ()), None):
-            self.settle(context, target, lambda: pull(context, self.steps[:1]))
+            self.update_limits(context, target, lambda: pull(context, self.steps[:1]))
         exports = pull(context, self.steps[-2:-1]) if self.klap_task_id else []
         shorts = (self.shorts or []) if self.klap_task_id else []
         self.failures = [each for each in (earlier, *failures) if each]

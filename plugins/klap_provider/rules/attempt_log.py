@@ -208,7 +208,7 @@ class AttemptLog:
             known = {each.job_id for each in attempts if each.job_id is not None}
             listing = self.job.find()
             # This process may have stopped since it read the log. Another one has then recorded what was in doubt, or
-            # made the next attempt, whose job may be the one that is listed.
+            # made the next attempt, whose job may be in the list.
             if any(self.store.get(key) is not None for key in (successor, attempt.payment_key)):
                 raise ContendedError
             if listing is not None and attempt.account != self.request.account:

@@ -197,9 +197,9 @@ class MonthlyLimits:
                 row = self._row(limit, replaced)
                 gone = [each for each in row.get("items", ()) if items is None or each in items]
                 change = spent - len(gone) * Decimal(row["price"]) if gone else change
-            room = limit.dollars - total - change
+            left = limit.dollars - total - change
             is_refusable = price > 0 and not limit.warns
-            fits = max(0, min(wanted, int(room // price))) if is_refusable else wanted
+            fits = max(0, min(wanted, int(left // price))) if is_refusable else wanted
             return change + fits * price or None
 
         def revoke() -> None:

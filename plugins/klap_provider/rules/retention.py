@@ -12,7 +12,7 @@ all rows of a log of attempts                   never, or when the whole log is 
 ``event``                                       never
 ==============================================  ============================================================
 
-An open door allows the first POST without a look at the log, and an attempt without its payment is in doubt. So the
+An open door allows the first POST without reading the log, and an attempt without its payment is in doubt. So the
 rows of a log go together, the payments last.
 """
 

@@ -32,7 +32,7 @@ STARTING, STARTED, SKIPPED, OLD = "starting", "started", "skipped", "old"
 Seen = list[Any]
 
 #: Seconds for which the fingerprint of an item must stay the same.
-SETTLE = 20.0
+STABLE_FOR = 20.0
 
 
 #: A time near the end of those that Python can write.
@@ -227,7 +227,7 @@ def _waits(item: Item, now: float, seen: Mapping[str, Seen]) -> str | None:
         )
     if item.fingerprint is not None:
         fingerprint, since = seen.get(item.id, ["", now])
-        if fingerprint != item.fingerprint or now - since < SETTLE:
+        if fingerprint != item.fingerprint or now - since < STABLE_FOR:
             return "it is still being written"
     return None
 

@@ -45,8 +45,8 @@ def payment_of(value: Any, *, dag_id: str, run_id: str) -> Payment | None:
     """
     Return the payment in a row of the ledger; None if the row is not a readable payment.
 
-    Any task can write any row. So the payment belongs to the Dag whose task wrote the row. The run is the one that the
-    row names, if it is of the same Dag, because a run can record the payment of another run of its Dag.
+    Any task can write any row. So the payment belongs to the Dag whose task wrote the row. The run is what the row
+    names, if it is of the same Dag, because a run can record the payment of another run of its Dag.
     """
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         return None

@@ -137,8 +137,8 @@ def _get(base: str, what: str, key: str, query: dict[str, str]) -> dict[str, Any
     except requests.RequestException as failure:  # also a body that is not JSON
         raise KlapSourceError(f"YouTube could not be read: {type(failure).__name__}.") from None
     if response.status_code != requests.codes.ok or not isinstance(answer, dict):
-        said = answer.get("error", {}).get("message", "") if isinstance(answer, dict) else ""
-        raise KlapSourceError(f"YouTube answered HTTP {response.status_code} to {what}: {said[:300].rstrip('.')}.")
+        reason = answer.get("error", {}).get("message", "") if isinstance(answer, dict) else ""
+        raise KlapSourceError(f"YouTube answered HTTP {response.status_code} to {what}: {reason[:300].rstrip('.')}.")
     return answer
 
 

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class KlapSettlingOperator(KlapNotifyingOperator, KlapLimitedOperator):
+class KlapRunEndOperator(KlapNotifyingOperator, KlapLimitedOperator):
     """Base of the operators that end a run."""
 
-    def settle(self, context: Context, target: str, exports: Callable[[], Iterable[Any]]) -> None:
+    def update_limits(self, context: Context, target: str, exports: Callable[[], Iterable[Any]]) -> None:
         """
         Release the exports that exist already, and tell people once per month if a limit is near or reached.
 
         :param target: Klap's id of the folder or project of the shorts.
         :param exports: returns the results of the exporting tasks.
         """
-        with log_failure("Settling the monthly limit"):
+        with log_failure("Updating the monthly limits"):
             limits = self.monthly_limits(context, self.connection)
             if limits is None:
                 return
