@@ -140,6 +140,15 @@ class Rig:
         key = f"{word}.{entry}"
         self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
 
+    def resolve_submission(self, run_id: str) -> None:
+        """Decide about the submission in doubt of a run, by what the sandbox has, and clear the run."""
+        error, entry = self.error_of(run_id, "submit")["error"], first_attempt(run_id)
+        assert f"adopt.{entry}" in error
+        assert f"resend.{entry}" in error
+        found = [billed["id"] for billed in self.sandbox.ledger("task")]
+        self.record_decision("adopt", entry, found[0]) if found else self.record_decision("resend", entry, value=True)
+        self.clear(run_id)
+
     def delete_decision(self, word: str, entry: str) -> None:
         """Delete a decision."""
         self.airflow.api("DELETE", f"/assets/{self._ledger_id()}/state-store/{word}.{entry}")

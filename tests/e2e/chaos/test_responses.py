@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.rig import first_attempt
-
 if TYPE_CHECKING:
     from tests.support.rig import Rig
 
@@ -78,12 +76,5 @@ def test_a_lost_response_to_a_submission_is_decided_by_the_user(rig: Rig, action
     run_id = rig.start()
 
     rig.check_run(run_id, "failed", due=(1 if action == "accept_then_drop" else 0, 0), delivered=0, unknown=True)
-    said = rig.error_of(run_id, "submit")["error"]
-    entry = first_attempt(run_id)
-    assert f"adopt.{entry}" in said
-    assert f"resend.{entry}" in said
-
-    found = [billed["id"] for billed in rig.sandbox.ledger("task")]
-    rig.record_decision("adopt", entry, found[0]) if found else rig.record_decision("resend", entry, value=True)
-    rig.clear(run_id)
+    rig.resolve_submission(run_id)
     rig.check_run(run_id, due=(1, 2), delivered=2)

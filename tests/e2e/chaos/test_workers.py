@@ -39,14 +39,7 @@ def test_after_a_worker_died_around_a_submission_the_user_decides(rig: Rig, mome
     run_id = rig.start()
 
     rig.check_run(run_id, "failed", due=(0 if moment == "before_post" else 1, 0), delivered=0, unknown=True)
-    said = rig.error_of(run_id, "submit")["error"]
-    entry = first_attempt(run_id)
-    assert f"adopt.{entry}" in said
-    assert f"resend.{entry}" in said
-
-    found = [billed["id"] for billed in rig.sandbox.ledger("task")]
-    rig.record_decision("adopt", entry, found[0]) if found else rig.record_decision("resend", entry, value=True)
-    rig.clear(run_id)
+    rig.resolve_submission(run_id)
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
 
