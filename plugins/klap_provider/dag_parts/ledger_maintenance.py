@@ -61,9 +61,15 @@ def klap_ledger_maintenance(
         )
     if forget_after is not None and forget_after < older_than:
         raise ValueError(f"forget_after is {forget_after}; it must be at least older_than, {older_than}.")
-    arguments = {"older_than": older_than, "forget_after": forget_after}
+    arguments = {
+        "destination": destination,
+        "conn_id": airflow_conn_id,
+        "klap_conn_id": klap_conn_id,
+        "older_than": older_than,
+        "forget_after": forget_after,
+    }
     own = {"dag_display_name": "Klap: archive the ledger", "doc_md": MAINTENANCE, "schedule": schedule, **dag_arguments}
-    return _dag(dag_id, "archive", (destination, airflow_conn_id, klap_conn_id), arguments, own)
+    return _dag(dag_id, "archive", arguments, own)
 
 
 def klap_ledger_export(
@@ -103,8 +109,9 @@ def klap_ledger_export(
             None, type=["null", "string"], pattern=r"^[\w.-]+$", title="Dag", description="Dag id. Empty: all."
         ),
     }
+    arguments = {"destination": destination, "conn_id": airflow_conn_id, "klap_conn_id": klap_conn_id}
     own = {"dag_display_name": "Klap: export the ledger", "doc_md": EXPORT, "schedule": schedule, "params": params}
-    return _dag(dag_id, "export", (destination, airflow_conn_id, klap_conn_id), {}, {**own, **dag_arguments})
+    return _dag(dag_id, "export", arguments, {**own, **dag_arguments})
 
 
 def klap_ledger_restore(
@@ -121,28 +128,25 @@ def klap_ledger_restore(
     For the parameters, see :func:`klap_ledger_maintenance`. The user of ``airflow_conn_id`` needs the permission to
     edit assets, and to create XComs of the Dags whose tasks wrote the rows and of all Dags that use Klap.
     """
+    arguments = {"destination": destination, "conn_id": airflow_conn_id, "klap_conn_id": klap_conn_id}
     own = {"dag_display_name": "Klap: restore the ledger", "doc_md": RESTORE, "schedule": None, **dag_arguments}
-    return _dag(dag_id, "restore", (destination, airflow_conn_id, klap_conn_id), {}, own)
+    return _dag(dag_id, "restore", arguments, own)
 
 
-def _dag(
-    dag_id: str,
-    task: str,
-    places: tuple[str | None, str, str],
-    arguments: dict[str, Any],
-    own: dict[str, Any],
-) -> DAG:
+def _dag(dag_id: str, task: str, arguments: dict[str, Any], own: dict[str, Any]) -> DAG:
+    """
+    Return a Dag with one task.
+
+    :param task: name of its function in :mod:`~klap_provider.dag_parts.ledger_tasks`.
+    :param arguments: arguments of the function.
+    :param own: arguments of the Dag.
+    """
     default_args = {**DEFAULT_ARGS, "retry_policy": KlapRetryPolicy(), **(own.pop("default_args", None) or {})}
     tags = {"klap", *(own.pop("tags", None) or ())}
     fixed = {"catchup": False, "max_active_runs": 1, "auto_register": False}
     schedule = own.pop("schedule")
     with DAG(dag_id, schedule=schedule, default_args=default_args, tags=tags, **fixed | own) as dag:
-        names = ("destination", "conn_id", "klap_conn_id")
-        PythonOperator(
-            task_id=task,
-            python_callable=_run,
-            op_kwargs={"task": task, **dict(zip(names, places, strict=True)), **arguments},
-        )
+        PythonOperator(task_id=task, python_callable=_run, op_kwargs={"task": task, **arguments})
     return dag
 
 

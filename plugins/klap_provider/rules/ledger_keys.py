@@ -115,11 +115,6 @@ def source_asset(source: str) -> str:
     return f"klap_source_{_part(source)}"
 
 
-def source_keys() -> tuple[str, str]:
-    """Return a key before and a key after those of the rows of all watched sources."""
-    return keys_of(SOURCE)
-
-
 def poll_entry(source: str) -> str:
     """Return the key of the row for the latest time that a watched source was listed, by a task or a trigger."""
     return f"poll.{_hash(source)}"

@@ -32,7 +32,6 @@ YOUTUBE_DELAY = 3600.0
 #: Maximum seconds of a short, at Klap and at YouTube.
 LONGEST_SHORT = 180.0
 
-
 #: Parts of an address that are secrets.
 _SECRET = re.compile(r"//[^/?#]*@|(?:token|key|auth|sig|signature|secret|password|credential)=", re.IGNORECASE)
 

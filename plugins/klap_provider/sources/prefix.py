@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,6 +10,7 @@ from klap_provider.api.redaction import without_secrets
 from klap_provider.errors import KlapInputError
 from klap_provider.rules.source_runs import Item
 from klap_provider.rules.video_list import URL
+from klap_provider.sources.items import seconds_of
 
 #: Endings of the names of videos.
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts")
@@ -79,14 +79,7 @@ def _item(address: str, item_id: str, title: str, facts: dict[str, Any], part: s
         id=item_id,
         conf={URL: address},
         title=title,
-        published=_seconds(written),
+        published=seconds_of(written),
         part=part,
         fingerprint=f"{facts.get('size')} {content}",
     )
-
-
-def _seconds(at: Any) -> float | None:
-    """Return a time of a storage in seconds since the epoch."""
-    if isinstance(at, str):
-        at = datetime.fromisoformat(at.replace("Z", "+00:00"))
-    return at.timestamp() if isinstance(at, datetime) else at

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from airflow.sdk import BaseHook
 from klap_provider.errors import KlapInputError
 from klap_provider.rules.source_runs import Item
 from klap_provider.rules.video_list import URL
+from klap_provider.sources.items import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ class TableSource:
         key, address = row.pop(self.key), row.pop(self.address)
         title = row.pop(self.title) if self.title else None
         try:
-            published = _seconds(row.pop(self.published)) if self.published else None
+            published = seconds_of(row.pop(self.published)) if self.published else None
             fields = {name: _plain(value) for name, value in row.items() if value not in (None, "")}
         except (ValueError, ArithmeticError) as wrong:  # it must not hold up the other rows
             return Item(id=str(key), title=str(title or address), waits=f"a value of its row is wrong: {wrong}")
@@ -106,14 +106,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == int(value) else float(value)
     return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def _seconds(value: Any) -> float | None:
-    """Return a time of a database in seconds since the epoch. Without a time zone, it is UTC."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=timezone.utc).timestamp()
-    return None if value is None else float(value)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection
 
 from klap_provider.errors import KlapConfigError, KlapInputError, KlapSourceError
 from klap_provider.sources.feed import LONGEST_SHORT, TIMEOUT
-from klap_provider.sources.items import video_item
+from klap_provider.sources.items import seconds_of, video_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,12 +89,11 @@ class YouTubeSource:
         waits = _reason_to_wait(video)
         seconds = _seconds(video.get("contentDetails", {}).get("duration"))
         is_short = not waits and seconds is not None and seconds <= self.longest_short
-        published = snippet.get("publishedAt")
         return video_item(
             f"yt:video:{video['id']}",  # the same as in the feeds of YouTube
             f"https://www.youtube.com/watch?v={video['id']}",
             title=snippet.get("title", ""),
-            published=datetime.fromisoformat(published.replace("Z", "+00:00")).timestamp() if published else None,
+            published=seconds_of(snippet.get("publishedAt")),
             waits=waits,
             part=self.parts[0],
             refused=f"it is {seconds:g} s long, like a short" if is_short else None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.api_server import refresh_interval
-from klap_provider.rules.ledger_keys import SOURCE, pause_entry, source_keys
+from klap_provider.rules.ledger_keys import SOURCE, keys_of, pause_entry
 from klap_provider.ui.facts import mapping, text
 from klap_provider.ui.ledger_rows import readable
 from klap_provider.xcoms import LEDGER
@@ -28,7 +28,7 @@ def sources(user: Any) -> dict[str, Any]:
         three are lists of ``{"id", "title", "at", "reason", "run_id"}``. Times are ISO 8601 or None.
     """
     with database.reading() as session:
-        rows = readable(user, state_store.rows(session, LEDGER, ranges=[source_keys()]))
+        rows = readable(user, state_store.rows(session, LEDGER, ranges=[keys_of(SOURCE)]))
         keys = [key for row in rows for key in (_poll_key(row), *_pause_keys(row))]
         found = {row.key: mapping(row.value) for row in state_store.rows(session, LEDGER, keys=keys)}
     shown = [
