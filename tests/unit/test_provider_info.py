@@ -87,8 +87,7 @@ def classes_below(base: type) -> set[type]:
             {
                 *("HooksRendering", "KlapOperator", "KlapLedgerOperator", "KlapSubmitOperator"),
                 *("KlapCompletionOperator", "KlapVideoOperator", "KlapJobSensor", "KlapNotifyingOperator"),
-                "KlapLimitedOperator",
-                "KlapRunEndOperator",
+                *("KlapLimitedOperator", "KlapRunEndOperator", "KlapSelectingOperator"),
             },
         ),
         (["triggers"], BaseTrigger, {"KlapTrigger"}),

@@ -13,16 +13,13 @@ from klap_provider.operators.base import KlapOperator
 from klap_provider.operators.ledger import Clock, Ledger, run_of
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.monthly_limit import Limit, MonthlyLimits, pause
-from klap_provider.rules.selection import Unselected
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable
 
     from airflow.sdk import Context
 
-    from klap_provider.errors import KlapLimitError
     from klap_provider.hooks.connection import KlapConnection
-    from klap_provider.xcoms import ListedShort
 
 log = logging.getLogger(__name__)
 
@@ -100,38 +97,3 @@ def log_used(used: Iterable[tuple[Limit, Decimal]]) -> None:
             dollars(total),
             f"{dollars(-left)} beyond the limit" if left < 0 else f"{dollars(left)} is left",
         )
-
-
-def reserve_exports(
-    limits: MonthlyLimits,
-    shorts: Sequence[ListedShort],
-    *,
-    target: str,
-    price: Decimal,
-    kept: Collection[str],
-    instead_of: str | None,
-    spent: Decimal,
-) -> tuple[list[ListedShort], KlapLimitError | None]:
-    """
-    Reserve the exports of the selected shorts, best first, and deselect those that a monthly limit does not cover.
-
-    :param target: Klap's id of the folder or project of the shorts.
-    :param price: price of an export in US dollars.
-    :param kept: ids of shorts that the run has selected before. Their exports reserve their price when they are
-        requested, if they are.
-    :param instead_of: reservation of the submission; None if this run has not submitted the video.
-    :param spent: what Klap has billed of that.
-    :return: the shorts, and the error if some were deselected.
-    """
-    is_new = [each for each in shorts if each["reason"] is None and not each["exported"]]
-    wanted = [each["project_id"] for each in is_new if each["project_id"] not in kept]
-    reserved = limits.reserve(target, price, wanted, instead_of=instead_of, spent=spent)
-    log_used(reserved.used)
-    refused = {each for each in wanted if each not in reserved.items}
-    if not refused:
-        return [*shorts], None
-    log.warning("%s covers the best %d of %d exports", reserved.refused_by, len(reserved.items), len(wanted))
-    error = limits.error(reserved, f"the exports of {len(refused)} shorts", len(refused) * price)
-    return [
-        {**each, "reason": Unselected.BEYOND_MONTH.value} if each["project_id"] in refused else each for each in shorts
-    ], error
