@@ -90,7 +90,7 @@ def test_no_module_behind_the_door_is_long() -> None:
         ("DeliverShortOperator", ["deliver"]),
         ("ExportShortOperator", ["completion", "export", "monthly_limit", "submit_once"]),
         # The others are its bases.
-        ("SubmitShortsOperator", ["completion", "monthly_limit", "submit", "submit_once", "video"]),
+        ("SubmitShortsOperator", ["completion", "monthly_limit", "submit", "submit_once", "video", "video_job"]),
     ],
 )
 def test_importing_one_operator_loads_no_other(name: str, own: list[str]) -> None:

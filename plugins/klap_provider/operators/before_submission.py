@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import conf
 
 from klap_provider import __version__
+from klap_provider.airflow_internals.tasks import arguments_in_dag_file
 from klap_provider.api.addresses import is_local
 from klap_provider.errors import KlapInputError
 from klap_provider.files.preflight import require_video
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
+    from klap_provider.operators.video import KlapVideoOperator
     from klap_provider.rules.cost import Cost
 
 #: The newest minor version of Airflow that was tested.
@@ -26,6 +28,27 @@ NEWEST_AIRFLOW = (3, 4)
 def max_map_length() -> int:
     """Return the maximum number of items that this Airflow maps a task over."""
     return int(conf.getint("core", "max_map_length", fallback=1024))
+
+
+def checked_destination(operator: KlapVideoOperator) -> str | None:
+    """Return the destination after writing a test file; None if neither the task nor a downstream one uses it."""
+    from klap_provider.files.storage import check_destination
+
+    if not (operator.has_destination or _delivery_follows(operator)):
+        return None
+    destination = operator.resolve_destination(operator.allowed_destinations)
+    check_destination(destination)
+    operator.log.info("The shorts will be delivered to %s", destination)
+    return destination
+
+
+def _delivery_follows(operator: KlapVideoOperator) -> bool:
+    """Return whether a downstream task delivers to the default destination, or may do so."""
+    from klap_provider.operators.deliver import DeliverShortOperator
+
+    following = operator.get_flat_relatives(upstream=False)
+    deliveries = (task for task in following if issubclass(task.operator_class, DeliverShortOperator))
+    return not all(all(arguments_in_dag_file(task, "destination")) for task in deliveries)
 
 
 def require_budget(budget: Decimal | None, max_cost: Cost) -> None:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from klap_provider.airflow_internals.tasks import arguments_in_dag_file
 from klap_provider.api import addresses, calls, redaction
 from klap_provider.api import requests as klap_requests
 from klap_provider.api.aspect_ratio import size_of
@@ -17,8 +16,8 @@ from klap_provider.operators.base import require_fields
 from klap_provider.operators.completion import KlapCompletionOperator
 from klap_provider.operators.failures import reports_failure
 from klap_provider.operators.monthly_limit import reservation_of
-from klap_provider.operators.submit_once import KlapJob
-from klap_provider.rules import ledger, ledger_keys, limits, request_fingerprint, video_list
+from klap_provider.operators.video_job import VideoJob
+from klap_provider.rules import limits, video_list
 from klap_provider.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -252,6 +251,8 @@ class KlapVideoOperator(KlapCompletionOperator):
 
     def submit(self, context: Context) -> Submitted:
         """Submit the video, or reattach to the task that was paid for before."""
+        from klap_provider.operators import before_submission
+
         if self.strict_conf:
             require_fields(self, context)
         self.checked_conn_id()  # before a test file is written to the destination
@@ -260,7 +261,7 @@ class KlapVideoOperator(KlapCompletionOperator):
         if isinstance(self.source_video_url, str):
             self.source_video_url = addresses.repaired(self.source_video_url)
         self.require_allowed("source_video_url", self.allowed_sources)
-        destination = self._checked_destination()
+        destination = before_submission.checked_destination(self)
         budget = self._budget()
         if self.klap_task_id:
             self.submitted = self.klap_task_id
@@ -269,8 +270,8 @@ class KlapVideoOperator(KlapCompletionOperator):
             since = min(self.client.call(calls.get_task(self.klap_task_id)).created_at or now, now)
             return self._existing_task(self.klap_task_id, since.isoformat(), destination)
         request = self._request()
-        job = _VideoJob(self, request, budget)
-        paid_request = self._paid_request(context, request, budget)
+        job = VideoJob(self, request, budget=budget, reuse=self._reuses())
+        paid_request = job.paid_request(context)
         submission = self.submit_once(context, paid_request, job)
         self.submitted = submission.job_id
         is_reserved = job.limits is not None and submission.paid > 0
@@ -304,96 +305,3 @@ class KlapVideoOperator(KlapCompletionOperator):
             "name": self.name or None,
             "dimensions": dimensions,
         }
-
-    def _checked_destination(self) -> str | None:
-        """Return the destination after writing a test file; None if neither this task nor a downstream one uses it."""
-        from klap_provider.files.storage import check_destination
-
-        if not (self.has_destination or self._delivery_follows()):
-            return None
-        destination = self.resolve_destination(self.allowed_destinations)
-        check_destination(destination)
-        self.log.info("The shorts will be delivered to %s", destination)
-        return destination
-
-    def _delivery_follows(self) -> bool:
-        from klap_provider.operators.deliver import DeliverShortOperator
-
-        following = self.get_flat_relatives(upstream=False)
-        deliveries = (task for task in following if issubclass(task.operator_class, DeliverShortOperator))
-        return not all(all(arguments_in_dag_file(task, "destination")) for task in deliveries)
-
-    def _paid_request(
-        self, context: Context, request: klap_requests.VideoRequest, budget: Decimal | None
-    ) -> ledger.PaidRequest:
-        connection, ti, call = self.client.connection, context["ti"], self.call(request)
-        video, settings = redaction.shown(request.source_video_url), request.settings()
-        in_any_run = request_fingerprint.fingerprint(call.path, settings, connection.api_url, connection.on_behalf_of)
-        reuse, is_mapped = self._reuses(), ti.map_index not in (None, -1)
-        # The map index is left out: it can get another video when the mapped list changes.
-        in_this_task = request_fingerprint.fingerprint(in_any_run, ti.dag_id, ti.run_id, ti.task_id)
-        return ledger.PaidRequest(
-            ledger_keys.submission_log(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
-            video=video,
-            what=f"{call.path.rpartition('/')[2]}{f' of {request.name}' if request.name else ''}",
-            price=float(connection.prices.input_video),
-            inputs={
-                "call": call.name,
-                **settings,
-                "source_video_url": video,
-                "klap_conn_id": self.klap_conn_id,
-                "host": connection.api_url,
-                "on_behalf_of": connection.on_behalf_of,
-            },
-            shared_log=ledger_keys.request_log(in_any_run if reuse else in_this_task) if reuse or is_mapped else None,
-            reuse=reuse,
-            reuse_key=ledger_keys.reuse_key(in_any_run),
-            budget=None if budget is None else float(budget),
-            estimated=connection.prices.estimated,
-            settings=request_fingerprint.describe_settings(
-                {field: settings[field] for field in settings if field not in ("source_video_url", "name")}
-            ),
-        )
-
-    def ready_call(self, request: klap_requests.VideoRequest, paid: int, budget: Decimal | None) -> Call[Task]:
-        """
-        Return the POST with an address that Klap can download from, after checking the budget and the video.
-
-        :param paid: number of POSTs of this run that Klap has accepted so far.
-        """
-        from klap_provider.files.signing import is_stored, signed
-        from klap_provider.operators import before_submission
-
-        connection = self.client.connection
-        max_cost = self.max_cost(request, connection.prices, submissions=paid + 1)
-        self.log.info("The run may cost up to %s", max_cost)
-        before_submission.require_budget(budget, max_cost)
-        video = request.source_video_url
-        if is_stored(request.source_video_url):
-            request = request.model_copy(update={"source_video_url": signed(request.source_video_url)})
-        addresses.require_reachable("source_video_url", request.source_video_url, api_url=connection.api_url)
-        before_submission.check(video, max_cost, api_url=connection.api_url, warn=self.log.warning)
-        return self.call(request)
-
-
-class _VideoJob(KlapJob):
-    """The submission of a video. Klap has no list of tasks to find it in."""
-
-    def __init__(
-        self, operator: KlapVideoOperator, request: klap_requests.VideoRequest, budget: Decimal | None
-    ) -> None:
-        super().__init__(operator, operator.call(request))
-        self._operator, self._request, self._budget = operator, request, budget
-
-    def prepare(self, paid: int) -> Sequence[str]:
-        """Sign the address of the video, check the budget and the video, and reserve a part of the monthly limit."""
-        self.call = self._operator.ready_call(self._request, paid, self._budget)
-        cost = self._operator.max_cost(self._request, self.client.connection.prices, submissions=1)
-        self.reserve(paid, cost._replace(exports=1).total)  # so that the best short can be exported
-        if self.limits is not None:
-            self.limits.resume()
-        return ()
-
-    def status(self, job_id: str) -> str:
-        """Return the status of a task."""
-        return self.client.call(calls.get_task(job_id)).status
