@@ -38,6 +38,15 @@ def rendered_number(value: Any) -> int | None:
         return None
 
 
+def rendered_score(value: Any) -> float | None:
+    """Return a virality score that a template may have rendered as text; None if it is no number from 0 to 100."""
+    try:
+        score = float("" if value is None else value)
+    except ValueError:
+        return None
+    return score if 0 <= score <= 100 else None
+
+
 def rendered_ids(value: Any) -> list[str] | None:
     """Return ids that a template may have rendered as the text of a JSON list; None for anything else."""
     if isinstance(value, str):

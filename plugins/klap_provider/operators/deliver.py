@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from klap_provider.api import addresses, calls, redaction, responses
 from klap_provider.errors import KlapDownloadError
 from klap_provider.links.klap import ExportedVideoLink, PreviewShortLink
+from klap_provider.operators.arguments import rendered_score
 from klap_provider.operators.base import writer_of
 from klap_provider.operators.failures import log_failure, reports_failure
 from klap_provider.operators.ledger import KlapLedgerOperator, run_of
@@ -135,7 +136,7 @@ class DeliverShortOperator(KlapLedgerOperator):
         from klap_provider.files.sidecar import read_sidecar, sidecar_of
         from klap_provider.files.storage import folder_at, storage_errors
 
-        self.virality_score = _score(self.virality_score)
+        self.virality_score = rendered_score(self.virality_score)
         path = folder_at(self.resolve_destination(self.allowed_destinations, context), self.subfolder) / file_name(
             export_id=self.export_id, short_name=self.short_name, virality_score=self.virality_score
         )
@@ -313,12 +314,3 @@ class DeliverShortOperator(KlapLedgerOperator):
             "sha256": fetched.sha256,
             "src_url": redaction.public_address(address),
         }
-
-
-def _score(rendered: float | str | None) -> float | None:
-    """Return a score that a template may have rendered as text; None if it is no number from 0 to 100."""
-    try:
-        score = float("" if rendered is None else rendered)
-    except ValueError:
-        return None
-    return score if 0 <= score <= 100 else None
