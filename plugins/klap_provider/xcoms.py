@@ -1,8 +1,10 @@
 """
-What tasks leave for each other, for the UI and for other Dags: every key and its shape.
+What tasks leave for each other, for the UI and for other Dags: the keys and their shapes.
 
 Values are plain JSON, small, and without secrets: ids, names, scores and paths. They have no bytes and no complete API
-response. :data:`XCOMS` lists which operator leaves which XCom. The keys of Airflow's state stores are at the end.
+response. :data:`XCOMS` lists which operator leaves which XCom. The shapes of a selection and of a batch are in
+:mod:`klap_provider.selection_xcoms` and :mod:`klap_provider.batch_xcoms`. The keys of Airflow's state stores are at the
+end.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any, TypedDict
 
 from klap_provider.batch_xcoms import ListedVideo, ReadList, Summary, VideoOutcome
 from klap_provider.errors import OpenDecision  # noqa: TC001  # for get_type_hints
+from klap_provider.selection_xcoms import ListedShort, Offer, Review, Short, ShortFacts
 
 #: What a task returns. The tasks ``summary`` and ``video`` of a batch leave it also when they fail.
 RETURN_KEY = "return_value"
@@ -93,74 +96,6 @@ class TaskReady(_TaskReady, total=False):
 
     #: Ids of the shorts in the folder when two polls of its list agreed. Absent if the list could not be read.
     listed_ids: list[str]
-
-
-class Short(TypedDict):
-    """A selected short. The tasks for one short are mapped over these."""
-
-    project_id: str
-    folder_id: str | None
-    short_name: str
-    virality_score: int | None
-    explanation: str | None
-    preview_url: str
-    duration: float | None
-
-
-class ListedShort(Short):
-    """A generated short, selected or not."""
-
-    #: Why the short is not selected: a value of :class:`~klap_provider.rules.selection.Unselected`; None if it is.
-    reason: str | None
-    #: Address of Klap's player for embedding in a page.
-    embed_url: str
-    #: Whether an export of the short with this run's settings was paid for before. Looked up for a review and for
-    #: ``project_ids``; otherwise False.
-    exported: bool
-
-
-class Facts(TypedDict):
-    """What Klap's list has about a short, for the JSON file beside its video."""
-
-    name: str
-    virality_score: int | None
-    explanation: str | None
-    duration: float | None
-    publication_captions: dict[str, Any] | None
-    transcript: str | None
-
-
-class ShortFacts(Facts):
-    """What Klap's list has about a short, with the id of the short."""
-
-    project_id: str
-
-
-class Offer(TypedDict):
-    """What exports of the listed shorts cost."""
-
-    #: Price of one export in US dollars.
-    price: float
-    estimated: bool
-    #: US dollars that the run has paid before the exports.
-    spent: float
-    #: How many exports the budget covers; None: any number.
-    covered: int | None
-    #: Deadline of the review, ISO 8601; None without a review.
-    deadline: str | None
-
-
-class Review(TypedDict):
-    """The result of a review."""
-
-    #: Ids of the selected shorts, best first.
-    selected: list[str]
-    #: Name or id of the reviewer; None if nobody answered in time.
-    by: str | None
-    #: When the reviewer answered, ISO 8601.
-    answered_at: str
-    #: Whether nobody answered in time.
-    timed_out: bool
 
 
 class _OrderedExport(TypedDict, total=False):

@@ -10,6 +10,7 @@ import pytest
 
 from klap_provider import operators, sensors, xcoms
 from klap_provider.airflow_internals.runs import Instance, Run
+from klap_provider.selection_xcoms import ListedShort
 from klap_provider.ui.batch import batch_of
 from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, PUBLISH, SELECT, VIDEO_RUN, Facts
 from klap_provider.ui.run_details import details_of
@@ -40,7 +41,7 @@ def left() -> dict[str, dict[str, Any]]:
     for operator, shapes in xcoms.XCOMS.items():
         values = {key: [sample(shape)] if key in LISTS else sample(shape) for key, shape in shapes.items()}
         if xcoms.SHORTS_KEY in values:
-            values[xcoms.SHORTS_KEY] += [{**sample(xcoms.ListedShort), "reason": None}]
+            values[xcoms.SHORTS_KEY] += [{**sample(ListedShort), "reason": None}]
         found[operator] = {**values, xcoms.ERROR_KEY: sample(xcoms.Failure)}
     return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sphinx.pycode import ModuleAnalyzer
 
 from generated.markdown import code, markdown, markdown_table, table
-from klap_provider import batch_xcoms, errors, xcoms
+from klap_provider import batch_xcoms, errors, selection_xcoms, xcoms
 from klap_provider.rules import ledger_rows, manifest
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ COMMON_FIELDS = {
 }
 
 #: The modules with shapes.
-MODULES = (xcoms, batch_xcoms, errors, ledger_rows, manifest)
+MODULES = (xcoms, batch_xcoms, selection_xcoms, errors, ledger_rows, manifest)
 
 
 def _comments() -> Mapping[tuple[str, str], str]:

@@ -16,7 +16,7 @@ from klap_provider.rules import ledger_keys
 from klap_provider.rules.file_names import file_name
 from klap_provider.rules.short_facts import LONGEST_TRANSCRIPT, facts_of, is_whole
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import FACTS_KEY, Delivered, ExportReady, Facts, File, ShortFacts
+from klap_provider.xcoms import FACTS_KEY, Delivered, ExportReady, File
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from klap_provider.files.storage import Writer
     from klap_provider.rules.ledger_rows import DeliveredRow
+    from klap_provider.selection_xcoms import Facts, ShortFacts
 
 
 class DeliverShortOperator(KlapLedgerOperator):

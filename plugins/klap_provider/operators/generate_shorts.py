@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from klap_provider.operators.deliver import DeliverShortOperator
     from klap_provider.operators.export import ExportShortOperator
     from klap_provider.operators.list_shorts import ListShortsOperator
-    from klap_provider.xcoms import Exported, Failure, Short, Submitted, TaskReady
+    from klap_provider.selection_xcoms import Short
+    from klap_provider.xcoms import Exported, Failure, Submitted, TaskReady
 
 
 class GenerateShortsOperator(SubmitShortsOperator, KlapRunEndOperator):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.responses import Project
     from klap_provider.rules.polling import PollState
-    from klap_provider.xcoms import Short
+    from klap_provider.selection_xcoms import Short
 
 
 class ListShortsOperator(KlapSelectingOperator):

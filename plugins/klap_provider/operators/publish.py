@@ -22,17 +22,7 @@ from klap_provider.rules.manifest import IN_SIDECAR, event_shorts, first_failed,
 from klap_provider.rules.selection import Unselected, reasons
 from klap_provider.rules.video_list import label
 from klap_provider.telemetry import metrics
-from klap_provider.xcoms import (
-    COST_KEY,
-    ERROR_KEY,
-    OUTCOME_KEY,
-    REVIEW_KEY,
-    SHORTS_KEY,
-    Failure,
-    ListedShort,
-    Published,
-    Short,
-)
+from klap_provider.xcoms import COST_KEY, ERROR_KEY, OUTCOME_KEY, REVIEW_KEY, SHORTS_KEY, Failure, Published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +31,7 @@ if TYPE_CHECKING:
 
     from klap_provider.files.storage import Writer
     from klap_provider.rules.manifest import ShortsEvent
+    from klap_provider.selection_xcoms import ListedShort, Short
 
 #: Name of the manifest of the run that ended last, and of the folder with the manifest of each run.
 MANIFEST = "manifest.json"

@@ -18,12 +18,14 @@ from klap_provider.rules import ledger, ledger_keys, request_fingerprint, review
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.selection import put_first, select_only
 from klap_provider.rules.short_facts import ids_of
-from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY, ListedShort, Review, Short
+from klap_provider.xcoms import REVIEW_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+    from klap_provider.selection_xcoms import ListedShort, Review, Short
 
 MAX_RESPONSE_TIMEOUT = timedelta(days=366)
 

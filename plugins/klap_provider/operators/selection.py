@@ -18,7 +18,7 @@ from klap_provider.rules.selection import (
     within_map_length,
 )
 from klap_provider.rules.short_facts import ids_of, is_complete, to_listed_short, to_short
-from klap_provider.xcoms import FACTS_KEY, OFFER_KEY, SHORTS_KEY, ListedShort, Offer, Review, Short, ShortFacts
+from klap_provider.xcoms import FACTS_KEY, OFFER_KEY, SHORTS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from klap_provider.errors import KlapLimitError
     from klap_provider.rules.ledger_rows import Selected
+    from klap_provider.selection_xcoms import ListedShort, Offer, Review, Short, ShortFacts
 
 
 class KlapSelectingOperator(KlapLedgerOperator, KlapLimitedOperator):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from klap_provider.xcoms import File
 
 if TYPE_CHECKING:
-    from klap_provider.xcoms import Review
+    from klap_provider.selection_xcoms import Review
 
 
 class _Waiting(TypedDict, total=False):

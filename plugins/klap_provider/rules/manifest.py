@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from klap_provider.xcoms import Outcome, ShortFacts, Stored
+from klap_provider.selection_xcoms import ShortFacts
+from klap_provider.xcoms import Outcome, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from klap_provider.xcoms import Delivered, ExportReady, Failure, Short
+    from klap_provider.selection_xcoms import Short
+    from klap_provider.xcoms import Delivered, ExportReady, Failure
 
 GOOD_STATES = ("success", "skipped")
 

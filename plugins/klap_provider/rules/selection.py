@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from klap_provider.api.responses import Project
     from klap_provider.rules.limits import Selection
-    from klap_provider.xcoms import ListedShort
+    from klap_provider.selection_xcoms import ListedShort
 
 
 class Unselected(str, Enum):

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from klap_provider.rules.selection import virality_percentages
-from klap_provider.xcoms import Facts, Short
+from klap_provider.selection_xcoms import Facts, Short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from klap_provider.api.responses import Project
     from klap_provider.rules.selection import Ranked
-    from klap_provider.xcoms import ListedShort, ShortFacts
+    from klap_provider.selection_xcoms import ListedShort, ShortFacts
 
 #: Maximum characters of a transcript in an XCom and an asset event. A longer one is only in the JSON file.
 LONGEST_TRANSCRIPT = 10_000
