@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,9 +55,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 def post(server: ApiServer, body: Any, *, dag_id: str = DAG, run_id: str = RUN, user: str | None = USER) -> Any:
-    headers = server.token(user) if user else {}
+    headers = {"Content-Type": "application/json", **(server.token(user) if user else {})}
     address = f"{server.url}/klap/api/dags/{dag_id}/runs/{run_id}/exports"
-    return requests.post(address, json=body, headers=headers, timeout=60)
+    # requests refuses NaN with its argument `json`.
+    return requests.post(address, data=json.dumps(body), headers=headers, timeout=60)
 
 
 def started(server: ApiServer, answer: Any) -> dict[str, Any]:
@@ -124,7 +127,10 @@ def test_who_may_not_or_what_cannot_starts_nothing(server: ApiServer, where: dic
         ({"project_ids": ["of-another-video"]}, 409),
         ({"project_ids": []}, 422),
         ({"project_ids": ["a"], "conf": {"destination": "/etc"}}, 422),
-        ({"project_ids": ["a"], "watermark": {"pos_x": 7}}, 400),
+        ({"project_ids": ["a"], "watermark": {"pos_x": 7}}, 422),
+        ({"project_ids": ["a"], "watermark": {"pos_y": math.nan}}, 422),
+        ({"project_ids": ["a"], "watermark": {"scale": math.inf}}, 422),
+        ({"project_ids": ["a"], "watermark": {"scale": 0}}, 422),
         ({"project_ids": ["a"], "watermark": {"color": "red"}}, 422),
     ],
 )

@@ -213,8 +213,14 @@ class ShortsRequest(VideoRequest):
         return self
 
 
+#: A position of a watermark, as a part of the width or height of the video.
+Position = Annotated[float, Field(ge=0, le=1)]
+#: The size of a watermark. 1 is the original size of the picture.
+Scale = Annotated[float, Field(gt=0, le=100)]
+
+
 def _position(title: str, edges: str) -> Any:
-    return Field(0.5, ge=0, le=1, title=title, description=f"Center of the picture: {edges}")
+    return Field(0.5, title=title, description=f"Center of the picture: {edges}")
 
 
 class Watermark(Request):
@@ -223,9 +229,9 @@ class Watermark(Request):
     src_url: HttpUrl = Field(
         title="Watermark picture", description="Public address of a picture. Empty: no watermark of yours."
     )
-    pos_x: float = _position("Horizontal position", "0 is the left edge, 1 the right.")
-    pos_y: float = _position("Vertical position", "0 is the top edge, 1 the bottom.")
-    scale: float = Field(1, gt=0, le=100, title="Size", description="1 is the original size of the picture.")
+    pos_x: Position = _position("Horizontal position", "0 is the left edge, 1 the right.")
+    pos_y: Position = _position("Vertical position", "0 is the top edge, 1 the bottom.")
+    scale: Scale = Field(1, title="Size", description="1 is the original size of the picture.")
 
 
 class ExportRequest(Request):

@@ -6,10 +6,12 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, StreamingResponse
 
 from klap_provider.airflow_internals.api_server import permitted, signed_in
+from klap_provider.api.requests import Position, Scale
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
 from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_payments, open_reviews, run_list
 from klap_provider.ui import sources as watched
@@ -73,9 +75,9 @@ class Watermark(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     src_url: str | None = None
-    pos_x: float = 0.5
-    pos_y: float = 0.5
-    scale: float = 1
+    pos_x: Position = 0.5
+    pos_y: Position = 0.5
+    scale: Scale = 1
 
 
 class FurtherExports(BaseModel):
@@ -236,8 +238,14 @@ def export_payments(wanted: Wanted, format: Literal["csv", "jsonl"] = "csv") -> 
 
 
 def add_error_handler(app: FastAPI) -> None:
-    """Make an app return the message of a storage error, in the shape of Airflow's own API errors."""
+    """Make an app return errors in the shape of Airflow's own API errors."""
 
     @app.exception_handler(KlapError)
     def respond(_: Request, error: KlapError) -> Response:
         return JSONResponse({"detail": str(error)}, _STATUSES.get(type(error), 502))
+
+    @app.exception_handler(RequestValidationError)
+    def refuse(_: Request, invalid: RequestValidationError) -> Response:
+        # FastAPI's own response repeats the given values, and JSON has no NaN.
+        problems = [{name: each[name] for name in ("loc", "msg", "type")} for each in invalid.errors()]
+        return JSONResponse({"detail": problems}, 422)
