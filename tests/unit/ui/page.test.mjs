@@ -20,6 +20,9 @@ import {
   waiting,
   failureText,
   limitUse,
+  oneOf,
+  percentOf,
+  withoutEmpty,
 } from "../../../plugins/klap_provider/ui/static/page/texts.js";
 import { costPath, timeText } from "../../../plugins/klap_provider/ui/static/texts.js";
 
@@ -171,4 +174,17 @@ test("the address keeps what is shown, and another tab begins without the filter
 test("the text for an empty list names the filters", () => {
   assert.equal(searchText({ search: "talk", dag: "d", state: "awaiting_input" }), 'that matches "talk" of the Dag d in the state Waiting For You');
   assert.equal(searchText({ search: "", dag: "" }), "");
+});
+
+test("an unknown choice in the address is the first choice, also if it is a name of every object", () => {
+  const orders = { "-at": "Newest first", name: "By name" };
+  assert.deepEqual(["name", "size", "toString", undefined].map((given) => oneOf(orders, given)), ["name", "-at", "-at", "-at"]);
+});
+
+test("parameters without a value are not sent", () => {
+  assert.deepEqual(withoutEmpty({ search: "", dag_id: undefined, limit: 25 }), { limit: 25 });
+});
+
+test("a bar is never shorter than nothing or longer than the whole", () => {
+  assert.deepEqual([percentOf(-1, 4), percentOf(1, 3), percentOf(5, 4), percentOf(0, 0)], [0, 33, 100, 100]);
 });

@@ -7,7 +7,7 @@ import { Included, PeriodChoice, usePeriod } from "./filters.js";
 import { Pending, useResponse } from "./hooks.js";
 import { Payments } from "./payments.js";
 import { NUMBER, Table } from "./table.js";
-import { dayText, dollars, limitUse, periodText, priceNote } from "./texts.js";
+import { dayText, dollars, limitUse, percentOf, periodText, priceNote } from "./texts.js";
 
 const { Box, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
@@ -46,14 +46,18 @@ function MonthlyLimit({ limit }) {
     Stack,
     { gap: 1, maxWidth: `${WIDTH}px` },
     h(Text, { fontSize: "sm" }, label),
-    h(
-      HStack,
-      { gap: 2 },
-      h(Bar, { role: "meter", label, percent, text, color: isReached ? "failed.solid" : "brand.solid" }),
-      h(Text, { flexShrink: 0, fontSize: "sm" }, text),
-    ),
+    h(Used, { label, percent, text, isOver: isReached }),
   );
 }
+
+/** A bar that shows how far a sum is used, and the text beside it. */
+const Used = ({ label, percent, text, isOver }) =>
+  h(
+    HStack,
+    { gap: 2 },
+    h(Bar, { role: "meter", label, percent, text, color: isOver ? "failed.solid" : "brand.solid" }),
+    h(Text, { flexShrink: 0, fontSize: "sm" }, text),
+  );
 
 function Spending({ days, dags, since, period }) {
   if (dags.length === 0) return h(Text, { color: "fg.muted" }, "No payments in this period.");
@@ -164,13 +168,7 @@ function DagRow({ dag, color }) {
 
 function Budget({ dag_id: dagId, budget, budgeted }) {
   if (budget === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run has a budget");
-  const percent = budget > 0 ? Math.min(100, Math.round((100 * budgeted) / budget)) : 100;
-  const color = budgeted > budget ? "failed.solid" : "brand.solid";
   const text = `${dollars(budgeted)} of ${dollars(budget)}`;
-  return h(
-    HStack,
-    { gap: 2 },
-    h(Bar, { role: "meter", label: `Budget used by ${dagId}`, percent, text, color }),
-    h(Text, { flexShrink: 0, fontSize: "sm" }, text),
-  );
+  const percent = percentOf(budgeted, budget);
+  return h(Used, { label: `Budget used by ${dagId}`, percent, text, isOver: budgeted > budget });
 }

@@ -1,15 +1,16 @@
 /** The filters of a list. */
 import { Choice, h } from "../components.js";
 import { useAddress } from "./address.js";
-import { PERIODS, dayText, firstDay, periodText } from "./texts.js";
+import { PERIODS, dayText, firstDay, oneOf, periodText } from "./texts.js";
 
 const { useEffect, useRef, useState } = globalThis.React;
 const { Button, HStack, Input, Text } = globalThis.ChakraUI;
 
 const PAUSE = 300; // ms
 
-/** A search field. `change` is called with its text when the user pauses. */
-export function Search({ label, placeholder, value, change }) {
+/** A search field. It changes the page's address when the user pauses. */
+export function Search({ label, placeholder, value }) {
+  const [, change] = useAddress();
   const [text, setText] = useState(value);
   const timer = useRef(null);
   useEffect(() => {
@@ -21,27 +22,31 @@ export function Search({ label, placeholder, value, change }) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
       timer.current = null;
-      change(target.value);
+      change({ search: target.value, rows: null }, true);
     }, PAUSE);
   };
   const field = { "aria-label": label, placeholder, type: "search", value: text };
   return h(Input, { ...field, flex: "1 1 14rem", onChange: type, size: "sm" });
 }
 
+/** The orders to choose from. `orders`: their names by value. */
+export function SortChoice({ orders, value }) {
+  const [, change] = useAddress();
+  return h(Choice, { label: "Sort by", value, options: Object.entries(orders), choose: (sort) => change({ sort }) });
+}
+
 /** The Dags to choose from, if there are several. */
-export const DagChoice = ({ dagIds, value, choose }) =>
-  dagIds.length > 1 &&
-  h(Choice, {
-    label: "Dag",
-    value,
-    options: [["", "All Dags"], ...dagIds.map((dagId) => [dagId, dagId])],
-    choose,
-  });
+export function DagChoice({ dagIds, value }) {
+  const [, change] = useAddress();
+  if (dagIds.length < 2) return null;
+  const options = [["", "All Dags"], ...dagIds.map((dagId) => [dagId, dagId])];
+  return h(Choice, { label: "Dag", value, options, choose: (dag) => change({ dag, rows: null }) });
+}
 
 /** The period of a list, kept in the page's address: `{name, until}`, see {@link periodText}; its days; its setter. */
 export function usePeriod() {
   const [query, change] = useAddress();
-  const name = Object.hasOwn(PERIODS, query.period ?? "") ? query.period : Object.keys(PERIODS)[0];
+  const name = oneOf(PERIODS, query.period);
   const until = /^\d{4}-\d\d-\d\d$/.test(query.until ?? "") ? query.until : null;
   const choose = (chosen) => change({ period: chosen.name, until: chosen.until, rows: null });
   const days = { since: firstDay(name, new Date()), ...(until && { until }) };

@@ -7,7 +7,7 @@
 import { h } from "../components.js";
 import { useAddress } from "./address.js";
 import { OpenReviews } from "./open-reviews.js";
-import { opening } from "./texts.js";
+import { oneOf, opening } from "./texts.js";
 import { Videos } from "./videos.js";
 
 const { Suspense, lazy, useEffect, useReducer } = globalThis.React;
@@ -34,7 +34,7 @@ function KlapPage() {
   useTimeZone();
   const { key } = useLocation(); // a link on the page may open another view
   const [{ view }, change] = useAddress();
-  const opened = Object.hasOwn(VIEWS, view ?? "") ? view : "videos";
+  const opened = oneOf(VIEWS, view);
   const open = ({ value }) => change(opening(value));
   const tabs = { lazyMount: true, onValueChange: open, unmountOnExit: true };
   return h(

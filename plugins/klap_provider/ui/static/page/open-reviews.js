@@ -1,7 +1,7 @@
 /** The open reviews. */
 import { getFromPlugin } from "../api.js";
 import { Icon, h } from "../components.js";
-import { Pending, useResponse } from "./hooks.js";
+import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { tabPath, waiting } from "./texts.js";
 
 const { useState } = globalThis.React;
@@ -9,8 +9,6 @@ const { Box, Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 const AT_FIRST = 3; // so that the videos below are visible, too
-/** A review may open at any time. */
-const ALWAYS = ({ refresh }) => refresh || null;
 
 const load = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
 

@@ -7,7 +7,7 @@ import { DagChoice, NothingFound, Search } from "./filters.js";
 import { Pending, useResponse, useLimit } from "./hooks.js";
 import { LedgerLink } from "./ledger-link.js";
 import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
-import { countText, dollars, requestText, searchText, tabPath } from "./texts.js";
+import { countText, dollars, requestText, searchText, tabPath, withoutEmpty } from "./texts.js";
 
 const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
@@ -17,8 +17,7 @@ const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
 /** `run`: only its payments, `{run_dag_id, run_id}`; null: those of all runs. `days`: the first and the last one. */
 export function Payments({ run, days }) {
   const [{ search = "", dag = "" }, change] = useAddress();
-  const filters = { search, dag_id: run ? "" : dag };
-  const which = Object.fromEntries(Object.entries({ ...filters, ...run }).filter(([, value]) => value));
+  const which = withoutEmpty({ search, dag_id: run ? "" : dag, ...run });
   const [limit, more] = useLimit();
   const load = (signal) => getFromPlugin(["api", "payments"], { ...which, ...days, limit }, signal);
   const seen = useResponse(load, JSON.stringify({ ...which, ...days, limit }));
@@ -32,25 +31,15 @@ export function Payments({ run, days }) {
     h(
       Flex,
       { flexWrap: "wrap", gap: 2 },
-      h(Search, {
-        label: "Search paid requests",
-        placeholder: "Video, short, run or Dag",
-        value: filters.search,
-        change: (search) => change({ search, rows: null }, true),
-      }),
-      !run &&
-        h(DagChoice, {
-          dagIds: response?.dag_ids ?? [],
-          value: filters.dag_id,
-          choose: (dag_id) => change({ dag: dag_id, rows: null }),
-        }),
+      h(Search, { label: "Search paid requests", placeholder: "Video, short, run or Dag", value: search }),
+      !run && h(DagChoice, { dagIds: response?.dag_ids ?? [], value: dag }),
     ),
     h(Pending, seen),
     response && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(response, "request")),
     response?.total === 0 &&
       !isStale &&
       h(NothingFound, {
-        text: `No paid request ${searchText({ search, dag })}.`.replace(" .", "."),
+        text: `${["No paid request", searchText({ search, dag })].filter(Boolean).join(" ")}.`,
         wider: search || dag ? [["Remove the filters", () => change({ search: null, dag: null })]] : [],
       }),
     response?.total > 0 &&

@@ -1,14 +1,14 @@
 /** The delivered shorts of all runs, including deleted ones. */
 import { getFromPlugin } from "../api.js";
 import { useNear } from "../card.js";
-import { Bar, Choice, Icon, OutsideButton, h } from "../components.js";
+import { Bar, Icon, OutsideButton, h } from "../components.js";
 import { StoredTexts, Video, videoUrl } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
-import { DagChoice, Included, NothingFound, PeriodChoice, Search, usePeriod, widerIn } from "./filters.js";
+import { DagChoice, Included, NothingFound, PeriodChoice, Search, SortChoice, usePeriod, widerIn } from "./filters.js";
 import { Pending, useResponse, useLimit } from "./hooks.js";
 import { TwoLines } from "./table.js";
-import { countText, dollars, periodText, priceNote, searchText, tabPath } from "./texts.js";
+import { countText, dollars, oneOf, periodText, priceNote, searchText, tabPath, withoutEmpty } from "./texts.js";
 
 const { Box, Button, Flex, Heading, HStack, SimpleGrid, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
@@ -26,8 +26,8 @@ const ORDERS = {
 export function DeliveredShorts() {
   const [{ search = "", sort, dag = "" }, change] = useAddress();
   const time = usePeriod();
-  const filters = { search, order_by: Object.hasOwn(ORDERS, sort ?? "") ? sort : "-score", dag_id: dag };
-  const which = Object.fromEntries(Object.entries({ ...filters, ...time.days }).filter(([, value]) => value));
+  const filters = { search, order_by: oneOf(ORDERS, sort), dag_id: dag };
+  const which = withoutEmpty({ ...filters, ...time.days });
   const [limit, more] = useLimit(PAGE);
   const load = (signal) => getFromPlugin(["api", "shorts"], { ...which, limit }, signal);
   const seen = useResponse(load, JSON.stringify({ ...which, limit }));
@@ -36,7 +36,7 @@ export function DeliveredShorts() {
   return h(
     Stack,
     { gap: 4 },
-    h(Filters, { filters, change, time, dagIds: response?.dag_ids ?? [] }),
+    h(Filters, { filters, time, dagIds: response?.dag_ids ?? [] }),
     h(Pending, seen),
     response &&
       h(
@@ -73,24 +73,14 @@ export function DeliveredShorts() {
 const about = ({ shorts }) =>
   `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
-function Filters({ filters, change, time, dagIds }) {
+function Filters({ filters, time, dagIds }) {
   return h(
     Flex,
     { flexWrap: "wrap", gap: 2 },
-    h(Search, {
-      label: "Search shorts",
-      placeholder: "Name, video, run or Dag",
-      value: filters.search,
-      change: (search) => change({ search, rows: null }, true),
-    }),
+    h(Search, { label: "Search shorts", placeholder: "Name, video, run or Dag", value: filters.search }),
     h(PeriodChoice, time),
-    h(Choice, {
-      label: "Sort by",
-      value: filters.order_by,
-      options: Object.entries(ORDERS),
-      choose: (sort) => change({ sort }),
-    }),
-    h(DagChoice, { dagIds, value: filters.dag_id, choose: (dag) => change({ dag, rows: null }) }),
+    h(SortChoice, { orders: ORDERS, value: filters.order_by }),
+    h(DagChoice, { dagIds, value: filters.dag_id }),
   );
 }
 

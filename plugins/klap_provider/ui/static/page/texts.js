@@ -6,15 +6,18 @@ const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "U
 /** Format US dollars; a dash if the amount is unknown. */
 export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
 
+/** Return how far a sum is used, from 0 to 100. */
+export const percentOf = (used, sum) =>
+  sum > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / sum))) : 100;
+
 /**
  * Return how far a monthly limit is used.
  *
  * @param {{kind: "connection" | "dag", name: string, limit: number, used: number, warns: boolean}} limit
  */
 export function limitUse({ kind, name, limit, used, warns }) {
-  const percent = limit > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / limit))) : 100;
   const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
-  return { label: `This month, ${what}${warns ? " (warning only)" : ""}`, percent, isReached: used >= limit };
+  return { label: `This month, ${what}${warns ? " (warning only)" : ""}`, percent: percentOf(used, limit), isReached: used >= limit };
 }
 
 /** Return a number of things and their total cost as text. */
@@ -58,6 +61,13 @@ export function periodText({ name, until }, since, now) {
   if (until !== null || since > firstDay(name, now)) return `from ${since} to ${until ?? dayText(now)}`;
   return name === "all" ? "in total" : `in the ${PERIODS[name].toLowerCase()}`;
 }
+
+/** Return a parameter of the page's address if it is the name of a choice, else the name of the first choice. */
+export const oneOf = (choices, given) => (Object.hasOwn(choices, given ?? "") ? given : Object.keys(choices)[0]);
+
+/** Return the parameters that have a value. */
+export const withoutEmpty = (parameters) =>
+  Object.fromEntries(Object.entries(parameters).filter(([, value]) => value));
 
 /** Return the filters of a list as a part of a sentence; empty without any. */
 export const searchText = ({ search, dag, state }) =>

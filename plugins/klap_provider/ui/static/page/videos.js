@@ -4,36 +4,33 @@ import { Choice, Icon, State, h } from "../components.js";
 import { stateName, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { BatchOfRun } from "./batch.js";
-import { NothingFound, Search } from "./filters.js";
-import { Pending, useResponse, useLimit } from "./hooks.js";
+import { NothingFound, Search, SortChoice } from "./filters.js";
+import { ALWAYS, Pending, useResponse, useLimit } from "./hooks.js";
 import { NUMBER, PriceNote, RunCost, Small, TIME, Table, TwoLines } from "./table.js";
-import { searchText, shortsText, tabPath } from "./texts.js";
+import { oneOf, searchText, shortsText, tabPath, withoutEmpty } from "./texts.js";
 
 const { Fragment, useState } = globalThis.React;
 const { Box, Flex, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
-/** Runs start and end at any time. */
-const ALWAYS = ({ refresh }) => refresh || null;
-
 const STATES = ["queued", "running", "awaiting_input", "success", "failed"];
 const ORDERS = { "-at": "Newest first", at: "Oldest first", name: "By name", "-cost": "Highest cost first" };
 
 export function Videos() {
-  const [{ search = "", state = "", sort }, change] = useAddress();
-  const order_by = Object.hasOwn(ORDERS, sort ?? "") ? sort : "-at";
+  const [{ search = "", state: given, sort }, change] = useAddress();
+  const state = STATES.includes(given) ? given : "";
+  const order_by = oneOf(ORDERS, sort);
   const [limit, more] = useLimit();
-  const query = { limit, order_by, ...(search && { search }), ...(STATES.includes(state) && { state }) };
+  const query = withoutEmpty({ limit, order_by, search, state });
   const load = (signal) => getFromPlugin(["api", "videos"], query, signal);
   const seen = useResponse(load, JSON.stringify(query), ALWAYS);
   const { response, isStale } = seen;
-  const isFiltered = Boolean(search || state);
   return h(
     Stack,
     { gap: 3 },
     h(Filters, { search, state, order_by, change }),
     h(Pending, seen),
-    response && h(Found, { response, isFiltered, isStale, search, state, change }),
+    response && h(Found, { response, isStale, search, state, change }),
     response && more(!response.more, isStale),
     response && h(PriceNote, { rows: response.videos }),
   );
@@ -43,28 +40,18 @@ function Filters({ search, state, order_by, change }) {
   return h(
     Flex,
     { flexWrap: "wrap", gap: 2 },
-    h(Search, {
-      label: "Search videos",
-      placeholder: "Name, address, note or Dag",
-      value: search,
-      change: (text) => change({ search: text, rows: null }, true),
-    }),
+    h(Search, { label: "Search videos", placeholder: "Name, address, note or Dag", value: search }),
     h(Choice, {
       label: "State",
       value: state,
       options: [["", "All states"], ...STATES.map((each) => [each, stateName(each)])],
       choose: (chosen) => change({ state: chosen, rows: null }),
     }),
-    h(Choice, {
-      label: "Sort by",
-      value: order_by,
-      options: Object.entries(ORDERS),
-      choose: (sort) => change({ sort }),
-    }),
+    h(SortChoice, { orders: ORDERS, value: order_by }),
   );
 }
 
-function Found({ response, isFiltered, isStale, search, state, change }) {
+function Found({ response, isStale, search, state, change }) {
   if (response.videos.length > 0) {
     const rows = response.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video }));
     return h(
@@ -74,7 +61,7 @@ function Found({ response, isFiltered, isStale, search, state, change }) {
       h(Table, { "aria-busy": isStale, label: "Videos", heads: HEADS }, rows),
     );
   }
-  if (!isFiltered) return h(Nothing, { dagIds: response.dag_ids });
+  if (!search && !state) return h(Nothing, { dagIds: response.dag_ids });
   const text = `No video ${searchText({ search, state })} is among the newest ${response.searched} runs.`;
   return h(NothingFound, { text, wider: [["Remove the filters", () => change({ search: null, state: null })]] });
 }
