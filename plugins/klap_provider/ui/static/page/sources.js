@@ -2,7 +2,7 @@
 import { errorText, getFromPlugin, post } from "../api.js";
 import { Notice, h } from "../components.js";
 import { timeText } from "../texts.js";
-import { Pending, useResponse } from "./hooks.js";
+import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { Small, Table, TwoLines } from "./table.js";
 import { tabPath } from "./texts.js";
 
@@ -11,7 +11,6 @@ const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalT
 const { Link } = globalThis.ReactRouterDOM;
 
 const HEADS = [["Item"], ["State"], ["Actions"]];
-const ALWAYS = ({ refresh }) => refresh || null;
 const FORBIDDEN = "You need the permission to trigger the Dag of this source. Ask an administrator.";
 
 const load = (signal) => getFromPlugin(["api", "sources"], {}, signal);
@@ -29,18 +28,18 @@ export function Sources() {
 }
 
 function Source({ source }) {
-  const [said, setSaid] = useState({ status: "success", text: "" });
+  const [notice, setNotice] = useState(null);
   const check = async (conf, text) => {
     try {
       await post(["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
-      setSaid({ status: "success", text });
+      setNotice({ status: "success", text });
     } catch (error) {
-      setSaid({ status: "error", text: errorText(error, FORBIDDEN) });
+      setNotice({ status: "error", text: errorText(error, FORBIDDEN) });
     }
   };
   const more = source.waits - source.waiting.length;
   const rows = [
-    ...source.waiting.map((item) => h(Row, { key: `w ${item.id}`, check, item, source, state: `Waits: ${item.reason}` })),
+    ...source.waiting.map((item) => h(Row, { key: `w ${item.id}`, check, item, source, canSkip: true, state: `Waits: ${item.reason}` })),
     ...source.started.map((item) => h(Row, { key: `r ${item.id}`, item, source, state: `Started ${timeText(item.at)}` })),
     ...source.skipped.map((item) => h(Row, { key: `s ${item.id}`, check, item, source, state: `Skipped: ${item.reason}` })),
   ];
@@ -56,7 +55,7 @@ function Source({ source }) {
     h(Text, { fontSize: "sm" }, factsOf(source)),
     source.error && h(Notice, { status: "error" }, source.error),
     source.paused && h(Notice, { status: "warning" }, `Paused: ${source.paused}`),
-    said.text && h(Notice, { status: said.status }, said.text),
+    notice && h(Notice, { status: notice.status }, notice.text),
     rows.length > 0 && h(Table, { heads: HEADS, label: `Items of ${source.name}` }, ...rows),
     more > 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, `${more} more wait.`),
   );
@@ -75,8 +74,8 @@ function factsOf(source) {
     .join(" · ");
 }
 
-/** `check`: starts a check with a conf; without it, nothing can be done about the item. */
-function Row({ check = null, item, source, state }) {
+/** `check`: starts a check with a conf; null: the item has no buttons. */
+function Row({ check = null, item, source, state, canSkip = false }) {
   const run = { dag_id: source.trigger_dag_id, run_id: item.run_id };
   const button = (label, conf, text) =>
     h(Button, { "aria-label": `${label}: ${item.title}`, onClick: () => check(conf, text), size: "xs", variant: "outline" }, label);
@@ -92,6 +91,6 @@ function Row({ check = null, item, source, state }) {
       item.run_id ? h(Box, { color: "fg.info" }, h(Link, { to: tabPath(run) }, title)) : title,
     ),
     h(TableCell, { whiteSpace: "normal" }, h(Small, null, state)),
-    h(TableCell, null, check && h(Flex, { gap: 2 }, start(), state.startsWith("Waits") && skip())),
+    h(TableCell, null, check && h(Flex, { gap: 2 }, start(), canSkip && skip())),
   );
 }
