@@ -89,8 +89,9 @@ def insert_missing(session: Session, name: str, restored: Iterable[StateRow]) ->
     :param restored: the rows; ``stored`` is the value as JSON.
     """
     wanted = {row.key: row for row in restored}
-    backend, there = _get_worker_state_store_backend(), {row.key for row in rows(session, name, keys=wanted)}
-    for key in wanted.keys() - there:
+    missing = wanted.keys() - {row.key for row in rows(session, name, keys=wanted)}
+    asset, backend = id_of(session, name), _get_worker_state_store_backend()
+    for key in missing:
         row, stored = wanted[key], wanted[key].stored
         if backend is not None:
             scope, value = AssetScope(name=name), json.loads(stored)
@@ -98,7 +99,7 @@ def insert_missing(session: Session, name: str, restored: Iterable[StateRow]) ->
             stored = json.dumps(_wrap_external_ref(reference))
         session.add(
             Row(
-                asset_id=id_of(session, name),
+                asset_id=asset,
                 key=key,
                 value=stored,
                 updated_at=row.at,
@@ -109,4 +110,4 @@ def insert_missing(session: Session, name: str, restored: Iterable[StateRow]) ->
                 last_updated_by_map_index=row.map_index,
             )
         )
-    return len(wanted.keys() - there)
+    return len(missing)

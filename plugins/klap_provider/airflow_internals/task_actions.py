@@ -15,8 +15,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow._shared.state import AssetScope, AssetStateStoreWriterKind
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import AssetDetails
 from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
 from airflow.api_fastapi.core_api.datamodels.task_instances import ClearTaskInstancesBody
 from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
@@ -73,7 +71,8 @@ def lock_unchanged(session: Session, dag_id: str, run_id: str, tasks: Iterable[M
                 TaskInstance.try_number == task["try_number"],
             )
         )
-        if session.execute(same.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]
+        updated = session.execute(same.execution_options(synchronize_session=False))
+        if updated.rowcount != 1:  # type: ignore[attr-defined]  # of a CursorResult
             return False
     return True
 
@@ -115,13 +114,6 @@ def answer(session: Session, user: Any, dag_id: str, run_id: str, task: Task, ch
     place = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": task_id, "map_index": map_index}
     _call(update_hitl_detail, session, **place, update_hitl_detail_payload=payload, user=user)
     _log(session, user, dag_id, run_id, "update_hitl_detail", {"task_id": task_id, "chosen_options": list(chosen)})
-
-
-def may_edit_rows(session: Session, user: Any, asset: str, *, delete: bool) -> bool:
-    """Return whether a user may write, and delete, rows of an asset's state store."""
-    details, manager = AssetDetails(id=str(id_of(session, asset))), get_auth_manager()
-    may_write = manager.is_authorized_asset(method="PUT", details=details, user=user)
-    return may_write and (not delete or manager.is_authorized_asset(method="DELETE", details=details, user=user))
 
 
 def replace_row(session: Session, asset: str, key: str, value: Any, *, instead_of: str) -> None:

@@ -14,7 +14,7 @@ from fastapi import HTTPException
 
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import task_actions
-from klap_provider.airflow_internals.api_server import form_of, permitted, trigger
+from klap_provider.airflow_internals.api_server import form_of, may_access_asset, permitted, trigger
 from klap_provider.airflow_internals.state_store import rows
 from klap_provider.rules.manual_resolution import ADOPT, RESEND, decision_key
 from klap_provider.ui.follow_up import can_follow_up, follow_up
@@ -23,6 +23,7 @@ from klap_provider.ui.run_details import details_of
 from klap_provider.ui.run_view import bind_entries
 from klap_provider.ui.runs import as_readable
 from klap_provider.ui.short_cards import answer_of
+from klap_provider.ui.texts import no_permission
 from klap_provider.xcoms import LEDGER
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def resolve(user: Any, dag_id: str, run_id: str, request: Mapping[str, Any], *, 
         decision, other, value = (RESEND, ADOPT, True) if job_id is None else (ADOPT, RESEND, job_id)
         key, opposite = (decision_key(each, request["entry"]) for each in (decision, other))
         is_replaced = bool(rows(session, LEDGER, keys=[opposite]))
-        if not task_actions.may_edit_rows(session, user, LEDGER, delete=is_replaced):
-            what = "edit and delete assets" if is_replaced else "edit assets"
-            raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
+        methods = ("PUT", "DELETE") if is_replaced else ("PUT",)
+        if not all(may_access_asset(user, LEDGER, method=method) for method in methods):
+            raise HTTPException(403, no_permission("edit and delete assets" if is_replaced else "edit assets"))
         parts = (details["stage"], *details["shorts"])
         offers = [part["in_doubt"] for part in parts]
         if job_id is None:
@@ -118,8 +119,7 @@ def _as_shown(user: Any, dag_id: str, run_id: str, tasks: Sequence[TaskRef]) -> 
 def _require(user: Any, dag_id: str, *needed: tuple[str, str, str]) -> None:
     for method, entity, permission in needed:
         if not permitted(user, [dag_id], entity, method=method):
-            what = f"{permission} of the Dag {dag_id}"
-            raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
+            raise HTTPException(403, no_permission(f"{permission} of the Dag {dag_id}"))
 
 
 def _place(task: TaskRef) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Lists the rows of the ledger for archives, removes archived rows, and restores them."""
+"""List the rows of the ledger for archives."""
 
 from __future__ import annotations
 

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import dags_of_asset, may_access_asset, permitted, signed_in
 from klap_provider.airflow_internals.state_store import StateRow, id_of
 from klap_provider.airflow_internals.state_store_archive import delete_unchanged, insert_missing
+from klap_provider.airflow_internals.task_actions import transaction
 from klap_provider.rules.retention import needed_by_row
 from klap_provider.ui import ledger_archive
+from klap_provider.ui.texts import no_permission
 from klap_provider.xcoms import LEDGER
 
 User = Annotated[Any, Depends(signed_in)]
@@ -50,7 +51,7 @@ def _may(method: str, verb: str) -> Any:
 
     def check(user: User) -> None:
         if not may_access_asset(user, LEDGER, method=method):
-            raise HTTPException(403, f"You need the permission to {verb} assets. Ask an administrator.")
+            raise HTTPException(403, no_permission(f"{verb} assets"))
 
     return Depends(check)
 
@@ -74,7 +75,7 @@ def unneeded(before: AwareDatetime, forget_before: AwareDatetime | None = None, 
 @router.post("/delete", dependencies=[_may("DELETE", "delete")])
 def delete(rows: Rows) -> dict[str, int]:
     """Delete rows that have not changed since they were read, without those of a request that was made again."""
-    with database.reading() as session:
+    with transaction() as session:
         archived = {row.key: (row.value, row.at) for row in rows}
         needed_by = {row.key: needed_by_row(row.key, row.value) for row in rows}
         return {"deleted": delete_unchanged(session, LEDGER, archived, needed_by)}
@@ -86,8 +87,7 @@ def restore(user: User, rows: Rows) -> dict[str, int]:
     # A user who may write for one Dag only could forge a delivery, and get a file of another Dag.
     dag_ids = {row.by.dag_id for row in rows if row.by and row.by.dag_id}.union(dags_of_asset(LEDGER))
     if missing := dag_ids - permitted(user, dag_ids, "XCOM", method="POST"):
-        what = f"create XComs of the Dag {min(missing)}"
-        raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
+        raise HTTPException(403, no_permission(f"create XComs of the Dag {min(missing)}"))
     restored = [
         StateRow(
             asset=LEDGER,
@@ -99,7 +99,7 @@ def restore(user: User, rows: Rows) -> dict[str, int]:
         for row in rows
         if row.value is not None
     ]
-    with database.reading() as session:
+    with transaction() as session:
         if id_of(session, LEDGER) is None:
             raise HTTPException(409, f"Airflow has no asset {LEDGER} yet. It has one when it has read a Klap Dag.")
         return {"restored": insert_missing(session, LEDGER, restored)}

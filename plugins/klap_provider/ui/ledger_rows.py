@@ -97,7 +97,7 @@ def _limit(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _dollars(value: Any) -> float | None:
-    """Return an amount that is stored as text; None if the text is not an amount."""
+    """Return an amount that is stored as text; None if the text is not a finite number."""
     try:
         amount = float(str(value))
     except ValueError:

@@ -16,6 +16,7 @@ from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedE
 from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_payments, open_reviews, run_list
 from klap_provider.ui import sources as watched
 from klap_provider.ui.run_view import as_json, etag_of, run_view
+from klap_provider.ui.texts import no_permission
 from klap_provider.ui.video_response import video_response
 from klap_provider.ui.zip_response import zip_response
 
@@ -36,7 +37,7 @@ router = APIRouter()
 
 def _permitted(dag_id: str, user: User) -> None:
     if not permitted(user, [dag_id], "XCOM"):
-        raise HTTPException(403, f"You need the permission to read XComs of the Dag {dag_id}. Ask an administrator.")
+        raise HTTPException(403, no_permission(f"read XComs of the Dag {dag_id}"))
 
 
 @router.get("/dags/{dag_id}/runs/{run_id:path}/shorts")

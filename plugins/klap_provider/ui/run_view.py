@@ -20,6 +20,7 @@ from klap_provider.ui.read_facts import read_facts
 from klap_provider.ui.run_details import details_of
 from klap_provider.ui.run_list import rows_of
 from klap_provider.ui.runs import as_readable, videos_of_list
+from klap_provider.ui.texts import no_permission
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
     :raises fastapi.HTTPException: the run does not exist, or the user may not read its task instances.
     """
     if not permitted(user, [dag_id], "TASK_INSTANCE"):
-        what = f"read task instances of the Dag {dag_id}"
-        raise HTTPException(403, f"You need the permission to {what}. Ask an administrator.")
+        raise HTTPException(403, no_permission(f"read task instances of the Dag {dag_id}"))
     reads_xcoms = bool(permitted(user, [dag_id], "XCOM"))
     with database.reading() as session:
         run = database.runs(session, [(dag_id, run_id)]).get((dag_id, run_id))

@@ -9,7 +9,7 @@ from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
 from klap_provider.airflow_internals.api_server import refresh_interval
 from klap_provider.rules.ledger_keys import SOURCE, keys_of, pause_entry
-from klap_provider.ui.facts import mapping, text
+from klap_provider.ui.facts import items, mapping, text
 from klap_provider.ui.ledger_rows import readable
 from klap_provider.xcoms import LEDGER
 
@@ -74,7 +74,7 @@ def _items(found: Any) -> list[dict[str, Any]]:
             "reason": text(item.get("reason")),
             "run_id": text(item.get("run_id")) or "",
         }
-        for item in map(mapping, found if isinstance(found, list) else ())
+        for item in items(found)
         if text(item.get("id"))
     ]
 

@@ -56,6 +56,11 @@ LEFT_OUT: Mapping[str, str] = {
 }
 
 
+def no_permission(what: str) -> str:
+    """Return the message for a missing permission. ``what``: what it permits, such as ``edit assets``."""
+    return f"You need the permission to {what}. Ask an administrator."
+
+
 def file_of(address: str) -> str:
     """Return the file name in an address; empty if it has none."""
     try:
