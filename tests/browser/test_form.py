@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SECTIONS = ["Run Parameters", "Video", "Shorts", "Appearance", "Watermark", "Export", "Cost", "Delivery", "Account"]
+SECTIONS = ["Run Parameters", "Video", "Shorts", "Appearance", "Watermark", "Export", "Delivery", "Review", "Cost", "Account"]
 
 
 @pytest.fixture
