@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SECTIONS = ["Run Parameters", "Video", "Shorts", "Appearance", "Watermark", "Export", "Delivery", "Review", "Cost", "Account"]
+SECTIONS = [
+    "Run Parameters",
+    *["Video", "Shorts", "Appearance", "Watermark", "Export", "Delivery", "Review", "Cost", "Account"],
+]
 
 
 @pytest.fixture
