@@ -172,7 +172,7 @@ def closing() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def mail_server() -> Iterator[tuple[dict[str, Any], list[Mail]]]:
-    """A mail server on loopback: Airflow's connection to it, and the mails that it took."""
+    """A mail server on loopback: Airflow's connection to it, and the mails that it received."""
     received: list[Mail] = []
 
     class Keep(Message):
@@ -236,7 +236,7 @@ def finished(runs: tuple[Stage, dict[str, str]], acts: Sandbox) -> str:
 
 @pytest.fixture
 def mailed(runs: tuple[Stage, dict[str, str]], mail_server: tuple[dict[str, Any], list[Mail]]) -> tuple[str, str]:
-    """A run of which a person is to review five shorts, and the mail that says so."""
+    """A run with five shorts to review, and the mail about the review."""
     run_id = unanswered(runs, "asked by mail")
     texts = [
         "".join(each.get_payload(decode=True).decode() for each in mail.walk() if not each.is_multipart())

@@ -19,7 +19,15 @@ pytestmark = pytest.mark.browser
 
 SECTIONS = [
     "Run Parameters",
-    *["Video", "Shorts", "Appearance", "Watermark", "Export", "Delivery", "Review", "Cost", "Account"],
+    "Video",
+    "Shorts",
+    "Appearance",
+    "Watermark",
+    "Export",
+    "Delivery",
+    "Review",
+    "Cost",
+    "Account",
 ]
 
 

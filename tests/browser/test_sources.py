@@ -1,4 +1,4 @@
-"""The watched sources on the Klap page: what is seen of them, and what the buttons send."""
+"""The watched sources on the Klap page, and the requests of their buttons."""
 
 from __future__ import annotations
 

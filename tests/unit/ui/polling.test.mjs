@@ -30,7 +30,7 @@ function stage({ pause = () => 3, isEager = false } = {}) {
       signal.addEventListener("abort", () => reject(signal.reason));
     });
   const loop = new Polling(
-    { load, show: (respond) => shown.push(respond), fail: (error) => failed.push(error.message), pause, isEager },
+    { load, show: (response) => shown.push(response), fail: (error) => failed.push(error.message), pause, isEager },
     clock,
   );
   const settle = () => new Promise((done) => setImmediate(done));

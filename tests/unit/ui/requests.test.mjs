@@ -1,4 +1,4 @@
-/** What the tab has Klap do, what it says that costs, and when it asks first. */
+/** The requests of the tab, their prices, and which of them the user confirms. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
