@@ -1,4 +1,5 @@
 /** Small components in the style of Airflow's own pages. */
+import { errorText } from "./api.js";
 import { toggled } from "./selection.js";
 import { stateName, uiPath } from "./texts.js";
 
@@ -190,4 +191,14 @@ export function Notice({ status, children }) {
     h(AlertIndicator),
     h(AlertContent, { display: "block", wordBreak: "break-word" }, children),
   );
+}
+
+/**
+ * The error of a request, with a button that sends it again.
+ *
+ * @param {{error: Error, retry: () => void, forbidden?: string}} props `forbidden`: see {@link errorText}
+ */
+export function RequestError({ error, retry, forbidden }) {
+  const button = h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry");
+  return h(Notice, { status: "error" }, errorText(error, forbidden), " ", button);
 }

@@ -6,9 +6,9 @@
  * The server builds the data, see ui/run_view.py; these modules draw it.
  */
 import { TabContext } from "./actions.js";
-import { errorText, getIfChanged } from "./api.js";
+import { getIfChanged } from "./api.js";
 import { ShortCard } from "./card.js";
-import { CardGrid, Notice, h } from "./components.js";
+import { CardGrid, Notice, RequestError, h } from "./components.js";
 import { AllDelivered } from "./delivered.js";
 import { FollowUp, NotSelected } from "./further-exports.js";
 import { Polling } from "./polling.js";
@@ -17,7 +17,7 @@ import { NoShorts, Summary } from "./summary.js";
 import { SHORTS, VIDEO } from "./texts.js";
 
 const { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } = globalThis.React;
-const { Button, Heading, HStack, Skeleton, Stack, Text } = globalThis.ChakraUI;
+const { Heading, HStack, Skeleton, Stack, Text } = globalThis.ChakraUI;
 
 // For the runs of batches.
 const BatchVideos = lazy(async () => ({ default: (await import("./page/batch.js")).BatchVideos }));
@@ -107,7 +107,7 @@ function ShortsTab({ dagId, runId }) {
       Stack,
       // Airflow's page is at least 1280 px wide, and scrolls in a narrower window: the tab stays as wide as the window.
       { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4, ref: tab },
-      error && h(Problem, { error, retry: follow }),
+      error && h(RequestError, { error, retry: follow, forbidden: NO_PERMISSION }),
       message && h(Notice, { status: "warning" }, message),
       view?.problems.length > 0 && h(Unreadable, { problems: view.problems }),
       view ? h(View, { view, run }) : !error && h(Loading),
@@ -168,16 +168,6 @@ function Selected({ shorts, run, isWhole }) {
 
 function Unreadable({ problems }) {
   return h(Notice, { status: "warning" }, ...problems.map((text) => h(Text, { key: text }, text)));
-}
-
-function Problem({ error, retry }) {
-  return h(
-    Notice,
-    { status: "error" },
-    errorText(error, NO_PERMISSION),
-    " ",
-    h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
-  );
 }
 
 function Loading() {

@@ -1,6 +1,5 @@
 /** Hooks that load the data of the page, and the placeholder while they load or after an error. */
-import { errorText } from "../api.js";
-import { Notice, h } from "../components.js";
+import { RequestError, h } from "../components.js";
 import { Polling } from "../polling.js";
 import { useAddress } from "./address.js";
 
@@ -60,15 +59,7 @@ export function useLimit(page = 25) {
 
 /** The placeholder while data is loading, or the error. */
 export function Pending({ response, error, retry }) {
-  if (error) {
-    return h(
-      Notice,
-      { status: "error" },
-      errorText(error),
-      " ",
-      h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry"),
-    );
-  }
+  if (error) return h(RequestError, { error, retry });
   if (response !== null) return null;
   const lines = [0, 1, 2].map((line) => h(Skeleton, { key: line, height: 10 }));
   return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 2, role: "status" }, ...lines);
