@@ -39,10 +39,12 @@ OTHERS = {
     "example_klap_count_shorts",
     "example_klap_hook",
     "example_klap_object_storage",
+    "example_klap_podcast_de",
     "example_klap_review",
     "example_klap_use_shorts",
     "example_klap_watch_own_source",  # tests/integration/test_watch.py has these two
     "example_klap_watch_table",
+    "example_klap_webinar_square",
 }
 
 
@@ -98,6 +100,17 @@ def test_an_example_delivers_what_it_pays_for(dags: dict[str, DAG], dag_id: str,
     delivered = [path.read_bytes() for path in tmp_path.rglob("*.mp4")]
     assert len(delivered) == PAID[dag_id][1]
     assert all(content[4:8] == b"ftyp" for content in delivered)
+
+
+def test_a_preset_is_the_default_of_its_dag(dags: dict[str, DAG], klap: Sandbox) -> None:
+    run(dags["example_klap_webinar_square"], source_video_url="https://example.com/webinar.mp4")
+
+    [submitted] = klap.ledger("task")
+    assert submitted["body"]["max_clip_count"] == 5
+    assert submitted["body"]["dimensions"] == {"width": 1080, "height": 1080}
+    assert paid(klap) == (1, 2)
+    assert dags["example_klap_podcast_de"].dag_display_name == "Klap: podcast, German"
+    assert dags["example_klap_podcast_de"].params["language"] == "de"
 
 
 def test_the_task_that_uses_the_shorts_gets_their_paths(dags: dict[str, DAG], klap: Sandbox, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,11 +44,11 @@ def loaded() -> Iterator[dict[str, DAG]]:
         yield dict(bag.dags)
 
 
-def run(dag: DAG) -> DagRun:
+def run(dag: DAG, **conf: Any) -> DagRun:
     """Run a Dag to its end, and return the run. Every task must succeed at its first try."""
     for task in dag.tasks:
         task.retries = 0  # dag.test() waits for the retry delay of a failed task
-    dag_run: DagRun = dag.test()
+    dag_run: DagRun = dag.test(run_conf=conf)
     states = {f"{ti.task_id} {ti.map_index}": str(ti.state) for ti in dag_run.get_task_instances()}
     assert set(states.values()) == {"success"}, states
     return dag_run
