@@ -38,6 +38,11 @@ class TransportProtocol(H11Protocol):
         self.app = with_transport
 
 
+#: Seconds that an idle connection stays open: more than the poll interval of any client. With uvicorn's default of five
+#: seconds, a client that polls every five seconds sometimes sends a request on a connection that is being closed.
+KEEP_ALIVE = 75
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -76,6 +81,7 @@ def serve(
         log_level="info" if verbose else "error",
         access_log=verbose,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE,
         ssl_certfile=certificate,
     )
     _Server(config, on_start).run(sockets=[listener])

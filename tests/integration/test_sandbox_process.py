@@ -53,6 +53,14 @@ def test_it_ends_while_an_answer_is_held_back() -> None:
             assert sandbox.process.wait() == 0
 
 
+def test_it_keeps_the_connection_of_a_client_that_polls_every_five_seconds() -> None:
+    with Sandbox() as sandbox, socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2]))) as client:
+        for pause in (0, 5.2):
+            time.sleep(pause)
+            client.sendall(b"GET /v2/exports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
 def test_a_taken_port_is_named() -> None:
     with Sandbox() as sandbox:
         port = sandbox.root.rpartition(":")[2]
