@@ -6,7 +6,6 @@ import math
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -57,14 +56,9 @@ def run() -> Section:
     """Run the benchmark."""
     costs: dict[tuple[int, str], list[Cost]] = defaultdict(list)
 
-    def script_for(count: int) -> None:
-        costs[count, SCRIPT].append(run_script(count))
-
-    scripts = [threading.Thread(target=script_for, args=[count]) for count in SCRIPT_COUNTS]
-    for script in scripts:
-        script.start()  # they mostly sleep
-    with ThreadPoolExecutor() as pool:
-        stages = list(pool.map(shared, DAGS))
+    background = ThreadPoolExecutor()
+    scripts = {count: background.submit(run_script, count) for count in SCRIPT_COUNTS}  # they mostly sleep
+    stages = list(background.map(shared, DAGS))
 
     def run_on(stage: Stage, count: int) -> None:
         costs[count, stage.contender].append(stage.run(count, TIMES))
@@ -72,10 +66,13 @@ def run() -> Section:
     for count in COUNTS:
         participants = [stage for stage in stages if stage.contender != DEFERRABLE or count == DEFERRABLE_COUNT]
         for _ in range(ROUNDS):
+            for script in scripts.values():
+                if script.done():
+                    script.result()  # raises its error now rather than at the end
             with ThreadPoolExecutor(len(stages) if count <= MAX_CONCURRENT else 1) as pool:
                 list(pool.map(run_on, participants, [count] * len(participants)))
-    for script in scripts:
-        script.join()
+    for count, script in scripts.items():
+        costs[count, SCRIPT].append(script.result())
     order = [OURS, ALONE, RESCHEDULE, DEFERRABLE, SCRIPT]
     rows = [
         [
