@@ -198,6 +198,27 @@ def test_a_server_that_fails_is_asked_again_and_what_was_known_stays(
     complaints.clear()  # of the 502
 
 
+def test_a_card_with_malformed_data_leaves_the_other_cards(page: Page, tab: Any, complaints: list[str]) -> None:
+    def malform(route: Route) -> None:
+        answer = route.fetch()
+        if answer.status != 200:
+            return route.fulfill(response=answer)
+        view = answer.json()
+        view["details"]["shorts"][1]["name"] = {"not": "a text"}
+        return route.fulfill(response=answer, json=view)
+
+    page.route("**/klap/api/dags/**/shorts", malform)
+    tab("running")
+    cards = page.get_by_role("region", name="Shorts").get_by_role("listitem")
+    expect(cards).to_have_count(SHORTS)
+    expect(cards.filter(has_text="This part could not be shown. Reload this page.")).to_have_count(1)
+    expect(cards.nth(1)).to_contain_text("This part could not be shown.")
+    expect(cards.nth(2)).to_contain_text("Moment 2")
+    assert complaints
+    assert all("React error #31" in each for each in complaints), "an object is no text"
+    complaints.clear()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("run_id", [RUN, "asking", "failed"])
 def test_axe_finds_nothing_serious(page: Page, tab: Any, run_id: str, theme: Any) -> None:

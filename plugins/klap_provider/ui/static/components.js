@@ -3,7 +3,7 @@ import { errorText } from "./api.js";
 import { toggled } from "./selection.js";
 import { stateName, uiPath } from "./texts.js";
 
-const { createElement, useCallback, useDeferredValue, useId, useState } = globalThis.React;
+const { Component, createElement, useCallback, useDeferredValue, useId, useState } = globalThis.React;
 const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, Flex, HStack, SimpleGrid, Text } =
   globalThis.ChakraUI;
 const { NativeSelectField, NativeSelectIndicator, NativeSelectRoot } = globalThis.ChakraUI;
@@ -121,10 +121,22 @@ export function RunLink({ run, label, children }) {
 
 const FIRST = 8; // cards, about a screen of them
 
-/** Cards side by side. `draw` returns the card of a short. The first cards are drawn before all others. */
-export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))" }) {
+/**
+ * Cards side by side. The first ones are drawn before all others.
+ *
+ * @param {object} props
+ * @param {any[]} props.shorts
+ * @param {(short: any) => any} props.draw returns the card of a short, with a key
+ * @param {string} [props.columns]
+ */
+export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))", ...style }) {
   const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
-  return h(SimpleGrid, { alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns }, ...shown.map(draw));
+  const cards = shown.map(draw).map((card) => h(ErrorBoundary, { as: "li", key: card.key }, card));
+  return h(
+    SimpleGrid,
+    { alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns, ...style },
+    ...cards,
+  );
 }
 
 /** A checkbox with its text beside it. */
@@ -201,4 +213,26 @@ export function Notice({ status, children }) {
 export function RequestError({ error, retry, forbidden }) {
   const button = h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry");
   return h(Notice, { status: "error" }, errorText(error, forbidden), " ", button);
+}
+
+const NOT_SHOWN = "This part could not be shown. Reload this page. If it is missing again, report this error to an administrator:";
+
+/**
+ * A part of a page. If it throws while it renders, one sentence is shown in its place, and the other parts stay.
+ * React logs the error to the console. The part is rendered again when its parent is, such as with new data.
+ */
+export class ErrorBoundary extends Component {
+  state = { error: null };
+
+  static getDerivedStateFromError = (error) => ({ error });
+
+  componentDidUpdate({ children }, { error }) {
+    if (error !== null && children !== this.props.children) this.setState({ error: null });
+  }
+
+  render() {
+    const { as, children } = this.props;
+    const { error } = this.state;
+    return error === null ? children : h(Box, { as }, h(Notice, { status: "error" }, `${NOT_SHOWN} ${error}`));
+  }
 }

@@ -8,7 +8,7 @@
 import { TabContext } from "./actions.js";
 import { getIfChanged } from "./api.js";
 import { ShortCard } from "./card.js";
-import { CardGrid, Notice, RequestError, h } from "./components.js";
+import { CardGrid, ErrorBoundary, Notice, RequestError, h } from "./components.js";
 import { AllDelivered } from "./delivered.js";
 import { FollowUp, NotSelected } from "./further-exports.js";
 import { Polling } from "./polling.js";
@@ -110,7 +110,7 @@ function ShortsTab({ dagId, runId }) {
       error && h(RequestError, { error, retry: follow, forbidden: NO_PERMISSION }),
       message && h(Notice, { status: "warning" }, message),
       view?.problems.length > 0 && h(Unreadable, { problems: view.problems }),
-      view ? h(View, { view, run }) : !error && h(Loading),
+      view ? h(ErrorBoundary, null, h(View, { view, run })) : !error && h(Loading),
     ),
   );
 }
@@ -132,16 +132,23 @@ function RunView({ view, run }) {
   return h(
     Fragment,
     null,
-    h(Summary, { details, run, further: followUps.map((each) => each.details).filter(Boolean) }),
+    h(
+      ErrorBoundary,
+      null,
+      h(Summary, { details, run, further: followUps.map((each) => each.details).filter(Boolean) }),
+    ),
     !mayRead &&
       h(Notice, { status: "warning" }, "You need the permission to read XComs of this Dag to see its shorts. Ask an administrator."),
     mayRead && details.shorts.length === 0 && !details.stage.in_doubt && h(NoShorts, { details }),
-    isAsked && h(Review, { key: `${run.join(" ")} ${details.question.asked_at}`, details, run }),
-    !isAsked && selected.length > 0 && h(Selected, { shorts: selected, run, isWhole }),
+    isAsked &&
+      h(ErrorBoundary, { key: `${run.join(" ")} ${details.question.asked_at}` }, h(Review, { details, run })),
+    !isAsked && selected.length > 0 && h(ErrorBoundary, null, h(Selected, { shorts: selected, run, isWhole })),
     ...followUps.map((given, index) =>
-      h(FollowUp, { key: given.run_id, given, isFolded: index >= OPEN && given.ended }),
+      h(ErrorBoundary, { key: given.run_id }, h(FollowUp, { given, isFolded: index >= OPEN && given.ended })),
     ),
-    !isAsked && leftOut.length > 0 && h(NotSelected, { key: run.join(" "), shorts: leftOut, run }),
+    !isAsked &&
+      leftOut.length > 0 &&
+      h(ErrorBoundary, { key: run.join(" ") }, h(NotSelected, { shorts: leftOut, run })),
   );
 }
 
@@ -177,4 +184,4 @@ function Loading() {
   return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 3, role: "status" }, ...lines);
 }
 
-globalThis.Shorts = ShortsTab;
+globalThis.Shorts = (props) => h(ErrorBoundary, null, h(ShortsTab, props));

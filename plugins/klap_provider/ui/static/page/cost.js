@@ -1,6 +1,6 @@
 /** The cost by day or month and by Dag, compared with the budgets; or the paid requests of one run. */
 import { getFromPlugin } from "../api.js";
-import { Bar, h } from "../components.js";
+import { Bar, ErrorBoundary, h } from "../components.js";
 import { useAddress } from "./address.js";
 import { columns, lines, unitOf } from "./chart.js";
 import { Included, PeriodChoice, usePeriod } from "./filters.js";
@@ -33,8 +33,8 @@ function AllCosts() {
     h(Pending, seen),
     response && response.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
     response && !isStale && h(Included, { ...time, since: response.since }),
-    response && !isStale && h(Spending, { ...response, period: time.period }),
-    h(Payments, { run: null, days: time.days }),
+    response && !isStale && h(ErrorBoundary, null, h(Spending, { ...response, period: time.period })),
+    h(ErrorBoundary, null, h(Payments, { run: null, days: time.days })),
   );
 }
 

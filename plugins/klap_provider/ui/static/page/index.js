@@ -4,7 +4,7 @@
  * The modules of the first view are imported here, so that the browser loads them in parallel. Those of the other views
  * are loaded when their tab is opened.
  */
-import { h } from "../components.js";
+import { ErrorBoundary, h } from "../components.js";
 import { useAddress } from "./address.js";
 import { OpenReviews } from "./open-reviews.js";
 import { oneOf, opening } from "./texts.js";
@@ -41,7 +41,7 @@ function KlapPage() {
     Stack,
     { as: "section", "aria-label": "Klap", gap: 5, height: "100%", overflowY: "auto", p: 4 },
     h(Heading, { as: "h1", size: "xl" }, "Klap"),
-    h(OpenReviews),
+    h(ErrorBoundary, null, h(OpenReviews)),
     h(
       TabsRoot,
       { ...tabs, value: opened },
@@ -51,10 +51,14 @@ function KlapPage() {
         ...Object.entries(VIEWS).map(([value, { title }]) => h(TabsTrigger, { key: value, value }, title)),
       ),
       ...Object.entries(VIEWS).map(([value, { view: content }]) =>
-        h(TabsContent, { key: value, pt: 4, value }, h(Suspense, { fallback: null }, h(content, { key }))),
+        h(
+          TabsContent,
+          { key: value, pt: 4, value },
+          h(ErrorBoundary, { key }, h(Suspense, { fallback: null }, h(content))),
+        ),
       ),
     ),
   );
 }
 
-globalThis.Klap = KlapPage;
+globalThis.Klap = () => h(ErrorBoundary, null, h(KlapPage));

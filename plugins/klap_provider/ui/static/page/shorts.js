@@ -1,7 +1,7 @@
 /** The delivered shorts of all runs, including deleted ones. */
 import { getFromPlugin } from "../api.js";
 import { useNear } from "../card.js";
-import { Bar, Icon, OutsideButton, h } from "../components.js";
+import { Bar, CardGrid, Icon, OutsideButton, h } from "../components.js";
 import { StoredTexts, Video, videoUrl } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
@@ -10,7 +10,7 @@ import { Pending, useResponse, useLimit } from "./hooks.js";
 import { TwoLines } from "./table.js";
 import { countText, dollars, oneOf, periodText, priceNote, searchText, tabPath, withoutEmpty } from "./texts.js";
 
-const { Box, Button, Flex, Heading, HStack, SimpleGrid, Stack, Text } = globalThis.ChakraUI;
+const { Box, Button, Flex, Heading, HStack, Stack, Text } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 const PAGE = 24;
@@ -53,18 +53,12 @@ export function DeliveredShorts() {
         wider: widerIn(time, chosen, change),
       }),
     response &&
-      h(
-        SimpleGrid,
-        {
-          "aria-busy": isStale,
-          alignItems: "start",
-          as: "ul",
-          gap: 3,
-          gridTemplateColumns: "repeat(auto-fill, minmax(min(100%, 22rem), 1fr))",
-          role: "list",
-        },
-        ...response.shorts.map((short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short })),
-      ),
+      h(CardGrid, {
+        "aria-busy": isStale,
+        shorts: response.shorts,
+        draw: (short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short }),
+        columns: "repeat(auto-fill, minmax(min(100%, 22rem), 1fr))",
+      }),
     response && more(response.shorts.length === response.total, isStale),
   );
 }

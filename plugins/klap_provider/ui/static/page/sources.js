@@ -1,6 +1,6 @@
 /** The watched sources. */
 import { errorText, getFromPlugin, post } from "../api.js";
-import { Notice, h } from "../components.js";
+import { ErrorBoundary, Notice, h } from "../components.js";
 import { timeText } from "../texts.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { Small, Table, TwoLines } from "./table.js";
@@ -23,7 +23,7 @@ export function Sources() {
     { as: "section", "aria-label": "Sources", gap: 6 },
     h(Pending, seen),
     found?.length === 0 && h(Text, { color: "fg.muted" }, "No Dag of klap_watch has checked a source yet."),
-    ...(found ?? []).map((source) => h(Source, { key: source.name, source })),
+    ...(found ?? []).map((source) => h(ErrorBoundary, { key: source.name }, h(Source, { source }))),
   );
 }
 

@@ -1,6 +1,6 @@
 /** All runs, newest first. */
 import { getFromPlugin } from "../api.js";
-import { Choice, Icon, State, h } from "../components.js";
+import { Choice, ErrorBoundary, Icon, State, h } from "../components.js";
 import { stateName, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { BatchOfRun } from "./batch.js";
@@ -30,7 +30,7 @@ export function Videos() {
     { gap: 3 },
     h(Filters, { search, state, order_by, change }),
     h(Pending, seen),
-    response && h(Found, { response, isStale, search, state, change }),
+    response && h(ErrorBoundary, null, h(Found, { response, isStale, search, state, change })),
     response && more(!response.more, isStale),
     response && h(PriceNote, { rows: response.videos }),
   );
@@ -115,7 +115,7 @@ function VideoRow({ video }) {
         h(
           TableCell,
           { bg: "bg.subtle", colSpan: 6, maxWidth: 0, whiteSpace: "normal" },
-          h(BatchOfRun, { dagId: video.dag_id, runId: video.run_id }),
+          h(ErrorBoundary, null, h(BatchOfRun, { dagId: video.dag_id, runId: video.run_id })),
         ),
       ),
   );
