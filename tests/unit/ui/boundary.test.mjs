@@ -60,5 +60,9 @@ test("a part that failed is rendered again with new data, and only then", () => 
   assert.match(updated("old", boundary.state), /could not be shown.* TypeError: x is undefined/);
   assert.equal(updated("new", { ...boundary.state }), "new");
   fail();
-  assert.match(updated("newer", { error: null }), /could not be shown/, "data with which it just failed is not tried again");
+  assert.match(
+    updated("newer", { error: null }),
+    /could not be shown/,
+    "data with which it just failed is not tried again",
+  );
 });

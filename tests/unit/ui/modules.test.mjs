@@ -6,8 +6,21 @@ import test from "node:test";
 const ROOT = new URL("../../../plugins/klap_provider/ui/static/", import.meta.url);
 
 /** Stands for Airflow's globals: any name, called or not. */
-const anything = new Proxy(function () {}, { apply: () => anything, get: (_, name) => (name === Symbol.toPrimitive ? () => "" : anything) });
-const GLOBALS = ["React", "ReactDOM", "ReactJSXRuntime", "ReactRouterDOM", "ChakraUI", "document", "location", "window"];
+function nothing() {}
+const anything = new Proxy(nothing, {
+  apply: () => anything,
+  get: (_, name) => (name === Symbol.toPrimitive ? () => "" : anything),
+});
+const GLOBALS = [
+  "React",
+  "ReactDOM",
+  "ReactJSXRuntime",
+  "ReactRouterDOM",
+  "ChakraUI",
+  "document",
+  "location",
+  "window",
+];
 Object.assign(globalThis, Object.fromEntries(GLOBALS.map((name) => [name, anything])));
 
 const modules = readdirSync(ROOT, { recursive: true }).filter((name) => name.endsWith(".js"));

@@ -5,23 +5,23 @@ import { test } from "node:test";
 import {
   addressParts,
   changed,
+  countText,
   dayText,
   dollars,
-  firstDay,
-  periodText,
-  opening,
-  requestText,
-  searchText,
-  countText,
-  shortsText,
-  priceNote,
-  tabPath,
-  progressText,
-  waiting,
   failureText,
+  firstDay,
   limitUse,
   oneOf,
+  opening,
   percentOf,
+  periodText,
+  priceNote,
+  progressText,
+  requestText,
+  searchText,
+  shortsText,
+  tabPath,
+  waiting,
   withoutEmpty,
 } from "../../../plugins/klap_provider/ui/static/page/texts.js";
 import { costPath, timeText } from "../../../plugins/klap_provider/ui/static/texts.js";
@@ -68,10 +68,17 @@ function withZone(kept, work) {
 test("a time is formatted as in Airflow, in the time zone that was chosen there", () => {
   const moment = "2026-01-03T23:30:05+00:00";
   assert.equal(timeText(moment, "UTC"), "2026-01-03 23:30:05");
-  assert.equal(withZone('"Asia/Tokyo"', () => timeText(moment)), "2026-01-04 08:30:05");
+  assert.equal(
+    withZone('"Asia/Tokyo"', () => timeText(moment)),
+    "2026-01-04 08:30:05",
+  );
   const own = timeText(moment, undefined);
   for (const odd of [null, "Asia/Tokyo", '"Mars/Olympus"', "{}"]) {
-    assert.equal(withZone(odd, () => timeText(moment)), own, "that of the browser, if none was chosen");
+    assert.equal(
+      withZone(odd, () => timeText(moment)),
+      own,
+      "that of the browser, if none was chosen",
+    );
   }
 });
 
@@ -92,7 +99,10 @@ test("a batch counts all lines of its list, including those that were left out",
 
 test("a failed batch has a cause and an action", () => {
   const why = (videos, leftOut) => failureText({ videos, left_out: leftOut });
-  assert.match(why(videos("success", "success"), [{}]), /^The batch failed because 1 line was left out\. Fix .* and trigger the batch again\./);
+  assert.match(
+    why(videos("success", "success"), [{}]),
+    /^The batch failed because 1 line was left out\. Fix .* and trigger the batch again\./,
+  );
   assert.match(
     why(videos("success", "failed", "upstream_failed"), [{}, {}]),
     /because 2 videos did not complete and 2 lines were left out\. Fix .*, clear the failed runs, and trigger the batch again\./,
@@ -142,7 +152,10 @@ test("a period has the days that are included in its name, if these are not all 
 });
 
 test("a paid request has a name", () => {
-  assert.equal(requestText("video-to-shorts of State of the art of cutting"), "Generate shorts: State of the art of cutting");
+  assert.equal(
+    requestText("video-to-shorts of State of the art of cutting"),
+    "Generate shorts: State of the art of cutting",
+  );
   assert.equal(requestText("video-to-video"), "Caption a video");
   assert.equal(requestText("export of From zero to hero"), "Export of From zero to hero");
   assert.equal(requestText("7 generated shorts"), "7 generated shorts");
@@ -172,13 +185,19 @@ test("the address keeps what is shown, and another tab begins without the filter
 });
 
 test("the text for an empty list names the filters", () => {
-  assert.equal(searchText({ search: "talk", dag: "d", state: "awaiting_input" }), 'that matches "talk" of the Dag d in the state Waiting For You');
+  assert.equal(
+    searchText({ search: "talk", dag: "d", state: "awaiting_input" }),
+    'that matches "talk" of the Dag d in the state Waiting For You',
+  );
   assert.equal(searchText({ search: "", dag: "" }), "");
 });
 
 test("an unknown choice in the address is the first choice, also if it is a name of every object", () => {
   const orders = { "-at": "Newest first", name: "By name" };
-  assert.deepEqual(["name", "size", "toString", undefined].map((given) => oneOf(orders, given)), ["name", "-at", "-at", "-at"]);
+  assert.deepEqual(
+    ["name", "size", "toString", undefined].map((given) => oneOf(orders, given)),
+    ["name", "-at", "-at", "-at"],
+  );
 });
 
 test("parameters without a value are not sent", () => {

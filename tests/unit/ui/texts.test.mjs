@@ -7,10 +7,10 @@ import {
   costText,
   fileSize,
   formatPrice,
-  uiPath,
   priceText,
   stageText,
   stateName,
+  uiPath,
 } from "../../../plugins/klap_provider/ui/static/texts.js";
 
 const NOW = new Date("2026-01-01T12:00:00Z");
@@ -23,7 +23,10 @@ test("states, lengths and sizes are formatted", () => {
 });
 
 test("an estimated price is marked, and an unknown price is not free", () => {
-  assert.deepEqual([formatPrice(0), formatPrice(0.96), formatPrice(0.0125), formatPrice(12)], ["free", "$0.96", "$0.0125", "$12.00"]);
+  assert.deepEqual(
+    [formatPrice(0), formatPrice(0.96), formatPrice(0.0125), formatPrice(12)],
+    ["free", "$0.96", "$0.0125", "$12.00"],
+  );
   assert.equal(priceText({ price: 0.48, estimated: true }), "$0.48 (estimated)");
   assert.equal(priceText({ price: 0.48, estimated: false }), "$0.48");
   assert.equal(priceText({ price: null, estimated: true }), "price unknown");

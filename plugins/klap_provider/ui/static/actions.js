@@ -1,6 +1,6 @@
 /** Buttons that change something, and the requests that they send. */
 import { errorText, postToPlugin } from "./api.js";
-import { Icon, h } from "./components.js";
+import { h, Icon } from "./components.js";
 import { confirmation } from "./texts.js";
 
 const { createContext, useContext, useRef, useState } = globalThis.React;
@@ -13,14 +13,25 @@ const WRAPPED = { height: "auto", maxWidth: "100%", minHeight: 8, py: 1, textAli
 const STYLE = { ...WRAPPED, size: "xs", variant: "outline" };
 
 /**
- * The state that the components of the tab share: the `details` of the run, its `watermark`, the `form` of its Dag, the
- * actions that were `denied`, each with the reason, `deny(action, reason)`, `follow()` to read the run at once, and
- * `announce(message)`. `hasAnswered` is whether this user answered the review, which `answered()` records.
+ * The state that the components of the tab share.
+ *
+ * @typedef {object} TabState
+ * @property {any} details the details of the run
+ * @property {any} watermark the watermark of the run
+ * @property {any} form the form of its Dag
+ * @property {Record<string, string>} denied the actions that were denied, each with the reason
+ * @property {(action: string, reason: string) => void} deny
+ * @property {() => Promise<void> | undefined} follow reads the run at once
+ * @property {(message: string) => void} announce
+ * @property {boolean} hasAnswered whether this user answered the review
+ * @property {() => void} answered records that
  */
-export const TabContext = createContext(null);
+export const TabContext = createContext(/** @type {TabState} */ ({}));
 
 /** Whether a button of the question works, and the setter. */
-const QuestionContext = createContext(null);
+const QuestionContext = createContext(
+  /** @type {{isBusy: boolean, setBusy: (isBusy: boolean) => void} | null} */ (null),
+);
 
 /** The buttons of a question: while one of them works, all are disabled. */
 export function Question({ children }) {
@@ -28,6 +39,7 @@ export function Question({ children }) {
   return h(QuestionContext.Provider, { value: { isBusy, setBusy } }, children);
 }
 
+/** @type {{isBusy: boolean, message: string | null, isError: boolean}} */
 const IDLE = { isBusy: false, message: null, isError: false };
 
 /**
@@ -37,12 +49,17 @@ const IDLE = { isBusy: false, message: null, isError: false };
  * @param {string} props.action names the permission: buttons of the same action are disabled for a user who lacks it
  * @param {() => Promise<string | void>} props.work may return a message to show
  * @param {{price: number | null, estimated: boolean, again?: boolean} | null} [props.pays] see {@link confirmation}
- * @param {string} [props.question] a question to ask first, whatever is paid
+ * @param {string | null} [props.question] a question to ask first, whatever is paid
  * @param {string} [props.label] the accessible name, default: the text
  * @param {string} [props.icon]
  * @param {boolean} [props.disabled]
+ * @param {string} [props.describedBy] the id of the element that tells why it is disabled
+ * @param {string} [props.colorPalette]
+ * @param {string} [props.variant]
+ * @param {any} [props.children] the text
  */
-export function ActionButton({ action, work, pays, question, label, icon, disabled = false, children, ...style }) {
+export function ActionButton(props) {
+  const { action, work, pays, question, label, icon, disabled = false, describedBy, children, ...style } = props;
   const { denied, deny, follow, announce } = useContext(TabContext);
   const group = useContext(QuestionContext);
   const [state, setState] = useState(IDLE);
@@ -73,7 +90,13 @@ export function ActionButton({ action, work, pays, question, label, icon, disabl
   };
   const isDisabled = disabled || Boolean(denied[action]) || (group?.isBusy ?? false);
   const click = ask ? () => setAsking(true) : start;
-  const button = { "aria-label": label, disabled: isDisabled, loading: state.isBusy, onClick: click };
+  const button = {
+    "aria-describedby": describedBy,
+    "aria-label": label,
+    disabled: isDisabled,
+    loading: state.isBusy,
+    onClick: click,
+  };
   const message = { color: state.isError ? "failed.fg" : "fg.muted", fontSize: "sm", mt: 1, role: "alert" };
   return h(
     Box,
@@ -120,8 +143,8 @@ const actionPath = (run, what) => ["api", ...run, what];
  *
  * @param {string[]} run the run's path in the UI, as segments
  * @param {string[]} ids of the shorts
- * @param {{src_url?: string | null, pos_x: number, pos_y: number, scale: number}} [watermark] default: that of the run;
- *   without `src_url`: the run's picture
+ * @param {Record<string, string | number | null | undefined>} [watermark] `src_url`, `pos_x`, `pos_y` and `scale`;
+ *   default: that of the run; without `src_url`: the run's picture
  * @returns {Promise<{dag_id: string, run_id: string}>} the started run
  */
 export const exportMore = (run, ids, watermark = undefined) =>

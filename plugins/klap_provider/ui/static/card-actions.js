@@ -1,5 +1,5 @@
 /** The actions on an exported short: resolve its request, retry it, export it again. */
-import { ActionButton, Question, TabContext, exportMore, repeat, resolve } from "./actions.js";
+import { ActionButton, exportMore, Question, repeat, resolve, TabContext } from "./actions.js";
 import { Choice, h } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { priceText } from "./texts.js";
@@ -63,8 +63,7 @@ function ExportAgain({ short, run }) {
   const isUnchanged =
     current.every(([name, value]) => String(wanted[name]) === String(value)) || !(wanted.src_url || watermark?.src_url);
   const isSamePicture = wanted.src_url === (watermark?.src_url ?? "");
-  const isNoAddress =
-    !isSamePicture && wanted.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(wanted.src_url.trim());
+  const isNoAddress = !isSamePicture && wanted.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(wanted.src_url.trim());
   const refusal = isNoAddress ? NO_ADDRESS : isUnchanged && (watermark?.src_url ? UNCHANGED : NO_PICTURE);
   const pays = priceOf(details.offer, true);
   const price = ` · ${priceText(pays)}`;
@@ -138,7 +137,7 @@ function ExportAgain({ short, run }) {
           ActionButton,
           {
             action: "start",
-            "aria-describedby": refusal ? why : undefined,
+            describedBy: refusal ? why : undefined,
             disabled: Boolean(refusal),
             pays,
             work: withWatermark,

@@ -1,6 +1,6 @@
 /** The card of one short. A language model wrote its name and explanation: they are shown as text, never as markup. */
 import { CardActions } from "./card-actions.js";
-import { Bar, Icon, OutsideButton, State, TaskButton, Tick, h } from "./components.js";
+import { Bar, h, Icon, OutsideButton, State, TaskButton, Tick } from "./components.js";
 import { StoredTexts, Video, videoUrl } from "./delivered.js";
 import { clock, fileSize } from "./texts.js";
 
@@ -11,7 +11,9 @@ const NEARBY = "400px";
 const LONG = 180; // characters
 
 /** A selected short. `run` is the run's path in the UI, as segments. */
-export const ShortCard = memo(function ShortCard({ short, run }) {
+export const ShortCard = memo(SelectedShort, isSame);
+
+function SelectedShort({ short, run }) {
   return h(
     Flex,
     {
@@ -57,10 +59,21 @@ export const ShortCard = memo(function ShortCard({ short, run }) {
       h(Buttons, { short, run }),
     ),
   );
-}, isSame);
+}
 
 /** A short that was not selected. With `toggle` it can be ticked, to be exported at `price`. */
-export const NotSelectedCard = memo(function NotSelectedCard({ short, run, isTicked, toggle, price }) {
+export const NotSelectedCard = memo(NotSelectedShort, isSame);
+
+/**
+ * @param {object} props
+ * @param {any} props.short
+ * @param {string[]} props.run
+ * @param {boolean} [props.canTick] whether there is a `toggle`: functions do not count when cards are compared
+ * @param {boolean} [props.isTicked]
+ * @param {(id: string) => void} [props.toggle]
+ * @param {string} [props.price]
+ */
+function NotSelectedShort({ short, run, isTicked = false, toggle, price }) {
   return h(
     Flex,
     {
@@ -87,7 +100,7 @@ export const NotSelectedCard = memo(function NotSelectedCard({ short, run, isTic
       ),
     h(Buttons, { short, run }),
   );
-}, isSame);
+}
 
 const isWide = ({ shape }) => shape >= 1;
 
@@ -98,9 +111,11 @@ export function isSame(one, other) {
 
 export function Title({ short }) {
   const { seconds, bytes, watermark } = short;
-  const facts = [seconds !== null && clock(seconds), bytes !== null && fileSize(bytes), watermark && `with ${watermark}`].filter(
-    Boolean,
-  );
+  const facts = [
+    seconds !== null && clock(seconds),
+    bytes !== null && fileSize(bytes),
+    watermark && `with ${watermark}`,
+  ].filter(Boolean);
   return h(
     Flex,
     { alignItems: "baseline", columnGap: 2, flexWrap: "wrap" },
@@ -127,12 +142,12 @@ export function Explanation({ short: { name, explanation } }) {
   if (explanation === null) return null;
   const isLong = explanation.length > LONG;
   const label = `${isOpen ? "Less" : "More"} of the explanation of ${name}`;
-  const toggle = { as: "button", "aria-label": label, color: "fg.info", onClick: () => setOpen(!isOpen) };
+  const toggle = { "aria-label": label, color: "fg.info", onClick: () => setOpen(!isOpen) };
   return h(
     Text,
     { color: "fg.muted", dir: "auto", fontSize: "sm", wordBreak: "break-word" },
     isLong && !isOpen ? `${explanation.slice(0, LONG).trimEnd()}…` : explanation,
-    isLong && h(Box, { ...toggle, ms: 1 }, isOpen ? "Less" : "More"),
+    isLong && h(Box, { as: "button", ...toggle, ms: 1 }, isOpen ? "Less" : "More"),
   );
 }
 
@@ -186,7 +201,7 @@ function frameSize(short) {
 
 /** Whether an element is, or has been, near the visible part of the page, so that not all videos load at once. */
 export function useNear() {
-  const element = useRef(null);
+  const element = useRef(/** @type {any} */ (null));
   const [isNear, setNear] = useState(false);
   useEffect(() => {
     if (isNear) return undefined;

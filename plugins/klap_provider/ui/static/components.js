@@ -10,7 +10,7 @@ const { NativeSelectField, NativeSelectIndicator, NativeSelectRoot } = globalThi
 const { Link } = globalThis.ReactRouterDOM;
 
 /** `createElement`, by a shorter name. */
-export const h = createElement;
+export const h = /** @type {CreateElement} */ (createElement);
 
 /** Drawings for states and buttons, 24 × 24, drawn for this project. */
 const ICONS = {
@@ -38,8 +38,13 @@ const ICONS = {
   short: "M7 3h10v18H7zM10.5 9.5l4 2.5-4 2.5z",
 };
 
-/** A drawing in the size and colour of the text beside it, hidden from screen readers. */
+/**
+ * A drawing, hidden from screen readers.
+ *
+ * @param {{name: string, size?: number | string}} props `size`: default: that of the text beside it
+ */
 export function Icon({ name, size = "1em" }) {
+  /** @type {React.SVGAttributes<SVGElement>} */
   const line = {
     fill: "none",
     stroke: "currentColor",
@@ -49,7 +54,7 @@ export function Icon({ name, size = "1em" }) {
   };
   return h(
     "svg",
-    { "aria-hidden": true, viewBox: "0 0 24 24", width: size, height: size, ...line },
+    { ...line, "aria-hidden": true, viewBox: "0 0 24 24", width: size, height: size },
     h("path", { d: ICONS[name] }),
   );
 }
@@ -97,13 +102,22 @@ export function Bar({ role, label, percent, color, text }) {
   );
 }
 
-/** A link to another site, which opens in a new tab. */
+/**
+ * A link to another site, which opens in a new tab.
+ *
+ * @param {{href: string, icon: string, label?: string, children?: any}} props `label`: the accessible name, default: the text
+ */
 export function OutsideButton({ href, icon, label, children }) {
   const link = { href, target: "_blank", rel: "noopener noreferrer", "aria-label": label };
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h("a", link, h(Icon, { name: icon }), children));
 }
 
-/** A link to Airflow's page of a task instance. */
+/**
+ * A link to Airflow's page of a task instance.
+ *
+ * @param {{run: string[], task: any, page?: string, icon: string, label?: string, children?: any}} props `page`: the
+ *   path of a part of that page; `label`: the accessible name, default: the text
+ */
 export function TaskButton({ run, task, page = "", icon, label, children }) {
   const to = uiPath(...run, "tasks", task.task_id, ...(task.map_index >= 0 ? ["mapped", task.map_index] : [])) + page;
   return h(
@@ -128,13 +142,14 @@ const FIRST = 8; // cards, about a screen of them
  * @param {any[]} props.shorts
  * @param {(short: any) => any} props.draw returns the card of a short, with a key
  * @param {string} [props.columns]
+ * @param {boolean} [props.isStale]
  */
-export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))", ...style }) {
+export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))", isStale }) {
   const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
   const cards = shown.map(draw).map((card) => h(ErrorBoundary, { as: "li", key: card.key }, card));
   return h(
     SimpleGrid,
-    { alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns, ...style },
+    { "aria-busy": isStale, alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns },
     ...cards,
   );
 }
@@ -215,13 +230,15 @@ export function RequestError({ error, retry, forbidden }) {
   return h(Notice, { status: "error" }, errorText(error, forbidden), " ", button);
 }
 
-const NOT_SHOWN = "This part could not be shown. Reload this page. If it is missing again, report this error to an administrator:";
+const NOT_SHOWN =
+  "This part could not be shown. Reload this page. If it is missing again, report this error to an administrator:";
 
 /**
  * A part of a page. If it throws while it renders, one sentence is shown in its place, and the other parts stay.
  * React logs the error to the console. The part is rendered again when its parent is, such as with new data.
  */
 export class ErrorBoundary extends Component {
+  /** @type {{error: Error | null}} */
   state = { error: null };
 
   static getDerivedStateFromError = (error) => ({ error });

@@ -1,6 +1,6 @@
 /** The video and the texts of a delivered short, which Airflow's API server reads from the destination. */
 import { getFromPlugin, pluginUrl } from "./api.js";
-import { Icon, OutsideButton, h } from "./components.js";
+import { h, Icon, OutsideButton } from "./components.js";
 
 const { useState } = globalThis.React;
 const { Box, Button, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
@@ -17,13 +17,15 @@ const deliveredPath = (run, short, file) => ["api", ...run, "shorts", short.id, 
  * @param {{id: string, stored: boolean, video: string | null}} short `stored`: the API server may send the file
  * @param {Record<string, string | number>} [query]
  */
-export function videoUrl(run, short, query = {}) {
-  return !short.stored ? short.video : pluginUrl(deliveredPath(run, short, "video"), query).href;
-}
+export const videoUrl = (run, short, query = {}) => (short.stored ? deliveredUrl(run, short, query) : short.video);
+
+/** Return the address of a delivered video; see {@link videoUrl}. */
+export const deliveredUrl = (run, short, query = {}) => pluginUrl(deliveredPath(run, short, "video"), query).href;
 
 /** A player that fills the box around it and shows the first frame, or the reason why it cannot play. */
 export function Video({ name, src }) {
   const [problem, setProblem] = useState(null);
+  /** @type {React.CSSProperties} */
   const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
   if (problem !== null) {
     const style = {
@@ -89,7 +91,7 @@ const TRANSCRIPT = "Transcript";
 
 /** The captions and the transcript of a delivered short, loaded when they are opened. */
 export function StoredTexts({ short, run }) {
-  const [texts, setTexts] = useState(null);
+  const [texts, setTexts] = useState(/** @type {any} */ (null));
   const [isOpen, setOpen] = useState(false);
   const open = () => {
     setOpen(!isOpen);
@@ -125,7 +127,8 @@ function labelled({ publication_captions: captions, transcript }) {
 function Texts({ short, texts }) {
   if (texts === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Loading…");
   if (texts.problem) return h(Text, { color: "fg.error", fontSize: "sm", wordBreak: "break-word" }, texts.problem);
-  if (texts.texts.length === 0) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Klap generated no captions and no transcript.");
+  if (texts.texts.length === 0)
+    return h(Text, { color: "fg.muted", fontSize: "sm" }, "Klap generated no captions and no transcript.");
   return h(Stack, { gap: 2 }, ...texts.texts.map((each) => h(Copied, { key: each.label, ...each, of: short.name })));
 }
 

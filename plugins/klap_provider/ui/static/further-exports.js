@@ -1,7 +1,7 @@
 /** Further exports of the same video: the shorts that were not selected, and the follow-up runs that export them. */
-import { ActionButton, TabContext, exportMore } from "./actions.js";
+import { ActionButton, exportMore, TabContext } from "./actions.js";
 import { NotSelectedCard, ShortCard } from "./card.js";
-import { ActionBar, CardGrid, Notice, RunLink, State, h, usePicks } from "./components.js";
+import { ActionBar, CardGrid, h, Notice, RunLink, State, usePicks } from "./components.js";
 import { selectionCost } from "./selection.js";
 import { NextStep } from "./summary.js";
 import { costText, count, priceText, stageText, timeText } from "./texts.js";

@@ -6,7 +6,7 @@ import { confirmation, priceText, timeText } from "./texts.js";
 const { useId, useState } = globalThis.React;
 const { HStack, Input, Stack, Text } = globalThis.ChakraUI;
 
-/** @param {{doubt: object, error: string, what: "task" | "export", run: string[]}} props `doubt`: the request */
+/** @param {{doubt: any, error: string, what: "task" | "export", run: string[]}} props `doubt`: the request */
 export const ResolveRequest = (props) => h(Question, null, h(Request, props));
 
 function Request({ doubt, error, what, run }) {
@@ -78,7 +78,8 @@ const warning = (doubt) =>
 function instructions({ is_changed: isChanged, jobs, sent_at: sentAt }, what) {
   const sent = sentAt ? `The request was sent on ${timeText(sentAt)}.` : "The time of the request is not recorded.";
   if (isChanged) return `${sent} Continue with the ${what} that was paid for, or send the new request.`;
-  if (jobs.length > 0) return `${sent} Klap has several matching ${what}s. Select the right one, or send the request again.`;
+  if (jobs.length > 0)
+    return `${sent} Klap has several matching ${what}s. Select the right one, or send the request again.`;
   const trace = what === "task" ? "upload" : what;
   const search = sentAt ? `an ${trace} of that time` : `this ${trace}`;
   return `${sent} Search the Klap app for ${search}. If you find it, enter Klap's id. If not, send it again.`;

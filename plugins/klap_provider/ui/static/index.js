@@ -8,7 +8,7 @@
 import { TabContext } from "./actions.js";
 import { getIfChanged } from "./api.js";
 import { ShortCard } from "./card.js";
-import { CardGrid, ErrorBoundary, Notice, RequestError, h } from "./components.js";
+import { CardGrid, ErrorBoundary, h, Notice, RequestError } from "./components.js";
 import { AllDelivered } from "./delivered.js";
 import { FollowUp, NotSelected } from "./further-exports.js";
 import { Polling } from "./polling.js";
@@ -50,8 +50,10 @@ const isOpen = ({ details, batch, follow_ups: followUps }) =>
 function useRunView(dagId, runId) {
   const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
   const key = path.join(" ");
-  const [seen, setSeen] = useState({ view: remembered.get(key)?.response ?? null, error: null });
-  const polling = useRef(null);
+  /** @type {{view: any, error: Error | null}} */
+  const atFirst = { view: remembered.get(key)?.response ?? null, error: null };
+  const [seen, setSeen] = useState(atFirst);
+  const polling = useRef(/** @type {Polling | null} */ (null));
   useEffect(() => {
     const load = async (signal) => {
       const known = await getIfChanged(path, remembered.get(key) ?? NOTHING, signal);
@@ -78,7 +80,7 @@ let scrolledTo = null;
 
 /** Scroll the tab into view, once per run: in a narrow window, it is to the right of Airflow's grid. */
 function useScrollIntoView(key) {
-  const element = useRef(null);
+  const element = useRef(/** @type {any} */ (null));
   useEffect(() => {
     if (scrolledTo === key || element.current.getBoundingClientRect().right <= globalThis.innerWidth) return;
     scrolledTo = key;
@@ -92,10 +94,10 @@ function ShortsTab({ dagId, runId }) {
   const { view, error, follow } = useRunView(dagId, runId);
   const run = ["dags", dagId, "runs", runId];
   const tab = useScrollIntoView(run.join(" "));
-  const [message, announce] = useState(null);
+  const [message, announce] = useState(/** @type {string | null} */ (null));
   const [denied, setDenied] = useState({});
   const deny = useCallback((action, reason) => setDenied((before) => ({ ...before, [action]: reason })), []);
-  const [answeredRun, setAnsweredRun] = useState(null);
+  const [answeredRun, setAnsweredRun] = useState("");
   const answered = () => setAnsweredRun(run.join(" "));
   const hasAnswered = answeredRun === run.join(" ");
   const { details = null, form = null, watermark = null } = view ?? {};
@@ -138,10 +140,13 @@ function RunView({ view, run }) {
       h(Summary, { details, run, further: followUps.map((each) => each.details).filter(Boolean) }),
     ),
     !mayRead &&
-      h(Notice, { status: "warning" }, "You need the permission to read XComs of this Dag to see its shorts. Ask an administrator."),
+      h(
+        Notice,
+        { status: "warning" },
+        "You need the permission to read XComs of this Dag to see its shorts. Ask an administrator.",
+      ),
     mayRead && details.shorts.length === 0 && !details.stage.in_doubt && h(NoShorts, { details }),
-    isAsked &&
-      h(ErrorBoundary, { key: `${run.join(" ")} ${details.question.asked_at}` }, h(Review, { details, run })),
+    isAsked && h(ErrorBoundary, { key: `${run.join(" ")} ${details.question.asked_at}` }, h(Review, { details, run })),
     !isAsked && selected.length > 0 && h(ErrorBoundary, null, h(Selected, { shorts: selected, run, isWhole })),
     ...followUps.map((given, index) =>
       h(ErrorBoundary, { key: given.run_id }, h(FollowUp, { given, isFolded: index >= OPEN && given.ended })),

@@ -45,9 +45,11 @@ export class Polling {
   #pause;
   #isEager;
   #clock;
+  /** @type {AbortController | null} */
   #abort = null;
-  #timer = null;
-  #stopListening = null;
+  #timer;
+  /** @type {(() => void) | undefined} */
+  #stopListening;
   #polledAt = -Infinity;
   #soonUntil = -Infinity;
   #actedUntil = -Infinity;
@@ -107,6 +109,7 @@ export class Polling {
     this.#polledAt = this.#clock.now();
     const timeout = this.#clock.setTimeout(() => abort.abort(new Error("the request timed out")), TIMEOUT);
     const isLatest = () => this.#abort === abort && !this.#isOver;
+    /** @type {number | null} */
     let pause = null;
     try {
       const response = await this.#load(abort.signal);

@@ -1,6 +1,6 @@
 /** A short of a review, with Klap's player. */
-import { Explanation, Score, Title, isSame, useNear } from "./card.js";
-import { Icon, OutsideButton, Tick, h } from "./components.js";
+import { Explanation, isSame, Score, Title, useNear } from "./card.js";
+import { h, Icon, OutsideButton, Tick } from "./components.js";
 import { priceText } from "./texts.js";
 
 const { memo } = globalThis.React;
@@ -9,9 +9,14 @@ const { Box, Flex, Text } = globalThis.ChakraUI;
 const HEIGHT = 24; // rem: two whole shorts fit beside each other
 
 /** `toggle` is called with the id of the short. */
-export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, isDropped, toggle }) {
+export const ReviewCard = memo(ReviewedShort, isSame);
+
+function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
   const text = short.exported ? "Export · free, already exported" : `Export · ${priceText({ price })}`;
-  const style = { bg: isSelected ? "bg.subtle" : "bg", borderColor: isSelected ? "brand.solid" : "border.emphasized" };
+  const style = {
+    bg: isSelected ? "bg.subtle" : "bg",
+    borderColor: isSelected ? "brand.solid" : "border.emphasized",
+  };
   return h(
     Flex,
     {
@@ -45,7 +50,7 @@ export const ReviewCard = memo(function ReviewCard({ short, price, isSelected, i
         ),
     ),
   );
-}, isSame);
+}
 
 /** Klap's player, loaded when the card is near the visible part of the page: each player is a page of its own. */
 function Preview({ short }) {
@@ -58,8 +63,6 @@ function Preview({ short }) {
     Flex,
     { ...frame, ...size, aspectRatio: short.shape, color: "fg.subtle", ref: box },
     short.embed === null && h(Icon, { name: "short", size: 40 }),
-    short.embed !== null &&
-      isNear &&
-      h("iframe", { ...page, style: { border: 0, height: "100%", width: "100%" } }),
+    short.embed !== null && isNear && h("iframe", { ...page, style: { border: 0, height: "100%", width: "100%" } }),
   );
 }

@@ -1,6 +1,6 @@
 /** The review of a run: a reviewer selects the shorts to export. */
-import { ActionButton, Question, TabContext, answerReview } from "./actions.js";
-import { ActionBar, CardGrid, TaskButton, h, usePicks } from "./components.js";
+import { ActionButton, answerReview, Question, TabContext } from "./actions.js";
+import { ActionBar, CardGrid, h, TaskButton, usePicks } from "./components.js";
 import { ReviewCard } from "./review-card.js";
 import { selectionCost } from "./selection.js";
 import { count, priceText, timeText } from "./texts.js";
@@ -28,7 +28,10 @@ export function Review({ details, run }) {
       Flex,
       { alignItems: "center", flexWrap: "wrap", gap: 2 },
       h(Text, { color: "fg.muted", flex: "1 1 16rem", fontSize: "sm" }, deadlineText(shorts, offer)),
-      button("Select all", shorts.map(({ id }) => id)),
+      button(
+        "Select all",
+        shorts.map(({ id }) => id),
+      ),
       button("Clear", []),
     ),
     h(CardGrid, { shorts, draw: cardOf, columns: "repeat(auto-fill, minmax(min(100%, 27rem), 1fr))" }),
@@ -74,6 +77,10 @@ function AnswerBar({ selected, cost, run, question }) {
     ),
     h(ActionButton, { action: "answer", question: NONE, work: () => answer([]) }, "Export none"),
     h(Text, { "aria-live": "polite", color: "fg.muted", flex: "1 1 16rem", fontSize: "sm" }, cost.text),
-    h(TaskButton, { run, task: question.task, page: "/required_actions", icon: "awaiting_input" }, "Airflow's own form"),
+    h(
+      TaskButton,
+      { run, task: question.task, page: "/required_actions", icon: "awaiting_input" },
+      "Airflow's own form",
+    ),
   );
 }

@@ -1,8 +1,8 @@
 /** The summary of a run, above the cards. */
-import { ActionButton, TabContext, repeat } from "./actions.js";
-import { Bar, Icon, Notice, State, TaskButton, h } from "./components.js";
+import { ActionButton, repeat, TabContext } from "./actions.js";
+import { Bar, h, Icon, Notice, State, TaskButton } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
-import { SHORTS, VIDEO, costPath, costText, priceText, stageText, timeText } from "./texts.js";
+import { costPath, costText, priceText, SHORTS, stageText, timeText, VIDEO } from "./texts.js";
 
 const { useContext, useEffect, useRef, useState } = globalThis.React;
 const { Box, Button, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
@@ -13,7 +13,7 @@ const { Link: RouterLink } = globalThis.ReactRouterDOM;
 /**
  * The video, the totals, the current stage.
  *
- * @param {{details: object, run: string[], further: object[]}} props `run`: the run's path in the UI, as segments;
+ * @param {{details: any, run: string[], further: any[]}} props `run`: the run's path in the UI, as segments;
  *   `further`: the details of its follow-up runs
  */
 export function Summary({ details, run, further }) {
@@ -23,14 +23,18 @@ export function Summary({ details, run, further }) {
   return h(
     Stack,
     { as: "section", "aria-label": "Summary", gap: 3, ref: useInSight(details.question !== null) },
-    details.is_named &&
-      h(Heading, { as: "h2", dir: "auto", size: "md", wordBreak: "break-word" }, name),
+    details.is_named && h(Heading, { as: "h2", dir: "auto", size: "md", wordBreak: "break-word" }, name),
     h(
       Flex,
       { flexWrap: "wrap", gap: 5, justifyContent: "space-between" },
       source && h(Fact, { label: "Video", flex: "1 1 16rem" }, h(Source, { source })),
       ...totals.map(({ label, value }) => h(Fact, { key: label, label }, value)),
-      cost && h(Fact, { label: cost.is_sum ? "Cost" : "Cost without exports" }, h(CostLink, { cost, atMost: details.cost_at_most, run })),
+      cost &&
+        h(
+          Fact,
+          { label: cost.is_sum ? "Cost" : "Cost without exports" },
+          h(CostLink, { cost, atMost: details.cost_at_most, run }),
+        ),
       further.length > 0 && h(Fact, { label: "Including further exports" }, furtherText([details, ...further])),
       review && h(Fact, { label: "Review" }, reviewText(review, hasAnswered)),
     ),
@@ -87,7 +91,8 @@ function reviewText({ by, text, at }, isYou) {
 }
 
 /** The cost of a run, with a link to its paid requests. */
-function CostLink({ cost, atMost, run: [, dag_id, , run_id] }) {
+function CostLink({ cost, atMost, run }) {
+  const [, dag_id, , run_id] = run;
   const text = atMost === null ? costText(cost) : `${costText({ ...cost, total: atMost })} at most`;
   const link = { "aria-label": `${text}: paid requests of this run`, to: costPath({ dag_id, run_id }) };
   return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, text));
@@ -95,7 +100,7 @@ function CostLink({ cost, atMost, run: [, dag_id, , run_id] }) {
 
 /** Scroll to the summary when the review is answered: it shows who selected what. */
 function useInSight(isAsked) {
-  const summary = useRef(null);
+  const summary = useRef(/** @type {any} */ (null));
   const wasAsked = useRef(false);
   useEffect(() => {
     if (wasAsked.current && !isAsked) summary.current.scrollIntoView({ block: "start" });
@@ -121,14 +126,17 @@ export function NextStep({ step, run }) {
   return h(ActionButton, { action: "clear", pays, work: () => repeat(run, step) }, text);
 }
 
+/** @returns {HTMLElement | null} */
+const clickable = (selector) => document.querySelector(selector);
+
 /** Opens Airflow's own trigger form with the settings of this run, which has no address of its own. */
 function RunAgain() {
   const [isMissing, setMissing] = useState(false);
   const open = async () => {
-    document.querySelector("[data-testid=trigger-dag-button]")?.click();
+    clickable("[data-testid=trigger-dag-button]")?.click();
     for (let attempt = 0; attempt < 20; attempt += 1) {
       await new Promise((done) => setTimeout(done, 50)); // until the menu is open
-      const item = document.querySelector("[role=menuitem][data-value=triggerWithConfig]");
+      const item = clickable("[role=menuitem][data-value=triggerWithConfig]");
       if (item) return item.click();
     }
     return setMissing(true);

@@ -38,7 +38,11 @@ export function formatPrice(dollars) {
     : `$${dollars.toFixed(Math.abs(dollars * 100 - Math.round(dollars * 100)) < 1e-6 ? 2 : 4)}`;
 }
 
-/** Format a price that may be estimated or unknown. */
+/**
+ * Format a price that may be estimated or unknown.
+ *
+ * @param {{price?: number | null, estimated?: boolean}} of
+ */
 export const priceText = ({ price, estimated }) =>
   price === null || price === undefined ? "price unknown" : `${formatPrice(price)}${estimated ? " (estimated)" : ""}`;
 
@@ -77,7 +81,7 @@ export const costPath = ({ dag_id: dagId, run_id: runId }) =>
 /** Return the time zone that was chosen in Airflow's UI; undefined for that of the browser. */
 function chosenTimeZone() {
   try {
-    const timeZone = JSON.parse(localStorage.getItem("timezone"));
+    const timeZone = JSON.parse(localStorage.getItem("timezone") ?? "");
     return new Intl.DateTimeFormat("en", { timeZone }).resolvedOptions().timeZone;
   } catch {
     return undefined;
@@ -93,7 +97,7 @@ export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`)
 
 /** Return how long the run has been waiting for Klap. */
 export function waitText(since, now) {
-  const minutes = Math.floor((now - new Date(since ?? now)) / 60000);
+  const minutes = Math.floor((now - Number(new Date(since ?? now))) / 60000);
   if (minutes < 1) return "Waiting for Klap";
   const hours = Math.floor(minutes / 60);
   return `Waiting for Klap for ${hours ? `${hours} h ` : ""}${minutes % 60} min`;

@@ -1,6 +1,6 @@
 /** The videos of a batch: the run of each, its state and its error. */
 import { getIfChanged } from "../api.js";
-import { Notice, State, h } from "../components.js";
+import { h, Notice, State } from "../components.js";
 import { Pending, useResponse } from "./hooks.js";
 import { NUMBER, PriceNote, RunCost, Table, TwoLines } from "./table.js";
 import { failureText, progressText, tabPath } from "./texts.js";
@@ -11,12 +11,14 @@ const { Link } = globalThis.ReactRouterDOM;
 
 /** The videos of a batch, loaded when its row on the Klap page is opened. */
 export function BatchOfRun({ dagId, runId }) {
-  const known = useRef({ response: null, etag: null });
+  const known = useRef(/** @type {{response: any, etag: string | null}} */ ({ response: null, etag: null }));
   const load = async (signal) => {
     known.current = await getIfChanged(["api", "dags", dagId, "runs", runId, "shorts"], known.current, signal);
     return known.current.response;
   };
-  const seen = useResponse(load, `${dagId} ${runId}`, ({ batch, refresh }) => (batch?.ended === false ? refresh : null));
+  const seen = useResponse(load, `${dagId} ${runId}`, ({ batch, refresh }) =>
+    batch?.ended === false ? refresh : null,
+  );
   const { response } = seen;
   if (response === null) return h(Pending, seen);
   if (response.batch === null) return h(Text, { color: "fg.muted" }, "This run has no Klap tasks.");

@@ -31,7 +31,7 @@ function AllCosts() {
     { gap: 5 },
     h(Flex, null, h(PeriodChoice, time)),
     h(Pending, seen),
-    response && response.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
+    response?.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
     response && !isStale && h(Included, { ...time, since: response.since }),
     response && !isStale && h(ErrorBoundary, null, h(Spending, { ...response, period: time.period })),
     h(ErrorBoundary, null, h(Payments, { run: null, days: time.days })),
@@ -86,7 +86,7 @@ function Spending({ days, dags, since, period }) {
 function Chart({ days, dagIds, first, last }) {
   const bars = columns(days, first, last, dagIds);
   const levels = lines(Math.max(...bars.map(({ total }) => total)));
-  const [inner, top] = [HEIGHT - BOTTOM - 8, levels.at(-1)];
+  const [inner, top] = [HEIGHT - BOTTOM - 8, Math.max(...levels)];
   const y = (cost) => 8 + inner * (1 - cost / top);
   const step = (WIDTH - LEFT - RIGHT) / bars.length;
   const every = Math.ceil(bars.length / 12);

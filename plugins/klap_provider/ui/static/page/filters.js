@@ -1,7 +1,7 @@
 /** The filters of a list. */
 import { Choice, h } from "../components.js";
 import { useAddress } from "./address.js";
-import { PERIODS, dayText, firstDay, oneOf, periodText } from "./texts.js";
+import { dayText, firstDay, oneOf, PERIODS, periodText } from "./texts.js";
 
 const { useEffect, useRef, useState } = globalThis.React;
 const { Button, HStack, Input, Text } = globalThis.ChakraUI;
@@ -12,16 +12,16 @@ const PAUSE = 300; // ms
 export function Search({ label, placeholder, value }) {
   const [, change] = useAddress();
   const [text, setText] = useState(value);
-  const timer = useRef(null);
+  const timer = useRef(/** @type {number | undefined} */ (undefined));
   useEffect(() => {
-    if (timer.current === null) setText(value); // the user went back
+    if (timer.current === undefined) setText(value); // the user went back
   }, [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
   const type = ({ target }) => {
     setText(target.value);
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
-      timer.current = null;
+      timer.current = undefined;
       change({ search: target.value, rows: null }, true);
     }, PAUSE);
   };
@@ -92,8 +92,12 @@ export function NothingFound({ text, wider }) {
 }
 
 /** The ways to widen a search: without its words and choices, and in all time. */
-export const widerIn = ({ period, choose }, chosen, change) =>
-  [
-    chosen.length > 0 && ["Remove the filters", () => change(Object.fromEntries(chosen.map((name) => [name, null])))],
-    (period.name !== "all" || period.until !== null) && ["Show all time", () => choose({ name: "all", until: null })],
-  ].filter(Boolean);
+export function widerIn({ period, choose }, chosen, change) {
+  /** @type {[string, () => void][]} */
+  const wider = [];
+  if (chosen.length > 0)
+    wider.push(["Remove the filters", () => change(Object.fromEntries(chosen.map((name) => [name, null])))]);
+  if (period.name !== "all" || period.until !== null)
+    wider.push(["Show all time", () => choose({ name: "all", until: null })]);
+  return wider;
+}

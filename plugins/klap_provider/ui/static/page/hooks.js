@@ -1,5 +1,5 @@
 /** Hooks that load the data of the page, and the placeholder while they load or after an error. */
-import { RequestError, h } from "../components.js";
+import { h, RequestError } from "../components.js";
 import { Polling } from "../polling.js";
 import { useAddress } from "./address.js";
 
@@ -24,8 +24,11 @@ export const ALWAYS = ({ refresh }) => refresh || null;
  *   the previous key, which is shown until there is a new one
  */
 export function useResponse(load, key, pause = ONCE) {
-  const [seen, setSeen] = useState({ response: null, error: null, key: null });
+  /** @type {{response: any, error: Error | null, key: string | null}} */
+  const nothing = { response: null, error: null, key: null };
+  const [seen, setSeen] = useState(nothing);
   const [attempt, setAttempt] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `key` stands for `load` and `pause`, and `attempt` loads again
   useEffect(() => {
     const loop = new Polling({
       load,
@@ -37,7 +40,12 @@ export function useResponse(load, key, pause = ONCE) {
     return () => loop.stop();
   }, [key, attempt]);
   const { response, error } = seen; // without `key`, which React would take as the key of a component
-  return { response, error, isStale: seen.key !== key, retry: useCallback(() => setAttempt((before) => before + 1), []) };
+  return {
+    response,
+    error,
+    isStale: seen.key !== key,
+    retry: useCallback(() => setAttempt((before) => before + 1), []),
+  };
 }
 
 /**
@@ -50,11 +58,12 @@ export function useResponse(load, key, pause = ONCE) {
 export function useLimit(page = 25) {
   const [{ rows }, change] = useAddress();
   const limit = Math.min(Math.max(Number.parseInt(rows, 10) || page, page), MOST);
-  const button = { alignSelf: "center", onClick: () => change({ rows: String(limit + page) }, true), variant: "outline" };
-  return [
-    limit,
-    (isWhole, isStale) => !isWhole && limit < MOST && h(Button, { ...button, loading: isStale }, "More"),
-  ];
+  const button = {
+    alignSelf: "center",
+    onClick: () => change({ rows: String(limit + page) }, true),
+    variant: "outline",
+  };
+  return [limit, (isWhole, isStale) => !isWhole && limit < MOST && h(Button, { ...button, loading: isStale }, "More")];
 }
 
 /** The placeholder while data is loading, or the error. */

@@ -1,6 +1,6 @@
 /** A link to the rows of the ledger, on Airflow's own page of that asset. */
 import { ApiError, ledgerId } from "../api.js";
-import { Icon, h } from "../components.js";
+import { h, Icon } from "../components.js";
 import { useResponse } from "./hooks.js";
 
 const { Button } = globalThis.ChakraUI;
@@ -22,11 +22,6 @@ export function LedgerLink() {
   return h(
     Button,
     { alignSelf: "start", asChild: true, size: "xs", variant: "outline" },
-    h(
-      Link,
-      { to: `/assets/${response.id}/asset-state-store` },
-      h(Icon, { name: "log" }),
-      "Open the ledger",
-    ),
+    h(Link, { to: `/assets/${response.id}/asset-state-store` }, h(Icon, { name: "log" }), "Open the ledger"),
   );
 }

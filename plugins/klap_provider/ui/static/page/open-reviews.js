@@ -1,6 +1,6 @@
 /** The open reviews. */
 import { getFromPlugin } from "../api.js";
-import { Icon, h } from "../components.js";
+import { h, Icon } from "../components.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { tabPath, waiting } from "./texts.js";
 

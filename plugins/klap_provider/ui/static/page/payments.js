@@ -4,9 +4,9 @@ import { h } from "../components.js";
 import { timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { DagChoice, NothingFound, Search } from "./filters.js";
-import { Pending, useResponse, useLimit } from "./hooks.js";
+import { Pending, useLimit, useResponse } from "./hooks.js";
 import { LedgerLink } from "./ledger-link.js";
-import { NUMBER, PriceNote, Small, TIME, Table, TwoLines } from "./table.js";
+import { NUMBER, PriceNote, Small, Table, TIME, TwoLines } from "./table.js";
 import { countText, dollars, requestText, searchText, tabPath, withoutEmpty } from "./texts.js";
 
 const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
@@ -35,7 +35,8 @@ export function Payments({ run, days }) {
       !run && h(DagChoice, { dagIds: response?.dag_ids ?? [], value: dag }),
     ),
     h(Pending, seen),
-    response && h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(response, "request")),
+    response &&
+      h(Text, { "aria-live": "polite", fontSize: "sm", fontWeight: "semibold" }, countText(response, "request")),
     response?.total === 0 &&
       !isStale &&
       h(NothingFound, {
@@ -57,7 +58,11 @@ export function Payments({ run, days }) {
         h(
           Button,
           { asChild: true, size: "xs", variant: "outline" },
-          h("a", { download: true, href: pluginUrl(["api", "payments", "export"], { ...which, ...days }) }, "Download CSV"),
+          h(
+            "a",
+            { download: true, href: pluginUrl(["api", "payments", "export"], { ...which, ...days }).href },
+            "Download CSV",
+          ),
         ),
       h(LedgerLink),
     ),

@@ -1,12 +1,12 @@
 /** The delivered shorts of all runs, including deleted ones. */
 import { getFromPlugin } from "../api.js";
 import { useNear } from "../card.js";
-import { Bar, CardGrid, Icon, OutsideButton, h } from "../components.js";
-import { StoredTexts, Video, videoUrl } from "../delivered.js";
+import { Bar, CardGrid, h, Icon, OutsideButton } from "../components.js";
+import { deliveredUrl, StoredTexts, Video } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { DagChoice, Included, NothingFound, PeriodChoice, Search, SortChoice, usePeriod, widerIn } from "./filters.js";
-import { Pending, useResponse, useLimit } from "./hooks.js";
+import { Pending, useLimit, useResponse } from "./hooks.js";
 import { TwoLines } from "./table.js";
 import { countText, dollars, oneOf, periodText, priceNote, searchText, tabPath, withoutEmpty } from "./texts.js";
 
@@ -54,7 +54,7 @@ export function DeliveredShorts() {
       }),
     response &&
       h(CardGrid, {
-        "aria-busy": isStale,
+        isStale,
         shorts: response.shorts,
         draw: (short) => h(Card, { key: `${short.dag_id} ${short.run_id} ${short.id}`, short }),
         columns: "repeat(auto-fill, minmax(min(100%, 22rem), 1fr))",
@@ -80,11 +80,10 @@ function Filters({ filters, time, dagIds }) {
 
 function Card({ short }) {
   const run = ["dags", short.dag_id, "runs", short.run_id];
-  const video = { ...short, stored: true, video: null };
   return h(
     Flex,
     { as: "li", borderColor: "border.emphasized", borderRadius: 8, borderWidth: 1, minWidth: 0, overflow: "hidden" },
-    h(Frame, { name: short.name, src: videoUrl(run, video) }),
+    h(Frame, { name: short.name, src: deliveredUrl(run, short) }),
     h(
       Flex,
       { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
@@ -106,7 +105,7 @@ function Card({ short }) {
         { flexWrap: "wrap", gap: 2 },
         h(
           OutsideButton,
-          { href: videoUrl(run, video, { download: 1 }), icon: "download", label: `Download ${short.name}` },
+          { href: deliveredUrl(run, short, { download: 1 }), icon: "download", label: `Download ${short.name}` },
           "Download",
         ),
         short.run_name !== null &&

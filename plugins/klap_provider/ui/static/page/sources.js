@@ -1,6 +1,6 @@
 /** The watched sources. */
 import { errorText, getFromPlugin, post } from "../api.js";
-import { ErrorBoundary, Notice, h } from "../components.js";
+import { ErrorBoundary, h, Notice } from "../components.js";
 import { timeText } from "../texts.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { Small, Table, TwoLines } from "./table.js";
@@ -28,7 +28,7 @@ export function Sources() {
 }
 
 function Source({ source }) {
-  const [notice, setNotice] = useState(null);
+  const [notice, setNotice] = useState(/** @type {{status: string, text: string} | null} */ (null));
   const check = async (conf, text) => {
     try {
       await post(["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
@@ -39,9 +39,15 @@ function Source({ source }) {
   };
   const more = source.waits - source.waiting.length;
   const rows = [
-    ...source.waiting.map((item) => h(Row, { key: `w ${item.id}`, check, item, source, canSkip: true, state: `Waits: ${item.reason}` })),
-    ...source.started.map((item) => h(Row, { key: `r ${item.id}`, item, source, state: `Started ${timeText(item.at)}` })),
-    ...source.skipped.map((item) => h(Row, { key: `s ${item.id}`, check, item, source, state: `Skipped: ${item.reason}` })),
+    ...source.waiting.map((item) =>
+      h(Row, { key: `w ${item.id}`, check, item, source, canSkip: true, state: `Waits: ${item.reason}` }),
+    ),
+    ...source.started.map((item) =>
+      h(Row, { key: `r ${item.id}`, item, source, state: `Started ${timeText(item.at)}` }),
+    ),
+    ...source.skipped.map((item) =>
+      h(Row, { key: `s ${item.id}`, check, item, source, state: `Skipped: ${item.reason}` }),
+    ),
   ];
   return h(
     Stack,
@@ -74,11 +80,22 @@ function factsOf(source) {
     .join(" · ");
 }
 
-/** `check`: starts a check with a conf; null: the item has no buttons. */
-function Row({ check = null, item, source, state, canSkip = false }) {
+/**
+ * @param {object} props
+ * @param {(conf: object, text: string) => void} [props.check] starts a check; without it, the item has no buttons
+ * @param {any} props.item
+ * @param {any} props.source
+ * @param {string} props.state
+ * @param {boolean} [props.canSkip]
+ */
+function Row({ check, item, source, state, canSkip = false }) {
   const run = { dag_id: source.trigger_dag_id, run_id: item.run_id };
   const button = (label, conf, text) =>
-    h(Button, { "aria-label": `${label}: ${item.title}`, onClick: () => check(conf, text), size: "xs", variant: "outline" }, label);
+    h(
+      Button,
+      { "aria-label": `${label}: ${item.title}`, onClick: () => check?.(conf, text), size: "xs", variant: "outline" },
+      label,
+    );
   const title = h(TwoLines, null, item.title);
   const start = () => button("Start now", { start: [item.id] }, "The item starts with the check that was started.");
   const skip = () => button("Skip", { skip: [item.id] }, "The item is skipped by the check that was started.");

@@ -23,10 +23,18 @@ export function PriceNote({ rows }) {
 export const Small = ({ children }) =>
   h(Text, { color: "fg.muted", fontSize: "xs", overflowWrap: "anywhere" }, children);
 
-/** A long name or address, cut after two lines unless it has a `title`. Its title has all of it. */
+/**
+ * A long name or address, cut after two lines unless it has a `title`. Its title has all of it.
+ *
+ * @param {{title?: string, children?: any}} props
+ */
 export function TwoLines({ title, children }) {
   const parts = addressParts(children).flatMap((part, index) => (index ? [h("wbr", { key: index }), part] : [part]));
-  return h(Text, { as: "span", dir: "auto", lineClamp: title ? undefined : 2, overflowWrap: "anywhere", title: title ?? children }, ...parts);
+  return h(
+    Text,
+    { as: "span", dir: "auto", lineClamp: title ? undefined : 2, overflowWrap: "anywhere", title: title ?? children },
+    ...parts,
+  );
 }
 
 /** The cost of a run, with a link to its paid requests. */

@@ -7,8 +7,7 @@ const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "U
 export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
 
 /** Return how far a sum is used, from 0 to 100. */
-export const percentOf = (used, sum) =>
-  sum > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / sum))) : 100;
+export const percentOf = (used, sum) => (sum > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / sum))) : 100);
 
 /**
  * Return how far a monthly limit is used.
@@ -17,7 +16,11 @@ export const percentOf = (used, sum) =>
  */
 export function limitUse({ kind, name, limit, used, warns }) {
   const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
-  return { label: `This month, ${what}${warns ? " (warning only)" : ""}`, percent: percentOf(used, limit), isReached: used >= limit };
+  return {
+    label: `This month, ${what}${warns ? " (warning only)" : ""}`,
+    percent: percentOf(used, limit),
+    isReached: used >= limit,
+  };
 }
 
 /** Return a number of things and their total cost as text. */
@@ -66,16 +69,15 @@ export function periodText({ name, until }, since, now) {
 export const oneOf = (choices, given) => (Object.hasOwn(choices, given ?? "") ? given : Object.keys(choices)[0]);
 
 /** Return the parameters that have a value. */
-export const withoutEmpty = (parameters) =>
-  Object.fromEntries(Object.entries(parameters).filter(([, value]) => value));
+export const withoutEmpty = (parameters) => Object.fromEntries(Object.entries(parameters).filter(([, value]) => value));
 
-/** Return the filters of a list as a part of a sentence; empty without any. */
+/**
+ * Return the filters of a list as a part of a sentence; empty without any.
+ *
+ * @param {{search?: string, dag?: string, state?: string}} filters
+ */
 export const searchText = ({ search, dag, state }) =>
-  [
-    search && `that matches "${search}"`,
-    dag && `of the Dag ${dag}`,
-    state && `in the state ${stateName(state)}`,
-  ]
+  [search && `that matches "${search}"`, dag && `of the Dag ${dag}`, state && `in the state ${stateName(state)}`]
     .filter(Boolean)
     .join(" ");
 
@@ -123,8 +125,7 @@ export function failureText({ videos, left_out: leftOut }) {
 }
 
 /** Return the path of a run's tab within Airflow's UI. */
-export const tabPath = ({ dag_id: dagId, run_id: runId }) =>
-  uiPath("dags", dagId, "runs", runId, "plugin", "shorts");
+export const tabPath = ({ dag_id: dagId, run_id: runId }) => uiPath("dags", dagId, "runs", runId, "plugin", "shorts");
 
 /** The parameters of a list. They are removed when another tab is opened. */
 const OF_A_LIST = ["search", "sort", "dag", "state", "rows", "until", "dag_id", "run_id"];

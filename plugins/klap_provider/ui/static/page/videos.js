@@ -1,12 +1,12 @@
 /** All runs, newest first. */
 import { getFromPlugin } from "../api.js";
-import { Choice, ErrorBoundary, Icon, State, h } from "../components.js";
+import { Choice, ErrorBoundary, h, Icon, State } from "../components.js";
 import { stateName, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { BatchOfRun } from "./batch.js";
 import { NothingFound, Search, SortChoice } from "./filters.js";
-import { ALWAYS, Pending, useResponse, useLimit } from "./hooks.js";
-import { NUMBER, PriceNote, RunCost, Small, TIME, Table, TwoLines } from "./table.js";
+import { ALWAYS, Pending, useLimit, useResponse } from "./hooks.js";
+import { NUMBER, PriceNote, RunCost, Small, Table, TIME, TwoLines } from "./table.js";
 import { oneOf, searchText, shortsText, tabPath, withoutEmpty } from "./texts.js";
 
 const { Fragment, useState } = globalThis.React;
@@ -100,12 +100,7 @@ function VideoRow({ video }) {
       h(TableCell, NUMBER, shortsText(video)),
       h(TableCell, NUMBER, video.best ?? "–"),
       h(TableCell, NUMBER, h(RunCost, { run: video, name: video.name })),
-      h(
-        TableCell,
-        TIME,
-        h(Text, { fontSize: "sm" }, timeText(video.at)),
-        video.by && h(Small, null, `by ${video.by}`),
-      ),
+      h(TableCell, TIME, h(Text, { fontSize: "sm" }, timeText(video.at)), video.by && h(Small, null, `by ${video.by}`)),
     ),
     isOpen &&
       h(
