@@ -1,6 +1,5 @@
 /** What globals.d.ts refuses: the type check fails if it accepts one of these. */
-import { ShortCard } from "../../plugins/klap_provider/ui/static/card.js";
-import { h } from "../../plugins/klap_provider/ui/static/components.js";
+import { h, State } from "../../plugins/klap_provider/ui/static/components.js";
 
 const { Box, IconButton, Text } = globalThis.ChakraUI;
 const press = () => {};
@@ -10,7 +9,7 @@ export const accepted = [
   h(IconButton, { "aria-label": "name", onClick: press }),
   h("svg", { "aria-hidden": true, viewBox: "0 0 24 24" }),
   h(Text, null, "text", "more text"),
-  h(ShortCard, { key: "key", short: {}, run: [] }),
+  h(State, { key: "key", state: null }),
 ];
 
 export const refused = [
@@ -24,8 +23,8 @@ export const refused = [
   h("svg", { viewBox: "0 0 24 24" }),
   // @ts-expect-error: there is no such attribute
   h("a", { hrf: "address" }, "text"),
-  // @ts-expect-error: `run` is missing
-  h(ShortCard, { short: {} }),
+  // @ts-expect-error: `state` is missing
+  h(State, { key: "key" }),
   // @ts-expect-error: there is no such property
-  h(ShortCard, { short: {}, run: [], wrong: 1 }),
+  h(State, { state: null, wrong: 1 }),
 ];

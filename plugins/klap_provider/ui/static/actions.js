@@ -16,9 +16,9 @@ const STYLE = { ...WRAPPED, size: "xs", variant: "outline" };
  * The state that the components of the tab share.
  *
  * @typedef {object} TabState
- * @property {any} details the details of the run
- * @property {any} watermark the watermark of the run
- * @property {any} form the form of its Dag
+ * @property {Details} details the details of the run
+ * @property {Watermark} watermark the watermark of the run
+ * @property {RunView["form"]} form the form of its Dag
  * @property {Record<string, string>} denied the actions that were denied, each with the reason
  * @property {(action: string, reason: string) => void} deny
  * @property {() => Promise<void> | undefined} follow reads the run at once
@@ -136,6 +136,7 @@ function Confirmation({ text, button, isBusy, setAsking, confirm }) {
   );
 }
 
+/** @param {string[]} run @param {string} what */
 const actionPath = (run, what) => ["api", ...run, what];
 
 /**
@@ -150,18 +151,29 @@ const actionPath = (run, what) => ["api", ...run, what];
 export const exportMore = (run, ids, watermark = undefined) =>
   postToPlugin(actionPath(run, "exports"), { project_ids: ids, watermark });
 
-/** Repeat a step that failed. `tasks`: its task instances, as the server describes them. */
+/**
+ * Repeat a step that failed.
+ *
+ * @param {string[]} run the run's path in the UI, as segments
+ * @param {{tasks: TaskRef[]}} step
+ */
 export const repeat = (run, { tasks }) => postToPlugin(actionPath(run, "repetitions"), { tasks });
 
 /**
  * Resolve a paid request: continue with a job, or send the request again.
  *
  * @param {string[]} run the run's path in the UI, as segments
- * @param {{task: object, entry: string, version: string}} request as the server describes it
+ * @param {Doubt | PaidExport} request
  * @param {string | null} jobId Klap's id of the job; null: send the request again
  */
 export const resolve = (run, { task, entry, version }, jobId) =>
   postToPlugin(actionPath(run, "decisions"), { request: { task, entry, version }, job_id: jobId });
 
-/** Answer a review. `options`: the selected shorts by id, each with its option of the question. */
+/**
+ * Answer a review.
+ *
+ * @param {string[]} run the run's path in the UI, as segments
+ * @param {Question} question
+ * @param {Record<string, string>} options the selected shorts by id, each with its option of the question
+ */
 export const answerReview = (run, { task }, options) => postToPlugin(actionPath(run, "answers"), { task, options });

@@ -7,18 +7,24 @@ import { priceText } from "./texts.js";
 const { useContext, useId, useState } = globalThis.React;
 const { Box, Button, Flex, Input, Stack, Text } = globalThis.ChakraUI;
 
-/** `run` is the run's path in the UI, as segments. */
+/** @param {{short: Short, run: string[]}} props `run`: the run's path in the UI, as segments */
 export function CardActions({ short, run }) {
   const { form } = useContext(TabContext);
   if (short.in_doubt) return h(ResolveRequest, { doubt: short.in_doubt, error: short.error, what: "export", run });
-  if (short.retry) return h(Retry, { short, run });
+  if (short.retry) return h(RetryShort, { short, retry: short.retry, run });
   return short.state === "success" && form?.can_export ? h(ExportAgain, { short, run }) : null;
 }
 
-/** The price of an export. `again`: whether the short was exported before. */
+/**
+ * Return the price of an export.
+ *
+ * @param {Offer | null | undefined} offer
+ * @param {boolean} again whether the short was exported before
+ */
 const priceOf = (offer, again) => ({ price: offer?.price ?? null, estimated: offer?.estimated ?? false, again });
 
-function Retry({ short: { name, retry, is_whole: isWhole }, run }) {
+/** @param {{short: Short, retry: Retry, run: string[]}} props */
+function RetryShort({ short: { name, is_whole: isWhole }, retry, run }) {
   const { details } = useContext(TabContext);
   const pays = retry.is_paid ? priceOf(details.offer, retry.is_again) : null;
   const verb = isWhole ? "Retry this video" : "Retry this short";
@@ -54,6 +60,7 @@ const UNCHANGED = "This is the current watermark. Change the address, position o
 const NO_PICTURE = "This short has no watermark. Enter the address of a picture first.";
 const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
 
+/** @param {{short: Short, run: string[]}} props */
 function ExportAgain({ short, run }) {
   const { details, watermark } = useContext(TabContext);
   const why = useId();
@@ -81,8 +88,9 @@ function ExportAgain({ short, run }) {
     await exportMore(run, [short.id], { ...picture, ...position });
     setOpen(false);
   };
+  const paid = short.export;
   const unchanged = async () => {
-    await resolve(run, short.export, null);
+    if (paid !== null) await resolve(run, paid, null);
     setOpen(false);
   };
   return h(
@@ -145,7 +153,7 @@ function ExportAgain({ short, run }) {
           `Export with this watermark${price}`,
         ),
         refusal && h(Text, { color: "fg.muted", fontSize: "xs", id: why }, refusal),
-        short.export &&
+        paid &&
           h(ActionButton, { action: "resolve", pays, work: unchanged }, `Export again with the same settings${price}`),
         h(
           Text,

@@ -10,9 +10,10 @@ const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
 const NEARBY = "400px";
 const LONG = 180; // characters
 
-/** A selected short. `run` is the run's path in the UI, as segments. */
+/** A selected short. */
 export const ShortCard = memo(SelectedShort, isSame);
 
+/** @param {{short: Short, run: string[]}} props `run`: the run's path in the UI, as segments */
 function SelectedShort({ short, run }) {
   return h(
     Flex,
@@ -52,7 +53,7 @@ function SelectedShort({ short, run }) {
           },
           short.error,
         ),
-      short.path && h(FilePath, { short }),
+      short.path && h(FilePath, { name: short.name, path: short.path }),
       short.stored && h(StoredTexts, { short, run }),
       h(Box, { flex: 1 }),
       h(CardActions, { short, run }),
@@ -66,7 +67,7 @@ export const NotSelectedCard = memo(NotSelectedShort, isSame);
 
 /**
  * @param {object} props
- * @param {any} props.short
+ * @param {Short} props.short
  * @param {string[]} props.run
  * @param {boolean} [props.canTick] whether there is a `toggle`: functions do not count when cards are compared
  * @param {boolean} [props.isTicked]
@@ -102,6 +103,7 @@ function NotSelectedShort({ short, run, isTicked = false, toggle, price }) {
   );
 }
 
+/** @param {Short} short */
 const isWide = ({ shape }) => shape >= 1;
 
 /** Whether two props draw the same card. Functions do not count. */
@@ -109,6 +111,7 @@ export function isSame(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
+/** @param {{short: Short}} props */
 export function Title({ short }) {
   const { seconds, bytes, watermark } = short;
   const facts = [
@@ -124,6 +127,7 @@ export function Title({ short }) {
   );
 }
 
+/** @param {{short: Short}} props */
 export function Score({ short }) {
   if (short.score === null && short.is_whole) return null;
   if (short.score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
@@ -137,6 +141,7 @@ export function Score({ short }) {
   );
 }
 
+/** @param {{short: Short}} props */
 export function Explanation({ short: { name, explanation } }) {
   const [isOpen, setOpen] = useState(false);
   if (explanation === null) return null;
@@ -151,9 +156,10 @@ export function Explanation({ short: { name, explanation } }) {
   );
 }
 
-function FilePath({ short }) {
+/** @param {{name: string, path: string}} props */
+function FilePath({ name, path: given }) {
   const [isCopied, setCopied] = useState(false);
-  const path = short.path.replace(/^file:\/\//, "");
+  const path = given.replace(/^file:\/\//, "");
   const copy = () => navigator.clipboard.writeText(path).then(() => setCopied(true));
   return h(
     HStack,
@@ -163,12 +169,13 @@ function FilePath({ short }) {
     navigator.clipboard &&
       h(
         IconButton,
-        { "aria-label": `Copy the path of ${short.name}`, onClick: copy, size: "2xs", variant: "ghost" },
+        { "aria-label": `Copy the path of ${name}`, onClick: copy, size: "2xs", variant: "ghost" },
         h(Icon, { name: isCopied ? "success" : "copy" }),
       ),
   );
 }
 
+/** @param {{short: Short, run: string[]}} props */
 function Buttons({ short, run }) {
   const { name, preview, log } = short;
   const video = videoUrl(run, short, { download: 1 });
@@ -181,6 +188,7 @@ function Buttons({ short, run }) {
   );
 }
 
+/** @param {{short: Short, run: string[]}} props */
 function Player({ short, run }) {
   const [box, isNear] = useNear();
   const centre = { alignItems: "center", justifyContent: "center" };
@@ -192,7 +200,11 @@ function Player({ short, run }) {
   return h(Flex, { ...frame, bg: "black" }, isNear && h(Video, { key: src, name: short.name, src }));
 }
 
-/** In the shape of the video, however long the card beside it becomes. */
+/**
+ * In the shape of the video, however long the card beside it becomes.
+ *
+ * @param {Short} short
+ */
 function frameSize(short) {
   if (isWide(short)) return { aspectRatio: short.shape, maxHeight: "26rem" };
   const width = short.is_whole ? { base: "28", sm: "60" } : { base: "28", sm: "36" };

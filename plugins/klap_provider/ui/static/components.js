@@ -59,11 +59,15 @@ export function Icon({ name, size = "1em" }) {
   );
 }
 
-/** A state as on Airflow's Details tab: an icon in the colour of the state, and its name. */
+/**
+ * A state as on Airflow's Details tab: an icon in the colour of the state, and its name.
+ *
+ * @param {{state: string | null}} props
+ */
 export function State({ state }) {
   const style = { borderRadius: "full", boxSize: 6, justifyContent: "center", p: 0, variant: "solid" };
   const colours = { colorPalette: state ?? "none", color: `${state ?? "none"}.contrast` };
-  const drawing = h(Icon, { name: ICONS[state] ? state : "no_status" });
+  const drawing = h(Icon, { name: state !== null && ICONS[state] ? state : "no_status" });
   return h(
     HStack,
     { flexShrink: 0, gap: 1 },
@@ -115,7 +119,7 @@ export function OutsideButton({ href, icon, label, children }) {
 /**
  * A link to Airflow's page of a task instance.
  *
- * @param {{run: string[], task: any, page?: string, icon: string, label?: string, children?: any}} props `page`: the
+ * @param {{run: string[], task: TaskRef, page?: string, icon: string, label?: string, children?: any}} props `page`: the
  *   path of a part of that page; `label`: the accessible name, default: the text
  */
 export function TaskButton({ run, task, page = "", icon, label, children }) {
@@ -127,7 +131,11 @@ export function TaskButton({ run, task, page = "", icon, label, children }) {
   );
 }
 
-/** A link to the tab of a run. `run` is the run's path in the UI, as segments. */
+/**
+ * A link to the tab of a run.
+ *
+ * @param {{run: string[], label: string, children?: any}} props `run`: the run's path in the UI, as segments
+ */
 export function RunLink({ run, label, children }) {
   const to = uiPath(...run, "plugin", "shorts");
   return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, children));
@@ -154,7 +162,11 @@ export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min
   );
 }
 
-/** A checkbox with its text beside it. */
+/**
+ * A checkbox with its text beside it.
+ *
+ * @param {{isTicked: boolean, toggle: () => void, label: string, children?: any}} props `label`: the accessible name
+ */
 export function Tick({ isTicked, toggle, label, children }) {
   const box = useId();
   const input = { "aria-label": label, checked: isTicked, id: box, onChange: toggle, type: "checkbox" };
@@ -166,7 +178,15 @@ export function Tick({ isTicked, toggle, label, children }) {
   );
 }
 
-/** A list to choose from. `options`: values, each with its label. */
+/**
+ * A list to choose from.
+ *
+ * @param {object} props
+ * @param {string} props.label
+ * @param {string} props.value
+ * @param {string[][]} props.options values, each with its label
+ * @param {(value: string) => void} props.choose
+ */
 export function Choice({ label, value, options, choose }) {
   return h(
     NativeSelectRoot,
@@ -210,7 +230,11 @@ export function ActionBar({ children }) {
   return h(Flex, { ...style, ...lines, bottom: 0, position: "sticky", zIndex: 1 }, children);
 }
 
-/** A message in a box, as Airflow shows its errors. */
+/**
+ * A message in a box, as Airflow shows its errors.
+ *
+ * @param {{status: "error" | "success" | "warning", children?: any}} props
+ */
 export function Notice({ status, children }) {
   return h(
     AlertRoot,

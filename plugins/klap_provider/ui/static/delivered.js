@@ -7,7 +7,13 @@ const { Box, Button, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
 
 const NETWORKS = { tiktok: "TikTok", youtube: "YouTube", linkedin: "LinkedIn", instagram: "Instagram" };
 
-/** The path at which the plugin serves a file of a delivered short. `run` is the run's path in the UI, as segments. */
+/**
+ * Return the path at which the plugin serves a file of a delivered short.
+ *
+ * @param {string[]} run the run's path in the UI, as segments
+ * @param {{id: string}} short
+ * @param {"texts" | "video"} file
+ */
 const deliveredPath = (run, short, file) => ["api", ...run, "shorts", short.id, file];
 
 /**
@@ -16,13 +22,24 @@ const deliveredPath = (run, short, file) => ["api", ...run, "shorts", short.id, 
  * @param {string[]} run the run's path in the UI, as segments
  * @param {{id: string, stored: boolean, video: string | null}} short `stored`: the API server may send the file
  * @param {Record<string, string | number>} [query]
+ * @returns {string | null}
  */
 export const videoUrl = (run, short, query = {}) => (short.stored ? deliveredUrl(run, short, query) : short.video);
 
-/** Return the address of a delivered video; see {@link videoUrl}. */
+/**
+ * Return the address of a delivered video; see {@link videoUrl}.
+ *
+ * @param {string[]} run
+ * @param {{id: string}} short
+ * @param {Record<string, string | number>} [query]
+ */
 export const deliveredUrl = (run, short, query = {}) => pluginUrl(deliveredPath(run, short, "video"), query).href;
 
-/** A player that fills the box around it and shows the first frame, or the reason why it cannot play. */
+/**
+ * A player that fills the box around it and shows the first frame, or the reason why it cannot play.
+ *
+ * @param {{name: string, src: string}} props
+ */
 export function Video({ name, src }) {
   const [problem, setProblem] = useState(null);
   /** @type {React.CSSProperties} */
@@ -58,7 +75,11 @@ async function reason(src) {
   return `The browser could not load the video from ${new URL(src).host}. Check your network, then reload the page.`;
 }
 
-/** The actions on all delivered shorts of a run. */
+/**
+ * The actions on all delivered shorts of a run.
+ *
+ * @param {{shorts: Short[], run: string[]}} props
+ */
 export function AllDelivered({ shorts, run }) {
   const [message, setMessage] = useState("Copy all captions");
   const stored = shorts.filter((short) => short.stored);
@@ -81,6 +102,7 @@ export function AllDelivered({ shorts, run }) {
   );
 }
 
+/** @param {Short} short @param {string[]} run */
 async function captionsOf(short, run) {
   const { texts } = labelled(await getFromPlugin(deliveredPath(run, short, "texts")));
   const captions = texts.filter(({ label }) => label !== TRANSCRIPT).map(({ label, text }) => `${label}: ${text}`);
@@ -89,7 +111,11 @@ async function captionsOf(short, run) {
 
 const TRANSCRIPT = "Transcript";
 
-/** The captions and the transcript of a delivered short, loaded when they are opened. */
+/**
+ * The captions and the transcript of a delivered short, loaded when they are opened.
+ *
+ * @param {{short: {id: string, name: string}, run: string[]}} props
+ */
 export function StoredTexts({ short, run }) {
   const [texts, setTexts] = useState(/** @type {any} */ (null));
   const [isOpen, setOpen] = useState(false);

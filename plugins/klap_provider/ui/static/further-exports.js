@@ -3,13 +3,17 @@ import { ActionButton, exportMore, TabContext } from "./actions.js";
 import { NotSelectedCard, ShortCard } from "./card.js";
 import { ActionBar, CardGrid, h, Notice, RunLink, State, usePicks } from "./components.js";
 import { selectionCost } from "./selection.js";
-import { NextStep } from "./summary.js";
+import { RepeatStep } from "./summary.js";
 import { costText, count, priceText, stageText, timeText } from "./texts.js";
 
 const { useContext } = globalThis.React;
 const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
 
-/** The shorts that were not selected, to be ticked and exported. */
+/**
+ * The shorts that were not selected, to be ticked and exported.
+ *
+ * @param {{shorts: Short[], run: string[]}} props
+ */
 export function NotSelected({ shorts, run }) {
   const { form, details } = useContext(TabContext);
   const { picks: ticked, toggle, replace } = usePicks(`more ${run.join(" ")}`);
@@ -45,7 +49,11 @@ export function NotSelected({ shorts, run }) {
   );
 }
 
-/** A follow-up run, as the server describes it. Actions on its shorts belong to that run. */
+/**
+ * A follow-up run. Actions on its shorts belong to that run.
+ *
+ * @param {{given: FollowUp, isFolded: boolean}} props
+ */
 export function FollowUp({ given, isFolded }) {
   const { details, title, state } = given;
   const context = useContext(TabContext);
@@ -73,7 +81,7 @@ export function FollowUp({ given, isFolded }) {
       { as: "section", "aria-label": `${title}, ${at}`, gap: 2 },
       head,
       details?.stage.error && h(Notice, { status: "error" }, details.stage.error),
-      details?.next_step && h(NextStep, { step: details.next_step, run }),
+      details?.next_step && h(RepeatStep, { step: details.next_step, run }),
       cards && isFolded ? h("details", null, h("summary", null, count(selected.length)), cards) : cards,
     ),
   );

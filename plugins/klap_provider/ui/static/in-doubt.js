@@ -6,9 +6,10 @@ import { confirmation, priceText, timeText } from "./texts.js";
 const { useId, useState } = globalThis.React;
 const { HStack, Input, Stack, Text } = globalThis.ChakraUI;
 
-/** @param {{doubt: any, error: string, what: "task" | "export", run: string[]}} props `doubt`: the request */
+/** @param {{doubt: Doubt, error: string | null, what: "task" | "export", run: string[]}} props `doubt`: the request */
 export const ResolveRequest = (props) => h(Question, null, h(Request, props));
 
+/** @param {{doubt: Doubt, error: string | null, what: "task" | "export", run: string[]}} props */
 function Request({ doubt, error, what, run }) {
   const [id, setId] = useState("");
   const field = useId();
@@ -70,11 +71,13 @@ function Request({ doubt, error, what, run }) {
   );
 }
 
+/** @param {Doubt} doubt */
 const warning = (doubt) =>
   doubt.is_changed
     ? confirmation({ ...doubt, again: true })
     : `If Klap has received the first request after all, it bills both. This one: ${priceText(doubt)}.`;
 
+/** @param {Doubt} doubt @param {"task" | "export"} what */
 function instructions({ is_changed: isChanged, jobs, sent_at: sentAt }, what) {
   const sent = sentAt ? `The request was sent on ${timeText(sentAt)}.` : "The time of the request is not recorded.";
   if (isChanged) return `${sent} Continue with the ${what} that was paid for, or send the new request.`;

@@ -42,7 +42,11 @@ const NO_PERMISSION = "You need the permission to read task instances of this Da
 
 const NOTHING = { response: null, etag: null };
 
-/** Whether the run, or a run that belongs to it, has not ended. */
+/**
+ * Whether the run, or a run that belongs to it, has not ended.
+ *
+ * @param {RunView} view
+ */
 const isOpen = ({ details, batch, follow_ups: followUps }) =>
   (details !== null && !details.ended) || (batch !== null && !batch.ended) || followUps.some(({ ended }) => !ended);
 
@@ -50,7 +54,7 @@ const isOpen = ({ details, batch, follow_ups: followUps }) =>
 function useRunView(dagId, runId) {
   const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
   const key = path.join(" ");
-  /** @type {{view: any, error: Error | null}} */
+  /** @type {{view: RunView | null, error: Error | null}} */
   const atFirst = { view: remembered.get(key)?.response ?? null, error: null };
   const [seen, setSeen] = useState(atFirst);
   const polling = useRef(/** @type {Polling | null} */ (null));
@@ -100,7 +104,7 @@ function ShortsTab({ dagId, runId }) {
   const [answeredRun, setAnsweredRun] = useState("");
   const answered = () => setAnsweredRun(run.join(" "));
   const hasAnswered = answeredRun === run.join(" ");
-  const { details = null, form = null, watermark = null } = view ?? {};
+  const { details, form, watermark } = /** @type {any} */ (view ?? {}); // nothing uses these before there is a view
   const context = { announce, answered, follow, form, hasAnswered, deny, denied, details, watermark };
   return h(
     TabContext.Provider,
@@ -111,34 +115,32 @@ function ShortsTab({ dagId, runId }) {
       { gap: 4, maxWidth: { base: "calc(100vw - 5rem)", lg: "none" }, p: 2, pt: 4, ref: tab },
       error && h(RequestError, { error, retry: follow, forbidden: NO_PERMISSION }),
       message && h(Notice, { status: "warning" }, message),
-      view?.problems.length > 0 && h(Unreadable, { problems: view.problems }),
+      view && view.problems.length > 0 && h(Unreadable, { problems: view.problems }),
       view ? h(ErrorBoundary, null, h(View, { view, run })) : !error && h(Loading),
     ),
   );
 }
 
+/** @param {{view: RunView, run: string[]}} props */
 function View({ view, run }) {
   const { details, batch } = view;
-  if (details !== null) return h(RunView, { view, run });
+  if (details !== null) return h(RunParts, { view, details, run });
   if (batch === null) return h(Text, { color: "fg.muted" }, "This run has no Klap tasks.");
   return h(Suspense, { fallback: null }, h(BatchVideos, { batch }));
 }
 
-function RunView({ view, run }) {
-  const { details, follow_ups: followUps, may_read_xcoms: mayRead } = view;
+/** @param {{view: RunView, details: Details, run: string[]}} props */
+function RunParts({ view, details, run }) {
+  const { follow_ups: followUps, may_read_xcoms: mayRead } = view;
   const { is_whole: isWhole } = details;
-  const isAsked = details.question !== null && details.shorts.length > 0;
+  const question = details.shorts.length > 0 ? details.question : null;
   const exportedLater = new Set(followUps.flatMap(({ project_ids: ids }) => ids));
   const selected = details.shorts.filter((short) => short.left_out === null);
   const leftOut = details.shorts.filter((short) => short.left_out !== null && !exportedLater.has(short.id));
   return h(
     Fragment,
     null,
-    h(
-      ErrorBoundary,
-      null,
-      h(Summary, { details, run, further: followUps.map((each) => each.details).filter(Boolean) }),
-    ),
+    h(ErrorBoundary, null, h(Summary, { details, run, further: followUps.flatMap((each) => each.details ?? []) })),
     !mayRead &&
       h(
         Notice,
@@ -146,17 +148,19 @@ function RunView({ view, run }) {
         "You need the permission to read XComs of this Dag to see its shorts. Ask an administrator.",
       ),
     mayRead && details.shorts.length === 0 && !details.stage.in_doubt && h(NoShorts, { details }),
-    isAsked && h(ErrorBoundary, { key: `${run.join(" ")} ${details.question.asked_at}` }, h(Review, { details, run })),
-    !isAsked && selected.length > 0 && h(ErrorBoundary, null, h(Selected, { shorts: selected, run, isWhole })),
+    question &&
+      h(ErrorBoundary, { key: `${run.join(" ")} ${question.asked_at}` }, h(Review, { details, question, run })),
+    !question && selected.length > 0 && h(ErrorBoundary, null, h(Selected, { shorts: selected, run, isWhole })),
     ...followUps.map((given, index) =>
       h(ErrorBoundary, { key: given.run_id }, h(FollowUp, { given, isFolded: index >= OPEN && given.ended })),
     ),
-    !isAsked &&
+    !question &&
       leftOut.length > 0 &&
       h(ErrorBoundary, { key: run.join(" ") }, h(NotSelected, { shorts: leftOut, run })),
   );
 }
 
+/** @param {{shorts: Short[], run: string[], isWhole: boolean}} props */
 function Selected({ shorts, run, isWhole }) {
   const { title } = isWhole ? VIDEO : SHORTS;
   return h(

@@ -8,9 +8,16 @@ const { Box, Flex, Text } = globalThis.ChakraUI;
 
 const HEIGHT = 24; // rem: two whole shorts fit beside each other
 
-/** `toggle` is called with the id of the short. */
 export const ReviewCard = memo(ReviewedShort, isSame);
 
+/**
+ * @param {object} props
+ * @param {Short} props.short
+ * @param {number | null} props.price
+ * @param {boolean} props.isSelected
+ * @param {boolean} props.isDropped
+ * @param {(id: string) => void} props.toggle
+ */
 function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
   const text = short.exported ? "Export · free, already exported" : `Export · ${priceText({ price })}`;
   const style = {
@@ -52,13 +59,17 @@ function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
   );
 }
 
-/** Klap's player, loaded when the card is near the visible part of the page: each player is a page of its own. */
+/**
+ * Klap's player, loaded when the card is near the visible part of the page: each player is a page of its own.
+ *
+ * @param {{short: Short}} props
+ */
 function Preview({ short }) {
   const [box, isNear] = useNear();
   const size = short.shape < 1 ? { height: `${HEIGHT}rem` } : { maxHeight: `${HEIGHT}rem`, width: "100%" };
   const frame = { alignItems: "center", bg: "bg.muted", flexShrink: 0, justifyContent: "center", maxWidth: "100%" };
   // No autoplay: there are several players.
-  const page = { allow: "fullscreen", src: short.embed, title: `Klap's player of ${short.name}` };
+  const page = { allow: "fullscreen", src: short.embed ?? undefined, title: `Klap's player of ${short.name}` };
   return h(
     Flex,
     { ...frame, ...size, aspectRatio: short.shape, color: "fg.subtle", ref: box },

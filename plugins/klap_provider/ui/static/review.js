@@ -8,9 +8,9 @@ import { count, priceText, timeText } from "./texts.js";
 const { useContext } = globalThis.React;
 const { Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 
-/** `details` are those of a run that waits for a review, `run` is its path in the UI, as segments. */
-export function Review({ details, run }) {
-  const { shorts, offer, question } = details;
+/** @param {{details: Details, question: Question, run: string[]}} props `run`: the run's path in the UI, as segments */
+export function Review({ details, question, run }) {
+  const { shorts, offer } = details;
   const defaults = () => selectedByDefault(shorts).map(({ id }) => id);
   const { picks, toggle, replace } = usePicks(`${run.join(" ")} ${question.asked_at}`, defaults);
   const selected = shorts.filter(({ id }) => picks.has(id));
@@ -39,8 +39,10 @@ export function Review({ details, run }) {
   );
 }
 
+/** @param {Short[]} shorts */
 const selectedByDefault = (shorts) => shorts.filter(({ left_out: reason }) => reason === null);
 
+/** @param {Short[]} shorts @param {Offer | null} offer */
 function deadlineText(shorts, offer) {
   if (!offer?.deadline) return "";
   const preselected = selectedByDefault(shorts).length;

@@ -12,7 +12,7 @@ export function toggled(before, id) {
  * Return what the exports of the selected shorts cost.
  *
  * @param {{id: string, exported: boolean}[]} selected shorts, best first
- * @param {{price: number, estimated: boolean, covered: number | null} | null} offer the price of an export, and how many
+ * @param {Pick<Offer, "price" | "estimated" | "covered"> | null} offer the price of an export, and how many
  *   exports the budget covers
  * @returns {{exports: number, pays: {price: number | null, estimated: boolean}, dropped: Set<string>, text: string}} the
  *   number of shorts that are exported, their price, the ids of those over the budget, and the calculation to show

@@ -13,7 +13,7 @@ const { Link: RouterLink } = globalThis.ReactRouterDOM;
 /**
  * The video, the totals, the current stage.
  *
- * @param {{details: any, run: string[], further: any[]}} props `run`: the run's path in the UI, as segments;
+ * @param {{details: Details, run: string[], further: Details[]}} props `run`: the run's path in the UI, as segments;
  *   `further`: the details of its follow-up runs
  */
 export function Summary({ details, run, further }) {
@@ -65,7 +65,7 @@ export function Summary({ details, run, further }) {
       h(
         HStack,
         { alignItems: "start", flexWrap: "wrap", gap: 2 },
-        details.next_step && h(NextStep, { step: details.next_step, run }),
+        details.next_step && h(RepeatStep, { step: details.next_step, run }),
         h(RunAgain),
       ),
   );
@@ -90,7 +90,11 @@ function reviewText({ by, text, at }, isYou) {
   return `${isYou ? "You" : by} ${text}${at ? ` · ${timeText(at)}` : ""}`;
 }
 
-/** The cost of a run, with a link to its paid requests. */
+/**
+ * The cost of a run, with a link to its paid requests.
+ *
+ * @param {{cost: Cost, atMost: number | null, run: string[]}} props
+ */
 function CostLink({ cost, atMost, run }) {
   const [, dag_id, , run_id] = run;
   const text = atMost === null ? costText(cost) : `${costText({ ...cost, total: atMost })} at most`;
@@ -109,17 +113,25 @@ function useInSight(isAsked) {
   return summary;
 }
 
-/** Return how many shorts all of these runs delivered, and what they cost once all have summed up their cost. */
+/**
+ * Return how many shorts all of these runs delivered, and what they cost once all have summed up their cost.
+ *
+ * @param {Details[]} runs
+ */
 function furtherText(runs) {
   const delivered = `${runs.reduce((sum, run) => sum + run.delivered, 0)} delivered`;
-  const costs = runs.map(({ cost }) => cost);
-  if (!costs.every((cost) => cost?.is_sum)) return delivered;
+  const costs = runs.flatMap(({ cost }) => (cost?.is_sum ? [cost] : []));
+  if (costs.length < runs.length) return delivered;
   const total = costs.reduce((sum, cost) => sum + cost.total, 0);
   return `${delivered} · ${costText({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
 }
 
-/** Repeats the step with which a run failed. */
-export function NextStep({ step, run }) {
+/**
+ * Repeats the step with which a run failed.
+ *
+ * @param {{step: NextStep, run: string[]}} props
+ */
+export function RepeatStep({ step, run }) {
   const pays = step.is_paid ? { ...step, again: step.is_again } : null;
   const label = step.is_again ? "Submit the video again" : "Try again";
   const text = `${label} · ${pays ? priceText(pays) : "free"}`;
@@ -163,6 +175,7 @@ function Fact({ label, children, ...more }) {
   );
 }
 
+/** @param {{source: NonNullable<Details["source"]>}} props */
 function Source({ source: { text, href } }) {
   if (href === null) return h(Text, { wordBreak: "break-all" }, text);
   return h(
@@ -172,7 +185,11 @@ function Source({ source: { text, href } }) {
   );
 }
 
-/** The placeholder while there are no cards. */
+/**
+ * The placeholder while there are no cards.
+ *
+ * @param {{details: Details}} props
+ */
 export function NoShorts({ details }) {
   const texts = details.is_whole ? VIDEO : SHORTS;
   const [title, description] = details.ended ? texts.ended : texts.pending;

@@ -63,7 +63,11 @@ export function confirmation(pays) {
   return price > CONFIRMED_ABOVE ? `Klap bills ${priceText(pays)} for this action.` : null;
 }
 
-/** Format what was paid; null if it is unknown. */
+/**
+ * Format what was paid; null if it is unknown.
+ *
+ * @param {{total: number, estimated: boolean} | null} cost
+ */
 export const costText = (cost) =>
   cost && `${cost.total ? formatPrice(cost.total) : "$0.00"}${cost.estimated ? " (estimated)" : ""}`;
 
@@ -74,7 +78,11 @@ export const costText = (cost) =>
 export const uiPath = (...segments) =>
   segments.map((segment) => `/${String(segment).replace(/[%/?#\\]/g, encodeURIComponent)}`).join("");
 
-/** Return the path of the paid requests of a run, on the Klap page. */
+/**
+ * Return the path of the paid requests of a run, on the Klap page.
+ *
+ * @param {{dag_id: string, run_id: string}} run
+ */
 export const costPath = ({ dag_id: dagId, run_id: runId }) =>
   `/plugin/klap?${new URLSearchParams({ view: "cost", dag_id: dagId, run_id: runId })}`;
 
@@ -95,13 +103,21 @@ export const timeText = (iso, timeZone = chosenTimeZone()) =>
 /** Return a number of shorts as text. */
 export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
 
-/** Return how long the run has been waiting for Klap. */
+/**
+ * Return how long the run has been waiting for Klap.
+ *
+ * @param {string | null} since @param {Date} now
+ */
 export function waitText(since, now) {
-  const minutes = Math.floor((now - Number(new Date(since ?? now))) / 60000);
+  const minutes = Math.floor((now.getTime() - new Date(since ?? now).getTime()) / 60000);
   if (minutes < 1) return "Waiting for Klap";
   const hours = Math.floor(minutes / 60);
   return `Waiting for Klap for ${hours ? `${hours} h ` : ""}${minutes % 60} min`;
 }
 
-/** Return the current stage of a run. */
+/**
+ * Return the current stage of a run.
+ *
+ * @param {Stage} stage @param {Date} now
+ */
 export const stageText = ({ text, since }, now) => (since === null ? text : waitText(since, now));

@@ -12,6 +12,7 @@ const { Link } = globalThis.ReactRouterDOM;
 /** The videos of a batch, loaded when its row on the Klap page is opened. */
 export function BatchOfRun({ dagId, runId }) {
   const known = useRef(/** @type {{response: any, etag: string | null}} */ ({ response: null, etag: null }));
+  /** @returns {Promise<RunView>} */
   const load = async (signal) => {
     known.current = await getIfChanged(["api", "dags", dagId, "runs", runId, "shorts"], known.current, signal);
     return known.current.response;
@@ -22,10 +23,14 @@ export function BatchOfRun({ dagId, runId }) {
   const { response } = seen;
   if (response === null) return h(Pending, seen);
   if (response.batch === null) return h(Text, { color: "fg.muted" }, "This run has no Klap tasks.");
-  return h(Stack, { gap: 3 }, seen.error && h(Pending, seen), h(BatchVideos, response));
+  return h(Stack, { gap: 3 }, seen.error && h(Pending, seen), h(BatchVideos, { batch: response.batch }));
 }
 
-/** The videos of a batch, as the server describes it. */
+/**
+ * The videos of a batch.
+ *
+ * @param {{batch: Batch}} props
+ */
 export function BatchVideos({ batch }) {
   return h(
     Stack,
@@ -39,12 +44,13 @@ export function BatchVideos({ batch }) {
         batch.videos.map((video) => h(BatchRow, { key: `${video.dag_id} ${video.run_id}`, video })),
       ),
     h(PriceNote, { rows: batch.videos }),
-    batch.left_out.length > 0 && h(LeftOut, batch),
+    batch.left_out.length > 0 && h(LeftOutLines, batch),
   );
 }
 
 const HEADS = [["Line", NUMBER], ["Video"], ["State"], ["Cost", NUMBER], ["Error"]];
 
+/** @param {{video: BatchVideo}} props */
 function BatchRow({ video }) {
   const name = video.line ? `line ${video.line}, ${video.label}` : video.label;
   return h(
@@ -66,7 +72,8 @@ function BatchRow({ video }) {
   );
 }
 
-function LeftOut({ left_out: leftOut }) {
+/** @param {Batch} batch */
+function LeftOutLines({ left_out: leftOut }) {
   return h(
     Box,
     null,

@@ -1,7 +1,6 @@
 /**
  * The bars and the grid lines of the cost chart. Pure.
  *
- * @typedef {{day: string, dag_id: string, cost: number}} Spent on a day, `YYYY-MM-DD`
  * @typedef {{key: string, label: string, total: number, parts: {dagId: string, from: number, to: number}[]}} Column
  */
 
@@ -16,7 +15,7 @@ export const unitOf = (first, last) =>
 /**
  * Return the columns of a chart, oldest first, including those without spending.
  *
- * @param {Spent[]} days
+ * @param {DayCost[]} days
  * @param {string} first day, `YYYY-MM-DD`
  * @param {string} last day
  * @param {string[]} dagIds in the order in which they are stacked

@@ -23,6 +23,7 @@ export function CostView() {
 
 function AllCosts() {
   const time = usePeriod();
+  /** @returns {Promise<Spending>} */
   const load = (signal) => getFromPlugin(["api", "spending"], time.days, signal);
   const seen = useResponse(load, JSON.stringify(time.days));
   const { response, isStale } = seen;
@@ -31,15 +32,19 @@ function AllCosts() {
     { gap: 5 },
     h(Flex, null, h(PeriodChoice, time)),
     h(Pending, seen),
-    response?.limits.map((limit) => h(MonthlyLimit, { key: `${limit.kind} ${limit.name}`, limit })),
+    response?.limits.map((limit) => h(LimitUse, { key: `${limit.kind} ${limit.name}`, limit })),
     response && !isStale && h(Included, { ...time, since: response.since }),
-    response && !isStale && h(ErrorBoundary, null, h(Spending, { ...response, period: time.period })),
+    response && !isStale && h(ErrorBoundary, null, h(SpendingOf, { ...response, period: time.period })),
     h(ErrorBoundary, null, h(Payments, { run: null, days: time.days })),
   );
 }
 
-/** How far a limit of this month is used. */
-function MonthlyLimit({ limit }) {
+/**
+ * How far a limit of this month is used.
+ *
+ * @param {{limit: MonthlyLimit}} props
+ */
+function LimitUse({ limit }) {
   const { label, percent, isReached } = limitUse(limit);
   const text = `${dollars(limit.used)} of ${dollars(limit.limit)} paid or reserved`;
   return h(
@@ -59,7 +64,8 @@ const Used = ({ label, percent, text, isOver }) =>
     h(Text, { flexShrink: 0, fontSize: "sm" }, text),
   );
 
-function Spending({ days, dags, since, period }) {
+/** @param {Spending & {period: {name: string, until: string | null}}} props */
+function SpendingOf({ days, dags, since, period }) {
   if (dags.length === 0) return h(Text, { color: "fg.muted" }, "No payments in this period.");
   const now = new Date();
   const total = dags.reduce((sum, { cost }) => sum + cost, 0);
@@ -83,6 +89,7 @@ function Spending({ days, dags, since, period }) {
   );
 }
 
+/** @param {{days: DayCost[], dagIds: string[], first: string, last: string}} props */
 function Chart({ days, dagIds, first, last }) {
   const bars = columns(days, first, last, dagIds);
   const levels = lines(Math.max(...bars.map(({ total }) => total)));
@@ -146,6 +153,7 @@ function Chart({ days, dagIds, first, last }) {
 
 const HEADS = [["Dag"], ["Runs that paid", NUMBER], ["Cost", NUMBER], ["Budget used", { minWidth: "14rem" }]];
 
+/** @param {{dag: DagCost, color: string}} props */
 function DagRow({ dag, color }) {
   return h(
     TableRow,
@@ -166,8 +174,10 @@ function DagRow({ dag, color }) {
   );
 }
 
+/** @param {DagCost} dag */
 function Budget({ dag_id: dagId, budget, budgeted }) {
-  if (budget === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run has a budget");
+  if (budget === null || budgeted === null)
+    return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run has a budget");
   const text = `${dollars(budgeted)} of ${dollars(budget)}`;
   const percent = percentOf(budgeted, budget);
   return h(Used, { label: `Budget used by ${dagId}`, percent, text, isOver: budgeted > budget });

@@ -17,14 +17,15 @@ export const ALWAYS = ({ refresh }) => refresh || null;
 /**
  * Load data, again when `key` changes, and as often as `pause` says.
  *
- * @param {(signal: AbortSignal) => Promise<any>} load
+ * @template Response
+ * @param {(signal: AbortSignal) => Promise<Response>} load
  * @param {string} key identifies the data
- * @param {(response: any) => number | null} [pause] see {@link Polling}; default: only when the page becomes visible
- * @returns {{response: any, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the response is that of
+ * @param {(response: Response) => number | null} [pause] see {@link Polling}; default: only when the page becomes visible
+ * @returns {{response: Response | null, error: Error | null, isStale: boolean, retry: () => void}} `isStale`: the response is that of
  *   the previous key, which is shown until there is a new one
  */
 export function useResponse(load, key, pause = ONCE) {
-  /** @type {{response: any, error: Error | null, key: string | null}} */
+  /** @type {{response: Response | null, error: Error | null, key: string | null}} */
   const nothing = { response: null, error: null, key: null };
   const [seen, setSeen] = useState(nothing);
   const [attempt, setAttempt] = useState(0);

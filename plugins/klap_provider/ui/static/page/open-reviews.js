@@ -10,35 +10,37 @@ const { Link } = globalThis.ReactRouterDOM;
 
 const AT_FIRST = 3; // so that the videos below are visible, too
 
+/** @returns {Promise<Reviews>} */
 const load = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
 
 export function OpenReviews() {
   const seen = useResponse(load, "reviews", ALWAYS);
+  const reviews = seen.response?.reviews ?? [];
   const [isWhole, setWhole] = useState(false);
-  const response = seen.response?.reviews;
-  const shown = isWhole ? response : response?.slice(0, AT_FIRST);
+  const shown = isWhole ? reviews : reviews.slice(0, AT_FIRST);
   return h(
     Stack,
     { as: "section", "aria-label": "Waiting for you", gap: 2 },
-    h(Heading, { as: "h2", size: "md" }, "Waiting for you", response?.length > 0 && ` (${response.length})`),
+    h(Heading, { as: "h2", size: "md" }, "Waiting for you", reviews.length > 0 && ` (${reviews.length})`),
     h(Pending, seen),
-    response?.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "No open reviews."),
-    response?.length > 0 &&
+    seen.response?.reviews.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "No open reviews."),
+    reviews.length > 0 &&
       h(
         Stack,
         { as: "ul", gap: 2, role: "list" },
-        ...shown.map((each) => h(OpenReview, { key: `${each.dag_id} ${each.run_id}`, ...each })),
+        ...shown.map((each) => h(ReviewLine, { key: `${each.dag_id} ${each.run_id}`, ...each })),
       ),
-    shown?.length < response?.length &&
+    shown.length < reviews.length &&
       h(
         Button,
         { alignSelf: "start", onClick: () => setWhole(true), size: "xs", variant: "outline" },
-        `Show all ${response.length}`,
+        `Show all ${reviews.length}`,
       ),
   );
 }
 
-function OpenReview({ subject, video, at, until, dag_id: dagId, run_id: runId }) {
+/** @param {OpenReview} review */
+function ReviewLine({ subject, video, at, until, dag_id: dagId, run_id: runId }) {
   const facts = [video, dagId, waiting(at, until)].filter(Boolean).join(" · ");
   return h(
     Flex,

@@ -19,9 +19,11 @@ export function Payments({ run, days }) {
   const [{ search = "", dag = "" }, change] = useAddress();
   const which = withoutEmpty({ search, dag_id: run ? "" : dag, ...run });
   const [limit, more] = useLimit();
+  /** @returns {Promise<Payments>} */
   const load = (signal) => getFromPlugin(["api", "payments"], { ...which, ...days, limit }, signal);
   const seen = useResponse(load, JSON.stringify({ ...which, ...days, limit }));
   const { response, isStale } = seen;
+  const payments = response?.payments ?? [];
   if (response?.total === 0 && Object.keys(which).length === 0 && !isStale) return null;
   return h(
     Stack,
@@ -43,18 +45,18 @@ export function Payments({ run, days }) {
         text: `${["No paid request", searchText({ search, dag })].filter(Boolean).join(" ")}.`,
         wider: search || dag ? [["Remove the filters", () => change({ search: null, dag: null })]] : [],
       }),
-    response?.total > 0 &&
+    payments.length > 0 &&
       h(
         Table,
         { "aria-busy": isStale, label: "Paid requests", heads: HEADS },
-        response.payments.map((paid, index) => h(Payment, { key: `${index} ${paid.at} ${paid.run_id}`, paid })),
+        payments.map((paid, index) => h(PaymentRow, { key: `${index} ${paid.at} ${paid.run_id}`, paid })),
       ),
     run && response && h(PriceNote, { rows: response.payments }),
     response && more(response.payments.length === response.total, isStale),
     h(
       Flex,
       { gap: 2 },
-      response?.total > 0 &&
+      payments.length > 0 &&
         h(
           Button,
           { asChild: true, size: "xs", variant: "outline" },
@@ -79,7 +81,8 @@ function OfRun({ run, name }) {
   );
 }
 
-function Payment({ paid }) {
+/** @param {{paid: Payment}} props */
+function PaymentRow({ paid }) {
   const name = `${paid.run_name}, ${timeText(paid.at)}`;
   const wide = { minWidth: "10rem", whiteSpace: "normal" };
   return h(

@@ -29,6 +29,7 @@ export function DeliveredShorts() {
   const filters = { search, order_by: oneOf(ORDERS, sort), dag_id: dag };
   const which = withoutEmpty({ ...filters, ...time.days });
   const [limit, more] = useLimit(PAGE);
+  /** @returns {Promise<DeliveredShorts>} */
   const load = (signal) => getFromPlugin(["api", "shorts"], { ...which, limit }, signal);
   const seen = useResponse(load, JSON.stringify({ ...which, limit }));
   const { response, isStale } = seen;
@@ -63,7 +64,11 @@ export function DeliveredShorts() {
   );
 }
 
-/** The note on the sum. */
+/**
+ * The note on the sum.
+ *
+ * @param {DeliveredShorts} response
+ */
 const about = ({ shorts }) =>
   `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
@@ -78,6 +83,7 @@ function Filters({ filters, time, dagIds }) {
   );
 }
 
+/** @param {{short: DeliveredShort}} props */
 function Card({ short }) {
   const run = ["dags", short.dag_id, "runs", short.run_id];
   return h(
@@ -133,6 +139,7 @@ function Frame({ name, src }) {
   return h(Box, { ref: box, ...frame }, isNear && h(Video, { name, src }));
 }
 
+/** @param {{short: DeliveredShort}} props */
 function Score({ short: { name, score } }) {
   if (score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
   return h(

@@ -13,6 +13,7 @@ const { Link } = globalThis.ReactRouterDOM;
 const HEADS = [["Item"], ["State"], ["Actions"]];
 const FORBIDDEN = "You need the permission to trigger the Dag of this source. Ask an administrator.";
 
+/** @returns {Promise<Sources>} */
 const load = (signal) => getFromPlugin(["api", "sources"], {}, signal);
 
 export function Sources() {
@@ -23,12 +24,13 @@ export function Sources() {
     { as: "section", "aria-label": "Sources", gap: 6 },
     h(Pending, seen),
     found?.length === 0 && h(Text, { color: "fg.muted" }, "No Dag of klap_watch has checked a source yet."),
-    ...(found ?? []).map((source) => h(ErrorBoundary, { key: source.name }, h(Source, { source }))),
+    ...(found ?? []).map((source) => h(ErrorBoundary, { key: source.name }, h(WatchedSource, { source }))),
   );
 }
 
-function Source({ source }) {
-  const [notice, setNotice] = useState(/** @type {{status: string, text: string} | null} */ (null));
+/** @param {{source: Source}} props */
+function WatchedSource({ source }) {
+  const [notice, setNotice] = useState(/** @type {{status: "error" | "success", text: string} | null} */ (null));
   const check = async (conf, text) => {
     try {
       await post(["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
@@ -67,7 +69,11 @@ function Source({ source }) {
   );
 }
 
-/** Return the facts of a source in one line. */
+/**
+ * Return the facts of a source in one line.
+ *
+ * @param {Source} source
+ */
 function factsOf(source) {
   return [
     source.checked_at && `Last check ${timeText(source.checked_at)}`,
@@ -83,13 +89,13 @@ function factsOf(source) {
 /**
  * @param {object} props
  * @param {(conf: object, text: string) => void} [props.check] starts a check; without it, the item has no buttons
- * @param {any} props.item
- * @param {any} props.source
+ * @param {SourceItem} props.item
+ * @param {Source} props.source
  * @param {string} props.state
  * @param {boolean} [props.canSkip]
  */
 function Row({ check, item, source, state, canSkip = false }) {
-  const run = { dag_id: source.trigger_dag_id, run_id: item.run_id };
+  const run = source.trigger_dag_id && item.run_id ? { dag_id: source.trigger_dag_id, run_id: item.run_id } : null;
   const button = (label, conf, text) =>
     h(
       Button,
@@ -105,7 +111,7 @@ function Row({ check, item, source, state, canSkip = false }) {
     h(
       TableCell,
       { minWidth: "10rem", whiteSpace: "normal" },
-      item.run_id ? h(Box, { color: "fg.info" }, h(Link, { to: tabPath(run) }, title)) : title,
+      run ? h(Box, { color: "fg.info" }, h(Link, { to: tabPath(run) }, title)) : title,
     ),
     h(TableCell, { whiteSpace: "normal" }, h(Small, null, state)),
     h(TableCell, null, check && h(Flex, { gap: 2 }, start(), canSkip && skip())),

@@ -12,7 +12,7 @@ export const percentOf = (used, sum) => (sum > 0 ? Math.max(0, Math.min(100, Mat
 /**
  * Return how far a monthly limit is used.
  *
- * @param {{kind: "connection" | "dag", name: string, limit: number, used: number, warns: boolean}} limit
+ * @param {MonthlyLimit} limit
  */
 export function limitUse({ kind, name, limit, used, warns }) {
   const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
@@ -29,7 +29,11 @@ export const countText = ({ total, cost, estimated }, what) => {
   return `${count}, ${dollars(cost)}${estimated ? " (estimated)" : ""}`;
 };
 
-/** The note on estimated prices, once on a page. Empty if none of the rows has one. */
+/**
+ * Return the note on estimated prices, once on a page. Empty if none of the rows has one.
+ *
+ * @param {{cost: number | null, estimated: boolean}[]} rows
+ */
 export function priceNote(rows) {
   const priced = rows.filter(({ cost }) => cost !== null);
   const estimated = priced.filter((row) => row.estimated);
@@ -84,7 +88,11 @@ export const searchText = ({ search, dag, state }) =>
 /** Return an address without its scheme, split where a line may break. */
 export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
 
-/** Return the number of shorts of a run, or of videos of a batch. */
+/**
+ * Return the number of shorts of a run, or of videos of a batch.
+ *
+ * @param {VideoRun} run
+ */
 export function shortsText({ batch, shorts }) {
   if (batch) return batch === 1 ? "1 video" : `${batch} videos`;
   return shorts === 0 ? "–" : String(shorts);
@@ -93,7 +101,11 @@ export function shortsText({ batch, shorts }) {
 /** Klap's calls, as the page names them. */
 const CALLS = { "video-to-shorts": "Generate shorts", "video-to-video": "Caption a video" };
 
-/** Return the name of a paid request. `what`: as the ledger describes it. */
+/**
+ * Return the name of a paid request.
+ *
+ * @param {string | null} what
+ */
 export function requestText(what) {
   if (!what) return "–";
   const [call, name] = what.split(/ of (.*)/s);
@@ -101,7 +113,11 @@ export function requestText(what) {
   return `${what[0].toUpperCase()}${what.slice(1)}`;
 }
 
-/** Return the progress of a batch. `left_out`: lines of its list that started no run. */
+/**
+ * Return the progress of a batch.
+ *
+ * @param {Batch} batch
+ */
 export function progressText({ videos, left_out: leftOut }) {
   const all = videos.length + leftOut.length;
   if (all === 0) return "No video has started yet.";
@@ -109,7 +125,11 @@ export function progressText({ videos, left_out: leftOut }) {
   return `${done} of ${all} ${all === 1 ? "video" : "videos"} complete.`;
 }
 
-/** Return why a batch that has ended failed, and what to do; empty if it did not fail. */
+/**
+ * Return why a batch that has ended failed, and what to do; empty if it did not fail.
+ *
+ * @param {Batch} batch
+ */
 export function failureText({ videos, left_out: leftOut }) {
   const failed = videos.filter(({ state }) => state !== "success").length;
   const causes = [
@@ -124,7 +144,11 @@ export function failureText({ videos, left_out: leftOut }) {
   );
 }
 
-/** Return the path of a run's tab within Airflow's UI. */
+/**
+ * Return the path of a run's tab within Airflow's UI.
+ *
+ * @param {{dag_id: string, run_id: string}} run
+ */
 export const tabPath = ({ dag_id: dagId, run_id: runId }) => uiPath("dags", dagId, "runs", runId, "plugin", "shorts");
 
 /** The parameters of a list. They are removed when another tab is opened. */

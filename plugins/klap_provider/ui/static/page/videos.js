@@ -22,6 +22,7 @@ export function Videos() {
   const order_by = oneOf(ORDERS, sort);
   const [limit, more] = useLimit();
   const query = withoutEmpty({ limit, order_by, search, state });
+  /** @returns {Promise<Videos>} */
   const load = (signal) => getFromPlugin(["api", "videos"], query, signal);
   const seen = useResponse(load, JSON.stringify(query), ALWAYS);
   const { response, isStale } = seen;
@@ -83,6 +84,7 @@ function Nothing({ dagIds }) {
 
 const HEADS = [["Video"], ["State"], ["Shorts", NUMBER], ["Best score", NUMBER], ["Cost", NUMBER], ["Started"]];
 
+/** @param {{video: VideoRun}} props */
 function VideoRow({ video }) {
   const [isOpen, setOpen] = useState(false);
   return h(
@@ -116,6 +118,7 @@ function VideoRow({ video }) {
   );
 }
 
+/** @param {{video: VideoRun, isOpen: boolean, toggle: () => void}} props */
 function VideoName({ video, isOpen, toggle }) {
   return h(
     Box,
