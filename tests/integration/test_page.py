@@ -12,12 +12,22 @@ from klap_provider.rules.ledger_keys import delivered_entry, pause_entry, paymen
 from klap_provider.rules.video_list import URL
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
+from tests.support.response_types import assert_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAG, OTHER, BATCH = "klap_generate_shorts", "weekly_webinar", "klap_generate_shorts_batch"
 TALK, WEBINAR = "https://example.com/talk.mp4", "https://example.com/webinar.mp4"
+#: The types of the responses; that of the tab is a RunView.
+RESPONSES = {
+    "payments": "Payments",
+    "reviews": "Reviews",
+    "shorts": "DeliveredShorts",
+    "sources": "Sources",
+    "spending": "Spending",
+    "videos": "Videos",
+}
 
 
 def at(day: int) -> str:
@@ -132,6 +142,7 @@ def get(server: ApiServer, what: str, user: str = USER, **query: Any) -> Any:
         query = {"since": "2026-10-01", **query}
     answer = requests.get(f"{server.url}/klap/api/{what}", params=query, headers=server.token(user), timeout=30)
     assert answer.status_code == 200, answer.text
+    assert_is(RESPONSES.get(what, "RunView"), answer.json())
     return answer.json()
 
 

@@ -15,6 +15,7 @@ from tests.integration.test_page import at, get, short
 from tests.support import state_store
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE, SETTINGS_HIDDEN
+from tests.support.response_types import assert_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +100,7 @@ def ask(server: ApiServer, *, dag_id: str = DAG, run_id: str = RUN, user: str | 
 def view(server: ApiServer, **where: Any) -> dict[str, Any]:
     answer = ask(server, **where)
     assert answer.status_code == 200, answer.text
+    assert_is("RunView", answer.json())
     return dict(answer.json())
 
 

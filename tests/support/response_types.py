@@ -12,17 +12,17 @@ from jsonschema import Draft202012Validator
 DECLARED = Path(__file__).parents[1] / "javascript" / "responses.d.ts"
 
 
-def assert_is(name: str, value: Any) -> None:
-    """Assert that a value has all fields of a declared type, and no others, each of its type."""
-    _validator(name).validate(value)
+def assert_is(declared: str, value: Any) -> None:
+    """Assert that a value is of a type: an object has all of its fields, and no others."""
+    _validator(declared).validate(value)
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
+def _validator(wanted: str) -> Draft202012Validator:
     source = re.sub(r"/\*\*.*?\*/", "", DECLARED.read_text(encoding="utf-8"), flags=re.DOTALL)
     declared = dict(re.findall(r"^type (\w+) = (.*?)(?=;\n+(?:type|\Z))", source, re.MULTILINE | re.DOTALL))
-    schemas = {each: _schema(text) for each, text in declared.items()}
-    return Draft202012Validator({**schemas[name], "$defs": schemas})
+    schemas = {name: _schema(text) for name, text in declared.items()}
+    return Draft202012Validator({**_schema(wanted), "$defs": schemas})
 
 
 def _schema(declared: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, UNREADABLE, Facts
 from klap_provider.ui.run_details import details_of
 from klap_provider.ui.run_view import as_json
 from klap_provider.ui.texts import LEFT_OUT, file_of, file_size, last_parts, source_of, web_address
+from tests.support.response_types import assert_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -719,7 +720,19 @@ def test_whatever_tasks_have_left_the_tab_is_there(data: st.DataObject) -> None:
     questions = {each.id: Question(each.id, "Which?", OPTIONS, AT, AT, OPTIONS[:1], None) for each in there}
     run = Run(1, "d", "r", data.draw(st.sampled_from(["running", "failed"])), AT, None, None, None, conf)
     known = Facts(run, there, xcoms, questions)
-    json.loads(as_json({"details": details_of(known), "batch": batch_of(known, {})}))
+    sent = json.loads(as_json({"details": details_of(known), "batch": batch_of(known, {})}))
+    details, batch = sent["details"], sent["batch"]
+    assert_is("Details | null", details and bound(details))
+    assert_is("Batch | null", batch)
+
+
+def bound(details: dict[str, Any]) -> dict[str, Any]:
+    """The details with the versions of the ledger entries, which :func:`run_view.bind_entries` reads."""
+    for part in (details["stage"], *details["shorts"]):
+        for name in ("in_doubt", "export"):
+            if request := part.get(name):
+                part[name] = {**request, "version": AT} if request["entry"] else None
+    return details
 
 
 def test_sizes_and_files_read_as_people_write_them() -> None:
