@@ -9,7 +9,9 @@ globalThis.document = { baseURI: "https://airflow.example/" };
 
 const { TabContext } = await import("../../../plugins/klap_provider/ui/static/actions.js");
 const { ShortCard } = await import("../../../plugins/klap_provider/ui/static/card.js");
-const { CardGrid, ErrorBoundary, h } = await import("../../../plugins/klap_provider/ui/static/components.js");
+const { CardGrid } = await import("../../../plugins/klap_provider/ui/static/card-grid.js");
+const { h } = await import("../../../plugins/klap_provider/ui/static/components.js");
+const { ErrorBoundary } = await import("../../../plugins/klap_provider/ui/static/messages.js");
 
 const NOT_SHOWN = "This part could not be shown. Reload this page.";
 

@@ -1,11 +1,11 @@
 /** The actions on an exported short: resolve its request, retry it, export it again. */
 import { ActionButton, exportMore, Question, repeat, resolve, TabContext } from "./actions.js";
-import { Choice, h } from "./components.js";
+import { Choice, h, SmallButton } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { priceText } from "./texts.js";
 
 const { useContext, useId, useState } = globalThis.React;
-const { Box, Button, Flex, Input, Stack, Text } = globalThis.ChakraUI;
+const { Box, Flex, Input, Stack, Text } = globalThis.ChakraUI;
 
 /** @param {{short: Short, run: string[]}} props `run`: the run's path in the UI, as segments */
 export function CardActions({ short, run }) {
@@ -96,7 +96,7 @@ function ExportAgain({ short, run }) {
   return h(
     Question,
     null,
-    h(Box, null, h(Button, { ...toggle, size: "xs", variant: "outline" }, "Export again…")),
+    h(Box, null, h(SmallButton, toggle, "Export again…")),
     isOpen &&
       h(
         Stack,

@@ -1,11 +1,12 @@
 /** The card of one short. A language model wrote its name and explanation: they are shown as text, never as markup. */
 import { CardActions } from "./card-actions.js";
-import { Bar, h, Icon, OutsideButton, State, TaskButton, Tick } from "./components.js";
+import { CARD, Tick } from "./card-grid.js";
+import { Bar, CopyButton, h, Icon, Muted, OutsideButton, State, TaskButton } from "./components.js";
 import { StoredTexts, Video, videoUrl } from "./delivered.js";
 import { clock, fileSize } from "./texts.js";
 
 const { memo, useEffect, useRef, useState } = globalThis.React;
-const { Box, Flex, Heading, HStack, IconButton, Text } = globalThis.ChakraUI;
+const { Box, Flex, Heading, HStack, Text } = globalThis.ChakraUI;
 
 const NEARBY = "400px";
 const LONG = 180; // characters
@@ -18,11 +19,7 @@ function SelectedShort({ short, run }) {
   return h(
     Flex,
     {
-      as: "li",
-      borderColor: "border.emphasized",
-      borderRadius: 8,
-      borderWidth: 1,
-      overflow: "hidden",
+      ...CARD,
       css: { contentVisibility: "auto", containIntrinsicSize: "auto 260px" },
       direction: isWide(short) ? "column" : "row",
     },
@@ -37,7 +34,7 @@ function SelectedShort({ short, run }) {
         HStack,
         { flexWrap: "wrap", columnGap: 2, rowGap: 0 },
         h(State, { state: short.state }),
-        h(Text, { color: "fg.muted", fontSize: "sm" }, short.text),
+        h(Muted, null, short.text),
       ),
       short.error &&
         !short.in_doubt &&
@@ -78,11 +75,9 @@ function NotSelectedShort({ short, run, isTicked = false, toggle, price }) {
   return h(
     Flex,
     {
-      as: "li",
+      ...CARD,
       bg: "bg.subtle",
       borderColor: "border",
-      borderRadius: 8,
-      borderWidth: 1,
       color: "fg.muted",
       direction: "column",
       gap: 2,
@@ -123,21 +118,25 @@ export function Title({ short }) {
     Flex,
     { alignItems: "baseline", columnGap: 2, flexWrap: "wrap" },
     h(Heading, { as: "h3", dir: "auto", flex: "1 1 12rem", size: "sm", wordBreak: "break-word" }, short.name),
-    facts.length > 0 && h(Text, { color: "fg.muted", fontSize: "sm", wordBreak: "break-word" }, facts.join(" · ")),
+    facts.length > 0 && h(Muted, { wordBreak: "break-word" }, facts.join(" · ")),
   );
 }
 
-/** @param {{short: Short}} props */
-export function Score({ short }) {
-  if (short.score === null && short.is_whole) return null;
-  if (short.score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
-  const color = short.left_out === null ? "brand.solid" : "fg.subtle";
+/**
+ * The virality score of a short.
+ *
+ * @param {{short: Short | DeliveredShort, isNarrow?: boolean}} props
+ */
+export function Score({ short, isNarrow = false }) {
+  const { name, score } = short;
+  if (score === null) return "is_whole" in short && short.is_whole ? null : h(Muted, null, "No virality score");
+  const color = "left_out" in short && short.left_out !== null ? "fg.subtle" : "brand.solid";
   return h(
     HStack,
     { fontSize: "sm", gap: 2 },
-    h(Text, { color: "fg.muted" }, "Virality"),
-    h(Bar, { role: "meter", label: `Virality score of ${short.name}`, percent: short.score, color }),
-    h(Text, { fontWeight: "bold", minWidth: "3ch", textAlign: "end" }, short.score),
+    !isNarrow && h(Text, { color: "fg.muted" }, "Virality"),
+    h(Bar, { role: "meter", label: `Virality score of ${name}`, percent: score, color }),
+    h(Text, { fontWeight: "bold", minWidth: "3ch", textAlign: "end" }, score),
   );
 }
 
@@ -158,20 +157,12 @@ export function Explanation({ short: { name, explanation } }) {
 
 /** @param {{name: string, path: string}} props */
 function FilePath({ name, path: given }) {
-  const [isCopied, setCopied] = useState(false);
   const path = given.replace(/^file:\/\//, "");
-  const copy = () => navigator.clipboard.writeText(path).then(() => setCopied(true));
   return h(
     HStack,
     { gap: 1 },
     h(Text, { color: "fg.muted", fontSize: "xs", lineClamp: 2, title: path, wordBreak: "break-all" }, path),
-    // Browsers offer the clipboard only to pages served by HTTPS or from this machine.
-    navigator.clipboard &&
-      h(
-        IconButton,
-        { "aria-label": `Copy the path of ${name}`, onClick: copy, size: "2xs", variant: "ghost" },
-        h(Icon, { name: isCopied ? "success" : "copy" }),
-      ),
+    h(CopyButton, { label: `Copy the path of ${name}`, text: path }),
   );
 }
 

@@ -1,12 +1,9 @@
 /** Small components in the style of Airflow's own pages. */
-import { errorText } from "./api.js";
-import { toggled } from "./selection.js";
 import { stateName, uiPath } from "./texts.js";
 
-const { Component, createElement, useCallback, useDeferredValue, useId, useState } = globalThis.React;
-const { AlertContent, AlertIndicator, AlertRoot, Badge, Box, Button, Flex, HStack, SimpleGrid, Text } =
+const { createElement, useState } = globalThis.React;
+const { Badge, Box, Button, HStack, NativeSelectField, NativeSelectIndicator, NativeSelectRoot, Text } =
   globalThis.ChakraUI;
-const { NativeSelectField, NativeSelectIndicator, NativeSelectRoot } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 /** `createElement`, by a shorter name. */
@@ -106,6 +103,35 @@ export function Bar({ role, label, percent, color, text }) {
   );
 }
 
+/** A button of the size that Airflow's own pages use in tables. */
+export const SmallButton = (props) => h(Button, { size: "xs", variant: "outline", ...props });
+
+/**
+ * A link to another page of Airflow.
+ *
+ * @param {{to: string, label?: string, replace?: boolean, children?: any}} props `label`: the accessible name, default:
+ *   the text; `replace`: whether the page takes the place of this one in the history, default: as the router decides
+ */
+export const PageLink = ({ label, children, ...link }) =>
+  h(Box, { as: "span", color: "fg.info" }, h(Link, { "aria-label": label, ...link }, children));
+
+/** Text that matters less than the text around it. */
+export const Muted = (props) => h(Text, { color: "fg.muted", fontSize: "sm", ...props });
+
+/** A button that copies a text. Browsers offer the clipboard only to pages served by HTTPS or from this machine. */
+export function CopyButton({ text, label, children = null }) {
+  const [isCopied, setCopied] = useState(false);
+  if (!navigator.clipboard) return null;
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
+  const style = { minWidth: 6, px: children ? 2 : 0, size: "2xs", variant: "ghost" };
+  return h(
+    Button,
+    { "aria-label": label, onClick: copy, ...style },
+    h(Icon, { name: isCopied ? "success" : "copy" }),
+    children && (isCopied ? "Copied" : children),
+  );
+}
+
 /**
  * A link to another site, which opens in a new tab.
  *
@@ -113,7 +139,7 @@ export function Bar({ role, label, percent, color, text }) {
  */
 export function OutsideButton({ href, icon, label, children }) {
   const link = { href, target: "_blank", rel: "noopener noreferrer", "aria-label": label };
-  return h(Button, { asChild: true, size: "xs", variant: "outline" }, h("a", link, h(Icon, { name: icon }), children));
+  return h(SmallButton, { asChild: true }, h("a", link, h(Icon, { name: icon }), children));
 }
 
 /**
@@ -124,11 +150,7 @@ export function OutsideButton({ href, icon, label, children }) {
  */
 export function TaskButton({ run, task, page = "", icon, label, children }) {
   const to = uiPath(...run, "tasks", task.task_id, ...(task.map_index >= 0 ? ["mapped", task.map_index] : [])) + page;
-  return h(
-    Button,
-    { asChild: true, size: "xs", variant: "outline" },
-    h(Link, { to, "aria-label": label }, h(Icon, { name: icon }), children),
-  );
+  return h(SmallButton, { asChild: true }, h(Link, { to, "aria-label": label }, h(Icon, { name: icon }), children));
 }
 
 /**
@@ -138,44 +160,7 @@ export function TaskButton({ run, task, page = "", icon, label, children }) {
  */
 export function RunLink({ run, label, children }) {
   const to = uiPath(...run, "plugin", "shorts");
-  return h(Button, { asChild: true, size: "xs", variant: "outline" }, h(Link, { to, "aria-label": label }, children));
-}
-
-const FIRST = 8; // cards, about a screen of them
-
-/**
- * Cards side by side. The first ones are drawn before all others.
- *
- * @param {object} props
- * @param {any[]} props.shorts
- * @param {(short: any) => any} props.draw returns the card of a short, with a key
- * @param {string} [props.columns]
- * @param {boolean} [props.isStale]
- */
-export function CardGrid({ shorts, draw, columns = "repeat(auto-fill, minmax(min(100%, 24rem), 1fr))", isStale }) {
-  const shown = useDeferredValue(shorts, shorts.slice(0, FIRST));
-  const cards = shown.map(draw).map((card) => h(ErrorBoundary, { as: "li", key: card.key }, card));
-  return h(
-    SimpleGrid,
-    { "aria-busy": isStale, alignItems: "start", as: "ul", role: "list", gap: 3, gridTemplateColumns: columns },
-    ...cards,
-  );
-}
-
-/**
- * A checkbox with its text beside it.
- *
- * @param {{isTicked: boolean, toggle: () => void, label: string, children?: any}} props `label`: the accessible name
- */
-export function Tick({ isTicked, toggle, label, children }) {
-  const box = useId();
-  const input = { "aria-label": label, checked: isTicked, id: box, onChange: toggle, type: "checkbox" };
-  return h(
-    HStack,
-    { as: "label", cursor: "pointer", fontSize: "sm", fontWeight: "semibold", gap: 2, htmlFor: box },
-    h("input", { ...input, style: { accentColor: "currentColor", flexShrink: 0, height: "1.1rem", width: "1.1rem" } }),
-    children,
-  );
+  return h(SmallButton, { asChild: true }, h(Link, { to, "aria-label": label }, children));
 }
 
 /**
@@ -198,82 +183,4 @@ export function Choice({ label, value, options, choose }) {
     ),
     h(NativeSelectIndicator),
   );
-}
-
-/** What was picked. Airflow may mount the tab again at any time. */
-const kept = new Map();
-
-/**
- * A set of ids that the user picks.
- *
- * @param {string} key identifies the set; it must not change
- * @param {() => string[]} [initial] the ids that are picked at first
- */
-export function usePicks(key, initial = () => []) {
-  const [picks, setPicks] = useState(() => kept.get(key) ?? new Set(initial()));
-  const change = useCallback(
-    (by) =>
-      setPicks((before) => {
-        kept.set(key, by(before));
-        return kept.get(key);
-      }),
-    [key],
-  );
-  const toggle = useCallback((id) => change((before) => toggled(before, id)), [change]);
-  return { picks, toggle, replace: (ids) => change(() => new Set(ids)) };
-}
-
-/** The actions on the ticked shorts. The bar stays visible at the end of the list. */
-export function ActionBar({ children }) {
-  const style = { bg: "bg", borderRadius: "md", borderWidth: 1, boxShadow: "md", p: 3 };
-  const lines = { alignItems: "center", columnGap: 3, flexWrap: "wrap", rowGap: 2 };
-  return h(Flex, { ...style, ...lines, bottom: 0, position: "sticky", zIndex: 1 }, children);
-}
-
-/**
- * A message in a box, as Airflow shows its errors.
- *
- * @param {{status: "error" | "success" | "warning", children?: any}} props
- */
-export function Notice({ status, children }) {
-  return h(
-    AlertRoot,
-    { role: "alert", status },
-    h(AlertIndicator),
-    h(AlertContent, { display: "block", wordBreak: "break-word" }, children),
-  );
-}
-
-/**
- * The error of a request, with a button that sends it again.
- *
- * @param {{error: Error, retry: () => void, forbidden?: string}} props `forbidden`: see {@link errorText}
- */
-export function RequestError({ error, retry, forbidden }) {
-  const button = h(Button, { onClick: retry, size: "xs", variant: "outline" }, "Retry");
-  return h(Notice, { status: "error" }, errorText(error, forbidden), " ", button);
-}
-
-const NOT_SHOWN =
-  "This part could not be shown. Reload this page. If it is missing again, report this error to an administrator:";
-
-/**
- * A part of a page. If it throws while it renders, one sentence is shown in its place, and the other parts stay.
- * React logs the error to the console. The part is rendered again when its parent is, such as with new data.
- */
-export class ErrorBoundary extends Component {
-  /** @type {{error: Error | null}} */
-  state = { error: null };
-
-  static getDerivedStateFromError = (error) => ({ error });
-
-  componentDidUpdate({ children }, { error }) {
-    if (error !== null && children !== this.props.children) this.setState({ error: null });
-  }
-
-  render() {
-    const { as, children } = this.props;
-    const { error } = this.state;
-    return error === null ? children : h(Box, { as }, h(Notice, { status: "error" }, `${NOT_SHOWN} ${error}`));
-  }
 }

@@ -1,9 +1,9 @@
 /** The video and the texts of a delivered short, which Airflow's API server reads from the destination. */
 import { getFromPlugin, pluginUrl } from "./api.js";
-import { h, Icon, OutsideButton } from "./components.js";
+import { CopyButton, h, Icon, Muted, OutsideButton, SmallButton } from "./components.js";
 
 const { useState } = globalThis.React;
-const { Box, Button, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
+const { Box, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
 
 const NETWORKS = { tiktok: "TikTok", youtube: "YouTube", linkedin: "LinkedIn", instagram: "Instagram" };
 
@@ -97,8 +97,7 @@ export function AllDelivered({ shorts, run }) {
     HStack,
     { flexWrap: "wrap", gap: 2 },
     h(OutsideButton, { href: pluginUrl(["api", ...run, "videos.zip"]).href, icon: "download" }, "Download all (ZIP)"),
-    navigator.clipboard &&
-      h(Button, { onClick: copy, size: "xs", variant: "outline" }, h(Icon, { name: "copy" }), message),
+    navigator.clipboard && h(SmallButton, { onClick: copy }, h(Icon, { name: "copy" }), message),
   );
 }
 
@@ -122,20 +121,18 @@ export function StoredTexts({ short, run }) {
   const open = () => {
     setOpen(!isOpen);
     if (texts !== null && !texts.problem) return;
-    const countText = (answer) => setTexts(labelled(answer));
-    getFromPlugin(deliveredPath(run, short, "texts")).then(countText, ({ message }) => setTexts({ problem: message }));
+    const show = (answer) => setTexts(labelled(answer));
+    getFromPlugin(deliveredPath(run, short, "texts")).then(show, ({ message }) => setTexts({ problem: message }));
   };
   return h(
     Stack,
     { alignItems: "start", gap: 2 },
     h(
-      Button,
+      SmallButton,
       {
         "aria-expanded": isOpen,
         "aria-label": `Captions and transcript of ${short.name}`,
         onClick: open,
-        size: "xs",
-        variant: "outline",
       },
       h(Icon, { name: "log" }),
       "Captions and transcript",
@@ -151,16 +148,13 @@ function labelled({ publication_captions: captions, transcript }) {
 }
 
 function Texts({ short, texts }) {
-  if (texts === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "Loading…");
+  if (texts === null) return h(Muted, null, "Loading…");
   if (texts.problem) return h(Text, { color: "fg.error", fontSize: "sm", wordBreak: "break-word" }, texts.problem);
-  if (texts.texts.length === 0)
-    return h(Text, { color: "fg.muted", fontSize: "sm" }, "Klap generated no captions and no transcript.");
+  if (texts.texts.length === 0) return h(Muted, null, "Klap generated no captions and no transcript.");
   return h(Stack, { gap: 2 }, ...texts.texts.map((each) => h(Copied, { key: each.label, ...each, of: short.name })));
 }
 
 function Copied({ label, text, of }) {
-  const [isCopied, setCopied] = useState(false);
-  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
   const box = {
     bg: "bg.subtle",
     borderRadius: "sm",
@@ -176,13 +170,7 @@ function Copied({ label, text, of }) {
       HStack,
       { justifyContent: "space-between" },
       h(Text, { color: "fg.muted", fontSize: "xs", fontWeight: "bold" }, label),
-      navigator.clipboard &&
-        h(
-          Button,
-          { "aria-label": `Copy the ${label} text of ${of}`, onClick: copy, size: "2xs", variant: "ghost" },
-          h(Icon, { name: isCopied ? "success" : "copy" }),
-          isCopied ? "Copied" : "Copy",
-        ),
+      h(CopyButton, { label: `Copy the ${label} text of ${of}`, text }, "Copy"),
     ),
     h(Box, { ...box, p: 2, tabIndex: 0, whiteSpace: "pre-wrap", wordBreak: "break-word" }, text),
   );

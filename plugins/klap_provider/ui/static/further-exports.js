@@ -1,7 +1,9 @@
 /** Further exports of the same video: the shorts that were not selected, and the follow-up runs that export them. */
 import { ActionButton, exportMore, TabContext } from "./actions.js";
 import { NotSelectedCard, ShortCard } from "./card.js";
-import { ActionBar, CardGrid, h, Notice, RunLink, State, usePicks } from "./components.js";
+import { ActionBar, CardGrid, usePicks } from "./card-grid.js";
+import { h, Muted, RunLink, State } from "./components.js";
+import { Notice } from "./messages.js";
 import { selectionCost } from "./selection.js";
 import { RepeatStep } from "./summary.js";
 import { costText, count, priceText, stageText, timeText } from "./texts.js";
@@ -43,7 +45,7 @@ export function NotSelected({ shorts, run }) {
           { action: "start", colorPalette: "brand", pays: cost.pays, variant: "solid", work },
           `Export ${chosen.length} more · ${priceText({ ...cost.pays, estimated: false })}`,
         ),
-        h(Text, { "aria-live": "polite", color: "fg.muted", fontSize: "sm" }, cost.text),
+        h(Muted, { "aria-live": "polite" }, cost.text),
         form.is_paused && h(Text, { fontSize: "sm" }, "This Dag is paused. The run starts when somebody unpauses it."),
       ),
   );
@@ -64,7 +66,7 @@ export function FollowUp({ given, isFolded }) {
     HStack,
     { flexWrap: "wrap", columnGap: 3, rowGap: 1 },
     h(Heading, { as: "h2", size: "md", wordBreak: "break-word" }, title),
-    h(Text, { color: "fg.muted", fontSize: "sm" }, at),
+    h(Muted, null, at),
     h(State, { state: details?.stage.state ?? state }),
     details && h(Text, { "aria-live": "polite", fontSize: "sm" }, stageText(details.stage, new Date())),
     details?.cost?.is_sum && h(Text, { fontSize: "sm" }, `Cost: ${costText(details.cost)}`),

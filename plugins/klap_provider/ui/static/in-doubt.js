@@ -1,6 +1,6 @@
 /** Resolves a paid request in place: one whose response never arrived, or one whose settings have changed since. */
 import { ActionButton, Question, resolve } from "./actions.js";
-import { h } from "./components.js";
+import { h, Muted } from "./components.js";
 import { confirmation, priceText, timeText } from "./texts.js";
 
 const { useId, useState } = globalThis.React;
@@ -66,7 +66,7 @@ function Request({ doubt, error, what, run }) {
       "details",
       { open: doubt.is_changed }, // it lists the changed settings
       h(Text, { as: "summary", color: "fg.muted", cursor: "pointer", fontSize: "sm" }, "Details"),
-      h(Text, { color: "fg.muted", fontSize: "sm", wordBreak: "break-word" }, error),
+      h(Muted, { wordBreak: "break-word" }, error),
     ),
   );
 }

@@ -8,16 +8,18 @@
 import { TabContext } from "./actions.js";
 import { getIfChanged } from "./api.js";
 import { ShortCard } from "./card.js";
-import { CardGrid, ErrorBoundary, h, Notice, RequestError } from "./components.js";
+import { CardGrid } from "./card-grid.js";
+import { h, Muted } from "./components.js";
 import { AllDelivered } from "./delivered.js";
 import { FollowUp, NotSelected } from "./further-exports.js";
+import { ErrorBoundary, Loading, Notice, RequestError } from "./messages.js";
 import { Polling } from "./polling.js";
 import { Review } from "./review.js";
 import { NoShorts, Summary } from "./summary.js";
 import { SHORTS, VIDEO } from "./texts.js";
 
 const { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } = globalThis.React;
-const { Heading, HStack, Skeleton, Stack, Text } = globalThis.ChakraUI;
+const { Heading, HStack, Stack, Text } = globalThis.ChakraUI;
 
 // For the runs of batches.
 const BatchVideos = lazy(async () => ({ default: (await import("./page/batch.js")).BatchVideos }));
@@ -116,7 +118,7 @@ function ShortsTab({ dagId, runId }) {
       error && h(RequestError, { error, retry: follow, forbidden: NO_PERMISSION }),
       message && h(Notice, { status: "warning" }, message),
       view && view.problems.length > 0 && h(Unreadable, { problems: view.problems }),
-      view ? h(ErrorBoundary, null, h(View, { view, run })) : !error && h(Loading),
+      view ? h(ErrorBoundary, null, h(View, { view, run })) : !error && h(Loading, { heights: [5, 5, 56] }),
     ),
   );
 }
@@ -172,8 +174,7 @@ function Selected({ shorts, run, isWhole }) {
       h(Heading, { as: "h2", size: "md" }, isWhole ? title : `${title} (${shorts.length})`),
       h(AllDelivered, { shorts, run }),
     ),
-    shorts.some(({ path, stored }) => path !== null && !stored) &&
-      h(Text, { color: "fg.muted", fontSize: "sm" }, NOT_SERVED),
+    shorts.some(({ path, stored }) => path !== null && !stored) && h(Muted, null, NOT_SERVED),
     h(CardGrid, {
       shorts,
       draw: (short) => h(ShortCard, { key: short.id, short, run }),
@@ -184,13 +185,6 @@ function Selected({ shorts, run, isWhole }) {
 
 function Unreadable({ problems }) {
   return h(Notice, { status: "warning" }, ...problems.map((text) => h(Text, { key: text }, text)));
-}
-
-function Loading() {
-  const lines = ["40%", "100%", "100%"].map((width, line) =>
-    h(Skeleton, { key: line, height: line < 2 ? 5 : 56, width }),
-  );
-  return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 3, role: "status" }, ...lines);
 }
 
 globalThis.Shorts = (props) => h(ErrorBoundary, null, h(ShortsTab, props));

@@ -1,6 +1,7 @@
 /** A short of a review, with Klap's player. */
 import { Explanation, isSame, Score, Title, useNear } from "./card.js";
-import { h, Icon, OutsideButton, Tick } from "./components.js";
+import { CARD, Tick } from "./card-grid.js";
+import { h, Icon, Muted, OutsideButton } from "./components.js";
 import { priceText } from "./texts.js";
 
 const { memo } = globalThis.React;
@@ -27,12 +28,9 @@ function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
   return h(
     Flex,
     {
-      as: "li",
+      ...CARD,
       ...style,
-      borderRadius: 8,
-      borderWidth: 1,
       flexWrap: "wrap",
-      overflow: "hidden",
     },
     h(Preview, { short }),
     h(
@@ -41,7 +39,7 @@ function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
       h(Title, { short }),
       h(Score, { short }),
       h(Explanation, { short }),
-      short.left_out && h(Text, { color: "fg.muted", fontSize: "sm" }, short.left_out),
+      short.left_out && h(Muted, null, short.left_out),
       isDropped && h(Text, { color: "fg.warning", fontSize: "sm" }, "Over the budget: will not be exported"),
       h(Box, { flex: 1 }),
       h(Tick, { isTicked: isSelected, label: `${text}: ${short.name}`, toggle: () => toggle(short.id) }, text),

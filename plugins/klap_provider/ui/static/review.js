@@ -1,12 +1,13 @@
 /** The review of a run: a reviewer selects the shorts to export. */
 import { ActionButton, answerReview, Question, TabContext } from "./actions.js";
-import { ActionBar, CardGrid, h, TaskButton, usePicks } from "./components.js";
+import { ActionBar, CardGrid, usePicks } from "./card-grid.js";
+import { h, SmallButton, TaskButton } from "./components.js";
 import { ReviewCard } from "./review-card.js";
 import { selectionCost } from "./selection.js";
 import { count, priceText, timeText } from "./texts.js";
 
 const { useContext } = globalThis.React;
-const { Button, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
+const { Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 
 /** @param {{details: Details, question: Question, run: string[]}} props `run`: the run's path in the UI, as segments */
 export function Review({ details, question, run }) {
@@ -19,7 +20,7 @@ export function Review({ details, question, run }) {
     const marks = { isSelected: picks.has(short.id), isDropped: cost.dropped.has(short.id) };
     return h(ReviewCard, { key: short.id, short, price: offer?.price ?? null, ...marks, toggle });
   };
-  const button = (text, ids) => h(Button, { onClick: () => replace(ids), size: "xs", variant: "outline" }, text);
+  const button = (text, ids) => h(SmallButton, { onClick: () => replace(ids) }, text);
   return h(
     Stack,
     { as: "section", "aria-label": "Review", gap: 2 },

@@ -1,14 +1,14 @@
 /** The summary of a run, above the cards. */
 import { ActionButton, repeat, TabContext } from "./actions.js";
-import { Bar, h, Icon, Notice, State, TaskButton } from "./components.js";
+import { Bar, h, Icon, PageLink, SmallButton, State, TaskButton } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
+import { Notice } from "./messages.js";
 import { costPath, costText, priceText, SHORTS, stageText, timeText, VIDEO } from "./texts.js";
 
 const { useContext, useEffect, useRef, useState } = globalThis.React;
-const { Box, Button, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
+const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
   globalThis.ChakraUI;
 const { Flex, HStack, Heading, Link, Stack, Text } = globalThis.ChakraUI;
-const { Link: RouterLink } = globalThis.ReactRouterDOM;
 
 /**
  * The video, the totals, the current stage.
@@ -98,8 +98,7 @@ function reviewText({ by, text, at }, isYou) {
 function CostLink({ cost, atMost, run }) {
   const [, dag_id, , run_id] = run;
   const text = atMost === null ? costText(cost) : `${costText({ ...cost, total: atMost })} at most`;
-  const link = { "aria-label": `${text}: paid requests of this run`, to: costPath({ dag_id, run_id }) };
-  return h(Box, { as: "span", color: "fg.info" }, h(RouterLink, link, text));
+  return h(PageLink, { label: `${text}: paid requests of this run`, to: costPath({ dag_id, run_id }) }, text);
 }
 
 /** Scroll to the summary when the review is answered: it shows who selected what. */
@@ -156,7 +155,7 @@ function RunAgain() {
   return h(
     Box,
     null,
-    h(Button, { onClick: open, size: "xs", variant: "outline" }, "Run again with changes"),
+    h(SmallButton, { onClick: open }, "Run again with changes"),
     isMissing &&
       h(
         Text,

@@ -1,13 +1,13 @@
 /** The videos of a batch: the run of each, its state and its error. */
 import { getIfChanged } from "../api.js";
-import { h, Notice, State } from "../components.js";
+import { h, PageLink, State } from "../components.js";
+import { Notice } from "../messages.js";
 import { Pending, useResponse } from "./hooks.js";
 import { NUMBER, PriceNote, RunCost, Table, TwoLines } from "./table.js";
 import { failureText, progressText, tabPath } from "./texts.js";
 
 const { useRef } = globalThis.React;
 const { Box, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
-const { Link } = globalThis.ReactRouterDOM;
 
 /** The videos of a batch, loaded when its row on the Klap page is opened. */
 export function BatchOfRun({ dagId, runId }) {
@@ -59,8 +59,8 @@ function BatchRow({ video }) {
     h(TableCell, NUMBER, video.line ?? "–"),
     h(
       TableCell,
-      { color: "fg.info", minWidth: "10rem", whiteSpace: "normal" },
-      h(Link, { to: tabPath(video) }, h(TwoLines, { title: video.name }, video.label)),
+      { minWidth: "10rem", whiteSpace: "normal" },
+      h(PageLink, { to: tabPath(video) }, h(TwoLines, { title: video.name }, video.label)),
     ),
     h(TableCell, null, h(State, { state: video.state })),
     h(TableCell, NUMBER, h(RunCost, { run: { ...video, budget: null }, name })),

@@ -1,6 +1,7 @@
 /** The cost by day or month and by Dag, compared with the budgets; or the paid requests of one run. */
 import { getFromPlugin } from "../api.js";
-import { Bar, ErrorBoundary, h } from "../components.js";
+import { Bar, h, Muted } from "../components.js";
+import { ErrorBoundary } from "../messages.js";
 import { useAddress } from "./address.js";
 import { columns, lines, unitOf } from "./chart.js";
 import { Included, PeriodChoice, usePeriod } from "./filters.js";
@@ -176,8 +177,7 @@ function DagRow({ dag, color }) {
 
 /** @param {DagCost} dag */
 function Budget({ dag_id: dagId, budget, budgeted }) {
-  if (budget === null || budgeted === null)
-    return h(Text, { color: "fg.muted", fontSize: "sm" }, "No run has a budget");
+  if (budget === null || budgeted === null) return h(Muted, null, "No run has a budget");
   const text = `${dollars(budgeted)} of ${dollars(budget)}`;
   const percent = percentOf(budgeted, budget);
   return h(Used, { label: `Budget used by ${dagId}`, percent, text, isOver: budgeted > budget });

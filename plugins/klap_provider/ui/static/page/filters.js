@@ -1,10 +1,10 @@
 /** The filters of a list. */
-import { Choice, h } from "../components.js";
+import { Choice, h, SmallButton } from "../components.js";
 import { useAddress } from "./address.js";
 import { dayText, firstDay, oneOf, PERIODS, periodText } from "./texts.js";
 
 const { useEffect, useRef, useState } = globalThis.React;
-const { Button, HStack, Input, Text } = globalThis.ChakraUI;
+const { HStack, Input, Text } = globalThis.ChakraUI;
 
 const PAUSE = 300; // ms
 
@@ -66,8 +66,7 @@ export const PeriodChoice = ({ period, choose }) =>
 export function Included({ period, since, choose }) {
   const isCut = since > firstDay(period.name, new Date());
   if (!isCut && period.until === null) return null;
-  const link = (label, until) =>
-    h(Button, { onClick: () => choose({ ...period, until }), size: "xs", variant: "outline" }, label);
+  const link = (label, until) => h(SmallButton, { onClick: () => choose({ ...period, until }) }, label);
   return h(
     HStack,
     { flexWrap: "wrap", gap: 2 },
@@ -87,7 +86,7 @@ export function NothingFound({ text, wider }) {
     HStack,
     { flexWrap: "wrap", gap: 2, role: "status" },
     h(Text, { fontSize: "sm" }, text),
-    ...wider.map(([label, onClick]) => h(Button, { key: label, onClick, size: "xs", variant: "outline" }, label)),
+    ...wider.map(([label, onClick]) => h(SmallButton, { key: label, onClick }, label)),
   );
 }
 

@@ -1,10 +1,11 @@
 /** Hooks that load the data of the page, and the placeholder while they load or after an error. */
-import { h, RequestError } from "../components.js";
+import { h } from "../components.js";
+import { Loading, RequestError } from "../messages.js";
 import { Polling } from "../polling.js";
 import { useAddress } from "./address.js";
 
 const { useCallback, useEffect, useState } = globalThis.React;
-const { Button, Skeleton, Stack } = globalThis.ChakraUI;
+const { Button } = globalThis.ChakraUI;
 
 /** Maximum number of rows in a response of the server. */
 const MOST = 1000;
@@ -70,7 +71,5 @@ export function useLimit(page = 25) {
 /** The placeholder while data is loading, or the error. */
 export function Pending({ response, error, retry }) {
   if (error) return h(RequestError, { error, retry });
-  if (response !== null) return null;
-  const lines = [0, 1, 2].map((line) => h(Skeleton, { key: line, height: 10 }));
-  return h(Stack, { "aria-busy": true, "aria-label": "Loading", gap: 2, role: "status" }, ...lines);
+  return response === null ? h(Loading) : null;
 }

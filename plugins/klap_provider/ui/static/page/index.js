@@ -4,7 +4,9 @@
  * The modules of the first view are imported here, so that the browser loads them in parallel. Those of the other views
  * are loaded when their tab is opened.
  */
-import { ErrorBoundary, h } from "../components.js";
+
+import { h } from "../components.js";
+import { ErrorBoundary } from "../messages.js";
 import { useAddress } from "./address.js";
 import { OpenReviews } from "./open-reviews.js";
 import { oneOf, opening } from "./texts.js";

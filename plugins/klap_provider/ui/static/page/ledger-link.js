@@ -1,9 +1,8 @@
 /** A link to the rows of the ledger, on Airflow's own page of that asset. */
 import { ApiError, ledgerId } from "../api.js";
-import { h, Icon } from "../components.js";
+import { h, Icon, SmallButton } from "../components.js";
 import { useResponse } from "./hooks.js";
 
-const { Button } = globalThis.ChakraUI;
 const { Link } = globalThis.ReactRouterDOM;
 
 async function find(signal) {
@@ -20,8 +19,8 @@ export function LedgerLink() {
   const { response } = useResponse(find, "ledger");
   if (response?.id == null) return null;
   return h(
-    Button,
-    { alignSelf: "start", asChild: true, size: "xs", variant: "outline" },
+    SmallButton,
+    { alignSelf: "start", asChild: true },
     h(Link, { to: `/assets/${response.id}/asset-state-store` }, h(Icon, { name: "log" }), "Open the ledger"),
   );
 }

@@ -1,6 +1,6 @@
 /** The open reviews. */
 import { getFromPlugin } from "../api.js";
-import { h, Icon } from "../components.js";
+import { h, Icon, Muted, SmallButton } from "../components.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { tabPath, waiting } from "./texts.js";
 
@@ -23,7 +23,7 @@ export function OpenReviews() {
     { as: "section", "aria-label": "Waiting for you", gap: 2 },
     h(Heading, { as: "h2", size: "md" }, "Waiting for you", reviews.length > 0 && ` (${reviews.length})`),
     h(Pending, seen),
-    seen.response?.reviews.length === 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, "No open reviews."),
+    seen.response?.reviews.length === 0 && h(Muted, null, "No open reviews."),
     reviews.length > 0 &&
       h(
         Stack,
@@ -31,11 +31,7 @@ export function OpenReviews() {
         ...shown.map((each) => h(ReviewLine, { key: `${each.dag_id} ${each.run_id}`, ...each })),
       ),
     shown.length < reviews.length &&
-      h(
-        Button,
-        { alignSelf: "start", onClick: () => setWhole(true), size: "xs", variant: "outline" },
-        `Show all ${reviews.length}`,
-      ),
+      h(SmallButton, { alignSelf: "start", onClick: () => setWhole(true) }, `Show all ${reviews.length}`),
   );
 }
 

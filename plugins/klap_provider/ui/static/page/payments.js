@@ -1,6 +1,6 @@
 /** The paid requests, newest first. */
 import { getFromPlugin, pluginUrl } from "../api.js";
-import { h } from "../components.js";
+import { h, PageLink, SmallButton } from "../components.js";
 import { timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { DagChoice, NothingFound, Search } from "./filters.js";
@@ -9,8 +9,7 @@ import { LedgerLink } from "./ledger-link.js";
 import { NUMBER, PriceNote, Small, Table, TIME, TwoLines } from "./table.js";
 import { countText, dollars, requestText, searchText, tabPath, withoutEmpty } from "./texts.js";
 
-const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
-const { Link } = globalThis.ReactRouterDOM;
+const { Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
 const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
 
@@ -58,8 +57,8 @@ export function Payments({ run, days }) {
       { gap: 2 },
       payments.length > 0 &&
         h(
-          Button,
-          { asChild: true, size: "xs", variant: "outline" },
+          SmallButton,
+          { asChild: true },
           h(
             "a",
             { download: true, href: pluginUrl(["api", "payments", "export"], { ...which, ...days }).href },
@@ -75,9 +74,9 @@ function OfRun({ run, name }) {
   const its = { dag_id: run.run_dag_id, run_id: run.run_id };
   return h(
     Flex,
-    { color: "fg.info", columnGap: 4, flexWrap: "wrap", fontSize: "sm", rowGap: 1 },
-    name ? h(Link, { to: tabPath(its) }, name) : h(Text, { color: "fg" }, run.run_id),
-    h(Link, { replace: false, to: "/plugin/klap?view=cost" }, "All runs"),
+    { columnGap: 4, flexWrap: "wrap", fontSize: "sm", rowGap: 1 },
+    name ? h(PageLink, { to: tabPath(its) }, name) : h(Text, null, run.run_id),
+    h(PageLink, { replace: false, to: "/plugin/klap?view=cost" }, "All runs"),
   );
 }
 
@@ -96,11 +95,7 @@ function PaymentRow({ paid }) {
       wide,
       paid.run_name === null
         ? h(Small, null, "deleted run")
-        : h(
-            Box,
-            { color: "fg.info" },
-            h(Link, { "aria-label": `Run of ${name}`, to: tabPath(paid) }, h(TwoLines, null, paid.run_name)),
-          ),
+        : h(PageLink, { label: `Run of ${name}`, to: tabPath(paid) }, h(TwoLines, null, paid.run_name)),
       h(Small, null, paid.dag_id),
     ),
     h(TableCell, NUMBER, dollars(paid.cost)),

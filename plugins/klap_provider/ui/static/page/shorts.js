@@ -1,17 +1,17 @@
 /** The delivered shorts of all runs, including deleted ones. */
 import { getFromPlugin } from "../api.js";
-import { useNear } from "../card.js";
-import { Bar, CardGrid, h, Icon, OutsideButton } from "../components.js";
+import { Score, useNear } from "../card.js";
+import { CARD, CardGrid } from "../card-grid.js";
+import { h, Icon, OutsideButton, RunLink } from "../components.js";
 import { deliveredUrl, StoredTexts, Video } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { DagChoice, Included, NothingFound, PeriodChoice, Search, SortChoice, usePeriod, widerIn } from "./filters.js";
 import { Pending, useLimit, useResponse } from "./hooks.js";
 import { TwoLines } from "./table.js";
-import { countText, dollars, oneOf, periodText, priceNote, searchText, tabPath, withoutEmpty } from "./texts.js";
+import { countText, dollars, oneOf, periodText, priceNote, searchText, withoutEmpty } from "./texts.js";
 
-const { Box, Button, Flex, Heading, HStack, Stack, Text } = globalThis.ChakraUI;
-const { Link } = globalThis.ReactRouterDOM;
+const { Box, Flex, Heading, HStack, Stack, Text } = globalThis.ChakraUI;
 
 const PAGE = 24;
 const ORDERS = {
@@ -88,13 +88,13 @@ function Card({ short }) {
   const run = ["dags", short.dag_id, "runs", short.run_id];
   return h(
     Flex,
-    { as: "li", borderColor: "border.emphasized", borderRadius: 8, borderWidth: 1, minWidth: 0, overflow: "hidden" },
+    { ...CARD, minWidth: 0 },
     h(Frame, { name: short.name, src: deliveredUrl(run, short) }),
     h(
       Flex,
       { direction: "column", flex: 1, gap: 2, minWidth: 0, p: 3 },
       h(Heading, { as: "h3", dir: "auto", size: "sm", wordBreak: "break-word" }, short.name),
-      h(Score, { short }),
+      h(Score, { short, isNarrow: true }),
       h(
         Box,
         { color: "fg.muted", fontSize: "xs" },
@@ -115,11 +115,7 @@ function Card({ short }) {
           "Download",
         ),
         short.run_name !== null &&
-          h(
-            Button,
-            { asChild: true, size: "xs", variant: "outline" },
-            h(Link, { "aria-label": `Run of ${short.name}`, to: tabPath(short) }, h(Icon, { name: "short" }), "Run"),
-          ),
+          h(RunLink, { run, label: `Run of ${short.name}` }, h(Icon, { name: "short" }), "Run"),
       ),
       h(StoredTexts, { short, run }),
     ),
@@ -137,15 +133,4 @@ function Frame({ name, src }) {
     width: { base: "28", sm: "32" },
   };
   return h(Box, { ref: box, ...frame }, isNear && h(Video, { name, src }));
-}
-
-/** @param {{short: DeliveredShort}} props */
-function Score({ short: { name, score } }) {
-  if (score === null) return h(Text, { color: "fg.muted", fontSize: "sm" }, "No virality score");
-  return h(
-    HStack,
-    { fontSize: "sm", gap: 2 },
-    h(Bar, { role: "meter", label: `Virality score of ${name}`, percent: score, color: "brand.solid" }),
-    h(Text, { fontWeight: "bold", minWidth: "3ch", textAlign: "end" }, score),
-  );
 }

@@ -1,14 +1,14 @@
 /** The watched sources. */
 import { errorText, getFromPlugin, post } from "../api.js";
-import { ErrorBoundary, h, Notice } from "../components.js";
+import { h, Muted, PageLink, SmallButton } from "../components.js";
+import { ErrorBoundary, Notice } from "../messages.js";
 import { timeText } from "../texts.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { Small, Table, TwoLines } from "./table.js";
 import { tabPath } from "./texts.js";
 
 const { useState } = globalThis.React;
-const { Box, Button, Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
-const { Link } = globalThis.ReactRouterDOM;
+const { Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
 const HEADS = [["Item"], ["State"], ["Actions"]];
 const FORBIDDEN = "You need the permission to trigger the Dag of this source. Ask an administrator.";
@@ -58,14 +58,14 @@ function WatchedSource({ source }) {
       Flex,
       { alignItems: "center", flexWrap: "wrap", gap: 3 },
       h(Heading, { as: "h2", size: "md" }, source.name),
-      h(Button, { onClick: () => check({}, "A check was started."), size: "xs", variant: "outline" }, "Check now"),
+      h(SmallButton, { onClick: () => check({}, "A check was started.") }, "Check now"),
     ),
     h(Text, { fontSize: "sm" }, factsOf(source)),
     source.error && h(Notice, { status: "error" }, source.error),
     source.paused && h(Notice, { status: "warning" }, `Paused: ${source.paused}`),
     notice && h(Notice, { status: notice.status }, notice.text),
     rows.length > 0 && h(Table, { heads: HEADS, label: `Items of ${source.name}` }, ...rows),
-    more > 0 && h(Text, { color: "fg.muted", fontSize: "sm" }, `${more} more wait.`),
+    more > 0 && h(Muted, null, `${more} more wait.`),
   );
 }
 
@@ -97,22 +97,14 @@ function factsOf(source) {
 function Row({ check, item, source, state, canSkip = false }) {
   const run = source.trigger_dag_id && item.run_id ? { dag_id: source.trigger_dag_id, run_id: item.run_id } : null;
   const button = (label, conf, text) =>
-    h(
-      Button,
-      { "aria-label": `${label}: ${item.title}`, onClick: () => check?.(conf, text), size: "xs", variant: "outline" },
-      label,
-    );
+    h(SmallButton, { "aria-label": `${label}: ${item.title}`, onClick: () => check?.(conf, text) }, label);
   const title = h(TwoLines, null, item.title);
   const start = () => button("Start now", { start: [item.id] }, "The item starts with the check that was started.");
   const skip = () => button("Skip", { skip: [item.id] }, "The item is skipped by the check that was started.");
   return h(
     TableRow,
     null,
-    h(
-      TableCell,
-      { minWidth: "10rem", whiteSpace: "normal" },
-      run ? h(Box, { color: "fg.info" }, h(Link, { to: tabPath(run) }, title)) : title,
-    ),
+    h(TableCell, { minWidth: "10rem", whiteSpace: "normal" }, run ? h(PageLink, { to: tabPath(run) }, title) : title),
     h(TableCell, { whiteSpace: "normal" }, h(Small, null, state)),
     h(TableCell, null, check && h(Flex, { gap: 2 }, start(), canSkip && skip())),
   );

@@ -1,11 +1,10 @@
 /** A table in the style of Airflow's own pages, and the contents of its cells. */
-import { h } from "../components.js";
+import { h, Muted, PageLink } from "../components.js";
 import { costPath } from "../texts.js";
 import { addressParts, dollars, priceNote } from "./texts.js";
 
 const { Box, Text } = globalThis.ChakraUI;
 const { TableBody, TableColumnHeader, TableHeader, TableRoot, TableRow, TableScrollArea } = globalThis.ChakraUI;
-const { Link } = globalThis.ReactRouterDOM;
 
 /** The style of cells with numbers. */
 export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
@@ -16,7 +15,7 @@ export const TIME = { minWidth: "6.5rem", whiteSpace: { base: "normal", xl: "now
 /** The note on estimated prices, if one of the rows has one. */
 export function PriceNote({ rows }) {
   const note = priceNote(rows);
-  return note && h(Text, { color: "fg.muted", fontSize: "sm" }, note);
+  return note && h(Muted, null, note);
 }
 
 /** Small text below the other text of a cell. */
@@ -41,11 +40,11 @@ export function TwoLines({ title, children }) {
 export function RunCost({ run, name }) {
   const { cost, budget } = run;
   // The router does not know what `useAddress` has opened since: it would replace an entry of the history.
-  const link = { "aria-label": `${dollars(cost)}, paid by ${name}`, replace: false, to: costPath(run) };
+  const link = { label: `${dollars(cost)}, paid by ${name}`, replace: false, to: costPath(run) };
   return h(
     Box,
     null,
-    cost === null ? dollars(cost) : h(Box, { as: "span", color: "fg.info" }, h(Link, link, dollars(cost))),
+    cost === null ? dollars(cost) : h(PageLink, link, dollars(cost)),
     budget !== null && h(Small, null, `of ${dollars(budget)}`),
   );
 }

@@ -1,6 +1,7 @@
 /** All runs, newest first. */
 import { getFromPlugin } from "../api.js";
-import { Choice, ErrorBoundary, h, Icon, State } from "../components.js";
+import { Choice, h, Icon, PageLink, State } from "../components.js";
+import { ErrorBoundary } from "../messages.js";
 import { stateName, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
 import { BatchOfRun } from "./batch.js";
@@ -11,7 +12,6 @@ import { oneOf, searchText, shortsText, tabPath, withoutEmpty } from "./texts.js
 
 const { Fragment, useState } = globalThis.React;
 const { Box, Flex, IconButton, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
-const { Link } = globalThis.ReactRouterDOM;
 
 const STATES = ["queued", "running", "awaiting_input", "success", "failed"];
 const ORDERS = { "-at": "Newest first", at: "Oldest first", name: "By name", "-cost": "Highest cost first" };
@@ -73,12 +73,12 @@ function Nothing({ dagIds }) {
     const text = "You need the permission to read XComs of a Klap Dag to see its runs. Ask an administrator.";
     return h(Text, { color: "fg.muted" }, text);
   }
-  const link = (dagId) => h(Link, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
+  const link = (dagId) => h(PageLink, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
   return h(
     Stack,
     { gap: 2 },
     h(Text, { color: "fg.muted" }, "No videos yet. Open one of these Dags and press Trigger:"),
-    h(Flex, { color: "fg.info", columnGap: 4, flexWrap: "wrap" }, ...dagIds.map(link)),
+    h(Flex, { columnGap: 4, flexWrap: "wrap" }, ...dagIds.map(link)),
   );
 }
 
@@ -138,7 +138,7 @@ function VideoName({ video, isOpen, toggle }) {
     h(
       Box,
       { minWidth: 0 },
-      h(Box, { color: "fg.info" }, h(Link, { to: tabPath(video) }, h(TwoLines, null, video.name))),
+      h(PageLink, { to: tabPath(video) }, h(TwoLines, null, video.name)),
       h(Small, null, [video.note !== video.name && video.note, video.dag_id].filter(Boolean).join(" · ")),
     ),
   );
