@@ -120,6 +120,9 @@ type RunView = {
   problems: string[];
 };
 
+/** `api/dags/{dag_id}/runs/{run_id}/shorts/{id}/texts`: what was delivered beside a video, which may be anything. */
+type StoredTexts = { publication_captions?: Record<string, unknown> | null; transcript?: string | null };
+
 /** `api/videos`. */
 type VideoRun = {
   dag_id: string;

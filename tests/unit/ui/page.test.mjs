@@ -10,6 +10,7 @@ import {
   dollars,
   failureText,
   firstDay,
+  itemText,
   limitUse,
   oneOf,
   opening,
@@ -206,4 +207,13 @@ test("parameters without a value are not sent", () => {
 
 test("a bar is never shorter than nothing or longer than the whole", () => {
   assert.deepEqual([percentOf(-1, 4), percentOf(1, 3), percentOf(5, 4), percentOf(0, 0)], [0, 33, 100, 100]);
+});
+
+test("an item of a source has a state, and a reason or a time if there is one", () => {
+  const [at, reason] = ["2026-01-03T12:00:00Z", "the monthly limit is reached"];
+  const text = (list, item) => itemText(list, { id: "a", title: "A", run_id: "", at: null, reason: null, ...item });
+  assert.equal(text("waiting", { at, reason }), "Waits: the monthly limit is reached");
+  assert.equal(text("skipped", { reason }), "Skipped: the monthly limit is reached");
+  assert.equal(text("started", { at, reason }), `Started ${timeText(at)}`);
+  assert.deepEqual([text("waiting"), text("skipped"), text("started")], ["Waits", "Skipped", "Started"]);
 });

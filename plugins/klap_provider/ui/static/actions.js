@@ -1,5 +1,5 @@
 /** Buttons that change something, and the requests that they send. */
-import { errorText, postToPlugin } from "./api.js";
+import { ApiError, errorText, postToPlugin } from "./api.js";
 import { h, Icon } from "./components.js";
 import { confirmation } from "./texts.js";
 
@@ -33,7 +33,11 @@ const QuestionContext = createContext(
   /** @type {{isBusy: boolean, setBusy: (isBusy: boolean) => void} | null} */ (null),
 );
 
-/** The buttons of a question: while one of them works, all are disabled. */
+/**
+ * The buttons of a question: while one of them works, all are disabled.
+ *
+ * @param {{children?: any}} props
+ */
 export function Question({ children }) {
   const [isBusy, setBusy] = useState(false);
   return h(QuestionContext.Provider, { value: { isBusy, setBusy } }, children);
@@ -77,8 +81,9 @@ export function ActionButton(props) {
       setState({ ...IDLE, message });
     } catch (error) {
       const text = errorText(error);
-      if (error.status === 403) deny(action, text);
-      if (error.status === 409) {
+      const status = error instanceof ApiError ? error.status : null;
+      if (status === 403) deny(action, text);
+      if (status === 409) {
         announce(text); // this button may disappear
         await follow();
         setState(IDLE);
@@ -102,12 +107,23 @@ export function ActionButton(props) {
     Box,
     { maxWidth: "100%" },
     h(Button, { ...STYLE, title: denied[action], ...style, ...button }, icon && h(Icon, { name: icon }), children),
-    isAsking && h(Confirmation, { text: ask, button: children, isBusy: state.isBusy, setAsking, confirm: start }),
+    isAsking &&
+      ask &&
+      h(Confirmation, { text: ask, button: children, isBusy: state.isBusy, setAsking, confirm: start }),
     state.message && h(Text, { ...message, wordBreak: "break-word" }, state.message),
   );
 }
 
-/** It stays open while the action works, so that a second click does not reach the page behind it. */
+/**
+ * It stays open while the action works, so that a second click does not reach the page behind it.
+ *
+ * @param {object} props
+ * @param {string} props.text
+ * @param {any} props.button the text of the button that was pressed
+ * @param {boolean} props.isBusy
+ * @param {(isAsking: boolean) => void} props.setAsking
+ * @param {() => void} props.confirm
+ */
 function Confirmation({ text, button, isBusy, setAsking, confirm }) {
   return h(
     DialogRoot,
@@ -136,7 +152,10 @@ function Confirmation({ text, button, isBusy, setAsking, confirm }) {
   );
 }
 
-/** @param {string[]} run @param {string} what */
+/**
+ * @param {string[]} run
+ * @param {string} what
+ */
 const actionPath = (run, what) => ["api", ...run, what];
 
 /**

@@ -18,11 +18,12 @@ export class ApiError extends Error {
 /**
  * Return the text that the UI shows for a failed request: the cause, and what to do.
  *
- * @param {Error} error
+ * @param {unknown} error
  * @param {string} [forbidden] the text for a status of 403; default: the server's reason
  */
 export function errorText(error, forbidden = undefined) {
-  if (!(error instanceof ApiError)) return `Airflow did not respond (${error.message}).`;
+  if (!(error instanceof ApiError))
+    return `Airflow did not respond (${error instanceof Error ? error.message : error}).`;
   if (error.status === 401 || error.message === "Invalid JWT token") return "Your session has expired. Sign in again.";
   if (error.status === 403) return forbidden ?? error.message;
   if (error.status === 409) return error.message;
@@ -40,7 +41,14 @@ export function errorText(error, forbidden = undefined) {
  */
 export const get = (path, query = {}, signal = undefined) => read(urlOf(["api", "v2", ...path], query), signal);
 
-/** GET a path that the plugin serves; see {@link get}. */
+/**
+ * GET a path that the plugin serves; see {@link get}.
+ *
+ * @param {string[]} path
+ * @param {Record<string, string | number | string[]>} query
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
 export const getFromPlugin = (path, query = {}, signal = undefined) => read(pluginUrl(path, query), signal);
 
 /**
@@ -59,23 +67,34 @@ export async function getIfChanged(path, known, signal = undefined) {
   return { response: await decoded(response), etag: response.headers.get("ETag") };
 }
 
-/** Return the URL of a path that the plugin serves, wherever Airflow is served. */
+/**
+ * Return the URL of a path that the plugin serves, wherever Airflow is served.
+ *
+ * @param {string[]} path
+ * @param {Record<string, string | number | string[]>} query
+ */
 export const pluginUrl = (path, query = {}) => urlOf(["klap", ...path], query);
 
+/**
+ * @param {string[]} path
+ * @param {Record<string, string | number | string[]>} query
+ */
 function urlOf(path, query) {
   const url = new URL(path.map(encodeURIComponent).join("/"), document.baseURI);
   for (const [name, value] of Object.entries(query)) {
-    for (const each of [value].flat()) url.searchParams.append(name, each);
+    for (const each of [value].flat()) url.searchParams.append(name, String(each));
   }
   return url;
 }
 
+/** @param {URL} url */
 async function read(url, signal = AbortSignal.timeout(LONGEST)) {
   const response = await fetch(url, { headers: { Accept: "application/json" }, signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
   return decoded(response);
 }
 
+/** @param {Response} response */
 async function decoded(response) {
   try {
     return await response.json();
@@ -85,12 +104,18 @@ async function decoded(response) {
   }
 }
 
-/** Return the id of the asset whose state store is the ledger, see xcoms.py; null if there is no such asset. */
+/**
+ * Return the id of the asset whose state store is the ledger, see xcoms.py; null if there is no such asset.
+ *
+ * @param {AbortSignal} [signal]
+ */
 export async function ledgerId(signal = undefined) {
+  /** @type {{assets: {id: number, name: string}[]}} */
   const { assets } = await get(["assets"], { name_pattern: "klap_ledger" }, signal);
   return assets.find(({ name }) => name === "klap_ledger")?.id ?? null;
 }
 
+/** @param {Response} response */
 async function reason(response) {
   try {
     const { detail } = await response.json();
@@ -111,9 +136,19 @@ async function reason(response) {
  */
 export const post = (path, body) => postTo(urlOf(["api", "v2", ...path], {}), body);
 
-/** POST to a path that the plugin serves; see {@link post}. */
+/**
+ * POST to a path that the plugin serves; see {@link post}.
+ *
+ * @param {string[]} path
+ * @param {any} body
+ * @returns {Promise<any>}
+ */
 export const postToPlugin = (path, body) => postTo(pluginUrl(path), body);
 
+/**
+ * @param {URL} url
+ * @param {any} body
+ */
 async function postTo(url, body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   const signal = AbortSignal.timeout(LONGEST);

@@ -33,6 +33,7 @@ function RetryShort({ short: { name, is_whole: isWhole }, retry, run }) {
   return h(ActionButton, { action: "clear", label: `${text}: ${name}`, pays, work }, text);
 }
 
+/** @type {Record<string, string>} */
 const NO_WATERMARK = { src_url: "", pos_x: "0.5", pos_y: "0.5", scale: "1" };
 /** The labels are those of the trigger form. */
 const FIELDS = [
@@ -42,7 +43,11 @@ const FIELDS = [
   ["scale", "Size", "8rem"],
 ];
 
-/** Named positions of the centre of the picture. */
+/**
+ * Named positions of the centre of the picture.
+ *
+ * @type {Record<string, string[]>}
+ */
 const POSITIONS = {
   "Top left": ["0.15", "0.1"],
   "Top right": ["0.85", "0.1"],
@@ -52,6 +57,7 @@ const POSITIONS = {
 };
 const OTHER = "Other position";
 
+/** @param {Record<string, any>} watermark */
 const positionOf = ({ pos_x: x, pos_y: y }) =>
   Object.keys(POSITIONS).find((name) => POSITIONS[name].every((each, at) => Number(each) === Number([x, y][at]))) ??
   OTHER;
@@ -65,7 +71,8 @@ function ExportAgain({ short, run }) {
   const { details, watermark } = useContext(TabContext);
   const why = useId();
   const [isOpen, setOpen] = useState(false);
-  const current = Object.keys(NO_WATERMARK).map((name) => [name, watermark?.[name] ?? NO_WATERMARK[name]]);
+  const given = /** @type {Record<string, any>} */ (watermark);
+  const current = Object.keys(NO_WATERMARK).map((name) => [name, given[name] ?? NO_WATERMARK[name]]);
   const [wanted, setWanted] = useState(() => Object.fromEntries(current));
   const isUnchanged =
     current.every(([name, value]) => String(wanted[name]) === String(value)) || !(wanted.src_url || watermark?.src_url);
@@ -131,7 +138,7 @@ function ExportAgain({ short, run }) {
               { as: "label", fontSize: "xs", gap: 1, key: name, width },
               label,
               h(Input, {
-                onChange: (event) => setWanted({ ...wanted, [name]: event.target.value }),
+                onChange: (/** @type {any} */ event) => setWanted({ ...wanted, [name]: event.target.value }),
                 placeholder: name === "src_url" ? "Empty: no watermark of yours" : undefined,
                 size: "xs",
                 type: name === "src_url" ? "url" : "number",

@@ -58,18 +58,22 @@ const kept = new Map();
 export function usePicks(key, initial = () => []) {
   const [picks, setPicks] = useState(() => kept.get(key) ?? new Set(initial()));
   const change = useCallback(
-    (by) =>
-      setPicks((before) => {
+    (/** @type {(before: Set<string>) => Set<string>} */ by) =>
+      setPicks((/** @type {Set<string>} */ before) => {
         kept.set(key, by(before));
         return kept.get(key);
       }),
     [key],
   );
-  const toggle = useCallback((id) => change((before) => toggled(before, id)), [change]);
-  return { picks, toggle, replace: (ids) => change(() => new Set(ids)) };
+  const toggle = useCallback((/** @type {string} */ id) => change((before) => toggled(before, id)), [change]);
+  return { picks, toggle, replace: (/** @type {string[]} */ ids) => change(() => new Set(ids)) };
 }
 
-/** The actions on the ticked shorts. The bar stays visible at the end of the list. */
+/**
+ * The actions on the ticked shorts. The bar stays visible at the end of the list.
+ *
+ * @param {{children?: any}} props
+ */
 export function ActionBar({ children }) {
   const style = { bg: "bg", borderRadius: "md", borderWidth: 1, boxShadow: "md", p: 3 };
   const lines = { alignItems: "center", columnGap: 3, flexWrap: "wrap", rowGap: 2 };

@@ -101,7 +101,12 @@ function NotSelectedShort({ short, run, isTicked = false, toggle, price }) {
 /** @param {Short} short */
 const isWide = ({ shape }) => shape >= 1;
 
-/** Whether two props draw the same card. Functions do not count. */
+/**
+ * Whether two props draw the same card. Functions do not count.
+ *
+ * @param {object} one
+ * @param {object} other
+ */
 export function isSame(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -9,7 +9,11 @@ const { Link } = globalThis.ReactRouterDOM;
 /** `createElement`, by a shorter name. */
 export const h = /** @type {CreateElement} */ (createElement);
 
-/** Drawings for states and buttons, 24 × 24, drawn for this project. */
+/**
+ * Drawings for states and buttons, 24 × 24, drawn for this project.
+ *
+ * @type {Record<string, string>}
+ */
 const ICONS = {
   awaiting_input: "M4 4h16v12h-9l-4 4v-4H4zM9 10h6",
   deferred: "M7 3h10M7 21h10M8 3v4l4 5 4-5V3M8 21v-4l4-5 4 5v4",
@@ -103,7 +107,11 @@ export function Bar({ role, label, percent, color, text }) {
   );
 }
 
-/** A button of the size that Airflow's own pages use in tables. */
+/**
+ * A button of the size that Airflow's own pages use in tables.
+ *
+ * @param {Record<string, any>} props
+ */
 export const SmallButton = (props) => h(Button, { size: "xs", variant: "outline", ...props });
 
 /**
@@ -115,11 +123,19 @@ export const SmallButton = (props) => h(Button, { size: "xs", variant: "outline"
 export const PageLink = ({ label, children, ...link }) =>
   h(Box, { as: "span", color: "fg.info" }, h(Link, { "aria-label": label, ...link }, children));
 
-/** Text that matters less than the text around it. */
+/**
+ * Text that matters less than the text around it.
+ *
+ * @param {Record<string, any>} props
+ */
 export const Muted = (props) => h(Text, { color: "fg.muted", fontSize: "sm", ...props });
 
-/** A button that copies a text. Browsers offer the clipboard only to pages served by HTTPS or from this machine. */
-export function CopyButton({ text, label, children = null }) {
+/**
+ * A button that copies a text. Browsers offer the clipboard only to pages served by HTTPS or from this machine.
+ *
+ * @param {{text: string, label: string, children?: string}} props `label`: the accessible name; without `children`, the button has no text
+ */
+export function CopyButton({ text, label, children }) {
   const [isCopied, setCopied] = useState(false);
   if (!navigator.clipboard) return null;
   const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
@@ -178,7 +194,7 @@ export function Choice({ label, value, options, choose }) {
     { flex: "0 1 12rem", size: "sm" },
     h(
       NativeSelectField,
-      { "aria-label": label, onChange: ({ target }) => choose(target.value), value },
+      { "aria-label": label, onChange: (/** @type {any} */ { target }) => choose(target.value), value },
       ...options.map(([each, text]) => h("option", { key: each, value: each }, text)),
     ),
     h(NativeSelectIndicator),

@@ -5,6 +5,7 @@ import { CopyButton, h, Icon, Muted, OutsideButton, SmallButton } from "./compon
 const { useState } = globalThis.React;
 const { Box, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
 
+/** @type {Record<string, string>} */
 const NETWORKS = { tiktok: "TikTok", youtube: "YouTube", linkedin: "LinkedIn", instagram: "Instagram" };
 
 /**
@@ -63,7 +64,11 @@ export function Video({ name, src }) {
   return h("video", { ...video, onError: () => reason(src).then(setProblem), style: fit });
 }
 
-/** Return why the server did not send a video. Players do not report it. */
+/**
+ * Return why the server did not send a video. Players do not report it.
+ *
+ * @param {string} src
+ */
 async function reason(src) {
   try {
     const response = await fetch(src, { headers: { Range: "bytes=0-0" } });
@@ -101,7 +106,10 @@ export function AllDelivered({ shorts, run }) {
   );
 }
 
-/** @param {Short} short @param {string[]} run */
+/**
+ * @param {Short} short
+ * @param {string[]} run
+ */
 async function captionsOf(short, run) {
   const { texts } = labelled(await getFromPlugin(deliveredPath(run, short, "texts")));
   const captions = texts.filter(({ label }) => label !== TRANSCRIPT).map(({ label, text }) => `${label}: ${text}`);
@@ -116,12 +124,12 @@ const TRANSCRIPT = "Transcript";
  * @param {{short: {id: string, name: string}, run: string[]}} props
  */
 export function StoredTexts({ short, run }) {
-  const [texts, setTexts] = useState(/** @type {any} */ (null));
+  const [texts, setTexts] = useState(/** @type {Labelled | {problem: string} | null} */ (null));
   const [isOpen, setOpen] = useState(false);
   const open = () => {
     setOpen(!isOpen);
-    if (texts !== null && !texts.problem) return;
-    const show = (answer) => setTexts(labelled(answer));
+    if (texts !== null && !("problem" in texts)) return;
+    const show = (/** @type {StoredTexts} */ answer) => setTexts(labelled(answer));
     getFromPlugin(deliveredPath(run, short, "texts")).then(show, ({ message }) => setTexts({ problem: message }));
   };
   return h(
@@ -141,19 +149,27 @@ export function StoredTexts({ short, run }) {
   );
 }
 
+/**
+ * @typedef {{texts: {label: string, text: string}[]}} Labelled
+ * @param {StoredTexts} stored
+ * @returns {Labelled}
+ */
 function labelled({ publication_captions: captions, transcript }) {
-  const captioned = Object.entries(captions ?? {}).filter(([, text]) => typeof text === "string" && text);
-  const texts = captioned.map(([network, text]) => ({ label: NETWORKS[network] ?? network, text }));
+  const texts = Object.entries(captions ?? {}).flatMap(([network, text]) =>
+    typeof text === "string" && text ? [{ label: NETWORKS[network] ?? network, text }] : [],
+  );
   return { texts: transcript ? [...texts, { label: TRANSCRIPT, text: transcript }] : texts };
 }
 
+/** @param {{short: {name: string}, texts: Labelled | {problem: string} | null}} props */
 function Texts({ short, texts }) {
   if (texts === null) return h(Muted, null, "Loading…");
-  if (texts.problem) return h(Text, { color: "fg.error", fontSize: "sm", wordBreak: "break-word" }, texts.problem);
+  if ("problem" in texts) return h(Text, { color: "fg.error", fontSize: "sm", wordBreak: "break-word" }, texts.problem);
   if (texts.texts.length === 0) return h(Muted, null, "Klap generated no captions and no transcript.");
   return h(Stack, { gap: 2 }, ...texts.texts.map((each) => h(Copied, { key: each.label, ...each, of: short.name })));
 }
 
+/** @param {{label: string, text: string, of: string}} props */
 function Copied({ label, text, of }) {
   const box = {
     bg: "bg.subtle",

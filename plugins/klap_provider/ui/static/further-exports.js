@@ -24,7 +24,7 @@ export function NotSelected({ shorts, run }) {
   const cost = selectionCost(chosen, details.offer && { ...details.offer, covered: null });
   const price = ` · ${priceText(details.offer ?? { price: null })}`;
   // `canTick` because functions do not count when cards are compared.
-  const tickOf = ({ id, exported }) =>
+  const tickOf = (/** @type {Short} */ { id, exported }) =>
     isPossible ? { canTick: true, isTicked: ticked.has(id), price: exported ? " · free" : price, toggle } : {};
   const work = async () => {
     const ids = chosen.map(({ id }) => id);

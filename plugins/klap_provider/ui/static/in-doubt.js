@@ -13,7 +13,7 @@ export const ResolveRequest = (props) => h(Question, null, h(Request, props));
 function Request({ doubt, error, what, run }) {
   const [id, setId] = useState("");
   const field = useId();
-  const decide = async (jobId) => {
+  const decide = async (/** @type {string | null} */ jobId) => {
     await resolve(run, doubt, jobId);
     return "Decision saved. The run continues.";
   };
@@ -43,7 +43,7 @@ function Request({ doubt, error, what, run }) {
           h(Text, { as: "label", fontSize: "sm", htmlFor: field }, `Klap's ${what} id`),
           h(Input, {
             id: field,
-            onChange: (event) => setId(event.target.value),
+            onChange: (/** @type {any} */ event) => setId(event.target.value),
             size: "xs",
             value: id,
             maxWidth: "100%",
@@ -77,7 +77,10 @@ const warning = (doubt) =>
     ? confirmation({ ...doubt, again: true })
     : `If Klap has received the first request after all, it bills both. This one: ${priceText(doubt)}.`;
 
-/** @param {Doubt} doubt @param {"task" | "export"} what */
+/**
+ * @param {Doubt} doubt
+ * @param {"task" | "export"} what
+ */
 function instructions({ is_changed: isChanged, jobs, sent_at: sentAt }, what) {
   const sent = sentAt ? `The request was sent on ${timeText(sentAt)}.` : "The time of the request is not recorded.";
   if (isChanged) return `${sent} Continue with the ${what} that was paid for, or send the new request.`;

@@ -30,6 +30,10 @@ const OPEN = 5; // follow-up runs; further ones are folded when they have ended
 // Airflow may mount the component again at any time. The runs that were shown last are shown again at once.
 const remembered = new Map();
 
+/**
+ * @param {string} key
+ * @param {{response: RunView, etag: string | null}} known
+ */
 function remember(key, known) {
   remembered.delete(key);
   remembered.set(key, known);
@@ -52,7 +56,12 @@ const NOTHING = { response: null, etag: null };
 const isOpen = ({ details, batch, follow_ups: followUps }) =>
   (details !== null && !details.ended) || (batch !== null && !batch.ended) || followUps.some(({ ended }) => !ended);
 
-/** Poll the view of a run. Returns the `view`, the `error` of the last poll, and `follow()` to poll at once. */
+/**
+ * Poll the view of a run. Returns the `view`, the `error` of the last poll, and `follow()` to poll at once.
+ *
+ * @param {string} dagId
+ * @param {string} runId
+ */
 function useRunView(dagId, runId) {
   const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
   const key = path.join(" ");
@@ -61,7 +70,7 @@ function useRunView(dagId, runId) {
   const [seen, setSeen] = useState(atFirst);
   const polling = useRef(/** @type {Polling | null} */ (null));
   useEffect(() => {
-    const load = async (signal) => {
+    const load = async (/** @type {AbortSignal} */ signal) => {
       const known = await getIfChanged(path, remembered.get(key) ?? NOTHING, signal);
       remember(key, known);
       return known.response;
@@ -82,9 +91,13 @@ function useRunView(dagId, runId) {
   return { ...seen, follow };
 }
 
-let scrolledTo = null;
+let scrolledTo = "";
 
-/** Scroll the tab into view, once per run: in a narrow window, it is to the right of Airflow's grid. */
+/**
+ * Scroll the tab into view, once per run: in a narrow window, it is to the right of Airflow's grid.
+ *
+ * @param {string} key identifies the run
+ */
 function useScrollIntoView(key) {
   const element = useRef(/** @type {any} */ (null));
   useEffect(() => {
@@ -102,7 +115,11 @@ function ShortsTab({ dagId, runId }) {
   const tab = useScrollIntoView(run.join(" "));
   const [message, announce] = useState(/** @type {string | null} */ (null));
   const [denied, setDenied] = useState({});
-  const deny = useCallback((action, reason) => setDenied((before) => ({ ...before, [action]: reason })), []);
+  const deny = useCallback(
+    (/** @type {string} */ action, /** @type {string} */ reason) =>
+      setDenied((before) => ({ ...before, [action]: reason })),
+    [],
+  );
   const [answeredRun, setAnsweredRun] = useState("");
   const answered = () => setAnsweredRun(run.join(" "));
   const hasAnswered = answeredRun === run.join(" ");
@@ -183,6 +200,7 @@ function Selected({ shorts, run, isWhole }) {
   );
 }
 
+/** @param {{problems: string[]}} props */
 function Unreadable({ problems }) {
   return h(Notice, { status: "warning" }, ...problems.map((text) => h(Text, { key: text }, text)));
 }

@@ -47,13 +47,20 @@ const NOT_SHOWN =
 /**
  * A part of a page. If it throws while it renders, one sentence is shown in its place, and the other parts stay.
  * React logs the error to the console. The part is rendered again when its parent is, such as with new data.
+ *
+ * @extends {React.Component<{as?: string, children?: any}>}
  */
 export class ErrorBoundary extends Component {
   /** @type {{error: Error | null}} */
   state = { error: null };
 
+  /** @param {Error} error */
   static getDerivedStateFromError = (error) => ({ error });
 
+  /**
+   * @param {{children?: any}} before
+   * @param {{error: Error | null}} stateBefore
+   */
   componentDidUpdate({ children }, { error }) {
     if (error !== null && children !== this.props.children) this.setState({ error: null });
   }

@@ -47,6 +47,7 @@ export class Polling {
   #clock;
   /** @type {AbortController | null} */
   #abort = null;
+  /** @type {any} */
   #timer;
   /** @type {(() => void) | undefined} */
   #stopListening;
@@ -130,6 +131,7 @@ export class Polling {
       this.#timer = this.#clock.setTimeout(() => this.#clock.isHidden() || this.#poll(), pause);
   }
 
+  /** @param {any} response */
   #pauseAfter(response) {
     const [now, seconds] = [this.#clock.now(), this.#pause(response)];
     if (seconds === null) return now < this.#actedUntil ? SOON : null;
@@ -137,6 +139,7 @@ export class Polling {
     return Math.max(isSoon ? SOON : LATER, seconds * 1000);
   }
 
+  /** @param {unknown} error */
   #pauseAfterError(error) {
     if (error instanceof ApiError && error.status === 401) return null; // the user has to sign in first
     this.#failures += 1;

@@ -16,11 +16,12 @@ export function Review({ details, question, run }) {
   const { picks, toggle, replace } = usePicks(`${run.join(" ")} ${question.asked_at}`, defaults);
   const selected = shorts.filter(({ id }) => picks.has(id));
   const cost = selectionCost(selected, offer);
-  const cardOf = (short) => {
+  const cardOf = (/** @type {Short} */ short) => {
     const marks = { isSelected: picks.has(short.id), isDropped: cost.dropped.has(short.id) };
     return h(ReviewCard, { key: short.id, short, price: offer?.price ?? null, ...marks, toggle });
   };
-  const button = (text, ids) => h(SmallButton, { onClick: () => replace(ids) }, text);
+  const button = (/** @type {string} */ text, /** @type {string[]} */ ids) =>
+    h(SmallButton, { onClick: () => replace(ids) }, text);
   return h(
     Stack,
     { as: "section", "aria-label": "Review", gap: 2 },
@@ -43,7 +44,10 @@ export function Review({ details, question, run }) {
 /** @param {Short[]} shorts */
 const selectedByDefault = (shorts) => shorts.filter(({ left_out: reason }) => reason === null);
 
-/** @param {Short[]} shorts @param {Offer | null} offer */
+/**
+ * @param {Short[]} shorts
+ * @param {Offer | null} offer
+ */
 function deadlineText(shorts, offer) {
   if (!offer?.deadline) return "";
   const preselected = selectedByDefault(shorts).length;
@@ -55,9 +59,10 @@ function deadlineText(shorts, offer) {
 
 const NONE = "The run ends without exports. Nothing more is paid. You can still export shorts from this page later.";
 
+/** @param {{selected: Short[], cost: ReturnType<typeof selectionCost>, run: string[], question: Question}} props */
 function AnswerBar({ selected, cost, run, question }) {
   const { answered } = useContext(TabContext);
-  const answer = async (ids) => {
+  const answer = async (/** @type {string[]} */ ids) => {
     await answerReview(run, question, Object.fromEntries(ids.map((id) => [id, question.options[id]])));
     answered();
     return "Answer saved.";

@@ -1,7 +1,12 @@
 /** The selected shorts and what their exports cost. Pure. */
 import { formatPrice } from "./texts.js";
 
-/** Return the set with one more id, or without it. */
+/**
+ * Return the set with one more id, or without it.
+ *
+ * @param {Set<string>} before
+ * @param {string} id
+ */
 export function toggled(before, id) {
   const after = new Set(before);
   if (!after.delete(id)) after.add(id);

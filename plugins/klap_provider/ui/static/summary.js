@@ -73,7 +73,11 @@ export function Summary({ details, run, further }) {
 
 const MINUTE = 60_000; // ms
 
-/** The current time, updated every minute while `isNeeded`. */
+/**
+ * The current time, updated every minute while `isNeeded`.
+ *
+ * @param {boolean} isNeeded
+ */
 function useNow(isNeeded) {
   const [now, setNow] = useState(() => new Date());
   useEffect(() => {
@@ -85,7 +89,12 @@ function useNow(isNeeded) {
   return now;
 }
 
-/** Return who selected the shorts, how many, and when. */
+/**
+ * Return who selected the shorts, how many, and when.
+ *
+ * @param {NonNullable<Details["review"]>} review
+ * @param {boolean} isYou
+ */
 function reviewText({ by, text, at }, isYou) {
   return `${isYou ? "You" : by} ${text}${at ? ` · ${timeText(at)}` : ""}`;
 }
@@ -101,7 +110,11 @@ function CostLink({ cost, atMost, run }) {
   return h(PageLink, { label: `${text}: paid requests of this run`, to: costPath({ dag_id, run_id }) }, text);
 }
 
-/** Scroll to the summary when the review is answered: it shows who selected what. */
+/**
+ * Scroll to the summary when the review is answered: it shows who selected what.
+ *
+ * @param {boolean} isAsked
+ */
 function useInSight(isAsked) {
   const summary = useRef(/** @type {any} */ (null));
   const wasAsked = useRef(false);
@@ -137,7 +150,10 @@ export function RepeatStep({ step, run }) {
   return h(ActionButton, { action: "clear", pays, work: () => repeat(run, step) }, text);
 }
 
-/** @returns {HTMLElement | null} */
+/**
+ * @returns {HTMLElement | null}
+ * @param {string} selector
+ */
 const clickable = (selector) => document.querySelector(selector);
 
 /** Opens Airflow's own trigger form with the settings of this run, which has no address of its own. */
@@ -165,6 +181,7 @@ function RunAgain() {
   );
 }
 
+/** @param {{label: string, children?: any, flex?: string}} props */
 function Fact({ label, children, ...more }) {
   return h(
     Box,

@@ -12,26 +12,46 @@ export const VIDEO = {
   ended: ["No video", "The run ended without a video."],
 };
 
-/** Plain names for states that Airflow names after their mechanism. */
+/**
+ * Plain names for states that Airflow names after their mechanism.
+ *
+ * @type {Record<string, string>}
+ */
 const PLAIN = { deferred: "waiting", up_for_reschedule: "waiting", awaiting_input: "waiting_for_you" };
 
-/** Return the name of a state. */
+/**
+ * Return the name of a state.
+ *
+ * @param {string | null} state
+ */
 export const stateName = (state) =>
-  (PLAIN[state] ?? state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
+  (PLAIN[state ?? ""] ?? state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
 
-/** Format seconds as minutes and seconds. */
+/**
+ * Format seconds as minutes and seconds.
+ *
+ * @param {number} seconds
+ */
 export function clock(seconds) {
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** Format a number of bytes. */
+/**
+ * Format a number of bytes.
+ *
+ * @param {number} bytes
+ */
 export function fileSize(bytes) {
   if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-/** Format a price in US dollars. */
+/**
+ * Format a price in US dollars.
+ *
+ * @param {number} dollars
+ */
 export function formatPrice(dollars) {
   return dollars === 0
     ? "free"
@@ -74,6 +94,8 @@ export const costText = (cost) =>
 /**
  * Return a path within Airflow's UI. As in Airflow's own links, only characters that would end a segment are escaped:
  * otherwise Airflow does not recognise the current page.
+ *
+ * @param {...(string | number)} segments
  */
 export const uiPath = (...segments) =>
   segments.map((segment) => `/${String(segment).replace(/[%/?#\\]/g, encodeURIComponent)}`).join("");
@@ -96,17 +118,27 @@ function chosenTimeZone() {
   }
 }
 
-/** Format a time as Airflow's own pages do, in the time zone that was chosen there. */
+/**
+ * Format a time as Airflow's own pages do, in the time zone that was chosen there.
+ *
+ * @param {string} iso
+ * @param {string} [timeZone]
+ */
 export const timeText = (iso, timeZone = chosenTimeZone()) =>
   new Date(iso).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone });
 
-/** Return a number of shorts as text. */
+/**
+ * Return a number of shorts as text.
+ *
+ * @param {number} shorts
+ */
 export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
 
 /**
  * Return how long the run has been waiting for Klap.
  *
- * @param {string | null} since @param {Date} now
+ * @param {string | null} since
+ * @param {Date} now
  */
 export function waitText(since, now) {
   const minutes = Math.floor((now.getTime() - new Date(since ?? now).getTime()) / 60000);
@@ -118,6 +150,7 @@ export function waitText(since, now) {
 /**
  * Return the current stage of a run.
  *
- * @param {Stage} stage @param {Date} now
+ * @param {Stage} stage
+ * @param {Date} now
  */
 export const stageText = ({ text, since }, now) => (since === null ? text : waitText(since, now));

@@ -5,6 +5,7 @@ const { useSyncExternalStore } = globalThis.React;
 
 const CHANGED = "klap-address";
 
+/** @param {() => void} listen */
 function subscribe(listen) {
   for (const event of ["popstate", CHANGED]) addEventListener(event, listen);
   return () => {
@@ -13,13 +14,18 @@ function subscribe(listen) {
 }
 
 /**
+ * @typedef {(changes: Record<string, string | null>, isSmall?: boolean) => void} Change
+ */
+
+/**
  * The parameters of the page's address, and a function that changes some of them. With `isSmall` the change is no step
  * of its own for Back.
  *
- * @returns {[Record<string, string>, (changes: Record<string, string | null>, isSmall?: boolean) => void]}
+ * @returns {[Record<string, string>, Change]}
  */
 export function useAddress() {
   const search = useSyncExternalStore(subscribe, () => location.search);
+  /** @type {Change} */
   const change = (changes, isSmall = false) => {
     // Without the router, which would mount the page again and take the focus.
     const address = changed(location.href, changes);

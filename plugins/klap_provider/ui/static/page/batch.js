@@ -9,10 +9,14 @@ import { failureText, progressText, tabPath } from "./texts.js";
 const { useRef } = globalThis.React;
 const { Box, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
-/** The videos of a batch, loaded when its row on the Klap page is opened. */
+/**
+ * The videos of a batch, loaded when its row on the Klap page is opened.
+ *
+ * @param {{dagId: string, runId: string}} props
+ */
 export function BatchOfRun({ dagId, runId }) {
   const known = useRef(/** @type {{response: any, etag: string | null}} */ ({ response: null, etag: null }));
-  /** @returns {Promise<RunView>} */
+  /** @type {(signal: AbortSignal) => Promise<RunView>} */
   const load = async (signal) => {
     known.current = await getIfChanged(["api", "dags", dagId, "runs", runId, "shorts"], known.current, signal);
     return known.current.response;

@@ -8,7 +8,13 @@
 const MOST_DAYS = 100;
 const DAY = 24 * 60 * 60 * 1000;
 
-/** Return what a column of a chart is: a day, or a month if there are many days. */
+/**
+ * Return what a column of a chart is: a day, or a month if there are many days.
+ *
+ * @param {string} first day
+ * @param {string} last day
+ * @returns {"day" | "month"}
+ */
 export const unitOf = (first, last) =>
   new Date(last).getTime() - new Date(first).getTime() < MOST_DAYS * DAY ? "day" : "month";
 
@@ -42,6 +48,11 @@ export function columns(days, first, last, dagIds) {
   });
 }
 
+/**
+ * @param {"day" | "month"} unit
+ * @param {string} first
+ * @param {string} last
+ */
 function starts(unit, first, last) {
   const found = [];
   const start = new Date(unit === "day" ? first : `${first.slice(0, 7)}-01`);
@@ -53,12 +64,20 @@ function starts(unit, first, last) {
   return found;
 }
 
+/**
+ * @param {Date} start
+ * @param {"day" | "month"} unit
+ */
 function labelOf(start, unit) {
   const month = start.toLocaleDateString("en-GB", { month: "short", timeZone: "UTC" });
   return unit === "day" ? `${start.getUTCDate()} ${month}` : `${month} ${start.getUTCFullYear()}`;
 }
 
-/** Return the values of the grid lines: round numbers from 0 to at least `most`. */
+/**
+ * Return the values of the grid lines: round numbers from 0 to at least `most`.
+ *
+ * @param {number} most
+ */
 export function lines(most) {
   if (most <= 0) return [0, 1];
   const rough = most / 4;

@@ -13,6 +13,7 @@ import { dayText, dollars, limitUse, percentOf, periodText, priceNote } from "./
 const { Box, Flex, Heading, HStack, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
 const COLOURS = ["blue", "orange", "teal", "purple", "pink", "cyan"];
+/** @param {number} index */
 const colourOf = (index) => `${COLOURS[index % COLOURS.length]}.solid`;
 const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM] = [900, 260, 60, 20, 24];
 
@@ -24,7 +25,7 @@ export function CostView() {
 
 function AllCosts() {
   const time = usePeriod();
-  /** @returns {Promise<Spending>} */
+  /** @type {(signal: AbortSignal) => Promise<Spending>} */
   const load = (signal) => getFromPlugin(["api", "spending"], time.days, signal);
   const seen = useResponse(load, JSON.stringify(time.days));
   const { response, isStale } = seen;
@@ -56,7 +57,11 @@ function LimitUse({ limit }) {
   );
 }
 
-/** A bar that shows how far a sum is used, and the text beside it. */
+/**
+ * A bar that shows how far a sum is used, and the text beside it.
+ *
+ * @param {{label: string, percent: number, text: string, isOver: boolean}} props
+ */
 const Used = ({ label, percent, text, isOver }) =>
   h(
     HStack,
@@ -95,7 +100,7 @@ function Chart({ days, dagIds, first, last }) {
   const bars = columns(days, first, last, dagIds);
   const levels = lines(Math.max(...bars.map(({ total }) => total)));
   const [inner, top] = [HEIGHT - BOTTOM - 8, Math.max(...levels)];
-  const y = (cost) => 8 + inner * (1 - cost / top);
+  const y = (/** @type {number} */ cost) => 8 + inner * (1 - cost / top);
   const step = (WIDTH - LEFT - RIGHT) / bars.length;
   const every = Math.ceil(bars.length / 12);
   const text = { fill: "currentColor", style: { fontSize: "13px" } };

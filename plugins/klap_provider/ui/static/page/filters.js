@@ -8,7 +8,11 @@ const { HStack, Input, Text } = globalThis.ChakraUI;
 
 const PAUSE = 300; // ms
 
-/** A search field. It changes the page's address when the user pauses. */
+/**
+ * A search field. It changes the page's address when the user pauses.
+ *
+ * @param {{label: string, placeholder: string, value: string}} props
+ */
 export function Search({ label, placeholder, value }) {
   const [, change] = useAddress();
   const [text, setText] = useState(value);
@@ -17,7 +21,7 @@ export function Search({ label, placeholder, value }) {
     if (timer.current === undefined) setText(value); // the user went back
   }, [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
-  const type = ({ target }) => {
+  const type = (/** @type {any} */ { target }) => {
     setText(target.value);
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
@@ -29,13 +33,21 @@ export function Search({ label, placeholder, value }) {
   return h(Input, { ...field, flex: "1 1 14rem", onChange: type, size: "sm" });
 }
 
-/** The orders to choose from. `orders`: their names by value. */
+/**
+ * The orders to choose from.
+ *
+ * @param {{orders: Record<string, string>, value: string}} props `orders`: their names by value
+ */
 export function SortChoice({ orders, value }) {
   const [, change] = useAddress();
   return h(Choice, { label: "Sort by", value, options: Object.entries(orders), choose: (sort) => change({ sort }) });
 }
 
-/** The Dags to choose from, if there are several. */
+/**
+ * The Dags to choose from, if there are several.
+ *
+ * @param {{dagIds: string[], value: string}} props
+ */
 export function DagChoice({ dagIds, value }) {
   const [, change] = useAddress();
   if (dagIds.length < 2) return null;
@@ -43,17 +55,26 @@ export function DagChoice({ dagIds, value }) {
   return h(Choice, { label: "Dag", value, options, choose: (dag) => change({ dag, rows: null }) });
 }
 
-/** The period of a list, kept in the page's address: `{name, until}`, see {@link periodText}; its days; its setter. */
+/**
+ * The period of a list, kept in the page's address, its days, and its setter.
+ *
+ * @typedef {{name: string, until: string | null}} Period see {@link periodText}
+ * @returns {{period: Period, days: {since: string, until?: string}, choose: (period: Period) => void}}
+ */
 export function usePeriod() {
   const [query, change] = useAddress();
   const name = oneOf(PERIODS, query.period);
   const until = /^\d{4}-\d\d-\d\d$/.test(query.until ?? "") ? query.until : null;
-  const choose = (chosen) => change({ period: chosen.name, until: chosen.until, rows: null });
+  const choose = (/** @type {Period} */ chosen) => change({ period: chosen.name, until: chosen.until, rows: null });
   const days = { since: firstDay(name, new Date()), ...(until && { until }) };
   return { period: { name, until }, days, choose };
 }
 
-/** The periods to choose from. */
+/**
+ * The periods to choose from.
+ *
+ * @param {ReturnType<typeof usePeriod>} time
+ */
 export const PeriodChoice = ({ period, choose }) =>
   h(Choice, {
     label: "Time",
@@ -62,11 +83,16 @@ export const PeriodChoice = ({ period, choose }) =>
     choose: (name) => choose({ name, until: null }),
   });
 
-/** Which days of a period a response includes, if these are not all of them, and the way to the others. */
+/**
+ * Which days of a period a response includes, if these are not all of them, and the way to the others.
+ *
+ * @param {{period: Period, since: string, choose: (period: Period) => void}} props `since`: the first day that the response includes
+ */
 export function Included({ period, since, choose }) {
   const isCut = since > firstDay(period.name, new Date());
   if (!isCut && period.until === null) return null;
-  const link = (label, until) => h(SmallButton, { onClick: () => choose({ ...period, until }) }, label);
+  const link = (/** @type {string} */ label, /** @type {string | null} */ until) =>
+    h(SmallButton, { onClick: () => choose({ ...period, until }) }, label);
   return h(
     HStack,
     { flexWrap: "wrap", gap: 2 },
@@ -90,7 +116,13 @@ export function NothingFound({ text, wider }) {
   );
 }
 
-/** The ways to widen a search: without its words and choices, and in all time. */
+/**
+ * The ways to widen a search: without its words and choices, and in all time.
+ *
+ * @param {ReturnType<typeof usePeriod>} time
+ * @param {string[]} chosen the parameters of the words and choices
+ * @param {import("./address.js").Change} change
+ */
 export function widerIn({ period, choose }, chosen, change) {
   /** @type {[string, () => void][]} */
   const wider = [];

@@ -12,7 +12,11 @@ const MOST = 1000;
 
 const ONCE = () => null;
 
-/** For data that can change at any time: load it as often as Airflow's own pages do. */
+/**
+ * For data that can change at any time: load it as often as Airflow's own pages do.
+ *
+ * @param {{refresh: number}} response
+ */
 export const ALWAYS = ({ refresh }) => refresh || null;
 
 /**
@@ -68,7 +72,11 @@ export function useLimit(page = 25) {
   return [limit, (isWhole, isStale) => !isWhole && limit < MOST && h(Button, { ...button, loading: isStale }, "More")];
 }
 
-/** The placeholder while data is loading, or the error. */
+/**
+ * The placeholder while data is loading, or the error.
+ *
+ * @param {{response: unknown, error: Error | null, retry: () => void}} props
+ */
 export function Pending({ response, error, retry }) {
   if (error) return h(RequestError, { error, retry });
   return response === null ? h(Loading) : null;

@@ -37,7 +37,7 @@ function KlapPage() {
   const { key } = useLocation(); // a link on the page may open another view
   const [{ view }, change] = useAddress();
   const opened = oneOf(VIEWS, view);
-  const open = ({ value }) => change(opening(value));
+  const open = (/** @type {{value: string}} */ { value }) => change(opening(value));
   const tabs = { lazyMount: true, onValueChange: open, unmountOnExit: true };
   return h(
     Stack,

@@ -5,6 +5,7 @@ import { useResponse } from "./hooks.js";
 
 const { Link } = globalThis.ReactRouterDOM;
 
+/** @param {AbortSignal} signal */
 async function find(signal) {
   try {
     return { id: await ledgerId(signal) };

@@ -10,7 +10,7 @@ const { Link } = globalThis.ReactRouterDOM;
 
 const AT_FIRST = 3; // so that the videos below are visible, too
 
-/** @returns {Promise<Reviews>} */
+/** @type {(signal: AbortSignal) => Promise<Reviews>} */
 const load = (signal) => getFromPlugin(["api", "reviews"], {}, signal);
 
 export function OpenReviews() {

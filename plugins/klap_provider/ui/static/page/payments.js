@@ -13,12 +13,17 @@ const { Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
 const HEADS = [["Paid on"], ["Video"], ["Request"], ["Run"], ["Cost", NUMBER]];
 
-/** `run`: only its payments, `{run_dag_id, run_id}`; null: those of all runs. `days`: the first and the last one. */
+/**
+ * @typedef {{run_dag_id: string, run_id: string}} RunKey
+ * @param {object} props
+ * @param {RunKey | null} props.run only its payments; null: those of all runs
+ * @param {{since?: string, until?: string}} props.days the first and the last one
+ */
 export function Payments({ run, days }) {
   const [{ search = "", dag = "" }, change] = useAddress();
   const which = withoutEmpty({ search, dag_id: run ? "" : dag, ...run });
   const [limit, more] = useLimit();
-  /** @returns {Promise<Payments>} */
+  /** @type {(signal: AbortSignal) => Promise<Payments>} */
   const load = (signal) => getFromPlugin(["api", "payments"], { ...which, ...days, limit }, signal);
   const seen = useResponse(load, JSON.stringify({ ...which, ...days, limit }));
   const { response, isStale } = seen;
@@ -70,6 +75,7 @@ export function Payments({ run, days }) {
   );
 }
 
+/** @param {{run: RunKey, name?: string | null}} props */
 function OfRun({ run, name }) {
   const its = { dag_id: run.run_dag_id, run_id: run.run_id };
   return h(

@@ -29,7 +29,7 @@ export function DeliveredShorts() {
   const filters = { search, order_by: oneOf(ORDERS, sort), dag_id: dag };
   const which = withoutEmpty({ ...filters, ...time.days });
   const [limit, more] = useLimit(PAGE);
-  /** @returns {Promise<DeliveredShorts>} */
+  /** @type {(signal: AbortSignal) => Promise<DeliveredShorts>} */
   const load = (signal) => getFromPlugin(["api", "shorts"], { ...which, limit }, signal);
   const seen = useResponse(load, JSON.stringify({ ...which, limit }));
   const { response, isStale } = seen;
@@ -72,6 +72,7 @@ export function DeliveredShorts() {
 const about = ({ shorts }) =>
   `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
+/** @param {{filters: Record<string, string>, time: ReturnType<typeof usePeriod>, dagIds: string[]}} props */
 function Filters({ filters, time, dagIds }) {
   return h(
     Flex,
@@ -122,6 +123,7 @@ function Card({ short }) {
   );
 }
 
+/** @param {{name: string, src: string}} props */
 function Frame({ name, src }) {
   const [box, isNear] = useNear();
   const frame = {

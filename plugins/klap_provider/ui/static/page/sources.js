@@ -5,15 +5,16 @@ import { ErrorBoundary, Notice } from "../messages.js";
 import { timeText } from "../texts.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { Small, Table, TwoLines } from "./table.js";
-import { tabPath } from "./texts.js";
+import { itemText, tabPath } from "./texts.js";
 
 const { useState } = globalThis.React;
 const { Flex, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
 const HEADS = [["Item"], ["State"], ["Actions"]];
+const LISTS = /** @type {const} */ (["waiting", "started", "skipped"]);
 const FORBIDDEN = "You need the permission to trigger the Dag of this source. Ask an administrator.";
 
-/** @returns {Promise<Sources>} */
+/** @type {(signal: AbortSignal) => Promise<Sources>} */
 const load = (signal) => getFromPlugin(["api", "sources"], {}, signal);
 
 export function Sources() {
@@ -31,7 +32,7 @@ export function Sources() {
 /** @param {{source: Source}} props */
 function WatchedSource({ source }) {
   const [notice, setNotice] = useState(/** @type {{status: "error" | "success", text: string} | null} */ (null));
-  const check = async (conf, text) => {
+  const check = async (/** @type {object} */ conf, /** @type {string} */ text) => {
     try {
       await post(["dags", source.dag_id, "dagRuns"], { conf, logical_date: null });
       setNotice({ status: "success", text });
@@ -40,17 +41,9 @@ function WatchedSource({ source }) {
     }
   };
   const more = source.waits - source.waiting.length;
-  const rows = [
-    ...source.waiting.map((item) =>
-      h(Row, { key: `w ${item.id}`, check, item, source, canSkip: true, state: `Waits: ${item.reason}` }),
-    ),
-    ...source.started.map((item) =>
-      h(Row, { key: `r ${item.id}`, item, source, state: `Started ${timeText(item.at)}` }),
-    ),
-    ...source.skipped.map((item) =>
-      h(Row, { key: `s ${item.id}`, check, item, source, state: `Skipped: ${item.reason}` }),
-    ),
-  ];
+  const rows = LISTS.flatMap((list) =>
+    source[list].map((item) => h(Row, { key: `${list} ${item.id}`, check, item, list, source })),
+  );
   return h(
     Stack,
     { as: "section", "aria-label": `Source ${source.name}`, gap: 2 },
@@ -88,16 +81,15 @@ function factsOf(source) {
 
 /**
  * @param {object} props
- * @param {(conf: object, text: string) => void} [props.check] starts a check; without it, the item has no buttons
+ * @param {(conf: object, text: string) => void} props.check starts a check
  * @param {SourceItem} props.item
+ * @param {typeof LISTS[number]} props.list the list that the item is in
  * @param {Source} props.source
- * @param {string} props.state
- * @param {boolean} [props.canSkip]
  */
-function Row({ check, item, source, state, canSkip = false }) {
+function Row({ check, item, list, source }) {
   const run = source.trigger_dag_id && item.run_id ? { dag_id: source.trigger_dag_id, run_id: item.run_id } : null;
-  const button = (label, conf, text) =>
-    h(SmallButton, { "aria-label": `${label}: ${item.title}`, onClick: () => check?.(conf, text) }, label);
+  const button = (/** @type {string} */ label, /** @type {object} */ conf, /** @type {string} */ text) =>
+    h(SmallButton, { "aria-label": `${label}: ${item.title}`, onClick: () => check(conf, text) }, label);
   const title = h(TwoLines, null, item.title);
   const start = () => button("Start now", { start: [item.id] }, "The item starts with the check that was started.");
   const skip = () => button("Skip", { skip: [item.id] }, "The item is skipped by the check that was started.");
@@ -105,7 +97,7 @@ function Row({ check, item, source, state, canSkip = false }) {
     TableRow,
     null,
     h(TableCell, { minWidth: "10rem", whiteSpace: "normal" }, run ? h(PageLink, { to: tabPath(run) }, title) : title),
-    h(TableCell, { whiteSpace: "normal" }, h(Small, null, state)),
-    h(TableCell, null, check && h(Flex, { gap: 2 }, start(), canSkip && skip())),
+    h(TableCell, { whiteSpace: "normal" }, h(Small, null, itemText(list, item))),
+    h(TableCell, null, list !== "started" && h(Flex, { gap: 2 }, start(), list === "waiting" && skip())),
   );
 }

@@ -12,13 +12,21 @@ export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
 /** The style of cells with times: one line, if there is room. */
 export const TIME = { minWidth: "6.5rem", whiteSpace: { base: "normal", xl: "nowrap" } };
 
-/** The note on estimated prices, if one of the rows has one. */
+/**
+ * The note on estimated prices, if one of the rows has one.
+ *
+ * @param {{rows: {cost: number | null, estimated: boolean}[]}} props
+ */
 export function PriceNote({ rows }) {
   const note = priceNote(rows);
   return note && h(Muted, null, note);
 }
 
-/** Small text below the other text of a cell. */
+/**
+ * Small text below the other text of a cell.
+ *
+ * @param {{children?: any}} props
+ */
 export const Small = ({ children }) =>
   h(Text, { color: "fg.muted", fontSize: "xs", overflowWrap: "anywhere" }, children);
 
@@ -36,7 +44,11 @@ export function TwoLines({ title, children }) {
   );
 }
 
-/** The cost of a run, with a link to its paid requests. */
+/**
+ * The cost of a run, with a link to its paid requests.
+ *
+ * @param {{run: {dag_id: string, run_id: string, cost: number | null, budget: number | null}, name: string}} props
+ */
 export function RunCost({ run, name }) {
   const { cost, budget } = run;
   // The router does not know what `useAddress` has opened since: it would replace an entry of the history.
@@ -49,7 +61,10 @@ export function RunCost({ run, name }) {
   );
 }
 
-/** `heads`: the title and the style of each column; the children are the rows. */
+/**
+ * @param {{label: string, heads: any[][], children?: any, [style: string]: any}} props the children
+ *   are the rows
+ */
 export function Table({ label, heads, children, ...style }) {
   const columns = heads.map(([title, more]) => h(TableColumnHeader, { key: title, ...more }, title));
   return h(

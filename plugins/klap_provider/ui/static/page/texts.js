@@ -3,10 +3,19 @@ import { stateName, timeText, uiPath } from "../texts.js";
 
 const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 
-/** Format US dollars; a dash if the amount is unknown. */
+/**
+ * Format US dollars; a dash if the amount is unknown.
+ *
+ * @param {number | null} [amount]
+ */
 export const dollars = (amount) => (amount === null || amount === undefined ? "–" : DOLLARS.format(amount));
 
-/** Return how far a sum is used, from 0 to 100. */
+/**
+ * Return how far a sum is used, from 0 to 100.
+ *
+ * @param {number} used
+ * @param {number} sum
+ */
 export const percentOf = (used, sum) => (sum > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / sum))) : 100);
 
 /**
@@ -23,7 +32,12 @@ export function limitUse({ kind, name, limit, used, warns }) {
   };
 }
 
-/** Return a number of things and their total cost as text. */
+/**
+ * Return a number of things and their total cost as text.
+ *
+ * @param {{total: number, cost: number, estimated: boolean}} found
+ * @param {string} what
+ */
 export const countText = ({ total, cost, estimated }, what) => {
   const count = total === 1 ? `1 ${what}` : `${total.toLocaleString("en-US")} ${what}s`;
   return `${count}, ${dollars(cost)}${estimated ? " (estimated)" : ""}`;
@@ -42,19 +56,49 @@ export function priceNote(rows) {
   return `${which} are estimated: they are defaults that Klap has not confirmed. Set your prices in the Klap connection.`;
 }
 
-/** Return since when a review is open, and its deadline if it has one. */
+/**
+ * Return since when a review is open, and its deadline if it has one.
+ *
+ * @param {string} since
+ * @param {string | null} until
+ */
 export const waiting = (since, until) =>
   `since ${timeText(since)}${until === null ? "" : `, until ${timeText(until)}`}`;
 
-/** The periods to choose from, by their number of days. */
+/**
+ * Return the state of an item of a source.
+ *
+ * @param {"waiting" | "started" | "skipped"} list the list that the item is in
+ * @param {SourceItem} item
+ */
+export function itemText(list, { at, reason }) {
+  if (list === "started") return at ? `Started ${timeText(at)}` : "Started";
+  const state = list === "waiting" ? "Waits" : "Skipped";
+  return reason ? `${state}: ${reason}` : state;
+}
+
+/**
+ * The periods to choose from, by their number of days.
+ *
+ * @type {Record<string, string>}
+ */
 export const PERIODS = { 30: "Last 30 days", 90: "Last 90 days", 365: "Last year", all: "All time" };
 
 const DAY = 24 * 60 * 60 * 1000;
 
-/** Return a day as `YYYY-MM-DD`, in UTC as in the ledger, or a number of days before it. */
+/**
+ * Return a day as `YYYY-MM-DD`, in UTC as in the ledger, or a number of days before it.
+ *
+ * @param {Date} moment
+ */
 export const dayText = (moment, back = 0) => new Date(Number(moment) - back * DAY).toISOString().slice(0, 10);
 
-/** Return the first day of one of {@link PERIODS}. */
+/**
+ * Return the first day of one of {@link PERIODS}.
+ *
+ * @param {string} period
+ * @param {Date} now
+ */
 export const firstDay = (period, now) => (period === "all" ? "0001-01-01" : dayText(now, Number(period) - 1));
 
 /**
@@ -69,10 +113,22 @@ export function periodText({ name, until }, since, now) {
   return name === "all" ? "in total" : `in the ${PERIODS[name].toLowerCase()}`;
 }
 
-/** Return a parameter of the page's address if it is the name of a choice, else the name of the first choice. */
-export const oneOf = (choices, given) => (Object.hasOwn(choices, given ?? "") ? given : Object.keys(choices)[0]);
+/**
+ * Return a parameter of the page's address if it is the name of a choice, else the name of the first choice.
+ *
+ * @param {object} choices
+ * @param {string | undefined} given
+ * @returns {string}
+ */
+export const oneOf = (choices, given) =>
+  given !== undefined && Object.hasOwn(choices, given) ? given : Object.keys(choices)[0];
 
-/** Return the parameters that have a value. */
+/**
+ * Return the parameters that have a value.
+ *
+ * @param {Record<string, string | number | null | undefined>} parameters
+ * @returns {Record<string, any>}
+ */
 export const withoutEmpty = (parameters) => Object.fromEntries(Object.entries(parameters).filter(([, value]) => value));
 
 /**
@@ -85,7 +141,11 @@ export const searchText = ({ search, dag, state }) =>
     .filter(Boolean)
     .join(" ");
 
-/** Return an address without its scheme, split where a line may break. */
+/**
+ * Return an address without its scheme, split where a line may break.
+ *
+ * @param {string} text
+ */
 export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
 
 /**
@@ -98,7 +158,11 @@ export function shortsText({ batch, shorts }) {
   return shorts === 0 ? "–" : String(shorts);
 }
 
-/** Klap's calls, as the page names them. */
+/**
+ * Klap's calls, as the page names them.
+ *
+ * @type {Record<string, string>}
+ */
 const CALLS = { "video-to-shorts": "Generate shorts", "video-to-video": "Caption a video" };
 
 /**
@@ -169,5 +233,9 @@ export function changed(href, changes) {
   return address;
 }
 
-/** Return the changes that open another tab. */
+/**
+ * Return the changes that open another tab.
+ *
+ * @param {string} view
+ */
 export const opening = (view) => ({ ...Object.fromEntries(OF_A_LIST.map((name) => [name, null])), view });

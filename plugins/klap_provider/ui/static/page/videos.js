@@ -22,7 +22,7 @@ export function Videos() {
   const order_by = oneOf(ORDERS, sort);
   const [limit, more] = useLimit();
   const query = withoutEmpty({ limit, order_by, search, state });
-  /** @returns {Promise<Videos>} */
+  /** @type {(signal: AbortSignal) => Promise<Videos>} */
   const load = (signal) => getFromPlugin(["api", "videos"], query, signal);
   const seen = useResponse(load, JSON.stringify(query), ALWAYS);
   const { response, isStale } = seen;
@@ -37,6 +37,7 @@ export function Videos() {
   );
 }
 
+/** @param {{search: string, state: string, order_by: string, change: import("./address.js").Change}} props */
 function Filters({ search, state, order_by, change }) {
   return h(
     Flex,
@@ -52,6 +53,7 @@ function Filters({ search, state, order_by, change }) {
   );
 }
 
+/** @param {{response: Videos, isStale: boolean, search: string, state: string, change: import("./address.js").Change}} props */
 function Found({ response, isStale, search, state, change }) {
   if (response.videos.length > 0) {
     const rows = response.videos.map((video) => h(VideoRow, { key: `${video.dag_id} ${video.run_id}`, video }));
@@ -67,13 +69,18 @@ function Found({ response, isStale, search, state, change }) {
   return h(NothingFound, { text, wider: [["Remove the filters", () => change({ search: null, state: null })]] });
 }
 
-/** The text for a page without runs: the missing permission, or the Dags to trigger. */
+/**
+ * The text for a page without runs: the missing permission, or the Dags to trigger.
+ *
+ * @param {{dagIds: string[]}} props
+ */
 function Nothing({ dagIds }) {
   if (dagIds.length === 0) {
     const text = "You need the permission to read XComs of a Klap Dag to see its runs. Ask an administrator.";
     return h(Text, { color: "fg.muted" }, text);
   }
-  const link = (dagId) => h(PageLink, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
+  const link = (/** @type {string} */ dagId) =>
+    h(PageLink, { key: dagId, to: `/dags/${encodeURIComponent(dagId)}` }, dagId);
   return h(
     Stack,
     { gap: 2 },
