@@ -33,12 +33,8 @@ const QuestionContext = createContext(
   /** @type {{isBusy: boolean, setBusy: (isBusy: boolean) => void} | null} */ (null),
 );
 
-/**
- * The buttons of a question: while one of them works, all are disabled.
- *
- * @param {{children?: any}} props
- */
-export function Question({ children }) {
+/** The buttons of a question: while one of them works, all are disabled. */
+export function Question(/** @type {{children?: any}} */ { children }) {
   const [isBusy, setBusy] = useState(false);
   return h(QuestionContext.Provider, { value: { isBusy, setBusy } }, children);
 }
@@ -152,11 +148,7 @@ function Confirmation({ text, button, isBusy, setAsking, confirm }) {
   );
 }
 
-/**
- * @param {string[]} run
- * @param {string} what
- */
-const actionPath = (run, what) => ["api", ...run, what];
+const actionPath = (/** @type {string[]} */ run, /** @type {string} */ what) => ["api", ...run, what];
 
 /**
  * Start the run that exports further shorts of a run's video, unless it exists. The server knows the video.

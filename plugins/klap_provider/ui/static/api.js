@@ -75,11 +75,7 @@ export async function getIfChanged(path, known, signal = undefined) {
  */
 export const pluginUrl = (path, query = {}) => urlOf(["klap", ...path], query);
 
-/**
- * @param {string[]} path
- * @param {Record<string, string | number | string[]>} query
- */
-function urlOf(path, query) {
+function urlOf(/** @type {string[]} */ path, /** @type {Record<string, string | number | string[]>} */ query) {
   const url = new URL(path.map(encodeURIComponent).join("/"), document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     for (const each of [value].flat()) url.searchParams.append(name, String(each));
@@ -145,11 +141,7 @@ export const post = (path, body) => postTo(urlOf(["api", "v2", ...path], {}), bo
  */
 export const postToPlugin = (path, body) => postTo(pluginUrl(path), body);
 
-/**
- * @param {URL} url
- * @param {any} body
- */
-async function postTo(url, body) {
+async function postTo(/** @type {URL} */ url, /** @type {any} */ body) {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   const signal = AbortSignal.timeout(LONGEST);
   const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal });

@@ -69,12 +69,8 @@ export function usePicks(key, initial = () => []) {
   return { picks, toggle, replace: (/** @type {string[]} */ ids) => change(() => new Set(ids)) };
 }
 
-/**
- * The actions on the ticked shorts. The bar stays visible at the end of the list.
- *
- * @param {{children?: any}} props
- */
-export function ActionBar({ children }) {
+/** The actions on the ticked shorts. The bar stays visible at the end of the list. */
+export function ActionBar(/** @type {{children?: any}} */ { children }) {
   const style = { bg: "bg", borderRadius: "md", borderWidth: 1, boxShadow: "md", p: 3 };
   const lines = { alignItems: "center", columnGap: 3, flexWrap: "wrap", rowGap: 2 };
   return h(Flex, { ...style, ...lines, bottom: 0, position: "sticky", zIndex: 1 }, children);

@@ -101,13 +101,8 @@ function NotSelectedShort({ short, run, isTicked = false, toggle, price }) {
 /** @param {Short} short */
 const isWide = ({ shape }) => shape >= 1;
 
-/**
- * Whether two props draw the same card. Functions do not count.
- *
- * @param {object} one
- * @param {object} other
- */
-export function isSame(one, other) {
+/** Whether two props draw the same card. Functions do not count. */
+export function isSame(/** @type {object} */ one, /** @type {object} */ other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
@@ -196,12 +191,8 @@ function Player({ short, run }) {
   return h(Flex, { ...frame, bg: "black" }, isNear && h(Video, { key: src, name: short.name, src }));
 }
 
-/**
- * In the shape of the video, however long the card beside it becomes.
- *
- * @param {Short} short
- */
-function frameSize(short) {
+/** In the shape of the video, however long the card beside it becomes. */
+function frameSize(/** @type {Short} */ short) {
   if (isWide(short)) return { aspectRatio: short.shape, maxHeight: "26rem" };
   const width = short.is_whole ? { base: "28", sm: "60" } : { base: "28", sm: "36" };
   return { alignSelf: "flex-start", aspectRatio: short.shape, width };

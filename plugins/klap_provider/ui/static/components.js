@@ -60,12 +60,8 @@ export function Icon({ name, size = "1em" }) {
   );
 }
 
-/**
- * A state as on Airflow's Details tab: an icon in the colour of the state, and its name.
- *
- * @param {{state: string | null}} props
- */
-export function State({ state }) {
+/** A state as on Airflow's Details tab: an icon in the colour of the state, and its name. */
+export function State(/** @type {{state: string | null}} */ { state }) {
   const style = { borderRadius: "full", boxSize: 6, justifyContent: "center", p: 0, variant: "solid" };
   const colours = { colorPalette: state ?? "none", color: `${state ?? "none"}.contrast` };
   const drawing = h(Icon, { name: state !== null && ICONS[state] ? state : "no_status" });

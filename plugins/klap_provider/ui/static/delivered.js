@@ -36,12 +36,8 @@ export const videoUrl = (run, short, query = {}) => (short.stored ? deliveredUrl
  */
 export const deliveredUrl = (run, short, query = {}) => pluginUrl(deliveredPath(run, short, "video"), query).href;
 
-/**
- * A player that fills the box around it and shows the first frame, or the reason why it cannot play.
- *
- * @param {{name: string, src: string}} props
- */
-export function Video({ name, src }) {
+/** A player that fills the box around it and shows the first frame, or the reason why it cannot play. */
+export function Video(/** @type {{name: string, src: string}} */ { name, src }) {
   const [problem, setProblem] = useState(null);
   /** @type {React.CSSProperties} */
   const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
@@ -64,12 +60,8 @@ export function Video({ name, src }) {
   return h("video", { ...video, onError: () => reason(src).then(setProblem), style: fit });
 }
 
-/**
- * Return why the server did not send a video. Players do not report it.
- *
- * @param {string} src
- */
-async function reason(src) {
+/** Return why the server did not send a video. Players do not report it. */
+async function reason(/** @type {string} */ src) {
   try {
     const response = await fetch(src, { headers: { Range: "bytes=0-0" } });
     if (response.ok) return "This browser cannot play the video. Download the file and open it in a video player.";
@@ -80,12 +72,8 @@ async function reason(src) {
   return `The browser could not load the video from ${new URL(src).host}. Check your network, then reload the page.`;
 }
 
-/**
- * The actions on all delivered shorts of a run.
- *
- * @param {{shorts: Short[], run: string[]}} props
- */
-export function AllDelivered({ shorts, run }) {
+/** The actions on all delivered shorts of a run. */
+export function AllDelivered(/** @type {{shorts: Short[], run: string[]}} */ { shorts, run }) {
   const [message, setMessage] = useState("Copy all captions");
   const stored = shorts.filter((short) => short.stored);
   if (stored.length < 2) return null;
@@ -106,11 +94,7 @@ export function AllDelivered({ shorts, run }) {
   );
 }
 
-/**
- * @param {Short} short
- * @param {string[]} run
- */
-async function captionsOf(short, run) {
+async function captionsOf(/** @type {Short} */ short, /** @type {string[]} */ run) {
   const { texts } = labelled(await getFromPlugin(deliveredPath(run, short, "texts")));
   const captions = texts.filter(({ label }) => label !== TRANSCRIPT).map(({ label, text }) => `${label}: ${text}`);
   return [short.name, ...captions].join("\n");
@@ -118,12 +102,8 @@ async function captionsOf(short, run) {
 
 const TRANSCRIPT = "Transcript";
 
-/**
- * The captions and the transcript of a delivered short, loaded when they are opened.
- *
- * @param {{short: {id: string, name: string}, run: string[]}} props
- */
-export function StoredTexts({ short, run }) {
+/** The captions and the transcript of a delivered short, loaded when they are opened. */
+export function StoredTexts(/** @type {{short: {id: string, name: string}, run: string[]}} */ { short, run }) {
   const [texts, setTexts] = useState(/** @type {Labelled | {problem: string} | null} */ (null));
   const [isOpen, setOpen] = useState(false);
   const open = () => {

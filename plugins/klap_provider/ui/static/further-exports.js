@@ -11,12 +11,8 @@ import { costText, count, priceText, stageText, timeText } from "./texts.js";
 const { useContext } = globalThis.React;
 const { HStack, Heading, Stack, Text } = globalThis.ChakraUI;
 
-/**
- * The shorts that were not selected, to be ticked and exported.
- *
- * @param {{shorts: Short[], run: string[]}} props
- */
-export function NotSelected({ shorts, run }) {
+/** The shorts that were not selected, to be ticked and exported. */
+export function NotSelected(/** @type {{shorts: Short[], run: string[]}} */ { shorts, run }) {
   const { form, details } = useContext(TabContext);
   const { picks: ticked, toggle, replace } = usePicks(`more ${run.join(" ")}`);
   const isPossible = form?.can_export ?? false;
@@ -51,12 +47,8 @@ export function NotSelected({ shorts, run }) {
   );
 }
 
-/**
- * A follow-up run. Actions on its shorts belong to that run.
- *
- * @param {{given: FollowUp, isFolded: boolean}} props
- */
-export function FollowUp({ given, isFolded }) {
+/** A follow-up run. Actions on its shorts belong to that run. */
+export function FollowUp(/** @type {{given: FollowUp, isFolded: boolean}} */ { given, isFolded }) {
   const { details, title, state } = given;
   const context = useContext(TabContext);
   const run = ["dags", given.dag_id, "runs", given.run_id];

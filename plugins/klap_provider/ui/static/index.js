@@ -30,11 +30,7 @@ const OPEN = 5; // follow-up runs; further ones are folded when they have ended
 // Airflow may mount the component again at any time. The runs that were shown last are shown again at once.
 const remembered = new Map();
 
-/**
- * @param {string} key
- * @param {{response: RunView, etag: string | null}} known
- */
-function remember(key, known) {
+function remember(/** @type {string} */ key, /** @type {{response: RunView, etag: string | null}} */ known) {
   remembered.delete(key);
   remembered.set(key, known);
   if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
@@ -48,21 +44,12 @@ const NO_PERMISSION = "You need the permission to read task instances of this Da
 
 const NOTHING = { response: null, etag: null };
 
-/**
- * Whether the run, or a run that belongs to it, has not ended.
- *
- * @param {RunView} view
- */
-const isOpen = ({ details, batch, follow_ups: followUps }) =>
+/** Whether the run, or a run that belongs to it, has not ended. */
+const isOpen = (/** @type {RunView} */ { details, batch, follow_ups: followUps }) =>
   (details !== null && !details.ended) || (batch !== null && !batch.ended) || followUps.some(({ ended }) => !ended);
 
-/**
- * Poll the view of a run. Returns the `view`, the `error` of the last poll, and `follow()` to poll at once.
- *
- * @param {string} dagId
- * @param {string} runId
- */
-function useRunView(dagId, runId) {
+/** Poll the view of a run. Returns the `view`, the `error` of the last poll, and `follow()` to poll at once. */
+function useRunView(/** @type {string} */ dagId, /** @type {string} */ runId) {
   const path = useMemo(() => ["api", "dags", dagId, "runs", runId, "shorts"], [dagId, runId]);
   const key = path.join(" ");
   /** @type {{view: RunView | null, error: Error | null}} */

@@ -57,12 +57,8 @@ function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
   );
 }
 
-/**
- * Klap's player, loaded when the card is near the visible part of the page: each player is a page of its own.
- *
- * @param {{short: Short}} props
- */
-function Preview({ short }) {
+/** Klap's player, loaded when the card is near the visible part of the page: each player is a page of its own. */
+function Preview(/** @type {{short: Short}} */ { short }) {
   const [box, isNear] = useNear();
   const size = short.shape < 1 ? { height: `${HEIGHT}rem` } : { maxHeight: `${HEIGHT}rem`, width: "100%" };
   const frame = { alignItems: "center", bg: "bg.muted", flexShrink: 0, justifyContent: "center", maxWidth: "100%" };

@@ -44,11 +44,7 @@ export function Review({ details, question, run }) {
 /** @param {Short[]} shorts */
 const selectedByDefault = (shorts) => shorts.filter(({ left_out: reason }) => reason === null);
 
-/**
- * @param {Short[]} shorts
- * @param {Offer | null} offer
- */
-function deadlineText(shorts, offer) {
+function deadlineText(/** @type {Short[]} */ shorts, /** @type {Offer | null} */ offer) {
   if (!offer?.deadline) return "";
   const preselected = selectedByDefault(shorts).length;
   const then = preselected

@@ -1,13 +1,8 @@
 /** The selected shorts and what their exports cost. Pure. */
 import { formatPrice } from "./texts.js";
 
-/**
- * Return the set with one more id, or without it.
- *
- * @param {Set<string>} before
- * @param {string} id
- */
-export function toggled(before, id) {
+/** Return the set with one more id, or without it. */
+export function toggled(/** @type {Set<string>} */ before, /** @type {string} */ id) {
   const after = new Set(before);
   if (!after.delete(id)) after.add(id);
   return after;

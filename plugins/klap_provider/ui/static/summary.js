@@ -73,12 +73,8 @@ export function Summary({ details, run, further }) {
 
 const MINUTE = 60_000; // ms
 
-/**
- * The current time, updated every minute while `isNeeded`.
- *
- * @param {boolean} isNeeded
- */
-function useNow(isNeeded) {
+/** The current time, updated every minute while `isNeeded`. */
+function useNow(/** @type {boolean} */ isNeeded) {
   const [now, setNow] = useState(() => new Date());
   useEffect(() => {
     if (!isNeeded) return undefined;
@@ -89,33 +85,20 @@ function useNow(isNeeded) {
   return now;
 }
 
-/**
- * Return who selected the shorts, how many, and when.
- *
- * @param {NonNullable<Details["review"]>} review
- * @param {boolean} isYou
- */
-function reviewText({ by, text, at }, isYou) {
+/** Return who selected the shorts, how many, and when. */
+function reviewText(/** @type {NonNullable<Details["review"]>} */ { by, text, at }, /** @type {boolean} */ isYou) {
   return `${isYou ? "You" : by} ${text}${at ? ` · ${timeText(at)}` : ""}`;
 }
 
-/**
- * The cost of a run, with a link to its paid requests.
- *
- * @param {{cost: Cost, atMost: number | null, run: string[]}} props
- */
-function CostLink({ cost, atMost, run }) {
+/** The cost of a run, with a link to its paid requests. */
+function CostLink(/** @type {{cost: Cost, atMost: number | null, run: string[]}} */ { cost, atMost, run }) {
   const [, dag_id, , run_id] = run;
   const text = atMost === null ? costText(cost) : `${costText({ ...cost, total: atMost })} at most`;
   return h(PageLink, { label: `${text}: paid requests of this run`, to: costPath({ dag_id, run_id }) }, text);
 }
 
-/**
- * Scroll to the summary when the review is answered: it shows who selected what.
- *
- * @param {boolean} isAsked
- */
-function useInSight(isAsked) {
+/** Scroll to the summary when the review is answered: it shows who selected what. */
+function useInSight(/** @type {boolean} */ isAsked) {
   const summary = useRef(/** @type {any} */ (null));
   const wasAsked = useRef(false);
   useEffect(() => {
@@ -125,12 +108,8 @@ function useInSight(isAsked) {
   return summary;
 }
 
-/**
- * Return how many shorts all of these runs delivered, and what they cost once all have summed up their cost.
- *
- * @param {Details[]} runs
- */
-function furtherText(runs) {
+/** Return how many shorts all of these runs delivered, and what they cost once all have summed up their cost. */
+function furtherText(/** @type {Details[]} */ runs) {
   const delivered = `${runs.reduce((sum, run) => sum + run.delivered, 0)} delivered`;
   const costs = runs.flatMap(({ cost }) => (cost?.is_sum ? [cost] : []));
   if (costs.length < runs.length) return delivered;
@@ -138,12 +117,8 @@ function furtherText(runs) {
   return `${delivered} · ${costText({ total, estimated: costs.some(({ estimated }) => estimated) })}`;
 }
 
-/**
- * Repeats the step with which a run failed.
- *
- * @param {{step: NextStep, run: string[]}} props
- */
-export function RepeatStep({ step, run }) {
+/** Repeats the step with which a run failed. */
+export function RepeatStep(/** @type {{step: NextStep, run: string[]}} */ { step, run }) {
   const pays = step.is_paid ? { ...step, again: step.is_again } : null;
   const label = step.is_again ? "Submit the video again" : "Try again";
   const text = `${label} · ${pays ? priceText(pays) : "free"}`;
@@ -201,12 +176,8 @@ function Source({ source: { text, href } }) {
   );
 }
 
-/**
- * The placeholder while there are no cards.
- *
- * @param {{details: Details}} props
- */
-export function NoShorts({ details }) {
+/** The placeholder while there are no cards. */
+export function NoShorts(/** @type {{details: Details}} */ { details }) {
   const texts = details.is_whole ? VIDEO : SHORTS;
   const [title, description] = details.ended ? texts.ended : texts.pending;
   const patience = details.ended ? "" : "Klap takes 2 to 30 minutes for a video. ";

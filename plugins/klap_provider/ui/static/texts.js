@@ -19,51 +19,31 @@ export const VIDEO = {
  */
 const PLAIN = { deferred: "waiting", up_for_reschedule: "waiting", awaiting_input: "waiting_for_you" };
 
-/**
- * Return the name of a state.
- *
- * @param {string | null} state
- */
-export const stateName = (state) =>
+/** Return the name of a state. */
+export const stateName = (/** @type {string | null} */ state) =>
   (PLAIN[state ?? ""] ?? state ?? "no_status").replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
 
-/**
- * Format seconds as minutes and seconds.
- *
- * @param {number} seconds
- */
-export function clock(seconds) {
+/** Format seconds as minutes and seconds. */
+export function clock(/** @type {number} */ seconds) {
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/**
- * Format a number of bytes.
- *
- * @param {number} bytes
- */
-export function fileSize(bytes) {
+/** Format a number of bytes. */
+export function fileSize(/** @type {number} */ bytes) {
   if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-/**
- * Format a price in US dollars.
- *
- * @param {number} dollars
- */
-export function formatPrice(dollars) {
+/** Format a price in US dollars. */
+export function formatPrice(/** @type {number} */ dollars) {
   return dollars === 0
     ? "free"
     : `$${dollars.toFixed(Math.abs(dollars * 100 - Math.round(dollars * 100)) < 1e-6 ? 2 : 4)}`;
 }
 
-/**
- * Format a price that may be estimated or unknown.
- *
- * @param {{price?: number | null, estimated?: boolean}} of
- */
-export const priceText = ({ price, estimated }) =>
+/** Format a price that may be estimated or unknown. */
+export const priceText = (/** @type {{price?: number | null, estimated?: boolean}} */ { price, estimated }) =>
   price === null || price === undefined ? "price unknown" : `${formatPrice(price)}${estimated ? " (estimated)" : ""}`;
 
 /** Payments above this sum are confirmed, in US dollars. */
@@ -83,12 +63,8 @@ export function confirmation(pays) {
   return price > CONFIRMED_ABOVE ? `Klap bills ${priceText(pays)} for this action.` : null;
 }
 
-/**
- * Format what was paid; null if it is unknown.
- *
- * @param {{total: number, estimated: boolean} | null} cost
- */
-export const costText = (cost) =>
+/** Format what was paid; null if it is unknown. */
+export const costText = (/** @type {{total: number, estimated: boolean} | null} */ cost) =>
   cost && `${cost.total ? formatPrice(cost.total) : "$0.00"}${cost.estimated ? " (estimated)" : ""}`;
 
 /**
@@ -100,12 +76,8 @@ export const costText = (cost) =>
 export const uiPath = (...segments) =>
   segments.map((segment) => `/${String(segment).replace(/[%/?#\\]/g, encodeURIComponent)}`).join("");
 
-/**
- * Return the path of the paid requests of a run, on the Klap page.
- *
- * @param {{dag_id: string, run_id: string}} run
- */
-export const costPath = ({ dag_id: dagId, run_id: runId }) =>
+/** Return the path of the paid requests of a run, on the Klap page. */
+export const costPath = (/** @type {{dag_id: string, run_id: string}} */ { dag_id: dagId, run_id: runId }) =>
   `/plugin/klap?${new URLSearchParams({ view: "cost", dag_id: dagId, run_id: runId })}`;
 
 /** Return the time zone that was chosen in Airflow's UI; undefined for that of the browser. */
@@ -127,20 +99,11 @@ function chosenTimeZone() {
 export const timeText = (iso, timeZone = chosenTimeZone()) =>
   new Date(iso).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone });
 
-/**
- * Return a number of shorts as text.
- *
- * @param {number} shorts
- */
-export const count = (shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
+/** Return a number of shorts as text. */
+export const count = (/** @type {number} */ shorts) => (shorts === 1 ? "1 short" : `${shorts} shorts`);
 
-/**
- * Return how long the run has been waiting for Klap.
- *
- * @param {string | null} since
- * @param {Date} now
- */
-export function waitText(since, now) {
+/** Return how long the run has been waiting for Klap. */
+export function waitText(/** @type {string | null} */ since, /** @type {Date} */ now) {
   const minutes = Math.floor((now.getTime() - new Date(since ?? now).getTime()) / 60000);
   if (minutes < 1) return "Waiting for Klap";
   const hours = Math.floor(minutes / 60);

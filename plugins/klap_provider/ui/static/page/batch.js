@@ -9,12 +9,8 @@ import { failureText, progressText, tabPath } from "./texts.js";
 const { useRef } = globalThis.React;
 const { Box, Heading, Stack, TableCell, TableRow, Text } = globalThis.ChakraUI;
 
-/**
- * The videos of a batch, loaded when its row on the Klap page is opened.
- *
- * @param {{dagId: string, runId: string}} props
- */
-export function BatchOfRun({ dagId, runId }) {
+/** The videos of a batch, loaded when its row on the Klap page is opened. */
+export function BatchOfRun(/** @type {{dagId: string, runId: string}} */ { dagId, runId }) {
   const known = useRef(/** @type {{response: any, etag: string | null}} */ ({ response: null, etag: null }));
   /** @type {(signal: AbortSignal) => Promise<RunView>} */
   const load = async (signal) => {
@@ -30,12 +26,8 @@ export function BatchOfRun({ dagId, runId }) {
   return h(Stack, { gap: 3 }, seen.error && h(Pending, seen), h(BatchVideos, { batch: response.batch }));
 }
 
-/**
- * The videos of a batch.
- *
- * @param {{batch: Batch}} props
- */
-export function BatchVideos({ batch }) {
+/** The videos of a batch. */
+export function BatchVideos(/** @type {{batch: Batch}} */ { batch }) {
   return h(
     Stack,
     { as: "section", "aria-label": "Batch", gap: 3 },

@@ -48,12 +48,7 @@ export function columns(days, first, last, dagIds) {
   });
 }
 
-/**
- * @param {"day" | "month"} unit
- * @param {string} first
- * @param {string} last
- */
-function starts(unit, first, last) {
+function starts(/** @type {"day" | "month"} */ unit, /** @type {string} */ first, /** @type {string} */ last) {
   const found = [];
   const start = new Date(unit === "day" ? first : `${first.slice(0, 7)}-01`);
   while (start <= new Date(last)) {
@@ -64,21 +59,13 @@ function starts(unit, first, last) {
   return found;
 }
 
-/**
- * @param {Date} start
- * @param {"day" | "month"} unit
- */
-function labelOf(start, unit) {
+function labelOf(/** @type {Date} */ start, /** @type {"day" | "month"} */ unit) {
   const month = start.toLocaleDateString("en-GB", { month: "short", timeZone: "UTC" });
   return unit === "day" ? `${start.getUTCDate()} ${month}` : `${month} ${start.getUTCFullYear()}`;
 }
 
-/**
- * Return the values of the grid lines: round numbers from 0 to at least `most`.
- *
- * @param {number} most
- */
-export function lines(most) {
+/** Return the values of the grid lines: round numbers from 0 to at least `most`. */
+export function lines(/** @type {number} */ most) {
   if (most <= 0) return [0, 1];
   const rough = most / 4;
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -41,12 +41,8 @@ function AllCosts() {
   );
 }
 
-/**
- * How far a limit of this month is used.
- *
- * @param {{limit: MonthlyLimit}} props
- */
-function LimitUse({ limit }) {
+/** How far a limit of this month is used. */
+function LimitUse(/** @type {{limit: MonthlyLimit}} */ { limit }) {
   const { label, percent, isReached } = limitUse(limit);
   const text = `${dollars(limit.used)} of ${dollars(limit.limit)} paid or reserved`;
   return h(

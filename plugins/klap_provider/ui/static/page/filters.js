@@ -43,12 +43,8 @@ export function SortChoice({ orders, value }) {
   return h(Choice, { label: "Sort by", value, options: Object.entries(orders), choose: (sort) => change({ sort }) });
 }
 
-/**
- * The Dags to choose from, if there are several.
- *
- * @param {{dagIds: string[], value: string}} props
- */
-export function DagChoice({ dagIds, value }) {
+/** The Dags to choose from, if there are several. */
+export function DagChoice(/** @type {{dagIds: string[], value: string}} */ { dagIds, value }) {
   const [, change] = useAddress();
   if (dagIds.length < 2) return null;
   const options = [["", "All Dags"], ...dagIds.map((dagId) => [dagId, dagId])];
@@ -70,12 +66,8 @@ export function usePeriod() {
   return { period: { name, until }, days, choose };
 }
 
-/**
- * The periods to choose from.
- *
- * @param {ReturnType<typeof usePeriod>} time
- */
-export const PeriodChoice = ({ period, choose }) =>
+/** The periods to choose from. */
+export const PeriodChoice = (/** @type {ReturnType<typeof usePeriod>} */ { period, choose }) =>
   h(Choice, {
     label: "Time",
     value: period.name,

@@ -12,12 +12,8 @@ const MOST = 1000;
 
 const ONCE = () => null;
 
-/**
- * For data that can change at any time: load it as often as Airflow's own pages do.
- *
- * @param {{refresh: number}} response
- */
-export const ALWAYS = ({ refresh }) => refresh || null;
+/** For data that can change at any time: load it as often as Airflow's own pages do. */
+export const ALWAYS = (/** @type {{refresh: number}} */ { refresh }) => refresh || null;
 
 /**
  * Load data, again when `key` changes, and as often as `pause` says.

@@ -64,12 +64,8 @@ export function DeliveredShorts() {
   );
 }
 
-/**
- * The note on the sum.
- *
- * @param {DeliveredShorts} response
- */
-const about = ({ shorts }) =>
+/** The note on the sum. */
+const about = (/** @type {DeliveredShorts} */ { shorts }) =>
   `This is the cost of the exports only. The Cost tab includes the submissions. ${priceNote(shorts)}`.trim();
 
 /** @param {{filters: Record<string, string>, time: ReturnType<typeof usePeriod>, dagIds: string[]}} props */

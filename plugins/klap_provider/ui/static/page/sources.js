@@ -62,12 +62,8 @@ function WatchedSource({ source }) {
   );
 }
 
-/**
- * Return the facts of a source in one line.
- *
- * @param {Source} source
- */
-function factsOf(source) {
+/** Return the facts of a source in one line. */
+function factsOf(/** @type {Source} */ source) {
   return [
     source.checked_at && `Last check ${timeText(source.checked_at)}`,
     source.next_start && `next start ${timeText(source.next_start)}`,

@@ -12,30 +12,18 @@ export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
 /** The style of cells with times: one line, if there is room. */
 export const TIME = { minWidth: "6.5rem", whiteSpace: { base: "normal", xl: "nowrap" } };
 
-/**
- * The note on estimated prices, if one of the rows has one.
- *
- * @param {{rows: {cost: number | null, estimated: boolean}[]}} props
- */
-export function PriceNote({ rows }) {
+/** The note on estimated prices, if one of the rows has one. */
+export function PriceNote(/** @type {{rows: {cost: number | null, estimated: boolean}[]}} */ { rows }) {
   const note = priceNote(rows);
   return note && h(Muted, null, note);
 }
 
-/**
- * Small text below the other text of a cell.
- *
- * @param {{children?: any}} props
- */
-export const Small = ({ children }) =>
+/** Small text below the other text of a cell. */
+export const Small = (/** @type {{children?: any}} */ { children }) =>
   h(Text, { color: "fg.muted", fontSize: "xs", overflowWrap: "anywhere" }, children);
 
-/**
- * A long name or address, cut after two lines unless it has a `title`. Its title has all of it.
- *
- * @param {{title?: string, children?: any}} props
- */
-export function TwoLines({ title, children }) {
+/** A long name or address, cut after two lines unless it has a `title`. Its title has all of it. */
+export function TwoLines(/** @type {{title?: string, children?: any}} */ { title, children }) {
   const parts = addressParts(children).flatMap((part, index) => (index ? [h("wbr", { key: index }), part] : [part]));
   return h(
     Text,

@@ -18,12 +18,8 @@ export const dollars = (amount) => (amount === null || amount === undefined ? "�
  */
 export const percentOf = (used, sum) => (sum > 0 ? Math.max(0, Math.min(100, Math.round((100 * used) / sum))) : 100);
 
-/**
- * Return how far a monthly limit is used.
- *
- * @param {MonthlyLimit} limit
- */
-export function limitUse({ kind, name, limit, used, warns }) {
+/** Return how far a monthly limit is used. */
+export function limitUse(/** @type {MonthlyLimit} */ { kind, name, limit, used, warns }) {
   const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
   return {
     label: `This month, ${what}${warns ? " (warning only)" : ""}`,
@@ -43,12 +39,8 @@ export const countText = ({ total, cost, estimated }, what) => {
   return `${count}, ${dollars(cost)}${estimated ? " (estimated)" : ""}`;
 };
 
-/**
- * Return the note on estimated prices, once on a page. Empty if none of the rows has one.
- *
- * @param {{cost: number | null, estimated: boolean}[]} rows
- */
-export function priceNote(rows) {
+/** Return the note on estimated prices, once on a page. Empty if none of the rows has one. */
+export function priceNote(/** @type {{cost: number | null, estimated: boolean}[]} */ rows) {
   const priced = rows.filter(({ cost }) => cost !== null);
   const estimated = priced.filter((row) => row.estimated);
   if (estimated.length === 0) return "";
@@ -56,13 +48,8 @@ export function priceNote(rows) {
   return `${which} are estimated: they are defaults that Klap has not confirmed. Set your prices in the Klap connection.`;
 }
 
-/**
- * Return since when a review is open, and its deadline if it has one.
- *
- * @param {string} since
- * @param {string | null} until
- */
-export const waiting = (since, until) =>
+/** Return since when a review is open, and its deadline if it has one. */
+export const waiting = (/** @type {string} */ since, /** @type {string | null} */ until) =>
   `since ${timeText(since)}${until === null ? "" : `, until ${timeText(until)}`}`;
 
 /**
@@ -131,12 +118,8 @@ export const oneOf = (choices, given) =>
  */
 export const withoutEmpty = (parameters) => Object.fromEntries(Object.entries(parameters).filter(([, value]) => value));
 
-/**
- * Return the filters of a list as a part of a sentence; empty without any.
- *
- * @param {{search?: string, dag?: string, state?: string}} filters
- */
-export const searchText = ({ search, dag, state }) =>
+/** Return the filters of a list as a part of a sentence; empty without any. */
+export const searchText = (/** @type {{search?: string, dag?: string, state?: string}} */ { search, dag, state }) =>
   [search && `that matches "${search}"`, dag && `of the Dag ${dag}`, state && `in the state ${stateName(state)}`]
     .filter(Boolean)
     .join(" ");
@@ -148,12 +131,8 @@ export const searchText = ({ search, dag, state }) =>
  */
 export const addressParts = (text) => text.replace(/^https?:\/\//, "").split(/(?<=[?&=_-]|[^:/]\/)/);
 
-/**
- * Return the number of shorts of a run, or of videos of a batch.
- *
- * @param {VideoRun} run
- */
-export function shortsText({ batch, shorts }) {
+/** Return the number of shorts of a run, or of videos of a batch. */
+export function shortsText(/** @type {VideoRun} */ { batch, shorts }) {
   if (batch) return batch === 1 ? "1 video" : `${batch} videos`;
   return shorts === 0 ? "–" : String(shorts);
 }
@@ -165,36 +144,24 @@ export function shortsText({ batch, shorts }) {
  */
 const CALLS = { "video-to-shorts": "Generate shorts", "video-to-video": "Caption a video" };
 
-/**
- * Return the name of a paid request.
- *
- * @param {string | null} what
- */
-export function requestText(what) {
+/** Return the name of a paid request. */
+export function requestText(/** @type {string | null} */ what) {
   if (!what) return "–";
   const [call, name] = what.split(/ of (.*)/s);
   if (CALLS[call]) return name ? `${CALLS[call]}: ${name}` : CALLS[call];
   return `${what[0].toUpperCase()}${what.slice(1)}`;
 }
 
-/**
- * Return the progress of a batch.
- *
- * @param {Batch} batch
- */
-export function progressText({ videos, left_out: leftOut }) {
+/** Return the progress of a batch. */
+export function progressText(/** @type {Batch} */ { videos, left_out: leftOut }) {
   const all = videos.length + leftOut.length;
   if (all === 0) return "No video has started yet.";
   const done = videos.filter(({ state }) => state === "success").length;
   return `${done} of ${all} ${all === 1 ? "video" : "videos"} complete.`;
 }
 
-/**
- * Return why a batch that has ended failed, and what to do; empty if it did not fail.
- *
- * @param {Batch} batch
- */
-export function failureText({ videos, left_out: leftOut }) {
+/** Return why a batch that has ended failed, and what to do; empty if it did not fail. */
+export function failureText(/** @type {Batch} */ { videos, left_out: leftOut }) {
   const failed = videos.filter(({ state }) => state !== "success").length;
   const causes = [
     failed > 0 && `${failed} ${failed === 1 ? "video" : "videos"} did not complete`,

@@ -69,12 +69,8 @@ function Found({ response, isStale, search, state, change }) {
   return h(NothingFound, { text, wider: [["Remove the filters", () => change({ search: null, state: null })]] });
 }
 
-/**
- * The text for a page without runs: the missing permission, or the Dags to trigger.
- *
- * @param {{dagIds: string[]}} props
- */
-function Nothing({ dagIds }) {
+/** The text for a page without runs: the missing permission, or the Dags to trigger. */
+function Nothing(/** @type {{dagIds: string[]}} */ { dagIds }) {
   if (dagIds.length === 0) {
     const text = "You need the permission to read XComs of a Klap Dag to see its runs. Ask an administrator.";
     return h(Text, { color: "fg.muted" }, text);
