@@ -11,14 +11,14 @@ class ListedVideo(TypedDict):
     source_video_url: str
     #: Id of the run.
     trigger_run_id: str
-    #: Form parameters of this video alone.
+    #: Form parameters for this video only.
     settings: dict[str, Any]
     #: Line in the list, from 1.
     line: int
 
 
 class LeftOutVideo(TypedDict):
-    """A video of a batch that is left out because there is no video at its address."""
+    """A video of a batch that gets no run, because its address leads to no video."""
 
     source_video_url: str
     #: Line in the list, from 1.
@@ -30,14 +30,14 @@ class Unlisted(TypedDict):
     """Entries of a list that get no run."""
 
     left_out: list[LeftOutVideo]
-    #: Number of entries that repeat another entry's video and settings.
+    #: Number of entries with the same video and settings as an earlier entry.
     duplicates: int
 
 
 class ReadList(Unlisted):
-    """What was read from a list, besides the videos."""
+    """Entries of a list that get no run, and the Dag of the runs."""
 
-    #: The Dag that makes the runs of the videos.
+    #: Id of the Dag of the runs.
     trigger_dag_id: str
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 
 class Short(TypedDict):
-    """A selected short. The tasks for one short are mapped over these."""
+    """A selected short. The tasks of the group ``short`` are mapped over these."""
 
     project_id: str
     folder_id: str | None
@@ -24,8 +24,8 @@ class ListedShort(Short):
     reason: str | None
     #: Address of Klap's player for embedding in a page.
     embed_url: str
-    #: Whether an export of the short with this run's settings was paid for before. Looked up for a review and for
-    #: ``project_ids``; otherwise False.
+    #: Whether an export of the short with this run's settings is already paid for. False without a review or
+    #: ``project_ids``, because it is only looked up for these.
     exported: bool
 
 
@@ -41,13 +41,13 @@ class Facts(TypedDict):
 
 
 class ShortFacts(Facts):
-    """What Klap's list has about a short, with the id of the short."""
+    """Klap's texts and score for a short."""
 
     project_id: str
 
 
 class Offer(TypedDict):
-    """What exports of the listed shorts cost."""
+    """The price of exports of the listed shorts."""
 
     #: Price of one export in US dollars.
     price: float

@@ -25,16 +25,16 @@ SHORTS_KEY = "klap_shorts"
 REVIEW_KEY = "klap_review"
 #: The result of each selected short, best first: a list of :class:`Outcome`.
 OUTCOME_KEY = "klap_outcome"
-#: Klap's texts for the selected shorts, for the JSON files beside the videos: a list of :class:`ShortFacts`. Shorts for
-#: which Klap's list lacks a text are left out. After a review the list is empty, as texts may have changed since.
+#: Klap's texts for the selected shorts, for the JSON files beside the videos: a list of :class:`ShortFacts`. It lacks
+#: shorts for which Klap's list has no texts yet. After a review it is empty, because texts may have changed since.
 FACTS_KEY = "klap_facts"
-#: What exports of the listed shorts cost, and the deadline of the review: :class:`Offer`.
+#: The price of an export, what the budget covers, and the deadline of the review: :class:`Offer`.
 OFFER_KEY = "klap_offer"
-#: What the run has cost, also if it failed: :class:`RunCost`, if the cost is calculated.
+#: Cost of the run, also if it failed: :class:`RunCost`. Absent if the cost is not calculated.
 COST_KEY = "klap_cost"
-#: Entries of a list of videos that get no run, and the Dag that makes the runs: :class:`ReadList`.
+#: Entries of the list that get no run, and the Dag of the runs: :class:`ReadList`.
 LIST_KEY = "klap_list"
-#: The form parameters that are set for all videos of a list: a dict by name.
+#: The form parameters that apply to all videos of the list: a dict by name.
 SETTINGS_KEY = "klap_settings"
 #: The last notice that the task has sent, or could not send: :class:`NoticeRow`.
 NOTICE_KEY = "klap_notice"
@@ -49,7 +49,7 @@ class _FailureBase(TypedDict):
 
 
 class Failure(_FailureBase, total=False):
-    """Why a task failed. Left for later tasks and for the *Shorts* tab."""
+    """Why a task failed, for later tasks and for the *Shorts* tab."""
 
     #: Set if the user has to decide how the task continues.
     open_decision: OpenDecision
@@ -68,18 +68,19 @@ class _SentVideo(TypedDict, total=False):
     output_type: str | None
     output_id: str | None
     listed_ids: list[str]
-    #: What the submission has reserved of the monthly limits, for the task that selects; None if it paid nothing.
+    #: What the submission has reserved of the monthly limits: the argument ``reservation`` of the operators that select
+    #: shorts. None if it paid nothing.
     reservation: str | None
 
 
 class Submitted(_SentVideo):
-    """A video was submitted. Earlier versions did not leave the optional fields."""
+    """A submitted video."""
 
     klap_task_id: str
     submitted_at: str
     #: Number of submissions of this task instance that Klap has accepted so far; 0 if an existing task was reused.
     paid: int
-    #: Destination of the run; None if this task does not decide that.
+    #: Destination of the run; None if another task sets it.
     destination: str | None
 
 
@@ -92,9 +93,9 @@ class _TaskReady(TypedDict):
 
 
 class TaskReady(_TaskReady, total=False):
-    """A task is ready."""
+    """A task that is ready at Klap."""
 
-    #: Ids of the shorts in the folder when two polls of its list agreed. Absent if the list could not be read.
+    #: Ids of the shorts in the folder, when its list was complete. Absent if the list could not be read.
     listed_ids: list[str]
 
 
@@ -107,7 +108,7 @@ class _OrderedExport(TypedDict, total=False):
 
 
 class Exported(_OrderedExport):
-    """An export was requested. Earlier versions did not leave the optional fields."""
+    """A requested export."""
 
     export_id: str
     project_id: str
@@ -120,7 +121,7 @@ class Exported(_OrderedExport):
 
 
 class ExportReady(TypedDict):
-    """An export is ready."""
+    """An export that is ready at Klap."""
 
     export_id: str
     project_id: str
@@ -147,7 +148,7 @@ class File(Stored):
 
 
 class Delivered(File):
-    """A short was delivered, with a JSON file beside it."""
+    """A delivered short."""
 
     project_id: str
     export_id: str
@@ -175,7 +176,7 @@ class NoticeRow(TypedDict):
 
     #: Format of the row, 1.
     version: int
-    #: Value of an :class:`~klap_provider.operators.notices.Event`.
+    #: The event, such as ``run_finished``: see :class:`~klap_provider.operators.notices.Event`.
     event: str
     #: Dag id and run id, separated by a space.
     run: str
@@ -183,7 +184,7 @@ class NoticeRow(TypedDict):
     at: str
     #: The notice in one line.
     title: str
-    #: What failed, for each notifier that failed.
+    #: The error of each notifier that failed.
     errors: list[str]
 
 
@@ -201,13 +202,13 @@ class Outcome(TypedDict):
 
 
 class RunCost(TypedDict):
-    """What a run has cost."""
+    """The cost of a run."""
 
     input_videos: int
     #: Number of generated shorts that were paid for; None if the shorts were never listed.
     generated_shorts: int | None
     exports: int
-    #: Sum in US dollars, without what is not known.
+    #: Sum in US dollars, without generated shorts of an unknown number.
     total: float
     currency: str
     #: Prices of an input video, a generated short and an export, in US dollars.
@@ -216,7 +217,7 @@ class RunCost(TypedDict):
 
 
 class Published(TypedDict):
-    """A run is complete."""
+    """The result of a run that delivered all of its shorts."""
 
     #: Path or URL of the run's own manifest, in ``runs/`` beside ``manifest.json``.
     manifest: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from generated.markdown import code, markdown_table, require_same, table
+from generated.markdown import TABLES, code, markdown_table, require_same, table
 from generated.xcoms import shape_table
 from klap_provider import xcoms
 from klap_provider.rules import ledger_rows
@@ -15,40 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@table
-def delivered_row(_: Mapping[str, str]) -> str:
-    """The ledger row of a delivery."""
-    return shape_table(ledger_rows.DeliveredRow)
-
-
-@table
-def watched_row(_: Mapping[str, str]) -> str:
-    """The ledger row of an item of a watched source."""
-    return shape_table(ledger_rows.WatchedRow)
-
-
-@table
-def source_row(_: Mapping[str, str]) -> str:
-    """The ledger row of a check of a watched source."""
-    return shape_table(ledger_rows.SourceRow)
-
-
-@table
-def poll_row(_: Mapping[str, str]) -> str:
-    """The ledger row of a poll of a watched source."""
-    return shape_table(ledger_rows.PollRow)
-
-
-@table
-def notice_row(_: Mapping[str, str]) -> str:
-    """The ledger row of a notice."""
-    return shape_table(xcoms.NoticeRow)
-
-
-@table
-def selection_row(_: Mapping[str, str]) -> str:
-    """The ledger row of a selection."""
-    return shape_table(ledger_rows.Selected)
+#: The rows that are a shape, by the name of their table.
+SHAPES = {
+    "delivered-row": ledger_rows.DeliveredRow,
+    "notice-row": xcoms.NoticeRow,
+    "poll-row": ledger_rows.PollRow,
+    "selection-row": ledger_rows.Selected,
+    "source-row": ledger_rows.SourceRow,
+    "watched-row": ledger_rows.WatchedRow,
+}
+TABLES.update({name: lambda _, shape=shape: shape_table(shape) for name, shape in SHAPES.items()})
 
 
 def _attempt() -> Attempt:

@@ -21,32 +21,32 @@ COMMON_FIELDS = {
     "currency": "`USD`.",
     "delivered": "Number of delivered shorts.",
     "duration": "Length in seconds; None if Klap did not report it.",
-    "error": "The message of the error; None without an error.",
+    "error": "Error message; None without an error.",
     "explanation": "Klap's reason for the score; None if Klap gave none.",
     "estimated": "Whether a price is estimated.",
-    "exports": "Number of exports that were paid for.",
+    "exports": "Number of paid exports.",
     "export_id": "Id of the export at Klap.",
     "folder_id": "Id of the folder at Klap; None after video-to-video.",
     "incomplete": "The videos whose run did not succeed.",
-    "input_videos": "Number of submissions that were paid for.",
+    "input_videos": "Number of paid submissions.",
     "klap_task_id": "Id of the task at Klap.",
-    "left_out": "The videos that are left out.",
+    "left_out": "Entries whose address leads to no video.",
     "manifest": "Path or URL of the run's manifest.",
     "name": "Klap's name of the short.",
     "paths": "Paths or URLs of the videos.",
     "preview_url": "Address of Klap's player.",
     "project_id": "Id of the short at Klap.",
     "publication_captions": "Texts to publish the short with, by platform.",
-    "reason": "Why the video is left out.",
+    "reason": "Why the entry gets no run.",
     "run_id": "Id of the run.",
     "runs": "Number of runs.",
     "sha256": "SHA-256 of the video.",
-    "short_name": "Klap's name of the short, or its id.",
+    "short_name": "Klap's name of the short, or its id if it has no name.",
     "shorts": "The delivered shorts.",
-    "sidecar": "Path or URL of the JSON file beside the video.",
+    "sidecar": "Path or URL of the sidecar, the JSON file beside the video.",
     "size": "Size in bytes.",
     "source_video_url": "Address of the video.",
-    "src_url": "Klap's public address of the video; None if the address is not public.",
+    "src_url": "Klap's public address of the video; None if there is none.",
     "state": "State of the run.",
     "submitted_at": "When the request was sent, ISO 8601. Deadlines count from it.",
     "transcript": "Spoken text of the short.",
@@ -72,13 +72,13 @@ def _declared(shape: Any, name: str) -> list[str]:
 
 
 def shape_table(shape: Any) -> str:
-    """Return the fields of a shape as a table."""
+    """Return the fields of a shape as a table. If all of them can be absent, the page says so."""
     comments = _comments()
     rows = []
     for name, hint in shape.__annotations__.items():
         hint = getattr(hint, "__forward_arg__", hint)
         found = [comments[each, name] for each in _declared(shape, name) if (each, name) in comments]
-        note = "" if name in shape.__required_keys__ else "Can be absent. "
+        note = "" if name in shape.__required_keys__ or not shape.__required_keys__ else "Can be absent. "
         rows.append([code(name), code(hint), note + (found[0] if found else COMMON_FIELDS[name])])
     return markdown_table(("field", "type", "meaning"), rows)
 

@@ -1,4 +1,9 @@
-"""Fields of the trigger forms. Those of Klap's requests come from the request models."""
+"""
+The fields of the trigger forms, with help, bounds and defaults. Those of Klap's requests come from the request models.
+
+Each Dag factory lists the fields of its form, for example
+:func:`~klap_provider.dag_parts.generate_shorts.shorts_form`.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ PATIENCE = (0.5, 1.0, 2.0, 4.0)
 
 
 class JobGateway(Protocol):
-    """Klap's API for one request."""
+    """The API, for one request."""
 
     def prepare(self, paid: int) -> Collection[str]:
         """
@@ -60,17 +60,17 @@ class JobGateway(Protocol):
         """
 
     def send(self, until: float) -> str:
-        """Send the POST, but not after ``until`` (seconds since the epoch), and return the id of the new job."""
+        """Send the POST, but not after ``until`` (seconds since the epoch). Return the id of the new job."""
 
     def find(self) -> Listing | None:
-        """Return the jobs in Klap's list that the POST may have created; None if Klap has no list."""
+        """Return the jobs in the API's list that the POST may have created; None if the API has no list."""
 
     @property
     def has_list(self) -> bool:
-        """Whether Klap has a list of such jobs."""
+        """Whether the API has a list of such jobs."""
 
     def has_failed(self, job_id: str) -> bool:
-        """Return whether a job ended with the status ``error``."""
+        """Return whether a job has failed."""
 
 
 class Clock(Protocol):

@@ -1,8 +1,8 @@
 """
 Calculate the cost of a run. Pure. Money is a ``Decimal``, so that sums are exact.
 
-Klap publishes no price list, and its API has no prices. The defaults here are estimates. The connection can have the
-prices of your account.
+Klap publishes no price list, and its API has no prices. The defaults in :class:`Prices` are estimates. The connection
+can have the prices of your account (``KlapConnection.prices`` in :mod:`klap_provider.hooks.connection`).
 """
 
 from __future__ import annotations

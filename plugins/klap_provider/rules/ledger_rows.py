@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Waiting(TypedDict, total=False):
-    #: Ids of further shorts that are exported when the run is cleared after the month whose limit was reached.
+    #: Ids of shorts that the monthly limit excluded. If the run is cleared after that month, they are exported.
     waiting: list[str]
 
 
@@ -22,7 +22,7 @@ class Selected(_Waiting):
     selected: list[str]
     #: Ids of all shorts at that time.
     of: list[str]
-    #: Klap's id of their folder or project. For another id the run selects again.
+    #: Klap's id of their folder or project. If the id differs, the run selects again.
     target: str
     #: The result of the review; None without a review.
     review: Review | None
@@ -43,7 +43,7 @@ class DeliveredRow(File):
 
 
 class PauseRow(TypedDict):
-    """Why a watched source starts nothing, as the ledger stores it."""
+    """Why watched sources start nothing, as the ledger stores it."""
 
     #: The reason, for people.
     reason: str
@@ -82,11 +82,11 @@ class SourceItem(TypedDict):
 
 
 class OpenRun(TypedDict):
-    """A run whose result the source is still to be told."""
+    """A run whose final result is not yet written back to the source."""
 
     run_id: str
     origin: Any
-    #: What the source was told last.
+    #: The result that was written last.
     told: dict[str, Any]
 
 
@@ -99,17 +99,17 @@ class SourceRow(TypedDict, total=False):
     name: str
     #: Id of the Dag that the source starts.
     trigger_dag_id: str
-    #: Whose pauses apply: the source, the connection and the Dag.
+    #: Scopes whose ``pause`` rows apply: the source, the connection and the Dag.
     scopes: list[str]
     #: When the check began, in seconds since the epoch.
     at: float
-    #: Since when each part of the source is watched, such as one of its feeds, by a hash of the part.
+    #: When the watch of each part of the source, such as a feed, began: seconds since the epoch, by a hash of the part.
     parts: dict[str, float]
-    #: When the pace lets the next item start; None: no item waits for that.
+    #: When the pace allows the next start, in seconds since the epoch; None: no item waits for the pace.
     next_start: float | None
-    #: What is recorded about the items that the source lists, by a part of the key of their rows.
+    #: State of each item in the list, by the hash in the key of its row.
     items: dict[str, str]
-    #: When runs were started, at least those of the last two days.
+    #: Times at which runs were started in the last two days, in seconds since the epoch.
     starts: list[float]
     #: The latest items that were started.
     started: list[SourceItem]
@@ -117,11 +117,11 @@ class SourceRow(TypedDict, total=False):
     skipped: list[SourceItem]
     #: The first items that wait.
     waiting: list[SourceItem]
-    #: How many items wait.
+    #: Number of items that wait.
     waits: int
-    #: Runs whose results the source is still to be told.
+    #: Runs whose final result is not yet written back to the source (``report``).
     open: dict[str, OpenRun]
-    #: Whether people were told that the checks fail.
+    #: Whether a notice was sent that the checks fail.
     told: bool
 
 
@@ -130,13 +130,13 @@ class PollRow(TypedDict, total=False):
 
     #: Format of the row, 1.
     version: int
-    #: When it was listed, in seconds since the epoch.
+    #: When the source was last listed, in seconds since the epoch.
     at: float
     #: Why the source could not be listed; None if it was.
     error: str | None
-    #: When it was last listed with the parts that a task has checked, in seconds since the epoch.
+    #: When it was last listed without a part that is new to the tasks, in seconds since the epoch.
     listed: float
-    #: How often in a row it could not be listed.
+    #: Number of polls in a row that could not list the source.
     failures: int
-    #: Fingerprint of each new item, and since when it is the same.
+    #: Fingerprint of each new item, and since when it has not changed.
     seen: dict[str, list[Any]]
