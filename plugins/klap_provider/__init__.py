@@ -133,7 +133,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "on_behalf_of": {
                         "label": "On behalf of",
-                        "description": "Id of a managed user to act for (X-On-Behalf-Of). Usually empty.",
+                        "description": "Id of the managed user to act for (X-On-Behalf-Of). Usually empty.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "external_access_token": {
@@ -160,12 +160,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "requests_per_second": {
                         "label": "Requests per second",
-                        "description": "Maximum for all waits in one triggerer.",
+                        "description": "Maximum number of requests per second for all waits in one triggerer.",
                         "schema": {"type": ["number", "null"], "default": 50, "minimum": 0.01, "maximum": 10000},
                     },
                     "notifiers": {
                         "label": "Notifiers",
-                        "description": "Whom to tell about runs, as a JSON list of Airflow's notifiers. Empty: nobody.",
+                        "description": "Airflow notifiers for notices about runs, as a JSON list. Empty: none.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "price_input_video": {
@@ -190,7 +190,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "monthly_limit_action": {
                         "label": "At the monthly limit",
-                        "description": "stop: nothing more is paid. warn: people are told, and runs continue.",
+                        "description": "stop: nothing more is paid. warn: a notice is sent, and runs continue.",
                         "schema": {"type": ["string", "null"], "enum": ["stop", "warn", None], "default": "stop"},
                     },
                 },

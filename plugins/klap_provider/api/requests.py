@@ -119,9 +119,9 @@ class Dimensions(Request):
 class EditingOptions(Request):
     """How Klap edits the video."""
 
-    captions: bool = Field(True, title="Captions", description="Burn animated captions into the picture.")
+    captions: bool = Field(True, title="Captions", description="Burn animated captions into the video.")
     reframe: bool = Field(
-        True, title="Reframe", description="Follow the speaker when the picture is cropped to the aspect ratio."
+        True, title="Reframe", description="Follow the speaker when the video is cropped to the aspect ratio."
     )
     emojis: bool = Field(True, title="Emojis", description="Add emojis to the captions.")
     intro_title: bool = Field(True, title="Intro title", description="Show a title at the beginning.")
@@ -145,7 +145,7 @@ class VideoRequest(Request):
     language: str | None = Field(
         None,
         title="Language",
-        description="Language that is spoken in the video. If you set it, the captions are more accurate. "
+        description="Language that is spoken in the video. Captions are more accurate if you set it. "
         "Empty: Klap detects it.",
         json_schema_extra=_choice("Klap detects it", LANGUAGES),
     )
@@ -186,7 +186,7 @@ class ShortsRequest(VideoRequest):
     """Body of ``POST /tasks/video-to-shorts``: generate shorts from one long video."""
 
     target_clip_count: int | None = Field(
-        None, ge=1, title="Target number of shorts", description="How many shorts Klap aims for. Empty: 10."
+        None, ge=1, title="Target number of shorts", description="Number of shorts that Klap aims for. Empty: 10."
     )
     max_clip_count: int | None = Field(
         10,
@@ -220,17 +220,17 @@ Scale = Annotated[float, Field(gt=0, le=100)]
 
 
 def _position(title: str, edges: str) -> Any:
-    return Field(0.5, title=title, description=f"Center of the picture: {edges}")
+    return Field(0.5, title=title, description=f"Position of the picture's center. {edges}")
 
 
 class Watermark(Request):
     """A picture on top of an exported video."""
 
     src_url: HttpUrl = Field(
-        title="Watermark picture", description="Public address of a picture. Empty: no watermark of yours."
+        title="Watermark picture", description="Public address of a picture. Empty: no picture is added."
     )
-    pos_x: Position = _position("Horizontal position", "0 is the left edge, 1 the right.")
-    pos_y: Position = _position("Vertical position", "0 is the top edge, 1 the bottom.")
+    pos_x: Position = _position("Horizontal position", "0 is the left edge of the video, 1 the right edge.")
+    pos_y: Position = _position("Vertical position", "0 is the top edge of the video, 1 the bottom edge.")
     scale: Scale = Field(1, title="Size", description="1 is the original size of the picture.")
 
 

@@ -62,11 +62,11 @@ def klap_caption_video(
     **dag_arguments: Any,
 ) -> DAG:
     """
-    Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
+    Return a Dag that captions a whole video. Assign it to a module variable such as ``dag``, so that Airflow finds it.
 
     :param dag_id: id of the Dag. With another id, you get an additional Dag.
-    :param form: defaults of the trigger form, by field name, such as ``{"limit": 5}``.
-    :param schedule: schedule, as for any Dag. It needs a default for ``source_video_url``.
+    :param form: defaults of the trigger form, by field name, such as ``{"aspect_ratio": "1:1"}``.
+    :param schedule: schedule, as for any Dag. It needs a default for ``source_video_url``. Default: none.
     :param allowed_sources: prefixes of addresses that a run may use as its video, such as ``s3://media_s3@media/in`` or
         ``https://media.example.com``. The default in the Dag file is always allowed. None: ``[klap] allowed_sources``
         of Airflow's configuration.
@@ -77,15 +77,15 @@ def klap_caption_video(
         timedelta. Default two hours.
     :param export_timeout: the same for each export. Default one hour.
     :param pool: pool of all tasks. Default: Airflow's default pool.
-    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a run ended;
-        see docs/how-to/get-notified.md. In addition to those of the connection.
+    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, that send a notice when a run ends, in
+        addition to those of the connection. See docs/how-to/get-notified.md. Default: none.
     :param monthly_limit: maximum cost of the Dag's runs per calendar month (UTC) in US dollars. The limit of the
         connection applies, too. Default: no limit. See docs/how-to/limit-cost.md.
-    :param monthly_limit_action: ``stop``: nothing is paid beyond the limit. ``warn``: the notifiers are told. Default
+    :param monthly_limit_action: ``stop``: nothing is paid beyond the limit. ``warn``: a notice is sent. Default
         ``stop``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
-        added to ``klap`` and ``video``. ``default_args`` replaces single defaults of the Dag. All others replace the
-        Dag's own. ``params`` is an error, and so is everything that lets a backfill or a catch-up pay.
+        added to ``klap`` and ``video``. ``default_args`` is merged with the Dag's. All other arguments replace the
+        Dag's own. ``params``, and what would let a backfill or a catch-up pay, raise an error.
     """
     fields = {
         **form_fields("VideoRequest", URL),

@@ -60,13 +60,14 @@ def klap_generate_shorts_batch(
     **dag_arguments: Any,
 ) -> DAG:
     """
-    Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
+    Return a Dag that starts a run for each video of a list. Assign it to a module variable such as ``dag``.
 
     :param dag_id: id of the Dag. With another id, you get an additional Dag.
     :param form: defaults of the trigger form, by field name, such as ``{"limit": 5}``.
-    :param schedule: schedule, as for any Dag. It needs a default for ``list_path`` or ``source_video_urls``.
-    :param at_a_time: maximum number of videos in progress.
-    :param poke_interval: seconds between two polls of a run.
+    :param schedule: schedule, as for any Dag. It needs a default for ``list_path`` or ``source_video_urls``. Default:
+        none.
+    :param at_a_time: maximum number of videos in progress. Default 4.
+    :param poke_interval: seconds between two polls of a run. Default 30.
     :param video_timeout: seconds after which the batch gives up on the run of a video. The hours of a review are added.
         The run itself continues. Default seven days.
     :param trigger_dag_id: id of the Dag that runs the videos, if it is another one that ``klap_generate_shorts()``
@@ -79,12 +80,11 @@ def klap_generate_shorts_batch(
     :param allowed_connections: ids of Klap connections that a run may use as ``klap_conn_id``. The default in the Dag
         file is always allowed. None: ``[klap] allowed_connections`` of Airflow's configuration, or else none.
     :param pool: pool of all tasks. Default: Airflow's default pool.
-    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, to tell people how a batch ended; see
-        docs/how-to/get-notified.md. In addition to those of the connection
-        ``klap_default``.
+    :param notifiers: Airflow's notifiers, such as ``SlackWebhookNotifier``, that send a notice when a batch ends, in
+        addition to those of the connection ``klap_default``. See docs/how-to/get-notified.md. Default: none.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, such as ``max_active_runs`` or ``start_date``. ``tags`` are
-        added to ``klap`` and ``video``. ``default_args`` replaces single defaults of the Dag. All others replace the
-        Dag's own. ``params`` is an error, and so is everything that lets a backfill or a catch-up pay.
+        added to ``klap`` and ``video``. ``default_args`` is merged with the Dag's. All other arguments replace the
+        Dag's own. ``params``, and what would let a backfill or a catch-up pay, raise an error.
     """
     of_a_video = shorts_form()
     add_cost_estimate(of_a_video)

@@ -40,7 +40,7 @@ def klap_ledger_maintenance(
     **dag_arguments: Any,
 ) -> DAG:
     """
-    Return a Dag that moves the rows of the ledger that nothing needs any more to your storage, as JSON lines.
+    Return a Dag that moves ledger rows that are no longer needed to your storage, as JSON lines.
 
     :param dag_id: id of the Dag.
     :param older_than: age of the rows, since they were last written. Default 90 days.

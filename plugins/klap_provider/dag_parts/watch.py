@@ -54,21 +54,22 @@ def klap_watch(
     **dag_arguments: Any,
 ) -> DAG:
     """
-    Return the Dag. Assign it to a module variable such as ``dag``, so that Airflow finds it.
+    Return a Dag that starts a run for each new item of a source. Assign it to a module variable such as ``dag``.
 
     :param dag_id: id of the Dag. It can be changed at any time.
     :param name: name of the source in the ledger, such as ``talks``. With another name, the source starts from the
         beginning, and its items can get second runs.
-    :param source: lists the items: a ``FeedSource``, ``YouTubeSource``, ``PrefixSource`` or ``TableSource`` of
+    :param source: object that lists the items: a ``FeedSource``, ``YouTubeSource``, ``PrefixSource`` or ``TableSource``
+        of
         :mod:`klap_provider.sources`, or an object of your own with a method ``list()``.
-    :param pace: how fast the items start, and which. Default: all new items at once, none of the first check.
-    :param settings: form parameters of all runs, such as ``{"limit": 3}``. Those of an item replace them.
+    :param pace: how many items start, when, and which. Default: all new items at once, none of the first check.
+    :param settings: form parameters of all runs, such as ``{"limit": 3}``. Those of an item take precedence.
     :param trigger_dag_id: id of the Dag that runs the items, if it is not ``klap_generate_shorts``.
     :param schedule: schedule of the checks, as for any Dag. Default: the triggerer polls feeds and prefixes without a
         worker, and starts a run only if there is something to do; other sources are checked every 15 minutes.
     :param poll_interval: seconds between two polls in the triggerer. Default 300.
     :param pool: pool of the task. Default: Airflow's default pool.
-    :param notifiers: Airflow's notifiers, to tell people that the source failed; see docs/how-to/get-notified.md.
+    :param notifiers: Airflow's notifiers that send a notice if the source failed; see docs/how-to/get-notified.md.
         Default: those of the connection ``klap_default``.
     :param dag_arguments: arguments of ``airflow.sdk.DAG``, as for ``klap_generate_shorts``.
     """

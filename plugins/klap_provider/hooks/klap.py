@@ -103,7 +103,7 @@ class KlapHook(HttpHook):
         self, session: requests.Session, prepped_request: requests.PreparedRequest, extra_options: dict[Any, Any]
     ) -> Any:
         """
-        Send a request of :meth:`run`, unless Klap bills it: the ledger would not have it.
+        Send a request of :meth:`run`, unless Klap bills it, because the ledger would not record it.
 
         :raises KlapInputError: it is a POST that Klap bills; the message names the operator to use.
         """

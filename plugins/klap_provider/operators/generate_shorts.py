@@ -67,7 +67,7 @@ class GenerateShortsOperator(SubmitShortsOperator, KlapRunEndOperator):
     :param timeout: time from the submission until the wait for Klap's task gives up, in seconds or as a timedelta.
         Default two hours.
     :param export_timeout: the same for each export, from its request. Default one hour.
-    :param notifiers: Airflow's notifiers that tell people how the task ended, in addition to those of the connection.
+    :param notifiers: Airflow's notifiers that send a notice when the task ends, in addition to those of the connection.
         See docs/how-to/get-notified.md. Default: none.
     :return: a list with ``{"project_id": str, "folder_id": str | None, "export_id": str, "short_name": str,
         "virality_score": int | None, "duration": float | None, "preview_url": str, "path": str, "size": int, "sha256":

@@ -70,7 +70,7 @@ class PublishShortsOperator(KlapRunEndOperator):
         (:mod:`klap_provider.rules.allowlist`). Values in the Dag file are always allowed. Default: ``[klap]
         allowed_destinations`` of Airflow's configuration.
     :param asset_alias: name of the asset alias. None: no asset event is recorded.
-    :param notifiers: Airflow's notifiers that tell people how the run ended, in addition to those of the connection.
+    :param notifiers: Airflow's notifiers that send a notice when the run ends, in addition to those of the connection.
         See docs/how-to/get-notified.md. Default: none.
     :param klap_conn_id: the Airflow connection, for its prices. Default ``klap_default``. Templated.
     :return: ``{"manifest": str, "delivered": int, "paths": list[str], "cost": dict | None}``. The XCom ``klap_outcome``

@@ -51,7 +51,7 @@ class ReadVideoListOperator(KlapOperator):
     :param strict_conf: refuse a run if its ``conf`` has a name that is not a parameter of the Dag. Default false.
     :return: a list with ``{"source_video_url": str, "trigger_run_id": str, "settings": dict, "line": int}`` for each
         video; ``settings`` are those of this video alone. The XCom ``klap_settings`` has the settings for all videos.
-        The XCom ``klap_list`` has what was left out, and why, and the Dag that runs the videos.
+        The XCom ``klap_list`` has the entries that get no run, with the reasons, and the id of the Dag of the runs.
     :raises KlapInputError: the list or a line of it is wrong; the message names the lines.
     """
 

@@ -23,8 +23,8 @@ class KlapRetryPolicy(RetryPolicy):
     Retry transient errors, no sooner than Klap asked for; fail at once on other errors of this package.
 
     This is the default of every operator and sensor of this package. The task's ``retries`` limits the number of
-    retries. ``retry_delay`` applies unless Klap asked for a longer time. Other exceptions are left to Airflow. One case
-    is different: if the task did its work and only its result could not be stored, the task fails at once.
+    retries. ``retry_delay`` applies unless Klap asked for a longer time. Airflow handles exceptions of other packages,
+    with one exception: if the task did its work and only its result could not be stored, the task fails at once.
 
     A retry never pays twice: it continues with the recorded job (:mod:`klap_provider.rules.idempotent_submit`).
     """

@@ -48,7 +48,7 @@ class ReviewShortsOperator(ListShortsOperator, KlapNotifyingOperator, HITLOperat
     :param review: whether to ask. If false, this operator works like ``ListShortsOperator``. Default true. Templated.
     :param response_timeout: how long to wait for the answer, as a timedelta or in seconds. Default one day. Templated.
 
-    :param notifiers: Airflow's notifiers that tell people that the review waits, in addition to those of the
+    :param notifiers: Airflow's notifiers that send a notice when the review waits, in addition to those of the
         connection. See docs/how-to/get-notified.md. Default: none.
 
     It also has the parameters of ``ListShortsOperator``, and ``assigned_users`` (who may answer) of Airflow's

@@ -29,8 +29,8 @@ class SummarizeVideosOperator(KlapNotifyingOperator):
     :param list_task_id: id of the :class:`~klap_provider.operators.ReadVideoListOperator`.
     :param video_task_id: id of the :class:`~klap_provider.operators.VideoRunOperator`, which is mapped over the list.
     :param trigger_dag_id: id of the Dag that runs the videos.
-    :param notifiers: Airflow's notifiers that tell people how the batch ended, in addition to those of the connection.
-        See docs/how-to/get-notified.md. Default: none.
+    :param notifiers: Airflow's notifiers that send a notice when the batch ends, in addition to those of the
+        connection. See docs/how-to/get-notified.md. Default: none.
     :return: ``{"videos": int, "runs": int, "complete": int, "shorts": int, "duplicates": int, "incomplete": list,
         "left_out": list}``, also if the task fails. ``incomplete`` has the videos whose run did not succeed.
         ``left_out`` has the addresses without a video.

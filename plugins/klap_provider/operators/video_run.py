@@ -46,8 +46,8 @@ class VideoRunOperator(KlapOperator):
     :param trigger_dag_id: id of the Dag to run.
     :param source_video_url: address of the video.
     :param trigger_run_id: id of the run.
-    :param settings: form parameters of this video alone.
-    :param shared_settings: form parameters for all videos. The others have the defaults of the Dag.
+    :param settings: form parameters for this video only.
+    :param shared_settings: form parameters for all videos. All others have the default of the Dag.
     :param line: line of the video in the list.
     :param poke_interval: seconds between two polls of the run. Default 30.
     :param timeout: seconds after which the task gives up on the run. The hours of a review are added. Default seven

@@ -41,17 +41,17 @@ LONGEST_TITLE = 150
 
 class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
     """
-    Check a source once, and start one run for each new item, at the pace.
+    Check a source once, and start one run for each new item, as far as ``pace`` allows.
 
-    What became of each item is in the ledger, before and after its run starts. The run's id depends on the source's
-    name and the item's id alone. An item therefore gets one run, whatever is retried, cleared, renamed or deleted.
+    The ledger records the state of each item, before and after its run starts. The run id depends only on the source's
+    name and the item's id. An item therefore gets one run, whatever is retried, cleared, renamed or deleted.
 
     :param name: name of the source in the ledger. With another name, the source starts from the beginning.
-    :param source: lists the items, see :mod:`klap_provider.sources`.
+    :param source: object that lists the items, see :mod:`klap_provider.sources`.
     :param trigger_dag_id: id of the Dag to run.
-    :param settings: form parameters of all runs. Those of an item replace them.
-    :param pace: how fast the items start, and which. Default: all new items at once, none of the first check.
-    :param start: ids of items to start now, whatever the pace. Templated.
+    :param settings: form parameters of all runs. The parameters of an item take precedence.
+    :param pace: how many items start, when, and which. Default: all new items at once, none of the first check.
+    :param start: ids of items to start now, regardless of the pace. Templated.
     :param skip: ids of items that must never start. Templated.
     :raises KlapSourceError: the source could not be listed, or Airflow refused a run.
     """

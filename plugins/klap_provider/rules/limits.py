@@ -26,15 +26,15 @@ class Selection(Request):
     without_score: Literal["leave_out", "export"] = Field(
         "leave_out",
         title="Shorts without a score",
-        description="Whether shorts without a virality score are exported if a minimum score is set. They are exported "
-        "after the others.",
+        description="Whether shorts without a virality score are exported if a minimum score is set. They come after "
+        "the others.",
         json_schema_extra={"values_display": {"leave_out": "Leave them out", "export": "Export them"}},
     )
     project_ids: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None,
         title="Just these shorts",
-        description="Ids of shorts of the existing Klap task, one per line. Exactly these are exported, whatever their "
-        "score. Empty: the best shorts.",
+        description="Ids of shorts of the existing Klap task, one per line. Only these are exported, regardless of "
+        "their score. Empty: the best shorts.",
     )
 
 

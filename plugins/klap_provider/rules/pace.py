@@ -1,4 +1,4 @@
-"""How fast the items of a source start, and which of them. Pure, and free of Klap."""
+"""How many items of a source start, when, and which. Pure, and independent of Klap."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """
-    How fast items start, and which.
+    How many items of a source start, when, and which.
 
     :param per_day: maximum number of runs per calendar day. Default: no maximum.
     :param per_hour: maximum number of runs per full hour in UTC. Default: no maximum.
-    :param hours: first hour in which runs start, and the hour in which that ends: ``(9, 18)``. Default: all hours.
-    :param timezone: time zone of days and hours. Default ``UTC``.
+    :param hours: hours in which runs start: ``(9, 18)`` is from 9:00 to 18:00. Default: all hours.
+    :param timezone: time zone of ``per_day`` and ``hours``. Default ``UTC``.
     :param back_catalogue: whether the items of the first check start, too. Newer items start first. Default false.
-    :param since: items that were published since then are new at the first check, too; earlier ones never start.
-    :param at_most: only the newest items of a list, this many, can start. Default: all.
+    :param since: items that were published since this time start even at the first check. Earlier ones never start.
+    :param at_most: maximum number of items of a list that can start, the newest ones. Default: all.
     """
 
     per_day: int | None = None

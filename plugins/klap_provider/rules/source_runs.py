@@ -44,17 +44,17 @@ class Item:
     """
     An item of a source.
 
-    :param id: identifies the item for ever. Two items with the same id are one.
-    :param conf: the conf of its run.
-    :param title: for people.
-    :param published: when it was published, in seconds since the epoch; None: not known.
-    :param also: further ids of the item. An item with any known id is known.
-    :param fingerprint: changes while the item is being written; None: the item is complete.
-    :param not_before: when it may start, in seconds since the epoch.
-    :param waits: why it cannot start yet; None: it can.
-    :param refused: why it must never start; None: it may.
-    :param part: the part of the source that lists it, such as one of several feeds.
-    :param twins: first ids of items that are the same, see :func:`distinct`.
+    :param id: id that never changes. Two items with the same id are the same item.
+    :param conf: ``conf`` of its run: form parameters, by name.
+    :param title: title that the UI shows. Default: the id.
+    :param published: when the item was published, in seconds since the epoch. None: not known.
+    :param also: further ids of the item. An item is known if any of its ids is known.
+    :param fingerprint: text that changes while the item is being written. None: the item is complete.
+    :param not_before: earliest start, in seconds since the epoch. None: at once.
+    :param waits: reason why the item cannot start yet. None: it can start.
+    :param refused: reason why the item never starts. None: it can start.
+    :param part: part of the source that lists the item, such as one of several feeds. Default: no part.
+    :param twins: ids of other items that are the same; :func:`distinct` sets it.
     :param origin: what the source needs to find the item again, as JSON.
     """
 

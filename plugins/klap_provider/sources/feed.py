@@ -42,20 +42,19 @@ _END = re.compile(rb"</(?:[a-z0-9]+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
 @dataclass(frozen=True, kw_only=True)
 class FeedSource:
     """
-    The videos of one or more RSS or Atom feeds. The triggerer polls them. Needs the extra ``feeds``.
+    The videos of one or more RSS or Atom feeds. The triggerer polls the source. It needs the extra ``feeds``.
 
     A video is the enclosure of an entry, or a link to YouTube or to a video file. A video in two of the feeds is one
     item. If one of the feeds cannot be read, nothing is started.
 
-    Shorts are refused: videos at ``/shorts/``, and videos that are at most three minutes long by the feed. The feeds of
-    YouTube do not say that a video is a live stream or a premiere: :class:`~klap_provider.sources.YouTubeSource` finds
-    out.
+    Shorts are refused: videos at ``/shorts/``, and videos for which the feed has a length of at most three minutes.
+    Feeds of YouTube do not mark live streams and premieres; use :class:`~klap_provider.sources.YouTubeSource` for
+    these.
 
-    :param urls: addresses of the feeds, such as
-        ``https://www.youtube.com/feeds/videos.xml?channel_id=UC…`` or ``…?playlist_id=PL…``. On this machine or in a
-        private network they are allowed, but no redirect to there. No address with a token: Airflow shows the
-        arguments of a trigger.
-    :param conn_ids: ids of Airflow connections, each with the address of a feed as its Password. For private feeds.
+    :param urls: addresses of the feeds, such as ``https://www.youtube.com/feeds/videos.xml?channel_id=UC…`` or
+        ``…?playlist_id=PL…``. They may be in a private network, but a redirect must not lead there. Use no address with
+        a token, because Airflow shows the arguments of a trigger.
+    :param conn_ids: ids of Airflow connections, each with the address of a private feed as its Password.
     :param delay: seconds from the publication of a video to its start. Default: an hour for YouTube, otherwise 0.
     :param longest_short: maximum length of videos that are refused, in seconds. Default 180.
     """

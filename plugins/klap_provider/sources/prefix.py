@@ -24,13 +24,13 @@ _CONTENT = ("ETag", "etag", "md5Hash", "content_md5")
 @dataclass(frozen=True, kw_only=True)
 class PrefixSource:
     """
-    The videos below a prefix of object storage, or in a folder. Each file is an item. The triggerer polls it.
+    The videos below a prefix of object storage, or in a folder. Each file is an item. The triggerer polls the source.
 
-    A file counts when its size and its ETag, or the time of its last change, are the same in two checks. A file with a
-    name that had a run before gets no other run. Files whose names begin with a dot are ignored.
+    A file is complete when its size and its ETag, or the time of its last change, are the same in two checks. A new
+    file with the name of an earlier one gets no run. Files whose names begin with a dot are ignored.
 
     :param path: an absolute path, or a URL such as ``s3://media_s3@media/in``.
-    :param suffixes: endings of the names of videos. Default: those of the usual formats.
+    :param suffixes: extensions of videos, such as ``(".mp4",)``. Default: those of the usual formats.
     :param exclude: folders below the prefix that are ignored, such as ``("archive",)``. Default: none.
     """
 

@@ -30,12 +30,12 @@ class TableSource:
     The rows of a query. Each row is an item. A scheduled task checks them.
 
     :param conn_id: id of the Airflow connection of a database.
-    :param query: SQL that selects the rows. Its order counts if there is no ``published``.
-    :param key: column that identifies a row for ever. Default ``id``.
+    :param query: SQL that selects the rows, the newest first if there is no ``published``.
+    :param key: column with an id that never changes. Default ``id``.
     :param address: column with the address of the video. Default ``source_video_url``. Each further column is a form
         field of the run, unless it is empty.
     :param published: column with the time of a row. Default: none.
-    :param title: column with a title for people. Default: none.
+    :param title: column with a title that the UI shows. Default: none.
     :param report: SQL that writes the result of a run to the database, with the named values ``:key``, ``:status``
         (the run's state), ``:run_id``, ``:error``, ``:cost`` (US dollars), ``:links`` (paths of the shorts, one per
         line) and ``:shorts`` (how many were delivered). Default: nothing is written.

@@ -28,16 +28,17 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 @dataclass(frozen=True, kw_only=True)
 class YouTubeSource:
     """
-    The videos of a channel or playlist of YouTube, by its Data API. The triggerer polls it.
+    The videos of a YouTube channel or playlist, from YouTube's Data API. The triggerer polls the source.
 
     Live streams, premieres, private videos and videos that are still being processed wait. Videos that are at most
-    three minutes long are refused, as shorts are. A poll costs two units of the daily quota of 10,000 for each page.
+    three minutes long are refused, because they are probably shorts. For each page, a poll costs two units of the daily
+    quota of 10,000.
 
-    :param conn_id: id of an Airflow connection whose Password is an API key of Google with the YouTube Data API v3.
-        Its Host replaces the address of the API.
+    :param conn_id: id of an Airflow connection whose Password is an API key of Google with the YouTube Data API v3. If
+        it has a Host, requests are sent there.
     :param channel_id: id of a channel, ``UC…``.
     :param playlist_id: id of a playlist, instead of a channel.
-    :param pages: number of pages of 50 videos to list, from the start of the list. Default 1.
+    :param pages: number of pages to list, from the start of the list. A page has 50 videos. Default 1.
     :param longest_short: maximum length of videos that are refused, in seconds. Default 180.
     """
 
