@@ -45,8 +45,8 @@ def test_a_task_that_ends_in_the_triggerer_records_no_asset_event(create_run: Ca
     """
     A task that ends in the triggerer records no asset event
 
-    No worker runs at the end, so ``post_execute``, success callbacks and listeners are skipped, too. The same is true
-    of the length of the result for mapped tasks. #46224 is about callbacks and retries.
+    No worker runs at the end, so ``post_execute``, success callbacks and listeners are skipped, too. The length of the
+    result, which a downstream mapped task needs, is not recorded either. #46224 is about callbacks and retries.
     """
     from airflow.models.asset import AssetEvent
     from airflow.models.taskinstance import TaskInstance
