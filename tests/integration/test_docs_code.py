@@ -48,7 +48,11 @@ PAGES = [
     *sorted((DOCS / "how-to").glob("*.md")),
 ]
 BLOCKS = blocks_of(PAGES)
-PYTHON = [block for block in BLOCKS if block.language == "python"]
+PYTHON = [
+    block
+    for block in (*BLOCKS, *blocks_of([DOCS / "operations" / "ledger-maintenance.md"]))
+    if block.language == "python"
+]
 #: Files of a pytest suite: they begin with their name.
 FILES = [block for block in PYTHON if re.match(r"# \w+\.py\n", block.code)]
 DAGS = [block for block in PYTHON if block not in FILES and re.search(r"\bDAG\(|^dag = |_dag = ", block.code, re.M)]
