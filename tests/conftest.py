@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Remove what the tests share."""
+    """Remove the shared files of the tests."""
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
     network.RECORD.remove()
 
@@ -90,7 +90,7 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def running_lenient_sandbox() -> Iterator[Sandbox]:
-    """Another one, as lenient as people start it: what Klap's docs do not name is ignored."""
+    """A lenient sandbox for all tests, as users start it: it ignores fields that Klap's docs do not name."""
     with Sandbox(strict=False) as running:
         yield running
 
@@ -129,7 +129,7 @@ def make_shorts(klap: Sandbox) -> Callable[..., list[dict[str, Any]]]:
     def shorts(count: int = 1) -> list[dict[str, Any]]:
         body = {"source_video_url": "https://example.com/talk.mp4", "target_clip_count": count}
         task = klap.call("POST", "/tasks/video-to-shorts", json=body).json()
-        time.sleep(0.02)  # it is as good as done
+        time.sleep(0.02)  # until the task is ready
         folder_id = klap.outcome(f"/tasks/{task['id']}")["output_id"]
         made: list[dict[str, Any]] = klap.call("GET", f"/projects/{folder_id}").json()
         assert len(made) == count
@@ -145,7 +145,7 @@ def make_video(klap: Sandbox) -> Callable[[], dict[str, Any]]:
     def video() -> dict[str, Any]:
         body = {"source_video_url": "https://example.com/talk.mp4", "name": "Talk"}
         task = klap.call("POST", "/tasks/video-to-video", json=body).json()
-        time.sleep(0.02)  # it is as good as done
+        time.sleep(0.02)  # until the task is ready
         project_id = klap.outcome(f"/tasks/{task['id']}")["output_id"]
         made: dict[str, Any] = klap.call("GET", f"/projects/{project_id}").json()
         return made
@@ -156,9 +156,9 @@ def make_video(klap: Sandbox) -> Callable[[], dict[str, Any]]:
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     """
-    What tasks and triggers talk to.
+    The supervisor that tasks and triggers talk to.
 
-    At the end nothing that they told it may have had a secret in it, or another shape than xcoms.py says.
+    At the end, no message may contain a secret, and no XCom may have another shape than in xcoms.py.
     """
     from airflow.sdk.execution_time import task_runner
 
@@ -167,13 +167,13 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     stand_in = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", stand_in, raising=False)
     yield stand_in
-    assert not [said for said in stand_in.said if API_KEY in said or ACCESS_TOKEN in said]
+    assert not [message for message in stand_in.messages if API_KEY in message or ACCESS_TOKEN in message]
     assert stand_in.misshapen == []
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever got lost, nothing of it is under way any more."""
+def in_doubt_window_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The in-doubt window of every request is over at once: no lost POST can still take effect."""
     from klap_provider.rules import in_doubt
 
     monkeypatch.setattr(in_doubt, "LATE_ARRIVAL", -3600.0)

@@ -39,7 +39,7 @@ OF_ITS_OWN = re.compile(r"(apache-airflow(-core|-task-sdk)?|aiosqlite)==")
 #: The Airflow of constraints.txt, on which ``make test`` runs.
 (TESTED,) = re.findall(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 
-#: Supported versions of Python, and the one that runs this.
+#: Supported versions of Python, and the version that runs this.
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

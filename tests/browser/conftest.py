@@ -58,8 +58,8 @@ MAIL = {
 WHOLE_VIDEO = {"dag_id": VIDEO_DAG_ID, "width": 480, "height": 270, "name": "Town hall"}
 BUCKET = "s3://media@media/shorts"
 
-#: Runs that are started before the first test, and go on while that is at work: what they are asked for, in the order
-#: in which they are needed. Whoever has something paid, or broken, takes a run and a Klap that no other test looks at.
+#: The conf of runs that start before the first test and continue during the tests, in the order in which they are
+#: needed. A test that pays or breaks something uses a run and a Klap that no other test uses.
 RUNS: dict[str, dict[str, Any]] = {
     "delivered": {"limit": 2},
     "failed": {"min_duration": 100, "max_duration": 50},
@@ -90,7 +90,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def profile() -> Iterator[BrowserContext]:
-    """Windows that share a profile, whose test leaves neither cookies nor settings of the page to the next."""
+    """Windows that share a profile. No test leaves cookies or settings of the page to the next test."""
     with lasting_profile() as windows:
         windows.set_default_timeout(60_000)
         [blank] = windows.pages
@@ -102,14 +102,14 @@ def profile() -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="session")
 def browser(profile: BrowserContext) -> Browser:
-    """The browser that they are of."""
+    """The browser of the profile."""
     assert profile.browser
     return profile.browser
 
 
 @pytest.fixture(scope="session")
 def lossy() -> Iterator[Sandbox]:
-    """What ``klap_lossy`` leads to: a Klap whose answers to the first two videos get lost."""
+    """The Klap of ``klap_lossy``: its responses to the first two videos are lost."""
     with Sandbox() as sandbox:
         sandbox.fault("POST", "^/tasks/video-to-shorts$", "accept_then_drop", times=2)
         yield sandbox
@@ -117,14 +117,14 @@ def lossy() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def failing() -> Iterator[Sandbox]:
-    """What ``klap_failing`` leads to: a Klap whose first export fails."""
+    """The Klap of ``klap_failing``: its first export fails."""
     with Sandbox() as sandbox:
         sandbox.fault("POST", "/exports$", "job_error")
         yield sandbox
 
 
 class _NoVideo(BaseHTTPRequestHandler):
-    """Answers as if there were a video: only who reads it sees that there is none."""
+    """Answers with the headers of a video, but with a body that is not a video."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -137,12 +137,12 @@ class _NoVideo(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="session")
 def no_video() -> Iterator[str]:
-    """An address that looks like one of a video until Klap reads it."""
+    """An address with the headers of a video, which Klap cannot read as a video."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _NoVideo) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/broken.mp4"
@@ -151,21 +151,21 @@ def no_video() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def acts() -> Iterator[Sandbox]:
-    """What ``klap_acts`` leads to."""
+    """The Klap of ``klap_acts``."""
     with Sandbox(render=True) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def permitted() -> Iterator[Sandbox]:
-    """What ``klap_permitted`` leads to."""
+    """The Klap of ``klap_permitted``."""
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def closing() -> Iterator[Sandbox]:
-    """What ``klap_closing`` leads to: a Klap that a test ends."""
+    """The Klap of ``klap_closing``, which a test shuts down."""
     with Sandbox(render=True) as sandbox:
         yield sandbox
 
@@ -228,7 +228,7 @@ def stage(runs: tuple[Stage, dict[str, str]]) -> Stage:
 
 @pytest.fixture(scope="session")
 def finished(runs: tuple[Stage, dict[str, str]], acts: Sandbox) -> str:
-    """A run that has delivered two of five shorts, and nobody else asks that Klap for anything any more."""
+    """A run that has delivered two of five shorts. No other run uses its Klap any more."""
     stage, ids = runs
     stage.wait_for_success(ids["acts, whole"], VIDEO_DAG_ID)
     return stage.wait_for_success(ids["acts"])
@@ -262,7 +262,7 @@ def captioned(runs: tuple[Stage, dict[str, str]]) -> str:
 
 @pytest.fixture(scope="session")
 def batch(runs: tuple[Stage, dict[str, str]]) -> str:
-    """The run of a batch: one video that works, one that does not, and one that is not there."""
+    """The run of a batch: one video that works, one that fails, and one that does not exist."""
     stage, ids = runs
     assert stage.airflow.wait_for_run(BATCH_DAG_ID, ids["batch"], seconds=480) == "failed"
     return ids["batch"]
@@ -278,18 +278,18 @@ def failed(runs: tuple[Stage, dict[str, str]]) -> str:
 
 @pytest.fixture
 def asked(runs: tuple[Stage, dict[str, str]]) -> str:
-    """A run of which a person is to review five shorts."""
+    """A run that waits for the review of its five shorts."""
     return unanswered(runs, "asked", "asked too", "asked as well")
 
 
 @pytest.fixture
 def awkward(runs: tuple[Stage, dict[str, str]]) -> str:
-    """The same with awkward names."""
+    """A run that waits for a review, whose shorts have awkward names."""
     return unanswered(runs, "awkward")
 
 
 def unanswered(runs: tuple[Stage, dict[str, str]], *names: str) -> str:
-    """A run that asks a person: another one, if tests have answered all of these."""
+    """Return a run that waits for a review; start another one if tests have answered all of these."""
     stage, ids = runs
     for name in names:
         if not stage.has_been_answered(ids[name]):
@@ -300,7 +300,7 @@ def unanswered(runs: tuple[Stage, dict[str, str]], *names: str) -> str:
 
 @pytest.fixture(scope="session")
 def a_hundred(runs: tuple[Stage, dict[str, str]]) -> str:
-    """A finished run with 100 shorts: the list is Klap's, the exports, which would take half an hour, are made up."""
+    """A finished run with 100 shorts. The list is Klap's; the exports are made up, as real ones take half an hour."""
     stage, _ = runs
     run_id = unanswered(runs, "many")
     run, airflow = f"/dags/{DAG_ID}/dagRuns/{run_id}", stage.airflow
@@ -347,18 +347,18 @@ def with_fab(stage: Stage) -> Iterator[str]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What browsers complained of in their console; a test that expects some takes them out."""
+    """The errors in the browsers' consoles; a test that expects errors removes them."""
     return []
 
 
 @pytest.fixture
 def hear(complaints: list[str]) -> Iterator[Callable[[BrowserContext], None]]:
-    """Note what the windows of a context complain of; at the end there may be nothing left."""
+    """Record the console errors of a context's windows; at the end, none may be left."""
     heard: list[BrowserContext] = []
 
-    def note(said: ConsoleMessage) -> None:
-        if said.type == "error":
-            complaints.append(f"{said.text} {said.location['url']}")
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(f"{message.text} {message.location['url']}")
 
     def throw(thrown: WebError) -> None:
         complaints.append(str(thrown.error))
@@ -378,7 +378,7 @@ def hear(complaints: list[str]) -> Iterator[Callable[[BrowserContext], None]]:
 
 @pytest.fixture
 def new_page(browser: Browser, hear: Callable[[BrowserContext], None]) -> Iterator[Open]:
-    """Open a window with a profile of its own; what is said of ``page`` goes for it, too."""
+    """Open a window with a profile of its own, in whose console there may be no error at the end, either."""
     contexts: list[BrowserContext] = []
 
     def open_page(**options: Any) -> Page:

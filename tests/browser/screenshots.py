@@ -44,11 +44,11 @@ class Camera:
         return page
 
     def take(self, page: Page, name: str) -> None:
-        """Keep what is seen, when all of it is there and nothing moves any more, and close the window."""
+        """Save a screenshot when the page is complete and still, and close the window."""
         page.wait_for_load_state("networkidle")
         page.mouse.move(0, 0)
         seen, before = page.screenshot(), b""
-        deadline = time.monotonic() + 20  # the duration of a run that goes on never stands still
+        deadline = time.monotonic() + 20  # the duration of a running run keeps changing
         while seen != before and time.monotonic() < deadline:
             page.wait_for_timeout(1000)
             seen, before = page.screenshot(), seen
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def take_all(camera: Camera) -> None:
-    """Let runs come to where they are worth a look, and take the pictures."""
+    """Start runs, wait until each has something to show, and take the pictures."""
     stage = camera.stage
     full = {"width": None, "height": None, "name": VIDEO_NAME}
     done = stage.wait_for_success(stage.trigger(limit=3, **full))

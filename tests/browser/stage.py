@@ -41,7 +41,7 @@ class Stage:
     """
     A whole Airflow.
 
-    :ivar sandbox: what ``klap_default`` leads to; its clips are real.
+    :ivar sandbox: the Klap of ``klap_default``; its clips are real.
     :ivar shorts: where the shorts are delivered.
     """
 
@@ -69,22 +69,22 @@ class Stage:
         return run_id
 
     def wait_for_question(self, run_id: str) -> str:
-        """Return the id of the run when a person is asked."""
+        """Return the id of the run when its review is open."""
         self.airflow.wait_for(lambda: self.is_asking(run_id), seconds=480, what="the question of the review")
         return run_id
 
     def has_been_answered(self, run_id: str) -> bool:
-        """Whether a person has answered the run's question, be it that the task does not know of it yet."""
+        """Return whether the run's review is answered, even if the task has not resumed yet."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/hitlDetails"
         asked = self.airflow.api("GET", path)["hitl_details"]
         return any(each["response_received"] for each in asked)
 
     def is_asking(self, run_id: str) -> bool:
         """
-        Whether a person is asked, and Airflow will not lose the answer.
+        Return whether the review is open and Airflow does not lose the answer.
 
-        It does as long as its scheduler has not heard that the process which asked has ended, which can take five
-        seconds: the task fails then, and asks again when it is retried.
+        Airflow loses it until its scheduler knows that the process which opened the review has ended. That takes up to
+        five seconds. An answer before that fails the task, and its retry opens the review again.
         """
         task = self.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts")
         if task["state"] != "awaiting_input":
@@ -96,10 +96,10 @@ class Stage:
 @contextmanager
 def whole_stage(home: Path, shorts: Path, *, port: int = 0, **connections: dict[str, Any]) -> Iterator[Stage]:
     """
-    Start an Airflow and a sandbox that makes real clips, whose pages take the place of Klap's.
+    Start an Airflow and a sandbox that makes real clips and replaces Klap's pages.
 
-    :param port: of the sandbox; 0 = a free one. The shorts of a video are chosen by its address, so they are the same
-        wherever the port is.
+    :param port: the port of the sandbox; 0 = a free one. With a fixed port, a video always has the same
+        shorts, as its address decides them.
     :param connections: further Airflow connections.
     """
     with Sandbox(render=True, task_seconds=6, export_seconds=4, port=port) as sandbox:
@@ -180,7 +180,7 @@ def sign_in(page: Page, address: str, name: str) -> None:
 
 
 def enter(page: Page, address: str, name: str) -> None:
-    """The same without the form: its page and the one that it leads to take as long as what a test looks at."""
+    """Sign in without the form. The form and the page after it take as long to load as the page under test."""
     answer = requests.post(f"{address}/auth/token", json={"username": name, "password": name}, timeout=30)
     answer.raise_for_status()
     page.context.add_cookies([{"name": "_token", "value": answer.json()["access_token"], "url": address}])
@@ -203,7 +203,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def lasting_profile() -> Iterator[BrowserContext]:
-    """The same, as windows that share what a browser keeps on disk: Airflow's code is fetched and compiled once."""
+    """Start Chromium with windows that share a profile, so that Airflow's code is fetched and compiled once."""
     # The first is Chromium without its windows: the same pages for four fifths of the work.
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)

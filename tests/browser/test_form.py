@@ -67,10 +67,10 @@ def test_what_a_field_does_not_take_is_refused_in_the_form(form: Locator, stage:
     trigger(form).click()
     expect(form.get_by_role("alert").or_(form.get_by_text("400 Bad Request")).first).to_be_visible()
     expect(form).to_contain_text("Invalid input for param destination: 'shorts' does not match")
-    said, given = form.get_by_text("Invalid input for param").bounding_box(), field(form, "Destination").bounding_box()
-    assert said, "the form shows the error"
+    error, given = form.get_by_text("Invalid input for param").bounding_box(), field(form, "Destination").bounding_box()
+    assert error, "the form shows the error"
     assert given
-    assert said["y"] < given["y"]
+    assert error["y"] < given["y"]
     runs = stage.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns")["dag_runs"]
     assert [run for run in runs if run["conf"]["source_video_url"] == "https://example.com/refused.mp4"] == []
     [refusal] = complaints

@@ -193,7 +193,7 @@ def test_a_file_that_is_gone_says_so_on_its_card(page: Page, desk: Desk, complai
     page.get_by_role("searchbox", name="Search shorts").fill(GONE)
     expect(cards(page).filter(has_text=GONE).get_by_role("alert")).to_contain_text("was deleted or moved")
     assert complaints
-    assert all("404" in said for said in complaints)
+    assert all("404" in complaint for complaint in complaints)
     complaints.clear()
 
 
@@ -237,15 +237,15 @@ def test_the_shorts_of_a_time_are_counted_and_summed_up(page: Page, desk: Desk) 
     desk.open(page, "shorts")
     expect(page.get_by_text("3,500 shorts, $1,680.00 (estimated)")).to_be_visible()
     page.get_by_role("combobox", name="Time").select_option("Last 30 days")
-    said = page.get_by_text(re.compile(r"^1,7\d\d shorts, "))
-    expect(said).to_be_visible()
+    total = page.get_by_text(re.compile(r"^1,7\d\d shorts, "))
+    expect(total).to_be_visible()
     expect(page).to_have_url(re.compile("view=shorts&period=30"))
     page.get_by_role("tab", name="Cost").click()
     expect(page.get_by_role("heading", name="in the last 30 days")).to_be_visible()
     page.get_by_role("tab", name="Shorts").click()
-    expect(said).to_be_visible()
-    count = int(said.inner_text().split()[0].replace(",", ""))
-    assert said.inner_text() == f"{count:,} shorts, ${count * 0.48:.2f} (estimated)"
+    expect(total).to_be_visible()
+    count = int(total.inner_text().split()[0].replace(",", ""))
+    assert total.inner_text() == f"{count:,} shorts, ${count * 0.48:.2f} (estimated)"
     scores = [int(meter.get_attribute("aria-valuenow") or -1) for meter in cards(page).get_by_role("meter").all()]
     assert scores == sorted(scores, reverse=True)
 

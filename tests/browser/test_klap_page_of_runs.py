@@ -74,15 +74,15 @@ def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Sta
 
 def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: Stage, batch: str) -> None:
     page.goto(stage.tab_of(batch, dag_id=BATCH_DAG_ID))
-    said = page.get_by_role("region", name="Batch")
-    expect(said).to_contain_text("1 of 3 videos complete. The batch failed because 1 video did not complete")
-    lines = said.get_by_role("table", name="Videos of the batch").locator("tbody tr td:first-child")
+    section = page.get_by_role("region", name="Batch")
+    expect(section).to_contain_text("1 of 3 videos complete. The batch failed because 1 video did not complete")
+    lines = section.get_by_role("table", name="Videos of the batch").locator("tbody tr td:first-child")
     expect(lines).to_have_text(["1", "2"])
-    expect(said.get_by_role("row").filter(has_text="Success")).to_contain_text(re.compile(r"\$\d"))
-    failed = said.get_by_role("row").filter(has_text="Failed")
+    expect(section.get_by_role("row").filter(has_text="Success")).to_contain_text(re.compile(r"\$\d"))
+    failed = section.get_by_role("row").filter(has_text="Failed")
     expect(failed).to_contain_text("start a new run")
     expect(failed.get_by_role("cell").last).to_have_text(re.compile(r"^\w+: "))  # the cause goes first
-    expect(said).to_contain_text(f"Line 3: {stage.sandbox.root}/gone.mp4")
+    expect(section).to_contain_text(f"Line 3: {stage.sandbox.root}/gone.mp4")
     assert axe(page, "Batch") == []
 
     page.goto(f"{stage.airflow.url}/plugin/klap")
@@ -145,5 +145,5 @@ def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_t
     expect(page.get_by_text(re.compile(r"^claim\.")).first).to_be_visible()
     page.goto("about:blank")  # after which nothing is complained of any more
     # Airflow's own: its page of an asset that schedules nothing asks for what it schedules. Nothing of ours is here.
-    assert all("404 (Not Found)" in said and "/ui/dependencies?" in said for said in complaints)
+    assert all("404 (Not Found)" in complaint and "/ui/dependencies?" in complaint for complaint in complaints)
     complaints.clear()

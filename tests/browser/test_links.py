@@ -43,7 +43,7 @@ def test_what_is_not_known_has_no_button(page: Page, stage: Stage, failed: str, 
     expect(page.get_by_role("link", name="Rendered Templates")).to_be_visible()
     expect(page.get_by_role("link", name="Open in Klap")).to_have_count(0)
     # Airflow's own: the page of any task that was never started asks for the first try of it. Nothing of ours is here.
-    assert all("404 (Not Found)" in said and "/select_shorts/tries/1?" in said for said in complaints)
+    assert all("404 (Not Found)" in complaint and "/select_shorts/tries/1?" in complaint for complaint in complaints)
     complaints.clear()
 
 

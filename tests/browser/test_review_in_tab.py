@@ -24,7 +24,7 @@ def question(page: Page) -> Locator:
 
 
 def exports(stage: Stage, run_id: str) -> list[str]:
-    """Ids of those of a run's shorts whose exports were paid for, oldest first: others' may go on meanwhile."""
+    """Return the ids of a run's shorts whose exports were paid, oldest first. Exports of other runs may continue."""
     ids = [short["project_id"] for short in stage.airflow.xcom(DAG_ID, run_id, "select_shorts", key="klap_shorts")]
     return [entry["project_id"] for entry in stage.sandbox.ledger("export") if entry["project_id"] in ids]
 
@@ -107,5 +107,5 @@ def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
     stage.wait_for_success(asked)
     expect(other.get_by_text("Anonymous selected 0 of 5 shorts")).to_be_visible()
     assert len(exports(stage, asked)) == before
-    assert all("409 (Conflict)" in said for said in complaints)
+    assert all("409 (Conflict)" in complaint for complaint in complaints)
     complaints.clear()

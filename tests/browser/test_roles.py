@@ -60,7 +60,7 @@ def roles(runs: tuple[Stage, dict[str, str]], with_fab: str, captioned: str) -> 
 def refused(complaints: list[str]) -> None:
     """There were refusals, and nothing else."""
     assert complaints
-    assert all("403 (Forbidden)" in said for said in complaints), complaints
+    assert all("403 (Forbidden)" in complaint for complaint in complaints), complaints
     complaints.clear()
 
 
@@ -75,7 +75,7 @@ def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
     before = len(permitted.ledger())
     sign_in(page, roles.address, "vic")
     # The provider's own: its login page asks for a library that is not there.
-    complaints[:] = [said for said in complaints if "'tz'" not in said]
+    complaints[:] = [complaint for complaint in complaints if "'tz'" not in complaint]
     page.get_by_role("link", name="Klap", exact=True).click()
     expect(rows(page).filter(has_text="Permitted")).to_have_count(1)
     page.goto(roles.tab(roles.permitted))

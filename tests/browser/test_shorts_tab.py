@@ -86,7 +86,7 @@ def test_names_are_shown_as_they_are_and_change_nothing(
     assert page.title() != "taken over"
     page.goto("about:blank")  # after which nothing is complained of any more
     # That Klap has a list of its own, and no players of what is in it.
-    assert all("404 (Not Found)" in said and "/player/awkward" in said for said in complaints)
+    assert all("404 (Not Found)" in complaint and "/player/awkward" in complaint for complaint in complaints)
     complaints.clear()
 
 

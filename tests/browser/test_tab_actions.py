@@ -269,14 +269,14 @@ def test_a_button_names_the_missing_permission(
     before = len(paid(acts))
     short = section(page, re.compile("^Shorts$")).get_by_role("listitem").last
     short.get_by_role("button", name=re.compile("^Export again…")).click()
-    anew = short.get_by_role("button", name="Export again with the same settings")
-    anew.click()
+    export_again = short.get_by_role("button", name="Export again with the same settings")
+    export_again.click()
     confirm(page, "$0.48")
     expect(short.get_by_role("alert")).to_contain_text("You need the permission to edit assets")
-    expect(anew).to_be_disabled()
+    expect(export_again).to_be_disabled()
     assert paid(acts, before) == []
     assert complaints
-    assert all("403 (Forbidden)" in said for said in complaints)
+    assert all("403 (Forbidden)" in complaint for complaint in complaints)
     complaints.clear()
 
     page.goto("about:blank")  # who is signed out is led to the form

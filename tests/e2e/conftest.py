@@ -27,9 +27,9 @@ BATCH_DAG_ID = "klap_quick_batch"
 #: The Dag of the guide that starts when shorts were delivered to its destination.
 CONSUMER = "example_klap_use_shorts"
 
-# The shipped DAG looks at its runs every 30 s, which is long for a test.
+# The shipped Dag polls its runs every 30 s, which is long for a test.
 QUICK_BATCH = f"""
-from klap_generate_shorts_batch import klap_generate_shorts_batch  # Airflow looks for the words airflow and dag
+from klap_generate_shorts_batch import klap_generate_shorts_batch  # Airflow parses files with the words airflow and dag
 
 dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=4, poke_interval=1)
 """
@@ -37,7 +37,7 @@ dag = klap_generate_shorts_batch("{BATCH_DAG_ID}", at_a_time=4, poke_interval=1)
 
 @dataclass
 class Stage:
-    """What the tests play on."""
+    """The Airflow and the sandbox of the tests."""
 
     airflow: LocalAirflow
     sandbox: Sandbox
@@ -110,7 +110,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def dags(folder: Path) -> Path:
-    """Return a DAG folder with the shipped DAGs, a batch that looks often, and the Dag of the guide."""
+    """Return a DAG folder with the shipped DAGs, a batch that polls often, and the Dag of the guide."""
     shutil.copytree(ROOT / "dags", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(EXAMPLES / f"{CONSUMER}.py", folder)
     (folder / "quick_batch.py").write_text(QUICK_BATCH)
@@ -118,13 +118,13 @@ def dags(folder: Path) -> Path:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let the process that prints the report have what this one did."""
+    """Hand over this process's part of the report to the process that prints it."""
     hand_over(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take what another process did for the report."""
+    """Take over another process's part of the report."""
     take_over(node)
 
 

@@ -67,9 +67,9 @@ def test_a_batch_delivers_what_it_can_and_a_second_one_pays_nothing(stage: Stage
     assert failed["state"] == "failed"
     assert "render_failed" in failed["error"]
     assert "Out of colours" in failed["error"]
-    verdict = stage.airflow.xcom(BATCH_DAG_ID, run_id, "summary", key="klap_error")["error"]
-    assert failed["run_id"] in verdict
-    assert gone in verdict
+    error = stage.airflow.xcom(BATCH_DAG_ID, run_id, "summary", key="klap_error")["error"]
+    assert failed["run_id"] in error
+    assert gone in error
     ledger = stage.sandbox.ledger()
     assert Counter(entry["kind"] for entry in ledger) == {"task": 10, "export": 10}
     assert {entry["body"]["source_video_url"] for entry in ledger if entry["kind"] == "task"} == set(talks)
@@ -80,7 +80,7 @@ def test_a_batch_delivers_what_it_can_and_a_second_one_pays_nothing(stage: Stage
 
     assert stage.sandbox.ledger() == ledger
     assert stage.airflow.xcom(BATCH_DAG_ID, again, "summary") == summary
-    assert stage.worker_starts() - before == 1 + 10 + 1, "read_list, one look at each run, and summary"
+    assert stage.worker_starts() - before == 1 + 10 + 1, "read_list, one check of each run, and summary"
 
     for batch in (run_id, again):
         for talk, video in zip(talks, videos_of(stage, batch), strict=True):

@@ -99,8 +99,8 @@ def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_pa
     run_id = stage.trigger(**field)
 
     assert stage.end_of(run_id) == "failed"
-    said = stage.airflow.xcom(DAG_ID, run_id, "submit", key="klap_error")
-    assert error in said["error"]
+    failure = stage.airflow.xcom(DAG_ID, run_id, "submit", key="klap_error")
+    assert error in failure["error"]
     assert stage.sandbox.ledger() == []
     assert stage.worker_starts() - before == 2, "submit without retries, and publish"
 

@@ -150,15 +150,15 @@ class StrangeKlap(BaseAdapter):
 
 @pytest.fixture
 def play(
-    supervisor: Supervisor, connect: Callable[..., None], settled: None, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, connect: Callable[..., None], in_doubt_window_over: None, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Exception | None]:
-    """Play a task against a strange Klap; return the error that it ended with, if it did."""
+    """Return a function that runs a task against a strange Klap and returns the task's error, if it fails."""
     connect(f"{API}/v2")
 
     def one(klap: StrangeKlap, make: Callable[[], Any]) -> Exception | None:
-        supervisor.said.clear()
+        supervisor.messages.clear()
         supervisor.ledger.clear()
-        # What costs money goes out on a connection of its own.
+        # Paid requests are sent on a connection of their own.
         monkeypatch.setattr("klap_provider.hooks.client.DeadlineAdapter", lambda *_, **__: klap)
 
         def operator() -> Any:
@@ -176,8 +176,8 @@ def play(
             failure = odd
         if isinstance(failure, ValueError):
             assert "Klap" in str(failure) or "takes" in str(failure), repr(failure)
-        told = [str(failure), *supervisor.said]
-        assert not [text for text in told for secret in SECRETS if secret in text]
+        outputs = [str(failure), *supervisor.messages]
+        assert not [text for text in outputs for secret in SECRETS if secret in text]
         return failure
 
     return one
@@ -305,18 +305,18 @@ CALLS: list[calls.Call[Any]] = [
 def test_any_response_to_any_call(
     call: calls.Call[Any], body: bytes, code: int, found: dict[str, str], key: str
 ) -> None:
-    said: list[str]
+    reported: list[str]
     try:
         answer = response_parser.parse_response(
             call, status=code, headers=found, body=body, now=0, secrets=(key, API_KEY)
         )
         jobs = answer if isinstance(answer, list) else [answer]
-        said = [str(getattr(job, "failure", "")) for job in jobs]
+        reported = [str(getattr(job, "failure", "")) for job in jobs]
         assert not [job for job in jobs if API_KEY in str(getattr(job, "name", ""))]
     except KlapError as failure:
-        said = [str(failure), str(failure.error_code)]
-    assert not [text for text in said if API_KEY in text or SIGNATURE in text]
-    "".join(said).encode()  # no half characters, which no database takes
+        reported = [str(failure), str(failure.error_code)]
+    assert not [text for text in reported if API_KEY in text or SIGNATURE in text]
+    "".join(reported).encode()  # no lone surrogates, which databases refuse
 
 
 lines = (
@@ -412,9 +412,9 @@ def test_no_spelling_of_a_private_address_is_requested(monkeypatch: pytest.Monke
 @given(url=signed, before=texts, after=texts)
 def test_no_error_shows_the_secret_of_an_address(url: str, before: str, after: str) -> None:
     assert SIGNATURE not in shown(url)
-    said = without_secrets(f"{before} {url!r} {after}")
-    assert SIGNATURE not in said
-    assert without_secrets(said) == said
+    redacted = without_secrets(f"{before} {url!r} {after}")
+    assert SIGNATURE not in redacted
+    assert without_secrets(redacted) == redacted
 
 
 @light
@@ -447,7 +447,7 @@ def test_no_path_leads_outside_of_the_allowlist(tmp_path: Path, address: str, wh
 
 
 class Broken(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]  # made at run time
-    """Storage that fails as it likes."""
+    """Storage whose n-th operation fails."""
 
     protocol = "broken"
     cachable = False
@@ -465,11 +465,13 @@ class Broken(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]  # ma
 @fuzz
 @given(
     kind=st.sampled_from([OSError, FileNotFoundError, PermissionError, TimeoutError, ValueError, KeyError]),
-    said=texts | signed,
+    message=texts | signed,
     when=st.integers(1, 9),
 )
-def test_storage_that_fails(play: Callable[..., Exception | None], kind: type[Exception], said: str, when: int) -> None:
-    Broken.failure, Broken.when = kind(said), when
+def test_storage_that_fails(
+    play: Callable[..., Exception | None], kind: type[Exception], message: str, when: int
+) -> None:
+    Broken.failure, Broken.when = kind(message), when
     attach("broken", fs=Broken())
     klap = StrangeKlap(lambda: (200, {}, b'{"id": "t1", "status": "processing"}'))
     failure = play(

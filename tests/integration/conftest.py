@@ -49,7 +49,7 @@ def unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """
-    A DNS of the test's own. It has, for each name, the answers to one look-up after the other; the last one stays.
+    A DNS of the test's own. For each name it has the answers to successive lookups; the last answer is repeated.
 
     An answer has addresses with spaces between them, or is ``nothing``: the name is unknown.
     """

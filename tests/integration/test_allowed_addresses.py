@@ -196,4 +196,4 @@ def test_a_signed_address_is_in_nothing_that_a_run_stores(
     written = [file.read_bytes() for file in tmp_path.rglob("*.json")]
     assert len(written) == 3, "beside the video, the manifest, and that of the run"
     assert not [text for text in written if b"s3cr3t" in text]
-    assert not [said for said in [*supervisor.said, left] if "s3cr3t" in said]
+    assert not [message for message in [*supervisor.messages, left] if "s3cr3t" in message]

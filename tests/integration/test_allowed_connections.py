@@ -165,7 +165,7 @@ def test_publish_says_what_the_submission_failed_with_and_uses_no_connection_eit
     supervisor.put_xcom("submit", {"error": REFUSED, "type": "KlapInputError", "project_id": None}, key="klap_error")
     with pytest.raises(KlapIncompleteError, match=REFUSED):
         airflow(publish).run()
-    assert not [said for said in supervisor.said if "GetConnection" in said]
+    assert not [message for message in supervisor.messages if "GetConnection" in message]
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
     with pytest.raises(KlapInputError) as failure:
         task.run()
 
-    for said in (
+    for part in (
         "Line 3: source_video_url: must be a complete address that begins with https://",
         "Line 4: limit must be a whole number, at least 1;",
         "Line 5: language must be text, one of ",
@@ -207,7 +207,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
         "Line 8: source_video_url must be ",
         "Line 9: source_video_url: ",
     ):
-        assert said in str(failure.value)
+        assert part in str(failure.value)
     assert "Line 2" not in str(failure.value)
     assert task.xcom("klap_error")["error"] == str(failure.value)
 
@@ -260,7 +260,7 @@ def test_no_error_repeats_a_file_that_is_not_a_list(
         task.run()
     assert "s3cr3t" not in str(failure.value) + str(failure.value.__cause__)
     assert failure.value.__suppress_context__ or failure.value.__context__ is None
-    assert not [said for said in supervisor.said if "s3cr3t" in said.replace(str(tmp_path), "")]
+    assert not [message for message in supervisor.messages if "s3cr3t" in message.replace(str(tmp_path), "")]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_no_error_repeats_a_cell_of_a_file(
     with pytest.raises(KlapInputError, match=f"Line 2: {column} ") as failure:
         read(list_path=str(tmp_path / "videos.csv")).run()
     assert "s3cr3t" not in str(failure.value)
-    assert not [said for said in supervisor.said if "s3cr3t" in said and '"GetConnection"' not in said]
+    assert not [message for message in supervisor.messages if "s3cr3t" in message and '"GetConnection"' not in message]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/s3cr3t", "https://s3cr3t.internal/a", "s3://s3cr3t", "s3cr3t"])
@@ -331,7 +331,7 @@ def test_each_row_of_a_batch_is_checked_against_the_allowlists(read: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({}, "either source_video_urls"),
         ({"source_video_urls": [TALK], "list_path": "/videos.txt"}, "either source_video_urls"),
@@ -341,12 +341,12 @@ def test_each_row_of_a_batch_is_checked_against_the_allowlists(read: Callable[..
         ({"list_path": "nowhere://bucket/videos.txt"}, "list_path is 'nowhere://bucket/videos.txt': "),
     ],
 )
-def test_a_list_that_is_none_is_refused(read: Callable[..., Played], given: dict[str, Any], said: str) -> None:
-    with pytest.raises(KlapInputError, match=said):
+def test_a_missing_or_empty_list_is_refused(read: Callable[..., Played], given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(KlapInputError, match=expected):
         read(**given).run()
 
 
-def test_a_list_that_is_no_text_is_refused(read: Callable[..., Played], tmp_path: Path) -> None:
+def test_a_binary_file_is_refused_as_a_list(read: Callable[..., Played], tmp_path: Path) -> None:
     (tmp_path / "videos.xlsx").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(KlapInputError, match="not text in UTF-8"):
         read(list_path=str(tmp_path / "videos.xlsx")).run()
@@ -419,7 +419,7 @@ def test_a_video_that_has_gone_since_its_run_is_not_left_out(
 def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
-    supervisor.fate = DELIVERED
+    supervisor.started_run = DELIVERED
     task = video(shared_settings={"limit": 3, "language": "en"}, settings={"limit": 5, "name": "Sleep"})
 
     assert task.run() == {
@@ -437,13 +437,13 @@ def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
 def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
-    supervisor.fate = FAILED
+    supervisor.started_run = FAILED
     task = video()
     with pytest.raises(
         KlapIncompleteError, match=rf"{RUN_ID} of {MAIN} failed. Out of colours.*clear that run"
-    ) as said:
+    ) as failure:
         task.run()
-    decision = KlapRetryPolicy().evaluate(said.value, 1, 3)
+    decision = KlapRetryPolicy().evaluate(failure.value, 1, 3)
     assert decision.action.name == "FAIL"
     assert task.xcom()["shorts"] == 1
     assert task.xcom()["error"] == "Out of colours."
@@ -462,13 +462,15 @@ def test_a_run_that_is_there_is_taken_as_it_is(
         task.run()
     assert task.workers == 1
     assert task.xcom()["state"] == state
-    assert not [said for said in supervisor.said if "ClearDagRun" in said or '"reset_dag_run":true' in said]
+    assert not [
+        message for message in supervisor.messages if "ClearDagRun" in message or '"reset_dag_run":true' in message
+    ]
 
 
 def test_airflows_own_timeout_of_a_wait_for_a_run_lies_beyond_the_deadline(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
-    supervisor.fate = DELIVERED
+    supervisor.started_run = DELIVERED
     task = video(timeout=3600)
     task.run()
     assert [3600 < seconds < 3600 + 700 for seconds in task.deferral_timeouts] == [True]
@@ -502,7 +504,7 @@ def test_a_wait_for_a_run_that_somebody_deletes_ends_and_says_so(
     with pytest.raises(KlapIncompleteError, match="The run was deleted"):
         sum_up().run()
 
-    supervisor.fate = DELIVERED
+    supervisor.started_run = DELIVERED
     task.clear()
     assert task.run()["state"] == "success"
 
@@ -598,7 +600,7 @@ def test_a_mapped_video_is_called_by_its_name_and_leads_to_its_run(video: Callab
 def test_the_summary_counts_what_is_complete(
     supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[..., Played]
 ) -> None:
-    supervisor.fate = DELIVERED
+    supervisor.started_run = DELIVERED
     video().run()
     supervisor.put_xcom("read_list", [{"source_video_url": TALK, "trigger_run_id": RUN_ID, "settings": {}}])
     supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 2}, "klap_list")
@@ -620,10 +622,10 @@ def test_the_summary_names_what_is_missing_and_is_red(
     supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[..., Played]
 ) -> None:
     runs = [f"{RUN_ID}{number}" for number in range(3)]
-    for index, fate in enumerate((DELIVERED, FAILED)):
-        supervisor.fate = fate
+    for index, outcome in enumerate((DELIVERED, FAILED)):
+        supervisor.started_run = outcome
         task = video(index, trigger_run_id=runs[index])
-        if fate is FAILED:
+        if outcome is FAILED:
             with pytest.raises(KlapIncompleteError):
                 task.run()
         else:
@@ -643,14 +645,14 @@ def test_the_summary_names_what_is_missing_and_is_red(
     found = summary.xcom()
     assert (found["videos"], found["runs"], found["complete"], found["shorts"]) == (4, 3, 1, 3)
     assert [(o["run_id"], o["state"]) for o in found["incomplete"]] == [(runs[1], "failed"), (runs[2], "failed")]
-    for said in (
+    for part in (
         "1 of 4 videos",
         "Out of colours.",
         "ended in the state failed without an error",
         "?gone (line 9)",
         runs[2],
     ):
-        assert said in str(failure.value)
+        assert part in str(failure.value)
 
 
 def test_the_summary_of_a_list_that_was_refused_says_why(supervisor: Supervisor, sum_up: Callable[..., Played]) -> None:
@@ -670,9 +672,9 @@ def test_a_long_summary_takes_as_few_questions_as_a_short_one(
         supervisor.put_xcom("video", done, map_index=index)
     supervisor.put_xcom("read_list", listed)
     supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 0}, "klap_list")
-    supervisor.said.clear()
+    supervisor.messages.clear()
     assert sum_up().run()["shorts"] == 200
-    assert len(supervisor.said) < 10
+    assert len(supervisor.messages) < 10
 
 
 # The guide

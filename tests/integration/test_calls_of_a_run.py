@@ -1,7 +1,7 @@
 """
 The number of API calls of a run, with Klap's real durations and a faster clock.
 
-And what the tasks of a short ask of Airflow, beside what Airflow asks by itself: each is a request to its API server.
+Also the messages that the tasks of a short send to Airflow, besides Airflow's own: each is a request to its API server.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     Airflow = Callable[..., Played]
 
-#: How much faster the clock runs.
+#: The factor by which the clock is faster.
 FASTER = 60
 
-#: Seconds that Klap's jobs take: the task, and ten exports as they are spread.
+#: Durations of Klap's jobs in seconds: the task, and the distribution of ten exports.
 TASK = 480.0
 EXPORT_SECONDS = (199, 240, 268, 293, 318, 343, 371, 406, 454, 547)
 
@@ -83,7 +83,7 @@ def test_a_run_with_ten_shorts_makes_at_most_75_calls(
     assert len(list(tmp_path.glob("*.mp4"))) == len(EXPORT_SECONDS)
 
     calls = [call for call in klap.requests() if not call["path"].startswith("/renders")]
-    own = 1 + len(EXPORT_SECONDS)  # this test's, in place of the XComs that the waits leave
+    own = 1 + len(EXPORT_SECONDS)  # calls of this test, which replace the XComs of the waits
     assert len(calls) - own <= 75, Counter((call["method"], call["path"]) for call in calls)
 
 
@@ -96,9 +96,9 @@ def test_what_the_tasks_of_a_short_ask_of_airflow(
     supervisor.put_xcom("list", [], "klap_facts")
 
     def asked(operator: type[BaseOperator], **fields: Any) -> tuple[Any, Counter[str]]:
-        supervisor.said.clear()
+        supervisor.messages.clear()
         result = airflow(lambda: operator(task_id="task", **ids, **fields)).run()
-        return result, Counter(json.loads(said)["type"] for said in supervisor.said)
+        return result, Counter(json.loads(message)["type"] for message in supervisor.messages)
 
     reads, writes = "GetAssetStateStoreByName", "SetAssetStateStoreByName"  # of the ledger
     exported, requests = asked(ExportShortOperator)

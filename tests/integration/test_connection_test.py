@@ -47,7 +47,7 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
 
 
 @pytest.mark.parametrize(
-    ("fault", "more", "said"),
+    ("fault", "more", "expected"),
     [
         ("html", {}, "an HTML page"),
         ("html", {"code": 502}, "HTTP 502"),
@@ -60,12 +60,12 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
     ],
 )
 def test_anything_else_is_a_failure_that_says_what_came_back_and_is_not_repeated(
-    klap: Sandbox, fault: str, more: dict[str, Any], said: str
+    klap: Sandbox, fault: str, more: dict[str, Any], expected: str
 ) -> None:
     klap.fault("GET", "^/tasks/", fault, times=None, **more)
     good, message = KlapHook().test_connection()
     assert not good
-    assert said in message
+    assert expected in message
     assert len(klap.requests()) == 1
 
 
@@ -90,19 +90,19 @@ def test_an_unreachable_host_is_a_failure_that_names_it_at_once(
 
 
 @pytest.mark.parametrize(
-    ("host", "password", "said"),
+    ("host", "password", "expected"),
     [
         (None, "", "no API key"),
         ("ftp://api.klap.app", API_KEY, "Host"),
     ],
 )
 def test_a_connection_that_cannot_be_right_is_a_failure_that_names_the_field(
-    connect: Callable[..., None], host: str | None, password: str, said: str
+    connect: Callable[..., None], host: str | None, password: str, expected: str
 ) -> None:
     connect(host, password=password)
     good, message = KlapHook().test_connection()
     assert not good
-    assert said in message
+    assert expected in message
 
 
 def test_a_wrong_setting_is_a_failure_that_names_it(klap: Sandbox, connect: Callable[..., None]) -> None:

@@ -481,8 +481,8 @@ def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs:
     assert runs["refused"]["state"] == "failed"
     states = runs["refused"]["states"]
     assert (states["submit"], states["find_video"], states["publish"]) == ("failed", "upstream_failed", "failed")
-    said = rf"submit: destination is 'nope://bucket/x'.* There are no shorts of {re.escape(TALK)}\."
-    assert re.search(said.encode(), runs["kept"]["output"]), "the cause, first"
+    pattern = rf"submit: destination is 'nope://bucket/x'.* There are no shorts of {re.escape(TALK)}\."
+    assert re.search(pattern.encode(), runs["kept"]["output"]), "the cause, first"
 
 
 def test_a_run_with_a_misspelt_name_is_refused_before_anything_is_sent(runs: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     Airflow = Callable[..., Played]
 
 RENDER = "^/renders/"
-LOOK = "/exports/"
+POLL = "/exports/"
 MEGABYTE = 1024 * 1024
 TINY = head_of_mp4(40) + bytes(8)
 
@@ -159,7 +159,7 @@ def moved(klap: Sandbox, short: dict[str, str]) -> Callable[[str], None]:
 
     def to(src_url: str) -> None:
         body = {"id": short["export_id"], "status": "ready", "src_url": src_url}
-        klap.fault("GET", LOOK, "status", times=None, code=200, body=body)
+        klap.fault("GET", POLL, "status", times=None, code=200, body=body)
 
     return to
 
@@ -290,7 +290,7 @@ def test_a_second_try_makes_no_request_at_all(
 ) -> None:
     task = deliver()
     first = task.run()
-    assert not [said for said in supervisor.said if '"GetXCom' in said], "no task before it was named"
+    assert not [message for message in supervisor.messages if '"GetXCom' in message], "no task before it was named"
     before = len(klap.requests())
     connect("http://127.0.0.1:9/v2")
     assert task.run() == first
@@ -332,8 +332,8 @@ def test_an_empty_file_is_fetched_again_even_if_the_file_beside_it_says_that_it_
     first = deliver().run()
     (file,) = tmp_path.glob("*.mp4")
     file.write_bytes(b"")
-    said = json.loads(file.with_suffix(".json").read_text())
-    file.with_suffix(".json").write_text(json.dumps({**said, "size": 0, "sha256": hashlib.sha256().hexdigest()}))
+    sidecar = json.loads(file.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps({**sidecar, "size": 0, "sha256": hashlib.sha256().hexdigest()}))
     assert deliver().run() == first
     assert (file.stat().st_size, downloads(klap)) == (first["size"], 2)
 
@@ -345,8 +345,8 @@ def test_a_file_whose_hash_is_known_may_have_a_last_box_that_does_not_say_where_
     (file,) = tmp_path.glob("*.mp4")
     file.write_bytes(OPEN_ENDED)
     sha256 = hashlib.sha256(OPEN_ENDED).hexdigest()
-    said = json.loads(file.with_suffix(".json").read_text())
-    file.with_suffix(".json").write_text(json.dumps({**said, "size": len(OPEN_ENDED), "sha256": sha256}))
+    sidecar = json.loads(file.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps({**sidecar, "size": len(OPEN_ENDED), "sha256": sha256}))
     assert forgotten(deliver()).run()["sha256"] == sha256
     assert downloads(klap) == 1
 
@@ -619,7 +619,7 @@ def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_deli
     others = [".other.mp4.0badcafe.part", "other.mp4"]
     for other in others:
         (tmp_path / other).write_bytes(b"other")
-    looks = len(klap.requests("GET", LOOK))
+    before = len(klap.requests("GET", POLL))
     klap.fault("GET", RENDER, **fault)
     task = deliver()
     with pytest.raises(KlapDownloadError, match=words) as failure:
@@ -630,7 +630,7 @@ def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_deli
     assert sorted(os.listdir(tmp_path)) == others
 
     assert task.run()["size"] == len(content(short))
-    assert len(klap.requests("GET", LOOK)) - looks == 2
+    assert len(klap.requests("GET", POLL)) - before == 2
     assert videos(tmp_path) == [*others, f"short_{short['export_id']}.mp4"]
     assert all((tmp_path / other).read_bytes() == b"other" for other in others)
 
@@ -696,7 +696,7 @@ def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_le
     ("head", "body"),
     [
         pytest.param("", TINY, id="a body without a length"),
-        pytest.param("Content-Length: much\r\n", TINY, id="a length that is none"),
+        pytest.param("Content-Length: much\r\n", TINY, id="an invalid length"),
         pytest.param(CHUNKED, chunked(TINY[:20], TINY[20:]) + b"0\r\n\r\n", id="chunks"),
         pytest.param(CHUNKED, chunked(OPEN_ENDED) + b"0\r\n\r\n", id="chunks, and a last box without a length"),
         pytest.param(f"Content-Length: {len(OPEN_ENDED)}\r\n", OPEN_ENDED, id="a last box without a length"),
@@ -738,7 +738,7 @@ def test_a_signed_address_that_a_video_was_fetched_from_is_not_left_for_others(
     task = deliver()
     assert task.run()["src_url"] is None
     written = b"".join(file.read_bytes() for file in tmp_path.glob("*.json"))
-    assert "s3cret" not in repr([task.supervisor.said, task.supervisor.ledger, written])
+    assert "s3cret" not in repr([task.supervisor.messages, task.supervisor.ledger, written])
 
 
 def test_of_a_video_whose_end_nobody_names_that_is_said(
@@ -963,7 +963,7 @@ def test_an_export_that_is_not_ready_is_not_delivered_although_it_has_an_address
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
 ) -> None:
     body = {"id": short["export_id"], "status": "processing", "src_url": short["src_url"]}
-    klap.fault("GET", LOOK, "status", code=200, body=body)
+    klap.fault("GET", POLL, "status", code=200, body=body)
     with pytest.raises(KlapDownloadError, match="is 'processing'"):
         deliver().run()
     assert (downloads(klap), os.listdir(tmp_path)) == (0, [])
@@ -974,7 +974,7 @@ def test_an_export_without_a_video_is_not_delivered(
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, status: str, transient: bool
 ) -> None:
     body = {"id": short["export_id"], "status": status, "src_url": None}
-    klap.fault("GET", LOOK, "status", code=200, body=body)
+    klap.fault("GET", POLL, "status", code=200, body=body)
     with pytest.raises(KlapDownloadError, match=f"{short['export_id']} is '{status}'.*ExportStatusSensor") as failure:
         deliver().run()
     assert failure.value.transient is transient
@@ -1108,9 +1108,9 @@ def test_the_address_that_the_wait_has_found_is_used(
     klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.put_xcom("wait", short)
-    looks = len(klap.requests("GET", LOOK))
+    before = len(klap.requests("GET", POLL))
     assert deliver(wait_task_id="wait").run()["src_url"] == short["src_url"]
-    assert len(klap.requests("GET", LOOK)) == looks
+    assert len(klap.requests("GET", POLL)) == before
 
 
 @pytest.mark.parametrize(

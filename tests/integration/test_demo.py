@@ -205,14 +205,14 @@ class TestReset:
 
     @pytest.mark.parametrize(("answer", "deletes"), [(b"yes\n", True), (b"\n", False), (b"n\n", False), (b"\4", False)])
     def test_asks_on_a_terminal(self, checkout: Checkout, kept: list[Path], answer: bytes, deletes: bool) -> None:
-        code, said = self.on_a_terminal(checkout, answer)
-        assert b"Type yes to delete all of this:" in said
+        code, output = self.on_a_terminal(checkout, answer)
+        assert b"Type yes to delete all of this:" in output
         assert (code == 0) == deletes
         assert all(file.exists() != deletes for file in kept)
 
     def test_deletes_nothing_when_interrupted(self, checkout: Checkout, kept: list[Path]) -> None:
-        code, said = self.on_a_terminal(checkout, b"\3")
-        assert b"Traceback" not in said
+        code, output = self.on_a_terminal(checkout, b"\3")
+        assert b"Traceback" not in output
         assert code != 0
         assert all(file.exists() for file in kept)
 
@@ -249,22 +249,22 @@ print("Type yes", flush=True)
 
     @staticmethod
     def on_a_terminal(checkout: Checkout, answer: bytes) -> tuple[int, bytes]:
-        """Run ``make reset`` on a terminal, type an answer when it asks, and return the exit code and what it said."""
+        """Run ``make reset`` on a terminal, type an answer to its question, and return the exit code and the output."""
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(checkout.folder)
             os.execvpe("make", ["make", "reset"], checkout.environ())
-        said = b""
+        output = b""
         try:
-            while b"all of this: " not in said:
-                said += os.read(terminal, 1000)
+            while b"all of this: " not in output:
+                output += os.read(terminal, 1000)
             os.write(terminal, answer)
             while piece := os.read(terminal, 1000):
-                said += piece
-        except OSError:  # EIO: all who have the terminal have ended
+                output += piece
+        except OSError:  # EIO: all processes of the terminal have ended
             pass
         os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -285,8 +285,8 @@ def test_a_start_that_is_interrupted_leaves_no_process_and_no_traceback(
     )
     time.sleep(seconds)
     process.send_signal(ending)
-    said, _ = process.communicate(timeout=60)
-    assert "Traceback" not in said
+    output, _ = process.communicate(timeout=60)
+    assert "Traceback" not in output
     assert process.returncode == 128 + ending
     assert left_over(checkout) == []
 
@@ -351,5 +351,5 @@ def test_all_task_instances_of_a_run_are_read_however_many_there_are(tmp_path: P
 
 def test_the_lock_says_who_uses_a_folder(checkout: Checkout) -> None:
     with checkout.locked("sandbox", "http://127.0.0.1:8123") as pid:
-        said = json.loads((checkout.state / "sandbox.lock").read_text())
-    assert said == {"command": "make up", "pid": pid, "url": "http://127.0.0.1:8123"}
+        lock = json.loads((checkout.state / "sandbox.lock").read_text())
+    assert lock == {"command": "make up", "pid": pid, "url": "http://127.0.0.1:8123"}

@@ -280,7 +280,7 @@ def test_one_in_which_no_such_delivery_follows_is_not(
     assert len(klap.ledger()) == 1
 
 
-# A run keeps to what was settled
+# A run keeps the destination of its submission
 
 
 @pytest.mark.parametrize(("dag_id", "group"), [("klap_generate_shorts", "short"), ("klap_caption_video", "video")])

@@ -85,7 +85,7 @@ def test_a_submission_is_not_sent_again(airflow: Airflow, klap: Sandbox) -> None
     assert len(klap.ledger("task")) == 1
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("in_doubt_window_over")
 def test_an_export_is_found_and_not_sent_again(airflow: Airflow, klap: Sandbox, make_shorts: MakeShorts) -> None:
     [short] = make_shorts()
     klap.fault("POST", "/exports$", "delay", seconds=60)

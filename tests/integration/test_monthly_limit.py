@@ -165,7 +165,7 @@ def test_the_limit_of_a_dag_applies_to_its_runs_only(klap: Sandbox, airflow: Air
 def test_without_a_limit_no_row_is_read_or_written(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:
     airflow(submit()).run()
     assert not [key for key in supervisor.ledger if key.startswith(("limit.", "month.", "reserved.", "pause."))]
-    assert not [each for each in supervisor.said if '"limit.' in each or '"reserved.' in each or '"pause.' in each]
+    assert not [each for each in supervisor.messages if '"limit.' in each or '"reserved.' in each or '"pause.' in each]
 
 
 def test_a_limit_that_warns_refuses_nothing_and_logs(

@@ -63,7 +63,7 @@ def s3(running_s3: ObjectStorage, connect_s3: Callable[[str], None], supervisor:
     running_s3.reset()
     connect_s3(running_s3.url)
     yield running_s3
-    assert not [said for said in supervisor.said if SECRET_KEY in said or "Signature" in said]
+    assert not [message for message in supervisor.messages if SECRET_KEY in message or "Signature" in message]
 
 
 class Refusal(BaseHTTPRequestHandler):
@@ -160,7 +160,7 @@ def test_the_signature_is_in_nothing_that_airflow_keeps_or_klap_makes_it_say(
     with pytest.raises(KlapError, match=r"a\.mp4\?… cannot be fetched"):
         task.run()
     task.run()
-    assert "Signature" not in json.dumps([supervisor.said, task.store, task.xcom()])
+    assert "Signature" not in json.dumps([supervisor.messages, task.store, task.xcom()])
 
 
 MISSING = [

@@ -78,7 +78,7 @@ REFUSALS = [
 ]
 
 # The in-doubt window has always passed; tests/unit/test_idempotent_submit.py has what happens during it.
-pytestmark = pytest.mark.usefixtures("settled")
+pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 
 #: Key of the first attempt of what these tests submit.
@@ -1166,7 +1166,7 @@ def test_a_result_that_several_fields_are_made_of_is_asked_for_once(
     }
     result = airflow(export(short, **of_the_list)).run()
     assert result["project_id"] == short["id"]
-    assert sum('"task_id":"list"' in said for said in supervisor.said) == 1
+    assert sum('"task_id":"list"' in message for message in supervisor.messages) == 1
 
 
 def test_an_export_is_paid_once_across_retries_and_clears(

@@ -171,7 +171,7 @@ def test_where_every_short_has_its_file_no_step_is_asked_what_went_wrong(
 ) -> None:
     run(2)
     publish(2, submissions=1).run()
-    assert not [said for said in supervisor.said if "klap_error" in said]
+    assert not [message for message in supervisor.messages if "klap_error" in message]
 
 
 def test_runs_that_share_a_folder_keep_their_bills_and_a_cleared_one_replaces_its_own(
@@ -274,11 +274,11 @@ def test_the_assets_of_all_destinations_are_listed_for_the_second_run_of_a_desti
     run(1)
     lists = []
     for _ in range(4):
-        supervisor.said.clear()
+        supervisor.messages.clear()
         task = publish(1)
         task.run()
         assert len(task.asset_events()) == 1
-        lists.append(sum("GetAssetsByAlias" in message for message in supervisor.said))
+        lists.append(sum("GetAssetsByAlias" in message for message in supervisor.messages))
         supervisor.assets = [f"file://{tmp_path}"]
     assert lists == [0, 1, 0, 0]
 

@@ -45,7 +45,7 @@ def storage(running: Emulator, supervisor: Supervisor, monkeypatch: pytest.Monke
     yield running
     for name in running.names():
         folder_at(f"{running.scheme}://media@media").fs.rm_file(f"media/{name}")
-    assert not [said for said in supervisor.said if running.secret in said]
+    assert not [message for message in supervisor.messages if running.secret in message]
 
 
 def put(storage: Emulator, name: str, content: bytes) -> str:
@@ -91,7 +91,7 @@ def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video(
     (paid,) = klap.ledger("task")
     address = paid["body"]["source_video_url"]
     assert requests.get(address, timeout=10).content == b"a talk"
-    assert not [said for said in supervisor.said if address.partition("?")[2] in said]
+    assert not [message for message in supervisor.messages if address.partition("?")[2] in message]
 
 
 def test_a_video_that_is_not_there_or_is_a_folder_is_told_before_anything_is_paid(

@@ -77,7 +77,7 @@ def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_alr
     assert "score 90" in body
     assert "A hook" in body
     assert "https://klap.app/player/a" in body
-    assert task.patience == timedelta(hours=2)
+    assert task.response_timeout == timedelta(hours=2)
 
 
 def test_reviewers_are_told_once(review: Callable[..., Played], supervisor: Supervisor) -> None:
@@ -190,7 +190,7 @@ def test_without_an_answer_in_time_the_proposal_goes_on(review: Callable[..., Pl
     assert ids(task.run()) == ["a", "b"]
     said = task.xcom("klap_review")
     assert (said["selected"], said["by"], said["timed_out"]) == (["a", "b"], None, True)
-    assert task.patience == timedelta(days=1)
+    assert task.response_timeout == timedelta(days=1)
 
 
 def test_a_proposal_of_none_can_go_on_too(review: Callable[..., Played], supervisor: Supervisor) -> None:

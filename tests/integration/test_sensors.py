@@ -351,7 +351,7 @@ def test_a_signed_address_of_a_video_is_not_left_for_others(
     klap.fault("GET", "/exports/", "status", times=None, code=200, body=body)
     task = airflow(lambda: ExportStatusSensor(task_id="wait", poke_interval=0.05, timeout=PATIENT, **ids, **mode))
     assert task.run() == {**ids, "src_url": None}
-    assert "s3cr3t" not in repr(supervisor.said)
+    assert "s3cr3t" not in repr(supervisor.messages)
 
 
 def test_a_project_without_a_folder_is_waited_for_likewise(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["blockers", "closed_url", "free_loop"]  # fixtures
 pytestmark = pytest.mark.usefixtures("free_loop")
 
-LOOK = calls.list_exports()
+POLL = calls.list_exports()
 PROCESSING = {"id": "task000000000000", "status": "processing"}
 
 
@@ -109,7 +109,7 @@ def waiting(seconds: float = 60) -> TaskStatusTrigger:
 
 async def look() -> Any:
     async with KlapAsyncClient() as hook:
-        return await hook.call(LOOK)
+        return await hook.call(POLL)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -121,7 +121,7 @@ async def test_hooks_that_are_open_together_share_one_look_up_and_one_tcp_connec
     server: Klap, connect: Callable[..., None]
 ) -> None:
     async with KlapAsyncClient() as first:
-        await first.call(LOOK)
+        await first.call(POLL)
         connect("http://127.0.0.1:1/v2")
         for _ in range(3):
             await look()
@@ -138,11 +138,11 @@ async def test_hooks_for_different_users_are_one_client_and_each_request_names_i
         for hook in hooks:
             await stack.enter_async_context(hook)
         for hook in hooks:
-            await hook.call(LOOK)
+            await hook.call(POLL)
         server.said = [(429, {"Retry-After": "60"})]
         for hook in hooks:
             with pytest.raises(KlapRateLimitError):
-                await hook.call(LOOK)
+                await hook.call(POLL)
     assert server.users == ["user-1", "user-2", "user-3", "user-1", "user-1", "user-1"]
     assert server.connections == 1
 
@@ -150,7 +150,7 @@ async def test_hooks_for_different_users_are_one_client_and_each_request_names_i
 async def test_a_user_that_fits_no_header_is_named_and_not_asked_for(server: Klap) -> None:
     async with KlapAsyncClient(on_behalf_of="user\r\nX-Evil: 1") as hook:
         with pytest.raises(KlapInputError, match="on_behalf_of"):
-            await hook.call(LOOK)
+            await hook.call(POLL)
     assert server.looks == 0
 
 
@@ -171,38 +171,38 @@ async def test_hooks_of_different_connections_share_nothing(
     other = {"conn_type": "klap", "host": server.url, "password": "kak_test_other"}
     monkeypatch.setenv("AIRFLOW_CONN_KLAP_OTHER", json.dumps(other))
     async with KlapAsyncClient() as first, KlapAsyncClient("klap_other") as second:
-        await first.call(LOOK)
+        await first.call(POLL)
         server.keys = {"kak_test_other"}
-        await second.call(LOOK)
+        await second.call(POLL)
     assert server.connections == 2
 
 
 async def test_each_event_loop_has_a_client_of_its_own(klap: Any) -> None:
     async with KlapAsyncClient() as here:
-        assert await here.call(LOOK) == []
+        assert await here.call(POLL) == []
         assert await asyncio.to_thread(asyncio.run, look()) == []
-        assert await here.call(LOOK) == []
+        assert await here.call(POLL) == []
 
 
 async def test_a_rotated_key_is_found_by_those_who_wait_and_ends_no_wait(
     server: Klap, connect: Callable[..., None]
 ) -> None:
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
-        await first.call(LOOK)
+        await first.call(POLL)
         server.keys = {"kak_test_second"}
         connect(server.url, password="kak_test_second")
-        assert await asyncio.gather(first.call(LOOK), second.call(LOOK)) == [[], []]
+        assert await asyncio.gather(first.call(POLL), second.call(POLL)) == [[], []]
         server.looks = 0
-        assert await second.call(LOOK) == []
+        assert await second.call(POLL) == []
     assert server.looks == 1
 
 
 async def test_a_key_that_is_no_longer_good_is_not_tried_again(server: Klap) -> None:
     async with KlapAsyncClient() as hook:
-        await hook.call(LOOK)
+        await hook.call(POLL)
         server.keys = set()
         with pytest.raises(KlapAuthError):
-            await hook.call(LOOK)
+            await hook.call(POLL)
     assert server.looks == 2
 
 
@@ -210,11 +210,11 @@ async def test_a_connection_that_was_deleted_leaves_the_failure_as_it_is(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with KlapAsyncClient() as hook:
-        await hook.call(LOOK)
+        await hook.call(POLL)
         server.keys = set()
         monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
         with pytest.raises(KlapAuthError):
-            await hook.call(LOOK)
+            await hook.call(POLL)
 
 
 async def test_a_connection_that_cannot_be_read_again_leaves_the_one_in_hand(
@@ -222,13 +222,13 @@ async def test_a_connection_that_cannot_be_read_again_leaves_the_one_in_hand(
 ) -> None:
     supervisor.broken = (comms.GetConnection,)
     async with KlapAsyncClient() as hook:
-        await hook.call(LOOK)
+        await hook.call(POLL)
         monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
         server.keys = set()
         with pytest.raises(KlapAuthError):
-            await hook.call(LOOK)
+            await hook.call(POLL)
         server.keys = {"kak_test_first"}
-        assert await hook.call(LOOK) == []
+        assert await hook.call(POLL) == []
 
 
 async def test_a_host_that_was_mended_is_found_by_those_who_wait(
@@ -237,23 +237,23 @@ async def test_a_host_that_was_mended_is_found_by_those_who_wait(
     connect(closed_url)
     async with KlapAsyncClient() as hook:
         with pytest.raises(KlapConnectionError):
-            await hook.call(LOOK)
+            await hook.call(POLL)
         connect(server.url, password="kak_test_first")
-        assert await hook.call(LOOK) == []
+        assert await hook.call(POLL) == []
 
 
 async def test_a_429_of_one_wait_holds_all_waits_of_its_connection(server: Klap) -> None:
     server.said = [(429, {"Retry-After": "1"})]
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         with pytest.raises(KlapRateLimitError):
-            await first.call(LOOK)
+            await first.call(POLL)
         limited_at = time.monotonic()
         with pytest.raises(KlapRateLimitError, match="not sent") as held:
-            await second.call(LOOK)
+            await second.call(POLL)
         assert 0 < (held.value.retry_after or 0) <= 1.5
         assert server.looks == 1
         await asyncio.sleep(held.value.retry_after or 0)
-        assert await second.call(LOOK) == []
+        assert await second.call(POLL) == []
         assert time.monotonic() - limited_at >= 1
 
 
@@ -263,9 +263,9 @@ async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_c
         holds = []
         while len(holds) < 3:
             with pytest.raises(KlapRateLimitError):
-                await hook.call(LOOK)
+                await hook.call(POLL)
             with pytest.raises(KlapRateLimitError, match="not sent") as held:
-                await hook.call(LOOK)
+                await hook.call(POLL)
             holds.append(held.value.retry_after or 0)
             if len(holds) < 3:
                 await asyncio.sleep(holds[-1])
@@ -283,12 +283,12 @@ async def test_a_429_that_asks_for_a_day_holds_the_other_waits_for_minutes_at_mo
     server.said = [(429, {"Retry-After": "86400"})]
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         with pytest.raises(KlapRateLimitError) as limited:
-            await first.call(LOOK)
+            await first.call(POLL)
         assert limited.value.retry_after == 86400
         with pytest.raises(KlapRateLimitError, match="not sent") as held:
-            await second.call(LOOK)
+            await second.call(POLL)
         await asyncio.sleep(held.value.retry_after or 0)
-        assert await second.call(LOOK) == []
+        assert await second.call(POLL) == []
 
 
 async def test_a_held_wait_still_ends_at_its_deadline(server: Klap) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BACKEND = "airflow.providers.common.io.state_store.backend.StateStoreObjectStorageBackend"
 
-pytestmark = pytest.mark.usefixtures("settled")
+pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 
 def forget_backend() -> None:

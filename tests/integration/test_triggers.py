@@ -205,7 +205,7 @@ async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
     listed_ids = [short["id"] for short in klap.call("GET", f"/projects/{folder_id}").json()]
     ready = {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
     assert xcom == {**ready, "listed_ids": listed_ids}
-    (told,) = [json.loads(said) for said in supervisor.said if '"SetXCom"' in said]
+    (told,) = [json.loads(message) for message in supervisor.messages if '"SetXCom"' in message]
     assert (told["dag_id"], told["run_id"], told["task_id"]) == (DAG_ID, RUN_ID, "wait")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.support.airflow_context import Played, Supervisor
     from tests.support.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("settled")
+pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 VERSIONS = sorted(path.name for path in DATA.iterdir())
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TALK = "https://example.com/talk.mp4"
 
-pytestmark = pytest.mark.usefixtures("settled")
+pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 either_mode = pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "on a worker"])
 of_each = pytest.mark.parametrize("kind", ["shorts", "video", "export"])

@@ -124,7 +124,7 @@ def test_the_table_is_told_what_became_of_each_run_once(
     source = TableSource(conn_id="media_db", query=f"{QUERY} WHERE status IS NULL", report=report)
     insert(table, 1)
     insert(table, 2)
-    supervisor.fate = OtherRun("running")
+    supervisor.started_run = OtherRun("running")
     watch(source).run()
     told = "SELECT status, cost, links FROM videos ORDER BY id"
     assert table.execute(told).fetchall() == [("running", None, None)] * 2
@@ -261,9 +261,9 @@ def test_a_check_reads_no_rows_of_items_that_it_has_dealt_with(watch: Watch, sup
     source = Listed(*(str(number) for number in range(40)))
     slow = Pace(back_catalogue=True, per_day=1)
     watch(source, pace=slow).run()
-    said = len(supervisor.said)
+    before = len(supervisor.messages)
     watch(source, pace=slow).run()
-    assert len(supervisor.said) - said < 10
+    assert len(supervisor.messages) - before < 10
 
 
 def test_an_item_of_another_source_with_the_same_address_is_another_item(watch: Watch, supervisor: Supervisor) -> None:
@@ -328,7 +328,7 @@ def test_a_source_that_fails_is_not_empty_and_people_are_told_once(
         source.failure = failure
         with pytest.raises(KlapSourceError, match="The source talks could not be listed: OSError"):
             watch(source, notifiers=[Recorder(told)], retries=0).run()
-    assert "hunter2" not in "".join(supervisor.said)
+    assert "hunter2" not in "".join(supervisor.messages)
     assert len(told) == 1
     source.failure = None
     watch(source, notifiers=[Recorder(told)]).run()

@@ -1,7 +1,7 @@
 """Run a task to its end in any mode, without Airflow's database.
 
-The task instance, its context, state store and XComs are Airflow's own. They talk to a supervisor; that one is
-stood in for by :class:`Supervisor`, which keeps as JSON what Airflow would keep in its database.
+The task instance, its context, state store and XComs are Airflow's own. Instead of Airflow's supervisor they talk
+to :class:`Supervisor`, which keeps as JSON what Airflow would keep in its database.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 DAG_ID, RUN_ID = "videos", "monday"
 
-#: The secrets of the tests' connection. What the supervisor is told may never have them in it.
+#: The secrets of the tests' connection. No message to the supervisor may contain them.
 API_KEY = "kak_test_V3rySecretKey"
 ACCESS_TOKEN = "eat_test_V3rySecretToken"
 
 
 def json_copy(value: Any) -> Any:
-    """What is left of a value after it was stored as JSON."""
+    """Return a value as it is after it was stored as JSON."""
     return json.loads(json.dumps(value))
 
 
@@ -57,8 +57,8 @@ class OtherRun:
     """A run of another DAG.
 
     :ivar published: XComs of its task ``publish``, by key.
-    :ivar conf: what it was started with.
-    :ivar note: what people see beside it.
+    :ivar conf: its conf.
+    :ivar note: its note in the UI.
     """
 
     state: str = "success"
@@ -68,32 +68,32 @@ class OtherRun:
 
 
 class Supervisor:
-    """Answers what tasks and triggers ask Airflow for.
+    """Answers the messages of tasks and triggers.
 
     :ivar ledger: the state store of the asset ``klap_ledger``, as JSON.
     :ivar states: states of the run's task instances, as ``get_task_states`` returns them.
-    :ivar said: every message as JSON, but for those that tell Airflow what to mask.
-    :ivar masked: what these tell.
-    :ivar broken: kinds of messages that Airflow fails on.
-    :ivar questions: what tasks asked a person.
-    :ivar runs: of other DAGs, by id.
-    :ivar fate: what becomes at once of a run that a task starts.
-    :ivar paused: whether those DAGs are; None = there are none.
-    :ivar assets: URIs of those that events were recorded of, under whatever alias.
+    :ivar messages: every message as JSON, except those that tell Airflow what to mask.
+    :ivar masked: the values that Airflow was told to mask.
+    :ivar broken: classes of messages that Airflow fails on.
+    :ivar questions: the required actions that tasks created.
+    :ivar runs: runs of other Dags, by id.
+    :ivar started_run: what every run that a task starts is at once.
+    :ivar paused: whether the other Dags are paused; None = there are no other Dags.
+    :ivar assets: URIs of the assets that have events, under any alias.
     """
 
     def __init__(self) -> None:
         self.ledger: dict[str, str] = {}
         self.states: dict[str, str] = {}
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.masked: list[Any] = []
         self.broken: tuple[type, ...] = ()
         self.questions: list[comms.CreateHITLDetailPayload] = []
         self.runs: dict[str, OtherRun] = {}
-        self.fate = OtherRun()
+        self.started_run = OtherRun()
         self.paused: bool | None = False
         self.assets: list[str] = []
-        #: By task, what its operator leaves, as xcoms.py says it; and what was left in another shape.
+        #: By task, the shapes of its operator's XComs in xcoms.py; and the XComs that have another shape.
         self.shapes: dict[str, Mapping[str, Any]] = {}
         self.misshapen: list[tuple[str, str, Any]] = []
         self._stored: dict[tuple[uuid.UUID, str], tuple[str, datetime | None]] = {}
@@ -101,16 +101,16 @@ class Supervisor:
         self.first_reschedule: dict[uuid.UUID, datetime] = {}
 
     def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """An XCom of the run, or None."""
+        """Return an XCom of the run, or None."""
         found = self._xcoms.get((task_id, key), {}).get(map_index)
         return None if found is None else json.loads(found)
 
     def put_xcom(self, task_id: str, value: Any, key: str = "return_value", map_index: int = -1) -> None:
-        """Let a task that is not played have left an XCom."""
+        """Write an XCom of a task that the test does not run."""
         self._xcoms.setdefault((task_id, key), {})[map_index] = json.dumps(value)
 
     def forget_xcoms(self, task_id: str, map_index: int) -> None:
-        """What Airflow does before each try."""
+        """Delete the XComs of a task, as Airflow does before each try."""
         for (owner, _), values in self._xcoms.items():
             if owner == task_id:
                 values.pop(map_index, None)
@@ -120,23 +120,23 @@ class Supervisor:
         self._stored = {key: kept for key, kept in self._stored.items() if key[0] != ti_id}
 
     def stored(self, ti_id: uuid.UUID) -> dict[str, Any]:
-        """The task state store of a task instance."""
+        """Return the task state store of a task instance."""
         return {key: json.loads(value) for (owner, key), (value, _) in self._stored.items() if owner == ti_id}
 
     def keep(self, ti_id: uuid.UUID, key: str, value: Any) -> None:
-        """Put a value into the task state store, as a person does in the UI."""
+        """Put a value into the task state store, as a user does in the UI."""
         self._stored[ti_id, key] = json.dumps(value), None
 
     def expires(self, ti_id: uuid.UUID, key: str) -> datetime | None:
-        """When a value of the task state store expires."""
+        """Return when a value of the task state store expires."""
         return self._stored[ti_id, key][1]
 
     def send(self, msg: Any) -> Any:
-        """Take a message, and answer it as Airflow's supervisor does."""
+        """Answer a message as Airflow's supervisor does."""
         if isinstance(msg, comms.MaskSecret):
             self.masked.append(msg.value)
             return None
-        self.said.append(msg.model_dump_json())
+        self.messages.append(msg.model_dump_json())
         if isinstance(msg, self.broken):
             raise AirflowRuntimeError(comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR))
         match msg:
@@ -180,7 +180,7 @@ class Supervisor:
             case comms.TriggerDagRun():
                 if msg.run_id in self.runs:
                     return comms.ErrorResponse(error=ErrorType.DAGRUN_ALREADY_EXISTS)
-                self.runs[msg.run_id] = replace(self.fate, conf=msg.conf, note=msg.note)
+                self.runs[msg.run_id] = replace(self.started_run, conf=msg.conf, note=msg.note)
                 return comms.OKResponse(ok=True)
             case comms.GetDagRunState() if msg.run_id not in self.runs:
                 raise AirflowRuntimeError(
@@ -210,7 +210,7 @@ class Supervisor:
             case comms.ValidateInletsAndOutlets():
                 return comms.InactiveAssetsResult(inactive_assets=[])
             case _:
-                # A test that comes here needs an answer that no test has needed before.
+                # Add an answer here when a test needs one that no other test needs.
                 raise NotImplementedError(f"no answer to a {type(msg).__name__}")
         return None
 
@@ -221,24 +221,24 @@ class Supervisor:
                 self.misshapen.append((msg.task_id, msg.key, each))
 
     async def asend(self, msg: Any) -> Any:
-        """The same, for the triggerer."""
+        """Answer a message of the triggerer."""
         return self.send(msg)
 
 
 @dataclass
 class Played:
-    """A task instance of the run, and what became of its latest try.
+    """A task instance of the run, and the result of its latest try.
 
-    :param make: makes the operator; called anew for each process that Airflow would start.
-    :ivar workers: how many worker starts the latest try took.
-    :ivar triggers: what Airflow stored of the triggers it deferred to: class path and arguments.
+    :param make: makes the operator; called again for each process that Airflow would start.
+    :ivar workers: number of worker starts of the latest try.
+    :ivar triggers: class paths and arguments of the triggers that it deferred to, as Airflow stores them.
     :ivar events: payloads of their events.
     :ivar ended_from_trigger: whether the triggerer ended it.
-    :ivar answer: what a person says to a question: the choices, and who it was; None = nobody did in time.
-    :ivar params: those of its DAG.
-    :ivar conf: what its run was started with.
-    :ivar patience: how long it waited for that person.
-    :ivar outlet_events: where the latest try put its asset events.
+    :ivar answer: the reviewer's answer to a required action: the choices and the user's name; None = no answer in time.
+    :ivar params: the params of its Dag.
+    :ivar conf: the conf of its run.
+    :ivar response_timeout: how long it waited for the answer.
+    :ivar outlet_events: the asset events of the latest try.
     """
 
     supervisor: Supervisor
@@ -254,14 +254,14 @@ class Played:
     events: list[Any] = field(default_factory=list)
     ended_from_trigger: bool = False
     answer: tuple[list[str], str] | None = None
-    patience: timedelta | None = None
+    response_timeout: timedelta | None = None
     outlet_events: Any = None
     params: dict[str, Any] = field(default_factory=dict)
     conf: dict[str, Any] | None = None
     _last: tuple[BaseOperator, RuntimeTaskInstance] | None = None
 
     def run(self, waiting: TaskDeferred | None = None) -> Any:
-        """Play one try to its end and return the XCom that it leaves; raise what it fails with.
+        """Run one try to its end and return its XCom; raise what it fails with.
 
         :param waiting: the wait in which the try is; None = the try starts.
         """
@@ -287,7 +287,7 @@ class Played:
                 resume = deferral.method_name, {**json_copy(deferral.kwargs or {}), "event": json_copy(event.payload)}
                 continue
             except TaskAwaitingInput as question:
-                self.patience = question.timeout
+                self.response_timeout = question.timeout
                 resume = question.method_name, {**(question.kwargs or {}), "event": self._answered()}
                 continue
             except AirflowRescheduleException as later:
@@ -300,7 +300,7 @@ class Played:
             return self.xcom()
 
     def end(self) -> str:
-        """Play one try as Airflow's own task runner does, template fields and XCom included; return its last state."""
+        """Run one try in Airflow's own task runner, template fields and XCom included; return its last state."""
         self.tries += 1
         self.workers, self.triggers, reschedules, resume = 0, [], 0, {}
         while True:
@@ -344,7 +344,7 @@ class Played:
                 return str(state.value)
 
     def resume_stranded(self, error: str = "Trigger failure") -> Any:
-        """Resume it as Airflow does where its trigger has failed, or outlived its timeout."""
+        """Resume it as Airflow does when its trigger has failed or timed out."""
         task, ti, context = self._start(0)
         value = _in_a_worker(task, context, ("__fail__", {"error": error, "traceback": ["Boom"]}))
         if value is not None:
@@ -352,21 +352,21 @@ class Played:
         return self.xcom()
 
     def clear(self) -> None:
-        """What a person does: the task instance may be tried again, and 3.4 forgets its state store."""
+        """Clear the task instance, as a user does: it may be tried again, and Airflow 3.4 empties its state store."""
         self.tries_when_cleared = self.tries
         self.supervisor.forget_store(self.id)
 
     def xcom(self, key: str = "return_value") -> Any:
-        """What the task left for others."""
+        """Return an XCom of the task."""
         return self.supervisor.xcom(self.task_id, key, self.map_index)
 
     def links(self) -> dict[str, str]:
-        """The addresses of its buttons, as the worker that has played it last makes them out."""
+        """Return the addresses of its buttons, as the last worker makes them."""
         task, ti = self._last or self._start(0)[:2]
         return {link.name: link.get_link(operator=task, ti_key=ti) for link in task.operator_extra_links}  # type: ignore[arg-type]  # as Airflow calls it
 
     def asset_events(self) -> list[dict[str, Any]]:
-        """The asset events of the latest try, as a worker sends them when it has succeeded."""
+        """Return the asset events of the latest try, as a worker sends them when it has succeeded."""
         return [json_copy(event) for event in task_runner._serialize_outlet_events(self.outlet_events)]
 
     @property
@@ -400,7 +400,7 @@ class Played:
         return task, ti, context
 
     def _answered(self) -> dict[str, Any]:
-        """What ``HITLDetail.as_resume_event_payload`` of Airflow gives."""
+        """Return what ``HITLDetail.as_resume_event_payload`` of Airflow returns."""
         chosen, name = self.answer or (self.supervisor.questions[-1].defaults, None)
         return {
             "chosen_options": chosen,
@@ -421,7 +421,7 @@ class Played:
         return event
 
     def rebuilt_trigger(self) -> BaseTrigger:
-        """The latest trigger as a triggerer makes it of what is stored."""
+        """Return the latest trigger as a triggerer makes it from the stored arguments."""
         path, kwargs = self.triggers[-1]
         trigger: BaseTrigger = import_string(path)(**json_copy(kwargs))
         trigger.task_instance = task_runner.RuntimeTaskInstance.model_construct(  # type: ignore[assignment]  # as alike
@@ -431,7 +431,7 @@ class Played:
 
 
 async def all_events(trigger: BaseTrigger) -> list[TriggerEvent]:
-    """Every event of a trigger until it ends. Airflow acts on the first alone, so there should be but one."""
+    """Return every event of a trigger until it ends. Airflow acts on the first only, so there should be just one."""
     return [event async for event in trigger.run()]
 
 

@@ -25,8 +25,8 @@ class ApiServer:
 
     :param home: a folder for it.
     :param connections: Airflow connections by id, which are put into its database.
-    :param path: what its address ends in, such as ``/airflow``.
-    :param env: further environment variables; None: without that one.
+    :param path: the path of its address, such as ``/airflow``.
+    :param env: further environment variables; None removes a variable.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class ApiServer:
     def __exit__(self, *_: object) -> None:
         self.airflow.stop()
 
-    def run(self, *arguments: str, said: Any = None) -> None:
+    def run(self, *arguments: str, stdin: Any = None) -> None:
         """Run Python in its Airflow, with a value on its standard input as JSON."""
         subprocess.run(
             [sys.executable, *arguments],
             env=self.airflow.env,
-            input=json.dumps(said),
+            input=json.dumps(stdin),
             stdout=subprocess.DEVNULL,
             text=True,
             timeout=300,
@@ -88,7 +88,7 @@ class ApiServer:
 
     def seed(self, **tables: list[dict[str, Any]]) -> None:
         """Put rows into its database, see :mod:`tests.support.seed`."""
-        self.run("-m", "tests.support.seed", said=tables)
+        self.run("-m", "tests.support.seed", stdin=tables)
 
     def token(self, name: str) -> dict[str, str]:
         """Return the header with which a user is signed in."""

@@ -57,7 +57,7 @@ def commands_of(code: str) -> list[list[str]]:
             continue
         try:
             words = shlex.split(rest, comments=True)
-        except ValueError:  # a quotation goes on in the next line
+        except ValueError:  # a quotation continues on the next line
             continue
         rest = ""
         if words:

@@ -31,13 +31,13 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers everything alike, as its server says."""
+    """Answers every request with the response of its server."""
 
-    server: Alike
+    server: FixedResponseServer
 
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps(self.server.said).encode()
+        body = json.dumps(self.server.body).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -47,22 +47,22 @@ class Answer(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = answer
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-class Alike(ThreadingHTTPServer):
-    """A server that says just this."""
+class FixedResponseServer(ThreadingHTTPServer):
+    """A server that answers every request with the same response."""
 
-    def __init__(self, status: int, said: dict[str, Any]) -> None:
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.status = status
-        self.said = said
+        self.body = body
 
 
 @contextmanager
-def answering(status: int, said: dict[str, Any]) -> Iterator[str]:
-    """Address of a server that says just this."""
-    with Alike(status, said) as server:
+def answering(status: int, body: dict[str, Any]) -> Iterator[str]:
+    """Run a server that answers every request with the same response, and give its address."""
+    with FixedResponseServer(status, body) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -74,9 +74,9 @@ class Emulator(ABC):
     """
     A running server.
 
-    :ivar scheme: of its URLs.
+    :ivar scheme: the scheme of its URLs.
     :ivar url: its endpoint.
-    :ivar secret: what nothing that is said may have in it.
+    :ivar secret: a secret that no log, message or file may contain.
     """
 
     scheme: str
@@ -85,20 +85,20 @@ class Emulator(ABC):
 
     @abstractmethod
     def connection(self, *, good: bool = True) -> dict[str, Any]:
-        """An Airflow connection to it, or one whose credentials it refuses."""
+        """Return an Airflow connection to it, or one whose credentials it refuses."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Everything in the bucket ``media``."""
+        """Return the names of all objects in the bucket ``media``."""
 
     @abstractmethod
     def buckets(self) -> list[str]:
-        """All buckets."""
+        """Return all buckets."""
 
 
 @contextmanager
 def running(command: list[str], url: str, **env: str) -> Iterator[None]:
-    """A process that answers at this address."""
+    """Run a server process, and wait until it answers at this address."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env={**os.environ, **env})
     try:
@@ -113,12 +113,12 @@ def running(command: list[str], url: str, **env: str) -> Iterator[None]:
                 time.sleep(0.1)
         yield
     finally:
-        process.kill()  # all that they have is in memory
+        process.kill()  # it keeps everything in memory
         process.wait(timeout=60)
 
 
 class Google(Emulator):
-    """fake-gcs-server. It takes any token, so another server refuses."""
+    """fake-gcs-server. It accepts any token, so another server refuses the bad credentials."""
 
     scheme = "gs"
 

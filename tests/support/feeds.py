@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Lets :class:`Hanging` go on.
+#: Ends the polls of :class:`Hanging`.
 RELEASE = threading.Event()
 
 
@@ -35,7 +35,7 @@ MEDIA = "https://media.invalid"
 
 
 class Web(ThreadingHTTPServer):
-    """Serves texts by path, and remembers what it was asked. Use as a context manager."""
+    """Serves texts by path, and records the requests. Use as a context manager."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)

@@ -1,7 +1,7 @@
 """
 Search every order of the steps of runs that make the same paid request at the same time.
 
-A step is a read or a write of the ledger, a look at the clock or at Klap's list, or a POST. The search goes through all
+A step is a read or a write of the ledger, a read of the clock or of Klap's list, or a POST. The search goes through all
 orders of the steps of two and three runs, without faults and with them: a process that dies, a machine that stands
 still for minutes, a POST that is refused or does not arrive, and a response that is lost. It follows each state once,
 whichever order leads to it. A run is replayed from what it has seen so far, so it needs no thread.

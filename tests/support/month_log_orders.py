@@ -1,8 +1,8 @@
 """
-A search through every order in which the steps of processes can happen that reserve parts of the same monthly limit.
+Search every order of the steps of processes that reserve parts of the same monthly limit.
 
 A step is a read or a write of the ledger. A process can stop for ever before each step, which is the same as a pause
-that does not end. Time is no part of the search: a process that waits for an entry declares it void at its next look.
+that does not end. The search ignores time: a process that waits for an entry declares it void when it reads it next.
 """
 
 from __future__ import annotations

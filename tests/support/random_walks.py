@@ -215,7 +215,7 @@ class World:
             self._pass(self.dice.choice([0, 0, 0, 0.01, 0.1, 0.5]))
             if process.step[0] == "begin" or not self._is_disturbed(process):
                 self._step(process)
-        raise AssertionError((self.scenario, self.seed, "goes on and on"))
+        raise AssertionError((self.scenario, self.seed, "does not end"))
 
     def _pass(self, seconds: float) -> None:
         self.now += seconds

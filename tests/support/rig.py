@@ -84,7 +84,7 @@ class Rig:
     What a chaos test works with.
 
     :ivar wire: how Airflow reaches the sandbox; the test itself takes the direct way.
-    :ivar failpoints: the folder that ``failpoints/sitecustomize.py`` looks into.
+    :ivar failpoints: the folder that ``failpoints/sitecustomize.py`` reads.
     :ivar shorts: where the videos are delivered to.
     :ivar started: the ids of all runs, of earlier tests too.
     """
@@ -120,7 +120,7 @@ class Rig:
         self.started.remove(run_id)
 
     def clear(self, run_id: str, *, only_failed: bool = False) -> None:
-        """Clear a run that has ended, as a person would."""
+        """Clear a run that has ended, as a user would."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/clear"
         self.airflow.api("POST", path, json={"dry_run": False, "only_failed": only_failed})
         self.airflow.wait_for(lambda: not self.has_ended(run_id), seconds=30, what="the clear")
@@ -281,9 +281,9 @@ class Rig:
         return self.airflow.xcom(DAG_ID, run_id, task_id)
 
     def error_of(self, run_id: str, task_id: str) -> dict[str, Any]:
-        """Return what a failed task said."""
-        said: dict[str, Any] = self.airflow.xcom(DAG_ID, run_id, task_id, key="klap_error")
-        return said
+        """Return the recorded error of a failed task."""
+        error: dict[str, Any] = self.airflow.xcom(DAG_ID, run_id, task_id, key="klap_error")
+        return error
 
     def arm(self, *moments: str) -> None:
         """Have a worker killed at each of these moments, as ``failpoints/sitecustomize.py`` names them."""
@@ -305,8 +305,8 @@ class Rig:
     def unfinished(self, kind: str) -> Iterator[None]:
         """Let Klap finish no task, or no export, before the end: a wait lasts as long as the test needs it."""
         path = {"task": "^/tasks/", "export": "/exports/"}[kind]
-        look = {"id": "unfinished", "status": "processing"}
-        self.sandbox.fault("GET", path, "status", times=None, code=200, body=look)
+        unfinished = {"id": "unfinished", "status": "processing"}
+        self.sandbox.fault("GET", path, "status", times=None, code=200, body=unfinished)
         yield
         self.sandbox.clear_faults()
         self.tally.faults -= self._met_faults()  # these were none
@@ -337,13 +337,13 @@ class Rig:
         kill_group(self.airflow.processes[component])
 
     def restart(self, component: str) -> None:
-        """Start a killed component, and return when Airflow is well again."""
+        """Start a killed component, and return when Airflow is healthy."""
         self.airflow.start_component(component)
         self.airflow.wait_for(self.airflow.healthy, seconds=120, what=f"a new {component}")
 
     def revive(self) -> None:
-        """Start whatever has ended or ends yet, as who runs a service does, and return when all is well."""
-        self.airflow.wait_for(self._is_revived, seconds=120, what="Airflow to be well")
+        """Restart components that have ended, as a service manager does, and return when Airflow is healthy."""
+        self.airflow.wait_for(self._is_revived, seconds=120, what="Airflow to be healthy")
 
     def _is_revived(self) -> bool:
         for name, process in self.airflow.processes.items():
@@ -355,7 +355,7 @@ class Rig:
         return sum(request["fault"] is not None for request in self.sandbox.requests())
 
     def patience(self, seconds: float | None) -> None:
-        """Set the timeout of the waits that begin, or go on, from now on; None: as shipped."""
+        """Set the timeout of the waits that begin or resume from now on; None = as shipped."""
         file = self.failpoints / "patience"
         if seconds is None:
             file.unlink()

@@ -1,12 +1,12 @@
 """
-Fills Airflow's database as runs would have; a script, for an Airflow of its own.
+Fill an Airflow's database as runs would; a script that runs in that Airflow's environment.
 
-On its standard input there is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
+Its standard input is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
 and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
 ``xcoms`` by key, as the database has them, the ``question`` of a required action, and the ``length`` of a list that
 other tasks are mapped over),
-and ``rows`` of the ledger (``key``, ``value``, ``at``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of who
-wrote it, if that was a task).
+and ``rows`` of the ledger (``key``, ``value``, ``at``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of the
+task that wrote it, if it was a task).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from klap_provider.xcoms import LEDGER
 
 
 def main() -> None:
-    """Write what is said."""
-    said = json.load(sys.stdin)
+    """Write the tables on the standard input."""
+    tables = json.load(sys.stdin)
     with create_session() as session:
         ledger = session.scalar(select(AssetModel).where(AssetModel.name == LEDGER))
         if session.get(DagBundleModel, "tests") is None:
@@ -47,11 +47,11 @@ def main() -> None:
             session.flush()
             session.add(AssetActive.for_asset(ledger))
         known = set(session.scalars(select(DagModel.dag_id)))
-        for dag_id in sorted({run["dag_id"] for run in said.get("runs", [])} - known):
+        for dag_id in sorted({run["dag_id"] for run in tables.get("runs", [])} - known):
             session.add(DagModel(dag_id=dag_id, bundle_name="tests", fileloc=f"/dags/{dag_id}.py", is_stale=False))
             session.flush()
             session.add(TaskInletAssetReference(asset_id=ledger.id, dag_id=dag_id, task_id="submit"))
-        for run in sorted(said.get("runs", []), key=lambda run: run["at"]):  # newer runs have greater ids
+        for run in sorted(tables.get("runs", []), key=lambda run: run["at"]):  # newer runs have greater ids
             at = datetime.fromisoformat(run["at"])
             state = run.get("state", "success")
             made = DagRun(
@@ -70,7 +70,7 @@ def main() -> None:
             session.add(made)
             for task in run.get("tasks", []):
                 session.flush()
-                place = {
+                identity = {
                     "dag_id": run["dag_id"],
                     "run_id": run["run_id"],
                     "task_id": task.get("task_id", task["operator"]),
@@ -85,19 +85,19 @@ def main() -> None:
                 if "question" in task:  # it continues there after the answer
                     own["next_method"] = "execute_complete"
                 own |= {"try_number": task.get("try_number", 1), "start_date": at}
-                made_task = insert(TaskInstance.__table__).values(**place, **own, **rest)
+                made_task = insert(TaskInstance.__table__).values(**identity, **own, **rest)
                 task_id = session.execute(made_task.returning(TaskInstance.__table__.c.id)).scalar_one()
                 for key, value in task.get("xcoms", {}).items():
-                    left = {**place, "dag_run_id": made.id, "key": key, "value": value}
-                    session.execute(insert(XComModel.__table__).values(left))
+                    xcom = {**identity, "dag_run_id": made.id, "key": key, "value": value}
+                    session.execute(insert(XComModel.__table__).values(xcom))
                 if task.get("length") is not None:
-                    session.add(TaskMap(**place, length=task["length"], keys=None))
+                    session.add(TaskMap(**identity, length=task["length"], keys=None))
                 if "question" in task:
                     session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
             if run.get("note"):
                 session.flush()
                 made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")
-        rows = {row["key"]: columns(row, ledger.id) for row in said.get("rows", [])}
+        rows = {row["key"]: columns(row, ledger.id) for row in tables.get("rows", [])}
         for part in portions(rows):
             of_part = AssetStateStoreModel.key.in_(part)
             session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == ledger.id, of_part))
@@ -120,15 +120,15 @@ def columns(row: dict[str, Any], asset_id: int) -> dict[str, Any]:
     }
 
 
-def question(said: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns of a required action, of which only the ``options`` need to be said."""
-    answered = said.get("responded_at")
+def question(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a required action with defaults for all but the ``options``."""
+    answered = columns.get("responded_at")
     return {
         "subject": "Which shorts should be exported?",
         "multiple": True,
         "params": {},
         "params_input": {},
-        **said,
+        **columns,
         "responded_at": answered and datetime.fromisoformat(answered),
     }
 

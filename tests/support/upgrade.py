@@ -207,7 +207,7 @@ class Recorder(Played):
         return super()._in_the_triggerer(deferral)
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("in_doubt_window_over")
 def test_record(
     klap: Sandbox, connect: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -238,7 +238,7 @@ def test_record(
     for task_id in OTHERS:
         play(task_id)
     published = ("return_value", "klap_outcome", "klap_cost")
-    supervisor.fate = OtherRun("running", {key: supervisor.xcom("publish", key) for key in published})
+    supervisor.started_run = OtherRun("running", {key: supervisor.xcom("publish", key) for key in published})
     for task_id, index in BATCH:
         play(task_id, index)
 

@@ -111,7 +111,7 @@ def test_outside_by_address(way):
 
 
 @pytest.mark.parametrize("host", ["198.51.100.1", "198.1", "2001:db8::1"])
-def test_inside_as_an_address_needs_no_look_up(host):
+def test_inside_as_an_address_needs_no_lookup(host):
     look_up(host)
 
 
@@ -161,7 +161,7 @@ def test_inside_after_the_others():
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The outcomes of each attempt: of the test itself, and of its end."""
+    """Return the outcomes of each attempt: of the test itself and of its teardown."""
     folder = tmp_path_factory.mktemp("attempts")
     (folder / "test_attempts.py").write_text(textwrap.dedent(ATTEMPTS))
     plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}

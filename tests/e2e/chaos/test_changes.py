@@ -106,10 +106,10 @@ def test_after_changed_settings_the_user_decides_whether_to_pay_again(rig: Rig) 
     rig.clear(run_id)
     assert rig.airflow.wait_for_run(DAG_ID, run_id, seconds=120) == "failed"
     assert rig.paid() == (1, 2)
-    said = rig.error_of(run_id, "submit")
-    assert said["type"] == "KlapChangedError"
+    error = rig.error_of(run_id, "submit")
+    assert error["type"] == "KlapChangedError"
     for difference in ('language was not set and is "de"', 'klap_conn_id was "klap_default"', 'host was "http://127.'):
-        assert difference in said["error"]
+        assert difference in error["error"]
 
     rig.record_decision("adopt", entry, task)
     rig.clear(run_id)

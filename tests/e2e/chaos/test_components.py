@@ -34,7 +34,7 @@ def test_the_triggerer_is_killed_while_klap_cannot_be_reached(
             rig.kill("triggerer")
             rig.restart("triggerer")
             rig.wait_until_triggered(run_id, "short.wait_for_export", triggerers=2)
-            time.sleep(5)  # for some looks
+            time.sleep(5)  # for some polls
 
     rig.check_run(run_id, due=(1, 2), delivered=2)
 
@@ -54,7 +54,9 @@ def test_the_scheduler_is_killed_during_a_wait(rig: Rig) -> None:
         run_id = rig.start()
         rig.wait_until(run_id, "short.wait_for_export", "deferred", count=2)
         rig.kill("scheduler")
-    rig.wait_until(run_id, "short.wait_for_export", "success", count=2)  # the triggerer ends them by itself
+    rig.wait_until(
+        run_id, "short.wait_for_export", "success", count=2
+    )  # the triggerer ends the waits without a scheduler
     rig.restart("scheduler")
 
     rig.check_run(run_id, due=(1, 2), delivered=2)

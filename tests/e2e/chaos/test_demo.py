@@ -38,8 +38,8 @@ class Up:
     """
     A ``make up`` that runs.
 
-    :param checkout: where.
-    :param port: of its UI.
+    :param checkout: the checkout in which it runs.
+    :param port: the port of its UI.
     """
 
     def __init__(self, checkout: Checkout, port: int) -> None:
@@ -54,7 +54,7 @@ class Up:
                 start_new_session=True,
             )
         try:
-            wait_for(lambda: "Ctrl+C stops it" in self.said, seconds=240, what="make up")
+            wait_for(lambda: "Ctrl+C stops it" in self.output, seconds=240, what="make up")
         except BaseException:
             self.end(signal.SIGTERM)
             raise
@@ -62,8 +62,8 @@ class Up:
         self._session.headers["Authorization"] = f"Bearer {self._get('/auth/token')['access_token']}"
 
     @property
-    def said(self) -> str:
-        """What it has printed."""
+    def output(self) -> str:
+        """Return what it has printed."""
         return self._log.read_text()
 
     def end(self, number: signal.Signals) -> int:
@@ -104,8 +104,8 @@ class Up:
 
     @property
     def sample(self) -> str:
-        """Address of the sandbox's video."""
-        return self.said.partition("such as ")[2].split()[0]
+        """Return the address of the sandbox's video."""
+        return self.output.partition("such as ")[2].split()[0]
 
     def _post(self, body: dict[str, Any]) -> int:
         return self._session.post(f"{self.url}/api/v2/dags/{DAG_ID}/dagRuns", json=body, timeout=30).status_code
@@ -130,7 +130,7 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
         )
     finally:
         assert first.end(signal.SIGINT) == 128 + signal.SIGINT
-    assert "Traceback" not in first.said
+    assert "Traceback" not in first.output
     videos = set(checkout.state.rglob("klap_shorts/*/*.mp4"))
     assert len(videos) >= 3
 
@@ -154,8 +154,8 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
         (scheduler,) = (child for child in children if "scheduler" in " ".join(child.cmdline()))
         scheduler.kill()
         assert third.process.wait(60) == 1
-        assert "Airflow's scheduler exited with -9" in third.said
-        assert "Traceback" not in third.said
+        assert "Airflow's scheduler exited with -9" in third.output
+        assert "Traceback" not in third.output
     finally:
         third.end(signal.SIGTERM)
     with pytest.raises(requests.ConnectionError):
@@ -184,13 +184,13 @@ def test_a_demo_of_an_address_that_is_gone_prints_why_and_what_to_do_and_fails(c
     finally:
         server.shutdown()
     assert ended.returncode == 1
-    said = ended.stdout.partition("The run ended: failed")[2]
-    assert "Nothing was delivered." in said
-    assert "HTTP 501" in said
-    assert "Fix the cause" in said
-    logs = Path(said.partition("Task logs: ")[2].splitlines()[0])
+    report = ended.stdout.partition("The run ended: failed")[2]
+    assert "Nothing was delivered." in report
+    assert "HTTP 501" in report
+    assert "Fix the cause" in report
+    logs = Path(report.partition("Task logs: ")[2].splitlines()[0])
     assert list(logs.rglob("*.log"))
-    assert "score" not in said
+    assert "score" not in report
     assert "Traceback" not in ended.stdout + ended.stderr
 
 

@@ -25,7 +25,7 @@ def test_failed_and_stuck_exports_do_not_stop_the_others(rig: Rig) -> None:
     for words in ("Out of colours", "Gave up", "'daydreaming'"):
         assert sum(words in reason for reason in reasons) == 1
 
-    rig.clear(run_id)  # of what was paid, the failed export alone is paid for anew
+    rig.clear(run_id)  # pays again only for the failed export
 
     manifest = rig.check_run(run_id, "failed", due=(1, 5), delivered=2, missing=2)
     assert all("Gave up" in short["error"] for short in manifest["missing"]), "a clear extends no deadline"
@@ -47,8 +47,8 @@ def test_a_failed_task_reports_the_reason_and_a_clear_pays_for_another(rig: Rig)
 
 def test_a_stuck_task_fails_at_the_deadline_and_a_clear_continues_it(rig: Rig) -> None:
     rig.patience(6)
-    looks = {"code": 200, "body": {"id": "stuck", "status": "processing"}}
-    rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
+    response = {"code": 200, "body": {"id": "stuck", "status": "processing"}}
+    rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **response)
     run_id = rig.start(limit=1)
 
     manifest = rig.check_run(run_id, "failed", due=(1, 0), delivered=0)
@@ -68,15 +68,15 @@ def test_a_stuck_task_fails_at_the_deadline_and_a_clear_continues_it(rig: Rig) -
 
 
 def test_an_unknown_status_fails_by_name_and_a_clear_continues_the_wait(rig: Rig) -> None:
-    looks = {"code": 200, "body": {"id": "strange", "status": "daydreaming"}}
-    rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **looks)
+    response = {"code": 200, "body": {"id": "strange", "status": "daydreaming"}}
+    rig.sandbox.fault("GET", "^/tasks/", "status", times=None, **response)
     run_id = rig.start(limit=1)
 
     manifest = rig.check_run(run_id, "failed", due=(1, 0), delivered=0)
     assert "'daydreaming'" in manifest["problem"]
 
     rig.sandbox.clear_faults()
-    rig.sandbox.fault("GET", "^/tasks/", "status", times=2, **looks)  # in passing: that is ridden out
+    rig.sandbox.fault("GET", "^/tasks/", "status", times=2, **response)  # a transient error: the wait retries it
     rig.clear(run_id, only_failed=True)
 
     rig.check_run(run_id, due=(1, 1), delivered=1)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
-#: Seconds of an outage: some looks, which are about two seconds apart, and the time that one waits for an answer.
+#: Seconds of an outage: some poll intervals of about two seconds, and the read timeout of one poll.
 A_WHILE = 7
 
 

@@ -35,7 +35,7 @@ TRIGGERERS = ("triggerer", "triggerer-2")
 
 DAGS = """
 from datetime import timedelta
-from klap_provider.dag_parts import klap_generate_shorts, klap_watch  # Airflow looks for the words airflow and dag
+from klap_provider.dag_parts import klap_generate_shorts, klap_watch  # Airflow requires the words airflow and dag
 from klap_provider.sources import FeedSource, PrefixSource, TableSource
 
 main = klap_generate_shorts()

@@ -19,7 +19,7 @@ WAITS, COUNT = "klap_cluster_waits", 200
 
 
 def scheduled(rig: Machines, run_id: str) -> int:
-    """Return how many tasks of a run only wait for a slot."""
+    """Return the number of tasks of a run that wait for a slot."""
     path, asked = f"/dags/{WAITS}/dagRuns/{run_id}/taskInstances", {"state": "scheduled", "limit": 1}
     return int(rig.airflow.api("GET", path, params=asked)["total_entries"])
 
@@ -39,10 +39,10 @@ def test_one_of_two_triggerers_dies_and_the_other_takes_over_200_waits(rig: Mach
         rig.airflow.wait_for(lambda: rig.waits() == {"two": COUNT}, seconds=60, what="the other one to have them all")
         before = len(rig.sandbox.requests("GET", "^/tasks/task-"))
 
-        def looked() -> set[str]:
+        def polled() -> set[str]:
             return {each["path"] for each in rig.sandbox.requests("GET", "^/tasks/task-")[before:]}
 
-        rig.airflow.wait_for(lambda: len(looked()) == COUNT, seconds=30, what="a look at each of them")
+        rig.airflow.wait_for(lambda: len(polled()) == COUNT, seconds=30, what="a poll of each task")
         rig.airflow.api("PATCH", f"/dags/{WAITS}/dagRuns/{run_id}", json={"state": "failed"})
     rig.revive()
 

@@ -9,7 +9,7 @@ A name below ``.invalid`` is unknown without asking anybody, as RFC 6761 wants i
 resolve.
 
 An audit hook sees ``socket``, ``asyncio`` and everything that is built on them. It does not see libraries in C that
-connect by themselves, such as libpq, nor processes that are not Python.
+open connections without Python, such as libpq, nor processes that are not Python.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LOCAL_NAMES = {"", "localhost", socket.gethostname().lower()}
 
 
 def is_address(host: str) -> bool:
-    """Return whether the host is an IP address in any spelling, so that a look-up asks nobody."""
+    """Return whether the host is an IP address in any spelling, which needs no DNS lookup."""
     try:
         ip_address(host.partition("%")[0])
     except ValueError:
@@ -88,7 +88,7 @@ def is_own(address: IPv4Address | IPv6Address) -> bool:
 
 def caller() -> str:
     """Return the line of the nearest caller that is not of the standard library or an installed package."""
-    frame = sys._getframe(2)  # the one that made the call
+    frame = sys._getframe(2)  # the frame that made the call
     while frame.f_back and any(part in frame.f_code.co_filename for part in NOT_CALLERS):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -101,7 +101,7 @@ def host_of(address: object) -> str:
 
 
 def unknown_name() -> socket.gaierror:
-    """Return how a look-up fails."""
+    """Return the error of a failed lookup."""
     return socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
@@ -119,7 +119,7 @@ def refused(event: str, arguments: tuple[object, ...]) -> tuple[str, OSError] | 
         return None
     if host.lower().removesuffix(".").endswith(".invalid"):
         raise unknown_name()
-    return f"look-up of {host!r}", unknown_name()
+    return f"lookup of {host!r}", unknown_name()
 
 
 def guard(event: str, arguments: tuple[object, ...]) -> None:
@@ -135,7 +135,7 @@ def guard(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def looking_up(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of a socket with the look-up of its address, which the audit hook does not see, guarded."""
+    """Return a method of a socket whose address lookup is guarded; the audit hook does not see that lookup."""
 
     @functools.wraps(method)
     def guarded(connecting: socket.socket, *arguments: Any) -> Any:

@@ -11,7 +11,7 @@ file says ``freeze``, the process is stopped, and ``<kind>.<moment>.frozen`` say
 
 With ``KLAP_LINE``, ``klap.localhost`` is that address on this machine.
 
-As long as there is a file ``<kind>.hold``, a worker waits before its POST, and says so with ``<kind>.held``.
+As long as there is a file ``<kind>.hold``, a worker waits before its POST, and creates ``<kind>.held``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 
-#: Instead of two minutes: long enough for some looks at a status word that is not known.
+#: Instead of two minutes: long enough for some polls with an unknown status.
 polling.UNKNOWN_GRACE = 8.0
 
 #: Instead of half a minute, two minutes and one, and with the short timeouts of the chaos tests' connection.
@@ -59,7 +59,7 @@ if "KLAP_LINE" in os.environ:
 
 
 def strike(kind: str, moment: str) -> None:
-    """Go off, if armed."""
+    """Kill or freeze this process if the moment is armed."""
     file = FOLDER / f"{kind}.{moment}"
     mine = file.with_suffix(f".{moment}.{os.getpid()}")  # of several workers one is struck
     try:
@@ -114,7 +114,7 @@ def _send(self: DeadlineConnection, data: bytes) -> None:
 
 
 class _HalfWrite:
-    """Goes off, if it is still armed, with half of what is to be written."""
+    """Strikes after half of the data is written, if the moment is still armed."""
 
     def __init__(self, sink: IO[bytes]) -> None:
         self.sink = sink
