@@ -65,7 +65,7 @@ def sandbox(*, keep: Path | None = None, port: int = 0) -> Iterator[tuple[str, s
 
 
 def sandbox_port(folder: Path) -> int:
-    """Return the port that the folder's sandbox had before; a free one if there is none or it is in use."""
+    """Return the port that the folder's sandbox had before; a free one if it had none or that is in use."""
     file = folder / "sandbox.port"
     port = int(file.read_text(encoding="utf-8")) if file.exists() else 0
     if not port or port_error(port):

@@ -159,7 +159,7 @@ class Store:
     def add_task(self, task: Task) -> list[Export]:
         """Add a task, its folder, and its ledger entry.
 
-        :returns: old exports that were deleted to make room.
+        :returns: old exports that were deleted because the store is full.
         """
         self.tasks[task.id] = task
         if task.type == "video-to-shorts":
@@ -169,7 +169,7 @@ class Store:
     def add_export(self, export: Export) -> list[Export]:
         """Add an export and its ledger entry.
 
-        :returns: old exports that were deleted to make room.
+        :returns: old exports that were deleted because the store is full.
         """
         self.exports[export.id] = export
         self.renders[export.render_id] = export

@@ -191,8 +191,8 @@ def test_the_pytest_files_are_a_suite_that_passes_for_an_example_dag(tmp_path: P
         return ended.stdout + ended.stderr
 
     run("airflow", "db", "migrate")
-    said = run("pytest", "-q", "-p", "no:cacheprovider", "-p", "klap_sandbox.pytest_plugin", str(tmp_path))
-    assert "3 passed" in said, said
+    output = run("pytest", "-q", "-p", "no:cacheprovider", "-p", "klap_sandbox.pytest_plugin", str(tmp_path))
+    assert "3 passed" in output, output
     assert len([*(tmp_path / "home" / "klap_shorts").glob("*/*.mp4")]) == 3
 
 
@@ -211,7 +211,7 @@ def require_valid(dag_id: str, conf: dict[str, Any]) -> None:
     params = shipped(dag_id).params
     assert conf.keys() <= params.keys()
     for name in params:
-        param = copy(params.get_param(name))  # it keeps what it is given
+        param = copy(params.get_param(name))  # resolve() stores the value
         param.resolve(**({"value": conf[name]} if name in conf else {}))
 
 
@@ -403,9 +403,9 @@ def test_the_arguments_and_defaults_of_the_batch_function_are_those_of_the_code(
     rows = tables(page("how-to/run-a-batch.md"), "Argument of `klap_generate_shorts_batch`")
     assert len(rows) == 5
     for name, default, _ in rows:
-        told = parameters[in_code(name)[0]].default
+        default = parameters[in_code(name)[0]].default
         first = default.strip("`").split(" ")[0]
-        assert first == ("the" if told is None else str(told).removesuffix(".0"))
+        assert first == ("the" if default is None else str(default).removesuffix(".0"))
 
 
 def test_the_options_of_make_are_those_that_the_demo_reads() -> None:

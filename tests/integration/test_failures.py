@@ -104,7 +104,7 @@ def lister(*, upstream: tuple[str, ...] = ("submit", "wait_for_shorts"), **field
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "pattern"),
     [
         ({}, r"folder_id needs the result of the task 'wait_for_shorts', which has none \(UndefinedError"),
         (
@@ -118,7 +118,7 @@ def lister(*, upstream: tuple[str, ...] = ("submit", "wait_for_shorts"), **field
     ids=["a wait marked as success", "a submission marked as success", "an unknown name", "syntax", "an expression"],
 )
 def test_a_field_that_cannot_be_filled_in_is_one_try_with_cause_and_action(
-    klap: Sandbox, airflow: Airflow, fields: dict[str, Any], said: str
+    klap: Sandbox, airflow: Airflow, fields: dict[str, Any], pattern: str
 ) -> None:
     import re
 
@@ -126,7 +126,7 @@ def test_a_field_that_cannot_be_filled_in_is_one_try_with_cause_and_action(
     assert task.end() == "failed"
     reason = task.xcom("klap_error")
     assert reason["type"] == "KlapTemplateError"
-    assert re.search(said, reason["error"])
+    assert re.search(pattern, reason["error"])
     assert "Clear that task" in reason["error"] or "clear this task" in reason["error"]
     assert klap.requests() == []
 

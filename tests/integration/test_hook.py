@@ -48,7 +48,7 @@ VIDEO = "https://example.com/talk.mp4"
 QUICK = Backoff(attempts=3, base=0.01, cap=0.5)
 SUBMIT = calls.submit_shorts(ShortsRequest(source_video_url=VIDEO))
 
-#: What a GET can meet: the sandbox's fault, what it is told, how the call ends, whether it is repeated.
+#: Failures of a GET: the sandbox's fault, its options, the error of the call, and whether it is retried.
 FAILURES: list[tuple[str, dict[str, Any], type[KlapError], bool]] = [
     ("drop", {}, KlapNoResponseError, True),
     ("accept_then_drop", {}, KlapNoResponseError, True),
@@ -550,10 +550,10 @@ def test_run_of_the_http_hook_keeps_to_the_read_timeout(klap: Sandbox, connect: 
 def test_run_of_the_http_hook_fails_as_a_call_does_and_logs_no_body(
     klap: Sandbox, logged: Callable[[], str], code: int, kind: type[KlapError]
 ) -> None:
-    klap.fault("*", "^/exports$", "status", code=code, body={"message": "said-by-klap"})
-    with pytest.raises(kind, match="said-by-klap"):
+    klap.fault("*", "^/exports$", "status", code=code, body={"message": "reason-from-klap"})
+    with pytest.raises(kind, match="reason-from-klap"):
         KlapHook().run("exports")
-    assert "said-by-klap" not in logged()
+    assert "reason-from-klap" not in logged()
 
 
 def test_run_of_the_http_hook_may_leave_the_answer_to_the_caller(klap: Sandbox) -> None:

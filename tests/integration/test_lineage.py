@@ -37,7 +37,7 @@ TALK = "https://example.com/talk.mp4"
 
 
 def played(airflow: Airflow, make: Callable[[], BaseOperator]) -> tuple[BaseOperator, Any]:
-    """Play a task; return the object that ran, at which OpenLineage looks afterwards, and its result."""
+    """Run a task; return its operator, which OpenLineage reads afterwards, and its result."""
     made: list[BaseOperator] = []
 
     def make_and_keep() -> BaseOperator:

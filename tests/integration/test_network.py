@@ -68,7 +68,7 @@ def own_ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, 
 
 
 class Proxy:
-    """A proxy of its own that counts what it is asked for; a context manager."""
+    """A proxy that records its requests; a context manager."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

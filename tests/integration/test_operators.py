@@ -625,7 +625,7 @@ def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(
     created_at = klap.call("GET", f"/tasks/{billed['id']}").json()["created_at"]
     assert result["klap_task_id"] == billed["id"]
     assert datetime.fromisoformat(result["submitted_at"]) == datetime.fromisoformat(created_at.replace("Z", "+00:00"))
-    assert task.run() == result, "a clear does not start the time anew"
+    assert task.run() == result, "a clear does not restart the time"
     assert posts(klap, POST_TASK) == 1
 
 
@@ -695,9 +695,9 @@ def test_an_answer_to_a_paid_request_that_cannot_be_read_is_quoted(klap: Sandbox
     klap.fault("POST", POST_TASK, "status", code=200, body={"ticket": {"no": 5}, "at": "https://a.example/?key=secret"})
     with pytest.raises(KlapSubmitUncertainError) as uncertain:
         airflow(submit()).run()
-    said = f"{uncertain.value} {uncertain.value.__cause__}"
-    assert "ticket" in said
-    assert "secret" not in said
+    error = f"{uncertain.value} {uncertain.value.__cause__}"
+    assert "ticket" in error
+    assert "secret" not in error
 
 
 @of_either
@@ -1377,7 +1377,7 @@ def test_each_export_lists_what_exists_of_its_short_before_it_is_sent(
     there = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports").json()["id"]
     for each in (short, other):
         airflow(export(each)).run()
-    assert [look["query"] for look in klap.requests("GET", "^/exports$")] == [
+    assert [poll["query"] for poll in klap.requests("GET", "^/exports$")] == [
         f"project_id={each['id']}" for each in (short, other)
     ]
     attempts = [json.loads(supervisor.ledger[f"{export_log(each['id'])}.0"]) for each in (short, other)]
@@ -1508,9 +1508,9 @@ def test_what_airflow_fails_with_is_named_like_any_other_reason(
     task = airflow(submit())
     with pytest.raises(AirflowRuntimeError):
         task.run()
-    said = task.xcom("klap_error")
-    assert (said["type"], said["project_id"]) == ("AirflowRuntimeError", None)
-    assert said["error"].startswith("AirflowRuntimeError: API_SERVER_ERROR")
+    failure = task.xcom("klap_error")
+    assert (failure["type"], failure["project_id"]) == ("AirflowRuntimeError", None)
+    assert failure["error"].startswith("AirflowRuntimeError: API_SERVER_ERROR")
     assert klap.requests("POST") == []
 
 
@@ -1536,10 +1536,10 @@ def test_a_reason_that_is_not_ours_is_short_and_has_no_signature(airflow: Airflo
     task = airflow(lambda: Failing(task_id="fail"))
     with pytest.raises(RuntimeError):
         task.run()
-    said = task.xcom("klap_error")["error"]
-    assert said.startswith("RuntimeError: ")
-    assert "s3cret" not in said
-    assert len(said) <= 500
+    error = task.xcom("klap_error")["error"]
+    assert error.startswith("RuntimeError: ")
+    assert "s3cret" not in error
+    assert len(error) <= 500
 
 
 def test_a_secrets_backend_that_does_not_answer_is_no_missing_connection(
@@ -1564,7 +1564,7 @@ FORM = {"source_video_url": TALK, "limit": 3, "max_clip_count": 10}
 
 @of_either
 @pytest.mark.parametrize(
-    ("conf", "said"),
+    ("conf", "expected"),
     [
         ({"limt": 1}, r"has 'limt' \(did you mean 'limit'\?\), but"),
         ({"limit": 1, "Max-Clips": 2}, r"'Max-Clips' \(did you mean 'max_clip_count'\?\)"),
@@ -1573,11 +1573,11 @@ FORM = {"source_video_url": TALK, "limit": 3, "max_clip_count": 10}
     ],
 )
 def test_a_run_that_was_asked_for_something_under_another_name_is_refused_before_anything_is_paid(
-    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], conf: dict[str, Any], said: str
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], conf: dict[str, Any], expected: str
 ) -> None:
     params = {**FORM, "team": "x"} if "team" in conf else FORM
     task = airflow(submit(operator, strict_conf=True), params=params, conf=conf)
-    with pytest.raises(KlapInputError, match=said) as failure:
+    with pytest.raises(KlapInputError, match=expected) as failure:
         task.run()
     assert not failure.value.transient
     assert task.xcom("klap_error")["type"] == "KlapInputError"

@@ -125,7 +125,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 short("secret", PRIVATE, "r3", 3, 99),
                 short("old", DAG, "a run that was deleted", 1, 10),
                 {name: short("by-hand", DAG, "r1", 1, 1)[name] for name in ("key", "value")},
-                {"key": "paid.by-mistake", "value": "a person's"},
+                {"key": "paid.by-mistake", "value": "written by a user"},
                 paid("task-1", DAG, "r1", 1, 0.44, budget=5.0),
                 paid("folder-1", DAG, "r1", 1, 0.64),
                 paid("export-a", DAG, "r1", 1, 0.48, estimated=True, settings="watermark acme.png"),

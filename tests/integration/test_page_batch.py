@@ -19,7 +19,7 @@ V1, V2, V3, SECRET = (f"klap__{name}__0123456789ab" for name in ("webinar", "tal
 
 
 def batch(run_id: str, day: int, trigger_dag_id: str, *videos: tuple[str, str], **run: Any) -> dict[str, Any]:
-    """A batch whose first video goes on, and whose others have failed."""
+    """Return a batch whose first video is in progress, and whose others have failed."""
     listed = [
         {"source_video_url": url, "trigger_run_id": started, "settings": {}, "line": 2 * place + 1}
         for place, (started, url) in enumerate(videos)
@@ -51,13 +51,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 batch("b1", 1, OTHER, (V1, f"{WEBINAR}?token=secret"), (V2, TALK)),
                 {"dag_id": OTHER, "run_id": V1, "at": at(1), "state": "running", "conf": {URL: WEBINAR}},
                 {"dag_id": OTHER, "run_id": V2, "at": at(1), "state": "failed", "conf": {URL: TALK, "name": "Talk"}},
-                # The same list again, and what it finds there goes on.
+                # The same list again; its run is in progress.
                 batch("b2", 3, OTHER, (V1, WEBINAR)),
                 {"dag_id": OTHER, "run_id": "alone", "at": at(2), "conf": {URL: WEBINAR}},
-                # Nobody but the admin sees this batch; who sees its video, sees it by itself.
+                # Only the admin sees this batch. Other users see its video as a run of its own.
                 batch("b3", 4, OTHER, (V3, WEBINAR), dag_id=PRIVATE),
                 {"dag_id": OTHER, "run_id": V3, "at": at(4), "conf": {URL: WEBINAR}},
-                # Everybody sees this one, and nobody but the admin the run of its video.
+                # Everybody sees this batch, but only the admin sees the run of its video.
                 batch("b4", 5, PRIVATE, (SECRET, WEBINAR)),
                 {"dag_id": PRIVATE, "run_id": SECRET, "at": at(5), "conf": {URL: WEBINAR}},
                 # A list that names a run which no batch has started.
@@ -101,10 +101,10 @@ def test_a_list_hides_no_run_that_no_batch_has_started(server: ApiServer) -> Non
 
 
 def test_a_batch_has_what_came_of_the_runs_of_its_videos_that_may_be_read(server: ApiServer) -> None:
-    told = ("batch", "shorts", "best", "cost")
-    assert [rows(server)["b1"][name] for name in told] == [2, 2, 80, 0.44]
-    assert [rows(server)["b4"][name] for name in told] == [1, 1, 99, 100]
-    assert [rows(server, "uli")["b4"][name] for name in told] == [1, 0, None, None]
+    names = ("batch", "shorts", "best", "cost")
+    assert [rows(server)["b1"][name] for name in names] == [2, 2, 80, 0.44]
+    assert [rows(server)["b4"][name] for name in names] == [1, 1, 99, 100]
+    assert [rows(server, "uli")["b4"][name] for name in names] == [1, 0, None, None]
 
 
 def test_who_may_not_read_a_batch_sees_its_videos_by_themselves(server: ApiServer) -> None:

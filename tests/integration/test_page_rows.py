@@ -22,7 +22,7 @@ REFERENCE = "__airflow_state_ref__"
 PAGES = tuple(
     f"{page}since=2026-10-01" for page in ("videos?", "shorts?", "shorts?search=short&", "payments?", "spending?")
 )
-#: What may stand in a row in place of what belongs there.
+#: Values that do not belong in a row.
 ODD: list[Any] = [None, "text", 7, [], [1], {}, {"at": 7}, {"id": 1, "run": [], "at": None, "price": "free"}]
 
 
@@ -72,17 +72,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                     for place, odd in enumerate(ODD)
                 ),
                 *({**writer, "key": payment_key(at(1), f"odd{place}"), "value": odd} for place, odd in enumerate(ODD)),
-                # A Dag that everybody may read writes rows in the name of one that only the admin may.
+                # A Dag that everybody may read writes rows in the name of a Dag that only the admin may read.
                 {**paid("forged", PRIVATE, "r3", 2, 3), "dag_id": OTHER, "run_id": "r2"},
-                # One that only the admin may read writes a row in the name of another one.
+                # A Dag that only the admin may read writes a row in the name of another Dag.
                 {**paid("planted", DAG, "r1", 1, 5000), "dag_id": PRIVATE, "run_id": "r3"},
-                # And says that it has delivered an export that the private Dag has paid for.
+                # A Dag claims that it delivered an export that the private Dag has paid for.
                 short("stolen", OTHER, "r2", 2, 70, export_id="task-3"),
-                # It says that it has paid for an export of another Dag, and where that one's short lies.
+                # A Dag claims that it paid for an export of another Dag, and another path of that short.
                 paid("export-plain", OTHER, "r5", 2, 0.01, settings="forged settings") | {"key": "paid.z"},
                 {**short("a", DAG, "r1", 9, 1), "key": "delivered.z", "dag_id": OTHER, "run_id": "r2"},
                 {**short("b", OTHER, "r2", 9, 1, export_id="export-a"), "key": "delivered.y"},
-                # A person's row says nothing of who may see it.
+                # A row that a user wrote does not name a Dag, so nobody may see it.
                 {name: paid("by-hand", DAG, "r1", 1, 9000)[name] for name in ("key", "value")},
             ],
         )

@@ -267,9 +267,9 @@ def test_a_file_that_has_changed_has_another_tag(place: Place) -> None:
 
 
 def test_download_gives_the_file_under_its_name(place: Place, kept: str) -> None:
-    said = place.get(kept, params={"download": 1}, method="HEAD").headers["Content-Disposition"]
-    assert said.startswith("attachment; filename=")
-    assert requests.utils.unquote(said.partition("filename*=utf-8''")[2]) == NAME
+    disposition = place.get(kept, params={"download": 1}, method="HEAD").headers["Content-Disposition"]
+    assert disposition.startswith("attachment; filename=")
+    assert requests.utils.unquote(disposition.partition("filename*=utf-8''")[2]) == NAME
     assert place.get(kept, method="HEAD").headers["Content-Disposition"].startswith("inline;")
 
 

@@ -116,7 +116,7 @@ def test_pages_that_klap_has_announced_to_read_are_only_doubted(
 
 @of_either
 @pytest.mark.parametrize(
-    ("path", "fault", "said"),
+    ("path", "fault", "expected"),
     [
         ("/gone.mp4", {}, "gone.mp4 is not a video: HTTP 404"),
         ("/sample.mp4", {"action": "html"}, "sample.mp4 is not a video: a web page"),
@@ -129,12 +129,12 @@ def test_pages_that_klap_has_announced_to_read_are_only_doubted(
     ],
 )
 def test_nothing_is_paid_for_what_is_no_video(
-    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], path: str, fault: dict[str, Any], said: str
+    klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], path: str, fault: dict[str, Any], expected: str
 ) -> None:
     if fault:
         klap.fault("*", SAMPLE, times=None, **fault)
     task = airflow(submit(operator, f"{klap.root}{path}"))
-    with pytest.raises(KlapInputError, match=said) as refused:
+    with pytest.raises(KlapInputError, match=expected) as refused:
         task.run()
     assert "s3cr3t" not in str(refused.value)
     assert klap.ledger() == []

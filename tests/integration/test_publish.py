@@ -109,25 +109,25 @@ def run(supervisor: Supervisor) -> Callable[[int], None]:
 
 
 def fail(supervisor: Supervisor, place: int, step: int, error: str | None) -> None:
-    """Let a short have failed at a step, for a reason or without one."""
+    """Set a short to failed at a step, with or without an error."""
     supervisor.states[f"{STEPS[step]}_{place}"] = "failed"
     supervisor.forget_xcoms(STEPS[step], place)
     for later in STEPS[step + 1 :]:
         supervisor.states[f"{later}_{place}"] = "upstream_failed"
         supervisor.forget_xcoms(later, place)
     if error:
-        said = {"error": error, "type": "KlapError", "project_id": f"project{place}"}
-        supervisor.put_xcom(STEPS[step], said, "klap_error", map_index=place)
+        failure = {"error": error, "type": "KlapError", "project_id": f"project{place}"}
+        supervisor.put_xcom(STEPS[step], failure, "klap_error", map_index=place)
 
 
 def fail_before(supervisor: Supervisor, step: int, error: str | None) -> None:
-    """Let the run have failed before there were shorts."""
+    """Set a run to failed before there were shorts."""
     supervisor.states[BEFORE[step]] = "failed"
     for later in (*BEFORE[step + 1 :], *STEPS):
         supervisor.states[later] = "upstream_failed"
     if error:
-        said = {"error": error, "type": "KlapError", "project_id": None}
-        supervisor.put_xcom(BEFORE[step], said, "klap_error")
+        failure = {"error": error, "type": "KlapError", "project_id": None}
+        supervisor.put_xcom(BEFORE[step], failure, "klap_error")
 
 
 def manifest(tmp_path: Path) -> dict[str, Any]:
@@ -181,8 +181,8 @@ def test_runs_that_share_a_folder_keep_their_bills_and_a_cleared_one_replaces_it
     folder = tmp_path / "task000000000000"
 
     def bill(path: str) -> tuple[str, float, int]:
-        told = json.loads((folder / "runs" / path.rpartition("/")[2]).read_text())
-        return told["run_id"], told["cost"]["input_videos"], len(told["delivered"])
+        bill = json.loads((folder / "runs" / path.rpartition("/")[2]).read_text())
+        return bill["run_id"], bill["cost"]["input_videos"], len(bill["delivered"])
 
     first = publish(1, submissions=1).run()["manifest"]
     monkeypatch.setattr(airflow_context, "RUN_ID", "tuesday 2026-11-24T10:00:00+00:00")
@@ -375,21 +375,21 @@ def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_a
     place: int,
 ) -> None:
     run(3)
-    fail(supervisor, place, step, "Klap said no.")
+    fail(supervisor, place, step, "Klap refused.")
     task = publish(3)
     with pytest.raises(
         KlapIncompleteError,
-        match=rf"^{named} of 'Señal {place}': Klap said no\. 2 of 3 .*runs/videos_monday_\w+\.json\.",
+        match=rf"^{named} of 'Señal {place}': Klap refused\. 2 of 3 .*runs/videos_monday_\w+\.json\.",
     ):
         task.run()
     others = [other for other in range(3) if other != place]
     written = manifest(tmp_path)
     assert written["delivered"] == [delivered(other) for other in others]
     src_url = video(place)["src_url"] if named == "deliver" else None
-    assert written["missing"] == [{**short(place), "src_url": src_url, "step": named, "error": "Klap said no."}]
+    assert written["missing"] == [{**short(place), "src_url": src_url, "step": named, "error": "Klap refused."}]
     outcome = task.xcom("klap_outcome")
     assert [(short["path"], short["error"]) for short in outcome] == [
-        (None, "Klap said no.") if at == place else (f"file:///data/{at}.mp4", None) for at in range(3)
+        (None, "Klap refused.") if at == place else (f"file:///data/{at}.mp4", None) for at in range(3)
     ]
     assert outcome[place] == {
         "project_id": f"project{place}",
@@ -397,7 +397,7 @@ def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_a
         "size": None,
         "src_url": src_url,
         "step": named,
-        "error": "Klap said no.",
+        "error": "Klap refused.",
     }
     assert written["problem"] is None
     assert task.xcom("klap_error")["type"] == "KlapIncompleteError"
@@ -449,7 +449,7 @@ def test_a_skipped_wait_leaves_its_short_missing(
 
 
 @pytest.mark.parametrize("step", [1, 2])
-@pytest.mark.parametrize("error", ["Klap said no.", None])
+@pytest.mark.parametrize("error", ["Klap refused.", None])
 def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
     supervisor: Supervisor,
     publish: Callable[..., Played],
@@ -491,7 +491,7 @@ def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
     with pytest.raises(KlapIncompleteError, match=rf"^submit: .*out of credits.* There are no shorts of {TALK}"):
         task.run()
     assert list(tmp_path.iterdir()) == []
-    assert task.xcom("klap_outcome") == [], "the Shorts tab knows that there is none"
+    assert task.xcom("klap_outcome") == [], "the Shorts tab shows no shorts"
 
 
 @pytest.mark.parametrize("skipped", [[], STEPS])
@@ -569,8 +569,8 @@ def test_a_missing_short_was_paid_for_all_the_same(
     task = costly()
     fail(supervisor, 0, 1, "render_failed")
     fail(supervisor, 1, 0, None)
-    said = {"error": "402", "type": "KlapCreditsError", "project_id": "project1", "paid": 1}
-    supervisor.put_xcom(STEPS[0], said, "klap_error", map_index=1)
+    failure = {"error": "402", "type": "KlapCreditsError", "project_id": "project1", "paid": 1}
+    supervisor.put_xcom(STEPS[0], failure, "klap_error", map_index=1)
     with pytest.raises(KlapIncompleteError):
         task.run()
     assert manifest(tmp_path)["cost"]["exports"] == task.xcom("klap_cost")["exports"] == 3

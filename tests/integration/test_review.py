@@ -81,11 +81,11 @@ def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_alr
 
 
 def test_reviewers_are_told_once(review: Callable[..., Played], supervisor: Supervisor) -> None:
-    told: list[str] = []
-    task = review(limit=2, notifiers=Recorder(told))
+    sent: list[str] = []
+    task = review(limit=2, notifiers=Recorder(sent))
     task.run()
     task.run()
-    (text,) = told
+    (text,) = sent
     title, body, url = text.splitlines()
     assert title == "Klap: Which shorts of folder01 should be exported?"
     assert body.startswith("3 shorts, 2 selected in advance, $0.48 per export. Answer until 20")
@@ -93,9 +93,9 @@ def test_reviewers_are_told_once(review: Callable[..., Played], supervisor: Supe
 
 
 def test_without_a_review_nobody_is_told(review: Callable[..., Played]) -> None:
-    told: list[str] = []
-    review(review=False, notifiers=[Recorder(told)]).run()
-    assert told == []
+    sent: list[str] = []
+    review(review=False, notifiers=[Recorder(sent)]).run()
+    assert sent == []
 
 
 def test_the_question_names_the_video_the_price_and_what_was_exported_before_which_is_free(
@@ -106,7 +106,7 @@ def test_the_question_names_the_video_the_price_and_what_was_exported_before_whi
     airflow(lambda: ExportShortOperator(task_id="export", project_id=other["id"], folder_id=folder)).run()
     fields = {"budget": 0.5, "submissions": 0, "video_name": "Town hall", "source_video_url": "https://a.example/v.mp4"}
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=folder, **fields))
-    assert sorted(ids(task.run())) == sorted([one["id"], other["id"]]), "the budget does for one, the other one is free"
+    assert sorted(ids(task.run())) == sorted([one["id"], other["id"]]), "the budget covers one, the other one is free"
     [question] = supervisor.questions
     assert question.subject == "Which shorts of Town hall should be exported?"
     body = str(question.body)
@@ -124,7 +124,7 @@ def test_the_question_names_the_video_the_price_and_what_was_exported_before_whi
         )
     )
     task.run()
-    assert {short["exported"] for short in task.xcom("klap_shorts")} == {False}, "with another look"
+    assert {short["exported"] for short in task.xcom("klap_shorts")} == {False}, "exported with other settings"
 
 
 def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
@@ -136,19 +136,21 @@ def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
     chosen = {"review": False, "project_ids": [one["id"]]}
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=folder, **chosen))
     assert ids(task.run()) == [one["id"]]
-    said = {short["project_id"]: (short["reason"], short["exported"]) for short in task.xcom("klap_shorts")}
-    assert said == {one["id"]: (None, False), other["id"]: ("not_selected", True)}
+    shorts = {short["project_id"]: (short["reason"], short["exported"]) for short in task.xcom("klap_shorts")}
+    assert shorts == {one["id"]: (None, False), other["id"]: ("not_selected", True)}
 
 
 def test_the_texts_of_what_a_person_picked_are_asked_for_later_as_they_may_have_changed(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
 ) -> None:
     folder = make_shorts(2)[0]["folder_id"]
-    asked = airflow(lambda: ReviewShortsOperator(task_id="asked", folder_id=folder))
-    told = airflow(lambda: ReviewShortsOperator(task_id="told", folder_id=folder, review=False, limit=1))
-    asked.run()
-    assert [short["project_id"] for short in told.run()] == [each["project_id"] for each in told.xcom("klap_facts")]
-    assert asked.xcom("klap_facts") == []
+    reviewed = airflow(lambda: ReviewShortsOperator(task_id="reviewed", folder_id=folder))
+    unreviewed = airflow(lambda: ReviewShortsOperator(task_id="unreviewed", folder_id=folder, review=False, limit=1))
+    reviewed.run()
+    assert [short["project_id"] for short in unreviewed.run()] == [
+        each["project_id"] for each in unreviewed.xcom("klap_facts")
+    ]
+    assert reviewed.xcom("klap_facts") == []
 
 
 def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_name(
@@ -173,9 +175,9 @@ def test_any_number_may_be_picked_whatever_the_limits_proposed(
     assert ids(task.run()) == selected
     reasons = {short["project_id"]: short["reason"] for short in task.xcom("klap_shorts")}
     assert reasons == {name: None if name in selected else "not_selected" for name in ("a", "b", "c")}
-    said = task.xcom("klap_review")
-    assert before <= datetime.fromisoformat(said.pop("answered_at")) <= datetime.now(timezone.utc)
-    assert said == {"selected": selected, "by": "Ada", "timed_out": False}
+    saved = task.xcom("klap_review")
+    assert before <= datetime.fromisoformat(saved.pop("answered_at")) <= datetime.now(timezone.utc)
+    assert saved == {"selected": selected, "by": "Ada", "timed_out": False}
 
 
 def test_what_is_picked_has_the_form_of_the_plain_list(review: Callable[..., Played], airflow: Airflow) -> None:
@@ -188,8 +190,8 @@ def test_what_is_picked_has_the_form_of_the_plain_list(review: Callable[..., Pla
 def test_without_an_answer_in_time_the_proposal_goes_on(review: Callable[..., Played]) -> None:
     task = review(limit=2)
     assert ids(task.run()) == ["a", "b"]
-    said = task.xcom("klap_review")
-    assert (said["selected"], said["by"], said["timed_out"]) == (["a", "b"], None, True)
+    saved = task.xcom("klap_review")
+    assert (saved["selected"], saved["by"], saved["timed_out"]) == (["a", "b"], None, True)
     assert task.response_timeout == timedelta(days=1)
 
 
@@ -228,10 +230,10 @@ def test_a_clear_does_not_ask_again_about_the_same_shorts(
 ) -> None:
     task = review(limit=1)
     task.answer = [THIRD], "Ada"
-    first, said = task.run(), task.xcom("klap_review")
+    first, saved = task.run(), task.xcom("klap_review")
     task.answer = None
     assert task.run() == first
-    assert task.xcom("klap_review") == said
+    assert task.xcom("klap_review") == saved
     assert task.workers == 1
     assert len(supervisor.questions) == 1
 
@@ -305,7 +307,7 @@ def test_a_late_list_is_waited_for_before_anybody_is_asked(
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id=short["folder_id"]))
     assert ids(task.run()) == [short["id"]]
     assert len(supervisor.questions) == 1
-    assert task.workers == 3, "look, list and ask, go on"
+    assert task.workers == 3, "poll the list, list and open the review, resume"
 
 
 def test_nobody_is_asked_about_no_shorts(review: Callable[..., Played], supervisor: Supervisor) -> None:

@@ -248,15 +248,15 @@ def test_a_user_who_cannot_read_runs_sees_nothing_of_their_conf(server: ApiServe
     found = view(server, **where)
     assert (found["details"]["name"], found["details"]["source"], found["watermark"]["src_url"]) == (None, None, None)
     assert len(found["details"]["shorts"]) == 3
-    told = json.dumps(found)
+    texts = json.dumps(found)
     for page in ("videos", "payments", "shorts", "reviews"):
-        told += json.dumps(get(server, page))
-    assert SETTINGS_HIDDEN in told
+        texts += json.dumps(get(server, page))
+    assert SETTINGS_HIDDEN in texts
     of_the_dag = [each for each in get(server, "videos", limit=100)["videos"] if each["dag_id"] == SETTINGS_HIDDEN]
     assert [(each["name"], each["note"], each["by"]) for each in of_the_dag] == [
         (each["run_id"], None, None) for each in of_the_dag
     ]
-    assert "Secret note" not in told
+    assert "Secret note" not in texts
     assert view(server, user=ADMIN, **where)["details"]["name"] == "Town hall"
 
 
@@ -349,7 +349,7 @@ def test_an_xcom_that_is_gone_from_there_hides_only_itself(kept: tuple[ApiServer
     server, _ = kept
     found = view(server, run_id="gone")
     assert found["details"]["cost"]["total"] == 1.88
-    assert found["details"]["stage"]["text"] == "The run ended", "it is not said that there are no shorts"
+    assert found["details"]["stage"]["text"] == "The run ended", "not: the run ended without shorts"
     assert found["problems"] == [
         "The XCom klap_shorts of the task ReviewShortsOperator cannot be read. See the log of the API server."
     ]

@@ -238,8 +238,8 @@ def test_stuck_keeps_a_job_processing(sandbox: Sandbox) -> None:
 def test_late_list_hides_the_shorts_for_some_polls(sandbox: Sandbox, method: str, path: str) -> None:
     sandbox.fault(method, path, "late_list", polls=2)
     task = sandbox.outcome(f"/tasks/{post_task(sandbox).json()['id']}")
-    looks = [len(sandbox.call("GET", f"/projects/{task['output_id']}").json()) for _ in range(4)]
-    assert looks == [0, 0, 10, 10]
+    counts = [len(sandbox.call("GET", f"/projects/{task['output_id']}").json()) for _ in range(4)]
+    assert counts == [0, 0, 10, 10]
 
 
 @pytest.mark.parametrize("sent", [0, 1000])

@@ -36,15 +36,15 @@ def post(sandbox: Sandbox, body: bytes = BODY, path: str = TASKS, **headers: str
 
 
 def raw(sandbox: Sandbox, request: bytes, *, half: bool = False) -> bytes:
-    """What comes back for these bytes; with ``half`` the client hangs up instead of listening."""
+    """Send these bytes and return the response; with ``half``, close the connection without reading it."""
     with socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2])), timeout=30) as client:
         client.sendall(request)
         if half:
             return b""
-        said = b""
+        response = b""
         while part := client.recv(65536):
-            said += part
-        return said
+            response += part
+        return response
 
 
 def test_unknown_fields_are_ignored_and_logged(sandbox: Sandbox) -> None:

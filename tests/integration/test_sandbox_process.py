@@ -33,7 +33,7 @@ def test_a_signal_ends_it_at_once_with_its_ffmpeg_processes_and_files(
         while not (children := psutil.Process(sandbox.process.pid).children()):
             time.sleep(0.01)
         for child in children:
-            child.suspend()  # it does not end by itself, so the sandbox does not end if it waits for that
+            child.suspend()  # it does not end, so a sandbox that waits for it does not end, either
         assert list(tmp_path.iterdir())
 
         os.kill(sandbox.process.pid, end)
@@ -131,6 +131,6 @@ def test_with_host_it_listens_on_another_address(tmp_path: Path) -> None:
 
 
 def test_help_names_every_option() -> None:
-    said = subprocess.run([*COMMAND, "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+    ended = subprocess.run([*COMMAND, "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
     for option in ("--host", "--port", "--task-seconds", "--export-seconds", "--no-render", "--keep", "--verbose"):
-        assert option in said.stdout
+        assert option in ended.stdout

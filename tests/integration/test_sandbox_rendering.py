@@ -110,10 +110,10 @@ def test_a_clip_has_the_asked_frame_and_length_and_keeps_its_sound(
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(requests.get(done["src_url"], timeout=10).content)
 
-    said = describe(clip)
-    assert re.search(r"Video: h264.*yuv420p.*270x480", said), said
-    assert "Audio: aac" in said
-    length = re.search(r"Duration: 00:00:(\d\d\.\d\d)", said)
+    facts = describe(clip)
+    assert re.search(r"Video: h264.*yuv420p.*270x480", facts), facts
+    assert "Audio: aac" in facts
+    length = re.search(r"Duration: 00:00:(\d\d\.\d\d)", facts)
     assert length
     assert float(length[1]) == pytest.approx(short["duration"], abs=0.15)
     assert clip.read_bytes().index(b"moov") < clip.read_bytes().index(b"mdat")
@@ -250,7 +250,7 @@ def test_the_sample_video_is_a_source_that_can_be_downloaded_too(sandbox: Sandbo
 
     sample = tmp_path / "sample.mp4"
     sample.write_bytes(requests.get(sandbox.sample, timeout=30).content)
-    said = describe(sample)
-    assert "Duration: 00:01:20" in said
-    assert "1280x720" in said
-    assert "Audio: aac" in said
+    facts = describe(sample)
+    assert "Duration: 00:01:20" in facts
+    assert "1280x720" in facts
+    assert "Audio: aac" in facts

@@ -71,7 +71,7 @@ def test_our_client_gets_its_shorts_whichever_way_klap_does_it(
     listed = hook.call(calls.list_exports(project_id=short.id))
     assert [each.id for each in listed] == [export.id]
     assert listed[0].created_at is not None
-    time.sleep(0.02)  # it is as good as done
+    time.sleep(0.02)  # until the export is ready
     done = hook.call(calls.get_export(export.id, project_id=short.id, folder_id=task.output))
     assert requests.get(str(done.src_url), timeout=30).content[4:8] == b"ftyp"
 
@@ -79,7 +79,7 @@ def test_our_client_gets_its_shorts_whichever_way_klap_does_it(
     failed = hook.call(calls.get_task(hook.call(calls.submit_shorts(ShortsRequest(source_video_url=TALK))).id))
     wordless = (name, value) == ("errors", "none")
     assert failed.failure == "Klap gave no reason" if wordless else "Nobody speaks." in failed.failure
-    # What has no words need not be Klap's: a look goes on.
+    # A 404 without a body may come from a proxy, so it is a transient error.
     kind, words = (
         (KlapInvalidResponseError, "an empty body") if wordless else (KlapNotFoundError, "There is no task nosuchtask")
     )
@@ -310,10 +310,10 @@ def test_an_option_that_makes_no_sense_is_named(
 def test_every_setting_is_an_option_and_stands_in_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     page = PAGE.read_text(encoding="utf-8")
     for name, value in [*WAYS, *((name, "") for name in Settings.model_fields)]:
-        assert f"--{name.replace('_', '-')}" in said
+        assert f"--{name.replace('_', '-')}" in output
         [row] = [line for line in page.splitlines() if line.startswith(f"| `{name}`")]
         assert isinstance(value, bool) or not value or f"`{value}`" in row, (name, value)
         if value == Settings.model_fields[name].default:

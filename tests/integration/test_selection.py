@@ -230,8 +230,8 @@ def test_what_a_missing_score_means_is_the_runs_choice(
     assert [short["project_id"] for short in task.run()] == [name for name in expected if expected[name] is None]
     assert list(reasons(task).items()) == list(expected.items())
     left_out = [name for name in expected if expected[name] == "no_score"]
-    said = f"Klap gave {len(left_out)} of {len(scores)} shorts no virality score"
-    assert (said in capsys.readouterr().out) is bool(left_out)
+    warning = f"Klap gave {len(left_out)} of {len(scores)} shorts no virality score"
+    assert (warning in capsys.readouterr().out) is bool(left_out)
 
 
 @pytest.mark.parametrize("scores", ["null", "absent"])

@@ -163,19 +163,19 @@ def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def new_task(klap: Sandbox, faults: list[dict[str, Any]], seconds: float = 0) -> str:
-    """Submit a task and order what its polls will meet."""
+    """Submit a task and set the faults of its polls."""
     klap.reset(task_seconds=seconds)
     klap_task_id = str(klap.call("POST", "/tasks/video-to-shorts", json=TALK).json()["id"])
     if not seconds:
-        settled(klap, f"/tasks/{klap_task_id}")
+        finished_job(klap, f"/tasks/{klap_task_id}")
     for fault in faults:
         body = {"body": {**fault["body"], "id": klap_task_id}} if "id" in fault.get("body", {}) else {}
         klap.fault("GET", f"^/tasks/{klap_task_id}$", **{**fault, **body})
     return klap_task_id
 
 
-def settled(klap: Sandbox, path: str) -> dict[str, Any]:
-    """The job when it is no longer processing, for one that takes no time."""
+def finished_job(klap: Sandbox, path: str) -> dict[str, Any]:
+    """Return a job, of no duration, when it is no longer processing."""
     time.sleep(0.02)
     return klap.outcome(path)
 
@@ -358,7 +358,7 @@ def test_a_project_without_a_folder_is_waited_for_likewise(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:
     video = klap.call("POST", "/tasks/video-to-video", json=TALK).json()
-    project_id = settled(klap, f"/tasks/{video['id']}")["output_id"]
+    project_id = finished_job(klap, f"/tasks/{video['id']}")["output_id"]
     export = klap.call("POST", f"/projects/{project_id}/exports").json()
     klap.fault("GET", "/exports/", "drop")
     ids = {"export_id": export["id"], "project_id": project_id, "folder_id": None}
@@ -477,11 +477,11 @@ def test_without_a_submission_time_the_deadline_counts_from_the_first_poll_of_al
     first = task.store
     time.sleep(0.6)
     forget_faults(klap)
-    looks = len(klap.requests("GET", "^/tasks/"))
+    before = len(klap.requests("GET", "^/tasks/"))
     with pytest.raises(AirflowSensorTimeout):
         task.run()
     assert task.store == first
-    assert len(klap.requests("GET", "^/tasks/")) == looks + 1, "it is after the deadline, so there is one look"
+    assert len(klap.requests("GET", "^/tasks/")) == before + 1, "after the deadline, the job is polled once"
 
 
 def test_another_job_at_the_same_place_has_a_deadline_of_its_own(

@@ -40,23 +40,24 @@ class Klap:
     """A server in this event loop.
 
     :ivar url: its address, once it listens.
-    :ivar keys: the API keys that it takes.
-    :ivar said: statuses and headers of its next answers, before it says 200 again.
-    :ivar seconds: how long it takes to answer.
-    :ivar together: how many requests must have been under way at once before it answers any.
-    :ivar users: for whom it was asked, each time.
+    :ivar keys: the API keys that it accepts.
+    :ivar responses: statuses and headers of its next responses; after these it responds with 200.
+    :ivar seconds: the duration of a response.
+    :ivar together: number of concurrent requests before it answers the first one.
+    :ivar users: the user of each request.
+    :ivar polls: number of requests.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.keys = {"kak_test_first"}
-        self.said: list[tuple[int, dict[str, str]]] = []
+        self.responses: list[tuple[int, dict[str, str]]] = []
         self.body: Any = []
         self.seconds = 0.0
         self.together = 0
         self._are_together = asyncio.Event()
         self.users: list[str | None] = []
-        self.looks = self.connections = self.open = self.under_way = self.most = 0
+        self.polls = self.connections = self.open = self.under_way = self.most = 0
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -71,7 +72,7 @@ class Klap:
             writer.close()
 
     async def _answer(self, request: str, writer: asyncio.StreamWriter) -> None:
-        self.looks += 1
+        self.polls += 1
         named = re.search("X-On-Behalf-Of: (.*)\r\n", request)
         self.users.append(named and named[1])
         self.under_way += 1
@@ -81,7 +82,7 @@ class Klap:
             self._are_together.set()
         await self._are_together.wait()
         self.under_way -= 1
-        status, headers = self.said.pop(0) if self.said else (200, {})
+        status, headers = self.responses.pop(0) if self.responses else (200, {})
         if not any(f"Authorization: Bearer {key}\r\n" in request for key in self.keys):
             status = 401
         body = json.dumps(self.body)
@@ -91,7 +92,7 @@ class Klap:
 
 @pytest.fixture
 async def server(connect: Callable[..., None]) -> AsyncIterator[Klap]:
-    """A server, and ``klap_default`` leading to it with the key that it takes."""
+    """A server, and the connection ``klap_default`` to it with a key that it accepts."""
     klap = Klap()
     async with await asyncio.start_server(klap.take, "127.0.0.1", 0) as listening:
         klap.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v2"
@@ -107,7 +108,7 @@ def waiting(seconds: float = 60) -> TaskStatusTrigger:
     return trigger
 
 
-async def look() -> Any:
+async def poll() -> Any:
     async with KlapAsyncClient() as hook:
         return await hook.call(POLL)
 
@@ -117,18 +118,18 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_hooks_that_are_open_together_share_one_look_up_and_one_tcp_connection(
+async def test_open_clients_share_one_connection_lookup_and_one_tcp_connection(
     server: Klap, connect: Callable[..., None]
 ) -> None:
     async with KlapAsyncClient() as first:
         await first.call(POLL)
         connect("http://127.0.0.1:1/v2")
         for _ in range(3):
-            await look()
-    assert (server.looks, server.connections) == (4, 1)
+            await poll()
+    assert (server.polls, server.connections) == (4, 1)
 
 
-async def test_hooks_for_different_users_are_one_client_and_each_request_names_its_own(
+async def test_clients_of_different_users_share_a_session_and_name_their_user(
     server: Klap, connect: Callable[..., None]
 ) -> None:
     connect(server.url, password="kak_test_first", on_behalf_of="user-1")
@@ -139,7 +140,7 @@ async def test_hooks_for_different_users_are_one_client_and_each_request_names_i
             await stack.enter_async_context(hook)
         for hook in hooks:
             await hook.call(POLL)
-        server.said = [(429, {"Retry-After": "60"})]
+        server.responses = [(429, {"Retry-After": "60"})]
         for hook in hooks:
             with pytest.raises(KlapRateLimitError):
                 await hook.call(POLL)
@@ -147,24 +148,24 @@ async def test_hooks_for_different_users_are_one_client_and_each_request_names_i
     assert server.connections == 1
 
 
-async def test_a_user_that_fits_no_header_is_named_and_not_asked_for(server: Klap) -> None:
+async def test_a_user_that_is_no_valid_header_is_refused_before_the_request(server: Klap) -> None:
     async with KlapAsyncClient(on_behalf_of="user\r\nX-Evil: 1") as hook:
         with pytest.raises(KlapInputError, match="on_behalf_of"):
             await hook.call(POLL)
-    assert server.looks == 0
+    assert server.polls == 0
 
 
-async def test_a_connection_is_looked_up_anew_after_the_last_hook_has_left(
+async def test_a_connection_is_read_again_after_the_last_client_has_closed(
     server: Klap, connect: Callable[..., None]
 ) -> None:
-    await look()
+    await poll()
     connect("http://127.0.0.1:1/v2")
     with pytest.raises(KlapConnectionError, match=r"127\.0\.0\.1:1/"):
-        await look()
-    assert server.looks == 1
+        await poll()
+    assert server.polls == 1
 
 
-async def test_hooks_of_different_connections_share_nothing(
+async def test_clients_of_different_connections_share_nothing(
     server: Klap, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.keys |= {"kak_test_other"}
@@ -180,33 +181,31 @@ async def test_hooks_of_different_connections_share_nothing(
 async def test_each_event_loop_has_a_client_of_its_own(klap: Any) -> None:
     async with KlapAsyncClient() as here:
         assert await here.call(POLL) == []
-        assert await asyncio.to_thread(asyncio.run, look()) == []
+        assert await asyncio.to_thread(asyncio.run, poll()) == []
         assert await here.call(POLL) == []
 
 
-async def test_a_rotated_key_is_found_by_those_who_wait_and_ends_no_wait(
-    server: Klap, connect: Callable[..., None]
-) -> None:
+async def test_a_rotated_key_is_used_by_running_waits(server: Klap, connect: Callable[..., None]) -> None:
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         await first.call(POLL)
         server.keys = {"kak_test_second"}
         connect(server.url, password="kak_test_second")
         assert await asyncio.gather(first.call(POLL), second.call(POLL)) == [[], []]
-        server.looks = 0
+        server.polls = 0
         assert await second.call(POLL) == []
-    assert server.looks == 1
+    assert server.polls == 1
 
 
-async def test_a_key_that_is_no_longer_good_is_not_tried_again(server: Klap) -> None:
+async def test_a_revoked_key_is_not_tried_again(server: Klap) -> None:
     async with KlapAsyncClient() as hook:
         await hook.call(POLL)
         server.keys = set()
         with pytest.raises(KlapAuthError):
             await hook.call(POLL)
-    assert server.looks == 2
+    assert server.polls == 2
 
 
-async def test_a_connection_that_was_deleted_leaves_the_failure_as_it_is(
+async def test_a_refused_key_of_a_deleted_connection_is_an_auth_error(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with KlapAsyncClient() as hook:
@@ -217,7 +216,7 @@ async def test_a_connection_that_was_deleted_leaves_the_failure_as_it_is(
             await hook.call(POLL)
 
 
-async def test_a_connection_that_cannot_be_read_again_leaves_the_one_in_hand(
+async def test_the_known_connection_is_used_if_it_cannot_be_read_again(
     server: Klap, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervisor.broken = (comms.GetConnection,)
@@ -231,7 +230,7 @@ async def test_a_connection_that_cannot_be_read_again_leaves_the_one_in_hand(
         assert await hook.call(POLL) == []
 
 
-async def test_a_host_that_was_mended_is_found_by_those_who_wait(
+async def test_a_corrected_host_is_used_by_running_waits(
     server: Klap, closed_url: str, connect: Callable[..., None]
 ) -> None:
     connect(closed_url)
@@ -242,8 +241,8 @@ async def test_a_host_that_was_mended_is_found_by_those_who_wait(
         assert await hook.call(POLL) == []
 
 
-async def test_a_429_of_one_wait_holds_all_waits_of_its_connection(server: Klap) -> None:
-    server.said = [(429, {"Retry-After": "1"})]
+async def test_a_429_response_delays_all_waits_of_its_connection(server: Klap) -> None:
+    server.responses = [(429, {"Retry-After": "1"})]
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         with pytest.raises(KlapRateLimitError):
             await first.call(POLL)
@@ -251,14 +250,14 @@ async def test_a_429_of_one_wait_holds_all_waits_of_its_connection(server: Klap)
         with pytest.raises(KlapRateLimitError, match="not sent") as held:
             await second.call(POLL)
         assert 0 < (held.value.retry_after or 0) <= 1.5
-        assert server.looks == 1
+        assert server.polls == 1
         await asyncio.sleep(held.value.retry_after or 0)
         assert await second.call(POLL) == []
         assert time.monotonic() - limited_at >= 1
 
 
-async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_comes(server: Klap) -> None:
-    server.said = [(429, {})] * 3
+async def test_429_responses_without_retry_after_delay_polls_longer_each_time(server: Klap) -> None:
+    server.responses = [(429, {})] * 3
     async with KlapAsyncClient() as hook:
         holds = []
         while len(holds) < 3:
@@ -272,15 +271,15 @@ async def test_a_429_that_names_no_time_holds_longer_each_time_until_an_answer_c
     assert 0.4 < holds[0] <= 1.5
     assert 0.9 < holds[1] <= 3
     assert 1.9 < holds[2] <= 6
-    assert server.looks == 3
+    assert server.polls == 3
 
 
-async def test_a_429_that_asks_for_a_day_holds_the_other_waits_for_minutes_at_most(
+async def test_a_long_retry_after_delays_the_other_waits_for_minutes_at_most(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert async_client.MAX_HOLD <= 300
     monkeypatch.setattr(async_client, "MAX_HOLD", 0.5)
-    server.said = [(429, {"Retry-After": "86400"})]
+    server.responses = [(429, {"Retry-After": "86400"})]
     async with KlapAsyncClient() as first, KlapAsyncClient() as second:
         with pytest.raises(KlapRateLimitError) as limited:
             await first.call(POLL)
@@ -291,17 +290,17 @@ async def test_a_429_that_asks_for_a_day_holds_the_other_waits_for_minutes_at_mo
         assert await second.call(POLL) == []
 
 
-async def test_a_held_wait_still_ends_at_its_deadline(server: Klap) -> None:
-    server.said = [(429, {"Retry-After": "3600"})]
+async def test_a_delayed_wait_ends_at_its_deadline(server: Klap) -> None:
+    server.responses = [(429, {"Retry-After": "3600"})]
     server.body = PROCESSING
     began = time.monotonic()
     await asyncio.gather(*(all_events(waiting(seconds=0.5)) for _ in range(3)))
     assert time.monotonic() - began > 0.3
-    assert server.looks <= 3  # those that were under way when Klap said so
+    assert server.polls <= 3  # the polls that were in flight when Klap answered 429
 
 
 @pytest.mark.parametrize("queued", [1, 40])
-async def test_no_wait_outlives_its_deadline_however_slow_klap_is_and_however_many_wait(
+async def test_a_wait_ends_at_its_deadline_however_slow_klap_is(
     server: Klap, monkeypatch: pytest.MonkeyPatch, queued: int
 ) -> None:
     server.seconds = 3600
@@ -315,61 +314,61 @@ async def test_no_wait_outlives_its_deadline_however_slow_klap_is_and_however_ma
     ] * queued
 
 
-async def test_a_wait_that_is_late_still_looks_once(server: Klap) -> None:
+async def test_a_wait_after_its_deadline_polls_once(server: Klap) -> None:
     server.seconds = 0.5
     await all_events(waiting(seconds=-5))
-    assert server.looks == 1
+    assert server.polls == 1
 
 
-async def test_requests_of_many_waits_are_under_way_at_the_same_time(server: Klap) -> None:
+async def test_requests_of_many_waits_run_concurrently(server: Klap) -> None:
     server.together = 10
-    assert await asyncio.gather(*(look() for _ in range(10))) == [[]] * 10
+    assert await asyncio.gather(*(poll() for _ in range(10))) == [[]] * 10
 
 
-async def test_requests_under_way_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_requests_are_limited(server: Klap, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(async_client, "MAX_CONCURRENT_REQUESTS", 3)
     server.seconds, server.together = 0.1, 3
-    assert await asyncio.gather(*(look() for _ in range(9))) == [[]] * 9
+    assert await asyncio.gather(*(poll() for _ in range(9))) == [[]] * 9
     assert (server.most, server.connections) == (3, 3)
 
 
-async def test_requests_per_second_are_those_of_the_connection(server: Klap, connect: Callable[..., None]) -> None:
+async def test_requests_per_second_are_limited_by_the_connection(server: Klap, connect: Callable[..., None]) -> None:
     connect(server.url, password="kak_test_first", requests_per_second=20)
     began = time.monotonic()
-    await asyncio.gather(*(look() for _ in range(11)))
+    await asyncio.gather(*(poll() for _ in range(11)))
     assert time.monotonic() - began >= 0.5
 
 
-async def test_a_wait_in_the_queue_can_be_cancelled_and_the_others_go_on(
+async def test_a_queued_wait_can_be_cancelled_without_stopping_the_others(
     server: Klap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(async_client, "MAX_CONCURRENT_REQUESTS", 1)
     server.seconds = 0.2
-    looks = [asyncio.create_task(look()) for _ in range(4)]
+    polls = [asyncio.create_task(poll()) for _ in range(4)]
     await asyncio.sleep(0.1)
-    looks[0].cancel()
-    looks[2].cancel()
-    ended = await asyncio.gather(*looks, return_exceptions=True)
+    polls[0].cancel()
+    polls[2].cancel()
+    ended = await asyncio.gather(*polls, return_exceptions=True)
     assert [isinstance(end, asyncio.CancelledError) for end in ended] == [True, False, True, False]
 
 
-async def test_when_the_last_wait_ends_however_it_ends_the_connections_are_closed(server: Klap) -> None:
+async def test_connections_are_closed_when_the_last_wait_ends(server: Klap) -> None:
     server.body = PROCESSING
     waits = [asyncio.create_task(all_events(waiting())) for _ in range(3)]
-    await until(lambda: server.looks > 6)
+    await until(lambda: server.polls > 6)
     waits[0].cancel()
     waits[1].cancel()
     await asyncio.wait(waits[:2])
-    looks = server.looks
-    await until(lambda: server.looks > looks + 2)
+    before = server.polls
+    await until(lambda: server.polls > before + 2)
     assert server.open
     server.keys = set()
     assert len(await waits[2]) == 1
     await until(lambda: not server.open)
 
 
-async def test_a_wait_that_fails_in_its_first_look_up_leaves_nothing_behind(connect: Callable[..., None]) -> None:
+async def test_a_wait_whose_connection_lookup_fails_leaves_nothing_behind(connect: Callable[..., None]) -> None:
     connect("http://127.0.0.1:1/v2", password=None)
     for _ in range(2):
         with pytest.raises(KlapError, match="Password"):
-            await look()
+            await poll()

@@ -73,8 +73,8 @@ def submitted(klap: Sandbox) -> str:
 
 def payloads(events: list[TriggerEvent]) -> list[Any]:
     """Return what the events tell a worker, without when the task was ready."""
-    told = [event.payload for event in events]
-    return [{name: value for name, value in each.items() if name != "ready_at"} for each in told]
+    payloads = [event.payload for event in events]
+    return [{name: value for name, value in each.items() if name != "ready_at"} for each in payloads]
 
 
 @pytest.mark.parametrize(("kind", "target"), TRIGGERS)
@@ -169,21 +169,21 @@ async def test_a_triggerer_whose_own_connection_is_wrong_does_not_chase_the_work
     assert time.time() - began >= least
 
 
-@pytest.mark.parametrize("fate", ["ready", "job_error", "401"])
+@pytest.mark.parametrize("outcome", ["ready", "job_error", "401"])
 @pytest.mark.parametrize("end_from_trigger", [False, True])
 async def test_one_event_ends_a_wait_and_nothing_of_it_is_secret(
-    klap: Sandbox, supervisor: Supervisor, fate: str, end_from_trigger: bool, capfd: pytest.CaptureFixture[str]
+    klap: Sandbox, supervisor: Supervisor, outcome: str, end_from_trigger: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     klap_task_id = submitted(klap)
-    if fate == "job_error":
+    if outcome == "job_error":
         klap.fault("GET", "^/tasks/", "job_error")
-    elif fate == "401":
+    elif outcome == "401":
         klap.fault("GET", "^/tasks/", "status", times=None, code=401, body={"message": f"bad key {API_KEY}"})
     trigger = waiting(klap_task_id, end_from_trigger=end_from_trigger)
     events = payloads(await all_events(trigger))
-    assert events == [{"unknown_since": None, "handovers": int(fate == "401")}]
-    told = [json.dumps(trigger.serialize()), repr(trigger), repr(events), *capfd.readouterr()]
-    assert not [words for words in told if API_KEY in words]
+    assert events == [{"unknown_since": None, "handovers": int(outcome == "401")}]
+    outputs = [json.dumps(trigger.serialize()), repr(trigger), repr(events), *capfd.readouterr()]
+    assert not [words for words in outputs if API_KEY in words]
 
 
 @pytest.mark.parametrize(("map_index", "stored_as"), [(-1, -1), (2, 2), (None, -1)])
@@ -205,8 +205,8 @@ async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
     listed_ids = [short["id"] for short in klap.call("GET", f"/projects/{folder_id}").json()]
     ready = {"klap_task_id": klap_task_id, "output_type": "folder", "output_id": folder_id}
     assert xcom == {**ready, "listed_ids": listed_ids}
-    (told,) = [json.loads(message) for message in supervisor.messages if '"SetXCom"' in message]
-    assert (told["dag_id"], told["run_id"], told["task_id"]) == (DAG_ID, RUN_ID, "wait")
+    (xcom_message,) = [json.loads(message) for message in supervisor.messages if '"SetXCom"' in message]
+    assert (xcom_message["dag_id"], xcom_message["run_id"], xcom_message["task_id"]) == (DAG_ID, RUN_ID, "wait")
 
 
 async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap: Sandbox) -> None:
@@ -222,9 +222,9 @@ async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_poll(klap
     klap.fault("GET", "^/tasks/", "unknown_status", word="reticulating")
     with capture_logs() as logged:
         await all_events(waiting(klap_task_id, state(seconds=2)))
-    said = [line["event"] for line in logged if "reticulating" in line["event"]]
+    warnings = [line["event"] for line in logged if "reticulating" in line["event"]]
     assert len(klap.requests("GET", "^/tasks/")) > 1
-    assert len([line for line in said if "is over" not in line]) == 1
+    assert len([line for line in warnings if "is over" not in line]) == 1
 
 
 async def test_of_an_answer_with_an_unknown_word_the_word_alone_is_logged(klap: Sandbox) -> None:
@@ -289,8 +289,8 @@ async def test_a_trigger_only_polls_and_a_cancelled_one_does_nothing_at_all(klap
 async def test_a_trigger_polls_first_when_the_worker_said(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     began = time.time()
-    said = PollAgain(0.8, state(interval=0.05))
-    await all_events(TaskStatusTrigger.waiting(TaskTarget(klap_task_id), said, klap_conn_id="klap_default"))
+    first = PollAgain(0.8, state(interval=0.05))
+    await all_events(TaskStatusTrigger.waiting(TaskTarget(klap_task_id), first, klap_conn_id="klap_default"))
     (poll,) = klap.requests("GET", "^/tasks/")
     assert poll["at"] - began >= 0.7
 

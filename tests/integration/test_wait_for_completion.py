@@ -134,7 +134,7 @@ def test_the_log_says_what_is_billed_although_the_task_was_ended(
     assert task._last is not None
     task._last[0].on_kill()
 
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     job_id = result["export_id" if kind == "export" else "klap_task_id"]
-    assert "still billed" in said
-    assert f"Request: {job_id} (ledger entry {result.get('entry', 'submission.')}" in said
+    assert "still billed" in output
+    assert f"Request: {job_id} (ledger entry {result.get('entry', 'submission.')}" in output

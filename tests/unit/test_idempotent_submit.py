@@ -73,9 +73,11 @@ class MemoryStore:
 @dataclass
 class Klap:
     """
-    Takes POSTs: ``outcomes`` are what the next ones end with; after these each makes a job.
+    Takes POSTs.
 
-    ``listed`` is Klap's list: None where there is none. ``is_proof``: whether it shows other jobs of ours.
+    :ivar outcomes: the errors of the next POSTs; each POST after these makes a job.
+    :ivar listed: Klap's list of jobs; None = Klap has no list.
+    :ivar is_proof: whether the list has other jobs of ours.
     """
 
     outcomes: list[BaseException] = field(default_factory=list)
@@ -154,7 +156,7 @@ def klap() -> Klap:
 
 
 def record(store: MemoryStore, *, request: PaidRequest = EXPORT, job_id: str | None = None, **fields: Any) -> Attempt:
-    """Put an attempt, made half an hour ago unless told otherwise, into the ledger."""
+    """Put an attempt, made half an hour ago by default, into the ledger."""
     number = len(read_attempts(store, request.log))
     made = {"at": -1000.0, "requester": Requester("run", 1, 3), "id": f"recorded-{number}", **fields}
     attempt = Attempt(

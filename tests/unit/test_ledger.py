@@ -18,7 +18,7 @@ def export(**watermark: Any) -> ExportRequest:
     return build_request(ExportRequest, {"watermark": watermark or None})
 
 
-def look(**watermark: Any) -> dict[str, Any]:
+def settings(**watermark: Any) -> dict[str, Any]:
     return export(**watermark).settings()
 
 
@@ -162,9 +162,9 @@ def test_a_row_with_unknown_and_without_optional_fields_is_read() -> None:
 
 
 def test_settings_are_said_in_words() -> None:
-    asked = {"language": "en", "dimensions": {"width": 1080, "height": 1350}, "editing_options": {"emojis": False}}
-    assert describe_settings(asked) == "Language: English, Width: 1080 px, Height: 1350 px, Emojis: no"
-    assert describe_settings(look()) == ""
+    requested = {"language": "en", "dimensions": {"width": 1080, "height": 1350}, "editing_options": {"emojis": False}}
+    assert describe_settings(requested) == "Language: English, Width: 1080 px, Height: 1350 px, Emojis: no"
+    assert describe_settings(settings()) == ""
     clips = {
         "max_clip_count": 10,
         "min_duration": 1,
@@ -180,6 +180,6 @@ def test_settings_are_said_in_words() -> None:
 
 
 def test_of_the_address_of_a_watermark_which_may_be_a_secret_the_name_of_its_file_is_said() -> None:
-    mark = look(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
+    mark = settings(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
     assert describe_settings(mark) == "Watermark: logo.png, Vertical position: 0.1"
-    assert describe_settings(look(src_url="https://a.example?secret")) == "Watermark: a picture"
+    assert describe_settings(settings(src_url="https://a.example?secret")) == "Watermark: a picture"

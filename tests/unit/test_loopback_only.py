@@ -65,26 +65,26 @@ def send_without_a_connection(host):
     socket.socket(type=socket.SOCK_DGRAM).sendto(b"?", (host, 9))
 
 
-def look_up(host):
+def resolve(host):
     socket.getaddrinfo(host, 9)
 
 
-def look_up_by_asyncio(host):
+def resolve_by_asyncio(host):
     async def find():
         await asyncio.get_running_loop().getaddrinfo(host, 9)
 
     asyncio.run(find())
 
 
-def look_up_a_name(host):
+def resolve_a_name(host):
     socket.gethostbyname(host)
 
 
-def look_up_an_address(host):
+def resolve_an_address(host):
     socket.gethostbyaddr(host)
 
 
-def look_up_a_service(host):
+def resolve_a_service(host):
     socket.getnameinfo((host, 9), 0)
 
 
@@ -95,9 +95,9 @@ def suppressed(attempt, host):
         pass
 
 
-WAYS = [each for name, each in sorted(globals().items()) if name.startswith(("connect", "send", "look"))]
-BY_NAME = [way for way in WAYS if way is not look_up_a_service]
-BY_ADDRESS = [way for way in WAYS if way not in (look_up, look_up_a_name, look_up_by_asyncio)]
+WAYS = [each for name, each in sorted(globals().items()) if name.startswith(("connect", "send", "resolve"))]
+BY_NAME = [way for way in WAYS if way is not resolve_a_service]
+BY_ADDRESS = [way for way in WAYS if way not in (resolve, resolve_a_name, resolve_by_asyncio)]
 
 
 @pytest.mark.parametrize("way", BY_NAME, ids=lambda way: way.__name__)
@@ -112,7 +112,7 @@ def test_outside_by_address(way):
 
 @pytest.mark.parametrize("host", ["198.51.100.1", "198.1", "2001:db8::1"])
 def test_inside_as_an_address_needs_no_lookup(host):
-    look_up(host)
+    resolve(host)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", socket.gethostname()])

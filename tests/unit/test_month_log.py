@@ -18,7 +18,7 @@ THREE = Decimal(3)
 
 @pytest.fixture
 def voids_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time is no part of the proof: a missing entry is void at the next look. A process gives up after two rounds."""
+    """The proof ignores time: a missing entry is void when it is read next, and a process gives up after two rounds."""
     monkeypatch.setattr(month_log, "VOID_AFTER", 0.5)
     monkeypatch.setattr(month_log, "PATIENCE", 1.5)
 

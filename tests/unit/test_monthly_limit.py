@@ -205,7 +205,7 @@ def test_the_month_is_that_of_utc() -> None:
 def test_a_try_that_was_paused_at_any_step_takes_nothing_off_twice(dollars: dict[str, float]) -> None:
     """A retry does all while the first try is paused. Then the first try continues."""
 
-    def settle(run: MonthlyLimits) -> None:
+    def complete(run: MonthlyLimits) -> None:
         run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=Decimal("1.08"))
         run.release("folder", ["b"])
 
@@ -214,8 +214,11 @@ def test_a_try_that_was_paused_at_any_step_takes_nothing_off_twice(dollars: dict
         pauses += 1
         store = Interrupted(0, lambda: None)
         limits(store, **dollars).reserve("submission", Decimal("4.12"), ["post"])
-        store.before, store.do = store.steps + pauses, partial(settle, limits(store, holder="retry", **dollars))
-        settle(limits(store, **dollars))
+        store.before, store.do = (
+            store.steps + pauses,
+            partial(complete, limits(store, holder="retry", **dollars)),
+        )
+        complete(limits(store, **dollars))
         store.do = lambda: None
         assert min(used(store, **dollars)) >= 1.56, pauses  # a video, two shorts, an export
         assert max(used(store, **dollars)) <= 10

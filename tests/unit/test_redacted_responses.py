@@ -39,18 +39,18 @@ def test_the_token_that_was_requested_is_read_even_if_the_connection_has_it() ->
 
 @pytest.mark.parametrize("secret", [KEY, TOKEN])
 def test_a_secret_in_a_response_is_removed(secret: str) -> None:
-    said = {"error_code": secret, "error": {secret: [f"bad key {secret}!"]}, "message": secret, "status": secret}
-    task = read(calls.get_task("t"), {**TASK, **said}, KEY, TOKEN)
+    body = {"error_code": secret, "error": {secret: [f"bad key {secret}!"]}, "message": secret, "status": secret}
+    task = read(calls.get_task("t"), {**TASK, **body}, KEY, TOKEN)
     assert secret not in f"{task!r} {task.failure} {task.status}"
     names = {"name": secret, "virality_score_explanation": secret, "publication_captions": {secret: {"a": [secret]}}}
     (short,) = read(calls.list_projects("f"), [{**SHORT, **names, "src_url": f"https://x/?key={secret}"}], KEY, TOKEN)
     assert secret not in repr(short)
     for wrong in (
-        said,
-        [said],
+        body,
+        [body],
         json.dumps(secret).encode(),
         f"<html>{secret}".encode(),
-        json.dumps(said).replace("k", "\\u006b").encode(),
+        json.dumps(body).replace("k", "\\u006b").encode(),
         b"x" * 290 + secret.encode(),
         b" " * 1990 + b"x" + secret.encode(),
     ):
@@ -68,20 +68,20 @@ def test_a_secret_in_a_response_is_removed(secret: str) -> None:
 
 @pytest.mark.parametrize("field", ["error_code", "error", "error_message", "message", "detail"])
 def test_an_id_in_an_error_is_text(field: str) -> None:
-    said = {"id": f"no {KEY}", "klap_task_id": KEY, f"{KEY}_id": [{"type": KEY, "status": KEY}]}
+    error = {"id": f"no {KEY}", "klap_task_id": KEY, f"{KEY}_id": [{"type": KEY, "status": KEY}]}
     for status in (200, 422, 500):
         try:
-            told = repr(read(calls.get_task("t"), {**TASK, field: said}, KEY, status=status))
+            text = repr(read(calls.get_task("t"), {**TASK, field: error}, KEY, status=status))
         except (KlapRejectedError, KlapServerError) as failure:
-            told = str(failure)
-        assert KEY not in told
+            text = str(failure)
+        assert KEY not in text
 
 
 def test_an_address_that_stands_for_an_error_code_does_not_tell_its_signature() -> None:
-    said = {"error_code": "s3://ada:s3cr3tword@media/a.mp4?sig=s3cr3tword"}
-    assert "s3cr3tword" not in str(read(calls.get_task("t"), {**TASK, **said}).error_code)
+    error = {"error_code": "s3://ada:s3cr3tword@media/a.mp4?sig=s3cr3tword"}
+    assert "s3cr3tword" not in str(read(calls.get_task("t"), {**TASK, **error}).error_code)
     with pytest.raises(KlapRejectedError) as failure:
-        read(calls.get_task("t"), said, status=422)
+        read(calls.get_task("t"), error, status=422)
     assert "s3cr3tword" not in str(failure.value.error_code)
 
 

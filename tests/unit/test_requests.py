@@ -170,9 +170,9 @@ def test_an_address_that_was_copied_from_where_a_part_of_it_is_hidden_is_refused
 def test_all_wrong_fields_are_named_at_once_with_what_they_were_given() -> None:
     with pytest.raises(KlapInputError) as refused:
         shorts(max_clip_count=0, min_duration=500, dimension=1, dimensions={"width": "wide"})
-    said = str(refused.value)
+    error = str(refused.value)
     for part in ("max_clip_count", "min_duration", "dimension:", "dimensions.width", "got 0", "got 500", "got 'wide'"):
-        assert part in said
+        assert part in error
 
 
 @pytest.mark.parametrize("bounds", [{"min_duration": 1}, {"min_duration": 120}, {"max_duration": 1}])

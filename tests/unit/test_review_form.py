@@ -29,10 +29,10 @@ def short(project_id: str, name: str = "A name", **fields: Any) -> dict[str, Any
 
 def listed(*shorts: dict[str, Any]) -> str:
     """The list, without the terms above it."""
-    return said_of(*shorts).split("\n\n", 1)[1]
+    return terms_of(*shorts).split("\n\n", 1)[1]
 
 
-def said_of(*shorts: dict[str, Any], covered: int | None = None) -> str:
+def terms_of(*shorts: dict[str, Any], covered: int | None = None) -> str:
     deadline = datetime(2026, 1, 2, 15, 30, tzinfo=timezone.utc)
     return review_form.body(shorts, price="$0.48 (estimated prices)", deadline=deadline, covered=covered)
 
@@ -87,25 +87,25 @@ def test_the_list_tells_what_is_known_of_each_short() -> None:
 def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -> None:
     proposed, left_out = short("a"), short("b", reason="beyond_limit")
     price = "Each export costs $0.48 (estimated prices). "
-    assert said_of(proposed, left_out).startswith(
+    assert terms_of(proposed, left_out).startswith(
         f"{price}If nobody answers by 2026-01-02 15:30 UTC, the shorts selected by default are exported.\n\n"
     )
-    assert said_of(left_out).startswith(f"{price}If nobody answers by 2026-01-02 15:30 UTC, no short is exported.\n\n")
+    assert terms_of(left_out).startswith(f"{price}If nobody answers by 2026-01-02 15:30 UTC, no short is exported.\n\n")
 
 
 def test_the_terms_say_for_how_many_the_budget_does_unless_that_is_all_that_is_to_be_paid() -> None:
     shorts = [short("a"), short("b"), short("c", exported=True)]
-    assert "The budget covers **1** of them" in said_of(*shorts, covered=1)
-    assert "budget" not in said_of(*shorts, covered=2)
+    assert "The budget covers **1** of them" in terms_of(*shorts, covered=1)
+    assert "budget" not in terms_of(*shorts, covered=2)
     assert "exported before, no cost" in listed(*shorts).splitlines()[2]
 
 
 @given(st.text(), st.text(min_size=1))
 def test_no_mark_up_in_a_name_or_an_explanation_has_an_effect(name: str, explanation: str) -> None:
-    said = listed(short("a", name, explanation=explanation))
-    plain = said.replace("[preview](https://klap.app/player/a)", "").removeprefix("1. **").replace("** · score", "", 1)
+    line = listed(short("a", name, explanation=explanation))
+    plain = line.replace("[preview](https://klap.app/player/a)", "").removeprefix("1. **").replace("** · score", "", 1)
     assert not re.search(r"(?<!\\)(\\\\)*[<>`*_\[\]#!|~&]", plain)
-    assert said.count("\n") <= 1
+    assert line.count("\n") <= 1
 
 
 def test_a_preview_address_cannot_end_its_link() -> None:

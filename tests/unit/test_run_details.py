@@ -88,19 +88,19 @@ LISTED = {"submit": "success", "wait_for_shorts": "success", "select": "success"
 
 
 def exporting(shorts: Sequence[Any], *mapped: Instance, published: str | None = None, **more: Any) -> Facts:
-    """A run that has come as far as the exports of its shorts."""
+    """Return a run that exports its shorts."""
     return facts(shorts=shorts, mapped=mapped, tasks={**LISTED, "publish": published}, **more)
 
 
-def told(known: Facts) -> dict[str, Any]:
+def view(known: Facts) -> dict[str, Any]:
     details = details_of(known)
     assert details is not None
     return details
 
 
 def cards(known: Facts, *names: str) -> list[Any]:
-    """Of each short these fields, or this one."""
-    return [[card[name] for name in names] if len(names) > 1 else card[names[0]] for card in told(known)["shorts"]]
+    """Return these fields, or this field, of each short."""
+    return [[card[name] for name in names] if len(names) > 1 else card[names[0]] for card in view(known)["shorts"]]
 
 
 # The run
@@ -163,28 +163,28 @@ def test_only_klaps_player_is_embedded(address: Any, is_embedded: bool) -> None:
 
 
 def test_the_video_is_the_one_that_the_run_recorded_or_else_that_it_was_given() -> None:
-    assert told(facts())["source"]["href"] == VIDEO
+    assert view(facts())["source"]["href"] == VIDEO
     recorded: XComs = {
         ("submit", -1, "return_value"): {"klap_task_id": "t", "video": "https://b.example/v.mp4?…12345678"}
     }
     for conf in ({}, {URL: VIDEO}):
-        found = told(facts(conf=conf, tasks={"submit": "success"}, xcoms=recorded))
+        found = view(facts(conf=conf, tasks={"submit": "success"}, xcoms=recorded))
         assert found["source"] == {"text": "https://b.example/v.mp4?…12345678", "href": None}
         assert (found["name"], found["is_named"]) == ("b.example/v.mp4?…12345678", False)
-    assert told(facts(conf={}))["source"] is None
+    assert view(facts(conf={}))["source"] is None
 
 
 def test_a_run_is_known_by_the_name_that_the_video_was_given_and_else_by_its_address() -> None:
-    named = told(facts(conf={URL: VIDEO, "name": "Town hall"}))
+    named = view(facts(conf={URL: VIDEO, "name": "Town hall"}))
     assert (named["name"], named["is_named"]) == ("Town hall", True)
-    unnamed = told(facts())
+    unnamed = view(facts())
     assert (unnamed["name"], unnamed["is_named"]) == ("example.com/a.mp4", False)
 
 
 def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> None:
     since = "2026-01-01T10:45:00+00:00"
     xcoms: XComs = {("submit", -1, "return_value"): {"submitted_at": since}}
-    details = told(facts(tasks={"submit": "success", "wait_for_shorts": "deferred"}, xcoms=xcoms))
+    details = view(facts(tasks={"submit": "success", "wait_for_shorts": "deferred"}, xcoms=xcoms))
     stage = details["stage"]
     assert (stage["state"], stage["text"], stage["since"], details["percent"]) == (
         "deferred",
@@ -197,7 +197,7 @@ def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> No
 def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_log() -> None:
     tasks = {"submit": "failed", "wait_for_shorts": "upstream_failed"}
     xcoms: XComs = {("submit", -1, "klap_error"): {"error": "402: out of credits"}}
-    details = told(facts(state="failed", tasks=tasks, xcoms=xcoms))
+    details = view(facts(state="failed", tasks=tasks, xcoms=xcoms))
     assert (details["stage"]["text"], details["stage"]["error"]) == (
         "The video could not be submitted",
         "402: out of credits",
@@ -207,20 +207,20 @@ def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_lo
 
 def test_nothing_selected_and_nothing_made_are_told_apart() -> None:
     ended = {"state": "success", "published": "success"}
-    assert told(exporting([short("a", reason="below_minimum")], **ended))["stage"]["text"] == "No short was selected"
-    unscored = told(exporting([short("a", reason="no_score")], **ended))["stage"]["text"]
+    assert view(exporting([short("a", reason="below_minimum")], **ended))["stage"]["text"] == "No short was selected"
+    unscored = view(exporting([short("a", reason="no_score")], **ended))["stage"]["text"]
     assert unscored == "No short was selected: Klap gave none of them a score"
-    assert told(exporting([], **ended))["stage"]["text"] == "The run ended without shorts"
+    assert view(exporting([], **ended))["stage"]["text"] == "The run ended without shorts"
 
 
 def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_no_shorts() -> None:
-    details = told(exporting([short("a")], *steps(0, "success"), state="success", reads_xcoms=False))
+    details = view(exporting([short("a")], *steps(0, "success"), state="success", reads_xcoms=False))
     assert (details["shorts"], details["stage"]["text"]) == ([], "The run ended")
 
 
 def test_progress_counts_the_steps_that_are_over() -> None:
     mapped = [*steps(0, "success", "success", "success"), *steps(1, "success", "deferred")]
-    details = told(exporting([short("a"), short("b")], *mapped))
+    details = view(exporting([short("a"), short("b")], *mapped))
     assert (details["percent"], details["stage"]["text"]) == (67, "Exporting: 1 of 2 shorts delivered")
 
 
@@ -284,7 +284,7 @@ def test_a_run_that_has_summed_itself_up_has_all_in_that() -> None:
         ["file:///a.mp4", 2_000_000, VIDEO, None],
         [None, None, None, "out of memory"],
     ]
-    details = told(known)
+    details = view(known)
     assert (details["stage"]["state"], details["stage"]["text"], details["percent"], details["delivered"]) == (
         "failed",
         "1 of 2 shorts delivered, 1 failed",
@@ -331,7 +331,7 @@ def test_a_dag_that_lists_no_shorts_has_a_card_for_each_export() -> None:
     }
     known = facts(state="success", tasks={"submit": "success"}, mapped=mapped, xcoms=xcoms)
     assert cards(known, "name", "text", "video") == [["Whole", "Exported", VIDEO]]
-    assert told(known)["stage"]["text"] == "1 of 1 short exported"
+    assert view(known)["stage"]["text"] == "1 of 1 short exported"
 
 
 def test_only_addresses_of_the_web_are_linked_to() -> None:
@@ -349,7 +349,7 @@ ASKED = [short("a"), short("b", reason="beyond_limit"), short("c")]
 
 
 def asking(state: str | None = "awaiting_input", **question: Any) -> Facts:
-    """A run that asks a person about three shorts, or goes on from the answer."""
+    """Return a run that waits for the review of three shorts, or resumes after it."""
     known = facts(shorts=ASKED, tasks={"submit": "success", "wait_for_shorts": "success", "select": None})
     select = instance("select", TASKS["select"], state, resumes=state != "awaiting_input")
     instances = [select if each.task_id == "select" else each for each in known.instances]
@@ -360,7 +360,7 @@ def asking(state: str | None = "awaiting_input", **question: Any) -> Facts:
 
 
 def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> None:
-    details = told(asking())
+    details = view(asking())
     assert details["stage"]["text"] == "Which shorts should be exported?"
     assert details["question"] == {
         "task": {"task_id": "select", "map_index": -1, "id": "select.-1", "state": "awaiting_input", "try_number": 1},
@@ -384,10 +384,10 @@ def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(
         [None, "Selected"],
         ["Not selected", ""],
     ]
-    details = told(answered)
+    details = view(answered)
     assert details["review"] == {"by": "Ada", "text": "selected 1 of 3 shorts", "at": AT}
     assert (details["stage"]["text"], details["question"]) == ("Continuing with the selected shorts", None)
-    none = told(asking(state, answered_at=AT, chosen=["None of them", "2. B"]))
+    none = view(asking(state, answered_at=AT, chosen=["None of them", "2. B"]))
     assert (none["review"]["by"], [card["left_out"] for card in none["shorts"]]) == (
         "Somebody",
         ["Not selected"] * 3,
@@ -397,7 +397,7 @@ def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
 def test_after_a_review_no_short_is_left_out_before_the_task_has_ended(state: str | None) -> None:
     assert cards(asking(state), "left_out", "text") == [[None, "Waiting for the selection"]] * 3
-    assert told(asking(state))["question"] is None
+    assert view(asking(state))["question"] is None
 
 
 def test_during_a_review_a_short_that_is_selected_by_default_waits_for_it() -> None:
@@ -407,7 +407,7 @@ def test_during_a_review_a_short_that_is_selected_by_default_waits_for_it() -> N
 def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> None:
     known = asking("scheduled", answered_at=AT, chosen=["2. B"])
     cleared = replace(known.first(("ReviewShortsOperator",)), resumes=False)  # type: ignore[type-var]  # first() may return None
-    details = told(
+    details = view(
         replace(known, instances=[cleared if each.task_id == "select" else each for each in known.instances])
     )
     assert (details["shorts"], details["review"], details["stage"]["text"]) == ([], None, "Selecting the shorts")
@@ -415,7 +415,7 @@ def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> No
 
 def test_who_has_selected_or_that_nobody_did_is_said() -> None:
     def review(value: dict[str, Any]) -> Any:
-        return told(exporting([short("a"), short("b")], xcoms={("select", -1, "klap_review"): value}))["review"]
+        return view(exporting([short("a"), short("b")], xcoms={("select", -1, "klap_review"): value}))["review"]
 
     ada = {"by": "Ada", "timed_out": False, "selected": ["a"], "answered_at": AT}
     assert review(ada) == {"by": "Ada", "text": "selected 1 of 2 shorts", "at": AT}
@@ -431,10 +431,10 @@ def test_who_has_selected_or_that_nobody_did_is_said() -> None:
 
 def test_what_exports_cost_is_known_from_the_list_on() -> None:
     offer = {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT, "spent": 2.04}
-    details = told(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
+    details = view(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
     assert details["offer"] == {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT}
     assert details["cost"] == {"total": 2.04, "estimated": True, "is_sum": False}
-    assert told(facts())["offer"] is None
+    assert view(facts())["offer"] is None
 
 
 def test_the_sum_of_the_run_counts_as_soon_as_it_is_there() -> None:
@@ -442,9 +442,9 @@ def test_the_sum_of_the_run_counts_as_soon_as_it_is_there() -> None:
         ("select", -1, "klap_offer"): {"price": 0.48, "estimated": True, "spent": 2.04},
         ("publish", -1, "klap_cost"): {"total": 3.48, "estimated": False},
     }
-    cost = told(exporting([short("a")], state="failed", published="failed", xcoms=xcoms))["cost"]
+    cost = view(exporting([short("a")], state="failed", published="failed", xcoms=xcoms))["cost"]
     assert cost == {"total": 3.48, "estimated": False, "is_sum": True}
-    assert told(exporting([short("a")], published="success"))["cost"] is None
+    assert view(exporting([short("a")], published="success"))["cost"] is None
 
 
 def test_a_request_in_doubt_counts_in_the_highest_possible_cost() -> None:
@@ -454,10 +454,10 @@ def test_a_request_in_doubt_counts_in_the_highest_possible_cost() -> None:
         ("publish", -1, "klap_cost"): {"total": 0, "estimated": True},
     }
     known = facts(state="failed", tasks={"submit": "failed", "publish": "failed"}, xcoms=xcoms)
-    assert (told(known)["cost"]["total"], told(known)["cost_at_most"]) == (0, 0.44)
+    assert (view(known)["cost"]["total"], view(known)["cost_at_most"]) == (0, 0.44)
     unknown = {**xcoms, ("submit", -1, "klap_error"): {"open_decision": {"entry": "x"}}}
-    assert told(replace(known, xcoms=unknown))["cost_at_most"] is None
-    assert told(facts())["cost_at_most"] is None
+    assert view(replace(known, xcoms=unknown))["cost_at_most"] is None
+    assert view(facts())["cost_at_most"] is None
 
 
 FAILED_JOB = {"error": "no speech", "type": "KlapJobFailedError"}
@@ -482,7 +482,7 @@ def test_a_run_that_failed_offers_the_next_step_and_says_whether_it_is_paid(
     xcoms: XComs = {(task, -1, "klap_error"): failure, ("publish", -1, "klap_cost"): cost}
     tasks = {"submit": "success", "wait_for_shorts": "success", task: "failed", "publish": "failed"}
     known = facts(state="failed", tasks=tasks, xcoms=xcoms, conf={URL: VIDEO, **conf})
-    found = told(known)["next_step"]
+    found = view(known)["next_step"]
     if step is None:
         assert found is None
         return
@@ -491,14 +491,14 @@ def test_a_run_that_failed_offers_the_next_step_and_says_whether_it_is_paid(
         *step[1:],
     )
     assert (found["price"], found["estimated"]) == (0.44, True)
-    assert told(replace(known, run=replace(known.run, state="running")))["next_step"] is None
+    assert view(replace(known, run=replace(known.run, state="running")))["next_step"] is None
 
 
 def failed(failure: dict[str, Any], *states: str | None) -> dict[str, Any]:
     """The card of a short of which a step has failed."""
     mapped = steps(0, *states)
     [name] = [each.task_id for each in mapped if each.state == "failed"]
-    [card] = told(exporting([short("a")], *mapped, xcoms={(name, 0, "klap_error"): failure}))["shorts"]
+    [card] = view(exporting([short("a")], *mapped, xcoms={(name, 0, "klap_error"): failure}))["shorts"]
     return dict(card)
 
 
@@ -541,7 +541,7 @@ def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
     xcoms: XComs = {
         ("submit", -1, "klap_error"): {"type": "KlapChangedError", "open_decision": {"entry": "submission d r submit"}}
     }
-    stage = told(facts(state="failed", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["in_doubt"]
+    stage = view(facts(state="failed", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["in_doubt"]
     assert (stage["is_changed"], stage["jobs"], stage["price"]) == (True, [], None), "an unknown price is not free"
 
 
@@ -567,7 +567,7 @@ def test_a_failed_request_has_one_cause(state: str, error: str, video: str, expo
     if error != "KlapAccountError":
         failure |= {"open_decision": IN_DOUBT}  # type: ignore[dict-item]  # JSON, of any depth
     xcoms: XComs = {("submit", -1, "klap_error"): failure}
-    assert told(facts(state=state, tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["text"] == video
+    assert view(facts(state=state, tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["text"] == video
     assert failed(failure, *UNSENT)["text"] == export
 
 
@@ -575,7 +575,7 @@ def test_nobody_is_asked_before_airflow_has_marked_what_follows_as_failed_or_a_c
     card = failed({"error": "…", "open_decision": IN_DOUBT}, "failed", "upstream_failed", None)
     assert (card["in_doubt"], card["retry"]) == (None, None)
     xcoms: XComs = {("submit", -1, "klap_error"): {"error": "…", "open_decision": IN_DOUBT}}
-    stage = told(facts(state="running", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]
+    stage = view(facts(state="running", tasks={"submit": "failed"}, xcoms=xcoms))["stage"]
     assert (stage["state"], stage["in_doubt"]) == ("failed", None)
 
 
@@ -599,8 +599,8 @@ def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() ->
         (("success", "success", "running"), "Delivering"),
         (("success", "success", "success"), "Writing the manifest"),
     ):
-        assert told(whole(ONE, *steps(0, *states)))["stage"]["text"] == words
-    details = told(whole(ONE, *steps(0, "success", "success", "success"), state="success", published="success"))
+        assert view(whole(ONE, *steps(0, *states)))["stage"]["text"] == words
+    details = view(whole(ONE, *steps(0, "success", "success", "success"), state="success", published="success"))
     assert (details["is_whole"], details["stage"]["text"], details["percent"], details["totals"]) == (
         True,
         "Delivered",
@@ -613,11 +613,11 @@ def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() ->
 def test_a_whole_video_that_failed_says_so_once_it_is_there_and_before() -> None:
     mapped = steps(0, "success", "failed", "upstream_failed")
     xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
-    details = told(whole(ONE, *mapped, state="failed", published="failed", xcoms=xcoms))
+    details = view(whole(ONE, *mapped, state="failed", published="failed", xcoms=xcoms))
     assert (details["stage"]["text"], details["shorts"][0]["error"]) == ("The export failed", "out of memory")
-    assert told(whole([], state="failed"))["stage"]["text"] == "The run ended without a video"
-    assert told(whole([], state="failed", select="failed"))["stage"]["text"] == "The video could not be found at Klap"
-    assert told(whole([], select="deferred"))["stage"]["text"] == "Finding the video at Klap"
+    assert view(whole([], state="failed"))["stage"]["text"] == "The run ended without a video"
+    assert view(whole([], state="failed", select="failed"))["stage"]["text"] == "The video could not be found at Klap"
+    assert view(whole([], select="deferred"))["stage"]["text"] == "Finding the video at Klap"
 
 
 @pytest.mark.parametrize(
@@ -654,7 +654,7 @@ def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
     known = facts(
         state="success", tasks={**LISTED, "publish": "success"}, xcoms={("select", -1, "klap_shorts"): UNREADABLE}
     )
-    assert told(known)["stage"]["text"] == "The run ended"
+    assert view(known)["stage"]["text"] == "The run ended"
     assert len(known.problems) == 1
 
 

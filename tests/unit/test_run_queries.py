@@ -39,23 +39,23 @@ def session() -> Iterator[Session]:
 
 
 def plans(session: Session, ask: Callable[[Session], Any]) -> list[str]:
-    """Return how the database goes about each statement of a function."""
-    said: list[tuple[str, Any]] = []
+    """Return the query plan of each statement of a function."""
+    statements: list[tuple[str, Any]] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        said.append((statement, parameters))
+    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
 
     engine = session.get_bind()
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     try:
         ask(session)
     finally:
-        event.remove(engine, "before_cursor_execute", note)
-    assert said, "it asks something"
+        event.remove(engine, "before_cursor_execute", record)
+    assert statements, "the function sends statements"
     connection = session.connection().connection
     return [
         str(row[3])
-        for statement, parameters in said
+        for statement, parameters in statements
         for row in connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
     ]
 

@@ -19,9 +19,9 @@ def line(day: str, run: str, price: float, **more: Any) -> Payment:
 
 def test_a_row_belongs_to_the_dag_that_wrote_it_and_within_that_to_the_run_that_it_names() -> None:
     runs = {
-        said: found and found.run
-        for said in ("a r1", "b r1", "a", "", "ab r1", None, 7)
-        for found in [payment_of({**ROW, "run": said}, **WRITER)]
+        run: found and found.run
+        for run in ("a r1", "b r1", "a", "", "ab r1", None, 7)
+        for found in [payment_of({**ROW, "run": run}, **WRITER)]
     }
     assert runs.pop("a r1") == ("a", "r1")
     assert set(runs.values()) == {("a", "r2")}, "a forged value attributes nothing to another Dag"

@@ -111,7 +111,7 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("name,limit\nx,1\n", "one column source_video_url"),
         (f"url,source_video_url\n{TALK},{TALK}\n", "one column source_video_url"),
@@ -123,8 +123,8 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
         (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 of the list is not CSV"),
     ],
 )
-def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, said: str) -> None:
-    with pytest.raises(KlapInputError, match=re.escape(said)):
+def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, expected: str) -> None:
+    with pytest.raises(KlapInputError, match=re.escape(expected)):
         read_csv(text, FORM)
 
 
@@ -137,7 +137,7 @@ def test_no_error_repeats_the_content_of_a_list(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "expected"),
     [
         ({"type": ["integer", "null"], "minimum": 1, "maximum": 120}, "a whole number, at least 1, at most 120"),
         ({"type": ["null", "string"], "enum": [None, "en", "de"]}, "text, one of en, de"),
@@ -145,8 +145,8 @@ def test_no_error_repeats_the_content_of_a_list(text: str) -> None:
         ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "text or true or false, matching ^(yes|no)$"),
     ],
 )
-def test_what_a_field_takes_is_said_in_words(schema: dict[str, Any], said: str) -> None:
-    assert describe_schema(schema) == said
+def test_what_a_field_takes_is_said_in_words(schema: dict[str, Any], expected: str) -> None:
+    assert describe_schema(schema) == expected
 
 
 @given(youtube_ids)

@@ -184,12 +184,12 @@ def is_loopback(url: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the URL's host as it is looked up in DNS; an empty text if there is none."""
+    """Return the URL's host as it is looked up in DNS; an empty text if it has no host."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return ""
-    # DNS look-ups treat full-width digits and dots as ASCII.
+    # DNS lookups treat full-width digits and dots as ASCII.
     return unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
 
 

@@ -152,7 +152,7 @@ def export_and_deliver(
             task_display_name="Deliver",
             **account,
             **short,
-            # The wait's result, which the task needs anyway. There is none if the wait was marked as success by hand.
+            # The wait's result, which the task needs anyway. A wait that was marked as success by hand has no result.
             export_id=f"{{% set ready = {ready} %}}{{{{ (ready if ready is mapping else {exported}).export_id }}}}",
             virality_score=virality_score,
             wait_task_id=wait_for_export.task_id,

@@ -115,7 +115,7 @@ def _closed_at(deadline: float, response: requests.Response) -> Iterator[None]:
 
 
 def _copy(response: requests.Response, sink: IO[bytes], limits: Limits, deadline: float) -> Fetched:
-    # The Content-Length; None if there is none. urllib3 checks that as many bytes arrive.
+    # The Content-Length, or None without that header. urllib3 checks that as many bytes arrive.
     name, announced = shown(response.url), response.raw.length_remaining
     if announced is not None and announced > limits.max_bytes:
         raise _too_large(name, announced, limits)

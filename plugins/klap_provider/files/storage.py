@@ -120,7 +120,7 @@ def storage_errors(field: str, url: str, *, paid: bool = False) -> Iterator[None
 
 def _status(failure: BaseException | None) -> int | None:
     """
-    Return the HTTP status that an error of a storage's library has or corresponds to; None if there is none.
+    Return the HTTP status that an error of a storage's library has or corresponds to, or None.
 
     adlfs raises a RuntimeError from Azure's exception, gcsfs an OSError for a 403, and Google's library an error with
     ``retryable=False`` for expired credentials.

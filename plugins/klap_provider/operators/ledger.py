@@ -57,7 +57,7 @@ class Ledger:
         self._store = AssetStore(LEDGER)
 
     def get(self, name: str) -> Any:
-        """Return a row, or None if there is none."""
+        """Return a row, or None if it does not exist."""
         return self._store.get(name)
 
     def set(self, name: str, value: Any) -> None:

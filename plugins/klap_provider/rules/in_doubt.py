@@ -118,7 +118,7 @@ def uncertain(attempt: Attempt, *, has_list: bool = False) -> KlapError:
     error = KlapSubmitUncertainError(
         f"The request of {attempt.submitted_at} for {attempt.what} got no response. Klap may have received and billed "
         f"it. {why} Nothing is sent again automatically. Search the Klap app for a job of that time, and decide in the "
-        f"run's Shorts tab. Without the tab: if there is a job, {how(ADOPT, 'its id', attempt.key)}. If there is none, "
-        f"{how(RESEND, True, attempt.key)}, and the request is sent and billed again. Then clear this task."
+        f"run's Shorts tab. Without the tab: if there is a job, {how(ADOPT, 'its id', attempt.key)}. If there is no "
+        f"job, {how(RESEND, True, attempt.key)}, and the request is sent and billed again. Then clear this task."
     )
     return with_open_decision(error, attempt)

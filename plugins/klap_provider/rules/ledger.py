@@ -59,7 +59,7 @@ class Store(Protocol):
     """A key-value store without compare-and-set. It must never report an unreadable row as missing."""
 
     def get(self, key: str) -> Any:
-        """Return a row, or None if there is none."""
+        """Return a row, or None if it does not exist."""
 
     def set(self, key: str, value: Any) -> None:
         """Write or overwrite a row."""

@@ -1,7 +1,7 @@
 """
 Limit what a connection, or a Dag, pays in a calendar month (UTC). Pure.
 
-A run reserves what it is about to pay, at two places: before it submits its video (the video, the maximum number of
+A run reserves the price of its next requests twice: before it submits its video (the video, the maximum number of
 generated shorts, and one export), and after the selection (all exports). The second reservation replaces the first one
 by what Klap has billed until then. An export that the run has not reserved in the present month reserves its own price.
 What is reserved and then not paid, because the job exists already, is released.

@@ -26,7 +26,7 @@ LONGEST_FEED = 20_000_000
 #: Seconds to wait for a connection and for the next bytes, and for the whole feed.
 TIMEOUT, LONGEST = (10.0, 30.0), 120.0
 
-#: Seconds after which a video of YouTube starts: it may still be processed, and its feed does not say so.
+#: Seconds after which a video of YouTube starts: it may still be processed, which its feed does not show.
 YOUTUBE_DELAY = 3600.0
 
 #: Maximum seconds of a short, at Klap and at YouTube.

@@ -27,7 +27,7 @@ def seconds_of(value: Any) -> float | None:
     Return a time of a source in seconds since the epoch. Without a time zone, it is UTC.
 
     :param value: an ISO 8601 time, a date, or seconds; None: not known.
-    :raises ValueError: it is none of these.
+    :raises ValueError: the value has another form.
     """
     if isinstance(value, str):
         value = datetime.fromisoformat(value.replace("Z", "+00:00"))  # Python 3.10 does not read the Z

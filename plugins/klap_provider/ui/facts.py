@@ -79,7 +79,7 @@ class Facts:
 
     def xcom(self, instance: Instance | None, key: str) -> Any:
         """
-        Return the value of an XCom of a task; None if there is none, or if it is not of the task's current state.
+        Return the value of an XCom of a task; None if it does not exist or is not of the task's current state.
 
         A cleared task keeps the XComs of its last try until it starts again.
         """

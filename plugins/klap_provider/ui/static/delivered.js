@@ -18,7 +18,7 @@ const NETWORKS = { tiktok: "TikTok", youtube: "YouTube", linkedin: "LinkedIn", i
 const deliveredPath = (run, short, file) => ["api", ...run, "shorts", short.id, file];
 
 /**
- * Return the address of a short's video: the delivered file, or before that Klap's; null if there is none.
+ * Return the address of a short's video: the delivered file, or before that Klap's, or null.
  *
  * @param {string[]} run the run's path in the UI, as segments
  * @param {{id: string, stored: boolean, video: string | null}} short `stored`: the API server may send the file

@@ -9,7 +9,7 @@ const { TableBody, TableColumnHeader, TableHeader, TableRoot, TableRow, TableScr
 /** The style of cells with numbers. */
 export const NUMBER = { textAlign: "end", whiteSpace: "nowrap" };
 
-/** The style of cells with times: one line, if there is room. */
+/** The style of cells with times: one line, if the window is wide enough. */
 export const TIME = { minWidth: "6.5rem", whiteSpace: { base: "normal", xl: "nowrap" } };
 
 /** The note on estimated prices, if one of the rows has one. */
