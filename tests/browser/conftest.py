@@ -320,11 +320,11 @@ def a_hundred(runs: tuple[Stage, dict[str, str]]) -> str:
             "project_id": short["project_id"],
             "path": None,  # there is no file to play
             "size": 2_000_000,
-            "src_url": f"{stage.sandbox.sample}?{place}",
+            "src_url": f"{stage.sandbox.sample}?{index}",
             "step": None,
             "error": None,
         }
-        for place, short in enumerate(shorts)
+        for index, short in enumerate(shorts)
     ]
     made_up = {"key": "klap_outcome", "value": outcome, "map_index": -1}
     airflow.api("POST", f"{run}/taskInstances/publish/xcomEntries", json=made_up)

@@ -146,8 +146,8 @@ def take_all(camera: Camera) -> None:
     camera.take(page, "shorts-asked")
 
     page = camera.open(stage.tab_of(done), height=1500)
-    for place in range(2):
-        page.get_by_role("region", name="Not selected").get_by_role("checkbox").nth(place).click()
+    for index in range(2):
+        page.get_by_role("region", name="Not selected").get_by_role("checkbox").nth(index).click()
     page.get_by_role("button", name="Export 2 more").click()
     expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible(timeout=300_000)
     page.get_by_role("region", name=f"{VIDEO_NAME}: 2 more").scroll_into_view_if_needed()

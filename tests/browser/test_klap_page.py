@@ -70,7 +70,7 @@ def database(folder: Path) -> dict[str, list[dict[str, Any]]]:
     tables = many_runs(range(RUNS), dag_ids=DAGS, path=f"file://{folder / 'clip.mp4'}")
     for run in tables["runs"]:
         run["tasks"] = [
-            {"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": place} for place in range(SHORTS)
+            {"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": index} for index in range(SHORTS)
         ]
     special = [
         row["value"]

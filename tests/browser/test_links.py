@@ -55,7 +55,7 @@ def test_the_cards_lead_to_player_video_and_log(page: Page, stage: Stage, delive
         link = page.get_by_role("link", name=f"Download {name}")
         link.evaluate(
             "link => { link.removeAttribute('target'); link.click(); }"
-        )  # a download of another page's is not told
+        )  # Playwright does not report a download of another page
     assert download.value.suggested_filename.endswith(".mp4")
     page.get_by_role("link", name=f"Log of {name}").click()
     expect(page.get_by_role("heading", name=f"Deliver [{name}]")).to_be_visible()

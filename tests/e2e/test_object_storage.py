@@ -39,10 +39,10 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_th
         video = tmp_path / "short.mp4"
         video.write_bytes(stage.s3.get(key))
         assert size_of(video) == (270, 480)
-        told = json.loads(stage.s3.get(beside))
-        assert (told["sha256"], told["virality_score"]) == (short["sha256"], short["virality_score"])
-        assert (told["source_video_url"], told["klap_task_id"]) == (shown(talk), submitted)
-        assert told["publication_captions"].keys() == {"tiktok", "youtube", "linkedin", "instagram"}
+        sidecar = json.loads(stage.s3.get(beside))
+        assert (sidecar["sha256"], sidecar["virality_score"]) == (short["sha256"], short["virality_score"])
+        assert (sidecar["source_video_url"], sidecar["klap_task_id"]) == (shown(talk), submitted)
+        assert sidecar["publication_captions"].keys() == {"tiktok", "youtube", "linkedin", "instagram"}
     assert set(stage.s3.keys()) == {"talks/talk.mp4", *(f"shorts/{submitted}/{name}" for name in names)}
 
     stage.airflow.wait_for(lambda: len(stage.consumers()) > len(known), seconds=60, what="the consumer's run")

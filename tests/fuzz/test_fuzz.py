@@ -124,7 +124,7 @@ headers = st.dictionaries(
 
 
 class StrangeKlap(BaseAdapter):
-    """A Klap that answers whatever it likes, in the place of a socket; ``sent`` has what it was asked."""
+    """A transport that answers with any response; ``sent`` has the requests."""
 
     def __init__(self, answer: Callable[[], tuple[int, dict[str, str], bytes]]) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ FORM_FIELDS = [
 @given(
     url=signed | texts | st.just("https://example.com/talk.mp4"),
     form=st.dictionaries(st.sampled_from(FORM_FIELDS), values, max_size=2),
-    place=signed | texts | st.just("{}/shorts"),
+    destination=signed | texts | st.just("{}/shorts"),
     code=codes,
     body=bodies | st.just(b'{"id": "t1", "status": "processing"}'),
     found=headers,
@@ -213,7 +213,7 @@ FORM_FIELDS = [
 @example(  # what leads to a request for the video itself
     url="https://example.com/talk.mp4",
     form={},
-    place="{}/shorts",
+    destination="{}/shorts",
     code=200,
     body=b'{"id": "t1", "status": "processing"}',
     found={},
@@ -223,19 +223,19 @@ def test_form_values(
     tmp_path: Path,
     url: str,
     form: dict[str, Any],
-    place: str,
+    destination: str,
     code: int,
     body: bytes,
     found: dict[str, str],
 ) -> None:
     klap = StrangeKlap(lambda: (code, found, body))
-    params = {"url": url, "place": place.replace("{}", str(tmp_path))}
+    params = {"url": url, "destination": destination.replace("{}", str(tmp_path))}
     failure = play(
         klap,
         lambda: SubmitShortsOperator(
             task_id="t",
             source_video_url="{{ params.url }}",
-            destination="{{ params.place }}",
+            destination="{{ params.destination }}",
             params=params,
             allowed_sources=["https://", "http://"],
             allowed_destinations=[str(tmp_path)],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else makes the same request or delivers to the same place, and Klap's lists are complete."""
+    """No other run makes the same request or delivers to the same folder, and Klap's lists are complete."""
     monkeypatch.setattr(attempt_log, "PATIENCE", ())
     monkeypatch.setattr(asset_event, "FIRST_EVENT_TIMEOUT", 1)
     monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", 0.0)

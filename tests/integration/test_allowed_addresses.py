@@ -49,14 +49,14 @@ def play(airflow: Airflow) -> Callable[..., Played]:
 
 
 @pytest.mark.parametrize("kind", [SubmitShortsOperator, SubmitVideoOperator])
-@pytest.mark.parametrize("place", ["elsewhere", "media-private", "media/../elsewhere", "media/link"])
+@pytest.mark.parametrize("destination", ["elsewhere", "media-private", "media/../elsewhere", "media/link"])
 def test_nothing_is_sent_or_created_for_an_address_that_is_not_allowed(
-    klap: Sandbox, play: Callable[..., Played], tmp_path: Path, kind: type[Any], place: str
+    klap: Sandbox, play: Callable[..., Played], tmp_path: Path, kind: type[Any], destination: str
 ) -> None:
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "link").symlink_to(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    task = play(kind, {"destination": f"{tmp_path}/{place}"}, allowed_destinations=[f"{tmp_path}/media"])
+    task = play(kind, {"destination": f"{tmp_path}/{destination}"}, allowed_destinations=[f"{tmp_path}/media"])
     with pytest.raises(KlapInputError, match=r"^destination is "):
         task.run()
     source = {"destination": f"{tmp_path}/media", "source_video_url": "https://evil.com/talk.mp4"}
@@ -110,19 +110,27 @@ def test_what_a_mapped_task_gets_from_another_task_needs_an_allowlist(tmp_path: 
 
 
 def test_constants_of_a_mapped_task_are_allowed(tmp_path: Path) -> None:
-    place = str(tmp_path)
+    destination = str(tmp_path)
     with DAG("mapped", schedule=None):
         tasks = [
-            SubmitShortsOperator.partial(task_id="a", destination=place).expand(source_video_url=[TALK]),
-            SubmitShortsOperator.partial(task_id="b", source_video_url=TALK).expand(destination=["/data", place]),
-            SubmitShortsOperator.partial(task_id="c").expand_kwargs([{"source_video_url": TALK, "destination": place}]),
-            SubmitShortsOperator.partial(task_id="d", destination="{{ params.place }}").expand(source_video_url=[TALK]),
+            SubmitShortsOperator.partial(task_id="a", destination=destination).expand(source_video_url=[TALK]),
+            SubmitShortsOperator.partial(task_id="b", source_video_url=TALK).expand(destination=["/data", destination]),
+            SubmitShortsOperator.partial(task_id="c").expand_kwargs(
+                [{"source_video_url": TALK, "destination": destination}]
+            ),
+            SubmitShortsOperator.partial(task_id="d", destination="{{ params.destination }}").expand(
+                source_video_url=[TALK]
+            ),
         ]
-    given = [{"source_video_url": TALK}, {"destination": place}, {"source_video_url": TALK, "destination": place}]
+    given = [
+        {"source_video_url": TALK},
+        {"destination": destination},
+        {"source_video_url": TALK, "destination": destination},
+    ]
     for task, mapped in zip(tasks, given, strict=False):
         task.unmap(mapped).require_allowed("destination", [])
     rendered = tasks[3].unmap(given[0])
-    rendered.destination = place
+    rendered.destination = destination
     with pytest.raises(KlapInputError, match=REFUSED):
         rendered.require_allowed("destination", [])
 

@@ -97,7 +97,7 @@ def sum_up(airflow: Airflow) -> Callable[..., Played]:
 
 
 def outcome(*paths: str | None) -> list[dict[str, Any]]:
-    return [{"project_id": str(place), "path": path} for place, path in enumerate(paths)]
+    return [{"project_id": str(index), "path": path} for index, path in enumerate(paths)]
 
 
 DELIVERED = OtherRun("success", {"klap_outcome": outcome("/a.mp4", "/b.mp4")})
@@ -605,8 +605,8 @@ def test_the_summary_counts_what_is_complete(
     supervisor.put_xcom("read_list", [{"source_video_url": TALK, "trigger_run_id": RUN_ID, "settings": {}}])
     supervisor.put_xcom("read_list", {"left_out": [], "duplicates": 2}, "klap_list")
 
-    told: list[str] = []
-    assert sum_up(notifiers=[Recorder(told)]).run() == {
+    sent: list[str] = []
+    assert sum_up(notifiers=[Recorder(sent)]).run() == {
         "videos": 1,
         "runs": 1,
         "complete": 1,
@@ -615,7 +615,7 @@ def test_the_summary_counts_what_is_complete(
         "left_out": [],
         "duplicates": 2,
     }
-    assert told[0].startswith("Klap: all 1 videos of the batch are complete, 2 shorts delivered\n")
+    assert sent[0].startswith("Klap: all 1 videos of the batch are complete, 2 shorts delivered\n")
 
 
 def test_the_summary_names_what_is_missing_and_is_red(
@@ -635,13 +635,13 @@ def test_the_summary_names_what_is_missing_and_is_red(
     supervisor.put_xcom("read_list", listed)
     supervisor.put_xcom("read_list", {"left_out": left_out, "duplicates": 0}, "klap_list")
     supervisor.states = {"video_0": "success", "video_1": "failed", "video_2": "failed"}
-    told: list[str] = []
-    summary = sum_up(notifiers=[Recorder(told, "{{ klap.event }} {{ klap.body }}")])
+    sent: list[str] = []
+    summary = sum_up(notifiers=[Recorder(sent, "{{ klap.event }} {{ klap.body }}")])
 
     with pytest.raises(KlapIncompleteError) as failure:
         summary.run()
 
-    assert told[0].startswith("batch_failed 1 of 4 videos")
+    assert sent[0].startswith("batch_failed 1 of 4 videos")
     found = summary.xcom()
     assert (found["videos"], found["runs"], found["complete"], found["shorts"]) == (4, 3, 1, 3)
     assert [(o["run_id"], o["state"]) for o in found["incomplete"]] == [(runs[1], "failed"), (runs[2], "failed")]

@@ -238,7 +238,7 @@ def test_every_field_of_the_form_has_a_title_a_help_text_and_its_place(dag: DAG)
         assert schema["title"], name
         assert dag.params.get_param(name).description, name
     sections = [dag.params.get_param(name).schema.get("section") for name in dag.params]
-    together = [section for place, section in enumerate(sections) if place == 0 or sections[place - 1] != section]
+    together = [section for index, section in enumerate(sections) if index == 0 or sections[index - 1] != section]
     assert len(together) == len(set(together))
 
 
@@ -398,9 +398,9 @@ def test_a_run_delivers_the_best_shorts_and_a_manifest(runs: dict[str, Any]) -> 
     beside = {Path(short["sidecar"]).name: short for short in written["delivered"]}
     assert files.keys() == {*delivered, *beside, "manifest.json", "runs"}
     for name, short in beside.items():
-        told = json.loads(files[name].read_text())
-        assert (told["project_id"], told["virality_score"]) == (short["project_id"], short["virality_score"])
-        assert (told["source_video_url"], told["klap_task_id"]) == (TALK, written["klap_task_id"])
+        sidecar = json.loads(files[name].read_text())
+        assert (sidecar["project_id"], sidecar["virality_score"]) == (short["project_id"], short["virality_score"])
+        assert (sidecar["source_video_url"], sidecar["klap_task_id"]) == (TALK, written["klap_task_id"])
     for name, short in delivered.items():
         assert files[name].stat().st_size == short["size"]
         assert files[name].read_bytes()[4:8] == b"ftyp"

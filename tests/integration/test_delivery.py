@@ -202,7 +202,7 @@ def test_a_short_is_delivered_whole_with_its_size_and_hash(
 def test_what_differs_from_short_to_short_may_come_from_the_run(
     airflow: Airflow, short: dict[str, str], tmp_path: Path
 ) -> None:
-    told = {
+    conf = {
         "export_id": short["export_id"],
         "project_id": short["project_id"],
         "folder_id": short["folder_id"],
@@ -217,15 +217,15 @@ def test_what_differs_from_short_to_short_may_come_from_the_run(
 
     def make() -> DeliverShortOperator:
         dag = DagContext.get_current_dag()
-        fields = {name: dag.param(name, None) for name in told}
+        fields = {name: dag.param(name, None) for name in conf}
         allowed = {"allowed_destinations": [str(tmp_path)], "allowed_connections": ["klap_default"]}
         return DeliverShortOperator(task_id="deliver", **allowed, **fields)
 
     file = tmp_path / "task1" / f"087_why-we-sleep_{short['export_id']}.mp4"
-    assert airflow(make, conf=told).run()["path"] == f"file://{file}"
+    assert airflow(make, conf=conf).run()["path"] == f"file://{file}"
     written = json.loads(file.with_suffix(".json").read_text())
     named = ("export_id", "project_id", "folder_id", "virality_score", "source_video_url", "klap_task_id")
-    assert {name: written[name] for name in named} == {name: told[name] for name in named}
+    assert {name: written[name] for name in named} == {name: conf[name] for name in named}
 
 
 def test_a_delivery_is_shown_under_the_name_of_its_short() -> None:
@@ -523,9 +523,9 @@ def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
     tmp_path: Path,
 ) -> None:
     airflow(lambda: ListShortsOperator(task_id="list", folder_id=short["folder_id"])).run()
-    told = supervisor.xcom("list", FACTS_KEY)
-    another = {**told[0], "project_id": "another", "transcript": "What another one says."}
-    supervisor.put_xcom("list", [another, *told], FACTS_KEY)
+    facts = supervisor.xcom("list", FACTS_KEY)
+    another = {**facts[0], "project_id": "another", "transcript": "The transcript of another short."}
+    supervisor.put_xcom("list", [another, *facts], FACTS_KEY)
     result = deliver(list_task_id="list").run()
     assert klap.requests("GET", f"{short['project_id']}$") == []
     from_list = sidecar(tmp_path)

@@ -84,14 +84,14 @@ def test_it_delivers_the_shorts_and_returns_small_facts(
 
 
 def test_people_are_told_how_it_ended(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
-    told: list[str] = []
+    sent: list[str] = []
     klap.fault("POST", "/exports$", "status", code=402, body={"message": "No credit."})
-    task = airflow(generate(notifiers=Recorder(told, "{{ klap.event }}: {{ klap.title }}")))
+    task = airflow(generate(notifiers=Recorder(sent, "{{ klap.event }}: {{ klap.title }}")))
     with pytest.raises(KlapIncompleteError):
         task.run()
     task.clear()
     task.run()
-    assert told == [
+    assert sent == [
         "credit_used_up: Klap: shorts are missing, example.com/talk.mp4",
         "run_finished: Klap: 3 delivered, example.com/talk.mp4",
     ]

@@ -317,7 +317,7 @@ def test_a_run_stops_before_paying_delivers_the_best_and_pays_nothing_twice(
     supervisor: Supervisor,
     tmp_path: Path,
 ) -> None:
-    told: list[str] = []
+    sent: list[str] = []
 
     def generate() -> GenerateShortsOperator:
         return GenerateShortsOperator(
@@ -326,7 +326,7 @@ def test_a_run_stops_before_paying_delivers_the_best_and_pays_nothing_twice(
             target_clip_count=3,
             max_clip_count=3,
             destination=str(tmp_path),
-            notifiers=Recorder(told, "{{ klap.event }}"),
+            notifiers=Recorder(sent, "{{ klap.event }}"),
         )
 
     task = airflow(generate)
@@ -347,7 +347,7 @@ def test_a_run_stops_before_paying_delivers_the_best_and_pays_nothing_twice(
     assert names(every[:2]) == names(best)
     assert (len(every), len(klap.ledger("task")), len(klap.ledger("export"))) == (3, 1, 3)
     assert used(supervisor) == 0.48
-    assert told == ["limit_reached", "limit_reached", "run_finished"]
+    assert sent == ["limit_reached", "limit_reached", "run_finished"]
 
 
 @pytest.mark.parametrize("factory", [klap_generate_shorts, klap_caption_video])
@@ -372,9 +372,9 @@ def test_a_run_releases_the_exports_that_another_run_has_paid_for(
 ) -> None:
     limit(10)
     shorts = select().run()
-    for place, short in enumerate(shorts):
-        result = {"project_id": short["project_id"], "export_id": "e", "paid": int(place == 0)}
-        supervisor.put_xcom("short.export", result, map_index=place)
+    for index, short in enumerate(shorts):
+        result = {"project_id": short["project_id"], "export_id": "e", "paid": int(index == 0)}
+        supervisor.put_xcom("short.export", result, map_index=index)
     publish = airflow(lambda: publishing(shorts, tmp_path))
     for _ in range(2):
         with pytest.raises(Exception, match="0 of 4 delivered"):
@@ -393,16 +393,16 @@ def test_people_are_told_once_per_month_that_a_limit_is_near_or_reached(
 ) -> None:
     limit(dollars)
     shorts = select().run()
-    told: list[str] = []
+    sent: list[str] = []
     for _ in range(2):
         with pytest.raises(Exception, match="0 of 4 delivered"):
-            airflow(lambda: publishing(shorts, tmp_path, told=told)).run()
-    of_limit = [text for text in told if text.startswith("limit_")]
+            airflow(lambda: publishing(shorts, tmp_path, sent=sent)).run()
+    of_limit = [text for text in sent if text.startswith("limit_")]
     assert [text.split()[0] for text in of_limit] == ([event] if event else [])
     assert all("$1.92 of $" in text for text in of_limit)
 
 
-def publishing(shorts: list[dict[str, Any]], folder: Path, told: list[str] | None = None) -> PublishShortsOperator:
+def publishing(shorts: list[dict[str, Any]], folder: Path, sent: list[str] | None = None) -> PublishShortsOperator:
     return PublishShortsOperator(
         task_id="publish",
         steps=["short.export", "short.wait_for_export", "short.deliver"],
@@ -411,5 +411,5 @@ def publishing(shorts: list[dict[str, Any]], folder: Path, told: list[str] | Non
         klap_task_id="task000000000000",
         folder_id="folder01",
         destination=str(folder),
-        notifiers=[] if told is None else [Recorder(told, "{{ klap.event }} {{ klap.title }}")],
+        notifiers=[] if sent is None else [Recorder(sent, "{{ klap.event }} {{ klap.title }}")],
     )

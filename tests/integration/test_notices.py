@@ -93,11 +93,11 @@ def rows(supervisor: Supervisor) -> list[dict[str, Any]]:
 
 
 def test_a_finished_run_is_told_once(publish: Callable[..., Played], supervisor: Supervisor) -> None:
-    told: list[str] = []
-    task = publish(Recorder(told))
+    sent: list[str] = []
+    task = publish(Recorder(sent))
     task.run()
     task.run()
-    (text,) = told
+    (text,) = sent
     assert text.splitlines() == [
         "Klap: 1 delivered, example.com/talk.mp4",
         "• A short",
@@ -113,15 +113,15 @@ def test_a_notice_lists_ten_names() -> None:
 
 
 def test_a_failed_run_is_told_with_the_reason_and_then_the_finished_one(publish: Callable[..., Played]) -> None:
-    told: list[str] = []
+    sent: list[str] = []
     failed = {"error": "Klap has no such export.", "type": "KlapNotFoundError"}
     with pytest.raises(KlapIncompleteError):
-        publish(Recorder(told), delivered=False, failure=failed).run()
-    publish(Recorder(told)).run()
-    assert len(told) == 2
-    assert told[0].startswith("Klap delivered 0 of 1 shorts of example.com/talk.mp4\n")
-    assert "Klap has no such export" in told[0]
-    assert told[1].startswith("Klap: 1 delivered")
+        publish(Recorder(sent), delivered=False, failure=failed).run()
+    publish(Recorder(sent)).run()
+    assert len(sent) == 2
+    assert sent[0].startswith("Klap delivered 0 of 1 shorts of example.com/talk.mp4\n")
+    assert "Klap has no such export" in sent[0]
+    assert sent[1].startswith("Klap: 1 delivered")
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_a_failed_run_is_told_with_the_reason_and_then_the_finished_one(publish:
 def test_the_event_names_what_is_to_be_done(
     publish: Callable[..., Played], failure: dict[str, Any], event: str
 ) -> None:
-    told: list[str] = []
+    sent: list[str] = []
     with pytest.raises(KlapIncompleteError):
-        publish(Recorder(told, "{{ klap.event }}"), delivered=False, failure=failure).run()
-    assert told == [event]
+        publish(Recorder(sent, "{{ klap.event }}"), delivered=False, failure=failure).run()
+    assert sent == [event]
 
 
 @pytest.mark.parametrize(
@@ -166,24 +166,24 @@ def test_a_failure_is_told_once_airflow_does_not_retry_it(
 
 
 def test_a_notifier_that_fails_is_retried(publish: Callable[..., Played], supervisor: Supervisor) -> None:
-    told: list[str] = []
-    publish(Recorder(told, failures=2)).run()
-    assert len(told) == 1
+    sent: list[str] = []
+    publish(Recorder(sent, failures=2)).run()
+    assert len(sent) == 1
     assert rows(supervisor)[0]["errors"] == []
 
 
 def test_a_notifier_that_keeps_failing_fails_no_task_and_the_others_are_told(
     publish: Callable[..., Played], supervisor: Supervisor
 ) -> None:
-    told: list[str] = []
-    task = publish(Recorder([], failures=9), Recorder(told))
+    sent: list[str] = []
+    task = publish(Recorder([], failures=9), Recorder(sent))
     assert task.run()["delivered"] == 1
-    assert len(told) == 1
+    assert len(sent) == 1
     (error,) = rows(supervisor)[0]["errors"]
     assert error == "Recorder: ConnectionError, see the task's log", "the text may have a secret"
     assert supervisor.xcom("publish", "klap_notice")["errors"] == [error]
     task.run()  # a clear tells nobody again, and the tab still has the error
-    assert len(told) == 1
+    assert len(sent) == 1
     assert supervisor.xcom("publish", "klap_notice")["errors"] == [error]
 
 
@@ -191,11 +191,11 @@ def test_a_notifier_that_hangs_delays_no_run(
     publish: Callable[..., Played], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notices, "PATIENCE", 0.2)
-    told: list[str] = []
+    sent: list[str] = []
     until = threading.Event()
-    publish(Recorder([], until=until), Recorder(told)).run()
+    publish(Recorder([], until=until), Recorder(sent)).run()
     until.set()
-    assert len(told) == 1
+    assert len(sent) == 1
     assert rows(supervisor)[0]["errors"] == ["Recorder: no answer within 0.2 s"]
 
 
@@ -203,9 +203,9 @@ def test_a_ledger_that_cannot_be_written_fails_no_task(publish: Callable[..., Pl
     from airflow.sdk.execution_time import comms
 
     supervisor.broken = (comms.SetAssetStateStoreByName,)
-    told: list[str] = []
-    assert publish(Recorder(told)).run()["delivered"] == 1
-    assert told == []
+    sent: list[str] = []
+    assert publish(Recorder(sent)).run()["delivered"] == 1
+    assert sent == []
 
 
 def test_the_connection_can_name_notifiers(

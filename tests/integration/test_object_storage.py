@@ -293,8 +293,8 @@ class NoDeletes(BaseHTTPRequestHandler):
             status, headers, body = 403, {}, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
         else:
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            told = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-            answer = requests.request(self.command, self.upstream + self.path, headers=told, data=sent, timeout=10)
+            forwarded = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            answer = requests.request(self.command, self.upstream + self.path, headers=forwarded, data=sent, timeout=10)
             status, headers, body = answer.status_code, dict(answer.headers), answer.content
         self.send_response(status)
         for name, value in headers.items():
@@ -360,8 +360,8 @@ def test_a_short_and_its_file_are_delivered_once(
     assert s3.keys() == [f"{name}.json", f"{name}.mp4"]
     assert first["path"] == f"s3://media_s3@media/{name}.mp4"
     assert s3.get(f"{name}.mp4") == requests.get(first["src_url"], timeout=30).content
-    told = json.loads(s3.get(f"{name}.json"))
-    assert (told["sha256"], told["size"]) == (first["sha256"], len(s3.get(f"{name}.mp4")))
+    sidecar = json.loads(s3.get(f"{name}.json"))
+    assert (sidecar["sha256"], sidecar["size"]) == (first["sha256"], len(s3.get(f"{name}.mp4")))
     before = len(klap.requests())
     assert task.run() == first
     assert len(klap.requests()) == before

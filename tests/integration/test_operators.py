@@ -830,8 +830,8 @@ def test_shorts_are_listed_best_first_and_alike_each_time(klap: Sandbox, airflow
 def test_both_scales_of_scores_are_shown_as_whole_numbers_up_to_100(
     klap: Sandbox, airflow: Airflow, answered: list[Any], shown: list[int | None]
 ) -> None:
-    listed = [project(f"p{place}", score) for place, score in enumerate(answered)]
-    assert sorted(scores(klap, airflow, listed)) == [(f"p{place}", score) for place, score in enumerate(shown)]
+    listed = [project(f"p{index}", score) for index, score in enumerate(answered)]
+    assert sorted(scores(klap, airflow, listed)) == [(f"p{index}", score) for index, score in enumerate(shown)]
 
 
 @pytest.mark.parametrize(
@@ -1229,7 +1229,7 @@ def test_a_lost_export_that_did_not_arrive_is_sent_again_if_the_list_shows_other
 def test_a_listed_export_of_which_no_response_arrived_either_shows_that_the_list_is_true(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
-    tasks = [airflow(export(short), map_index=place) for place, short in enumerate(make_shorts(2))]
+    tasks = [airflow(export(short), map_index=index) for index, short in enumerate(make_shorts(2))]
     for task, fault in zip(tasks, ("drop", "accept_then_drop"), strict=True):
         klap.fault("POST", POST_EXPORT, fault)
         with pytest.raises(KlapNoResponseError):

@@ -21,8 +21,8 @@ V1, V2, V3, SECRET = (f"klap__{name}__0123456789ab" for name in ("webinar", "tal
 def batch(run_id: str, day: int, trigger_dag_id: str, *videos: tuple[str, str], **run: Any) -> dict[str, Any]:
     """Return a batch whose first video is in progress, and whose others have failed."""
     listed = [
-        {"source_video_url": url, "trigger_run_id": started, "settings": {}, "line": 2 * place + 1}
-        for place, (started, url) in enumerate(videos)
+        {"source_video_url": url, "trigger_run_id": started, "settings": {}, "line": 2 * index + 1}
+        for index, (started, url) in enumerate(videos)
     ]
     left_out = [{"source_video_url": "https://example.com/gone.mp4", "line": 9, "reason": "404"}]
     read = {"left_out": left_out, "trigger_dag_id": trigger_dag_id}
@@ -32,11 +32,11 @@ def batch(run_id: str, day: int, trigger_dag_id: str, *videos: tuple[str, str], 
         *(
             {
                 "operator": "VideoRunOperator",
-                "map_index": place,
-                "state": "failed" if place else "deferred",
-                "xcoms": {"return_value": outcome} if place else {},
+                "map_index": index,
+                "state": "failed" if index else "deferred",
+                "xcoms": {"return_value": outcome} if index else {},
             }
-            for place, outcome in enumerate(outcomes)
+            for index, outcome in enumerate(outcomes)
         ),
     ]
     whole = {"dag_id": BATCH, "run_id": run_id, "at": at(day), "state": "running", "tasks": tasks}

@@ -68,10 +68,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                     for row in (short(f"broken{number}", DAG, "r1", 1, 1), paid(f"broken{number}", DAG, "r1", 1, 1))
                 ),
                 *(
-                    {**writer, "key": delivered_entry(DAG, "r1", f"odd{place}"), "value": odd}
-                    for place, odd in enumerate(ODD)
+                    {**writer, "key": delivered_entry(DAG, "r1", f"odd{index}"), "value": odd}
+                    for index, odd in enumerate(ODD)
                 ),
-                *({**writer, "key": payment_key(at(1), f"odd{place}"), "value": odd} for place, odd in enumerate(ODD)),
+                *({**writer, "key": payment_key(at(1), f"odd{index}"), "value": odd} for index, odd in enumerate(ODD)),
                 # A Dag that everybody may read writes rows in the name of a Dag that only the admin may read.
                 {**paid("forged", PRIVATE, "r3", 2, 3), "dag_id": OTHER, "run_id": "r2"},
                 # A Dag that only the admin may read writes a row in the name of another Dag.

@@ -35,7 +35,7 @@ CAPTIONS = {"tiktok": "Watch this", "youtube": None}
 
 
 @dataclass
-class Place:
+class Served:
     """What the tests play from."""
 
     server: ApiServer
@@ -62,8 +62,8 @@ def row(
 
 
 def run(dag_id: str) -> dict[str, Any]:
-    """A run with two delivering tasks and another one."""
-    deliveries = [{"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": place} for place in (0, 1)]
+    """Return a run with two delivering tasks and another task."""
+    deliveries = [{"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": index} for index in (0, 1)]
     return {
         "dag_id": dag_id,
         "run_id": RUN,
@@ -72,7 +72,7 @@ def run(dag_id: str) -> dict[str, Any]:
     }
 
 
-#: What a row may say that a hostile Dag has written, and the API server is not to open.
+#: Paths that a hostile Dag may write into a row. The API server must not open them.
 TRAPS = {
     "file-of-the-server": "file:///etc/hostname",
     "plain-path": "/etc/hostname",
@@ -108,7 +108,7 @@ TRAPS = {
 
 
 def make_traps(folder: Path, storage: ObjectStorage) -> None:
-    """Put what the rows lead to where it would be found."""
+    """Create the files that these paths lead to."""
     private = folder.with_name(f"{folder.name}-private")
     private.mkdir()
     for file in (private / NAME, private / "secret.mp4", folder.parent / "secret.mp4", folder / "video.txt"):
@@ -125,7 +125,7 @@ def make_traps(folder: Path, storage: ObjectStorage) -> None:
         ("shorts/text.mp4", b"aws_secret_access_key=secret"),
     ):
         storage.put(key, content)
-    # What is beside a video is held to the same.
+    # The same rules hold for the sidecar of a video.
     sidecar = json.dumps({"sha256": hashlib.sha256(VIDEO).hexdigest(), "transcript": "secret"})
     for beside in (private / "secret.json", (private / NAME).with_suffix(".json")):
         beside.write_text(sidecar)
@@ -134,7 +134,7 @@ def make_traps(folder: Path, storage: ObjectStorage) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
     (folder / NAME).write_bytes(VIDEO)
     sidecar = {"sha256": hashlib.sha256(VIDEO).hexdigest(), "publication_captions": CAPTIONS, "transcript": "Hello."}
@@ -170,17 +170,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                     {**row("no-text", ""), "value": {"path": ["/etc/hostname"], "at": AT}},
                 ],
             )
-            yield Place(server, storage, folder)
+            yield Served(server, storage, folder)
 
 
 @pytest.fixture(params=["local", "s3"])
 def kept(request: pytest.FixtureRequest) -> str:
-    """A short in each kind of storage that there is a server for here."""
+    """The id of a short in each kind of storage."""
     return str(request.param)
 
 
-def test_a_short_is_sent_whole(place: Place, kept: str) -> None:
-    answer = place.get(kept)
+def test_a_short_is_sent_whole(served: Served, kept: str) -> None:
+    answer = served.get(kept)
     assert answer.status_code == 200
     assert answer.content == VIDEO
     assert answer.headers["Content-Type"] == "video/mp4"
@@ -190,9 +190,9 @@ def test_a_short_is_sent_whole(place: Place, kept: str) -> None:
     assert "Content-Encoding" not in answer.headers
 
 
-def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_not_in_it(place: Place) -> None:
-    address = f"{place.server.url}/klap/api/dags/{DAG}/runs/{RUN}/videos.zip"
-    answer = requests.get(address, headers=place.server.token(USER), timeout=60)
+def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_not_in_it(served: Served) -> None:
+    address = f"{served.server.url}/klap/api/dags/{DAG}/runs/{RUN}/videos.zip"
+    answer = requests.get(address, headers=served.server.token(USER), timeout=60)
     assert answer.headers["Content-Disposition"] == 'attachment; filename="shorts.zip"'
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         videos = [name for name in archive.namelist() if name != "missing.txt"]
@@ -204,7 +204,7 @@ def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_n
     assert SECRET_KEY not in missing
     for dag_id, user, status in ((DAG, VIEWER, 403), (PRIVATE, USER, 403)):
         where = address.replace(DAG, dag_id)
-        assert requests.get(where, headers=place.server.token(user), timeout=60).status_code == status
+        assert requests.get(where, headers=served.server.token(user), timeout=60).status_code == status
     assert requests.get(address, timeout=60).status_code == 401
 
 
@@ -224,8 +224,8 @@ def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_n
         (f"bytes=-{len(VIDEO) * 2}", 0, len(VIDEO)),
     ],
 )
-def test_a_part_is_sent_where_that_is_asked_for(place: Place, kept: str, asked: str, start: int, end: int) -> None:
-    answer = place.get(kept, headers={"Range": asked})
+def test_a_part_is_sent_where_that_is_asked_for(served: Served, kept: str, asked: str, start: int, end: int) -> None:
+    answer = served.get(kept, headers={"Range": asked})
     assert answer.status_code == 206
     assert answer.content == VIDEO[start:end]
     assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(VIDEO)}"
@@ -233,80 +233,80 @@ def test_a_part_is_sent_where_that_is_asked_for(place: Place, kept: str, asked: 
 
 
 @pytest.mark.parametrize("asked", [f"bytes={len(VIDEO)}-", "bytes=-0"])
-def test_a_part_that_is_not_there_is_refused(place: Place, kept: str, asked: str) -> None:
-    answer = place.get(kept, headers={"Range": asked})
+def test_a_part_that_is_not_there_is_refused(served: Served, kept: str, asked: str) -> None:
+    answer = served.get(kept, headers={"Range": asked})
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(VIDEO)}")
 
 
-def test_its_headers_can_be_had_alone(place: Place, kept: str) -> None:
-    answer = place.get(kept, method="HEAD")
+def test_its_headers_can_be_had_alone(served: Served, kept: str) -> None:
+    answer = served.get(kept, method="HEAD")
     assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", str(len(VIDEO)))
-    part = place.get(kept, method="HEAD", headers={"Range": "bytes=5-9"})
+    part = served.get(kept, method="HEAD", headers={"Range": "bytes=5-9"})
     assert (part.status_code, part.headers["Content-Length"]) == (206, "5")
 
 
-def test_a_browser_that_has_it_is_told_so_and_goes_on_only_while_it_is_the_same(place: Place, kept: str) -> None:
-    tag = place.get(kept, method="HEAD").headers["ETag"]
-    assert place.get(kept, headers={"If-None-Match": tag}).status_code == 304
-    assert place.get(kept, headers={"If-None-Match": '"another"'}).status_code == 200
-    assert place.get(kept, headers={"If-Range": tag, "Range": "bytes=0-3"}).status_code == 206
-    assert place.get(kept, headers={"If-Range": '"another"', "Range": "bytes=0-3"}).status_code == 200
+def test_a_browser_that_has_it_is_told_so_and_goes_on_only_while_it_is_the_same(served: Served, kept: str) -> None:
+    tag = served.get(kept, method="HEAD").headers["ETag"]
+    assert served.get(kept, headers={"If-None-Match": tag}).status_code == 304
+    assert served.get(kept, headers={"If-None-Match": '"another"'}).status_code == 200
+    assert served.get(kept, headers={"If-Range": tag, "Range": "bytes=0-3"}).status_code == 206
+    assert served.get(kept, headers={"If-Range": '"another"', "Range": "bytes=0-3"}).status_code == 200
 
 
-def test_the_sidecar_of_a_video_cannot_be_a_link_to_another_file(place: Place) -> None:
-    place.server.seed(rows=[row("beside", f"file://{place.folder}/beside.mp4")])
-    assert place.get("beside").status_code == 200
-    answer = place.get("beside", "texts")
+def test_the_sidecar_of_a_video_cannot_be_a_link_to_another_file(served: Served) -> None:
+    served.server.seed(rows=[row("beside", f"file://{served.folder}/beside.mp4")])
+    assert served.get("beside").status_code == 200
+    answer = served.get("beside", "texts")
     assert (answer.status_code, "secret" in answer.json().get("transcript", "")) == (403, False)
 
 
-def test_a_file_that_has_changed_has_another_tag(place: Place) -> None:
-    before = place.get("local", method="HEAD").headers["ETag"]
-    (place.folder / NAME).touch()
-    assert place.get("local", method="HEAD").headers["ETag"] != before
+def test_a_file_that_has_changed_has_another_tag(served: Served) -> None:
+    before = served.get("local", method="HEAD").headers["ETag"]
+    (served.folder / NAME).touch()
+    assert served.get("local", method="HEAD").headers["ETag"] != before
 
 
-def test_download_gives_the_file_under_its_name(place: Place, kept: str) -> None:
-    disposition = place.get(kept, params={"download": 1}, method="HEAD").headers["Content-Disposition"]
+def test_download_gives_the_file_under_its_name(served: Served, kept: str) -> None:
+    disposition = served.get(kept, params={"download": 1}, method="HEAD").headers["Content-Disposition"]
     assert disposition.startswith("attachment; filename=")
     assert requests.utils.unquote(disposition.partition("filename*=utf-8''")[2]) == NAME
-    assert place.get(kept, method="HEAD").headers["Content-Disposition"].startswith("inline;")
+    assert served.get(kept, method="HEAD").headers["Content-Disposition"].startswith("inline;")
 
 
-def test_the_texts_beside_it_are_given_and_nothing_else_of_that_file(place: Place) -> None:
-    answer = place.get("local", "texts")
+def test_the_texts_beside_it_are_given_and_nothing_else_of_that_file(served: Served) -> None:
+    answer = served.get("local", "texts")
     assert answer.json() == {"publication_captions": CAPTIONS, "transcript": "Hello."}
-    assert place.get("s3", "texts").json() == {"publication_captions": None, "transcript": None}
+    assert served.get("s3", "texts").json() == {"publication_captions": None, "transcript": None}
 
 
 @pytest.mark.parametrize("what", ["video", "texts"])
-def test_without_a_login_there_is_401_and_without_the_right_403(place: Place, what: str) -> None:
-    assert place.get("local", what, user=None).status_code == 401
-    assert place.get("local", what, user=VIEWER).status_code == 403
-    assert place.get("local", what, run=f"{PRIVATE}/runs/{RUN}").status_code == 403
-    assert place.get("local", what, run=f"{PRIVATE}/runs/{RUN}", user=ADMIN).status_code == 200
+def test_without_a_login_there_is_401_and_without_the_right_403(served: Served, what: str) -> None:
+    assert served.get("local", what, user=None).status_code == 401
+    assert served.get("local", what, user=VIEWER).status_code == 403
+    assert served.get("local", what, run=f"{PRIVATE}/runs/{RUN}").status_code == 403
+    assert served.get("local", what, run=f"{PRIVATE}/runs/{RUN}", user=ADMIN).status_code == 200
 
 
-def test_the_cookie_of_the_ui_is_enough_as_a_video_element_sends_no_more(place: Place) -> None:
-    token = place.server.token(USER)["Authorization"].removeprefix("Bearer ")
-    assert place.get("local", user=None, cookies={"_token": token}).status_code == 200
+def test_the_cookie_of_the_ui_is_enough_as_a_video_element_sends_no_more(served: Served) -> None:
+    token = served.server.token(USER)["Authorization"].removeprefix("Bearer ")
+    assert served.get("local", user=None, cookies={"_token": token}).status_code == 200
 
 
 @pytest.mark.parametrize("project_id", ["deleted", "deleted-s3"])
-def test_a_file_that_is_gone_says_so(place: Place, project_id: str) -> None:
-    answer = place.get(project_id)
+def test_a_file_that_is_gone_says_so(served: Served, project_id: str) -> None:
+    answer = served.get(project_id)
     assert answer.status_code == 404
     assert "was deleted or moved after its delivery" in answer.json()["detail"]
 
 
-def test_a_folder_of_another_machine_is_said_to_be_one(place: Place) -> None:
-    answer = place.get("elsewhere")
+def test_a_folder_of_another_machine_is_said_to_be_one(served: Served) -> None:
+    answer = served.get("elsewhere")
     assert answer.status_code == 404
     assert "it is on the worker that delivered the file" in answer.json()["detail"]
 
 
-def test_a_connection_that_is_not_there_is_named_without_a_secret(place: Place) -> None:
-    answer = place.get("unknown")
+def test_a_connection_that_is_not_there_is_named_without_a_secret(served: Served) -> None:
+    answer = served.get("unknown")
     assert answer.status_code == 502
     assert "'nobody'" in answer.json()["detail"]
     assert ACCESS_KEY not in answer.text
@@ -314,9 +314,9 @@ def test_a_connection_that_is_not_there_is_named_without_a_secret(place: Place) 
 
 
 @pytest.mark.parametrize("name", [*TRAPS])
-def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(place: Place, name: str) -> None:
+def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(served: Served, name: str) -> None:
     for what in ("video", "texts"):
-        answer = place.get(name, what)
+        answer = served.get(name, what)
         if what == "texts" and answer.status_code == 200:  # where only the video is one that is not sent
             assert answer.json() == {"publication_captions": None, "transcript": None}
             continue
@@ -327,8 +327,8 @@ def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(place: Plac
 
 
 @pytest.mark.parametrize("name", ["no-dict", "no-path", "no-text"])
-def test_an_odd_row_is_no_file(place: Place, name: str) -> None:
-    assert place.get(name).status_code == place.get(name, "texts").status_code == 404
+def test_an_odd_row_is_no_file(served: Served, name: str) -> None:
+    assert served.get(name).status_code == served.get(name, "texts").status_code == 404
 
 
 def test_a_server_without_allowed_destinations_sends_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,14 +344,14 @@ def test_a_server_without_allowed_destinations_sends_no_file(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", ["by-hand", "by-another-task", "by-no-task", "another-short"])
-def test_a_file_is_sent_only_if_the_delivering_task_wrote_its_row(place: Place, name: str) -> None:
-    assert place.get("by-the-second").status_code == 200
+def test_a_file_is_sent_only_if_the_delivering_task_wrote_its_row(served: Served, name: str) -> None:
+    assert served.get("by-the-second").status_code == 200
     for what in ("video", "texts"):
-        assert place.get(name, what).status_code == 404
+        assert served.get(name, what).status_code == 404
 
 
-def test_what_a_deleted_run_delivered_is_still_sent(place: Place) -> None:
-    assert place.get("of-a-deleted-run", run=f"{DAG}/runs/deleted").status_code == 200
+def test_what_a_deleted_run_delivered_is_still_sent(served: Served) -> None:
+    assert served.get("of-a-deleted-run", run=f"{DAG}/runs/deleted").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -363,11 +363,11 @@ def test_what_a_deleted_run_delivered_is_still_sent(place: Place) -> None:
         f"dags/{DAG}/runs/{RUN}/shorts/..%2f..%2fetc%2fpasswd/video",
     ],
 )
-def test_what_was_not_delivered_is_not_there(place: Place, address: str) -> None:
-    answer = requests.get(f"{place.server.url}/klap/api/{address}", headers=place.server.token(ADMIN), timeout=30)
+def test_what_was_not_delivered_is_not_there(served: Served, address: str) -> None:
+    answer = requests.get(f"{served.server.url}/klap/api/{address}", headers=served.server.token(ADMIN), timeout=30)
     assert answer.status_code == 404
 
 
-def test_no_page_tells_without_a_login_what_there_is(place: Place) -> None:
+def test_no_page_tells_without_a_login_what_there_is(served: Served) -> None:
     for page in ("docs", "redoc", "openapi.json", "api", "api/docs"):
-        assert requests.get(f"{place.server.url}/klap/{page}", timeout=30).status_code == 404
+        assert requests.get(f"{served.server.url}/klap/{page}", timeout=30).status_code == 404

@@ -30,40 +30,40 @@ STEPS = ["short.export", "short.wait_for_export", "short.deliver"]
 BEFORE = ["submit", "wait_for_shorts", "select_shorts"]
 
 
-def short(place: int) -> dict[str, Any]:
+def short(index: int) -> dict[str, Any]:
     """A selected short."""
     return {
-        "project_id": f"project{place}",
+        "project_id": f"project{index}",
         "folder_id": "folder01",
-        "short_name": f"Señal {place}",
-        "virality_score": 90 - place,
+        "short_name": f"Señal {index}",
+        "virality_score": 90 - index,
         "explanation": None,
-        "preview_url": f"https://klap.app/player/project{place}",
+        "preview_url": f"https://klap.app/player/project{index}",
     }
 
 
-def file(place: int) -> dict[str, Any]:
+def file(index: int) -> dict[str, Any]:
     """What is returned by delivering a short."""
     return {
-        "project_id": f"project{place}",
-        "export_id": f"export{place}",
-        "path": f"file:///data/{place}.mp4",
-        "size": 1000 + place,
-        "sha256": f"{place:064x}",
-        "sidecar": f"file:///data/{place}.json",
-        "publication_captions": {"tiktok": f"Señal {place} #fyp"},
+        "project_id": f"project{index}",
+        "export_id": f"export{index}",
+        "path": f"file:///data/{index}.mp4",
+        "size": 1000 + index,
+        "sha256": f"{index:064x}",
+        "sidecar": f"file:///data/{index}.json",
+        "publication_captions": {"tiktok": f"Señal {index} #fyp"},
         "transcript": "So here is the thing.",
     }
 
 
-def video(place: int) -> dict[str, Any]:
+def video(index: int) -> dict[str, Any]:
     """What is returned by waiting for an export, as far as it matters here."""
-    return {"project_id": f"project{place}", "src_url": f"https://videos.example.com/{place}.mp4"}
+    return {"project_id": f"project{index}", "src_url": f"https://videos.example.com/{index}.mp4"}
 
 
-def delivered(place: int) -> dict[str, Any]:
+def delivered(index: int) -> dict[str, Any]:
     """A short in the manifest: what is in the file beside the video is not repeated."""
-    facts = {**short(place), **video(place), **file(place)}
+    facts = {**short(index), **video(index), **file(index)}
     return {name: facts[name] for name in facts if name not in ("publication_captions", "transcript")}
 
 
@@ -74,7 +74,7 @@ def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Pla
     def task(shorts: int | list[dict[str, Any]] | None, **fields: Any) -> Played:
         given = {
             "steps": STEPS,
-            "shorts": [short(place) for place in range(shorts)] if isinstance(shorts, int) else shorts,
+            "shorts": [short(index) for index in range(shorts)] if isinstance(shorts, int) else shorts,
             "source_video_url": TALK,
             "klap_task_id": "task000000000000",
             "folder_id": "folder01",
@@ -100,24 +100,24 @@ def run(supervisor: Supervisor) -> Callable[[int], None]:
 
     def went_well(shorts: int) -> None:
         supervisor.states |= dict.fromkeys(BEFORE, "success")
-        for place in range(shorts):
-            supervisor.states |= {f"{step}_{place}": "success" for step in STEPS}
-            supervisor.put_xcom(STEPS[-2], video(place), map_index=place)
-            supervisor.put_xcom(STEPS[-1], file(place), map_index=place)
+        for index in range(shorts):
+            supervisor.states |= {f"{step}_{index}": "success" for step in STEPS}
+            supervisor.put_xcom(STEPS[-2], video(index), map_index=index)
+            supervisor.put_xcom(STEPS[-1], file(index), map_index=index)
 
     return went_well
 
 
-def fail(supervisor: Supervisor, place: int, step: int, error: str | None) -> None:
+def fail(supervisor: Supervisor, index: int, step: int, error: str | None) -> None:
     """Set a short to failed at a step, with or without an error."""
-    supervisor.states[f"{STEPS[step]}_{place}"] = "failed"
-    supervisor.forget_xcoms(STEPS[step], place)
+    supervisor.states[f"{STEPS[step]}_{index}"] = "failed"
+    supervisor.forget_xcoms(STEPS[step], index)
     for later in STEPS[step + 1 :]:
-        supervisor.states[f"{later}_{place}"] = "upstream_failed"
-        supervisor.forget_xcoms(later, place)
+        supervisor.states[f"{later}_{index}"] = "upstream_failed"
+        supervisor.forget_xcoms(later, index)
     if error:
-        failure = {"error": error, "type": "KlapError", "project_id": f"project{place}"}
-        supervisor.put_xcom(STEPS[step], failure, "klap_error", map_index=place)
+        failure = {"error": error, "type": "KlapError", "project_id": f"project{index}"}
+        supervisor.put_xcom(STEPS[step], failure, "klap_error", map_index=index)
 
 
 def fail_before(supervisor: Supervisor, step: int, error: str | None) -> None:
@@ -226,13 +226,13 @@ def test_a_run_that_delivered_all_is_one_event_of_the_asset_that_its_destination
                 "manifest": result["manifest"],
                 "shorts": [
                     {
-                        "name": f"Señal {place}",
-                        "virality_score": 90 - place,
+                        "name": f"Señal {index}",
+                        "virality_score": 90 - index,
                         "explanation": None,
                         "duration": None,
-                        **{name: fact for name, fact in file(place).items() if name != "export_id"},
+                        **{name: fact for name, fact in file(index).items() if name != "export_id"},
                     }
-                    for place in (0, 1)
+                    for index in (0, 1)
                 ],
             },
         }
@@ -343,7 +343,7 @@ def test_where_no_short_has_a_score_the_manifest_the_log_and_the_list_of_tasks_s
     supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supervisor.states |= dict.fromkeys(BEFORE, "success")
-    listed = [{**short(place), "virality_score": None, "reason": "no_score"} for place in range(4)]
+    listed = [{**short(index), "virality_score": None, "reason": "no_score"} for index in range(4)]
     supervisor.put_xcom("select_shorts", [*listed, {**short(5), "reason": "below_minimum"}], "klap_shorts")
     task = publish(0, submissions=1, list_task_id="select_shorts")
     assert task.run()["delivered"] == 0
@@ -364,7 +364,7 @@ def test_the_manifest_is_readable_text_that_ends_in_a_newline(
 
 
 @pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_are_delivered(
     supervisor: Supervisor,
     publish: Callable[..., Played],
@@ -372,27 +372,27 @@ def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_a
     tmp_path: Path,
     step: int,
     named: str,
-    place: int,
+    index: int,
 ) -> None:
     run(3)
-    fail(supervisor, place, step, "Klap refused.")
+    fail(supervisor, index, step, "Klap refused.")
     task = publish(3)
     with pytest.raises(
         KlapIncompleteError,
-        match=rf"^{named} of 'Señal {place}': Klap refused\. 2 of 3 .*runs/videos_monday_\w+\.json\.",
+        match=rf"^{named} of 'Señal {index}': Klap refused\. 2 of 3 .*runs/videos_monday_\w+\.json\.",
     ):
         task.run()
-    others = [other for other in range(3) if other != place]
+    others = [other for other in range(3) if other != index]
     written = manifest(tmp_path)
     assert written["delivered"] == [delivered(other) for other in others]
-    src_url = video(place)["src_url"] if named == "deliver" else None
-    assert written["missing"] == [{**short(place), "src_url": src_url, "step": named, "error": "Klap refused."}]
+    src_url = video(index)["src_url"] if named == "deliver" else None
+    assert written["missing"] == [{**short(index), "src_url": src_url, "step": named, "error": "Klap refused."}]
     outcome = task.xcom("klap_outcome")
     assert [(short["path"], short["error"]) for short in outcome] == [
-        (None, "Klap refused.") if at == place else (f"file:///data/{at}.mp4", None) for at in range(3)
+        (None, "Klap refused.") if at == index else (f"file:///data/{at}.mp4", None) for at in range(3)
     ]
-    assert outcome[place] == {
-        "project_id": f"project{place}",
+    assert outcome[index] == {
+        "project_id": f"project{index}",
         "path": None,
         "size": None,
         "src_url": src_url,
@@ -534,9 +534,9 @@ def costly(supervisor: Supervisor, publish: Callable[..., Played], run: Callable
 
     def task(shorts: int = 2, **fields: Any) -> Played:
         run(shorts)
-        supervisor.put_xcom("select_shorts", [short(place) for place in range(5)], "klap_shorts")
-        for place in range(shorts):
-            supervisor.put_xcom(STEPS[0], {"project_id": f"project{place}", "paid": 2}, map_index=place)
+        supervisor.put_xcom("select_shorts", [short(index) for index in range(5)], "klap_shorts")
+        for index in range(shorts):
+            supervisor.put_xcom(STEPS[0], {"project_id": f"project{index}", "paid": 2}, map_index=index)
         return publish(shorts, **{"submissions": "{{ 1 }}", "list_task_id": "select_shorts", **fields})
 
     return task

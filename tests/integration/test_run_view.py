@@ -48,11 +48,11 @@ def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any
             "project_id": name,
             "folder_id": "f1",
             "short_name": f"Short {name}",
-            "virality_score": 90 - place,
-            "reason": "beyond_limit" if place else None,
+            "virality_score": 90 - index,
+            "reason": "beyond_limit" if index else None,
             "explanation": "x" * 500,
         }
-        for place, name in enumerate(names)
+        for index, name in enumerate(names)
     ]
     offer = {"price": 0.48, "estimated": True, "spent": 1.4, "covered": None, "deadline": None}
     outcome = [
@@ -313,9 +313,9 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         text = json.dumps(value)
         if len(text) < request.param:
             return value
-        place = folder / dag_id / run_id / task_id
-        place.mkdir(parents=True, exist_ok=True)
-        file = place / f"{len(list(place.iterdir()))}.json"
+        task_folder = folder / dag_id / run_id / task_id
+        task_folder.mkdir(parents=True, exist_ok=True)
+        file = task_folder / f"{len(list(task_folder.iterdir()))}.json"
         file.write_text(text)
         return f"file://{file}"
 

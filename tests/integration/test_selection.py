@@ -102,8 +102,8 @@ def test_of_the_shorts_that_a_run_names_it_is_enough_that_they_are_there(
 
 
 def test_a_list_is_taken_as_it_is_when_its_time_is_up(klap: Sandbox, airflow: Airflow, interval: float) -> None:
-    for place in range(1, 30):  # another one at every poll
-        klap.fault("GET", LIST, "status", code=200, body=[{"id": f"p{number}"} for number in range(place)])
+    for count in range(1, 30):  # another one at every poll
+        klap.fault("GET", LIST, "status", code=200, body=[{"id": f"p{number}"} for number in range(count)])
     taken = airflow(listing("folder01", list_timeout=1)).run()
     assert 0 < len(taken) < 29, "and not only when the list stays as it is"
 

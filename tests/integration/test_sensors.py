@@ -221,7 +221,7 @@ def test_klap_is_not_asked_before_it_wants_to_be(klap: Sandbox, airflow: Airflow
     klap_task_id = new_task(klap, [{"action": "status", "code": 429, "headers": {"Retry-After": "1"}}])
     assert failure_of(airflow(waiting(klap_task_id, **mode)), klap_task_id) is None
     polls = [poll for poll in klap.requests("GET", "^/tasks/") if poll["status"] in (200, 429)]
-    (refused,) = [place for place, poll in enumerate(polls) if poll["status"] == 429]
+    (refused,) = [index for index, poll in enumerate(polls) if poll["status"] == 429]
     assert polls[refused + 1]["at"] - polls[refused]["at"] >= 0.99
 
 

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StoredFile]]:
-    """Return a file of which its storage says this."""
+def stored(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StoredFile]]:
+    """Return a function that makes a stored file with these fields in its storage's info."""
     attach("memory", fs=fsspec.filesystem("memory"))
     storage = ObjectStoragePath("memory://bucket").fs
     storage.pipe("/bucket/short.mp4", b"video")
     info = storage.info
 
-    def file(**told: Any) -> StoredFile:
-        monkeypatch.setattr(storage, "info", lambda path, **more: {**info(path, **more), **told})
+    def file(**info_fields: Any) -> StoredFile:
+        monkeypatch.setattr(storage, "info", lambda path, **more: {**info(path, **more), **info_fields})
         return stored_file("memory://bucket/short.mp4")
 
     yield file
@@ -49,22 +49,24 @@ def test_a_file_is_read_in_parts_and_of_them_no_more_than_is_asked_for(tmp_path:
 @pytest.mark.parametrize(
     "name", ["ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "size"]
 )
-def test_a_file_whose_content_may_have_changed_has_another_version(told: Callable[..., StoredFile], name: str) -> None:
-    assert told(**{name: 1}).version == told(**{name: 1}).version != told(**{name: 2}).version
-    assert len(told(**{name: 1}).version) == 32
+def test_a_file_whose_content_may_have_changed_has_another_version(
+    stored: Callable[..., StoredFile], name: str
+) -> None:
+    assert stored(**{name: 1}).version == stored(**{name: 1}).version != stored(**{name: 2}).version
+    assert len(stored(**{name: 1}).version) == 32
 
 
 def test_of_a_file_that_was_only_touched_the_version_is_the_same_where_its_storage_knows_better(
-    told: Callable[..., StoredFile],
+    stored: Callable[..., StoredFile],
 ) -> None:
-    assert told(mtime=1, ETag="a").version == told(mtime=2, ETag="a").version
-    assert told(mtime=1, ETag=None).version != told(mtime=2, ETag=None).version
+    assert stored(mtime=1, ETag="a").version == stored(mtime=2, ETag="a").version
+    assert stored(mtime=1, ETag=None).version != stored(mtime=2, ETag=None).version
 
 
 def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_have(
-    tmp_path: Path, told: Callable[..., StoredFile]
+    tmp_path: Path, stored: Callable[..., StoredFile]
 ) -> None:
-    told()
+    stored()
     gone = r"^The file .*/nothing\.mp4 was deleted or moved"
     for url, words in (
         (f"file://{tmp_path}/nothing.mp4", gone),
@@ -77,11 +79,11 @@ def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_ha
 
 
 def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(
-    told: Callable[..., StoredFile], monkeypatch: pytest.MonkeyPatch
+    stored: Callable[..., StoredFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KlapInputError, match=r"^path is 'nope://bucket/short\.mp4': "):
         stored_file("nope://bucket/short.mp4")
-    told()
+    stored()
 
     def refused(path: str) -> dict[str, Any]:
         raise PermissionError(path)

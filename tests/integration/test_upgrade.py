@@ -93,8 +93,8 @@ class Stored:
 
     def result(self, task_id: str, map_index: int) -> Any:
         """Return what a task has returned."""
-        place = (task_id, map_index, xcoms.RETURN_KEY)
-        (value,) = [x["value"] for x in self.xcoms if (x["task_id"], x["map_index"], x["key"]) == place]
+        xcom = (task_id, map_index, xcoms.RETURN_KEY)
+        (value,) = [x["value"] for x in self.xcoms if (x["task_id"], x["map_index"], x["key"]) == xcom]
         return value
 
     def put(self, supervisor: Supervisor, run: StoredRun) -> None:

@@ -1,4 +1,4 @@
-"""A watched source: each of its items gets one run, and is told what became of it."""
+"""A watched source: each of its items gets one run, and the source gets the result of the run."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def test_the_table_is_told_what_became_of_each_run_once(
     insert(table, 2)
     supervisor.started_run = OtherRun("running")
     watch(source).run()
-    told = "SELECT status, cost, links FROM videos ORDER BY id"
-    assert table.execute(told).fetchall() == [("running", None, None)] * 2
+    results = "SELECT status, cost, links FROM videos ORDER BY id"
+    assert table.execute(results).fetchall() == [("running", None, None)] * 2
 
     first, second = supervisor.runs.values()
     shorts = [{"project_id": "a", "path": "/a.mp4"}, {"project_id": "b", "path": None}]
@@ -135,11 +135,11 @@ def test_the_table_is_told_what_became_of_each_run_once(
     second.state, second.published = "failed", {"klap_outcome": [], "klap_cost": {"total": 0.44}}
     watch(source).run()
     done = [("success", 4.12, "/a.mp4"), ("failed", 0.44, None)]
-    assert table.execute(told).fetchall() == done
+    assert table.execute(results).fetchall() == done
 
     first.state = "running"
     watch(source).run()
-    assert table.execute(told).fetchall() == done, "a run that has ended is not followed"
+    assert table.execute(results).fetchall() == done, "a run that has ended is not followed"
 
 
 def test_a_result_that_could_not_be_written_is_written_at_the_next_check(
@@ -321,17 +321,17 @@ def test_a_source_that_fails_is_not_empty_and_people_are_told_once(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
-    told: list[str] = []
+    sent: list[str] = []
     source = Listed("a")
-    watch(source, notifiers=[Recorder(told)]).run()
+    watch(source, notifiers=[Recorder(sent)]).run()
     for failure in (OSError("password=hunter2hunter2 refused"), OSError("again")):
         source.failure = failure
         with pytest.raises(KlapSourceError, match="The source talks could not be listed: OSError"):
-            watch(source, notifiers=[Recorder(told)], retries=0).run()
+            watch(source, notifiers=[Recorder(sent)], retries=0).run()
     assert "hunter2" not in "".join(supervisor.messages)
-    assert len(told) == 1
+    assert len(sent) == 1
     source.failure = None
-    watch(source, notifiers=[Recorder(told)]).run()
+    watch(source, notifiers=[Recorder(sent)]).run()
     assert urls(supervisor) == ["a.mp4"]
 
 
@@ -648,7 +648,7 @@ def test_a_poll_that_hangs_blocks_one_thread_and_not_the_trigger(monkeypatch: py
         RELEASE.set()
         return found
 
-    assert asyncio.run(poll_and_release()) == [{"source": "talks"}], "people are told"
+    assert asyncio.run(poll_and_release()) == [{"source": "talks"}], "the hanging poll is reported"
     assert len(polls) == 1
 
 

@@ -26,7 +26,7 @@ async def test_a_slow_xcom_backend_does_not_hold_up_the_other_waits_of_a_trigger
         """Store a value when the event loop has done something else."""
 
         @staticmethod
-        def serialize_value(value: Any, **place: Any) -> Any:
+        def serialize_value(value: Any, **identity: Any) -> Any:
             went_on.append(others.wait(5))
             return BaseXCom.serialize_value(value)
 

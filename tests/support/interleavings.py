@@ -210,7 +210,7 @@ class Search:
     def _successors(self, state: State) -> Iterator[State]:
         may_fail = state.world.faults < self.most_faults
         steps = {who: self._step(who, progress) for who, progress in enumerate(state.runs) if not progress.end}
-        # A step that no other run can notice or change need not be tried in every place.
+        # A step that no other run can notice or change need not be tried in every order.
         alone = [who for who, step in steps.items() if not isinstance(step, tuple) or is_private(step, may_fail)]
         for who in alone[:1] or steps:
             run, progress, step = self.runs[who], state.runs[who], steps[who]

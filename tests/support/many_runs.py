@@ -35,14 +35,14 @@ def many_runs(
             f"task{number}": {"price": VIDEO, "budget": 10.0},
             f"folder{number}": {"price": FOLDER},
         }
-        for place in range(SHORTS):
-            project_id, export_id = f"short{number}x{place}", f"export{number}x{place}"
+        for index in range(SHORTS):
+            project_id, export_id = f"short{number}x{index}", f"export{number}x{index}"
             paid[export_id] = {"price": EXPORT, "what": "export of it", "settings": "watermark acme.png"}
             value = {
                 "project_id": project_id,
                 "export_id": export_id,
-                "name": f"Moment {place} of {number}",
-                "score": (number * 7 + place) % 90,
+                "name": f"Moment {index} of {number}",
+                "score": (number * 7 + index) % 90,
                 "video": video,
                 "path": path,
                 "size": 100_000,
@@ -50,7 +50,7 @@ def many_runs(
                 "at": at,
             }
             key = delivered_entry(who["dag_id"], who["run_id"], project_id)
-            rows.append({**who, "task_id": "deliver", "map_index": place, "key": key, "value": value})
+            rows.append({**who, "task_id": "deliver", "map_index": index, "key": key, "value": value})
         for job_id, line in paid.items():
             value = {"id": job_id, "run": f"{who['dag_id']} {who['run_id']}", "at": at, "estimated": True}
             value |= {"version": 1, "video": video, **line}

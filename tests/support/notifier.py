@@ -12,25 +12,26 @@ if TYPE_CHECKING:
 
 class Recorder(BaseNotifier):
     """
-    Keeps the texts that it sends.
+    Records the texts that it sends.
 
-    :ivar failures: how often it fails before it works.
-    :ivar until: what it waits for before it works.
+    :ivar sent: the texts.
+    :ivar failures: number of failures before it works.
+    :ivar until: the event that it waits for before it works.
     """
 
     template_fields = ("text",)
 
     def __init__(
-        self, told: list[str], text: str = "{{ klap.text }}", *, failures: int = 0, until: Event | None = None
+        self, sent: list[str], text: str = "{{ klap.text }}", *, failures: int = 0, until: Event | None = None
     ) -> None:
         super().__init__()
-        self.told, self.text, self.failures, self.until = told, text, [None] * failures, until
+        self.sent, self.text, self.failures, self.until = sent, text, [None] * failures, until
 
     def notify(self, context: Any) -> None:
-        """Keep the text."""
+        """Record the text."""
         if self.until is not None:
             self.until.wait()
         if self.failures:
             self.failures.pop()
             raise ConnectionError("refused https://hooks.example.com/T0?token=secret")
-        self.told.append(self.text)
+        self.sent.append(self.text)

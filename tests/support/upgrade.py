@@ -153,9 +153,9 @@ def make_jobs(klap: Sandbox, recorded: dict[str, list[dict[str, Any]]]) -> dict[
         made = klap.call("POST", f"/tasks/{task['type']}", json=task["body"]).json()
         ids.update(zip(task["ids"], _task_of(klap, made["id"])["ids"], strict=True))
     for export in recorded["exports"]:
-        place = "/".join(ids[export[name]] for name in ("folder_id", "project_id") if export[name])
-        ids[export["id"]] = klap.call("POST", f"/projects/{place}/exports", json=export["body"]).json()["id"]
-        klap.outcome(f"/projects/{place}/exports/{ids[export['id']]}")
+        project = "/".join(ids[export[name]] for name in ("folder_id", "project_id") if export[name])
+        ids[export["id"]] = klap.call("POST", f"/projects/{project}/exports", json=export["body"]).json()["id"]
+        klap.outcome(f"/projects/{project}/exports/{ids[export['id']]}")
     return ids
 
 

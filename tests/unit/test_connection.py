@@ -99,16 +99,16 @@ def test_the_player_address_loses_its_slash() -> None:
     assert read(extra={"player_url": ""}).player_url == "https://klap.app/player"
 
 
-@pytest.mark.parametrize("place", ["/data/shorts", "file:///data/shorts", "s3://aws_default@bucket/shorts"])
-def test_the_destination_is_a_path_or_a_url(place: str) -> None:
-    assert read(extra={"destination": f" {place} "}).destination == place
+@pytest.mark.parametrize("destination", ["/data/shorts", "file:///data/shorts", "s3://aws_default@bucket/shorts"])
+def test_the_destination_is_a_path_or_a_url(destination: str) -> None:
+    assert read(extra={"destination": f" {destination} "}).destination == destination
     assert read(extra={"destination": ""}).destination is None
 
 
-@pytest.mark.parametrize("place", ["shorts", "./shorts", "~/shorts", "s3:/bucket", "s3://", "://", 1])
-def test_a_destination_that_is_neither_is_refused_by_name(place: Any) -> None:
+@pytest.mark.parametrize("destination", ["shorts", "./shorts", "~/shorts", "s3:/bucket", "s3://", "://", 1])
+def test_a_destination_that_is_neither_is_refused_by_name(destination: Any) -> None:
     with pytest.raises(KlapConfigError, match=r"^destination of the connection 'klap_default' is .*absolute path"):
-        read(extra={"destination": place})
+        read(extra={"destination": destination})
 
 
 def test_the_headers_are_the_key_and_nothing_of_the_extra() -> None:

@@ -85,9 +85,9 @@ def test_a_connection_tells_its_prices_exactly(value: Any) -> None:
 
 
 def test_prices_are_first_hand_only_if_all_were_told() -> None:
-    told = {"price_input_video": 0.44, "price_generated_short": 0.32, "price_export": 0}
-    assert connection(**told).prices == Prices(export=Decimal(0), estimated=False)
-    assert "connection" in str(connection(**told).prices)
+    prices = {"price_input_video": 0.44, "price_generated_short": 0.32, "price_export": 0}
+    assert connection(**prices).prices == Prices(export=Decimal(0), estimated=False)
+    assert "connection" in str(connection(**prices).prices)
     assert connection().prices == LIST
 
 

@@ -123,8 +123,8 @@ def test_the_manifest_of_a_run_is_named_after_it_in_characters_that_every_storag
     assert len(manifest_name("d" * 250, "r" * 250, "publish", 3)) < 150
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_no_two_runs_have_the_same_manifest(place: int) -> None:
+@pytest.mark.parametrize("index", range(4))
+def test_no_two_runs_have_the_same_manifest(index: int) -> None:
     other = [*RUN]
-    other[place] = 0 if place == 3 else f"{RUN[place]}/"
+    other[index] = 0 if index == 3 else f"{RUN[index]}/"
     assert manifest_name(*other) != manifest_name(*RUN)  # type: ignore[arg-type]  # of just these kinds

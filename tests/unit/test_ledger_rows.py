@@ -119,8 +119,8 @@ def test_no_more_than_the_newest_payments_are_read_and_the_others_with_an_earlie
 ) -> None:
     monkeypatch.setattr(ledger_rows, "MOST", 10)
     for back in range(12):
-        for place in range(4):
-            pay(session, back, f"job{back:02}-{place}")
+        for index in range(4):
+            pay(session, back, f"job{back:02}-{index}")
     newest, since = read(session)
     assert (len(newest), since) == (8, day(1)), "whole days"
     assert cost_of(session, lambda: read(session))[1] == 8

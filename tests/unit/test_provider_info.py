@@ -68,7 +68,7 @@ def test_the_named_modules_hold_what_they_are_named_for(kind: str, base: type) -
 
 
 def classes_below(base: type) -> set[type]:
-    """Every class of the package that a Dag file can use in place of a base class."""
+    """Return every class of the package that a Dag file can use instead of a base class."""
     found = set()
     for info in pkgutil.walk_packages(klap_provider.__path__, "klap_provider."):
         if not info.name.startswith(("klap_provider.ui", "klap_provider.plugin", "klap_provider.example_dags")):

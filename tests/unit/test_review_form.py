@@ -38,7 +38,7 @@ def terms_of(*shorts: dict[str, Any], covered: int | None = None) -> str:
 
 
 shorts_of_any_names = st.lists(st.text(), max_size=12).map(
-    lambda names: [short(str(place), name) for place, name in enumerate(names)]
+    lambda names: [short(str(index), name) for index, name in enumerate(names)]
 )
 
 
@@ -51,9 +51,9 @@ def test_no_two_choices_are_alike_whatever_the_names(shorts: list[dict[str, Any]
 
 @given(st.data(), shorts_of_any_names)
 def test_each_choice_stands_for_its_short(data: st.DataObject, shorts: list[dict[str, Any]]) -> None:
-    places = data.draw(st.sets(st.sampled_from(range(len(shorts))))) if shorts else set()
-    choices = [review_form.options(shorts)[place] for place in sorted(places, reverse=True)]
-    assert review_form.selected_ids(shorts, choices) == [str(place) for place in sorted(places)]
+    indexes = data.draw(st.sets(st.sampled_from(range(len(shorts))))) if shorts else set()
+    choices = [review_form.options(shorts)[index] for index in sorted(indexes, reverse=True)]
+    assert review_form.selected_ids(shorts, choices) == [str(index) for index in sorted(indexes)]
 
 
 def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:

@@ -201,14 +201,14 @@ def configured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     home, values, shorts, folder = (
         tmp_path_factory.mktemp(name) for name in ("airflow", "values", "shorts", "connections")
     )
-    told = (api_key.encode(), token.encode())
+    credentials = (api_key.encode(), token.encode())
     with Sandbox(render=False, task_seconds=2, export_seconds=2) as sandbox:
         connection = connection_to(sandbox, api_key, token)
         dag_folder = dags(tmp_path_factory.mktemp("dags"))
         if request.param == "elsewhere":
             (folder / "klap_default").write_text(json.dumps(connection))
             with Elsewhere(home, values=values, connections=folder, dags=dag_folder, env=RARE_PARSING) as airflow:
-                yield Configured(airflow, sandbox, shorts, told, [values])
+                yield Configured(airflow, sandbox, shorts, credentials, [values])
         else:
             plugins = tmp_path_factory.mktemp("read only") / "plugins"
             ignored = shutil.ignore_patterns("__pycache__")
@@ -227,4 +227,4 @@ def configured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
                 for dag_id in (DAG_ID, BATCH_DAG_ID):
                     team.wait_for(lambda dag_id=dag_id: team.has_dag(dag_id), seconds=300, what=dag_id)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                     team.api("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
-                yield Configured(team, sandbox, shorts, told, [values], plugins, values / "heard")
+                yield Configured(team, sandbox, shorts, credentials, [values], plugins, values / "heard")
