@@ -80,7 +80,7 @@ def deliver(airflow: Airflow, short: dict[str, str], tmp_path: Path) -> Callable
 
 
 def forgotten(task: Played) -> Played:
-    """Return the task, whose deliveries are no longer in the ledger."""
+    """Delete the task's deliveries from the ledger, and return the task."""
     task.supervisor.ledger.clear()
     return task
 
@@ -88,8 +88,8 @@ def forgotten(task: Played) -> Played:
 class Elsewhere(BaseHTTPRequestHandler):
     """A web server that is not Klap's.
 
-    ``/hops/N`` redirects N times and then serves a tiny video; ``/to?URL`` redirects to the URL; ``/slow`` is a video
-    that drips for 1.5 s; ``/endless`` one without an announced size; ``/big/N`` one of N bytes.
+    ``/hops/N`` redirects N times and then serves a tiny video; ``/to?URL`` redirects to the URL; ``/slow`` serves a
+    video that takes 1.5 s; ``/endless`` a video without a Content-Length; ``/big/N`` a video of N bytes.
     """
 
     protocol_version = "HTTP/1.1"
@@ -135,10 +135,10 @@ class Elsewhere(BaseHTTPRequestHandler):
         try:
             super().handle()
         except ConnectionError:
-            """The client has seen enough."""
+            """The client has closed the connection."""
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def elsewhere() -> Iterator[str]:
 
 @pytest.fixture
 def moved(klap: Sandbox, short: dict[str, str]) -> Callable[[str], None]:
-    """Let Klap say that the export's video is at another address."""
+    """Let Klap return another address of the export's video."""
 
     def to(src_url: str) -> None:
         body = {"id": short["export_id"], "status": "ready", "src_url": src_url}
@@ -165,7 +165,7 @@ def moved(klap: Sandbox, short: dict[str, str]) -> Callable[[str], None]:
 
 
 def videos(folder: Path) -> list[str]:
-    """Names of what lies in a folder, but for the JSON files beside videos."""
+    """Return the names of the files in a folder, without the sidecars."""
     return sorted(name for name in os.listdir(folder) if not name.endswith(".json"))
 
 
@@ -199,7 +199,7 @@ def test_a_short_is_delivered_whole_with_its_size_and_hash(
     assert sorted(os.listdir(file.parent)) == [file.with_suffix(".json").name, file.name]
 
 
-def test_what_differs_from_short_to_short_may_come_from_the_run(
+def test_the_fields_of_a_delivery_may_be_params_of_the_run(
     airflow: Airflow, short: dict[str, str], tmp_path: Path
 ) -> None:
     conf = {
@@ -236,7 +236,7 @@ def test_a_delivery_is_shown_under_the_name_of_its_short() -> None:
 @pytest.mark.parametrize(
     ("rendered", "score"), [("87", 87), ("87.4", 87), ("None", None), ("", None), ("nan", None), ("1e999", None)]
 )
-def test_a_score_that_a_template_made_text_of_is_still_one(
+def test_a_score_that_a_template_rendered_as_text_is_a_number(
     deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, rendered: str, score: int | None
 ) -> None:
     file = f"{'' if score is None else f'{score:03d}_'}a_{short['export_id']}"
@@ -285,19 +285,23 @@ def test_a_captioned_video_is_delivered_without_folder_and_score(
     assert file.read_bytes()[4:8] == b"ftyp"
 
 
-def test_a_second_try_makes_no_request_at_all(
+def test_a_second_try_makes_no_request(
     klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None], supervisor: Supervisor
 ) -> None:
     task = deliver()
     first = task.run()
-    assert not [message for message in supervisor.messages if '"GetXCom' in message], "no task before it was named"
+    assert not [message for message in supervisor.messages if '"GetXCom' in message], (
+        "no XCom of an earlier task is read"
+    )
     before = len(klap.requests())
     connect("http://127.0.0.1:9/v2")
     assert task.run() == first
     assert len(klap.requests()) == before
 
 
-def test_a_file_that_nobody_remembers_is_hashed_and_not_fetched(klap: Sandbox, deliver: Callable[..., Played]) -> None:
+def test_an_existing_file_without_a_ledger_row_is_verified_by_its_hash(
+    klap: Sandbox, deliver: Callable[..., Played]
+) -> None:
     first = deliver().run()
     assert forgotten(deliver()).run() == {**first, "src_url": None}
     assert downloads(klap) == 1
@@ -306,7 +310,7 @@ def test_a_file_that_nobody_remembers_is_hashed_and_not_fetched(klap: Sandbox, d
 @pytest.mark.parametrize("spoiled", [b"", b"another", None])
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("remembered", [True, False])
-def test_a_file_that_is_not_what_was_delivered_is_fetched_again(
+def test_a_changed_file_is_fetched_again(
     klap: Sandbox,
     deliver: Callable[..., Played],
     tmp_path: Path,
@@ -326,7 +330,7 @@ def test_a_file_that_is_not_what_was_delivered_is_fetched_again(
     assert downloads(klap) == 2
 
 
-def test_an_empty_file_is_fetched_again_even_if_the_file_beside_it_says_that_it_is_empty(
+def test_an_empty_file_is_fetched_again_even_if_its_sidecar_matches(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     first = deliver().run()
@@ -338,7 +342,7 @@ def test_an_empty_file_is_fetched_again_even_if_the_file_beside_it_says_that_it_
     assert (file.stat().st_size, downloads(klap)) == (first["size"], 2)
 
 
-def test_a_file_whose_hash_is_known_may_have_a_last_box_that_does_not_say_where_it_ends(
+def test_a_file_with_a_known_hash_may_have_an_open_ended_last_box(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     deliver().run()
@@ -351,7 +355,7 @@ def test_a_file_whose_hash_is_known_may_have_a_last_box_that_does_not_say_where_
     assert downloads(klap) == 1
 
 
-def test_what_a_task_has_delivered_elsewhere_says_nothing_of_a_file_of_the_same_size(
+def test_a_row_of_another_path_does_not_verify_a_file_of_the_same_size(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     task = deliver(subfolder="before")
@@ -365,7 +369,7 @@ def test_what_a_task_has_delivered_elsewhere_says_nothing_of_a_file_of_the_same_
     assert (there.read_bytes(), downloads(klap)) == (file.read_bytes(), 2)
 
 
-def test_a_file_of_the_right_size_that_nobody_remembers_is_known_by_its_hash(
+def test_a_file_of_the_same_size_with_another_hash_is_fetched_again(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     first = deliver().run()
@@ -376,7 +380,7 @@ def test_a_file_of_the_right_size_that_nobody_remembers_is_known_by_its_hash(
     assert (file.read_bytes(), downloads(klap)) == (whole, 2)
 
 
-def test_a_file_that_nobody_remembers_or_describes_is_known_by_its_boxes(
+def test_a_file_without_row_and_sidecar_is_verified_by_its_boxes(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     first = deliver().run()
@@ -390,7 +394,7 @@ def test_a_file_that_nobody_remembers_or_describes_is_known_by_its_boxes(
     assert downloads(klap) == 2
 
 
-def test_a_file_that_could_not_be_fetched_anew_is_left_as_it_is(
+def test_a_failed_download_does_not_replace_the_existing_file(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     task = deliver()
@@ -403,9 +407,7 @@ def test_a_file_that_could_not_be_fetched_anew_is_left_as_it_is(
     assert file.read_bytes() == b"another"
 
 
-def test_a_file_that_was_taken_away_is_fetched_again(
-    klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
-) -> None:
+def test_a_deleted_file_is_fetched_again(klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path) -> None:
     task = deliver()
     first = task.run()
     (file,) = tmp_path.glob("*.mp4")
@@ -427,7 +429,7 @@ def test_leftovers_of_a_killed_try_are_removed(
     assert sorted(os.listdir(tmp_path)) == [f"{name.removesuffix('.mp4')}.json", name]
 
 
-def test_two_runs_that_deliver_one_export_leave_each_others_partial_files_alone(
+def test_partial_files_of_other_runs_are_kept(
     deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
 ) -> None:
     name = f"short_{short['export_id']}.mp4"
@@ -448,7 +450,7 @@ def test_two_runs_that_deliver_one_export_leave_each_others_partial_files_alone(
         '"publication_captions": null, "transcript": 4}',
     ],
 )
-def test_a_json_file_that_somebody_edited_is_written_anew_and_fails_no_task(
+def test_an_edited_sidecar_is_written_again_and_does_not_fail_the_task(
     deliver: Callable[..., Played], tmp_path: Path, edited: str
 ) -> None:
     task = deliver(short_name="a")
@@ -466,7 +468,7 @@ def sidecar(tmp_path: Path) -> dict[str, Any]:
     return written
 
 
-def test_the_file_beside_a_video_says_what_klap_says_of_it(
+def test_the_sidecar_has_klaps_fields_of_the_short(
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
 ) -> None:
     made = klap.call("GET", f"/projects/{short['folder_id']}/{short['project_id']}").json()
@@ -492,7 +494,7 @@ def test_the_file_beside_a_video_says_what_klap_says_of_it(
     assert made["transcript_text"]
 
 
-def test_what_klap_does_not_say_is_null_and_what_it_says_oddly_too(
+def test_missing_and_malformed_fields_are_null_in_the_sidecar(
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
 ) -> None:
     body = {"id": short["project_id"], "name": None, "publication_captions": "none", "transcript_text": ["a", "b"]}
@@ -505,7 +507,7 @@ def test_what_klap_does_not_say_is_null_and_what_it_says_oddly_too(
 
 
 @pytest.mark.parametrize(("length", "travels"), [(10_000, True), (10_001, False)])
-def test_a_long_transcript_is_in_the_file_alone(
+def test_a_long_transcript_is_only_in_the_sidecar(
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path, length: int, travels: bool
 ) -> None:
     body = {"id": short["project_id"], "transcript_text": "字" * length}
@@ -514,7 +516,7 @@ def test_a_long_transcript_is_in_the_file_alone(
     assert sidecar(tmp_path)["transcript"] == body["transcript_text"]
 
 
-def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
+def test_fields_of_the_list_of_shorts_are_not_requested_again(
     klap: Sandbox,
     airflow: Airflow,
     supervisor: Supervisor,
@@ -547,7 +549,7 @@ def test_what_the_list_of_shorts_has_told_is_not_asked_for_again(
     ],
     ids=lambda lean: f"{lean}"[:30],
 )
-def test_what_the_list_of_shorts_lacks_or_has_at_length_is_asked_for(
+def test_missing_or_long_fields_of_the_list_are_requested(
     klap: Sandbox,
     airflow: Airflow,
     deliver: Callable[..., Played],
@@ -563,7 +565,7 @@ def test_what_the_list_of_shorts_lacks_or_has_at_length_is_asked_for(
     assert sidecar(tmp_path)["transcript"] == made["transcript_text"]
 
 
-def test_a_short_that_cannot_be_read_of_costs_a_retry_but_no_second_download(
+def test_a_failed_request_for_the_sidecar_does_not_repeat_the_download(
     klap: Sandbox,
     deliver: Callable[..., Played],
     short: dict[str, str],
@@ -583,7 +585,7 @@ def test_a_short_that_cannot_be_read_of_costs_a_retry_but_no_second_download(
 
 
 @pytest.mark.parametrize("spoiled", ["{", "[]", '{"sha256": "of another video"}'])
-def test_a_file_beside_a_video_that_is_about_another_one_is_written_anew(
+def test_a_sidecar_of_another_video_is_written_again(
     deliver: Callable[..., Played], tmp_path: Path, spoiled: str
 ) -> None:
     task = deliver()
@@ -608,7 +610,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "words"), FAULTS)
-def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_delivers(
+def test_a_failed_download_leaves_no_file_and_a_retry_delivers(
     klap: Sandbox,
     deliver: Callable[..., Played],
     short: dict[str, str],
@@ -636,7 +638,7 @@ def test_a_download_that_fails_leaves_the_folder_as_it_was_and_the_next_try_deli
 
 
 class Raw(socketserver.BaseRequestHandler):
-    """Answers with just these bytes, and closes."""
+    """Answers with fixed bytes and closes the connection."""
 
     answer: bytes
 
@@ -647,7 +649,7 @@ class Raw(socketserver.BaseRequestHandler):
 
 @pytest.fixture
 def raw(moved: Callable[[str], None]) -> Iterator[Callable[[str, bytes], None]]:
-    """Let the export's video come with these lines of a head, and this body."""
+    """Serve the export's video with these header lines and this body."""
     with socketserver.TCPServer(("127.0.0.1", 0), Raw) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -681,7 +683,7 @@ CHUNKED = "Transfer-Encoding: chunked\r\n"
         pytest.param(f"Content-Length: {len(TINY) - 1}\r\n", TINY[:-1], id="half a video, with its length"),
     ],
 )
-def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_length(
+def test_a_truncated_video_is_refused_whatever_its_content_length(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, head: str, body: bytes
 ) -> None:
     raw(head, body)
@@ -702,7 +704,7 @@ def test_a_video_that_ends_early_is_not_whole_whatever_the_server_says_of_its_le
         pytest.param(f"Content-Length: {len(OPEN_ENDED)}\r\n", OPEN_ENDED, id="a last box without a length"),
     ],
 )
-def test_a_video_that_is_whole_is_delivered_however_the_server_tells_its_length(
+def test_a_complete_video_is_delivered_however_its_length_is_announced(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, head: str, body: bytes
 ) -> None:
     raw(head, body)
@@ -712,7 +714,7 @@ def test_a_video_that_is_whole_is_delivered_however_the_server_tells_its_length(
 
 
 @pytest.mark.parametrize("head", ["", f"Content-Length: {len(TINY)}\r\n"])
-def test_a_file_may_be_just_as_long_as_the_limit(
+def test_a_file_may_be_as_long_as_max_bytes(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], head: str
 ) -> None:
     raw(head, TINY)
@@ -721,7 +723,7 @@ def test_a_file_may_be_just_as_long_as_the_limit(
     assert deliver(max_bytes=len(TINY)).run()["size"] == len(TINY)
 
 
-def test_of_an_address_that_is_refused_the_signature_is_not_told(
+def test_the_error_of_a_refused_address_has_no_signature(
     klap: Sandbox, deliver: Callable[..., Played], moved: Callable[[str], None], short: dict[str, str]
 ) -> None:
     moved(f"{short['src_url']}?signature=s3cret")
@@ -731,7 +733,7 @@ def test_of_an_address_that_is_refused_the_signature_is_not_told(
     assert "s3cret" not in str(failure.value)
 
 
-def test_a_signed_address_that_a_video_was_fetched_from_is_not_left_for_others(
+def test_a_signed_address_is_not_recorded(
     deliver: Callable[..., Played], moved: Callable[[str], None], short: dict[str, str], tmp_path: Path
 ) -> None:
     moved(f"{short['src_url']}?signature=s3cret")
@@ -741,7 +743,7 @@ def test_a_signed_address_that_a_video_was_fetched_from_is_not_left_for_others(
     assert "s3cret" not in repr([task.supervisor.messages, task.supervisor.ledger, written])
 
 
-def test_of_a_video_whose_end_nobody_names_that_is_said(
+def test_the_error_of_a_video_without_a_length_says_so(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
     raw("", OPEN_ENDED)
@@ -749,7 +751,7 @@ def test_of_a_video_whose_end_nobody_names_that_is_said(
         deliver().run()
 
 
-def test_what_is_no_video_and_does_not_say_what_it_is_is_told(
+def test_the_error_of_a_file_without_a_content_type_says_so(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
     raw("", b"not found, sorry")
@@ -760,7 +762,7 @@ def test_what_is_no_video_and_does_not_say_what_it_is_is_told(
 @pytest.mark.parametrize(
     "body", [gzip.compress(TINY), gzip.compress(TINY, mtime=0), TINY[:-1]], ids=["gzip", "no time", "cut"]
 )
-def test_a_video_that_is_compressed_unasked_is_refused(
+def test_a_compressed_video_is_refused(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], tmp_path: Path, body: bytes
 ) -> None:
     raw(f"Content-Type: video/mp4\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n", body)
@@ -771,14 +773,14 @@ def test_a_video_that_is_compressed_unasked_is_refused(
 
 
 @pytest.mark.parametrize("encoding", ["identity", "Identity ", "", "aws-chunked", "gzip"])
-def test_a_whole_video_is_delivered_whatever_its_encoding_is_called(
+def test_a_complete_video_is_delivered_whatever_its_content_encoding(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None], encoding: str
 ) -> None:
     raw(f"Content-Encoding: {encoding}\r\nContent-Length: {len(TINY)}\r\n", TINY)
     assert deliver().run()["size"] == len(TINY)
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_counts(
+def test_a_file_is_synced_before_its_rename_and_the_folder_after_it(
     deliver: Callable[..., Played], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[tuple[str, bool]] = []
@@ -795,7 +797,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_cou
     assert (folder, there) == (str(tmp_path), True)
 
 
-def test_a_file_is_not_seen_before_it_is_whole(
+def test_a_file_appears_under_its_name_only_when_complete(
     deliver: Callable[..., Played], short: dict[str, str], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
 ) -> None:
     moved(f"{elsewhere}/slow")
@@ -815,16 +817,14 @@ def test_a_file_is_not_seen_before_it_is_whole(
     assert sizes == {62}
 
 
-def test_a_file_beyond_the_limit_is_given_up_and_not_tried_again(
-    deliver: Callable[..., Played], tmp_path: Path
-) -> None:
+def test_a_file_over_max_bytes_fails_without_retries(deliver: Callable[..., Played], tmp_path: Path) -> None:
     with pytest.raises(KlapDownloadError, match=r"limit is 1000.*max_bytes") as failure:
         deliver(max_bytes=1000).run()
     assert not failure.value.transient
     assert os.listdir(tmp_path) == []
 
 
-def test_the_limit_holds_for_a_file_that_does_not_tell_its_size(
+def test_max_bytes_holds_for_a_file_without_a_content_length(
     deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
 ) -> None:
     moved(f"{elsewhere}/endless")
@@ -834,7 +834,7 @@ def test_the_limit_holds_for_a_file_that_does_not_tell_its_size(
     assert deliver().run()["size"] == 32 + 100_000
 
 
-def test_where_nobody_says_anything_a_download_is_given_up_beyond_five_gibibytes_or_after_half_an_hour(
+def test_the_default_limits_of_a_download_are_5_gib_and_30_minutes(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
     raw(f"Content-Length: {5 * 1024**3 + 1}\r\n", TINY)
@@ -846,7 +846,7 @@ def test_where_nobody_says_anything_a_download_is_given_up_beyond_five_gibibytes
     assert DeliverShortOperator(task_id="deliver", export_id="e", project_id="p").download_timeout == 1800
 
 
-def test_a_download_that_takes_too_long_is_given_up(
+def test_a_download_fails_after_the_download_timeout(
     deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str, tmp_path: Path
 ) -> None:
     moved(f"{elsewhere}/slow")
@@ -864,7 +864,7 @@ def test_a_download_that_takes_too_long_is_given_up(
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n", 0.0, id="trailers"),
     ],
 )
-def test_a_server_that_drips_what_is_no_video_is_given_up_in_time(
+def test_a_server_that_drips_headers_ends_at_the_download_timeout(
     deliver: Callable[..., Played],
     moved: Callable[[str], None],
     tmp_path: Path,
@@ -881,7 +881,7 @@ def test_a_server_that_drips_what_is_no_video_is_given_up_in_time(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_server_that_falls_silent_is_given_up_after_the_read_timeout(
+def test_a_silent_server_ends_at_the_read_timeout(
     klap: Sandbox, deliver: Callable[..., Played], connect: Callable[..., None], tmp_path: Path
 ) -> None:
     connect(klap.url, read_timeout=0.5)
@@ -908,7 +908,7 @@ def test_up_to_three_redirects_are_followed_without_the_key(
     assert deliver().run()["size"] == len(TINY)
     assert [path for path, _ in Elsewhere.seen] == [f"/hops/{left}" for left in range(hops, -1, -1)]
     assert not [headers for _, headers in Elsewhere.seen if "authorization" in headers or "x-on-behalf-of" in headers]
-    assert {headers["accept-encoding"] for _, headers in Elsewhere.seen} == {"identity"}, "what is hashed is the file"
+    assert {headers["accept-encoding"] for _, headers in Elsewhere.seen} == {"identity"}, "the hash is that of the file"
 
 
 def test_a_redirect_of_klap_to_another_server_gets_no_key(
@@ -933,7 +933,7 @@ def test_a_fourth_redirect_is_not_followed(
 
 @pytest.mark.parametrize("address", ["http://files.example.com/a.mp4?signature=s3cret", "ftp://127.0.0.1/a.mp4"])
 @pytest.mark.parametrize("redirected", [False, True])
-def test_an_address_without_https_is_not_fetched_or_shown(
+def test_an_address_without_https_is_not_fetched_or_logged(
     deliver: Callable[..., Played],
     moved: Callable[[str], None],
     elsewhere: str,
@@ -950,7 +950,7 @@ def test_an_address_without_https_is_not_fetched_or_shown(
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "/etc/passwd", "gopher://127.0.0.1/"])
-def test_an_address_that_is_none_of_the_web_is_refused(
+def test_an_address_that_is_not_https_is_refused(
     deliver: Callable[..., Played], moved: Callable[[str], None], tmp_path: Path, address: str
 ) -> None:
     moved(address)
@@ -959,7 +959,7 @@ def test_an_address_that_is_none_of_the_web_is_refused(
     assert os.listdir(tmp_path) == []
 
 
-def test_an_export_that_is_not_ready_is_not_delivered_although_it_has_an_address(
+def test_an_unfinished_export_with_an_address_is_not_delivered(
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str], tmp_path: Path
 ) -> None:
     body = {"id": short["export_id"], "status": "processing", "src_url": short["src_url"]}
@@ -982,13 +982,13 @@ def test_an_export_without_a_video_is_not_delivered(
     assert os.listdir(tmp_path) == []
 
 
-def test_an_export_that_klap_does_not_know_is_told(deliver: Callable[..., Played], tmp_path: Path) -> None:
+def test_a_missing_export_is_an_error(deliver: Callable[..., Played], tmp_path: Path) -> None:
     with pytest.raises(KlapNotFoundError):
         deliver(export_id="nosuchexport0000").run()
     assert os.listdir(tmp_path) == []
 
 
-def test_a_big_file_takes_no_memory(
+def test_a_large_file_is_delivered_with_little_memory(
     deliver: Callable[..., Played], moved: Callable[[str], None], elsewhere: str
 ) -> None:
     size = 300 * MEGABYTE
@@ -1016,7 +1016,7 @@ def memory_storage() -> Iterator[fsspec.AbstractFileSystem]:
         memory.rm("/bucket", recursive=True)
 
 
-def test_a_short_is_delivered_to_object_storage_likewise(
+def test_a_short_is_delivered_to_object_storage(
     klap: Sandbox, deliver: Callable[..., Played], short: dict[str, str]
 ) -> None:
     with memory_storage() as memory:
@@ -1037,7 +1037,7 @@ def test_a_short_is_delivered_to_object_storage_likewise(
 
 
 @pytest.mark.parametrize("destination", ["clips", "nope://bucket/clips"])
-def test_a_destination_that_makes_no_sense_is_named_before_klap_is_asked(
+def test_an_invalid_destination_is_refused_before_any_request(
     klap: Sandbox, deliver: Callable[..., Played], destination: str
 ) -> None:
     before = len(klap.requests())
@@ -1048,19 +1048,19 @@ def test_a_destination_that_makes_no_sense_is_named_before_klap_is_asked(
     assert len(klap.requests()) == before
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_nothing_fetched(
+def test_a_folder_that_cannot_be_created_fails_before_the_download(
     klap: Sandbox, deliver: Callable[..., Played], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"not a folder")
     task = deliver(destination=str(tmp_path / "file"), subfolder="task1")
     with pytest.raises(KlapStorageError, match=r"destination: .*file") as failure:
         task.run()
-    assert failure.value.transient, "it is paid for, so another try is worth it"
+    assert failure.value.transient, "the short is paid for, so a retry is worthwhile"
     assert str(tmp_path / "file") in task.xcom("klap_error")["error"]
     assert downloads(klap) == 0
 
 
-def test_a_klap_that_cannot_be_reached_is_told(
+def test_an_unreachable_klap_is_an_error(
     deliver: Callable[..., Played], connect: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
@@ -1070,7 +1070,7 @@ def test_a_klap_that_cannot_be_reached_is_told(
     assert os.listdir(tmp_path) == []
 
 
-def test_where_it_lies_stands_in_the_ledger_also_when_it_was_there_already_and_without_secrets(
+def test_the_path_of_a_delivery_is_in_the_ledger_without_secrets(
     supervisor: Supervisor, deliver: Callable[..., Played], short: dict[str, str]
 ) -> None:
     fields = {"source_video_url": "https://me:pass@example.com/talk.mp4?token=s3cret", "virality_score": 87}
@@ -1104,7 +1104,7 @@ def test_a_ledger_that_fails_does_not_fail_a_delivery(
     assert downloads(klap) == 1
 
 
-def test_the_address_that_the_wait_has_found_is_used(
+def test_the_address_of_the_wait_is_used(
     klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.put_xcom("wait", short)
@@ -1117,13 +1117,13 @@ def test_the_address_that_the_wait_has_found_is_used(
     "address",
     [
         "/renders/gone.mp4",
-        "/sample-that-is-none",
+        "/no-such-sample",
         "/_sandbox/ledger",
         "http://example.com/not-encrypted.mp4",
         "file:///etc/passwd",
     ],
 )
-def test_an_address_that_does_not_do_any_more_is_asked_for_anew(
+def test_an_expired_address_of_the_wait_is_requested_again(
     klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor, address: str
 ) -> None:
     supervisor.put_xcom("wait", {**short, "src_url": urljoin(klap.root, address)})
@@ -1138,7 +1138,7 @@ def test_an_address_of_another_export_is_not_used(
     assert klap.requests("GET", "/renders/other") == []
 
 
-def test_a_download_that_fails_at_the_address_that_klap_still_gives_fails_once(
+def test_a_failed_download_is_not_repeated_at_the_same_address(
     klap: Sandbox, short: dict[str, str], deliver: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.put_xcom("wait", short)
@@ -1149,7 +1149,7 @@ def test_a_download_that_fails_at_the_address_that_klap_still_gives_fails_once(
 
 
 @pytest.mark.parametrize("left", [None, "s3://media/xcoms/videos/monday/wait/0f6d1c1e"], ids=["nothing", "a lost file"])
-def test_what_the_tasks_before_it_have_not_left_is_asked_for(
+def test_missing_xcoms_of_earlier_tasks_are_requested_from_klap(
     supervisor: Supervisor, short: dict[str, str], deliver: Callable[..., Played], tmp_path: Path, left: str | None
 ) -> None:
     supervisor.put_xcom("wait", left)
@@ -1159,7 +1159,7 @@ def test_what_the_tasks_before_it_have_not_left_is_asked_for(
 
 
 @pytest.mark.parametrize("refused", [".mp4", ".json"])
-def test_a_storage_that_refuses_what_was_paid_for_is_worth_another_try(
+def test_a_refused_write_of_a_paid_short_is_retried(
     deliver: Callable[..., Played], monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     writes: list[str] = []

@@ -1,4 +1,4 @@
-"""Submitting, listing and exporting: paid once, and every mistake is named before anything is paid."""
+"""Submit, list and export: paid once, and invalid input fails before anything is paid."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ POST_TASK = "^/tasks/video-to-(shorts|video)$"
 POST_EXPORT = "^/projects/.*/exports$"
 LIST = "^/projects/[^/]+$"
 
-LOST_ANSWERS = [
+LOST_RESPONSES = [
     pytest.param("accept_then_drop", {}, 1, id="accepted, then dropped"),
     pytest.param("delay", {"seconds": 2}, 1, id="accepted, answered too late"),
     pytest.param("drop", {}, 0, id="dropped"),
     pytest.param("status", {"code": 500}, 0, id="500"),
-    pytest.param("status", {"code": 503}, 0, id="503 that does not say when to come back"),
+    pytest.param("status", {"code": 503}, 0, id="503 without Retry-After"),
     pytest.param("status", {"code": 503, "headers": {"Retry-After": "0"}}, 0, id="503 that is not the API's"),
     pytest.param("html", {}, 0, id="a web page"),
     pytest.param("status", {"code": 408}, 0, id="408"),
@@ -77,14 +77,14 @@ REFUSALS = [
     (422, KlapRejectedError, "Correct the parameters"),
 ]
 
-# The in-doubt window has always passed; tests/unit/test_idempotent_submit.py has what happens during it.
+# The in-doubt window is over at once. tests/unit/test_idempotent_submit.py tests what happens during it.
 pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 
-#: Key of the first attempt of what these tests submit.
+#: The ledger key of the first attempt to submit in these tests.
 ENTRY = f"{submission_log('videos', 'monday', 'submit', -1)}.0"
 
-#: Tests with this are of both operators that send a video.
+#: Runs a test with each of the two operators that submit a video.
 of_either = pytest.mark.parametrize("operator", [SubmitShortsOperator, SubmitVideoOperator])
 
 
@@ -94,7 +94,7 @@ def submit(operator: type[KlapVideoOperator] = SubmitShortsOperator, **fields: A
 
 @pytest.fixture(params=["of a folder", "without a folder"])
 def short(request: pytest.FixtureRequest, make_shorts: MakeShorts, make_video: MakeVideo) -> dict[str, Any]:
-    """What Klap made: one of several shorts, or the whole video."""
+    """A project of Klap: one of several shorts, or a whole video."""
     return make_shorts()[0] if request.param == "of a folder" else make_video()
 
 
@@ -133,9 +133,7 @@ def posts(klap: Sandbox, path: str) -> int:
         ({"transcription_context": "x" * 1001}, "transcription_context"),
     ],
 )
-def test_a_submission_that_cannot_be_right_is_refused_when_the_dag_is_written(
-    wrong: dict[str, Any], named: str
-) -> None:
+def test_a_submission_with_invalid_fields_is_refused_at_parse_time(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         submit(**wrong)()
 
@@ -149,7 +147,9 @@ def test_a_submission_that_cannot_be_right_is_refused_when_the_dag_is_written(
         ({"transcription_context": "x" * 1001}, "transcription_context"),
     ],
 )
-def test_a_whole_video_is_judged_likewise(klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str) -> None:
+def test_a_whole_video_with_invalid_fields_is_refused(
+    klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str
+) -> None:
     with pytest.raises(ValueError, match=named):
         submit(SubmitVideoOperator, **wrong)()
     templated = {name: f"{{{{ {value!r} }}}}" for name, value in wrong.items() if isinstance(value, str)}
@@ -173,7 +173,7 @@ def test_a_whole_video_has_no_counts_or_durations() -> None:
         {"source_video_url": "{% if true %}ftp{% endif %}"},
     ],
 )
-def test_what_a_template_will_become_is_not_judged_when_the_dag_is_written(templated: dict[str, Any]) -> None:
+def test_templates_are_not_validated_at_parse_time(templated: dict[str, Any]) -> None:
     operator = submit(**templated)()
     assert {name: getattr(operator, name) for name in templated} == templated
 
@@ -189,7 +189,7 @@ def test_what_a_template_will_become_is_not_judged_when_the_dag_is_written(templ
         ({"min_duration": "{{ 61 }}", "max_duration": 60}, "min_duration"),
     ],
 )
-def test_a_template_that_becomes_nonsense_is_named_and_nothing_is_sent(
+def test_a_template_with_an_invalid_value_is_refused_before_the_post(
     klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str
 ) -> None:
     task = airflow(submit(**wrong))
@@ -203,7 +203,7 @@ def test_a_template_that_becomes_nonsense_is_named_and_nothing_is_sent(
 @pytest.mark.parametrize(
     "host", ["localhost", "127.0.0.1", "192.168.0.7", "10.1.2.3", "[::1]", "nas", "nas.local", "minio.lan:9000"]
 )
-def test_a_video_that_klap_cannot_reach_is_named_before_anything_is_sent(
+def test_a_private_video_url_is_refused_before_the_post(
     connect: Connect, airflow: Airflow, host: str, operator: type[KlapVideoOperator]
 ) -> None:
     connect("https://api.klap.app/v2")
@@ -213,13 +213,13 @@ def test_a_video_that_klap_cannot_reach_is_named_before_anything_is_sent(
     assert task.store == {}
 
 
-def test_without_a_connection_its_name_is_told_and_what_to_do(airflow: Airflow) -> None:
+def test_a_missing_connection_is_named_with_what_to_do(airflow: Airflow) -> None:
     with pytest.raises(KlapConfigError, match=r"no Airflow connection 'klap_studio'.*klap_conn_id"):
         airflow(submit(klap_conn_id="klap_studio")).run()
 
 
 @pytest.mark.parametrize("password", [None, "", "  "])
-def test_a_connection_without_a_key_is_named_and_nothing_is_sent(
+def test_a_connection_without_a_key_is_refused_before_the_post(
     klap: Sandbox, connect: Connect, airflow: Airflow, password: str | None
 ) -> None:
     connect(klap.url, password=password)
@@ -247,7 +247,7 @@ OF_SHORTS = {"target_clip_count": 3, "max_clip_count": 5, "min_duration": 10, "m
         (SubmitVideoOperator, "/tasks/video-to-video", OF_VIDEO),
     ],
 )
-def test_exactly_what_was_set_is_sent(
+def test_only_fields_that_were_set_are_sent(
     supervisor: Supervisor,
     klap: Sandbox,
     airflow: Airflow,
@@ -268,7 +268,7 @@ def test_exactly_what_was_set_is_sent(
     ]
 
 
-def test_numbers_and_switches_may_come_out_of_templates(klap: Sandbox, airflow: Airflow) -> None:
+def test_numbers_and_booleans_may_come_from_templates(klap: Sandbox, airflow: Airflow) -> None:
     airflow(submit(max_clip_count="{{ 4 }}", editing_options={"captions": "{{ false }}"})).run()
     (entry,) = klap.ledger("task")
     assert entry["body"] == {"source_video_url": TALK, "max_clip_count": 4, "editing_options": {"captions": False}}
@@ -286,13 +286,13 @@ def test_empty_fields_of_a_form_are_not_sent(
     assert entry["body"]["dimensions"] == {"width": 720}
 
 
-def test_a_submission_acts_for_the_user_of_its_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
+def test_a_submission_is_sent_for_the_user_of_its_connection(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
     connect(klap.url, on_behalf_of=(user := klap.user()))
     airflow(submit()).run()
     assert [entry["on_behalf_of"] for entry in klap.ledger()] == [user]
 
 
-def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_submission_returns_the_task_and_its_submission_time(klap: Sandbox, airflow: Airflow) -> None:
     result = airflow(submit()).run()
     (entry,) = klap.ledger("task")
     assert result == {
@@ -310,7 +310,7 @@ def test_submitting_answers_the_task_and_when_it_was_submitted(klap: Sandbox, ai
 
 @of_either
 @pytest.mark.parametrize("is_given", [False, True])
-def test_submitting_records_what_was_asked_for_without_secrets(
+def test_a_submission_returns_its_settings_without_secrets(
     klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], is_given: bool
 ) -> None:
     first = airflow(submit(operator)).run() if is_given else {}
@@ -327,7 +327,7 @@ def test_settings_that_are_not_sent_are_not_checked(klap: Sandbox, airflow: Airf
 
 
 @of_either
-def test_retries_and_clears_return_what_was_submitted_and_pay_once(
+def test_retries_and_clears_return_the_submitted_task_and_pay_once(
     klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
 ) -> None:
     task = airflow(submit(operator))
@@ -336,7 +336,7 @@ def test_retries_and_clears_return_what_was_submitted_and_pay_once(
     assert results[0] == results[1] == results[2]
 
 
-def test_what_was_paid_for_is_in_the_ledger(supervisor: Supervisor, klap: Sandbox, airflow: Airflow) -> None:
+def test_a_paid_submission_is_in_the_ledger(supervisor: Supervisor, klap: Sandbox, airflow: Airflow) -> None:
     airflow(submit(name="The talk", language="en", editing_options={"emojis": False})).run()
     (billed,) = klap.ledger()
     rows = {name: json.loads(row) for name, row in supervisor.ledger.items()}
@@ -358,7 +358,7 @@ def test_what_was_paid_for_is_in_the_ledger(supervisor: Supervisor, klap: Sandbo
     assert API_KEY not in str(supervisor.ledger)
 
 
-def test_a_dag_names_the_ledger_and_a_start_of_a_task_does_not_have_airflow_look_it_up() -> None:
+def test_the_ledger_is_an_inlet_of_the_dag_but_not_of_a_started_task() -> None:
     mine = Asset("mine")
     with DAG("videos", schedule=None):
         task = ExportShortOperator(task_id="export", project_id="p1", inlets=[mine])
@@ -376,13 +376,13 @@ def test_the_query_of_an_address_is_not_in_the_ledger(supervisor: Supervisor, kl
         task.run()
 
 
-def test_a_task_that_is_cleared_with_all_it_kept_pays_nothing_again(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_clear_that_deletes_the_task_state_store_pays_nothing_again(klap: Sandbox, airflow: Airflow) -> None:
     first = airflow(submit()).run()
     assert airflow(submit()).run() == first  # a task instance with another id has another store
     assert len(klap.ledger()) == 1
 
 
-def test_a_worker_that_dies_before_its_xcom_is_written_has_paid_once(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_worker_that_dies_before_it_writes_its_xcom_has_paid_once(klap: Sandbox, airflow: Airflow) -> None:
     dead = airflow(submit())
     dead.run()
     dead.supervisor.forget_xcoms("submit", -1)
@@ -390,7 +390,7 @@ def test_a_worker_that_dies_before_its_xcom_is_written_has_paid_once(klap: Sandb
     assert len(klap.ledger()) == 1
 
 
-def test_changed_inputs_that_klap_refuses_leave_no_doubt_and_what_was_paid_for_is_still_known(
+def test_a_refused_resend_with_changed_inputs_leaves_the_paid_task_known(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow
 ) -> None:
     task = airflow(submit())
@@ -418,7 +418,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("change", "named"), CHANGES)
-def test_a_retry_with_changed_inputs_goes_on_with_what_was_paid_for(
+def test_a_retry_with_changed_inputs_returns_the_paid_task(
     klap: Sandbox, airflow: Airflow, change: dict[str, Any], named: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = airflow(submit())
@@ -429,7 +429,7 @@ def test_a_retry_with_changed_inputs_goes_on_with_what_was_paid_for(
 
 
 @pytest.mark.parametrize(("change", "named"), CHANGES)
-def test_after_a_clear_changed_inputs_are_named_and_a_person_says_which_it_shall_be(
+def test_changed_inputs_after_a_clear_are_named_and_the_user_decides(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, change: dict[str, Any], named: str
 ) -> None:
     task = airflow(submit())
@@ -448,7 +448,7 @@ def test_after_a_clear_changed_inputs_are_named_and_a_person_says_which_it_shall
     assert task.run()["klap_task_id"] == klap.ledger()[1]["id"]
 
 
-def test_a_user_who_does_not_know_what_was_paid_for_is_the_difference_that_is_named(
+def test_a_changed_on_behalf_of_user_is_named_as_a_difference(
     klap: Sandbox, connect: Connect, airflow: Airflow
 ) -> None:
     connect(klap.url, on_behalf_of=(one := klap.user()))
@@ -460,7 +460,7 @@ def test_a_user_who_does_not_know_what_was_paid_for_is_the_difference_that_is_na
     assert [entry["on_behalf_of"] for entry in klap.ledger()] == [one]
 
 
-def test_a_run_that_was_deleted_has_paid_and_its_like_goes_on_with_that(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_new_run_with_the_id_of_a_deleted_run_reuses_its_task(klap: Sandbox, airflow: Airflow) -> None:
     first = airflow(submit()).run()
     assert airflow(submit()).run()["klap_task_id"] == first["klap_task_id"]
     other_video = submit(source_video_url="https://example.com/other.mp4")
@@ -469,9 +469,7 @@ def test_a_run_that_was_deleted_has_paid_and_its_like_goes_on_with_that(klap: Sa
     assert len(klap.ledger()) == 1
 
 
-def test_tasks_that_a_task_is_mapped_to_submit_each_video_once_although_the_list_changes(
-    klap: Sandbox, airflow: Airflow
-) -> None:
+def test_mapped_tasks_submit_each_video_once_although_the_list_changes(klap: Sandbox, airflow: Airflow) -> None:
     def mapped(*names: str) -> list[Any]:
         return [submit(source_video_url=f"https://example.com/{name}.mp4") for name in names]
 
@@ -488,7 +486,7 @@ def test_tasks_that_a_task_is_mapped_to_submit_each_video_once_although_the_list
     assert len(klap.ledger()) == 2
 
 
-def test_a_mapped_task_submits_what_another_run_has_submitted_unless_it_is_to_reuse(
+def test_a_mapped_task_of_another_run_submits_again_unless_reuse_is_on(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     airflow(submit(), map_index=0).run()
@@ -499,7 +497,7 @@ def test_a_mapped_task_submits_what_another_run_has_submitted_unless_it_is_to_re
     assert len(klap.ledger()) == 2
 
 
-def test_another_run_is_new_work_unless_it_is_to_reuse(
+def test_another_run_submits_again_unless_reuse_is_on(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monday = airflow(submit()).run()
@@ -522,7 +520,7 @@ def test_another_run_is_new_work_unless_it_is_to_reuse(
     assert len(klap.ledger()) == 7
 
 
-def test_shorts_by_their_ids_need_a_task_that_has_them(klap: Sandbox, airflow: Airflow) -> None:
+def test_project_ids_require_a_klap_task_id(klap: Sandbox, airflow: Airflow) -> None:
     with pytest.raises(ValueError, match="needs klap_task_id"):
         submit(project_ids=["short0000001"])()
     with pytest.raises(KlapInputError, match="needs klap_task_id"):
@@ -531,7 +529,7 @@ def test_shorts_by_their_ids_need_a_task_that_has_them(klap: Sandbox, airflow: A
 
 
 @pytest.mark.parametrize("user", [None, "", " "])
-def test_an_operator_without_a_user_acts_for_that_of_its_connection(
+def test_an_operator_without_a_user_acts_for_the_user_of_its_connection(
     klap: Sandbox, connect: Connect, airflow: Airflow, user: str | None
 ) -> None:
     connect(klap.url, on_behalf_of=(own := klap.user()))
@@ -550,7 +548,7 @@ def test_an_operator_without_a_user_acts_for_that_of_its_connection(
     ],
     ids=["submit", "list", "export", "wait"],
 )
-def test_a_user_that_fits_no_header_is_named_and_nothing_is_sent(
+def test_a_user_that_is_no_valid_header_is_refused_before_any_request(
     klap: Sandbox, airflow: Airflow, make: Callable[[str], Any], user: str
 ) -> None:
     with pytest.raises(KlapInputError, match=r"on_behalf_of is .*id of a managed user"):
@@ -559,7 +557,7 @@ def test_a_user_that_fits_no_header_is_named_and_nothing_is_sent(
 
 
 @of_either
-def test_a_task_that_failed_at_klap_is_submitted_anew(
+def test_a_task_that_failed_at_klap_is_submitted_again(
     klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
 ) -> None:
     klap.fault("POST", POST_TASK, "job_error", error_code="no_speech")
@@ -571,9 +569,7 @@ def test_a_task_that_failed_at_klap_is_submitted_anew(
 
 
 @pytest.mark.parametrize("code", [401, 404])
-def test_a_submitted_task_that_cannot_be_looked_at_is_not_submitted_again(
-    klap: Sandbox, airflow: Airflow, code: int
-) -> None:
+def test_a_task_whose_status_cannot_be_read_is_not_submitted_again(klap: Sandbox, airflow: Airflow, code: int) -> None:
     task = airflow(submit())
     first = task.run()
     klap.fault("GET", "^/tasks/", "status", code=code, body={"message": "no"})
@@ -584,8 +580,8 @@ def test_a_submitted_task_that_cannot_be_looked_at_is_not_submitted_again(
 
 
 @of_either
-@pytest.mark.parametrize(("action", "more", "billed"), LOST_ANSWERS)
-def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
+@pytest.mark.parametrize(("action", "more", "billed"), LOST_RESPONSES)
+def test_a_submission_in_doubt_fails_and_is_never_sent_again(
     klap: Sandbox,
     connect: Connect,
     airflow: Airflow,
@@ -612,7 +608,7 @@ def test_a_submission_whose_answer_got_lost_stops_and_is_never_sent_again(
 
 
 @of_either
-def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(
+def test_a_submission_in_doubt_continues_with_a_given_task_id_for_free(
     klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
 ) -> None:
     klap.fault("POST", POST_TASK, "accept_then_drop")
@@ -629,7 +625,7 @@ def test_after_a_lost_answer_the_given_task_is_gone_on_with_and_nothing_paid(
     assert posts(klap, POST_TASK) == 1
 
 
-def test_with_the_word_in_the_ledger_the_same_video_is_paid_once_more(
+def test_a_resend_decision_in_the_ledger_pays_for_the_video_once_more(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow
 ) -> None:
     task = airflow(submit())
@@ -648,7 +644,7 @@ def test_a_given_task_that_klap_does_not_have_fails_at_once(klap: Sandbox, airfl
 
 
 @of_either
-def test_after_a_lost_answer_a_person_says_what_became_of_it(
+def test_a_submission_in_doubt_is_resolved_by_an_adopt_decision(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator]
 ) -> None:
     klap.fault("POST", POST_TASK, "accept_then_drop")
@@ -662,7 +658,7 @@ def test_after_a_lost_answer_a_person_says_what_became_of_it(
     assert len(klap.ledger()) == 1
 
 
-def test_a_permission_to_send_again_that_klap_refuses_leaves_the_doubt_in_place(
+def test_a_refused_resend_leaves_the_submission_in_doubt(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow
 ) -> None:
     klap.fault("POST", POST_TASK, "drop")
@@ -684,14 +680,14 @@ def test_a_permission_to_send_again_that_klap_refuses_leaves_the_doubt_in_place(
     [{"id": "t1"}, {"id": 17}, {"id": "t1", "status": "processing", "output_id": 5}, {"task": {"id": "t1"}}],
     ids=str,
 )
-def test_of_the_answer_to_a_paid_request_only_the_id_is_needed(
+def test_a_response_to_a_paid_request_only_needs_the_id(
     klap: Sandbox, airflow: Airflow, answer: dict[str, Any]
 ) -> None:
     klap.fault("POST", POST_TASK, "status", code=200, body=answer)
     assert airflow(submit()).run()["klap_task_id"] in ("t1", "17")
 
 
-def test_an_answer_to_a_paid_request_that_cannot_be_read_is_quoted(klap: Sandbox, airflow: Airflow) -> None:
+def test_an_unreadable_response_to_a_paid_request_is_quoted_in_the_error(klap: Sandbox, airflow: Airflow) -> None:
     klap.fault("POST", POST_TASK, "status", code=200, body={"ticket": {"no": 5}, "at": "https://a.example/?key=secret"})
     with pytest.raises(KlapSubmitUncertainError) as uncertain:
         airflow(submit()).run()
@@ -702,7 +698,7 @@ def test_an_answer_to_a_paid_request_that_cannot_be_read_is_quoted(klap: Sandbox
 
 @of_either
 @pytest.mark.parametrize(("code", "kind", "advice"), REFUSALS)
-def test_a_refused_submission_fails_at_once_with_klaps_words(
+def test_a_refused_submission_fails_at_once_with_klaps_message(
     klap: Sandbox, airflow: Airflow, code: int, kind: type[KlapError], advice: str, operator: type[KlapVideoOperator]
 ) -> None:
     body = {"message": "unprocessable-entity", "error_code": "video_too_long"}
@@ -715,7 +711,7 @@ def test_a_refused_submission_fails_at_once_with_klaps_words(
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_short_request_to_wait_is_ridden_out(klap: Sandbox, airflow: Airflow, code: int) -> None:
+def test_a_short_retry_after_is_waited_for_in_the_task(klap: Sandbox, airflow: Airflow, code: int) -> None:
     klap.fault("POST", POST_TASK, "status", code=code, headers={"Retry-After": "1"}, body={"message": "busy"})
     result = airflow(submit()).run()
     refused, taken = klap.requests("POST", POST_TASK)
@@ -723,7 +719,7 @@ def test_a_short_request_to_wait_is_ridden_out(klap: Sandbox, airflow: Airflow, 
     assert [entry["id"] for entry in klap.ledger()] == [result["klap_task_id"]]
 
 
-def test_a_long_request_to_wait_is_left_to_airflows_retry(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_long_retry_after_is_left_to_airflows_retry(klap: Sandbox, airflow: Airflow) -> None:
     klap.fault("POST", POST_TASK, "status", code=429, headers={"Retry-After": "900"})
     task = airflow(submit())
     with pytest.raises(KlapRateLimitError) as asked:
@@ -734,7 +730,7 @@ def test_a_long_request_to_wait_is_left_to_airflows_retry(klap: Sandbox, airflow
     assert len(klap.ledger()) == 1
 
 
-def test_a_host_that_is_not_there_is_named_and_nothing_is_recorded(
+def test_an_unreachable_host_is_named_and_nothing_is_recorded(
     connect: Connect, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -758,7 +754,7 @@ def test_without_the_state_store_nothing_is_submitted(
 
 
 @pytest.mark.parametrize("failures", [1, 3])
-def test_a_store_that_fails_after_the_post_is_tried_again_and_the_id_is_not_lost(
+def test_a_failed_ledger_write_after_the_post_does_not_lose_the_id(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
     monkeypatch.setattr("klap_provider.operators.ledger.WRITE_RETRY_DELAYS", (0, 0))
@@ -784,7 +780,7 @@ def test_a_store_that_fails_after_the_post_is_tried_again_and_the_id_is_not_lost
     assert len(klap.ledger()) == 1
 
 
-def test_a_failure_leaves_its_reason_for_those_who_join_behind(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_failed_task_leaves_its_error_in_an_xcom(klap: Sandbox, airflow: Airflow) -> None:
     klap.fault("POST", POST_TASK, "status", code=402)
     task = airflow(submit())
     with pytest.raises(KlapCreditsError) as failure:
@@ -794,7 +790,7 @@ def test_a_failure_leaves_its_reason_for_those_who_join_behind(klap: Sandbox, ai
     assert task.xcom("klap_error") is None
 
 
-def test_the_api_key_is_not_in_what_a_failure_says_even_if_klap_repeats_it(
+def test_an_api_key_in_klaps_response_is_not_in_the_error(
     klap: Sandbox, airflow: Airflow, capfd: pytest.CaptureFixture[str]
 ) -> None:
     klap.fault("POST", POST_TASK, "status", code=403, body={"message": f"key {API_KEY} may not"})
@@ -816,7 +812,7 @@ def scores(klap: Sandbox, airflow: Airflow, listed: list[dict[str, Any]], **fiel
     return [(short["project_id"], short["virality_score"]) for short in airflow(listing(**fields)).run()]
 
 
-def test_shorts_are_listed_best_first_and_alike_each_time(klap: Sandbox, airflow: Airflow) -> None:
+def test_shorts_are_listed_best_first_in_a_stable_order(klap: Sandbox, airflow: Airflow) -> None:
     listed = [project("c", 40), project("a", 87), project("none"), project("b", 40), project("zero", 0)]
     best_first = [("a", 87), ("b", 40), ("c", 40), ("zero", 0), ("none", None)]
     assert scores(klap, airflow, listed) == best_first
@@ -853,7 +849,9 @@ def test_minimum_and_limit_leave_the_best(
     assert [name for name, _ in scores(klap, airflow, listed, **fields)] == chosen
 
 
-def test_a_listed_short_tells_what_the_next_steps_need(klap: Sandbox, connect: Connect, airflow: Airflow) -> None:
+def test_a_listed_short_has_the_fields_that_the_next_steps_need(
+    klap: Sandbox, connect: Connect, airflow: Airflow
+) -> None:
     connect(klap.url, player_url="https://play.example.com/")
     bare = {"id": "p2"}
     full = project("p1", 87, virality_score_explanation="It has a hook.", duration=31.5)
@@ -880,7 +878,7 @@ def test_a_listed_short_tells_what_the_next_steps_need(klap: Sandbox, connect: C
     ]
 
 
-def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandbox, airflow: Airflow) -> None:
+def test_the_xcom_of_all_shorts_has_the_reasons_of_the_selection(klap: Sandbox, airflow: Airflow) -> None:
     listed = [project("low", 10), project("best", 90), project("next", 80), project("none")]
     klap.fault("GET", LIST, "status", code=200, body=listed)
     task = airflow(listing(min_virality_score=20, limit=1))
@@ -904,7 +902,7 @@ def test_every_short_is_left_with_the_reason_why_it_was_not_selected(klap: Sandb
 
 
 @pytest.mark.parametrize("change", [{"grow": 1}, {"rescore": True}, {"grow": 2, "rescore": True}], ids=str)
-def test_what_a_run_has_selected_it_keeps_in_its_order_though_the_list_changes(
+def test_a_selection_and_its_order_stay_when_the_list_changes(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, change: dict[str, Any]
 ) -> None:
     folder_id = make_shorts(4)[0]["folder_id"]
@@ -915,7 +913,7 @@ def test_what_a_run_has_selected_it_keeps_in_its_order_though_the_list_changes(
     assert [short["project_id"] for short in task.run()] == selected
 
 
-def test_a_selected_short_that_is_no_longer_listed_stays_selected_until_its_export_is_delivered(
+def test_a_selected_short_that_is_not_listed_is_kept_until_its_delivery(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
 ) -> None:
     shorts = make_shorts(3)
@@ -942,7 +940,7 @@ def test_a_list_that_lacks_a_selected_short_is_polled_again(
     assert task.run() == first
 
 
-def test_of_the_shorts_of_another_task_a_run_selects_anew(
+def test_a_run_selects_again_from_the_shorts_of_another_task(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     task = airflow(listing(make_shorts(2)[0]["folder_id"], limit=1))
@@ -966,7 +964,7 @@ def test_a_late_list_is_waited_for(
     assert [path.rpartition(".")[2] for path, _ in task.triggers] == ["ShortsListTrigger"] * (workers - 1)
 
 
-def test_a_list_that_is_not_known_just_after_the_task_is_ready_is_waited_for(
+def test_a_404_of_the_list_just_after_the_task_is_ready_is_retried(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     short = make_shorts(1)[0]
@@ -978,7 +976,7 @@ def the_video(project_id: str, **fields: Any) -> Callable[[], ListShortsOperator
     return lambda: ListShortsOperator(task_id="find", project_id=project_id, **fields)
 
 
-def test_a_captioned_video_is_listed_as_one_without_folder_and_score(
+def test_a_captioned_video_is_listed_without_folder_and_score(
     klap: Sandbox, airflow: Airflow, make_video: MakeVideo
 ) -> None:
     video = make_video()
@@ -999,7 +997,7 @@ def test_a_captioned_video_is_listed_as_one_without_folder_and_score(
 
 
 @pytest.mark.parametrize(("deferrable", "workers"), [(True, 2), (False, 1)])
-def test_a_captioned_video_that_is_not_known_just_after_its_task_is_ready_is_waited_for(
+def test_a_404_of_a_captioned_video_just_after_its_task_is_retried(
     klap: Sandbox, airflow: Airflow, make_video: MakeVideo, deferrable: bool, workers: int
 ) -> None:
     video = make_video()
@@ -1013,21 +1011,19 @@ def test_a_captioned_video_that_is_not_known_just_after_its_task_is_ready_is_wai
 
 
 @pytest.mark.parametrize("allow_empty", [True, False])
-def test_a_captioned_video_that_never_comes_is_named_and_is_an_error(
-    klap: Sandbox, airflow: Airflow, allow_empty: bool
-) -> None:
+def test_a_captioned_video_that_klap_never_has_is_an_error(klap: Sandbox, airflow: Airflow, allow_empty: bool) -> None:
     with pytest.raises(KlapNotFoundError, match=r"GET /projects/nowhere00001: HTTP 404"):
         airflow(the_video("nowhere00001", list_timeout=0.3, allow_empty=allow_empty)).run()
 
 
 @pytest.mark.parametrize("ids", [{}, {"folder_id": "folder01", "project_id": "short0000001"}])
-def test_a_list_is_either_of_a_folder_or_of_a_project(ids: dict[str, str]) -> None:
+def test_a_list_needs_either_a_folder_or_a_project(ids: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"one of folder_id \(video-to-shorts\) and project_id \(video-to-video\)"):
         ListShortsOperator(task_id="list", **ids)
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_no_shorts_is_an_error_when_the_time_is_up(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
+def test_no_shorts_at_the_timeout_is_an_error(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
     klap.fault("GET", LIST, "status", times=None, code=200, body=[])
     task = airflow(listing(list_timeout=0.3, deferrable=deferrable))
     with pytest.raises(KlapNoShortsError, match=r"folder01.*needs speech.*allow_empty"):
@@ -1036,20 +1032,18 @@ def test_no_shorts_is_an_error_when_the_time_is_up(klap: Sandbox, airflow: Airfl
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_no_shorts_is_an_empty_list_where_that_is_allowed(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
+def test_no_shorts_with_allow_empty_is_an_empty_list(klap: Sandbox, airflow: Airflow, deferrable: bool) -> None:
     klap.fault("GET", LIST, "status", times=None, code=200, body=[])
     assert airflow(listing(list_timeout=0.3, deferrable=deferrable, allow_empty=True)).run() == []
 
 
-def test_a_folder_that_klap_never_knows_is_an_error_even_where_no_shorts_is_fine(
-    klap: Sandbox, airflow: Airflow
-) -> None:
+def test_an_unknown_folder_is_an_error_even_with_allow_empty(klap: Sandbox, airflow: Airflow) -> None:
     with pytest.raises(KlapNotFoundError):
         airflow(listing("nowhere1", list_timeout=0.3, allow_empty=True)).run()
     assert klap.requests("GET", "^/projects/nowhere1$")
 
 
-def test_a_list_that_may_not_be_read_fails_at_once(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_list_with_a_refused_key_fails_at_once(klap: Sandbox, airflow: Airflow) -> None:
     klap.fault("GET", LIST, "status", code=401, times=None)
     task = airflow(listing())
     with pytest.raises(KlapAuthError):
@@ -1059,7 +1053,7 @@ def test_a_list_that_may_not_be_read_fails_at_once(klap: Sandbox, airflow: Airfl
 
 
 @pytest.mark.parametrize(("field", "value"), [("min_virality_score", 101), ("min_virality_score", -1), ("limit", 0)])
-def test_filters_out_of_range_are_named_before_anything_is_asked(
+def test_filters_out_of_range_are_refused_before_any_request(
     klap: Sandbox, airflow: Airflow, field: str, value: int
 ) -> None:
     with pytest.raises(ValueError, match=field):
@@ -1070,7 +1064,7 @@ def test_filters_out_of_range_are_named_before_anything_is_asked(
 
 
 @pytest.mark.parametrize("folder_id", ["", " ", ".", ".."])
-def test_a_folder_id_that_is_none_is_named_and_not_asked_for(klap: Sandbox, airflow: Airflow, folder_id: str) -> None:
+def test_an_invalid_folder_id_is_refused_before_any_request(klap: Sandbox, airflow: Airflow, folder_id: str) -> None:
     with pytest.raises(KlapInputError, match="folder_id"):
         airflow(listing(folder_id)).run()
     assert klap.requests() == []
@@ -1111,7 +1105,7 @@ def test_a_watermark_is_sent_as_it_was_set(
         ({"src_url": "https://example.com/logo.png", "position": "left"}, "watermark.position"),
     ],
 )
-def test_a_watermark_that_cannot_be_right_is_named_and_nothing_is_sent(
+def test_an_invalid_watermark_is_refused_before_any_request(
     klap: Sandbox, airflow: Airflow, wrong: dict[str, Any], named: str
 ) -> None:
     short = {"id": "short0000001", "folder_id": "folder01"}
@@ -1123,16 +1117,16 @@ def test_a_watermark_that_cannot_be_right_is_named_and_nothing_is_sent(
     assert klap.requests() == []
 
 
-def test_a_watermark_that_klap_cannot_reach_is_named_before_anything_is_sent(
-    connect: Connect, airflow: Airflow
-) -> None:
+def test_a_private_watermark_url_is_refused_before_any_request(connect: Connect, airflow: Airflow) -> None:
     connect("https://api.klap.app/v2")
     short = {"id": "short0000001", "folder_id": "folder01"}
     with pytest.raises(KlapInputError, match=r"watermark\.src_url"):
         airflow(export(short, watermark={"src_url": "http://10.0.0.1/logo.png"})).run()
 
 
-def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
+def test_an_export_returns_the_fields_that_the_next_steps_need(
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any]
+) -> None:
     result = airflow(export(short)).run()
     (entry,) = klap.ledger("export")
     assert result == {
@@ -1149,14 +1143,14 @@ def test_exporting_answers_what_the_next_steps_need(klap: Sandbox, airflow: Airf
     assert klap.requests("POST")[-1]["path"] == address
 
 
-def test_exporting_records_the_name_and_the_watermark_without_secrets(airflow: Airflow, short: dict[str, Any]) -> None:
+def test_an_export_returns_the_name_and_the_watermark_without_secrets(airflow: Airflow, short: dict[str, Any]) -> None:
     mark = {"src_url": "https://example.com/acme.png?token=s3cr3t"}
     result = airflow(export(short, short_name="Intro", watermark=mark)).run()
     assert result["short_name"] == "Intro"
     assert result["watermark"].startswith("https://example.com/acme.png?…")
 
 
-def test_a_result_that_several_fields_are_made_of_is_asked_for_once(
+def test_an_xcom_that_several_templates_use_is_read_once(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor, short: dict[str, Any]
 ) -> None:
     supervisor.put_xcom("list", {"project_id": short["id"], "name": "Intro"})
@@ -1185,8 +1179,8 @@ def test_another_watermark_is_another_export(klap: Sandbox, airflow: Airflow, sh
     assert len(klap.ledger("export")) == 2
 
 
-@pytest.mark.parametrize(("action", "more", "billed"), LOST_ANSWERS)
-def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
+@pytest.mark.parametrize(("action", "more", "billed"), LOST_RESPONSES)
+def test_an_export_whose_response_is_lost_is_adopted_and_paid_once(
     klap: Sandbox,
     connect: Connect,
     airflow: Airflow,
@@ -1202,7 +1196,7 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
         task.run()
     assert lost.value.transient
     assert len(klap.ledger("export")) == billed
-    if not billed:  # and nothing proves it
+    if not billed:  # which the list does not prove
         with pytest.raises(KlapSubmitUncertainError, match="has no export of yours"):
             task.run()
         return
@@ -1212,7 +1206,7 @@ def test_an_export_whose_answer_got_lost_is_found_again_and_paid_once(
 
 
 @pytest.mark.parametrize("other", ["of the same folder", "of another folder"])
-def test_a_lost_export_that_did_not_arrive_is_sent_again_if_the_list_shows_others_of_ours(
+def test_a_lost_export_is_sent_again_if_the_list_shows_other_exports(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, other: str
 ) -> None:
     short, sibling = make_shorts(2)
@@ -1226,7 +1220,7 @@ def test_a_lost_export_that_did_not_arrive_is_sent_again_if_the_list_shows_other
     assert len(klap.ledger("export")) == 2
 
 
-def test_a_listed_export_of_which_no_response_arrived_either_shows_that_the_list_is_true(
+def test_a_lost_export_is_sent_again_if_the_list_shows_another_lost_one(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     tasks = [airflow(export(short), map_index=index) for index, short in enumerate(make_shorts(2))]
@@ -1238,7 +1232,7 @@ def test_a_listed_export_of_which_no_response_arrived_either_shows_that_the_list
     assert len(klap.ledger("export")) == 2
 
 
-def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
+def test_a_lost_export_is_not_sent_again_during_the_in_doubt_window(
     klap: Sandbox, airflow: Airflow, short: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("klap_provider.rules.in_doubt.LATE_ARRIVAL", LATE_ARRIVAL)  # as shipped
@@ -1250,14 +1244,12 @@ def test_a_lost_export_that_is_not_there_yet_is_waited_for_and_not_sent_again(
     with pytest.raises(KlapSubmitPendingError) as pending:
         task.run()
 
-    # 30 s to send it, the connection's 10 s and 60 s, and 180 s in which it may appear; a moment has passed
+    # 30 s to send it, the connection's 10 s and 60 s, and 180 s in which it may appear, minus the time that has passed
     assert 270 < (pending.value.retry_after or 0) <= 280
     assert posts(klap, POST_EXPORT) == 1
 
 
-def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
-    klap: Sandbox, airflow: Airflow, short: dict[str, Any]
-) -> None:
+def test_a_known_export_is_not_adopted_as_the_lost_one(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
     task = airflow(export(short))
     known = task.run()
     klap.fault("POST", POST_EXPORT, "drop")
@@ -1268,7 +1260,9 @@ def test_an_export_that_was_known_before_is_not_taken_for_a_lost_one(
     assert len(klap.ledger("export")) == 2
 
 
-def test_a_lost_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
+def test_a_lost_export_that_failed_at_klap_is_sent_again(
+    klap: Sandbox, airflow: Airflow, short: dict[str, Any]
+) -> None:
     task = airflow(export(short))
     klap.fault("POST", POST_EXPORT, "accept_then_drop")
     with pytest.raises(KlapNoResponseError):
@@ -1282,7 +1276,7 @@ def _ids(entry: dict[str, Any]) -> dict[str, Any]:
     return {"project_id": entry["project_id"], "created_at": "2999-01-01T00:00:00Z"}
 
 
-def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
+def test_a_lost_export_is_not_sent_again_if_the_list_cannot_be_read(
     klap: Sandbox, airflow: Airflow, short: dict[str, Any]
 ) -> None:
     task = airflow(export(short))
@@ -1296,7 +1290,7 @@ def test_while_a_lost_export_cannot_be_looked_for_nothing_is_sent(
     assert posts(klap, POST_EXPORT) == 1
 
 
-def test_an_export_for_a_user_is_found_again_among_the_users_own(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_lost_export_for_a_user_is_found_in_the_users_list(klap: Sandbox, airflow: Airflow) -> None:
     klap.reset(user_header="required")
     headers = {"X-On-Behalf-Of": (user := klap.user())}
     sent = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}, headers=headers).json()
@@ -1323,7 +1317,7 @@ def test_a_lost_export_of_another_short_is_not_adopted(
     assert {entry["id"]: entry["project_id"] for entry in klap.ledger("export")}[result["export_id"]] == one["id"]
 
 
-def test_a_klap_that_lists_the_exports_of_all_shorts_gets_none_of_them_adopted_by_another(
+def test_a_list_of_all_exports_does_not_adopt_those_of_another_short(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     one, other = make_shorts(2)
@@ -1338,7 +1332,7 @@ def test_a_klap_that_lists_the_exports_of_all_shorts_gets_none_of_them_adopted_b
     assert len(klap.ledger("export")) == 2
 
 
-def test_an_export_that_does_not_name_its_short_is_not_adopted_by_another_short_of_the_folder(
+def test_an_export_without_a_project_id_is_not_adopted_by_another_short(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     one, other = make_shorts(2)
@@ -1353,7 +1347,7 @@ def test_an_export_that_does_not_name_its_short_is_not_adopted_by_another_short_
     assert task.run()["export_id"] != of_other
 
 
-def test_a_lost_export_of_other_settings_is_not_adopted(
+def test_a_lost_export_with_other_settings_is_not_adopted(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     short, watermark = make_shorts()[0], {"src_url": "https://example.com/logo.png"}
@@ -1370,7 +1364,7 @@ def test_a_lost_export_of_other_settings_is_not_adopted(
     assert bodies[export_id] == {"watermark": watermark}
 
 
-def test_each_export_lists_what_exists_of_its_short_before_it_is_sent(
+def test_an_export_lists_the_exports_of_its_short_before_it_is_sent(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, supervisor: Supervisor
 ) -> None:
     short, other = make_shorts(2)
@@ -1384,7 +1378,7 @@ def test_each_export_lists_what_exists_of_its_short_before_it_is_sent(
     assert [attempt.get("known") for attempt in attempts] == [[there], None]
 
 
-def test_an_export_of_a_run_whose_response_is_lost_is_not_taken_for_one_with_other_settings(
+def test_a_lost_export_is_adopted_only_by_a_request_with_its_settings(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     short, watermark = make_shorts()[0], {"src_url": "https://example.com/logo.png"}
@@ -1399,7 +1393,7 @@ def test_an_export_of_a_run_whose_response_is_lost_is_not_taken_for_one_with_oth
     assert len(bodies) == 2
 
 
-def test_a_response_that_drips_in_is_given_up_within_the_connections_timeouts(
+def test_a_slow_response_ends_at_the_timeouts_of_the_connection(
     klap: Sandbox, connect: Connect, airflow: Airflow
 ) -> None:
     connect(klap.url, connect_timeout=1, read_timeout=2)
@@ -1421,7 +1415,7 @@ def test_a_selection_does_not_need_the_list_of_exports(
 
 
 @pytest.mark.parametrize("destination", ["out/x", "nope://bucket/x"])
-def test_a_destination_that_cannot_be_is_named_before_anything_is_paid(
+def test_an_invalid_destination_is_refused_before_anything_is_paid(
     klap: Sandbox, airflow: Airflow, destination: str
 ) -> None:
     task = airflow(
@@ -1432,7 +1426,7 @@ def test_a_destination_that_cannot_be_is_named_before_anything_is_paid(
     assert klap.requests() == []
 
 
-def test_two_shorts_that_swap_their_map_indexes_never_get_each_others_export(
+def test_shorts_that_swap_map_indexes_keep_their_own_exports(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     one, other = make_shorts(2)
@@ -1446,7 +1440,7 @@ def test_two_shorts_that_swap_their_map_indexes_never_get_each_others_export(
     assert [result["project_id"] for result in swapped] == [other["id"], one["id"]]
 
 
-def test_an_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
+def test_an_export_that_failed_at_klap_is_sent_again(klap: Sandbox, airflow: Airflow, short: dict[str, Any]) -> None:
     klap.fault("POST", POST_EXPORT, "job_error", error_code="render_failed")
     task = airflow(export(short))
     failed, sound = task.run(), task.run()
@@ -1455,7 +1449,7 @@ def test_an_export_that_failed_at_klap_is_made_anew(klap: Sandbox, airflow: Airf
 
 
 @pytest.mark.parametrize(("code", "kind", "advice"), REFUSALS)
-def test_a_refused_export_fails_at_once_names_its_short_and_records_nothing(
+def test_a_refused_export_fails_at_once_and_records_only_its_error(
     klap: Sandbox, airflow: Airflow, short: dict[str, Any], code: int, kind: type[KlapError], advice: str
 ) -> None:
     klap.fault("POST", POST_EXPORT, "status", code=code, body={"error": "no"})
@@ -1478,7 +1472,7 @@ def test_the_name_of_a_short_fits_into_airflows_database(name: str | None, shown
     assert export({"id": "p1", "folder_id": "f1"}, short_name=name)().shown_name == shown
 
 
-def test_a_task_that_is_younger_than_now_counts_from_now(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_task_with_a_creation_time_in_the_future_counts_from_now(klap: Sandbox, airflow: Airflow) -> None:
     body = {"id": "task000000000000", "status": "processing", "created_at": "2199-01-01T00:00:00Z"}
     klap.fault("GET", "^/tasks/", "status", times=None, code=200, body=body)
     result = airflow(submit(klap_task_id="task000000000000")).run()
@@ -1486,22 +1480,22 @@ def test_a_task_that_is_younger_than_now_counts_from_now(klap: Sandbox, airflow:
 
 
 @pytest.mark.parametrize("klap_task_id", ["None", "{{ none }}"])
-def test_an_id_that_a_template_made_of_nothing_is_not_asked_for(
-    klap: Sandbox, airflow: Airflow, klap_task_id: str
-) -> None:
+def test_an_id_that_a_template_rendered_as_none_is_refused(klap: Sandbox, airflow: Airflow, klap_task_id: str) -> None:
     with pytest.raises(KlapInputError, match="klap_task_id is 'None', which is not an id"):
         airflow(submit(klap_task_id=klap_task_id)).run()
     assert klap.requests() == []
 
 
-def test_a_reason_that_cannot_be_left_hides_no_failure(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:
+def test_an_error_that_cannot_be_recorded_does_not_hide_the_failure(
+    klap: Sandbox, airflow: Airflow, supervisor: Supervisor
+) -> None:
     klap.fault("POST", POST_TASK, "status", code=402)
     supervisor.broken = (comms.SetXCom,)
     with pytest.raises(KlapCreditsError):
         airflow(submit()).run()
 
 
-def test_what_airflow_fails_with_is_named_like_any_other_reason(
+def test_an_error_of_airflow_is_recorded_like_any_other(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor
 ) -> None:
     supervisor.broken = (comms.GetAssetStateStoreByName,)
@@ -1514,7 +1508,7 @@ def test_what_airflow_fails_with_is_named_like_any_other_reason(
     assert klap.requests("POST") == []
 
 
-def test_a_task_that_is_skipped_leaves_no_reason(airflow: Airflow) -> None:
+def test_a_skipped_task_records_no_error(airflow: Airflow) -> None:
     class Skipping(KlapOperator):
         @reports_failure
         def execute(self, context: Any) -> None:
@@ -1527,7 +1521,7 @@ def test_a_task_that_is_skipped_leaves_no_reason(airflow: Airflow) -> None:
 
 
 @pytest.mark.parametrize("words", ["https://storage.example.com/a.mp4?X-Amz-Signature=s3cret", "x" * 10_000])
-def test_a_reason_that_is_not_ours_is_short_and_has_no_signature(airflow: Airflow, words: str) -> None:
+def test_an_unexpected_error_is_recorded_short_and_without_signatures(airflow: Airflow, words: str) -> None:
     class Failing(KlapOperator):
         @reports_failure
         def execute(self, context: Any) -> None:
@@ -1542,7 +1536,7 @@ def test_a_reason_that_is_not_ours_is_short_and_has_no_signature(airflow: Airflo
     assert len(error) <= 500
 
 
-def test_a_secrets_backend_that_does_not_answer_is_no_missing_connection(
+def test_a_failing_secrets_backend_is_not_a_missing_connection(
     airflow: Airflow, supervisor: Supervisor, klap: Sandbox, connect: Callable[..., None], monkeypatch: Any
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_KLAP_DEFAULT")
@@ -1572,7 +1566,7 @@ FORM = {"source_video_url": TALK, "limit": 3, "max_clip_count": 10}
         ({"team": "a", "Team": "b"}, "did you mean 'team'"),
     ],
 )
-def test_a_run_that_was_asked_for_something_under_another_name_is_refused_before_anything_is_paid(
+def test_a_conf_with_an_unknown_name_is_refused_before_anything_is_paid(
     klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], conf: dict[str, Any], expected: str
 ) -> None:
     params = {**FORM, "team": "x"} if "team" in conf else FORM
@@ -1590,10 +1584,10 @@ def test_a_run_that_was_asked_for_something_under_another_name_is_refused_before
         (None, True),
         ({}, True),
         ({"limit": 1, "openlineage": {"parentRunId": "…"}, "team": "a"}, True),
-        ({"whatever": "the DAG makes of it"}, False),
+        ({"whatever": "a custom setting"}, False),
     ],
 )
-def test_names_that_the_dag_has_and_those_of_a_dag_that_is_not_strict_are_taken(
+def test_names_of_the_dag_and_of_a_dag_without_strict_conf_are_accepted(
     klap: Sandbox, airflow: Airflow, conf: dict[str, Any] | None, strict: bool
 ) -> None:
     airflow(submit(strict_conf=strict), params={**FORM, "team": "x"}, conf=conf).run()

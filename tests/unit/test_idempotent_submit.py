@@ -183,14 +183,14 @@ def attempts_of(store: MemoryStore, log: str = LOG) -> list[Attempt]:
     return read_attempts(store, log)
 
 
-def fates(store: MemoryStore, log: str = LOG) -> list[str | None]:
-    """Return what became of each attempt: the job, "void", or None where it is in doubt."""
+def results(store: MemoryStore, log: str = LOG) -> list[str | None]:
+    """Return the result of each attempt: the job, "void", or None if it is in doubt."""
     return ["void" if each.is_void else each.job_id for each in attempts_of(store, log)]
 
 
 @dataclass
 class Crashing(MemoryStore):
-    """A store that takes so many writes."""
+    """A store that fails after some writes."""
 
     writes_left: int = 99
 
@@ -213,7 +213,7 @@ def test_a_first_request_is_posted_once_and_recorded(store: MemoryStore, klap: K
     assert (first.job_id, first.is_new, first.was_recorded, first.paid) == ("job-1", True, True, 1)
     again = klap.submit(store, now=9000.0)
     assert (again.job_id, again.is_new, again.was_recorded, again.paid) == ("job-1", False, False, 1)
-    assert (klap.posts, fates(store)) == (1, ["job-1"])
+    assert (klap.posts, results(store)) == (1, ["job-1"])
 
 
 def test_the_attempt_is_recorded_before_the_post_and_the_payment_after_it(store: MemoryStore, klap: Klap) -> None:
@@ -281,7 +281,7 @@ def test_a_job_that_failed_at_klap_is_requested_again(store: MemoryStore, klap: 
     record(store, job_id="job-0")
     klap.failed.add("job-0")
     assert klap.submit(store).job_id == "job-1"
-    assert fates(store) == ["job-0", "job-1"]
+    assert results(store) == ["job-0", "job-1"]
     assert klap.submit(store).job_id == "job-1"
     assert klap.posts == 1
 
@@ -291,7 +291,7 @@ def test_a_job_whose_status_is_not_known_is_not_requested_again(store: MemorySto
     klap.unknown.add("job-0")
     with pytest.raises(KlapNotFoundError):
         klap.submit(store)
-    assert (klap.posts, fates(store)) == (0, ["job-0"])
+    assert (klap.posts, results(store)) == (0, ["job-0"])
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
@@ -301,9 +301,9 @@ def test_a_refused_post_is_void_and_the_next_try_sends_again(
     klap.outcomes = [refusal]
     with pytest.raises(type(refusal)):
         klap.submit(store)
-    assert fates(store) == ["void"]
+    assert results(store) == ["void"]
     assert klap.submit(store).job_id == "job-2"
-    assert fates(store) == ["void", "job-2"]
+    assert results(store) == ["void", "job-2"]
 
 
 def test_a_refusal_is_reported_even_if_it_cannot_be_recorded(klap: Klap) -> None:
@@ -315,13 +315,13 @@ def test_a_refusal_is_reported_even_if_it_cannot_be_recorded(klap: Klap) -> None
 
 @pytest.mark.parametrize("failure", [KlapNoResponseError("x"), MemoryError(), KeyboardInterrupt()])
 @pytest.mark.parametrize("job_id", [None, "paid"])
-def test_a_post_that_could_not_be_prepared_leaves_no_attempt(
+def test_a_failed_preparation_leaves_no_attempt(
     store: MemoryStore, klap: Klap, failure: BaseException, job_id: str | None
 ) -> None:
     if job_id:
         record(store, job_id=job_id)
         klap.failed.add(job_id)
-    before = fates(store)
+    before = results(store)
 
     def prepare() -> None:
         raise failure
@@ -329,7 +329,7 @@ def test_a_post_that_could_not_be_prepared_leaves_no_attempt(
     klap.preparation = prepare
     with pytest.raises(type(failure)):
         klap.submit(store)
-    assert (klap.posts, fates(store)) == (0, before)
+    assert (klap.posts, results(store)) == (0, before)
     klap.preparation = lambda: None
     assert klap.submit(store).is_new
 
@@ -358,7 +358,7 @@ def test_a_ledger_that_cannot_be_written_sends_nothing(klap: Klap, survives: int
     assert klap.posts == 0
 
 
-def test_a_ledger_that_keeps_nothing_sends_nothing(klap: Klap) -> None:
+def test_a_ledger_that_loses_every_write_sends_nothing(klap: Klap) -> None:
     class Void(MemoryStore):
         def set(self, key: str, value: Any) -> None:
             pass
@@ -368,7 +368,7 @@ def test_a_ledger_that_keeps_nothing_sends_nothing(klap: Klap) -> None:
     assert klap.posts == 0
 
 
-def test_a_row_that_is_no_attempt_sends_nothing(store: MemoryStore, klap: Klap) -> None:
+def test_an_unreadable_row_sends_nothing(store: MemoryStore, klap: Klap) -> None:
     store.set(FIRST, {"something": "else"})
     store.set(f"door.{FIRST}", {"closed_by": "x"})
     with pytest.raises(KeyError):
@@ -383,10 +383,10 @@ def test_a_ledger_that_cannot_be_read_after_the_post_loses_no_id(store: MemorySt
     klap.before_post = breaks
     assert klap.submit(store).job_id == "job-1"
     store.broken = False
-    assert fates(store) == ["job-1"]
+    assert results(store) == ["job-1"]
 
 
-def test_an_id_that_airflow_does_not_keep_is_in_the_error_and_can_be_given_back(klap: Klap) -> None:
+def test_an_id_that_cannot_be_recorded_is_in_the_error_to_be_adopted(klap: Klap) -> None:
     store = Crashing(writes_left=3)
     with pytest.raises(KlapError, match="job-1") as failed:
         klap.submit(store)
@@ -394,10 +394,10 @@ def test_an_id_that_airflow_does_not_keep_is_in_the_error_and_can_be_given_back(
     store.writes_left = 99
     store.set(ADOPT, "job-1")
     assert klap.submit(store, now=9000.0).job_id == "job-1"
-    assert (klap.posts, fates(store)) == (1, ["job-1"])
+    assert (klap.posts, results(store)) == (1, ["job-1"])
 
 
-def test_a_note_for_other_runs_that_cannot_be_written_fails_no_task(klap: Klap) -> None:
+def test_a_failed_write_of_the_reuse_row_does_not_fail_the_task(klap: Klap) -> None:
     store = Crashing(writes_left=4)
     assert klap.submit(store, request=replace(EXPORT, reuse_key="reuse.1")).job_id == "job-1"
 
@@ -416,10 +416,10 @@ def test_nothing_is_sent_while_a_post_may_still_take_effect(
         klap.submit(store)
     assert pending.value.transient
     assert pending.value.retry_after == WAIT - seconds
-    assert (klap.posts, fates(store)) == (0, [None])
+    assert (klap.posts, results(store)) == (0, [None])
 
 
-def test_a_response_is_waited_for_as_long_as_its_sender_does(store: MemoryStore, klap: Klap) -> None:
+def test_an_in_doubt_window_has_the_timeouts_of_its_sender(store: MemoryStore, klap: Klap) -> None:
     klap.listed, klap.outcomes, klap.response_within = [], [KeyboardInterrupt()], 600.0
     with pytest.raises(KeyboardInterrupt):
         klap.submit(store, run="patient")
@@ -439,13 +439,13 @@ def test_the_list_of_another_account_proves_nothing(store: MemoryStore, klap: Kl
 
 
 @pytest.mark.parametrize("listed", [[], None])
-def test_the_user_is_not_asked_about_a_payment_that_was_recorded_since_the_ledger_was_read(
+def test_a_payment_that_is_recorded_meanwhile_is_not_in_doubt(
     store: MemoryStore, klap: Klap, listed: list[str] | None
 ) -> None:
     attempt = record(store)
 
     class Slow(Klap):
-        """A machine that stops before it reads the clock, while the sender records the payment."""
+        """A machine that pauses before it reads the clock, while the sender records the payment."""
 
         def now(self) -> float:
             store.set(attempt.payment_key, attempt.payment("paid"))
@@ -463,10 +463,10 @@ def test_a_listed_export_that_is_not_known_otherwise_is_adopted(store: MemorySto
     found = klap.submit(store)
     assert (found.job_id, found.is_new, found.was_recorded, found.paid) == ("job-9", False, True, 1)
     assert store.get(attempt.payment_key)["at"] == attempt.submitted_at
-    assert (klap.posts, fates(store)) == (0, ["job-9"])
+    assert (klap.posts, results(store)) == (0, ["job-9"])
 
 
-def test_exports_that_are_listed_before_the_post_are_not_taken_for_its_job(store: MemoryStore, klap: Klap) -> None:
+def test_exports_listed_before_the_post_are_not_adopted(store: MemoryStore, klap: Klap) -> None:
     klap.listed, klap.outcomes = ["another"], [KlapNoResponseError("x")]
     with pytest.raises(KlapNoResponseError):
         klap.submit(store)
@@ -480,16 +480,16 @@ def test_an_export_that_failed_is_not_adopted(store: MemoryStore, klap: Klap) ->
     assert klap.submit(store).job_id == "job-1"
 
 
-def test_of_several_listed_exports_none_is_adopted_and_none_is_made(store: MemoryStore, klap: Klap) -> None:
+def test_several_listed_exports_are_left_to_the_user(store: MemoryStore, klap: Klap) -> None:
     before = record(store)
     klap.listed = ["job-9", "job-10"]
     with pytest.raises(KlapSubmitUncertainError, match="job-9, job-10") as stopped:
         klap.submit(store)
     assert stopped.value.open_decision == decision(before.submitted_at, "job-9", "job-10")
-    assert (klap.posts, fates(store)) == (0, [None])
+    assert (klap.posts, results(store)) == (0, [None])
 
 
-def test_a_list_that_shows_none_of_our_exports_proves_nothing(store: MemoryStore, klap: Klap) -> None:
+def test_a_list_without_any_export_of_ours_proves_nothing(store: MemoryStore, klap: Klap) -> None:
     record(store)
     klap.listed, klap.is_proof = [], False
     with pytest.raises(KlapSubmitUncertainError, match="has no export of yours"):
@@ -499,7 +499,7 @@ def test_a_list_that_shows_none_of_our_exports_proves_nothing(store: MemoryStore
     assert klap.submit(store).job_id == "job-1"
 
 
-def test_if_the_list_cannot_be_read_nothing_is_sent(store: MemoryStore, klap: Klap) -> None:
+def test_a_list_that_cannot_be_read_sends_nothing(store: MemoryStore, klap: Klap) -> None:
     class Down(Klap):
         def find(self) -> Listing | None:
             raise KlapServerError("x", status=500)
@@ -507,11 +507,11 @@ def test_if_the_list_cannot_be_read_nothing_is_sent(store: MemoryStore, klap: Kl
     record(store)
     with pytest.raises(KlapServerError):
         Down(listed=[]).submit(store)
-    assert fates(store) == [None]
+    assert results(store) == [None]
 
 
 @pytest.mark.parametrize("lost", LOST, ids=repr)
-def test_an_export_whose_response_is_lost_fails_with_the_cause_and_is_adopted_later(
+def test_a_lost_export_fails_with_the_cause_and_is_adopted_later(
     store: MemoryStore, klap: Klap, lost: KlapError
 ) -> None:
     klap.listed, klap.outcomes = ["job-x"], [lost]
@@ -524,9 +524,7 @@ def test_an_export_whose_response_is_lost_fails_with_the_cause_and_is_adopted_la
 
 
 @pytest.mark.parametrize("lost", LOST, ids=repr)
-def test_a_task_whose_response_is_lost_is_never_sent_again_automatically(
-    store: MemoryStore, klap: Klap, lost: KlapError
-) -> None:
+def test_a_lost_task_is_never_sent_again_automatically(store: MemoryStore, klap: Klap, lost: KlapError) -> None:
     klap.outcomes = [lost]
     with pytest.raises(KlapSubmitUncertainError) as first:
         klap.submit(store)
@@ -537,11 +535,13 @@ def test_a_task_whose_response_is_lost_is_never_sent_again_automatically(
     for tries in ((2, 3), (3, 3), (4, 7)):
         with pytest.raises(KlapSubmitUncertainError):
             klap.submit(store, now=5000.0, tries=tries)
-    assert (klap.posts, fates(store)) == (1, [None])
+    assert (klap.posts, results(store)) == (1, [None])
 
 
 @pytest.mark.parametrize("crash", [KeyboardInterrupt(), SystemExit(1), MemoryError(), RuntimeError("bug")], ids=repr)
-def test_a_crash_during_the_post_is_remembered(store: MemoryStore, klap: Klap, crash: BaseException) -> None:
+def test_a_crash_during_the_post_leaves_the_attempt_in_doubt(
+    store: MemoryStore, klap: Klap, crash: BaseException
+) -> None:
     klap.outcomes = [crash]
     with pytest.raises(type(crash)):
         klap.submit(store)
@@ -557,7 +557,7 @@ def test_a_crash_during_the_post_is_remembered(store: MemoryStore, klap: Klap, c
 MARKED = replace(EXPORT, fingerprint="marked")
 
 
-def test_exports_with_other_settings_are_paid_for_each(store: MemoryStore, klap: Klap) -> None:
+def test_exports_with_different_settings_are_paid_separately(store: MemoryStore, klap: Klap) -> None:
     assert [klap.submit(store, request=each).job_id for each in (EXPORT, MARKED, EXPORT, MARKED)] == [
         "job-1",
         "job-2",
@@ -566,7 +566,7 @@ def test_exports_with_other_settings_are_paid_for_each(store: MemoryStore, klap:
     ]
 
 
-def test_an_export_with_other_settings_waits_until_the_one_before_is_resolved(store: MemoryStore, klap: Klap) -> None:
+def test_an_export_waits_for_an_in_doubt_export_with_other_settings(store: MemoryStore, klap: Klap) -> None:
     klap.listed, klap.outcomes = [], [KlapNoResponseError("x")]
     with pytest.raises(KlapNoResponseError):
         klap.submit(store, run="plain")
@@ -578,22 +578,20 @@ def test_an_export_with_other_settings_waits_until_the_one_before_is_resolved(st
     assert (klap.posts, [each.paid_by for each in attempts_of(store)]) == (2, ["plain", "marked"])
 
 
-def test_an_export_that_was_paid_for_is_reused_whatever_another_one_is_in_doubt(store: MemoryStore, klap: Klap) -> None:
+def test_a_paid_export_is_reused_while_another_one_is_in_doubt(store: MemoryStore, klap: Klap) -> None:
     klap.listed = []
     record(store, job_id="job-0")
     record(store, request=MARKED, at=999.0)
     assert klap.submit(store).job_id == "job-0"
 
 
-def test_a_decision_about_an_export_holds_although_one_with_other_settings_was_made_since(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_a_decision_holds_after_an_export_with_other_settings(store: MemoryStore, klap: Klap) -> None:
     klap.listed = []
     record(store, requester=Requester("plain", 1, 3))
     assert klap.submit(store, run="marked", request=MARKED).job_id == "job-1"
     store.set(ADOPT, "job-7")
     assert klap.submit(store, run="plain").job_id == "job-7"
-    assert (klap.posts, fates(store)) == (1, ["job-7", "job-1"])
+    assert (klap.posts, results(store)) == (1, ["job-7", "job-1"])
 
 
 # Decisions of the user.
@@ -605,7 +603,7 @@ def test_the_user_gives_the_id_of_a_job_that_is_in_doubt(store: MemoryStore, kla
     adopted = klap.submit(store)
     assert (adopted.job_id, adopted.is_new, adopted.was_recorded, klap.posts) == ("task-7", False, True, 0)
     assert klap.submit(store).job_id == "task-7"
-    assert fates(store) == ["task-7"]
+    assert results(store) == ["task-7"]
 
 
 def test_the_user_allows_exactly_one_more_post(store: MemoryStore, klap: Klap) -> None:
@@ -613,10 +611,10 @@ def test_the_user_allows_exactly_one_more_post(store: MemoryStore, klap: Klap) -
     store.set(RESEND, True)
     assert klap.submit(store).job_id == "job-1"
     assert [klap.submit(store, tries=(4, 7)).job_id for _ in range(3)] == ["job-1"] * 3
-    assert (klap.posts, fates(store)) == (1, [None, "job-1"])
+    assert (klap.posts, results(store)) == (1, [None, "job-1"])
 
 
-def test_a_permission_outlives_a_refusal_but_no_post_that_may_have_arrived(store: MemoryStore, klap: Klap) -> None:
+def test_a_resend_decision_survives_a_refusal_but_not_a_lost_post(store: MemoryStore, klap: Klap) -> None:
     record(store)
     store.set(RESEND, True)
     klap.outcomes = [KlapAuthError("x", status=401), KlapNoResponseError("x")]
@@ -626,20 +624,20 @@ def test_a_permission_outlives_a_refusal_but_no_post_that_may_have_arrived(store
         klap.submit(store)
     with pytest.raises(KlapSubmitUncertainError):
         klap.submit(store, now=9000.0)
-    assert (klap.posts, fates(store)) == (2, [None, "void", None])
+    assert (klap.posts, results(store)) == (2, [None, "void", None])
 
 
-def test_the_user_may_pay_again_for_what_is_there(store: MemoryStore, klap: Klap) -> None:
+def test_the_user_may_pay_again_for_a_paid_request(store: MemoryStore, klap: Klap) -> None:
     record(store, job_id="paid")
     store.set(RESEND, True)
     assert klap.submit(store).job_id == "job-1"
     assert klap.submit(store).job_id == "job-1"
-    assert fates(store) == ["paid", "job-1"]
+    assert results(store) == ["paid", "job-1"]
 
 
 @pytest.mark.parametrize("survives", range(8))
 @pytest.mark.parametrize("job_id", ["paid", None])
-def test_a_permission_is_good_for_one_post_wherever_a_process_dies(
+def test_a_resend_decision_allows_one_post_wherever_a_process_dies(
     klap: Klap, survives: int, job_id: str | None
 ) -> None:
     store = Crashing()
@@ -658,7 +656,7 @@ def test_a_permission_is_good_for_one_post_wherever_a_process_dies(
 
 @pytest.mark.parametrize("value", [False, "true", "yes", 1, 0, {}, []])
 @pytest.mark.parametrize("job_id", ["paid", None])
-def test_only_true_allows_a_post(store: MemoryStore, klap: Klap, value: Any, job_id: str | None) -> None:
+def test_a_resend_decision_must_be_true(store: MemoryStore, klap: Klap, value: Any, job_id: str | None) -> None:
     record(store, job_id=job_id)
     store.set(RESEND, value)
     with pytest.raises(KlapInputError, match="or the second with true"):
@@ -667,15 +665,15 @@ def test_only_true_allows_a_post(store: MemoryStore, klap: Klap, value: Any, job
 
 
 @pytest.mark.parametrize("value", [True, "", " ", [], {"id": "x"}])
-def test_a_decision_without_an_id_is_refused(store: MemoryStore, klap: Klap, value: Any) -> None:
+def test_an_adopt_decision_without_an_id_is_refused(store: MemoryStore, klap: Klap, value: Any) -> None:
     record(store)
     store.set(ADOPT, value)
     with pytest.raises(KlapInputError):
         klap.submit(store)
-    assert (klap.posts, fates(store)) == (0, [None])
+    assert (klap.posts, results(store)) == (0, [None])
 
 
-def test_a_job_that_failed_or_is_not_known_is_not_adopted(store: MemoryStore, klap: Klap) -> None:
+def test_a_failed_or_unknown_job_is_not_adopted(store: MemoryStore, klap: Klap) -> None:
     before = record(store)
     store.set(ADOPT, "task-7")
     klap.failed = {"task-7"}
@@ -685,10 +683,10 @@ def test_a_job_that_failed_or_is_not_known_is_not_adopted(store: MemoryStore, kl
     with pytest.raises(KlapNotFoundError) as stopped:
         klap.submit(store)
     assert stopped.value.open_decision == decision(before.submitted_at)
-    assert (klap.posts, fates(store)) == (0, [None])
+    assert (klap.posts, results(store)) == (0, [None])
 
 
-def test_a_job_that_was_adopted_and_failed_since_is_requested_again(store: MemoryStore, klap: Klap) -> None:
+def test_an_adopted_job_that_fails_later_is_requested_again(store: MemoryStore, klap: Klap) -> None:
     record(store)
     store.set(ADOPT, "task-7")
     assert klap.submit(store).job_id == "task-7"
@@ -707,9 +705,7 @@ def test_two_decisions_that_contradict_each_other_send_nothing(store: MemoryStor
     assert klap.posts == 0
 
 
-def test_jobs_that_were_paid_for_before_are_not_taken_for_the_job_of_a_permission(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_jobs_paid_before_are_not_adopted_for_a_resend(store: MemoryStore, klap: Klap) -> None:
     record(store)
     store.set(RESEND, True)
     klap.listed, klap.outcomes = ["old"], [KlapNoResponseError("x")]
@@ -726,7 +722,7 @@ ENGLISH = replace(EXPORT, inputs={"language": "en", "host": "https://a"})
 GERMAN = replace(EXPORT, inputs={"language": "de", "host": "https://b"})
 
 
-def test_a_retry_with_other_settings_continues_with_what_was_paid_for(
+def test_a_retry_with_other_settings_continues_with_the_paid_job(
     store: MemoryStore, klap: Klap, caplog: pytest.LogCaptureFixture
 ) -> None:
     klap.submit(store, request=ENGLISH)
@@ -737,7 +733,7 @@ def test_a_retry_with_other_settings_continues_with_what_was_paid_for(
 
 @pytest.mark.parametrize("tries", [(2, 5), (1, 3), (2, 3)], ids=["cleared", "deleted", "deleted or of the same try"])
 @pytest.mark.parametrize("decision", ["adopt", "resend"])
-def test_after_a_clear_with_other_settings_the_user_decides(
+def test_other_settings_after_a_clear_are_left_to_the_user(
     store: MemoryStore, klap: Klap, tries: tuple[int, int], decision: str
 ) -> None:
     klap.submit(store, request=ENGLISH, tries=(2, 3))
@@ -755,22 +751,20 @@ def test_after_a_clear_with_other_settings_the_user_decides(
         assert klap.submit(store, request=GERMAN, tries=again).job_id == expected
 
 
-def test_after_a_clear_a_task_that_failed_is_sent_again_with_other_settings(store: MemoryStore, klap: Klap) -> None:
+def test_a_failed_task_is_sent_again_with_other_settings_after_a_clear(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=ENGLISH)
     klap.failed.add("job-1")
     assert klap.submit(store, request=GERMAN, tries=(2, 5)).job_id == "job-2"
 
 
-def test_other_settings_are_named_although_the_new_account_does_not_know_the_job(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_other_settings_are_named_even_if_the_new_account_lacks_the_job(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=ENGLISH)
     klap.unknown.add("job-1")
     with pytest.raises(KlapChangedError, match="language"):
         klap.submit(store, request=GERMAN, tries=(2, 5))
 
 
-def test_a_setting_that_the_version_before_did_not_have_is_no_change(store: MemoryStore, klap: Klap) -> None:
+def test_a_setting_of_a_newer_version_is_no_change(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=ENGLISH)
     newer = replace(ENGLISH, inputs={**ENGLISH.inputs, "tomorrow": None})
     assert klap.submit(store, request=newer, tries=(2, 5)).job_id == "job-1"
@@ -779,14 +773,14 @@ def test_a_setting_that_the_version_before_did_not_have_is_no_change(store: Memo
 # Several runs.
 
 
-def test_another_run_uses_what_is_there_and_has_paid_nothing(store: MemoryStore, klap: Klap) -> None:
+def test_another_run_reuses_the_export_and_pays_nothing(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="monday")
     second = klap.submit(store, run="tuesday")
     assert (second.job_id, second.paid, klap.posts) == ("job-1", 0, 1)
 
 
 @pytest.mark.parametrize(("age", "wait"), [(10.0, 30.0), (40.0, 120.0), (WAIT - 7, 7.0)])
-def test_a_request_of_another_run_is_waited_for(store: MemoryStore, klap: Klap, age: float, wait: float) -> None:
+def test_a_request_of_another_run_in_flight_is_pending(store: MemoryStore, klap: Klap, age: float, wait: float) -> None:
     klap.listed = []
     record(store, at=1000.0 - age, requester=Requester("monday", 1, 3))
     with pytest.raises(KlapSubmitPendingError, match="monday") as pending:
@@ -794,7 +788,7 @@ def test_a_request_of_another_run_is_waited_for(store: MemoryStore, klap: Klap, 
     assert pending.value.retry_after == wait
 
 
-def test_a_response_that_comes_in_a_moment_is_waited_for_in_place(store: MemoryStore, klap: Klap) -> None:
+def test_a_request_that_was_just_sent_is_waited_for_in_the_task(store: MemoryStore, klap: Klap) -> None:
     other = record(store, at=999.0, requester=Requester("monday", 1, 3))
 
     class Patient(Klap):
@@ -807,18 +801,16 @@ def test_a_response_that_comes_in_a_moment_is_waited_for_in_place(store: MemoryS
     assert len(patient.slept) == 1
 
 
-def test_a_claim_that_nobody_holds_is_given_up_after_a_while(store: MemoryStore, klap: Klap) -> None:
+def test_an_abandoned_claim_expires(store: MemoryStore, klap: Klap) -> None:
     store.set(f"door.{FIRST}", {"closed_by": "somebody who died"})
     with pytest.raises(KlapSubmitPendingError) as pending:
         klap.submit(store)
     assert pending.value.retry_after == SOON
     assert klap.submit(store, now=1000.0 + SEND_WITHIN + CLOCKS).job_id == "job-1"
-    assert fates(store) == ["void", "job-1"]
+    assert results(store) == ["void", "job-1"]
 
 
-def test_a_request_that_another_run_makes_during_the_preparation_is_not_made_again(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_a_request_of_another_run_during_the_preparation_is_reused(store: MemoryStore, klap: Klap) -> None:
     klap.listed = []
     slow = klap.asking(store, run="slow")
 
@@ -844,7 +836,7 @@ def alone(run: str, **changes: Any) -> PaidRequest:
 
 
 @pytest.mark.parametrize("first", [shared, alone], ids=["with reuse", "without"])
-def test_with_reuse_a_run_continues_with_what_another_run_submitted(
+def test_reuse_continues_with_the_task_of_another_run(
     store: MemoryStore, klap: Klap, first: Callable[[str], PaidRequest]
 ) -> None:
     klap.submit(store, run="monday", request=first("monday"))
@@ -854,7 +846,7 @@ def test_with_reuse_a_run_continues_with_what_another_run_submitted(
 
 
 @pytest.mark.parametrize("first", [shared, alone], ids=["with reuse", "without"])
-def test_with_reuse_what_failed_or_is_another_accounts_is_submitted_again(
+def test_reuse_submits_failed_jobs_and_those_of_another_account_again(
     store: MemoryStore, klap: Klap, first: Callable[[str], PaidRequest]
 ) -> None:
     klap.submit(store, run="monday", request=first("monday"))
@@ -866,9 +858,7 @@ def test_with_reuse_what_failed_or_is_another_accounts_is_submitted_again(
 
 
 @pytest.mark.parametrize("refused", [True, False], ids=["refused", "failed"])
-def test_with_reuse_a_run_finds_what_was_submitted_without_it_after_an_attempt_that_came_to_nothing(
-    store: MemoryStore, klap: Klap, refused: bool
-) -> None:
+def test_reuse_finds_a_later_task_after_a_void_or_failed_attempt(store: MemoryStore, klap: Klap, refused: bool) -> None:
     if refused:
         klap.outcomes = [KlapAuthError("x", status=401)]
         with pytest.raises(KlapAuthError):
@@ -880,7 +870,7 @@ def test_with_reuse_a_run_finds_what_was_submitted_without_it_after_an_attempt_t
     assert klap.submit(store, run="b", request=shared("b")).job_id == "job-2"
 
 
-def test_with_reuse_a_run_finds_what_the_user_has_resolved(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_finds_a_task_that_the_user_has_adopted(store: MemoryStore, klap: Klap) -> None:
     klap.outcomes = [KlapNoResponseError("x")]
     with pytest.raises(KlapSubmitUncertainError):
         klap.submit(store, run="monday", request=alone("monday"))
@@ -889,7 +879,7 @@ def test_with_reuse_a_run_finds_what_the_user_has_resolved(store: MemoryStore, k
     assert klap.submit(store, run="b", request=shared("b")).job_id == "task-7"
 
 
-def test_with_reuse_a_run_finds_what_a_process_submitted_that_died_at_once(klap: Klap) -> None:
+def test_reuse_finds_the_task_of_a_process_that_died_after_the_post(klap: Klap) -> None:
     store = Crashing(writes_left=4)
     klap.submit(store, run="monday", request=alone("monday"))
     store.writes_left = 99
@@ -897,7 +887,7 @@ def test_with_reuse_a_run_finds_what_a_process_submitted_that_died_at_once(klap:
     assert klap.submit(store, run="b", request=shared("b")).job_id == "job-1"
 
 
-def test_with_reuse_a_job_with_other_settings_is_not_found(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_does_not_find_a_job_with_other_settings(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=alone("monday", inputs={"language": "en"}))
     german = {"inputs": {"language": "de"}, "reuse_key": "reuse.2"}
     assert klap.submit(store, request=alone("monday", **german), tries=(2, 3)).job_id == "job-1"
@@ -905,7 +895,7 @@ def test_with_reuse_a_job_with_other_settings_is_not_found(store: MemoryStore, k
     assert klap.submit(store, run="b", request=reusing).job_id == "job-2"
 
 
-def test_with_reuse_a_run_keeps_to_its_job_when_another_run_submits_the_same(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_keeps_the_job_of_a_run_when_another_run_submits_the_same(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="monday", request=alone("monday"))
     assert klap.submit(store, run="b", request=shared("b")).job_id == "job-1"
     assert klap.submit(store, run="tuesday", request=alone("tuesday")).job_id == "job-2"
@@ -913,9 +903,7 @@ def test_with_reuse_a_run_keeps_to_its_job_when_another_run_submits_the_same(sto
     assert (kept.job_id, kept.attempt.requester.run, kept.paid) == ("job-1", "monday", 0)
 
 
-def test_with_reuse_runs_keep_to_their_job_when_the_rows_of_the_run_that_paid_are_archived(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_keeps_the_job_when_the_rows_of_the_paying_run_are_archived(store: MemoryStore, klap: Klap) -> None:
     paying = klap.submit(store, run="monday", request=alone("monday")).attempt
     klap.submit(store, run="b", request=shared("b"))
     for key in (paying.key, paying.payment_key):
@@ -923,7 +911,7 @@ def test_with_reuse_runs_keep_to_their_job_when_the_rows_of_the_run_that_paid_ar
     assert klap.submit(store, run="c", request=shared("c")).job_id == "job-1"
 
 
-def test_with_reuse_each_account_keeps_to_its_job(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_keeps_one_job_per_account(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="of one", request=shared("of one"))
     klap.unknown = {"job-1"}
     assert klap.submit(store, run="of another", request=shared("of another")).job_id == "job-2"
@@ -931,9 +919,7 @@ def test_with_reuse_each_account_keeps_to_its_job(store: MemoryStore, klap: Klap
     assert klap.submit(store, run="of one again", request=shared("of one again")).job_id == "job-1"
 
 
-def test_with_reuse_what_a_run_has_paid_for_is_not_requested_again_although_klap_does_not_know_it(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_does_not_repeat_a_paid_request_that_klap_lacks(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="b", request=shared("b"))
     klap.unknown = {"job-1"}
     with pytest.raises(KlapNotFoundError):
@@ -941,9 +927,7 @@ def test_with_reuse_what_a_run_has_paid_for_is_not_requested_again_although_klap
     assert klap.posts == 1
 
 
-def test_with_reuse_the_user_may_pay_again_although_another_run_has_submitted_the_same(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_allows_a_resend_although_another_run_submitted_the_same(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="b", request=shared("b"))
     klap.submit(store, run="monday", request=alone("monday"))
     store.set("resend.request.1.0", True)
@@ -951,7 +935,7 @@ def test_with_reuse_the_user_may_pay_again_although_another_run_has_submitted_th
         assert klap.submit(store, run="b", request=shared("b"), tries=tries).job_id == "job-3"
 
 
-def test_with_reuse_a_permission_is_good_for_one_post(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_allows_one_post_per_resend_decision(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, run="b", request=shared("b"))
     store.set("resend.request.1.0", True)
     klap.outcomes = [KlapNoResponseError("x")]
@@ -961,7 +945,7 @@ def test_with_reuse_a_permission_is_good_for_one_post(store: MemoryStore, klap: 
     assert klap.posts == 2
 
 
-def test_with_reuse_a_retry_with_other_settings_continues_with_what_was_paid_for_and_logs_that(
+def test_reuse_continues_and_logs_a_retry_with_other_settings(
     store: MemoryStore, klap: Klap, caplog: pytest.LogCaptureFixture
 ) -> None:
     klap.submit(store, request=shared("monday", inputs={"language": "en"}))
@@ -970,9 +954,7 @@ def test_with_reuse_a_retry_with_other_settings_continues_with_what_was_paid_for
     assert 'although language was "en" and is "de"' in caplog.text
 
 
-def test_with_reuse_a_retry_with_other_settings_leaves_the_log_of_the_former_ones(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_keeps_separate_logs_for_the_settings_of_a_retry(store: MemoryStore, klap: Klap) -> None:
     english, german = {"inputs": {"language": "en"}}, {"inputs": {"language": "de"}, "shared_log": "request.2"}
     klap.submit(store, request=shared("monday", **english))
     klap.failed.add("job-1")
@@ -982,9 +964,7 @@ def test_with_reuse_a_retry_with_other_settings_leaves_the_log_of_the_former_one
     assert klap.submit(store, run="c", request=shared("c", **german)).job_id == "job-2"
 
 
-def test_with_reuse_a_request_in_doubt_is_waited_for_and_then_decided_by_the_user(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_waits_for_a_request_in_doubt_and_then_asks_the_user(store: MemoryStore, klap: Klap) -> None:
     klap.outcomes = [RuntimeError("killed")]
     with pytest.raises(RuntimeError):
         klap.submit(store, run="monday", request=shared("monday"))
@@ -995,7 +975,7 @@ def test_with_reuse_a_request_in_doubt_is_waited_for_and_then_decided_by_the_use
     assert klap.posts == 1
 
 
-def test_with_reuse_a_refused_request_is_sent_by_the_next_run(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_sends_a_refused_request_in_the_next_run(store: MemoryStore, klap: Klap) -> None:
     klap.outcomes = [KlapAuthError("x", status=401)]
     with pytest.raises(KlapAuthError):
         klap.submit(store, run="monday", request=shared("monday"))
@@ -1003,7 +983,7 @@ def test_with_reuse_a_refused_request_is_sent_by_the_next_run(store: MemoryStore
 
 
 @pytest.mark.parametrize("decision", [None, "adopt", "resend"])
-def test_with_reuse_settings_that_changed_after_a_clear_are_decided_by_the_user(
+def test_reuse_leaves_changed_settings_after_a_clear_to_the_user(
     store: MemoryStore, klap: Klap, decision: str | None
 ) -> None:
     english = shared("monday", inputs={"language": "en"})
@@ -1020,7 +1000,7 @@ def test_with_reuse_settings_that_changed_after_a_clear_are_decided_by_the_user(
 
 
 @pytest.mark.parametrize("decision", ["adopt", "resend"])
-def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_after_a_clear(
+def test_reuse_resolves_a_request_in_doubt_before_changed_settings(
     store: MemoryStore, klap: Klap, decision: str
 ) -> None:
     klap.outcomes = [KlapNoResponseError("x")]
@@ -1041,17 +1021,13 @@ def test_with_reuse_a_request_in_doubt_is_resolved_before_settings_that_changed_
         assert klap.submit(store, **german).job_id == "job-2"
 
 
-def test_with_reuse_another_connection_to_the_same_account_makes_no_other_request(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_works_across_connections_to_the_same_account(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=shared("monday", inputs={"klap_conn_id": "a"}))
     renamed = shared("monday", inputs={"klap_conn_id": "b"})
     assert klap.submit(store, request=renamed, tries=(2, 5)).job_id == "job-1"
 
 
-def test_with_reuse_the_user_decides_if_the_account_of_another_connection_does_not_have_the_job(
-    store: MemoryStore, klap: Klap
-) -> None:
+def test_reuse_asks_the_user_if_another_account_lacks_the_job(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=shared("monday", inputs={"klap_conn_id": "a"}))
     klap.unknown = {"job-1"}
     other = {"request": shared("monday", inputs={"klap_conn_id": "b"}), "tries": (2, 5)}
@@ -1063,19 +1039,19 @@ def test_with_reuse_the_user_decides_if_the_account_of_another_connection_does_n
     assert klap.posts == 2
 
 
-def test_with_reuse_a_job_that_failed_does_not_keep_a_run_from_other_settings(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_submits_other_settings_after_a_failed_job(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=shared("monday", inputs={"language": "en"}))
     klap.failed = {"job-1"}
     german = shared("monday", inputs={"language": "de"}, shared_log="request.2")
     assert klap.submit(store, request=german, tries=(2, 5)).job_id == "job-2"
 
 
-def test_reuse_that_is_switched_off_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_switched_off_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=shared("monday"))
     assert klap.submit(store, request=alone("monday"), tries=(2, 5)).job_id == "job-1"
 
 
-def test_reuse_that_is_switched_on_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:
+def test_reuse_switched_on_after_a_clear_pays_nothing_again(store: MemoryStore, klap: Klap) -> None:
     klap.submit(store, request=alone("monday"))
     assert klap.submit(store, request=shared("monday"), tries=(2, 5)).job_id == "job-1"
 
@@ -1083,7 +1059,7 @@ def test_reuse_that_is_switched_on_after_a_clear_pays_nothing_again(store: Memor
 # What was paid.
 
 
-def test_every_accepted_post_counts_for_the_run_that_sent_it(store: MemoryStore, klap: Klap) -> None:
+def test_an_accepted_post_counts_for_the_run_that_sent_it(store: MemoryStore, klap: Klap) -> None:
     klap.outcomes = [KlapAuthError("x", status=401)]
     with pytest.raises(KlapAuthError):
         klap.submit(store)

@@ -342,7 +342,7 @@ def test_a_list_that_keeps_failing_ends_with_that_failure_at_the_deadline(result
 
 
 @pytest.mark.parametrize("result", [AUTH, KlapCreditsError("x", status=402)], ids=repr)
-def test_a_list_that_may_not_be_read_fails_at_once(result: KlapError) -> None:
+def test_a_list_with_a_refused_key_fails_at_once(result: KlapError) -> None:
     with pytest.raises(type(result)):
         ShortsTarget("f1").decide(result, waiting(60), now=START)
 
