@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "klap_generate_shorts"
 RUN_ID = "klap__talk__0123456789ab"
-TALK = "https://talks.invalid/talk.mp4"  # whether it can be reached, nobody knows
+TALK = "https://talks.invalid/talk.mp4"  # a host that does not resolve
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def dag() -> DAG:
 
 @pytest.fixture
 def read(airflow: Airflow, klap: Sandbox) -> Callable[..., Played]:
-    """Make the task that reads a list, with the settings that the form starts with."""
+    """Make the task that reads a list, with the defaults of the form."""
     from klap_generate_shorts import klap_generate_shorts
 
     def task(**given: Any) -> Played:
@@ -63,7 +63,7 @@ def read(airflow: Airflow, klap: Sandbox) -> Callable[..., Played]:
 
 @pytest.fixture
 def video(airflow: Airflow) -> Callable[..., Played]:
-    """Make the task that sees to the run of one video."""
+    """Make the task that starts the run of one video and waits for it."""
 
     def task(map_index: int = 0, **given: Any) -> Played:
         given = {"source_video_url": TALK, "trigger_run_id": RUN_ID, "poke_interval": 0.05, **given}
@@ -75,7 +75,7 @@ def video(airflow: Airflow) -> Callable[..., Played]:
 
 
 @pytest.mark.usefixtures("klap")
-def test_a_list_that_comes_with_a_misspelt_name_is_refused_before_anything_is_started(
+def test_a_batch_with_a_misspelt_param_is_refused(
     read: Callable[..., Played],
 ) -> None:
     task = read(source_video_urls=[TALK], strict_conf=True)
@@ -88,7 +88,7 @@ def test_a_list_that_comes_with_a_misspelt_name_is_refused_before_anything_is_st
 
 @pytest.fixture
 def sum_up(airflow: Airflow) -> Callable[..., Played]:
-    """Make the last task."""
+    """Make the task that summarizes the batch."""
     return lambda **more: airflow(
         lambda: SummarizeVideosOperator(
             task_id="summary", list_task_id="read_list", video_task_id="video", trigger_dag_id=MAIN, **more
@@ -107,7 +107,7 @@ FAILED = OtherRun("failed", {"klap_outcome": outcome("/a.mp4", None), "klap_erro
 # The DAG
 
 
-def test_the_form_is_that_of_the_main_dag_for_many_videos(dag: DAG) -> None:
+def test_the_form_has_the_fields_of_the_main_dag(dag: DAG) -> None:
     from klap_generate_shorts import klap_generate_shorts
 
     main = klap_generate_shorts().params
@@ -115,14 +115,14 @@ def test_the_form_is_that_of_the_main_dag_for_many_videos(dag: DAG) -> None:
     assert dag.params.keys() == {*main.keys(), "source_video_urls", "list_path"} - of_one
     for name in dag.params.keys() & main.keys() - {"language", "reuse"}:
         assert dag.params.get_param(name).schema["title"] == main.get_param(name).schema["title"]
-        assert dag.params[name] is None, "as the other DAG says"
+        assert dag.params[name] is None, "the default of the main Dag applies"
     assert (dag.params["language"], dag.params["reuse"]) == ("en", True)
     for name in dag.params:
         assert dag.params.get_param(name).schema["title"]
         assert dag.params.get_param(name).description
 
 
-def test_so_many_videos_are_in_work_at_a_time_and_one_batch(dag: DAG) -> None:
+def test_the_number_of_concurrent_videos_and_batches_is_limited(dag: DAG) -> None:
     assert dag.get_task("video").map_index_template == "{{ task.video_name }}"
     assert dag.get_task("video").max_active_tis_per_dagrun == 7
     assert dag.max_active_runs == 1
@@ -133,7 +133,7 @@ def test_so_many_videos_are_in_work_at_a_time_and_one_batch(dag: DAG) -> None:
 # The list
 
 
-def test_each_video_is_one_run_with_its_own_settings_alone(read: Callable[..., Played], tmp_path: Path) -> None:
+def test_each_video_is_one_run_with_its_own_settings(read: Callable[..., Played], tmp_path: Path) -> None:
     table = tmp_path / "videos.CSV"
     table.write_bytes(f"\ufeffurl,limit,name\n{TALK},,\n{TALK}#t=9,,Again\n{TALK},9,\n".encode())
 
@@ -148,7 +148,7 @@ def test_each_video_is_one_run_with_its_own_settings_alone(read: Callable[..., P
     assert task.xcom("klap_list") == {"left_out": [], "duplicates": 1, **read_by}
 
 
-def test_the_same_video_is_the_same_run_in_every_list(read: Callable[..., Played], tmp_path: Path) -> None:
+def test_the_same_video_has_the_same_run_id_in_every_list(read: Callable[..., Played], tmp_path: Path) -> None:
     (tmp_path / "videos.txt").write_text(f"# Monday\n{TALK}\n")
     pasted = read(source_video_urls=["", f" {TALK} "]).run()
     assert pasted == read(list_path=str(tmp_path / "videos.txt")).run()
@@ -179,7 +179,7 @@ def test_a_list_may_be_in_object_storage(read: Callable[..., Played], storage: f
     assert [row["source_video_url"] for row in read(list_path="memory://bucket/videos.txt").run()] == [TALK]
 
 
-def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], tmp_path: Path) -> None:
+def test_all_invalid_lines_are_named_at_once(read: Callable[..., Played], tmp_path: Path) -> None:
     table = tmp_path / "videos.csv"
     lines = [
         "url,limit,language,min_duration,max_duration,destination",
@@ -212,7 +212,7 @@ def test_every_line_that_is_wrong_is_named_at_once(read: Callable[..., Played], 
     assert task.xcom("klap_error")["error"] == str(failure.value)
 
 
-def test_the_destination_of_the_connection_is_checked_for_the_videos_that_have_none(
+def test_the_destination_of_the_connection_is_checked_if_a_video_has_none(
     read: Callable[..., Played], klap: Sandbox, connect: Callable[..., None]
 ) -> None:
     connect(klap.url, destination="nowhere://x")
@@ -221,7 +221,7 @@ def test_the_destination_of_the_connection_is_checked_for_the_videos_that_have_n
     assert read(source_video_urls=[TALK], settings={"destination": "/data"}).run()
 
 
-def test_on_several_machines_a_list_without_a_destination_warns_that_its_runs_may_be_refused(
+def test_a_list_without_a_destination_warns_on_several_machines(
     read: Callable[..., Played],
     klap: Sandbox,
     connect: Callable[..., None],
@@ -240,7 +240,7 @@ def test_on_several_machines_a_list_without_a_destination_warns_that_its_runs_ma
 
 
 CONFIGURATION = """[database]
-# where everything is
+# the metadata database
 sql_alchemy_conn = postgresql://airflow:s3cr3t@db/airflow
 fernet_key = s3cr3t
 url,limit = s3cr3t
@@ -352,7 +352,7 @@ def test_a_binary_file_is_refused_as_a_list(read: Callable[..., Played], tmp_pat
         read(list_path=str(tmp_path / "videos.xlsx")).run()
 
 
-def test_what_klap_cannot_reach_and_a_missing_key_are_known_before_anything_is_started(
+def test_private_addresses_and_a_missing_key_are_refused_before_any_run(
     read: Callable[..., Played], connect: Callable[..., None]
 ) -> None:
     connect("https://api.klap.app/v2")
@@ -363,7 +363,7 @@ def test_what_klap_cannot_reach_and_a_missing_key_are_known_before_anything_is_s
         read(source_video_urls=[TALK]).run()
 
 
-def test_nothing_is_started_while_the_main_dag_is_paused_or_not_there(
+def test_no_run_is_started_if_the_main_dag_is_paused_or_missing(
     read: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.paused = True
@@ -374,7 +374,9 @@ def test_nothing_is_started_while_the_main_dag_is_paused_or_not_there(
         read(source_video_urls=[TALK]).run()
 
 
-def test_an_airflow_that_does_not_answer_is_asked_again(read: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_an_api_server_that_does_not_answer_is_a_retryable_error(
+    read: Callable[..., Played], supervisor: Supervisor
+) -> None:
     supervisor.broken = (comms.GetDag,)
     with pytest.raises(AirflowRuntimeError):
         read(source_video_urls=[TALK]).run()
@@ -394,17 +396,17 @@ def test_two_hundred_videos_are_a_small_xcom(read: Callable[..., Played]) -> Non
     assert len(str(rows)) < 40_000
 
 
-# What leads nowhere
+# Missing videos
 
 
-def test_a_video_that_is_not_there_is_left_out_with_the_reason(read: Callable[..., Played], klap: Sandbox) -> None:
+def test_a_missing_video_is_left_out_with_the_reason(read: Callable[..., Played], klap: Sandbox) -> None:
     nowhere = f"{klap.root}/gone.mp4"
     task = read(source_video_urls=[klap.sample, nowhere])
     assert [row["source_video_url"] for row in task.run()] == [klap.sample]
     assert task.xcom("klap_list")["left_out"] == [{"source_video_url": nowhere, "line": 2, "reason": "HTTP 404"}]
 
 
-def test_a_video_that_has_gone_since_its_run_is_not_left_out(
+def test_a_missing_video_that_has_a_run_is_not_left_out(
     read: Callable[..., Played], klap: Sandbox, supervisor: Supervisor
 ) -> None:
     [row] = read(source_video_urls=[f"{klap.sample}#gone"]).run()
@@ -416,7 +418,7 @@ def test_a_video_that_has_gone_since_its_run_is_not_left_out(
 # The run of a video
 
 
-def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
+def test_a_video_becomes_a_run_that_is_waited_for_without_a_worker(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.started_run = DELIVERED
@@ -434,7 +436,7 @@ def test_a_video_becomes_a_run_and_is_waited_for_without_a_worker(
     assert (supervisor.runs[RUN_ID].conf, supervisor.runs[RUN_ID].note) == (conf, "Sleep")
 
 
-def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(
+def test_a_failed_run_is_reported_with_its_error_and_not_retried(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.started_run = FAILED
@@ -450,9 +452,7 @@ def test_a_run_that_failed_is_reported_with_its_own_words_and_not_tried_again(
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
-def test_a_run_that_is_there_is_taken_as_it_is(
-    video: Callable[..., Played], supervisor: Supervisor, state: str
-) -> None:
+def test_a_finished_run_is_not_started_again(video: Callable[..., Played], supervisor: Supervisor, state: str) -> None:
     supervisor.runs[RUN_ID] = {"success": DELIVERED, "failed": FAILED}[state]
     task = video()
     if state == "failed":
@@ -467,7 +467,7 @@ def test_a_run_that_is_there_is_taken_as_it_is(
     ]
 
 
-def test_airflows_own_timeout_of_a_wait_for_a_run_lies_beyond_the_deadline(
+def test_the_deferral_timeout_of_a_wait_for_a_run_is_after_its_deadline(
     video: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     supervisor.started_run = DELIVERED
@@ -477,9 +477,7 @@ def test_airflows_own_timeout_of_a_wait_for_a_run_lies_beyond_the_deadline(
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
-def test_a_run_that_is_still_going_is_waited_for(
-    video: Callable[..., Played], supervisor: Supervisor, state: str
-) -> None:
+def test_an_unfinished_run_is_waited_for(video: Callable[..., Played], supervisor: Supervisor, state: str) -> None:
     supervisor.runs[RUN_ID] = OtherRun(state, DELIVERED.published)
     timer = threading.Timer(0.3, lambda: setattr(supervisor.runs[RUN_ID], "state", "success"))
     timer.start()
@@ -487,7 +485,7 @@ def test_a_run_that_is_still_going_is_waited_for(
     timer.join()
 
 
-def test_a_wait_for_a_run_that_somebody_deletes_ends_and_says_so(
+def test_a_wait_for_a_deleted_run_fails_with_the_reason(
     video: Callable[..., Played], supervisor: Supervisor, sum_up: Callable[..., Played]
 ) -> None:
     supervisor.runs[RUN_ID] = OtherRun("running", {})
@@ -523,13 +521,13 @@ def test_a_wait_for_a_run_has_a_deadline(
 
     with pytest.raises(KlapIncompleteError):
         task.run()  # a retry
-    assert task.triggers == [], "it has the same deadline, which is over"
+    assert task.triggers == [], "the retry has the same deadline, which has passed"
     supervisor.runs[RUN_ID].state = "success"
     task.clear()
     assert task.run()["state"] == "success"
 
 
-def test_a_clear_waits_once_more(video: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_clear_waits_again(video: Callable[..., Played], supervisor: Supervisor) -> None:
     supervisor.runs[RUN_ID] = OtherRun("running", {})
     task = video(timeout=0.1)
     with pytest.raises(KlapIncompleteError):
@@ -541,9 +539,7 @@ def test_a_clear_waits_once_more(video: Callable[..., Played], supervisor: Super
     timer.join()
 
 
-def test_an_api_server_that_is_away_for_a_while_ends_no_wait(
-    video: Callable[..., Played], supervisor: Supervisor
-) -> None:
+def test_a_wait_survives_an_outage_of_the_api_server(video: Callable[..., Played], supervisor: Supervisor) -> None:
     supervisor.runs[RUN_ID] = OtherRun("running", DELIVERED.published)
     task = video()
 
@@ -559,9 +555,7 @@ def test_an_api_server_that_is_away_for_a_while_ends_no_wait(
     timer.join()
 
 
-def test_a_wait_that_an_earlier_version_began_ends_with_its_event(
-    video: Callable[..., Played], supervisor: Supervisor
-) -> None:
+def test_a_wait_of_an_earlier_version_ends_with_its_event(video: Callable[..., Played], supervisor: Supervisor) -> None:
     supervisor.runs[RUN_ID] = DELIVERED
     task = video()
     event = ("airflow.providers.standard.triggers.external_task.DagStateTrigger", {RUN_ID: "success"})
@@ -569,7 +563,7 @@ def test_a_wait_that_an_earlier_version_began_ends_with_its_event(
     assert operator.execute_complete(context, event)["shorts"] == 2  # type: ignore[attr-defined]  # of this operator
 
 
-def test_a_stored_trigger_is_rebuilt_also_by_another_version() -> None:
+def test_a_stored_trigger_is_rebuilt_by_another_version() -> None:
     given = {"dag_id": MAIN, "run_id": RUN_ID, "deadline": 5.5, "poll_interval": 7}
     path, kwargs = VideoRunTrigger(**given).serialize()
     assert kwargs == given
@@ -577,7 +571,7 @@ def test_a_stored_trigger_is_rebuilt_also_by_another_version() -> None:
     assert again.serialize() == (path, kwargs)
 
 
-def test_a_passing_fault_of_airflow_itself_is_tried_again(video: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_transient_error_of_airflow_is_retried(video: Callable[..., Played], supervisor: Supervisor) -> None:
     supervisor.broken = (comms.TriggerDagRun,)
     task = video()
     with pytest.raises(AirflowRuntimeError) as fault:
@@ -587,7 +581,7 @@ def test_a_passing_fault_of_airflow_itself_is_tried_again(video: Callable[..., P
     assert task.run()["state"] == "success"
 
 
-def test_a_mapped_video_is_called_by_its_name_and_leads_to_its_run(video: Callable[..., Played]) -> None:
+def test_a_mapped_video_has_its_name_and_a_link_to_its_run(video: Callable[..., Played]) -> None:
     assert video(settings={"name": "Sleep"}).make().video_name == "Sleep"
     task = video()
     assert task.make().video_name == label(TALK)
@@ -597,7 +591,7 @@ def test_a_mapped_video_is_called_by_its_name_and_leads_to_its_run(video: Callab
 # The summary
 
 
-def test_the_summary_counts_what_is_complete(
+def test_the_summary_counts_complete_videos(
     supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[..., Played]
 ) -> None:
     supervisor.started_run = DELIVERED
@@ -618,7 +612,7 @@ def test_the_summary_counts_what_is_complete(
     assert sent[0].startswith("Klap: all 1 videos of the batch are complete, 2 shorts delivered\n")
 
 
-def test_the_summary_names_what_is_missing_and_is_red(
+def test_the_summary_fails_and_names_incomplete_videos(
     supervisor: Supervisor, video: Callable[..., Played], sum_up: Callable[..., Played]
 ) -> None:
     runs = [f"{RUN_ID}{number}" for number in range(3)]
@@ -655,15 +649,13 @@ def test_the_summary_names_what_is_missing_and_is_red(
         assert part in str(failure.value)
 
 
-def test_the_summary_of_a_list_that_was_refused_says_why(supervisor: Supervisor, sum_up: Callable[..., Played]) -> None:
+def test_the_summary_of_a_refused_list_names_the_reason(supervisor: Supervisor, sum_up: Callable[..., Played]) -> None:
     supervisor.put_xcom("read_list", {"error": "Nothing was started. Line 3: no."}, "klap_error")
     with pytest.raises(KlapIncompleteError, match=r"Nothing was started\. Line 3: no\."):
         sum_up().run()
 
 
-def test_a_long_summary_takes_as_few_questions_as_a_short_one(
-    supervisor: Supervisor, sum_up: Callable[..., Played]
-) -> None:
+def test_a_summary_of_200_videos_sends_few_messages(supervisor: Supervisor, sum_up: Callable[..., Played]) -> None:
     listed = []
     for index in range(200):
         run_id = f"{RUN_ID}{index}"
@@ -680,9 +672,7 @@ def test_a_long_summary_takes_as_few_questions_as_a_short_one(
 # The guide
 
 
-def test_the_examples_of_the_guide_are_a_dag_and_a_list(
-    read: Callable[..., Played], tmp_path: Path, dns: dict[str, list[str]]
-) -> None:
+def test_the_examples_of_the_guide_work(read: Callable[..., Played], tmp_path: Path, dns: dict[str, list[str]]) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
     dns["example.com"] = ["nothing"]
@@ -704,10 +694,10 @@ def test_the_examples_of_the_guide_are_a_dag_and_a_list(
     ]
 
 
-def test_a_list_that_is_too_long_is_refused_before_the_addresses_are_asked(
+def test_a_list_that_is_too_long_is_refused_before_the_preflight(
     read: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
-    monkeypatch.setattr("klap_provider.files.preflight.problems", lambda _: pytest.fail("the addresses were asked"))
+    monkeypatch.setattr("klap_provider.files.preflight.problems", lambda _: pytest.fail("the preflight was run"))
     with pytest.raises(KlapInputError, match=r"has 4 videos.*at most \(\[core\] max_map_length\)|Split the list"):
         read(source_video_urls=[f"https://example.com/{number}.mp4" for number in range(4)]).run()

@@ -58,7 +58,7 @@ SEVERAL = [
 
 
 class OurLocalExecutor:
-    """Somebody's own, as far as it is asked."""
+    """A custom executor, as far as the package reads it."""
 
     is_local = True
 
@@ -70,7 +70,7 @@ def several_machines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def submit(airflow: Airflow) -> Callable[..., Played]:
-    """Make a submitting task: of somebody's own DAG, with these tasks behind it, or with what a form says."""
+    """Make a submit task: of a custom Dag with these downstream tasks, or with the fields of a form."""
 
     def task(*following: Callable[[], Any], **fields: Any) -> Played:
         def make() -> SubmitShortsOperator:
@@ -83,7 +83,7 @@ def submit(airflow: Airflow) -> Callable[..., Played]:
     return task
 
 
-#: What a DAG's form hands on where nobody filled in the field: known to be empty only when the task runs.
+#: An empty field of the trigger form. Only the rendered template shows that it is empty.
 EMPTY_FIELD = {"destination": "{{ '' }}"}
 
 
@@ -117,34 +117,36 @@ def home_folder() -> str:
 
 
 @pytest.mark.parametrize("executor", LOCAL)
-def test_a_local_executor_is_one_machine_however_it_is_named(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_executor_runs_on_one_machine_however_it_is_named(
+    executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert runs_on_one_machine()
 
 
 @pytest.mark.parametrize("executor", SEVERAL)
-def test_any_other_one_or_one_among_several_is_not(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_executors_do_not_run_on_one_machine(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert not runs_on_one_machine()
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER"])
-def test_a_pod_that_is_told_that_its_executor_is_local_is_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_with_a_local_executor_does_not_run_on_one_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     monkeypatch.setenv(name, "True")
     assert not runs_on_one_machine()
 
 
-# The run's, the connection's, or Airflow's home
+# Resolve a destination
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_where_nobody_says_anything_shorts_go_to_airflows_home(nothing: str | None) -> None:
+def test_the_default_destination_is_in_airflows_home(nothing: str | None) -> None:
     assert resolve_destination(nothing, klap_conn_id="klap_default") == home_folder()
 
 
 @pytest.mark.usefixtures("several_machines")
-def test_on_several_machines_there_is_no_such_place_and_the_error_says_what_to_do() -> None:
+def test_an_empty_destination_on_several_machines_is_an_error() -> None:
     with pytest.raises(KlapInputError) as refused:
         resolve_destination(None, klap_conn_id="klap_team")
     for part in ("destination is empty", "s3://", "connection 'klap_team'", "Extra", "all workers share"):
@@ -152,7 +154,7 @@ def test_on_several_machines_there_is_no_such_place_and_the_error_says_what_to_d
 
 
 @pytest.mark.parametrize("path", ["/data/shorts", "file:///data/shorts", "FILE:///data/shorts", "local:///data/shorts"])
-def test_a_path_that_somebody_gave_is_taken_and_what_it_must_be_is_said_on_several_machines(
+def test_a_local_path_is_used_with_a_warning_on_several_machines(
     path: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert resolve_destination(path, klap_conn_id="klap_default") == path
@@ -166,15 +168,15 @@ def test_a_path_that_somebody_gave_is_taken_and_what_it_must_be_is_said_on_sever
 
 
 @pytest.mark.usefixtures("several_machines")
-def test_object_storage_is_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_object_storage_is_used_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert resolve_destination("s3://aws@bucket/shorts", klap_conn_id="klap_default") == "s3://aws@bucket/shorts"
     assert caplog.records == []
 
 
-# Submitting
+# Submit
 
 
-def test_a_submission_goes_by_the_runs_own_destination_then_the_connections_then_airflows_home(
+def test_a_destination_comes_from_the_run_the_connection_or_airflows_home(
     klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
 ) -> None:
     assert submit(**EMPTY_FIELD).run()["destination"] == home_folder()
@@ -183,7 +185,7 @@ def test_a_submission_goes_by_the_runs_own_destination_then_the_connections_then
     assert submit(destination=f"{tmp_path}/own").run()["destination"] == f"{tmp_path}/own"
 
 
-def test_the_connections_destination_is_tried_too_before_anything_is_paid(
+def test_the_destination_of_the_connection_is_checked_before_the_post(
     klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -193,7 +195,7 @@ def test_the_connections_destination_is_tried_too_before_anything_is_paid(
     assert klap.requests() == []
 
 
-def test_a_clear_goes_by_what_the_connection_says_by_then_and_pays_nothing(
+def test_a_clear_uses_the_new_destination_and_pays_nothing(
     klap: Sandbox, submit: Callable[..., Played], connect: Connect, tmp_path: Path
 ) -> None:
     connect(klap.url, destination=f"{tmp_path}/old")
@@ -205,7 +207,7 @@ def test_a_clear_goes_by_what_the_connection_says_by_then_and_pays_nothing(
     assert len(klap.ledger()) == 1
 
 
-def test_going_on_with_a_given_task_settles_the_destination_as_well(
+def test_a_submission_with_a_given_task_resolves_the_destination(
     klap: Sandbox, airflow: Airflow, connect: Connect, tmp_path: Path
 ) -> None:
     made = klap.call("POST", "/tasks/video-to-video", json={"source_video_url": TALK}).json()["id"]
@@ -217,7 +219,7 @@ def test_going_on_with_a_given_task_settles_the_destination_as_well(
 
 @pytest.mark.usefixtures("several_machines")
 @pytest.mark.parametrize("given", [EMPTY_FIELD, {**EMPTY_FIELD, "klap_task_id": "task000000000000"}])
-def test_on_several_machines_a_run_without_any_is_refused_before_anything_is_paid(
+def test_a_run_without_a_destination_on_several_machines_is_refused(
     klap: Sandbox, submit: Callable[..., Played], given: dict[str, Any]
 ) -> None:
     with pytest.raises(KlapInputError, match=r"^destination is empty"):
@@ -236,7 +238,7 @@ def test_on_several_machines_a_run_without_any_is_refused_before_anything_is_pai
     ],
     ids=["a delivery", "a mapped one", "a mapped one with a list", "a mapped one with the result of a task"],
 )
-def test_so_is_a_dag_of_ones_own_in_which_a_delivery_follows_that_has_no_destination(
+def test_a_delivery_without_a_destination_is_refused_at_the_submission(
     klap: Sandbox,
     submit: Callable[..., Played],
     connect: Connect,
@@ -273,7 +275,7 @@ def test_so_is_a_dag_of_ones_own_in_which_a_delivery_follows_that_has_no_destina
         "one mapped over a list of destinations",
     ],
 )
-def test_one_in_which_no_such_delivery_follows_is_not(
+def test_a_submission_needs_no_destination_if_its_deliveries_have_one(
     klap: Sandbox, submit: Callable[..., Played], following: list[Callable[[], Any]]
 ) -> None:
     assert submit(*following).run()["destination"] is None
@@ -284,7 +286,7 @@ def test_one_in_which_no_such_delivery_follows_is_not(
 
 
 @pytest.mark.parametrize(("dag_id", "group"), [("klap_generate_shorts", "short"), ("klap_caption_video", "video")])
-def test_what_a_run_delivers_and_publishes_goes_where_its_submission_said(
+def test_deliveries_and_manifest_use_the_destination_of_the_submission(
     dag_id: str, group: str, supervisor: Supervisor
 ) -> None:
     from importlib import import_module
@@ -307,14 +309,14 @@ def test_what_a_run_delivers_and_publishes_goes_where_its_submission_said(
 
 
 def rendered(task_id: str, of: type, **fields: Any) -> Callable[[], Any]:
-    """The task, with what a template makes of what the run's submission recorded."""
+    """Make a task with a template of the recorded destination."""
     destination = "{{ (ti.xcom_pull('submit') or {}).get('destination') or '' }}"
     return lambda: of(task_id=task_id, destination=destination, submit_task_id="submit", **fields)
 
 
 @pytest.mark.parametrize("today", ["another", "none", "unreadable"])
 @pytest.mark.parametrize("recorded", ["of the connection", "of an allowlist that was longer"])
-def test_what_the_submission_recorded_holds_whatever_the_connection_and_the_allowlist_are_today(
+def test_the_recorded_destination_is_used_whatever_changes_later(
     klap: Sandbox,
     airflow: Airflow,
     connect: Connect,
@@ -351,7 +353,7 @@ def test_what_the_submission_recorded_holds_whatever_the_connection_and_the_allo
 
 
 @pytest.mark.parametrize("submitted", [None, {"klap_task_id": "task01", "destination": None}, "/data/paid"])
-def test_a_run_cannot_name_another_destination_than_its_submission_recorded(
+def test_a_run_cannot_use_another_destination_than_the_recorded_one(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor, export: dict[str, str], tmp_path: Path, submitted: Any
 ) -> None:
     if submitted == "/data/paid":
@@ -367,19 +369,19 @@ def test_a_run_cannot_name_another_destination_than_its_submission_recorded(
     assert list(tmp_path.iterdir()) == []
 
 
-# Delivering and publishing in a DAG of one's own
+# Deliver and publish in a custom Dag
 
 
 @pytest.fixture
 def export(klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
-    """Ids of a ready export."""
+    """The ids of a ready export."""
     (short,) = make_shorts()
     made = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports").json()
     time.sleep(0.02)
     return {"export_id": made["id"], "project_id": short["id"], "folder_id": short["folder_id"]}
 
 
-def test_a_delivery_goes_where_the_connection_says(
+def test_a_delivery_uses_the_destination_of_the_connection(
     klap: Sandbox, airflow: Airflow, connect: Connect, export: dict[str, str], tmp_path: Path
 ) -> None:
     connect(klap.url, destination=str(tmp_path))
@@ -388,7 +390,7 @@ def test_a_delivery_goes_where_the_connection_says(
 
 
 @pytest.mark.usefixtures("several_machines")
-def test_a_delivery_to_nowhere_is_refused_and_goes_on_when_somebody_has_said_where(
+def test_a_delivery_without_a_destination_resumes_when_there_is_one(
     klap: Sandbox, airflow: Airflow, connect: Connect, export: dict[str, str], tmp_path: Path
 ) -> None:
     task = airflow(lambda: DeliverShortOperator(task_id="deliver", **export))
@@ -401,7 +403,7 @@ def test_a_delivery_to_nowhere_is_refused_and_goes_on_when_somebody_has_said_whe
     assert len(klap.ledger("export")) == 1
 
 
-def test_a_manifest_and_its_asset_are_where_the_connection_says(
+def test_a_manifest_and_its_asset_use_the_destination_of_the_connection(
     klap: Sandbox, airflow: Airflow, connect: Connect, supervisor: Supervisor, tmp_path: Path
 ) -> None:
     connect(klap.url, destination=str(tmp_path))
@@ -422,7 +424,7 @@ def test_a_manifest_and_its_asset_are_where_the_connection_says(
     assert [event["dest_asset_key"]["uri"] for event in task.asset_events()] == [f"file://{tmp_path}"]
 
 
-def test_a_destination_of_the_connection_that_is_none_is_told_with_the_field(
+def test_an_invalid_destination_of_the_connection_is_refused(
     klap: Sandbox, submit: Callable[..., Played], connect: Connect
 ) -> None:
     connect(klap.url, destination="shorts")

@@ -50,7 +50,7 @@ def connect_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Set the Airflow connection ``media_s3``."""
 
     def to(url: str) -> None:
-        monkeypatch.setattr(store, "_STORE_CACHE", {})  # a worker starts with none
+        monkeypatch.setattr(store, "_STORE_CACHE", {})  # as in a new worker
         monkeypatch.setenv("AIRFLOW_CONN_MEDIA_S3", json.dumps(aws_connection(url)))
 
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -59,7 +59,7 @@ def connect_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def s3(running_s3: ObjectStorage, connect_s3: Callable[[str], None], supervisor: Supervisor) -> Iterator[ObjectStorage]:
-    """S3 with an empty bucket ``media``, ``media_s3`` leading to it; nothing that tasks say may have its secrets."""
+    """S3 with an empty bucket ``media``, and a connection ``media_s3``. No message of a task may contain its secrets."""
     running_s3.reset()
     connect_s3(running_s3.url)
     yield running_s3
@@ -80,12 +80,12 @@ class Refusal(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = refuse
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def refused(s3: ObjectStorage, connect_s3: Callable[[str], None]) -> Iterator[None]:
-    """Let ``media_s3`` have credentials that may do nothing."""
+    """Give ``media_s3`` credentials that are refused everything."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -97,7 +97,7 @@ def refused(s3: ObjectStorage, connect_s3: Callable[[str], None]) -> Iterator[No
 
 @pytest.fixture
 def submit(airflow: Callable[..., Played]) -> Callable[..., Played]:
-    """Make a submitting task."""
+    """Make a submit task."""
 
     def task(url: str = TALK, **fields: Any) -> Played:
         return airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=url, **fields))
@@ -109,7 +109,7 @@ def submit(airflow: Callable[..., Played]) -> Callable[..., Played]:
 
 
 @pytest.mark.parametrize("operator", [SubmitShortsOperator, SubmitVideoOperator])
-def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video_for_hours(
+def test_a_video_is_sent_as_an_address_signed_for_hours(
     klap: Sandbox, s3: ObjectStorage, airflow: Callable[..., Played], operator: type[SubmitVideoOperator]
 ) -> None:
     s3.put("talks/The talk, 2nd take (東京).mp4", b"a talk")
@@ -123,7 +123,7 @@ def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video_for_hours(
     assert before - 1 <= expires - SIGNED_FOR <= time.time() + 1  # in whole seconds
 
 
-def test_a_retry_and_a_clear_send_nothing_although_every_signature_is_another(
+def test_retries_and_clears_pay_once_although_signatures_differ(
     klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]
 ) -> None:
     s3.put("a.mp4", b"a talk")
@@ -132,11 +132,11 @@ def test_a_retry_and_a_clear_send_nothing_although_every_signature_is_another(
     time.sleep(1.1)  # the signature's time is in whole seconds
     assert task.run() == first
     s3.s3.delete_object(Bucket="media", Key="a.mp4")
-    assert task.run() == first, "what is paid for needs its video no more"
+    assert task.run() == first, "a paid task does not need its video any more"
     assert len(klap.ledger()) == 1
 
 
-def test_another_video_in_the_same_run_is_named_and_not_paid_for(
+def test_another_video_in_the_same_run_is_refused(
     klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]
 ) -> None:
     for key in ("a.mp4", "b.mp4"):
@@ -150,7 +150,7 @@ def test_another_video_in_the_same_run_is_named_and_not_paid_for(
     assert len(klap.ledger()) == 1
 
 
-def test_the_signature_is_in_nothing_that_airflow_keeps_or_klap_makes_it_say(
+def test_signatures_are_in_no_message_and_no_error(
     klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     s3.put("a.mp4", b"a talk")
@@ -173,7 +173,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("url", "kind", "words"), MISSING)
-def test_a_video_that_is_not_there_is_told_before_anything_is_paid(
+def test_a_missing_video_is_refused_before_anything_is_paid(
     klap: Sandbox,
     s3: ObjectStorage,
     submit: Callable[..., Played],
@@ -193,9 +193,7 @@ def test_a_video_that_is_not_there_is_told_before_anything_is_paid(
 
 
 @pytest.mark.usefixtures("refused")
-def test_a_video_that_may_not_be_read_is_told_before_anything_is_paid(
-    klap: Sandbox, submit: Callable[..., Played]
-) -> None:
+def test_an_unreadable_video_is_refused_before_anything_is_paid(klap: Sandbox, submit: Callable[..., Played]) -> None:
     with pytest.raises(
         KlapStorageError, match=r"^source_video_url: .* was refused .*Check the credentials and"
     ) as failure:
@@ -204,7 +202,7 @@ def test_a_video_that_may_not_be_read_is_told_before_anything_is_paid(
     assert klap.requests("POST") == []
 
 
-def test_a_storage_that_does_not_answer_is_tried_again_and_leaves_no_doubt_about_what_was_sent(
+def test_an_unreachable_storage_is_a_transient_error_before_the_post(
     klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played], connect_s3: Callable[[str], None]
 ) -> None:
     s3.put("a.mp4", b"a talk")
@@ -220,7 +218,7 @@ def test_a_storage_that_does_not_answer_is_tried_again_and_leaves_no_doubt_about
 
 
 @pytest.mark.usefixtures("s3")
-def test_klap_itself_is_not_sent_to_a_storage_of_this_machine(
+def test_a_private_storage_address_is_not_sent_to_klap(
     klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played], connect: Callable[..., None]
 ) -> None:
     s3.put("a.mp4", b"a talk")
@@ -233,7 +231,7 @@ def test_klap_itself_is_not_sent_to_a_storage_of_this_machine(
 # Destinations
 
 
-def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(
+def test_a_destination_is_checked_before_anything_is_paid(
     klap: Sandbox, s3: ObjectStorage, submit: Callable[..., Played]
 ) -> None:
     s3.put("shorts/other.mp4", b"other")
@@ -250,7 +248,7 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize(("destination", "kind", "words"), NOWHERE)
-def test_a_destination_that_is_not_there_is_told_before_anything_is_paid_and_never_made(
+def test_a_missing_bucket_is_refused_and_not_created(
     klap: Sandbox,
     s3: ObjectStorage,
     submit: Callable[..., Played],
@@ -266,7 +264,7 @@ def test_a_destination_that_is_not_there_is_told_before_anything_is_paid_and_nev
 
 
 @pytest.mark.usefixtures("refused")
-def test_a_destination_that_may_not_be_written_to_is_told_before_anything_is_paid(
+def test_a_read_only_destination_is_refused_before_anything_is_paid(
     klap: Sandbox, submit: Callable[..., Played]
 ) -> None:
     with pytest.raises(KlapStorageError, match=r"^destination: .* was refused .*Check the credentials and"):
@@ -274,7 +272,7 @@ def test_a_destination_that_may_not_be_written_to_is_told_before_anything_is_pai
     assert klap.requests("POST") == []
 
 
-def test_a_folder_on_a_disk_is_tried_likewise(tmp_path: Any) -> None:
+def test_a_local_folder_is_checked(tmp_path: Any) -> None:
     check_destination(f"{tmp_path}/new/shorts")
     assert list((tmp_path / "new" / "shorts").iterdir()) == []
     (tmp_path / "file").write_bytes(b"not a folder")
@@ -283,7 +281,7 @@ def test_a_folder_on_a_disk_is_tried_likewise(tmp_path: Any) -> None:
 
 
 class NoDeletes(BaseHTTPRequestHandler):
-    """An S3 whose user may write and read, and not delete."""
+    """An S3 whose user may read and write, but not delete."""
 
     upstream: str
     protocol_version = "HTTP/1.1"
@@ -311,7 +309,7 @@ class NoDeletes(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_destination_where_nothing_may_be_deleted_is_good_and_has_one_more_file_however_often_it_is_checked(
+def test_a_destination_without_deletes_keeps_one_file_of_the_check(
     s3: ObjectStorage, connect_s3: Callable[[str], None]
 ) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (NoDeletes,), {"upstream": s3.url}))
@@ -326,7 +324,7 @@ def test_a_destination_where_nothing_may_be_deleted_is_good_and_has_one_more_fil
     assert s3.keys() == [f"shorts/{WRITE_CHECK}"]
 
 
-def test_a_destination_that_was_checked_has_nothing_more_in_it(s3: ObjectStorage) -> None:
+def test_a_check_of_a_destination_leaves_no_file(s3: ObjectStorage) -> None:
     check_destination("s3://media_s3@media/shorts")
     assert s3.keys() == []
 
@@ -336,7 +334,7 @@ def test_a_destination_that_was_checked_has_nothing_more_in_it(s3: ObjectStorage
 
 @pytest.fixture
 def deliver(airflow: Callable[..., Played], make_shorts: Callable[..., list[dict[str, Any]]]) -> Callable[..., Played]:
-    """Make the delivering task of a short."""
+    """Make the deliver task of a short."""
 
     def task(klap: Sandbox, **fields: Any) -> Played:
         (short,) = make_shorts()
@@ -379,7 +377,7 @@ def test_a_download_that_fails_leaves_nothing_in_the_bucket(
     assert len(s3.keys()) == 2
 
 
-def test_a_short_whose_facts_cannot_be_had_is_not_fetched_twice(
+def test_a_failed_request_for_the_sidecar_does_not_repeat_the_upload(
     klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
@@ -392,7 +390,7 @@ def test_a_short_whose_facts_cannot_be_had_is_not_fetched_twice(
     assert len(klap.requests("GET", "^/renders/")) == 1
 
 
-def test_a_bucket_that_went_away_is_worth_another_try_once_a_short_is_paid_for(
+def test_a_missing_bucket_is_a_transient_error_of_a_paid_delivery(
     klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played]
 ) -> None:
     task = deliver(klap, destination="s3://media_s3@medla/shorts")
@@ -402,10 +400,10 @@ def test_a_bucket_that_went_away_is_worth_another_try_once_a_short_is_paid_for(
     assert [bucket["Name"] for bucket in s3.s3.list_buckets()["Buckets"]] == ["media"]
 
 
-def test_a_large_file_goes_up_in_parts_and_takes_little_memory(s3: ObjectStorage) -> None:
+def test_a_large_file_is_uploaded_in_parts_with_little_memory(s3: ObjectStorage) -> None:
     path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
     megabyte = bytes(range(256)) * 4096
-    folder_at("s3://media_s3@media").exists()  # the client's own memory is not meant
+    folder_at("s3://media_s3@media").exists()  # exclude the memory of the client
     tracemalloc.start()
     with atomic_file(path) as sink:
         for _ in range(60):
@@ -424,9 +422,7 @@ def test_a_large_file_goes_up_in_parts_and_takes_little_memory(s3: ObjectStorage
 
 @pytest.mark.parametrize("failure", [OSError("the network is gone"), KeyboardInterrupt()])
 @pytest.mark.parametrize("megabytes", [1, 40])
-def test_nothing_is_left_of_an_upload_that_was_given_up(
-    s3: ObjectStorage, failure: BaseException, megabytes: int
-) -> None:
+def test_an_aborted_upload_leaves_nothing(s3: ObjectStorage, failure: BaseException, megabytes: int) -> None:
     path = folder_at("s3://media_s3@media/shorts") / "big.mp4"
 
     def give_up() -> None:
@@ -441,7 +437,7 @@ def test_nothing_is_left_of_an_upload_that_was_given_up(
     assert (s3.keys(), s3.uploads()) == ([], [])
 
 
-def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(
+def test_an_upload_that_could_not_be_aborted_is_not_committed(
     s3: ObjectStorage, connect_s3: Callable[[str], None]
 ) -> None:
     wire = TcpProxy(s3.url)
@@ -463,7 +459,7 @@ def test_nothing_is_committed_of_an_upload_that_could_not_even_be_given_up(
     assert s3.keys() == []
 
 
-def test_nothing_counts_of_an_upload_whose_worker_was_killed_and_the_next_try_delivers_and_pays_nothing(
+def test_a_killed_upload_is_repeated_by_the_next_try_for_free(
     klap: Sandbox, s3: ObjectStorage, deliver: Callable[..., Played]
 ) -> None:
     task = deliver(klap)
@@ -471,13 +467,13 @@ def test_nothing_counts_of_an_upload_whose_worker_was_killed_and_the_next_try_de
     name = f"shorts/task1/087_short_{paid[-1]['id']}.mp4"
     killed_in_an_upload(f"s3://media_s3@media/{name}")
     assert s3.keys() == []
-    assert [left["Key"] for left in s3.uploads()] == [name], "parts that nobody sees"
+    assert [left["Key"] for left in s3.uploads()] == [name], "parts of an upload, which are not visible"
     delivered = task.run()
     assert len(s3.get(name)) == delivered["size"]
     assert klap.ledger() == paid
 
 
-def test_a_file_that_is_there_stays_until_its_successor_is_whole(s3: ObjectStorage) -> None:
+def test_a_file_is_replaced_only_by_a_complete_one(s3: ObjectStorage) -> None:
     path = folder_at("s3://media_s3@media/shorts") / "manifest.json"
     for content in (b"old", b"new"):
         before = s3.keys()

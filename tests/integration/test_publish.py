@@ -1,4 +1,4 @@
-"""The end of a run: what was delivered, what is missing, and why."""
+"""Publish: the manifest, the asset event and the cost of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BEFORE = ["submit", "wait_for_shorts", "select_shorts"]
 
 
 def short(index: int) -> dict[str, Any]:
-    """A selected short."""
+    """Return a selected short."""
     return {
         "project_id": f"project{index}",
         "folder_id": "folder01",
@@ -43,7 +43,7 @@ def short(index: int) -> dict[str, Any]:
 
 
 def file(index: int) -> dict[str, Any]:
-    """What is returned by delivering a short."""
+    """Return the result of a delivery."""
     return {
         "project_id": f"project{index}",
         "export_id": f"export{index}",
@@ -57,19 +57,19 @@ def file(index: int) -> dict[str, Any]:
 
 
 def video(index: int) -> dict[str, Any]:
-    """What is returned by waiting for an export, as far as it matters here."""
+    """Return the result of a wait for an export, as far as publish uses it."""
     return {"project_id": f"project{index}", "src_url": f"https://videos.example.com/{index}.mp4"}
 
 
 def delivered(index: int) -> dict[str, Any]:
-    """A short in the manifest: what is in the file beside the video is not repeated."""
+    """Return a delivered short of the manifest, which does not repeat the long texts of the sidecar."""
     facts = {**short(index), **video(index), **file(index)}
     return {name: facts[name] for name in facts if name not in ("publication_captions", "transcript")}
 
 
 @pytest.fixture
 def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Played]:
-    """Make the publishing task of a run with so many shorts, or with these."""
+    """Make the publish task of a run with this number of shorts, or with these shorts."""
 
     def task(shorts: int | list[dict[str, Any]] | None, **fields: Any) -> Played:
         given = {
@@ -96,16 +96,16 @@ def publish(airflow: Callable[..., Played], tmp_path: Path) -> Callable[..., Pla
 
 @pytest.fixture
 def run(supervisor: Supervisor) -> Callable[[int], None]:
-    """Let everything before have gone well, for so many shorts."""
+    """Set all earlier tasks to success, with this number of shorts."""
 
-    def went_well(shorts: int) -> None:
+    def succeed(shorts: int) -> None:
         supervisor.states |= dict.fromkeys(BEFORE, "success")
         for index in range(shorts):
             supervisor.states |= {f"{step}_{index}": "success" for step in STEPS}
             supervisor.put_xcom(STEPS[-2], video(index), map_index=index)
             supervisor.put_xcom(STEPS[-1], file(index), map_index=index)
 
-    return went_well
+    return succeed
 
 
 def fail(supervisor: Supervisor, index: int, step: int, error: str | None) -> None:
@@ -135,7 +135,7 @@ def manifest(tmp_path: Path) -> dict[str, Any]:
     return written
 
 
-def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
+def test_a_complete_run_returns_its_counts_and_writes_its_manifest(
     publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
 ) -> None:
     run(2)
@@ -166,7 +166,7 @@ def test_a_run_that_delivered_all_says_so_and_writes_exactly_this(
     }
 
 
-def test_where_every_short_has_its_file_no_step_is_asked_what_went_wrong(
+def test_errors_of_steps_are_not_read_if_all_shorts_are_delivered(
     supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]
 ) -> None:
     run(2)
@@ -174,7 +174,7 @@ def test_where_every_short_has_its_file_no_step_is_asked_what_went_wrong(
     assert not [message for message in supervisor.messages if "klap_error" in message]
 
 
-def test_runs_that_share_a_folder_keep_their_bills_and_a_cleared_one_replaces_its_own(
+def test_each_run_has_a_manifest_of_its_own_in_a_shared_folder(
     publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(2)
@@ -197,7 +197,7 @@ def test_runs_that_share_a_folder_keep_their_bills_and_a_cleared_one_replaces_it
     assert (manifest(tmp_path)["run_id"], len(list((folder / "runs").iterdir()))) == ("monday", 2)
 
 
-def test_what_is_in_no_folder_is_published_likewise(
+def test_a_short_without_a_folder_is_published(
     publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
 ) -> None:
     run(1)
@@ -208,7 +208,7 @@ def test_what_is_in_no_folder_is_published_likewise(
     assert [(each["folder_id"], each["virality_score"]) for each in written["delivered"]] == [(None, None)]
 
 
-def test_a_run_that_delivered_all_is_one_event_of_the_asset_that_its_destination_is(
+def test_a_complete_run_records_one_event_of_its_destinations_asset(
     publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
 ) -> None:
     run(2)
@@ -239,7 +239,7 @@ def test_a_run_that_delivered_all_is_one_event_of_the_asset_that_its_destination
     ]
 
 
-def test_of_runs_that_deliver_somewhere_for_the_first_time_one_records_the_event_and_the_others_wait(
+def test_concurrent_first_events_of_a_destination_wait_for_each_other(
     supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
@@ -265,10 +265,10 @@ def test_of_runs_that_deliver_somewhere_for_the_first_time_one_records_the_event
     later = publish(1)
     later.run()
     assert len(later.asset_events()) == 1
-    assert len(waits) == 2, "the asset is known, so nobody waits"
+    assert len(waits) == 2, "the asset is known, so no run waits"
 
 
-def test_the_assets_of_all_destinations_are_listed_for_the_second_run_of_a_destination_alone(
+def test_assets_are_listed_only_for_the_second_run_of_a_destination(
     supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
 ) -> None:
     run(1)
@@ -293,7 +293,7 @@ def test_the_assets_of_all_destinations_are_listed_for_the_second_run_of_a_desti
         ),
     ],
 )
-def test_an_asset_is_named_without_connection_and_in_plain_characters(
+def test_an_asset_uri_has_no_connection_and_only_ascii_characters(
     supervisor: Supervisor, destination: str, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CONN_ID", '{"conn_type": "generic"}')
@@ -304,7 +304,7 @@ def test_an_asset_is_named_without_connection_and_in_plain_characters(
 
 
 @pytest.mark.parametrize("asset_alias", [None, "our_shorts"])
-def test_the_alias_may_have_another_name_or_none(
+def test_the_asset_alias_can_be_renamed_or_switched_off(
     publish: Callable[..., Played], run: Callable[[int], None], asset_alias: str | None
 ) -> None:
     run(1)
@@ -317,14 +317,14 @@ def test_the_alias_may_have_another_name_or_none(
     assert [outlet.name for outlet in operator.outlets] == ([asset_alias] if asset_alias else [])
 
 
-def test_a_run_that_made_nothing_is_no_event(publish: Callable[..., Played], run: Callable[[int], None]) -> None:
+def test_a_run_without_shorts_records_no_event(publish: Callable[..., Played], run: Callable[[int], None]) -> None:
     run(0)
     task = publish(0)
     task.run()
     assert task.asset_events() == []
 
 
-def test_a_red_run_is_no_event_until_it_is_mended_and_then_it_has_all_shorts(
+def test_a_failed_run_records_its_event_when_it_is_complete(
     supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]
 ) -> None:
     run(2)
@@ -339,7 +339,7 @@ def test_a_red_run_is_no_event_until_it_is_mended_and_then_it_has_all_shorts(
     assert [short["project_id"] for short in event["extra"]["shorts"]] == ["project0", "project1"]
 
 
-def test_where_no_short_has_a_score_the_manifest_the_log_and_the_list_of_tasks_say_so(
+def test_shorts_without_scores_are_reported_in_manifest_log_and_summary(
     supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supervisor.states |= dict.fromkeys(BEFORE, "success")
@@ -365,7 +365,7 @@ def test_the_manifest_is_readable_text_that_ends_in_a_newline(
 
 @pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_are_delivered(
+def test_a_missing_short_is_named_with_its_step_and_its_error(
     supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
@@ -404,7 +404,7 @@ def test_a_missing_short_is_named_with_its_step_and_its_error_and_its_siblings_a
 
 
 @pytest.mark.parametrize(("step", "named"), enumerate(["export", "wait_for_export", "deliver"]))
-def test_a_short_whose_task_was_killed_without_a_word_is_named_all_the_same(
+def test_a_short_whose_task_was_killed_without_an_error_is_named(
     supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
@@ -421,7 +421,7 @@ def test_a_short_whose_task_was_killed_without_a_word_is_named_all_the_same(
     assert "see its log" in missing["error"]
 
 
-def test_every_missing_short_is_named_with_an_error_of_its_own(
+def test_each_missing_short_is_named_with_its_own_error(
     supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
 ) -> None:
     run(4)
@@ -450,7 +450,7 @@ def test_a_skipped_wait_leaves_its_short_missing(
 
 @pytest.mark.parametrize("step", [1, 2])
 @pytest.mark.parametrize("error", ["Klap refused.", None])
-def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
+def test_a_run_that_failed_before_its_shorts_names_the_first_failure(
     supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
@@ -468,7 +468,7 @@ def test_a_run_that_failed_before_its_shorts_names_what_failed_first(
 
 
 @pytest.mark.parametrize(("kind", "is_told_to_clear"), [("KlapJobFailedError", False), ("KlapAuthError", True)])
-def test_a_task_that_failed_at_klap_is_told_to_be_started_anew_and_not_to_be_cleared(
+def test_a_task_that_failed_at_klap_needs_a_new_run_and_no_clear(
     supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
@@ -483,7 +483,7 @@ def test_a_task_that_failed_at_klap_is_told_to_be_started_anew_and_not_to_be_cle
     assert ("clear the whole run" in str(failure.value)) == is_told_to_clear
 
 
-def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
+def test_a_video_that_was_never_submitted_has_no_manifest(
     supervisor: Supervisor, publish: Callable[..., Played], tmp_path: Path
 ) -> None:
     fail_before(supervisor, 0, "The Klap account is out of credits.")
@@ -495,7 +495,7 @@ def test_a_video_that_was_never_submitted_leaves_no_manifest_but_says_why(
 
 
 @pytest.mark.parametrize("skipped", [[], STEPS])
-def test_a_run_in_which_nothing_was_worth_a_short_is_a_success(
+def test_a_run_without_selected_shorts_is_a_success(
     supervisor: Supervisor,
     publish: Callable[..., Played],
     run: Callable[[int], None],
@@ -509,7 +509,7 @@ def test_a_run_in_which_nothing_was_worth_a_short_is_a_success(
     assert (written["delivered"], written["missing"], written["problem"]) == ([], [], None)
 
 
-def test_clearing_a_run_until_nothing_is_missing_rewrites_the_manifest(
+def test_a_cleared_run_that_delivers_all_rewrites_its_manifest(
     supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None], tmp_path: Path
 ) -> None:
     run(2)
@@ -525,12 +525,12 @@ def test_clearing_a_run_until_nothing_is_missing_rewrites_the_manifest(
     assert len([*(tmp_path / "task000000000000" / "runs").iterdir()]) == 1
 
 
-# What it cost
+# Cost
 
 
 @pytest.fixture
 def costly(supervisor: Supervisor, publish: Callable[..., Played], run: Callable[[int], None]) -> Callable[..., Played]:
-    """Make the publishing task of a run whose video gave five shorts, with two exports paid for each."""
+    """Make the publish task of a run with five generated shorts and two paid exports per selected short."""
 
     def task(shorts: int = 2, **fields: Any) -> Played:
         run(shorts)
@@ -545,7 +545,7 @@ def costly(supervisor: Supervisor, publish: Callable[..., Played], run: Callable
 LIST_PRICES = {"input_video": 0.44, "generated_short": 0.32, "export": 0.48}
 
 
-def test_a_run_says_what_it_has_cost(
+def test_a_run_returns_and_logs_its_cost(
     costly: Callable[..., Played], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cost = {
@@ -563,7 +563,7 @@ def test_a_run_says_what_it_has_cost(
     assert "5 generated shorts × $0.32 + 4 exports × $0.48 = $3.96" in capfd.readouterr().out
 
 
-def test_a_missing_short_was_paid_for_all_the_same(
+def test_a_missing_short_counts_in_the_cost(
     supervisor: Supervisor, costly: Callable[..., Played], tmp_path: Path
 ) -> None:
     task = costly()
@@ -576,7 +576,7 @@ def test_a_missing_short_was_paid_for_all_the_same(
     assert manifest(tmp_path)["cost"]["exports"] == task.xcom("klap_cost")["exports"] == 3
 
 
-def test_the_prices_are_those_of_the_connection(
+def test_prices_come_from_the_connection(
     connect: Callable[..., None], costly: Callable[..., Played], tmp_path: Path
 ) -> None:
     connect(None, price_input_video=1, price_generated_short="0.5", price_export=0.25)
@@ -586,7 +586,7 @@ def test_the_prices_are_those_of_the_connection(
     assert cost["prices"] == {"input_video": 1, "generated_short": 0.5, "export": 0.25}
 
 
-def test_shorts_that_were_never_listed_are_not_counted_but_said_to_be_unknown(
+def test_the_number_of_generated_shorts_is_unknown_without_a_list(
     costly: Callable[..., Played], tmp_path: Path
 ) -> None:
     costly(0, list_task_id="wait_for_shorts").run()
@@ -595,7 +595,7 @@ def test_shorts_that_were_never_listed_are_not_counted_but_said_to_be_unknown(
 
 
 @pytest.mark.parametrize(("fields", "videos"), [({"submissions": "0"}, 0), ({"list_task_id": None}, 1)])
-def test_a_task_of_another_run_and_a_whole_video_have_no_generated_shorts_to_pay_for(
+def test_generated_shorts_cost_nothing_for_reused_tasks_and_whole_videos(
     costly: Callable[..., Played], tmp_path: Path, fields: dict[str, Any], videos: int
 ) -> None:
     costly(**fields).run()
@@ -603,7 +603,7 @@ def test_a_task_of_another_run_and_a_whole_video_have_no_generated_shorts_to_pay
     assert (cost["input_videos"], cost["generated_shorts"], cost["exports"]) == (videos, 0, 4)
 
 
-def test_a_video_that_was_never_submitted_has_cost_nothing_and_the_log_says_so(
+def test_a_video_that_was_never_submitted_costs_nothing(
     supervisor: Supervisor, publish: Callable[..., Played], capfd: pytest.CaptureFixture[str]
 ) -> None:
     fail_before(supervisor, 0, "The Klap account is out of credits.")
@@ -612,7 +612,7 @@ def test_a_video_that_was_never_submitted_has_cost_nothing_and_the_log_says_so(
     assert "Cost of the run: 0 input videos × $0.44 + 0 generated" in capfd.readouterr().out
 
 
-def test_a_run_ends_well_if_the_ledger_cannot_be_written(
+def test_a_ledger_that_cannot_be_written_does_not_fail_publish(
     publish: Callable[..., Played], run: Callable[[int], None], supervisor: Supervisor
 ) -> None:
     run(1)
@@ -620,7 +620,7 @@ def test_a_run_ends_well_if_the_ledger_cannot_be_written(
     assert publish(1).run()["delivered"] == 1
 
 
-def test_an_asset_event_that_cannot_be_recorded_fails_no_run(
+def test_an_asset_event_that_cannot_be_recorded_does_not_fail_publish(
     publish: Callable[..., Played],
     run: Callable[[int], None],
     monkeypatch: pytest.MonkeyPatch,

@@ -55,19 +55,19 @@ def put(storage: Emulator, name: str, content: bytes) -> str:
     return url
 
 
-def test_a_destination_is_tried_before_anything_is_paid_and_left_as_it_was(storage: Emulator) -> None:
+def test_a_destination_is_checked_before_anything_is_paid(storage: Emulator) -> None:
     check_destination(f"{storage.scheme}://media@media/shorts")
     assert storage.names() == []
 
 
-def test_a_missing_bucket_is_told_and_never_made(storage: Emulator) -> None:
+def test_a_missing_bucket_is_refused_and_never_created(storage: Emulator) -> None:
     with pytest.raises(KlapStorageError, match=r"^destination: .*medla/shorts does not exist") as failure:
         check_destination(f"{storage.scheme}://media@medla/shorts")
     assert not failure.value.transient
     assert storage.buckets() == ["media"]
 
 
-def test_refused_credentials_are_told_before_anything_is_paid(
+def test_refused_credentials_fail_before_anything_is_paid(
     klap: Sandbox, storage: Emulator, airflow: Callable[..., Played]
 ) -> None:
     there = f"{storage.scheme}://refused@media/shorts"
@@ -83,7 +83,7 @@ def test_refused_credentials_are_told_before_anything_is_paid(
     assert klap.requests() == []
 
 
-def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video(
+def test_a_video_is_sent_as_an_address_that_klap_can_fetch(
     klap: Sandbox, storage: Emulator, airflow: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     url = put(storage, TALK, b"a talk")
@@ -94,7 +94,7 @@ def test_klap_is_sent_an_address_from_which_it_can_fetch_the_video(
     assert not [message for message in supervisor.messages if address.partition("?")[2] in message]
 
 
-def test_a_video_that_is_not_there_or_is_a_folder_is_told_before_anything_is_paid(
+def test_a_missing_video_or_a_folder_is_refused_before_anything_is_paid(
     klap: Sandbox, storage: Emulator, airflow: Callable[..., Played]
 ) -> None:
     there = put(storage, "talks/a.mp4", b"a talk")
@@ -138,7 +138,7 @@ def test_a_short_and_its_file_are_delivered_once(klap: Sandbox, storage: Emulato
     assert len(klap.requests("GET", "^/renders/")) == 2, "one of them by this test"
 
 
-def test_a_large_file_goes_up_in_parts_and_takes_little_memory(storage: Emulator) -> None:
+def test_a_large_file_is_uploaded_in_parts_with_little_memory(storage: Emulator) -> None:
     path = folder_at(f"{storage.scheme}://media@media/shorts") / "big.mp4"
     megabyte = bytes(range(256)) * 4096
     size_of(path)  # the client's own memory is not meant
@@ -155,7 +155,7 @@ def test_a_large_file_goes_up_in_parts_and_takes_little_memory(storage: Emulator
 
 
 @pytest.mark.parametrize("megabytes", [1, 40])
-def test_nothing_is_seen_of_an_upload_that_was_given_up(storage: Emulator, megabytes: int) -> None:
+def test_an_aborted_upload_is_not_visible(storage: Emulator, megabytes: int) -> None:
     path = folder_at(f"{storage.scheme}://media@media/shorts") / "big.mp4"
 
     def give_up() -> None:
@@ -170,7 +170,7 @@ def test_nothing_is_seen_of_an_upload_that_was_given_up(storage: Emulator, megab
     assert storage.names() == []
 
 
-def test_nothing_counts_of_an_upload_whose_worker_was_killed_and_the_next_try_delivers_and_pays_nothing(
+def test_a_killed_upload_is_repeated_by_the_next_try_for_free(
     klap: Sandbox, storage: Emulator, delivering: Played
 ) -> None:
     paid = klap.ledger()
@@ -183,7 +183,7 @@ def test_nothing_counts_of_an_upload_whose_worker_was_killed_and_the_next_try_de
     assert klap.ledger() == paid
 
 
-def test_a_file_that_is_there_stays_until_its_successor_is_whole(storage: Emulator) -> None:
+def test_a_file_is_replaced_only_by_a_complete_one(storage: Emulator) -> None:
     path = folder_at(put(storage, "shorts/manifest.json", b"old"))
     with atomic_file(path) as sink:
         sink.write(b"new")

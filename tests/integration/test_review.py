@@ -51,7 +51,7 @@ def ids(shorts: list[dict[str, Any]]) -> list[str]:
     return [short["project_id"] for short in shorts]
 
 
-def test_without_a_review_it_is_the_plain_list_and_costs_no_human_and_no_wait(
+def test_a_disabled_review_returns_the_plain_list_without_a_wait(
     review: Callable[..., Played], airflow: Airflow, supervisor: Supervisor
 ) -> None:
     task = review(review=False, limit=2)
@@ -63,7 +63,7 @@ def test_without_a_review_it_is_the_plain_list_and_costs_no_human_and_no_wait(
     assert (task.workers, task.triggers) == (1, [])
 
 
-def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_already(
+def test_the_review_shows_all_shorts_and_preselects_the_default(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     task = review(limit=2, response_timeout="{{ 2 * 3600 }}", assigned_users={"id": "1", "name": "Ada"})
@@ -80,7 +80,7 @@ def test_the_question_shows_every_short_and_what_would_be_exported_is_picked_alr
     assert task.response_timeout == timedelta(hours=2)
 
 
-def test_reviewers_are_told_once(review: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_reviewers_are_notified_once(review: Callable[..., Played], supervisor: Supervisor) -> None:
     sent: list[str] = []
     task = review(limit=2, notifiers=Recorder(sent))
     task.run()
@@ -92,13 +92,13 @@ def test_reviewers_are_told_once(review: Callable[..., Played], supervisor: Supe
     assert url.endswith("/dags/videos/runs/monday/plugin/shorts")
 
 
-def test_without_a_review_nobody_is_told(review: Callable[..., Played]) -> None:
+def test_a_disabled_review_notifies_nobody(review: Callable[..., Played]) -> None:
     sent: list[str] = []
     review(review=False, notifiers=[Recorder(sent)]).run()
     assert sent == []
 
 
-def test_the_question_names_the_video_the_price_and_what_was_exported_before_which_is_free(
+def test_the_review_names_the_video_the_price_and_earlier_exports(
     airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]], supervisor: Supervisor
 ) -> None:
     one, other = make_shorts(2)
@@ -127,7 +127,7 @@ def test_the_question_names_the_video_the_price_and_what_was_exported_before_whi
     assert {short["exported"] for short in task.xcom("klap_shorts")} == {False}, "exported with other settings"
 
 
-def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
+def test_a_run_with_project_ids_lists_which_shorts_were_exported(
     airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
 ) -> None:
     one, other = make_shorts(2)
@@ -140,7 +140,7 @@ def test_a_run_for_certain_shorts_says_which_others_were_exported_before(
     assert shorts == {one["id"]: (None, False), other["id"]: ("not_selected", True)}
 
 
-def test_the_texts_of_what_a_person_picked_are_asked_for_later_as_they_may_have_changed(
+def test_texts_of_reviewed_shorts_are_requested_later(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
 ) -> None:
     folder = make_shorts(2)[0]["folder_id"]
@@ -153,7 +153,7 @@ def test_the_texts_of_what_a_person_picked_are_asked_for_later_as_they_may_have_
     assert reviewed.xcom("klap_facts") == []
 
 
-def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_name(
+def test_a_review_of_a_video_without_a_name_has_its_address(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     review(source_video_url="https://a.example/v.mp4?token=secret").run()
@@ -166,7 +166,7 @@ def test_what_is_asked_is_named_by_its_address_without_secrets_where_it_has_no_n
     ("chosen", "selected"),
     [([THIRD, FIRST], ["a", "c"]), ([THIRD], ["c"]), ([FIRST, SECOND, THIRD], ["a", "b", "c"])],
 )
-def test_any_number_may_be_picked_whatever_the_limits_proposed(
+def test_a_reviewer_may_select_any_number_of_shorts(
     review: Callable[..., Played], chosen: list[str], selected: list[str]
 ) -> None:
     task = review(limit=1, min_virality_score=80)
@@ -180,14 +180,14 @@ def test_any_number_may_be_picked_whatever_the_limits_proposed(
     assert saved == {"selected": selected, "by": "Ada", "timed_out": False}
 
 
-def test_what_is_picked_has_the_form_of_the_plain_list(review: Callable[..., Played], airflow: Airflow) -> None:
+def test_a_review_returns_the_form_of_the_plain_list(review: Callable[..., Played], airflow: Airflow) -> None:
     task = review(limit=1)
     task.answer = [FIRST, SECOND, THIRD], "Ada"
     plain = airflow(lambda: ListShortsOperator(task_id="plain", folder_id="folder01"))
     assert task.run() == plain.run()
 
 
-def test_without_an_answer_in_time_the_proposal_goes_on(review: Callable[..., Played]) -> None:
+def test_a_review_without_an_answer_exports_the_default_selection(review: Callable[..., Played]) -> None:
     task = review(limit=2)
     assert ids(task.run()) == ["a", "b"]
     saved = task.xcom("klap_review")
@@ -195,14 +195,14 @@ def test_without_an_answer_in_time_the_proposal_goes_on(review: Callable[..., Pl
     assert task.response_timeout == timedelta(days=1)
 
 
-def test_a_proposal_of_none_can_go_on_too(review: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_default_selection_can_be_empty(review: Callable[..., Played], supervisor: Supervisor) -> None:
     task = review(min_virality_score=99)
     assert task.run() == []
     assert supervisor.questions[0].defaults == [NONE_OF_THEM]
 
 
 @pytest.mark.parametrize("chosen", [[NONE_OF_THEM], [FIRST, NONE_OF_THEM]])
-def test_picking_none_ends_well_without_shorts_and_a_clear_asks_again(
+def test_a_review_that_selects_none_succeeds_and_is_reopened_by_a_clear(
     review: Callable[..., Played], supervisor: Supervisor, chosen: list[str]
 ) -> None:
     task = review()
@@ -215,7 +215,7 @@ def test_picking_none_ends_well_without_shorts_and_a_clear_asks_again(
     assert len(supervisor.questions) == 2
 
 
-def test_two_shorts_of_the_same_name_and_score_can_both_be_picked_or_one_of_them(
+def test_shorts_of_the_same_name_and_score_are_separate_choices(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     twins = [{"id": name, "name": "Twin", "virality_score": 50} for name in ("a", "b")]
@@ -225,7 +225,7 @@ def test_two_shorts_of_the_same_name_and_score_can_both_be_picked_or_one_of_them
     assert len(set(supervisor.questions[0].options)) == 3
 
 
-def test_a_clear_does_not_ask_again_about_the_same_shorts(
+def test_a_clear_does_not_reopen_the_review_of_the_same_shorts(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     task = review(limit=1)
@@ -238,7 +238,7 @@ def test_a_clear_does_not_ask_again_about_the_same_shorts(
     assert len(supervisor.questions) == 1
 
 
-def test_a_picked_short_that_is_no_longer_listed_stays_picked_if_its_export_was_paid_for(
+def test_a_selected_short_that_is_not_listed_is_kept_if_it_was_paid(
     review: Callable[..., Played], airflow: Airflow, supervisor: Supervisor, klap: Sandbox
 ) -> None:
     task = review()
@@ -252,7 +252,7 @@ def test_a_picked_short_that_is_no_longer_listed_stays_picked_if_its_export_was_
     assert len(supervisor.questions) == 1
 
 
-def test_what_klap_bills_for_the_shorts_is_written_down_before_the_question_and_once_whatever_follows(
+def test_generated_shorts_are_recorded_once_before_the_review_opens(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     known: list[tuple[int, float]] = []
@@ -273,7 +273,7 @@ def test_what_klap_bills_for_the_shorts_is_written_down_before_the_question_and_
     assert generated_lines(supervisor) == [line]
 
 
-def test_shorts_that_klap_made_are_billed_although_those_that_were_asked_for_are_not_there(
+def test_generated_shorts_are_recorded_even_if_project_ids_are_missing(
     review: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     with pytest.raises(KlapInputError, match="does not have these shorts: gone"):
@@ -286,7 +286,7 @@ def generated_lines(supervisor: Supervisor) -> list[dict[str, Any]]:
     return [line for line in lines if line["what"].endswith("generated shorts")]
 
 
-def test_a_clear_asks_again_about_other_shorts(
+def test_a_clear_reopens_the_review_if_the_shorts_differ(
     review: Callable[..., Played], supervisor: Supervisor, klap: Sandbox
 ) -> None:
     task = review()
@@ -299,7 +299,7 @@ def test_a_clear_asks_again_about_other_shorts(
     assert len(supervisor.questions) == 2
 
 
-def test_a_late_list_is_waited_for_before_anybody_is_asked(
+def test_a_late_list_is_waited_for_before_the_review_opens(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]], supervisor: Supervisor
 ) -> None:
     [short] = make_shorts(1)
@@ -310,13 +310,13 @@ def test_a_late_list_is_waited_for_before_anybody_is_asked(
     assert task.workers == 3, "poll the list, list and open the review, resume"
 
 
-def test_nobody_is_asked_about_no_shorts(review: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_review_without_shorts_is_not_opened(review: Callable[..., Played], supervisor: Supervisor) -> None:
     assert review([], allow_empty=True, list_timeout=0.3).run() == []
     assert supervisor.questions == []
 
 
 @pytest.mark.parametrize("given", ["soon", "1e11", "-1", "nan", "None"])
-def test_a_response_time_that_is_none_is_named(review: Callable[..., Played], given: str) -> None:
+def test_an_invalid_response_timeout_is_refused(review: Callable[..., Played], given: str) -> None:
     with pytest.raises(ValueError, match=f"response_timeout is '{given}'"):
         ReviewShortsOperator(task_id="review", folder_id="folder01", response_timeout=given)
     task = review(response_timeout=f"{{{{ '{given}' }}}}")
@@ -325,7 +325,7 @@ def test_a_response_time_that_is_none_is_named(review: Callable[..., Played], gi
     assert task.xcom("klap_error")["type"] == "KlapInputError"
 
 
-def test_the_choice_who_made_it_and_when_are_in_the_manifest(
+def test_the_answer_of_the_review_is_in_the_manifest(
     review: Callable[..., Played], airflow: Airflow, tmp_path: Path
 ) -> None:
     task = review()

@@ -47,11 +47,11 @@ NOWHERE = '{"conn_type": "klap", "host": "http://127.0.0.1:9/v2", "password": "k
 
 @dataclass(frozen=True)
 class Case:
-    """What Klap answers in turn, and what the wait ends with.
+    """Klap's responses to the polls of a wait, and the result of the wait.
 
-    :param faults: ordered on the task's GET; the body of an answer gets the task's id.
-    :param seconds: how long the task takes.
-    :param failure: class and message of the exception, every number as N and the task's id as ID; None = success.
+    :param faults: faults of the task's GET; the body of a response gets the task's id.
+    :param seconds: duration of the task.
+    :param failure: class and message of the exception, with numbers as N and the task's id as ID; None = success.
     """
 
     faults: list[dict[str, Any]] = field(default_factory=list)
@@ -91,8 +91,8 @@ CASES = {
         [answer("processing", times=2), answer("error")],
         failure=("KlapJobFailedError", f"Klap task ID failed: Klap gave no reason. {OVER}"),
     ),
-    "a word that passes": Case([answer("paused", times=2)]),
-    "a word that stays": Case(
+    "an unknown status for two polls": Case([answer("paused", times=2)]),
+    "an unknown status that stays": Case(
         [answer("done")],
         failure=(
             "KlapUnknownStatusError",
@@ -100,8 +100,8 @@ CASES = {
             "Check the job in the Klap app. To continue the wait, clear this task.",
         ),
     ),
-    "a status that is no word": Case(
-        [answer(["done"])],  # type: ignore[arg-type]  # an answer that breaks the API's own types
+    "a status that is not a text": Case(
+        [answer(["done"])],  # type: ignore[arg-type]  # a response that breaks the API's types
         failure=(
             "KlapUnknownStatusError",
             "Klap task ID has had the unknown status '[\"done\"]' for N s. The known statuses are processing, ready, "
@@ -119,7 +119,7 @@ CASES = {
         timeout=0.3,
         failure=("AirflowSensorTimeout", GAVE_UP.format("Klap task ID is 'ready', but has no output_id yet")),
     ),
-    "failing in passing until the deadline": Case(
+    "transient errors until the deadline": Case(
         [{"action": "html", "code": 502, "times": None}],
         timeout=0.3,
         failure=(
@@ -140,20 +140,20 @@ CASES = {
             "the id, or use the connection and user that it belongs to.",
         ),
     ),
-    "500s in passing": Case([{"action": "status", "code": 500, "times": 2}]),
-    "web pages in passing": Case([{"action": "html", "times": 2}]),
-    "a firewall's 401 in passing": Case([{"action": "html", "code": 401, "times": 2}]),
-    "a firewall's 403 in passing": Case([{"action": "html", "code": 403, "times": 2}]),
-    "a deploy's 404 in passing": Case([{"action": "html", "code": 404, "times": 2}]),
-    "an empty 404 in passing": Case([{"action": "status", "code": 404, "times": 2}]),
-    "empty bodies in passing": Case([{"action": "empty", "times": 2}]),
-    "dropped connections in passing": Case([{"action": "drop", "times": 2}]),
+    "two 500s": Case([{"action": "status", "code": 500, "times": 2}]),
+    "two web pages": Case([{"action": "html", "times": 2}]),
+    "two 401s of a firewall": Case([{"action": "html", "code": 401, "times": 2}]),
+    "two 403s of a firewall": Case([{"action": "html", "code": 403, "times": 2}]),
+    "two 404s of a deploy": Case([{"action": "html", "code": 404, "times": 2}]),
+    "two empty 404s": Case([{"action": "status", "code": 404, "times": 2}]),
+    "two empty bodies": Case([{"action": "empty", "times": 2}]),
+    "two dropped connections": Case([{"action": "drop", "times": 2}]),
 }
 
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two minutes are too long for a test."""
+    """Shorten the grace period of two minutes."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.3)
 
 
@@ -190,7 +190,7 @@ def waiting(klap_task_id: str, **fields: Any) -> Callable[[], TaskStatusSensor]:
 
 
 def failure_of(task: Played, klap_task_id: str) -> tuple[str, str] | None:
-    """Class and message of what a try fails with, in the form of :class:`Case`."""
+    """Run a try and return the class and message of its exception, in the form of :class:`Case`."""
     try:
         task.run()
     except Exception as failure:
@@ -199,7 +199,9 @@ def failure_of(task: Played, klap_task_id: str) -> tuple[str, str] | None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_wait_ends_alike_in_every_mode(klap: Sandbox, airflow: Airflow, mode: dict[str, Any], case: Case) -> None:
+def test_a_wait_has_the_same_result_in_every_mode(
+    klap: Sandbox, airflow: Airflow, mode: dict[str, Any], case: Case
+) -> None:
     klap_task_id = new_task(klap, case.faults, case.seconds)
     task = airflow(waiting(klap_task_id, timeout=case.timeout, **mode))
     failure = failure_of(task, klap_task_id)
@@ -217,7 +219,7 @@ def test_a_wait_ends_alike_in_every_mode(klap: Sandbox, airflow: Airflow, mode: 
     assert len(klap.requests("POST")) == 1
 
 
-def test_klap_is_not_asked_before_it_wants_to_be(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+def test_retry_after_is_respected_by_the_next_poll(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = new_task(klap, [{"action": "status", "code": 429, "headers": {"Retry-After": "1"}}])
     assert failure_of(airflow(waiting(klap_task_id, **mode)), klap_task_id) is None
     polls = [poll for poll in klap.requests("GET", "^/tasks/") if poll["status"] in (200, 429)]
@@ -226,7 +228,7 @@ def test_klap_is_not_asked_before_it_wants_to_be(klap: Sandbox, airflow: Airflow
 
 
 @pytest.mark.parametrize("end_from_trigger", [True, False])
-def test_a_job_that_was_submitted_just_now_is_first_polled_by_the_triggerer(
+def test_a_new_job_is_polled_first_by_the_triggerer(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor, end_from_trigger: bool
 ) -> None:
     klap_task_id = new_task(klap, [])
@@ -238,7 +240,7 @@ def test_a_job_that_was_submitted_just_now_is_first_polled_by_the_triggerer(
     assert len(polls) == 2 - end_from_trigger
 
 
-def test_when_to_poll_is_the_sensors_own_or_else_the_connections_or_else_klaps(
+def test_a_poll_schedule_comes_from_the_sensor_the_connection_or_klap(
     klap: Sandbox, airflow: Airflow, connect: Callable[..., None]
 ) -> None:
     def schedule(**own: Any) -> tuple[float, float]:
@@ -270,7 +272,7 @@ def test_the_schedule_of_the_sensor_holds_in_the_triggerer(klap: Sandbox, airflo
     assert (kwargs["poll_interval"], kwargs["first_poll"]) == (0.2, 0.3)
 
 
-def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
+def test_a_wait_survives_a_connection_that_cannot_be_read_for_a_while(
     klap: Sandbox,
     airflow: Airflow,
     supervisor: Supervisor,
@@ -288,9 +290,7 @@ def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
     again.join()
 
 
-def test_the_first_poll_of_a_job_of_unknown_age_comes_at_once(
-    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
-) -> None:
+def test_a_job_of_unknown_age_is_polled_at_once(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = new_task(klap, [])
     task = airflow(waiting(klap_task_id, **{**mode, "poke_interval": 3600}))
     assert task.run()["klap_task_id"] == klap_task_id
@@ -300,7 +300,7 @@ def test_the_first_poll_of_a_job_of_unknown_age_comes_at_once(
 @pytest.mark.parametrize(
     ("mode_name", "workers"), [("poke", [1]), ("deferrable", [2]), ("ended from trigger", [1]), ("reschedule", [3, 9])]
 )
-def test_a_wait_starts_as_few_workers_as_its_mode_allows(
+def test_a_wait_starts_the_workers_of_its_mode_only(
     klap: Sandbox, airflow: Airflow, mode_name: str, workers: list[int]
 ) -> None:
     klap_task_id = new_task(klap, [answer("processing", times=3)])
@@ -326,7 +326,7 @@ def new_export(klap: Sandbox, make_shorts: MakeShorts) -> Callable[..., dict[str
     return ids
 
 
-def test_a_ready_export_answers_its_ids_and_its_address(
+def test_a_wait_for_an_export_returns_its_ids_and_its_address(
     klap: Sandbox, airflow: Airflow, new_export: Callable[..., dict[str, str]], mode: dict[str, Any]
 ) -> None:
     ids = new_export()
@@ -338,7 +338,7 @@ def test_a_ready_export_answers_its_ids_and_its_address(
     assert result["src_url"].endswith(".mp4")
 
 
-def test_a_signed_address_of_a_video_is_not_left_for_others(
+def test_a_signed_address_of_a_video_is_not_in_the_xcom(
     klap: Sandbox,
     airflow: Airflow,
     new_export: Callable[..., dict[str, str]],
@@ -354,7 +354,7 @@ def test_a_signed_address_of_a_video_is_not_left_for_others(
     assert "s3cr3t" not in repr(supervisor.messages)
 
 
-def test_a_project_without_a_folder_is_waited_for_likewise(
+def test_an_export_of_a_project_without_a_folder_is_waited_for(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:
     video = klap.call("POST", "/tasks/video-to-video", json=TALK).json()
@@ -367,7 +367,7 @@ def test_a_project_without_a_folder_is_waited_for_likewise(
     assert {name: result[name] for name in ids} == ids
 
 
-def test_a_failed_export_names_its_short_to_those_who_join_behind(
+def test_a_failed_export_records_its_error_with_its_project(
     klap: Sandbox, airflow: Airflow, new_export: Callable[..., dict[str, str]], mode: dict[str, Any]
 ) -> None:
     ids = new_export(action="job_error", error_code="render_failed", message="No luck.")
@@ -406,7 +406,7 @@ def test_a_failure_is_never_hidden_by_soft_fail(
 
 
 @pytest.mark.parametrize("case", [TIMED_OUT, CASES["failed with a reason"]], ids=["time", "error"])
-def test_whatever_goes_wrong_is_skipped_with_never_fail(
+def test_any_failure_is_skipped_with_never_fail(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any], case: Case
 ) -> None:
     klap_task_id = new_task(klap, case.faults)
@@ -437,10 +437,10 @@ def test_the_deadline_counts_from_the_submission(
     assert task.triggers == []
 
 
-def test_the_deadline_may_be_later_than_the_timeout_of_this_try(
+def test_a_deadline_may_be_later_than_the_timeout_of_the_try(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:
-    """The clock of the machine that submitted is ahead, so the deadline is 0.8 s from now, not 0.3 s."""
+    """The clock of the submitting machine is ahead, so the deadline is 0.8 s from now instead of 0.3 s."""
     klap_task_id = new_task(klap, [{"action": "stuck"}])
     task = airflow(waiting(klap_task_id, timeout=0.3, submitted_at=time.time() + 0.5, **mode))
     began = time.time()
@@ -461,13 +461,13 @@ def test_a_timeout_that_a_cluster_policy_sets_applies(klap: Sandbox, airflow: Ai
         airflow(changed).run()
 
 
-def test_what_is_ready_is_taken_even_after_the_deadline(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
+def test_a_ready_job_succeeds_even_after_the_deadline(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = new_task(klap, [])
     task = airflow(waiting(klap_task_id, timeout=10, submitted_at=time.time() - 100, **mode))
     assert task.run()["klap_task_id"] == klap_task_id
 
 
-def test_without_a_submission_time_the_deadline_counts_from_the_first_poll_of_all_tries(
+def test_the_deadline_counts_from_the_first_poll_without_submitted_at(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:
     klap_task_id = new_task(klap, [{"action": "stuck"}, BAD_KEY])
@@ -484,7 +484,7 @@ def test_without_a_submission_time_the_deadline_counts_from_the_first_poll_of_al
     assert len(klap.requests("GET", "^/tasks/")) == before + 1, "after the deadline, the job is polled once"
 
 
-def test_another_job_at_the_same_place_has_a_deadline_of_its_own(
+def test_another_job_of_the_same_task_has_a_deadline_of_its_own(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:
     task = airflow(waiting(new_task(klap, [BAD_KEY]), timeout=0.6, **mode))
@@ -500,7 +500,7 @@ def test_another_job_at_the_same_place_has_a_deadline_of_its_own(
 
 
 @pytest.mark.parametrize("time_given", ["yesterday", "nan", "inf", -1, "1764547200000", "2199-01-01T00:00:00Z"])
-def test_a_submission_time_that_is_none_is_named(
+def test_an_invalid_submitted_at_is_refused(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any], time_given: str
 ) -> None:
     task = airflow(waiting("task000000000000", submitted_at=time_given, **mode))
@@ -510,7 +510,7 @@ def test_a_submission_time_that_is_none_is_named(
 
 
 @pytest.mark.parametrize("end_from_trigger", [False, True])
-def test_airflows_own_timeout_lies_beyond_the_deadline(klap: Sandbox, airflow: Airflow, end_from_trigger: bool) -> None:
+def test_the_deferral_timeout_is_after_the_deadline(klap: Sandbox, airflow: Airflow, end_from_trigger: bool) -> None:
     klap_task_id = new_task(klap, [answer("processing", times=2)])
     task = airflow(waiting(klap_task_id, timeout=30, end_from_trigger=end_from_trigger))
     task.run()
@@ -520,9 +520,7 @@ def test_airflows_own_timeout_lies_beyond_the_deadline(klap: Sandbox, airflow: A
     assert 30 < timeout <= 30 + DEFERRAL_MARGIN
 
 
-def test_a_word_that_stays_is_given_its_grace_across_deferrals_and_reschedules_but_anew_after_a_clear(
-    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
-) -> None:
+def test_an_unknown_status_gets_one_grace_period_per_try(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = new_task(klap, [answer("done")])
     task = airflow(waiting(klap_task_id, **mode))
     for _ in range(2):
@@ -542,7 +540,7 @@ def test_silent_fail_is_refused() -> None:
 
 
 @pytest.mark.parametrize("default", ["True", "False", None])
-def test_deferrable_defaults_to_what_airflow_is_configured_for(default: str | None) -> None:
+def test_deferrable_defaults_to_airflows_configuration(default: str | None) -> None:
     code = """
 from klap_provider.operators import ListShortsOperator
 from klap_provider.sensors import ExportStatusSensor, TaskStatusSensor
@@ -563,7 +561,7 @@ print([task.deferrable for task in tasks])
 
 
 @pytest.mark.parametrize("klap_task_id", ["", " ", ".."])
-def test_an_id_that_is_none_is_named_and_not_asked_for(
+def test_an_invalid_id_is_refused_before_any_request(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any], klap_task_id: str
 ) -> None:
     with pytest.raises(KlapInputError, match="klap_task_id"):
@@ -578,7 +576,7 @@ def test_an_export_is_shown_under_the_name_of_its_short() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_poll_that_hangs_does_not_extend_a_wait(
+def test_a_hanging_poll_does_not_extend_a_wait(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("klap_provider.operators.base.polling.LAST_POLL", 0.2)
@@ -591,18 +589,18 @@ def test_a_poll_that_hangs_does_not_extend_a_wait(
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("error", ["Trigger failure", "Trigger timeout"])
-def test_what_fails_in_the_triggerer_says_nothing_of_the_job(
+def test_a_failure_of_the_triggerer_is_not_a_failure_of_the_job(
     klap: Sandbox, airflow: Airflow, soft_fail: bool, error: str
 ) -> None:
-    going_on = new_task(klap, [], seconds=60)
-    task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=going_on, soft_fail=soft_fail))
-    with pytest.raises(KlapWaitError, match=f"could not wait for task {going_on} .{error}") as failure:
+    unfinished = new_task(klap, [], seconds=60)
+    task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=unfinished, soft_fail=soft_fail))
+    with pytest.raises(KlapWaitError, match=f"could not wait for task {unfinished} .{error}") as failure:
         task.resume_stranded(error)
     assert failure.value.transient
     assert task.xcom("klap_error")["type"] == "KlapWaitError"
 
 
-def test_a_job_that_is_ready_when_the_triggerer_has_failed_is_no_failure(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_ready_job_succeeds_after_a_failure_of_the_triggerer(klap: Sandbox, airflow: Airflow) -> None:
     klap_task_id = new_task(klap, [])
     klap.outcome(f"/tasks/{klap_task_id}")
     task = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id))
@@ -612,7 +610,7 @@ def test_a_job_that_is_ready_when_the_triggerer_has_failed_is_no_failure(klap: S
 # When the triggerer cannot reach Klap
 
 
-def test_a_wait_goes_on_where_only_workers_reach_klap_and_starts_few_of_them(
+def test_a_wait_continues_if_only_workers_reach_klap(
     klap: Sandbox, airflow: Airflow, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     klap_task_id = new_task(klap, [], seconds=2.5)
@@ -631,7 +629,7 @@ def test_a_wait_goes_on_where_only_workers_reach_klap_and_starts_few_of_them(
     assert 3 <= task.workers <= 5  # of 50 polls
 
 
-def test_a_wait_whose_triggerer_and_workers_are_cut_off_ends_at_its_deadline(
+def test_a_wait_without_access_to_klap_ends_at_its_deadline(
     klap: Sandbox, airflow: Airflow, connect: Callable[..., None]
 ) -> None:
     connect("http://127.0.0.1:9/v2")
@@ -664,7 +662,7 @@ def test_a_task_whose_end_needs_a_worker_does_not_end_in_the_triggerer(
     assert task.workers == 2
 
 
-def test_a_task_that_others_are_mapped_over_does_not_end_in_the_triggerer(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_task_that_is_mapped_over_does_not_end_in_the_triggerer(klap: Sandbox, airflow: Airflow) -> None:
     klap_task_id = new_task(klap, [answer("processing", times=2)])
 
     def wait() -> TaskStatusSensor:

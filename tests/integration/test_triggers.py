@@ -331,7 +331,7 @@ async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
     assert len(await all_events(waiting("task000000000000", state(seconds=0.4)))) == 1
 
 
-async def test_a_connection_that_airflow_cannot_read_for_a_while_is_waited_for(
+async def test_a_wait_survives_a_connection_that_cannot_be_read_for_a_while(
     klap: Sandbox, supervisor: Supervisor, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     klap_task_id = submitted(klap)

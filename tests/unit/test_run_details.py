@@ -54,7 +54,7 @@ def step(name: str, map_index: int, state: str | None) -> Instance:
 
 
 def steps(map_index: int, *states: str | None) -> list[Instance]:
-    """The steps of a short, of which the later ones may not have begun."""
+    """Return the steps of a short. Steps without a state have not begun."""
     return [
         step(name, map_index, state) for name, state in zip(STEPS, [*states, *[None] * (3 - len(states))], strict=True)
     ]
@@ -76,7 +76,7 @@ def facts(
     operators: dict[str, str] | None = None,
     **more: Any,
 ) -> Facts:
-    """A run whose tasks have come so far."""
+    """Return the facts of a run whose tasks have these states."""
     run = Run(1, "d", "r", state, AT, None, None, None, {URL: VIDEO} if conf is None else conf)
     there = {**dict.fromkeys(TASKS), **(tasks or {})}
     plain = [instance(name, {**TASKS, **(operators or {})}[name], state) for name, state in there.items()]
@@ -125,9 +125,7 @@ def test_a_run_without_a_task_that_works_with_klap_has_no_details() -> None:
         ("javascript:alert(1)", "javascript:alert(1)", None),
     ],
 )
-def test_a_video_is_linked_to_only_where_the_whole_address_may_be_shown(
-    address: str, text: str, href: str | None
-) -> None:
+def test_a_video_is_linked_only_if_its_address_has_no_secret(address: str, text: str, href: str | None) -> None:
     found = source_of(address)
     assert "s3cr3t" not in str(found)
     assert found["href"] == href
@@ -162,7 +160,7 @@ def test_only_klaps_player_is_embedded(address: Any, is_embedded: bool) -> None:
     assert cards(known, "embed") == [address if is_embedded else None]
 
 
-def test_the_video_is_the_one_that_the_run_recorded_or_else_that_it_was_given() -> None:
+def test_the_video_is_taken_from_the_submission_or_else_from_the_conf() -> None:
     assert view(facts())["source"]["href"] == VIDEO
     recorded: XComs = {
         ("submit", -1, "return_value"): {"klap_task_id": "t", "video": "https://b.example/v.mp4?…12345678"}
@@ -174,14 +172,14 @@ def test_the_video_is_the_one_that_the_run_recorded_or_else_that_it_was_given() 
     assert view(facts(conf={}))["source"] is None
 
 
-def test_a_run_is_known_by_the_name_that_the_video_was_given_and_else_by_its_address() -> None:
+def test_a_run_is_named_after_its_video_name_or_else_its_address() -> None:
     named = view(facts(conf={URL: VIDEO, "name": "Town hall"}))
     assert (named["name"], named["is_named"]) == ("Town hall", True)
     unnamed = view(facts())
     assert (unnamed["name"], unnamed["is_named"]) == ("example.com/a.mp4", False)
 
 
-def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> None:
+def test_the_wait_for_klap_is_shown_with_its_start_without_a_percentage() -> None:
     since = "2026-01-01T10:45:00+00:00"
     xcoms: XComs = {("submit", -1, "return_value"): {"submitted_at": since}}
     details = view(facts(tasks={"submit": "success", "wait_for_shorts": "deferred"}, xcoms=xcoms))
@@ -194,7 +192,7 @@ def test_while_klap_works_it_is_said_since_when_and_how_far_is_not_known() -> No
     )
 
 
-def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_log() -> None:
+def test_a_failed_step_of_a_run_is_shown_with_its_error_and_its_log() -> None:
     tasks = {"submit": "failed", "wait_for_shorts": "upstream_failed"}
     xcoms: XComs = {("submit", -1, "klap_error"): {"error": "402: out of credits"}}
     details = view(facts(state="failed", tasks=tasks, xcoms=xcoms))
@@ -205,7 +203,7 @@ def test_a_step_of_the_run_that_failed_is_what_is_said_with_its_error_and_its_lo
     assert (details["stage"]["log"]["task_id"], details["ended"]) == ("submit", True)
 
 
-def test_nothing_selected_and_nothing_made_are_told_apart() -> None:
+def test_no_selected_shorts_and_no_shorts_have_different_texts() -> None:
     ended = {"state": "success", "published": "success"}
     assert view(exporting([short("a", reason="below_minimum")], **ended))["stage"]["text"] == "No short was selected"
     unscored = view(exporting([short("a", reason="no_score")], **ended))["stage"]["text"]
@@ -213,12 +211,12 @@ def test_nothing_selected_and_nothing_made_are_told_apart() -> None:
     assert view(exporting([], **ended))["stage"]["text"] == "The run ended without shorts"
 
 
-def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_no_shorts() -> None:
+def test_a_user_who_may_not_read_xcoms_sees_the_stage_without_shorts() -> None:
     details = view(exporting([short("a")], *steps(0, "success"), state="success", reads_xcoms=False))
     assert (details["shorts"], details["stage"]["text"]) == ([], "The run ended")
 
 
-def test_progress_counts_the_steps_that_are_over() -> None:
+def test_progress_counts_the_finished_steps() -> None:
     mapped = [*steps(0, "success", "success", "success"), *steps(1, "success", "deferred")]
     details = view(exporting([short("a"), short("b")], *mapped))
     assert (details["percent"], details["stage"]["text"]) == (67, "Exporting: 1 of 2 shorts delivered")
@@ -227,7 +225,7 @@ def test_progress_counts_the_steps_that_are_over() -> None:
 # The shorts
 
 
-def test_the_selected_shorts_have_the_map_indexes_0_1_2_whatever_lies_between_them() -> None:
+def test_selected_shorts_have_consecutive_map_indexes() -> None:
     shorts = [short("a"), short("x", reason="not_selected"), short("b")]
     known = exporting(shorts, *steps(0, "success", "success", "running"), *steps(1, "success", "deferred"))
     assert cards(known, "state", "text", "left_out") == [
@@ -243,24 +241,24 @@ def test_the_selected_shorts_have_the_map_indexes_0_1_2_whatever_lies_between_th
     ]
 
 
-def test_there_are_words_for_each_reason_why_a_short_was_not_selected() -> None:
+def test_each_reason_for_not_selecting_a_short_has_a_text() -> None:
     assert LEFT_OUT.keys() == {reason.value for reason in Unselected}
 
 
-def test_a_short_is_delivered_only_when_its_last_step_is_mapped_yet_or_not() -> None:
+def test_a_short_is_delivered_when_its_last_step_has_succeeded() -> None:
     mapped = [step("export", 0, "success"), step("wait", 0, "success"), step("deliver", -1, None)]
     assert cards(exporting([short("a")], *mapped), "text") == ["Waiting to start"]
     assert cards(exporting([short("a")], *steps(0, "success", "success", "success")), "text") == ["Delivered"]
 
 
-def test_a_step_that_failed_is_what_is_said_of_its_short_though_those_behind_it_were_not_reached() -> None:
+def test_a_failed_step_is_shown_for_its_short_with_its_error_and_log() -> None:
     mapped = steps(0, "success", "failed", "upstream_failed")
     xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
     [[state, words, error, log]] = cards(exporting([short("a")], *mapped, xcoms=xcoms), "state", "text", "error", "log")
     assert (state, words, error, log["task_id"]) == ("failed", "The export failed", "out of memory", "short.wait")
 
 
-def test_a_task_that_was_cleared_does_not_say_what_it_left_before() -> None:
+def test_xcoms_of_a_cleared_task_are_not_shown() -> None:
     xcoms: XComs = {
         ("short.wait", 0, "klap_error"): {"error": "old"},
         ("short.deliver", 0, "return_value"): {"path": "/old.mp4"},
@@ -276,7 +274,7 @@ OUTCOME: list[dict[str, Any]] = [
 ]
 
 
-def test_a_run_that_has_summed_itself_up_has_all_in_that() -> None:
+def test_the_outcome_of_publish_is_shown_for_a_finished_run() -> None:
     mapped = [*steps(0, "success", "success", "success"), *steps(1, "success", "failed", "upstream_failed")]
     ended = {"state": "failed", "published": "failed", "xcoms": {("publish", -1, "klap_outcome"): OUTCOME}}
     known = exporting([short("a"), short("b")], *mapped, **ended)
@@ -293,11 +291,11 @@ def test_a_run_that_has_summed_itself_up_has_all_in_that() -> None:
     )
     totals = [f"{total['label']} {total['value']}" for total in details["totals"]]
     assert totals == ["Generated 2", "Selected 2", "Delivered 1", "Failed 1", "Size 2.0 MB"]
-    # Also where Airflow has no task instances of the steps.
+    # Also if Airflow has no task instances of the steps.
     assert cards(exporting([short("a"), short("b")], **ended), "state") == ["success", "failed"]
 
 
-def test_a_delivered_short_is_played_from_storage_only_where_the_api_server_may_send_it() -> None:
+def test_a_short_is_played_from_storage_only_if_the_server_may_send_it() -> None:
     ended = {"state": "success", "published": "success", "xcoms": {("publish", -1, "klap_outcome"): OUTCOME}}
     served = exporting([short("a")], *steps(0, "success", "success", "success"), **ended, is_served=lambda path: True)
     assert cards(served, "stored", "video") == [[True, VIDEO]]
@@ -315,9 +313,7 @@ def test_a_delivered_short_is_played_from_storage_only_where_the_api_server_may_
         (None, {"watermark_src_url": "https://example.com/other.png"}, None),
     ],
 )
-def test_a_short_says_which_watermark_it_has_and_nothing_else_of_its_address(
-    order: Any, conf: dict[str, Any], watermark: str | None
-) -> None:
+def test_a_watermark_is_shown_by_its_file_name_only(order: Any, conf: dict[str, Any], watermark: str | None) -> None:
     xcoms: XComs = {("short.export", 0, "return_value"): order}
     known = exporting([short("a")], *steps(0, "success"), xcoms=xcoms, conf={URL: VIDEO, **conf})
     assert cards(known, "watermark") == [watermark]
@@ -334,14 +330,14 @@ def test_a_dag_that_lists_no_shorts_has_a_card_for_each_export() -> None:
     assert view(known)["stage"]["text"] == "1 of 1 short exported"
 
 
-def test_only_addresses_of_the_web_are_linked_to() -> None:
+def test_only_http_addresses_are_linked() -> None:
     shorts = [short("a", preview_url="javascript:alert(1)"), short("b", preview_url="https://klap.app/player/b")]
     assert cards(exporting(shorts), "preview") == [None, "https://klap.app/player/b"]
     for odd in ("data:text/html,x", "//klap.app", "https:///x", "http://[", 7, None, ["https://a"]):
         assert web_address(odd) is None
 
 
-# The question
+# The review
 
 
 OPTIONS = ["1. A", "2. B", "3. C", "None of them"]
@@ -359,7 +355,7 @@ def asking(state: str | None = "awaiting_input", **question: Any) -> Facts:
     )
 
 
-def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> None:
+def test_a_review_names_the_option_of_each_short_and_its_state() -> None:
     details = view(asking())
     assert details["stage"]["text"] == "Which shorts should be exported?"
     assert details["question"] == {
@@ -377,7 +373,7 @@ def test_a_question_names_the_choice_of_each_short_and_what_it_is_based_on() -> 
 
 
 @pytest.mark.parametrize("state", ["awaiting_input", "scheduled", "queued", "running"])
-def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(state: str) -> None:
+def test_an_answered_review_shows_who_selected_what_and_when(state: str) -> None:
     answered = asking(state, answered_at=AT, chosen=["2. B"], by="Ada")
     assert cards(answered, "left_out", "text") == [
         ["Not selected", ""],
@@ -395,16 +391,16 @@ def test_as_soon_as_a_person_has_answered_it_is_said_who_selected_what_and_when(
 
 
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
-def test_after_a_review_no_short_is_left_out_before_the_task_has_ended(state: str | None) -> None:
+def test_no_short_is_shown_as_not_selected_before_the_task_has_ended(state: str | None) -> None:
     assert cards(asking(state), "left_out", "text") == [[None, "Waiting for the selection"]] * 3
     assert view(asking(state))["question"] is None
 
 
-def test_during_a_review_a_short_that_is_selected_by_default_waits_for_it() -> None:
+def test_a_short_selected_by_default_waits_for_the_review() -> None:
     assert cards(asking(), "left_out", "text")[0] == [None, "Waiting for the review"]
 
 
-def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> None:
+def test_a_cleared_select_task_shows_no_review_until_it_opens_one() -> None:
     known = asking("scheduled", answered_at=AT, chosen=["2. B"])
     cleared = replace(known.first(("ReviewShortsOperator",)), resumes=False)  # type: ignore[type-var]  # first() may return None
     details = view(
@@ -413,7 +409,7 @@ def test_a_select_task_that_was_cleared_asks_nothing_until_it_asks_again() -> No
     assert (details["shorts"], details["review"], details["stage"]["text"]) == ([], None, "Selecting the shorts")
 
 
-def test_who_has_selected_or_that_nobody_did_is_said() -> None:
+def test_a_review_shows_who_selected_or_that_nobody_answered() -> None:
     def review(value: dict[str, Any]) -> Any:
         return view(exporting([short("a"), short("b")], xcoms={("select", -1, "klap_review"): value}))["review"]
 
@@ -426,10 +422,10 @@ def test_who_has_selected_or_that_nobody_did_is_said() -> None:
     }
 
 
-# Money
+# Cost
 
 
-def test_what_exports_cost_is_known_from_the_list_on() -> None:
+def test_the_price_of_an_export_is_known_after_the_list() -> None:
     offer = {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT, "spent": 2.04}
     details = view(replace(asking(), xcoms={**asking().xcoms, ("select", -1, "klap_offer"): offer}))
     assert details["offer"] == {"price": 0.48, "estimated": True, "covered": 2, "deadline": AT}
@@ -437,7 +433,7 @@ def test_what_exports_cost_is_known_from_the_list_on() -> None:
     assert view(facts())["offer"] is None
 
 
-def test_the_sum_of_the_run_counts_as_soon_as_it_is_there() -> None:
+def test_the_cost_of_publish_replaces_the_cost_of_the_list() -> None:
     xcoms: XComs = {
         ("select", -1, "klap_offer"): {"price": 0.48, "estimated": True, "spent": 2.04},
         ("publish", -1, "klap_cost"): {"total": 3.48, "estimated": False},
@@ -467,15 +463,15 @@ FAILED_JOB = {"error": "no speech", "type": "KlapJobFailedError"}
     ("task", "failure", "conf", "step"),
     [
         ("wait_for_shorts", FAILED_JOB, {}, ("submit", True, True)),
-        ("wait_for_shorts", FAILED_JOB, {"klap_task_id": "task01"}, None),  # the same task has failed
+        ("wait_for_shorts", FAILED_JOB, {"klap_task_id": "task01"}, None),  # the given task has failed
         ("wait_for_shorts", {"type": "KlapTimeoutError"}, {}, ("wait_for_shorts", False, False)),
         ("submit", {"error": "401"}, {}, ("submit", True, False)),
         ("submit", {"error": "401"}, {"klap_task_id": "task01"}, ("submit", False, False)),
-        ("submit", {"open_decision": {"entry": "x"}}, {}, None),  # it has to be resolved
+        ("submit", {"open_decision": {"entry": "x"}}, {}, None),  # must be resolved first
         ("select", {"error": "HTTP 500"}, {}, ("select", False, False)),
     ],
 )
-def test_a_run_that_failed_offers_the_next_step_and_says_whether_it_is_paid(
+def test_a_failed_run_offers_the_next_step_with_its_price(
     task: str, failure: dict[str, Any], conf: dict[str, Any], step: tuple[str, bool, bool] | None
 ) -> None:
     cost = {"total": 0.44, "estimated": True, "prices": {"input_video": 0.44}}
@@ -495,7 +491,7 @@ def test_a_run_that_failed_offers_the_next_step_and_says_whether_it_is_paid(
 
 
 def failed(failure: dict[str, Any], *states: str | None) -> dict[str, Any]:
-    """The card of a short of which a step has failed."""
+    """Return the card of a short with a failed step."""
     mapped = steps(0, *states)
     [name] = [each.task_id for each in mapped if each.state == "failed"]
     [card] = view(exporting([short("a")], *mapped, xcoms={(name, 0, "klap_error"): failure}))["shorts"]
@@ -515,19 +511,19 @@ UNFINISHED = ("success", "failed", "upstream_failed")
         (UNSENT, {"error": "402"}, True, ["short.export", "short.wait", "short.deliver"]),
     ],
 )
-def test_what_is_cleared_to_try_a_short_again_and_whether_that_may_cost(
+def test_a_retry_of_a_short_names_its_tasks_and_whether_it_may_cost(
     states: tuple[str, ...], failure: dict[str, Any], *, is_paid: bool, cleared: list[str]
 ) -> None:
     retry = failed(failure, *states)["retry"]
     assert (retry["is_paid"], [each["task_id"] for each in retry["tasks"]]) == (is_paid, cleared)
     assert {(each["id"][:5], each["try_number"]) for each in retry["tasks"]} == {("short", 1)}
-    assert retry["is_again"] == (failure is FAILED_JOB), "only an export that Klap began was paid for before"
+    assert retry["is_again"] == (failure is FAILED_JOB), "only an export that Klap accepted was paid before"
 
 
 IN_DOUBT = {"entry": "export a plain", "sent_at": AT, "jobs": ["x", 7, "y"], "price": 0.48, "estimated": False}
 
 
-def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
+def test_a_request_in_doubt_is_shown_with_the_facts_of_its_error() -> None:
     found = failed({"error": "…", "type": "KlapSubmitUncertainError", "open_decision": IN_DOUBT}, *UNSENT)["in_doubt"]
     assert found.pop("task")["task_id"] == "short.export"
     assert found == {
@@ -565,13 +561,13 @@ def test_a_request_in_doubt_is_shown_with_what_there_is_to_know() -> None:
 def test_a_failed_request_has_one_cause(state: str, error: str, video: str, export: str) -> None:
     failure = {"error": "…", "type": error}
     if error != "KlapAccountError":
-        failure |= {"open_decision": IN_DOUBT}  # type: ignore[dict-item]  # JSON, of any depth
+        failure |= {"open_decision": IN_DOUBT}  # type: ignore[dict-item]  # nested JSON
     xcoms: XComs = {("submit", -1, "klap_error"): failure}
     assert view(facts(state=state, tasks={"submit": "failed"}, xcoms=xcoms))["stage"]["text"] == video
     assert failed(failure, *UNSENT)["text"] == export
 
 
-def test_nobody_is_asked_before_airflow_has_marked_what_follows_as_failed_or_a_clear_would_leave_that_out() -> None:
+def test_no_action_is_offered_before_downstream_tasks_are_upstream_failed() -> None:
     card = failed({"error": "…", "open_decision": IN_DOUBT}, "failed", "upstream_failed", None)
     assert (card["in_doubt"], card["retry"]) == (None, None)
     xcoms: XComs = {("submit", -1, "klap_error"): {"error": "…", "open_decision": IN_DOUBT}}
@@ -593,7 +589,7 @@ def whole(shorts: Sequence[Any], *mapped: Instance, select: str = "success", con
 ONE = [short("a", virality_score=None)]
 
 
-def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() -> None:
+def test_a_whole_video_shows_its_stage_without_counts() -> None:
     for states, words in (
         (("success", "deferred"), "Exporting"),
         (("success", "success", "running"), "Delivering"),
@@ -610,7 +606,7 @@ def test_of_one_whole_video_it_is_said_what_it_is_at_and_nothing_is_counted() ->
     assert [(card["is_whole"], card["score"]) for card in details["shorts"]] == [(True, None)]
 
 
-def test_a_whole_video_that_failed_says_so_once_it_is_there_and_before() -> None:
+def test_a_failed_whole_video_is_shown_before_and_after_it_is_listed() -> None:
     mapped = steps(0, "success", "failed", "upstream_failed")
     xcoms: XComs = {("short.wait", 0, "klap_error"): {"error": "out of memory"}}
     details = view(whole(ONE, *mapped, state="failed", published="failed", xcoms=xcoms))
@@ -630,7 +626,7 @@ def test_a_whole_video_that_failed_says_so_once_it_is_there_and_before() -> None
         *(({"aspect_ratio": odd}, {"dimensions": odd}, 9 / 16) for odd in (None, "wide", "1:0", ":", 7, [])),
     ],
 )
-def test_the_shape_is_as_it_was_asked_for_or_klaps_own(
+def test_the_shape_is_the_requested_one_or_klaps_default(
     conf: dict[str, Any], submitted: dict[str, Any], shape: float
 ) -> None:
     xcoms: XComs = {("submit", -1, "return_value"): submitted}
@@ -640,7 +636,7 @@ def test_the_shape_is_as_it_was_asked_for_or_klaps_own(
 # What cannot be read
 
 
-def test_an_xcom_that_cannot_be_read_hides_itself_and_says_so_once() -> None:
+def test_an_unreadable_xcom_is_reported_once() -> None:
     mapped = steps(0, "success", "success", "success")
     xcoms: XComs = {("short.deliver", 0, "return_value"): UNREADABLE}
     known = exporting([short("a")], *mapped, xcoms=xcoms)
@@ -650,7 +646,7 @@ def test_an_xcom_that_cannot_be_read_hides_itself_and_says_so_once() -> None:
     ]
 
 
-def test_a_list_that_cannot_be_read_is_not_taken_for_none() -> None:
+def test_an_unreadable_list_is_not_shown_as_an_empty_one() -> None:
     known = facts(
         state="success", tasks={**LISTED, "publish": "success"}, xcoms={("select", -1, "klap_shorts"): UNREADABLE}
     )
@@ -703,7 +699,7 @@ STATES = st.sampled_from(
 
 
 @given(st.data())
-def test_whatever_tasks_have_left_the_tab_is_there(data: st.DataObject) -> None:
+def test_the_tab_renders_whatever_xcoms_there_are(data: st.DataObject) -> None:
     operators = (*OF_A_RUN, *OF_A_BATCH)
     there = [
         instance(
@@ -735,7 +731,7 @@ def bound(details: dict[str, Any]) -> dict[str, Any]:
     return details
 
 
-def test_sizes_and_files_read_as_people_write_them() -> None:
+def test_sizes_and_file_names_are_readable() -> None:
     assert [file_size(size) for size in (15_001, 1_840_000, 2.5e9)] == ["16 kB", "1.8 MB", "2.50 GB"]
     assert [file_of(address) for address in ("https://a/b/c%20d.png?x", "no address", "http://[")] == [
         "c d.png",
@@ -744,7 +740,7 @@ def test_sizes_and_files_read_as_people_write_them() -> None:
     ]
 
 
-def test_a_video_of_a_list_is_named_by_the_part_of_its_address_that_no_other_one_has() -> None:
+def test_videos_of_a_list_are_named_by_the_differing_part_of_the_address() -> None:
     assert last_parts(["a.com/x/talk.mp4", "a.com/y/talk.mp4", "a.com/z.mp4?…1", "youtu.be/id", "talk.mp4"]) == [
         "x/talk.mp4",
         "y/talk.mp4",
