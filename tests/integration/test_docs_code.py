@@ -403,9 +403,9 @@ def test_the_arguments_and_defaults_of_the_batch_function_are_those_of_the_code(
     rows = tables(page("how-to/run-a-batch.md"), "Argument of `klap_generate_shorts_batch`")
     assert len(rows) == 5
     for name, default, _ in rows:
-        default = parameters[in_code(name)[0]].default
+        actual = parameters[in_code(name)[0]].default
         first = default.strip("`").split(" ")[0]
-        assert first == ("the" if default is None else str(default).removesuffix(".0"))
+        assert first == ("the" if actual is None else str(actual).removesuffix(".0"))
 
 
 def test_the_options_of_make_are_those_that_the_demo_reads() -> None:

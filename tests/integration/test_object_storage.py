@@ -59,7 +59,7 @@ def connect_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def s3(running_s3: ObjectStorage, connect_s3: Callable[[str], None], supervisor: Supervisor) -> Iterator[ObjectStorage]:
-    """S3 with an empty bucket ``media``, and a connection ``media_s3``. No message of a task may contain its secrets."""
+    """S3 with an empty bucket ``media`` and the connection ``media_s3``. No message of a task may have its secrets."""
     running_s3.reset()
     connect_s3(running_s3.url)
     yield running_s3

@@ -180,7 +180,7 @@ def test_each_run_has_a_manifest_of_its_own_in_a_shared_folder(
     run(2)
     folder = tmp_path / "task000000000000"
 
-    def bill(path: str) -> tuple[str, float, int]:
+    def bill_of(path: str) -> tuple[str, float, int]:
         bill = json.loads((folder / "runs" / path.rpartition("/")[2]).read_text())
         return bill["run_id"], bill["cost"]["input_videos"], len(bill["delivered"])
 
@@ -188,12 +188,12 @@ def test_each_run_has_a_manifest_of_its_own_in_a_shared_folder(
     monkeypatch.setattr(airflow_context, "RUN_ID", "tuesday 2026-11-24T10:00:00+00:00")
     run(2)
     second = publish(2, submissions=0).run()["manifest"]
-    assert [bill(path) for path in (first, second)] == [("monday", 1, 1), (airflow_context.RUN_ID, 0, 2)]
+    assert [bill_of(path) for path in (first, second)] == [("monday", 1, 1), (airflow_context.RUN_ID, 0, 2)]
     assert manifest(tmp_path)["run_id"] == airflow_context.RUN_ID, "the latest"
 
     monkeypatch.setattr(airflow_context, "RUN_ID", "monday")
     assert publish(2, submissions=1).run()["manifest"] == first
-    assert bill(first) == ("monday", 1, 2)
+    assert bill_of(first) == ("monday", 1, 2)
     assert (manifest(tmp_path)["run_id"], len(list((folder / "runs").iterdir()))) == ("monday", 2)
 
 

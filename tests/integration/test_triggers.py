@@ -73,8 +73,8 @@ def submitted(klap: Sandbox) -> str:
 
 def payloads(events: list[TriggerEvent]) -> list[Any]:
     """Return what the events tell a worker, without when the task was ready."""
-    payloads = [event.payload for event in events]
-    return [{name: value for name, value in each.items() if name != "ready_at"} for each in payloads]
+    found = [event.payload for event in events]
+    return [{name: value for name, value in each.items() if name != "ready_at"} for each in found]
 
 
 @pytest.mark.parametrize(("kind", "target"), TRIGGERS)
