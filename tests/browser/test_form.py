@@ -48,7 +48,7 @@ def trigger(form: Locator) -> Locator:
     return form.get_by_role("button", name="Trigger", exact=True)
 
 
-def test_the_url_is_all_that_is_asked_for_and_the_rest_is_folded_up_in_the_order_of_thought(form: Locator) -> None:
+def test_the_form_requires_only_the_url_and_folds_the_other_sections(form: Locator) -> None:
     sections = form.locator("[data-part=item-trigger]")
     expect(sections).to_have_text([*SECTIONS, "Advanced Options"])
     for section in sections.all():
@@ -60,7 +60,7 @@ def test_the_url_is_all_that_is_asked_for_and_the_rest_is_folded_up_in_the_order
     expect(trigger(form)).to_be_enabled()
 
 
-def test_what_a_field_does_not_take_is_refused_in_the_form(form: Locator, stage: Stage, complaints: list[str]) -> None:
+def test_an_invalid_field_is_refused_in_the_form(form: Locator, stage: Stage, complaints: list[str]) -> None:
     field(form, "Video URL").fill("https://example.com/refused.mp4")
     form.get_by_role("button", name="Delivery", exact=True).click()
     field(form, "Destination").fill("shorts")
@@ -78,7 +78,7 @@ def test_what_a_field_does_not_take_is_refused_in_the_form(form: Locator, stage:
     complaints.clear()
 
 
-def test_what_is_no_video_is_refused_by_the_run_with_what_was_typed(page: Page, form: Locator, stage: Stage) -> None:
+def test_an_address_without_a_video_is_refused_by_the_run(page: Page, form: Locator, stage: Stage) -> None:
     field(form, "Video URL").fill(" talk.mp4")
     with page.expect_response(
         lambda answer: answer.url.endswith("/dagRuns") and answer.request.method == "POST"
@@ -92,9 +92,7 @@ def test_what_is_no_video_is_refused_by_the_run_with_what_was_typed(page: Page, 
     assert not [entry for entry in stage.sandbox.ledger("task") if "talk.mp4" in str(entry["body"])]
 
 
-def test_what_was_filled_in_is_what_klap_is_asked_for_and_the_tab_goes_from_waiting_to_delivered(
-    page: Page, form: Locator, stage: Stage
-) -> None:
+def test_a_filled_in_form_is_sent_and_the_tab_follows_until_delivery(page: Page, form: Locator, stage: Stage) -> None:
     field(form, "Video URL").fill(stage.sandbox.sample)
     form.get_by_role("button", name="Video", exact=True).click()
     field(form, "Name").fill("Filled in by hand")

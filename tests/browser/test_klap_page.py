@@ -112,7 +112,7 @@ def plays(video: Locator) -> None:
     )
 
 
-def test_the_page_is_in_the_navigation_and_lists_the_runs_the_newest_first(page: Page, desk: Desk) -> None:
+def test_the_page_is_in_the_navigation_and_lists_runs_newest_first(page: Page, desk: Desk) -> None:
     sign_in(page, desk.server.url, ADMIN)
     page.get_by_role("link", name="Klap", exact=True).click()
     expect(page).to_have_url(re.compile("/airflow/plugin/klap"))
@@ -128,7 +128,7 @@ def test_the_page_is_in_the_navigation_and_lists_the_runs_the_newest_first(page:
     expect(page).to_have_url(re.compile("/dags/klap_generate_shorts/runs/manual.*/plugin/shorts$"))
 
 
-def test_what_is_shown_is_in_the_address_for_back_reload_and_a_link(page: Page, new_page: Open, desk: Desk) -> None:
+def test_the_view_is_in_the_address_for_back_reload_and_links(page: Page, new_page: Open, desk: Desk) -> None:
     desk.open(page)
     search = page.get_by_role("searchbox", name="Search videos")
     search.fill("episode 49")
@@ -160,7 +160,7 @@ def test_what_is_shown_is_in_the_address_for_back_reload_and_a_link(page: Page, 
     expect(rows(page)).to_have_count(15)
 
 
-def test_all_shorts_the_best_first_with_what_they_cost(page: Page, desk: Desk) -> None:
+def test_all_shorts_are_listed_best_first_with_their_cost(page: Page, desk: Desk) -> None:
     desk.open(page, "shorts")
     expect(page.get_by_text("3,500 shorts")).to_be_visible()
     expect(cards(page)).to_have_count(24)
@@ -179,7 +179,7 @@ def test_all_shorts_the_best_first_with_what_they_cost(page: Page, desk: Desk) -
     expect(page).to_have_url(re.compile("/plugin/shorts$"))
 
 
-def test_a_short_plays_and_is_sought_from_a_folder_and_from_s3(page: Page, desk: Desk) -> None:
+def test_a_short_plays_and_seeks_from_a_folder_and_from_s3(page: Page, desk: Desk) -> None:
     desk.open(page, "shorts")
     plays(cards(page).filter(has_text=BEST).locator("video"))
     local = cards(page).nth(2).locator("video")
@@ -188,7 +188,7 @@ def test_a_short_plays_and_is_sought_from_a_folder_and_from_s3(page: Page, desk:
     page.wait_for_function("video => !video.seeking && video.currentTime > 2.4", arg=local.element_handle())
 
 
-def test_a_file_that_is_gone_says_so_on_its_card(page: Page, desk: Desk, complaints: list[str]) -> None:
+def test_a_deleted_file_is_reported_on_its_card(page: Page, desk: Desk, complaints: list[str]) -> None:
     desk.open(page, "shorts")
     page.get_by_role("searchbox", name="Search shorts").fill(GONE)
     expect(cards(page).filter(has_text=GONE).get_by_role("alert")).to_contain_text("was deleted or moved")
@@ -220,7 +220,7 @@ def test_download_gives_the_delivered_file(page: Page, desk: Desk) -> None:
     assert download.value.suggested_filename == "clip.mp4"
 
 
-def test_what_was_paid_by_day_and_by_month_and_by_dag(page: Page, desk: Desk) -> None:
+def test_costs_are_shown_by_day_month_and_dag(page: Page, desk: Desk) -> None:
     desk.open(page, "cost", period="30")
     expect(page.get_by_role("heading", name="in the last 30 days")).to_be_visible()
     chart = page.get_by_role("img", name=re.compile("Cost by day"))
@@ -233,7 +233,7 @@ def test_what_was_paid_by_day_and_by_month_and_by_dag(page: Page, desk: Desk) ->
     expect(webinar).to_contain_text("$1,057.00 of $1,750.00")
 
 
-def test_the_shorts_of_a_time_are_counted_and_summed_up(page: Page, desk: Desk) -> None:
+def test_the_shorts_of_a_period_are_counted_with_their_cost(page: Page, desk: Desk) -> None:
     desk.open(page, "shorts")
     expect(page.get_by_text("3,500 shorts, $1,680.00 (estimated)")).to_be_visible()
     page.get_by_role("combobox", name="Time").select_option("Last 30 days")
@@ -250,7 +250,7 @@ def test_the_shorts_of_a_time_are_counted_and_summed_up(page: Page, desk: Desk) 
     assert scores == sorted(scores, reverse=True)
 
 
-def test_each_request_that_was_paid_for_is_in_a_table_with_the_way_to_its_run(page: Page, desk: Desk) -> None:
+def test_paid_requests_are_in_a_table_with_links_to_their_runs(page: Page, desk: Desk) -> None:
     desk.open(page, "cost")
     table = page.get_by_role("table", name="Paid requests")
     paid = table.locator("tbody").get_by_role("row")
@@ -273,7 +273,7 @@ def test_each_request_that_was_paid_for_is_in_a_table_with_the_way_to_its_run(pa
     expect(page).to_have_url(re.compile(f"/dags/{DAGS[0]}/runs/.*/plugin/shorts$"))
 
 
-def test_what_was_paid_is_searched_by_the_name_of_the_run_and_summed_up(page: Page, desk: Desk) -> None:
+def test_paid_requests_can_be_searched_by_run_name_with_their_sum(page: Page, desk: Desk) -> None:
     desk.open(page, "cost")
     payments = page.get_by_role("region", name="Paid requests")
     expect(payments.get_by_text("4,900 requests, $4,228.00 (estimated)")).to_be_visible()
@@ -292,7 +292,7 @@ def test_what_was_paid_is_searched_by_the_name_of_the_run_and_summed_up(page: Pa
     expect(payments.get_by_text("1,225 requests, $1,057.00")).to_be_visible()
 
 
-def test_the_cost_of_a_run_leads_to_what_it_has_paid_for_and_back(page: Page, desk: Desk) -> None:
+def test_the_cost_of_a_run_links_to_its_paid_requests_and_back(page: Page, desk: Desk) -> None:
     desk.open(page)
     for way_back in (lambda: page.get_by_role("tab", name="Videos").click(), page.go_back):
         page.get_by_role("link", name="$6.04, paid by Episode 0").click()
@@ -308,7 +308,7 @@ def test_the_cost_of_a_run_leads_to_what_it_has_paid_for_and_back(page: Page, de
     expect(page.get_by_role("table", name="By Dag")).to_be_visible()
 
 
-def test_times_are_in_the_time_zone_that_is_chosen_in_airflow(new_page: Open, desk: Desk) -> None:
+def test_times_are_in_the_time_zone_of_airflows_ui(new_page: Open, desk: Desk) -> None:
     page = new_page(timezone_id="America/New_York")
     desk.open(page)
     page.get_by_role("tab", name="Cost").click()
@@ -322,7 +322,7 @@ def test_times_are_in_the_time_zone_that_is_chosen_in_airflow(new_page: Open, de
     expect(paid).to_contain_text(f"{at.astimezone(ZoneInfo('Asia/Tokyo')):%Y-%m-%d %H:%M:%S}")
 
 
-def test_a_dag_that_they_may_not_read_never_shows(page: Page, desk: Desk) -> None:
+def test_a_dag_that_the_user_may_not_read_is_not_shown(page: Page, desk: Desk) -> None:
     enter(page, desk.server.url, USER)
     for view, whole in (("videos", "Episode 0"), ("shorts", "2,625 shorts"), ("cost", "Runs that paid")):
         page.goto(desk.address(view))
@@ -330,7 +330,7 @@ def test_a_dag_that_they_may_not_read_never_shows(page: Page, desk: Desk) -> Non
         expect(page.get_by_text(PRIVATE)).to_have_count(0)
 
 
-def test_who_may_read_no_xcoms_is_told_so(page: Page, desk: Desk) -> None:
+def test_a_user_who_may_not_read_xcoms_is_told_so(page: Page, desk: Desk) -> None:
     desk.open(page, user=VIEWER)
     expect(page.get_by_text("You need the permission to read XComs of a Klap Dag")).to_be_visible()
 
@@ -346,7 +346,7 @@ def test_axe_finds_nothing_serious(page: Page, desk: Desk, theme: Any) -> None:
         assert [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []
 
 
-def test_it_is_gone_through_by_keyboard(page: Page, desk: Desk) -> None:
+def test_the_page_works_by_keyboard(page: Page, desk: Desk) -> None:
     desk.open(page)
     page.get_by_role("tab", name="Videos").focus()
     page.keyboard.press("ArrowRight")
@@ -361,7 +361,7 @@ def test_it_is_gone_through_by_keyboard(page: Page, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_is_pushed_out_of_sight(page: Page, desk: Desk, width: int) -> None:
+def test_nothing_overflows_the_window(page: Page, desk: Desk, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     desk.open(page)
     section = page.get_by_role("region", name="Klap")
@@ -373,7 +373,7 @@ def test_nothing_is_pushed_out_of_sight(page: Page, desk: Desk, width: int) -> N
         assert all(table.locator("..").evaluate(fits) for table in page.get_by_role("table").all())
 
 
-def test_the_first_screen_asks_for_nothing_that_only_other_views_show(new_page: Open, desk: Desk) -> None:
+def test_the_first_view_requests_only_its_own_data(new_page: Open, desk: Desk) -> None:
     page, sent = new_page(), []
     enter(page, desk.server.url, ADMIN)
     page.on("response", lambda response: sent.append(response.url))

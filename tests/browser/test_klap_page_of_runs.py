@@ -26,9 +26,7 @@ PICKED, NAME = "select_shorts", "short_name"
 NAMED_AFTER_VIDEO = re.compile(r"^[^$]*sample\.mp4")
 
 
-def test_delivered_shorts_play_and_are_had_when_klap_has_nothing_any_more(
-    page: Page, stage: Stage, delivered: str
-) -> None:
+def test_delivered_shorts_play_when_klap_has_no_data_any_more(page: Page, stage: Stage, delivered: str) -> None:
     page.route(f"{stage.sandbox.root}/**", lambda route: route.abort())
     page.goto(stage.tab_of(delivered))
     videos = cards(page).locator("video")
@@ -44,9 +42,7 @@ def test_delivered_shorts_play_and_are_had_when_klap_has_nothing_any_more(
     ).read_bytes() == download.value.path().read_bytes()
 
 
-def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
-    page: Page, stage: Stage, delivered: str
-) -> None:
+def test_a_delivered_short_shows_its_captions_and_transcript(page: Page, stage: Stage, delivered: str) -> None:
     page.goto(stage.tab_of(delivered))
     cards(page).first.get_by_role("button", name="Captions and transcript of").click()
     expect(cards(page).first).to_contain_text("TikTok")
@@ -57,7 +53,7 @@ def test_the_captions_and_the_transcript_of_a_delivered_short_are_beside_it(
     assert page.evaluate("navigator.clipboard.readText()") == texts["tiktok"]
 
 
-def test_a_review_waits_on_the_page_and_is_one_click_away(page: Page, stage: Stage, asked: str) -> None:
+def test_an_open_review_is_linked_on_the_page(page: Page, stage: Stage, asked: str) -> None:
     page.goto(f"{stage.airflow.url}/plugin/klap")
     waiting = page.get_by_role("region", name="Waiting for you")
     when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -100,7 +96,7 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     expect(page.get_by_text("1 of 1 short delivered")).to_be_visible()
 
 
-def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills(
+def test_the_cost_of_a_run_on_its_tab_and_row_is_what_klap_bills(
     page: Page, runs: tuple[Stage, dict[str, str]], permitted: Sandbox
 ) -> None:
     stage, run_id = runs[0], runs[0].wait_for_success(runs[1]["permitted"])
@@ -124,7 +120,7 @@ def test_what_a_run_has_cost_is_on_its_tab_and_in_its_row_and_is_what_klap_bills
     expect(page.get_by_text(re.compile(rf"^\d requests, {re.escape(cost)} \(estimated\)$"))).to_be_visible()
 
 
-def test_all_shorts_of_all_runs_the_best_first_with_what_they_cost_and_the_way_to_the_ledger(
+def test_all_shorts_of_all_runs_are_listed_with_cost_and_ledger_link(
     page: Page, stage: Stage, delivered: str, finished: str, captioned: str, complaints: list[str]
 ) -> None:
     page.goto(f"{stage.airflow.url}/plugin/klap?view=shorts")

@@ -25,7 +25,7 @@ def follow(page: Page, name: str) -> Page:
     return opened.value
 
 
-def test_the_tasks_of_each_short_lead_to_its_short(page: Page, stage: Stage, delivered: str) -> None:
+def test_the_tasks_of_each_short_link_to_it(page: Page, stage: Stage, delivered: str) -> None:
     shorts = stage.airflow.xcom(DAG_ID, delivered, "select_shorts")
     page.goto(stage.page_of(delivered, "tasks", "short.export", "mapped", 1, "details"))
     app = follow(page, "Open in Klap")
@@ -37,7 +37,7 @@ def test_the_tasks_of_each_short_lead_to_its_short(page: Page, stage: Stage, del
     expect(player.get_by_role("heading", name=shorts[1]["short_name"])).to_be_visible()
 
 
-def test_what_is_not_known_has_no_button(page: Page, stage: Stage, failed: str, complaints: list[str]) -> None:
+def test_an_unknown_address_has_no_button(page: Page, stage: Stage, failed: str, complaints: list[str]) -> None:
     page.goto(stage.page_of(failed, "tasks", "select_shorts", "details"))
     expect(page.get_by_role("heading", name="Select")).to_be_visible()
     expect(page.get_by_role("link", name="Rendered Templates")).to_be_visible()
@@ -47,7 +47,7 @@ def test_what_is_not_known_has_no_button(page: Page, stage: Stage, failed: str, 
     complaints.clear()
 
 
-def test_the_cards_lead_to_player_video_and_log(page: Page, stage: Stage, delivered: str) -> None:
+def test_cards_link_to_player_video_and_log(page: Page, stage: Stage, delivered: str) -> None:
     [name, *_] = [short["short_name"] for short in stage.airflow.xcom(DAG_ID, delivered, "select_shorts")]
     page.goto(stage.tab_of(delivered))
     expect(follow(page, f"Preview {name} in Klap").get_by_role("heading", name=name)).to_be_visible()

@@ -33,7 +33,7 @@ def pick(page: Page, *choices: str) -> None:
     page.get_by_role("button", name="Respond").click()
 
 
-def test_two_of_five_are_picked_and_two_are_exported(page: Page, stage: Stage, asked: str) -> None:
+def test_two_selected_shorts_of_five_are_exported(page: Page, stage: Stage, asked: str) -> None:
     page.goto(stage.tab_of(asked))
     page.get_by_role("link", name="Airflow's own form").click()
     expect(page.get_by_text(re.compile("Which shorts of .*/sample.mp4 should be exported"))).to_be_visible()
@@ -58,9 +58,7 @@ def test_two_of_five_are_picked_and_two_are_exported(page: Page, stage: Stage, a
     assert manifest["review"]["by"] == "Anonymous"
 
 
-def test_names_do_nothing_in_the_form_and_picking_none_ends_the_run_well(
-    page: Page, stage: Stage, awkward: str
-) -> None:
+def test_names_are_escaped_in_the_form_and_selecting_none_succeeds(page: Page, stage: Stage, awkward: str) -> None:
     page.goto(stage.page_of(awkward, "tasks", "select_shorts", "required_actions"))
     expect(page.get_by_text(MISCHIEF).first).to_be_visible()
     expect(page.get_by_text(TWIN)).to_have_count(2)

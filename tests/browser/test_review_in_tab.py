@@ -29,9 +29,7 @@ def exports(stage: Stage, run_id: str) -> list[str]:
     return [entry["project_id"] for entry in stage.sandbox.ledger("export") if entry["project_id"] in ids]
 
 
-def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
-    page: Page, stage: Stage, asked: str
-) -> None:
+def test_shorts_are_selected_beside_their_players_and_only_these_paid(page: Page, stage: Stage, asked: str) -> None:
     shorts = stage.airflow.xcom(DAG_ID, asked, "select_shorts", key="klap_shorts")
     page.goto(stage.tab_of(asked))
     ticks = question(page).get_by_role("checkbox")
@@ -60,7 +58,7 @@ def test_shorts_are_picked_with_the_player_in_place_and_just_these_are_paid_for(
     assert sorted(exports(stage, asked)) == sorted([ids[2], ids[4]])
 
 
-def test_players_are_loaded_as_their_cards_come_into_view(page: Page, stage: Stage, asked: str) -> None:
+def test_players_load_when_their_cards_come_into_view(page: Page, stage: Stage, asked: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 700})
     page.goto(stage.tab_of(asked))
     players = question(page).locator("iframe")
@@ -73,7 +71,7 @@ def test_players_are_loaded_as_their_cards_come_into_view(page: Page, stage: Sta
     expect(players).to_have_count(5)
 
 
-def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, delivered: str) -> None:
+def test_earlier_exports_are_marked_and_free(page: Page, stage: Stage, delivered: str) -> None:
     task = stage.airflow.xcom(DAG_ID, delivered, "submit")["klap_task_id"]
     asked = stage.wait_for_question(stage.trigger(klap_task_id=task, limit=3, review=True, budget=0.5))
     before = len(exports(stage, asked))
@@ -89,7 +87,7 @@ def test_what_was_exported_before_is_marked_and_free(page: Page, stage: Stage, d
     assert len(exports(stage, asked)) == before + 1
 
 
-def test_of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who(
+def test_the_second_of_two_answers_is_refused_with_the_first_reviewer(
     page: Page, new_page: Open, stage: Stage, asked: str, complaints: list[str]
 ) -> None:
     other = new_page()

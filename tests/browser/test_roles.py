@@ -69,7 +69,7 @@ def rows(page: Page) -> Locator:
     return page.get_by_role("table", name="Videos").locator("tbody").get_by_role("row")
 
 
-def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
+def test_a_viewer_can_see_and_play_everything_but_change_nothing(
     page: Page, roles: Roles, permitted: Sandbox, complaints: list[str]
 ) -> None:
     before = len(permitted.ledger())
@@ -89,7 +89,7 @@ def test_a_viewer_sees_and_plays_everything_and_can_change_nothing(
     refused(complaints)
 
 
-def test_a_user_exports_one_more_and_pays_for_just_that(page: Page, roles: Roles, permitted: Sandbox) -> None:
+def test_a_user_exports_one_more_short_and_pays_only_for_it(page: Page, roles: Roles, permitted: Sandbox) -> None:
     before = len(permitted.ledger())
     enter(page, roles.address, "uma")
     page.goto(roles.tab(roles.permitted))
@@ -130,9 +130,7 @@ def test_a_role_that_cannot_read_xcoms_sees_no_runs_shorts_costs_or_videos(page:
     assert page.request.get(roles.video(DAG_ID, roles.permitted, roles.short)).status == 403
 
 
-def test_a_role_without_the_right_to_plugins_is_shown_none_by_airflow(
-    page: Page, roles: Roles, complaints: list[str]
-) -> None:
+def test_a_role_without_the_permission_for_plugins_sees_none(page: Page, roles: Roles, complaints: list[str]) -> None:
     enter(page, roles.address, "new")
     page.goto(roles.stage.page_of(roles.permitted, root=roles.address))
     expect(page.get_by_role("link", name="Publish").first).to_be_visible()

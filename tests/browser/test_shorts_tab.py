@@ -25,7 +25,7 @@ def cards(page: Page, section: str = "Shorts") -> Locator:
     return page.get_by_role("region", name=section).get_by_role("listitem")
 
 
-def test_the_tab_is_on_the_run_page_and_shows_what_was_delivered(page: Page, stage: Stage, delivered: str) -> None:
+def test_the_tab_is_on_the_run_page_and_shows_delivered_shorts(page: Page, stage: Stage, delivered: str) -> None:
     page.goto(stage.page_of(delivered))
     page.get_by_role("link", name="Shorts", exact=True).click()
     summary = page.get_by_role("region", name="Summary")
@@ -47,7 +47,9 @@ def test_a_short_plays_in_the_page(page: Page, stage: Stage, delivered: str) -> 
     assert video.evaluate("video => video.error") is None
 
 
-def test_a_captioned_video_is_shown_as_one_video_in_its_shape(page: Page, stage: Stage, captioned: str) -> None:
+def test_a_captioned_video_is_shown_as_one_video_with_its_aspect_ratio(
+    page: Page, stage: Stage, captioned: str
+) -> None:
     page.goto(stage.tab_of(captioned, dag_id=VIDEO_DAG_ID))
     summary = page.get_by_role("region", name="Summary")
     expect(summary).to_contain_text("Delivered")
@@ -64,7 +66,7 @@ def test_a_captioned_video_is_shown_as_one_video_in_its_shape(page: Page, stage:
     assert box["width"] > 480
 
 
-def test_a_run_that_failed_says_why_and_leads_to_the_log(page: Page, stage: Stage, failed: str) -> None:
+def test_a_failed_run_shows_its_error_and_links_to_the_log(page: Page, stage: Stage, failed: str) -> None:
     page.goto(stage.tab_of(failed))
     summary = page.get_by_role("region", name="Summary")
     expect(summary).to_contain_text("The video could not be submitted")
@@ -73,9 +75,7 @@ def test_a_run_that_failed_says_why_and_leads_to_the_log(page: Page, stage: Stag
     expect(page).to_have_url(re.compile("/tasks/submit"))
 
 
-def test_names_are_shown_as_they_are_and_change_nothing(
-    page: Page, stage: Stage, awkward: str, complaints: list[str]
-) -> None:
+def test_names_with_markup_are_escaped(page: Page, stage: Stage, awkward: str, complaints: list[str]) -> None:
     page.goto(stage.tab_of(awkward))
     expect(page.get_by_role("heading", name=MISCHIEF, exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name=TWIN, exact=True)).to_have_count(2)
@@ -108,7 +108,7 @@ def test_axe_finds_nothing_serious_in_either_theme(
     assert {section for each in found.response["passes"] for section in each} or found.response["url"]
 
 
-def test_dark_mode_is_airflows_own(page: Page, stage: Stage, delivered: str) -> None:
+def test_dark_mode_follows_airflow(page: Page, stage: Stage, delivered: str) -> None:
     page.goto(stage.tab_of(delivered))
     title = cards(page).get_by_role("heading").first
     colour = "heading => getComputedStyle(heading).color"
@@ -122,7 +122,7 @@ def test_dark_mode_is_airflows_own(page: Page, stage: Stage, delivered: str) -> 
     assert title.evaluate(colour) == page.get_by_role("heading", name=delivered).evaluate(colour)
 
 
-def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(page: Page, stage: Stage, delivered: str) -> None:
+def test_a_narrow_window_stacks_the_cards(page: Page, stage: Stage, delivered: str) -> None:
     """Airflow's run page is 1,280 px wide at least and is pushed sideways; the tab keeps to what is seen at once."""
     page.set_viewport_size({"width": 400, "height": 900})
     page.goto(stage.tab_of(delivered))
@@ -134,9 +134,7 @@ def test_a_narrow_window_shows_the_cards_whole_one_below_the_other(page: Page, s
     assert [card.evaluate(overflowing) for card in cards(page).all()] == [0, 0]
 
 
-def test_a_hundred_shorts_are_shown_without_fetching_the_videos_that_are_out_of_sight(
-    page: Page, stage: Stage, a_hundred: str
-) -> None:
+def test_a_hundred_shorts_load_only_the_visible_videos(page: Page, stage: Stage, a_hundred: str) -> None:
     page.goto(stage.tab_of(a_hundred))
     expect(cards(page)).to_have_count(100)
     assert page.locator("video").count() < 30

@@ -68,7 +68,7 @@ def sources(page: Page, server: ApiServer) -> Page:
     return page
 
 
-def test_a_source_shows_what_waits_what_started_what_was_skipped_and_why(sources: Page) -> None:
+def test_a_source_shows_its_waiting_started_and_skipped_items(sources: Page) -> None:
     podcast = sources.get_by_role("region", name="Source podcast")
     expect(podcast.get_by_role("row")).to_have_count(5)
     for text in (
@@ -104,7 +104,7 @@ def test_the_buttons_trigger_the_dag_that_checks_the_source(sources: Page) -> No
     assert sent == [(f"/dags/{WATCH}/dagRuns", {"conf": conf, "logical_date": None}) for conf in confs]
 
 
-def test_a_dag_that_is_gone_is_an_error_that_is_shown(sources: Page, complaints: list[str]) -> None:
+def test_a_deleted_dag_is_shown_as_an_error(sources: Page, complaints: list[str]) -> None:
     uploads = sources.get_by_role("region", name="Source uploads")
     uploads.get_by_role("button", name="Check now").click()
     expect(uploads.get_by_text("Airflow returned 404")).to_be_visible()

@@ -70,9 +70,7 @@ def picture() -> Iterator[str]:
         server.shutdown()
 
 
-def test_two_more_are_exported_with_three_clicks_on_the_same_tab_and_nothing_else_is_paid(
-    page: Page, stage: Stage, acts: Sandbox, finished: str
-) -> None:
+def test_two_more_shorts_are_exported_with_three_clicks(page: Page, stage: Stage, acts: Sandbox, finished: str) -> None:
     before, runs = len(paid(acts)), later_runs(stage)
     page.goto(stage.tab_of(finished))
     ticks = section(page, "Not selected").get_by_role("checkbox")
@@ -131,7 +129,7 @@ def test_the_same_short_is_exported_with_another_watermark(
     assert mark == {"src_url": picture, "pos_x": 0.5, "pos_y": 0.1, "scale": 1}
 
 
-def test_an_export_is_made_anew_on_purpose_once(page: Page, stage: Stage, acts: Sandbox, finished: str) -> None:
+def test_an_export_is_repeated_once_on_request(page: Page, stage: Stage, acts: Sandbox, finished: str) -> None:
     before = len(paid(acts))
     page.goto(stage.tab_of(finished))
     short = section(page, "Shorts").get_by_role("listitem").first
@@ -148,7 +146,7 @@ def test_an_export_is_made_anew_on_purpose_once(page: Page, stage: Stage, acts: 
     assert paid(acts, before) == ["export"]
 
 
-def test_a_short_whose_export_failed_is_tried_again_and_the_tab_follows_at_once(
+def test_a_failed_export_is_retried_and_the_tab_follows(
     page: Page, runs: tuple[Stage, dict[str, str]], failing: Sandbox
 ) -> None:
     stage, run_id = has_failed(runs, "bad day")
@@ -163,9 +161,7 @@ def test_a_short_whose_export_failed_is_tried_again_and_the_tab_follows_at_once(
     assert paid(failing, before) == ["export"], "the other one is left alone"
 
 
-def test_after_a_clear_elsewhere_the_tab_of_a_finished_run_follows_as_soon_as_somebody_looks(
-    page: Page, stage: Stage, finished: str
-) -> None:
+def test_the_tab_of_a_cleared_run_refreshes_when_it_is_visible_again(page: Page, stage: Stage, finished: str) -> None:
     page.goto(stage.tab_of(finished))
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered")
     asked: list[str] = []
@@ -180,7 +176,7 @@ def test_after_a_clear_elsewhere_the_tab_of_a_finished_run_follows_as_soon_as_so
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
 
 
-def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
+def test_a_submission_in_doubt_is_sent_again_from_the_tab(
     page: Page, runs: tuple[Stage, dict[str, str]], lossy: Sandbox
 ) -> None:
     stage, run_id = has_failed(runs, "lost")
@@ -201,7 +197,7 @@ def test_a_video_whose_fate_is_unknown_is_sent_again_from_the_tab(
     assert paid(lossy, before) == ["task", "export"]
 
 
-def test_a_video_that_klap_has_taken_all_the_same_is_gone_on_with_and_not_paid_again(
+def test_a_submission_in_doubt_is_adopted_from_the_tab_for_free(
     page: Page, runs: tuple[Stage, dict[str, str]], lossy: Sandbox
 ) -> None:
     stage, run_id = has_failed(runs, "found")
@@ -219,9 +215,7 @@ def test_a_video_that_klap_has_taken_all_the_same_is_gone_on_with_and_not_paid_a
     assert paid(lossy, before) == ["export"]
 
 
-def test_a_video_that_klap_could_not_finish_is_sent_again_from_the_tab_for_its_price(
-    page: Page, stage: Stage, no_video: str
-) -> None:
+def test_a_video_that_failed_at_klap_is_sent_again_from_the_tab(page: Page, stage: Stage, no_video: str) -> None:
     address = f"{no_video}?again"
     run_id = stage.trigger(source_video_url=address, name="Gone")
 
@@ -246,7 +240,7 @@ def has_failed(runs: tuple[Stage, dict[str, str]], name: str) -> tuple[Stage, st
     return stage, ids[name]
 
 
-def test_a_whole_video_is_exported_again_too(
+def test_a_whole_video_can_be_exported_again(
     page: Page, runs: tuple[Stage, dict[str, str]], acts: Sandbox, picture: str
 ) -> None:
     stage, ids = runs
@@ -289,7 +283,7 @@ def test_a_button_names_the_missing_permission(
     assert paid(acts, before) == ["export"]
 
 
-def test_airflows_lists_name_the_video_and_say_what_it_came_to(page: Page, stage: Stage, finished: str) -> None:
+def test_airflows_lists_show_the_video_and_its_result(page: Page, stage: Stage, finished: str) -> None:
     page.goto(stage.page_of(finished))
     rows = page.get_by_role("row")
     expect(rows.filter(has_text="SubmitShortsOperator")).to_contain_text("Town hall")
@@ -297,7 +291,7 @@ def test_airflows_lists_name_the_video_and_say_what_it_came_to(page: Page, stage
 
 
 @pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_sticks_out(page: Page, stage: Stage, finished: str, width: int) -> None:
+def test_nothing_overflows_the_tab(page: Page, stage: Stage, finished: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 1000})
     page.goto(stage.tab_of(finished))
     cards = page.get_by_role("listitem").filter(has=page.get_by_role("meter"))
@@ -316,7 +310,7 @@ def test_nothing_sticks_out(page: Page, stage: Stage, finished: str, width: int)
     assert player["height"] / player["width"] == pytest.approx(16 / 9, abs=0.02), "however long the card is"
 
 
-def test_everything_is_done_by_keyboard(page: Page, stage: Stage, delivered: str) -> None:
+def test_every_action_works_by_keyboard(page: Page, stage: Stage, delivered: str) -> None:
     page.goto(stage.tab_of(delivered))  # the other one's shorts are all exported by now
     tick = section(page, "Not selected").get_by_role("checkbox").first
     expect(tick).to_be_visible()

@@ -106,7 +106,7 @@ def tab(page: Page, server: ApiServer) -> Any:
     return open_tab
 
 
-def test_a_run_that_has_ended_is_asked_for_once_with_its_fifty_follow_up_runs(page: Page, tab: Any) -> None:
+def test_a_finished_run_is_requested_once_with_its_fifty_follow_ups(page: Page, tab: Any) -> None:
     asked = tab(RUN)
     expect(page.get_by_role("region", name=re.compile("^Town hall: "))).to_have_count(50)
     page.wait_for_timeout(3_000)
@@ -119,7 +119,7 @@ def test_a_run_that_has_ended_is_asked_for_once_with_its_fifty_follow_up_runs(pa
     assert asked[opened:] == [304]
 
 
-def test_a_run_with_a_hundred_shorts_is_asked_for_seldom_and_most_answers_are_304(page: Page, tab: Any) -> None:
+def test_a_run_with_100_shorts_is_polled_rarely_mostly_with_304(page: Page, tab: Any) -> None:
     asked = tab("running")
     expect(page.get_by_role("region", name="Shorts").get_by_role("listitem")).to_have_count(SHORTS)
     page.wait_for_timeout(30_000)
@@ -128,7 +128,7 @@ def test_a_run_with_a_hundred_shorts_is_asked_for_seldom_and_most_answers_are_30
     assert set(asked[2:]) == {304}
 
 
-def test_no_xcom_and_no_task_instance_is_asked_for_by_the_browser(page: Page, tab: Any) -> None:
+def test_the_browser_requests_no_xcoms_or_task_instances(page: Page, tab: Any) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url))
     tab(RUN)
@@ -136,7 +136,7 @@ def test_no_xcom_and_no_task_instance_is_asked_for_by_the_browser(page: Page, ta
     assert [url for url in sent if "xcomEntries" in url or "operator=" in url] == []
 
 
-def test_each_short_of_a_question_has_its_choice_and_one_answer_is_sent(page: Page, tab: Any) -> None:
+def test_each_short_of_a_review_has_its_option_and_one_answer_is_sent(page: Page, tab: Any) -> None:
     tab("asking")
     section = page.get_by_role("region", name="Review")
     expect(section.get_by_role("listitem")).to_have_count(3)
@@ -158,7 +158,7 @@ def test_each_short_of_a_question_has_its_choice_and_one_answer_is_sent(page: Pa
     assert [route.request.post_data_json["options"] for route in sent] == [{"a": QUESTION[0], "b": QUESTION[1]}]
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_there(page: Page, tab: Any, complaints: list[str]) -> None:
+def test_unreadable_data_is_named_and_the_rest_is_shown(page: Page, tab: Any, complaints: list[str]) -> None:
     tab("failed")
     expect(page.get_by_role("region", name="Shorts")).to_contain_text("Short a")
     doubt = page.get_by_role("region", name="Resolve the request")
@@ -180,15 +180,13 @@ def test_an_outdated_tab_pays_nothing_and_shows_the_reason(
     complaints.clear()
 
 
-def test_who_may_not_read_xcoms_is_told_so(page: Page, tab: Any) -> None:
+def test_a_user_without_permission_for_xcoms_is_told_so(page: Page, tab: Any) -> None:
     tab(RUN, VIEWER)
     expect(page.get_by_text("You need the permission to read XComs of this Dag")).to_be_visible()
     expect(page.get_by_role("region", name="Shorts")).to_have_count(0)
 
 
-def test_a_server_that_fails_is_asked_again_and_what_was_known_stays(
-    page: Page, tab: Any, complaints: list[str]
-) -> None:
+def test_a_failed_request_is_retried_and_the_last_view_stays(page: Page, tab: Any, complaints: list[str]) -> None:
     tab("running", USER)
     page.route("**/klap/api/**", lambda route: route.fulfill(status=502, body="<html>proxy</html>"))
     expect(page.get_by_text("Airflow returned 502")).to_be_visible(timeout=30_000)

@@ -34,7 +34,7 @@ def plays(shown: Page | Locator) -> None:
         assert video.evaluate("video => video.error") is None
 
 
-def test_all_that_was_delivered_plays_from_a_folder_and_from_s3_when_klap_and_its_files_are_gone(
+def test_deliveries_play_from_a_folder_and_from_s3_without_klap(
     page: Page, runs: tuple[Stage, dict[str, str]], closing: Sandbox
 ) -> None:
     stage, ids = runs

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 DAG_ID = "klap_caption_video"
 
 
-def test_a_video_url_becomes_the_captioned_video_and_no_worker_is_held_while_klap_works(stage: Stage) -> None:
+def test_a_video_is_captioned_without_a_worker_waiting_for_klap(stage: Stage) -> None:
     stage.sandbox.reset(task_seconds=10, export_seconds=20)  # longer than a worker needs to start
     before = stage.worker_starts()
     user = stage.sandbox.call("POST", "/users").json()["id"]

@@ -17,7 +17,7 @@ from tests.support.videos import size_of
 pytestmark = pytest.mark.e2e
 
 
-def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_works(stage: Stage) -> None:
+def test_a_video_becomes_shorts_without_a_worker_waiting_for_klap(stage: Stage) -> None:
     stage.sandbox.reset(task_seconds=10, export_seconds=20)  # longer than a worker needs to start
     before = stage.worker_starts()
     run_id = stage.trigger(limit=3, watermark_src_url=f"{stage.sandbox.root}/nothing.png")
@@ -45,7 +45,7 @@ def test_a_video_url_becomes_playable_shorts_and_no_worker_is_held_while_klap_wo
     assert {entry["body"]["watermark"]["pos_x"] for entry in stage.sandbox.ledger("export")} == {0.5}
 
 
-def test_what_a_wait_returns_is_the_same_from_the_trigger_as_from_a_worker(stage: Stage) -> None:
+def test_a_wait_returns_the_same_from_the_trigger_and_from_a_worker(stage: Stage) -> None:
     stage.sandbox.reset(task_seconds=10, export_seconds=2)  # the task takes longer than a worker needs to start
     run_id = stage.trigger(limit=1)
     assert stage.end_of(run_id) == "success"
@@ -65,7 +65,7 @@ def test_what_a_wait_returns_is_the_same_from_the_trigger_as_from_a_worker(stage
     assert export["folder_id"] == folder_id
 
 
-def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alone(stage: Stage) -> None:
+def test_a_failed_export_does_not_stop_others_and_a_clear_pays_only_for_it(stage: Stage) -> None:
     stage.sandbox.fault("POST", "/exports$", "job_error", error_code="render_failed", message="Out of colours")
     run_id = stage.trigger(limit=3)
 
@@ -92,7 +92,7 @@ def test_a_failing_export_costs_its_siblings_nothing_and_a_clear_pays_for_it_alo
         ({"source_video_url": "https://"}, "source_video_url"),
     ],
 )
-def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_paid(
+def test_input_that_the_form_cannot_check_fails_before_anything_is_paid(
     stage: Stage, field: dict[str, Any], error: str
 ) -> None:
     before = stage.worker_starts()
@@ -105,7 +105,7 @@ def test_what_no_form_can_know_fails_at_once_with_the_field_named_and_nothing_pa
     assert stage.worker_starts() - before == 2, "submit without retries, and publish"
 
 
-def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stage: Stage) -> None:
+def test_mapped_tasks_have_the_names_and_links_of_their_shorts(stage: Stage) -> None:
     run_id = stage.trigger(limit=2)
     assert stage.end_of(run_id) == "success"
     names = {short["short_name"] for short in stage.manifest_of(run_id)["delivered"]}
@@ -123,7 +123,7 @@ def test_the_mapped_tasks_carry_the_names_of_their_shorts_and_links_to_them(stag
     }
 
 
-def test_each_event_reaches_the_dag_that_waits_for_it_at_once_or_with_the_next_one(stage: Stage) -> None:
+def test_each_asset_event_reaches_the_consuming_dag(stage: Stage) -> None:
     known, airflow = stage.consumers(), stage.airflow
     (asset,) = airflow.api("GET", "/assets", params={"name_pattern": "s3://media/shorts"})["assets"]
     scheduler = airflow.processes["scheduler"].pid

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.managed]
 
 
-def test_a_run_over_sqs_with_one_triggerer_pays_once_and_delivers_to_the_bucket(tmp_path: Path) -> None:
+def test_a_run_over_sqs_with_one_triggerer_pays_once_and_delivers(tmp_path: Path) -> None:
     with Sandbox(render=False, task_seconds=2, export_seconds=2) as sandbox, ObjectStorage(tmp_path) as s3:
         connection = {"conn_type": "klap", "host": sandbox.url, "password": "kak_sandbox"}
         with ManagedCluster(tmp_path, s3=s3, connections={"klap_default": connection}) as airflow:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 
-def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_dag_that_waits_for_them(
-    stage: Stage, tmp_path: Path
-) -> None:
+def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_consumer(stage: Stage, tmp_path: Path) -> None:
     stage.s3.put("talks/talk.mp4", requests.get(stage.sandbox.sample, timeout=60).content)
     talk, before, known = "s3://media_s3@media/talks/talk.mp4", stage.worker_starts(), stage.consumers()
     run_id = stage.trigger(source_video_url=talk, destination="s3://media_s3@media/shorts", limit=3)

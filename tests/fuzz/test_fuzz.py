@@ -264,7 +264,7 @@ def test_responses_to_a_task_that_pays(
     assert not [request for request in klap.sent if not str(request.url).startswith(f"{API}/v2/")]
 
 
-def test_the_strange_klap_is_sent_what_costs_money(play: Callable[..., Exception | None]) -> None:
+def test_the_strange_klap_receives_paid_requests(play: Callable[..., Exception | None]) -> None:
     klap = StrangeKlap(lambda: (200, {}, b"[]" if not klap.posts else b'{"id": "e1", "status": "processing"}'))
     assert play(klap, lambda: ExportShortOperator(task_id="t", project_id="p1", folder_id="f1")) is None
     assert len(klap.posts) == 1

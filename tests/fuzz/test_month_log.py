@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize(("amounts", "limit"), [((3, 3), 5), ((3, 3), 6), ((3, 2), 4)])
-def test_two_patient_processes_never_reserve_more_than_the_limit_in_any_order(
+def test_two_waiting_processes_never_reserve_more_than_the_limit(
     amounts: tuple[int, ...], limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(month_log, "VOID_AFTER", 0.5)

@@ -66,7 +66,7 @@ def test_nothing_is_sent_or_created_for_an_address_that_is_not_allowed(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_allowed_addresses_and_those_of_the_dag_file_are_sent(
+def test_addresses_on_the_allowlist_and_of_the_dag_file_are_sent(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path
 ) -> None:
     allowed = {"allowed_destinations": [str(tmp_path)], "allowed_sources": ["https://example.com"]}
@@ -100,7 +100,7 @@ def test_the_destination_is_checked_again_where_it_is_written(
     assert klap.requests() == []
 
 
-def test_what_a_mapped_task_gets_from_another_task_needs_an_allowlist(tmp_path: Path) -> None:
+def test_results_of_other_tasks_in_a_mapped_task_need_an_allowlist(tmp_path: Path) -> None:
     with DAG("mapped", schedule=None):
         mapped = SubmitShortsOperator.partial(task_id="submit").expand_kwargs(XComArg(EmptyOperator(task_id="list")))
         own = SubmitShortsOperator(task_id="own", source_video_url=TALK, destination=str(tmp_path))
@@ -150,7 +150,7 @@ def test_values_and_defaults_in_the_dag_file_are_allowed(factory: Callable[..., 
         factory(allowed_destinations=["media"])
 
 
-def test_a_batch_allows_what_its_file_says() -> None:
+def test_a_batch_uses_the_allowlists_of_its_dag_file() -> None:
     dag = klap_generate_shorts_batch(
         form={"list_path": "/data/list.csv"},
         allowed_lists=["s3://lists"],

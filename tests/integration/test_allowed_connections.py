@@ -122,7 +122,7 @@ def test_a_connection_in_the_dag_file_needs_no_allowlist(klap: Sandbox, airflow:
     ],
     ids=str,
 )
-def test_a_mapped_task_uses_what_partial_names(
+def test_a_mapped_task_uses_the_connection_of_partial(
     constant: dict[str, Any], mapped: dict[str, Any], is_allowed: bool
 ) -> None:
     with DAG("mapped", schedule=None):
@@ -135,14 +135,14 @@ def test_a_mapped_task_uses_what_partial_names(
             one.checked_conn_id()
 
 
-def test_a_mapped_task_uses_what_the_default_args_of_its_dag_name() -> None:
+def test_a_mapped_task_uses_the_connection_of_default_args() -> None:
     for default_args in ({"klap_conn_id": "klap_studio"}, {"allowed_connections": ["klap_studio"]}):
         with DAG("mapped", schedule=None, default_args=default_args):
             task = SubmitShortsOperator.partial(task_id="submit").expand_kwargs([{"source_video_url": TALK}])
         assert task.unmap({"source_video_url": TALK, "klap_conn_id": "klap_studio"}).checked_conn_id()
 
 
-def test_publish_says_what_the_submission_failed_with_and_uses_no_connection_either(
+def test_publish_reports_the_failed_submission_without_a_connection(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from klap_provider.errors import KlapIncompleteError
@@ -184,7 +184,7 @@ def read(airflow: Airflow) -> Callable[..., Played]:
     return task
 
 
-def test_a_batch_uses_no_connection_that_only_the_run_or_a_file_names(
+def test_a_batch_uses_no_connection_that_only_its_run_or_list_names(
     klap: Sandbox, read: Callable[..., Played], tmp_path: Path
 ) -> None:
     of_run = {"klap_conn_id": OF_RUN}, {"klap_conn_id": "klap_studio"}

@@ -111,9 +111,7 @@ async def test_an_export_that_is_alone_is_polled_by_its_own_get(klap: Sandbox, e
     assert own(klap).total() >= 3
 
 
-async def test_one_that_fails_and_one_of_an_unknown_status_and_one_that_is_not_listed_leave_the_others_alone(
-    klap: Sandbox, exports: Any
-) -> None:
+async def test_failed_unknown_and_unlisted_exports_do_not_affect_the_others(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 10)
     fails, odd, lacking = targets[:3]
     listed = [{"id": target.export_id, "project_id": target.project_id, "status": "processing"} for target in targets]

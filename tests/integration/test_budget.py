@@ -58,7 +58,7 @@ def video(**fields: Any) -> Callable[[], SubmitVideoOperator]:
     ],
     ids=["as Klap does by default", "with limits", "with more clips wanted", "a whole video"],
 )
-def test_what_the_run_may_cost_is_logged_before_the_submission_with_whose_prices(
+def test_the_maximum_cost_is_logged_before_the_submission(
     klap: Sandbox, airflow: Airflow, capfd: pytest.CaptureFixture[str], make: Callable[[], Any], line: str
 ) -> None:
     airflow(make).run()
@@ -68,7 +68,7 @@ def test_what_the_run_may_cost_is_logged_before_the_submission_with_whose_prices
 
 
 @pytest.mark.parametrize(("budget", "is_enough"), [(4.12, True), ("{{ 4.12 }}", True), (4.11, False), (0, False)])
-def test_a_budget_must_do_for_the_video_its_clips_and_one_export(
+def test_a_budget_must_cover_the_video_its_shorts_and_one_export(
     klap: Sandbox, airflow: Airflow, budget: Any, is_enough: bool
 ) -> None:
     task = airflow(submit(budget=budget))
@@ -89,7 +89,7 @@ def test_a_budget_must_do_for_the_video_its_clips_and_one_export(
         (video(budget=0.9), r"= \$0\.92 \(estimated prices\)\. Raise the budget\.$"),
     ],
 )
-def test_the_refusal_says_what_to_lower_where_that_helps(
+def test_the_refusal_names_what_to_lower_if_that_helps(
     klap: Sandbox, airflow: Airflow, make: Callable[[], Any], way_on: str
 ) -> None:
     with pytest.raises(KlapInputError, match=way_on):
@@ -97,12 +97,14 @@ def test_the_refusal_says_what_to_lower_where_that_helps(
     assert klap.requests() == []
 
 
-def test_the_number_that_the_refusal_names_is_enough(klap: Sandbox, airflow: Airflow) -> None:
+def test_the_number_in_the_refusal_is_enough(klap: Sandbox, airflow: Airflow) -> None:
     airflow(submit(budget=2, max_clip_count=3)).run()
     assert len(klap.ledger("task")) == 1
 
 
-def test_the_prices_of_the_connection_count(klap: Sandbox, connect: Callable[..., None], airflow: Airflow) -> None:
+def test_a_budget_uses_the_prices_of_the_connection(
+    klap: Sandbox, connect: Callable[..., None], airflow: Airflow
+) -> None:
     connect(klap.url, price_input_video=1, price_generated_short=0.1, price_export="0.25")
     with pytest.raises(KlapInputError, match=r"10 generated shorts × \$0\.10.*= \$2\.25 \(the connection's prices\)"):
         airflow(submit(budget=2.24)).run()
@@ -110,14 +112,14 @@ def test_the_prices_of_the_connection_count(klap: Sandbox, connect: Callable[...
 
 
 @pytest.mark.parametrize("wrong", [{"budget": -1}, {"budget": "much"}, {"max_exports": 0}, {"budget": float("nan")}])
-def test_what_is_no_budget_is_refused_when_the_dag_is_written(wrong: dict[str, Any]) -> None:
+def test_an_invalid_budget_is_refused_at_parse_time(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
         submit(**wrong)()
 
 
 @pytest.mark.parametrize("wrong", [{"budget": "{{ -1 }}"}, {"max_exports": "{{ 0 }}"}])
-def test_a_template_that_becomes_no_budget_is_named_and_nothing_is_sent(
+def test_a_template_of_an_invalid_budget_is_refused_before_the_post(
     klap: Sandbox, airflow: Airflow, wrong: dict[str, Any]
 ) -> None:
     (name,) = wrong
@@ -126,7 +128,7 @@ def test_a_template_that_becomes_no_budget_is_named_and_nothing_is_sent(
     assert klap.requests() == []
 
 
-def test_a_given_task_is_gone_on_with_whatever_the_budget_as_nothing_is_paid(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_given_task_continues_whatever_the_budget(klap: Sandbox, airflow: Airflow) -> None:
     given = airflow(submit()).run()["klap_task_id"]
     assert airflow(submit(klap_task_id=given, budget=0)).run()["paid"] == 0
     assert len(klap.ledger()) == 1
@@ -154,7 +156,7 @@ def test_a_second_submission_must_fit_beside_the_first(klap: Sandbox, airflow: A
 # Exporting
 
 
-def test_an_export_that_is_made_again_says_how_often_it_was_paid_for(
+def test_a_repeated_export_returns_how_often_it_was_paid(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
 ) -> None:
     (short,) = make_shorts()
@@ -164,7 +166,7 @@ def test_an_export_that_is_made_again_says_how_often_it_was_paid_for(
     assert len(klap.ledger("export")) == 2
 
 
-def test_an_export_that_fails_after_it_was_paid_for_once_still_says_so(
+def test_a_failed_repetition_of_an_export_records_the_first_payment(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., list[dict[str, Any]]]
 ) -> None:
     (short,) = make_shorts()
@@ -216,7 +218,7 @@ def test_the_best_exports_are_kept_that_fit_into_the_budget(
     assert reasons(task) == {name: None if name in kept else "beyond_budget" for name in "abcd"}
 
 
-def test_what_the_limit_or_the_minimum_leaves_out_is_not_the_budgets_doing(select: Callable[..., Played]) -> None:
+def test_shorts_excluded_by_limit_or_minimum_are_not_beyond_budget(select: Callable[..., Played]) -> None:
     task = select(budget=2.2, limit=2, min_virality_score=40)
     task.run()
     assert reasons(task) == {"a": None, "b": "beyond_budget", "c": "beyond_limit", "d": "below_minimum"}
@@ -236,12 +238,12 @@ def test_a_whole_video_has_no_generated_shorts_to_pay_for(klap: Sandbox, airflow
 
 
 @pytest.mark.parametrize("wrong", [{"budget": -1}, {"budget": 1, "submissions": -1}])
-def test_a_selection_with_what_is_no_budget_is_refused_when_the_dag_is_written(wrong: dict[str, Any]) -> None:
+def test_a_selection_with_an_invalid_budget_is_refused_at_parse_time(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=list(wrong)[-1]):
         ListShortsOperator(task_id="select", folder_id="folder01", **wrong)
 
 
-def test_a_person_is_told_for_how_many_the_budget_does_and_of_more_the_best_are_kept(
+def test_the_review_says_how_many_exports_the_budget_covers(
     select: Callable[..., Played], capfd: pytest.CaptureFixture[str]
 ) -> None:
     task = select(ReviewShortsOperator, budget=2.7)
@@ -256,15 +258,13 @@ def test_a_person_is_told_for_how_many_the_budget_does_and_of_more_the_best_are_
     assert "covers the best 2 of 3 exports" in capfd.readouterr().out
 
 
-def test_a_person_whose_budget_does_for_all_is_told_nothing_of_it(select: Callable[..., Played]) -> None:
+def test_the_review_does_not_mention_a_budget_that_covers_all(select: Callable[..., Played]) -> None:
     task = select(ReviewShortsOperator, budget=20)
     task.run()
     assert "budget" not in str(task.supervisor.questions[0].body)
 
 
-def test_the_line_of_a_paid_video_says_its_budget_for_the_page_of_costs(
-    klap: Sandbox, supervisor: Supervisor, airflow: Airflow
-) -> None:
+def test_the_ledger_row_of_a_paid_video_has_its_budget(klap: Sandbox, supervisor: Supervisor, airflow: Airflow) -> None:
     airflow(submit(budget=4.5)).run()
     (line,) = [json.loads(value) for name, value in supervisor.ledger.items() if name.startswith("paid.")]
     assert line["budget"] == 4.5

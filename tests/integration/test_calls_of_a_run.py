@@ -87,7 +87,7 @@ def test_a_run_with_ten_shorts_makes_at_most_75_calls(
     assert len(calls) - own <= 75, Counter((call["method"], call["path"]) for call in calls)
 
 
-def test_what_the_tasks_of_a_short_ask_of_airflow(
+def test_the_tasks_of_a_short_send_few_messages_to_airflow(
     klap: Sandbox, airflow: Airflow, make_shorts: Callable[..., Any], supervisor: Supervisor, tmp_path: Path
 ) -> None:
     [short] = make_shorts(1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNREACHABLE = "http://127.0.0.1:1/v2"  # a privileged port that nothing listens on
 
 
-def test_a_good_key_is_one_with_which_klap_looks_for_the_task(klap: Sandbox) -> None:
+def test_a_404_of_the_test_task_proves_a_valid_key(klap: Sandbox) -> None:
     assert KlapHook().test_connection() == (True, f"{klap.url} accepts the API key")
     (request,) = klap.requests()
     assert (request["method"], request["status"]) == ("GET", 404)
@@ -32,13 +32,13 @@ def test_the_test_costs_nothing(klap: Sandbox) -> None:
     assert klap.ledger() == []
 
 
-def test_a_key_is_good_even_if_there_is_such_a_task(klap: Sandbox) -> None:
+def test_a_key_is_valid_even_if_the_test_task_exists(klap: Sandbox) -> None:
     klap.fault("GET", "^/tasks/", "status", code=200, body={"id": "t", "status": "ready"})
     assert KlapHook().test_connection()[0]
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int) -> None:
+def test_a_wrong_key_is_reported_with_its_field(klap: Sandbox, code: int) -> None:
     klap.fault("GET", "^/tasks/", "status", code=code, body={"message": "no"})
     assert KlapHook().test_connection() == (
         False,
@@ -59,7 +59,7 @@ def test_a_bad_key_is_told_with_the_field_that_it_is_in(klap: Sandbox, code: int
         ("drop", {}, "no response"),
     ],
 )
-def test_anything_else_is_a_failure_that_says_what_came_back_and_is_not_repeated(
+def test_any_other_response_is_a_failure_and_not_retried(
     klap: Sandbox, fault: str, more: dict[str, Any], expected: str
 ) -> None:
     klap.fault("GET", "^/tasks/", fault, times=None, **more)
@@ -69,14 +69,14 @@ def test_anything_else_is_a_failure_that_says_what_came_back_and_is_not_repeated
     assert len(klap.requests()) == 1
 
 
-def test_the_404_of_some_web_site_is_not_taken_for_klaps(klap: Sandbox) -> None:
+def test_a_404_of_another_web_site_is_a_failure(klap: Sandbox) -> None:
     klap.fault("GET", "^/tasks/", "html", code=404)
     good, message = KlapHook().test_connection()
     assert not good
     assert "Host" in message
 
 
-def test_an_unreachable_host_is_a_failure_that_names_it_at_once(
+def test_an_unreachable_host_is_a_failure_without_retries(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(UNREACHABLE)
@@ -96,7 +96,7 @@ def test_an_unreachable_host_is_a_failure_that_names_it_at_once(
         ("ftp://api.klap.app", API_KEY, "Host"),
     ],
 )
-def test_a_connection_that_cannot_be_right_is_a_failure_that_names_the_field(
+def test_an_invalid_connection_is_a_failure_that_names_the_field(
     connect: Callable[..., None], host: str | None, password: str, expected: str
 ) -> None:
     connect(host, password=password)
@@ -105,7 +105,7 @@ def test_a_connection_that_cannot_be_right_is_a_failure_that_names_the_field(
     assert expected in message
 
 
-def test_a_wrong_setting_is_a_failure_that_names_it(klap: Sandbox, connect: Callable[..., None]) -> None:
+def test_an_invalid_setting_is_a_failure_that_names_it(klap: Sandbox, connect: Callable[..., None]) -> None:
     connect(klap.url, read_timeout="soon")
     good, message = KlapHook().test_connection()
     assert not good
@@ -113,7 +113,7 @@ def test_a_wrong_setting_is_a_failure_that_names_it(klap: Sandbox, connect: Call
     assert klap.requests() == []
 
 
-def test_the_message_never_holds_the_key(klap: Sandbox) -> None:
+def test_the_message_has_no_key(klap: Sandbox) -> None:
     klap.fault("GET", "^/tasks/", "status", code=500, body={"message": f"bad key {API_KEY}"})
     good, message = KlapHook().test_connection()
     assert not good
@@ -121,7 +121,7 @@ def test_the_message_never_holds_the_key(klap: Sandbox) -> None:
     assert API_KEY not in message
 
 
-def test_the_destination_is_tried_as_well(
+def test_the_test_checks_the_destination(
     klap: Sandbox, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = fsspec.filesystem("memory")
@@ -144,14 +144,16 @@ def refuse(*_: Any, **__: Any) -> None:
     raise PermissionError("not you")
 
 
-def test_a_destination_of_an_unknown_kind_or_connection_is_told(klap: Sandbox, connect: Callable[..., None]) -> None:
+def test_a_destination_with_an_unknown_scheme_or_connection_is_reported(
+    klap: Sandbox, connect: Callable[..., None]
+) -> None:
     connect(klap.url, destination="nope://bucket/shorts")
     good, message = KlapHook().test_connection()
     assert not good
     assert "destination is 'nope://bucket/shorts'" in message
 
 
-def test_a_path_is_not_tried_where_it_may_be_another_folder(
+def test_a_local_path_is_not_checked_on_several_machines(
     klap: Sandbox, connect: Callable[..., None], tmp_path: Path
 ) -> None:
     connect(klap.url, destination=f"{tmp_path}/shorts")

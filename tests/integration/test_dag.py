@@ -136,7 +136,7 @@ def test_airflow_finds_each_dag_under_its_files_name_without_an_error(parsed: di
     assert sorted(parsed["dags"]) == sorted(files - {"klap_watch"}), "that one has no source until a team fills it in"
 
 
-def test_parsing_looks_up_no_connection_queries_no_database_and_opens_no_socket(parsed: dict[str, Any]) -> None:
+def test_parsing_reads_no_connection_and_no_database_and_opens_no_socket(parsed: dict[str, Any]) -> None:
     assert parsed["reached_for"] == []
 
 
@@ -144,7 +144,7 @@ def test_parsing_loads_no_http_client_of_the_hook(parsed: dict[str, Any]) -> Non
     assert parsed["loaded"] == []
 
 
-def test_a_task_loads_neither_the_client_of_the_event_loop_nor_that_of_a_storage_it_does_not_use() -> None:
+def test_a_task_imports_no_async_client_and_no_unused_storage_client() -> None:
     modules = (
         "klap_provider.operators.deliver, klap_provider.operators.export, klap_provider.operators.review, "
         "klap_provider.operators.submit, klap_provider.hooks.client, klap_provider.files.download, "
@@ -166,7 +166,7 @@ def test_a_task_loads_neither_the_client_of_the_event_loop_nor_that_of_a_storage
     assert done.stdout.splitlines()[-1] == "['requests']"
 
 
-def test_the_scheduler_gets_the_dag_as_it_is(parsed: dict[str, Any], dag: DAG) -> None:
+def test_the_serialized_dag_equals_the_parsed_one(parsed: dict[str, Any], dag: DAG) -> None:
     of_dag = parsed["dags"][dag.dag_id]
     assert of_dag["tasks"] == {
         task.task_id: [task.task_type, sorted(task.downstream_task_ids), list(task.template_fields), task.retries]
@@ -179,7 +179,7 @@ def test_the_scheduler_gets_the_dag_as_it_is(parsed: dict[str, Any], dag: DAG) -
 # Tasks
 
 
-def test_the_steps_follow_each_other_and_publish_runs_in_any_case(dag: DAG, shape: Shape) -> None:
+def test_the_steps_are_in_order_and_publish_always_runs(dag: DAG, shape: Shape) -> None:
     for step, following in zip(shape.steps, [*shape.steps[1:], "publish"], strict=True):
         assert following in dag.get_task(step).downstream_task_ids
     publish = dag.get_task("publish")
@@ -194,7 +194,7 @@ def test_every_templated_field_is_a_field(dag: DAG) -> None:
         assert [name for name in task.template_fields if not hasattr(task, name)] == []
 
 
-def test_every_task_is_retried_with_klaps_judgement(dag: DAG, shape: Shape) -> None:
+def test_every_task_has_the_retry_policy(dag: DAG, shape: Shape) -> None:
     from klap_provider.operators.retry_policy import KlapRetryPolicy
 
     assert {task.task_id: type(task.retry_policy) for task in dag.tasks} == dict.fromkeys(
@@ -203,14 +203,14 @@ def test_every_task_is_retried_with_klaps_judgement(dag: DAG, shape: Shape) -> N
     assert all(task.retries == 3 and task.retry_delay == timedelta(seconds=30) for task in dag.tasks)
 
 
-def test_waiting_holds_no_worker(dag: DAG, shape: Shape) -> None:
+def test_waits_are_deferrable(dag: DAG, shape: Shape) -> None:
     _, wait_for_task, look_up, _, wait_for_export, _ = shape.steps
     for task_id in (wait_for_task, wait_for_export):
         assert (dag.get_task(task_id).deferrable, dag.get_task(task_id).ends_in_triggerer) == (True, True)
     assert dag.get_task(look_up).deferrable
 
 
-def test_every_task_that_asks_klap_does_so_with_the_forms_account(dag: DAG, shape: Shape) -> None:
+def test_every_task_that_calls_klap_uses_the_forms_connection(dag: DAG, shape: Shape) -> None:
     for step in shape.steps:
         task = dag.get_task(step)
         account = {name: getattr(task, name)._name for name in ("klap_conn_id", "on_behalf_of")}
@@ -232,7 +232,7 @@ def test_every_field_of_the_requests_is_on_the_form_and_reaches_its_task(dag: DA
     }
 
 
-def test_every_field_of_the_form_has_a_title_a_help_text_and_its_place(dag: DAG) -> None:
+def test_every_field_of_the_form_has_a_title_a_help_text_and_a_section(dag: DAG) -> None:
     for name in dag.params:
         schema = dag.params.get_param(name).schema
         assert schema["title"], name
@@ -249,7 +249,7 @@ def test_no_task_has_a_copy_of_the_form(dag: DAG) -> None:
     assert [task.task_id for task in dag.tasks if task.params] == []
 
 
-def test_what_the_fields_may_be_means_the_same_in_the_latest_json_schema(dag: DAG) -> None:
+def test_the_schemas_of_the_fields_are_valid_in_the_latest_json_schema(dag: DAG) -> None:
     from jsonschema import Draft202012Validator
 
     for name in dag.params:
@@ -268,7 +268,7 @@ def accepts(dag: DAG, name: str, value: Any) -> bool:
     return True
 
 
-def test_only_the_video_must_be_given(dag: DAG) -> None:
+def test_only_the_video_is_required(dag: DAG) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
     needed = []
@@ -291,7 +291,7 @@ def numbers(dag: DAG) -> Iterator[tuple[str, type[BaseModel], str]]:
                 yield f"{prefix}{name}", model, name
 
 
-def test_the_form_takes_a_number_where_the_request_takes_it(dag: DAG) -> None:
+def test_the_form_accepts_the_numbers_that_the_request_accepts(dag: DAG) -> None:
     from klap_provider.api.requests import build_request
     from klap_provider.errors import KlapInputError
 
@@ -314,7 +314,7 @@ def test_the_form_takes_a_number_where_the_request_takes_it(dag: DAG) -> None:
 
 
 @pytest.mark.parametrize("url", ["", None])
-def test_the_form_asks_for_an_address(dag: DAG, url: str | None) -> None:
+def test_the_form_requires_an_address(dag: DAG, url: str | None) -> None:
     assert not accepts(dag, "source_video_url", url)
 
 
@@ -322,7 +322,7 @@ def test_the_form_asks_for_an_address(dag: DAG, url: str | None) -> None:
     "url",
     [TALK, f"Https://example.com/a {ZERO_WIDTH}", " youtu.be/dQw4w9WgXcQ", "youtube.com/watch?v=dQw4w9WgXcQ&amp;t=1"],
 )
-def test_the_form_takes_what_the_request_takes(dag: DAG, url: str) -> None:
+def test_the_form_accepts_what_the_request_accepts(dag: DAG, url: str) -> None:
     from klap_provider.api.requests import ShortsRequest, build_request
 
     assert accepts(dag, "source_video_url", url)
@@ -348,7 +348,7 @@ def test_a_schedule_without_a_video_is_refused(make_dag: Callable[..., DAG]) -> 
         make_dag("klap_daily", schedule="@daily").validate()
 
 
-def test_a_default_that_is_no_address_is_refused(make_dag: Callable[..., DAG]) -> None:
+def test_a_default_that_is_not_an_address_is_refused(make_dag: Callable[..., DAG]) -> None:
     with pytest.raises(ValueError, match=r"source_video_url is ' talk\.mp4'; it must be a complete address"):
         make_dag("klap_daily", schedule="@daily", form={"source_video_url": " talk.mp4"})
 
@@ -359,7 +359,7 @@ def test_a_default_out_of_range_is_refused(make_dag: Callable[..., DAG], wrong: 
         make_dag("klap_daily", schedule="@daily", form={"source_video_url": TALK, **wrong}).validate()
 
 
-def test_a_default_for_no_field_is_refused_by_name(make_dag: Callable[..., DAG]) -> None:
+def test_a_default_for_an_unknown_field_is_refused(make_dag: Callable[..., DAG]) -> None:
     with pytest.raises(
         ValueError, match=r"'lanuage' .did you mean 'language'.*, 'sorce_url' .did you mean 'source_video_url'"
     ):
@@ -417,7 +417,7 @@ def test_a_run_pays_for_one_video_and_each_delivered_short_once(runs: dict[str, 
 
 
 @pytest.mark.parametrize("run", ["good", "bad"])
-def test_the_manifest_has_what_klap_was_paid_for(runs: dict[str, Any], run: str) -> None:
+def test_the_manifest_has_the_cost_of_the_run(runs: dict[str, Any], run: str) -> None:
     cost = manifest(runs, run)["cost"]
     counts = [cost[name] for name in ("input_videos", "generated_shorts", "exports")]
     assert counts == [1, 6, 3], "also for the export that failed"
@@ -433,7 +433,7 @@ def test_the_monthly_limit_has_what_the_runs_paid(runs: dict[str, Any], tmp_path
     assert float(json.loads(row)["total"]) == pytest.approx(paid)
 
 
-def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, Any]) -> None:
+def test_a_failed_export_does_not_stop_the_others_and_is_named(runs: dict[str, Any]) -> None:
     run = runs["bad"]
     assert run["state"] == "failed"
     ended = {task: state for task, state in run["states"].items() if state != "success"}
@@ -460,7 +460,7 @@ def test_a_failing_export_takes_no_sibling_with_it_and_is_named(runs: dict[str, 
     }
 
 
-def test_a_captioned_video_is_delivered_where_the_connection_says_and_paid_for_once(runs: dict[str, Any]) -> None:
+def test_a_captioned_video_is_paid_once_and_delivered(runs: dict[str, Any]) -> None:
     steps = {f"{step}_0" if step.startswith("video.") else step for step in (*SHAPES[1].steps, "publish")}
     assert runs["user"] == {"state": "success", "states": dict.fromkeys(steps, "success")}
     task, export = runs["ledger"][8:]
@@ -477,7 +477,7 @@ def test_a_captioned_video_is_delivered_where_the_connection_says_and_paid_for_o
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "runs", f"{name}.mp4", f"{name}.json"}
 
 
-def test_a_run_that_is_refused_before_anything_is_sent_says_why_in_the_end(runs: dict[str, Any]) -> None:
+def test_publish_reports_why_a_run_was_refused(runs: dict[str, Any]) -> None:
     assert runs["refused"]["state"] == "failed"
     states = runs["refused"]["states"]
     assert (states["submit"], states["find_video"], states["publish"]) == ("failed", "upstream_failed", "failed")
@@ -492,7 +492,7 @@ def test_a_run_with_a_misspelt_name_is_refused_before_anything_is_sent(runs: dic
     assert len(runs["ledger"]) == 10, "that of the other runs"
 
 
-def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, Any]) -> None:
+def test_a_run_for_a_managed_user_sends_every_request_for_that_user(runs: dict[str, Any]) -> None:
     (submitted,) = (r["at"] for r in runs["requests"] if (r["method"], r["path"]) == ("POST", "/tasks/video-to-video"))
     asked = [r for r in runs["requests"] if r["at"] >= submitted and not r["path"].startswith("/renders/")]
     user = runs["managed_user"]
@@ -501,7 +501,7 @@ def test_a_run_for_a_managed_user_asks_nothing_in_another_name(runs: dict[str, A
     assert [entry["on_behalf_of"] for entry in runs["ledger"]] == [None] * 8 + [user] * 2
 
 
-def test_runs_leave_neither_the_api_key_nor_a_token_anywhere(runs: dict[str, Any]) -> None:
+def test_runs_leave_no_api_key_and_no_token_anywhere(runs: dict[str, Any]) -> None:
     """Not in XComs, rendered fields, triggers, the task state store or logs: all of it is in these files."""
     kept = runs["kept"]
     for known in (runs["ledger"][0]["id"], runs["ledger"][-1]["id"], runs["managed_user"]):

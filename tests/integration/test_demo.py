@@ -55,7 +55,7 @@ def checkout(tmp_path: Path) -> Checkout:
         ("up", {"PORT": "²"}, ["PORT must be a number from 1 to 65535"]),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_starts(
+def test_invalid_options_are_refused_before_anything_starts(
     checkout: Checkout, command: str, environ: dict[str, str], words: list[str]
 ) -> None:
     ended = checkout.make(command, **environ)
@@ -66,7 +66,7 @@ def test_what_cannot_work_is_refused_before_anything_starts(
     assert not checkout.state.exists()
 
 
-def test_a_key_with_a_line_end_is_a_key_and_an_empty_one_is_none(checkout: Checkout) -> None:
+def test_a_key_may_have_a_newline_and_an_empty_key_is_no_key(checkout: Checkout) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         checkout.make("up", PORT=port, KLAP_API_KEY="kak_no-real-key\n")
@@ -76,7 +76,7 @@ def test_a_key_with_a_line_end_is_a_key_and_an_empty_one_is_none(checkout: Check
         assert [file.name for file in checkout.state.iterdir()] == ["sandbox.lock"]
 
 
-def test_a_dag_file_that_cannot_be_imported_is_named_beside_those_that_can(checkout: Checkout) -> None:
+def test_a_broken_dag_file_is_named_beside_working_ones(checkout: Checkout) -> None:
     (checkout.folder / "dags" / "broken.py").write_text("from airflow.sdk import DAG, nothing_like_it")
     ended = checkout.make("demo", DAG="mine")
     assert "broken.py cannot be imported: ImportError" in ended.stderr
@@ -84,7 +84,7 @@ def test_a_dag_file_that_cannot_be_imported_is_named_beside_those_that_can(check
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_that_another_program_has_is_named_with_what_to_do(checkout: Checkout, host: str) -> None:
+def test_a_port_of_another_program_is_named_with_what_to_do(checkout: Checkout, host: str) -> None:
     with socket.create_server((host, 0)) as taken:
         port = taken.getsockname()[1]
         ended = checkout.make("up", f"PORT={port}")
@@ -92,7 +92,7 @@ def test_a_port_that_another_program_has_is_named_with_what_to_do(checkout: Chec
     assert ended.returncode == 2
 
 
-def test_a_port_that_another_of_our_airflows_has_is_named_with_its_address(checkout: Checkout) -> None:
+def test_a_port_of_another_airflow_of_ours_is_named_with_its_address(checkout: Checkout) -> None:
     with checkout.locked("klap", "http://127.0.0.1:8123"):
         ended = checkout.make("up", "PORT=8123")
     assert "Port 8123 is used by the Airflow at http://127.0.0.1:8123" in ended.stderr
@@ -111,7 +111,7 @@ def test_a_port_that_another_of_our_airflows_has_is_named_with_its_address(check
         (["clean"], "klap"),
     ],
 )
-def test_a_second_start_touches_nothing_and_says_where_the_first_one_runs_and_how_to_stop_it(
+def test_a_second_start_names_the_first_one_and_changes_nothing(
     checkout: Checkout, arguments: list[str], folder: str
 ) -> None:
     kept = checkout.state / folder / "airflow.db"
@@ -126,7 +126,7 @@ def test_a_second_start_touches_nothing_and_says_where_the_first_one_runs_and_ho
     assert kept.exists()
 
 
-def test_a_new_installation_waits_until_what_runs_from_the_old_one_has_ended(checkout: Checkout) -> None:
+def test_a_new_installation_is_refused_while_the_old_one_runs(checkout: Checkout) -> None:
     (checkout.folder / ".venv" / "ready").unlink()
     with checkout.locked("sandbox", "http://127.0.0.1:8123"):
         ended = checkout.make("up")
@@ -135,7 +135,7 @@ def test_a_new_installation_waits_until_what_runs_from_the_old_one_has_ended(che
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "cluster"])
-def test_an_old_python_is_named_with_how_to_name_another(checkout: Checkout, command: str, tmp_path: Path) -> None:
+def test_an_old_python_is_refused_with_how_to_choose_another(checkout: Checkout, command: str, tmp_path: Path) -> None:
     (checkout.folder / ".venv" / "ready").unlink()
     old = tmp_path / "python3.9"
     old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); $2"\n')
@@ -145,7 +145,7 @@ def test_an_old_python_is_named_with_how_to_name_another(checkout: Checkout, com
     assert f"make PYTHON=python3.12 {command}" in " ".join(ended.stderr.split())
 
 
-def test_an_installation_without_a_network_says_so_and_the_next_one_begins_again(checkout: Checkout) -> None:
+def test_an_installation_without_a_network_fails_and_can_be_repeated(checkout: Checkout) -> None:
     (checkout.folder / ".venv" / "ready").unlink()
     nowhere = dict.fromkeys(("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"), "http://127.0.0.1:1/simple")
     ended = checkout.make("setup", **nowhere, PIP_RETRIES="0", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nowhere")
@@ -154,7 +154,7 @@ def test_an_installation_without_a_network_says_so_and_the_next_one_begins_again
     assert not (checkout.folder / ".venv" / "ready").exists()
 
 
-def test_a_real_key_is_not_for_the_cluster_which_keeps_nothing(checkout: Checkout) -> None:
+def test_a_real_key_is_refused_for_the_cluster(checkout: Checkout) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "demo", "cluster"],
         cwd=checkout.folder,
@@ -191,11 +191,11 @@ class TestReset:
         assert all(file.exists() for file in kept)
 
     @pytest.mark.parametrize("no", ["0", "no", "", "false"])
-    def test_takes_no_other_word_for_yes(self, checkout: Checkout, kept: list[Path], no: str) -> None:
+    def test_accepts_only_yes(self, checkout: Checkout, kept: list[Path], no: str) -> None:
         assert checkout.make("reset", f"YES={no}").returncode == 2
         assert all(file.exists() for file in kept)
 
-    def test_deletes_all_of_it_if_told_so_and_says_what(self, checkout: Checkout, kept: list[Path]) -> None:
+    def test_deletes_everything_with_yes_and_lists_it(self, checkout: Checkout, kept: list[Path]) -> None:
         ended = checkout.make("reset", "YES=1")
         assert ended.returncode == 0
         assert "paid for with KLAP_API_KEY: 1 MP4 files, 2 MB" in ended.stdout
@@ -235,14 +235,14 @@ print("Type yes", flush=True)
         assert "Traceback" not in ended.stderr
         assert ended.returncode == 128 + signal.SIGINT
 
-    def test_leaves_what_a_link_leads_to(self, checkout: Checkout, tmp_path: Path) -> None:
+    def test_keeps_the_target_of_a_link(self, checkout: Checkout, tmp_path: Path) -> None:
         elsewhere = tmp_path / "other disk"
         shutil.move(checkout.folder / "shorts", elsewhere)
         (checkout.folder / "shorts").symlink_to(elsewhere)
         assert checkout.make("reset", "YES=1").returncode == 0
         assert list(elsewhere.rglob("*.mp4"))
 
-    def test_is_the_only_way_to_delete_it(self, checkout: Checkout, kept: list[Path]) -> None:
+    def test_is_the_only_command_that_deletes_paid_files(self, checkout: Checkout, kept: list[Path]) -> None:
         assert checkout.make("clean").returncode == 0
         assert not (checkout.folder / ".venv").exists()
         assert all(file.exists() for file in kept)
@@ -269,7 +269,7 @@ print("Type yes", flush=True)
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("seconds", [0.3, 1.5, 4])
-def test_a_start_that_is_interrupted_leaves_no_process_and_no_traceback(
+def test_an_interrupted_start_leaves_no_process_and_no_traceback(
     checkout: Checkout, ending: signal.Signals, seconds: float
 ) -> None:
     (port,) = free_ports(1)
@@ -291,7 +291,7 @@ def test_a_start_that_is_interrupted_leaves_no_process_and_no_traceback(
     assert left_over(checkout) == []
 
 
-def test_what_a_killed_start_left_running_is_ended_by_the_next_one(checkout: Checkout) -> None:
+def test_processes_of_a_killed_start_are_ended_by_the_next_one(checkout: Checkout) -> None:
     folder = str(checkout.state / "sandbox")
     orphan = subprocess.Popen(["sleep", "60"], env={**os.environ, "KLAP_DEMO_FOLDER": folder})
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -321,7 +321,7 @@ def left_over(checkout: Checkout) -> list[psutil.Process]:
         ({"NO_PROXY": "localhost,127.0.0.1"}, []),
     ],
 )
-def test_a_proxy_is_used_as_the_user_says_and_never_for_this_machine(
+def test_a_proxy_is_used_except_for_this_machine(
     environ: dict[str, str], excepted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("no_proxy", "NO_PROXY"):
@@ -349,7 +349,7 @@ def test_all_task_instances_of_a_run_are_read_however_many_there_are(tmp_path: P
     assert sorted((ti["task_id"], ti["map_index"]) for ti in found) == sorted(names)
 
 
-def test_the_lock_says_who_uses_a_folder(checkout: Checkout) -> None:
+def test_the_lock_names_the_command_that_uses_a_folder(checkout: Checkout) -> None:
     with checkout.locked("sandbox", "http://127.0.0.1:8123") as pid:
         lock = json.loads((checkout.state / "sandbox.lock").read_text())
     assert lock == {"command": "make up", "pid": pid, "url": "http://127.0.0.1:8123"}

@@ -310,7 +310,7 @@ def test_the_notifiers_of_the_connection_can_be_created() -> None:
         assert isinstance(create_notifier(setting), BaseNotifier)
 
 
-def test_what_a_run_costs_at_most_is_calculated_right() -> None:
+def test_the_maximum_cost_of_a_run_is_calculated_correctly() -> None:
     default, first = (estimate(Prices(), shorts=clips, max_exports=exports) for clips, exports in ((10, 3), (2, 1)))
     assert f"The run may cost up to {default}" in page("how-to/limit-cost.md")
     for name in ("how-to/limit-cost.md", "tutorial/first-short.md", "faq.md"):
@@ -321,7 +321,7 @@ def test_what_a_run_costs_at_most_is_calculated_right() -> None:
 
 
 @pytest.mark.parametrize("block", of_language("ini"))
-def test_an_allowlist_is_one_that_the_package_reads(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_allowlist_of_the_docs_can_be_parsed(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     parser = configparser.ConfigParser()
     parser.read_string(block.code)
     assert parser.sections() == ["klap"]
@@ -334,7 +334,7 @@ def test_an_allowlist_is_one_that_the_package_reads(block: Block, monkeypatch: p
 
 
 @pytest.mark.parametrize("block", of_language("yaml"))
-def test_an_alert_is_about_a_metric_and_tags_that_exist(block: Block) -> None:
+def test_an_alert_uses_existing_metrics_and_tags(block: Block) -> None:
     known = {f"airflow_{metric.name.replace('.', '_')}": metric.tags for metric in metrics.METRICS}
     for alert in yaml.safe_load(block.code):
         [name] = re.findall(r"airflow_\w+", alert["expr"])
@@ -376,7 +376,7 @@ def is_of_the_ui(label: str) -> bool:
     return re.search(rf"[\"'`]{pattern}", texts_of_the_ui()) is not None
 
 
-def test_every_label_in_italics_is_one_of_the_ui() -> None:
+def test_every_label_in_italics_exists_in_the_ui() -> None:
     lost = set()
     for each in {*PAGES, *(DOCS / "operations").glob("*.md"), *(DOCS / "reference").glob("*.md")}:
         text = re.sub(r"^ *```.*?^ *```$", "", each.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -386,7 +386,7 @@ def test_every_label_in_italics_is_one_of_the_ui() -> None:
     assert lost == set()
 
 
-def test_the_labels_parameters_and_defaults_of_fields_are_those_of_the_form() -> None:
+def test_the_labels_and_defaults_of_fields_are_those_of_the_form() -> None:
     params = shipped("klap_generate_shorts").params
     rows = [*tables(page("how-to/watermark.md"), "Field"), *tables(page("how-to/limit-cost.md"), "Field")]
     assert len(rows) == 6
@@ -396,7 +396,7 @@ def test_the_labels_parameters_and_defaults_of_fields_are_those_of_the_form() ->
         assert default == ("none" if param.value is None else str(param.value))
 
 
-def test_the_arguments_and_defaults_of_the_batch_function_are_those_of_the_code() -> None:
+def test_the_arguments_of_the_batch_function_have_the_documented_defaults() -> None:
     from klap_provider.dag_parts import klap_generate_shorts_batch
 
     parameters = inspect.signature(klap_generate_shorts_batch).parameters

@@ -98,7 +98,7 @@ def test_an_export_is_found_and_not_sent_again(airflow: Airflow, klap: Sandbox, 
     assert exported["export_id"] == paid["id"]
 
 
-def test_a_delivery_leaves_no_half_file(
+def test_a_delivery_leaves_no_partial_file(
     airflow: Airflow, klap: Sandbox, make_shorts: MakeShorts, slow_video: str, tmp_path: Path
 ) -> None:
     [short] = make_shorts()

@@ -117,7 +117,7 @@ def lister(*, upstream: tuple[str, ...] = ("submit", "wait_for_shorts"), **field
     ],
     ids=["a wait marked as success", "a submission marked as success", "an unknown name", "syntax", "an expression"],
 )
-def test_a_field_that_cannot_be_filled_in_is_one_try_with_cause_and_action(
+def test_a_field_that_cannot_be_rendered_fails_without_retries(
     klap: Sandbox, airflow: Airflow, fields: dict[str, Any], pattern: str
 ) -> None:
     import re
@@ -131,9 +131,7 @@ def test_a_field_that_cannot_be_filled_in_is_one_try_with_cause_and_action(
     assert klap.requests() == []
 
 
-def test_a_field_of_a_result_that_is_taken_for_an_xcom_is_an_error_that_says_what_to_write(
-    supervisor: Supervisor, airflow: Airflow
-) -> None:
+def test_a_missing_xcom_key_is_an_error_with_the_fix(supervisor: Supervisor, airflow: Airflow) -> None:
     supervisor.put_xcom("wait", {"output_id": "folder"})
     task = airflow(
         lambda: ListShortsOperator(task_id="list", folder_id=EmptyOperator(task_id="wait").output["output_id"])
@@ -152,7 +150,7 @@ def test_the_error_names_a_task_that_should_be_upstream(airflow: Airflow) -> Non
     assert "Make it upstream in the Dag file, and clear this task" in error
 
 
-def test_a_template_of_a_run_is_never_rendered_to_find_the_field_that_fails(airflow: Airflow, klap: Sandbox) -> None:
+def test_a_params_template_is_not_rendered_to_find_the_failing_field(airflow: Airflow, klap: Sandbox) -> None:
     task = airflow(
         lambda: DeliverShortOperator(
             task_id="deliver",
@@ -168,14 +166,14 @@ def test_a_template_of_a_run_is_never_rendered_to_find_the_field_that_fails(airf
     assert task.xcom("klap_error")["project_id"] == "p"
 
 
-def test_airflows_own_api_failing_before_a_task_begins_may_pass(
+def test_a_failure_of_airflows_api_before_a_task_is_retried(
     airflow: Airflow, klap: Sandbox, supervisor: Supervisor
 ) -> None:
     supervisor.broken = (comms.GetXCom, comms.GetXComSequenceSlice)
     assert airflow(lister()).end() == "up_for_retry"
 
 
-def test_a_mapped_task_whose_list_was_deleted_is_one_try_with_cause_and_action(
+def test_a_mapped_task_whose_list_was_deleted_fails_without_retries(
     airflow: Airflow, klap: Sandbox, supervisor: Supervisor
 ) -> None:
     from klap_provider.operators.retry_policy import KlapRetryPolicy
@@ -210,7 +208,7 @@ class Lister(ListShortsOperator):
         return Unstorable()
 
 
-def test_a_result_that_cannot_be_stored_is_one_try_with_cause_and_action(airflow: Airflow, klap: Sandbox) -> None:
+def test_a_result_that_cannot_be_stored_fails_without_retries(airflow: Airflow, klap: Sandbox) -> None:
     task = airflow(lambda: Lister(task_id="list", folder_id="f", retries=3))
     assert task.end() == "failed"
     reason = task.xcom("klap_error")
@@ -220,7 +218,7 @@ def test_a_result_that_cannot_be_stored_is_one_try_with_cause_and_action(airflow
 
 
 @pytest.mark.parametrize("mode", ["poke", "deferrable"])
-def test_an_xcom_backend_that_fails_is_one_try_and_its_reason_is_in_the_log(
+def test_a_failing_xcom_backend_fails_without_retries_and_is_logged(
     airflow: Airflow, klap: Sandbox, supervisor: Supervisor, mode: str, caplog: Any
 ) -> None:
     klap_task_id = klap.call("POST", "/tasks/video-to-shorts", json=TALK).json()["id"]

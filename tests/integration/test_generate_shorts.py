@@ -83,7 +83,7 @@ def test_it_delivers_the_shorts_and_returns_small_facts(
     assert task.links()["Open in Klap"].endswith(f"/{shorts[0]['folder_id']}")
 
 
-def test_people_are_told_how_it_ended(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
+def test_the_notifiers_get_the_result(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
     sent: list[str] = []
     klap.fault("POST", "/exports$", "status", code=402, body={"message": "No credit."})
     task = airflow(generate(notifiers=Recorder(sent, "{{ klap.event }}: {{ klap.title }}")))
@@ -113,13 +113,13 @@ def test_a_template_is_checked_before_anything_is_paid(klap: Sandbox, airflow: A
     assert paid(klap) == (0, 0)
 
 
-def test_wrong_words_in_the_dag_file_are_refused_when_it_is_parsed(generate: Generate) -> None:
+def test_invalid_arguments_in_the_dag_file_are_refused_at_parse_time(generate: Generate) -> None:
     for wrong in ({"limit": 0}, {"watermark": {"pos_x": 2, "src_url": TALK}}, {"max_exports": 1}, {"budget": -1}):
         with pytest.raises(ValueError, match=r"limit|watermark|budget"):
             generate(**wrong)()
 
 
-def test_a_destination_of_a_run_must_be_allowed(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
+def test_a_destination_of_a_run_must_be_on_the_allowlist(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
     with pytest.raises(KlapInputError, match="destination"):
         airflow(generate(destination="{{ '/etc/shorts' }}")).run()
     assert paid(klap) == (0, 0)
@@ -226,7 +226,7 @@ def test_a_task_that_takes_too_long_ends_the_wait(klap: Sandbox, airflow: Airflo
         airflow(generate(timeout=2)).run()
 
 
-def test_the_worker_waits_where_the_triggerer_fails(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
+def test_the_worker_waits_if_the_triggerer_fails(klap: Sandbox, airflow: Airflow, generate: Generate) -> None:
     task = airflow(generate())
     task.run()
 

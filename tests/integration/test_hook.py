@@ -213,7 +213,7 @@ def test_the_calls_without_a_folder_make_the_round_trip(klap: Sandbox) -> None:
     assert hook.call(calls.get_export(export.id, project_id=project_id)).folder_id is None
 
 
-def test_a_managed_user_and_a_token_are_made_and_the_token_is_masked(klap: Sandbox, supervisor: Supervisor) -> None:
+def test_a_managed_user_and_a_masked_token_can_be_created(klap: Sandbox, supervisor: Supervisor) -> None:
     hook = KlapHook(backoff=QUICK)
     users = [hook.create_user(), hook.create_user()]
     assert len({user.id for user in users}) == 2
@@ -228,7 +228,7 @@ def test_a_token_for_nobody_is_an_error(klap: Sandbox) -> None:
         KlapHook(backoff=QUICK).create_user_token("nobody")
 
 
-def test_a_hook_for_a_user_sees_what_is_theirs_alone(klap: Sandbox) -> None:
+def test_a_hook_for_a_user_sees_only_that_users_data(klap: Sandbox) -> None:
     klap.reset(user_header="required")
     account = KlapHook(backoff=QUICK)
     user = KlapHook(backoff=QUICK, on_behalf_of=account.create_user().id)
@@ -268,7 +268,7 @@ def test_the_connections_token_is_masked_and_not_in_its_representation(
     assert ACCESS_TOKEN not in repr(hook.connection)
 
 
-def test_a_body_goes_out_as_json_and_ids_stay_quoted(connect: Callable[..., None]) -> None:
+def test_a_body_is_sent_as_json_and_ids_are_quoted(connect: Callable[..., None]) -> None:
     with Listener(body=b'{"id": "t", "status": "processing"}') as server:
         connect(server.url)
         hook = KlapHook()
@@ -282,7 +282,7 @@ def test_a_body_goes_out_as_json_and_ids_stay_quoted(connect: Callable[..., None
     assert got.path == "/v2/tasks/a%20b%3Fc%23d"
 
 
-def test_a_query_goes_out_encoded(connect: Callable[..., None]) -> None:
+def test_a_query_is_sent_encoded(connect: Callable[..., None]) -> None:
     with Listener() as server:
         connect(server.url)
         KlapHook().call(calls.list_exports(folder_id="a&b=c"))
@@ -290,7 +290,7 @@ def test_a_query_goes_out_encoded(connect: Callable[..., None]) -> None:
 
 
 @each_failure
-def test_a_get_is_repeated_after_what_may_pass_until_it_succeeds(
+def test_a_get_is_retried_after_transient_errors(
     klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], transient: bool
 ) -> None:
     klap.fault("GET", "^/exports$", fault, times=2, **more)
@@ -304,7 +304,7 @@ def test_a_get_is_repeated_after_what_may_pass_until_it_succeeds(
 
 
 @each_failure
-def test_a_get_that_keeps_failing_ends_with_its_failure_after_the_last_attempt(
+def test_a_get_fails_with_its_error_after_the_last_attempt(
     klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], transient: bool
 ) -> None:
     klap.fault("GET", "^/exports$", fault, times=None, **more)
@@ -334,7 +334,7 @@ def test_a_get_that_keeps_failing_ends_with_its_failure_after_the_last_attempt(
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_post_that_klap_may_have_taken_or_will_not_take_goes_out_once(
+def test_a_post_that_may_have_arrived_or_was_refused_is_sent_once(
     klap: Sandbox, fault: str, more: dict[str, Any], kind: type[KlapError], paid: int
 ) -> None:
     klap.fault("POST", "^/tasks/", fault, **more)
@@ -346,7 +346,7 @@ def test_a_post_that_klap_may_have_taken_or_will_not_take_goes_out_once(
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_post_that_klap_turned_away_is_repeated_and_paid_once(klap: Sandbox, code: int) -> None:
+def test_a_post_with_retry_after_is_retried_and_paid_once(klap: Sandbox, code: int) -> None:
     headers, body = {"Retry-After": "0"}, {"message": "busy"}
     klap.fault("POST", "^/tasks/", "status", times=2, code=code, headers=headers, body=body)
     task = KlapHook(backoff=QUICK).call(SUBMIT)
@@ -354,14 +354,14 @@ def test_a_post_that_klap_turned_away_is_repeated_and_paid_once(klap: Sandbox, c
     assert [entry["id"] for entry in klap.ledger("task")] == [task.id]
 
 
-def test_a_post_is_repeated_until_there_is_a_server_to_connect_to(connect: Callable[..., None]) -> None:
+def test_a_post_is_retried_while_the_connection_is_refused(connect: Callable[..., None]) -> None:
     with Listener(body=b'{"id": "t", "status": "processing"}', late=0.3) as server:
         connect(server.url)
         assert KlapHook(backoff=Backoff(attempts=10, base=0.2, cap=0.2)).call(SUBMIT).id == "t"
         assert len(server.arrived) == 1
 
 
-def test_what_klap_asked_to_wait_is_waited(klap: Sandbox) -> None:
+def test_retry_after_is_waited_for(klap: Sandbox) -> None:
     klap.fault("GET", "^/exports$", "status", code=429, headers={"Retry-After": "1"})
     KlapHook(backoff=Backoff(attempts=2, base=0.01, cap=2)).call(calls.list_exports())
     first, second = klap.requests("GET", "^/exports$")
@@ -369,7 +369,7 @@ def test_what_klap_asked_to_wait_is_waited(klap: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("call", [calls.list_exports(), SUBMIT], ids=str)
-def test_a_wait_beyond_the_cap_is_not_waited_out_here(klap: Sandbox, call: calls.Call[Any]) -> None:
+def test_a_retry_after_over_the_cap_is_raised(klap: Sandbox, call: calls.Call[Any]) -> None:
     klap.fault(call.method, f"^{call.path}$", "status", code=429, headers={"Retry-After": "3600"})
     with pytest.raises(KlapRateLimitError) as limited:
         KlapHook().call(call)
@@ -377,29 +377,27 @@ def test_a_wait_beyond_the_cap_is_not_waited_out_here(klap: Sandbox, call: calls
     assert len(klap.requests(call.method)) == 1
 
 
-def test_a_call_may_be_made_once_although_the_hook_would_repeat_it(klap: Sandbox) -> None:
+def test_a_call_can_switch_off_the_retries_of_the_hook(klap: Sandbox) -> None:
     klap.fault("GET", "^/exports$", "status", code=500)
     with pytest.raises(KlapServerError):
         KlapHook(backoff=QUICK).call(calls.list_exports(), backoff=ONCE)
     assert len(klap.requests("GET")) == 1
 
 
-def test_a_backoff_without_attempts_is_a_mistake_of_the_caller(klap: Sandbox) -> None:
+def test_a_backoff_without_attempts_is_refused(klap: Sandbox) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         KlapHook(backoff=Backoff(attempts=0)).call(calls.list_exports())
     assert klap.requests() == []
 
 
-def test_an_answer_that_does_not_come_is_given_up_after_the_read_timeout(
-    klap: Sandbox, connect: Callable[..., None]
-) -> None:
+def test_a_call_without_a_response_fails_after_the_read_timeout(klap: Sandbox, connect: Callable[..., None]) -> None:
     connect(klap.url, read_timeout=0.2)
     klap.fault("GET", "^/exports$", "delay", seconds=1.5)
     with pytest.raises(KlapNoResponseError, match=r"read_timeout of the connection 'klap_default' is 0\.2 s"):
         KlapHook().call(calls.list_exports(), backoff=ONCE)
 
 
-def test_a_post_that_timed_out_is_not_repeated(klap: Sandbox, connect: Callable[..., None]) -> None:
+def test_a_post_that_timed_out_is_not_retried(klap: Sandbox, connect: Callable[..., None]) -> None:
     connect(klap.url, read_timeout=0.2)
     klap.fault("POST", "^/tasks/", "delay", seconds=0.6)
     with pytest.raises(KlapNoResponseError) as lost:
@@ -408,7 +406,7 @@ def test_a_post_that_timed_out_is_not_repeated(klap: Sandbox, connect: Callable[
     assert len(klap.ledger("task")) == 1
 
 
-def test_a_connection_that_is_not_taken_is_given_up_after_the_connect_timeout(
+def test_a_connection_without_a_response_fails_after_the_connect_timeout(
     deaf_url: str, connect: Callable[..., None]
 ) -> None:
     connect(deaf_url, connect_timeout=0.2)
@@ -419,7 +417,7 @@ def test_a_connection_that_is_not_taken_is_given_up_after_the_connect_timeout(
     assert time.monotonic() - started >= 0.2
 
 
-def test_an_unreachable_host_is_named_with_those_that_klap_has(closed_url: str, connect: Callable[..., None]) -> None:
+def test_an_unreachable_host_is_named_with_klaps_hosts(closed_url: str, connect: Callable[..., None]) -> None:
     connect(closed_url)
     with pytest.raises(KlapConnectionError) as failed:
         KlapHook().call(SUBMIT, backoff=ONCE)
@@ -461,7 +459,7 @@ def test_a_netrc_does_not_replace_the_key(connect: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(code: int, connect: Callable[..., None]) -> None:
+def test_a_redirect_is_not_followed_so_the_key_stays_with_klap(code: int, connect: Callable[..., None]) -> None:
     with Listener() as elsewhere, Listener(status=code, headers={"Location": elsewhere.url}) as server:
         connect(server.url)
         hook = KlapHook(backoff=ONCE)
@@ -477,7 +475,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(code: int, con
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_a_key_that_klap_repeats_is_in_no_error_and_no_log(
+def test_a_key_in_klaps_response_is_in_no_error_and_no_log(
     status: int, connect: Callable[..., None], logged: Callable[[], str]
 ) -> None:
     with Listener(status=status, body=json.dumps({"message": f"bad key {API_KEY}"}).encode()) as server:
@@ -490,7 +488,7 @@ def test_a_key_that_klap_repeats_is_in_no_error_and_no_log(
     assert API_KEY not in logged()
 
 
-def test_a_repeated_attempt_is_logged_with_its_reason(klap: Sandbox, logged: Callable[[], str]) -> None:
+def test_a_retry_is_logged_with_its_reason(klap: Sandbox, logged: Callable[[], str]) -> None:
     klap.fault("GET", "^/exports$", "status", code=500, body={"message": "boom"})
     KlapHook(backoff=QUICK).call(calls.list_exports())
     assert "Attempt 1 of 3 failed: GET /exports: HTTP 500 (boom)" in logged()
@@ -547,7 +545,7 @@ def test_run_of_the_http_hook_keeps_to_the_read_timeout(klap: Sandbox, connect: 
     ("code", "kind"),
     [(401, KlapAuthError), (404, KlapNotFoundError), (422, KlapRejectedError), (500, KlapServerError)],
 )
-def test_run_of_the_http_hook_fails_as_a_call_does_and_logs_no_body(
+def test_run_of_the_http_hook_fails_like_a_call_and_logs_no_body(
     klap: Sandbox, logged: Callable[[], str], code: int, kind: type[KlapError]
 ) -> None:
     klap.fault("*", "^/exports$", "status", code=code, body={"message": "reason-from-klap"})
@@ -556,7 +554,7 @@ def test_run_of_the_http_hook_fails_as_a_call_does_and_logs_no_body(
     assert "reason-from-klap" not in logged()
 
 
-def test_run_of_the_http_hook_may_leave_the_answer_to_the_caller(klap: Sandbox) -> None:
+def test_run_of_the_http_hook_can_return_error_responses(klap: Sandbox) -> None:
     klap.fault("*", "^/exports$", "status", code=404)
     assert KlapHook().run("exports", extra_options={"check_response": False}).status_code == 404
 
@@ -569,19 +567,19 @@ def test_the_connection_is_looked_up_once_per_hook(klap: Sandbox, connect: Calla
     assert len(klap.requests("GET")) == 2
 
 
-def test_a_connection_without_a_key_fails_before_anything_is_sent(klap: Sandbox, connect: Callable[..., None]) -> None:
+def test_a_call_without_a_key_fails_before_the_request(klap: Sandbox, connect: Callable[..., None]) -> None:
     connect(klap.url, password=None)
     with pytest.raises(KlapConfigError, match="Password"):
         KlapHook().call(SUBMIT)
     assert klap.requests() == []
 
 
-def test_a_connection_that_does_not_exist_is_named() -> None:
+def test_a_connection_that_is_missing_is_named() -> None:
     with pytest.raises(KlapConfigError, match=r"no Airflow connection 'nowhere'.*klap_conn_id"):
         KlapHook("nowhere").call(SUBMIT)
 
 
-def test_an_answer_that_drips_is_given_up_in_time_and_the_next_call_has_a_connection_of_its_own(
+def test_a_dripping_response_ends_in_time_and_its_connection_is_closed(
     connect: Callable[..., None],
 ) -> None:
     class Drip(BaseHTTPRequestHandler):
@@ -622,7 +620,7 @@ def test_a_poll_takes_no_longer_than_the_connections_timeouts(
             KlapHook().client.call(calls.list_exports(), backoff=ONCE, within=within)
 
 
-def test_an_answer_without_an_end_is_not_read_into_memory(
+def test_a_response_without_an_end_is_not_read_into_memory(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(response_parser, "MAX_RESPONSE_BYTES", 1024**2)
@@ -632,7 +630,7 @@ def test_an_answer_without_an_end_is_not_read_into_memory(
             KlapHook().call(calls.list_exports(), backoff=ONCE)
 
 
-def test_what_fails_in_time_fails_as_ever(klap: Sandbox) -> None:
+def test_a_failure_within_the_timeout_is_unchanged(klap: Sandbox) -> None:
     klap.fault("GET", "^/exports$", "status", code=500)
     with pytest.raises(KlapServerError):
         KlapHook().client.call(calls.list_exports(), backoff=ONCE, within=5)

@@ -193,7 +193,7 @@ UNNEEDED = {
 }
 
 
-def test_rows_that_nothing_needs_are_moved_and_all_that_is_needed_to_pay_once_stays(
+def test_an_archive_moves_only_rows_that_are_not_needed_any_more(
     server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path
 ) -> None:
     fill(every_kind(OLD))
@@ -215,9 +215,7 @@ def test_new_rows_stay(server: ApiServer, fill: Callable[[Rows], None], tmp_path
     assert keys(server) == before
 
 
-def test_requests_are_forgotten_as_a_whole_and_only_after_the_time_that_was_set(
-    server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path
-) -> None:
+def test_forget_after_removes_whole_requests(server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path) -> None:
     stays = {
         **attempt("export.again.0", OLD),
         **attempt("export.again.1", NEW),
@@ -349,7 +347,7 @@ def test_an_export_is_restored_with_times_and_writers_and_replaces_nothing(
     assert sum(restore(tmp_path)["files"].values()) == 0
 
 
-def test_an_export_beside_running_tasks_has_the_door_and_the_payment_of_each_attempt(
+def test_an_export_during_runs_has_complete_attempts(
     server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(attempt("export.a.0", NEW))
@@ -385,7 +383,7 @@ def test_the_archive_after_a_restore_does_not_remove_the_restored_rows(
     assert keys(server) == rows.keys()
 
 
-def test_of_a_row_in_two_files_the_newest_is_restored_and_unknown_versions_and_fields_are_accepted(
+def test_a_restore_uses_the_newest_row_and_accepts_unknown_fields(
     other: ApiServer, fill: Callable[..., None], tmp_path: Path
 ) -> None:
     fill({}, other)

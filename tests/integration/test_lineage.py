@@ -87,7 +87,7 @@ def test_a_submission_reads_the_video_and_names_klaps_task(klap: Sandbox, airflo
     assert "s3cr3t" not in str(lineage)
 
 
-def test_a_task_that_was_given_is_named_too(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_given_task_is_named(klap: Sandbox, airflow: Airflow) -> None:
     given = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=TALK)).run()["klap_task_id"]
     operator, _ = played(
         airflow, lambda: SubmitShortsOperator(task_id="again", source_video_url=TALK, klap_task_id=given)
@@ -100,7 +100,7 @@ def test_a_video_in_storage_has_the_name_that_storage_has_for_it() -> None:
     assert names(lineage.inputs) == [("s3://bucket", "raw/talk.mp4")]
 
 
-def test_a_submission_that_failed_says_what_it_was_about(klap: Sandbox) -> None:
+def test_a_failed_submission_names_its_video(klap: Sandbox) -> None:
     operator = SubmitShortsOperator(task_id="submit", source_video_url=TALK)
     lineage = extracted(operator, TaskInstanceState.FAILED)
     assert names(lineage.inputs) == [("https://example.com", "/talk.mp4")]
@@ -125,7 +125,7 @@ def test_a_delivery_that_failed_wrote_nothing(deliver: Callable[[], DeliverShort
     assert (lineage.inputs, lineage.outputs) == ([], [])
 
 
-def test_the_event_that_is_emitted_has_it_all(
+def test_the_emitted_event_is_complete(
     klap: Sandbox, airflow: Airflow, deliver: Callable[[], DeliverShortOperator], tmp_path: Path
 ) -> None:
     operator, result = played(airflow, deliver)
@@ -157,7 +157,7 @@ def test_the_event_that_is_emitted_has_it_all(
         ("sftp://nas@files.example.com:22/data/a.mp4", ("sftp://files.example.com:22", "data/a.mp4")),
     ],
 )
-def test_a_file_is_named_as_openlineage_names_them_and_without_its_connection(path: str, name: tuple[str, str]) -> None:
+def test_a_file_has_openlineages_name_without_the_connection(path: str, name: tuple[str, str]) -> None:
     assert storage_name(path) == name
 
 
@@ -176,7 +176,7 @@ def test_an_address_is_named_without_user_and_query(url: str, name: tuple[str, s
     assert web_name(url) == name
 
 
-def test_that_openlineage_is_installed_does_not_switch_it_on() -> None:
+def test_an_installed_openlineage_is_not_switched_on() -> None:
     assert conf.is_disabled()
 
 
@@ -194,9 +194,7 @@ print({task.ends_in_triggerer and can_end_in_triggerer(task) for task in waits})
 @pytest.mark.parametrize(
     ("settings", "ends"), [({}, "{True}"), ({"AIRFLOW__OPENLINEAGE__TRANSPORT": '{"type": "console"}'}, "{False}")]
 )
-def test_airflow_takes_the_dags_while_openlineage_listens_and_their_waits_end_on_workers(
-    settings: dict[str, str], ends: str
-) -> None:
+def test_waits_end_on_workers_while_openlineage_listens(settings: dict[str, str], ends: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", WITH],
         capture_output=True,
@@ -223,7 +221,7 @@ print([name for name in sys.modules if "lineage" in name and sys.modules[name] a
 """
 
 
-def test_without_openlineage_everything_imports_and_its_module_is_not_touched() -> None:
+def test_the_package_imports_without_openlineage() -> None:
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=False
     )

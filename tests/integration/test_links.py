@@ -39,7 +39,7 @@ def test_the_folder_of_a_list_opens_in_klap(klap: Sandbox, airflow: Airflow) -> 
     assert task.links() == {APP: "https://klap.app/spaces/folder01"}
 
 
-def test_each_map_index_leads_to_its_own_short_also_after_a_deferral_and_on_the_next_try(
+def test_each_map_index_links_to_its_short_after_deferrals_and_retries(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts
 ) -> None:
     for map_index, short in enumerate(make_shorts(2)):
@@ -86,13 +86,13 @@ def test_links_follow_the_addresses_of_the_connection(klap: Sandbox, connect: Co
 
 
 @pytest.mark.parametrize("folder_id", [None, ""])
-def test_what_is_in_no_folder_has_no_link_into_klaps_app(klap: Sandbox, airflow: Airflow, folder_id: Any) -> None:
+def test_a_short_without_a_folder_has_no_link_to_klaps_app(klap: Sandbox, airflow: Airflow, folder_id: Any) -> None:
     task = airflow(lambda: ExportShortOperator(task_id="export", project_id="p1", folder_id=folder_id))
     assert task.links() == {APP: ""}
 
 
 @pytest.mark.parametrize("operator", [ListShortsOperator, ExportShortOperator])
-def test_a_captioned_video_has_no_link_into_klaps_app(
+def test_a_captioned_video_has_no_link_to_klaps_app(
     klap: Sandbox, airflow: Airflow, operator: Callable[..., Any]
 ) -> None:
     assert airflow(lambda: operator(task_id="task", project_id="p1")).links() == {APP: ""}
@@ -115,7 +115,7 @@ def test_airflow_knows_every_link_that_a_task_has() -> None:
     assert {type(link) for operator in operators for link in operator.operator_extra_links} == registered
 
 
-def test_a_mapped_task_with_wrong_arguments_fails_without_errors_of_its_links() -> None:
+def test_links_of_a_mapped_task_with_wrong_arguments_are_empty() -> None:
     with DAG("mapped", schedule=None):
         task = DeliverShortOperator.partial(task_id="deliver").expand_kwargs([{"wrong": 1}])
     assert [link.get_link(task, ti_key=KEY) for link in task.operator_extra_links] == ["", ""]

@@ -73,9 +73,7 @@ def polls(klap: Sandbox) -> list[float]:
     return [request["at"] for request in klap.requests("GET", LIST)]
 
 
-def test_the_wait_ends_when_two_polls_agree_and_the_list_is_then_taken_at_once(
-    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
-) -> None:
+def test_a_wait_ends_when_two_polls_of_the_list_agree(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = submitted(klap)
     for shorts in (2, 4):
         klap.fault("GET", LIST, "partial_list", shorts=shorts)
@@ -90,7 +88,7 @@ def test_the_wait_ends_when_two_polls_agree_and_the_list_is_then_taken_at_once(
     assert (task.workers, len(polls(klap)) - before) == (1, 1)
 
 
-def test_the_wait_starts_no_worker_more_than_without_the_list(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_wait_for_the_list_starts_no_extra_worker(klap: Sandbox, airflow: Airflow) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", LIST, "partial_list", shorts=1)
     task = airflow(waiting(klap_task_id, submitted_at=time.time(), **MODES["ended from trigger"]))
@@ -100,7 +98,7 @@ def test_the_wait_starts_no_worker_more_than_without_the_list(klap: Sandbox, air
 
 
 @pytest.mark.parametrize("fields", [{"max_clip_count": 5}, {"max_clip_count": "{{ 5 }}"}, {"project_ids": ["a", "b"]}])
-def test_a_list_that_has_all_that_is_expected_needs_no_second_poll(
+def test_a_complete_list_needs_no_second_poll(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     klap_task_id = submitted(klap)
@@ -121,7 +119,7 @@ def test_a_list_that_has_all_that_is_expected_needs_no_second_poll(
     ],
     ids=str,
 )
-def test_a_list_that_cannot_be_read_ends_the_wait_as_ready_and_the_operator_decides(
+def test_a_wait_ends_as_ready_if_the_list_cannot_be_read(
     klap: Sandbox,
     airflow: Airflow,
     monkeypatch: pytest.MonkeyPatch,
@@ -137,7 +135,7 @@ def test_a_list_that_cannot_be_read_ends_the_wait_as_ready_and_the_operator_deci
     assert len(airflow(listing(ready["output_id"])).run()) == 5
 
 
-def test_a_list_without_an_end_ends_the_wait_at_its_own_deadline(
+def test_a_list_that_keeps_changing_ends_the_wait_at_its_deadline(
     klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
 ) -> None:
     klap_task_id = submitted(klap)
@@ -148,7 +146,7 @@ def test_a_list_without_an_end_ends_the_wait_at_its_own_deadline(
     assert time.time() - began < 4
 
 
-def test_a_list_that_stays_empty_is_not_waited_for_twice(
+def test_an_empty_list_is_not_waited_for_twice(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(list_complete, "LIST_TIMEOUT", 0.6)
@@ -162,7 +160,7 @@ def test_a_list_that_stays_empty_is_not_waited_for_twice(
     assert (task.run(), task.workers) == ([], 1)
 
 
-def test_shorts_that_come_after_the_wait_saw_none_are_taken_when_two_polls_agree(
+def test_shorts_after_an_empty_list_of_the_wait_need_two_equal_polls(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor
 ) -> None:
     klap_task_id = submitted(klap, seconds=0)
@@ -177,7 +175,7 @@ def test_shorts_that_come_after_the_wait_saw_none_are_taken_when_two_polls_agree
     [(["a", "b"], 1), (["a"], 1), (["a", "gone"], 2), (None, 2), ("nonsense", 2), ({"a": 1}, 2)],
     ids=str,
 )
-def test_a_list_that_lacks_a_short_of_the_wait_or_an_old_xcom_counts_when_two_polls_agree(
+def test_a_list_that_differs_from_the_wait_needs_two_equal_polls(
     klap: Sandbox, airflow: Airflow, supervisor: Supervisor, known: Any, workers: int
 ) -> None:
     xcom = {"klap_task_id": "task000000000000", "output_type": "folder", "output_id": "folder01"}
@@ -188,9 +186,7 @@ def test_a_list_that_lacks_a_short_of_the_wait_or_an_old_xcom_counts_when_two_po
     assert task.workers == workers
 
 
-def test_a_task_that_made_one_project_is_ready_without_any_list(
-    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
-) -> None:
+def test_a_task_with_one_project_needs_no_list(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     ready = airflow(waiting(submitted(klap, path="video-to-video"), **mode)).run()
     assert ready.keys() == {"klap_task_id", "output_type", "output_id"}
     assert polls(klap) == []
@@ -198,7 +194,7 @@ def test_a_task_that_made_one_project_is_ready_without_any_list(
 
 @pytest.mark.parametrize(("minutes", "expected"), [(11, 1), (9, 2), (None, 2)])
 @pytest.mark.parametrize("mode_name", ["poke", "reschedule", "ended from trigger"])
-def test_shorts_that_klap_made_long_ago_need_no_second_poll(
+def test_shorts_of_an_old_task_need_no_second_poll(
     klap: Sandbox, airflow: Airflow, mode_name: str, minutes: float | None, expected: int
 ) -> None:
     klap_task_id = submitted(klap, seconds=0)
@@ -210,25 +206,21 @@ def test_shorts_that_klap_made_long_ago_need_no_second_poll(
     assert len(polls(klap)) == expected
 
 
-def test_a_task_that_the_wait_saw_in_work_did_not_end_long_ago(
-    klap: Sandbox, airflow: Airflow, mode: dict[str, Any]
-) -> None:
+def test_a_task_that_was_seen_processing_is_not_old(klap: Sandbox, airflow: Airflow, mode: dict[str, Any]) -> None:
     klap_task_id = submitted(klap, seconds=0.5)
     klap.fault("GET", LIST, times=None, **answer("a", created_at="2020-01-01T00:00:00Z"))
     airflow(waiting(klap_task_id, **mode)).run()
     assert len(polls(klap)) >= 2
 
 
-def test_a_failed_triggerer_does_not_fail_the_wait_for_a_task_that_is_ready(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_failed_triggerer_does_not_fail_the_wait_for_a_ready_task(klap: Sandbox, airflow: Airflow) -> None:
     klap_task_id = submitted(klap, seconds=0)
     time.sleep(0.1)
     ready = airflow(waiting(klap_task_id)).resume_stranded()
     assert ready.keys() == {"klap_task_id", "output_type", "output_id"}
 
 
-def test_a_wait_for_a_list_continues_in_another_triggerer_and_keeps_its_deadline(
-    klap: Sandbox, airflow: Airflow
-) -> None:
+def test_a_wait_for_a_list_continues_in_another_triggerer(klap: Sandbox, airflow: Airflow) -> None:
     task = airflow(waiting(submitted(klap, seconds=0), max_clip_count=9, project_ids=["x"]))
     time.sleep(0.1)
     task.run()
@@ -258,9 +250,7 @@ def test_a_trigger_that_an_older_version_stored_waits_for_the_list(
     assert task.workers == 1
 
 
-def test_a_late_list_in_reschedule_mode_starts_a_worker_no_more_often_than_the_task(
-    klap: Sandbox, airflow: Airflow
-) -> None:
+def test_a_late_list_in_reschedule_mode_is_polled_at_the_interval(klap: Sandbox, airflow: Airflow) -> None:
     klap_task_id = submitted(klap, seconds=0)
     time.sleep(0.1)
     klap.fault("GET", LIST, "late_list", polls=2)

@@ -163,9 +163,7 @@ def test_a_run_is_counted_and_a_clear_adds_its_requests_and_its_selection(
     assert all(name.startswith("klap.api.calls") for name in again)
 
 
-def test_a_wait_is_timed_from_the_submission_once_and_not_where_the_job_was_ready_at_the_first_look(
-    klap: Sandbox, statsd: StatsD, tasks: dict[str, Played]
-) -> None:
+def test_a_wait_is_timed_once_from_the_submission(klap: Sandbox, statsd: StatsD, tasks: dict[str, Played]) -> None:
     klap.reset(task_seconds=1, export_seconds=1)
     for task in tasks.values():
         task.run()
@@ -178,7 +176,7 @@ def test_a_wait_is_timed_from_the_submission_once_and_not_where_the_job_was_read
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_wait_on_a_worker_is_timed_too(klap: Sandbox, statsd: StatsD, airflow: Airflow, mode: str) -> None:
+def test_a_wait_on_a_worker_is_timed(klap: Sandbox, statsd: StatsD, airflow: Airflow, mode: str) -> None:
     klap.reset(task_seconds=1)
     result = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=TALK)).run()
     waiting = {"klap_task_id": result["klap_task_id"], "submitted_at": result["submitted_at"]}
@@ -196,7 +194,7 @@ def test_a_wait_on_a_worker_is_timed_too(klap: Sandbox, statsd: StatsD, airflow:
     ],
     ids=str,
 )
-def test_a_wait_that_also_waits_for_the_list_is_timed_once_and_not_if_the_task_was_ready_before(
+def test_a_wait_with_a_list_is_timed_once_without_the_list(
     klap: Sandbox, statsd: StatsD, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", 1.5)
@@ -211,7 +209,7 @@ def test_a_wait_that_also_waits_for_the_list_is_timed_once_and_not_if_the_task_w
         assert all(1000 <= float(line["value"]) < 2400 for line in timed), "without the second and a half of the list"
 
 
-def test_a_job_that_is_made_anew_is_counted_anew_and_a_refused_one_is_not(
+def test_a_repeated_job_is_counted_again_and_a_refused_one_is_not(
     klap: Sandbox, statsd: StatsD, airflow: Airflow
 ) -> None:
     klap.fault("POST", "^/tasks/", "job_error")
@@ -226,7 +224,7 @@ def test_a_job_that_is_made_anew_is_counted_anew_and_a_refused_one_is_not(
     assert counted["klap.api.calls,endpoint=submit_shorts,status=402"] == 1
 
 
-def test_retries_and_lost_answers_are_counted_by_endpoint(klap: Sandbox, statsd: StatsD) -> None:
+def test_retries_and_lost_responses_are_counted_by_endpoint(klap: Sandbox, statsd: StatsD) -> None:
     klap.fault("GET", "^/exports", "drop")
     KlapHook().call(calls.list_exports())
     assert statsd.sums() == {
@@ -236,7 +234,7 @@ def test_retries_and_lost_answers_are_counted_by_endpoint(klap: Sandbox, statsd:
     }
 
 
-def test_what_a_person_picked_is_what_counts_as_selected(klap: Sandbox, statsd: StatsD, airflow: Airflow) -> None:
+def test_shorts_of_the_reviewer_count_as_selected(klap: Sandbox, statsd: StatsD, airflow: Airflow) -> None:
     listed = [{"id": name, "name": name, "virality_score": 50} for name in "abc"]
     klap.fault("GET", "^/projects/[^/]+$", "status", times=None, code=200, body=listed)
     task = airflow(lambda: ReviewShortsOperator(task_id="review", folder_id="folder01", limit=1))
@@ -296,7 +294,7 @@ def test_opentelemetry_gets_the_same_with_tags_and_fractions_of_a_dollar(
     }
 
 
-def test_while_airflows_metrics_are_off_nothing_is_sent(
+def test_no_metric_is_sent_while_airflows_metrics_are_off(
     monkeypatch: pytest.MonkeyPatch, statsd: StatsD, klap: Sandbox, airflow: Airflow
 ) -> None:
     switch(monkeypatch, statsd_on="False")
@@ -304,7 +302,7 @@ def test_while_airflows_metrics_are_off_nothing_is_sent(
     assert statsd.received() == []
 
 
-def test_statistics_that_break_break_no_task(
+def test_failing_metrics_do_not_fail_a_task(
     monkeypatch: pytest.MonkeyPatch, statsd: StatsD, klap: Sandbox, airflow: Airflow
 ) -> None:
     def break_down() -> Any:

@@ -91,7 +91,7 @@ def used(supervisor: Supervisor, scope: str = "connection klap_default") -> floa
 
 
 @pytest.mark.parametrize(("dollars", "is_enough"), [(4.12, True), (4.11, False), (0, False)])
-def test_a_submission_needs_room_for_the_video_its_shorts_and_one_export(
+def test_a_submission_reserves_the_video_its_shorts_and_one_export(
     klap: Sandbox, airflow: Airflow, limit: Callable[..., None], dollars: float, is_enough: bool
 ) -> None:
     limit(dollars)
@@ -143,7 +143,7 @@ def test_402_pauses_watched_sources(klap: Sandbox, airflow: Airflow) -> None:
     assert "402" in row["reason"] or "credit" in row["reason"]
 
 
-def test_a_clear_reattaches_without_room_in_the_limit(
+def test_a_clear_reattaches_although_the_limit_is_used_up(
     klap: Sandbox, airflow: Airflow, limit: Callable[..., None]
 ) -> None:
     limit(4.12)
@@ -162,7 +162,7 @@ def test_the_limit_of_a_dag_applies_to_its_runs_only(klap: Sandbox, airflow: Air
     assert used(supervisor, f"dag {DAG_ID}") == SUBMISSION
 
 
-def test_without_a_limit_no_row_is_read_or_written(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:
+def test_a_run_without_a_limit_reads_and_writes_no_row(klap: Sandbox, airflow: Airflow, supervisor: Supervisor) -> None:
     airflow(submit()).run()
     assert not [key for key in supervisor.ledger if key.startswith(("limit.", "month.", "reserved.", "pause."))]
     assert not [each for each in supervisor.messages if '"limit.' in each or '"reserved.' in each or '"pause.' in each]
@@ -188,7 +188,7 @@ def test_the_log_says_what_is_left(
 @pytest.mark.parametrize(
     "wrong", [{"monthly_limit": -1}, {"monthly_limit": float("inf")}, {"monthly_limit_action": "pray"}]
 )
-def test_a_wrong_limit_is_refused_when_the_dag_is_written(wrong: dict[str, Any]) -> None:
+def test_an_invalid_limit_is_refused_at_parse_time(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         submit(**wrong)()
 
@@ -309,7 +309,7 @@ def test_an_export_that_exists_does_not_count_again(
 # The whole way
 
 
-def test_a_run_stops_before_paying_delivers_the_best_and_pays_nothing_twice(
+def test_a_run_stops_at_the_limit_and_pays_nothing_twice(
     klap: Sandbox,
     airflow: Airflow,
     limit: Callable[..., None],
@@ -383,7 +383,7 @@ def test_a_run_releases_the_exports_that_another_run_has_paid_for(
 
 
 @pytest.mark.parametrize(("dollars", "event"), [(2.5, None), (2.4, "limit_near"), (2.0, "limit_reached")])
-def test_people_are_told_once_per_month_that_a_limit_is_near_or_reached(
+def test_a_near_or_reached_limit_is_notified_once_per_month(
     select: Callable[..., Played],
     airflow: Airflow,
     limit: Callable[..., None],

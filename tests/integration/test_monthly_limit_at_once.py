@@ -96,7 +96,7 @@ def reserve_at_once(file: Path, runs: list[str], month: int) -> dict[str, bool]:
     return granted
 
 
-def test_twenty_runs_at_once_never_reserve_more_than_is_left_and_the_rest_continue_in_the_next_month(
+def test_twenty_concurrent_runs_never_reserve_more_than_the_limit(
     database: Path,
 ) -> None:
     runs = [f"run-{number}" for number in range(RUNS)]

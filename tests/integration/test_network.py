@@ -117,7 +117,7 @@ class Proxy:
 
 
 @pytest.mark.parametrize("variable", TRUST_STORES)
-def test_a_trust_store_of_the_environment_counts_for_workers_and_triggerer(
+def test_a_trust_store_in_the_environment_is_used_by_all_processes(
     own_ca: tuple[Sandbox, Path],
     connect: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -132,7 +132,7 @@ def test_a_trust_store_of_the_environment_counts_for_workers_and_triggerer(
     assert poll() == []
 
 
-def test_the_hook_and_downloads_trust_the_same(
+def test_the_hook_and_downloads_use_the_same_trust_store(
     own_ca: tuple[Sandbox, Path], connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     klap, certificate = own_ca
@@ -143,7 +143,7 @@ def test_the_hook_and_downloads_trust_the_same(
         assert answer.status_code == 404
 
 
-def test_a_folder_is_a_trust_store(
+def test_a_folder_can_be_a_trust_store(
     own_ca: tuple[Sandbox, Path],
     connect: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -158,7 +158,7 @@ def test_a_folder_is_a_trust_store(
 
 
 @pytest.mark.parametrize("variable", TRUST_STORES)
-def test_a_trust_store_that_is_not_there_is_named_with_its_variable(
+def test_a_missing_trust_store_is_named_with_its_variable(
     own_ca: tuple[Sandbox, Path],
     connect: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -187,7 +187,7 @@ def test_a_request_without_tls_reads_no_certificates(
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_of_the_environment_counts_for_workers_and_triggerer(
+def test_a_proxy_in_the_environment_is_used_by_all_processes(
     klap: Sandbox, monkeypatch: pytest.MonkeyPatch, poll: Callable[[], Any], variable: str
 ) -> None:
     with Proxy() as proxy:
@@ -228,7 +228,7 @@ def test_tls_goes_through_the_proxy_and_is_checked_against_the_trust_store(
             poll()
 
 
-def test_a_proxy_that_is_away_is_no_answer_of_klap(
+def test_an_unreachable_proxy_is_not_a_response_of_klap(
     klap: Sandbox, monkeypatch: pytest.MonkeyPatch, poll: Callable[[], Any]
 ) -> None:
     with monkeypatch.context() as behind_a_proxy:
@@ -248,7 +248,7 @@ def test_a_proxy_that_is_away_is_no_answer_of_klap(
         "s3crt://proxy.example.com",
     ],
 )
-def test_a_proxy_that_makes_no_sense_is_named_without_its_password(
+def test_an_invalid_proxy_is_named_without_its_password(
     connect: Callable[..., None], poll: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     connect("https://klap.example.com/v2")

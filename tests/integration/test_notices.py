@@ -92,7 +92,7 @@ def rows(supervisor: Supervisor) -> list[dict[str, Any]]:
     return [json.loads(row) for key, row in supervisor.ledger.items() if key.startswith("notice.")]
 
 
-def test_a_finished_run_is_told_once(publish: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_finished_run_is_notified_once(publish: Callable[..., Played], supervisor: Supervisor) -> None:
     sent: list[str] = []
     task = publish(Recorder(sent))
     task.run()
@@ -112,7 +112,7 @@ def test_a_notice_lists_ten_names() -> None:
     assert lines == [*(f"• {number}" for number in range(10)), "and 2 more"]
 
 
-def test_a_failed_run_is_told_with_the_reason_and_then_the_finished_one(publish: Callable[..., Played]) -> None:
+def test_a_failed_run_and_its_later_success_are_notified(publish: Callable[..., Played]) -> None:
     sent: list[str] = []
     failed = {"error": "Klap has no such export.", "type": "KlapNotFoundError"}
     with pytest.raises(KlapIncompleteError):
@@ -136,7 +136,7 @@ def test_a_failed_run_is_told_with_the_reason_and_then_the_finished_one(publish:
         ({"error": "Gone.", "type": "KlapNotFoundError"}, "run_failed"),
     ],
 )
-def test_the_event_names_what_is_to_be_done(
+def test_the_event_of_a_notice_names_the_action(
     publish: Callable[..., Played], failure: dict[str, Any], event: str
 ) -> None:
     sent: list[str] = []
@@ -156,7 +156,7 @@ def test_the_event_names_what_is_to_be_done(
         (ValueError("a defect"), 1, False),
     ],
 )
-def test_a_failure_is_told_once_airflow_does_not_retry_it(
+def test_a_failure_is_notified_when_airflow_does_not_retry_it(
     publish: Callable[..., Played], failure: Exception, try_number: int, is_final: bool
 ) -> None:
     context: Any = {"ti": SimpleNamespace(try_number=try_number, max_tries=3)}
@@ -165,14 +165,14 @@ def test_a_failure_is_told_once_airflow_does_not_retry_it(
     assert operator.is_final(context, failure) is is_final
 
 
-def test_a_notifier_that_fails_is_retried(publish: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_failing_notifier_is_retried(publish: Callable[..., Played], supervisor: Supervisor) -> None:
     sent: list[str] = []
     publish(Recorder(sent, failures=2)).run()
     assert len(sent) == 1
     assert rows(supervisor)[0]["errors"] == []
 
 
-def test_a_notifier_that_keeps_failing_fails_no_task_and_the_others_are_told(
+def test_a_notifier_that_keeps_failing_does_not_fail_the_task(
     publish: Callable[..., Played], supervisor: Supervisor
 ) -> None:
     sent: list[str] = []
@@ -187,7 +187,7 @@ def test_a_notifier_that_keeps_failing_fails_no_task_and_the_others_are_told(
     assert supervisor.xcom("publish", "klap_notice")["errors"] == [error]
 
 
-def test_a_notifier_that_hangs_delays_no_run(
+def test_a_hanging_notifier_does_not_delay_the_run(
     publish: Callable[..., Played], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notices, "PATIENCE", 0.2)
@@ -199,7 +199,9 @@ def test_a_notifier_that_hangs_delays_no_run(
     assert rows(supervisor)[0]["errors"] == ["Recorder: no answer within 0.2 s"]
 
 
-def test_a_ledger_that_cannot_be_written_fails_no_task(publish: Callable[..., Played], supervisor: Supervisor) -> None:
+def test_a_notice_without_a_ledger_does_not_fail_the_task(
+    publish: Callable[..., Played], supervisor: Supervisor
+) -> None:
     from airflow.sdk.execution_time import comms
 
     supervisor.broken = (comms.SetAssetStateStoreByName,)
@@ -225,7 +227,7 @@ def test_the_connection_can_name_notifiers(
 
 
 @pytest.mark.parametrize("path", ["os.system", "no.such.Notifier", "klap_provider.errors.KlapError", ""])
-def test_a_wrong_notifier_of_the_connection_fails_no_task(
+def test_an_invalid_notifier_of_the_connection_does_not_fail_the_task(
     publish: Callable[..., Played], monkeypatch: pytest.MonkeyPatch, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     setting = {"conn_type": "klap", "password": "kak_test_V3rySecretKey", "extra": {"notifiers": [{"notifier": path}]}}

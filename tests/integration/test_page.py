@@ -147,11 +147,11 @@ def get(server: ApiServer, what: str, user: str = USER, **query: Any) -> Any:
 
 
 @pytest.mark.parametrize("what", ["videos", "shorts", "sources", "spending?since=2026-11-01", "payments"])
-def test_without_a_login_nothing_is_told(server: ApiServer, what: str) -> None:
+def test_a_request_without_a_login_is_refused(server: ApiServer, what: str) -> None:
     assert requests.get(f"{server.url}/klap/api/{what}", timeout=30).status_code == 401
 
 
-def test_the_page_shows_nothing_that_the_user_may_not_read(server: ApiServer) -> None:
+def test_the_page_shows_only_what_the_user_may_read(server: ApiServer) -> None:
     answers = [
         get(server, "videos"),
         get(server, "shorts"),
@@ -165,7 +165,7 @@ def test_the_page_shows_nothing_that_the_user_may_not_read(server: ApiServer) ->
     assert any(dag["dag_id"] == PRIVATE for dag in get(server, "spending", ADMIN, since="2026-11-01")["dags"])
 
 
-def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> None:
+def test_a_user_who_may_not_read_xcoms_gets_none_of_their_data(server: ApiServer) -> None:
     assert get(server, "videos", VIEWER) == {
         "videos": [],
         "more": False,
@@ -182,7 +182,7 @@ def test_who_may_read_no_xcoms_is_shown_nothing_of_them(server: ApiServer) -> No
     assert get(server, "spending", VIEWER) == {"days": [], "dags": [], "since": "2026-10-01", "limits": []}
 
 
-def test_the_runs_are_told_the_newest_first_each_with_what_came_of_it(server: ApiServer) -> None:
+def test_runs_are_listed_newest_first_with_their_results(server: ApiServer) -> None:
     found = get(server, "videos")
     assert [(each["dag_id"], each["run_id"]) for each in found["videos"]] == [
         (OTHER, "r1"),
@@ -237,16 +237,16 @@ def test_runs_are_searched_filtered_and_sorted(
     assert (found["more"], found["searched"]) == (more, 8)
 
 
-def test_a_run_that_waits_for_a_person_says_so(server: ApiServer) -> None:
+def test_a_run_with_an_open_review_is_marked(server: ApiServer) -> None:
     states = {each["run_id"]: each["state"] for each in get(server, "videos")["videos"]}
     assert (states["asking"], states["r4"]) == ("awaiting_input", "running")
 
 
-def test_where_there_is_no_run_it_is_said_what_there_may_be_runs_of(server: ApiServer) -> None:
+def test_the_page_names_the_dags_that_can_have_runs(server: ApiServer) -> None:
     assert get(server, "videos", limit=1)["dag_ids"] == sorted((DAG, OTHER, BATCH))
 
 
-def test_a_run_that_nobody_has_named_is_called_after_its_video_or_its_videos(server: ApiServer) -> None:
+def test_a_run_without_a_name_is_named_after_its_videos(server: ApiServer) -> None:
     names = {each["run_id"]: each["name"] for each in get(server, "videos")["videos"] if each["run_id"] not in "r1 r4"}
     assert names == {
         "b0": "/lists/monday.csv",
@@ -257,7 +257,7 @@ def test_a_run_that_nobody_has_named_is_called_after_its_video_or_its_videos(ser
     }
 
 
-def test_each_request_that_was_paid_for_is_told_the_newest_first(server: ApiServer) -> None:
+def test_paid_requests_are_listed_newest_first(server: ApiServer) -> None:
     found = get(server, "payments")
     assert [(each["at"], each["cost"]) for each in found["payments"]] == [
         (at(2), 0.44),
@@ -298,13 +298,13 @@ def test_each_request_that_was_paid_for_is_told_the_newest_first(server: ApiServ
         ({"run_dag_id": PRIVATE, "run_id": "r3"}, []),
     ],
 )
-def test_what_was_paid_is_searched_and_summed_up(server: ApiServer, asked: Any, costs: list[float]) -> None:
+def test_paid_requests_are_searched_and_summed(server: ApiServer, asked: Any, costs: list[float]) -> None:
     found = get(server, "payments", **asked)
     assert [each["cost"] for each in found["payments"]] == costs
     assert (found["total"], found["cost"]) == (len(costs), pytest.approx(sum(costs)))
 
 
-def test_the_run_that_is_asked_about_is_named(server: ApiServer) -> None:
+def test_the_requested_run_is_named(server: ApiServer) -> None:
     assert get(server, "payments", run_dag_id=OTHER, run_id="r2")["run_name"] == "Webinar"
     assert get(server, "payments", run_dag_id=PRIVATE, run_id="r3")["run_name"] is None
     assert get(server, "payments", ADMIN, run_dag_id=PRIVATE, run_id="r3")["run_name"] == "example.com/talk.mp4"
@@ -316,14 +316,14 @@ def test_the_newest_payments_come_with_the_sum_of_all(server: ApiServer) -> None
     assert some["payments"] == get(server, "payments")["payments"][:2]
 
 
-def test_the_newest_runs_come_first_and_it_is_said_whether_there_are_more(server: ApiServer) -> None:
+def test_a_page_of_runs_says_whether_there_are_more(server: ApiServer) -> None:
     everything = get(server, "videos")["videos"]
     for limit, more in ((2, True), (7, True), (8, False), (100, False)):
         some = get(server, "videos", limit=limit)
         assert (some["videos"], some["more"]) == (everything[:limit], more)
 
 
-def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(server: ApiServer) -> None:
+def test_all_shorts_are_listed_best_first_even_of_deleted_runs(server: ApiServer) -> None:
     found = get(server, "shorts")
     assert [each["id"] for each in found["shorts"]] == ["c", "a", "old", "b"]
     assert (found["total"], found["dag_ids"]) == (4, [DAG, OTHER])
@@ -347,11 +347,11 @@ def test_the_library_has_all_shorts_those_of_deleted_runs_too_the_best_first(ser
         ("dag_id", ["a", "b", "old", "c"]),
     ],
 )
-def test_it_is_sorted_as_one_likes(server: ApiServer, order_by: str, ids: list[str]) -> None:
+def test_shorts_can_be_sorted(server: ApiServer, order_by: str, ids: list[str]) -> None:
     assert [each["id"] for each in get(server, "shorts", order_by=order_by)["shorts"]] == ids
 
 
-def test_it_is_searched_by_words_of_name_video_run_and_dag(server: ApiServer) -> None:
+def test_shorts_are_searched_by_name_video_run_and_dag(server: ApiServer) -> None:
     assert [each["id"] for each in get(server, "shorts", search="of the MONTH")["shorts"]] == ["a"]
     assert [each["id"] for each in get(server, "shorts", search="WEBINAR short")["shorts"]] == ["c", "a"]
     assert get(server, "shorts", search="secret")["total"] == 0
@@ -359,11 +359,11 @@ def test_it_is_searched_by_words_of_name_video_run_and_dag(server: ApiServer) ->
     assert get(server, "shorts", dag_id=PRIVATE)["total"] == 0
 
 
-def test_no_more_shorts_come_than_were_asked_for(server: ApiServer) -> None:
+def test_a_page_has_no_more_shorts_than_requested(server: ApiServer) -> None:
     assert [each["id"] for each in get(server, "shorts", limit=3)["shorts"]] == ["c", "a", "old"]
 
 
-def test_an_export_that_several_runs_have_delivered_is_listed_and_paid_once(server: ApiServer) -> None:
+def test_an_export_of_several_runs_is_listed_and_paid_once(server: ApiServer) -> None:
     [found] = [each for each in get(server, "shorts")["shorts"] if each["id"] == "a"]
     assert (found["run_id"], found["path"]) == ("r4", "s3://other/a.mp4"), "as it was delivered last"
     assert (found["at"], found["cost"]) == (at(1), 0.48), "of the day on which it was paid"
@@ -372,14 +372,14 @@ def test_an_export_that_several_runs_have_delivered_is_listed_and_paid_once(serv
     assert (there["dag_id"], there["run_id"], there["cost"]) == (OTHER, "r1", 0.48)
 
 
-def test_what_was_found_is_summed_up_whatever_page_is_shown(server: ApiServer) -> None:
+def test_the_sum_covers_all_pages_of_a_search(server: ApiServer) -> None:
     found = get(server, "shorts", limit=1)
     assert (found["total"], found["cost"], found["estimated"]) == (4, 0.48, True)
     other = get(server, "shorts", search="webinar")
     assert (other["total"], other["cost"], other["estimated"]) == (2, 0.48, True)
 
 
-def test_the_shorts_of_some_days_are_those_that_were_paid_then(server: ApiServer) -> None:
+def test_a_period_has_the_shorts_that_were_paid_in_it(server: ApiServer) -> None:
     first = get(server, "shorts", until="2026-11-01")
     assert ([each["id"] for each in first["shorts"]], first["cost"]) == (["a", "old", "b"], 0.48)
     second = get(server, "shorts", since="2026-11-02", until="2026-11-02")
@@ -389,7 +389,7 @@ def test_the_shorts_of_some_days_are_those_that_were_paid_then(server: ApiServer
     assert get(server, "shorts", since="2026-11-05")["total"] == 0
 
 
-def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
+def test_costs_are_complete_for_deleted_runs(server: ApiServer) -> None:
     found = get(server, "spending", since="2026-11-01")
     assert found["days"] == [
         {"day": "2026-11-01", "dag_id": DAG, "cost": 8.56},
@@ -403,12 +403,12 @@ def test_the_money_is_right_without_the_runs(server: ApiServer) -> None:
 @pytest.mark.parametrize(
     "wrong", ["shorts?order_by=path", "shorts?limit=1001", "shorts?since=x", "videos?limit=0", "spending?since=x"]
 )
-def test_what_makes_no_sense_is_refused(server: ApiServer, wrong: str) -> None:
+def test_invalid_parameters_are_refused(server: ApiServer, wrong: str) -> None:
     answer = requests.get(f"{server.url}/klap/api/{wrong}", headers=server.token(USER), timeout=30)
     assert answer.status_code == 422
 
 
-def test_the_watched_sources_of_a_users_dags_are_listed_with_their_last_poll_and_what_pauses_them(
+def test_watched_sources_are_listed_with_last_poll_and_pauses(
     server: ApiServer,
 ) -> None:
     at = datetime(2026, 11, 30, tzinfo=timezone.utc).timestamp()

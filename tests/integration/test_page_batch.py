@@ -89,43 +89,43 @@ def videos_of(server: ApiServer, run_id: str, user: str = ADMIN) -> dict[str, An
     return {each["run_id"]: each for each in tab["batch"]["videos"]}
 
 
-def test_the_runs_of_a_batchs_videos_are_in_its_row_alone(server: ApiServer) -> None:
+def test_runs_of_a_batch_are_listed_only_in_its_row(server: ApiServer) -> None:
     assert [*rows(server)] == ["b5", "b4", "b3", "b2", "alone", "b1"]
     assert {*videos_of(server, "b1")} == {V1, V2}
     assert rows(server)["b1"]["name"].endswith("and 1 more")
 
 
-def test_a_list_hides_no_run_that_no_batch_has_started(server: ApiServer) -> None:
+def test_a_list_shows_every_run_outside_of_batches(server: ApiServer) -> None:
     assert videos_of(server, "b5") == {}
     assert "alone" in rows(server)
 
 
-def test_a_batch_has_what_came_of_the_runs_of_its_videos_that_may_be_read(server: ApiServer) -> None:
+def test_a_batch_shows_the_results_of_its_readable_runs(server: ApiServer) -> None:
     names = ("batch", "shorts", "best", "cost")
     assert [rows(server)["b1"][name] for name in names] == [2, 2, 80, 0.44]
     assert [rows(server)["b4"][name] for name in names] == [1, 1, 99, 100]
     assert [rows(server, "uli")["b4"][name] for name in names] == [1, 0, None, None]
 
 
-def test_who_may_not_read_a_batch_sees_its_videos_by_themselves(server: ApiServer) -> None:
+def test_a_user_who_may_not_read_a_batch_sees_its_runs_separately(server: ApiServer) -> None:
     assert [*rows(server, "uli")] == ["b5", "b4", V3, "b2", "alone", "b1"]
     assert get(server, "payments", "uli", **of("b3", PRIVATE))["total"] == 0
 
 
-def test_what_was_paid_counts_once_for_the_batch_that_had_begun(server: ApiServer) -> None:
+def test_a_payment_counts_once_for_the_batch_that_started_the_run(server: ApiServer) -> None:
     page = rows(server)
     assert (page["b1"]["cost"], page["b2"]["cost"]) == (0.44, 0.48)
     assert sum(row["cost"] or 0 for row in page.values()) == pytest.approx(0.44 + 0.48 + 7 + 100)
     assert videos_of(server, "b2")[V1]["cost"] == 0.48, "what it had paid before is the first batch's"
 
 
-def test_the_cost_of_a_batch_leads_to_what_the_runs_of_its_videos_have_paid(server: ApiServer) -> None:
+def test_the_cost_of_a_batch_links_to_the_payments_of_its_runs(server: ApiServer) -> None:
     found = get(server, "payments", ADMIN, **of("b2"))
     assert ([each["cost"] for each in found["payments"]], found["run_name"]) == ([0.48], "example.com/webinar.mp4")
     assert get(server, "payments", "uli", **of("b1"))["cost"] == pytest.approx(0.92)
 
 
-def test_its_tab_has_each_video_with_the_line_the_state_of_its_run_and_what_went_wrong(server: ApiServer) -> None:
+def test_the_tab_of_a_batch_lists_its_videos_with_state_and_error(server: ApiServer) -> None:
     found = get(server, f"dags/{BATCH}/runs/b1/shorts")
     assert found["details"] is None
     assert (found["batch"]["ended"], found["batch"]["problem"]) == (False, None)
@@ -141,6 +141,6 @@ def test_its_tab_has_each_video_with_the_line_the_state_of_its_run_and_what_went
     assert "secret" not in str(found)
 
 
-def test_of_runs_that_may_not_be_read_its_tab_has_what_the_list_has(server: ApiServer) -> None:
+def test_the_tab_of_a_batch_shows_only_list_data_of_unreadable_runs(server: ApiServer) -> None:
     [video] = get(server, f"dags/{BATCH}/runs/b4/shorts", "uli")["batch"]["videos"]
     assert (video["name"], video["state"], video["cost"]) == ("example.com/webinar.mp4", "deferred", None)

@@ -96,7 +96,7 @@ def test_no_row_makes_a_page_fail(server: ApiServer, page: str) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def test_what_a_state_store_backend_keeps_is_shown_like_any_other_row(server: ApiServer) -> None:
+def test_rows_in_a_state_store_backend_are_shown(server: ApiServer) -> None:
     shorts = {each["id"]: each for each in get(server, "shorts", dag_id=DAG)["shorts"]}
     assert [(each["id"], each["cost"]) for each in shorts.values()] == [("a", 0.48), ("plain", 0.5)]
     [run] = [each for each in get(server, "videos")["videos"] if each["run_id"] == "r1"]
@@ -120,7 +120,7 @@ def test_a_forged_row_adds_nothing_to_what_another_dag_has_paid(server: ApiServe
     assert get(server, "payments", ADMIN, run_dag_id=DAG, run_id="r1")["cost"] == 0.98
 
 
-def test_the_same_backend_is_not_there_and_the_rest_is_shown(tmp_path: Path) -> None:
+def test_rows_of_a_missing_backend_are_skipped(tmp_path: Path) -> None:
     with ApiServer(tmp_path) as server:
         server.seed(
             runs=[{"dag_id": DAG, "run_id": "r1", "at": at(1)}],

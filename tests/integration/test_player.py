@@ -179,7 +179,7 @@ def kept(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_short_is_sent_whole(served: Served, kept: str) -> None:
+def test_a_short_is_sent(served: Served, kept: str) -> None:
     answer = served.get(kept)
     assert answer.status_code == 200
     assert answer.content == VIDEO
@@ -190,7 +190,7 @@ def test_a_short_is_sent_whole(served: Served, kept: str) -> None:
     assert "Content-Encoding" not in answer.headers
 
 
-def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_not_in_it(served: Served) -> None:
+def test_the_videos_of_a_run_are_one_zip_that_names_missing_ones(served: Served) -> None:
     address = f"{served.server.url}/klap/api/dags/{DAG}/runs/{RUN}/videos.zip"
     answer = requests.get(address, headers=served.server.token(USER), timeout=60)
     assert answer.headers["Content-Disposition"] == 'attachment; filename="shorts.zip"'
@@ -224,7 +224,7 @@ def test_all_videos_of_a_run_are_one_zip_and_what_may_not_be_sent_is_named_and_n
         (f"bytes=-{len(VIDEO) * 2}", 0, len(VIDEO)),
     ],
 )
-def test_a_part_is_sent_where_that_is_asked_for(served: Served, kept: str, asked: str, start: int, end: int) -> None:
+def test_a_range_is_sent(served: Served, kept: str, asked: str, start: int, end: int) -> None:
     answer = served.get(kept, headers={"Range": asked})
     assert answer.status_code == 206
     assert answer.content == VIDEO[start:end]
@@ -233,19 +233,19 @@ def test_a_part_is_sent_where_that_is_asked_for(served: Served, kept: str, asked
 
 
 @pytest.mark.parametrize("asked", [f"bytes={len(VIDEO)}-", "bytes=-0"])
-def test_a_part_that_is_not_there_is_refused(served: Served, kept: str, asked: str) -> None:
+def test_a_range_beyond_the_end_is_refused(served: Served, kept: str, asked: str) -> None:
     answer = served.get(kept, headers={"Range": asked})
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(VIDEO)}")
 
 
-def test_its_headers_can_be_had_alone(served: Served, kept: str) -> None:
+def test_head_returns_the_headers(served: Served, kept: str) -> None:
     answer = served.get(kept, method="HEAD")
     assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", str(len(VIDEO)))
     part = served.get(kept, method="HEAD", headers={"Range": "bytes=5-9"})
     assert (part.status_code, part.headers["Content-Length"]) == (206, "5")
 
 
-def test_a_browser_that_has_it_is_told_so_and_goes_on_only_while_it_is_the_same(served: Served, kept: str) -> None:
+def test_etags_answer_304_and_guard_ranges(served: Served, kept: str) -> None:
     tag = served.get(kept, method="HEAD").headers["ETag"]
     assert served.get(kept, headers={"If-None-Match": tag}).status_code == 304
     assert served.get(kept, headers={"If-None-Match": '"another"'}).status_code == 200
@@ -260,52 +260,52 @@ def test_the_sidecar_of_a_video_cannot_be_a_link_to_another_file(served: Served)
     assert (answer.status_code, "secret" in answer.json().get("transcript", "")) == (403, False)
 
 
-def test_a_file_that_has_changed_has_another_tag(served: Served) -> None:
+def test_a_changed_file_has_another_etag(served: Served) -> None:
     before = served.get("local", method="HEAD").headers["ETag"]
     (served.folder / NAME).touch()
     assert served.get("local", method="HEAD").headers["ETag"] != before
 
 
-def test_download_gives_the_file_under_its_name(served: Served, kept: str) -> None:
+def test_download_sends_the_file_under_its_name(served: Served, kept: str) -> None:
     disposition = served.get(kept, params={"download": 1}, method="HEAD").headers["Content-Disposition"]
     assert disposition.startswith("attachment; filename=")
     assert requests.utils.unquote(disposition.partition("filename*=utf-8''")[2]) == NAME
     assert served.get(kept, method="HEAD").headers["Content-Disposition"].startswith("inline;")
 
 
-def test_the_texts_beside_it_are_given_and_nothing_else_of_that_file(served: Served) -> None:
+def test_only_the_texts_of_the_sidecar_are_sent(served: Served) -> None:
     answer = served.get("local", "texts")
     assert answer.json() == {"publication_captions": CAPTIONS, "transcript": "Hello."}
     assert served.get("s3", "texts").json() == {"publication_captions": None, "transcript": None}
 
 
 @pytest.mark.parametrize("what", ["video", "texts"])
-def test_without_a_login_there_is_401_and_without_the_right_403(served: Served, what: str) -> None:
+def test_a_request_is_401_without_login_and_403_without_permission(served: Served, what: str) -> None:
     assert served.get("local", what, user=None).status_code == 401
     assert served.get("local", what, user=VIEWER).status_code == 403
     assert served.get("local", what, run=f"{PRIVATE}/runs/{RUN}").status_code == 403
     assert served.get("local", what, run=f"{PRIVATE}/runs/{RUN}", user=ADMIN).status_code == 200
 
 
-def test_the_cookie_of_the_ui_is_enough_as_a_video_element_sends_no_more(served: Served) -> None:
+def test_the_cookie_of_the_ui_is_enough_for_a_video_element(served: Served) -> None:
     token = served.server.token(USER)["Authorization"].removeprefix("Bearer ")
     assert served.get("local", user=None, cookies={"_token": token}).status_code == 200
 
 
 @pytest.mark.parametrize("project_id", ["deleted", "deleted-s3"])
-def test_a_file_that_is_gone_says_so(served: Served, project_id: str) -> None:
+def test_a_deleted_file_is_404_with_the_reason(served: Served, project_id: str) -> None:
     answer = served.get(project_id)
     assert answer.status_code == 404
     assert "was deleted or moved after its delivery" in answer.json()["detail"]
 
 
-def test_a_folder_of_another_machine_is_said_to_be_one(served: Served) -> None:
+def test_a_folder_of_another_machine_is_reported(served: Served) -> None:
     answer = served.get("elsewhere")
     assert answer.status_code == 404
     assert "it is on the worker that delivered the file" in answer.json()["detail"]
 
 
-def test_a_connection_that_is_not_there_is_named_without_a_secret(served: Served) -> None:
+def test_a_missing_connection_is_named_without_a_secret(served: Served) -> None:
     answer = served.get("unknown")
     assert answer.status_code == 502
     assert "'nobody'" in answer.json()["detail"]
@@ -314,7 +314,7 @@ def test_a_connection_that_is_not_there_is_named_without_a_secret(served: Served
 
 
 @pytest.mark.parametrize("name", [*TRAPS])
-def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(served: Served, name: str) -> None:
+def test_a_row_of_a_hostile_dag_sends_no_file_outside_of_the_allowlist(served: Served, name: str) -> None:
     for what in ("video", "texts"):
         answer = served.get(name, what)
         if what == "texts" and answer.status_code == 200:  # where only the video is one that is not sent
@@ -327,7 +327,7 @@ def test_a_row_of_a_hostile_dag_leads_to_no_file_that_is_not_allowed(served: Ser
 
 
 @pytest.mark.parametrize("name", ["no-dict", "no-path", "no-text"])
-def test_an_odd_row_is_no_file(served: Served, name: str) -> None:
+def test_a_malformed_row_sends_no_file(served: Served, name: str) -> None:
     assert served.get(name).status_code == served.get(name, "texts").status_code == 404
 
 
@@ -350,7 +350,7 @@ def test_a_file_is_sent_only_if_the_delivering_task_wrote_its_row(served: Served
         assert served.get(name, what).status_code == 404
 
 
-def test_what_a_deleted_run_delivered_is_still_sent(served: Served) -> None:
+def test_deliveries_of_a_deleted_run_are_sent(served: Served) -> None:
     assert served.get("of-a-deleted-run", run=f"{DAG}/runs/deleted").status_code == 200
 
 
@@ -363,11 +363,11 @@ def test_what_a_deleted_run_delivered_is_still_sent(served: Served) -> None:
         f"dags/{DAG}/runs/{RUN}/shorts/..%2f..%2fetc%2fpasswd/video",
     ],
 )
-def test_what_was_not_delivered_is_not_there(served: Served, address: str) -> None:
+def test_a_short_that_was_not_delivered_is_404(served: Served, address: str) -> None:
     answer = requests.get(f"{served.server.url}/klap/api/{address}", headers=served.server.token(ADMIN), timeout=30)
     assert answer.status_code == 404
 
 
-def test_no_page_tells_without_a_login_what_there_is(served: Served) -> None:
+def test_no_page_reveals_anything_without_a_login(served: Served) -> None:
     for page in ("docs", "redoc", "openapi.json", "api", "api/docs"):
         assert requests.get(f"{served.server.url}/klap/{page}", timeout=30).status_code == 404

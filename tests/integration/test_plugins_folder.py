@@ -50,7 +50,7 @@ def loaded(plugins: Path, **env: str) -> Any:
 
 
 @pytest.mark.parametrize("syntax", ["glob", "regexp"])
-def test_airflow_executes_one_file_of_the_package_and_the_plugins_of_others(tmp_path: Path, syntax: str) -> None:
+def test_airflow_loads_one_file_of_the_package_and_other_plugins(tmp_path: Path, syntax: str) -> None:
     plugins = tmp_path / "plugins"
     shutil.copytree(ROOT / "plugins", plugins, ignore=shutil.ignore_patterns("__pycache__"))
     (plugins / "theirs.py").write_text(THEIRS)

@@ -44,14 +44,14 @@ def submit(operator: type[KlapVideoOperator], url: str, **fields: Any) -> Callab
         (503, None),
     ],
 )
-def test_an_address_is_refused_only_if_it_certainly_has_no_video(
+def test_an_address_is_refused_only_if_it_has_certainly_no_video(
     sandbox: Sandbox, status: int, reason: str | None
 ) -> None:
     sandbox.fault("GET", "/sample.mp4", "status", code=status)
     assert problems({sandbox.sample: True}).get(sandbox.sample) == reason
 
 
-def test_a_doubt_counts_in_favour_of_the_video(sandbox: Sandbox) -> None:
+def test_an_unclear_response_does_not_refuse_the_video(sandbox: Sandbox) -> None:
     sandbox.fault("GET", "/sample.mp4", "drop")
     urls = [
         sandbox.sample,
@@ -89,14 +89,14 @@ def test_an_object_that_is_not_in_its_storage_is_left_out(storage: fsspec.Abstra
         ("", None),
     ],
 )
-def test_a_web_page_or_a_picture_is_no_video_and_anything_unknown_may_be_one(
+def test_a_content_type_that_is_certainly_no_video_is_refused(
     sandbox: Sandbox, sent_as: str, problem: str | None
 ) -> None:
     sandbox.fault("*", SAMPLE, "status", code=200, headers={"Content-Type": sent_as}, times=None)
     assert check_video(sandbox.sample, local=True).problem == problem
 
 
-def test_a_redirect_is_followed_to_what_is_sent(sandbox: Sandbox) -> None:
+def test_a_redirect_is_followed_to_the_content(sandbox: Sandbox) -> None:
     sandbox.fault("*", "^/moved$", "redirect", location="/sample.mp4", times=None)
     sandbox.fault("*", "^/login$", "html", times=None)
     sandbox.fault("*", "^/private$", "redirect", location="/login", times=None)
@@ -104,9 +104,7 @@ def test_a_redirect_is_followed_to_what_is_sent(sandbox: Sandbox) -> None:
     assert check_video(f"{sandbox.root}/private", local=True).problem == "a web page (text/html)"
 
 
-def test_pages_that_klap_has_announced_to_read_are_only_doubted(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pages_that_klap_will_support_are_not_refused(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.fault("*", ".", "html", times=None)
     monkeypatch.setenv("http_proxy", sandbox.root)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -128,7 +126,7 @@ def test_pages_that_klap_has_announced_to_read_are_only_doubted(
         ),
     ],
 )
-def test_nothing_is_paid_for_what_is_no_video(
+def test_an_address_without_a_video_costs_nothing(
     klap: Sandbox, airflow: Airflow, operator: type[KlapVideoOperator], path: str, fault: dict[str, Any], expected: str
 ) -> None:
     if fault:
@@ -145,7 +143,7 @@ def test_nothing_is_paid_for_what_is_no_video(
 @pytest.mark.parametrize(
     "fault", [{"action": "drop"}, {"action": "status", "code": 403}, {"action": "status", "code": 503}], ids=str
 )
-def test_what_cannot_be_checked_is_sent_with_a_warning(
+def test_an_address_that_cannot_be_checked_is_sent_with_a_warning(
     klap: Sandbox,
     airflow: Airflow,
     capsys: pytest.CaptureFixture[str],
@@ -158,7 +156,7 @@ def test_what_cannot_be_checked_is_sent_with_a_warning(
     assert f"{klap.sample} could not be checked from this worker: " in capsys.readouterr().out
 
 
-def test_on_an_airflow_that_was_not_tested_a_video_is_sent_with_one_warning(
+def test_an_untested_airflow_version_logs_one_warning(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = airflow(submit(SubmitShortsOperator, klap.sample))
@@ -169,7 +167,7 @@ def test_on_an_airflow_that_was_not_tested_a_video_is_sent_with_one_warning(
     assert len(klap.ledger("task")) == 1
 
 
-def test_a_run_that_has_paid_goes_on_although_the_video_has_gone(klap: Sandbox, airflow: Airflow) -> None:
+def test_a_paid_run_continues_although_the_video_was_deleted(klap: Sandbox, airflow: Airflow) -> None:
     task = airflow(submit(SubmitShortsOperator, klap.sample))
     first = task.run()
     klap.fault("*", SAMPLE, "status", code=404, times=None)
@@ -187,7 +185,7 @@ def test_a_run_that_has_paid_goes_on_although_the_video_has_gone(klap: Sandbox, 
         ("nowhere.mp4", "there is no such object"),
     ],
 )
-def test_an_object_in_storage_is_checked_by_its_name(
+def test_an_object_in_storage_is_checked_by_its_file_name(
     storage: fsspec.AbstractFileSystem, name: str, problem: str | None
 ) -> None:
     storage.pipe(f"/bucket/{name.replace('nowhere', 'elsewhere')}", b"bytes")

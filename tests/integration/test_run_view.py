@@ -171,7 +171,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield running
 
 
-def test_one_request_has_all_that_the_tab_shows(server: ApiServer) -> None:
+def test_one_request_returns_all_data_of_the_tab(server: ApiServer) -> None:
     found = view(server)
     assert is_told(found)
     assert (found["refresh"], found["may_read_xcoms"], found["batch"]) == (7, True, None)
@@ -179,7 +179,7 @@ def test_one_request_has_all_that_the_tab_shows(server: ApiServer) -> None:
     assert [card["stored"] for card in found["details"]["shorts"]] == [True, False, False]
 
 
-def test_no_secret_of_an_address_is_in_it(server: ApiServer) -> None:
+def test_the_view_has_no_secret_of_an_address(server: ApiServer) -> None:
     answer = ask(server)
     assert "s3cr3t" not in answer.text
     source = answer.json()["details"]["source"]
@@ -187,7 +187,7 @@ def test_no_secret_of_an_address_is_in_it(server: ApiServer) -> None:
     assert source["href"] is None, "a link to a part of an address leads nowhere"
 
 
-def test_what_has_not_changed_is_not_sent_again(server: ApiServer) -> None:
+def test_an_unchanged_view_is_answered_with_304(server: ApiServer) -> None:
     first = ask(server)
     assert (first.headers["Cache-Control"], first.headers["Content-Type"]) == ("private, no-cache", "application/json")
     again = ask(server, **{"If-None-Match": first.headers["ETag"]})
@@ -196,14 +196,14 @@ def test_what_has_not_changed_is_not_sent_again(server: ApiServer) -> None:
     assert ask(server, run_id="odd", **{"If-None-Match": first.headers["ETag"]}).status_code == 200
 
 
-def test_a_change_changes_the_tag(server: ApiServer) -> None:
+def test_a_change_changes_the_etag(server: ApiServer) -> None:
     server.seed(runs=[whole_run(DAG, "changing")])
     before = ask(server, run_id="changing").headers["ETag"]
     server.seed(runs=[whole_run(DAG, "more__task01__Town-hall__3", state="running")])
     assert ask(server, run_id="changing", **{"If-None-Match": before}).status_code == 200
 
 
-def test_follow_up_runs_come_with_it(server: ApiServer) -> None:
+def test_the_view_includes_follow_up_runs(server: ApiServer) -> None:
     [more] = [each for each in view(server)["follow_ups"] if each["run_id"].endswith("__1")]
     assert (more["title"], more["project_ids"], more["ended"]) == ("Town hall: 1 more short", ["b"], True)
     assert more["details"]["stage"]["text"] == "1 of 1 short delivered"
@@ -211,7 +211,7 @@ def test_follow_up_runs_come_with_it(server: ApiServer) -> None:
     assert more["run_id"] not in [each["run_id"] for each in others], "and not with itself"
 
 
-def test_a_question_comes_with_the_choice_of_each_short(server: ApiServer) -> None:
+def test_a_review_has_the_option_of_each_short(server: ApiServer) -> None:
     details = view(server, run_id="asking")["details"]
     assert details["question"]["options"] == {"a": "1. a", "b": "2. b", "c": "3. c"}
     assert details["question"]["task"]["state"] == "awaiting_input"
@@ -220,7 +220,7 @@ def test_a_question_comes_with_the_choice_of_each_short(server: ApiServer) -> No
     assert (review["run_id"], review["video"], review["until"], listed["refresh"]) == ("asking", "Town hall", None, 7)
 
 
-def test_a_request_in_doubt_says_which_version_of_its_row_it_was_built_from(server: ApiServer) -> None:
+def test_a_request_in_doubt_has_the_version_of_its_row(server: ApiServer) -> None:
     before = view(server, run_id="lost")["details"]["stage"]["in_doubt"]
     assert (before["entry"], before["price"]) == (ROW, None)
     server.seed(rows=[{"key": ROW, "value": {"id": "x", "at": at(2)}, "dag_id": DAG, "run_id": "lost"}])
@@ -266,7 +266,7 @@ def test_a_user_who_cannot_read_runs_cannot_reuse_their_conf(server: ApiServer) 
     assert (answer.status_code, "permission to read Dag runs" in answer.text) == (403, True)
 
 
-def test_one_odd_xcom_hides_only_itself(server: ApiServer) -> None:
+def test_a_malformed_xcom_hides_only_itself(server: ApiServer) -> None:
     details = view(server, run_id="odd")["details"]
     assert (details["cost"]["total"], details["klap_task_id"]) == (1.88, "task01")
 
@@ -282,13 +282,13 @@ def test_one_odd_xcom_hides_only_itself(server: ApiServer) -> None:
         ({"dag_id": PRIVATE, "user": ADMIN}, 200),
     ],
 )
-def test_who_may_not_see_a_run_is_shown_none(server: ApiServer, where: dict[str, Any], status: int) -> None:
+def test_a_run_is_visible_only_to_users_who_may_read_it(server: ApiServer, where: dict[str, Any], status: int) -> None:
     answer = ask(server, **where)
     assert answer.status_code == status
     assert (status == 200) == ("Short a" in answer.text)
 
 
-def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_nothing_of_them(server: ApiServer) -> None:
+def test_a_user_who_may_not_read_xcoms_sees_only_the_stage(server: ApiServer) -> None:
     found = view(server, user=VIEWER)
     assert (found["may_read_xcoms"], found["details"]["shorts"], found["follow_ups"]) == (False, [], [])
     assert found["details"]["stage"]["text"] == "The run ended"
@@ -296,7 +296,7 @@ def test_who_may_not_read_xcoms_sees_how_far_the_run_is_and_nothing_of_them(serv
         assert secret not in json.dumps(found)
 
 
-def test_a_run_that_has_nothing_to_do_with_klap_says_so(server: ApiServer) -> None:
+def test_a_run_without_klap_tasks_has_an_empty_view(server: ApiServer) -> None:
     found = view(server, dag_id="other")
     assert (found["details"], found["batch"], found["follow_ups"]) == (None, None, [])
 
@@ -338,14 +338,14 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield running, folder
 
 
-def test_xcoms_are_read_wherever_the_backend_keeps_them(kept: tuple[ApiServer, Path]) -> None:
+def test_xcoms_are_read_from_their_backend(kept: tuple[ApiServer, Path]) -> None:
     server, _ = kept
     assert is_told(view(server))
     again = ask(server)
     assert ask(server, **{"If-None-Match": again.headers["ETag"]}).status_code == 304
 
 
-def test_an_xcom_that_is_gone_from_there_hides_only_itself(kept: tuple[ApiServer, Path]) -> None:
+def test_a_missing_file_of_an_xcom_hides_only_itself(kept: tuple[ApiServer, Path]) -> None:
     server, _ = kept
     found = view(server, run_id="gone")
     assert found["details"]["cost"]["total"] == 1.88
@@ -368,7 +368,7 @@ def test_an_xcom_that_is_gone_from_there_hides_only_itself(kept: tuple[ApiServer
         "http://169.254.169.254/latest/meta-data",
     ],
 )
-def test_a_reference_that_a_task_has_made_up_leads_nowhere(kept: tuple[ApiServer, Path], reference: str) -> None:
+def test_a_forged_xcom_reference_is_not_followed(kept: tuple[ApiServer, Path], reference: str) -> None:
     server, folder = kept
     run_id = f"forged-{zlib.crc32(reference.encode())}"
     forged = whole_run(DAG, run_id)
@@ -382,7 +382,7 @@ def test_a_reference_that_a_task_has_made_up_leads_nowhere(kept: tuple[ApiServer
     assert [short["id"] for short in answer.json()["details"]["shorts"]] == ["a"], "what the export itself says"
 
 
-def test_no_object_is_made_of_what_a_task_has_left(kept: tuple[ApiServer, Path]) -> None:
+def test_xcoms_are_not_deserialized_into_objects(kept: tuple[ApiServer, Path]) -> None:
     server, folder = kept
     made = {
         "__classname__": "airflow.sdk.ObjectStoragePath",
@@ -395,7 +395,7 @@ def test_no_object_is_made_of_what_a_task_has_left(kept: tuple[ApiServer, Path])
     assert ask(server, run_id="classes").status_code == 200
 
 
-def test_rows_of_the_ledger_are_read_wherever_the_backend_keeps_them(kept: tuple[ApiServer, Path]) -> None:
+def test_rows_of_the_ledger_are_read_from_their_backend(kept: tuple[ApiServer, Path]) -> None:
     server, folder = kept
     row = short("a", DAG, RUN, 1, 50)
     (folder / "row").write_text(json.dumps(row["value"]))

@@ -101,7 +101,7 @@ def test_an_address_that_cannot_be_asked_is_no_redirect() -> None:
         safe_request("GET", "http://talks.example.com:99999/a", local=False, timeout=SOON)
 
 
-def test_tls_is_for_the_name_and_not_for_the_address_that_it_was_looked_up_as(
+def test_tls_uses_the_host_name_and_not_the_resolved_address(
     dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)
@@ -138,7 +138,7 @@ def test_with_a_local_klap_local_hosts_are_allowed(inside: int) -> None:
     assert [path for path, _ in Inside.seen] == ["/to?/a", "/a"]
 
 
-def test_three_redirects_are_followed_and_on_this_machine_without_encryption(inside: int) -> None:
+def test_three_redirects_are_followed_without_tls_on_this_machine(inside: int) -> None:
     url = f"http://127.0.0.1:{inside}/to?/to?/to?/a"
     assert safe_request("GET", url, local=True, encrypted=True, timeout=SOON).status_code == 200
     assert [path for path, _ in Inside.seen] == ["/to?/to?/to?/a", "/to?/to?/a", "/to?/a", "/a"]

@@ -59,7 +59,7 @@ def scores(sandbox: Sandbox, folder: str) -> dict[str, int]:
     return {each["id"]: each["virality_score"] for each in sandbox.call("GET", f"/projects/{folder}").json()}
 
 
-def test_a_late_request_is_handled_although_the_client_has_gone(sandbox: Sandbox) -> None:
+def test_a_delayed_request_is_handled_after_the_client_has_gone(sandbox: Sandbox) -> None:
     sandbox.fault("POST", TASKS, "late", seconds=1)
     with pytest.raises(requests.Timeout):
         requests.post(f"{sandbox.url}{TASKS[1:-1]}", json=BODY, headers={"Authorization": "Bearer k"}, timeout=0.3)
@@ -68,7 +68,7 @@ def test_a_late_request_is_handled_although_the_client_has_gone(sandbox: Sandbox
     assert [entry["body"] for entry in sandbox.ledger()] == [BODY]
 
 
-def test_an_answer_can_be_the_id_alone_or_be_wrapped(sandbox: Sandbox) -> None:
+def test_a_response_can_be_only_the_id_or_wrapped(sandbox: Sandbox) -> None:
     sandbox.fault("POST", TASKS, "reshape")
     sandbox.fault("POST", TASKS, "reshape", shape="wrapped")
     sandbox.fault("POST", "/exports$", "reshape", shape="wrapped")
@@ -86,7 +86,7 @@ def test_an_export_can_be_listed_late(sandbox: Sandbox) -> None:
     assert [export["id"] for export in sandbox.call("GET", "/exports").json()] == [export_id]
 
 
-def test_a_list_can_grow_shrink_and_be_scored_anew(sandbox: Sandbox) -> None:
+def test_a_list_can_grow_shrink_and_get_new_scores(sandbox: Sandbox) -> None:
     folder = make_folder(sandbox)
     before = scores(sandbox, folder)
     best = max(before, key=lambda each: before[each])
@@ -104,7 +104,7 @@ def test_a_list_can_grow_shrink_and_be_scored_anew(sandbox: Sandbox) -> None:
     assert sandbox.call("GET", f"/projects/{folder}/{gone}").status_code == 404
 
 
-def test_the_first_fault_that_matches_is_met_and_counted() -> None:
+def test_the_first_matching_fault_is_used_and_counted() -> None:
     slow = Delay(method="GET", path="^/tasks/", action="delay", seconds=1, times=2)
     drop = Drop(method="*", path="/", action="drop", times=None)
 
@@ -121,7 +121,7 @@ def test_the_first_fault_that_matches_is_met_and_counted() -> None:
     assert left == [drop]
 
 
-def test_a_fault_with_something_to_skip_lets_the_next_one_be_met() -> None:
+def test_a_fault_with_skip_lets_the_next_fault_match() -> None:
     late = Drop(method="get", path="x", action="drop", skip=1)
     met, left = match_fault([late], "GET", "/x")
     assert met is None
@@ -221,7 +221,7 @@ def test_job_error_ends_an_export_in_error(sandbox: Sandbox, method: str) -> Non
     assert (export["status"], export["src_url"], export["error_code"]) == ("error", None, "boom")
 
 
-def test_unknown_status_gives_a_job_a_word_that_klap_does_not_have(sandbox: Sandbox) -> None:
+def test_unknown_status_gives_a_job_an_undocumented_status(sandbox: Sandbox) -> None:
     sandbox.fault("POST", TASKS, "unknown_status", word="paused")
     path = f"/tasks/{post_task(sandbox).json()['id']}"
     assert [sandbox.call("GET", path).json()["status"] for _ in range(2)] == ["paused", "paused"]
@@ -243,7 +243,7 @@ def test_late_list_hides_the_shorts_for_some_polls(sandbox: Sandbox, method: str
 
 
 @pytest.mark.parametrize("sent", [0, 1000])
-def test_truncate_announces_a_whole_clip_and_sends_a_part(sandbox: Sandbox, sent: int) -> None:
+def test_truncate_announces_the_full_length_and_sends_a_part(sandbox: Sandbox, sent: int) -> None:
     clip = make_clip(sandbox)
     whole = requests.get(clip, timeout=30).content
     sandbox.fault("GET", "^/renders/", "truncate", bytes=sent)
@@ -272,12 +272,12 @@ def test_not_a_video_downloads_a_web_page(sandbox: Sandbox) -> None:
     assert answer.headers["Content-Type"].startswith("text/html")
 
 
-def test_a_fault_holds_as_often_as_asked(sandbox: Sandbox) -> None:
+def test_a_fault_is_used_the_given_number_of_times(sandbox: Sandbox) -> None:
     sandbox.fault("GET", "^/exports$", "status", code=500, times=2, skip=1)
     assert [sandbox.call("GET", "/exports").status_code for _ in range(5)] == [200, 500, 500, 200, 200]
 
 
-def test_a_fault_without_a_number_holds_until_it_is_deleted(sandbox: Sandbox) -> None:
+def test_a_fault_without_a_number_is_used_until_it_is_deleted(sandbox: Sandbox) -> None:
     sandbox.fault("GET", "^/exports$", "status", code=500, times=None)
     faults = f"{sandbox.root}/_sandbox/faults"
     assert [sandbox.call("GET", "/exports").status_code for _ in range(3)] == [500, 500, 500]
@@ -299,7 +299,7 @@ def test_a_fault_without_a_number_holds_until_it_is_deleted(sandbox: Sandbox) ->
         ({"method": None}, "method"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused_by_name(sandbox: Sandbox, wrong: dict[str, Any], named: str) -> None:
+def test_an_invalid_fault_is_refused_by_field(sandbox: Sandbox, wrong: dict[str, Any], named: str) -> None:
     fault = {"method": "GET", "path": "/", "action": "drop", **wrong}
     answer = requests.post(f"{sandbox.root}/_sandbox/faults", json=[fault], timeout=30)
     assert answer.status_code == 422

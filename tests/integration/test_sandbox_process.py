@@ -24,7 +24,7 @@ COMMAND = [sys.executable, "-m", "klap_sandbox"]
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once_with_its_ffmpeg_processes_and_files(
+def test_a_signal_ends_the_sandbox_with_its_ffmpeg_processes_and_files(
     end: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -42,7 +42,7 @@ def test_a_signal_ends_it_at_once_with_its_ffmpeg_processes_and_files(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_ends_while_an_answer_is_held_back() -> None:
+def test_it_ends_while_a_response_is_delayed() -> None:
     with Sandbox() as sandbox:
         sandbox.fault("GET", "^/exports", "delay", seconds=3600)
         with socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2]))) as client:
@@ -53,7 +53,7 @@ def test_it_ends_while_an_answer_is_held_back() -> None:
             assert sandbox.process.wait() == 0
 
 
-def test_it_keeps_the_connection_of_a_client_that_polls_every_five_seconds() -> None:
+def test_it_keeps_idle_connections_longer_than_five_seconds() -> None:
     with Sandbox() as sandbox, socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2]))) as client:
         for pause in (0, 5.2):
             time.sleep(pause)
@@ -61,7 +61,7 @@ def test_it_keeps_the_connection_of_a_client_that_polls_every_five_seconds() -> 
             assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_taken_port_is_named() -> None:
+def test_a_used_port_is_named() -> None:
     with Sandbox() as sandbox:
         port = sandbox.root.rpartition(":")[2]
         second = subprocess.run([*COMMAND, "--port", port], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
@@ -71,7 +71,7 @@ def test_a_taken_port_is_named() -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_with_keep_the_next_one_continues_with_its_jobs(end: signal.Signals, tmp_path: Path) -> None:
+def test_keep_continues_with_the_jobs_of_the_last_sandbox(end: signal.Signals, tmp_path: Path) -> None:
     with Sandbox(render=True, keep=tmp_path / "jobs") as first:
         user = first.user()
         task = first.call("POST", "/tasks/video-to-shorts", json={"source_video_url": first.sample}).json()
@@ -97,13 +97,13 @@ def test_with_keep_the_next_one_continues_with_its_jobs(end: signal.Signals, tmp
         assert third.ledger() == []
 
 
-def test_jobs_that_cannot_be_read_are_forgotten_and_not_in_the_way(tmp_path: Path) -> None:
+def test_unreadable_kept_jobs_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "store.pickle").write_bytes(b"of another version")
     with Sandbox(keep=tmp_path) as sandbox:
         assert sandbox.ledger() == []
 
 
-def test_without_ffmpeg_it_says_so_and_serves_a_small_video(
+def test_a_sandbox_without_ffmpeg_warns_and_serves_a_small_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "imageio_ffmpeg.py").write_text("raise ImportError")
@@ -120,7 +120,7 @@ def test_without_ffmpeg_it_says_so_and_serves_a_small_video(
     assert "klap-sandbox[rendering]" in capfd.readouterr().err
 
 
-def test_with_host_it_listens_on_another_address(tmp_path: Path) -> None:
+def test_host_listens_on_another_address(tmp_path: Path) -> None:
     with SandboxProcess("--host", "127.0.0.2", *FAST) as sandbox:
         assert sandbox.url.startswith("http://127.0.0.2:")
         assert requests.get(sandbox.sample, timeout=30).ok

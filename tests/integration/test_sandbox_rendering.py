@@ -98,9 +98,7 @@ def export(
     return done
 
 
-def test_a_clip_has_the_asked_frame_and_length_and_keeps_its_sound(
-    sandbox: Sandbox, files: str, tmp_path: Path
-) -> None:
+def test_a_clip_has_the_requested_frame_and_length_and_its_sound(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
     task = finish_task(
         sandbox, f"{files}/stripes.mp4", dimensions=FRAME, min_duration=3, max_duration=3, max_clip_count=1
     )
@@ -125,7 +123,7 @@ def test_reframing_fills_the_frame_with_the_middle_of_the_source(sandbox: Sandbo
     assert all(picture.shows(GREEN, x, y) for x in (5, 135, 265) for y in (5, 240, 475))
 
 
-def test_without_reframing_the_whole_source_stands_between_bars(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
+def test_a_clip_without_reframing_has_bars_around_the_source(sandbox: Sandbox, files: str, tmp_path: Path) -> None:
     export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4", editing_options={"reframe": False})
     picture = Picture(tmp_path / "clip.mp4")
     assert picture.shows(BLACK, 135, 20)
@@ -136,7 +134,7 @@ def test_without_reframing_the_whole_source_stands_between_bars(sandbox: Sandbox
 
 
 @pytest.mark.parametrize(("x", "y", "scale"), [(0.5, 0.5, 1), (0.25, 0.1, 1), (0.7, 0.8, 2)])
-def test_a_watermark_has_its_centre_where_it_was_asked(
+def test_a_watermark_is_centred_at_its_position(
     sandbox: Sandbox, files: str, tmp_path: Path, x: float, y: float, scale: float
 ) -> None:
     watermark = {"src_url": f"{files}/logo.png", "pos_x": x, "pos_y": y, "scale": scale}
@@ -153,7 +151,7 @@ def test_a_watermark_has_its_centre_where_it_was_asked(
 
 
 @pytest.mark.parametrize("image", ["missing.png", "broken.mp4"])
-def test_a_watermark_that_cannot_be_had_becomes_a_plain_mark_and_is_named(
+def test_a_missing_watermark_becomes_a_plain_mark_with_a_warning(
     sandbox: Sandbox, files: str, tmp_path: Path, image: str
 ) -> None:
     done = export(sandbox, tmp_path / "clip.mp4", f"{files}/stripes.mp4", {"src_url": f"{files}/{image}"})
@@ -230,19 +228,19 @@ def test_a_host_that_does_not_answer_ends_the_task_in_error(sandbox: Sandbox) ->
         "http://{.invalid",
     ],
 )
-def test_an_odd_address_ends_the_task_in_error_and_says_so_in_words(sandbox: Sandbox, odd: str) -> None:
+def test_an_invalid_address_ends_the_task_in_error_with_a_message(sandbox: Sandbox, odd: str) -> None:
     task = finish_task(sandbox, odd)
     assert (task["status"], task["error_code"]) == ("error", "invalid_url")
     assert task["message"].startswith(f"{odd} could not be fetched: ")
     assert "Traceback" not in task["message"]
 
 
-def test_a_source_that_leads_to_an_address_that_cannot_be_ends_the_task_in_error(sandbox: Sandbox) -> None:
+def test_a_redirect_to_an_invalid_address_ends_the_task_in_error(sandbox: Sandbox) -> None:
     sandbox.fault("GET", "^/leading$", "redirect", location="http://127.0.0.1:99999/")
     assert finish_task(sandbox, f"{sandbox.root}/leading")["error_code"] == "invalid_url"
 
 
-def test_the_sample_video_is_a_source_that_can_be_downloaded_too(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_sample_video_is_a_source_and_can_be_downloaded(sandbox: Sandbox, tmp_path: Path) -> None:
     task = finish_task(sandbox, sandbox.sample)
     shorts = sandbox.call("GET", f"/projects/{task['output_id']}").json()
     assert len(shorts) == 5

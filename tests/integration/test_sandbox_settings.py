@@ -49,7 +49,7 @@ def folder_of(sandbox: Sandbox, **more: Any) -> str:
 
 
 @pytest.mark.parametrize(("name", "value"), WAYS, ids=[f"{name}={value}" for name, value in WAYS])
-def test_our_client_gets_its_shorts_whichever_way_klap_does_it(
+def test_our_client_works_with_every_sandbox_setting(
     sandbox: Sandbox, connect: Callable[..., None], name: str, value: Any
 ) -> None:
     sandbox.reset(**{name: value})
@@ -134,7 +134,7 @@ def test_a_project_has_its_details_or_not(sandbox: Sandbox) -> None:
     assert there[0].keys() - absent[0].keys() == {"publication_captions", "transcript_text", "duration"}
 
 
-def test_the_header_of_managed_users_is_needed_on_the_posts_alone_or_on_every_call(sandbox: Sandbox) -> None:
+def test_user_header_is_required_on_posts_only_or_on_every_call(sandbox: Sandbox) -> None:
     for needed, code in (("optional", 200), ("required", 404)):
         sandbox.reset(user_header=needed)
         theirs = {"X-On-Behalf-Of": sandbox.user()}
@@ -151,14 +151,14 @@ def test_the_header_of_managed_users_is_needed_on_the_posts_alone_or_on_every_ca
         assert len(sandbox.call("GET", "/exports").json()) == (1 if needed == "optional" else 0)
 
 
-def test_an_id_that_is_no_users_is_refused(sandbox: Sandbox) -> None:
+def test_an_unknown_user_id_is_refused(sandbox: Sandbox) -> None:
     answer = post_task(sandbox, headers={"X-On-Behalf-Of": "8c1f0f5e-0000-4000-8000-000000000000"})
     assert (answer.status_code, answer.json()["error_code"]) == (403, "forbidden")
     assert post_task(sandbox, headers={"X-On-Behalf-Of": ""}).ok
     assert len(sandbox.ledger()) == 1
 
 
-def test_the_direct_path_finds_any_project_or_whole_videos_alone(sandbox: Sandbox) -> None:
+def test_the_direct_path_finds_all_projects_or_only_whole_videos(sandbox: Sandbox) -> None:
     folder = folder_of(sandbox)
     [short, *_] = sandbox.call("GET", f"/projects/{folder}").json()
     direct = sandbox.call("GET", f"/projects/{short['id']}").json()
@@ -173,7 +173,7 @@ def test_the_direct_path_finds_any_project_or_whole_videos_alone(sandbox: Sandbo
     assert sandbox.call("GET", f"/projects/{folder}/{short['id']}").json() == short
 
 
-def test_too_long_a_video_is_refused_or_ends_in_error(sandbox: Sandbox) -> None:
+def test_a_video_that_is_too_long_is_refused_or_ends_in_error(sandbox: Sandbox) -> None:
     sandbox.reset(max_source_seconds=599)
     refused = post_task(sandbox)
     assert refused.status_code == 422
@@ -213,7 +213,7 @@ def test_a_post_is_answered_with_200_or_201(sandbox: Sandbox) -> None:
     assert sandbox.call("GET", "/exports").status_code == 200
 
 
-def test_errors_are_worded_as_is_wished(sandbox: Sandbox) -> None:
+def test_errors_have_the_configured_form(sandbox: Sandbox) -> None:
     for words in ("error", "detail"):
         sandbox.reset(errors=words)
         assert "no task x here" in sandbox.call("GET", "/tasks/x").json()[words]
@@ -236,7 +236,7 @@ def test_the_credits_of_a_key_run_out(sandbox: Sandbox) -> None:
     assert post_task(sandbox).ok
 
 
-def test_the_rate_limit_holds_for_each_key_and_passes_after_the_time_in_retry_after(sandbox: Sandbox) -> None:
+def test_the_rate_limit_holds_per_key_until_retry_after(sandbox: Sandbox) -> None:
     sandbox.reset(rate_limit=2)
     before = time.monotonic()
     answers = [sandbox.call("GET", "/exports") for _ in range(3)]
@@ -249,7 +249,7 @@ def test_the_rate_limit_holds_for_each_key_and_passes_after_the_time_in_retry_af
     assert sandbox.call("GET", "/exports").ok
 
 
-def test_the_player_may_be_closed(sandbox: Sandbox) -> None:
+def test_the_player_can_be_switched_off(sandbox: Sandbox) -> None:
     [short, *_] = sandbox.call("GET", f"/projects/{folder_of(sandbox)}").json()
     for player, code in (("open", 200), ("login", 200), ("missing", 404)):
         requests.post(f"{sandbox.root}/_sandbox/settings", json={"player": player}, timeout=30)
@@ -259,7 +259,7 @@ def test_the_player_may_be_closed(sandbox: Sandbox) -> None:
         assert requests.get(f"{sandbox.root}/embed/{short['id']}", timeout=30).ok
 
 
-def test_settings_are_shown_changed_and_put_back(sandbox: Sandbox) -> None:
+def test_settings_are_shown_changed_and_reset(sandbox: Sandbox) -> None:
     settings = f"{sandbox.root}/_sandbox/settings"
     start = requests.get(settings, timeout=30).json()
     assert start == {**Settings().model_dump(), "task_seconds": 0, "export_seconds": 0}
@@ -298,16 +298,14 @@ def test_https_is_served_with_a_certificate_to_trust(tmp_path: Path) -> None:
         (["--https", "/nowhere/klap.pem"], "/nowhere/klap.pem"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_named(
-    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_option_is_named(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--port", "0", *arguments])
     assert end.value.code == 2
     assert named in capsys.readouterr().err
 
 
-def test_every_setting_is_an_option_and_stands_in_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_setting_is_an_option_and_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     output = capsys.readouterr().out
@@ -320,7 +318,7 @@ def test_every_setting_is_an_option_and_stands_in_the_documents(capsys: pytest.C
             assert re.match(rf"\| `{name}` \| `?{value}`?\b", row)
 
 
-def test_every_fault_stands_in_the_documents_with_all_its_fields() -> None:
+def test_every_fault_is_documented_with_all_its_fields() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for kind in get_args(get_args(AnyFault)[0]):
         (action,) = get_args(kind.model_fields["action"].annotation)

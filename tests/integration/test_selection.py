@@ -42,7 +42,7 @@ def listing(folder_id: str, **fields: Any) -> Callable[[], ListShortsOperator]:
 
 
 @either_way
-def test_a_list_that_klap_fills_gradually_counts_when_two_polls_agree(
+def test_a_list_that_fills_gradually_needs_two_equal_polls(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float, deferrable: bool
 ) -> None:
     made = make_shorts(5)
@@ -56,7 +56,7 @@ def test_a_list_that_klap_fills_gradually_counts_when_two_polls_agree(
     assert len(polls) <= 5
 
 
-def test_a_list_that_fills_while_time_passes_is_taken_whole(
+def test_a_list_that_fills_slowly_is_read_completely(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     klap.set(fill_seconds=0)
@@ -67,9 +67,7 @@ def test_a_list_that_fills_while_time_passes_is_taken_whole(
 
 
 @either_way
-def test_scores_that_come_later_than_the_shorts_are_waited_for(
-    klap: Sandbox, airflow: Airflow, interval: float, deferrable: bool
-) -> None:
+def test_late_scores_are_waited_for(klap: Sandbox, airflow: Airflow, interval: float, deferrable: bool) -> None:
     for scores in ([None, None], [None, 40], [90, 40], [90, 40]):
         body = [{"id": name, "virality_score": score} for name, score in zip("ab", scores, strict=True)]
         klap.fault("GET", LIST, "status", code=200, body=body, times=1 if scores != [90, 40] else None)
@@ -81,7 +79,7 @@ def test_scores_that_come_later_than_the_shorts_are_waited_for(
     "fields",
     [{"max_clip_count": 3}, {"max_clip_count": "{{ 3 }}"}, {"max_clip_count": 2}],
 )
-def test_a_list_with_as_many_shorts_as_there_can_be_counts_at_once(
+def test_a_list_with_the_maximum_of_shorts_needs_one_poll(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float, fields: dict[str, Any]
 ) -> None:
     task = airflow(listing(make_shorts(3)[0]["folder_id"], **fields))
@@ -89,7 +87,7 @@ def test_a_list_with_as_many_shorts_as_there_can_be_counts_at_once(
     assert (task.workers, len(klap.requests("GET", LIST))) == (1, 2)
 
 
-def test_of_the_shorts_that_a_run_names_it_is_enough_that_they_are_there(
+def test_a_list_with_all_requested_project_ids_needs_one_poll(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     first, *_, last = made = make_shorts(3)
@@ -101,14 +99,14 @@ def test_of_the_shorts_that_a_run_names_it_is_enough_that_they_are_there(
         task.supervisor.ledger.clear()
 
 
-def test_a_list_is_taken_as_it_is_when_its_time_is_up(klap: Sandbox, airflow: Airflow, interval: float) -> None:
+def test_a_list_is_used_as_it_is_at_its_timeout(klap: Sandbox, airflow: Airflow, interval: float) -> None:
     for count in range(1, 30):  # another one at every poll
         klap.fault("GET", LIST, "status", code=200, body=[{"id": f"p{number}"} for number in range(count)])
     taken = airflow(listing("folder01", list_timeout=1)).run()
     assert 0 < len(taken) < 29, "and not only when the list stays as it is"
 
 
-def test_a_list_that_is_empty_or_fails_in_between_is_polled_on(
+def test_a_list_that_is_empty_or_fails_in_between_is_polled_again(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     made = make_shorts(3)
@@ -129,7 +127,7 @@ def test_a_clear_waits_for_no_second_poll(
     assert task.workers == 1
 
 
-def test_a_person_is_asked_about_the_whole_list(
+def test_the_review_has_the_complete_list(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     made = make_shorts(3)
@@ -139,7 +137,7 @@ def test_a_person_is_asked_about_the_whole_list(
     assert len(task.supervisor.questions) == 1
 
 
-def test_the_wait_for_a_list_goes_on_where_it_was_after_a_restart_of_the_triggerer(
+def test_the_wait_for_a_list_continues_after_a_triggerer_restart(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     task = airflow(listing(make_shorts(2)[0]["folder_id"]))
@@ -151,7 +149,7 @@ def test_the_wait_for_a_list_goes_on_where_it_was_after_a_restart_of_the_trigger
     assert (again.state.seen, again.state.seen_since) == (kwargs["seen"], kwargs["seen_since"])
 
 
-def test_a_wait_that_an_older_version_has_left_ends_at_the_first_shorts(
+def test_a_wait_of_an_older_version_ends_at_the_first_shorts(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, interval: float
 ) -> None:
     task = airflow(listing(make_shorts(2)[0]["folder_id"]))
@@ -165,7 +163,7 @@ def test_a_wait_that_an_older_version_has_left_ends_at_the_first_shorts(
 
 
 @pytest.mark.parametrize(("poll_interval", "seconds"), [(None, 60), (300, 60), (30, 60), (20, 40), (2, 4)])
-def test_the_polls_that_agree_are_a_minute_apart_or_less_where_jobs_are_polled_faster(
+def test_equal_polls_are_at_most_a_minute_apart(
     monkeypatch: pytest.MonkeyPatch, poll_interval: float | None, seconds: float
 ) -> None:
     monkeypatch.undo()
@@ -173,7 +171,7 @@ def test_the_polls_that_agree_are_a_minute_apart_or_less_where_jobs_are_polled_f
 
 
 @either_way
-def test_no_shorts_at_all_are_waited_for_as_long_as_before(
+def test_an_empty_list_is_waited_for_until_the_timeout(
     klap: Sandbox, airflow: Airflow, interval: float, deferrable: bool
 ) -> None:
     klap.fault("GET", LIST, "status", times=None, code=200, body=[])
@@ -219,7 +217,7 @@ def reasons(task: Played) -> dict[str, str | None]:
         ([None, 0], {"limit": 1}, {"b": None, "a": "beyond_limit"}),
     ],
 )
-def test_what_a_missing_score_means_is_the_runs_choice(
+def test_the_meaning_of_a_missing_score_is_a_setting(
     select: Callable[..., Played],
     capsys: pytest.CaptureFixture[str],
     scores: list[float | None],
@@ -245,7 +243,7 @@ def test_klap_may_leave_a_score_out_or_give_none(
     assert set(reasons(task).values()) == {"no_score"}
 
 
-def test_a_word_that_says_nothing_about_missing_scores_is_named(klap: Sandbox, airflow: Airflow) -> None:
+def test_an_invalid_value_for_missing_scores_is_refused(klap: Sandbox, airflow: Airflow) -> None:
     with pytest.raises(ValueError, match=r"without_score.*'leave_out' or 'export'"):
         ListShortsOperator(task_id="list", folder_id="folder01", without_score="maybe")
     with pytest.raises(KlapInputError, match="without_score"):
@@ -262,7 +260,7 @@ def test_a_word_that_says_nothing_about_missing_scores_is_named(klap: Sandbox, a
         {"max_clip_count": "{{ 5 }}"},
     ],
 )
-def test_more_shorts_than_airflow_maps_a_task_over_are_refused_before_anything_is_paid(
+def test_more_shorts_than_max_map_length_are_refused_before_the_post(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
     monkeypatch.setenv(MOST, "3")
@@ -274,7 +272,7 @@ def test_more_shorts_than_airflow_maps_a_task_over_are_refused_before_anything_i
 
 
 @pytest.mark.parametrize("fields", [{"max_clip_count": 3}, {"max_clip_count": 50, "max_exports": 3}])
-def test_as_many_shorts_as_airflow_maps_a_task_over_are_fine(
+def test_as_many_shorts_as_max_map_length_are_accepted(
     klap: Sandbox, airflow: Airflow, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
     monkeypatch.setenv(MOST, "3")
@@ -283,7 +281,7 @@ def test_as_many_shorts_as_airflow_maps_a_task_over_are_fine(
     assert len(klap.ledger("task")) == 2
 
 
-def test_of_more_shorts_than_airflow_maps_a_task_over_the_best_are_taken(
+def test_the_best_shorts_up_to_max_map_length_are_selected(
     select: Callable[..., Played], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(MOST, "2")
@@ -295,7 +293,7 @@ def test_of_more_shorts_than_airflow_maps_a_task_over_the_best_are_taken(
         task.clear()
 
 
-def test_a_person_who_picks_more_than_airflow_maps_a_task_over_gets_the_best(
+def test_a_review_selects_at_most_max_map_length_shorts(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MOST, "2")
@@ -305,7 +303,7 @@ def test_a_person_who_picks_more_than_airflow_maps_a_task_over_gets_the_best(
     assert [short["reason"] for short in task.xcom("klap_shorts")] == [None, None, *["beyond_map_length"] * 2]
 
 
-def test_the_shorts_that_a_run_names_are_bounded_alike(
+def test_project_ids_are_limited_by_max_map_length(
     select: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MOST, "1")

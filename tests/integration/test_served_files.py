@@ -36,7 +36,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StoredFile
     storage.rm("/bucket", recursive=True)
 
 
-def test_a_file_is_read_in_parts_and_of_them_no_more_than_is_asked_for(tmp_path: Path) -> None:
+def test_a_range_of_a_file_is_read_in_parts(tmp_path: Path) -> None:
     video = os.urandom(2 * PART_SIZE + 7)
     (tmp_path / "short.mp4").write_bytes(video)
     stored = stored_file(f"file://{tmp_path}/short.mp4")
@@ -56,14 +56,14 @@ def test_a_file_whose_content_may_have_changed_has_another_version(
     assert len(stored(**{name: 1}).version) == 32
 
 
-def test_of_a_file_that_was_only_touched_the_version_is_the_same_where_its_storage_knows_better(
+def test_a_touched_file_keeps_its_version_if_it_has_an_etag(
     stored: Callable[..., StoredFile],
 ) -> None:
     assert stored(mtime=1, ETag="a").version == stored(mtime=2, ETag="a").version
     assert stored(mtime=1, ETag=None).version != stored(mtime=2, ETag=None).version
 
 
-def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_have(
+def test_a_missing_file_and_a_missing_folder_have_different_errors(
     tmp_path: Path, stored: Callable[..., StoredFile]
 ) -> None:
     stored()
@@ -78,7 +78,7 @@ def test_a_file_that_is_gone_is_told_from_a_folder_that_this_machine_does_not_ha
         assert not missing.value.transient
 
 
-def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(
+def test_an_unknown_or_failing_storage_is_named_with_its_field(
     stored: Callable[..., StoredFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KlapInputError, match=r"^path is 'nope://bucket/short\.mp4': "):
@@ -93,7 +93,7 @@ def test_a_storage_that_is_not_known_or_fails_is_named_with_what_led_there(
         stored_file("memory://bucket/short.mp4")
 
 
-def test_the_file_beside_a_video_is_written_for_people_too(tmp_path: Path) -> None:
+def test_the_sidecar_is_readable_text(tmp_path: Path) -> None:
     beside = sidecar_of(ObjectStoragePath(f"file://{tmp_path}/short.mp4"))
     write_json(beside, {"name": "東京", "score": 87})
     assert (tmp_path / "short.json").read_text() == '{\n  "name": "東京",\n  "score": 87\n}\n'
@@ -101,7 +101,7 @@ def test_the_file_beside_a_video_is_written_for_people_too(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("spoiled", [None, b"", b"{", b"[]", b"\xff"])
-def test_a_file_beside_a_video_that_cannot_be_read_says_nothing(tmp_path: Path, spoiled: bytes | None) -> None:
+def test_an_unreadable_sidecar_is_ignored(tmp_path: Path, spoiled: bytes | None) -> None:
     if spoiled is not None:
         (tmp_path / "short.json").write_bytes(spoiled)
     assert read_sidecar(sidecar_of(ObjectStoragePath(f"file://{tmp_path}/short.mp4"))) == {}

@@ -153,7 +153,7 @@ def states(server: ApiServer, run_id: str) -> dict[str, Any]:
 # Repeat a step
 
 
-def test_a_failed_submission_is_tried_again_once_however_many_people_click(server: ApiServer) -> None:
+def test_a_failed_submission_is_retried_once_for_several_clicks(server: ApiServer) -> None:
     run_id = "lost"
     step = details(server, run_id)["next_step"]
     assert (step["is_paid"], step["is_again"], step["price"]) == (True, False, 0.44)
@@ -166,7 +166,7 @@ def test_a_failed_submission_is_tried_again_once_however_many_people_click(serve
     )
 
 
-def test_an_export_that_failed_at_klap_is_repeated_with_what_follows_it_and_nothing_else(server: ApiServer) -> None:
+def test_a_failed_export_is_cleared_with_its_downstream_tasks_only(server: ApiServer) -> None:
     run_id = "not_exported"
     [short, *_] = details(server, run_id)["shorts"]
     assert (short["retry"]["is_paid"], short["retry"]["is_again"]) == (True, True)
@@ -176,7 +176,7 @@ def test_an_export_that_failed_at_klap_is_repeated_with_what_follows_it_and_noth
     assert cleared == {"short.export", "short.wait_for_export", "short.deliver", "publish"}
 
 
-def test_a_task_that_the_tab_does_not_offer_to_repeat_is_not_cleared(server: ApiServer) -> None:
+def test_only_tasks_that_the_tab_offers_are_cleared(server: ApiServer) -> None:
     run_id = "lost__left_alone"
     [task] = details(server, run_id)["next_step"]["tasks"]
     for other in ({"state": "success"}, {"try_number": 2}, {"id": "x"}, {"task_id": "publish"}, {"map_index": 0}):
@@ -192,7 +192,7 @@ def request_of(server: ApiServer, run_id: str) -> dict[str, Any]:
     return {name: doubt[name] for name in ("task", "entry", "version")}
 
 
-def test_two_people_with_opposite_decisions_have_one_of_them(server: ApiServer) -> None:
+def test_one_of_two_opposite_decisions_is_saved(server: ApiServer) -> None:
     run_id = "doubt"
     request = request_of(server, run_id)
     both = [{"request": request, "job_id": None}, {"request": request, "job_id": "task07"}]
@@ -208,7 +208,7 @@ def test_a_decision_replaces_the_opposite_one(server: ApiServer) -> None:
     assert decisions(server, request["entry"]) == {"adopt": "task07"}
 
 
-def test_a_decision_about_a_row_that_has_changed_since_is_refused(server: ApiServer) -> None:
+def test_a_decision_about_a_changed_row_is_refused(server: ApiServer) -> None:
     run_id = "doubt__changed"
     request = request_of(server, run_id)
     seed = {"key": request["entry"], "run_id": run_id, **LEDGER_ROW, "value": {"id": "task07", "at": at(2)}}
@@ -218,7 +218,7 @@ def test_a_decision_about_a_row_that_has_changed_since_is_refused(server: ApiSer
     assert states(server, run_id)["submit"] == "failed"
 
 
-def test_who_may_not_edit_the_ledger_or_the_task_changes_nothing(server: ApiServer) -> None:
+def test_a_user_who_may_not_edit_the_ledger_or_the_task_changes_nothing(server: ApiServer) -> None:
     run_id = "doubt__not_permitted"
     request = request_of(server, run_id)
     for user, detail in ((USER, "edit assets"), (VIEWER, "edit task instances")):
@@ -228,7 +228,7 @@ def test_who_may_not_edit_the_ledger_or_the_task_changes_nothing(server: ApiServ
     assert states(server, run_id)["submit"] == "failed"
 
 
-def test_no_permission_to_pay_is_left_when_the_task_cannot_be_cleared(server: ApiServer) -> None:
+def test_a_resend_decision_is_removed_if_the_clear_fails(server: ApiServer) -> None:
     run_id = "still_running"
     request = request_of(server, run_id)
     refused = post(server, run_id, "decisions", {"request": request, "job_id": None})
@@ -264,7 +264,7 @@ def test_a_review_is_answered_once_with_the_options_of_the_shorts(server: ApiSer
     assert found["chosen_options"] == ["3. c"]
 
 
-def test_options_that_are_those_of_other_shorts_by_now_are_refused(server: ApiServer) -> None:
+def test_options_of_other_shorts_are_refused(server: ApiServer) -> None:
     run_id = "asking__other_options"
     task = details(server, run_id)["question"]["task"]
     for options in ({"a": "2. b"}, {"unknown": "1. a"}, {"a": "None of them"}):

@@ -80,9 +80,7 @@ def test_a_paid_job_is_resumed_from_values_in_object_storage(
     assert all("__airflow_state_ref__" in row for row in supervisor.ledger.values()), "the database has references"
 
 
-def test_nothing_is_paid_again_when_all_values_are_gone_from_object_storage(
-    airflow: Airflow, klap: Sandbox, values: Path
-) -> None:
+def test_nothing_is_paid_again_if_all_stored_values_are_missing(airflow: Airflow, klap: Sandbox, values: Path) -> None:
     task = airflow(submit)
     task.run()
     for file in values.iterdir():
@@ -117,7 +115,7 @@ def test_the_ui_reads_only_the_object_of_the_row_itself(values: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["submission", "export"])
-def test_nothing_is_paid_again_when_any_one_value_is_gone_from_object_storage(
+def test_nothing_is_paid_again_if_one_stored_value_is_missing(
     airflow: Airflow, klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]], values: Path, kind: str
 ) -> None:
     task = airflow(submit if kind == "submission" else export(make_shorts()[0]))
@@ -135,7 +133,7 @@ def test_nothing_is_paid_again_when_any_one_value_is_gone_from_object_storage(
         assert len(klap.ledger()) == paid, f"paid again without {gone.name}"
 
 
-def test_nothing_is_paid_again_when_half_a_value_was_written(airflow: Airflow, klap: Sandbox, values: Path) -> None:
+def test_nothing_is_paid_again_if_a_value_was_partly_written(airflow: Airflow, klap: Sandbox, values: Path) -> None:
     task = airflow(submit)
     task.run()
     for file in values.iterdir():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-def test_a_cut_wire_breaks_connections_and_refuses_new_ones_until_it_is_mended(sandbox: Sandbox) -> None:
+def test_a_cut_wire_refuses_connections_until_it_is_restored(sandbox: Sandbox) -> None:
     wire = TcpProxy(sandbox.root)
     with requests.Session() as session:
         assert session.get(wire.url, timeout=30).ok

@@ -79,7 +79,7 @@ def payloads(events: list[TriggerEvent]) -> list[Any]:
 
 @pytest.mark.parametrize(("kind", "target"), TRIGGERS)
 @pytest.mark.parametrize("end_from_trigger", [False, True])
-def test_a_trigger_is_the_same_after_it_was_stored(
+def test_a_stored_trigger_is_rebuilt_unchanged(
     kind: type[KlapTrigger], target: Target[Any], end_from_trigger: bool
 ) -> None:
     trigger = kind.waiting(
@@ -116,7 +116,7 @@ OLDER = {
 
 
 @pytest.mark.parametrize("stored", OLDER.values(), ids=OLDER)
-async def test_a_wait_that_another_version_began_goes_on_with_its_deadline(
+async def test_a_wait_of_another_version_keeps_its_deadline(
     klap: Sandbox, monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: low)  # a poll that is due is spread over the interval
@@ -128,7 +128,7 @@ async def test_a_wait_that_another_version_began_goes_on_with_its_deadline(
     assert payloads(await asyncio.wait_for(all_events(trigger), 10)) == [{"unknown_since": None, "handovers": 0}]
 
 
-async def test_a_worker_takes_over_after_five_failed_polls_and_then_after_every_twenty(
+async def test_a_worker_takes_over_after_5_failed_polls_and_then_every_20(
     klap: Sandbox, connect: Callable[..., None]
 ) -> None:
     wire = TcpProxy(klap.root)
@@ -147,7 +147,7 @@ async def test_a_worker_takes_over_after_five_failed_polls_and_then_after_every_
     assert event == {"unknown_since": None, "handovers": 1}
 
 
-async def test_failed_polls_that_are_not_in_a_row_start_no_worker(klap: Sandbox) -> None:
+async def test_failed_polls_with_successes_in_between_start_no_worker(klap: Sandbox) -> None:
     klap.reset(task_seconds=2)
     klap_task_id = submitted(klap)
     running = asyncio.create_task(all_events(waiting(klap_task_id, state(handovers=1))))
@@ -158,7 +158,7 @@ async def test_failed_polls_that_are_not_in_a_row_start_no_worker(klap: Sandbox)
 
 
 @pytest.mark.parametrize(("handovers", "least"), [(0, 0), (1, 1), (2, 1)])
-async def test_a_triggerer_whose_own_connection_is_wrong_does_not_chase_the_worker(
+async def test_a_triggerer_with_a_wrong_connection_hands_over_rarely(
     klap: Sandbox, connect: Callable[..., None], handovers: int, least: float
 ) -> None:
     connect(klap.url, password="kak_of_the_triggerer_alone")
@@ -171,7 +171,7 @@ async def test_a_triggerer_whose_own_connection_is_wrong_does_not_chase_the_work
 
 @pytest.mark.parametrize("outcome", ["ready", "job_error", "401"])
 @pytest.mark.parametrize("end_from_trigger", [False, True])
-async def test_one_event_ends_a_wait_and_nothing_of_it_is_secret(
+async def test_a_wait_ends_with_one_event_without_secrets(
     klap: Sandbox, supervisor: Supervisor, outcome: str, end_from_trigger: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     klap_task_id = submitted(klap)
@@ -187,7 +187,7 @@ async def test_one_event_ends_a_wait_and_nothing_of_it_is_secret(
 
 
 @pytest.mark.parametrize(("map_index", "stored_as"), [(-1, -1), (2, 2), (None, -1)])
-async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
+async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_event(
     klap: Sandbox, supervisor: Supervisor, airflow: Airflow, map_index: int | None, stored_as: int
 ) -> None:
     klap_task_id = submitted(klap)
@@ -209,7 +209,7 @@ async def test_a_task_ended_from_the_trigger_has_its_xcom_before_its_one_event(
     assert (xcom_message["dag_id"], xcom_message["run_id"], xcom_message["task_id"]) == (DAG_ID, RUN_ID, "wait")
 
 
-async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap: Sandbox) -> None:
+async def test_the_start_of_an_unknown_status_reaches_the_worker(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="done")
     before = time.time()
@@ -217,7 +217,7 @@ async def test_what_the_trigger_knows_of_an_unknown_word_reaches_the_worker(klap
     assert before <= event["unknown_since"] <= time.time()
 
 
-async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_poll(klap: Sandbox) -> None:
+async def test_an_unknown_status_is_logged_once(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="reticulating")
     with capture_logs() as logged:
@@ -227,7 +227,7 @@ async def test_an_unknown_word_is_logged_when_it_comes_and_not_at_each_poll(klap
     assert len([line for line in warnings if "is over" not in line]) == 1
 
 
-async def test_of_an_answer_with_an_unknown_word_the_word_alone_is_logged(klap: Sandbox) -> None:
+async def test_only_the_status_of_a_response_with_an_unknown_status_is_logged(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     body = {"id": klap_task_id, "status": "odd", "output_url": "https://a.example/v.mp4?X-Goog-Signature=s3cr3t"}
     klap.fault("GET", "^/tasks/", "status", times=None, code=200, body=body)
@@ -237,7 +237,7 @@ async def test_of_an_answer_with_an_unknown_word_the_word_alone_is_logged(klap: 
     assert "s3cr3t" not in repr(logged)
 
 
-async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: Sandbox) -> None:
+async def test_a_restarted_trigger_keeps_its_deadline_and_its_state(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "unknown_status", word="paused")
     trigger = waiting(klap_task_id, state(seconds=3))
@@ -260,9 +260,7 @@ async def test_a_restarted_trigger_keeps_its_deadline_and_what_it_knew(klap: San
 
 
 @pytest.mark.parametrize("left", [-5, 0.5])
-async def test_a_trigger_restarted_near_its_deadline_polls_once_more_and_ends_in_time(
-    klap: Sandbox, left: float
-) -> None:
+async def test_a_trigger_restarted_near_its_deadline_polls_once_more(klap: Sandbox, left: float) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "stuck")
     path, kwargs = waiting(klap_task_id, state(seconds=left, interval=3600)).serialize()
@@ -271,7 +269,7 @@ async def test_a_trigger_restarted_near_its_deadline_polls_once_more_and_ends_in
     assert len(klap.requests("GET", "^/tasks/")) in (1, 2)
 
 
-async def test_a_trigger_only_polls_and_a_cancelled_one_does_nothing_at_all(klap: Sandbox) -> None:
+async def test_a_trigger_only_polls_and_stops_when_it_is_cancelled(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "stuck")
     trigger = waiting(klap_task_id)
@@ -286,7 +284,7 @@ async def test_a_trigger_only_polls_and_a_cancelled_one_does_nothing_at_all(klap
     assert {poll["method"] for poll in klap.requests()[1:]} == {"GET"}
 
 
-async def test_a_trigger_polls_first_when_the_worker_said(klap: Sandbox) -> None:
+async def test_a_trigger_polls_first_at_the_time_of_the_worker(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     began = time.time()
     first = PollAgain(0.8, state(interval=0.05))
@@ -295,7 +293,7 @@ async def test_a_trigger_polls_first_when_the_worker_said(klap: Sandbox) -> None
     assert poll["at"] - began >= 0.7
 
 
-async def test_the_polls_of_many_triggers_that_are_late_are_spread(klap: Sandbox) -> None:
+async def test_late_polls_of_many_triggers_are_spread(klap: Sandbox) -> None:
     late: list[KlapTrigger] = []
     for klap_task_id in await asyncio.to_thread(lambda: [submitted(klap) for _ in range(20)]):
         path, kwargs = waiting(klap_task_id, state(interval=2)).serialize()
@@ -306,7 +304,7 @@ async def test_the_polls_of_many_triggers_that_are_late_are_spread(klap: Sandbox
     assert polls[-1] - polls[0] > 1
 
 
-async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
+async def test_a_trigger_ends_only_tasks_with_end_from_trigger(
     klap: Sandbox, supervisor: Supervisor, airflow: Airflow
 ) -> None:
     klap_task_id = submitted(klap)
@@ -320,11 +318,11 @@ async def test_a_trigger_ends_no_task_that_did_not_ask_for_it(
         assert supervisor.xcom("wait") is None
 
 
-async def test_a_connection_that_is_gone_ends_the_wait_so_that_a_worker_can_say_so(supervisor: Supervisor) -> None:
+async def test_a_missing_connection_hands_the_wait_over_to_a_worker(supervisor: Supervisor) -> None:
     assert len(await all_events(waiting("task000000000000"))) == 1
 
 
-async def test_a_trigger_outlives_a_host_that_is_away_for_a_while(
+async def test_a_trigger_survives_an_unreachable_host(
     connect: Callable[..., None],
 ) -> None:
     connect("http://127.0.0.1:9/v2")
@@ -357,7 +355,7 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
     assert payloads([event]) == [{"unknown_since": None, "handovers": 0}]
 
 
-async def test_where_no_triggerer_gave_it_a_task_the_trigger_leaves_it_to_a_worker_without_a_complaint(
+async def test_a_trigger_without_a_task_instance_hands_over_to_a_worker(
     klap: Sandbox,
 ) -> None:
     klap_task_id = submitted(klap)
@@ -367,7 +365,7 @@ async def test_where_no_triggerer_gave_it_a_task_the_trigger_leaves_it_to_a_work
     assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
 
 
-async def test_a_deadline_that_passes_during_a_poll_is_no_breakdown(
+async def test_a_deadline_that_passes_during_a_poll_is_no_failure(
     klap: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.1)
@@ -378,7 +376,7 @@ async def test_a_deadline_that_passes_during_a_poll_is_no_breakdown(
     assert [line["event"] for line in logged] == [f"The deadline of task {klap_task_id} passed during a poll"]
 
 
-async def test_a_poll_may_take_long_where_the_deadline_is_far(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_poll_may_take_long_if_the_deadline_is_far(klap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.1)
     klap_task_id = submitted(klap)
     klap.fault("GET", "^/tasks/", "delay", seconds=0.6)
@@ -387,7 +385,7 @@ async def test_a_poll_may_take_long_where_the_deadline_is_far(klap: Sandbox, mon
     assert [line["event"] for line in logged] == [f"task {klap_task_id} is ready"]
 
 
-async def test_between_two_polls_is_the_pause_that_was_decided(klap: Sandbox) -> None:
+async def test_polls_are_one_poll_interval_apart(klap: Sandbox) -> None:
     klap.reset(task_seconds=1.5)
     await all_events(waiting(submitted(klap), state(interval=0.3)))
     at = [poll["at"] for poll in klap.requests("GET", "^/tasks/")]
@@ -395,7 +393,7 @@ async def test_between_two_polls_is_the_pause_that_was_decided(klap: Sandbox) ->
     assert all(later - earlier > 0.2 for earlier, later in pairwise(at))
 
 
-async def test_whatever_breaks_in_a_trigger_a_worker_goes_on_with_the_wait(klap: Sandbox) -> None:
+async def test_a_worker_continues_the_wait_of_a_failing_trigger(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
     for seconds, interval in ((3600, 0.4), (0.4, 3600)):  # not at once, or worker and triggerer would chase each other
         began = time.time()

@@ -42,23 +42,21 @@ def test_the_tab_is_on_the_run_page_and_the_page_in_the_navigation() -> None:
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_the_module_leaves_its_component_where_airflow_looks_for_it(name: str) -> None:
+def test_the_module_registers_its_component_for_airflow(name: str) -> None:
     module = STATIC / APPS[name]["bundle_url"].removeprefix("klap/")
     assert f"globalThis.{name} =" in module.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("address", ["bundle_url", "icon", "icon_dark_mode"])
 @pytest.mark.parametrize("name", APPS)
-def test_what_an_app_is_made_of_is_served_where_the_plugin_says_relative_to_airflow(
-    name: str, address: str, client: TestClient
-) -> None:
+def test_the_modules_of_an_app_are_served_at_relative_addresses(name: str, address: str, client: TestClient) -> None:
     app = APPS[name]
     assert not app[address].startswith("/")
     assert client.get(f"/{app[address]}").status_code == 200
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_file_is_served_with_its_type_and_asked_for_again_after_an_upgrade(name: str, client: TestClient) -> None:
+def test_each_file_is_served_with_its_type_and_an_etag(name: str, client: TestClient) -> None:
     answer = client.get(f"/klap/{name}")
     assert answer.content == (STATIC / name).read_bytes()
     assert answer.headers["Content-Type"].partition(";")[0] in TYPES[Path(name).suffix]

@@ -159,7 +159,7 @@ def same(result: Any) -> list[dict[str, Any]]:
     return [{name: each[name] for name in SAME & each.keys()} for each in results]
 
 
-def test_every_kind_of_what_is_stored_was_recorded(version: str, run: StoredRun) -> None:
+def test_every_kind_of_stored_data_is_recorded(version: str, run: StoredRun) -> None:
     waits = {wait["trigger"].rpartition(".")[2] for wait in read(version, "triggers")}
     assert waits == set(triggers.__all__) - {"SourceTrigger"}  # a watcher's, which each parse of its Dag file makes
     left = {(run.operator_of(xcom["task_id"]), xcom["key"]) for xcom in read(version, "xcoms")}
@@ -182,7 +182,7 @@ def test_each_wait_ends_and_its_task_continues_without_another_payment(
         supervisor.misshapen.clear()
 
 
-def test_each_task_that_starts_again_takes_what_was_left_and_pays_nothing(
+def test_each_task_that_starts_again_reuses_stored_data_and_pays_nothing(
     stored: Stored, klap: Sandbox, retried: Callable[..., Played]
 ) -> None:
     paid = klap.ledger()

@@ -62,7 +62,7 @@ def without_ids(result: dict[str, Any]) -> dict[str, Any]:
 
 @either_mode
 @of_each
-def test_the_result_is_the_operators_and_the_sensors(
+def test_the_result_has_the_fields_of_operator_and_sensor(
     kind: str, deferrable: bool, klap: Sandbox, airflow: Airflow, operator: Any
 ) -> None:
     task = airflow(operator(kind, deferrable=deferrable))
@@ -122,7 +122,7 @@ def test_the_worker_waits_if_the_triggerer_failed(kind: str, klap: Sandbox, airf
 
 
 @of_each
-def test_the_log_says_what_is_billed_although_the_task_was_ended(
+def test_a_killed_task_logs_what_is_still_billed(
     kind: str, klap: Sandbox, airflow: Airflow, operator: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = airflow(operator(kind, deferrable=False, wait_for_completion=False))

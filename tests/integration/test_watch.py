@@ -98,7 +98,7 @@ def urls(supervisor: Supervisor) -> list[str]:
     return [str(run.conf and run.conf["source_video_url"]).rpartition("/")[2] for run in supervisor.runs.values()]
 
 
-def test_each_new_row_of_a_table_gets_one_run_with_its_columns_as_form_fields(
+def test_each_new_row_gets_one_run_with_its_columns_as_params(
     watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
 ) -> None:
     for number in range(1, 6):
@@ -117,7 +117,7 @@ def test_each_new_row_of_a_table_gets_one_run_with_its_columns_as_form_fields(
     assert urls(supervisor)[5:] == ["6.mp4"]
 
 
-def test_the_table_is_told_what_became_of_each_run_once(
+def test_the_result_of_each_run_is_written_to_the_table_once(
     watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
 ) -> None:
     report = "UPDATE videos SET status = :status, cost = :cost, links = :links WHERE id = :key"
@@ -182,7 +182,7 @@ def test_the_source_of_the_guide_starts_each_video_once(watch: Watch, supervisor
     assert urls(supervisor) == ["1.mp4", "2.mp4"]
 
 
-def test_a_row_with_a_wrong_value_waits_and_holds_up_no_other(
+def test_a_row_with_an_invalid_value_does_not_delay_the_others(
     watch: Watch, table: sqlite3.Connection, supervisor: Supervisor
 ) -> None:
     insert(table, 1)
@@ -197,14 +197,14 @@ def test_a_row_with_a_wrong_value_waits_and_holds_up_no_other(
     assert urls(supervisor) == ["2.mp4", "3.mp4", "1.mp4"]
 
 
-def test_a_table_without_a_column_says_which(watch: Watch, table: sqlite3.Connection) -> None:
+def test_a_missing_column_of_a_table_is_named(watch: Watch, table: sqlite3.Connection) -> None:
     with pytest.raises(KlapInputError, match=r"no column source_video_url\. It has: id"):
         watch(TableSource(conn_id="media_db", query="SELECT id FROM videos")).run()
     with pytest.raises(ValueError, match="unknown value state"):
         TableSource(conn_id="media_db", query=QUERY, report="UPDATE videos SET status = :state")
 
 
-def test_the_first_check_starts_nothing_unless_it_is_told_to(watch: Watch, supervisor: Supervisor) -> None:
+def test_the_first_check_starts_nothing_by_default(watch: Watch, supervisor: Supervisor) -> None:
     source = Listed(*(f"old-{number}" for number in range(50)))
     watch(source, pace=None).run()
     assert supervisor.runs == {}
@@ -214,7 +214,7 @@ def test_the_first_check_starts_nothing_unless_it_is_told_to(watch: Watch, super
     assert urls(supervisor) == ["new.mp4"]
 
 
-def test_a_crash_at_any_write_leads_to_one_run_for_each_item(
+def test_a_crash_at_any_write_still_starts_each_item_once(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each try ends at a later message than the one before, as if its worker were killed."""
@@ -257,7 +257,7 @@ def test_a_lost_row_of_the_source_starts_nothing_again(watch: Watch, supervisor:
     assert supervisor.runs == {}
 
 
-def test_a_check_reads_no_rows_of_items_that_it_has_dealt_with(watch: Watch, supervisor: Supervisor) -> None:
+def test_a_check_reads_no_rows_of_known_items(watch: Watch, supervisor: Supervisor) -> None:
     source = Listed(*(str(number) for number in range(40)))
     slow = Pace(back_catalogue=True, per_day=1)
     watch(source, pace=slow).run()
@@ -280,7 +280,7 @@ def test_an_item_is_known_by_its_address_after_its_id_has_changed(watch: Watch, 
     assert len(supervisor.runs) == 1
 
 
-def test_what_this_airflow_delivered_is_refused_by_its_name(watch: Watch, supervisor: Supervisor) -> None:
+def test_a_file_that_this_airflow_delivered_is_refused(watch: Watch, supervisor: Supervisor) -> None:
     names = ["From Zero  to hero", "092_from-zero-to-hero_X"]
     assert len({ledger_keys.short_name_entry(name) for name in names}) == 1
     supervisor.ledger[ledger_keys.short_name_entry(names[0])] = json.dumps({"names": names})
@@ -302,7 +302,7 @@ def test_a_user_starts_and_skips_items_with_the_form(watch: Watch, supervisor: S
 
 
 @pytest.mark.parametrize("scope", ["source talks", "connection klap_default", "dag klap_generate_shorts"])
-def test_a_paused_source_starts_nothing_until_then(watch: Watch, supervisor: Supervisor, scope: str) -> None:
+def test_a_paused_source_starts_nothing_until_its_pause_ends(watch: Watch, supervisor: Supervisor, scope: str) -> None:
     source, store, later = Listed("a"), AssetStore(LEDGER), datetime(2099, 1, 1, tzinfo=timezone.utc)
     monthly_limit.pause(store, scope, later, "the month's limit is reached")
     watch(source).run()
@@ -317,7 +317,7 @@ def row(supervisor: Supervisor) -> Any:
     return json.loads(supervisor.ledger[ledger_keys.source_entry("talks")])
 
 
-def test_a_source_that_fails_is_not_empty_and_people_are_told_once(
+def test_a_failing_source_is_reported_once(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
@@ -335,7 +335,7 @@ def test_a_source_that_fails_is_not_empty_and_people_are_told_once(
     assert urls(supervisor) == ["a.mp4"]
 
 
-def test_a_run_that_airflow_refuses_holds_up_no_other(
+def test_a_run_that_airflow_refuses_does_not_delay_the_others(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = supervisor.send
@@ -354,7 +354,7 @@ def test_a_run_that_airflow_refuses_holds_up_no_other(
 
 
 @pytest.mark.parametrize("poison", [float("nan"), datetime(2026, 1, 1, tzinfo=timezone.utc), b"bytes"])
-def test_an_item_that_no_run_can_have_holds_up_no_other(
+def test_an_item_with_an_invalid_conf_does_not_delay_the_others(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, poison: Any
 ) -> None:
     send = supervisor.send
@@ -372,7 +372,7 @@ def test_an_item_that_no_run_can_have_holds_up_no_other(
     assert urls(supervisor) == ["a.mp4", "b.mp4"]
 
 
-def test_runs_that_airflow_refused_start_later_at_the_pace_and_never_while_the_source_is_paused(
+def test_refused_runs_start_later_at_the_pace_of_the_source(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the Dag that runs the items was missing for five days."""
@@ -396,7 +396,7 @@ def test_runs_that_airflow_refused_start_later_at_the_pace_and_never_while_the_s
     assert urls(supervisor) == ["a.mp4"]
 
 
-def test_a_start_whose_outcome_is_unknown_is_repeated_whatever_the_pace(
+def test_a_start_in_doubt_is_repeated_whatever_the_pace(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = supervisor.send
@@ -415,7 +415,7 @@ def test_a_start_whose_outcome_is_unknown_is_repeated_whatever_the_pace(
     assert supervisor.runs == {}, "its one run was recorded before a user deleted it"
 
 
-def test_an_old_item_whose_run_airflow_refused_does_not_start_unasked(
+def test_an_old_item_whose_run_was_refused_does_not_start(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send, source = supervisor.send, Listed("old")
@@ -429,7 +429,7 @@ def test_an_old_item_whose_run_airflow_refused_does_not_start_unasked(
     assert supervisor.runs == {}
 
 
-def test_a_run_that_a_crash_hid_is_found_though_its_item_has_another_id_now(
+def test_a_run_started_before_a_crash_is_found_by_its_address(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = supervisor.send
@@ -453,9 +453,7 @@ def test_a_run_that_a_crash_hid_is_found_though_its_item_has_another_id_now(
     assert len(supervisor.runs) == 1
 
 
-def test_no_secret_of_an_id_or_of_an_error_gets_into_the_ledger_or_a_traceback(
-    watch: Watch, supervisor: Supervisor
-) -> None:
+def test_secrets_of_ids_and_errors_are_not_recorded(watch: Watch, supervisor: Supervisor) -> None:
     source = Listed()
     ids = [f"https://talks.invalid/v?id={name}&token=hunter2hunter2" for name in "ab"]
     source.items = [Item(id=each, conf={"source_video_url": "https://talks.invalid/v"}) for each in ids]
@@ -604,7 +602,7 @@ async def events_within(trigger: SourceTrigger, seconds: float) -> list[Any]:
     return found
 
 
-def test_the_trigger_wakes_a_task_once_for_the_first_check_and_once_for_what_is_new(
+def test_the_trigger_fires_for_the_first_check_and_for_new_items(
     watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_runs, "STABLE_FOR", 0.001)
@@ -622,13 +620,13 @@ def test_the_trigger_wakes_a_task_once_for_the_first_check_and_once_for_what_is_
 
 
 @pytest.mark.usefixtures("supervisor")
-def test_the_trigger_reports_again_what_no_task_has_dealt_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trigger_fires_again_for_unhandled_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_trigger, "REPORT_AGAIN", 0.2)
     found = asyncio.run(events_within(trigger_of(PrefixSource(path=str(tmp_path))), 0.7))
     assert 2 <= len(found) <= 4
 
 
-def test_a_source_that_fails_wakes_one_task_and_is_polled_more_rarely(
+def test_a_failing_source_fires_once_and_is_polled_less_often(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = PrefixSource(path="/nowhere/at/all")
@@ -639,7 +637,7 @@ def test_a_source_that_fails_wakes_one_task_and_is_polled_more_rarely(
 
 
 @pytest.mark.usefixtures("supervisor")
-def test_a_poll_that_hangs_blocks_one_thread_and_not_the_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_poll_blocks_one_thread_and_not_the_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_trigger, "LONGEST_POLL", 0.05)
     trigger = trigger_of(Hanging(), poll_interval=0.01)
 

@@ -115,7 +115,7 @@ def test_two_new_items_of_a_feed_get_one_run_each_whatever_the_feed_does(
 
 
 @pytest.mark.parametrize("is_listed_later", [False, True])
-def test_a_video_in_two_feeds_stays_one_item_when_the_second_feed_is_edited(
+def test_a_video_in_two_feeds_is_one_item_when_one_feed_is_edited(
     web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest, is_listed_later: bool
 ) -> None:
     clock.set_to(3)
@@ -152,7 +152,7 @@ def test_an_entry_that_appears_while_a_feed_moves_is_not_lost(
     assert urls(supervisor) == ["6.mp4"], "2 was published before the last check of the source"
 
 
-def test_the_entries_of_a_feed_that_is_added_are_old_however_long_no_task_was_needed(
+def test_entries_of_an_added_feed_are_old_after_a_quiet_time(
     web: Web, check: Callable[..., None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = datetime(2026, 11, 5, tzinfo=timezone.utc).timestamp()
@@ -167,7 +167,7 @@ def test_the_entries_of_a_feed_that_is_added_are_old_however_long_no_task_was_ne
     assert urls(supervisor) == ["19.mp4"]
 
 
-def test_a_deleted_entry_starts_none_that_moves_up_and_an_entry_may_appear_late(
+def test_entries_that_move_up_after_a_deletion_do_not_start(
     web: Web, check: Callable[..., None], supervisor: Supervisor, clock: ClockOfTest
 ) -> None:
     clock.set_to(20)
@@ -238,7 +238,7 @@ VIDEO = "<enclosure url='https://m.invalid/a.mp4' type='video/mp4'/>"
         "",
     ],
 )
-def test_an_entry_that_is_broken_holds_up_no_other(
+def test_a_broken_entry_does_not_delay_the_others(
     web: Web, check: Callable[..., None], supervisor: Supervisor, strange: str
 ) -> None:
     web.pages["/a"] = rss(f"<item>{strange}</item>", "<item></item>", entry(2))
@@ -247,7 +247,7 @@ def test_an_entry_that_is_broken_holds_up_no_other(
 
 
 @pytest.mark.parametrize("address", ["file:///etc/a.mp4", "s3://media_s3@media/secret.mp4", "javascript:x.mp4"])
-def test_who_writes_a_feed_cannot_choose_a_file_of_the_teams_storage(web: Web, address: str) -> None:
+def test_a_feed_cannot_name_a_file_in_the_teams_storage(web: Web, address: str) -> None:
     web.pages["/a"] = rss(entry(1, file=address))
     [found] = FeedSource(urls=(f"{web.root}/a",)).list()
     assert (found.conf, found.waits) == ({}, "it has no video")
@@ -270,7 +270,7 @@ def test_a_feed_that_ends_too_early_is_an_error(web: Web) -> None:
     ("duration", "is_short"),
     [("0", False), ("59", True), ("3:00", True), ("0:03:01", False), ("1:02:03", False), ("long", False)],
 )
-def test_a_podcast_says_how_long_its_episodes_are(web: Web, duration: str, is_short: bool) -> None:
+def test_a_podcast_has_the_duration_of_its_episodes(web: Web, duration: str, is_short: bool) -> None:
     web.pages["/a"] = rss(entry(1, more=f"<itunes:duration>{duration}</itunes:duration>"))
     [found] = FeedSource(urls=(f"{web.root}/a",)).list()
     assert (found.refused is not None) == is_short
@@ -286,7 +286,7 @@ def test_a_video_of_youtubes_feed_waits_an_hour_and_for_its_first_view(web: Web)
 
 
 @pytest.mark.parametrize("page", [(200, "<html><body>Sign in</body></html>"), (200, "no feed"), (200, "<rss version")])
-def test_what_is_not_a_feed_is_an_error_and_not_an_empty_feed(web: Web, page: tuple[int, str]) -> None:
+def test_a_response_that_is_not_a_feed_is_an_error(web: Web, page: tuple[int, str]) -> None:
     web.pages["/a"] = page
     with pytest.raises(KlapSourceError, match="is not a feed"):
         FeedSource(urls=(f"{web.root}/a",)).list()
@@ -374,7 +374,7 @@ def test_the_data_api_tells_shorts_and_what_is_not_ready(web: Web, tube: Callabl
     assert not any(KEY in path for path, _ in web.asked)
 
 
-def test_so_many_pages_are_listed(web: Web, tube: Callable[..., YouTubeSource]) -> None:
+def test_the_number_of_listed_pages_is_limited(web: Web, tube: Callable[..., YouTubeSource]) -> None:
     source = tube(of_api("a"), playlist_id="PL1", channel_id=None, pages=3)
     first = json.loads(web.pages["/playlistItems"][1])
     web.pages["/playlistItems"] = 200, json.dumps({**first, "nextPageToken": "more"})
@@ -393,9 +393,7 @@ def test_more_pages_or_another_channel_start_no_old_videos(
     assert supervisor.runs == {}
 
 
-def test_an_error_of_the_data_api_is_told_without_the_key_and_never_followed(
-    web: Web, tube: Callable[..., YouTubeSource]
-) -> None:
+def test_an_error_of_the_data_api_is_reported_without_the_key(web: Web, tube: Callable[..., YouTubeSource]) -> None:
     source = tube(of_api("a"))
     web.pages["/playlistItems"] = 403, json.dumps({"error": {"message": "Quota exceeded."}})
     with pytest.raises(KlapSourceError, match=r"HTTP 403 to playlistItems: Quota exceeded\."):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.airflow_context import Supervisor
 
 
-async def test_a_slow_xcom_backend_does_not_hold_up_the_other_waits_of_a_triggerer(
+async def test_a_slow_xcom_backend_does_not_block_the_other_waits(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others, went_on = threading.Event(), []

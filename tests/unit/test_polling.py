@@ -236,7 +236,7 @@ def handovers(results: Any, state: PollState, *, polls: int) -> list[int]:
     [DOWN, KlapConnectionError("x"), KlapNoResponseError("x"), KlapInvalidResponseError("x", status=403)],
     ids=repr,
 )
-def test_a_worker_takes_over_after_five_failed_polls_and_then_after_every_twenty(failure: KlapError) -> None:
+def test_a_worker_takes_over_after_5_failed_polls_and_then_every_20(failure: KlapError) -> None:
     assert handovers(repeat(failure), waiting(HOURS), polls=100) == [5, 25, 45, 65, 85]
 
 

@@ -116,7 +116,7 @@ class Up:
         return answer.json()
 
 
-def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_interrupted(checkout: Checkout) -> None:
+def test_make_up_continues_interrupted_runs_with_their_ledger(checkout: Checkout) -> None:
     (port,) = free_ports(1)
     first = Up(checkout, port)
     try:
@@ -162,7 +162,7 @@ def test_the_next_make_up_finds_runs_ledger_and_videos_and_continues_what_was_in
         requests.get(third.url, timeout=30)
 
 
-def test_a_demo_of_an_address_that_is_gone_prints_why_and_what_to_do_and_fails(checkout: Checkout) -> None:
+def test_a_demo_of_a_missing_video_fails_with_the_reason_and_an_action(checkout: Checkout) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # 501 to all
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (nobody,) = free_ports(1)

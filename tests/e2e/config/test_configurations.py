@@ -88,7 +88,7 @@ def test_a_batch_pays_once_for_each_video_and_nothing_the_second_time(configured
     assert Counter(entry["kind"] for entry in configured.sandbox.ledger()) == {"task": 2, "export": 2}
 
 
-def test_no_secret_is_in_any_file_and_nothing_is_written_where_the_package_lies(configured: Configured) -> None:
+def test_no_file_has_a_secret_and_the_package_folder_is_unchanged(configured: Configured) -> None:
     def with_a_secret(folder: Path) -> list[Path]:
         files = [file for file in folder.rglob("*") if file.is_file()]
         assert files
