@@ -52,7 +52,7 @@ SANDBOX = "http://127.0.0.1:8765/v2"
         ("HTTPS://API.KLAP.APP", None, None, "https://API.KLAP.APP/v2"),
     ],
 )
-def test_a_base_url_is_made_of_what_a_connection_says(
+def test_a_base_url_is_built_from_the_connection(
     host: str | None, schema: str | None, port: int | None, url: str
 ) -> None:
     assert api_url(host, schema=schema, port=port) == url
@@ -77,7 +77,7 @@ def test_a_base_url_is_made_of_what_a_connection_says(
         "https://api.klap.app:0/v2",
     ],
 )
-def test_a_host_that_is_no_base_url_is_refused_without_repeating_it(host: str) -> None:
+def test_an_invalid_base_url_is_refused_without_repeating_it(host: str) -> None:
     with pytest.raises(KlapConfigError, match="Host") as refused:
         api_url(host)
     assert "kak_secret" not in str(refused.value)
@@ -177,17 +177,17 @@ def test_a_public_address_is_not_local(host: str) -> None:
     assert not is_local(f"https://{host}/talk.mp4")
 
 
-def test_a_host_is_what_dns_is_asked_for() -> None:
+def test_a_host_is_normalized_as_in_dns() -> None:
     assert host_of("https://Talks.\uff45xample.\U0001d417\u3002:8080/a") == "talks.example.x"
 
 
 @pytest.mark.parametrize("url", ["https://[::1/a", "https://", "file:///a", "talk"])
-def test_an_address_without_a_host_that_can_be_read_has_none_and_is_local(url: str) -> None:
+def test_an_address_without_a_readable_host_is_local(url: str) -> None:
     assert host_of(url) == ""
     assert is_local(url)
 
 
-def test_whether_an_ip_address_is_public_is_said_in_so_many_words() -> None:
+def test_ip_addresses_are_classified_as_public_or_not() -> None:
     assert is_public(ip_address("8.8.8.8")) is True
     assert is_public(ip_address("fec0::1")) is False
 

@@ -38,7 +38,7 @@ def options(known: dict[str, dict[str, dict[str, object]]], section: str) -> dic
 
 
 @pytest.mark.parametrize("word", ["elsewhere", "team"])
-def test_every_setting_that_is_said_to_be_tested_is_set(word: str, tmp_path: Path) -> None:
+def test_every_setting_documented_as_tested_is_tested(word: str, tmp_path: Path) -> None:
     airflow: LocalAirflow
     if word == "elsewhere":
         airflow = Elsewhere(tmp_path, values=tmp_path, connections=tmp_path)

@@ -105,7 +105,7 @@ def test_no_spelling_bypasses_the_allowlist(permission: str, address: str) -> No
     assert not allows(permission, address)
 
 
-def test_a_refusal_says_where_the_permissions_are_and_tells_no_secret() -> None:
+def test_a_refusal_names_the_setting_of_the_allowlist_without_secrets() -> None:
     with pytest.raises(KlapInputError, match=r"source_video_url .*allowed_sources.*\[klap\]") as refused:
         require_allowed_address(
             "source_video_url", "https://ada:s3cr3t@evil.com/a?sig=s3cr3t", ["https://media.example.com"]
@@ -113,7 +113,7 @@ def test_a_refusal_says_where_the_permissions_are_and_tells_no_secret() -> None:
     assert "s3cr3t" not in str(refused.value)
 
 
-def test_a_permission_that_is_none_is_the_administrators_mistake() -> None:
+def test_an_invalid_allowlist_is_an_error_of_the_administrator() -> None:
     with pytest.raises(KlapConfigError, match="allowed_destinations contains 'media'"):
         require_allowed_address("destination", "s3://media", ["media"])
 
@@ -165,7 +165,7 @@ def test_safe_addresses_are_allowed_by_default(monkeypatch: pytest.MonkeyPatch, 
             require_allowed_address(field, address, None)
 
 
-def test_a_run_may_use_no_klap_connection_that_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_may_only_use_klap_connections_on_the_allowlist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_CONNECTIONS", raising=False)
     for allowed in (None, [], ["klap"], ["klap_studio_2"], ["KLAP_STUDIO"]):
         with pytest.raises(KlapInputError, match="klap_conn_id is 'klap_studio', which is not on the allowlist") as no:
@@ -179,7 +179,7 @@ def test_a_run_may_use_no_klap_connection_that_is_not_allowed(monkeypatch: pytes
         require_allowed_connection("klap_studio", [])
 
 
-def test_a_team_says_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_allowlist_in_the_configuration_applies_to_all_dags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_SOURCES", " https://media.example.com , s3://conn@media/in\n/data, ")
     assert configured("source_video_url") == ["https://media.example.com", "s3://conn@media/in", "/data"]
     monkeypatch.setenv("AIRFLOW__KLAP__ALLOWED_LISTS", "/lists")

@@ -119,7 +119,7 @@ def test_a_call_is_the_one_that_the_api_documents(
     ids=str,
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
-def test_any_2xx_gives_the_calls_own_result(call: calls.Call[Any], body: Any, expected: type, status: int) -> None:
+def test_any_2xx_returns_the_result_of_the_call(call: calls.Call[Any], body: Any, expected: type, status: int) -> None:
     assert isinstance(answer(call, body, status), expected)
 
 
@@ -128,7 +128,7 @@ def test_lists_hold_models() -> None:
     assert [type(item) for item in answer(calls.list_exports(), [{"id": "a", "status": "ready"}])] == [Export]
 
 
-def test_of_a_list_some_entries_are_read_whatever_the_others_are() -> None:
+def test_a_list_call_with_ids_ignores_malformed_entries() -> None:
     odd: list[Any] = [{"id": []}, {"id": {}}, {"id": None}, {}, [], None, "a", {"id": "b", "status": "ready"}]
     listed = [*odd, {"id": "a", "status": "ready"}, {"id": 7, "status": "ready"}]
     assert [export.id for export in answer(calls.list_exports(ids={"a", "7"}), listed)] == ["a", "7"]
@@ -149,7 +149,7 @@ def test_of_a_list_some_entries_are_read_whatever_the_others_are() -> None:
         ("a-b_c.d~e", "a-b_c.d~e"),
     ],
 )
-def test_an_id_is_one_segment_of_the_path_whatever_it_holds(given: str, quoted: str) -> None:
+def test_any_id_is_one_segment_of_the_path(given: str, quoted: str) -> None:
     assert calls.get_task(given).path == f"/tasks/{quoted}"
     assert calls.list_projects(given).path == f"/projects/{quoted}"
     assert calls.get_project(given, folder_id=given).path == f"/projects/{quoted}/{quoted}"
@@ -162,7 +162,7 @@ def test_an_id_is_one_segment_of_the_path_whatever_it_holds(given: str, quoted: 
 
 
 @pytest.mark.parametrize("wrong", ["", "  ", ".", "..", None, 7])
-def test_what_is_no_id_is_refused_by_name_before_anything_is_sent(wrong: Any) -> None:
+def test_an_invalid_id_is_refused_before_the_request(wrong: Any) -> None:
     for name, make in [
         ("klap_task_id", lambda: calls.get_task(wrong)),
         ("folder_id", lambda: calls.list_projects(wrong)),
@@ -215,7 +215,7 @@ NO_JSON = [b"", b"<html><h1>Oops</h1></html>", b"{", None]
 @pytest.mark.parametrize(
     ("call", "body"), [*((POST, body) for body in JSON + NO_JSON), *((TASK, body) for body in JSON)]
 )
-def test_a_status_code_decides_the_exception_whatever_the_body(
+def test_the_status_code_decides_the_exception(
     status: int,
     kind: type[KlapResponseError],
     transient: bool,
@@ -233,7 +233,7 @@ def test_a_status_code_decides_the_exception_whatever_the_body(
 
 @each_status
 @pytest.mark.parametrize("body", NO_JSON)
-def test_what_looks_is_refused_by_the_apis_json_alone(
+def test_an_error_of_a_poll_is_final_only_with_json_of_the_api(
     status: int, kind: type[KlapResponseError], transient: bool, refused: bool, advice: str, body: Any
 ) -> None:
     error = failure(status, body)
@@ -246,14 +246,14 @@ def test_what_looks_is_refused_by_the_apis_json_alone(
     assert ("firewall" in str(error)) is not transient
 
 
-def test_only_a_503_with_retry_after_says_that_a_post_was_turned_away() -> None:
+def test_only_a_503_with_retry_after_proves_that_a_post_was_refused() -> None:
     assert failure(503, JSON[0], Retry_After="5", call=POST).refused
     assert not failure(503, JSON[0], Retry_After="whenever", call=POST).refused
     assert not failure(502, JSON[0], Retry_After="5", call=POST).refused
 
 
 @pytest.mark.parametrize("body", NO_JSON)
-def test_a_503_of_a_proxy_does_not_say_that_a_post_was_turned_away(body: Any) -> None:
+def test_a_503_of_a_proxy_does_not_prove_that_a_post_was_refused(body: Any) -> None:
     # Varnish and Fastly answer so when they have handed the request on and got no response.
     assert not failure(503, body, Retry_After="5", call=POST).refused
 
@@ -278,7 +278,7 @@ def test_a_503_of_a_proxy_does_not_say_that_a_post_was_turned_away(body: Any) ->
     ],
     ids=str,
 )
-def test_an_error_holds_klaps_words_and_its_code(body: Any, error_code: str | None, words: list[str]) -> None:
+def test_an_error_has_klaps_message_and_code(body: Any, error_code: str | None, words: list[str]) -> None:
     error = failure(422, body)
     assert error.error_code == error_code
     for word in words:
@@ -286,7 +286,7 @@ def test_an_error_holds_klaps_words_and_its_code(body: Any, error_code: str | No
     assert "Secret" not in str(error)
 
 
-def test_the_same_words_are_said_once_and_a_flood_of_them_is_cut() -> None:
+def test_repeated_and_long_messages_of_klap_are_shortened() -> None:
     assert str(failure(500, {"error": "boom", "message": "boom"})).count("boom") == 1
     assert len(str(failure(500, {"message": "x" * 100_000}))) < 1000
 
@@ -317,7 +317,7 @@ def test_the_same_words_are_said_once_and_a_flood_of_them_is_cut() -> None:
     ],
     ids=str,
 )
-def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: calls.Call[Any], body: Any, what: str) -> None:
+def test_a_2xx_without_json_of_the_api_is_described(call: calls.Call[Any], body: Any, what: str) -> None:
     error = failure(200, body, call=call)
     assert type(error) is KlapInvalidResponseError
     assert what in str(error)
@@ -328,18 +328,18 @@ def test_a_2xx_that_is_not_the_apis_json_says_what_it_is(call: calls.Call[Any], 
     assert error.__cause__ is None
 
 
-def test_an_answer_of_the_wrong_shape_is_described_in_a_sentence_without_holes() -> None:
+def test_a_response_of_the_wrong_shape_is_described() -> None:
     assert "promises: :" not in str(failure(200, [], call=TASK))
     assert "promises: :" not in str(failure(200, {}, call=LIST))
 
 
 @pytest.mark.parametrize("status", [204, 205])
-def test_a_success_without_content_is_not_taken_for_a_result(status: int) -> None:
+def test_an_empty_2xx_is_an_error(status: int) -> None:
     assert type(failure(status, b"")) is KlapInvalidResponseError
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_json_of_any_depth_ends_in_an_error_of_ours(status: int) -> None:
+def test_deeply_nested_json_is_a_klap_error(status: int) -> None:
     limit = sys.getrecursionlimit()
     for depth in (100, *range(limit - 200, limit), 100_000):
         assert failure(status, b'{"detail":' + b"[" * depth + b"]" * depth + b"}").status == status
@@ -372,14 +372,12 @@ def test_json_of_any_depth_ends_in_an_error_of_ours(status: int) -> None:
         ("Tue, 14 Nov 2023 22:13:50 +9999", None),
     ],
 )
-def test_retry_after_is_read_in_both_forms_and_anything_else_is_no_wish(
-    value: str | None, seconds: float | None
-) -> None:
+def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
     assert response_parser.parse_retry_after(value, now=NOW) == seconds
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
-def test_retry_after_arrives_in_the_error_however_the_header_is_written(name: str) -> None:
+def test_retry_after_is_in_the_error_whatever_the_case_of_the_header(name: str) -> None:
     with pytest.raises(KlapRateLimitError) as limited:
         response_parser.parse_response(TASK, status=429, headers={name: "12"}, body=b"", now=NOW)
     assert limited.value.retry_after == 12.0

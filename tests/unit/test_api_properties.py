@@ -103,7 +103,7 @@ def outcome(call: calls.Call[Any], status: int, body: bytes, headers: dict[str, 
 @example(document=[{"id": "a", "virality_score": 10**400}], status=200, headers={})
 @example(document={"id": "\ud800", "status": "\ud800"}, status=200, headers={})
 @example(document={"detail": "\ud800", "error_code": 1e999}, status=500, headers={})
-def test_any_json_is_a_result_or_an_error_of_ours(
+def test_any_json_is_a_result_or_a_klap_error(
     call: calls.Call[Any], document: Any, status: int, headers: dict[str, str]
 ) -> None:
     result = outcome(call, status, json.dumps(document).encode(), headers)
@@ -120,7 +120,7 @@ def test_any_json_is_a_result_or_an_error_of_ours(
 @example(body=b"[" * 100_000)
 @example(body=b"1" * 5000)
 @example(body=b"\xff\xfe[\x00")
-def test_any_bytes_are_a_result_or_an_error_of_ours(call: calls.Call[Any], body: bytes) -> None:
+def test_any_bytes_are_a_result_or_a_klap_error(call: calls.Call[Any], body: bytes) -> None:
     for status in (200, 404, 500):
         outcome(call, status, body)
 

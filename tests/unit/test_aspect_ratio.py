@@ -10,7 +10,7 @@ from klap_provider.errors import KlapInputError
 
 
 @pytest.mark.parametrize("aspect_ratio", ASPECT_RATIOS)
-def test_each_shape_is_in_full_hd_and_of_its_ratio(aspect_ratio: str) -> None:
+def test_each_aspect_ratio_is_in_full_hd(aspect_ratio: str) -> None:
     size = size_of(aspect_ratio)
     wide, high = map(int, aspect_ratio.split(":"))
     assert size["width"] * high == size["height"] * wide
@@ -29,18 +29,20 @@ def test_each_shape_is_in_full_hd_and_of_its_ratio(aspect_ratio: str) -> None:
         ("9:16", {"width": 640, "height": 360}, {"width": 640, "height": 360}),
     ],
 )
-def test_the_other_side_follows_and_is_even(aspect_ratio: str, given: dict[str, int], size: dict[str, int]) -> None:
+def test_the_missing_side_is_calculated_and_even(
+    aspect_ratio: str, given: dict[str, int], size: dict[str, int]
+) -> None:
     assert size_of(aspect_ratio, given) == size
     assert all(side % 2 == 0 for side in size.values())
 
 
-def test_a_shape_that_is_none_is_named_with_those_that_are() -> None:
+def test_an_invalid_aspect_ratio_is_named_with_the_valid_ones() -> None:
     with pytest.raises(KlapInputError, match=r"aspect_ratio is '3:2'; it must be one of 9:16, 4:5, 1:1, 16:9"):
         size_of("3:2")
 
 
 @pytest.mark.parametrize("aspect_ratio", [["9:16"], {"9:16": 1}, 9, 0.5625, True])
-def test_a_shape_that_is_no_text_is_refused_likewise(aspect_ratio: object) -> None:
+def test_an_aspect_ratio_that_is_not_a_text_is_refused(aspect_ratio: object) -> None:
     with pytest.raises(KlapInputError, match="it must be one of"):
         size_of(aspect_ratio)
 
@@ -57,12 +59,12 @@ def test_a_shape_that_is_no_text_is_refused_likewise(aspect_ratio: object) -> No
         ([720, 1280], "dimensions"),
     ],
 )
-def test_a_size_that_is_none_is_named_whatever_shape_it_is_for(given: object, names: str) -> None:
+def test_an_invalid_size_is_named(given: object, names: str) -> None:
     video = {"source_video_url": "https://a.example/v.mp4", "dimensions": size_of("9:16", given)}
     with pytest.raises(KlapInputError, match=names):
         build_request(ShortsRequest, video)
 
 
-def test_a_side_may_be_a_number_in_another_form() -> None:
+def test_a_side_may_be_a_number_as_text() -> None:
     assert size_of("9:16", {"width": "720"})["height"] == 1280
     assert size_of("9:16", {"height": 480.0})["width"] == 270

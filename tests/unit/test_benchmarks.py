@@ -28,7 +28,7 @@ def test_every_benchmark_has_its_table_in_the_guide() -> None:
         assert guide.count(f"<!-- bench: {name} -->\n") == 1
 
 
-def test_a_bar_says_whether_it_is_met() -> None:
+def test_a_target_says_whether_it_is_met() -> None:
     assert report.Bar("time", 1, 1).met
     assert not report.Bar("time", 1.01, 1).met
     assert report.Bar("speed", 1.01, 1, at_least=True).met
@@ -65,7 +65,7 @@ def test_one_section_is_replaced_in_the_results_and_in_the_guide(
         assert text.endswith("kept\n")
 
 
-def test_the_poll_delay_is_from_the_end_of_the_last_job_to_the_poll_that_finds_it() -> None:
+def test_the_poll_delay_is_measured_from_the_end_of_the_job() -> None:
     paid = [{"kind": "task", "id": "t", "at": 0.0}, *({"kind": "export", "id": name, "at": 20.0} for name in "ab")]
     found = [("/tasks/t", 10.0), ("/tasks/t", 14.0), ("/exports", 30.0), ("/p/exports/a", 44.0), ("/p/exports/b", 45.0)]
     calls = [{"method": "GET", "path": path, "at": at} for path, at in found]

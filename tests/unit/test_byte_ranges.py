@@ -21,7 +21,7 @@ from klap_provider.ui.byte_ranges import Span, UnsatisfiableError, requested
         ("bytes = 5 - 9", Span(5, 10)),
     ],
 )
-def test_one_range_is_understood(header: str, span: Span) -> None:
+def test_one_range_is_accepted(header: str, span: Span) -> None:
     assert requested(header, 100) == span
 
 
@@ -41,18 +41,18 @@ def test_one_range_is_understood(header: str, span: Span) -> None:
     ],
     ids=lambda header: str(header)[:20],
 )
-def test_what_is_not_understood_is_the_whole_file(header: str | None) -> None:
+def test_an_unsupported_range_is_the_whole_file(header: str | None) -> None:
     assert requested(header, 100) is None
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
-def test_what_is_not_there_is_refused(header: str) -> None:
+def test_a_range_outside_of_the_file_is_refused(header: str) -> None:
     with pytest.raises(UnsatisfiableError):
         requested(header, 100)
 
 
 @given(st.text(), st.integers(0, 1000))
-def test_whatever_is_asked_nothing_outside_of_the_file_is_given(header: str, size: int) -> None:
+def test_any_range_stays_within_the_file(header: str, size: int) -> None:
     try:
         span = requested(f"bytes={header}", size)
     except UnsatisfiableError:

@@ -60,5 +60,5 @@ def test_at_most_one_process_holds_a_claim(processes: int, late: tuple[int, ...]
 
 
 @pytest.mark.parametrize("late", [READ, CLOSED])
-def test_a_claim_that_is_written_again_after_the_door_was_read_is_the_risk_that_remains(late: int) -> None:
+def test_a_late_write_of_a_claim_is_the_remaining_risk(late: int) -> None:
     assert [0, 1] in holders(2, (late,))

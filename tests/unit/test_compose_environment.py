@@ -22,7 +22,7 @@ def started_with(cluster: Cluster, name: str) -> dict[str, str]:
     return {**cluster.env, **cluster.components[name].env}
 
 
-def test_every_process_has_all_that_compose_sets_but_for_the_places_of_dags_and_connections(tmp_path: Path) -> None:
+def test_every_process_has_the_settings_of_compose(tmp_path: Path) -> None:
     dags = tmp_path / "our-dags"
     cluster = Cluster(tmp_path, s3=S3(tmp_path / "s3.log"), connections={}, dags=dags)
     assert "AIRFLOW__CORE__EXECUTOR" in SHIPPED
@@ -36,7 +36,7 @@ def test_every_process_has_all_that_compose_sets_but_for_the_places_of_dags_and_
             assert started_with(cluster, name)[setting] == expected, (name, setting)
 
 
-def test_the_places_that_are_replaced_are_those_of_the_file() -> None:
+def test_the_replaced_paths_are_those_of_the_compose_file() -> None:
     assert sum(compose.DAGS in value for value in SHIPPED.values()) == 1
     assert sum(compose.CONNECTIONS in value for value in SHIPPED.values()) == 1
 
@@ -50,7 +50,7 @@ def test_no_process_has_a_connection_in_its_environment(tmp_path: Path) -> None:
     assert all(found.keys() == {"klap_default", S3_CONN_ID} for found in cluster.connections.values())
 
 
-def test_the_backend_that_compose_sets_reads_the_file_of_connections_and_nobody_else_may(tmp_path: Path) -> None:
+def test_the_file_of_connections_is_readable_by_its_backend_only(tmp_path: Path) -> None:
     file = tmp_path / "connections.json"
     compose.write_connections(file, {"k": {"conn_type": "klap", "password": "kak_test", "extra": {"first_poll": 9}}})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

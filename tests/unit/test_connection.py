@@ -40,14 +40,14 @@ def test_a_key_alone_is_enough() -> None:
     assert (connection.poke_interval, connection.first_poll, connection.requests_per_second) == (None, None, 50)
 
 
-def test_bounds_and_requests_per_second_are_the_connections() -> None:
+def test_bounds_and_requests_per_second_come_from_the_connection() -> None:
     connection = read(extra={"poke_interval": "10", "first_poll": 300, "requests_per_second": 0.5})
     assert (connection.poke_interval, connection.first_poll, connection.requests_per_second) == (10, 300, 0.5)
 
 
 @pytest.mark.parametrize("field", ["poke_interval", "first_poll", "requests_per_second"])
 @pytest.mark.parametrize("value", ["often", 0, -1, 1e9, "nan", True])
-def test_a_bound_that_is_none_is_named(field: str, value: Any) -> None:
+def test_an_invalid_bound_is_named(field: str, value: Any) -> None:
     with pytest.raises(KlapConfigError, match=f"{field} of the connection 'klap_default' is {value!r}"):
         read(extra={field: value})
 
@@ -57,7 +57,7 @@ def test_host_schema_and_port_make_the_base_url() -> None:
 
 
 @pytest.mark.parametrize("password", [None, "", "   ", "\n"])
-def test_without_a_key_the_error_names_connection_and_field(password: str | None) -> None:
+def test_a_missing_key_is_named_with_connection_and_field(password: str | None) -> None:
     with pytest.raises(KlapConfigError, match=r"'klap_default' has no API key.*Password"):
         read(password=password)
 
@@ -106,12 +106,12 @@ def test_the_destination_is_a_path_or_a_url(destination: str) -> None:
 
 
 @pytest.mark.parametrize("destination", ["shorts", "./shorts", "~/shorts", "s3:/bucket", "s3://", "://", 1])
-def test_a_destination_that_is_neither_is_refused_by_name(destination: Any) -> None:
+def test_an_invalid_destination_is_refused_by_name(destination: Any) -> None:
     with pytest.raises(KlapConfigError, match=r"^destination of the connection 'klap_default' is .*absolute path"):
         read(extra={"destination": destination})
 
 
-def test_the_headers_are_the_key_and_nothing_of_the_extra() -> None:
+def test_the_headers_have_the_key_and_nothing_of_the_extra() -> None:
     extra = {"X-Evil": "1", "headers": {"X-Evil": "1"}, "Authorization": "Bearer other", "verify": False}
     assert read(extra=extra).headers == {"Authorization": f"Bearer {KEY}", "Accept": "application/json"}
 
@@ -122,7 +122,7 @@ def test_a_managed_user_is_named_in_a_header() -> None:
 
 
 @pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "user\n", " user", "日本"])
-def test_a_managed_user_that_fits_no_header_is_trimmed_or_refused_by_name(user: str) -> None:
+def test_a_managed_user_is_trimmed_or_refused_by_name(user: str) -> None:
     try:
         outcome = read(extra={"on_behalf_of": user}).headers["X-On-Behalf-Of"]
     except KlapConfigError as refused:
@@ -141,7 +141,7 @@ def test_a_connection_acts_for_its_own_user_unless_another_is_named() -> None:
 
 
 @pytest.mark.parametrize("user", ["user\r\nX-Evil: 1", "日本", "a\tb"])
-def test_another_user_that_fits_no_header_is_refused_by_name(user: str) -> None:
+def test_another_user_that_is_no_valid_header_is_refused_by_name(user: str) -> None:
     with pytest.raises(KlapInputError, match=r"on_behalf_of is .*Nothing was sent"):
         read().acting_for(user)
 
@@ -184,10 +184,10 @@ def test_an_extra_that_is_not_an_object_is_refused(extra: Any) -> None:
 
 
 @pytest.mark.parametrize("extra", [None, "", " \n", "null", "{}", {}])
-def test_an_extra_that_says_nothing_is_as_none(extra: Any) -> None:
+def test_an_empty_extra_is_no_extra(extra: Any) -> None:
     assert KlapConnection.read("klap_default", Stored(extra=extra)) == read(extra={})
 
 
-def test_an_extra_that_a_secrets_backend_has_decoded_is_read() -> None:
+def test_an_extra_that_is_already_decoded_is_read() -> None:
     decoded: Any = {"destination": "/shorts", "poke_interval": "2", "owner": None, "tags": ["media"]}
     assert KlapConnection.read("klap_default", Stored(extra=decoded)) == read(extra=decoded)

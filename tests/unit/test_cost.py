@@ -24,11 +24,11 @@ def test_a_run_costs_its_video_every_generated_short_and_every_export() -> None:
     )
 
 
-def test_a_thousand_times_a_tenth_of_a_cent_is_a_dollar() -> None:
+def test_costs_are_added_without_rounding_errors() -> None:
     assert Cost(Prices(export=Decimal("0.001")), exports=1000).total == 1
 
 
-def test_in_json_a_cost_is_of_numbers_and_names_its_prices() -> None:
+def test_a_cost_as_json_has_numbers_and_its_prices() -> None:
     cost = Cost(Prices(Decimal("0.5"), Decimal("0.333"), Decimal("0.1"), estimated=False), 1, 2, 3)
     assert json.loads(json.dumps(cost.to_json())) == {
         "input_videos": 1,
@@ -41,32 +41,32 @@ def test_in_json_a_cost_is_of_numbers_and_names_its_prices() -> None:
     }
 
 
-def test_shorts_of_an_unknown_number_are_said_to_be_unknown_and_not_in_the_total() -> None:
+def test_an_unknown_number_of_shorts_is_not_in_the_total() -> None:
     cost = Cost(LIST, 1, None, 0)
     assert (cost.to_json()["generated_shorts"], cost.to_json()["total"]) == (None, 0.44)
     assert "an unknown number of generated shorts" in str(cost)
 
 
 @pytest.mark.parametrize(("max_exports", "exports"), [(None, 10), (3, 3), (10, 10), (25, 10)])
-def test_at_most_every_clip_is_exported(max_exports: int | None, exports: int) -> None:
+def test_the_maximum_cost_includes_every_export(max_exports: int | None, exports: int) -> None:
     assert estimate(LIST, shorts=10, max_exports=max_exports) == Cost(LIST, 1, 10, exports)
 
 
 @pytest.mark.parametrize(
     ("budget", "count"), [("0", 0), ("3.64", 0), ("4.11", 0), ("4.12", 1), ("4.59", 1), ("4.60", 2), ("100", 200)]
 )
-def test_a_budget_does_for_as_many_as_fit_into_what_is_left_of_it(budget: str, count: int) -> None:
+def test_a_budget_covers_as_many_exports_as_fit(budget: str, count: int) -> None:
     assert affordable(Decimal(budget), Cost(LIST, 1, 10), LIST.export) == count
 
 
-def test_what_costs_nothing_is_always_affordable() -> None:
+def test_free_exports_are_always_covered() -> None:
     assert affordable(Decimal(0), Cost(LIST, 1), Decimal(0)) is None
 
 
 @pytest.mark.parametrize(
     ("amount", "words"), [("5.08", "$5.08"), ("5", "$5.00"), ("1234.5", "$1,234.50"), ("0.125", "$0.125")]
 )
-def test_an_amount_is_shown_in_cents_and_as_it_is_if_it_has_fractions_of_one(amount: str, words: str) -> None:
+def test_an_amount_is_shown_in_cents_or_with_its_fractions(amount: str, words: str) -> None:
     assert dollars(Decimal(amount)) == words
 
 
@@ -78,13 +78,13 @@ def connection(**extra: Any) -> KlapConnection:
 
 
 @pytest.mark.parametrize("value", [0.1, "0.1", "0.10"])
-def test_a_connection_tells_its_prices_exactly(value: Any) -> None:
+def test_prices_of_a_connection_are_exact(value: Any) -> None:
     prices = connection(price_export=value).prices
     assert prices == Prices(export=Decimal("0.1"))
     assert prices.estimated, "the others are"
 
 
-def test_prices_are_first_hand_only_if_all_were_told() -> None:
+def test_prices_are_confirmed_only_if_all_are_set() -> None:
     prices = {"price_input_video": 0.44, "price_generated_short": 0.32, "price_export": 0}
     assert connection(**prices).prices == Prices(export=Decimal(0), estimated=False)
     assert "connection" in str(connection(**prices).prices)
@@ -92,6 +92,6 @@ def test_prices_are_first_hand_only_if_all_were_told() -> None:
 
 
 @pytest.mark.parametrize("value", ["free", "-1", -0.01, 1001, "nan", "inf", True, [1]])
-def test_what_is_no_price_is_refused_by_name(value: Any) -> None:
+def test_an_invalid_price_is_refused_by_name(value: Any) -> None:
     with pytest.raises(KlapConfigError, match="price_export of the connection 'klap_default' is "):
         _ = connection(price_export=value)

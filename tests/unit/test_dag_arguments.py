@@ -57,7 +57,7 @@ def test_a_dag_takes_the_arguments_of_a_dag(factory: Factory) -> None:
 
 
 @each_factory
-def test_a_dag_is_the_shipped_one_unless_its_file_says_otherwise(factory: Factory) -> None:
+def test_a_dag_without_arguments_is_the_shipped_one(factory: Factory) -> None:
     dag = factory()
     assert dag.dag_id == factory.__name__
     assert dag.dag_display_name.startswith("Klap: ")
@@ -68,7 +68,7 @@ def test_a_dag_is_the_shipped_one_unless_its_file_says_otherwise(factory: Factor
 
 
 @each_factory
-def test_a_field_of_the_form_is_named_in_form(factory: Factory) -> None:
+def test_form_fields_are_passed_in_the_argument_form(factory: Factory) -> None:
     assert factory(form={"language": "de"}).params["language"] == "de"
     with pytest.raises(ValueError, match=r"no such field: 'lanugage' \(did you mean 'language'\?\)"):
         factory(form={"lanugage": "de"})
@@ -89,7 +89,7 @@ def test_no_field_has_the_name_of_an_argument(factory: Factory) -> None:
 
 
 @each_factory
-def test_what_is_no_argument_is_said(factory: Factory) -> None:
+def test_an_unknown_argument_is_refused(factory: Factory) -> None:
     with pytest.raises(TypeError, match=r"no such argument: 'max_active_run' \(did you mean 'max_active_runs'\?\)"):
         factory(max_active_run=1)
     with pytest.raises(TypeError, match=r"no such argument: 'retries'.*default_args"):
@@ -127,7 +127,7 @@ def test_no_argument_lets_a_backfill_pay(factory: Factory, given: dict[str, Any]
 @pytest.mark.parametrize(
     "given", [{}, {"allowed_run_types": None, "catchup": False}, {"allowed_run_types": ["manual"]}]
 )
-def test_the_other_runs_may_be_narrowed(factory: Factory, given: dict[str, Any]) -> None:
+def test_allowed_run_types_can_be_narrowed(factory: Factory, given: dict[str, Any]) -> None:
     dag = factory(**given)
     assert not dag.catchup
     assert dag.allowed_run_types
@@ -161,7 +161,7 @@ def test_a_run_may_use_the_forms_connection_and_those_of_the_dag_file(
 
 
 @each_factory
-def test_notifiers_reach_every_task_that_has_them_and_change_no_dag_version(factory: Factory) -> None:
+def test_notifiers_reach_their_tasks_and_change_no_dag_version(factory: Factory) -> None:
     notifiers = [Recorder([])]
     dag = factory("notifying", notifiers=notifiers)
     telling = [task for task in dag.tasks if isinstance(task, KlapNotifyingOperator)]

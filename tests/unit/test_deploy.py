@@ -60,7 +60,7 @@ def is_option(section: str, key: str) -> bool:
 # The image
 
 
-def test_what_the_image_copies_is_there_and_what_ignores_the_rest_lets_it_through() -> None:
+def test_the_image_copies_existing_files_that_are_not_ignored() -> None:
     copied = [
         source
         for line in DOCKERFILE.splitlines()
@@ -73,7 +73,7 @@ def test_what_the_image_copies_is_there_and_what_ignores_the_rest_lets_it_throug
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_the_image_has_all_that_the_package_is_built_from() -> None:
+def test_the_image_has_all_files_to_build_the_package() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     needed = ["pyproject.toml", *re.findall(r'^(?:readme|license-files) = \[?"(.+?)"', project, re.MULTILINE)]
     (package,) = re.findall(r'packages = \["(plugins/.+?)"\]', project)
@@ -82,7 +82,7 @@ def test_the_image_has_all_that_the_package_is_built_from() -> None:
     assert f"COPY --chown=airflow:root {package.split('/')[0]} /tmp/klap/{package.split('/')[0]}" in DOCKERFILE
 
 
-def test_everything_is_of_the_airflow_that_was_tested_and_the_tag_has_both_versions() -> None:
+def test_all_files_use_the_tested_airflow_version() -> None:
     tag = f"{__version__}-{TESTED}"
     values = yaml.safe_load((DEPLOY / "values.yaml").read_text())
     assert f"ARG AIRFLOW_VERSION={TESTED}\n" in DOCKERFILE
@@ -118,14 +118,14 @@ def test_the_override_covers_every_service_of_airflows_file_and_no_other(compose
 
 
 @needs_compose_file
-def test_the_mounts_of_airflows_file_stay(composed: dict[str, Any]) -> None:
+def test_the_mounts_of_airflows_file_are_kept(composed: dict[str, Any]) -> None:
     for name, service in OVERRIDE["services"].items():
         targets = [mount.split(":")[-1] for mount in composed["services"][name]["volumes"]]
         assert targets[:4] == [f"/opt/airflow/{folder}" for folder in ("dags", "logs", "config", "plugins")]
         assert targets[4:] == [mount.split(":")[-1] for mount in service.get("volumes", [])]
 
 
-def test_every_service_has_the_secret_and_those_that_deliver_or_play_shorts_share_their_folder() -> None:
+def test_services_have_the_secret_and_the_shared_folder() -> None:
     assert "klap-shorts" in OVERRIDE["volumes"]
     assert "install -d -o airflow -g root -m 0775 /opt/klap/shorts" in DOCKERFILE
     for name, service in OVERRIDE["services"].items():
@@ -139,7 +139,7 @@ def test_there_are_two_triggerers_with_compose_and_with_the_chart() -> None:
     assert yaml.safe_load((DEPLOY / "values.yaml").read_text())["triggerer"]["replicas"] == 2
 
 
-def test_what_compose_sets_are_settings_that_airflow_has() -> None:
+def test_compose_sets_only_settings_of_airflow() -> None:
     for name in ENVIRONMENT:
         _, section, key = name.lower().split("__")
         assert is_option(section, key), name
@@ -196,7 +196,7 @@ def unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]
 
 @needs_schema
 @pytest.mark.parametrize("executor", CHART_VALUES)
-def test_the_chart_takes_the_values_and_knows_every_key(executor: str) -> None:
+def test_the_chart_accepts_every_key_of_the_values(executor: str) -> None:
     schema, values = json.loads(Path(str(SCHEMA)).read_text()), values_of(executor)
     jsonschema.validate(values, schema)
     assert [*unknown(values, schema)] == []
@@ -204,14 +204,14 @@ def test_the_chart_takes_the_values_and_knows_every_key(executor: str) -> None:
 
 
 @pytest.mark.parametrize("executor", CHART_VALUES)
-def test_what_the_chart_sets_are_settings_that_airflow_has(executor: str) -> None:
+def test_the_chart_sets_only_settings_of_airflow(executor: str) -> None:
     values = values_of(executor)
     assert values["executor"] == executor
     for section, options in values["config"].items():
         assert [key for key in options if not is_option(section, key)] == []
 
 
-def test_the_connection_comes_from_the_kubernetes_secret_that_the_page_makes() -> None:
+def test_the_connection_comes_from_the_documented_kubernetes_secret() -> None:
     (secret,) = values_of("CeleryExecutor")["secret"]
     assert secret["envName"] == "AIRFLOW_CONN_KLAP_DEFAULT"
     assert f"create secret generic {secret['secretName']} " in PAGE
@@ -222,6 +222,6 @@ def test_the_connection_comes_from_the_kubernetes_secret_that_the_page_makes() -
 # The page
 
 
-def test_every_file_of_the_folder_is_in_the_page_and_the_other_way_round() -> None:
+def test_the_page_names_exactly_the_files_of_the_folder() -> None:
     named = set(re.findall(r"deploy/([\w.-]+\w)", PAGE))
     assert named == {path.name for path in DEPLOY.iterdir()}

@@ -57,13 +57,13 @@ def test_a_name_sorts_by_score_and_reads_as_the_short_does(
     assert file_name(export_id="x3Fp", short_name=name, virality_score=score) == expected
 
 
-def test_a_long_name_is_cut_between_words_or_within_but_ends_in_no_dash() -> None:
+def test_a_long_name_is_cut_and_ends_in_no_dash() -> None:
     name = file_name(export_id="x", short_name="a" * 39 + " " + "b" * 39)
     assert name == f"{'a' * 39}_x.mp4"
 
 
 @pytest.mark.parametrize("word", ["नीं", "שָׁ", "ที่", "e\u0301\u0323", "𑄇𑄳", "a"])
-def test_a_long_name_is_cut_between_a_letter_with_its_marks_and_the_next(word: str) -> None:
+def test_a_long_name_is_cut_between_letters_with_their_marks(word: str) -> None:
     whole = unicodedata.normalize("NFC", word * 200)
     slug = file_name(export_id="x", short_name=word * 200).removesuffix("_x.mp4")
     assert whole.startswith(slug)
@@ -72,7 +72,7 @@ def test_a_long_name_is_cut_between_a_letter_with_its_marks_and_the_next(word: s
     assert not unicodedata.category(whole[len(slug)]).startswith("M")
 
 
-def test_a_letter_with_more_marks_than_a_name_may_have_is_left_out() -> None:
+def test_a_letter_with_too_many_marks_is_left_out() -> None:
     assert file_name(export_id="x", short_name="a" + "\u0327\u0317" * 100) == "short_x.mp4"
     assert file_name(export_id="x", short_name="One " + "a" + "\u0327\u0317" * 100) == "one_x.mp4"
 
@@ -108,14 +108,14 @@ def test_two_exports_never_share_a_name(ids: list[str], short_name: str) -> None
 
 
 @given(export_id=st.from_regex(re.compile(r"[A-Za-z0-9]{16}", re.ASCII), fullmatch=True))
-def test_an_id_as_klap_makes_them_stands_in_the_name_as_it_is(export_id: str) -> None:
+def test_an_id_of_klap_is_unchanged_in_the_name(export_id: str) -> None:
     assert file_name(export_id=export_id) == f"short_{export_id}.mp4"
 
 
 RUN = ("klap_generate_shorts", "manual__2026-11-24T14:31:07.5+00:00", "publish", -1)
 
 
-def test_the_manifest_of_a_run_is_named_after_it_in_characters_that_every_storage_takes() -> None:
+def test_the_manifest_of_a_run_has_a_portable_name() -> None:
     name = manifest_name(*RUN)
     assert name.startswith("klap_generate_shorts_manual__2026-11-24T14-31-07.5-00-00_")
     assert re.fullmatch(r"[A-Za-z0-9_.-]+\.json", name)

@@ -19,7 +19,7 @@ def order(conf: dict[str, Any] | None = None, **more: Any) -> NewRun:
     return follow_up(CONF if conf is None else conf, **{**given, "name": "Böse Überraschung: Teil 1/2", **more})
 
 
-def test_it_has_the_settings_of_the_run_and_asks_nobody_and_has_no_second_budget() -> None:
+def test_it_has_the_settings_of_the_run_without_review_and_budget() -> None:
     assert order().conf == {
         "source_video_url": SECRET,
         "limit": 2,
@@ -31,18 +31,18 @@ def test_it_has_the_settings_of_the_run_and_asks_nobody_and_has_no_second_budget
     }
 
 
-def test_where_a_schedule_gave_the_run_no_conf_the_dags_own_defaults_hold() -> None:
+def test_a_scheduled_run_uses_the_defaults_of_the_dag() -> None:
     assert "source_video_url" not in order({}).conf
 
 
-def test_a_form_that_lacks_a_field_is_not_sent_it() -> None:
+def test_fields_that_the_form_lacks_are_not_sent() -> None:
     assert order({}, fields=("klap_task_id", "project_ids")).conf == {
         "klap_task_id": "task01",
         "project_ids": ["a", "b"],
     }
 
 
-def test_the_same_order_has_the_same_id_and_any_other_one_another() -> None:
+def test_the_same_order_has_the_same_id() -> None:
     assert order() == order(project_ids=["a", "b"])
     others = [
         order(),
@@ -57,7 +57,7 @@ def test_the_same_order_has_the_same_id_and_any_other_one_another() -> None:
     assert len({each.run_id for each in others}) == len(others)
 
 
-def test_its_id_is_one_that_airflow_allows_begins_with_klaps_task_and_can_be_read() -> None:
+def test_its_id_is_valid_and_begins_with_klaps_task() -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", order().run_id)
     assert order().run_id.startswith(f"{prefix_of('task01')}B-se-berraschung:-Teil-1-2__")
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", order(name="東京 " * 200, klap_task_id="a b/c").run_id)
@@ -74,13 +74,13 @@ def test_its_id_is_one_that_airflow_allows_begins_with_klaps_task_and_can_be_rea
         ({"conf": {"watermark_src_url": "https://a/b.png"}, "watermark": {"pos_x": 0}}, "another watermark, b.png"),
     ],
 )
-def test_its_note_says_what_it_is_for_and_no_secret(more: dict[str, Any], note: str) -> None:
+def test_its_note_names_its_purpose_without_secrets(more: dict[str, Any], note: str) -> None:
     assert order(**more).note == f"Böse Überraschung: Teil 1/2: {note}"
     assert "secret" not in order(**more).run_id
     assert len(order(**more, name="x" * 2000).note) == 1000
 
 
-def test_another_watermark_changes_what_it_names_and_nothing_else() -> None:
+def test_another_watermark_changes_only_its_fields() -> None:
     conf = {**CONF, "watermark_src_url": "https://a/b.png?sig=secret", "watermark_pos_x": 0.5}
     found = order(conf, watermark={"pos_x": 0.1, "scale": 2.0, "unknown": 1}).conf
     assert (found["watermark_src_url"], found["watermark_pos_x"], found["watermark_scale"]) == (
@@ -91,11 +91,11 @@ def test_another_watermark_changes_what_it_names_and_nothing_else() -> None:
     assert "watermark_unknown" not in found
 
 
-def test_of_a_whole_video_it_names_no_shorts() -> None:
+def test_a_follow_up_of_a_whole_video_names_no_shorts() -> None:
     assert "project_ids" not in order(is_whole=True).conf
 
 
-def test_a_form_without_these_fields_cannot_be_told_to_export_just_these() -> None:
+def test_a_form_without_project_ids_has_no_follow_up() -> None:
     assert can_follow_up(FIELDS, is_whole=False)
     assert not can_follow_up(("klap_task_id",), is_whole=False)
     assert can_follow_up(("klap_task_id",), is_whole=True)

@@ -37,11 +37,13 @@ MARK = {"src_url": "https://a.example/logo.png"}
         (export(**MARK), export(src_url="https://b.example/logo.png"), False),
     ],
 )
-def test_exports_are_the_same_if_their_settings_are(one: ExportRequest, other: ExportRequest, same: bool) -> None:
+def test_exports_with_the_same_settings_have_the_same_fingerprint(
+    one: ExportRequest, other: ExportRequest, same: bool
+) -> None:
     assert (export_fingerprint(one) == export_fingerprint(other)) is same
 
 
-def test_fingerprints_stay_as_they_are() -> None:
+def test_fingerprints_do_not_change() -> None:
     """An export whose fingerprint changes is paid for again."""
     assert export_fingerprint(export()) == "e10808d43975dc40"
     assert export_fingerprint(export(**MARK, pos_y=0.1)) == "5a054ff9e3ff5921"
@@ -56,7 +58,7 @@ def test_a_field_with_a_default_that_is_added_changes_no_fingerprint() -> None:
     assert build_request(ShortsRequest, newer).settings() == {"source_video_url": "https://a.example/v.mp4"}
 
 
-def test_a_request_is_the_same_in_whatever_order_and_however_its_address_is_signed() -> None:
+def test_fingerprints_ignore_field_order_and_signatures() -> None:
     one = {"source_video_url": "https://b.example/v.mp4?X-Amz-Signature=1", "max_clip_count": 3}
     other = {"max_clip_count": 3, "source_video_url": "https://B.example/v.mp4?X-Amz-Signature=2"}
     assert fingerprint("/x", one) == fingerprint("/x", other)
@@ -74,7 +76,7 @@ def test_a_request_is_the_same_in_whatever_order_and_however_its_address_is_sign
         (("d r", "t", "t", -1), ("d", "r t", "t", -1), False),
     ],
 )
-def test_a_submission_is_that_of_its_run_and_task(one: Any, other: Any, same: bool) -> None:
+def test_a_submission_is_keyed_by_run_and_task(one: Any, other: Any, same: bool) -> None:
     assert (ledger_keys.submission_log(*one) == ledger_keys.submission_log(*other)) is same
 
 
@@ -82,7 +84,7 @@ def test_a_submission_is_that_of_its_run_and_task(one: Any, other: Any, same: bo
 ODD = ["x", "AbC123", "abc123", "ABC123", "a/b", "../..", "日本語", "x" * 900, "a b", "a.b", "", "\ud800", "a-b", "a_b"]
 
 
-def test_keys_are_short_ascii_file_names_and_each_name_has_its_own() -> None:
+def test_keys_are_short_distinct_ascii_file_names() -> None:
     keys = [
         key
         for odd in ODD
@@ -101,7 +103,7 @@ def test_keys_are_short_ascii_file_names_and_each_name_has_its_own() -> None:
     assert len({key.lower() for key in keys}) == len(keys)
 
 
-def test_the_payments_of_a_month_begin_alike() -> None:
+def test_the_payments_of_a_month_share_a_prefix() -> None:
     assert ledger_keys.payment_key("2026-11-29T10:00:00+00:00", "0af3") == "paid.2026-11-29.0af3"
 
 
@@ -126,7 +128,7 @@ def test_every_difference_is_named() -> None:
         (Requester("run", 1, 3), False),  # deleted, and triggered again
     ],
 )
-def test_a_retry_is_told_from_a_clear_and_from_a_run_that_was_deleted(now: Requester, is_retry: bool) -> None:
+def test_a_retry_differs_from_a_clear_and_from_a_deleted_run(now: Requester, is_retry: bool) -> None:
     assert now.is_retry_of(Requester("run", 2, 3)) is is_retry
 
 
@@ -151,17 +153,17 @@ FULL = Attempt(
 )
 
 
-def test_an_attempt_survives_json() -> None:
+def test_an_attempt_is_unchanged_by_json() -> None:
     assert Attempt.from_row(FULL.key, json.loads(json.dumps(FULL.to_row()))) == FULL
 
 
-def test_a_row_with_unknown_and_without_optional_fields_is_read() -> None:
+def test_a_row_with_unknown_or_without_optional_fields_is_read() -> None:
     row = {"version": 7, "id": "1", "submitted_at": "2026-11-29T10:00:00+00:00", "run": "d r", "of_tomorrow": [1]}
     attempt = Attempt.from_row("k", row)
     assert (attempt.requester, attempt.known, attempt.is_void, attempt.price) == (Requester("d r"), (), False, 0.0)
 
 
-def test_settings_are_said_in_words() -> None:
+def test_settings_are_described() -> None:
     requested = {"language": "en", "dimensions": {"width": 1080, "height": 1350}, "editing_options": {"emojis": False}}
     assert describe_settings(requested) == "Language: English, Width: 1080 px, Height: 1350 px, Emojis: no"
     assert describe_settings(settings()) == ""
@@ -179,7 +181,7 @@ def test_settings_are_said_in_words() -> None:
     assert describe_settings({"transcription_context": "x" * 1000}) == f"Names and jargon: {'x' * 60}…"
 
 
-def test_of_the_address_of_a_watermark_which_may_be_a_secret_the_name_of_its_file_is_said() -> None:
+def test_a_watermark_is_described_by_its_file_name() -> None:
     mark = settings(src_url="https://user:secret@a.example/brand/logo.png?token=secret", pos_y=0.1)
     assert describe_settings(mark) == "Watermark: logo.png, Vertical position: 0.1"
     assert describe_settings(settings(src_url="https://a.example?secret")) == "Watermark: a picture"

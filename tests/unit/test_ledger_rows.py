@@ -114,9 +114,7 @@ def test_a_request_costs_the_same_however_old_the_ledger_is(session: Session) ->
     assert costs[:3] == costs[3:] == [(4, 30), (2, 2), (4, 3)]
 
 
-def test_no_more_than_the_newest_payments_are_read_and_the_others_with_an_earlier_end(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_newest_payments_are_read_at_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_rows, "MOST", 10)
     for back in range(12):
         for index in range(4):
@@ -133,7 +131,7 @@ def test_no_more_than_the_newest_payments_are_read_and_the_others_with_an_earlie
     assert len(seen) == len(set(seen)) == 48
 
 
-def test_a_day_is_read_as_a_whole_even_if_it_has_more(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_is_read_completely(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_rows, "MOST", 10)
     for number in range(15):
         pay(session, 3, f"job{number:02}")
@@ -144,9 +142,7 @@ def test_a_day_is_read_as_a_whole_even_if_it_has_more(session: Session, monkeypa
 
 
 @pytest.mark.parametrize("key", ["paid.2026-99-99.x", "paid.", "paid.x"])
-def test_a_key_that_a_task_has_made_up_makes_no_request_fail(
-    session: Session, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
+def test_a_forged_key_does_not_fail_a_request(session: Session, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setattr(ledger_rows, "MOST", 1)
     put(session, key, "?")
     pay(session, 2, "job2")
@@ -154,7 +150,7 @@ def test_a_key_that_a_task_has_made_up_makes_no_request_fail(
     read(session)
 
 
-def test_payments_of_runs_are_those_that_these_runs_recorded_on_these_days(session: Session) -> None:
+def test_payments_of_runs_are_found_by_their_days(session: Session) -> None:
     pay(session, 3, "mine", run_id="r1")
     pay(session, 3, "other", run_id="r2")
     pay(session, 9, "early", run_id="r1")
@@ -162,7 +158,7 @@ def test_payments_of_runs_are_those_that_these_runs_recorded_on_these_days(sessi
     assert [each.id for each in ledger_rows.payments_of_runs(None, session, runs)] == ["mine"], "once"
 
 
-def test_the_limits_of_a_month_are_listed_with_what_is_used_and_what_is_no_limit_is_not(session: Session) -> None:
+def test_the_limits_of_a_month_are_listed_with_their_use(session: Session) -> None:
     row = {"scope": "connection klap_default", "limit": "100", "total": "83.20", "next": 7, "warns": False}
     put(session, limit_entry("2026-11", "connection klap_default"), row)
     put(session, limit_entry("2026-11", "dag shorts"), {**row, "scope": "dag shorts", "warns": True})

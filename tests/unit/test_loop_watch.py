@@ -45,13 +45,13 @@ async def test_a_trigger_that_blocks_the_event_loop_is_found(blockers: Callable[
     assert any("took" in what for what in blockers())
 
 
-async def test_sleeping_and_waiting_for_a_thread_do_not_count(blockers: Callable[[], list[str]]) -> None:
+async def test_sleeping_and_waiting_for_a_thread_are_not_blocking(blockers: Callable[[], list[str]]) -> None:
     await asyncio.sleep(BLOCKED + 0.05)
     await asyncio.to_thread(time.sleep, BLOCKED + 0.05)
     assert not any("took" in what for what in blockers())
 
 
-def test_a_test_under_watch_fails_if_anything_in_it_blocks(tmp_path: Path) -> None:
+def test_a_watched_test_fails_if_anything_blocks_the_event_loop(tmp_path: Path) -> None:
     file = tmp_path / "test_watched.py"
     file.write_text(
         "import time\n"

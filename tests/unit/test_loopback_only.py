@@ -183,7 +183,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return found
 
 
-def test_every_attempt_to_leave_this_machine_fails_its_test_although_the_error_was_swallowed(
+def test_every_call_beyond_this_machine_fails_its_test(
     outcomes: dict[str, list[str]],
 ) -> None:
     outside = {test: outcome for test, outcome in outcomes.items() if test.startswith("test_outside")}
@@ -191,7 +191,7 @@ def test_every_attempt_to_leave_this_machine_fails_its_test_although_the_error_w
     assert set(map(tuple, outside.values())) == {("PASSED", "ERROR")}
 
 
-def test_what_stays_on_this_machine_is_allowed(outcomes: dict[str, list[str]]) -> None:
+def test_calls_within_this_machine_are_allowed(outcomes: dict[str, list[str]]) -> None:
     inside = {test: outcome for test, outcome in outcomes.items() if test.startswith("test_inside")}
     assert len(inside) > 50
     assert set(map(tuple, inside.values())) == {("PASSED",)}

@@ -100,7 +100,7 @@ def test_one_reservation_takes_ten_requests() -> None:
     assert store.requests == 10
 
 
-def test_an_old_end_of_the_log_is_harmless() -> None:
+def test_an_outdated_end_of_the_log_is_harmless() -> None:
     store = Rows()
     log = log_of(store, "a")
     log.append(fits(1, 9), run="dag run")

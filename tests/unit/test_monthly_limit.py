@@ -92,7 +92,7 @@ def test_as_many_items_as_fit_are_granted_best_first() -> None:
     assert used(store, connection=1) == [0.96]
 
 
-def test_a_retry_reserves_nothing_again_and_gets_what_has_become_free() -> None:
+def test_a_retry_reserves_nothing_again_but_gets_released_amounts() -> None:
     store = Rows()
     run, other = limits(store, connection=1), limits(store, run="shorts run-2", connection=1)
     other.reserve("folder", EXPORT, ["z"])
@@ -103,7 +103,7 @@ def test_a_retry_reserves_nothing_again_and_gets_what_has_become_free() -> None:
     assert used(store, connection=1) == [0.96]
 
 
-def test_the_lower_of_two_limits_decides_and_the_other_gets_back_what_is_not_needed() -> None:
+def test_the_lower_of_two_limits_decides() -> None:
     store = Rows()
     both = {"connection": 100, "dag": 0.5}
     assert limits(store, **both).reserve("folder", EXPORT, ["a", "b"]).items == ["a"]
@@ -113,7 +113,7 @@ def test_the_lower_of_two_limits_decides_and_the_other_gets_back_what_is_not_nee
     assert used(store, **both) == [0.48, 0.48]
 
 
-def test_the_exports_replace_what_the_submission_has_reserved_once() -> None:
+def test_the_exports_replace_the_reservation_of_the_submission_once() -> None:
     store = Rows()
     run = limits(store, connection=10)
     run.reserve("submission", Decimal("4.12"), ["post"])  # 1 video, 10 shorts, 1 export
@@ -122,7 +122,7 @@ def test_the_exports_replace_what_the_submission_has_reserved_once() -> None:
     assert used(store, connection=10) == [2.04]
 
 
-def test_what_klap_has_billed_beyond_the_reservation_counts_even_beyond_the_limit() -> None:
+def test_billed_shorts_beyond_the_reservation_count() -> None:
     store = Rows()
     run = limits(store, connection=1)
     run.reserve("submission", Decimal(1), ["post"])
@@ -130,7 +130,7 @@ def test_what_klap_has_billed_beyond_the_reservation_counts_even_beyond_the_limi
     assert used(store, connection=1) == [3]
 
 
-def test_a_limit_that_was_added_meanwhile_gets_nothing_back() -> None:
+def test_a_limit_added_after_the_submission_gets_no_refund() -> None:
     store = Rows()
     limits(store, connection=10).reserve("submission", Decimal(4), ["post"])
     both = {"connection": 10, "dag": 10}
@@ -182,7 +182,7 @@ def test_a_refusal_pauses_watchers_until_the_month_ends() -> None:
 @pytest.mark.parametrize(
     ("kind", "where"), [("connection", "in the connection 'klap_default'"), ("dag", "in the Dag file of 'shorts'")]
 )
-def test_the_error_says_what_is_used_when_the_month_ends_and_who_can_raise_the_limit(kind: str, where: str) -> None:
+def test_the_error_names_the_use_the_end_of_the_month_and_the_setting(kind: str, where: str) -> None:
     run = limits(Rows(), **{kind: 0.5})
     run.reserve("folder", EXPORT, ["a"])
     error = run.error(run.reserve("other", EXPORT, ["b"]), "the export of b", EXPORT)
@@ -195,14 +195,14 @@ def test_the_error_says_what_is_used_when_the_month_ends_and_who_can_raise_the_l
     assert (error.transient, error.refused) == (False, True)
 
 
-def test_the_month_is_that_of_utc() -> None:
+def test_months_are_in_utc() -> None:
     late = datetime.fromisoformat("2026-11-30T23:30:00-05:00")
     run = MonthlyLimits(Rows(), (), "shorts run", "me", Clock(), late)
     assert (run.month, run.end) == ("2026-12", datetime(2027, 1, 1, tzinfo=timezone.utc))
 
 
 @pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
-def test_a_try_that_was_paused_at_any_step_takes_nothing_off_twice(dollars: dict[str, float]) -> None:
+def test_a_try_paused_at_any_step_refunds_nothing_twice(dollars: dict[str, float]) -> None:
     """A retry does all while the first try is paused. Then the first try continues."""
 
     def complete(run: MonthlyLimits) -> None:
@@ -228,7 +228,7 @@ def test_a_try_that_was_paused_at_any_step_takes_nothing_off_twice(dollars: dict
 
 
 @pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
-def test_a_process_that_dies_at_any_step_takes_nothing_off_twice(dollars: dict[str, float]) -> None:
+def test_a_process_that_dies_at_any_step_refunds_nothing_twice(dollars: dict[str, float]) -> None:
     class DiedError(Exception):
         pass
 

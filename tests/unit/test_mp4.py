@@ -46,24 +46,24 @@ def walk(video: bytes, step: int) -> BoxWalk:
 
 @pytest.mark.parametrize("step", [1, 3, 8, 16, 10_000])
 @pytest.mark.parametrize("video", WHOLE)
-def test_a_whole_video_has_no_problem(video: bytes, step: int) -> None:
+def test_a_complete_video_has_no_problem(video: bytes, step: int) -> None:
     boxes = walk(video, step)
     assert (boxes.problem, boxes.broken, boxes.is_open) == (None, None, video.endswith(OPEN))
 
 
 @pytest.mark.parametrize("step", [1, 3, 8, 16, 10_000])
 @pytest.mark.parametrize(("video", "problem"), NOT_WHOLE)
-def test_what_is_no_whole_video_is_said(video: bytes, problem: str, step: int) -> None:
+def test_an_incomplete_video_is_described(video: bytes, problem: str, step: int) -> None:
     assert walk(video, step).problem == problem
 
 
 @pytest.mark.parametrize("video", [FTYP + MOOV + MDAT, FTYP + LONG + MOOV, FTYP + MOOV + MOOF + LONG])
-def test_a_video_that_was_cut_anywhere_is_not_whole(video: bytes) -> None:
+def test_a_video_truncated_anywhere_is_incomplete(video: bytes) -> None:
     for end in range(len(video)):
         assert walk(video[:end], 7).problem is not None
 
 
-def test_what_can_never_be_a_video_is_known_after_eight_bytes() -> None:
+def test_a_file_that_is_no_video_is_known_after_eight_bytes() -> None:
     boxes = BoxWalk()
     boxes.feed(b"<!DOCTY")
     assert boxes.broken is None
@@ -71,18 +71,18 @@ def test_what_can_never_be_a_video_is_known_after_eight_bytes() -> None:
     assert boxes.broken is not None
 
 
-def test_no_more_than_a_head_is_kept() -> None:
+def test_only_the_head_of_a_box_is_kept() -> None:
     boxes = walk(FTYP + MOOV + (8 + 10**6).to_bytes(4, "big") + b"mdat" + bytes(10**6), 1000)
     assert boxes.problem is None
     assert max(len(kept) for kept in vars(boxes).values() if isinstance(kept, bytes)) <= 16
 
 
-def test_a_cut_in_the_head_of_a_further_box_shows() -> None:
+def test_a_truncated_head_of_a_later_box_is_noticed() -> None:
     assert walk(FTYP + MOOV + MDAT + MDAT[:3], 5).problem == "it ends within a box"
 
 
 @pytest.mark.parametrize("size", [2**32, 2**56])
-def test_a_box_of_more_than_4_gib_is_as_long_as_it_says(size: int) -> None:
+def test_a_box_may_have_more_than_4_gib(size: int) -> None:
     boxes = walk(FTYP + MOOV + b"\0\0\0\x01mdat" + (size + 16).to_bytes(8, "big"), 7)
     assert boxes.problem == "it ends within a box"
 
@@ -96,6 +96,6 @@ def test_a_size_that_comes_in_pieces_is_read_when_it_is_complete() -> None:
     assert boxes.problem is None
 
 
-def test_nothing_is_read_into_what_follows_a_broken_box() -> None:
+def test_bytes_after_a_broken_box_are_ignored() -> None:
     boxes = walk(b"<!DOCTYP" + bytes(8), 8)
     assert (boxes.is_open, boxes.broken is None) == (False, False)

@@ -48,7 +48,7 @@ def is_published(module: str, name: str) -> bool:
     return f"{module}.".startswith(PUBLISHED) or module in PUBLISHED
 
 
-def test_every_other_module_keeps_to_what_airflow_publishes() -> None:
+def test_every_other_module_uses_only_airflows_public_api() -> None:
     beyond = [
         f"{path.relative_to(PACKAGE)}: {module} {name}"
         for path in PACKAGE.rglob("*.py")
@@ -59,7 +59,7 @@ def test_every_other_module_keeps_to_what_airflow_publishes() -> None:
     assert beyond == []
 
 
-def test_there_is_something_behind_the_door() -> None:
+def test_every_module_of_airflow_internals_has_a_private_import() -> None:
     for path in DOOR:
         found = imports_of_airflow(path)
         assert path.stem in ("__init__", "rendering") or [name for of, name in found if not is_published(of, name)]
@@ -68,19 +68,19 @@ def test_there_is_something_behind_the_door() -> None:
 @pytest.mark.parametrize(
     ("module", "name"), [each for path in DOOR for each in imports_of_airflow(path)], ids=lambda each: str(each)
 )
-def test_what_is_behind_the_door_is_where_it_was(module: str, name: str) -> None:
+def test_imported_private_names_exist(module: str, name: str) -> None:
     found = __import__(module, fromlist=[name])
     assert hasattr(found, name) or __import__(f"{module}.{name}")
 
 
 @pytest.mark.parametrize("name", [path.stem for path in DOOR if path.stem != "__init__"])
-def test_each_way_through_the_door_says_why_and_what_to_do(name: str) -> None:
+def test_each_module_of_airflow_internals_says_why_it_exists(name: str) -> None:
     text = (PACKAGE / "airflow_internals" / f"{name}.py").read_text(encoding="utf-8")
     assert "Why:" in text
     assert "When it moves:" in " ".join(text.split())
 
 
-def test_no_module_behind_the_door_is_long() -> None:
+def test_no_module_of_airflow_internals_is_long() -> None:
     assert [path.name for path in DOOR if len(path.read_text(encoding="utf-8").splitlines()) > 300] == []
 
 

@@ -56,7 +56,7 @@ def imported_modules(package: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("package", "some"), [*zip(PACKAGES, ("airflow", "fastapi"), strict=True)])
-def test_each_module_that_a_package_imports_comes_with_a_declared_dependency(package: Path, some: str) -> None:
+def test_each_imported_module_has_a_declared_dependency(package: Path, some: str) -> None:
     modules = imported_modules(package)
     assert some in modules
     declared = names(PROJECTS[package.name]["dependencies"])

@@ -23,7 +23,7 @@ def test_the_first_poll_comes_when_the_job_can_be_ready(waited: float, seconds: 
 
 
 @pytest.mark.parametrize(("waited", "seconds"), [(0, 60), (31, 29), (59.5, 0.5), (60, 0), (1e6, 0), (-1e6, 60)])
-def test_a_worker_that_does_not_poll_leaves_the_first_poll_to_the_triggerer(waited: float, seconds: float) -> None:
+def test_a_worker_leaves_the_first_poll_of_a_new_job_to_the_triggerer(waited: float, seconds: float) -> None:
     assert TASKS.until_first(waited, lambda: 0.0) == seconds
 
 

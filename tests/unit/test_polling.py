@@ -88,7 +88,7 @@ def follow(results: list[Any], *, step: float = 10.0, timeout: float = 3600.0) -
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_sequence_of_status_words_ends_as_it_should(job: Any, statuses: list[str], end: str) -> None:
+def test_a_sequence_of_statuses_has_the_expected_result(job: Any, statuses: list[str], end: str) -> None:
     assert follow([job(status) for status in statuses]) == end
 
 
@@ -100,7 +100,7 @@ def test_a_job_that_is_ready_without_its_output_is_waited_for(job: Task | Export
     assert follow([job] * 50, timeout=100) == "KlapTimeoutError"
 
 
-def test_a_job_that_is_ready_without_its_output_is_a_known_word() -> None:
+def test_a_ready_job_without_its_output_is_not_an_unknown_status() -> None:
     queued, almost = task("queued"), task("ready", output_id=None)
     assert follow([queued] * 12 + [almost] + [queued] * 12) == "waiting"
 
@@ -122,13 +122,13 @@ def test_a_transient_error_is_retried_until_the_deadline(result: KlapError) -> N
 
 
 @pytest.mark.parametrize("result", [AUTH, GONE, KlapCreditsError("x", status=402)], ids=repr)
-def test_a_failure_that_waiting_does_not_mend_ends_the_wait_as_itself(result: KlapError) -> None:
+def test_a_permanent_error_ends_the_wait(result: KlapError) -> None:
     with pytest.raises(type(result)) as ended:
         decide_job(result, waiting(), now=START)
     assert ended.value is result
 
 
-def test_a_failed_poll_neither_extends_nor_forgets_the_grace_of_an_unknown_word() -> None:
+def test_failed_polls_do_not_change_the_grace_of_an_unknown_status() -> None:
     assert follow([task("done"), *[DOWN] * 11, task("done")]) == "KlapUnknownStatusError"
 
 
@@ -139,43 +139,43 @@ def test_a_failed_poll_neither_extends_nor_forgets_the_grace_of_an_unknown_word(
         (ExportTarget("e1", "p1"), export("error"), "clear the task 'export'"),
     ],
 )
-def test_a_failed_job_says_what_can_be_done_and_what_that_costs(target: Any, result: Any, next_step: str) -> None:
+def test_a_failed_job_names_the_action_and_its_cost(target: Any, result: Any, next_step: str) -> None:
     with pytest.raises(KlapJobFailedError, match=next_step) as failed:
         target.decide(result, waiting(), now=START)
     assert re.search("pays? for it again", str(failed.value))
 
 
-def test_a_failed_job_is_reported_in_klaps_words() -> None:
+def test_a_failed_job_is_reported_with_klaps_message() -> None:
     result = task("error", error_code="no_speech", message="Nobody speaks.")
     with pytest.raises(KlapJobFailedError, match=r"^Klap task t1 failed: no_speech · Nobody speaks\.") as failed:
         decide_job(result, waiting(), now=START)
     assert failed.value.error_code == "no_speech"
 
 
-def test_an_unknown_word_is_reported_with_its_name_and_those_there_are() -> None:
+def test_an_unknown_status_is_reported_with_the_known_ones() -> None:
     state = PollState(START, START + 3600, STEADY, unknown_since=START)
     with pytest.raises(KlapUnknownStatusError, match=r"'done' for 120 s.*processing, ready, error"):
         decide_job(export("done"), state, now=START + UNKNOWN_GRACE)
 
 
-def test_a_job_that_is_ready_at_the_deadline_is_not_thrown_away() -> None:
+def test_a_job_that_is_ready_at_the_deadline_succeeds() -> None:
     assert decide_job(task("ready"), waiting(60), now=START + 61) == Done(task("ready"))
 
 
-def test_the_deadline_names_the_time_the_state_and_the_way_on() -> None:
+def test_the_timeout_error_names_the_time_the_status_and_the_action() -> None:
     with pytest.raises(KlapTimeoutError) as ended:
         decide_job(task("processing"), waiting(60), now=START + 61)
     for part in ("61 s after", "timeout 60 s", "t1 is 'processing'", "raise the timeout"):
         assert part in str(ended.value)
 
 
-def test_a_wait_is_as_long_as_klap_asked_but_not_beyond_the_deadline() -> None:
+def test_a_delay_follows_retry_after_up_to_the_deadline() -> None:
     limited = KlapRateLimitError("x", status=429, retry_after=300)
     assert decide_job(limited, waiting(3600), now=START) == PollAgain(300, waiting(3600))
     assert decide_job(limited, waiting(120), now=START) == PollAgain(120, waiting(120))
 
 
-def test_targets_ask_for_what_they_wait_for() -> None:
+def test_targets_make_the_call_for_their_job() -> None:
     assert str(TaskTarget("t1").call()) == "GET /tasks/t1"
     assert str(ExportTarget("e1", "p1", "f1").call()) == "GET /projects/f1/p1/exports/e1"
     assert str(ExportTarget("e1", "p1").call()) == "GET /projects/p1/exports/e1"
@@ -240,16 +240,16 @@ def test_a_worker_takes_over_after_5_failed_polls_and_then_every_20(failure: Kla
     assert handovers(repeat(failure), waiting(HOURS), polls=100) == [5, 25, 45, 65, 85]
 
 
-def test_a_good_poll_in_between_starts_the_count_again() -> None:
+def test_a_successful_poll_resets_the_count_of_failures() -> None:
     flaky = [*[DOWN] * 4, task("processing")] * 10
     assert handovers(flaky, waiting(HOURS), polls=50) == []
 
 
-def test_a_429_is_klaps_own_answer_and_no_worker_would_get_another() -> None:
+def test_a_429_does_not_hand_over_to_a_worker() -> None:
     assert handovers(repeat(KlapRateLimitError("x", status=429)), waiting(HOURS), polls=100) == []
 
 
-def test_a_triggerer_that_cannot_poll_at_all_hands_over_at_once_and_then_later_each_time() -> None:
+def test_a_triggerer_that_cannot_poll_hands_over_later_each_time() -> None:
     state, waits = waiting(HOURS), []
     for _ in range(4):
         waits.append(state.seconds_before_hand_over)
@@ -282,9 +282,7 @@ def test_a_list_is_ready_when_it_has_shorts() -> None:
 
 
 @pytest.mark.parametrize(("poll_interval", "interval"), [(0.5, 1), (10, 20), (30, 60), (600, 60)])
-def test_the_polls_of_a_list_that_agree_are_a_minute_apart_or_less_if_the_task_is_polled_more_often(
-    poll_interval: float, interval: float
-) -> None:
+def test_equal_polls_of_a_list_have_the_list_interval(poll_interval: float, interval: float) -> None:
     ready, schedule = task("ready", output_type="folder"), PollSchedule(poll_interval)
     following = TaskTarget("t1").following(Done(ready), waiting(HOURS, schedule), now=START)
     assert following is not None
@@ -318,7 +316,7 @@ def test_the_list_is_polled_for_a_task_that_made_a_folder(fields: dict[str, Any]
 @pytest.mark.parametrize(
     "result", [DOWN, AUTH, GONE, [], KlapRateLimitError("x", status=429, retry_after=9e9)], ids=repr
 )
-def test_a_ready_task_never_fails_and_its_list_is_given_up_at_its_deadline(result: Any) -> None:
+def test_the_list_of_a_ready_task_ends_at_its_deadline_without_failing(result: Any) -> None:
     ready = task("ready", output_type="folder")
     following = TaskTarget("t1").following(Done(ready), waiting(1000), now=START)
     assert following is not None
@@ -347,7 +345,7 @@ def test_a_list_with_a_refused_key_fails_at_once(result: KlapError) -> None:
         ShortsTarget("f1").decide(result, waiting(60), now=START)
 
 
-def test_a_list_waits_as_long_as_klap_asked() -> None:
+def test_a_list_follows_retry_after() -> None:
     limited = KlapRateLimitError("x", status=429, retry_after=40)
     assert ShortsTarget("f1").decide(limited, waiting(60), now=START) == PollAgain(40, waiting(60))
 
@@ -393,7 +391,7 @@ def test_any_sequence_of_results_ends_by_the_deadline(
 
 
 @pytest.mark.parametrize("job", [task, export])
-def test_an_error_repeats_no_more_than_a_line_of_what_klap_answered(job: Any) -> None:
+def test_an_error_quotes_at_most_a_line_of_klaps_response(job: Any) -> None:
     for answer, word in (
         (job("error", message="x" * 10_000, error_code="y" * 10_000), "error"),
         (job("z" * 10_000), ""),
@@ -405,5 +403,5 @@ def test_an_error_repeats_no_more_than_a_line_of_what_klap_answered(job: Any) ->
 
 
 @pytest.mark.parametrize("status", [3, True, ["done"], {"done": 1}])
-def test_a_status_that_is_no_text_is_an_unknown_one(status: Any) -> None:
+def test_a_status_that_is_not_a_text_is_unknown(status: Any) -> None:
     assert follow([calls.get_task("t1").parse({"id": "t1", "status": status})] * 20) == "KlapUnknownStatusError"

@@ -58,7 +58,7 @@ def test_the_version_is_the_packages() -> None:
     ("kind", "base"),
     [("hooks", BaseHook), ("operators", BaseOperator), ("sensors", BaseOperator), ("triggers", BaseTrigger)],
 )
-def test_the_named_modules_hold_what_they_are_named_for(kind: str, base: type) -> None:
+def test_the_named_modules_have_the_named_classes(kind: str, base: type) -> None:
     integrations = {integration["integration-name"] for integration in INFO["integrations"]}
     for entry in INFO[kind]:
         assert entry["integration-name"] in integrations
@@ -102,13 +102,13 @@ def test_every_class_is_in_a_named_module(kinds: list[str], base: type, bases: s
     assert bases <= {each.__name__ for each in below}
 
 
-def test_the_named_links_are_those_that_exist() -> None:
+def test_the_named_links_exist() -> None:
     links = {each for each in classes_below(BaseOperatorLink) if not inspect.isabstract(each)}
     assert {load(path) for path in INFO["extra-links"]} == links
     assert all(load(path).name for path in INFO["extra-links"])
 
 
-def test_dicts_are_shown_as_json_and_all_operators_have_one_colour() -> None:
+def test_dicts_are_rendered_as_json_and_operators_have_one_colour() -> None:
     as_json = {"watermark", "dimensions", "editing_options", "settings"}
     kinds: list[Any] = [each for each in classes_below(BaseOperator) if each.__name__ != "HooksRendering"]
     for kind in kinds:
@@ -125,12 +125,12 @@ def test_the_connection_type_belongs_to_the_hook() -> None:
     assert hook.conn_name_attr == "klap_conn_id"
 
 
-def test_the_form_has_exactly_the_extra_fields_that_are_read() -> None:
+def test_the_form_has_exactly_the_fields_of_the_connection() -> None:
     assert KlapConnection.model_fields.keys() - {"conn_id", "api_url", "api_key"} == FIELDS.keys()
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_default_in_the_form_is_what_an_empty_field_means(name: str) -> None:
+def test_a_default_in_the_form_is_that_of_an_empty_field(name: str) -> None:
     schema = FIELDS[name]["schema"]
     connection = KlapConnection.read("klap_default", stored())
     assert getattr(connection, name) == schema.get("default")
@@ -147,11 +147,11 @@ def test_whatever_the_form_allows_is_accepted(name: str) -> None:
         KlapConnection.read("klap_default", stored(**{name: schema["maximum"] + 1}))
 
 
-def test_the_token_is_not_shown_as_it_is_typed() -> None:
+def test_the_token_is_hidden_in_the_form() -> None:
     assert FIELDS["external_access_token"]["schema"]["format"] == "password"
 
 
-def test_the_key_has_a_field_and_what_is_not_read_is_hidden() -> None:
+def test_unused_fields_of_the_connection_are_hidden() -> None:
     behaviour = CONNECTION["ui-field-behaviour"]
     assert behaviour["relabeling"]["password"] == "Password (API key)"  # the errors name Password
     assert not {"host", "password"} & set(behaviour["hidden-fields"])

@@ -32,7 +32,7 @@ def read(call: calls.Call[Any], document: Any, *secrets: str, status: int = 200)
     return response_parser.parse_response(call, status=status, headers={}, body=body, now=0, secrets=secrets)
 
 
-def test_the_token_that_was_requested_is_read_even_if_the_connection_has_it() -> None:
+def test_a_requested_token_is_read_even_if_the_connection_has_it() -> None:
     token = read(calls.create_user_token("u"), {"external_access_token": TOKEN}, KEY, TOKEN)
     assert token.external_access_token == TOKEN
 
@@ -77,7 +77,7 @@ def test_an_id_in_an_error_is_text(field: str) -> None:
         assert KEY not in text
 
 
-def test_an_address_that_stands_for_an_error_code_does_not_tell_its_signature() -> None:
+def test_an_address_as_an_error_code_has_no_signature() -> None:
     error = {"error_code": "s3://ada:s3cr3tword@media/a.mp4?sig=s3cr3tword"}
     assert "s3cr3tword" not in str(read(calls.get_task("t"), {**TASK, **error}).error_code)
     with pytest.raises(KlapRejectedError) as failure:
@@ -94,7 +94,7 @@ def test_forty_levels_are_read(wrap: Callable[[Any], Any]) -> None:
     assert "bottom" not in json.dumps(redacted(wrap(document), ()))
 
 
-def test_a_token_that_is_not_where_it_ought_to_be_is_not_quoted() -> None:
+def test_a_token_in_an_unexpected_field_is_not_quoted() -> None:
     with pytest.raises(KlapInvalidResponseError, match="external_access_token") as failure:
         read(calls.create_user_token("u"), {"token": "eat_new-token"})
     assert "eat_new-token" not in str(failure.value)

@@ -33,7 +33,7 @@ def test_no_secret_of_an_address_is_shown(url: str) -> None:
     assert "s3cr3t" not in shown(url)
 
 
-def test_an_address_that_cannot_be_read_is_told_as_such() -> None:
+def test_an_unreadable_address_is_replaced_by_a_note() -> None:
     assert shown("https://[s3cr3t/talk.mp4") == "an invalid address"
 
 
@@ -50,13 +50,13 @@ def test_an_address_that_cannot_be_read_is_told_as_such() -> None:
         "GET /talk.mp4?SIG=s3cr3t HTTP/1.1",
     ],
 )
-def test_no_secret_of_an_address_is_left_in_a_text(text: str) -> None:
+def test_secrets_of_addresses_are_removed_from_texts(text: str) -> None:
     cleared = without_secrets(text)
     assert "s3cr3t" not in cleared
     assert without_secrets(cleared) == cleared
 
 
-def test_what_tells_videos_apart_stays_readable() -> None:
+def test_parts_that_identify_a_video_stay_readable() -> None:
     assert shown(f"{YOUTUBE}&t=9") == shown("https://youtu.be/dQw4w9WgXcQ?si=x") == YOUTUBE
     assert shown(" https://youtu.be/dQw4w9WgXcQ") == YOUTUBE
     assert canonical(f" {TALK} ") == TALK
@@ -79,7 +79,7 @@ def test_what_tells_videos_apart_stays_readable() -> None:
     assert without_secrets("3 < 4 ? yes : no") == "3 < 4 ? yes : no"
 
 
-def test_what_is_masked_in_logs_is_what_is_not_shown() -> None:
+def test_the_masked_parts_are_those_that_are_not_shown() -> None:
     assert secrets_in("https://ada:password@example.com/a?sig=x&b=y") == ["sig=x&b=y", "password"]
     assert secrets_in("https://ghp_token@example.com/a") == ["ghp_token"]
     assert secrets_in("s3://AKIA:password@bucket/a") == ["password"]

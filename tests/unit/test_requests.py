@@ -33,14 +33,14 @@ def watermark(**fields: Any) -> ExportRequest:
     return build_request(ExportRequest, {"watermark": {"src_url": PICTURE, **fields}})
 
 
-def test_a_body_carries_only_what_was_set() -> None:
+def test_a_body_has_only_fields_that_were_set() -> None:
     assert shorts().body() == {"source_video_url": VIDEO}
     assert build_request(VideoRequest, {"source_video_url": VIDEO}).body() == {"source_video_url": VIDEO}
     assert build_request(ExportRequest, {}).body() == {}
     assert watermark().body() == {"watermark": {"src_url": PICTURE}}
 
 
-def test_what_was_set_is_sent_even_if_it_is_the_default() -> None:
+def test_a_field_that_was_set_is_sent_even_if_it_is_the_default() -> None:
     assert shorts(max_clip_count=10, editing_options={"captions": True}).body() == {
         "source_video_url": VIDEO,
         "max_clip_count": 10,
@@ -105,7 +105,7 @@ def test_blanks_around_an_address_are_dropped() -> None:
         "abfs://container/a.mp4",
     ],
 )
-def test_addresses_of_the_web_and_of_object_storage_are_taken_as_they_are(address: str) -> None:
+def test_web_and_storage_addresses_are_not_changed(address: str) -> None:
     assert shorts(source_video_url=address).body() == {"source_video_url": address}
 
 
@@ -153,13 +153,13 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], named: str) -> None:
         shorts(**wrong)
 
 
-def test_a_stored_video_without_a_bucket_or_a_name_is_told_what_is_missing() -> None:
+def test_a_storage_address_without_bucket_or_name_is_refused() -> None:
     with pytest.raises(KlapInputError, match=r"must name a bucket and a file, such as s3://conn_id@bucket/path\.mp4"):
         shorts(source_video_url="s3://bucket")
 
 
 @pytest.mark.parametrize("query", ["?…d7fa6356", "?token=***", "?***", "?a=1&…"])
-def test_an_address_that_was_copied_from_where_a_part_of_it_is_hidden_is_refused(query: str) -> None:
+def test_an_address_with_a_hidden_part_is_refused(query: str) -> None:
     with pytest.raises(KlapInputError, match="a part of it is hidden"):
         shorts(source_video_url=f"{VIDEO}{query}")
     with pytest.raises(KlapInputError, match="a part of it is hidden"):
@@ -167,7 +167,7 @@ def test_an_address_that_was_copied_from_where_a_part_of_it_is_hidden_is_refused
     assert shorts(source_video_url="https://example.com/what…***.mp4?a=…b*").source_video_url
 
 
-def test_all_wrong_fields_are_named_at_once_with_what_they_were_given() -> None:
+def test_all_invalid_fields_are_named_with_their_values() -> None:
     with pytest.raises(KlapInputError) as refused:
         shorts(max_clip_count=0, min_duration=500, dimension=1, dimensions={"width": "wide"})
     error = str(refused.value)
@@ -176,11 +176,11 @@ def test_all_wrong_fields_are_named_at_once_with_what_they_were_given() -> None:
 
 
 @pytest.mark.parametrize("bounds", [{"min_duration": 1}, {"min_duration": 120}, {"max_duration": 1}])
-def test_bounds_of_a_duration_are_allowed_themselves(bounds: dict[str, int]) -> None:
+def test_the_bounds_of_a_duration_are_allowed(bounds: dict[str, int]) -> None:
     assert shorts(**bounds).body() == {"source_video_url": VIDEO, **bounds}
 
 
-def test_a_context_of_a_thousand_characters_is_taken() -> None:
+def test_a_context_of_a_thousand_characters_is_accepted() -> None:
     assert shorts(transcription_context="x" * 1000).body()["transcription_context"] == "x" * 1000
 
 
@@ -223,7 +223,7 @@ def test_a_watermark_may_sit_in_any_corner() -> None:
     ("wrong", "named"),
     [({"limit": 0}, "limit"), ({"min_virality_score": -1}, "min_virality_score"), ({"min_virality_score": 101}, "min")],
 )
-def test_a_selection_that_makes_no_sense_is_refused(wrong: dict[str, Any], named: str) -> None:
+def test_an_invalid_selection_is_refused(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(KlapInputError, match=named):
         build_request(Selection, wrong)
 
@@ -242,22 +242,22 @@ def test_defaults_are_those_that_klap_documents() -> None:
     assert (request.max_clip_count, request.min_duration, request.max_duration) == (10, 1, 180)
 
 
-def test_the_status_words_are_three() -> None:
+def test_there_are_three_statuses() -> None:
     assert {word.value for word in JobStatus} == {"processing", "ready", "error"}
 
 
 @pytest.mark.parametrize("word", ["processing", "done", "", "READY"])
-def test_any_status_word_is_read_as_it_is(word: str) -> None:
+def test_any_status_is_read_unchanged(word: str) -> None:
     assert Task.model_validate({"id": "a", "status": word}).status == word
 
 
-def test_an_answer_keeps_unknown_fields() -> None:
+def test_a_response_keeps_unknown_fields() -> None:
     project = Project.model_validate({"id": "a", "publication_captions": {"tiktok": "Hi"}, "duration": 12.5})
     assert project.model_dump()["publication_captions"] == {"tiktok": "Hi"}
     assert project.model_dump()["duration"] == 12.5
 
 
-def test_an_answer_may_lack_all_but_id_and_status() -> None:
+def test_a_response_needs_only_id_and_status() -> None:
     task = Task.model_validate({"id": "a", "status": "processing"})
     assert (task.type, task.output_type, task.output_id, task.output) == (None, None, None, None)
     export = Export.model_validate({"id": "a", "status": "processing"})
@@ -273,17 +273,17 @@ def test_a_folder_may_be_null() -> None:
 @pytest.mark.parametrize(
     "written", ["2023-10-01T12:00:00Z", "2023-10-01T12:00:00.000000+00:00", "2023-10-01T14:00:00+02:00"]
 )
-def test_both_ways_to_write_a_time_are_read(written: str) -> None:
+def test_both_time_formats_are_read(written: str) -> None:
     export = Export.model_validate({"id": "a", "status": "ready", "created_at": written})
     assert export.created_at == datetime(2023, 10, 1, 12, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize("score", ["85", "high", True, [85], {"value": 85}, None])
-def test_a_score_that_is_no_number_counts_as_none(score: Any) -> None:
+def test_a_score_that_is_not_a_number_is_none(score: Any) -> None:
     assert Project.model_validate({"id": "a", "virality_score": score}).virality_score is None
 
 
-def test_a_failed_job_says_why_in_klaps_words_each_once() -> None:
+def test_a_failed_job_has_each_message_of_klap_once() -> None:
     task = Task.model_validate(
         {"id": "a", "status": "error", "error_code": "no_speech", "error": "Silence.", "message": "Silence."}
     )
@@ -298,7 +298,7 @@ def test_a_failure_does_not_repeat_the_signature_of_an_address() -> None:
     assert "ab12" not in task.failure
 
 
-def test_a_failed_job_may_explain_itself_with_an_object() -> None:
+def test_the_error_of_a_failed_job_may_be_an_object() -> None:
     export = Export.model_validate({"id": "a", "status": "error", "error": {"reason": "codec"}})
     assert "codec" in export.failure
 
@@ -329,7 +329,7 @@ def test_a_token_is_not_in_its_representation() -> None:
         ([-1], [0]),
     ],
 )
-def test_scores_are_shown_from_0_to_100_on_the_scale_that_the_folder_has(
+def test_scores_are_shown_from_0_to_100_for_both_scales(
     scores: list[float | None], percentages: list[int | None]
 ) -> None:
     assert virality_percentages(Project(id=str(n), virality_score=s) for n, s in enumerate(scores)) == percentages

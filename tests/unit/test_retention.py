@@ -14,11 +14,11 @@ ATTEMPT = Attempt(key="export.a.0", id="0198", at=1764000000.0, requester=Reques
 BESIDE = ["door.export.a.0", "claim.export.a.0", "adopt.export.a.0", "resend.export.a.0"]
 
 
-def test_the_rows_beside_an_attempt_are_all_that_its_key_names_and_its_payment() -> None:
+def test_the_rows_of_an_attempt_include_its_payment() -> None:
     assert retention.keys_beside(ATTEMPT.key, ATTEMPT.to_row()) == (BESIDE, ["paid.2025-11-24.0198"])
 
 
-def test_a_payment_belongs_to_one_log_and_not_to_the_rows_that_reuse_it() -> None:
+def test_a_payment_belongs_to_one_log_and_not_to_reuse_rows() -> None:
     reused = {**ATTEMPT.to_row(), "job_id": "task-1"}
     assert retention.keys_beside(ATTEMPT.key, reused) == (BESIDE, [])
     named = {"payment": "paid.2025-11-24.0198"}
@@ -27,7 +27,7 @@ def test_a_payment_belongs_to_one_log_and_not_to_the_rows_that_reuse_it() -> Non
 
 
 @pytest.mark.parametrize("odd", [None, "text", 7, [], {}, {"id": 1}, {"id": "a", "run": "b", "submitted_at": "never"}])
-def test_of_an_odd_row_no_payment_is_known(odd: Any) -> None:
+def test_a_malformed_row_has_no_payment(odd: Any) -> None:
     assert retention.keys_beside(ATTEMPT.key, odd) == (BESIDE, [])
     assert retention.payment_in("generated.a", odd) == []
 
@@ -45,7 +45,7 @@ def test_all_attempts_of_a_request_are_in_one_log() -> None:
     assert {retention.log_of(f"request.4be1.{number}") for number in range(12)} == {"request.4be1"}
 
 
-def test_of_an_archive_only_lines_with_a_key_are_rows() -> None:
+def test_only_lines_of_an_archive_with_a_key_are_rows() -> None:
     lines = [
         retention.header("archive", "2026-01-01"),
         "\n",

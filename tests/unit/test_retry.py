@@ -52,15 +52,13 @@ draws = st.floats(0, 1)
 
 
 @pytest.mark.parametrize(("error", "get", "post"), FAILURES, ids=lambda value: repr(value)[:40])
-def test_a_get_is_repeated_after_what_may_pass_and_a_post_only_if_klap_did_not_take_it(
-    error: KlapError, get: bool, post: bool
-) -> None:
+def test_a_get_is_retried_if_transient_and_a_post_only_if_refused(error: KlapError, get: bool, post: bool) -> None:
     for repeatable, expected in ((True, get), (False, post)):
         delay = next_attempt_in(error, repeatable=repeatable, attempt=1, backoff=Backoff())
         assert (delay is not None) is expected
 
 
-def test_the_last_attempt_is_the_last() -> None:
+def test_there_is_no_attempt_after_the_last() -> None:
     error = KlapConnectionError("x")
     assert next_attempt_in(error, repeatable=True, attempt=3, backoff=Backoff(attempts=4)) is not None
     assert next_attempt_in(error, repeatable=True, attempt=4, backoff=Backoff(attempts=4)) is None
@@ -72,14 +70,14 @@ def test_the_expected_delay_doubles_up_to_the_cap(attempt: int, seconds: float) 
     assert Backoff(base=1, cap=10).delay(attempt, draw=lambda: 0.5) == seconds
 
 
-def test_the_jitter_is_half_the_delay_either_way() -> None:
+def test_the_jitter_is_at_most_half_the_delay() -> None:
     backoff = Backoff(base=4, cap=100)
     assert backoff.delay(1, draw=lambda: 0.0) == 2
     assert backoff.delay(1, draw=lambda: 1.0) == 6
     assert len({backoff.delay(1) for _ in range(20)}) > 1
 
 
-def test_what_klap_asked_for_is_waited_and_beyond_the_cap_left_to_the_caller() -> None:
+def test_retry_after_is_followed_up_to_the_cap() -> None:
     def delay(retry_after: float) -> float | None:
         error = KlapRateLimitError("x", status=429, retry_after=retry_after)
         return next_attempt_in(error, repeatable=False, attempt=1, backoff=Backoff(base=1, cap=30), draw=lambda: 0.5)
@@ -91,7 +89,7 @@ def test_what_klap_asked_for_is_waited_and_beyond_the_cap_left_to_the_caller() -
 
 
 @given(backoff=backoffs, attempt=st.integers(1, 10**6), retry_after=st.none() | st.floats(0, 1e9), draw=draws)
-def test_a_delay_is_bounded_by_the_cap_and_never_shorter_than_klap_asked(
+def test_a_delay_is_between_retry_after_and_the_cap(
     backoff: Backoff, attempt: int, retry_after: float | None, draw: float
 ) -> None:
     delay = backoff.delay(attempt, retry_after=retry_after, draw=lambda: draw)
@@ -99,12 +97,12 @@ def test_a_delay_is_bounded_by_the_cap_and_never_shorter_than_klap_asked(
 
 
 @given(backoff=backoffs, attempt=st.integers(1, 1000), draw=draws)
-def test_for_the_same_luck_a_later_delay_is_not_shorter(backoff: Backoff, attempt: int, draw: float) -> None:
+def test_a_later_delay_is_not_shorter_with_the_same_jitter(backoff: Backoff, attempt: int, draw: float) -> None:
     assert backoff.delay(attempt, draw=lambda: draw) <= backoff.delay(attempt + 1, draw=lambda: draw)
 
 
 @given(error=errors, attempt=st.integers(1, 12), backoff=backoffs, draw=draws)
-def test_a_post_is_never_repeated_unless_it_was_refused(
+def test_a_post_is_retried_only_if_it_was_refused(
     error: KlapError, attempt: int, backoff: Backoff, draw: float
 ) -> None:
     delay = next_attempt_in(error, repeatable=False, attempt=attempt, backoff=backoff, draw=lambda: draw)

@@ -49,7 +49,7 @@ def decide(exception: BaseException, context: Any = None) -> RetryDecision:
     ],
     ids=repr,
 )
-def test_what_may_pass_is_retried_as_the_task_says(exception: KlapError) -> None:
+def test_a_transient_error_is_retried_as_the_task_defines(exception: KlapError) -> None:
     assert decide(exception).action is RetryAction.DEFAULT
 
 
@@ -73,14 +73,14 @@ def test_what_may_pass_is_retried_as_the_task_says(exception: KlapError) -> None
     ],
     ids=repr,
 )
-def test_what_no_retry_mends_fails_at_once_and_says_so(exception: KlapError) -> None:
+def test_a_permanent_error_fails_without_retries(exception: KlapError) -> None:
     decision = decide(exception)
     assert decision.action is RetryAction.FAIL
     assert decision.reason == f"{type(exception).__name__}: a retry would not help"
 
 
 @pytest.mark.parametrize("exception", [ValueError("x"), ConnectionError("x"), KeyboardInterrupt(), SystemExit(1)])
-def test_exceptions_of_others_are_left_to_airflow(exception: BaseException) -> None:
+def test_other_exceptions_are_left_to_airflow(exception: BaseException) -> None:
     assert decide(exception) == RetryDecision.default()
 
 
@@ -89,7 +89,7 @@ def test_exceptions_of_others_are_left_to_airflow(exception: BaseException) -> N
     [KlapRateLimitError("x", status=429, retry_after=120.5), KlapServerError("x", status=503, retry_after=120.5)],
     ids=repr,
 )
-def test_a_retry_comes_when_klap_asked_for_it(exception: KlapError) -> None:
+def test_a_retry_follows_retry_after(exception: KlapError) -> None:
     decision = decide(exception)
     assert decision.action is RetryAction.RETRY
     assert decision.retry_delay == timedelta(seconds=120.5)
@@ -97,7 +97,7 @@ def test_a_retry_comes_when_klap_asked_for_it(exception: KlapError) -> None:
 
 
 @pytest.mark.parametrize("retry_after", [0, 1])
-def test_the_tasks_own_delay_holds_where_klap_did_not_ask_for_more(retry_after: float) -> None:
+def test_the_retry_delay_of_the_task_is_the_minimum(retry_after: float) -> None:
     task = BaseOperator(task_id="submit", retries=3, retry_delay=timedelta(minutes=5))
     decision = decide(KlapRateLimitError("x", status=429, retry_after=retry_after), {"task": task})
     delay = task.retry_delay if decision.retry_delay is None else decision.retry_delay

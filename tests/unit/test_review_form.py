@@ -43,20 +43,20 @@ shorts_of_any_names = st.lists(st.text(), max_size=12).map(
 
 
 @given(shorts_of_any_names)
-def test_no_two_choices_are_alike_whatever_the_names(shorts: list[dict[str, Any]]) -> None:
+def test_choices_are_distinct_whatever_the_names(shorts: list[dict[str, Any]]) -> None:
     choices = review_form.options(shorts)
     assert len(set(choices)) == len(choices) == len(shorts) + 1
     assert choices[-1] == NONE_OF_THEM
 
 
 @given(st.data(), shorts_of_any_names)
-def test_each_choice_stands_for_its_short(data: st.DataObject, shorts: list[dict[str, Any]]) -> None:
+def test_each_choice_selects_its_short(data: st.DataObject, shorts: list[dict[str, Any]]) -> None:
     indexes = data.draw(st.sets(st.sampled_from(range(len(shorts))))) if shorts else set()
     choices = [review_form.options(shorts)[index] for index in sorted(indexes, reverse=True)]
     assert review_form.selected_ids(shorts, choices) == [str(index) for index in sorted(indexes)]
 
 
-def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:
+def test_a_choice_has_number_name_and_score_on_one_line() -> None:
     shorts = [short("a", "A  name\nin two lines"), short("b", "word " * 40, virality_score=None)]
     first, second, _ = review_form.options(shorts)
     assert first == "1. A name in two lines (87)"
@@ -64,18 +64,18 @@ def test_a_choice_shows_place_name_and_score_on_one_short_line() -> None:
     assert len(second) < 100
 
 
-def test_what_was_selected_is_picked_already_or_else_none() -> None:
+def test_the_selection_is_preselected_or_else_none() -> None:
     left_out = short("b", reason="beyond_limit")
     assert review_form.defaults([short("a"), left_out]) == ["1. A name (87)"]
     assert review_form.defaults([left_out]) == [NONE_OF_THEM]
 
 
-def test_none_wins_over_what_else_is_picked() -> None:
+def test_choosing_none_overrides_other_choices() -> None:
     shorts = [short("a"), short("b")]
     assert review_form.selected_ids(shorts, review_form.options(shorts)) == []
 
 
-def test_the_list_tells_what_is_known_of_each_short() -> None:
+def test_the_list_describes_each_short() -> None:
     full = short("a", "Full", explanation="It has a hook", duration=31.5)
     assert listed(full, short("b", "Bare", virality_score=None)) == (
         "1. **Full** · score 87 · 32 s · [preview](https://klap.app/player/a)  \n"
@@ -84,7 +84,7 @@ def test_the_list_tells_what_is_known_of_each_short() -> None:
     )
 
 
-def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -> None:
+def test_the_terms_name_the_price_the_deadline_and_the_default() -> None:
     proposed, left_out = short("a"), short("b", reason="beyond_limit")
     price = "Each export costs $0.48 (estimated prices). "
     assert terms_of(proposed, left_out).startswith(
@@ -93,7 +93,7 @@ def test_the_terms_say_what_it_costs_by_when_to_answer_and_what_silence_does() -
     assert terms_of(left_out).startswith(f"{price}If nobody answers by 2026-01-02 15:30 UTC, no short is exported.\n\n")
 
 
-def test_the_terms_say_for_how_many_the_budget_does_unless_that_is_all_that_is_to_be_paid() -> None:
+def test_the_terms_name_the_budget_only_if_it_does_not_cover_all() -> None:
     shorts = [short("a"), short("b"), short("c", exported=True)]
     assert "The budget covers **1** of them" in terms_of(*shorts, covered=1)
     assert "budget" not in terms_of(*shorts, covered=2)
@@ -101,7 +101,7 @@ def test_the_terms_say_for_how_many_the_budget_does_unless_that_is_all_that_is_t
 
 
 @given(st.text(), st.text(min_size=1))
-def test_no_mark_up_in_a_name_or_an_explanation_has_an_effect(name: str, explanation: str) -> None:
+def test_markup_in_names_and_explanations_is_escaped(name: str, explanation: str) -> None:
     line = listed(short("a", name, explanation=explanation))
     plain = line.replace("[preview](https://klap.app/player/a)", "").removeprefix("1. **").replace("** · score", "", 1)
     assert not re.search(r"(?<!\\)(\\\\)*[<>`*_\[\]#!|~&]", plain)

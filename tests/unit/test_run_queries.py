@@ -82,12 +82,12 @@ def test_no_statement_reads_a_whole_table(session: Session, ask: Callable[[Sessi
     assert any("INDEX" in step for step in found)
 
 
-def test_the_newest_runs_of_a_dag_are_found_without_sorting_all_of_them(session: Session) -> None:
+def test_the_newest_runs_of_a_dag_are_found_by_an_index(session: Session) -> None:
     [step] = plans(session, lambda opened: database.newest_keys(opened, ["d"], limit=25))
     assert "INDEX" in step
 
 
-def test_runs_are_found_by_their_ids_and_not_among_all_runs_of_a_dag(session: Session) -> None:
+def test_runs_are_found_by_their_ids(session: Session) -> None:
     steps = plans(session, lambda opened: database.runs(opened, KEYS))
     assert len([step for step in steps if "(dag_id=? AND run_id=?)" in step]) == 2
     [step, *_] = plans(session, lambda opened: database.runs_with_prefix(opened, "d", "more__task01__", limit=50))
@@ -133,7 +133,7 @@ def test_it_can_fail(session: Session) -> None:
     assert steps[0].startswith("SCAN")
 
 
-def test_the_ledger_is_the_asset_that_tasks_write_to_although_another_has_its_name(session: Session) -> None:
+def test_the_ledger_is_the_active_asset_of_its_name(session: Session) -> None:
     from airflow.models.asset import AssetActive, AssetModel
 
     (ledger,) = session.query(AssetModel).filter_by(name=LEDGER)

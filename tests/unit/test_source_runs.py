@@ -49,7 +49,7 @@ def test_a_new_item_starts_once_however_the_list_changes() -> None:
     assert ids(check([item("c"), first, second], recorded).start) == ["c"]
 
 
-def test_a_lost_a_doubled_and_a_late_check_make_no_difference() -> None:
+def test_lost_doubled_and_late_checks_start_the_same_items() -> None:
     recorded: dict[str, str] = {}
     check([item("a")], recorded)
     for _ in range(3):
@@ -75,7 +75,7 @@ def test_the_first_check_starts_none_of_500_old_items() -> None:
     assert ids(check([item("new", 0), *items], recorded).start) == ["new"]
 
 
-def test_the_items_of_a_feed_that_is_added_later_are_old_but_those_of_one_that_moved_are_not_lost() -> None:
+def test_items_of_a_feed_added_later_are_old() -> None:
     items = [item("before", 3, part="b"), item("undated", part="b"), item("after", 0, part="b"), item("a", part="")]
     decision = check(items, {}, known_parts={"": 0}, checked_at=NOON - DAY)
     assert ids(decision.start) == ["after", "a"]
@@ -91,7 +91,7 @@ def test_an_old_item_that_moves_up_into_the_list_does_not_start() -> None:
     assert ids(check([moved_up], {}, known_parts=since, pace=Pace(back_catalogue=True)).start) == ["old"]
 
 
-def test_the_back_catalogue_starts_if_it_is_told_to_newest_first() -> None:
+def test_the_back_catalogue_starts_newest_first() -> None:
     recorded: dict[str, str] = {}
     items = [item(str(number), number) for number in range(500)]
     pace = Pace(back_catalogue=True, per_day=1)
@@ -106,7 +106,7 @@ def test_the_back_catalogue_can_be_turned_on_later() -> None:
     assert ids(check([item("a")], recorded, pace=Pace(back_catalogue=True)).start) == ["a"]
 
 
-def test_items_since_a_date_are_new_at_the_first_check_and_earlier_ones_never_start() -> None:
+def test_only_items_since_a_date_start_at_the_first_check() -> None:
     since = Pace(since=datetime(2026, 11, 20, tzinfo=timezone.utc))
     first = check([item("new", 3), item("old", 30)], {}, known_parts=None, pace=since)
     assert (ids(first.start), ids(first.old)) == (["new"], ["old"])
@@ -154,7 +154,7 @@ def test_the_pace_limits_what_starts(pace: Pace, starts: list[float], expected: 
     assert len(decision.wait) == 3 - len(expected)
 
 
-def test_the_decision_says_when_the_next_item_starts() -> None:
+def test_the_decision_has_the_time_of_the_next_start() -> None:
     one = Pace(per_day=1, hours=(9, 10), timezone="Europe/Berlin")
     decision = check([item("a")], {}, pace=one)
     assert decision.start == []

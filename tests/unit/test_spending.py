@@ -17,7 +17,7 @@ def line(day: str, run: str, price: float, **more: Any) -> Payment:
     return Payment("job1", dag_id, run_id, f"{day}T10:00:00+00:00", price, **more)
 
 
-def test_a_row_belongs_to_the_dag_that_wrote_it_and_within_that_to_the_run_that_it_names() -> None:
+def test_a_row_belongs_to_the_dag_that_wrote_it() -> None:
     runs = {
         run: found and found.run
         for run in ("a r1", "b r1", "a", "", "ab r1", None, 7)
@@ -44,7 +44,7 @@ def test_a_row_that_cannot_be_read_is_no_payment(odd: Any) -> None:
     assert payment_of(odd, **WRITER) is None
 
 
-def test_what_else_a_row_says_is_left_out_where_it_makes_no_sense() -> None:
+def test_malformed_fields_of_a_row_are_ignored() -> None:
     odd = {**ROW, "what": 7, "settings": {"a": 1}, "budget": "much", "video": ["v"], "estimated": "yes", "more": 1}
     found = payment_of(odd, **WRITER)
     assert found == Payment("job1", "a", "r1", ROW["at"], 0.48, estimated=True)
@@ -59,7 +59,7 @@ def test_lines_are_summed_by_day_and_dag_exactly() -> None:
     assert [(dag["dag_id"], dag["runs"], dag["cost"]) for dag in found["dags"]] == [("b", 1, 5.0), ("a", 1, 0.3)]
 
 
-def test_budgets_are_set_against_what_the_runs_cost_that_have_one() -> None:
+def test_budgets_are_compared_with_the_cost_of_their_runs() -> None:
     lines = [
         line("2026-03-01", "a held", 0.44, budget=5.0),
         line("2026-03-01", "a held", 3.2),
@@ -71,18 +71,18 @@ def test_budgets_are_set_against_what_the_runs_cost_that_have_one() -> None:
     assert (of_b["budget"], of_b["budgeted"]) == (None, None)
 
 
-def test_a_sum_with_one_estimated_price_in_it_says_so() -> None:
+def test_a_sum_with_an_estimated_price_is_estimated() -> None:
     lines = [line("2026-03-01", "a r", 1), line("2026-03-01", "a r", 1, estimated=True), line("2026-03-01", "b r", 1)]
     old = line("2026-01-01", "b r", 1, estimated=True)
     dags = spending([*lines, old], since="2026-03-01")["dags"]
     assert [(dag["dag_id"], dag["estimated"]) for dag in dags] == [("a", True), ("b", False)]
 
 
-def test_what_was_paid_before_does_not_count() -> None:
+def test_earlier_payments_do_not_count() -> None:
     assert spending([line("2026-02-28", "a r", 1)], since="2026-03-01") == {"days": [], "dags": []}
 
 
-def test_a_run_whose_id_has_spaces_is_one_run() -> None:
+def test_a_run_id_may_have_spaces() -> None:
     (dag,) = spending([line("2026-03-01", "a my run", 1), line("2026-03-01", "a my run", 1)], since="2026-03-01")[
         "dags"
     ]

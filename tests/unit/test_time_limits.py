@@ -58,7 +58,7 @@ def limit_of(item: pytest.Item, config: pytest.Config) -> float:
     return float(own.args[0] if own else config.getini("timeout"))
 
 
-def test_every_test_has_a_time_limit_and_those_with_a_whole_airflow_have_a_larger_one(
+def test_every_test_has_the_time_limit_of_its_suite(
     request: pytest.FixtureRequest,
 ) -> None:
     usual = float(request.config.getini("timeout"))
@@ -82,13 +82,13 @@ def run(folder: Path, *options: str) -> str:
     ).stdout
 
 
-def test_only_what_ran_out_of_time_is_tried_again_and_listed(tmp_path: Path) -> None:
+def test_only_tests_that_ran_out_of_time_are_repeated_and_listed(tmp_path: Path) -> None:
     printed = run(tmp_path, "--reruns", "1")
     assert set(re.findall(r"^RERUN \S+::(\w+)", printed, re.MULTILINE)) == {"test_waits_in_vain", "test_hangs"}
     assert set(re.findall(r"^FAILED \S+::(\w+)", printed, re.MULTILINE)) == {"test_is_wrong", "test_fails_otherwise"}
 
 
-def test_nothing_is_tried_again_unless_a_suite_asks_for_it(tmp_path: Path) -> None:
+def test_tests_are_repeated_only_if_a_suite_asks_for_it(tmp_path: Path) -> None:
     printed = run(tmp_path)
     assert len(re.findall(r"^FAILED ", printed, re.MULTILINE)) == 4
     assert "RERUN" not in printed
@@ -99,7 +99,7 @@ def test_nothing_is_tried_again_unless_a_suite_asks_for_it(tmp_path: Path) -> No
     [(target, False) for target in ("test", "test-clients", "fuzz", "test-storage")]
     + [(target, True) for target in ("test-chaos", "test-cluster", "test-config", "test-frozen", "test-browser")],
 )
-def test_make_repeats_tests_of_whole_airflows_alone(target: str, *, retries: bool) -> None:
+def test_make_repeats_only_tests_with_a_whole_airflow(target: str, *, retries: bool) -> None:
     planned = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     commands = [line for line in planned.splitlines() if "-m pytest" in line]
     assert commands

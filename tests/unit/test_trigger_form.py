@@ -93,9 +93,7 @@ def test_bounds_arrive_in_the_form(model: type[BaseModel], name: str, bounds: di
         (Selection, "min_virality_score", 100, [101, "high"]),
     ],
 )
-def test_airflow_takes_and_refuses_what_the_model_does(
-    model: type[BaseModel], name: str, good: Any, bad: list[Any]
-) -> None:
+def test_airflow_accepts_what_the_model_accepts(model: type[BaseModel], name: str, good: Any, bad: list[Any]) -> None:
     assert param(model, name).resolve(good) == good
     for value in bad:
         with pytest.raises(ParamValidationError):
@@ -107,13 +105,13 @@ def test_an_optional_field_may_be_left_empty() -> None:
     assert param(ShortsRequest, "max_clip_count").resolve(None) is None
 
 
-def test_another_default_is_taken_and_held_to_the_same_bounds() -> None:
+def test_another_default_has_the_same_bounds() -> None:
     assert param(Selection, "limit", limit=3).resolve() == 3
     with pytest.raises(ParamValidationError):
         param(Selection, "limit", limit=0).resolve()
 
 
-def test_a_required_field_with_the_default_none_may_be_null_and_is_still_held_to_its_bounds() -> None:
+def test_a_required_field_with_the_default_none_keeps_its_bounds() -> None:
     shown = param(Watermark, "src_url", src_url=None)
     assert shown.schema["type"] == ["string", "null"]
     assert shown.resolve() is None
@@ -131,7 +129,7 @@ def test_fields_come_in_the_order_asked_for_and_with_the_prefix() -> None:
 
 
 @pytest.mark.parametrize("model", [Dimensions, EditingOptions, Watermark, Selection])
-def test_without_names_all_fields_are_shown_in_the_models_order(model: type[BaseModel]) -> None:
+def test_all_fields_are_shown_in_the_models_order_by_default(model: type[BaseModel]) -> None:
     assert list(form_fields(model.__name__, section="x")) == list(model.model_fields)
 
 
@@ -140,7 +138,7 @@ def test_a_field_that_the_model_does_not_have_is_an_error() -> None:
         form_fields("ShortsRequest", ["dimension"], section="x")
 
 
-def test_without_a_section_a_field_stands_in_airflows_own() -> None:
+def test_a_field_without_a_section_is_in_airflows_default_section() -> None:
     assert "section" not in form_fields("Selection")["limit"].schema
 
 
@@ -154,12 +152,12 @@ def test_languages_are_chosen_by_name_and_sent_as_codes() -> None:
             shown.resolve("Klingon")
 
 
-def test_the_choice_of_none_has_words_too() -> None:
+def test_the_option_of_none_has_a_text() -> None:
     assert param(ShortsRequest, "language").schema["values_display"]["None"] == "Klap detects it"
     assert param(ShortsRequest, "translate_to").schema["values_display"]["None"] == "No translation"
 
 
-def test_the_form_asks_for_the_url_first_and_then_in_the_order_in_which_a_person_thinks() -> None:
+def test_the_form_has_the_url_first_and_then_its_sections() -> None:
     fields = dag.params.dump()
     schemas = {name: dag.params.get_param(name).schema for name in fields}
     sections = list(dict.fromkeys(schema.get("section") for schema in schemas.values()))
@@ -167,7 +165,7 @@ def test_the_form_asks_for_the_url_first_and_then_in_the_order_in_which_a_person
     assert [name for name, schema in schemas.items() if "section" not in schema] == ["source_video_url"]
 
 
-def test_all_but_the_url_has_a_good_default_and_every_field_its_words() -> None:
+def test_every_field_has_texts_and_all_but_the_url_a_default() -> None:
     for name in dag.params:
         shown = dag.params.get_param(name)
         assert shown.schema["title"], name
@@ -186,7 +184,7 @@ def test_all_but_the_url_has_a_good_default_and_every_field_its_words() -> None:
         ("width", [None, 720], [721, 0, "wide"]),
     ],
 )
-def test_the_form_refuses_what_the_tasks_would(name: str, good: list[Any], bad: list[Any]) -> None:
+def test_the_form_refuses_what_the_tasks_refuse(name: str, good: list[Any], bad: list[Any]) -> None:
     field = dag.params.get_param(name)
     for value in good:
         assert field.resolve(value) == value
@@ -203,21 +201,21 @@ def test_the_form_refuses_what_the_tasks_would(name: str, good: list[Any], bad: 
         ({"max_clip_count": None, "limit": 1}, "at most $4.12: 10 shorts and 1 export."),
     ],
 )
-def test_the_help_of_the_budget_says_what_a_run_with_these_defaults_costs(defaults: dict[str, Any], words: str) -> None:
+def test_the_help_of_the_budget_names_the_cost_of_the_defaults(defaults: dict[str, Any], words: str) -> None:
     assert klap_generate_shorts("klap_dear", form=defaults).params.get_param("budget").description.endswith(words)
 
 
-def test_the_help_of_the_budget_for_a_whole_video_says_what_that_costs() -> None:
+def test_the_help_of_the_budget_names_the_cost_of_a_whole_video() -> None:
     assert video_dag.params.get_param("budget").description.endswith("at most $0.92: the video and its export.")
 
 
-def test_each_shape_has_words() -> None:
+def test_each_aspect_ratio_has_a_text() -> None:
     schema = dag.params.get_param("aspect_ratio").schema
     assert schema["enum"] == [*schema["values_display"]] == [*ASPECT_RATIOS]
     assert all(words.startswith(f"{shape} ") for shape, words in schema["values_display"].items())
 
 
-def test_the_written_fields_are_the_models() -> None:
+def test_the_generated_fields_are_up_to_date() -> None:
     assert fields.FILE.read_text(encoding="utf-8") == fields.generate(), "after a change to a model: make fields"
 
 
@@ -226,7 +224,7 @@ SECTIONS = ["Video", "Shorts", "Appearance", "Watermark", "Export", "Delivery", 
 
 
 @pytest.mark.parametrize("of", [dag, video_dag, batch_dag], ids=lambda each: each.dag_id)
-def test_sections_come_in_the_order_of_use_and_each_field_says_what_empty_means(of: DAG) -> None:
+def test_each_optional_field_says_what_empty_means(of: DAG) -> None:
     fields = {name: of.params.get_param(name) for name in of.params}
     sections = list(dict.fromkeys(field.schema["section"] for field in fields.values() if "section" in field.schema))
     assert sections == [each for each in SECTIONS if each in sections]
@@ -243,7 +241,7 @@ def test_just_these_shorts_is_beside_the_existing_task() -> None:
     assert names.index("project_ids") == names.index("klap_task_id") + 1
 
 
-def test_the_help_of_the_batch_names_the_defaults_of_the_dag_that_it_starts() -> None:
+def test_the_help_of_the_batch_names_the_defaults_of_the_main_dag() -> None:
     def text(name: str) -> str:
         return str(batch_dag.params.get_param(name).description)
 

@@ -15,7 +15,7 @@ TESTS = sorted((Path(__file__).parent / "ui").glob("*.test.mjs"))
 
 
 @pytest.mark.parametrize("tests", TESTS, ids=lambda path: path.stem.removesuffix(".test"))
-def test_what_the_modules_of_the_ui_promise(tests: Path) -> None:
+def test_modules_of_the_ui(tests: Path) -> None:
     run = subprocess.run([NODE, "--test", tests], capture_output=True, text=True, timeout=60)
 
     assert run.returncode == 0, run.stdout

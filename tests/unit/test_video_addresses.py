@@ -59,7 +59,7 @@ YOUTUBE_VIDEOS = [
 
 
 @pytest.mark.parametrize("url", YOUTUBE_VIDEOS)
-def test_every_address_of_a_youtube_video_is_that_video(url: str) -> None:
+def test_every_address_of_a_youtube_video_has_its_id(url: str) -> None:
     assert canonical(url) == shown(url) == WATCH
     assert run_id(url, {}, {}) == run_id(WATCH, {}, {})
     assert youtube_id(sent(url)) == ID
@@ -121,7 +121,7 @@ def test_a_youtube_address_that_is_no_video_is_refused(url: str) -> None:
         f"s3://youtube.com/watch?v={ID}",
     ],
 )
-def test_a_host_that_only_looks_like_youtube_is_any_other_host(url: str) -> None:
+def test_a_host_that_resembles_youtube_is_another_host(url: str) -> None:
     assert youtube_id(url) is None
     assert not is_other_youtube_page(url)
     assert sent(url) == url
@@ -149,7 +149,7 @@ def test_a_host_that_only_looks_like_youtube_is_any_other_host(url: str) -> None
         ("s3://conn@Bucket/a.mp4", "S3://conn@bucket/a.mp4"),
     ],
 )
-def test_two_addresses_of_one_video_are_one(one: str, other: str) -> None:
+def test_two_addresses_of_one_video_are_equal(one: str, other: str) -> None:
     assert canonical(one) == canonical(other)
     assert run_id(one, {}, {}) == run_id(other, {}, {})
     assert canonical(canonical(other)) == canonical(other)
@@ -172,13 +172,13 @@ def test_two_addresses_of_one_video_are_one(one: str, other: str) -> None:
         (f"https://youtu.be/{ID}", f"https://youtu.be/{ID.lower()}"),
     ],
 )
-def test_addresses_of_different_videos_stay_apart(one: str, other: str) -> None:
+def test_addresses_of_different_videos_differ(one: str, other: str) -> None:
     assert canonical(one) != canonical(other)
     assert shown(one) != shown(other)
 
 
 @given(st.text())
-def test_an_address_is_repaired_once_and_for_all(typed: str) -> None:
+def test_a_repaired_address_needs_no_second_repair(typed: str) -> None:
     assert repaired(repaired(typed)) == repaired(typed)
     assert canonical(canonical(typed)) == canonical(typed)
 
@@ -194,7 +194,7 @@ def test_an_address_is_repaired_once_and_for_all(typed: str) -> None:
         ("S3://conn@Bucket/a&amp;b.mp4 ", "s3://conn@Bucket/a&amp;b.mp4"),
     ],
 )
-def test_what_is_sent_is_what_was_typed_with_the_copying_repaired(typed: str, sent_as: str) -> None:
+def test_a_copied_address_is_repaired_before_it_is_sent(typed: str, sent_as: str) -> None:
     assert sent(typed) == sent_as
 
 
@@ -213,13 +213,13 @@ def test_what_is_sent_is_what_was_typed_with_the_copying_repaired(typed: str, se
     ],
 )
 @pytest.mark.parametrize(("model", "field"), [(ShortsRequest, "source_video_url"), (Watermark, "src_url")])
-def test_a_refusal_repeats_what_was_typed(model: type[ShortsRequest | Watermark], field: str, typed: str) -> None:
+def test_a_refusal_quotes_the_address(model: type[ShortsRequest | Watermark], field: str, typed: str) -> None:
     with pytest.raises(KlapInputError) as refused:
         build_request(model, {field: typed})
     assert f"(got {typed!r})" in str(refused.value)
     assert "pattern" not in str(refused.value)
 
 
-def test_the_address_of_a_picture_is_repaired_alike() -> None:
+def test_the_address_of_a_picture_is_repaired() -> None:
     picture = build_request(Watermark, {"src_url": " Https://example.com/logo.png?a=1&amp;b=2\u200b"})
     assert picture.src_url == "https://example.com/logo.png?a=1&b=2"

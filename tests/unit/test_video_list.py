@@ -42,7 +42,7 @@ def test_a_text_has_one_video_per_line_and_comments() -> None:
     assert read_lines(text.splitlines()) == [Row(3, TALK), Row(5, "https://example.com/b.mp4")]
 
 
-def test_a_table_gives_each_video_settings_of_the_forms_types() -> None:
+def test_a_table_gives_settings_of_the_forms_types() -> None:
     text = f"""Source_Video_URL, name, limit, captions, min_virality_score
 {TALK}, "Sleep, at last", 5, FALSE, 80.5
 
@@ -55,7 +55,7 @@ https://example.com/b.mp4,,null,,
     ]
 
 
-def test_a_table_may_be_separated_by_semicolons_and_its_column_be_called_url() -> None:
+def test_a_table_may_have_semicolons_and_a_column_url() -> None:
     assert read_csv(f"url;name\n{TALK};One, two\n", FORM) == [Row(2, TALK, {"name": "One, two"})]
 
 
@@ -79,7 +79,7 @@ TWO = [Row(2, TALK, {"name": "One", "limit": 5}), Row(3, "https://example.com/b.
         pytest.param(f"name;limit;url\nOne;5; {TALK}\u200b\n;;https://example.com/b.mp4\n", 2, id="another order"),
     ],
 )
-def test_a_table_is_read_as_spreadsheets_write_it(text: str, first_line: int) -> None:
+def test_a_table_is_read_in_the_formats_of_spreadsheets(text: str, first_line: int) -> None:
     rows = read_csv(text, FORM)
     assert [(row.source_video_url, row.settings) for row in rows] == [
         (row.source_video_url, row.settings) for row in TWO
@@ -87,23 +87,23 @@ def test_a_table_is_read_as_spreadsheets_write_it(text: str, first_line: int) ->
     assert [row.line for row in rows] == [first_line, first_line + 1]
 
 
-def test_a_cell_may_have_several_lines_and_a_row_is_counted_by_its_first() -> None:
+def test_a_row_with_several_lines_has_the_number_of_its_first_line() -> None:
     text = f'url,name\n{TALK},"One,\r\ntwo"\nhttps://example.com/b.mp4,\n'
     assert read_csv(text, FORM) == [Row(2, TALK, {"name": "One,\ntwo"}), Row(4, "https://example.com/b.mp4")]
 
 
-def test_a_comma_is_a_decimal_point_where_it_separates_nothing() -> None:
+def test_a_comma_is_a_decimal_point_if_it_is_not_the_separator() -> None:
     assert read_csv(f"url;min_virality_score;name\n{TALK};72,5;1,5\n", FORM) == [
         Row(2, TALK, {"min_virality_score": 72.5, "name": "1,5"})
     ]
     assert read_csv(f'url,min_virality_score\n{TALK},"72,5"\n', FORM)[0].settings == {"min_virality_score": "72,5"}
 
 
-def test_what_is_not_of_the_fields_type_stays_as_it_is_for_the_field_to_refuse() -> None:
+def test_a_cell_of_the_wrong_type_is_left_to_the_field() -> None:
     assert read_csv(f"url,limit\n{TALK},many\n", FORM)[0].settings == {"limit": "many"}
 
 
-def test_a_cell_of_text_is_never_anything_else() -> None:
+def test_a_cell_of_a_text_field_is_a_text() -> None:
     assert read_csv(f"url,name\n{TALK},null\n{TALK},007\n", FORM) == [
         Row(2, TALK, {"name": "null"}),
         Row(3, TALK, {"name": "007"}),
@@ -123,7 +123,7 @@ def test_a_cell_of_text_is_never_anything_else() -> None:
         (f"url,name\n{TALK},{'x' * 200_000}\n", "Line 2 of the list is not CSV"),
     ],
 )
-def test_a_table_that_cannot_be_right_is_refused_with_what_is_wrong(text: str, expected: str) -> None:
+def test_an_invalid_table_is_refused_with_the_reason(text: str, expected: str) -> None:
     with pytest.raises(KlapInputError, match=re.escape(expected)):
         read_csv(text, FORM)
 
@@ -145,7 +145,7 @@ def test_no_error_repeats_the_content_of_a_list(text: str) -> None:
         ({"type": ["string", "boolean"], "pattern": "^(yes|no)$"}, "text or true or false, matching ^(yes|no)$"),
     ],
 )
-def test_what_a_field_takes_is_said_in_words(schema: dict[str, Any], expected: str) -> None:
+def test_describe_schema_in_words(schema: dict[str, Any], expected: str) -> None:
     assert describe_schema(schema) == expected
 
 
@@ -177,11 +177,11 @@ def test_all_links_to_a_youtube_video_are_one_video(video: str) -> None:
         "https://example.com/?u=https://youtu.be/aaaaaaaaaaa",
     ],
 )
-def test_what_only_looks_like_a_youtube_video_is_left_as_it_is(url: str) -> None:
+def test_an_address_that_resembles_youtube_is_not_changed(url: str) -> None:
     assert canonical(url) == url
 
 
-def test_space_case_of_the_host_fragment_and_signature_make_no_other_video() -> None:
+def test_space_host_case_fragment_and_signature_do_not_matter() -> None:
     assert canonical(f"  {TALK}#t=30 ") == TALK
     assert canonical("https://EXAMPLE.com/A.mp4") == "https://example.com/A.mp4"
     signed = f"{TALK}?versionId=7&X-Amz-Date=20261122T000000Z&X-Amz-Signature=abc"
@@ -196,7 +196,7 @@ def test_other_addresses_are_other_videos(one: str, other: str) -> None:
 
 
 @given(st.one_of(urls, youtube_ids.map("https://youtu.be/{}".format)))
-def test_the_canonical_address_is_its_own(url: str) -> None:
+def test_a_canonical_address_is_not_changed(url: str) -> None:
     assert canonical(canonical(url)) == canonical(url)
 
 
@@ -208,12 +208,12 @@ def test_a_run_is_named_after_its_video() -> None:
 
 
 @given(st.text())
-def test_airflow_takes_every_name_of_a_run(path: str) -> None:
+def test_airflow_accepts_every_run_id(path: str) -> None:
     url = f"https://example.com/{path}"
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,80}", run_id(url, {}, {}))
 
 
-def test_the_name_of_a_run_does_not_change_from_one_version_to_the_next() -> None:
+def test_run_ids_do_not_change_between_versions() -> None:
     assert run_id(TALK, {"limit": 5, "language": "en"}, DEFAULTS) == "klap__why-we-sleep__feae0834210e"
 
 
@@ -230,18 +230,18 @@ def test_the_name_of_a_run_does_not_change_from_one_version_to_the_next() -> Non
         {**DEFAULTS},
     ],
 )
-def test_the_same_video_with_settings_that_mean_the_same_is_the_same_run(same: dict[str, Any]) -> None:
+def test_equal_settings_of_a_video_have_the_same_run_id(same: dict[str, Any]) -> None:
     assert run_id(f"{TALK}#t=1", same, DEFAULTS) == run_id(TALK, {}, DEFAULTS)
 
 
 @pytest.mark.parametrize(
     "other", [{"limit": 4}, {"limit": None}, {"min_virality_score": 0.5}, {"captions": False}, {"language": "en"}]
 )
-def test_the_same_video_with_other_settings_is_another_run(other: dict[str, Any]) -> None:
+def test_other_settings_of_a_video_have_another_run_id(other: dict[str, Any]) -> None:
     assert run_id(TALK, other, DEFAULTS) != run_id(TALK, {}, DEFAULTS)
 
 
-def test_a_whole_number_is_the_same_however_it_is_written() -> None:
+def test_a_whole_number_is_equal_however_it_is_written() -> None:
     assert run_id(TALK, {"limit": 4.0}, DEFAULTS) == run_id(TALK, {"limit": 4}, DEFAULTS)
 
 
@@ -250,14 +250,14 @@ def test_a_name_that_is_too_long_is_cut() -> None:
     assert label(TALK, "x" * 999) == label(f"https://{'x' * 999}") == "x" * 100
 
 
-def test_what_is_empty_in_a_form_is_not_set_and_a_switch_is_yes_or_no() -> None:
+def test_empty_fields_are_not_set_and_switches_are_yes_or_no() -> None:
     form = {"captions": {"type": "boolean"}, "reuse": {"type": "boolean"}, "name": {"type": "string"}, "limit": {}}
     given = {"captions": "yes", "reuse": "no", "name": "no", "limit": None}
     assert set_fields(given, form) == {"captions": True, "reuse": False, "name": "no"}
     assert set_fields({"captions": False, "reuse": "", "name": ""}, form) == {"captions": False}
 
 
-def test_a_person_reads_the_name_or_the_address_and_no_signature() -> None:
+def test_a_label_is_the_name_or_the_address_without_a_signature() -> None:
     assert label(TALK, "Sleep") == "Sleep"
     assert label(f"{TALK}?X-Amz-Signature=abc") == "example.com/talks/why-we-sleep.mp4"
     assert re.fullmatch(r"example\.com/talks/why-we-sleep\.mp4\?…\w{8}", label(f"{TALK}?part=2&sig=abc"))

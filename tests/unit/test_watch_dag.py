@@ -29,7 +29,7 @@ def triggers_of(dag: DAG) -> list[Any]:
 
 
 @pytest.mark.parametrize("source", [FEED, PREFIX], ids=["feed", "prefix"])
-def test_a_source_that_the_triggerer_polls_starts_no_run_by_time(source: Any) -> None:
+def test_a_source_polled_by_the_triggerer_has_no_schedule_by_time(source: Any) -> None:
     dag = klap_watch(name="talks", source=source, pace=PACE, poll_interval=60)
     [trigger] = triggers_of(dag)
     path, kwargs = trigger.serialize()
@@ -41,7 +41,7 @@ def test_a_source_that_the_triggerer_polls_starts_no_run_by_time(source: Any) ->
 
 
 @pytest.mark.parametrize("source", [FEED, PREFIX], ids=["feed", "prefix"])
-def test_the_arguments_of_the_trigger_have_the_same_hash_after_they_were_stored(source: Any) -> None:
+def test_stored_trigger_arguments_have_the_same_hash(source: Any) -> None:
     """Otherwise Airflow drops the watcher without a word."""
     [trigger] = triggers_of(klap_watch(name="talks", source=source, pace=PACE))
     encoded = encode_trigger(trigger)
@@ -76,7 +76,7 @@ def test_the_dag_takes_the_arguments_of_a_dag() -> None:
     assert Asset("klap_ledger") in task.inlets
 
 
-def test_a_source_of_your_own_cannot_be_polled_unless_the_triggerer_can_make_it() -> None:
+def test_a_custom_source_must_be_serializable_to_be_polled() -> None:
     class Mine:
         is_polled = True
 
@@ -88,7 +88,7 @@ def test_a_source_of_your_own_cannot_be_polled_unless_the_triggerer_can_make_it(
     assert klap_watch(name="mine", source=Mine(), schedule="@hourly").schedule == "@hourly"
 
 
-def test_the_shipped_file_makes_no_dag_until_it_has_feeds() -> None:
+def test_the_shipped_file_defines_no_dag_without_feeds() -> None:
     import klap_watch as shipped
 
     assert not hasattr(shipped, "dag")

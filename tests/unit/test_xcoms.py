@@ -116,7 +116,7 @@ def tab() -> dict[str, Any]:
     return found
 
 
-def test_the_tab_reads_no_field_that_nobody_leaves(tab: dict[str, Any]) -> None:
+def test_the_tab_reads_only_fields_that_are_written(tab: dict[str, Any]) -> None:
     unknown = [
         (operator, key, field)
         for operator, keys in tab["reads"].items()
@@ -127,7 +127,7 @@ def test_the_tab_reads_no_field_that_nobody_leaves(tab: dict[str, Any]) -> None:
     assert unknown == []
 
 
-def test_the_tab_asks_for_no_key_that_nobody_leaves(tab: dict[str, Any]) -> None:
+def test_the_tab_requests_only_keys_that_are_written(tab: dict[str, Any]) -> None:
     unknown = [
         (operator, key)
         for operator, keys in tab["asked"].items()
@@ -150,11 +150,11 @@ def test_no_module_of_the_ui_names_another_key(module: Path) -> None:
     assert named <= {*KEYS, xcoms.LEDGER, "klap_task_id"}, "the asset, and a field of the trigger form"
 
 
-def test_every_operator_and_sensor_says_what_it_leaves() -> None:
+def test_every_operator_and_sensor_declares_its_xcoms() -> None:
     assert sorted(xcoms.XCOMS) == sorted([*operators.__all__, *sensors.__all__])
 
 
-def test_no_two_keys_are_alike() -> None:
+def test_xcom_keys_are_distinct() -> None:
     in_xcom = [xcoms.RETURN_KEY, xcoms.ERROR_KEY, xcoms.SHORTS_KEY, xcoms.OUTCOME_KEY, xcoms.LIST_KEY]
     in_store = [value for name, value in vars(xcoms).items() if name.endswith("_KEY") and value not in in_xcom]
     assert len(set(in_store)) == len(in_store)
