@@ -39,7 +39,7 @@ LIMITS = {
 
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="klap-tests-airflow-")
 
-# Airflow reads these when it is imported; whatever Airflow this machine has is left alone.
+# Airflow reads these when it is imported. Another Airflow of this machine is not used.
 os.environ |= {
     # Most tests of sensors are about waiting without a worker.
     "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
@@ -47,7 +47,7 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-    # Where a connection has no credentials, boto asks the network for those of a cloud's machine.
+    # Without credentials in the connection, boto requests those of a cloud machine over the network.
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__DATABASE__"))]:
@@ -83,7 +83,7 @@ def running_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(running_sandbox: Sandbox) -> Sandbox:
-    """The sandbox, with nothing in it."""
+    """The sandbox, empty."""
     running_sandbox.reset()
     return running_sandbox
 
@@ -97,7 +97,7 @@ def running_lenient_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def lenient_sandbox(running_lenient_sandbox: Sandbox) -> Sandbox:
-    """The lenient sandbox, with nothing in it."""
+    """The lenient sandbox, empty."""
     running_lenient_sandbox.reset()
     return running_lenient_sandbox
 
@@ -117,14 +117,14 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def klap(sandbox: Sandbox, connect: Callable[..., None]) -> Sandbox:
-    """The sandbox, with ``klap_default`` leading to it."""
+    """The sandbox, and the connection ``klap_default`` to it."""
     connect(sandbox.url)
     return sandbox
 
 
 @pytest.fixture
 def make_shorts(klap: Sandbox) -> Callable[..., list[dict[str, Any]]]:
-    """Let Klap make so many shorts of a video, and return them as its API does."""
+    """Let Klap make this number of shorts of a video, and return them as its API does."""
 
     def shorts(count: int = 1) -> list[dict[str, Any]]:
         body = {"source_video_url": "https://example.com/talk.mp4", "target_clip_count": count}

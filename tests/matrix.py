@@ -33,7 +33,7 @@ NEWEST, ITS_PYTHON = "3.4.0b2", "3.11"
 #: What the image of a managed service has.
 MANAGED = {"managed-3.3.1": ROOT / "tests" / "data" / "managed-3.3.1.txt"}
 
-#: What constraints.txt pins for the one version, and another one wants otherwise.
+#: Packages that constraints.txt pins for one Airflow version, and another version needs in other versions.
 OF_ITS_OWN = re.compile(r"(apache-airflow(-core|-task-sdk)?|aiosqlite)==")
 
 #: The Airflow of constraints.txt, on which ``make test`` runs.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MISCHIEF = "<img src=x onerror=\"document.title='taken over'\">"
 TWIN = "Same name, other moment"
 
-#: What Klap may list: names that are markup, one name twice, odd scores.
+#: A list of Klap with markup in names, a repeated name, and unusual scores.
 AWKWARD = [
     {"id": "awkward00001", "name": MISCHIEF, "virality_score": 91, "virality_score_explanation": MISCHIEF},
     {"id": "awkward00002", "name": TWIN, "virality_score": 80},
@@ -94,7 +94,7 @@ def profile() -> Iterator[BrowserContext]:
     with lasting_profile() as windows:
         windows.set_default_timeout(60_000)
         [blank] = windows.pages
-        # As long as a page of this site is open, so is the process that has Airflow's code compiled.
+        # An open page of this site keeps the process alive that has Airflow's compiled code.
         blank.route("**", lambda route: route.fulfill(body=""))
         blank.goto("http://127.0.0.1/")
         yield windows
@@ -222,7 +222,7 @@ def runs(
 
 @pytest.fixture(scope="session")
 def stage(runs: tuple[Stage, dict[str, str]]) -> Stage:
-    """The Airflow."""
+    """The complete Airflow of the tests."""
     return runs[0]
 
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.browser.stage import Stage
 
 IMAGES = ROOT / "docs" / "images"
-#: The shorts of a video go by its address and name: with these, the same ones are in the pictures each time, and there
-#: are fonts for their names everywhere.
+#: The address and name of a video decide its shorts. With these, the pictures have the same shorts each time, with
+#: names that every machine has fonts for.
 SANDBOX_PORT = 8899
 VIDEO_NAME = "Podcast 12"
 
 
 class Camera:
-    """Opens pages at a size that fits them, and keeps pictures of them."""
+    """Opens pages in a window of the right size, and saves pictures of them."""
 
     def __init__(self, browser: Browser, stage: Stage) -> None:
         self.browser = browser

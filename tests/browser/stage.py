@@ -32,7 +32,7 @@ VIDEO_DAG_ID = "klap_caption_video"
 BATCH_DAG_ID = "klap_generate_shorts_batch"
 WINDOW: ViewportSize = {"width": 1400, "height": 1000}
 
-#: Names of users and, the same, their passwords. The editor may not edit assets, the viewer may not read XComs.
+#: Names of users, which are also their passwords. The editor may not edit assets, the viewer may not read XComs.
 ADMIN, EDITOR, VIEWER = "ada", "uma", "vic"
 
 
@@ -64,12 +64,12 @@ class Stage:
         return self.page_of(run_id, "plugin", "shorts", root=root, dag_id=dag_id)
 
     def wait_for_success(self, run_id: str, dag_id: str = DAG_ID) -> str:
-        """Return the id of the run when it has ended well."""
+        """Wait until the run has succeeded, and return its id."""
         assert self.airflow.wait_for_run(dag_id, run_id, seconds=480) == "success"
         return run_id
 
     def wait_for_question(self, run_id: str) -> str:
-        """Return the id of the run when its review is open."""
+        """Wait until the run's review is open, and return the run's id."""
         self.airflow.wait_for(lambda: self.is_asking(run_id), seconds=480, what="the question of the review")
         return run_id
 
@@ -172,7 +172,7 @@ def another_server(airflow: LocalAirflow, name: str, env: dict[str, str], *, pat
 
 def sign_in(page: Page, address: str, name: str) -> None:
     """Sign in to an Airflow with a login."""
-    page.goto(f"{address}/auth/login/")  # where Airflow itself leads to by way of a 401
+    page.goto(f"{address}/auth/login/")  # where Airflow redirects after a 401
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(name)
     page.get_by_role("button", name=re.compile("^Sign in$", re.IGNORECASE)).click()
@@ -204,14 +204,14 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def lasting_profile() -> Iterator[BrowserContext]:
     """Start Chromium with windows that share a profile, so that Airflow's code is fetched and compiled once."""
-    # The first is Chromium without its windows: the same pages for four fifths of the work.
+    # The first is Chromium without windows, which needs a fifth less CPU.
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         raise RuntimeError(f"There is no browser on the PATH: none of {', '.join(names)}.")
     # --no-sandbox: Chromium needs it where the tests run as root, such as in a container.
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    # All windows of a profile in one process: for the next page it has two thirds of the work that a new one would.
+    # All windows of a profile share one process, which saves a third of the CPU time for the next page.
     arguments.append("--renderer-process-limit=1")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory(prefix="chromium-") as profile:
         context = playwright.chromium.launch_persistent_context(

@@ -37,4 +37,4 @@ def test_a_user_who_may_not_read_xcoms_sees_no_shorts(
     expect(page.get_by_text("You need the permission to read XComs")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has=page.get_by_role("meter"))).to_have_count(0)
     expect(page.locator("video")).to_have_count(0)
-    assert complaints == [], "nothing is asked for that would be refused"
+    assert complaints == [], "no request is sent that would be refused"

@@ -39,7 +39,7 @@ def form(page: Page, stage: Stage) -> Locator:
 
 
 def field(form: Locator, title: str) -> Locator:
-    """What is filled in under a title."""
+    """Return the input with a title."""
     row = form.get_by_role("group").filter(has_text=re.compile(f"^{title}(?![a-z])"))
     return row.locator("input:not([type=hidden]), textarea").last
 

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 DAGS = ("klap_generate_shorts", "klap_generate_shorts", "weekly_webinar", PRIVATE)
-#: Fewer than the page covers at once: 7 payments each.
+#: Fewer runs than the page reads at once. Each has 7 payments.
 RUNS = 700
 BEST, GONE, SEARCHED = "Kept in a bucket", "Deleted since", "Needle in a haystack"
 
 
 @dataclass
 class Desk:
-    """An Airflow with much in it."""
+    """An Airflow with many runs."""
 
     server: ApiServer
     runs: list[dict[str, Any]]
@@ -66,7 +66,7 @@ def clip(path: Path) -> bytes:
 
 
 def database(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of these runs, with some shorts that are special."""
+    """Return the rows of these runs, including some special shorts."""
     tables = many_runs(range(RUNS), dag_ids=DAGS, path=f"file://{folder / 'clip.mp4'}")
     for run in tables["runs"]:
         run["tasks"] = [
@@ -96,12 +96,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def rows(page: Page) -> Locator:
-    """The rows of the table of videos."""
+    """Return the rows of the table of videos."""
     return page.get_by_role("table", name="Videos").locator("tbody").get_by_role("row")
 
 
 def cards(page: Page) -> Locator:
-    """The cards of the library."""
+    """Return the cards of all shorts."""
     return page.get_by_role("tabpanel", name="Shorts").get_by_role("listitem")
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 
 PICKED, NAME = "select_shorts", "short_name"
 
-#: Beside it is the link of its cost, which says whose it is.
+#: The name of a link to a run of the sample video. The link of its cost, which has a $, does not match.
 NAMED_AFTER_VIDEO = re.compile(r"^[^$]*sample\.mp4")
 
 
@@ -86,7 +86,9 @@ def test_a_batch_is_a_row_that_opens_and_its_run_has_a_tab(page: Page, stage: St
     expect(row.get_by_role("link", name=NAMED_AFTER_VIDEO)).to_contain_text("and 1 more")
     expect(row).to_contain_text(re.compile(r"2 videos\d+\$\d"))  # the best score, and the cost of both
     row.get_by_role("button", name="Videos of").click()
-    expect(page.get_by_role("row").filter(has_text="sample.mp4?…")).to_have_count(3)  # it, what it opens to, there
+    expect(page.get_by_role("row").filter(has_text="sample.mp4?…")).to_have_count(
+        3
+    )  # the batch, its opened list, and the row in that list
     expect(page.get_by_role("table", name="Videos of the batch").get_by_role("row")).to_have_count(3)
     page.set_viewport_size({"width": 800, "height": 900})
     table = page.get_by_role("table", name="Videos", exact=True).locator("..")
@@ -139,7 +141,7 @@ def test_all_shorts_of_all_runs_are_listed_with_cost_and_ledger_link(
     page.get_by_role("link", name="Open the ledger").click()
     expect(page).to_have_url(re.compile(r"/assets/\d+/asset-state-store$"))
     expect(page.get_by_text(re.compile(r"^claim\.")).first).to_be_visible()
-    page.goto("about:blank")  # after which nothing is complained of any more
-    # Airflow's own: its page of an asset that schedules nothing asks for what it schedules. Nothing of ours is here.
+    page.goto("about:blank")  # after this, the console has no more errors
+    # An error of Airflow: its page of an asset requests the Dags that the asset schedules, and there are none.
     assert all("404 (Not Found)" in complaint and "/ui/dependencies?" in complaint for complaint in complaints)
     complaints.clear()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 def follow(page: Page, name: str) -> Page:
-    """Click on a link that opens a page of its own, and return that."""
+    """Click on a link that opens a new page, and return the page."""
     with page.expect_popup() as opened:
         page.get_by_role("link", name=name).click()
     opened.value.wait_for_load_state()
@@ -42,7 +42,7 @@ def test_an_unknown_address_has_no_button(page: Page, stage: Stage, failed: str,
     expect(page.get_by_role("heading", name="Select")).to_be_visible()
     expect(page.get_by_role("link", name="Rendered Templates")).to_be_visible()
     expect(page.get_by_role("link", name="Open in Klap")).to_have_count(0)
-    # Airflow's own: the page of any task that was never started asks for the first try of it. Nothing of ours is here.
+    # An error of Airflow: the page of a task that was never started requests its first try.
     assert all("404 (Not Found)" in complaint and "/select_shorts/tries/1?" in complaint for complaint in complaints)
     complaints.clear()
 

@@ -23,7 +23,7 @@ PHONE = {"viewport": {"width": WIDTH, "height": 844}, "is_mobile": True, "has_to
 
 
 def sides(element: Locator) -> tuple[float, float]:
-    """The left and the right side of an element in the window."""
+    """Return the left and the right edge of an element in the window."""
     box = element.bounding_box()
     assert box is not None
     return box["x"], box["x"] + box["width"]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 
 def pick(page: Page, *choices: str) -> None:
-    """Take back what is picked, pick what begins with these words, and send it off."""
+    """Clear the selection, select the options that begin with these words, and submit."""
     chooser = page.get_by_role("combobox", name="Select one or multiple values")
     taken_back = page.get_by_role("group").filter(has=chooser).get_by_role("button")
     while count := taken_back.count():

@@ -58,14 +58,14 @@ def roles(runs: tuple[Stage, dict[str, str]], with_fab: str, captioned: str) -> 
 
 
 def refused(complaints: list[str]) -> None:
-    """There were refusals, and nothing else."""
+    """Fail if the console has other errors than refusals."""
     assert complaints
     assert all("403 (Forbidden)" in complaint for complaint in complaints), complaints
     complaints.clear()
 
 
 def rows(page: Page) -> Locator:
-    """The rows of the page's videos."""
+    """Return the rows of the page's videos."""
     return page.get_by_role("table", name="Videos").locator("tbody").get_by_role("row")
 
 
@@ -74,7 +74,7 @@ def test_a_viewer_can_see_and_play_everything_but_change_nothing(
 ) -> None:
     before = len(permitted.ledger())
     sign_in(page, roles.address, "vic")
-    # The provider's own: its login page asks for a library that is not there.
+    # An error of the provider: its login page requests a missing library.
     complaints[:] = [complaint for complaint in complaints if "'tz'" not in complaint]
     page.get_by_role("link", name="Klap", exact=True).click()
     expect(rows(page).filter(has_text="Permitted")).to_have_count(1)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 
 def cards(page: Page, section: str = "Shorts") -> Locator:
-    """The cards of one section of the tab."""
+    """Return the cards of one section of the tab."""
     return page.get_by_role("region", name=section).get_by_role("listitem")
 
 
@@ -84,8 +84,8 @@ def test_names_with_markup_are_escaped(page: Page, stage: Stage, awkward: str, c
     expect(page.locator("img[src=x]")).to_have_count(0)
     expect(page.get_by_role("link", name="Click", exact=True)).to_have_count(0)
     assert page.title() != "taken over"
-    page.goto("about:blank")  # after which nothing is complained of any more
-    # That Klap has a list of its own, and no players of what is in it.
+    page.goto("about:blank")  # after this, the console has no more errors
+    # This Klap has a made-up list, and no players for its shorts.
     assert all("404 (Not Found)" in complaint and "/player/awkward" in complaint for complaint in complaints)
     complaints.clear()
 
@@ -123,12 +123,12 @@ def test_dark_mode_follows_airflow(page: Page, stage: Stage, delivered: str) -> 
 
 
 def test_a_narrow_window_stacks_the_cards(page: Page, stage: Stage, delivered: str) -> None:
-    """Airflow's run page is 1,280 px wide at least and is pushed sideways; the tab keeps to what is seen at once."""
+    """Airflow's run page is at least 1,280 px wide and scrolls sideways. The tab fits the visible part."""
     page.set_viewport_size({"width": 400, "height": 900})
     page.goto(stage.tab_of(delivered))
     expect(cards(page)).to_have_count(2)
     boxes = [box for card in cards(page).all() if (box := card.bounding_box())]
-    assert all(box["width"] <= 400 - 64 for box in boxes), "beside Airflow's own 64 px of navigation"
+    assert all(box["width"] <= 400 - 64 for box in boxes), "next to Airflow's navigation of 64 px"
     assert len({box["x"] for box in boxes}) == 1
     overflowing = "card => [...card.querySelectorAll('*')].filter(each => each.scrollWidth > card.clientWidth).length"
     assert [card.evaluate(overflowing) for card in cards(page).all()] == [0, 0]

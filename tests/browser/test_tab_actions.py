@@ -40,24 +40,24 @@ def confirm(page: Page, text: str) -> None:
 
 
 def paid(sandbox: Sandbox, since: int = 0) -> list[str]:
-    """What Klap would bill, oldest first, without the first ones."""
+    """Return the paid requests of a Klap, oldest first, without the first ones."""
     return [entry["kind"] for entry in sandbox.ledger()][since:]
 
 
 def later_runs(stage: Stage) -> list[dict[str, Any]]:
-    """The runs that buttons of the tab have started."""
+    """Return the runs that buttons of the tab have started."""
     query = {"limit": 100, "run_id_prefix_pattern": "more__"}
     found = stage.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns", params=query)["dag_runs"]
     return [{name: run[name] for name in ("dag_run_id", "note")} for run in found]
 
 
 def axe(page: Page, name: str) -> list[Any]:
-    """What axe finds serious in a part of the tab."""
+    """Return the serious problems that axe finds in a part of the tab."""
     found = Axe().run(page, context={"include": [[f"section[aria-label^='{name}']"]]})
     return [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")]
 
 
-# These tests follow each other: each takes a little more of the shorts that the run ``finished`` has left.
+# These tests depend on their order: each exports more shorts of the run ``finished``.
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_failed_export_is_retried_and_the_tab_follows(
     again.click()
     confirm(page, "$0.48")
     expect(section(page, "Summary")).to_contain_text("2 of 2 shorts delivered", timeout=PATIENCE)
-    assert paid(failing, before) == ["export"], "the other one is left alone"
+    assert paid(failing, before) == ["export"], "the other short is not changed"
 
 
 def test_the_tab_of_a_cleared_run_refreshes_when_it_is_visible_again(page: Page, stage: Stage, finished: str) -> None:
@@ -168,7 +168,7 @@ def test_the_tab_of_a_cleared_run_refreshes_when_it_is_visible_again(page: Page,
     page.wait_for_timeout(3_000)
     page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/shorts") else None)
     page.wait_for_timeout(12_000)
-    assert asked == [], "of a run that has ended nothing is asked"
+    assert asked == [], "a finished run is not polled"
     body = {"dry_run": False, "dag_run_id": finished, "only_failed": False, "task_ids": ["publish"]}
     stage.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", json=body)
     with page.expect_response(re.compile("/klap/api/dags/.*/shorts$"), timeout=PATIENCE):
@@ -228,13 +228,13 @@ def test_a_video_that_failed_at_klap_is_sent_again_from_the_tab(page: Page, stag
     expect(section(page, "Summary").get_by_role("alert")).to_contain_text("start a new run")
     page.get_by_role("button", name="Submit the video again · $0.44 (estimated)").click()
     confirm(page, "$0.44 (estimated).")
-    # Where Airflow is busy it takes so short a wait for one that its executor lost, and retries it, in two minutes.
+    # A busy Airflow takes such a short wait for a task that its executor lost, and retries it after two minutes.
     expect(section(page, "Summary")).to_contain_text("Cost$0.88 (estimated)", timeout=3 * PATIENCE)
     assert sent() == before + 1
 
 
 def has_failed(runs: tuple[Stage, dict[str, str]], name: str) -> tuple[Stage, str]:
-    """A run that has failed, and the stage that it is on."""
+    """Return the stage and the id of a run, when the run has failed."""
     stage, ids = runs
     assert stage.airflow.wait_for_run(DAG_ID, ids[name], seconds=480) == "failed"
     return stage, ids[name]
@@ -273,7 +273,7 @@ def test_a_button_names_the_missing_permission(
     assert all("403 (Forbidden)" in complaint for complaint in complaints)
     complaints.clear()
 
-    page.goto("about:blank")  # who is signed out is led to the form
+    page.goto("about:blank")  # a signed-out user is sent to the form
     page.context.clear_cookies()
     enter(page, below_a_path, ADMIN)
     page.goto(stage.tab_of(finished, root=below_a_path))
@@ -311,7 +311,7 @@ def test_nothing_overflows_the_tab(page: Page, stage: Stage, finished: str, widt
 
 
 def test_every_action_works_by_keyboard(page: Page, stage: Stage, delivered: str) -> None:
-    page.goto(stage.tab_of(delivered))  # the other one's shorts are all exported by now
+    page.goto(stage.tab_of(delivered))  # all shorts of the other run are exported by now
     tick = section(page, "Not selected").get_by_role("checkbox").first
     expect(tick).to_be_visible()
     tick.focus()

@@ -26,7 +26,7 @@ QUESTION = ["1. Short a (90)", "2. Short b (89)", "3. Short c (88)", "None of th
 
 
 def running() -> dict[str, Any]:
-    """A run that exports a hundred shorts, the first of which are delivered."""
+    """Return a run that exports a hundred shorts, of which the first are delivered."""
     run = whole_run(DAG, "running", state="running")
     listed = [
         {"project_id": f"s{n}", "short_name": f"Moment {n}", "virality_score": 99 - n // 2, "reason": None}
@@ -53,7 +53,7 @@ def asking() -> dict[str, Any]:
 
 
 def failed() -> dict[str, Any]:
-    """A run of which one export is in doubt, and one XCom is gone from its storage."""
+    """Return a run with an export in doubt and an XCom whose file is missing."""
     run = whole_run(DAG, "failed", state="failed")
     submit, wait, select, export, *_ = run["tasks"]
     select["xcoms"]["klap_offer"] = "file:///nowhere.json"
@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def tab(page: Page, server: ApiServer) -> Any:
-    """Open the tab of a run, and note what it asks for and is answered."""
+    """Open the tab of a run, and record the status codes of its requests."""
 
     def open_tab(run_id: str, user: str = ADMIN) -> list[int]:
         enter(page, server.url, user)

@@ -23,7 +23,7 @@ KEPT = {"kept, folder": (DAG_ID, 2), "kept, S3": (DAG_ID, 1), "kept, whole": (VI
 
 
 def plays(shown: Page | Locator) -> None:
-    """Every video of it plays, and can be sought in."""
+    """Check that every video plays and seeks."""
     for video in shown.locator("video").all():
         video.scroll_into_view_if_needed()
         video.evaluate("video => { video.muted = true; return video.play(); }")
@@ -41,7 +41,7 @@ def test_deliveries_play_from_a_folder_and_from_s3_without_klap(
     for name, (dag_id, _) in KEPT.items():
         stage.wait_for_success(ids[name], dag_id)
     assert sorted(entry["kind"] for entry in closing.ledger()) == ["export"] * 4 + ["task"] * 3
-    closing.stop()  # and its files go with it
+    closing.stop()  # its files are deleted with it
     with pytest.raises(requests.ConnectionError):
         requests.get(closing.root, timeout=10)
 

@@ -47,7 +47,7 @@ def sandbox(lenient_sandbox: Sandbox) -> Sandbox:
 
 
 def run(client: Path, sandbox: Sandbox, *options: str) -> str:
-    """What a client says."""
+    """Return the output of a client."""
     program = NODE if client.suffix in (".js", ".mjs") else sys.executable
     address = {"KLAP_URL": sandbox.url, "KLAP_ROOT": sandbox.root, "KLAP_KEY": "kak_other", "VIDEO_URL": sandbox.sample}
     ended = subprocess.run(

@@ -55,13 +55,13 @@ class Stage:
         return self.airflow.wait_for_run(dag_id, run_id, seconds=180)
 
     def manifest_of(self, run_id: str, dag_id: str = DAG_ID) -> dict[str, Any]:
-        """Return what a run has published."""
+        """Return the manifest of a run."""
         folder = self.shorts / self.airflow.xcom(dag_id, run_id, "submit")["klap_task_id"]
         found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         return found
 
     def leaks(self) -> list[Path]:
-        """Return the files of Airflow's and of the delivery that have a secret of the connection in them."""
+        """Return the files of Airflow and of deliveries that contain a secret of the connection."""
         files = [file for file in [*self.airflow.home.rglob("*"), *self.shorts.rglob("*")] if file.is_file()]
         assert any(file.name == "airflow.db" for file in files)
         return [file for file in files if any(secret in file.read_bytes() for secret in self.secrets)]
@@ -71,7 +71,7 @@ class Stage:
         return [run["dag_run_id"] for run in self.airflow.api("GET", f"/dags/{CONSUMER}/dagRuns")["dag_runs"]]
 
     def worker_starts(self) -> int:
-        """Return how many tasks were started on workers since the stage was set."""
+        """Return the number of tasks that workers have started since the Airflow started."""
         log = (self.airflow.home / "api-server.log").read_text(errors="replace")
         return sum(
             "method=PATCH path=/execution/task-instances/" in line and "/run " in line and "status_code=200" in line
@@ -81,7 +81,7 @@ class Stage:
 
 @pytest.fixture
 def stage(standing: Stage) -> Stage:
-    """The stage, with a sandbox that has forgotten everything."""
+    """The Airflow, with an empty sandbox."""
     standing.sandbox.reset(task_seconds=2, export_seconds=2)
     return standing
 

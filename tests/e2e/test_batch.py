@@ -19,7 +19,7 @@ AT_A_TIME = 4
 
 
 def play(stage: Stage, urls: list[str]) -> tuple[str, int]:
-    """Run the batch to its end, and return its id and how many of its runs were in work at most."""
+    """Run the batch to its end, and return its id and the highest number of concurrent runs."""
     run_id = stage.airflow.trigger(
         BATCH_DAG_ID,
         {
@@ -28,7 +28,7 @@ def play(stage: Stage, urls: list[str]) -> tuple[str, int]:
             "max_clip_count": 2,
             "width": 270,
             "height": 480,
-            "destination": f"{stage.shorts}/batch",  # to which several runs at once are the first to deliver
+            "destination": f"{stage.shorts}/batch",  # several concurrent runs deliver their first shorts there
         },
     )
     most = 0

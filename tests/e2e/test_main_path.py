@@ -78,7 +78,7 @@ def test_a_failed_export_does_not_stop_others_and_a_clear_pays_only_for_it(stage
     assert "Out of colours" in missing["error"]
     assert len(stage.sandbox.ledger("export")) == 3
 
-    clear_run(stage, run_id)  # every task of it, the paid ones too
+    clear_run(stage, run_id)  # every task, also those that pay
 
     assert stage.end_of(run_id) == "success"
     assert len(stage.manifest_of(run_id)["delivered"]) == 3

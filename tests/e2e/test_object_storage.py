@@ -51,7 +51,7 @@ def test_a_video_in_s3_becomes_shorts_in_s3_and_starts_the_consumer(stage: Stage
         (short["project_id"], short["path"], short["sha256"]) for short in manifest["delivered"]
     ]
     assert all(short["publication_captions"] and short["transcript"] for short in heard)
-    assert stage.worker_starts() - before == 4 + 3 * 3 + 1, "that of the consumer beside those of the run"
+    assert stage.worker_starts() - before == 4 + 3 * 3 + 1, "the consumer's task and those of the run"
     assert len(stage.sandbox.ledger("task")) == 1
 
     (paid,) = stage.sandbox.ledger("task")

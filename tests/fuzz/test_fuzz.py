@@ -1,7 +1,7 @@
 """
 Thousands of hostile inputs: form values, lists, addresses, responses, headers, and storage that fails.
 
-Each case ends well or with an error of this project's own, says no secret, and sends no POST that it ought not to.
+Each case succeeds or fails with an error of this project, reveals no secret, and sends no unexpected POST.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ SECRETS = (API_KEY, ACCESS_TOKEN, SIGNATURE)
 API = "https://api.klap.app"
 SOON = (0.2, 0.2)
 
-#: In ``make fuzz`` thousands of cases, fewer where each is a task that is played; in ``make test`` a few.
+#: Number of cases: thousands in ``make fuzz``, fewer if each case runs a task; a few in ``make test``.
 MANY = settings.get_current_profile_name() == "fuzz"
 fuzz = settings(settings.get_profile("hostile"), max_examples=500 if MANY else 20)
 light = settings(settings.get_profile("hostile"), max_examples=5000 if MANY else 100)
 
-#: What people type who do not know the secrets; hypothesis takes texts from the modules that it sees.
+#: Texts of users, without the secrets: hypothesis takes texts from the modules that it sees.
 texts = (st.text() | st.sampled_from(["ready", "error", "", "\x00", "..", "../..", "null", "x" * 5000])).filter(
     lambda text: not any(secret in text for secret in SECRETS)
 )
-#: What Klap may say, and only who knows the secrets.
+#: Texts of Klap, which may contain the secrets.
 words = texts | st.sampled_from([API_KEY, ACCESS_TOKEN, f"bad {API_KEY}!"])
 plain = st.none() | st.booleans() | st.integers() | st.floats()
 values = st.recursive(
@@ -141,7 +141,7 @@ class StrangeKlap(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close nothing."""
 
     @property
     def posts(self) -> list[requests.PreparedRequest]:
@@ -172,7 +172,7 @@ def play(
             Played(supervisor, operator).run()
         except (KlapError, AirflowFailException) as ours:
             failure = ours
-        except ValueError as odd:  # of the constructor
+        except ValueError as odd:  # raised by the constructor
             failure = odd
         if isinstance(failure, ValueError):
             assert "Klap" in str(failure) or "takes" in str(failure), repr(failure)
@@ -210,7 +210,7 @@ FORM_FIELDS = [
     body=bodies | st.just(b'{"id": "t1", "status": "processing"}'),
     found=headers,
 )
-@example(  # what leads to a request for the video itself
+@example(  # settings that cause a request for the video
     url="https://example.com/talk.mp4",
     form={},
     destination="{}/shorts",
@@ -283,7 +283,7 @@ def test_responses_to_a_delivery(
             task_id="t", export_id="e1", project_id="p1", folder_id="../..", destination=str(tmp_path)
         ),
     )
-    assert failure is not None  # nothing of it is a video that can be reached
+    assert failure is not None  # none of these is a reachable video
     assert klap.posts == []
     assert list(tmp_path.rglob("*")) == []
 

@@ -35,7 +35,7 @@ def storage() -> Iterator[fsspec.AbstractFileSystem]:
 
 @pytest.fixture(autouse=True)
 def unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No DNS server is asked for the made-up hosts of the tests, as if there were no internet."""
+    """Resolve no made-up hosts of the tests, as without internet access."""
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +51,7 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """
     A DNS of the test's own. For each name it has the answers to successive lookups; the last answer is repeated.
 
-    An answer has addresses with spaces between them, or is ``nothing``: the name is unknown.
+    An answer is a list of addresses, separated by spaces, or ``nothing`` for an unknown name.
     """
     names: dict[str, list[str]] = {}
     look_up = socket.getaddrinfo

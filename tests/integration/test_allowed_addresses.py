@@ -39,7 +39,7 @@ REFUSED = "which is not on the allowlist"
 
 @pytest.fixture
 def play(airflow: Airflow) -> Callable[..., Played]:
-    """Make a task that was given its addresses by a run."""
+    """Make a task whose addresses come from the run."""
 
     def task(kind: type[Any], params: dict[str, str], **given: Any) -> Played:
         form = {**FORM, **given}
@@ -202,6 +202,6 @@ def test_a_signed_address_is_in_nothing_that_a_run_stores(
         left = str(failure)
     assert "https://example.com/talk.mp4" in left
     written = [file.read_bytes() for file in tmp_path.rglob("*.json")]
-    assert len(written) == 3, "beside the video, the manifest, and that of the run"
+    assert len(written) == 3, "the sidecar, the manifest, and the manifest of the run"
     assert not [text for text in written if b"s3cr3t" in text]
     assert not [message for message in [*supervisor.messages, left] if "s3cr3t" in message]

@@ -35,7 +35,7 @@ TALK = "https://example.com/talk.mp4"
 OF_RUN = "{{ params.klap_conn_id }}"
 REFUSED = "klap_conn_id is 'klap_studio', which is not on the allowlist. Nothing was sent to Klap"
 
-#: What each operator needs besides its connection.
+#: The arguments of each operator besides its connection.
 TASKS: dict[type[Any], dict[str, Any]] = {
     SubmitShortsOperator: {"source_video_url": TALK, "destination": "/nowhere/that/can/be/written"},
     SubmitVideoOperator: {"source_video_url": TALK, "klap_task_id": "task000000000000"},

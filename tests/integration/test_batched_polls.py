@@ -32,16 +32,16 @@ pytestmark = pytest.mark.usefixtures("free_loop")
 #: Seconds between two polls.
 INTERVAL = 0.6
 
-#: Seconds that an export takes: many polls, also on a busy machine.
+#: Duration of an export in seconds: enough for many polls on a busy machine.
 LONG = 3.6
 
-#: Polls of such an export at most, with one more at either end.
+#: Maximum number of polls of such an export, with one more at the start and the end.
 MOST = LONG / INTERVAL + 3
 
 
 @pytest.fixture
 def exports(klap: Sandbox, make_shorts: MakeShorts) -> Callable[..., list[ExportTarget]]:
-    """Have so many shorts of one folder exported, which takes some seconds."""
+    """Export this number of shorts of one folder, which takes some seconds."""
 
     def make(count: int, seconds: float = LONG) -> list[ExportTarget]:
         klap.reset(export_seconds=seconds)
@@ -68,7 +68,7 @@ def waits(
 
 
 async def ended(triggers: Iterable[ExportStatusTrigger]) -> list[float]:
-    """Let them wait to their ends, and return when each ended, in seconds from now."""
+    """Run the waits, and return when each ended, in seconds from now."""
     began = time.monotonic()
 
     async def one(trigger: ExportStatusTrigger) -> float:
@@ -83,7 +83,7 @@ def lists(klap: Sandbox) -> list[dict[str, Any]]:
 
 
 def own(klap: Sandbox) -> Counter[str]:
-    """How often each export was polled by its own GET."""
+    """Return the number of own GETs of each export."""
     return Counter(poll["path"].rpartition("/")[2] for poll in klap.requests("GET", "^/projects/.*/exports/"))
 
 
@@ -91,7 +91,7 @@ async def test_ten_exports_of_a_folder_take_one_list_for_each_interval(klap: San
     targets = await asyncio.to_thread(exports, 10)
     await ended(waits(targets))
     assert len(lists(klap)) <= MOST
-    assert own(klap).total() <= 2  # the first to come and the last to go, if they are alone
+    assert own(klap).total() <= 2  # the first and the last wait, while they are alone
 
 
 async def test_who_polls_in_the_middle_of_an_interval_sends_nothing_of_its_own(klap: Sandbox, exports: Any) -> None:
@@ -126,7 +126,7 @@ async def test_failed_unknown_and_unlisted_exports_do_not_affect_the_others(klap
     assert min(await waiting) > LONG - 1  # at their deadline, as their list shows them processing
     polled = own(klap)
     assert {odd.export_id, lacking.export_id} <= set(polled)
-    # The others have no reason for a GET of their own, unless all but one of them are over.
+    # The others need no GET of their own, except the last one.
     assert sum(polled[each.export_id] for each in targets[3:]) <= 2
     assert all(3 <= own(klap)[each.export_id] <= MOST for each in (odd, lacking))
     assert len(lists(klap)) <= MOST
@@ -157,7 +157,7 @@ async def test_a_list_that_fails_costs_no_poll_and_no_wait(
     assert min(own(klap).values()) >= 2  # a list that hangs takes half of each interval
     assert max(own(klap).values()) <= MOST
     assert len(lists(klap)) <= MOST * (1 + (fault["action"] == "drop"))  # aiohttp repeats a GET that was dropped
-    is_list = isinstance(fault.get("body"), list)  # that lacks the exports: no failure, and nothing to tell
+    is_list = isinstance(fault.get("body"), list)  # a list without the exports is no failure
     assert is_list or caplog.text.count("polled with its own GET") == 1
 
 
@@ -191,7 +191,7 @@ async def test_a_wait_that_is_cancelled_takes_none_with_it(klap: Sandbox, export
     targets = await asyncio.to_thread(exports, 4)
     await asyncio.to_thread(klap.fault, "GET", "^/exports$", "delay", seconds=1.5)
     running = [asyncio.create_task(ended([trigger])) for trigger in waits(targets, interval=2)]
-    await asyncio.sleep(2.5)  # the list is under way
+    await asyncio.sleep(2.5)  # the list request is in flight
     running[0].cancel()
     running[1].cancel()
     done = await asyncio.gather(*running, return_exceptions=True)

@@ -39,7 +39,7 @@ def video(**fields: Any) -> Callable[[], SubmitVideoOperator]:
     return lambda: SubmitVideoOperator(task_id="submit", source_video_url=TALK, **fields)
 
 
-# Submitting
+# Submit
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_a_second_submission_must_fit_beside_the_first(klap: Sandbox, airflow: A
     klap.fault("POST", "^/tasks/", "job_error", times=2)
     task = airflow(submit(budget=4.6))
     assert task.run()["paid"] == 1
-    assert task.run()["paid"] == 2, "4.12 and the first 0.44 are 4.56"
+    assert task.run()["paid"] == 2, "$4.12 and the first $0.44 are $4.56"
     with pytest.raises(KlapInputError, match="3 input videos"):
         task.run()
     assert len(klap.ledger()) == 2
-    assert task.xcom("klap_error")["paid"] == 2, "for the manifest to count them"
+    assert task.xcom("klap_error")["paid"] == 2, "the manifest counts both payments"
 
 
-# Exporting
+# Export
 
 
 def test_a_repeated_export_returns_how_often_it_was_paid(
@@ -179,12 +179,12 @@ def test_a_failed_repetition_of_an_export_records_the_first_payment(
     assert task.xcom("klap_error")["paid"] == 1
 
 
-# Selecting
+# Select
 
 
 @pytest.fixture
 def select(klap: Sandbox, airflow: Airflow) -> Callable[..., Played]:
-    """Make a selection of four shorts, for which and their video Klap bills $1.72."""
+    """Make a selection of four shorts. Klap bills $1.72 for them and their video."""
     klap.fault("GET", LIST, "status", times=None, code=200, body=LISTED)
 
     def task(kind: type[ListShortsOperator] = ListShortsOperator, **fields: Any) -> Played:

@@ -62,7 +62,7 @@ def test_a_run_with_ten_shorts_makes_at_most_75_calls(
     submitted = played(SubmitShortsOperator, source_video_url=video, target_clip_count=len(EXPORT_SECONDS))
     task = TaskTarget(submitted["klap_task_id"])
     asyncio.run(ended([TaskStatusTrigger.waiting(task, waiting(TASKS), klap_conn_id="klap_default")]))
-    folder_id = klap.outcome(f"/tasks/{task.klap_task_id}")["output_id"]  # as the trigger leaves it in a run
+    folder_id = klap.outcome(f"/tasks/{task.klap_task_id}")["output_id"]  # in a run, from the XCom of the trigger
 
     exports = []
     triggers = []

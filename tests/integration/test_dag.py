@@ -1,7 +1,7 @@
 """The Dags: they parse, their forms match the models, and a run delivers what it can and names the rest.
 
-Run as a script, this file is a fresh Airflow process: it reads the DAG folder with nothing at hand, then runs the DAGs
-against a sandbox, and prints JSON on its last line.
+Run as a script, this file is a fresh Airflow process: it parses the Dag folder without a database or network, then runs
+the Dags with a sandbox, and prints JSON on its last line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TALK = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"  # which is not asked whether it is there
+TALK = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"  # whose existence is not checked
 ZERO_WIDTH = "\u200b"
 USER = "user-0001"
 
@@ -38,9 +38,9 @@ USER = "user-0001"
 @dataclass(frozen=True)
 class Shape:
     """
-    What sets one of the DAGs apart.
+    The differences between the Dags.
 
-    :ivar request: name of the model of the request that its form is for.
+    :ivar request: name of the request model of its form.
     :ivar steps: ids of its tasks, in order, before ``publish``.
     """
 
@@ -68,7 +68,7 @@ SHAPES = [
 
 @pytest.fixture(scope="module")
 def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a fresh process found out and left behind, and what was paid for by it."""
+    """The output and the files of a fresh process, and what it paid for."""
     from tests.support.airflow_context import ACCESS_TOKEN, API_KEY
 
     home, folder = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("shorts")
@@ -106,7 +106,7 @@ def process(running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def parsed(process: dict[str, Any]) -> dict[str, Any]:
-    """What it found out while it could reach nothing."""
+    """Its output from parsing, without a database or network."""
     return dict(process["parsed"])
 
 
@@ -133,7 +133,7 @@ def dag(make_dag: Callable[..., DAG]) -> DAG:
 
 def test_airflow_finds_each_dag_under_its_files_name_without_an_error(parsed: dict[str, Any]) -> None:
     files = {path.stem for path in (REPOSITORY / "dags").glob("*.py")}
-    assert sorted(parsed["dags"]) == sorted(files - {"klap_watch"}), "that one has no source until a team fills it in"
+    assert sorted(parsed["dags"]) == sorted(files - {"klap_watch"}), "the Dag without a source until a team adds one"
 
 
 def test_parsing_reads_no_connection_and_no_database_and_opens_no_socket(parsed: dict[str, Any]) -> None:
@@ -300,7 +300,7 @@ def test_the_form_accepts_the_numbers_that_the_request_accepts(dag: DAG) -> None
     for param, model, name in numbers(dag):
         for value in (-1, 0, 0.001, 0.5, 1, 1.5, 2, 100, 100.5, 101, 120, 121, 180, 181, 7680, 7681):
             others = {field: needed[field] for field in needed if field in model.model_fields}
-            # Alone, so that a range is judged and not how two fields go together.
+            # One field at a time, so that only its own range is checked.
             free = {"max_duration": 180} if name == "min_duration" else {}
             free |= {"min_duration": 1} if name == "max_duration" else {}
             try:
@@ -366,7 +366,7 @@ def test_a_default_for_an_unknown_field_is_refused(make_dag: Callable[..., DAG])
         make_dag("klap_daily", form={"sorce_url": TALK, "lanuage": "en"})
 
 
-# Running
+# Runs
 
 
 @pytest.fixture(scope="module")
@@ -502,7 +502,7 @@ def test_a_run_for_a_managed_user_sends_every_request_for_that_user(runs: dict[s
 
 
 def test_runs_leave_no_api_key_and_no_token_anywhere(runs: dict[str, Any]) -> None:
-    """Not in XComs, rendered fields, triggers, the task state store or logs: all of it is in these files."""
+    """These files contain XComs, rendered fields, triggers, the task state store and logs."""
     kept = runs["kept"]
     for known in (runs["ledger"][0]["id"], runs["ledger"][-1]["id"], runs["managed_user"]):
         assert any(known.encode() in content for name, content in kept.items() if name.startswith("airflow.db"))
@@ -517,7 +517,7 @@ def test_runs_leave_no_api_key_and_no_token_anywhere(runs: dict[str, Any]) -> No
 
 
 def parse() -> dict[str, Any]:
-    """Read the DAG folder without a database, and note what is reached for."""
+    """Parse the Dag folder without a database, and record every access to the outside."""
     import socket
 
     import sqlalchemy
@@ -571,7 +571,7 @@ def parse() -> dict[str, Any]:
 
 
 def run_all(url: str, folder: str, managed_user: str) -> dict[str, Any]:
-    """Run the main DAG, well and badly, and the other one for a user, in a new database."""
+    """Run the main Dag with success and with failures, and the other Dag for a user, in a new database."""
     import requests
     from airflow.utils.db import initdb
 

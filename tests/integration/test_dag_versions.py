@@ -22,7 +22,7 @@ print(json.dumps({name: DagSerialization.to_dict(dag) for name, dag in bag.dags.
 
 
 def serialized(seed: str, home: Path) -> str:
-    """What a new process makes of the DAG folder."""
+    """Return the serialized Dags of a new process."""
     env = {**os.environ, "PYTHONHASHSEED": seed, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     command = [sys.executable, "-c", PARSE, str(REPOSITORY / "dags")]
     run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=True)

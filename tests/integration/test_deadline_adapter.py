@@ -25,7 +25,7 @@ SUBMIT = calls.submit_shorts(ShortsRequest(source_video_url="https://example.com
 
 
 class Listener:
-    """Takes one connection, and keeps what comes on it."""
+    """Accepts one connection, and records the bytes that arrive."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))

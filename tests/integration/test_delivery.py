@@ -57,7 +57,7 @@ TINY = head_of_mp4(40) + bytes(8)
 
 @pytest.fixture
 def short(klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
-    """Ids of a short with a ready export, and the export's address."""
+    """The ids of a short with a ready export, and the export's address."""
     made = make_shorts()[0]
     path = f"/projects/{made['folder_id']}/{made['id']}/exports"
     export = klap.call("POST", path).json()
@@ -68,7 +68,7 @@ def short(klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]]) -> di
 
 @pytest.fixture
 def deliver(airflow: Airflow, short: dict[str, str], tmp_path: Path) -> Callable[..., Played]:
-    """Make the delivering task of the short; its destination is ``tmp_path``."""
+    """Make the deliver task of the short, with the destination ``tmp_path``."""
     ids = {name: short[name] for name in ("export_id", "project_id", "folder_id")}
 
     def task(**fields: Any) -> Played:
@@ -143,7 +143,7 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """Address of a server that is not Klap's."""
+    """The address of a server that is not Klap's."""
     Elsewhere.seen = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

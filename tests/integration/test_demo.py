@@ -59,7 +59,7 @@ def test_invalid_options_are_refused_before_anything_starts(
     checkout: Checkout, command: str, environ: dict[str, str], words: list[str]
 ) -> None:
     ended = checkout.make(command, **environ)
-    assert ended.returncode == 2  # make's, for a command that ended with another code than 0
+    assert ended.returncode == 2  # make's exit code if a command fails
     for word in words:
         assert word in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -170,7 +170,7 @@ def test_a_real_key_is_refused_for_the_cluster(checkout: Checkout) -> None:
 
 
 class TestReset:
-    """``make reset`` deletes what was kept, after a question."""
+    """``make reset`` deletes the kept files after a confirmation."""
 
     @pytest.fixture(autouse=True)
     def kept(self, checkout: Checkout) -> list[Path]:
@@ -281,7 +281,7 @@ def test_an_interrupted_start_leaves_no_process_and_no_traceback(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL),  # a job in the background may ignore it
+        preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL),  # background jobs may ignore the signal
     )
     time.sleep(seconds)
     process.send_signal(ending)

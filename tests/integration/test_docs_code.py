@@ -56,7 +56,7 @@ PYTHON = [
 #: Files of a pytest suite: they begin with their name.
 FILES = [block for block in PYTHON if re.match(r"# \w+\.py\n", block.code)]
 DAGS = [block for block in PYTHON if block not in FILES and re.search(r"\bDAG\(|^dag = |_dag = ", block.code, re.M)]
-#: The others, by words that each has.
+#: Other blocks, by words that each contains.
 SCRIPTS = ("create_user()", "def player_for")
 
 
@@ -84,7 +84,7 @@ def of_language(language: str) -> list[Any]:
 
 def test_every_block_is_of_a_kind_that_is_run() -> None:
     """
-    ``text`` is what is printed, or a drawing. tests/integration/test_batch.py reads the CSV list.
+    ``text`` is printed output or a drawing. tests/integration/test_batch.py reads the CSV list.
 
     tests/integration/test_example_dags.py runs the example Dags, which ``{literalinclude}`` shows.
     """
@@ -143,7 +143,7 @@ def test_dags_that_trigger_others_send_parameters_that_these_have() -> None:
         names: dict[str, Any] = {}
         exec(block.code, names)
         [dag] = [each for each in names.values() if type(each).__name__ == "DAG"] or [None]
-        if dag is None:  # the with statement of the block gave it no name
+        if dag is None:  # the with statement of the block does not name it
             assert {"source_video_url", "limit"} <= shipped("klap_generate_shorts").params.keys()
             assert '"source_video_url": "https://example.com/talks/{{ ds }}.mp4", "limit": 3' in block.code
         else:
@@ -153,7 +153,7 @@ def test_dags_that_trigger_others_send_parameters_that_these_have() -> None:
 
 
 def script(words: str) -> dict[str, Any]:
-    """Run a script, and return the names that it leaves."""
+    """Run a script, and return its global names."""
     [block] = [block for block in PYTHON if words in block.code and block not in FILES]
     names: dict[str, Any] = {}
     exec(block.code.replace("…", "folder01"), names)
@@ -178,7 +178,7 @@ def test_the_pytest_files_are_a_suite_that_passes_for_an_example_dag(tmp_path: P
     for block in FILES:
         (tmp_path / block.code[2:].split("\n")[0]).write_text(block.code, encoding="utf-8")
     example = (EXAMPLES / "example_klap_generate_shorts.py").read_text(encoding="utf-8")
-    code = example.replace("example.com", "talks.invalid")  # asks no network
+    code = example.replace("example.com", "talks.invalid")  # uses no network
     (tmp_path / "my_shorts.py").write_text(code, encoding="utf-8")
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
     path = (env.get("PYTHONPATH"), tmp_path, ROOT, ROOT / "plugins")
@@ -353,7 +353,7 @@ OF_AIRFLOW = {
     *("Scheduled", "Queued", "Deferred", "Up for retry", "Invalid input for param …", "Bad Request", "Clear all"),
     *("Assets → `klap_ledger` → Asset State Store", "Include deferred"),
 }
-#: Words that a page explains, and other words that are no labels.
+#: Words in italics that are not labels.
 NO_LABELS = {
     *("short", "shorts", "sandbox", "Dag", "run", "project", "clip", "task", "trigger", "fault", "allowlist"),
     *("in doubt", "estimated prices", "managed user", "docs", "clients", "contradict", "unknown", "Source"),
@@ -363,14 +363,14 @@ NO_LABELS = {
 
 @functools.cache
 def texts_of_the_ui() -> str:
-    """Return the sources that have the labels, with one mark where a label contains a value."""
+    """Return the sources with the labels. A mark replaces each value in a label."""
     folder = ROOT / "plugins" / "klap_provider"
     files = [*folder.rglob("*.py"), *folder.rglob("*.js"), folder / "dag_parts" / "fields.json"]
     return re.sub(r"\$\{[^}]*\}", "…", "\n".join(file.read_text(encoding="utf-8") for file in files))
 
 
 def is_of_the_ui(label: str) -> bool:
-    """Whether a quotation in the sources begins with the label; ``…`` stands for a value, and so do numbers."""
+    """Return whether a string in the sources begins with the label. ``…`` and numbers stand for values."""
     pattern = re.escape(re.sub(r"\b\d+ ", "… ", label).replace("… shorts", "…"))
     pattern = re.sub("task|export", lambda word: f"(?:{word[0]}|…)", pattern)
     return re.search(rf"[\"'`]{pattern}", texts_of_the_ui()) is not None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox import Sandbox
 
-#: Without a storage of their own: the videos and the exports that a run pays for.
+#: Dags that need no storage of their own: the videos and exports that a run pays for.
 PAID = {
     "example_klap_generate_shorts": (1, 3),
     "example_klap_mapped": (3, 3),
@@ -56,7 +56,7 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 @pytest.fixture
 def klap(sandbox: Sandbox, connect: Callable[..., None], tmp_path: Path) -> Sandbox:
-    """The sandbox, polled so often that no test waits long. It delivers to ``tmp_path``."""
+    """The sandbox, with a short poll interval. It delivers to ``tmp_path``."""
     connect(sandbox.url, poke_interval=0.1, first_poll=0.1, destination=str(tmp_path))
     return sandbox
 
@@ -69,7 +69,7 @@ def running_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStora
 
 @pytest.fixture
 def s3(running_s3: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
-    """S3 with the bucket ``media`` and a video in it. The connection ``aws_default`` leads to it."""
+    """S3 with the bucket ``media`` and a video in it, and the connection ``aws_default`` to it."""
     running_s3.reset()
     running_s3.put("talk.mp4", b"a video")
     monkeypatch.setattr(store, "_STORE_CACHE", {})
@@ -78,7 +78,7 @@ def s3(running_s3: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStor
 
 
 def paid(klap: Sandbox) -> tuple[int, int]:
-    """How many videos and exports Klap has accepted."""
+    """Return the number of videos and exports that Klap has accepted."""
     return len(klap.ledger("task")), len(klap.ledger("export"))
 
 
@@ -139,7 +139,7 @@ def shorts_of(klap: Sandbox) -> list[dict[str, Any]]:
 
 
 def select_the_fourth_short() -> None:
-    """Answer the open review, with what Airflow's API does when a user answers."""
+    """Answer the open review, as Airflow's API does for a user."""
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
     from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
@@ -225,7 +225,7 @@ def test_the_hook_lists_the_exports(
 ) -> None:
     [short] = make_shorts(1)
     export = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports", json={}).json()
-    time.sleep(0.02)  # it is as good as done
+    time.sleep(0.02)  # until the job is ready
 
     dag_run = run(dags["example_klap_hook"])
 

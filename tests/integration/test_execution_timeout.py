@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def time_out(run: Callable[[], Any], *, when: Callable[[], bool]) -> None:
-    """Let ``execution_timeout`` end a try, as Airflow does, as soon as the moment has come."""
+    """Let ``execution_timeout`` end a try at a chosen moment, as Airflow does."""
     ended = threading.Event()
 
     def ring() -> None:
@@ -47,7 +47,7 @@ def time_out(run: Callable[[], Any], *, when: Callable[[], bool]) -> None:
 
 
 class Slow(BaseHTTPRequestHandler):
-    """Sends the beginning of a video, and the rest never."""
+    """Sends only the beginning of a video."""
 
     begun, over = threading.Event(), threading.Event()
 
@@ -61,7 +61,7 @@ class Slow(BaseHTTPRequestHandler):
         self.over.wait(60)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 TALK = {"source_video_url": "https://example.com/talk.mp4"}
 
-#: What Klap answers to the polls of a job, and the error that the task is to end with.
+#: Klap's responses to the polls of a job, and the expected error of the task.
 FINAL = {
     "error": ({"action": "job_error", "error_code": "no_speech", "message": "Nobody speaks."}, "KlapJobFailedError"),
     "401": ({"action": "status", "code": 401, "body": {"message": "no"}, "times": None}, "KlapAuthError"),
@@ -195,11 +195,11 @@ def test_a_mapped_task_whose_list_was_deleted_fails_without_retries(
 
 
 class Unstorable:
-    """What no XCom can be made of."""
+    """A class that cannot be serialized into an XCom."""
 
 
 class Lister(ListShortsOperator):
-    """Ends well, and returns what cannot be stored."""
+    """Succeeds, and returns a value that cannot be stored."""
 
     def resume_execution(self, *_: Any) -> Any:
         """Not used."""

@@ -40,7 +40,7 @@ either_mode = pytest.mark.parametrize("deferrable", [True, False], ids=["deferra
 
 @pytest.fixture
 def klap(sandbox: Sandbox, connect: Callable[..., None]) -> Sandbox:
-    """The sandbox, polled so often that no test waits long."""
+    """The sandbox, with a short poll interval."""
     connect(sandbox.url, poke_interval=0.1, first_poll=1)
     return sandbox
 
@@ -61,7 +61,7 @@ def is_there(path: str) -> bool:
 
 
 def paid(klap: Sandbox) -> tuple[int, int]:
-    """How many videos and exports Klap has accepted."""
+    """Return the number of videos and exports that Klap has accepted."""
     return len(klap.ledger("task")), len(klap.ledger("export"))
 
 
@@ -125,12 +125,12 @@ def test_a_destination_of_a_run_must_be_on_the_allowlist(klap: Sandbox, airflow:
     assert paid(klap) == (0, 0)
 
 
-# Steps of the way, as the operators and sensors that the task is made of, before and after which its process may die.
+# The operators and sensors of the task's steps. Its process may die before and after each.
 PARTS = [TaskStatusSensor, ListShortsOperator, ExportShortOperator, ExportStatusSensor, DeliverShortOperator]
 
 
 class Died(BaseException):
-    """The process is gone."""
+    """The process died."""
 
 
 @either_mode

@@ -80,7 +80,7 @@ each_failure = pytest.mark.parametrize(
 
 
 class Arrived(NamedTuple):
-    """A request as it came over the wire."""
+    """A request as it arrived."""
 
     method: str
     path: str
@@ -90,7 +90,7 @@ class Arrived(NamedTuple):
 
 
 class Listener:
-    """A server that notes all that arrives and gives each request the same answer; a context manager."""
+    """A server that records its requests and gives each the same response; a context manager."""
 
     def __init__(
         self, *, status: int = 200, body: bytes = b"[]", headers: dict[str, str] | None = None, late: float = 0
@@ -144,7 +144,7 @@ class Listener:
 
 @pytest.fixture
 def deaf_url() -> Iterator[str]:
-    """The URL of a server that does not take connections: its queue is full."""
+    """The URL of a server that accepts no connections, because its queue is full."""
     with socket.socket() as server, socket.socket() as first, socket.socket() as second:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -156,7 +156,7 @@ def deaf_url() -> Iterator[str]:
 
 @pytest.fixture
 def closed_url() -> Iterator[str]:
-    """The URL of a port that refuses connections, and that nobody else takes meanwhile."""
+    """The URL of a port that refuses connections, and that no other process can use meanwhile."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{reserved.getsockname()[1]}/v2"
@@ -173,7 +173,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Return all that was logged; Airflow's own logging writes past pytest's."""
+    """Return everything that was logged, also by Airflow's logging, which bypasses pytest's."""
 
     def everything() -> str:
         KlapHook().log.error("the end of the log")
@@ -593,7 +593,7 @@ def test_a_dripping_response_ends_in_time_and_its_connection_is_closed(
                     time.sleep(0.2)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server, Listener(body=b"[]") as sound:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()

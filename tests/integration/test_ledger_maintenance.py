@@ -156,7 +156,7 @@ def archived(folder: Path) -> list[str]:
 
 
 def every_kind(days: float) -> Rows:
-    """Return one row of each kind, and of each kind whose run may be deleted two."""
+    """Return one row of each kind, and two of each kind that belongs to a run that may be deleted."""
     return {
         **attempt("export.short.0", days),
         **attempt("submission.task.0", days),
@@ -314,7 +314,7 @@ def test_a_request_that_was_repeated_after_the_kill_stays_as_a_whole(
 def test_a_row_that_changed_since_it_was_read_stays(
     server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With a backend, the row has the same reference, and only the time tells that the value is another one.
+    # With a backend, the row has the same reference. Only its time shows that the value has changed.
     at = NEW if state_store.FOLDER in server.airflow.env else OLD
     changed = {"claim.export.b.0": row("another holder", at), "claim.export.c.0": row("holder", OLD + 1)}
     fill({f"claim.export.{name}.0": row("holder") for name in "abc"})
@@ -355,7 +355,7 @@ def test_an_export_during_runs_has_complete_attempts(
     get = AirflowApi.get
 
     def one_row(self: AirflowApi, path: str, after: str) -> str:
-        if after.startswith("paid."):  # the keys before that have been read
+        if after.startswith("paid."):  # the keys before this one have been read
             self.post("ledger/restore", [{"key": key, **row} for key, row in late.items()])
         elif after.startswith("export.a."):
             self.post("ledger/restore", [{"key": "export.b.0", **late["export.b.0"]}])

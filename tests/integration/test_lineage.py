@@ -49,7 +49,7 @@ def played(airflow: Airflow, make: Callable[[], BaseOperator]) -> tuple[BaseOper
 
 
 def extracted(operator: BaseOperator, state: TaskInstanceState = TaskInstanceState.SUCCESS) -> OperatorLineage:
-    """What OpenLineage's own provider gets out of a task."""
+    """Return the lineage that OpenLineage's provider extracts from a task."""
     ti = SimpleNamespace(task=operator)
     return ExtractorManager().extract_metadata(SimpleNamespace(run_id="monday"), operator, state, ti)
 
@@ -62,7 +62,7 @@ def names(datasets: list[Any]) -> list[tuple[str, str]]:
 def deliver(
     klap: Sandbox, make_shorts: Callable[..., list[dict[str, Any]]], tmp_path: Path
 ) -> Callable[[], DeliverShortOperator]:
-    """Make the delivering operator of an export that is ready."""
+    """Make the deliver operator of a ready export."""
     (short,) = make_shorts()
     path = f"/projects/{short['folder_id']}/{short['id']}/exports"
     export = klap.call("POST", path, json={}).json()

@@ -40,7 +40,7 @@ LISTED = "{{ ti.xcom_pull('wait').get('listed_ids') | tojson }}"
 
 @pytest.fixture(autouse=True)
 def interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Polls that have to agree are half a second apart, instead of up to a minute."""
+    """Make the list interval half a second, instead of up to a minute."""
     monkeypatch.setattr(list_complete, "MAX_LIST_INTERVAL", INTERVAL)
 
 
@@ -94,7 +94,7 @@ def test_a_wait_for_the_list_starts_no_extra_worker(klap: Sandbox, airflow: Airf
     task = airflow(waiting(klap_task_id, submitted_at=time.time(), **MODES["ended from trigger"]))
     task.run()
     assert (task.workers, task.ended_from_trigger) == (1, True)
-    assert len(klap.requests("GET", "^/tasks/")) <= 12, "no poll of the task once it is ready"
+    assert len(klap.requests("GET", "^/tasks/")) <= 12, "the task is not polled after it is ready"
 
 
 @pytest.mark.parametrize("fields", [{"max_clip_count": 5}, {"max_clip_count": "{{ 5 }}"}, {"project_ids": ["a", "b"]}])
@@ -142,7 +142,7 @@ def test_a_list_that_keeps_changing_ends_the_wait_at_its_deadline(
     klap.fault("GET", LIST, times=None, action="status", code=200, body=[])
     began = time.time()
     ready = airflow(waiting(klap_task_id, timeout=1.5, submitted_at=began, **mode)).run()
-    assert "listed_ids" not in ready, "the list was not empty for long enough to say that there are no shorts"
+    assert "listed_ids" not in ready, "the list was empty for too short a time to prove that there are no shorts"
     assert time.time() - began < 4
 
 

@@ -43,7 +43,7 @@ LINE = re.compile(r"airflow\.(?P<name>klap[a-z_.]+)(?P<tags>(,\w+=\w+)*):(?P<val
 
 
 class StatsD:
-    """A StatsD server that keeps what it gets."""
+    """A StatsD server that records what it receives."""
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -52,7 +52,7 @@ class StatsD:
         self.lines: list[str] = []
 
     def received(self) -> list[re.Match[str]]:
-        """Every line about Klap since the last time."""
+        """Return the lines about Klap since the last call."""
         self.lines.clear()
         while True:
             try:
@@ -65,7 +65,7 @@ class StatsD:
         return [match for match in found if match]
 
     def sums(self) -> dict[str, float]:
-        """The counters, summed up, by name and tags."""
+        """Return the sums of the counters by name and tags."""
         total: defaultdict[str, float] = defaultdict(float)
         for line in self.received():
             if line["kind"] == "c":
@@ -74,7 +74,7 @@ class StatsD:
 
 
 def switch(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-    """Switch Airflow's metrics as its configuration says, as a worker does when it starts."""
+    """Configure Airflow's metrics from its configuration, as a worker does at its start."""
     for name, value in settings.items():
         monkeypatch.setenv(f"AIRFLOW__METRICS__{name.upper()}", value)
     stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
@@ -152,7 +152,7 @@ def test_a_run_is_counted_and_a_clear_adds_its_requests_and_its_selection(
         "get_project,status=200",
     }
     assert sum(calls.values()) == len(klap.requests(path="^/(tasks/|projects/|exports)")), (
-        "of the worker and of the triggerer alike"
+        "of the worker and of the triggerer"
     )
 
     for task in tasks.values():

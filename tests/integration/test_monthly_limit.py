@@ -37,7 +37,7 @@ TALK = "https://example.com/talk.mp4"
 LISTED = [
     {"id": name, "name": name, "virality_score": score} for name, score in zip("abcd", (90, 70, 50, 30), strict=True)
 ]
-#: What a submission reserves: a video, 10 shorts and an export.
+#: The reservation of a submission: a video, 10 shorts and an export.
 SUBMISSION = 4.12
 
 
@@ -82,12 +82,12 @@ def names(shorts: list[dict[str, Any]]) -> str:
 
 
 def used(supervisor: Supervisor, scope: str = "connection klap_default") -> float:
-    """Return what is paid or reserved this month."""
+    """Return the amount that is paid or reserved this month."""
     row = supervisor.ledger.get(limit_entry(f"{monthly_limit.utc_now():%Y-%m}", scope))
     return 0.0 if row is None else float(json.loads(row)["total"])
 
 
-# Submitting
+# Submit
 
 
 @pytest.mark.parametrize(("dollars", "is_enough"), [(4.12, True), (4.11, False), (0, False)])
@@ -193,7 +193,7 @@ def test_an_invalid_limit_is_refused_at_parse_time(wrong: dict[str, Any]) -> Non
         submit(**wrong)()
 
 
-# Selecting and exporting
+# Select and export
 
 
 def test_the_exports_replace_what_the_submission_reserved(
@@ -306,7 +306,7 @@ def test_an_export_that_exists_does_not_count_again(
     assert pause_entry("connection klap_default") not in supervisor.ledger
 
 
-# The whole way
+# A complete run
 
 
 def test_a_run_stops_at_the_limit_and_pays_nothing_twice(
@@ -360,7 +360,7 @@ def test_the_limit_of_a_factory_reaches_every_task_that_pays(factory: Callable[.
         assert (task.monthly_limit, task.monthly_limit_action) == (100, "warn")
 
 
-# Settling
+# Release
 
 
 def test_a_run_releases_the_exports_that_another_run_has_paid_for(

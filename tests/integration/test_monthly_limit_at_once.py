@@ -1,4 +1,4 @@
-"""Twenty runs at once, each in its own process, against what is left of a month, in the state store of Airflow."""
+"""Twenty concurrent runs, each in its own process, share the rest of a monthly limit in Airflow's state store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUNS = 20
-#: How much faster than real time the processes wait.
+#: The factor by which the clock of the processes is faster.
 SPEED = 20
 LIMITS = [Limit("connection", "klap_default", Decimal(30)), Limit("dag", "shorts", Decimal(100))]
 #: A video, 10 shorts and an export. The limit covers 7 of them.

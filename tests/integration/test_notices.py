@@ -60,7 +60,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def publish(airflow: Callable[..., Played], supervisor: Supervisor, tmp_path: Path) -> Callable[..., Played]:
-    """Make the last task of a run with one short."""
+    """Make the publish task of a run with one short."""
 
     def task(*notifiers: BaseNotifier, delivered: bool = True, failure: dict[str, Any] | None = None) -> Played:
         supervisor.states |= {"submit": "success", "deliver_0": "success" if delivered else "failed"}
@@ -182,7 +182,7 @@ def test_a_notifier_that_keeps_failing_does_not_fail_the_task(
     (error,) = rows(supervisor)[0]["errors"]
     assert error == "Recorder: ConnectionError, see the task's log", "the text may have a secret"
     assert supervisor.xcom("publish", "klap_notice")["errors"] == [error]
-    task.run()  # a clear tells nobody again, and the tab still has the error
+    task.run()  # a clear notifies nobody again, and the tab still shows the error
     assert len(sent) == 1
     assert supervisor.xcom("publish", "klap_notice")["errors"] == [error]
 
@@ -237,7 +237,7 @@ def test_an_invalid_notifier_of_the_connection_does_not_fail_the_task(
 
 @pytest.fixture
 def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Mail]]:
-    """A mail server on loopback, as the connection ``smtp_default``: the mails that it took."""
+    """A mail server on loopback, as the connection ``smtp_default``; yields the mails that it received."""
     received: list[Mail] = []
 
     class Keep(Message):
@@ -275,7 +275,7 @@ def test_a_mail_has_the_text_and_the_address(publish: Callable[..., Played], mai
 
 @pytest.fixture
 def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """A server that speaks the protocol of Slack's webhooks, as the connection ``slack``: the messages it took."""
+    """Run a server with the protocol of Slack's webhooks, as the connection ``slack``; yield its messages."""
     received: list[dict[str, Any]] = []
 
     class Webhook(BaseHTTPRequestHandler):

@@ -112,13 +112,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                     "conf": {URL: TALK, "name": "Which ones?"},
                     "tasks": [{"operator": "ReviewShortsOperator", "map_index": -1, "state": "awaiting_input"}],
                 },
-                # The same id as one of another DAG's.
+                # The same run id as in another Dag.
                 {"dag_id": OTHER, "run_id": "r1", "at": at(5), "state": "failed"},
             ],
             rows=[
                 short("a", DAG, "r1", 1, 50),
                 short("b", DAG, "r1", 1, None),
-                # Two other runs have delivered what the first one has paid.
+                # Two other runs have delivered the export that the first one has paid.
                 short("a", DAG, "r4", 4, 50, path="s3://other/a.mp4"),
                 short("a", OTHER, "r1", 3, 50),
                 short("c", OTHER, "r2", 2, 90, WEBINAR),
@@ -365,9 +365,9 @@ def test_a_page_has_no_more_shorts_than_requested(server: ApiServer) -> None:
 
 def test_an_export_of_several_runs_is_listed_and_paid_once(server: ApiServer) -> None:
     [found] = [each for each in get(server, "shorts")["shorts"] if each["id"] == "a"]
-    assert (found["run_id"], found["path"]) == ("r4", "s3://other/a.mp4"), "as it was delivered last"
-    assert (found["at"], found["cost"]) == (at(1), 0.48), "of the day on which it was paid"
-    # Where it is looked for among the shorts of another DAG, that one's delivery is it.
+    assert (found["run_id"], found["path"]) == ("r4", "s3://other/a.mp4"), "the last delivery"
+    assert (found["at"], found["cost"]) == (at(1), 0.48), "the day of the payment"
+    # A search in the shorts of another Dag finds that Dag's delivery.
     [there] = [each for each in get(server, "shorts", dag_id=OTHER)["shorts"] if each["id"] == "a"]
     assert (there["dag_id"], there["run_id"], there["cost"]) == (OTHER, "r1", 0.48)
 
@@ -385,7 +385,7 @@ def test_a_period_has_the_shorts_that_were_paid_in_it(server: ApiServer) -> None
     second = get(server, "shorts", since="2026-11-02", until="2026-11-02")
     assert ([each["id"] for each in second["shorts"]], second["total"]) == (["c"], 1)
     [again] = get(server, "shorts", since="2026-11-03")["shorts"]
-    assert (again["id"], again["cost"], again["at"]) == ("a", None, at(3)), "delivered then, and paid before"
+    assert (again["id"], again["cost"], again["at"]) == ("a", None, at(3)), "delivered in the period, but paid before"
     assert get(server, "shorts", since="2026-11-05")["total"] == 0
 
 

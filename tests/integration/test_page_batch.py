@@ -60,7 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 # Everybody sees this batch, but only the admin sees the run of its video.
                 batch("b4", 5, PRIVATE, (SECRET, WEBINAR)),
                 {"dag_id": PRIVATE, "run_id": SECRET, "at": at(5), "conf": {URL: WEBINAR}},
-                # A list that names a run which no batch has started.
+                # A list with a run that no batch has started.
                 batch("b5", 6, OTHER, ("alone", WEBINAR)),
             ],
             rows=[
@@ -112,11 +112,11 @@ def test_a_user_who_may_not_read_a_batch_sees_its_runs_separately(server: ApiSer
     assert get(server, "payments", "uli", **of("b3", PRIVATE))["total"] == 0
 
 
-def test_a_payment_counts_once_for_the_batch_that_started_the_run(server: ApiServer) -> None:
+def test_a_payment_counts_once_for_the_latest_batch_before_it(server: ApiServer) -> None:
     page = rows(server)
     assert (page["b1"]["cost"], page["b2"]["cost"]) == (0.44, 0.48)
     assert sum(row["cost"] or 0 for row in page.values()) == pytest.approx(0.44 + 0.48 + 7 + 100)
-    assert videos_of(server, "b2")[V1]["cost"] == 0.48, "what it had paid before is the first batch's"
+    assert videos_of(server, "b2")[V1]["cost"] == 0.48, "earlier payments belong to the first batch"
 
 
 def test_the_cost_of_a_batch_links_to_the_payments_of_its_runs(server: ApiServer) -> None:

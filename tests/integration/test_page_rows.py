@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 paid("export-plain", DAG, "r1", 1, 0.5),
                 paid("task-3", PRIVATE, "r3", 3, 100, settings="secret settings"),
                 short("secret", PRIVATE, "r3", 3, 99),
-                # References that lead nowhere, or to what the backend has not written.
+                # References to missing files, or to files that the backend has not written.
                 *(
                     {**row, "value": {REFERENCE: reference}}
                     for number, reference in enumerate(
@@ -105,7 +105,7 @@ def test_rows_in_a_state_store_backend_are_shown(server: ApiServer) -> None:
 
 def test_a_forged_row_reveals_nothing_that_the_user_may_not_see(server: ApiServer) -> None:
     paid_for = {each["run_id"]: each for each in get(server, "payments", dag_id=OTHER)["payments"]}
-    assert (paid_for["r2"]["dag_id"], paid_for["r2"]["cost"]) == (OTHER, 3), "it is its writer's"
+    assert (paid_for["r2"]["dag_id"], paid_for["r2"]["cost"]) == (OTHER, 3), "the row belongs to its writer"
     everything = str([get(server, page.partition("?")[0], since="2026-11-01") for page in PAGES])
     assert PRIVATE not in everything
     assert "secret settings" not in everything

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DAG, RUN = "klap_generate_shorts", "manual__2026-11-24T10:00:00+00:00"
 AT = "2026-11-24T10:05:00+00:00"
-#: Begins as an MP4 does, and is longer than what is asked of the storage at once.
+#: Begins like an MP4, and is longer than one read from the storage.
 VIDEO = b"\0\0\0\x18ftypisom" + bytes(12) + bytes(range(256)) * (served_files.PART_SIZE // 256) + b"the end"
 NAME = "092_東京で学んだ-こと_export1.mp4"
 CAPTIONS = {"tiktok": "Watch this", "youtube": None}
@@ -36,14 +36,14 @@ CAPTIONS = {"tiktok": "Watch this", "youtube": None}
 
 @dataclass
 class Served:
-    """What the tests play from."""
+    """A server, its storage, and its folder."""
 
     server: ApiServer
     storage: ObjectStorage
     folder: Path
 
     def get(self, project_id: str, what: str = "video", *, run: str = f"{DAG}/runs/{RUN}", **more: Any) -> Any:
-        """Ask for something of a short."""
+        """Request the video or another part of a short."""
         method, user = more.pop("method", "GET"), more.pop("user", USER)
         headers = {**(self.server.token(user) if user else {}), **more.pop("headers", {})}
         address = f"{self.server.url}/klap/api/dags/{run}/shorts/{project_id}/{what}"
@@ -317,7 +317,7 @@ def test_a_missing_connection_is_named_without_a_secret(served: Served) -> None:
 def test_a_row_of_a_hostile_dag_sends_no_file_outside_of_the_allowlist(served: Served, name: str) -> None:
     for what in ("video", "texts"):
         answer = served.get(name, what)
-        if what == "texts" and answer.status_code == 200:  # where only the video is one that is not sent
+        if what == "texts" and answer.status_code == 200:  # traps in which only the video is not sent
             assert answer.json() == {"publication_captions": None, "transcript": None}
             continue
         assert answer.status_code in (403, 404), answer.text

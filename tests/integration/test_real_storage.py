@@ -38,8 +38,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 @pytest.fixture
 def storage(running: Emulator, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """The server with an empty bucket ``media``; ``media`` leads to it, ``refused`` with what may do nothing."""
-    monkeypatch.setattr(store, "_STORE_CACHE", {})  # a worker starts with none
+    """The server with an empty bucket ``media``, and the connections ``media`` and ``refused`` to it."""
+    monkeypatch.setattr(store, "_STORE_CACHE", {})  # as in a new worker
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA", json.dumps(running.connection()))
     monkeypatch.setenv("AIRFLOW_CONN_REFUSED", json.dumps(running.connection(good=False)))
     yield running
@@ -117,7 +117,7 @@ def delivering(
     airflow: Callable[..., Played],
     make_shorts: Callable[..., list[dict[str, Any]]],
 ) -> Played:
-    """The delivering task of a short."""
+    """The deliver task of a short."""
     (short,) = make_shorts()
     path = f"/projects/{short['folder_id']}/{short['id']}/exports"
     export = klap.call("POST", path).json()
@@ -135,13 +135,13 @@ def test_a_short_and_its_file_are_delivered_once(klap: Sandbox, storage: Emulato
     assert video.fs.cat_file(video.path) == requests.get(first["src_url"], timeout=10).content
     delivering.supervisor.ledger.clear()
     assert delivering.run() == {**first, "src_url": None}
-    assert len(klap.requests("GET", "^/renders/")) == 2, "one of them by this test"
+    assert len(klap.requests("GET", "^/renders/")) == 2, "one of them is paid by this test"
 
 
 def test_a_large_file_is_uploaded_in_parts_with_little_memory(storage: Emulator) -> None:
     path = folder_at(f"{storage.scheme}://media@media/shorts") / "big.mp4"
     megabyte = bytes(range(256)) * 4096
-    size_of(path)  # the client's own memory is not meant
+    size_of(path)  # exclude the memory of the client
     tracemalloc.start()
     with atomic_file(path) as sink:
         for _ in range(60):

@@ -35,7 +35,7 @@ def in_the_database(_dag_id: str, _run_id: str, _task_id: str, value: Any) -> An
 
 
 def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any) -> dict[str, Any]:
-    """A run that has delivered one short of three, whose XComs are kept as a backend keeps them."""
+    """Return a run that has delivered one of three shorts, with XComs in the format of a backend."""
 
     def task(operator: str, map_index: int = -1, *, state: str = "success", **xcoms: Any) -> dict[str, Any]:
         kept = {key: keep(dag_id, run_id, operator, value) for key, value in xcoms.items()}
@@ -79,7 +79,7 @@ def whole_run(dag_id: str, run_id: str, keep: Keep = in_the_database, **run: Any
 
 
 def in_doubt(run_id: str, entry: str) -> dict[str, Any]:
-    """A run whose submission failed, and which names a request in doubt."""
+    """Return a run whose submission is in doubt."""
     error = {"error": "…", "type": "KlapSubmitUncertainError", "open_decision": {"entry": entry, "sent_at": at(1)}}
     submit = {"operator": "SubmitShortsOperator", "map_index": -1, "state": "failed", "xcoms": {"klap_error": error}}
     return {
@@ -105,7 +105,7 @@ def view(server: ApiServer, **where: Any) -> dict[str, Any]:
 
 
 def is_told(found: dict[str, Any]) -> bool:
-    """Whether all that the run has left is there."""
+    """Return whether the view has all data of the run."""
     details = found["details"]
     [delivered] = [card for card in details["shorts"] if card["left_out"] is None]
     assert found["problems"] == []
@@ -123,12 +123,12 @@ def is_told(found: dict[str, Any]) -> bool:
     return len(details["shorts"]) == 3
 
 
-# An Airflow as it comes
+# An Airflow with its default configuration
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    # What a run rendered is kept for no run at all: nothing here may need it.
+    # Airflow keeps no rendered fields, as the view must not need them.
     env = {
         "AIRFLOW__CORE__NUM_DAG_RUNS_TO_RETAIN_RENDERED_FIELDS": "0",
         "AIRFLOW__API__AUTO_REFRESH_INTERVAL": "7",
@@ -184,7 +184,7 @@ def test_the_view_has_no_secret_of_an_address(server: ApiServer) -> None:
     assert "s3cr3t" not in answer.text
     source = answer.json()["details"]["source"]
     assert source["text"].startswith("https://media.example.com/talk.mp4?…")
-    assert source["href"] is None, "a link to a part of an address leads nowhere"
+    assert source["href"] is None, "a shortened address is not a link"
 
 
 def test_an_unchanged_view_is_answered_with_304(server: ApiServer) -> None:
@@ -208,7 +208,7 @@ def test_the_view_includes_follow_up_runs(server: ApiServer) -> None:
     assert (more["title"], more["project_ids"], more["ended"]) == ("Town hall: 1 more short", ["b"], True)
     assert more["details"]["stage"]["text"] == "1 of 1 short delivered"
     others = view(server, run_id=more["run_id"])["follow_ups"]
-    assert more["run_id"] not in [each["run_id"] for each in others], "and not with itself"
+    assert more["run_id"] not in [each["run_id"] for each in others], "but without the run itself"
 
 
 def test_a_review_has_the_option_of_each_short(server: ApiServer) -> None:
@@ -301,12 +301,12 @@ def test_a_run_without_klap_tasks_has_an_empty_view(server: ApiServer) -> None:
     assert (found["details"], found["batch"], found["follow_ups"]) == (None, None, [])
 
 
-# XComs elsewhere
+# XComs in a backend
 
 
 @pytest.fixture(scope="module", params=[0, 1024])
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiServer, Path]]:
-    """An Airflow that keeps XComs of at least so many bytes in a folder, and rows of the ledger in another one."""
+    """An Airflow that stores XComs above a size in a folder, and rows of the ledger in another folder."""
     folder, rows = tmp_path_factory.mktemp("xcoms"), tmp_path_factory.mktemp("rows")
 
     def keep(dag_id: str, run_id: str, task_id: str, value: Any) -> Any:
@@ -379,7 +379,7 @@ def test_a_forged_xcom_reference_is_not_followed(kept: tuple[ApiServer, Path], r
     answer = ask(server, run_id=run_id)
     assert answer.status_code == 200
     assert "leaked" not in answer.text
-    assert [short["id"] for short in answer.json()["details"]["shorts"]] == ["a"], "what the export itself says"
+    assert [short["id"] for short in answer.json()["details"]["shorts"]] == ["a"], "from the XCom of the export"
 
 
 def test_xcoms_are_not_deserialized_into_objects(kept: tuple[ApiServer, Path]) -> None:

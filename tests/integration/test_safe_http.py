@@ -23,7 +23,7 @@ SOON = (0.3, 5.0)
 
 
 class Inside(BaseHTTPRequestHandler):
-    """A server of this network: ``/to?URL`` and ``/raw`` redirect, ``/gone`` is gone, everything else is there."""
+    """A server of this network: ``/to?URL`` and ``/raw`` redirect, ``/gone`` is missing, other paths exist."""
 
     location = ""
     seen: list[tuple[str, dict[str, str]]]
@@ -40,12 +40,12 @@ class Inside(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def inside() -> Iterator[int]:
-    """Port of a server on this machine."""
+    """The port of a server on this machine."""
     Inside.seen = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Inside) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -173,7 +173,7 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
 def test_redirects_are_checked_in_the_same_way(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
-    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)  # so that the first hop is made
+    monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)  # so that the first hop is allowed
     dns["talks.example.com"] = ["127.0.0.1"]
     with pytest.raises(RefusedAddressError):
         safe_request(
@@ -237,7 +237,7 @@ def test_a_list_does_not_reveal_hosts_of_the_network(inside: int, dns: dict[str,
     assert problems(dict.fromkeys(urls, False)) == {}
     assert Inside.seen == []
     assert problems({urls[0]: True}) == {urls[0]: "HTTP 404"}
-    assert Inside.seen[-1][1]["range"] == "bytes=0-0", "no more is fetched than it takes"
+    assert Inside.seen[-1][1]["range"] == "bytes=0-0", "no more is read than needed"
 
 
 @pytest.mark.parametrize(

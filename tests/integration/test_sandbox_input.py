@@ -23,7 +23,7 @@ BODY = json.dumps({"source_video_url": TALK}).encode()
 
 @pytest.fixture
 def sandbox(lenient_sandbox: Sandbox) -> Iterator[Sandbox]:
-    """A sandbox that must not have failed, and of which everything can still be read afterwards."""
+    """A sandbox that must not fail, and whose data must still be readable after the test."""
     yield lenient_sandbox
     for entry in lenient_sandbox.requests():
         assert entry["status"] is None or entry["status"] < 500, entry

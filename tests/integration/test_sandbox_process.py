@@ -90,7 +90,7 @@ def test_keep_continues_with_the_jobs_of_the_last_sandbox(end: signal.Signals, t
         assert second.call("GET", f"/projects/{folder}").json() == shorts
         for export in (done, second.outcome(f"{paths[1]}/{begun['id']}")):
             assert requests.get(export["src_url"], timeout=10).content[4:8] == b"ftyp"
-        if end == signal.SIGTERM:  # a killed one has not written its latest users
+        if end == signal.SIGTERM:  # a killed sandbox may not have written its latest users
             assert second.call("GET", "/exports", headers={"X-On-Behalf-Of": user}).ok
         second.reset()
     with Sandbox(keep=tmp_path / "jobs") as third:

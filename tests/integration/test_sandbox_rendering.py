@@ -36,7 +36,7 @@ def describe(file: Path) -> str:
 
 
 class Picture:
-    """A frame of a clip, one second in."""
+    """Return the frame of a clip after one second."""
 
     def __init__(self, file: Path) -> None:
         self._bytes = ffmpeg("-ss", "1", "-i", file, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
@@ -49,7 +49,7 @@ class Picture:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A web server with sources and images; its address."""
+    """The address of a web server with sources and images."""
     folder = tmp_path_factory.mktemp("files")
     stripes = "color=red:s=640x360:d=6:r=10,drawbox=x=160:w=320:color=lime:t=fill,drawbox=x=480:color=blue:t=fill"
     sound = ("-f", "lavfi", "-i", "sine=duration=6")
@@ -68,10 +68,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
+    """Serves files without a log."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_a_list_that_fills_gradually_needs_two_equal_polls(
     task = airflow(listing(made[0]["folder_id"], deferrable=deferrable))
     assert {short["project_id"] for short in task.run()} == {short["id"] for short in made}
     assert task.workers == (2 if deferrable else 1)
-    polls = [request["at"] for request in klap.requests("GET", LIST)][1:]  # the first one is that of make_shorts
+    polls = [request["at"] for request in klap.requests("GET", LIST)][1:]  # the first request is that of make_shorts
     assert all(later - earlier > interval - 0.1 for earlier, later in pairwise(polls[:4]))
     assert len(polls) <= 5
 
@@ -103,7 +103,7 @@ def test_a_list_is_used_as_it_is_at_its_timeout(klap: Sandbox, airflow: Airflow,
     for count in range(1, 30):  # another one at every poll
         klap.fault("GET", LIST, "status", code=200, body=[{"id": f"p{number}"} for number in range(count)])
     taken = airflow(listing("folder01", list_timeout=1)).run()
-    assert 0 < len(taken) < 29, "and not only when the list stays as it is"
+    assert 0 < len(taken) < 29, "not only after the list has stopped changing"
 
 
 def test_a_list_that_is_empty_or_fails_in_between_is_polled_again(

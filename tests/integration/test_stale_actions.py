@@ -35,7 +35,7 @@ LEDGER_ROW = {"value": {"id": None}, "dag_id": DAG}
 
 
 def run_of(run_id: str, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A run whose tasks are those of the Dag."""
+    """Return a run with the tasks of the Dag."""
     made = {**whole_run(DAG, run_id), "state": "failed", **more}
     replaced = {task["operator"]: task for task in tasks}
     own = [{**task, **replaced.get(task["operator"], {})} for task in made["tasks"]]
@@ -77,7 +77,7 @@ def not_exported(run_id: str) -> dict[str, Any]:
 
 
 def still_running(run_id: str) -> dict[str, Any]:
-    """A run in doubt with a running task after the failed one, which Airflow refuses to clear."""
+    """Return a run in doubt with a running task after the failed one, which Airflow refuses to clear."""
     made = in_doubt(run_id)
     tasks = [{**task, "state": "running"} if task["task_id"] == "publish" else task for task in made["tasks"]]
     return {**made, "tasks": tasks}
@@ -128,7 +128,7 @@ def at_once(*calls: Callable[[], requests.Response]) -> list[int]:
 
 
 def decisions(server: ApiServer, entry: str) -> dict[str, Any]:
-    """The decisions in the ledger about an entry."""
+    """Return the decisions in the ledger about an entry."""
     [ledger] = requests.get(
         f"{server.url}/api/v2/assets",
         params={"name_pattern": "klap_ledger"},
@@ -280,7 +280,7 @@ def test_an_answer_of_none_is_the_last_option(server: ApiServer) -> None:
     assert details(server, run_id)["review"]["text"] == "selected 0 of 3 shorts"
 
 
-# All of them
+# All actions
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 
 def forget_backend() -> None:
-    """Let Airflow read its configuration again; a worker process reads it once."""
+    """Let Airflow read its configuration again, which a worker process reads only once."""
     from airflow.providers.common.io.state_store import backend
     from airflow.sdk.execution_time import context
 

@@ -80,7 +80,7 @@ def test_a_file_that_is_there_stays_whole_until_its_successor_is(folder: ObjectS
 
 
 def killed(path: ObjectStoragePath, writer: Writer | None) -> str:
-    """Leave what a try leaves that is killed while it writes a file, and return its name."""
+    """Leave the partial file of a killed try, and return its name."""
     left = path.parent / part_name(path.name, writer)
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(b"left")
@@ -92,7 +92,7 @@ def test_what_earlier_tries_of_the_task_left_is_removed_and_nobody_elses(folder:
     for number in (1, 2):
         killed(path, Writer("videos monday deliver 0", number))
     others = [
-        killed(path, Writer("videos monday deliver 0", 4)),  # this one is given up, and the later one writes
+        killed(path, Writer("videos monday deliver 0", 4)),  # this writer gives up, and the later one continues
         killed(path, Writer("videos monday deliver 1", 1)),
         killed(path, Writer("videos tuesday deliver 0", 1)),
         killed(path, None),

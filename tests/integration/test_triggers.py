@@ -61,7 +61,7 @@ def waiting(klap_task_id: str, state_now: PollState | None = None, **more: Any) 
 
 
 def restarted(trigger: KlapTrigger) -> KlapTrigger:
-    """The trigger as another triggerer makes it of what is stored."""
+    """Return the trigger as another triggerer makes it from the stored arguments."""
     path, kwargs = trigger.serialize()
     again: KlapTrigger = import_string(path)(**json_copy(kwargs))
     return again
@@ -72,7 +72,7 @@ def submitted(klap: Sandbox) -> str:
 
 
 def payloads(events: list[TriggerEvent]) -> list[Any]:
-    """Return what the events tell a worker, without when the task was ready."""
+    """Return the payloads of the events, without the time at which the task was ready."""
     found = [event.payload for event in events]
     return [{name: value for name, value in each.items() if name != "ready_at"} for each in found]
 
@@ -98,7 +98,7 @@ def test_a_stored_trigger_is_rebuilt_unchanged(
     assert (again.template_fields, again.trigger_id) == ((), None), "which the triggerer reads and sets"
 
 
-#: What versions before this one stored: of a schedule that followed earlier jobs, and with less or more in it.
+#: Arguments that earlier versions stored: with another schedule, and with fewer or more fields.
 OLDER = {
     "learned": {
         "shortest": 0.05,
@@ -154,7 +154,7 @@ async def test_failed_polls_with_successes_in_between_start_no_worker(klap: Sand
     for _ in range(4):
         klap.fault("GET", "^/tasks/", "status", times=4, code=503)
         await asyncio.sleep(0.4)
-    assert payloads(await running) == [{"unknown_since": None, "handovers": 0}], "and a good poll is remembered"
+    assert payloads(await running) == [{"unknown_since": None, "handovers": 0}], "a successful poll is remembered"
 
 
 @pytest.mark.parametrize(("handovers", "least"), [(0, 0), (1, 1), (2, 1)])
@@ -350,7 +350,7 @@ async def test_an_xcom_that_cannot_be_written_is_left_to_a_worker(
     instance = airflow(lambda: TaskStatusSensor(task_id="wait", klap_task_id=klap_task_id), task_id="wait")
     instance.triggers.append(waiting(klap_task_id, end_from_trigger=True).serialize())
     supervisor.broken = (comms.SetXCom,)
-    (event,) = await all_events(instance.rebuilt_trigger())  # at once, for the job is ready
+    (event,) = await all_events(instance.rebuilt_trigger())  # at once, because the job is ready
     assert not isinstance(event, TaskSuccessEvent)
     assert payloads([event]) == [{"unknown_since": None, "handovers": 0}]
 
@@ -395,7 +395,7 @@ async def test_polls_are_one_poll_interval_apart(klap: Sandbox) -> None:
 
 async def test_a_worker_continues_the_wait_of_a_failing_trigger(klap: Sandbox) -> None:
     klap_task_id = submitted(klap)
-    for seconds, interval in ((3600, 0.4), (0.4, 3600)):  # not at once, or worker and triggerer would chase each other
+    for seconds, interval in ((3600, 0.4), (0.4, 3600)):  # not at once, to prevent a loop between worker and triggerer
         began = time.time()
         again = PollAgain(0.05, state(seconds, interval))
         trigger = TaskStatusTrigger.waiting(TaskTarget(klap_task_id), again, klap_conn_id="klap_default")
@@ -428,7 +428,7 @@ async def test_fifty_triggers_leave_the_event_loop_free(klap: Sandbox) -> None:
     async def heartbeat() -> None:
         nonlocal longest
         while beating:
-            # Not the time on the clock, in which a busy machine does other things; who sleeps is caught by free_loop.
+            # CPU time, as a busy machine does other things meanwhile. The fixture free_loop detects sleeping.
             before = time.thread_time()
             await asyncio.sleep(0.01)
             longest = max(longest, time.thread_time() - before)

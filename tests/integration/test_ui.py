@@ -84,7 +84,7 @@ def test_nothing_can_be_sent_to_it(client: TestClient) -> None:
 
 
 def python(code: str, **env: str) -> str:
-    """What a fresh Python prints."""
+    """Return the output of a new Python process."""
     run = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=True
     )

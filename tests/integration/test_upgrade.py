@@ -35,13 +35,13 @@ pytestmark = pytest.mark.usefixtures("in_doubt_window_over")
 
 VERSIONS = sorted(path.name for path in DATA.iterdir())
 
-#: A stored object with a field that this version does not know, and with none that it can do without.
+#: The forms of a stored object: as stored, with unknown fields, and without optional fields.
 FORMS = ["as stored", "with more", "with less"]
 NEEDED_BY_TRIGGERS = {"klap_conn_id", "target", "started_at", "deadline", "end_from_trigger", "dag_id", "run_id"}
 NEEDED_OF_TARGETS = {"klap_task_id", "export_id", "project_id", "folder_id"}
 NOT_NEEDED_OF_ROWS = {"version", "what", "video", "price", "inputs", "tries", "settings", "estimated", "budget", "at"}
 
-#: Results that are the same when a task continues with what was paid for.
+#: Fields of results that are the same when a task continues with a paid job.
 SAME = {"klap_task_id", "output_id", "export_id", "project_id", "submitted_at", "delivered", "run_id", "runs"}
 
 
@@ -58,7 +58,7 @@ def with_more(stored: Any) -> Any:
 
 
 class Stored:
-    """What a version has stored, with the ids of the sandbox."""
+    """The stored data of a version, with the ids of the sandbox."""
 
     def __init__(self, version: str, form: str, words: dict[str, str]) -> None:
         self.form = form
@@ -92,7 +92,7 @@ class Stored:
         return row if "version" not in row else {n: value for n, value in row.items() if n not in NOT_NEEDED_OF_ROWS}
 
     def result(self, task_id: str, map_index: int) -> Any:
-        """Return what a task has returned."""
+        """Return the result of a task."""
         xcom = (task_id, map_index, xcoms.RETURN_KEY)
         (value,) = [x["value"] for x in self.xcoms if (x["task_id"], x["map_index"], x["key"]) == xcom]
         return value
@@ -128,7 +128,7 @@ def stored(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Stored:
-    """What a version has stored, in Airflow's database, with its jobs at Klap."""
+    """The stored data of a version in Airflow's database, and its jobs at Klap."""
     monkeypatch.setattr("random.uniform", lambda low, high: low)  # a poll that is due is spread over the interval
     connect(klap.url, poke_interval=0.1, first_poll=1)
     jobs = read(version, "jobs")
@@ -154,7 +154,7 @@ def retried(airflow: Callable[..., Played], run: StoredRun) -> Callable[..., Pla
 
 
 def same(result: Any) -> list[dict[str, Any]]:
-    """Return what must be the same in a result."""
+    """Return the fields of a result that must not change."""
     results = result if isinstance(result, list) else [result]
     return [{name: each[name] for name in SAME & each.keys()} for each in results]
 

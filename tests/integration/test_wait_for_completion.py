@@ -31,7 +31,7 @@ of_each = pytest.mark.parametrize("kind", ["shorts", "video", "export"])
 
 @pytest.fixture
 def klap(sandbox: Sandbox, connect: Callable[..., None]) -> Sandbox:
-    """The sandbox, polled so often that no test waits long."""
+    """The sandbox, with a short poll interval."""
     connect(sandbox.url, poke_interval=0.1, first_poll=1)
     return sandbox
 
@@ -52,7 +52,7 @@ def operator(make_shorts: MakeShorts) -> Callable[..., Callable[[], BaseOperator
 
 
 def jobs(klap: Sandbox, kind: str) -> int:
-    """How many of such jobs Klap has accepted; the export's short comes of a task of its own."""
+    """Return the number of jobs of this kind that Klap has accepted, without the task of an export's short."""
     return len(klap.ledger("export" if kind == "export" else "task"))
 
 

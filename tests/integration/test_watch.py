@@ -44,7 +44,7 @@ NEW = Pace(back_catalogue=True)
 
 
 class Listed:
-    """A source of the test's own."""
+    """A source with a list of the test."""
 
     def __init__(self, *names: str) -> None:
         self.items = [video(name) for name in names]
@@ -73,7 +73,7 @@ def watch(airflow: Callable[..., Played]) -> Watch:
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sqlite3.Connection:
-    """A table of videos in a database that the connection ``media_db`` leads to."""
+    """A table of videos in the database of the connection ``media_db``."""
     file = tmp_path / "media.db"
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DB", json.dumps({"conn_type": "sqlite", "host": str(file)}))
     opened = sqlite3.connect(file, isolation_level=None)
@@ -217,7 +217,7 @@ def test_the_first_check_starts_nothing_by_default(watch: Watch, supervisor: Sup
 def test_a_crash_at_any_write_still_starts_each_item_once(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each try ends at a later message than the one before, as if its worker were killed."""
+    """Each try ends one message later than the try before, as if its worker was killed."""
     monkeypatch.setattr("klap_provider.operators.ledger.WRITE_RETRY_DELAYS", ())
     send, left, started = supervisor.send, 0, []
 
@@ -375,7 +375,7 @@ def test_an_item_with_an_invalid_conf_does_not_delay_the_others(
 def test_refused_runs_start_later_at_the_pace_of_the_source(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the Dag that runs the items was missing for five days."""
+    """The Dag that runs the items is missing for five days."""
     send, at = supervisor.send, datetime(2026, 11, 5, tzinfo=timezone.utc).timestamp()
     monkeypatch.setattr("klap_provider.operators.watch_source.time.time", lambda: at)
     refused = comms.ErrorResponse(detail={"status_code": 404})
@@ -466,7 +466,7 @@ def test_secrets_of_ids_and_errors_are_not_recorded(watch: Watch, supervisor: Su
     watch(source).run()
     assert "hunter2" not in "".join(supervisor.ledger.values())
     watch(source, start=[row(supervisor)["waiting"][0]["id"]]).run()
-    assert len(supervisor.runs) == 3, "the id of the page is the one to enter"
+    assert len(supervisor.runs) == 3, "the id of the page can be entered in the form"
     source.failure = OSError("https://talks.invalid/v?token=hunter2hunter2")
     with pytest.raises(KlapSourceError) as failed:
         watch(source).run()
@@ -488,7 +488,7 @@ def folder(storage: fsspec.AbstractFileSystem) -> Callable[[str, bytes], None]:
 
 
 def poll(supervisor: Supervisor, source: Any, seconds: float = 0) -> Checked:
-    """List a source, as the trigger does, so many seconds later."""
+    """List a source as the trigger does, this number of seconds later."""
     check = SourceCheck("talks", source, NEW, AssetStore(LEDGER))
     return check.run(time.time() + seconds, in_task=False)
 
@@ -608,7 +608,7 @@ def test_the_trigger_fires_for_the_first_check_and_for_new_items(
     monkeypatch.setattr(source_runs, "STABLE_FOR", 0.001)
     event = {"source": "talks"}
     folder("old.mp4", b"content")
-    assert asyncio.run(events_within(trigger_of(BUCKET), 0.5)) == [event], "the first check is a task's"
+    assert asyncio.run(events_within(trigger_of(BUCKET), 0.5)) == [event], "the first check runs in a task"
     watch(BUCKET, pace=None).run()
     assert asyncio.run(events_within(trigger_of(BUCKET, pace=None), 0.5)) == []
     folder("new.mp4", b"content")

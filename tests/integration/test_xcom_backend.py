@@ -23,7 +23,7 @@ async def test_a_slow_xcom_backend_does_not_block_the_other_waits(
     others, went_on = threading.Event(), []
 
     class Slow(BaseXCom):
-        """Store a value when the event loop has done something else."""
+        """Store a value after the event loop has run another task."""
 
         @staticmethod
         def serialize_value(value: Any, **identity: Any) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Users, whose passwords are their names. The viewer may not read XComs, and the user no Dag that is called private.
+#: Names of users, which are also their passwords. The viewer may not read XComs, and the user no private Dag.
 ADMIN, OP, USER, VIEWER = "ada", "otto", "uli", "vic"
 
 

@@ -75,7 +75,7 @@ class Answer(BaseHTTPRequestHandler):
 def entry(
     number: int, *, guid: str | None = None, title: str | None = None, more: str = "", file: str = "", at: str = ""
 ) -> str:
-    """An entry of a podcast, published at that time, or else on that day of November 2026."""
+    """Return an entry of a podcast, published at this time, or on this day of November 2026."""
     return (
         f"<item><guid isPermaLink='false'>{guid or f'urn:episode:{number}'}</guid><title>{title or number}</title>"
         f"<pubDate>{at or f'Mon, {number:02} Nov 2026 10:00:00 GMT'}</pubDate>{more}"
@@ -84,7 +84,7 @@ def entry(
 
 
 def rss(*entries: str) -> tuple[int, str]:
-    """The answer with a podcast."""
+    """Return a response with a podcast."""
     names = "xmlns:itunes='http://www.itunes.com/dtds/podcast-1.0.dtd'"
     items = "".join(entries)
     return 200, f"<rss version='2.0' {names}><channel><title>Talks</title><link>{MEDIA}</link>{items}</channel></rss>"

@@ -32,7 +32,7 @@ MINUTES = 600.0
 
 
 class Run(NamedTuple):
-    """Who makes a request, and how many tries Airflow gives it after errors that may pass."""
+    """The task that makes a request, and its number of retries after transient errors."""
 
     request: PaidRequest
     requester: Requester
@@ -56,7 +56,7 @@ class World(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a run has seen in its present try, the tries before that failed, and how it ended, if it has."""
+    """The results that a run has seen in its current try, its failed tries, and how it ended."""
 
     seen: tuple[Any, ...] = ()
     tries: int = 0
@@ -64,14 +64,14 @@ class Progress(NamedTuple):
 
 
 class State(NamedTuple):
-    """The world, and how far each run is."""
+    """The world, and the progress of each run."""
 
     world: World
     runs: tuple[Progress, ...]
 
 
 def identity(request: PaidRequest) -> str:
-    """Return what tells a request from others: of these, one POST is sent."""
+    """Return the identity of a request. One POST is sent per identity."""
     return f"{request.shared_log or request.log} {request.fingerprint}"
 
 
@@ -172,7 +172,7 @@ def is_private(step: tuple[Any, ...], may_fail: bool) -> bool:
 
 
 def hits(step: tuple[Any, ...]) -> bool:
-    """Return whether a process that dies before this step leaves a POST of which nobody knows what became of it."""
+    """Return whether a process that dies before this step leaves a POST in doubt."""
     return step[0] == "send" or (step[0] == "set" and (step[1].startswith("paid.") or '"void": true' in step[2]))
 
 
@@ -186,7 +186,7 @@ def is_needless(end: Submission | KlapError, world: World) -> bool:
 
 @dataclass
 class Search:
-    """All states that some runs can come to."""
+    """All states that the runs can reach."""
 
     runs: tuple[Run, ...]
     has_list: bool
@@ -200,7 +200,7 @@ class Search:
         stack = [State(self.start, (Progress(),) * len(self.runs))]
         while stack:
             state = stack.pop()
-            if hash(state) not in self.visited:  # a hash is enough, and smaller
+            if hash(state) not in self.visited:  # a hash needs less memory
                 self.visited.add(hash(state))
                 if all(progress.end for progress in state.runs):
                     yield state
@@ -248,7 +248,7 @@ class Search:
 
 
 def finally_gets(world: World, run: Run, *, has_list: bool) -> tuple[Submission | KlapError, World]:
-    """Return what a run gets that makes the request when all others are over, and the world after that."""
+    """Return the result of a run that makes the request after all others, and the world after it."""
     for _ in range(9):
         world = world._replace(now=world.now + 3600.0)
         progress = Progress()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Seconds after which Airflow logs that a trigger blocks the event loop.
 BLOCKED = 0.2
 
-#: Linux's account of this thread: nanoseconds that it ran, that it was ready and waited for a processor, time slices.
+#: Linux's statistics of this thread: nanoseconds of running, nanoseconds of waiting for a CPU, and time slices.
 ACCOUNT = Path("/proc/thread-self/schedstat")
 
 
@@ -35,7 +35,7 @@ async def blockers(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Callable[[
     loop.slow_callback_duration = BLOCKED
 
     def messages() -> list[str]:
-        # Of the phase by its name: once the test is over, caplog.records are those of its teardown.
+        # By the name of the phase: after the test, caplog.records has the records of the teardown.
         records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
         return [record.getMessage() for record in records if record.name == "asyncio"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Lines(NamedTuple):
-    """How a machine reaches Klap, and how it reaches the API server."""
+    """The proxies of a machine to Klap and to the API server."""
 
     klap: TcpProxy
     api: TcpProxy
@@ -30,10 +30,10 @@ class Lines(NamedTuple):
 @dataclass
 class Machines(Rig):
     """
-    What a cluster test works with.
+    The environment of a cluster test.
 
-    :ivar s3: where the videos are delivered to.
-    :ivar lines: the lines of each machine.
+    :ivar s3: the storage of the deliveries.
+    :ivar lines: the proxies of each machine.
     """
 
     s3: ObjectStorage = field(kw_only=True)
@@ -64,7 +64,7 @@ class Machines(Rig):
         return str(found)
 
     def talk(self, number: int) -> str:
-        """Return the address of a video of its own."""
+        """Return the address of a video that no other run uses."""
         return f"{self.sandbox.sample}?talk={number}"
 
     def pick(self, run_id: str, count: int) -> None:
@@ -124,7 +124,7 @@ class Machines(Rig):
 
     @contextmanager
     def frozen_worker(self, machine: str) -> Iterator[None]:
-        """Stop the worker of a machine with all of its tasks; let it go at the end, until it is done with them."""
+        """Stop the worker of a machine with all its tasks. At the end, continue it until its tasks have ended."""
         worker = self.airflow.processes[f"worker@{machine}"]
         signal_session(worker, signal.SIGSTOP)
         try:
@@ -152,7 +152,7 @@ class Machines(Rig):
 
     @contextmanager
     def cut_off(self, wire: TcpProxy) -> Iterator[None]:
-        """Cut a line, and restore it at the end."""
+        """Cut a proxy, and restore it at the end."""
         self.tally.outages += 1
         wire.cut()
         try:
@@ -172,7 +172,7 @@ class Machines(Rig):
             self.check_run(run_id, due=due, delivered=delivered)
 
     def end(self) -> None:
-        """Close the account, and let go what a test that failed may have left frozen."""
+        """Complete the tally, and continue the processes that a failed test left frozen."""
         for machine in MACHINES:
             signal_session(self.airflow.processes[f"worker@{machine}"], signal.SIGCONT)
         super().end()

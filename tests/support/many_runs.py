@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHORTS = 5
-#: What Klap bills for a video, for all shorts that it made of it, and for an export, in US dollars.
+#: Klap's prices in US dollars: a video, all its generated shorts, and an export.
 VIDEO, FOLDER, EXPORT = 0.44, 3.2, 0.48
 
 
@@ -21,8 +21,8 @@ def many_runs(
     """
     Return the rows of runs that have delivered all of their five shorts: ``Episode 0`` is the newest.
 
-    :param dag_ids: take turns.
-    :param path: of each short.
+    :param dag_ids: the Dags of the runs, in turn.
+    :param path: the path of each short.
     """
     now = datetime.now(timezone.utc).replace(microsecond=0)
     runs, rows = [], []

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """What a process has seen so far, and how it ended: the amount that it has reserved, or why it has none."""
+    """The results that a process has seen, and how it ended: the reserved amount, or the reason for none."""
 
     seen: tuple[str | None, ...] = ()
     end: Decimal | str | None = None
 
 
 class State(NamedTuple):
-    """The rows of the ledger, and how far each process is."""
+    """The rows of the ledger, and the progress of each process."""
 
     rows: frozenset[tuple[str, str]]
     processes: tuple[Progress, ...]
@@ -142,7 +142,7 @@ class Search:
 
 
 def granted(state: State) -> Decimal:
-    """Return the sum of what the processes have reserved."""
+    """Return the sum of the reserved amounts."""
     return sum((each.end for each in state.processes if isinstance(each.end, Decimal)), Decimal(0))
 
 

@@ -2,7 +2,7 @@
 Restrict tests to the loopback interface of this machine.
 
 Importing this module guards this process and all Python processes that it starts, see ``loopback_only/``. The fixture
-:func:`loopback_only` fails the tests that reach for more.
+:func:`loopback_only` fails tests that try to leave it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Record:
 
 
 def guard_this_process() -> ModuleType:
-    """Return the guard's module; a process that such a process started has it already."""
+    """Return the guard's module. Child processes have loaded it already."""
     present = sys.modules.get("sitecustomize")
     if present is not None and present.__file__ == str(GUARD):
         return present
@@ -60,7 +60,7 @@ RECORD = Record()
 os.environ["KLAP_TESTS_REFUSED_CALLS"] = str(RECORD.file)
 _path = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", str(GUARD.parent))]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD.parent), *_path])
-# A proxy on this machine leads out of it.
+# A proxy on this machine would connect to other machines.
 for _proxy in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_proxy]
 guard_this_process().record = str(RECORD.file)  # type: ignore[attr-defined]  # sys.modules has no type for it
@@ -68,7 +68,7 @@ guard_this_process().record = str(RECORD.file)  # type: ignore[attr-defined]  # 
 
 @pytest.fixture(autouse=True)
 def loopback_only() -> Iterator[None]:
-    """Fail the test if it, or what it started, reaches for more than this machine, whatever became of the call."""
+    """Fail the test if it, or a process that it started, tried to reach another machine."""
     yield
     if refused := RECORD.new_lines():
         pytest.fail("Tests use this machine only. There was a " + "; a ".join(refused), pytrace=False)

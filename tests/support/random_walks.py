@@ -37,7 +37,7 @@ VIDEO = "https://a.example/talk.mp4"
 EXPORT = PaidRequest("export.short", video=VIDEO, what="an export", price=0.48, fingerprint="plain", account="a")
 TASK = PaidRequest("submission.0", video=VIDEO, what="a video", price=0.44)
 
-#: Seconds for which a response is waited for, and after which a POST takes no effect any more.
+#: Read timeout in seconds, and seconds after which a POST has no effect any more.
 RESPONSE, EFFECT = 70.0, 190.0
 
 
@@ -72,7 +72,7 @@ class Run:
     A task of a run, which makes one request.
 
     :param tries: how many further tries there are: by Airflow, and by users who clear the task.
-    :param settings: what it asks for; a clear can change it in the scenario "changed settings".
+    :param settings: the requested settings; a clear can change them in the scenario "changed settings".
     """
 
     name: str
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """Return what tells the request from others: of these, one POST is sent."""
+        """Return the identity of the request. One POST is sent per identity."""
         return f"{self.request.shared_log or self.request.log} {self.request.fingerprint}"
 
 
@@ -270,7 +270,7 @@ class World:
         if not self._is_faulty(0.04):
             self.rows[key] = value
             return None
-        # A claim that is written a second time, late, is what docs/ledger.md says remains.
+        # A late second write of a claim is the remaining risk in docs/ledger.md.
         fault = self.dice.choice(["lost", "no response", "late"] + ["repeated"] * (not key.startswith("claim.")))
         if fault in ("no response", "repeated"):
             self.rows[key] = value
@@ -357,7 +357,7 @@ class World:
         self.start(run, requester.try_number + 1, requester.max_tries + 4 * is_clear, after=after)
 
     def decide(self, stopped: Any) -> None:
-        """Decide as a user does who has read the error, waited, and looked in the Klap app."""
+        """Decide like a user who has read the error, waited, and checked the Klap app."""
         if getattr(stopped, "open_decision", None) is None or stopped.transient:
             return
         entry = stopped.open_decision["entry"]

@@ -81,12 +81,12 @@ class Tally:
 @dataclass
 class Rig:
     """
-    What a chaos test works with.
+    The environment of a chaos test.
 
-    :ivar wire: how Airflow reaches the sandbox; the test itself takes the direct way.
+    :ivar wire: the proxy between Airflow and the sandbox; the test connects directly.
     :ivar failpoints: the folder that ``failpoints/sitecustomize.py`` reads.
-    :ivar shorts: where the videos are delivered to.
-    :ivar started: the ids of all runs, of earlier tests too.
+    :ivar shorts: the folder of the deliveries.
+    :ivar started: the ids of all runs, including those of earlier tests.
     """
 
     airflow: LocalAirflow
@@ -111,7 +111,7 @@ class Rig:
 
     @property
     def destination(self) -> str:
-        """Where runs deliver to."""
+        """The destination of the runs."""
         return str(self.shorts)
 
     def delete(self, run_id: str) -> None:
@@ -141,7 +141,7 @@ class Rig:
         self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
 
     def resolve_submission(self, run_id: str) -> None:
-        """Decide about the submission in doubt of a run, by what the sandbox has, and clear the run."""
+        """Resolve the submission in doubt of a run by the jobs of the sandbox, and clear the run."""
         error, entry = self.error_of(run_id, "submit")["error"], first_attempt(run_id)
         assert f"adopt.{entry}" in error
         assert f"resend.{entry}" in error
@@ -209,7 +209,7 @@ class Rig:
         return manifest
 
     def files(self, folder: str) -> dict[str, bytes]:
-        """Return what lies below a folder of the destination."""
+        """Return the files below a folder of the destination."""
         there = self.shorts / folder
         return {str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()}
 
@@ -248,7 +248,7 @@ class Rig:
         self.airflow.wait_for(reached, seconds=120, what=f"{task_id} to be {state}")
 
     def wait_until_triggered(self, run_id: str, task_id: str, triggerers: int = 1) -> None:
-        """Return when so many triggerers, one after the other, have taken up the wait of a task."""
+        """Wait until this number of triggerers, one after the other, have run the wait of a task."""
         self.airflow.wait_for(
             lambda: len({log.name for log in self._logs(run_id, task_id) if ".trigger." in log.name}) >= triggerers,
             seconds=120,
@@ -256,7 +256,7 @@ class Rig:
         )
 
     def wait_until_logged(self, run_id: str, task_id: str, words: str) -> None:
-        """Return when a task has written these words to its log."""
+        """Wait until a task has logged these words."""
         self.airflow.wait_for(
             lambda: any(words in log.read_text() for log in self._logs(run_id, task_id)),
             seconds=60,
@@ -292,7 +292,7 @@ class Rig:
         self.tally.kills += len(moments)
 
     def meet_refusal_at_the_post(self, run_id: str, task_id: str, kind: str) -> None:
-        """Have Klap refuse connections from just before a worker's POST until the worker has met that."""
+        """Have Klap refuse connections from just before a worker's POST until the worker has logged the refusal."""
         hold, held = self.failpoints / f"{kind}.hold", self.failpoints / f"{kind}.held"
         hold.touch()
         self.airflow.wait_for(held.exists, seconds=60, what=f"the POST of {task_id}")
@@ -323,7 +323,7 @@ class Rig:
 
     @contextmanager
     def silence(self) -> Iterator[None]:
-        """Let connections to Klap be made, and nobody answer."""
+        """Let Klap accept connections without a response."""
         self.tally.outages += 1
         self.sandbox.process.send_signal(signal.SIGSTOP)
         try:
@@ -363,7 +363,7 @@ class Rig:
             file.write_text(str(seconds))
 
     def begin(self, test: str) -> Tally:
-        """Make everything new for a test, whatever an earlier one left, and return its account."""
+        """Reset the environment for a test, and return its tally."""
         leftovers = list(self.failpoints.iterdir())
         for leftover in leftovers:
             leftover.unlink()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).resolve().parents[1] / "data" / "upgrade"
 FILES = ("jobs", "triggers", "xcoms", "ledger")
 
-#: Stand for the sandbox and for the destination in the files.
+#: Placeholders for the sandbox and for the destination in the files.
 HOST, FOLDER = "http://klap.invalid", "/klap-destination"
 
 REQUESTS = {"video-to-shorts": ShortsRequest, "video-to-video": VideoRequest}
@@ -51,7 +51,7 @@ MAIN_PATH = [
     *((step, index) for index in (0, 1) for step in STEPS),
     ("publish", -1),
 ]
-#: Tasks beside them, which pay and wait.
+#: Other tasks that pay and wait.
 OTHERS = ["reuse", "caption", "export_video", "generate", "list"]
 BATCH = [("read_list", -1), ("video", 0), ("summary", -1)]
 
@@ -72,7 +72,7 @@ class StoredRun:
         return str(self._task(task_id, -1)[0].__name__)
 
     def make(self, task_id: str, map_index: int = -1) -> Callable[[], BaseOperator]:
-        """Return what makes the operator of a task."""
+        """Return a function that makes the operator of a task."""
         kind, fields = self._task(task_id, map_index)
         task = klap_generate_shorts().task_dict.get(task_id)
         if task is not None:
@@ -178,7 +178,7 @@ def words_of(recorded: dict[str, list[dict[str, Any]]], ids: dict[str, str], old
 
 
 def replaced(text: str, words: dict[str, str]) -> str:
-    """Return a text with other words."""
+    """Return a text with these replacements."""
     for old, new in words.items():
         text = text.replace(old, new)
     return text
@@ -192,7 +192,7 @@ def _task_of(klap: Sandbox, task_id: str) -> dict[str, Any]:
 
 @dataclass
 class Recorder(Played):
-    """A task whose waits are noted."""
+    """A task whose waits are recorded."""
 
     waits: list[dict[str, Any]] | None = None
 

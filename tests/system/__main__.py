@@ -20,7 +20,7 @@ Use a short video with speech that Klap can download. KLAP_API_URL replaces Klap
 
 
 def main() -> int:
-    """Say what the tests cost, ask, and run them; return the exit code."""
+    """Print the cost of the tests, ask for confirmation, run them, and return the exit code."""
     with tempfile.TemporaryDirectory(prefix="klap-system-tests-") as home:
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         import pytest

@@ -1,4 +1,4 @@
-"""Which addresses are valid, judging by their text."""
+"""Which addresses are valid, by their text."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_an_invalid_base_url_is_refused_without_repeating_it(host: str) -> None:
         "foo.LOCAL",
         "foo.lan",
         "foo.internal",
-        "foo.\U0001d40bocal",  # a capital letter only once it is read as DNS reads it
+        "foo.\U0001d40bocal",  # a capital letter after normalization as in DNS
         "db.localdomain",
         "wiki.intranet",
         "nas.home.arpa",
@@ -119,7 +119,7 @@ def test_an_invalid_base_url_is_refused_without_repeating_it(host: str) -> None:
         "127.1",
         "0177.0.0.1",
         "0x7f.1",
-        "010.0.0.1",  # 8.0.0.1 to one program, 10.0.0.1 to another
+        "010.0.0.1",  # 8.0.0.1 or 10.0.0.1, depending on the program
         "192.168.010.1",
         "0127.0.0.08",
         "\uff11\uff12\uff17.0.0.1",

@@ -65,7 +65,7 @@ def test_an_entry_allows_what_is_below_it(permission: str, address: str) -> None
         ("s3:///in", "s3://media/a"),
         ("s3://media/in", "s3://media/in-private/a"),
         ("s3://media/in", "s3://media/in/../private/a"),
-        ("s3://media/in", "s3://media/private/../in/a"),  # of an object store that is a name like any other
+        ("s3://media/in", "s3://media/private/../in/a"),  # a plain name in an object store
         ("s3://media/in", "s3://media/in/..\\private/a"),
         ("s3://media/in", "s3://media"),
         ("s3://media", "s3://media/a::file:///etc/passwd"),

@@ -254,7 +254,7 @@ def test_only_a_503_with_retry_after_proves_that_a_post_was_refused() -> None:
 
 @pytest.mark.parametrize("body", NO_JSON)
 def test_a_503_of_a_proxy_does_not_prove_that_a_post_was_refused(body: Any) -> None:
-    # Varnish and Fastly answer so when they have handed the request on and got no response.
+    # Varnish and Fastly answer so if the server behind them did not respond.
     assert not failure(503, body, Retry_After="5", call=POST).refused
 
 

@@ -82,7 +82,7 @@ headers = st.dictionaries(st.sampled_from(["Retry-After", "retry-after", "X"]), 
 
 
 def outcome(call: calls.Call[Any], status: int, body: bytes, headers: dict[str, str] | None = None) -> Any:
-    """The parsed result, or the error of ours; anything else that is raised fails the test."""
+    """Return the parsed result or the KlapError. Any other exception fails the test."""
     result: Any
     try:
         result = response_parser.parse_response(call, status=status, headers=headers or {}, body=body, now=1e9)

@@ -28,7 +28,7 @@ TALK = "https://example.com/talk.mp4"
 
 
 def tell(context: Any) -> None:
-    """Stand for a callback."""
+    """Act as a callback."""
 
 
 @each_factory
@@ -53,7 +53,7 @@ def test_a_dag_takes_the_arguments_of_a_dag(factory: Factory) -> None:
     for task in dag.tasks:
         assert (task.retries, task.owner, task.queue, task.pool) == (7, "media", "video", "klap"), task.task_id
         assert [*task.on_failure_callback] == [tell], task.task_id
-        assert task.retry_delay == timedelta(seconds=30), "what is not given stays"
+        assert task.retry_delay == timedelta(seconds=30), "other defaults do not change"
 
 
 @each_factory

@@ -30,7 +30,7 @@ ENVIRONMENT: dict[str, str] = OVERRIDE["x-klap"]["environment"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 (TESTED,) = re.findall(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 
-#: Airflow's compose file and the schema of its Helm chart are not part of this project. These variables name them.
+#: Variables with the paths of Airflow's compose file and Helm schema, which are not part of this project.
 COMPOSE_FILE = os.environ.get("AIRFLOW_COMPOSE_FILE")
 needs_compose_file = pytest.mark.skipif(
     not COMPOSE_FILE,
@@ -45,7 +45,7 @@ needs_schema = pytest.mark.skipif(
 
 
 def laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Two mappings as Helm merges values, and Compose what is a mapping: the second wins, whole lists included."""
+    """Return two mappings merged as Helm and Compose merge them: the second wins, also for whole lists."""
     merged = dict(under)
     for name, value in over.items():
         both = isinstance(value, dict) and isinstance(under.get(name), dict)
@@ -96,7 +96,7 @@ def test_all_files_use_the_tested_airflow_version() -> None:
 
 @pytest.fixture
 def composed() -> dict[str, Any]:
-    """Airflow's file with the override, as Compose merges them: it adds up lists, and mounts by their target."""
+    """Return Airflow's file with the override as Compose merges them: lists are joined, mounts replaced by target."""
     airflow = yaml.safe_load(Path(str(COMPOSE_FILE)).read_text())
     merged = laid_over(airflow, OVERRIDE)
     for name, service in OVERRIDE["services"].items():
@@ -185,7 +185,7 @@ def values_of(executor: str) -> dict[str, Any]:
 
 
 def unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Keys that the schema does not have, also where it lets them pass."""
+    """Return the keys that the schema does not have, even if it allows additional ones."""
     if isinstance(value, dict) and "properties" in schema:
         for key, each in value.items():
             if key in schema["properties"]:

@@ -20,7 +20,7 @@ def anchors_of(text: str) -> set[str]:
 
 
 def is_dead(page: Path, file: str, anchor: str | None) -> bool:
-    """Whether a link leads nowhere. Headings that are generated are known to ``make docs`` alone."""
+    """Return whether a link is broken. Only ``make docs`` knows generated headings."""
     target = (page.parent / file) if file else page
     if not target.exists() or not anchor:
         return not target.exists()

@@ -24,10 +24,10 @@ __all__ = ["blockers"]  # fixtures
 
 
 class Blocking(TaskStatusTrigger):
-    """A trigger as it must not be written."""
+    """A trigger that blocks the event loop."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep as a worker may."""
+        """Sleep, as only a worker may."""
         time.sleep(3 * BLOCKED)  # noqa: ASYNC251  # that is the point
         async for event in super().run():
             yield event

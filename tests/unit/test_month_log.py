@@ -69,7 +69,7 @@ def test_many_processes_never_reserve_more_than_the_limit_in_random_orders() -> 
         search = Search(amounts, limit, patient=count, deaths=2)
         state = State(frozenset(), (Progress(),) * count)
         while going := [who for who, each in enumerate(state.processes) if each.end is None]:
-            # One process moves for a while, so that the others pause for long.
+            # One process runs for a while, while the others pause.
             who = draw.choice(going)
             for _ in range(draw.randint(1, 12)):
                 if state.processes[who].end is None:

@@ -16,10 +16,10 @@ import klap_provider
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(klap_provider.__file__).parent
 
-#: The door to Airflow's inside.
-DOOR = sorted((PACKAGE / "airflow_internals").glob("*.py"))
+#: The modules that may use Airflow's private API.
+INTERNALS = sorted((PACKAGE / "airflow_internals").glob("*.py"))
 
-#: What Airflow publishes beside the names of ``airflow.sdk`` itself (its page "Public Interface"), and providers.
+#: Airflow's public API besides ``airflow.sdk`` (its page "Public Interface"), and providers.
 PUBLISHED = (
     "airflow.plugins_manager",
     "airflow.providers.",
@@ -32,7 +32,7 @@ PUBLISHED = (
 
 
 def imports_of_airflow(module: Path) -> list[tuple[str, str]]:
-    """Module and name of all that a module imports from Airflow."""
+    """Return the module and name of each import from Airflow."""
     found = []
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "airflow":
@@ -52,7 +52,7 @@ def test_every_other_module_uses_only_airflows_public_api() -> None:
     beyond = [
         f"{path.relative_to(PACKAGE)}: {module} {name}"
         for path in PACKAGE.rglob("*.py")
-        if path not in DOOR
+        if path not in INTERNALS
         for module, name in imports_of_airflow(path)
         if not is_published(module, name)
     ]
@@ -60,20 +60,20 @@ def test_every_other_module_uses_only_airflows_public_api() -> None:
 
 
 def test_every_module_of_airflow_internals_has_a_private_import() -> None:
-    for path in DOOR:
+    for path in INTERNALS:
         found = imports_of_airflow(path)
         assert path.stem in ("__init__", "rendering") or [name for of, name in found if not is_published(of, name)]
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [each for path in DOOR for each in imports_of_airflow(path)], ids=lambda each: str(each)
+    ("module", "name"), [each for path in INTERNALS for each in imports_of_airflow(path)], ids=lambda each: str(each)
 )
 def test_imported_private_names_exist(module: str, name: str) -> None:
     found = __import__(module, fromlist=[name])
     assert hasattr(found, name) or __import__(f"{module}.{name}")
 
 
-@pytest.mark.parametrize("name", [path.stem for path in DOOR if path.stem != "__init__"])
+@pytest.mark.parametrize("name", [path.stem for path in INTERNALS if path.stem != "__init__"])
 def test_each_module_of_airflow_internals_says_why_it_exists(name: str) -> None:
     text = (PACKAGE / "airflow_internals" / f"{name}.py").read_text(encoding="utf-8")
     assert "Why:" in text
@@ -81,7 +81,7 @@ def test_each_module_of_airflow_internals_says_why_it_exists(name: str) -> None:
 
 
 def test_no_module_of_airflow_internals_is_long() -> None:
-    assert [path.name for path in DOOR if len(path.read_text(encoding="utf-8").splitlines()) > 300] == []
+    assert [path.name for path in INTERNALS if len(path.read_text(encoding="utf-8").splitlines()) > 300] == []
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_every_name_that_a_package_publishes_is_there(package: str) -> None:
 
 
 def loaded_by(*command: str, code: str) -> set[str]:
-    """The modules of the package that a fresh process has loaded, whose command line ends in ``command``."""
+    """Return the modules of the package that a new process loads whose command line ends in ``command``."""
     whole = f"import sys; {code}; print(*sorted(m for m in sys.modules if m.startswith('klap_provider.')))"
     done = subprocess.run(
         [sys.executable, "-c", whole, *command], capture_output=True, text=True, timeout=60, check=True

@@ -53,7 +53,7 @@ def export(status: str, **fields: Any) -> Export:
 
 
 def follow(results: list[Any], *, step: float = 10.0, timeout: float = 3600.0) -> str:
-    """Decide on each result, ``step`` seconds apart; return how it ended: ready, waiting, or the error's name."""
+    """Decide on each result, ``step`` seconds apart, and return the end: ready, waiting, or the error's name."""
     state, now = waiting(timeout), START
     for result in results:
         try:
@@ -219,7 +219,7 @@ HOURS = 24 * 3600.0
 
 
 def handovers(results: Any, state: PollState, *, polls: int) -> list[int]:
-    """Poll so often from a triggerer that hands over as the trigger does; return after which polls it hands over."""
+    """Poll this number of times as the trigger does, and return the polls after which it hands over."""
     found = []
     for number, result in zip(range(1, polls + 1), results, strict=False):
         decision = decide_job(result, state, now=START)

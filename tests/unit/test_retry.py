@@ -23,7 +23,7 @@ from klap_provider.errors import (
 from klap_provider.rules.retry import ONCE, Backoff, next_attempt_in
 
 FAILURES: list[tuple[KlapError, bool, bool]] = [
-    # what it ended with, may a GET be repeated, may a POST
+    # the error, whether a GET is retried, and whether a POST is
     (KlapConnectionError("x"), True, True),
     (KlapNoResponseError("x"), True, False),
     (KlapRateLimitError("x", status=429), True, True),

@@ -28,7 +28,7 @@ def short(project_id: str, name: str = "A name", **fields: Any) -> dict[str, Any
 
 
 def listed(*shorts: dict[str, Any]) -> str:
-    """The list, without the terms above it."""
+    """Return the list without the terms above it."""
     return terms_of(*shorts).split("\n\n", 1)[1]
 
 

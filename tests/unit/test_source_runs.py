@@ -29,7 +29,7 @@ def reasons(found: list[tuple[Item, str]]) -> dict[str, str]:
 
 
 def check(items: list[Item], recorded: dict[str, str], **more: Any) -> Decision:
-    """Decide, and record what was decided, as the check does."""
+    """Decide, and record the decision, as the check does."""
     decision = decide(items, recorded, **{"now": NOON, "pace": ANY, **more})
     for state, found in (
         (STARTED, decision.start),
@@ -54,7 +54,7 @@ def test_lost_doubled_and_late_checks_start_the_same_items() -> None:
     check([item("a")], recorded)
     for _ in range(3):
         assert check([item("a")], recorded) == Decision()
-    assert ids(check([item("c"), item("b"), item("a")], recorded).start) == ["c", "b"], "also what came in between"
+    assert ids(check([item("c"), item("b"), item("a")], recorded).start) == ["c", "b"], "also the items in between"
 
 
 def test_an_item_in_two_feeds_is_one_item_even_with_two_ids() -> None:
@@ -163,7 +163,7 @@ def test_the_decision_has_the_time_of_the_next_start() -> None:
 
 
 def test_a_day_has_one_run_when_the_clock_is_set_back() -> None:
-    """On that Sunday, 2:30 comes twice in Berlin."""
+    """On that Sunday, 2:30 occurs twice in Berlin."""
     pace = Pace(per_day=1, timezone="Europe/Berlin")
     first = datetime(2026, 10, 25, 0, 30, tzinfo=timezone.utc).timestamp()
     assert pace.next_start(first, [first]) == datetime(2026, 10, 25, 23, tzinfo=timezone.utc).timestamp()

@@ -81,7 +81,7 @@ def test_bounds_arrive_in_the_form(model: type[BaseModel], name: str, bounds: di
     ("model", "name", "good", "bad"),
     [
         (ShortsRequest, "source_video_url", "https://example.com/a.mp4", ["", None, 7]),
-        # The task "submit" refuses what is no address, and says why; Airflow's form would show a regular expression.
+        # The task "submit" refuses invalid addresses with a reason. Airflow's form would show a regular expression.
         (ShortsRequest, "source_video_url", " Youtu.be/dQw4w9WgXcQ\u200b", [""]),
         (ShortsRequest, "max_clip_count", 3, [0, "3", 2.5, True]),
         (ShortsRequest, "max_duration", 180, [181, 0]),

@@ -42,7 +42,7 @@ def test_a_source_polled_by_the_triggerer_has_no_schedule_by_time(source: Any) -
 
 @pytest.mark.parametrize("source", [FEED, PREFIX], ids=["feed", "prefix"])
 def test_stored_trigger_arguments_have_the_same_hash(source: Any) -> None:
-    """Otherwise Airflow drops the watcher without a word."""
+    """Otherwise Airflow drops the watcher without a message."""
     [trigger] = triggers_of(klap_watch(name="talks", source=source, pace=PACE))
     encoded = encode_trigger(trigger)
     stored = Trigger(encoded["classpath"], encoded["kwargs"])

@@ -25,7 +25,7 @@ LISTS = {xcoms.SHORTS_KEY, xcoms.OUTCOME_KEY}
 
 
 def sample(kind: Any) -> Any:
-    """A value of a type."""
+    """Return a value of a type."""
     if get_origin(kind) in (Union, types.UnionType):
         return sample(next(each for each in get_args(kind) if each is not type(None)))
     if hasattr(kind, "__required_keys__"):
@@ -36,7 +36,7 @@ def sample(kind: Any) -> Any:
 
 
 def left() -> dict[str, dict[str, Any]]:
-    """What each operator leaves, and with it what it leaves if it fails."""
+    """Return the XComs of each operator, including those of a failure."""
     found = {}
     for operator, shapes in xcoms.XCOMS.items():
         values = {key: [sample(shape)] if key in LISTS else sample(shape) for key, shape in shapes.items()}
@@ -47,7 +47,7 @@ def left() -> dict[str, dict[str, Any]]:
 
 
 class Noting(dict[str, Any]):
-    """A value that notes which of its fields are read."""
+    """A value that records which of its fields are read."""
 
     def __init__(self, value: dict[str, Any], fields: set[str]) -> None:
         super().__init__(value)
@@ -70,7 +70,7 @@ def noting(value: Any, fields: set[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def tab() -> dict[str, Any]:
-    """What the tab reads, and asks for: ``{"reads": {operator: {key: [field]}}, "asked": {operator: [key]}}``."""
+    """Return what the tab reads and requests: ``{"reads": {operator: {key: [field]}}, "asked": {operator: [key]}}``."""
     reads: dict[tuple[str, str], set[str]] = {}
     asked: set[tuple[str, str]] = set()
 

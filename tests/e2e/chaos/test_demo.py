@@ -31,7 +31,7 @@ DAG_ID = "klap_generate_shorts"
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     checkout = Checkout(tmp_path / "a check-out, #1 ünd 5% %20? more")
     yield checkout
-    kill_leftovers(checkout.state / "sandbox")  # of a start that was killed, if the test failed after that
+    kill_leftovers(checkout.state / "sandbox")  # left over by a killed start, if the test failed after it
 
 
 class Up:
@@ -146,7 +146,7 @@ def test_make_up_continues_interrupted_runs_with_their_ledger(checkout: Checkout
     finally:
         second.end(signal.SIGKILL)
 
-    third = Up(checkout, port)  # ends what the second one left running, on whose port and database it is
+    third = Up(checkout, port)  # ends the processes of the second one, and uses its port and database
     try:
         assert third.state_of("interrupted") == "success"
         assert third.ledger() == paid
@@ -166,7 +166,7 @@ def test_a_demo_of_a_missing_video_fails_with_the_reason_and_an_action(checkout:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # 501 to all
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (nobody,) = free_ports(1)
-    # Without a home, and behind a proxy that does not answer.
+    # Without HOME, and with a proxy that does not answer.
     environ = checkout.environ(
         VIDEO_URL=f"http://127.0.0.1:{server.server_port}/talk.mp4", http_proxy=f"http://127.0.0.1:{nobody}"
     )

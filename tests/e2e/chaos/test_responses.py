@@ -41,7 +41,7 @@ def test_transient_errors_of_klap_are_retried(rig: Rig) -> None:
 
 
 def test_a_post_is_repeated_no_sooner_than_retry_after(rig: Rig) -> None:
-    moment = int(time.time()) + 20  # a date knows whole seconds alone
+    moment = int(time.time()) + 20  # a date has whole seconds only
     for asked in ("3", formatdate(moment, usegmt=True)):
         rig.sandbox.fault("POST", "^/tasks/", "status", code=429, headers={"Retry-After": asked})
     run_id = rig.start(limit=1)

@@ -52,7 +52,7 @@ rows = klap_watch("watch_table", name="table", source=table, schedule=timedelta(
 
 @dataclass
 class Stage:
-    """What the test plays on."""
+    """The Airflow and the sandbox of the test."""
 
     airflow: LocalAirflow
     sandbox: Sandbox
@@ -84,7 +84,7 @@ class Stage:
         return [task["dag_id"] for task in self.airflow.api("GET", path, params=params)["task_instances"]]
 
     def is_running(self) -> bool:
-        """Return whether a Dag runs or is about to."""
+        """Return whether a Dag has a queued or running run."""
         runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 1})
         return bool(runs["dag_runs"])
 
@@ -95,7 +95,7 @@ class Stage:
             return {name for (name,) in database.execute(f"SELECT hostname FROM {tables}")}
 
     def watches(self) -> int:
-        """Return how many checks there were by tasks that the triggerer woke up."""
+        """Return the number of checks by tasks that the triggerer started."""
         return len(self.runs("watch_feed")) + len(self.runs("watch_prefix"))
 
     def talk(self, name: str) -> str:

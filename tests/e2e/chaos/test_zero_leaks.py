@@ -32,7 +32,7 @@ def test_the_api_key_is_in_nothing_that_the_chaos_tests_wrote(rig: Rig, where: s
 
 
 def places_with(rig: Rig, run_id: str, needle: str) -> set[str]:
-    """Return where this is found: in files of all runs, and in what Airflow's REST API says of this one."""
+    """Return where this text occurs: files of all runs, and responses of Airflow's REST API about this run."""
     files = [file for file in [*rig.airflow.home.rglob("*"), *rig.shorts.rglob("*")] if file.is_file()]
     found = {
         "*.log" if file.suffix == ".log" else file.name.removesuffix("-wal")

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 CHAOS = Path(__file__).parent.parent / "chaos"
 
-#: Of what usually takes minutes: a task that a worker was to take, and none has. Longer than busy workers take.
+#: Seconds after which Airflow queues a task again that no worker took; minutes by default. Busy workers need less.
 QUICK_QUEUE = {
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
 }
 
-#: Nobody changes a DAG here, or reads the log of a task: what these take of two cores is for the tests.
+#: Dags do not change here, and nobody reads remote logs. Less parsing and logging leaves the CPU to the tests.
 UNWATCHED = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__LOGGING__REMOTE_LOGGING": "False",
@@ -56,14 +56,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
                 **SHORT_HEARTBEATS,
                 **QUICK_QUEUE,
                 **UNWATCHED,
-                # Six of a worker's tasks are frozen at a time.
+                # Up to six tasks of a worker are frozen at a time.
                 "AIRFLOW__CELERY__WORKER_CONCURRENCY": "8",
                 "AIRFLOW__CORE__PARALLELISM": "12",
                 "KLAP_FAILPOINTS": str(failpoints),
                 "PYTHONPATH": f"{CHAOS / 'failpoints'}:{CHAOS / 'dags'}:{ROOT / 'dags'}",
             },
         )
-        # All machines have the same connection, and each reaches Klap through a line of its own.
+        # All machines have the same connection, and each reaches Klap through its own proxy.
         lines: dict[str, Lines] = {}
         for number, machine in enumerate(MACHINES, start=2):
             port = next((line.klap.port for line in lines.values()), 0)

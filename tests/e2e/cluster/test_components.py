@@ -33,7 +33,7 @@ def test_one_of_two_triggerers_dies_and_the_other_takes_over_200_waits(rig: Mach
         environment = {**rig.airflow.env, "KLAP_MACHINE": "head"}
         subprocess.run([rig.airflow.python, script, run_id], env=environment, check=True)
         rig.airflow.wait_for(lambda: sum(rig.waits().values()) == COUNT, seconds=60, what="all to be taken up")
-        assert min(rig.waits().values()) > 0, "they share them"
+        assert min(rig.waits().values()) > 0, "both triggerers have waits"
 
         rig.kill("triggerer@one")
         rig.airflow.wait_for(lambda: rig.waits() == {"two": COUNT}, seconds=60, what="the other one to have them all")
@@ -78,7 +78,7 @@ def test_postgresql_restarts_during_posts(rig: Machines) -> None:
     rig.cluster.postgres.stop()
     rig.tally.kills += 1
     rig.cluster.postgres.start()
-    rig.wait_for_heartbeats()  # or not: who does not survive it has ended then
+    rig.wait_for_heartbeats()  # components that do not survive it have ended by then
     rig.revive()
 
     rig.check_run(run_id, due=(1, 2), delivered=2)

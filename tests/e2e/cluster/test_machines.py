@@ -36,7 +36,10 @@ def about_to_post_on_one(rig: Machines) -> str:
 
 def test_a_worker_without_the_api_server_pays_once(rig: Machines) -> None:
     run_id = about_to_post_on_one(rig)
-    with rig.all_work_on("two"), rig.cut_off(rig.lines["one"].api):  # or it takes each retry, and fails it at once
+    with (
+        rig.all_work_on("two"),
+        rig.cut_off(rig.lines["one"].api),
+    ):  # otherwise this worker takes each retry and fails it at once
         rig.release("export")
         rig.airflow.wait_for(lambda: rig.paid() == (1, 1), seconds=30, what="the POST")
         rig.check_run(run_id, due=(1, 1), delivered=1)
@@ -49,6 +52,6 @@ def test_a_worker_without_klap_leaves_the_post_to_a_retry(rig: Machines) -> None
     with rig.all_work_on("two"), rig.cut_off(rig.lines["one"].klap):
         rig.release("export")
         rig.wait_until(run_id, "short.export", "success")
-    rig.check_run(run_id, due=(1, 1), delivered=1)  # whose wait may be with that machine's triggerer
+    rig.check_run(run_id, due=(1, 1), delivered=1)  # whose wait may be in that machine's triggerer
 
     assert rig.machine_of(run_id, "short.export", 0) == "two"

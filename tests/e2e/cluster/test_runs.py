@@ -20,7 +20,7 @@ BATCH = "klap_cluster_batch"
 
 
 def from_plugin(rig: Machines, path: str) -> dict[str, Any]:
-    """What the plugin answers, which asks the database itself: here that is PostgreSQL."""
+    """Return a response of the plugin, which queries the database directly: PostgreSQL in this test."""
     token = requests.get(f"{rig.airflow.url}/auth/token", timeout=30).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     answer = requests.get(f"{rig.airflow.url}/klap/api/{path}", headers=headers, timeout=30)
@@ -36,7 +36,7 @@ def test_a_run_a_review_and_a_batch_deliver_from_every_machine(rig: Machines) ->
     rig.wait_until(reviewed, "select_shorts", "awaiting_input")
 
     assert rig.airflow.wait_for_run(BATCH, batch, seconds=180) == "success"
-    rig.pick(reviewed, 1)  # not before: Airflow loses an answer that comes within moments of the question
+    rig.pick(reviewed, 1)  # Airflow loses an answer that comes right after the question
     assert rig.airflow.wait_for_run(DAG_ID, reviewed, seconds=300) == "success"
     summary = rig.airflow.xcom(BATCH, batch, "summary")
     assert (summary["runs"], summary["complete"], summary["shorts"]) == (2, 2, 2)

@@ -31,12 +31,12 @@ STATE_STORE = f"{OBJECT_STORAGE}.state_store.backend.StateStoreObjectStorageBack
 @dataclass
 class Configured:
     """
-    An Airflow, and what it works with.
+    An Airflow, its sandbox, and its folders.
 
-    :ivar secrets: of its connection.
+    :ivar secrets: the secrets of its connection.
     :ivar outside: folders that Airflow writes to, beside its home.
     :ivar plugins: the folder of the package, if Airflow has it as a copy.
-    :ivar heard: where the listener of another plugin writes to, if there is one.
+    :ivar heard: the file of another plugin's listener, if there is one.
     """
 
     airflow: LocalAirflow
@@ -56,7 +56,7 @@ class Configured:
         return self.airflow.wait_for_run(dag_id, run_id, seconds=600)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what a task returned, also where Airflow's database has the address of a file for it."""
+        """Return what a task returned, even if Airflow's database only has the address of its file."""
         value = self.airflow.xcom(dag_id, run_id, task_id)
         return json.loads(Path(value.removeprefix("file://")).read_text()) if isinstance(value, str) else value
 
@@ -85,9 +85,9 @@ class Configured:
 
 class Elsewhere(LocalAirflow):
     """
-    An Airflow at an address that ends in a path, whose values lie outside its database, with one slot for all tasks.
+    An Airflow at an address that ends in a path, with values outside its database and one slot for all tasks.
 
-    Its tasks begin in a new interpreter each, far from UTC, with a connection that only a slow secrets backend knows.
+    Each task starts in a new interpreter, in a time zone far from UTC. Only a slow secrets backend has the connection.
     """
 
     def __init__(self, home: Path, *, values: Path, connections: Path, **more: Any) -> None:
@@ -123,10 +123,10 @@ class Elsewhere(LocalAirflow):
 
 class OfATeam(LocalAirflow):
     """
-    An Airflow in multi-team mode, all of whose DAGs belong to one team, which has its own executor and triggerer.
+    An Airflow in multi-team mode. All Dags belong to one team, which has its own executor and triggerer.
 
-    The package is a copy in the plugins folder, where nothing may be written, and ignore files are regular expressions.
-    Beside it lies a plugin that listens, and a cluster policy changes all tasks.
+    The package is a copy in a read-only plugins folder, and ignore files are regular expressions. Another plugin has a
+    listener, and a cluster policy changes all tasks.
     """
 
     def __init__(self, home: Path, *, values: Path, dags: Path, plugins: Path, **more: Any) -> None:
@@ -154,7 +154,7 @@ class OfATeam(LocalAirflow):
             "AIRFLOW__CORE__XCOM_BACKEND": f"{OBJECT_STORAGE}.xcom.backend.XComObjectStorageBackend",
             "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
-            # A team's executor does not fall back to the settings of all.
+            # A team's executor does not fall back to the general settings.
             f"AIRFLOW__{TEAM.upper()}___CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "KLAP_HEARD": str(values / "heard"),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -165,7 +165,7 @@ class OfATeam(LocalAirflow):
             component.env["KLAP_COMPONENT"] = name
 
     def start_component(self, name: str) -> None:
-        """Start one of the components; before the first one, make the team."""
+        """Start a component. Before the first one, create the team."""
         if not self.processes:
             subprocess.run(
                 [self.python, "-m", "airflow", "teams", "create", TEAM],
@@ -184,7 +184,7 @@ def connection_to(sandbox: Sandbox, api_key: str, token: str) -> dict[str, Any]:
 
 
 def without_the_package(folder: Path) -> Path:
-    """Return a Python that has all that this one has but the package, as where its files are copied."""
+    """Return a Python with all packages of this one except klap_provider, as for a copy of its files."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     (theirs,) = folder.glob("lib/python*/site-packages")
     (ours,) = Path(sys.prefix).glob("lib/python*/site-packages")
@@ -196,7 +196,7 @@ def without_the_package(folder: Path) -> Path:
 
 @pytest.fixture(scope="session", params=["elsewhere", "of-a-team"])
 def configured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configured]:
-    """Each of the Airflows, with a sandbox that is quick."""
+    """Each of the Airflows, with a quick sandbox."""
     api_key, token = f"kak_{secrets.token_hex(12)}", f"eat_{secrets.token_hex(12)}"
     home, values, shorts, folder = (
         tmp_path_factory.mktemp(name) for name in ("airflow", "values", "shorts", "connections")

@@ -43,7 +43,7 @@ def test_a_run_pays_once_delivers_and_a_clear_pays_nothing(configured: Configure
     assert configured.paid() == (1, 2)
     if configured.heard is not None:
         heard = configured.heard.read_text().splitlines()
-        assert heard.count(f"{run_id} short.wait_for_export") == 2, "a wait ends on a worker where plugins listen"
+        assert heard.count(f"{run_id} short.wait_for_export") == 2, "a wait ends on a worker if a plugin has a listener"
     assert first["delivered"][0]["project_id"] in configured.link(run_id, "short.deliver", "Preview short")
 
     path = f"/dags/{DAG_ID}/dagRuns/{run_id}/clear"

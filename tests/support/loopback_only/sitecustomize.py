@@ -5,8 +5,7 @@ Python imports this module at start in each process that the tests start, becaus
 its folder on ``PYTHONPATH``. A refused call fails as it does on a machine without a network. The record makes the
 test fail also where the code under test swallows the error.
 
-A name below ``.invalid`` is unknown without asking anybody, as RFC 6761 wants it. Tests use it where a name must not
-resolve.
+A name below ``.invalid`` is unknown without a lookup, as in RFC 6761. Tests use it for names that must not resolve.
 
 An audit hook sees ``socket``, ``asyncio`` and everything that is built on them. It does not see libraries in C that
 open connections without Python, such as libpq, nor processes that are not Python.

@@ -39,7 +39,7 @@ FOLDER = Path(os.environ["KLAP_FAILPOINTS"])
 #: Instead of two minutes: long enough for some polls with an unknown status.
 polling.UNKNOWN_GRACE = 8.0
 
-#: Instead of half a minute, two minutes and one, and with the short timeouts of the chaos tests' connection.
+#: Instead of 30 s, two minutes and one minute. The connection of the chaos tests has short timeouts, too.
 in_doubt.SEND_WITHIN, in_doubt.LATE_ARRIVAL, in_doubt.CLOCKS = 12.0, 3.0, 0.0
 
 send, submit, attempt, fetch = KlapJob.send, IdempotentSubmit.submit, IdempotentSubmit._attempt, download.download
@@ -50,7 +50,7 @@ look_up = socket.getaddrinfo
 
 
 def look_up_here(host: Any, *arguments: Any, **more: Any) -> Any:
-    """Look up a host, or return the address of this machine's line to Klap."""
+    """Look up a host, or return the address of this machine's proxy to Klap."""
     return look_up(os.environ["KLAP_LINE"] if host == "klap.localhost" else host, *arguments, **more)
 
 
@@ -61,7 +61,7 @@ if "KLAP_LINE" in os.environ:
 def strike(kind: str, moment: str) -> None:
     """Kill or freeze this process if the moment is armed."""
     file = FOLDER / f"{kind}.{moment}"
-    mine = file.with_suffix(f".{moment}.{os.getpid()}")  # of several workers one is struck
+    mine = file.with_suffix(f".{moment}.{os.getpid()}")  # one of several workers is killed
     try:
         file.rename(mine)
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def _attempt(self: IdempotentSubmit, *args: Any) -> Attempt:
 
 
 def _send(self: DeadlineConnection, data: bytes) -> None:
-    if not data.startswith(b"POST "):  # that is the head
+    if not data.startswith(b"POST "):  # the head of the request
         strike("task" if b"source_video_url" in data else "export", "before_body")
     send_data(self, data)
 

@@ -12,9 +12,9 @@ from airflow.secrets import BaseSecretsBackend
 
 class SlowSecrets(BaseSecretsBackend):
     """
-    Read each connection from the file of its name, late; raise for those that have none.
+    Read each connection from the file of its name, with a delay; raise an error if there is no file.
 
-    It answers as a secrets manager in the cloud does: after a round trip, and with an error where others return None.
+    A secrets manager in the cloud also has a round trip, and an error instead of None.
     """
 
     def __init__(self, folder: str, **kwargs: Any) -> None:

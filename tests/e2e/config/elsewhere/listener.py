@@ -14,13 +14,13 @@ class Listener:
 
     @hookimpl
     def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
-        """Note it."""
+        """Write the id."""
         with open(os.environ["KLAP_HEARD"], "a") as file:
             file.write(f"{task_instance.run_id} {task_instance.task_id}\n")
 
 
 class ListenerPlugin(AirflowPlugin):
-    """What Airflow loads."""
+    """The plugin that Airflow loads."""
 
     name = "listener"
     listeners = [Listener()]  # noqa: RUF012  # as declared

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def task_policy(task: BaseOperator) -> None:
-    """Bound what all tasks may take, and have others run first."""
+    """Limit the execution time of all tasks, and lower their priority."""
     task.retries = min(task.retries, 2)
     task.execution_timeout = timedelta(minutes=2)
     task.priority_weight = 1
