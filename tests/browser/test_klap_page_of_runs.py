@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-PICKED, NAME = "select_shorts", "short_name"
+SELECTED, NAME = "select_shorts", "short_name"
 
 #: The name of a link to a run of the sample video. The link of its cost, which has a $, does not match.
 NAMED_AFTER_VIDEO = re.compile(r"^[^$]*sample\.mp4")
@@ -61,9 +61,9 @@ def test_an_open_review_is_linked_on_the_page(page: Page, stage: Stage, asked: s
     expect(page.get_by_role("table", name="Videos")).to_contain_text("Waiting For You")
     if (everything := waiting.get_by_role("button", name="Show all")).is_visible():
         everything.click()
-    pick = waiting.locator(f'a[href*="{asked}"]')
-    expect(pick).to_have_count(1)
-    pick.click()
+    link = waiting.locator(f'a[href*="{asked}"]')
+    expect(link).to_have_count(1)
+    link.click()
     expect(page).to_have_url(stage.tab_of(asked))
     expect(page.get_by_role("link", name="Shorts", exact=True)).to_have_attribute("aria-current", "page")
 
@@ -132,7 +132,7 @@ def test_all_shorts_of_all_runs_are_listed_with_cost_and_ledger_link(
     scores = [int(meter.get_attribute("aria-valuenow") or -1) for meter in library.get_by_role("meter").all()]
     assert len(scores) > 3
     assert scores == sorted(scores, reverse=True)
-    page.get_by_role("searchbox", name="Search shorts").fill(stage.airflow.xcom(DAG_ID, delivered, PICKED)[0][NAME])
+    page.get_by_role("searchbox", name="Search shorts").fill(stage.airflow.xcom(DAG_ID, delivered, SELECTED)[0][NAME])
     expect(page.get_by_text(re.compile(r"^\d shorts?, \$\d\.\d\d \(estimated\)$"))).to_be_visible()
 
     page.get_by_role("tab", name="Cost").click()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def pick(page: Page, *choices: str) -> None:
+def submit(page: Page, *choices: str) -> None:
     """Clear the selection, select the options that begin with these words, and submit."""
     chooser = page.get_by_role("combobox", name="Select one or multiple values")
     taken_back = page.get_by_role("group").filter(has=chooser).get_by_role("button")
@@ -45,16 +45,16 @@ def test_two_selected_shorts_of_five_are_exported(page: Page, stage: Stage, aske
     for short in shorts:
         expect(page.get_by_text(short["explanation"]).first).to_be_visible()
 
-    pick(page, "2. ", "5. ")
+    submit(page, "2. ", "5. ")
     stage.wait_for_success(asked)
 
     page.goto(stage.tab_of(asked))
     expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible()
     expect(page.get_by_text("Anonymous selected 2 of 5 shorts")).to_be_visible()
     manifest = json.loads(next(stage.shorts.glob(f"{task_of(stage, asked)}/manifest.json")).read_text())
-    picked = [shorts[1]["project_id"], shorts[4]["project_id"]]
-    assert [short["project_id"] for short in manifest["delivered"]] == picked
-    assert manifest["review"]["selected"] == picked
+    selected = [shorts[1]["project_id"], shorts[4]["project_id"]]
+    assert [short["project_id"] for short in manifest["delivered"]] == selected
+    assert manifest["review"]["selected"] == selected
     assert manifest["review"]["by"] == "Anonymous"
 
 
@@ -67,7 +67,7 @@ def test_names_are_escaped_in_the_form_and_selecting_none_succeeds(page: Page, s
     expect(page.get_by_role("link", name="preview")).to_have_count(4)
     assert page.title() != "taken over"
 
-    pick(page, "None of them")
+    submit(page, "None of them")
     stage.wait_for_success(awkward)
 
     page.goto(stage.tab_of(awkward))

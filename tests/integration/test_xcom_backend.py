@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 async def test_a_slow_xcom_backend_does_not_block_the_other_waits(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others, went_on = threading.Event(), []
+    others, continued = threading.Event(), []
 
     class Slow(BaseXCom):
         """Store a value after the event loop has run another task."""
 
         @staticmethod
         def serialize_value(value: Any, **identity: Any) -> Any:
-            went_on.append(others.wait(5))
+            continued.append(others.wait(5))
             return BaseXCom.serialize_value(value)
 
     async def another_wait() -> None:
@@ -38,5 +38,5 @@ async def test_a_slow_xcom_backend_does_not_block_the_other_waits(
     ti = SimpleNamespace(dag_id="videos", run_id="monday", task_id="wait", map_index=2)
     await asyncio.gather(push_result(ti, {"took": 1.5}), another_wait())
 
-    assert went_on == [True]
+    assert continued == [True]
     assert supervisor.xcom("wait", map_index=2) == {"took": 1.5}

@@ -67,7 +67,7 @@ class Machines(Rig):
         """Return the address of a video that no other run uses."""
         return f"{self.sandbox.sample}?talk={number}"
 
-    def pick(self, run_id: str, count: int) -> None:
+    def submit_review(self, run_id: str, count: int) -> None:
         """Submit a review with the first shorts."""
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts/-1/hitlDetails"
         chosen = self.airflow.api("GET", path)["options"][:count]

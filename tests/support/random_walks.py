@@ -175,14 +175,14 @@ class World:
         self._proceed()
         self.faults = 0
         for run in self.runs:
-            outcome = self._settled(run)
+            outcome = self._repeated(run)
             made = [job.id for job in self.jobs if run.changes or job.identity == run.identity]
             assert outcome.job_id in made, (self.scenario, self.seed, outcome)
         accepted = Counter(job.identity for job in self.jobs if not job.has_failed)
         paid_twice = sum(accepted.values()) - len(accepted)
         assert paid_twice <= self.paid_again, (self.scenario, self.seed, self.jobs)
 
-    def _settled(self, run: Run) -> Submission:
+    def _repeated(self, run: Run) -> Submission:
         for number in range(50, 62):
             self._pass(3600.0)
             run.tries = 0

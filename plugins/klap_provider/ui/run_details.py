@@ -267,9 +267,9 @@ def _review(review: Mapping[str, Any] | None, generated: int) -> dict[str, Any] 
         return None
     if review.get("timed_out"):
         return {"by": "Nobody", "text": "answered in time: the shorts selected by default were exported", "at": None}
-    picked = review.get("selected")
+    selected = review.get("selected")
     return {
         "by": text(review.get("by")) or "Somebody",
-        "text": f"selected {len(picked) if isinstance(picked, list) else 0} of {count(generated)}",
+        "text": f"selected {len(selected) if isinstance(selected, list) else 0} of {count(generated)}",
         "at": text(review.get("answered_at")),
     }

@@ -36,7 +36,7 @@ def test_a_run_a_review_and_a_batch_deliver_from_every_machine(rig: Machines) ->
     rig.wait_until(reviewed, "select_shorts", "awaiting_input")
 
     assert rig.airflow.wait_for_run(BATCH, batch, seconds=180) == "success"
-    rig.pick(reviewed, 1)  # Airflow loses an answer that comes right after the question
+    rig.submit_review(reviewed, 1)  # Airflow loses an answer that comes right after the question
     assert rig.airflow.wait_for_run(DAG_ID, reviewed, seconds=300) == "success"
     summary = rig.airflow.xcom(BATCH, batch, "summary")
     assert (summary["runs"], summary["complete"], summary["shorts"]) == (2, 2, 2)

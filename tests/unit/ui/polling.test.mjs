@@ -33,7 +33,7 @@ function stage({ pause = () => 3, isEager = false } = {}) {
     { load, show: (response) => shown.push(response), fail: (error) => failed.push(error.message), pause, isEager },
     clock,
   );
-  const settle = () => new Promise((done) => setImmediate(done));
+  const flush = () => new Promise((done) => setImmediate(done));
   return {
     loop,
     polls,
@@ -41,11 +41,11 @@ function stage({ pause = () => 3, isEager = false } = {}) {
     failed,
     respond: async (value) => {
       polls.at(-1).respond(value);
-      await settle();
+      await flush();
     },
     reject: async (error) => {
       polls.at(-1).fail(error);
-      await settle();
+      await flush();
     },
     /** Let time pass, and with it what was to happen meanwhile. */
     pass: async (ms) => {
@@ -56,7 +56,7 @@ function stage({ pause = () => 3, isEager = false } = {}) {
         timers.delete(next);
         now = next.at;
         next.work();
-        await settle();
+        await flush();
       }
       now = end;
     },
@@ -64,7 +64,7 @@ function stage({ pause = () => 3, isEager = false } = {}) {
     reveal: async () => {
       isHidden = false;
       listen?.();
-      await settle();
+      await flush();
     },
   };
 }
