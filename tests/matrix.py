@@ -49,7 +49,7 @@ PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 #: Try a test of a whole Airflow once more if it ran out of time, see pyproject.toml.
 RETRY_LATE = ["--reruns", "1"]
 
-#: The unit and integration tests; a whole Airflow with every DAG; and on it, what is paid whatever changes.
+#: The unit and integration tests; a whole Airflow with every Dag; and on it, what is paid whatever changes.
 PARTS = {
     "unit and integration": ["tests/unit", "tests/integration", "tests/upstream", "--numprocesses", "4"],
     "main path": ["tests/e2e/test_main_path.py", *RETRY_LATE],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-#: The runs, the DAG of each, and how many videos each has delivered: into a folder, and into S3.
+#: The runs, the Dag of each, and how many videos each has delivered: into a folder, and into S3.
 KEPT = {"kept, folder": (DAG_ID, 2), "kept, S3": (DAG_ID, 1), "kept, whole": (VIDEO_DAG_ID, 1)}
 
 

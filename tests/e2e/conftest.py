@@ -110,7 +110,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def dags(folder: Path) -> Path:
-    """Return a DAG folder with the shipped DAGs, a batch that polls often, and the Dag of the guide."""
+    """Return a Dag folder with the shipped Dags, a batch that polls often, and the Dag of the guide."""
     shutil.copytree(ROOT / "dags", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(EXAMPLES / f"{CONSUMER}.py", folder)
     (folder / "quick_batch.py").write_text(QUICK_BATCH)

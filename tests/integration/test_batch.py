@@ -104,7 +104,7 @@ DELIVERED = OtherRun("success", {"klap_outcome": outcome("/a.mp4", "/b.mp4")})
 FAILED = OtherRun("failed", {"klap_outcome": outcome("/a.mp4", None), "klap_error": {"error": "Out of colours."}})
 
 
-# The DAG
+# The Dag
 
 
 def test_the_form_has_the_fields_of_the_main_dag(dag: DAG) -> None:

@@ -112,7 +112,7 @@ def parsed(process: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=SHAPES, ids=str)
 def shape(request: pytest.FixtureRequest) -> Shape:
-    """Each of the DAGs, in turn."""
+    """Each of the Dags, in turn."""
     found: Shape = request.param
     return found
 
@@ -329,7 +329,7 @@ def test_the_form_accepts_what_the_request_accepts(dag: DAG, url: str) -> None:
     assert build_request(ShortsRequest, {"source_video_url": url})
 
 
-# More DAGs
+# More Dags
 
 
 def test_a_second_dag_can_run_on_a_schedule(make_dag: Callable[..., DAG]) -> None:

@@ -54,7 +54,7 @@ def json_copy(value: Any) -> Any:
 
 @dataclass
 class OtherRun:
-    """A run of another DAG.
+    """A run of another Dag.
 
     :ivar published: XComs of its task ``publish``, by key.
     :ivar conf: its conf.

@@ -140,7 +140,7 @@ def test_preload_imports_all_that_tasks_usually_need() -> None:
         "rules.retention",
         "hooks.async_client",  # the triggerer's
         "hooks.batched_polls",
-        "hooks.klap",  # for DAGs of others
+        "hooks.klap",  # for Dags of others
         "operators.generate_shorts",
         "rules.ledger_rows",  # types alone
         "sources.feed",  # one of these for each watched source
