@@ -106,19 +106,19 @@ def test_the_example_of_klaps_docs_runs_to_its_last_line(sandbox: Sandbox, tmp_p
     assert [entry["kind"] for entry in sandbox.ledger()] == ["task", "export"]
 
 
-def test_who_waits_for_a_word_that_klap_does_not_have_waits_in_vain(sandbox: Sandbox) -> None:
+def test_a_client_that_waits_for_an_unknown_status_gives_up(sandbox: Sandbox) -> None:
     assert run(FOLDER / "python" / "wrong_word.py", sandbox) == "gave up\n"
     assert [entry["kind"] for entry in sandbox.ledger()] == ["task"]
 
 
-def test_fields_of_a_clients_own_are_named(sandbox: Sandbox) -> None:
+def test_unknown_fields_of_a_client_are_recorded(sandbox: Sandbox) -> None:
     run(FOLDER / "javascript" / "own_fields.mjs", sandbox)
     task, *exports = (entry["ignored"] for entry in sandbox.requests("POST"))
     assert sorted(task) == ["editing_options.height", "editing_options.width", "preset_id"]
     assert [sorted(export) for export in exports] == [["preset_id", "quality", "watermark"]] * 2
 
 
-def test_every_client_here_is_run() -> None:
+def test_every_client_of_the_folder_is_run() -> None:
     here = {
         file.relative_to(FOLDER).as_posix() for kind in ("javascript", "python") for file in (FOLDER / kind).iterdir()
     }

@@ -50,7 +50,7 @@ def play(airflow: Airflow) -> Callable[..., Played]:
 
 @pytest.mark.parametrize("kind", [SubmitShortsOperator, SubmitVideoOperator])
 @pytest.mark.parametrize("destination", ["elsewhere", "media-private", "media/../elsewhere", "media/link"])
-def test_nothing_is_sent_or_created_for_an_address_that_is_not_allowed(
+def test_an_address_off_the_allowlist_sends_and_creates_nothing(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path, kind: type[Any], destination: str
 ) -> None:
     (tmp_path / "media").mkdir()
@@ -76,7 +76,7 @@ def test_addresses_on_the_allowlist_and_of_the_dag_file_are_sent(
     assert (tmp_path / "b").is_dir()
 
 
-def test_by_default_a_run_may_name_one_folder_of_this_machine(
+def test_the_default_allowlist_has_one_folder_of_this_machine(
     klap: Sandbox, play: Callable[..., Played], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AIRFLOW__KLAP__ALLOWED_DESTINATIONS", raising=False)

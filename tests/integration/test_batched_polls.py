@@ -94,7 +94,7 @@ async def test_ten_exports_of_a_folder_take_one_list_for_each_interval(klap: San
     assert own(klap).total() <= 2  # the first and the last wait, while they are alone
 
 
-async def test_who_polls_in_the_middle_of_an_interval_sends_nothing_of_its_own(klap: Sandbox, exports: Any) -> None:
+async def test_waits_that_poll_between_list_requests_send_no_own_request(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 4)
     late = waits(targets)
     for number, trigger in enumerate(late):
@@ -104,7 +104,7 @@ async def test_who_polls_in_the_middle_of_an_interval_sends_nothing_of_its_own(k
     assert own(klap).total() <= 1
 
 
-async def test_an_export_that_is_alone_is_polled_by_its_own_get(klap: Sandbox, exports: Any) -> None:
+async def test_a_single_export_is_polled_by_its_own_get(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 1)
     await ended(waits(targets))
     assert lists(klap) == []
@@ -147,7 +147,7 @@ async def test_failed_unknown_and_unlisted_exports_do_not_affect_the_others(klap
     ],
     ids=lambda fault: f"{fault['action']} {fault.get('code', '')} {fault.get('body', '')}",
 )
-async def test_a_list_that_fails_costs_no_poll_and_no_wait(
+async def test_exports_are_polled_with_own_gets_if_the_list_fails(
     klap: Sandbox, exports: Any, fault: dict[str, Any], caplog: Any
 ) -> None:
     caplog.set_level("INFO", "klap_provider")
@@ -187,7 +187,7 @@ async def test_waits_for_different_users_share_nothing(klap: Sandbox, exports: A
     assert {poll["on_behalf_of"] for poll in klap.requests("GET", "/exports/")} == {None, "user-2"}
 
 
-async def test_a_wait_that_is_cancelled_takes_none_with_it(klap: Sandbox, exports: Any) -> None:
+async def test_a_cancelled_wait_does_not_stop_the_others(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 4)
     await asyncio.to_thread(klap.fault, "GET", "^/exports$", "delay", seconds=1.5)
     running = [asyncio.create_task(ended([trigger])) for trigger in waits(targets, interval=2)]
@@ -198,14 +198,14 @@ async def test_a_wait_that_is_cancelled_takes_none_with_it(klap: Sandbox, export
     assert [isinstance(each, asyncio.CancelledError) for each in done] == [True, True, False, False]
 
 
-async def test_a_deadline_is_each_ones_own(klap: Sandbox, exports: Any) -> None:
+async def test_each_wait_has_its_own_deadline(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 3)
     hurried = waits(targets[:1], seconds=0.5)
     first, *rest = await ended([*hurried, *waits(targets[1:])])
     assert first < min(rest)
 
 
-async def test_no_wait_outlives_its_deadline_when_the_list_hangs(
+async def test_a_wait_ends_at_its_deadline_if_the_list_hangs(
     klap: Sandbox, exports: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("klap_provider.triggers.status.LAST_POLL", 0.2)
@@ -224,7 +224,7 @@ async def test_a_restarted_triggerer_shares_again(klap: Sandbox, exports: Any, s
     assert len(klap.requests("GET", "exports")) <= MOST + 2
 
 
-async def test_a_list_of_the_whole_account_is_read_no_further_than_it_matters(klap: Sandbox, exports: Any) -> None:
+async def test_a_list_of_the_whole_account_is_read_only_as_far_as_needed(klap: Sandbox, exports: Any) -> None:
     targets = await asyncio.to_thread(exports, 2)
     ready = {"status": "ready", "src_url": "https://example.com/video.mp4"}
     others = [{"id": f"export{number:010}", "project_id": "short", **ready} for number in range(5000)]
@@ -246,7 +246,7 @@ async def test_a_list_of_the_whole_account_is_read_no_further_than_it_matters(kl
     assert longest < BLOCKED
 
 
-async def test_the_last_wait_of_a_folder_uses_the_list_of_its_interval(klap: Sandbox, exports: Any) -> None:
+async def test_the_last_wait_of_a_folder_uses_the_list_of_the_interval(klap: Sandbox, exports: Any) -> None:
     first, last = await asyncio.to_thread(exports, 2)
     async with KlapAsyncClient(target=last) as client:
         async with KlapAsyncClient(target=first) as other:

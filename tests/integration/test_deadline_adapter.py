@@ -53,13 +53,13 @@ def listener() -> Iterator[Listener]:
     listener.all_that_came()
 
 
-def test_what_is_in_time_goes_out(klap: Sandbox) -> None:
+def test_a_request_before_its_deadline_is_sent(klap: Sandbox) -> None:
     client = KlapClient()
     first, second = (client.call(SUBMIT, until=time.time() + 60).id for _ in range(2))
     assert [billed["id"] for billed in klap.ledger("task")] == [first, second]
 
 
-def test_what_is_too_late_does_not_go_out_and_says_so(klap: Sandbox) -> None:
+def test_a_request_after_its_deadline_is_refused(klap: Sandbox) -> None:
     with pytest.raises(KlapConnectionError, match="deadline passed 5 s ago") as late:
         KlapClient().call(SUBMIT, until=time.time() - 5)
     assert late.value.refused
@@ -67,7 +67,7 @@ def test_what_is_too_late_does_not_go_out_and_says_so(klap: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("proxied", [False, True])
-def test_not_a_byte_is_sent_too_late(listener: Listener, *, proxied: bool) -> None:
+def test_no_byte_is_sent_after_the_deadline(listener: Listener, *, proxied: bool) -> None:
     here = f"http://127.0.0.1:{listener.port}"
     with requests.Session() as session:
         session.mount("http://", DeadlineAdapter(time.time() - 1))
@@ -77,7 +77,7 @@ def test_not_a_byte_is_sent_too_late(listener: Listener, *, proxied: bool) -> No
     assert listener.all_that_came() == b""
 
 
-def test_a_request_that_is_too_late_in_its_middle_stays_half(listener: Listener) -> None:
+def test_a_request_is_cut_off_at_its_deadline(listener: Listener) -> None:
     class Freezing(DeadlineConnection):
         until = time.time() + 60
 

@@ -743,7 +743,7 @@ def test_a_signed_address_is_not_recorded(
     assert "s3cret" not in repr([task.supervisor.messages, task.supervisor.ledger, written])
 
 
-def test_the_error_of_a_video_without_a_length_says_so(
+def test_the_error_of_a_video_without_a_length_names_the_cause(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
     raw("", OPEN_ENDED)
@@ -751,7 +751,7 @@ def test_the_error_of_a_video_without_a_length_says_so(
         deliver().run()
 
 
-def test_the_error_of_a_file_without_a_content_type_says_so(
+def test_the_error_of_a_file_without_a_content_type_names_the_cause(
     deliver: Callable[..., Played], raw: Callable[[str, bytes], None]
 ) -> None:
     raw("", b"not found, sorry")

@@ -337,7 +337,7 @@ def test_a_proxy_is_used_except_for_this_machine(
         assert not requests.utils.should_bypass_proxies("http://api.klap.app/v2", None)
 
 
-def test_all_task_instances_of_a_run_are_read_however_many_there_are(tmp_path: Path) -> None:
+def test_all_task_instances_of_a_run_are_read(tmp_path: Path) -> None:
     names = [("submit", -1), *((step, index) for step in ("export", "deliver") for index in range(120))]
     tasks = [{"operator": operator, "map_index": index} for operator, index in names]
     run = {"dag_id": "klap_generate_shorts", "run_id": "r", "at": "2026-11-01T10:00:00+00:00", "tasks": tasks}

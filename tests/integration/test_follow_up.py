@@ -86,11 +86,11 @@ def test_the_run_has_the_whole_address_and_the_browser_has_nothing_of_it(server:
     assert "s3cr3t" not in answer.text + made["dag_run_id"] + made["note"]
 
 
-def test_asked_twice_it_is_one_run(server: ApiServer) -> None:
+def test_a_repeated_order_is_one_run(server: ApiServer) -> None:
     assert post(server, {"project_ids": ["b"]}).json() == post(server, {"project_ids": ["b"]}, user=ADMIN).json()
 
 
-def test_a_watermark_that_stays_where_its_picture_is_needs_no_address(server: ApiServer) -> None:
+def test_an_unchanged_watermark_needs_no_address(server: ApiServer) -> None:
     conf = started(server, post(server, {"project_ids": ["a"], "watermark": {"pos_x": 0.1}}))["conf"]
     assert (conf["watermark_src_url"], conf["watermark_pos_x"]) == (MARK, 0.1)
     conf = started(server, post(server, {"project_ids": ["a"], "watermark": {"src_url": None}}))["conf"]
@@ -115,7 +115,7 @@ def test_a_whole_video_is_exported_again_without_naming_a_short(server: ApiServe
         ({"dag_id": "without_a_form"}, 409),
     ],
 )
-def test_who_may_not_or_what_cannot_starts_nothing(server: ApiServer, where: dict[str, Any], status: int) -> None:
+def test_a_refused_order_starts_nothing(server: ApiServer, where: dict[str, Any], status: int) -> None:
     before = runs(server)
     answer = post(server, {"project_ids": ["a"]}, **where)
     assert (answer.status_code, runs(server)) == (status, before), answer.text
@@ -134,13 +134,13 @@ def test_who_may_not_or_what_cannot_starts_nothing(server: ApiServer, where: dic
         ({"project_ids": ["a"], "watermark": {"color": "red"}}, 422),
     ],
 )
-def test_what_is_asked_for_is_checked(server: ApiServer, body: Any, status: int) -> None:
+def test_an_invalid_order_starts_nothing(server: ApiServer, body: Any, status: int) -> None:
     before = runs(server)
     answer = post(server, body)
     assert (answer.status_code, runs(server)) == (status, before), answer.text
 
 
-def test_it_is_in_airflows_audit_log(server: ApiServer) -> None:
+def test_an_order_is_in_airflows_audit_log(server: ApiServer) -> None:
     post(server, {"project_ids": ["a", "b", "c"]})
     address = f"{server.url}/api/v2/eventLogs"
     query = {"event": "trigger_dag_run", "dag_id": DAG, "order_by": "-when"}

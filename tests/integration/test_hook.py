@@ -441,7 +441,7 @@ def test_only_the_key_and_the_managed_user_are_sent_to_klap(connect: Callable[..
         assert "evil" not in str(request.headers).lower()
 
 
-def test_without_a_managed_user_there_is_no_such_header(connect: Callable[..., None]) -> None:
+def test_the_header_of_managed_users_is_sent_only_with_a_user(connect: Callable[..., None]) -> None:
     with Listener() as server:
         connect(server.url)
         KlapHook().call(calls.list_exports())

@@ -246,7 +246,7 @@ def test_the_rows_of_a_limit_stay_until_its_month_is_over() -> None:
 
 
 @pytest.mark.parametrize("after_the_step", [False, True])
-def test_killed_at_any_point_nothing_is_lost_or_archived_twice(
+def test_a_killed_archive_loses_and_doubles_nothing(
     server: ApiServer,
     fill: Callable[[Rows], None],
     tmp_path: Path,
@@ -294,7 +294,7 @@ def test_killed_at_any_point_nothing_is_lost_or_archived_twice(
     assert kill_at > 10
 
 
-def test_a_request_that_was_repeated_after_the_kill_stays_as_a_whole(
+def test_a_request_repeated_after_the_kill_is_kept_completely(
     server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kill(*_: Any) -> int:
@@ -311,7 +311,7 @@ def test_a_request_that_was_repeated_after_the_kill_stays_as_a_whole(
     assert keys(server) == repeated.keys() - {"claim.export.a.0"}
 
 
-def test_a_row_that_changed_since_it_was_read_stays(
+def test_a_row_that_changed_since_it_was_read_is_kept(
     server: ApiServer, fill: Callable[[Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With a backend, the row has the same reference. Only its time shows that the value has changed.
@@ -397,7 +397,7 @@ def test_a_restore_uses_the_newest_row_and_accepts_unknown_fields(
     assert rows_of(other)["claim.a"]["value"] == "new"
 
 
-def test_after_a_move_to_a_new_database_nothing_is_paid_for_again(
+def test_a_move_to_a_new_database_pays_nothing_again(
     airflow: Callable[..., Played],
     supervisor: Supervisor,
     klap: Sandbox,
@@ -432,7 +432,7 @@ def test_after_a_move_to_a_new_database_nothing_is_paid_for_again(
     assert klap.ledger() == paid
 
 
-def test_the_three_dags_do_so_in_airflow(
+def test_the_three_maintenance_dags_run_in_airflow(
     other: ApiServer,
     fill: Callable[..., None],
     use: Callable[..., None],
@@ -528,7 +528,7 @@ def test_each_route_requires_a_permission(
     assert keys(server) == before
 
 
-def test_who_may_not_write_for_every_dag_cannot_forge_a_delivery(
+def test_a_user_without_permission_for_a_dag_cannot_forge_a_delivery(
     server: ApiServer, fill: Callable[[Rows], None], use: Callable[..., None]
 ) -> None:
     fill({})

@@ -98,7 +98,7 @@ def test_a_captioned_video_has_no_link_to_klaps_app(
     assert airflow(lambda: operator(task_id="task", project_id="p1")).links() == {APP: ""}
 
 
-def test_without_a_connection_there_are_no_links(airflow: Airflow) -> None:
+def test_links_are_empty_without_a_connection(airflow: Airflow) -> None:
     fields = {"klap_conn_id": "nowhere", "project_id": "p1", "folder_id": "f1"}
     assert airflow(lambda: ExportShortOperator(task_id="export", **fields)).links() == {APP: ""}
     deliver = airflow(lambda: DeliverShortOperator(task_id="deliver", export_id="e1", **fields))

@@ -30,7 +30,7 @@ def lost(task_id: str) -> str:
 
 
 @pytest.mark.parametrize("task_id", [*STEPS, "select_shorts"])
-def test_a_run_whose_results_are_lost_says_which_and_what_to_do(
+def test_a_run_with_lost_results_names_them_and_the_action(
     airflow: Airflow, supervisor: Supervisor, tmp_path: Path, task_id: str
 ) -> None:
     def publish() -> PublishShortsOperator:
@@ -56,7 +56,7 @@ def test_a_run_whose_results_are_lost_says_which_and_what_to_do(
     assert supervisor.xcom("publish", "klap_error")["type"] == "KlapTemplateError"
 
 
-def test_a_batch_whose_list_is_lost_says_so(airflow: Airflow, supervisor: Supervisor) -> None:
+def test_a_batch_with_a_lost_list_is_an_error(airflow: Airflow, supervisor: Supervisor) -> None:
     supervisor.put_xcom("read_list", lost("read_list"))
     task = airflow(
         lambda: SummarizeVideosOperator(
@@ -74,7 +74,7 @@ def test_a_batch_whose_list_is_lost_says_so(airflow: Airflow, supervisor: Superv
         ("a text of another kind", "klap_task_id could not be rendered"),
     ],
 )
-def test_a_field_whose_result_is_lost_says_so(
+def test_a_field_with_a_lost_result_is_named(
     airflow: Airflow, supervisor: Supervisor, result: Any, problem: str
 ) -> None:
     def wait() -> KlapOperator:

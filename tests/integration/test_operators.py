@@ -744,7 +744,7 @@ def test_an_unreachable_host_is_named_and_nothing_is_recorded(
 
 
 @pytest.mark.parametrize("broken", [comms.GetAssetStateStoreByName, comms.SetAssetStateStoreByName])
-def test_without_the_state_store_nothing_is_submitted(
+def test_nothing_is_submitted_without_the_state_store(
     supervisor: Supervisor, klap: Sandbox, airflow: Airflow, broken: type
 ) -> None:
     supervisor.broken = (broken,)
@@ -1074,7 +1074,7 @@ def test_an_invalid_folder_id_is_refused_before_any_request(klap: Sandbox, airfl
 
 
 @pytest.mark.parametrize("watermark", [None, {}, {"src_url": ""}, {"src_url": None, "pos_x": 0.5}])
-def test_without_a_watermark_an_empty_object_is_sent(
+def test_an_export_without_a_watermark_sends_an_empty_object(
     klap: Sandbox, airflow: Airflow, make_shorts: MakeShorts, watermark: Any
 ) -> None:
     airflow(export(make_shorts()[0], watermark=watermark)).run()

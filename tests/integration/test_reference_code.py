@@ -33,12 +33,12 @@ def test_the_python_blocks_run(klap: Sandbox) -> None:
         exec(block.code.replace("…", "folder01"), {})
 
 
-def test_there_are_connections_on_the_pages() -> None:
+def test_the_pages_have_connections() -> None:
     assert len(CONNECTIONS) > 5
 
 
 @pytest.mark.parametrize("text", CONNECTIONS)
-def test_each_connection_is_one_that_the_package_accepts(text: str) -> None:
+def test_each_connection_of_the_pages_is_valid(text: str) -> None:
     fields = json.loads(text.replace("kak_…", "kak_test"))
     extra = json.dumps(fields.pop("extra", {}))
     connection = KlapConnection.read("klap_default", Connection(conn_id="klap_default", extra=extra, **fields))

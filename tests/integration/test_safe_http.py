@@ -89,14 +89,14 @@ def test_the_connection_uses_the_address_that_was_checked(
 
 
 @pytest.mark.parametrize("host", ["unknown.example.com", f"{'a' * 64}.example.com", "empty.example.com"])
-def test_a_name_that_is_not_known_is_no_answer_and_no_refusal(dns: dict[str, list[str]], host: str) -> None:
+def test_an_unknown_host_name_is_neither_response_nor_refusal(dns: dict[str, list[str]], host: str) -> None:
     dns |= {"unknown.example.com": ["nothing"], "empty.example.com": [""]}
     for scheme in ("http", "https"):
         with pytest.raises(requests.RequestException):
             safe_request("GET", f"{scheme}://{host}/a", local=False, timeout=SOON)
 
 
-def test_an_address_that_cannot_be_asked_is_no_redirect() -> None:
+def test_an_address_that_cannot_be_requested_is_no_redirect() -> None:
     with pytest.raises(requests.RequestException):
         safe_request("GET", "http://talks.example.com:99999/a", local=False, timeout=SOON)
 
@@ -133,7 +133,7 @@ def test_each_address_of_a_name_is_tried_under_the_names_own_host_header(
     assert headers["host"] == f"talks.example.com:{inside}"
 
 
-def test_with_a_local_klap_local_hosts_are_allowed(inside: int) -> None:
+def test_local_hosts_are_allowed_with_a_local_klap(inside: int) -> None:
     assert safe_request("GET", f"http://127.0.0.1:{inside}/to?/a", local=True, timeout=SOON).status_code == 200
     assert [path for path, _ in Inside.seen] == ["/to?/a", "/a"]
 
@@ -224,7 +224,7 @@ def test_a_proxy_of_the_environment_gets_the_requests(inside: int, monkeypatch: 
     assert len(Inside.seen) == 1
 
 
-def test_youtube_is_not_asked_whether_a_video_is_there(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_of_youtube_are_not_checked(inside: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{inside}")
     monkeypatch.delenv("no_proxy", raising=False)
     assert problems({"http://youtu.be/00000000000": False, "http://talks.example.com/a": False}) == {}
@@ -251,7 +251,7 @@ def test_a_list_does_not_reveal_hosts_of_the_network(inside: int, dns: dict[str,
         (b"/caf%C3%A9.mp4?a=%2F&b=1", "/caf%C3%A9.mp4?a=%2F&b=1"),
     ],
 )
-def test_a_redirect_leads_to_the_bytes_that_its_location_has(location: bytes, asked: str) -> None:
+def test_a_redirect_requests_the_exact_bytes_of_its_location(location: bytes, asked: str) -> None:
     answers = [
         b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -274,7 +274,7 @@ def test_a_redirect_leads_to_the_bytes_that_its_location_has(location: bytes, as
     assert lines[1] == f"GET {asked} HTTP/1.1".encode()
 
 
-def test_a_redirect_to_a_host_in_raw_utf_8_is_one_to_that_host(
+def test_a_redirect_to_a_host_in_raw_utf_8_is_followed(
     inside: int, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("klap_provider.files.safe_http.is_public", lambda _: True)
@@ -290,18 +290,18 @@ def test_a_signature_is_masked_before_it_can_be_logged(inside: int, supervisor: 
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_headers_that_drip_in_are_given_up(start: bytes) -> None:
+def test_slow_headers_end_at_the_timeout(start: bytes) -> None:
     with Endless(start, b"x") as server, pytest.raises(requests.Timeout):
         safe_request("GET", f"{server.url}/a?SECRET", local=True, timeout=SOON, longest=0.3)
 
 
-def test_a_video_whose_server_drips_does_not_hold_up_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_server_of_one_video_does_not_delay_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("klap_provider.files.preflight.LONGEST", 0.3)
     with Endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"x") as server:
         assert problems({f"{server.url}/a.mp4": True}) == {}
 
 
-def test_dns_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_dns_lookup_ends_at_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
     with pytest.raises(requests.Timeout):
@@ -310,5 +310,5 @@ def test_dns_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["HTTP", "Http"])
-def test_the_case_of_a_scheme_makes_no_difference(inside: int, scheme: str) -> None:
+def test_the_case_of_a_scheme_does_not_matter(inside: int, scheme: str) -> None:
     assert safe_request("GET", f"{scheme}://127.0.0.1:{inside}/a", local=True, timeout=SOON).status_code == 200

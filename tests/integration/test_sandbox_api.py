@@ -116,7 +116,7 @@ def test_the_same_request_gives_the_same_shorts_under_new_ids(sandbox: Sandbox) 
         ({"min_duration": 20, "max_duration": 20}, 10, 20, 20),
     ],
 )
-def test_count_and_length_of_the_shorts_are_as_asked(
+def test_shorts_have_the_requested_number_and_length(
     sandbox: Sandbox, asked: dict[str, int], count: int, shortest: int, longest: int
 ) -> None:
     _, shorts = make_shorts(sandbox, **asked)
@@ -129,7 +129,7 @@ def test_a_source_too_short_for_one_clip_yields_an_empty_list(sandbox: Sandbox) 
     assert shorts == []
 
 
-def test_jobs_take_the_time_that_they_were_given(sandbox: Sandbox) -> None:
+def test_jobs_have_the_configured_duration(sandbox: Sandbox) -> None:
     sandbox.reset(task_seconds=0.5)
     before = time.monotonic()
     _, shorts = make_shorts(sandbox)
@@ -156,7 +156,7 @@ def test_an_export_may_come_without_settings(sandbox: Sandbox, body: bytes | Non
         ({"quality": "best"}, "quality"),
     ],
 )
-def test_a_wrong_export_is_refused_by_field(sandbox: Sandbox, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_export_is_refused_by_field(sandbox: Sandbox, body: dict[str, Any], field: str) -> None:
     folder, shorts = make_shorts(sandbox)
     answer = sandbox.call("POST", f"/projects/{folder}/{shorts[0]['id']}/exports", json=body)
     assert refused_fields(answer) == [field]
@@ -185,13 +185,13 @@ def test_a_wrong_export_is_refused_by_field(sandbox: Sandbox, body: dict[str, An
         ({"editing_options": {"caption": True}}, "editing_options.caption"),
     ],
 )
-def test_a_wrong_task_is_refused_by_field(sandbox: Sandbox, asked: dict[str, Any], field: str) -> None:
+def test_an_invalid_task_is_refused_by_field(sandbox: Sandbox, asked: dict[str, Any], field: str) -> None:
     body = {"source_video_url": "https://example.com/talk.mp4", **asked}
     assert refused_fields(sandbox.call("POST", "/tasks/video-to-shorts", json=body)) == [field]
     assert sandbox.ledger() == []
 
 
-def test_counts_and_durations_are_no_fields_of_video_to_video(sandbox: Sandbox) -> None:
+def test_video_to_video_has_no_counts_and_durations(sandbox: Sandbox) -> None:
     body = {"source_video_url": "https://example.com/talk.mp4", "max_clip_count": 3}
     assert refused_fields(sandbox.call("POST", "/tasks/video-to-video", json=body)) == ["max_clip_count"]
 
@@ -203,7 +203,7 @@ def test_a_task_without_a_body_or_with_broken_json_is_refused(sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic a2V5"])
-def test_without_a_key_nothing_is_answered(sandbox: Sandbox, authorization: str | None) -> None:
+def test_a_request_without_a_key_is_refused(sandbox: Sandbox, authorization: str | None) -> None:
     for method, path in (("GET", "/exports"), ("GET", "/tasks/x"), ("POST", "/users")):
         answer = sandbox.call(method, path, headers={"Authorization": authorization})
         assert answer.status_code == 401
@@ -248,7 +248,7 @@ def test_exports_are_listed_by_folder_and_by_project(sandbox: Sandbox) -> None:
     assert listed("?folder_id=nosuchid") == []
 
 
-def test_work_on_behalf_of_a_managed_user_is_theirs(sandbox: Sandbox) -> None:
+def test_jobs_of_a_managed_user_belong_to_that_user(sandbox: Sandbox) -> None:
     sandbox.reset(user_header="required")
     user = sandbox.call("POST", "/users", json={}).json()
     assert user["email"]
@@ -275,7 +275,7 @@ def test_work_on_behalf_of_a_managed_user_is_theirs(sandbox: Sandbox) -> None:
     assert sandbox.requests("POST", "^/tasks/")[0]["on_behalf_of"] == user["id"]
 
 
-def test_the_ledger_holds_every_paid_post_and_nothing_else(sandbox: Sandbox) -> None:
+def test_the_ledger_has_exactly_the_paid_posts(sandbox: Sandbox) -> None:
     before = time.time()
     folder, shorts = make_shorts(sandbox, max_clip_count=1)
     short = shorts[0]["id"]
@@ -290,7 +290,7 @@ def test_the_ledger_holds_every_paid_post_and_nothing_else(sandbox: Sandbox) -> 
     assert len({e["id"] for e in exports}) == 2
 
 
-def test_the_request_log_holds_every_request_with_its_answer(sandbox: Sandbox) -> None:
+def test_the_request_log_has_every_request_with_its_response(sandbox: Sandbox) -> None:
     before = time.monotonic()
     sandbox.call("GET", "/exports?folder_id=abc")
     took = time.monotonic() - before
@@ -329,7 +329,7 @@ def test_the_player_shows_a_short_and_its_newest_export(sandbox: Sandbox) -> Non
     assert requests.get(f"{sandbox.root}/player/nosuchid", timeout=30).status_code == 404
 
 
-def test_before_an_export_the_player_plays_that_part_of_the_source(sandbox: Sandbox) -> None:
+def test_the_player_plays_the_source_before_the_first_export(sandbox: Sandbox) -> None:
     _, shorts = make_shorts(sandbox, source_video_url=f"{sandbox.sample}?signature=secret")
     for short in shorts:
         page = requests.get(f"{sandbox.root}/embed/{short['id']}", timeout=30).text
@@ -352,7 +352,7 @@ def test_a_folder_has_a_page_with_an_anchor_for_each_of_its_shorts(sandbox: Sand
     assert requests.get(f"{sandbox.root}/spaces/nosuchid", timeout=30).status_code == 404
 
 
-def test_the_index_says_what_this_is(sandbox: Sandbox) -> None:
+def test_the_index_describes_the_sandbox(sandbox: Sandbox) -> None:
     page = requests.get(f"{sandbox.root}/", timeout=30).text
     assert sandbox.url in page
     assert sandbox.sample in page

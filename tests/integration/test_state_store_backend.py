@@ -161,7 +161,7 @@ def test_nothing_is_paid_again_by_a_worker_without_the_backend(
     assert len(klap.ledger()) == 1
 
 
-def test_what_was_paid_before_the_backend_was_configured_is_resumed(
+def test_a_job_paid_before_the_backend_was_configured_is_resumed(
     airflow: Airflow, klap: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     task = airflow(submit)

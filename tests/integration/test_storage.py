@@ -43,7 +43,7 @@ def names(folder: ObjectStoragePath) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_under_its_name_when_it_is_whole(folder: ObjectStoragePath) -> None:
+def test_a_file_appears_under_its_name_when_it_is_complete(folder: ObjectStoragePath) -> None:
     path = folder / "a.mp4"
     with atomic_file(path) as sink:
         sink.write(b"first ")
@@ -55,9 +55,7 @@ def test_a_file_appears_under_its_name_when_it_is_whole(folder: ObjectStoragePat
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt(), SystemExit()])
-def test_nothing_is_left_of_a_file_that_could_not_be_finished(
-    folder: ObjectStoragePath, failure: BaseException
-) -> None:
+def test_an_unfinished_file_is_removed(folder: ObjectStoragePath, failure: BaseException) -> None:
     with atomic_file(folder / "other.mp4") as sink:
         sink.write(b"other")
     with pytest.raises(type(failure)):
@@ -65,7 +63,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(
     assert names(folder) == ["other.mp4"]
 
 
-def test_a_file_that_is_there_stays_whole_until_its_successor_is(folder: ObjectStoragePath) -> None:
+def test_an_existing_file_is_replaced_only_by_a_complete_one(folder: ObjectStoragePath) -> None:
     path = folder / "manifest.json"
     with atomic_file(path) as sink:
         sink.write(b"old")
@@ -87,7 +85,7 @@ def killed(path: ObjectStoragePath, writer: Writer | None) -> str:
     return left.name
 
 
-def test_what_earlier_tries_of_the_task_left_is_removed_and_nobody_elses(folder: ObjectStoragePath) -> None:
+def test_only_leftovers_of_earlier_tries_of_the_task_are_removed(folder: ObjectStoragePath) -> None:
     path = folder / "a.mp4"
     for number in (1, 2):
         killed(path, Writer("videos monday deliver 0", number))
@@ -114,7 +112,7 @@ def test_a_file_that_is_written_outside_a_task_removes_nothing(folder: ObjectSto
 
 
 @pytest.mark.parametrize("name", ["[clips]", "all*"])
-def test_leftovers_are_removed_in_a_folder_of_any_name_and_in_no_other(tmp_path: Path, name: str) -> None:
+def test_leftovers_are_removed_only_in_their_own_folder(tmp_path: Path, name: str) -> None:
     first, second = (Writer("videos monday deliver 0", number) for number in (1, 2))
     here, elsewhere = folder_at(str(tmp_path / name)) / "a.mp4", folder_at(str(tmp_path / "allc")) / "a.mp4"
     killed(here, first)
@@ -125,7 +123,7 @@ def test_leftovers_are_removed_in_a_folder_of_any_name_and_in_no_other(tmp_path:
     assert os.listdir(tmp_path / "allc") == [left]
 
 
-def test_of_two_tries_of_a_task_the_later_one_delivers(tmp_path: Path) -> None:
+def test_the_later_of_two_tries_of_a_task_delivers(tmp_path: Path) -> None:
     path = folder_at(str(tmp_path)) / "a.mp4"
     given_up, current = (atomic_file(path, Writer("videos monday deliver 0", number)) for number in (1, 2))
     given_up.__enter__().write(b"given up")
@@ -138,7 +136,7 @@ def test_of_two_tries_of_a_task_the_later_one_delivers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ends", ["first", "second"])
-def test_two_runs_that_deliver_the_same_file_leave_each_others_alone(tmp_path: Path, ends: str) -> None:
+def test_two_runs_that_deliver_the_same_file_keep_each_others_parts(tmp_path: Path, ends: str) -> None:
     path = folder_at(str(tmp_path)) / "a.mp4"
     writers = [atomic_file(path, Writer(f"videos {day} deliver 0", 1)) for day in ("monday", "tuesday")]
     for writer in writers:
@@ -170,7 +168,7 @@ def test_a_destination_may_be_a_path_or_a_url(destination: str, path: str, subfo
 @pytest.mark.parametrize(
     "destination", ["clips", "./clips", "~/clips", "nope://bucket/clips", "no-such-scheme://x", "file://clips"]
 )
-def test_a_destination_that_makes_no_sense_is_named(destination: str) -> None:
+def test_an_invalid_destination_is_named(destination: str) -> None:
     with pytest.raises(KlapInputError, match="destination is") as wrong:
         folder_at(destination)
     assert repr(destination) in str(wrong.value)
@@ -196,7 +194,7 @@ def test_no_error_repeats_a_signature_in_the_address_of_a_list() -> None:
     assert "s3cr3t" not in str(wrong.value)
 
 
-def test_a_storage_that_cannot_sign_tells_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_storage_that_cannot_sign_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = fsspec.filesystem("memory")
     attach("memory", fs=memory)
     memory.pipe("/media/a.mp4", b"a talk")

@@ -79,7 +79,7 @@ def test_nothing_else_is_served(path: str, client: TestClient) -> None:
     assert client.get(f"/klap/{path}").status_code == 404
 
 
-def test_nothing_can_be_sent_to_it(client: TestClient) -> None:
+def test_the_static_files_accept_only_get(client: TestClient) -> None:
     assert client.post("/klap/index.js").status_code == 405
 
 

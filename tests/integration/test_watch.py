@@ -534,7 +534,7 @@ def test_a_file_must_be_the_same_for_some_time_however_often_it_is_checked(
     assert [poll(supervisor, BUCKET, seconds).needs_task for seconds in (0, 1, 19, 21)] == [False, False, False, True]
 
 
-def test_only_videos_count_and_not_what_is_excluded_or_hidden(
+def test_only_videos_that_are_not_excluded_or_hidden_count(
     folder: Callable[[str, bytes], None], supervisor: Supervisor
 ) -> None:
     for name in ("a.MP4", "sub/b.mov", "a.json", ".klap-x.part", ".hidden/c.mp4", "done/d.mp4", "done2/e.mp4", "f"):

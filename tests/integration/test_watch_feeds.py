@@ -298,7 +298,7 @@ def test_a_feed_that_cannot_be_reached_is_an_error_without_its_secrets() -> None
     assert "hunter2" not in str(failure.value)
 
 
-def test_no_public_feed_leads_into_the_private_network(dns: dict[str, list[str]]) -> None:
+def test_a_public_feed_may_not_resolve_to_a_private_host(dns: dict[str, list[str]]) -> None:
     dns["feeds.example.com"] = ["10.0.0.1"]
     with pytest.raises(KlapSourceError, match="private network"):
         FeedSource(urls=("https://feeds.example.com/a",)).list()

@@ -204,7 +204,7 @@ marks = st.fixed_dictionaries({"src_url": urls}, optional={"pos_x": fractions, "
 )
 @given(data=st.data())
 @settings(max_examples=300)
-def test_what_our_validation_accepts_the_sandbox_accepts(ours: Any, theirs: Any, fields: Any, data: Any) -> None:
+def test_the_sandbox_accepts_what_our_validation_accepts(ours: Any, theirs: Any, fields: Any, data: Any) -> None:
     try:
         request = build_request(ours, data.draw(fields))
     except KlapInputError:

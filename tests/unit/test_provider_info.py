@@ -139,7 +139,7 @@ def test_a_default_in_the_form_is_that_of_an_empty_field(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if "minimum" in FIELDS[name]["schema"]])
-def test_whatever_the_form_allows_is_accepted(name: str) -> None:
+def test_every_value_that_the_form_allows_is_accepted(name: str) -> None:
     schema = FIELDS[name]["schema"]
     for seconds in (schema["minimum"], schema["maximum"]):
         assert getattr(KlapConnection.read("klap_default", stored(**{name: seconds})), name) == seconds

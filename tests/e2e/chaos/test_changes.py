@@ -97,7 +97,7 @@ def test_a_deleted_run_is_not_paid_again(rig: Rig) -> None:
     rig.check_run(reusing, due=(1, 2), delivered=2)
 
 
-def test_after_changed_settings_the_user_decides_whether_to_pay_again(rig: Rig) -> None:
+def test_changed_settings_after_a_clear_are_decided_by_the_user(rig: Rig) -> None:
     run_id = rig.start()
     rig.check_run(run_id, due=(1, 2), delivered=2)
     entry, task = first_attempt(run_id), rig.sandbox.ledger("task")[0]["id"]

@@ -32,7 +32,7 @@ def test_a_worker_killed_after_the_task_was_recorded_pays_once(rig: Rig) -> None
 
 
 @pytest.mark.parametrize("moment", MOMENTS[:3])
-def test_after_a_worker_died_around_a_submission_the_user_decides(rig: Rig, moment: str) -> None:
+def test_a_submission_of_a_killed_worker_is_decided_by_the_user(rig: Rig, moment: str) -> None:
     rig.arm(f"task.{moment}")
     if moment == "during_post":
         rig.sandbox.fault("POST", "^/tasks/", "delay", seconds=3)

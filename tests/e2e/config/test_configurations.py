@@ -58,7 +58,7 @@ def test_a_run_pays_once_delivers_and_a_clear_pays_nothing(configured: Configure
     assert configured.paid() == (1, 2)
 
 
-def test_only_what_a_reviewer_selects_is_paid_for(configured: Configured) -> None:
+def test_only_shorts_that_a_reviewer_selects_are_paid(configured: Configured) -> None:
     run_id = configured.run(source_video_url=f"{configured.sandbox.sample}?review=1", limit=2, review=True)
     question = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/select_shorts/-1/hitlDetails"
 
