@@ -114,6 +114,9 @@ def test_the_same_short_is_exported_with_another_watermark(
     short.get_by_label("Position", exact=True).select_option("Top left")
     short.get_by_label("Horizontal position").fill("0.5")
     expect(short.get_by_label("Position", exact=True)).to_have_value("Other position")
+    preview = short.get_by_role("img", name="Watermark on ")
+    expect(preview).to_have_attribute("src", picture)
+    expect(preview).to_have_attribute("style", re.compile(r"left: 50%;.* top: 10%;"))
     assert axe(page, "Shorts") == []
     export.click()
     confirm(page, "$0.48 (estimated).")

@@ -3,6 +3,7 @@ import { ActionButton, exportMore, Question, repeat, resolve, TabContext } from 
 import { Choice, h, SmallButton } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { priceText } from "./texts.js";
+import { WatermarkPreview } from "./watermark-preview.js";
 
 const { useContext, useId, useState } = globalThis.React;
 const { Box, Flex, Input, Stack, Text } = globalThis.ChakraUI;
@@ -64,6 +65,8 @@ const positionOf = ({ pos_x: x, pos_y: y }) =>
 
 const UNCHANGED = "This is the current watermark. Change the address, position or size first.";
 const NO_PICTURE = "This short has no watermark. Enter the address of a picture first.";
+const isAddress = (/** @type {string} */ text) => /^https?:\/\/\S+$/.test(text);
+
 const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
 
 /** @param {{short: Short, run: string[]}} props */
@@ -77,7 +80,8 @@ function ExportAgain({ short, run }) {
   const isUnchanged =
     current.every(([name, value]) => String(wanted[name]) === String(value)) || !(wanted.src_url || watermark?.src_url);
   const isSamePicture = wanted.src_url === (watermark?.src_url ?? "");
-  const isNoAddress = !isSamePicture && wanted.src_url.trim() !== "" && !/^https?:\/\/\S+$/.test(wanted.src_url.trim());
+  const picture = wanted.src_url.trim();
+  const isNoAddress = !isSamePicture && picture !== "" && !isAddress(picture);
   const refusal = isNoAddress ? NO_ADDRESS : isUnchanged && (watermark?.src_url ? UNCHANGED : NO_PICTURE);
   const pays = priceOf(details.offer, true);
   const price = ` · ${priceText(pays)}`;
@@ -88,11 +92,11 @@ function ExportAgain({ short, run }) {
   };
 
   const withWatermark = async () => {
-    const { src_url, ...numbers } = wanted;
+    const { src_url: _, ...numbers } = wanted;
     const position = Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number(value)]));
     // The address of an unchanged picture is not sent: the browser has only the part that may be shown.
-    const picture = isSamePicture ? {} : { src_url: src_url.trim() || null };
-    await exportMore(run, [short.id], { ...picture, ...position });
+    const changed = isSamePicture ? {} : { src_url: picture || null };
+    await exportMore(run, [short.id], { ...changed, ...position });
     setOpen(false);
   };
   const paid = short.export;
@@ -148,6 +152,7 @@ function ExportAgain({ short, run }) {
             ),
           ),
         ),
+        isAddress(picture) && h(WatermarkPreview, { short, run, picture, position: wanted }),
         h(
           ActionButton,
           {
