@@ -8,6 +8,7 @@ type Named = { "aria-label": string };
 type NoControl = Component<{ onClick?: undefined } | { as: "button" }>;
 type Accessible = {
   iframe: { title: string };
+  img: { alt: string };
   input: Named;
   svg: { "aria-hidden": true } | ({ role: "img" } & Named);
   video: Named;

@@ -19,6 +19,8 @@ export const refused = [
   h(IconButton, { onClick: press }),
   // @ts-expect-error: it has no name
   h("video", { src: "address" }),
+  // @ts-expect-error: it has no text
+  h("img", { src: "address" }),
   // @ts-expect-error: it has no name, and is not hidden
   h("svg", { viewBox: "0 0 24 24" }),
   // @ts-expect-error: there is no such attribute
