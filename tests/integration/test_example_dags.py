@@ -139,7 +139,7 @@ def shorts_of(klap: Sandbox) -> list[dict[str, Any]]:
 
 
 def select_the_fourth_short() -> None:
-    """Answer the open review, as Airflow's API does for a user."""
+    """Answer the open review with the code of Airflow's API."""
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
     from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail

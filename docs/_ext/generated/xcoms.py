@@ -46,7 +46,7 @@ COMMON_FIELDS = {
     "sidecar": "Path or URL of the sidecar, the JSON file beside the video.",
     "size": "Size in bytes.",
     "source_video_url": "Address of the video.",
-    "src_url": "Klap's public address of the video; None if there is none.",
+    "src_url": "Klap's public address of the video, or None.",
     "state": "State of the run.",
     "submitted_at": "When the request was sent, ISO 8601. Deadlines count from it.",
     "transcript": "Spoken text of the short.",
@@ -72,7 +72,7 @@ def _declared(shape: Any, name: str) -> list[str]:
 
 
 def shape_table(shape: Any) -> str:
-    """Return the fields of a shape as a table. If all of them can be absent, the page says so."""
+    """Return the fields of a shape as a table. If all of them can be absent, the page notes it once."""
     comments = _comments()
     rows = []
     for name, hint in shape.__annotations__.items():

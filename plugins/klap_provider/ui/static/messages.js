@@ -45,7 +45,7 @@ const NOT_SHOWN =
   "This part could not be shown. Reload this page. If it is missing again, report this error to an administrator:";
 
 /**
- * A part of a page. If it throws while it renders, one sentence is shown in its place, and the other parts stay.
+ * A part of a page. If it throws while it renders, one sentence replaces it, and the other parts stay.
  * React logs the error to the console. The part is rendered again when its parent is, such as with new data.
  *
  * @extends {React.Component<{as?: string, children?: any}>}
