@@ -94,6 +94,12 @@ def test_runs_are_found_by_their_ids(session: Session) -> None:
     assert "(dag_id=? AND run_id>?)" in step
 
 
+@pytest.mark.parametrize("keys", [KEYS[:1], KEYS])
+def test_task_instances_are_found_by_their_run_and_not_among_all_of_their_dag(session: Session, keys: Any) -> None:
+    steps = plans(session, lambda opened: database.instances(opened, keys, OF_A_RUN))
+    assert {step.partition(" (")[2] for step in steps} == {"dag_id=? AND run_id=?)"}
+
+
 def test_rows_of_the_ledger_are_found_by_the_range_of_their_keys(session: Session) -> None:
     delivered = [delivered_keys("d", f"r{number}") for number in range(150)]
     steps = plans(session, lambda opened: state_store.rows(opened, LEDGER, ranges=delivered))

@@ -197,15 +197,19 @@ def instances_in_state(session: Session, dag_ids: Iterable[str], operator: str, 
 
 
 def _instances(session: Session, operators: Collection[str], *wanted: Any) -> list[Instance]:
-    """Return the task instances of some operators that match SQL clauses."""
+    """
+    Return the task instances of some operators that match SQL clauses.
+
+    They are not sorted by the database. SQLite would read all task instances of a Dag in the order of an index instead.
+    """
     place = (TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index)
     more = (TaskInstance.operator, TaskInstance.state, TaskInstance.try_number)
     found = session.execute(
-        select(TaskInstance.id, *place, *more, TaskInstance.start_date, TaskInstance.next_method)
-        .where(TaskInstance.operator.in_(list(operators)), *wanted)
-        .order_by(*place)
+        select(TaskInstance.id, *place, *more, TaskInstance.start_date, TaskInstance.next_method).where(
+            TaskInstance.operator.in_(list(operators)), *wanted
+        )
     )
-    return [
+    instances = [
         Instance(
             id=str(row_id),
             dag_id=dag_id,
@@ -220,6 +224,7 @@ def _instances(session: Session, operators: Collection[str], *wanted: Any) -> li
         )
         for row_id, dag_id, run_id, task_id, map_index, operator, state, tries, start, method in found
     ]
+    return sorted(instances, key=lambda each: (each.dag_id, each.run_id, each.task_id, each.map_index))
 
 
 def questions(session: Session, instance_ids: Iterable[str]) -> list[Question]:
