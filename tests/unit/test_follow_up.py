@@ -60,6 +60,10 @@ def test_the_same_order_has_the_same_id() -> None:
 def test_its_id_is_valid_and_begins_with_klaps_task() -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", order().run_id)
     assert order().run_id.startswith(f"{prefix_of('task01')}B-se-berraschung:-Teil-1-2__")
+    name = "~" * 9 + "Talk~1"
+    assert order(name=name).run_id.startswith(f"{prefix_of('task01')}Talk~1__"), (
+        "the database finds it in a range of ids"
+    )
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", order(name="東京 " * 200, klap_task_id="a b/c").run_id)
 
 

@@ -91,7 +91,7 @@ def test_runs_are_found_by_their_ids(session: Session) -> None:
     steps = plans(session, lambda opened: database.runs(opened, KEYS))
     assert len([step for step in steps if "(dag_id=? AND run_id=?)" in step]) == 2
     [step, *_] = plans(session, lambda opened: database.runs_with_prefix(opened, "d", "more__task01__", limit=50))
-    assert "(dag_id=? AND run_id>?)" in step
+    assert "(dag_id=? AND run_id>? AND run_id<?)" in step
 
 
 @pytest.mark.parametrize("keys", [KEYS[:1], KEYS])
@@ -130,7 +130,7 @@ def test_no_statement_has_more_values_than_a_database_takes(session: Session) ->
         xcoms(session, range(2500), (RETURN_KEY,))
     finally:
         event.remove(session.get_bind(), "before_cursor_execute", note)
-    assert len(counts) == 2 * (1 + 3) + (1 + 25) + 4 * 3
+    assert len(counts) == 2 * (1 + 3) + (1 + 50) + 4 * 3
     assert max(counts) < 1100
 
 

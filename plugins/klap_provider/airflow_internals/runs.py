@@ -114,10 +114,14 @@ def runs(session: Session, keys: Iterable[Key]) -> dict[Key, Run]:
 
 
 def runs_with_prefix(session: Session, dag_id: str, prefix: str, *, limit: int) -> list[Run]:
-    """Return the runs of a Dag whose ids start with a prefix, newest first."""
-    is_wanted = DagRun.run_id.startswith(prefix, autoescape=True)
-    # Databases find the first part with the index. Not all of them do so for a LIKE.
-    found = _runs(session, DagRun.dag_id == dag_id, DagRun.run_id >= prefix, is_wanted)
+    """
+    Return the runs of a Dag whose ids start with a prefix, newest first.
+
+    :param prefix: ends in a character other than a letter or digit. In an id, no ``~`` follows it.
+    """
+    # Databases find a range with the index. Not all of them do so for a LIKE.
+    in_range = DagRun.run_id.between(prefix, prefix + 60 * "z")
+    found = _runs(session, DagRun.dag_id == dag_id, in_range, DagRun.run_id.startswith(prefix, autoescape=True))
     return sorted(found, key=lambda run: run.id, reverse=True)[:limit]
 
 

@@ -19,7 +19,7 @@ from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel as Row
 from airflow.sdk.execution_time.context import _get_worker_state_store_backend, _unwrap_external_ref
 from airflow.sdk.state import AssetScope
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from klap_provider.airflow_internals.runs import log_once, portions
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 #: Maximum number of key ranges in a statement.
-RANGES_AT_ONCE = 100
+RANGES_AT_ONCE = 50
 
 #: The columns of a :class:`StateRow`, without the asset.
 COLUMNS = (
@@ -103,16 +104,29 @@ def rows(
     """
     if (asset := id_of(session, name)) is None:
         return []
-    conditions = [and_(Row.asset_id == asset, Row.key.in_(part)) for part in portions(keys)]
-    conditions += [
-        # With the asset in each part, so that databases read the ranges and not all rows of the asset.
-        or_(*(and_(Row.asset_id == asset, Row.key.between(first, last)) for first, last in part))
-        for part in portions(ranges, RANGES_AT_ONCE)
-    ]
+    statements = [(select(*COLUMNS).where(Row.asset_id == asset, Row.key.in_(part)), {}) for part in portions(keys)]
+    statements += [_of_ranges(asset, part) for part in portions(ranges, RANGES_AT_ONCE)]
     if run_ids is not None:
         by_runs = [Row.last_updated_by_run_id.in_(part) for part in portions(run_ids)]
-        conditions = [and_(condition, by_run) for condition in conditions for by_run in by_runs]
-    return [StateRow(name, *found) for each in conditions for found in session.execute(select(*COLUMNS).where(each))]
+        statements = [(each.where(by_run), values) for each, values in statements for by_run in by_runs]
+    return [StateRow(name, *found) for statement, values in statements for found in session.execute(statement, values)]
+
+
+def _of_ranges(asset: int, ranges: list[KeyRange]) -> tuple[Select[Any], dict[str, Any]]:
+    """Return a statement for the rows in ranges of keys, and its values."""
+    values: dict[str, Any] = {"asset": asset}
+    size = 1 if len(ranges) == 1 else RANGES_AT_ONCE
+    for number, (first, last) in enumerate(ranges + ranges[-1:] * (size - len(ranges))):
+        values |= {f"first{number}": first, f"last{number}": last}
+    return _statement_of_ranges(size), values
+
+
+@functools.cache
+def _statement_of_ranges(size: int) -> Select[Any]:
+    """Return the statement for some number of ranges. To make it takes longer than to run it."""
+    in_ranges = (Row.key.between(bindparam(f"first{number}"), bindparam(f"last{number}")) for number in range(size))
+    # With the asset in each part, so that databases read the ranges and not all rows of the asset.
+    return select(*COLUMNS).where(or_(*(and_(Row.asset_id == bindparam("asset"), each) for each in in_ranges)))
 
 
 def last_key(session: Session, name: str, within: KeyRange, *, skip: int = 0) -> str | None:

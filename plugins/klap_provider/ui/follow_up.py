@@ -87,4 +87,4 @@ def _watermark_text(conf: Mapping[str, Any]) -> str:
 
 def _part(text: str) -> str:
     """Return a text with only characters that Airflow allows in the id of a run."""
-    return re.sub(r"[^A-Za-z0-9_.~:+-]+", "-", text).strip("-")
+    return re.sub(r"[^A-Za-z0-9_.~:+-]+", "-", text).strip("-~")
