@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -67,7 +67,8 @@ def clip(path: Path) -> bytes:
 
 def database(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of these runs, including some special shorts."""
-    tables = many_runs(range(RUNS), dag_ids=DAGS, path=f"file://{folder / 'clip.mp4'}")
+    path = f"file://{folder / 'clip.mp4'}"
+    tables = many_runs(range(RUNS), dag_ids=DAGS, path=path, every=timedelta(hours=2))
     for run in tables["runs"]:
         run["tasks"] = [
             {"operator": "DeliverShortOperator", "task_id": "deliver", "map_index": index} for index in range(SHORTS)

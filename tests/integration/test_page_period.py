@@ -23,7 +23,7 @@ TODAY = datetime.now(timezone.utc).date()
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiServer, list[str]]]:
     """Return an API server, and the day of each of its runs."""
     with ApiServer(tmp_path_factory.mktemp("airflow")) as running:
-        tables = many_runs(NUMBERS)
+        tables = many_runs(NUMBERS, every=timedelta(hours=2))
         running.seed(**tables)
         yield running, [run["at"][:10] for run in tables["runs"]]
 

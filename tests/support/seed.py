@@ -1,10 +1,12 @@
 """
 Fill an Airflow's database as runs would; a script that runs in that Airflow's environment.
 
-Its standard input is JSON: ``runs`` (``dag_id``, ``run_id``, ``state``, ``at``, ``conf``, ``by``, ``note``,
-and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
+Its standard input is JSON: ``runs`` (``dag_id``, ``run_id``, ``id`` of the row, ``state``, ``at``, ``conf``, ``by``,
+``note``, and ``tasks``, each with ``operator``, ``state``, ``map_index``, ``name``, and
 ``xcoms`` by key, as the database has them, the ``question`` of a required action, and the ``length`` of a list that
 other tasks are mapped over),
+``other_tasks`` (another Dag gets as many runs, and each run of all Dags gets this number of further task instances and
+XComs),
 and ``rows`` of the ledger (``key``, ``value``, ``at``, and ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of the
 task that wrote it, if it was a task).
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.models.asset import AssetActive, AssetModel, TaskInletAssetReference
 from airflow.models.asset_state_store import AssetStateStoreModel
@@ -27,81 +29,143 @@ from airflow.models.taskmap import TaskMap
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import delete, insert, select
+from sqlalchemy import JSON, String, cast, delete, func, insert, literal, select, text, true, union_all
 
 from klap_provider.airflow_internals.runs import portions
 from klap_provider.xcoms import LEDGER
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.orm import Session
+
+#: A Dag that has nothing to do with Klap.
+ANOTHER = "etl"
+#: Columns of a task instance with the same value in all tests.
+REST = {
+    "map_index": -1,
+    "try_number": 1,
+    "max_tries": 0,
+    "hostname": "",
+    "pool": "default_pool",
+    "pool_slots": 1,
+    "priority_weight": 1,
+    "span_status": "",
+}
+
 
 def main() -> None:
     """Write the tables on the standard input."""
-    tables = json.load(sys.stdin)
     with create_session() as session:
-        ledger = session.scalar(select(AssetModel).where(AssetModel.name == LEDGER))
-        if session.get(DagBundleModel, "tests") is None:
-            session.add(DagBundleModel(name="tests"))
+        write(session, json.load(sys.stdin))
+
+
+def write(session: Session, tables: Mapping[str, Any]) -> None:
+    """Write tables to a database."""
+    ledger = session.scalar(select(AssetModel).where(AssetModel.name == LEDGER))
+    if session.get(DagBundleModel, "tests") is None:
+        session.add(DagBundleModel(name="tests"))
+        session.flush()
+    if ledger is None:
+        ledger = AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={})
+        session.add(ledger)
+        session.flush()
+        session.add(AssetActive.for_asset(ledger))
+    known = set(session.scalars(select(DagModel.dag_id)))
+    for dag_id in sorted({run["dag_id"] for run in tables.get("runs", [])} - known):
+        session.add(DagModel(dag_id=dag_id, bundle_name="tests", fileloc=f"/dags/{dag_id}.py", is_stale=False))
+        session.flush()
+        session.add(TaskInletAssetReference(asset_id=ledger.id, dag_id=dag_id, task_id="submit"))
+    for run in sorted(tables.get("runs", []), key=lambda run: run["at"]):  # newer runs have greater ids
+        at = datetime.fromisoformat(run["at"])
+        state = run.get("state", "success")
+        made = DagRun(
+            dag_id=run["dag_id"],
+            run_id=run["run_id"],
+            run_type=DagRunType.MANUAL,
+            triggered_by=DagRunTriggeredByType(run.get("triggered_by", "ui")),
+            triggering_user_name=run.get("by"),
+            state=state,
+            run_after=at,
+            queued_at=at,
+            start_date=at,
+            conf=run.get("conf", {}),
+        )
+        made.id = run.get("id")
+        made.end_date = at if state in ("success", "failed") else None
+        session.add(made)
+        for task in run.get("tasks", []):
             session.flush()
-        if ledger is None:
-            ledger = AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={})
-            session.add(ledger)
+            identity = {
+                "dag_id": run["dag_id"],
+                "run_id": run["run_id"],
+                "task_id": task.get("task_id", task["operator"]),
+                "map_index": task["map_index"],
+            }
+            own = {
+                "operator": task["operator"],
+                "rendered_map_index": task.get("name"),
+                "state": task.get("state", "success"),
+            }
+            if "question" in task:  # it continues there after the answer
+                own["next_method"] = "execute_complete"
+            own |= {"try_number": task.get("try_number", 1), "start_date": at}
+            made_task = insert(TaskInstance.__table__).values(**{**REST, **identity, **own})
+            task_id = session.execute(made_task.returning(TaskInstance.__table__.c.id)).scalar_one()
+            for key, value in task.get("xcoms", {}).items():
+                xcom = {**identity, "dag_run_id": made.id, "key": key, "value": value}
+                session.execute(insert(XComModel.__table__).values(xcom))
+            if task.get("length") is not None:
+                session.add(TaskMap(**identity, length=task["length"], keys=None))
+            if "question" in task:
+                session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
+        if run.get("note"):
             session.flush()
-            session.add(AssetActive.for_asset(ledger))
-        known = set(session.scalars(select(DagModel.dag_id)))
-        for dag_id in sorted({run["dag_id"] for run in tables.get("runs", [])} - known):
-            session.add(DagModel(dag_id=dag_id, bundle_name="tests", fileloc=f"/dags/{dag_id}.py", is_stale=False))
-            session.flush()
-            session.add(TaskInletAssetReference(asset_id=ledger.id, dag_id=dag_id, task_id="submit"))
-        for run in sorted(tables.get("runs", []), key=lambda run: run["at"]):  # newer runs have greater ids
-            at = datetime.fromisoformat(run["at"])
-            state = run.get("state", "success")
-            made = DagRun(
-                dag_id=run["dag_id"],
-                run_id=run["run_id"],
-                run_type=DagRunType.MANUAL,
-                triggered_by=DagRunTriggeredByType(run.get("triggered_by", "ui")),
-                triggering_user_name=run.get("by"),
-                state=state,
-                run_after=at,
-                queued_at=at,
-                start_date=at,
-                conf=run.get("conf", {}),
-            )
-            made.end_date = at if state in ("success", "failed") else None
-            session.add(made)
-            for task in run.get("tasks", []):
-                session.flush()
-                identity = {
-                    "dag_id": run["dag_id"],
-                    "run_id": run["run_id"],
-                    "task_id": task.get("task_id", task["operator"]),
-                    "map_index": task["map_index"],
-                }
-                rest = {"max_tries": 0, "hostname": "", "pool": "default_pool", "priority_weight": 1, "span_status": ""}
-                own = {
-                    "operator": task["operator"],
-                    "rendered_map_index": task.get("name"),
-                    "state": task.get("state", "success"),
-                }
-                if "question" in task:  # it continues there after the answer
-                    own["next_method"] = "execute_complete"
-                own |= {"try_number": task.get("try_number", 1), "start_date": at}
-                made_task = insert(TaskInstance.__table__).values(**identity, **own, **rest)
-                task_id = session.execute(made_task.returning(TaskInstance.__table__.c.id)).scalar_one()
-                for key, value in task.get("xcoms", {}).items():
-                    xcom = {**identity, "dag_run_id": made.id, "key": key, "value": value}
-                    session.execute(insert(XComModel.__table__).values(xcom))
-                if task.get("length") is not None:
-                    session.add(TaskMap(**identity, length=task["length"], keys=None))
-                if "question" in task:
-                    session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
-            if run.get("note"):
-                session.flush()
-                made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")
-        rows = {row["key"]: columns(row, ledger.id) for row in tables.get("rows", [])}
-        for part in portions(rows):
-            of_part = AssetStateStoreModel.key.in_(part)
-            session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == ledger.id, of_part))
-            session.execute(insert(AssetStateStoreModel.__table__), [rows[key] for key in part])
+            made.dag_run_note = DagRunNote(content=run["note"], user_id="tests")
+    if tables.get("other_tasks"):
+        write_other_tasks(session, tables["other_tasks"])
+    rows = {row["key"]: columns(row, ledger.id) for row in tables.get("rows", [])}
+    for part in portions(rows):
+        of_part = AssetStateStoreModel.key.in_(part)
+        session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == ledger.id, of_part))
+        session.execute(insert(AssetStateStoreModel.__table__), [rows[key] for key in part])
+    analyze(session)
+
+
+def write_other_tasks(session: Session, tasks: int) -> None:
+    """Copy the runs to a Dag that has nothing to do with Klap, and add a number of task instances to each run."""
+    runs, instances, xcoms = DagRun.__table__, TaskInstance.__table__, XComModel.__table__
+    session.add(DagModel(dag_id=ANOTHER, bundle_name="tests", fileloc=f"/dags/{ANOTHER}.py", is_stale=False))
+    session.flush()
+    same = [column for column in runs.columns if column.name not in ("id", "dag_id", "logical_date")]
+    copied = select(runs.c.id + 2, literal(ANOTHER), *same)
+    session.execute(insert(runs).from_select(["id", "dag_id", *(column.name for column in same)], copied))
+    numbers = union_all(*(select(literal(number).label("number")) for number in range(tasks))).subquery()
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    new_id = func.gen_random_uuid() if is_postgresql else func.lower(func.hex(func.randomblob(16)))
+    of_both = {
+        "dag_id": runs.c.dag_id,
+        "run_id": runs.c.run_id,
+        "task_id": literal("task").concat(cast(numbers.c.number, String)),
+    }
+    of_task = {"id": new_id, "operator": literal("PythonOperator"), "state": literal("success")}
+    of_task |= {name: literal(value) for name, value in REST.items()}
+    of_xcom = {
+        "dag_run_id": runs.c.id,
+        "map_index": literal(-1),
+        "key": literal("return_value"),
+        "value": literal(1, JSON),
+    }
+    for table, values in ((instances, {**of_both, **of_task}), (xcoms, {**of_both, **of_xcom})):
+        analyze(session)
+        each = select(*values.values()).select_from(runs.join(numbers, true()))
+        session.execute(insert(table).from_select([*values], each))
+
+
+def analyze(session: Session) -> None:
+    """Update PostgreSQL's statistics, as its autovacuum would after a minute. SQLite has none in an Airflow."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("ANALYZE"))
 
 
 def columns(row: dict[str, Any], asset_id: int) -> dict[str, Any]:

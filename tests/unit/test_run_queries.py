@@ -100,6 +100,14 @@ def test_task_instances_are_found_by_their_run_and_not_among_all_of_their_dag(se
     assert {step.partition(" (")[2] for step in steps} == {"dag_id=? AND run_id=?)"}
 
 
+@pytest.mark.parametrize("runs", [1, 5, 500])
+def test_xcoms_are_found_by_their_run_and_not_among_all_with_their_key(session: Session, runs: int) -> None:
+    [step] = plans(session, lambda opened: xcoms(opened, range(runs), (RETURN_KEY,), task_ids=["a"]))
+    assert "(dag_run_id=? AND task_id=?)" in step
+    [step] = plans(session, lambda opened: xcoms(opened, range(runs), (LIST_KEY,)))
+    assert "(dag_run_id=?)" in step
+
+
 def test_rows_of_the_ledger_are_found_by_the_range_of_their_keys(session: Session) -> None:
     delivered = [delivered_keys("d", f"r{number}") for number in range(150)]
     steps = plans(session, lambda opened: state_store.rows(opened, LEDGER, ranges=delivered))

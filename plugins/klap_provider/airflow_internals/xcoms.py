@@ -63,12 +63,11 @@ def xcoms(
     :param runs: ids of the rows of the runs.
     :param task_ids: only XComs of these tasks; None: all.
     """
-    more = () if task_ids is None else (XComModel.task_id.in_(list(task_ids)),)
-    return [
-        each
-        for part in portions(runs)
-        for each in _xcoms(session, XComModel.dag_run_id.in_(part), XComModel.key.in_(list(keys)), *more)
-    ]
+    # Not the plain column, because databases would use its index, and read the results of all tasks of all Dags.
+    wanted = [XComModel.key.concat("").in_(list(keys))]
+    if task_ids is not None:
+        wanted.append(XComModel.task_id.in_(list(task_ids)))
+    return [each for part in portions(runs) for each in _xcoms(session, XComModel.dag_run_id.in_(part), *wanted)]
 
 
 def newest_xcoms(session: Session, dag_ids: Collection[str], key: str, *, limit: int) -> list[StoredXCom]:

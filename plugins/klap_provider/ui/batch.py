@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from klap_provider.ui.facts import LIST, OF_A_BATCH, SUMMARY, VIDEO_RUN, Facts, is_over, items, mapping, text
 from klap_provider.ui.runs import videos_of_list
+from klap_provider.ui.texts import last_parts
 from klap_provider.xcoms import ERROR_KEY, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
 
     :param runs: the runs of its videos, as :func:`klap_provider.ui.run_list.rows_of` returns them.
     :return: ``{"ended": bool, "problem": str | None, "videos": [{"dag_id", "run_id", "line", "name", "label", "state",
-        "error", "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}]}``.
+        "error", "cost", "estimated"}], "left_out": [{"line", "source_video_url", "reason"}]}``. ``label`` is the name
+        of a video, or the last part of its address that the other videos of the list do not have.
         ``problem`` is the error of the list as a whole.
     """
     if not facts.all(OF_A_BATCH):
@@ -34,8 +36,9 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
     outcomes = items(summary.get("incomplete")) or items(failed)
     errors = {text(each.get("run_id")): text(each.get("error")) for each in outcomes}
     problem = text(mapping(facts.xcom(read_list, ERROR_KEY)).get("error"))
-    videos = []
-    for video in videos_of_list(facts.xcom(read_list, RETURN_KEY), list_facts):
+    listed, videos = videos_of_list(facts.xcom(read_list, RETURN_KEY), list_facts), []
+    labels = iter(last_parts([video.name for video in listed if video.given_name is None]))
+    for video in listed:
         task, run = tasks.get(video.map_index), runs.get(video.key, UNKNOWN)
         # While the task waits, the state of the video's run matters.
         is_waiting = task is not None and task.state == "deferred"
@@ -45,7 +48,7 @@ def batch_of(facts: Facts, runs: Mapping[tuple[str, str], Mapping[str, Any]]) ->
                 "run_id": video.key[1],
                 "line": video.line,
                 "name": video.name,
-                "label": video.label,
+                "label": video.given_name or next(labels),
                 "state": (run["state"] if is_waiting else None) or (task and task.state),
                 "error": errors.get(video.key[1]),
                 "cost": run["cost"],

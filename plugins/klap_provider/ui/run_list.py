@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals.api_server import dags_of_asset, permitted, refresh_interval
+from klap_provider.airflow_internals.runs import portions
 from klap_provider.airflow_internals.xcoms import newest_xcoms
 from klap_provider.rules.spending import total
 from klap_provider.rules.video_list import URL
@@ -24,8 +26,14 @@ if TYPE_CHECKING:
     from klap_provider.ui.runs import BatchVideo
 
 
-#: Maximum number of runs that are searched and sorted, the newest ones.
+#: Maximum number of runs that are searched and sorted, the newest ones. A batch is one run.
 SEARCHED = 500
+#: Maximum number of videos in these runs, and if the cost of each is needed.
+VIDEOS_SEARCHED, VIDEOS_SUMMED_UP = 2_500, 750
+#: Average number of videos in a run of a page, at most.
+VIDEOS_PER_RUN = 20
+#: Number of lists that are read at once.
+LISTS_AT_ONCE = 5
 NEWEST_FIRST = "-at"
 
 
@@ -38,8 +46,10 @@ def videos(
     A batch has the shorts and the cost of the runs of its videos. These runs are not listed themselves. The cost of a
     batch is what they paid since it started: a list that is started again finds runs that have paid before.
 
+    :param limit: maximum number of runs. There are fewer if they have more than :data:`VIDEOS_PER_RUN` videos each.
     :param search: words that must be in the name, the note or the Dag id. Only the newest :data:`SEARCHED` runs are
-        searched, filtered and sorted.
+        searched, filtered and sorted; fewer if they have more than :data:`VIDEOS_SEARCHED` videos, or to sort them by
+        cost, :data:`VIDEOS_SUMMED_UP`.
     :param state: only runs in this state. None: all.
     :param order_by: ``-at``, ``at``, ``name`` or ``-cost``.
     :return: ``{"videos": [{"dag_id", "run_id", "name", "note", "state", "at", "by", "shorts", "best", "cost",
@@ -49,17 +59,20 @@ def videos(
         are the Dags that the user may read. ``refresh`` is Airflow's own interval in seconds, 0 for none.
     """
     words, is_plain = search.lower().split(), not search and state is None and order_by == NEWEST_FIRST
-    window = limit if is_plain else SEARCHED
+    of_page = (limit, limit * VIDEOS_PER_RUN)
+    of_search = (SEARCHED, VIDEOS_SUMMED_UP if order_by == "-cost" else VIDEOS_SEARCHED)
+    rows, most_videos = of_page if is_plain else of_search
     dag_ids = permitted(user, dags_of_asset(LEDGER), "XCOM")
     with database.reading() as session:
         # Those of the page, and older ones that started runs of the page.
-        batches = batch_videos(session, newest_xcoms(session, dag_ids, LIST_KEY, limit=2 * window))
+        batches = _newest_batches(session, dag_ids, limit=2 * rows, videos=2 * most_videos)
         started = {video.key for listed in batches.values() for video in listed}
-        keys = database.newest_keys(session, dag_ids, limit=len(started) + window + 1)
+        keys = database.newest_keys(session, dag_ids, limit=len(started) + rows + 1)
         listed = [key for key in keys if key not in started]
-        there = database.runs(session, listed[:window])
+        window = _first(listed, batches, rows, most_videos)
+        there = database.runs(session, window)
         found = sorted(there.values(), key=lambda run: run.id, reverse=True)
-        is_more, searched = len(listed) > window, None
+        is_more, searched = len(listed) > len(window), None
         if not is_plain:
             searched = len(found)
             found = _matching(user, session, found, batches, words, state)
@@ -68,10 +81,14 @@ def videos(
             elif order_by == "name":
                 names = names_of(session, as_readable(user, found), batches)
                 found.sort(key=lambda run: names[run.key].lower())
-            is_more = len(found) > limit
-        page = rows_of(user, session, found if order_by == "-cost" else found[:limit], batches, dag_ids)
         if order_by == "-cost":
+            page = rows_of(user, session, found, batches, dag_ids)
             page = sorted(page, key=lambda video: video["cost"] or 0, reverse=True)[:limit]
+        else:
+            shown = _first([run.key for run in found], batches, *of_page)
+            page = rows_of(user, session, found[: len(shown)], batches, dag_ids)
+        if not is_plain:
+            is_more = len(found) > len(page)
     return {
         "videos": page,
         "more": is_more,
@@ -79,6 +96,22 @@ def videos(
         "dag_ids": sorted(dag_ids),
         "refresh": refresh_interval(),
     }
+
+
+def _newest_batches(session: Any, dag_ids: Collection[str], *, limit: int, videos: int) -> dict[Key, list[BatchVideo]]:
+    """Return the newest batches until they have a number of videos."""
+    batches: dict[Key, list[BatchVideo]] = {}
+    for lists in portions(newest_xcoms(session, dag_ids, LIST_KEY, limit=limit), LISTS_AT_ONCE):
+        batches |= batch_videos(session, lists)
+        if sum(map(len, batches.values())) >= videos:
+            break
+    return batches
+
+
+def _first(keys: Sequence[Key], batches: Mapping[Key, Sequence[BatchVideo]], rows: int, videos: int) -> Sequence[Key]:
+    """Return the first of some runs: at most a number of rows, and of videos unless a single run has more."""
+    sums = accumulate(max(1, len(batches.get(key, ()))) for key in keys[:rows])
+    return keys[: max(1, sum(total <= videos for total in sums))]
 
 
 def _matching(

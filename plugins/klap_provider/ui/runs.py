@@ -11,7 +11,7 @@ from klap_provider.airflow_internals.api_server import permitted
 from klap_provider.airflow_internals.xcoms import read_values, xcoms
 from klap_provider.rules.video_list import URL, read_lines
 from klap_provider.ui.facts import SUBMIT, mapping, text
-from klap_provider.ui.texts import label_of, last_parts
+from klap_provider.ui.texts import label_of
 from klap_provider.xcoms import RETURN_KEY
 
 if TYPE_CHECKING:
@@ -32,15 +32,19 @@ class BatchVideo(NamedTuple):
 
     :param key: Dag and run id of its run.
     :param line: its line in the list.
-    :param name: its name, or its address for display.
-    :param label: its name, or the last part of its address that the other videos of the list do not have.
+    :param given_name: its name; None if it has none.
     """
 
     key: Key
     line: int | None
-    name: str
-    label: str
+    address: str
+    given_name: str | None
     map_index: int
+
+    @property
+    def name(self) -> str:
+        """Its name, or its address for display."""
+        return self.given_name or label_of(self.address)
 
 
 def as_readable(user: Any, runs: Iterable[Run]) -> list[Run]:
@@ -74,17 +78,12 @@ def videos_of_list(listed: Any, read: Mapping[str, Any]) -> list[BatchVideo]:
     """
     dag_id = text(read.get("trigger_dag_id")) or DEFAULT_DAG
     videos: list[BatchVideo] = []
-    addresses: dict[int, str] = {}
     for map_index, video in enumerate(listed if isinstance(listed, list) else []):
         run_id, address = text(mapping(video).get("trigger_run_id")), text(mapping(video).get(URL))
         if run_id is None or address is None or not run_id.startswith(OF_A_BATCH):
             continue
         line, name = video.get("line"), text(mapping(video.get("settings")).get("name"))
-        if name is None:
-            name = addresses[len(videos)] = label_of(address)
-        videos.append(BatchVideo((dag_id, run_id), line if isinstance(line, int) else None, name, name, map_index))
-    for place, label in zip(addresses, last_parts(list(addresses.values())), strict=True):
-        videos[place] = videos[place]._replace(label=label)
+        videos.append(BatchVideo((dag_id, run_id), line if isinstance(line, int) else None, address, name, map_index))
     return videos
 
 
@@ -118,9 +117,9 @@ def _given_name(run: Run, videos: Sequence[BatchVideo]) -> str | None:
         return name or run.note or label_of(str(url))
     pasted = run.conf.get("source_video_urls")
     listed = [row.source_video_url for row in read_lines(map(str, pasted))] if isinstance(pasted, list) else []
-    names = [video.name for video in videos] or [label_of(each) for each in listed]
-    if names:
-        return f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+    if names := videos or listed:
+        first = videos[0].name if videos else label_of(listed[0])
+        return f"{first}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
     return label_of(path) if path and "://" in path else path
 
 
