@@ -86,7 +86,7 @@ class ApiServer:
             check=True,
         )
 
-    def seed(self, **tables: list[dict[str, Any]]) -> None:
+    def seed(self, **tables: Any) -> None:
         """Put rows into its database, see :mod:`tests.support.seed`."""
         self.run("-m", "tests.support.seed", stdin=tables)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
 
-    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 #: Maximum number of key ranges in a statement.
@@ -104,7 +103,8 @@ def rows(
     """
     if (asset := id_of(session, name)) is None:
         return []
-    statements = [(select(*COLUMNS).where(Row.asset_id == asset, Row.key.in_(part)), {}) for part in portions(keys)]
+    by_key = select(*COLUMNS).where(Row.asset_id == asset)
+    statements: list[tuple[Any, dict[str, Any]]] = [(by_key.where(Row.key.in_(part)), {}) for part in portions(keys)]
     statements += [_of_ranges(asset, part) for part in portions(ranges, RANGES_AT_ONCE)]
     if run_ids is not None:
         by_runs = [Row.last_updated_by_run_id.in_(part) for part in portions(run_ids)]
@@ -112,7 +112,7 @@ def rows(
     return [StateRow(name, *found) for statement, values in statements for found in session.execute(statement, values)]
 
 
-def _of_ranges(asset: int, ranges: list[KeyRange]) -> tuple[Select[Any], dict[str, Any]]:
+def _of_ranges(asset: int, ranges: list[KeyRange]) -> tuple[Any, dict[str, Any]]:
     """Return a statement for the rows in ranges of keys, and its values."""
     values: dict[str, Any] = {"asset": asset}
     size = 1 if len(ranges) == 1 else RANGES_AT_ONCE
@@ -122,7 +122,7 @@ def _of_ranges(asset: int, ranges: list[KeyRange]) -> tuple[Select[Any], dict[st
 
 
 @functools.cache
-def _statement_of_ranges(size: int) -> Select[Any]:
+def _statement_of_ranges(size: int) -> Any:
     """Return the statement for some number of ranges. To make it takes longer than to run it."""
     in_ranges = (Row.key.between(bindparam(f"first{number}"), bindparam(f"last{number}")) for number in range(size))
     # With the asset in each part, so that databases read the ranges and not all rows of the asset.
