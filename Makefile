@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Retry tests that ran into a timeout, in suites that start Airflows; see pyproject.toml. The summary lists them.
 RETRY_LATE := --reruns 1
 
-.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix test-system nightly screenshots chromium servers curl bench bench-scale lint lint-javascript docs fields dist constraints clean
+.PHONY: help setup demo up cluster reset test test-clients test-pythons fuzz test-chaos test-cluster test-config test-frozen test-managed test-storage test-browser test-matrix test-system test-years nightly screenshots chromium servers curl bench bench-scale lint lint-javascript docs fields dist constraints clean
 
 help:
 	@echo "make demo         run a Dag for one video and deliver MP4 files, with a local sandbox, without an account"
@@ -39,7 +39,8 @@ help:
 	@echo "make screenshots  take the pictures of docs/"
 	@echo "make test-matrix  the tests on each supported Airflow; VERSIONS=\"3.3.1 3.4.0b2\" for some"
 	@echo "make test-system  example Dags with the real Klap, which bills you: KLAP_API_KEY=… VIDEO_URL=…"
-	@echo "make nightly      the suites that are too slow for continuous integration: browser, cluster, config, storage, managed, matrix, frozen, fuzz"
+	@echo "make test-years   50,000 runs and an archive of the ledger each month; 10 minutes"
+	@echo "make nightly      the suites that are too slow for continuous integration: browser, cluster, config, storage, managed, matrix, frozen, years, fuzz"
 	@echo "make dist         build and check the package and the sandbox, and use each in a new environment"
 	@echo "make setup        create .venv"
 	@echo "make clean        delete .venv, caches and dist; keeps runs and videos"
@@ -118,13 +119,16 @@ test-browser: .venv/ready chromium
 test-matrix: .venv/ready servers
 	$(BIN)/python -m tests.matrix $(VERSIONS)
 
+test-years: .venv/ready
+	$(BIN)/python -m pytest -m long tests/integration/test_years.py
+
 # Says what Klap bills, and asks first.
 test-system: .venv/ready
 	@$(BIN)/python -m tests.system
 
 # test-matrix includes test-managed. All suites run, even if one fails.
 nightly:
-	$(MAKE) --keep-going test-browser test-cluster test-config test-storage test-matrix test-frozen fuzz
+	$(MAKE) --keep-going test-browser test-cluster test-config test-storage test-matrix test-frozen test-years fuzz
 
 screenshots: .venv/ready chromium
 	$(BIN)/python -m tests.browser.screenshots

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 #: Maximum number of runs that are searched and sorted, the newest ones. A batch is one run.
 SEARCHED = 500
 #: Maximum number of videos in these runs, and if the cost of each is needed.
-VIDEOS_SEARCHED, VIDEOS_SUMMED_UP = 2_500, 750
+VIDEOS_SEARCHED, VIDEOS_SUMMED_UP = 2_000, 750
 #: Average number of videos in a run of a page, at most.
 VIDEOS_PER_RUN = 20
+#: Minimum number of videos in older batches, which may have started runs that are newer than the oldest of a page.
+VIDEOS_OLDER = 500
 #: Number of lists that are read at once.
 LISTS_AT_ONCE = 5
 NEWEST_FIRST = "-at"
@@ -64,8 +66,7 @@ def videos(
     rows, most_videos = of_page if is_plain else of_search
     dag_ids = permitted(user, dags_of_asset(LEDGER), "XCOM")
     with database.reading() as session:
-        # Those of the page, and older ones that started runs of the page.
-        batches = _newest_batches(session, dag_ids, limit=2 * rows, videos=2 * most_videos)
+        batches = _newest_batches(session, dag_ids, limit=2 * rows, videos=most_videos + VIDEOS_OLDER)
         started = {video.key for listed in batches.values() for video in listed}
         keys = database.newest_keys(session, dag_ids, limit=len(started) + rows + 1)
         listed = [key for key in keys if key not in started]
