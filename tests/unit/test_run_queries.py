@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
+from klap_provider.airflow_internals.state_store_archive import next_rows
 from klap_provider.airflow_internals.xcoms import newest_xcoms, xcoms
-from klap_provider.rules.ledger_keys import delivered_keys, payment_keys
+from klap_provider.rules.ledger_keys import delivered_keys, keys_of, payment_keys
 from klap_provider.ui.facts import OF_A_RUN
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
@@ -118,6 +120,16 @@ def test_rows_of_the_ledger_are_found_by_the_range_of_their_keys(session: Sessio
         step = plans(session, lambda opened, skip=skip: state_store.last_key(opened, LEDGER, DAYS, skip=skip))[-1]
         assert "COVERING INDEX" in step
         assert "(asset_id=? AND key>? AND key<?)" in step
+
+
+def test_rows_to_archive_are_found_by_the_ranges_of_their_keys(session: Session) -> None:
+    ranges, before = [DAYS, keys_of("claim")], datetime.now(timezone.utc)
+    options: dict[str, Any] = {"ranges": ranges, "before": before, "of_deleted_runs": True}
+    steps = plans(session, lambda opened: next_rows(opened, LEDGER, after="a", limit=10, **options))
+    ranges_read = [step for step in steps if "SEARCH asset_state_store" in step]
+    assert len(ranges_read) == 2
+    assert all("(asset_id=? AND key>? AND key<?)" in step for step in ranges_read)
+    assert not [step for step in steps if step.startswith("SCAN")]
 
 
 def test_no_statement_has_more_values_than_a_database_takes(session: Session) -> None:

@@ -14,7 +14,7 @@ from airflow.models.asset_state_store import AssetStateStoreModel as Row
 from airflow.models.dagrun import DagRun
 from airflow.sdk.execution_time.context import _get_worker_state_store_backend, _wrap_external_ref
 from airflow.sdk.state import AssetScope
-from sqlalchemy import and_, delete, exists, or_, select
+from sqlalchemy import and_, delete, exists, select
 
 from klap_provider.airflow_internals.state_store import COLUMNS, StateRow, id_of, rows
 
@@ -38,23 +38,28 @@ def next_rows(
     of_deleted_runs: bool = False,
 ) -> list[StateRow]:
     """
-    Return rows of an asset's state store in the order of their keys.
+    Return rows of an asset's state store in the order of their keys; those of one range after those of another.
 
     :param name: name of the asset.
     :param after: only rows with a greater key.
-    :param ranges: only rows in these ranges of keys. Default: all.
+    :param ranges: only rows in these ranges of keys, which do not overlap. Default: all.
     :param before: only rows that were last written before. None: all.
     :param of_deleted_runs: only rows whose run does not exist.
     """
     found = select(*COLUMNS).where(Row.asset_id == id_of(session, name), Row.key > after)
-    if ranges := list(ranges):
-        found = found.where(or_(*(Row.key.between(first, last) for first, last in ranges)))
     if before is not None:
         found = found.where(Row.updated_at < before)
     if of_deleted_runs:
         of_row = and_(DagRun.dag_id == Row.last_updated_by_dag_id, DagRun.run_id == Row.last_updated_by_run_id)
         found = found.where(~exists().where(of_row))
-    return [StateRow(name, *each) for each in session.execute(found.order_by(Row.key).limit(limit))]
+    # A statement for each range, because databases would read all rows for several ranges that are to be sorted.
+    parts = [found.where(Row.key.between(*each)) for each in ranges] or [found]
+    read: list[StateRow] = []
+    for part in parts:
+        if len(read) < limit:
+            selected = part.order_by(Row.key).limit(limit - len(read))
+            read += [StateRow(name, *each) for each in session.execute(selected)]
+    return read
 
 
 def delete_unchanged(
