@@ -229,8 +229,12 @@ class Watermark(Request):
     src_url: HttpUrl = Field(
         title="Watermark picture", description="Public address of a picture. Empty: no picture is added."
     )
-    pos_x: Position = _position("Horizontal position", "0 is the left edge of the video, 1 the right edge. Near a corner: 0.15 or 0.85.")
-    pos_y: Position = _position("Vertical position", "0 is the top edge of the video, 1 the bottom edge. Near a corner: 0.1 or 0.9.")
+    pos_x: Position = _position(
+        "Horizontal position", "0 is the left edge of the video, 1 the right edge. Near a corner: 0.15 or 0.85."
+    )
+    pos_y: Position = _position(
+        "Vertical position", "0 is the top edge of the video, 1 the bottom edge. Near a corner: 0.1 or 0.9."
+    )
     scale: Scale = Field(1, title="Size", description="1 is the original size of the picture.")
 
 
