@@ -71,7 +71,7 @@ def values_read(session: Session, **asked: Any) -> int:
     return read
 
 
-def test_a_page_of_large_batches_has_fewer_rows_each_with_all_of_its_videos(session: Session) -> None:
+def test_a_page_of_large_batches_has_fewer_rows_with_all_their_videos(session: Session) -> None:
     seed.write(session, many_runs(range(10 * EACH), in_batch=EACH))
     for limit, rows, is_more in ((1, 1, True), (5, 3, True), (10, 6, True), (15, 10, False)):
         found = listed(limit)

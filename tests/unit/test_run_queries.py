@@ -97,7 +97,7 @@ def test_runs_are_found_by_their_ids(session: Session) -> None:
 
 
 @pytest.mark.parametrize("keys", [KEYS[:1], KEYS])
-def test_task_instances_are_found_by_their_run_and_not_among_all_of_their_dag(session: Session, keys: Any) -> None:
+def test_task_instances_are_found_by_their_run(session: Session, keys: Any) -> None:
     steps = plans(session, lambda opened: database.instances(opened, keys, OF_A_RUN))
     assert {step.partition(" (")[2] for step in steps} == {"dag_id=? AND run_id=?)"}
 
