@@ -152,7 +152,7 @@ def test_each_short_of_a_review_has_its_option_and_one_answer_is_sent(page: Page
     section.get_by_role("button", name="Select all").click()
     section.get_by_role("checkbox").nth(2).click()
     sent: list[Route] = []
-    page.route("**/answers", sent.append)  # never answered
+    page.route("**/answers", lambda route: sent.append(route))  # never answered
     section.get_by_role("button", name="Export 2 shorts · $0.96").dblclick()
     expect(section.get_by_role("button", name="Export none")).to_be_disabled()
     assert [route.request.post_data_json["options"] for route in sent] == [{"a": QUESTION[0], "b": QUESTION[1]}]
