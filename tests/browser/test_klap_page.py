@@ -354,6 +354,8 @@ def test_the_page_works_by_keyboard(page: Page, desk: Desk) -> None:
     expect(page.get_by_role("tab", name="Shorts")).to_be_focused()
     expect(cards(page).first).to_be_visible()
     page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Sources")).to_be_focused()
+    page.keyboard.press("ArrowRight")
     expect(page.get_by_role("table", name="By Dag")).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
