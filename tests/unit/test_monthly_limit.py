@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CONNECTION = "connection klap_default"
 DAG = "dag shorts"
 EXPORT = Decimal("0.48")
+EACH_LIMIT = pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
 
 
 class Rows(dict[str, Any]):
@@ -122,6 +123,15 @@ def test_the_exports_replace_the_reservation_of_the_submission_once() -> None:
     assert used(store, connection=10) == [2.04]
 
 
+def test_exports_that_cost_as_much_as_the_submission_reserved_replace_it_once() -> None:
+    store = Rows()
+    run = limits(store, connection=10)
+    run.reserve("submission", Decimal("1.24"), ["post"])  # 1 video, 1 short, 1 export
+    for _ in range(2):
+        run.reserve("folder", EXPORT, ["a"], instead_of="submission", spent=Decimal("0.76"))
+        assert used(store, connection=10) == [1.24]
+
+
 def test_billed_shorts_beyond_the_reservation_count() -> None:
     store = Rows()
     run = limits(store, connection=1)
@@ -201,12 +211,13 @@ def test_months_are_in_utc() -> None:
     assert (run.month, run.end) == ("2026-12", datetime(2027, 1, 1, tzinfo=timezone.utc))
 
 
-@pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
-def test_a_try_paused_at_any_step_refunds_nothing_twice(dollars: dict[str, float]) -> None:
+@EACH_LIMIT
+@pytest.mark.parametrize("spent", [Decimal("1.08"), Decimal("3.16")])  # of $4.12, with two exports
+def test_a_try_paused_at_any_step_refunds_nothing_twice(dollars: dict[str, float], spent: Decimal) -> None:
     """A retry does all while the first try is paused. Then the first try continues."""
 
     def complete(run: MonthlyLimits) -> None:
-        run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=Decimal("1.08"))
+        run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=spent)
         run.release("folder", ["b"])
 
     pauses = 0
@@ -220,15 +231,16 @@ def test_a_try_paused_at_any_step_refunds_nothing_twice(dollars: dict[str, float
         )
         complete(limits(store, **dollars))
         store.do = lambda: None
-        assert min(used(store, **dollars)) >= 1.56, pauses  # a video, two shorts, an export
+        assert min(used(store, **dollars)) >= float(spent + EXPORT), pauses
         assert max(used(store, **dollars)) <= 10
         if store.steps < store.before:
             break
     assert pauses > 30
 
 
-@pytest.mark.parametrize("dollars", [{"connection": 10}, {"connection": 10, "dag": 10}])
-def test_a_process_that_dies_at_any_step_refunds_nothing_twice(dollars: dict[str, float]) -> None:
+@EACH_LIMIT
+@pytest.mark.parametrize("spent", [Decimal("1.08"), Decimal("3.16")])  # of $4.12, with two exports
+def test_a_process_that_dies_at_any_step_refunds_nothing_twice(dollars: dict[str, float], spent: Decimal) -> None:
     class DiedError(Exception):
         pass
 
@@ -245,12 +257,12 @@ def test_a_process_that_dies_at_any_step_refunds_nothing_twice(dollars: dict[str
         for _ in range(2):
             try:
                 run = limits(store, **dollars)
-                run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=Decimal("1.08"))
+                run.reserve("folder", EXPORT, ["a", "b"], instead_of="submission", spent=spent)
                 run.release("folder", ["b"])
             except DiedError:
                 died = True
         store.do = lambda: None
-        assert min(used(store, **dollars)) >= 1.56, deaths
+        assert min(used(store, **dollars)) >= float(spent + EXPORT), deaths
         if not died:
             break
     assert deaths > 20

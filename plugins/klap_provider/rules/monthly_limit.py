@@ -192,7 +192,7 @@ class MonthlyLimits:
 
         def amount(total: Decimal) -> Decimal | None:
             nonlocal fits
-            change = Decimal(0)
+            change, gone = Decimal(0), []
             if replaced is not None:
                 row = self._row(limit, replaced)
                 gone = [each for each in row.get("items", ()) if items is None or each in items]
@@ -200,7 +200,8 @@ class MonthlyLimits:
             left = limit.dollars - total - change
             is_refusable = price > 0 and not limit.warns
             fits = max(0, min(wanted, int(left // price))) if is_refusable else wanted
-            return change + fits * price or None
+            added = change + fits * price
+            return added if added or gone else None  # also 0, to revoke what is replaced
 
         def revoke() -> None:
             # Before the entry is written, so that nothing is taken off twice.
