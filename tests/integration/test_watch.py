@@ -272,6 +272,15 @@ def test_an_item_of_another_source_with_the_same_address_is_another_item(watch: 
     assert len(supervisor.runs) == 2
 
 
+@pytest.mark.parametrize("names", [("talks: new", "talks – new"), ("動画", "映画"), ("a" * 50, "a" * 51)])
+def test_sources_with_similar_names_have_runs_of_their_own(
+    watch: Watch, supervisor: Supervisor, names: tuple[str, str]
+) -> None:
+    for name in names:
+        watch(Listed("1"), name=name).run()
+    assert len(supervisor.runs) == 2
+
+
 def test_an_item_is_known_by_its_address_after_its_id_has_changed(watch: Watch, supervisor: Supervisor) -> None:
     source = Listed("a")
     watch(source).run()
@@ -471,6 +480,14 @@ def test_secrets_of_ids_and_errors_are_not_recorded(watch: Watch, supervisor: Su
     with pytest.raises(KlapSourceError) as failed:
         watch(source).run()
     assert failed.value.__suppress_context__, "Airflow logs causes, with their texts"
+
+
+def test_an_item_with_a_secret_in_its_id_is_known_by_the_whole_id(watch: Watch, supervisor: Supervisor) -> None:
+    address = "https://talks.invalid/a.mp4?token=hunter2hunter2"
+    source = Listed()
+    source.items = [video_item(address, address), video_item("urn:a", address)]
+    watch(source).run()
+    assert len(supervisor.runs) == 1
 
 
 def test_too_many_items_are_refused(watch: Watch) -> None:

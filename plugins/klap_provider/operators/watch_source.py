@@ -227,9 +227,10 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
 
 
 def run_id_of(source: str, item: Item) -> str:
-    """Return the id of the run for an item: the same for ever."""
+    """Return the id of the run for an item: the same for ever, and another one for each source and item."""
     name = re.sub(r"[^A-Za-z0-9_]+", "-", source).strip("-")[:40]
-    return f"watched__{name}__{ledger_keys.watched_entry(source, item.id)[-16:]}"
+    digest = ledger_keys.watched_entry("", f"{source}\0{item.id}")[-16:]
+    return f"watched__{name}__{digest}"
 
 
 def _title(item: Item) -> str:

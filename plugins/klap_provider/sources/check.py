@@ -213,9 +213,13 @@ def _words(name: str) -> str:
 
 
 def _public(item: Item) -> Item:
-    """Return the item with an id that people may see: an address can have a token. Different ids stay different."""
+    """
+    Return the item with an id that people may see: an address can have a token. Different ids stay different.
+
+    The item keeps the id itself as a further one. Only the hashes of these are stored.
+    """
     public = without_secrets(item.id)
-    return item if public == item.id else replace(item, id=f"{public} {cache_key(item.id)}")
+    return item if public == item.id else replace(item, id=f"{public} {cache_key(item.id)}", also=(item.id, *item.also))
 
 
 def recorded_item(store: Store, source: str, item: Item) -> WatchedRow | None:
