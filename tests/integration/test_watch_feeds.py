@@ -311,16 +311,19 @@ def test_the_address_of_a_private_feed_comes_from_a_connection(
         with pytest.raises(ValueError, match="Password of an Airflow connection") as refused:
             FeedSource(urls=(url,))
         assert "hunter2" not in str(refused.value)
-    address = f"{web.root}/a?auth=hunter2hunter2"
+    path = "/hunter2hunter2"
+    address = f"{web.root}{path}?auth=hunter2hunter2"
     monkeypatch.setenv("AIRFLOW_CONN_PREMIUM", json.dumps({"conn_type": "http", "password": address}))
     source = FeedSource(conn_ids=("premium",))
     trigger = SourceTrigger.of(source, asset="a", name="talks", pace=None, poll_interval=300)
-    web.pages["/a"] = rss(entry(1), f"<item>{VIDEO}</item>", "<item><guid>2</guid></item>", "<item></item>")
+    web.pages[path] = rss(entry(1), f"<item>{VIDEO}</item>", "<item><guid>2</guid></item>", "<item></item>")
     check(source, pace=Pace(back_catalogue=True))
     assert len(supervisor.runs) == 2
-    web.pages["/a"] = 500, ""
-    with pytest.raises(KlapSourceError):
-        check(source)
+    redirect = 302, "ftp://127.0.0.1/hunter2hunter2"
+    for answer in ((500, ""), (200, "no feed"), redirect):
+        web.pages[path] = answer
+        with pytest.raises(KlapSourceError, match="'premium'"):
+            check(source)
     rows = "".join(supervisor.ledger.values())
     assert "hunter2" not in f"{trigger.serialize()}{rows}{supervisor.runs}"
 

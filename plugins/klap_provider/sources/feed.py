@@ -81,20 +81,21 @@ class FeedSource:
     def list(self) -> list[Item]:
         """Return an item for each video."""
         items = []
-        private = ((conn_id, str(Connection.get(conn_id).password or "")) for conn_id in self.conn_ids)
-        for part, url in [*((url, url) for url in self.urls), *private]:
-            feed = _read(url)
+        feeds = [(url, url, shown(url)) for url in self.urls]
+        for conn_id in self.conn_ids:
+            feeds.append((conn_id, str(Connection.get(conn_id).password or ""), f"The feed of {conn_id!r}"))
+        for part, url, name in feeds:
+            feed = _read(url, name)
             for entry in feed.entries:
                 with suppress(ValueError):  # an invalid address, which must not hold up the other entries
                     items.append(self._item(entry, url, feed, part))
         return items
 
     def _item(self, entry: Any, url: str, feed: Any, part: str) -> Item:
-        address, link = _video(entry, url), urljoin(url, str(entry.get("link", "")))
+        address, link = _video(entry, url), str(entry.get("link", ""))
         if address is None:  # without its link, which can be that of many entries
-            return Item(
-                id=_id(entry, feed) or link, title=str(entry.get("title", "")), waits="it has no video", part=part
-            )
+            item_id = _id(entry, feed) or (link and urljoin(url, link))
+            return Item(id=item_id, title=str(entry.get("title", "")), waits="it has no video", part=part)
         on_youtube = youtube_id(address) is not None
         published = _time(entry.get("published_parsed") or entry.get("updated_parsed"))
         delay = (YOUTUBE_DELAY if on_youtube else 0.0) if self.delay is None else self.delay
@@ -118,10 +119,11 @@ class FeedSource:
         return None
 
 
-def _read(url: str) -> Any:
+def _read(url: str, name: str) -> Any:
     """
     Return a feed. An error of the server does not mean that the feed is gone.
 
+    :param name: name of the feed in errors. The whole address of a private feed can be a secret.
     :raises KlapSourceError: the feed could not be fetched, or is not a feed.
     """
     try:
@@ -131,17 +133,17 @@ def _read(url: str) -> Any:
             "FeedSource needs the package feedparser on workers and triggerers: pip install "
             "'airflow-provider-klap[feeds]'."
         ) from missing
-    headers, content = _fetch(url)
+    headers, content = _fetch(url, name)
     # Not the bytes themselves: feedparser would open a file with that name. Without the feed's address, because
     # feedparser would complete ids with it, so that they changed when the feed moves.
     feed = feedparser.parse(io.BytesIO(content), response_headers=headers)
     is_cut = feed.bozo and not _END.search(content[-2000:])
     if not feed.get("version") or (feed.bozo and not feed.entries) or is_cut:
-        raise KlapSourceError(f"{shown(url)} is not a feed, or it is incomplete. Open the address in a browser.")
+        raise KlapSourceError(f"{name} is not a feed, or it is incomplete. Open the address in a browser.")
     return feed
 
 
-def _fetch(url: str) -> tuple[dict[str, str], bytes]:
+def _fetch(url: str, name: str) -> tuple[dict[str, str], bytes]:
     import requests  # here, because each parse of the Dag file imports this module
 
     from klap_provider.files.safe_http import RefusedAddressError, safe_request
@@ -152,18 +154,20 @@ def _fetch(url: str) -> tuple[dict[str, str], bytes]:
         with safe_request("GET", url, local=is_local(url), timeout=TIMEOUT) as response:
             if response.status_code != requests.codes.ok:
                 raise KlapSourceError(
-                    f"{shown(url)} answered HTTP {response.status_code}. It is polled again. If it has moved, correct "
+                    f"{name} answered HTTP {response.status_code}. It is polled again. If it has moved, correct "
                     "the address; what has had a run does not get another one."
                 )
             for part in response.iter_content(65536):
                 content += part
                 if len(content) > LONGEST_FEED or time.monotonic() > deadline:
-                    raise KlapSourceError(f"{shown(url)} has more than {LONGEST_FEED} bytes, or is too slow.")
+                    raise KlapSourceError(f"{name} has more than {LONGEST_FEED} bytes, or is too slow.")
             kind = response.headers.get("Content-Type", "application/xml")
-    except RefusedAddressError as refused:
-        raise KlapSourceError(str(refused)) from None
+    except RefusedAddressError:
+        raise KlapSourceError(
+            f"{name} was not read: it is not an http(s) address, redirects too often, or leads into a private network."
+        ) from None
     except requests.RequestException as failure:
-        raise KlapSourceError(f"{shown(url)} could not be read: {type(failure).__name__}.") from None
+        raise KlapSourceError(f"{name} could not be read: {type(failure).__name__}.") from None
     return {"content-type": kind}, content
 
 
